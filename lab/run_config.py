@@ -1,0 +1,122 @@
+"""What a run's files hold, as types: config.json, status.json, metrics.jsonl and samples.jsonl.
+
+Nothing here needs torch; the screens read runs with these types alone.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from models.config import ModelConfig
+
+FORMAT = 1
+"""Version of the run folder's layout; a reader refuses a newer one in words."""
+
+Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
+
+
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The text that a run learns from, as it was when the run was made. Sizes are of the cleaned text."""
+
+    name: str
+    source: str
+    encoding: str
+    sha256: str
+    bytes: int
+    characters: int
+    tokens: int
+    split: int
+    """Index of the first validation token in tokens.bin: [0, split) is trained on, [split, tokens) never."""
+    train_bytes: int
+    val_bytes: int
+    entropy_bits_per_byte: float | None = None
+    """True entropy of the source where it is known, which is the floor of bits per byte."""
+
+
+class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Literal["bytes", "bpe", "gpt2"]
+    vocab_size: int
+
+
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is trained. `steps` or `minutes` says when it ends, and one of them is None."""
+
+    batch: int = 16
+    """Windows of `context` tokens in one step."""
+    steps: int | None = 2000
+    minutes: float | None = None
+    lr: float = 2e-3
+    """Peak learning rate; it warms up over `warmup` of the run and falls along a cosine to `final_lr` times itself."""
+    final_lr: float = 0.1
+    warmup: float = 0.03
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = 1.0
+    seed: int = 1337
+    device: str = "auto"
+    threads: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    eval_every: int = 100
+    """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
+    prompts: tuple[str, ...] = ()
+    sample_tokens: int = 80
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """config.json: what was asked. Written once, before the run exists under its name."""
+
+    format: int = FORMAT
+    name: str
+    created: float
+    """Unix time in seconds."""
+    model: ModelConfig
+    tokenizer: TokenizerConfig
+    data: DataConfig
+    train: TrainConfig
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """status.json: what the trainer is doing. Replaced atomically, about once a second."""
+
+    phase: Phase
+    step: int = 0
+    steps: int | None = None
+    """The step at which the run ends, where that is known."""
+    pid: int = 0
+    pid_started: float = 0.0
+    host: str = ""
+    heartbeat: float = 0.0
+    """Unix time of this writing, in seconds."""
+    seconds: float = 0.0
+    """Time spent training so far, over all resumes, pauses excluded."""
+    device: str = ""
+    message: str = ""
+    """One sentence on what is happening or, after a failure, what went wrong and what to do."""
+
+
+class Metric(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One line of metrics.jsonl: the state after `step` updates. Step 0 has an evaluation only.
+
+    `loss` is that of the step's batch before the update, in nats per token.
+    """
+
+    step: int
+    tokens: int
+    epoch: float
+    seconds: float
+    loss: float | None = None
+    lr: float | None = None
+    grad_norm: float | None = None
+    tokens_per_second: float | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    """Validation loss in bits for each byte of validation text: the figure that compares across tokenizers."""
+
+
+class Sample(msgspec.Struct, kw_only=True):
+    """One line of samples.jsonl: what the model wrote after `prompt` at `step`."""
+
+    step: int
+    prompt: str
+    text: str

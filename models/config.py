@@ -1,0 +1,69 @@
+"""The shape of a GPT-2 and the presets. Nothing here needs torch."""
+
+from dataclasses import dataclass, replace
+
+
+class ConfigError(ValueError):
+    """A shape that cannot be built; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Everything that fixes the architecture of a GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").
+
+    `context` is the longest sequence in tokens, `width` the length of the residual stream's vectors.
+
+    Raises:
+        ConfigError: if a number is out of range, or `width` is not divisible by `heads`.
+    """
+
+    layers: int
+    heads: int
+    width: int
+    context: int
+    vocab_size: int
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "width", "context", "vocab_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}.")
+        if self.width % self.heads:
+            raise ConfigError(
+                f"width {self.width} cannot be divided among {self.heads} heads; "
+                f"choose a width that is a multiple of {self.heads}, such as {-(-self.width // self.heads) * self.heads}."
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout must be at least 0 and below 1, not {self.dropout}.")
+
+    @property
+    def head_width(self) -> int:
+        """Length of one head's query, key and value vectors; the d in 1/sqrt(d)."""
+        return self.width // self.heads
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named shape; the vocabulary comes from the tokenizer."""
+
+    layers: int
+    heads: int
+    width: int
+    context: int
+    about: str
+
+    def config(self, vocab_size: int, **changes: int | float | None) -> ModelConfig:
+        """The preset with this vocabulary, and every change that is not None."""
+        base = ModelConfig(layers=self.layers, heads=self.heads, width=self.width, context=self.context, vocab_size=vocab_size)
+        return replace(base, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+
+
+PRESETS: dict[str, Preset] = {
+    "nano": Preset(2, 2, 64, 64, "seconds on a laptop; every number fits on a screen"),
+    "micro": Preset(4, 4, 128, 128, "minutes on a laptop; enough to write in the manner of its text"),
+    "mini": Preset(6, 6, 192, 256, "half an hour on a laptop"),
+    "small": Preset(6, 6, 384, 256, "hours on a laptop, minutes on a GPU"),
+    "medium": Preset(8, 8, 512, 512, "for a GPU"),
+    "gpt2": Preset(12, 12, 768, 1024, "GPT-2 small as OpenAI released it"),
+}
+DEFAULT_PRESET = "micro"
