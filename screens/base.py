@@ -1,0 +1,65 @@
+"""What all screens of the lab share: the mode bar above, the keys below, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.widgets import Input, TextArea
+
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.mode_bar import ModeBar
+
+if TYPE_CHECKING:
+    from screens.app import LabApp
+
+
+class LabScreen(Screen[None]):
+    """A mode of the lab. A subclass names its `MODE`, says in `HELP` what it is for, and yields its content in `compose_body`.
+
+    State that several modes share lives in the app as reactives (`text_source`, `run_name`, `runs`); a screen follows
+    one with `self.watch(self.lab, "run_name", self.follow_run)` in `on_mount`, and asks for a change by posting a message of
+    `screens.messages`.
+    """
+
+    MODE: ClassVar[str] = ""
+    """The name of the mode in `screens.app.LabApp.MODES`."""
+
+    HELP: ClassVar[str | None] = ""
+    """What `?` says of this screen, as Markdown in plain words. A focused widget's own HELP is shown before it."""
+
+    BINDINGS = [
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go one level back", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        yield ModeBar(self.MODE)
+        yield from self.compose_body()
+        yield KeyBar()
+
+    def compose_body(self) -> ComposeResult:
+        """What the screen shows between the mode bar and the keys."""
+        yield from ()
+
+    @property
+    def lab(self) -> LabApp:
+        """The app, with its own type."""
+        return cast("LabApp", self.app)
+
+    def go_back(self) -> bool:
+        """Leave one level inside this screen. False says that there is none to leave; then escape leads to Home."""
+        return False
+
+    def resting_focus(self) -> str | None:
+        """Selector of the widget that has the focus after escape has left a text field. None: no widget."""
+        return None
+
+    def action_back(self) -> None:
+        if isinstance(self.focused, Input | TextArea):
+            rest = self.resting_focus()
+            found = self.query(rest).first() if rest and self.query(rest) else None
+            self.set_focus(found if found is not self.focused else None)
+        elif not self.go_back() and self.MODE != "home":
+            self.lab.action_mode("home")

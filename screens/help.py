@@ -1,0 +1,67 @@
+"""`?`: what the screen in view is for, what the focused part does, and every key that works there."""
+
+from rich.cells import cell_len
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Markdown, Static
+
+from screens.base import LabScreen
+
+
+class HelpScreen(ModalScreen[None]):
+    """Help on a screen of the lab. The keys are read from the bindings that are active, so that they cannot go stale."""
+
+    BINDINGS = [
+        Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Back to where you were"),
+        Binding("j,down", "scroll('down')", "Down", id="help.down", show=False),
+        Binding("k,up", "scroll('up')", "Up", id="help.up", show=False),
+    ]
+    DEFAULT_CSS = """
+    HelpScreen {
+        align: center middle;
+        #help { width: 76; max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; }
+        #help { background: $surface; }
+        #help Markdown { margin: 0; padding: 0; background: $surface; }
+        #help-keys { margin: 1 0 0 0; }
+    }
+    """
+
+    def __init__(self, about: LabScreen) -> None:
+        super().__init__()
+        focused = about.focused
+        self._words = "\n\n".join(text for text in (focused.HELP if focused is not None else None, about.HELP) if text)
+        self._title = about.MODE.title()
+        self._keys = _keys_of(about)
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="help") as box:
+            box.border_title = f"{self._title}: help"
+            box.border_subtitle = "escape closes"
+            yield Markdown(self._words)
+            yield Static(self._keys, id="help-keys", markup=False)
+
+    async def action_dismiss(self, result: None = None) -> None:
+        self.dismiss(result)
+
+    def action_scroll(self, way: str) -> None:
+        box = self.query_one("#help")
+        if way == "down":
+            box.scroll_down(animate=False)
+        else:
+            box.scroll_up(animate=False)
+
+
+def _keys_of(screen: LabScreen) -> str:
+    """Every key active on the screen, those of one action on one line: `j down   Next line`."""
+    keys: dict[str, list[str]] = {}
+    words: dict[str, str] = {}
+    for _node, binding, enabled, tooltip in screen.active_bindings.values():
+        if not enabled or not binding.description or binding.system:
+            continue
+        keys.setdefault(binding.action, []).append(screen.app.get_key_display(binding))
+        words[binding.action] = tooltip or binding.tooltip or binding.description
+    shown = {action: " ".join(dict.fromkeys(names)) for action, names in keys.items()}
+    margin = min(18, max((cell_len(text) for text in shown.values()), default=0))
+    return "\n".join(f"{text:<{margin}}  {words[action]}" for action, text in shown.items())

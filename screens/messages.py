@@ -1,0 +1,27 @@
+"""What screens ask of the app: a screen posts one of these, the app changes its shared state, and whoever watches that follows."""
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+
+@dataclass
+class TextChosen(Message):
+    """The user has chosen the text to train on: a path, `-`, or the name of a built-in text."""
+
+    source: str
+
+
+@dataclass
+class RunChosen(Message):
+    """The user has chosen a run, by name or path; `open_mode` says which mode to show with it, if any."""
+
+    name: str
+    open_mode: str | None = None
+
+
+@dataclass
+class ModeChosen(Message):
+    """The user wants to see another mode."""
+
+    mode: str

@@ -1,0 +1,73 @@
+"""The six modes, the current one marked, and beside them the run that is training."""
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from screens.messages import ModeChosen
+
+MODES = ("home", "data", "tokens", "train", "inspect", "learn")
+
+
+class ModeBar(Widget):
+    """One line: `▸4 Train◂` is where you are; at the right, what is training now.
+
+    The marks around the current mode are there so that it can be told without colour.
+    """
+
+    COMPONENT_CLASSES = {"mode-bar--mode", "mode-bar--current", "mode-bar--key", "mode-bar--live"}
+    DEFAULT_CSS = """
+    ModeBar {
+        dock: top; height: 1; background: $panel; color: $foreground;
+        & > .mode-bar--mode { color: $foreground 80%; }
+        & > .mode-bar--key { color: $footer-key-foreground; text-style: bold; }
+        & > .mode-bar--current { color: $foreground; background: $primary 40%; text-style: bold; }
+        & > .mode-bar--live { color: $success; }
+    }
+    """
+
+    live: reactive[str] = reactive("")
+    """The run that is training now, in a few words; empty when none is."""
+
+    def __init__(self, current: str) -> None:
+        super().__init__()
+        self.current = current
+        self._ends: list[tuple[int, str]] = []
+
+    def render_line(self, y: int) -> Strip:
+        base, key = self.rich_style, self.get_component_rich_style("mode-bar--key")
+        mode_style, current_style = (
+            self.get_component_rich_style("mode-bar--mode"),
+            self.get_component_rich_style("mode-bar--current"),
+        )
+        segments: list[Segment] = []
+        self._ends = []
+        at = 0
+        for number, mode in enumerate(MODES, 1):
+            if mode == self.current:
+                part = [Segment(f"▸{number} {mode.title()}◂", current_style)]
+            else:
+                part = [Segment(f" {number}", key), Segment(f" {mode.title()} ", mode_style)]
+            part.append(Segment(" ", base))
+            segments += part
+            at += sum(segment.cell_length for segment in part)
+            self._ends.append((at, mode))
+        return Strip([*segments, *self._live_segments(self.size.width - at, base)]).adjust_cell_length(self.size.width, base)
+
+    def _live_segments(self, room: int, base: Style) -> list[Segment]:
+        live = self.live
+        if not live or room < 4:
+            return []
+        if len(live) > room - 1:
+            live = live[: room - 2] + "…"
+        style = self.get_component_rich_style("mode-bar--live")
+        return [Segment(" " * (room - 1 - len(live)), base), Segment(live, style), Segment(" ", base)]
+
+    def on_click(self, event: events.Click) -> None:
+        for end, mode in self._ends:
+            if event.x < end:
+                self.post_message(ModeChosen(mode))
+                return
