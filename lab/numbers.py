@@ -1,0 +1,147 @@
+"""Numbers as text. Nothing is rounded into a falsehood: what is not zero never reads as zero, nor what is below 1 as 100%."""
+
+import math
+from collections.abc import Sequence
+
+MINUS = "−"
+LARGEST_PLAIN = 1e6
+SMALLEST_PLAIN = 1e-3
+"""Outside these two, `significant` writes a power of ten."""
+
+
+def _special(x: float) -> str | None:
+    if math.isnan(x):
+        return "nan"
+    if math.isinf(x):
+        return "∞" if x > 0 else MINUS + "∞"
+    return None
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", MINUS)
+
+
+def significant(x: float, digits: int = 3, *, sign: bool = False) -> str:
+    """`x` to so many significant figures, such as 12.3, 0.0457 or −1.20e−7; with `sign`, positive numbers carry a plus.
+
+    The whole part is never cut: 123456 to three figures is 123456.
+    """
+    special = _special(x)
+    if special is not None:
+        return special
+    if x == 0:
+        return "0"
+    scientific = f"{x:.{digits - 1}e}"
+    exponent = int(scientific.partition("e")[2])
+    if SMALLEST_PLAIN <= abs(float(scientific)) < LARGEST_PLAIN:
+        text = f"{x:.{max(0, digits - 1 - exponent)}f}"
+    else:
+        text = f"{scientific.partition('e')[0]}e{exponent}"
+    return ("+" if sign and x > 0 else "") + _minus(text)
+
+
+def fixed(x: float, decimals: int = 3, *, sign: bool = False) -> str:
+    """`x` with so many decimals; what would round to zero without being it is written as a bound: <0.001 or >−0.001."""
+    special = _special(x)
+    if special is not None:
+        return special
+    smallest = f"{10.0**-decimals:.{decimals}f}"
+    if x != 0 and float(f"{x:.{decimals}f}") == 0:
+        return f"<{smallest}" if x > 0 else f">{MINUS}{smallest}"
+    return ("+" if sign and x > 0 else "") + _minus(f"{abs(x) if x == 0 else x:.{decimals}f}")
+
+
+def column(values: Sequence[float], digits: int = 3) -> list[str]:
+    """The values with as many decimals each, such that the largest has `digits` significant figures: they align by the point."""
+    finite = [abs(x) for x in values if math.isfinite(x) and x != 0]
+    if not finite:
+        return [fixed(x, 0) for x in values]
+    exponent = int(f"{max(finite):.{digits - 1}e}".partition("e")[2])
+    return [fixed(x, max(0, digits - 1 - exponent)) for x in values]
+
+
+def probability(p: float, decimals: int = 1) -> str:
+    """A probability in percent: 41.2%, <0.1%, >99.9%; 0% and 100% stand for exactly 0 and 1."""
+    special = _special(p)
+    if special is not None:
+        return special
+    if p in (0, 1):
+        return f"{p * 100:.0f}%"
+    smallest = 10.0**-decimals
+    if 0 < p < 1:
+        rounded = float(f"{p * 100:.{decimals}f}")
+        if rounded == 0:
+            return f"<{smallest:.{decimals}f}%"
+        if rounded == 100:
+            return f">{100 - smallest:.{decimals}f}%"
+    return _minus(f"{p * 100:.{decimals}f}%")
+
+
+def _scaled(n: float, units: Sequence[str]) -> tuple[str, str]:
+    """`n` divided by the power of 1000 that leaves one to three digits before the point, and that power's unit."""
+    for unit in units[:-1]:
+        text = f"{n:.1f}" if n < 99.95 else f"{n:.0f}"
+        if float(text) < 1000:
+            return text, unit
+        n /= 1000
+    return (f"{n:.1f}" if n < 99.95 else f"{n:,.0f}"), units[-1]
+
+
+def whole(n: int) -> str:
+    """An integer in full, thousands apart: 1,115,394."""
+    return _minus(f"{n:,}")
+
+
+def count(n: float) -> str:
+    """A count in few characters: 812, 9,999, 12.3k, 2.1M, 1.6B."""
+    special = _special(n)
+    if special is not None:
+        return special
+    if abs(n) < 9_999.5:
+        return _minus(f"{n:,.0f}")
+    text, unit = _scaled(abs(n) / 1000, ("k", "M", "B", "T"))
+    return (MINUS if n < 0 else "") + text + unit
+
+
+def bytes_(n: float) -> str:
+    """A size in decimal units, as disks and files are sold: 812 B, 12.3 MB."""
+    if n < 999.5:
+        return f"{n:.0f} B"
+    text, unit = _scaled(n / 1000, ("kB", "MB", "GB", "TB", "PB"))
+    return f"{text} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """A span of time in its two largest units: 0.4 s, 12 s, 1 min 05 s, 2 h 03 min, 3 d 04 h."""
+    special = _special(seconds)
+    if special is not None:
+        return special
+    if seconds < 0:
+        return MINUS + duration(-seconds)
+    if seconds < 9.95:
+        return "0 s" if seconds == 0 else f"{fixed(seconds, 1)} s"
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60:02d} s"
+    minutes = total // 60
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes // (24 * 60)} d {minutes // 60 % 24:02d} h"
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, coarsely: just now, 40 s ago, 5 min ago, 3 h ago, 2 d ago."""
+    if seconds < 5:
+        return "just now"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago"
+
+
+def rate(tokens_per_second: float) -> str:
+    """Speed of training or of writing: 8,310 tokens/s, 12.3k tokens/s."""
+    slow = 0 < tokens_per_second < 10
+    return f"{fixed(tokens_per_second, 1) if slow else count(tokens_per_second)} tokens/s"
