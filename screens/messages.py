@@ -1,4 +1,4 @@
-"""What screens ask of the app: a screen posts one of these, the app changes its shared state, and whoever watches that follows."""
+"""What screens ask of the app: a screen posts a message, the app changes its shared state, and whoever watches it follows."""
 
 from dataclasses import dataclass
 
