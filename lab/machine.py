@@ -1,0 +1,178 @@
+"""What this machine has, found without torch and fast enough to show while the lab opens."""
+
+import functools
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path("/")
+"""Where proc, sys and dev lie; tests put their own tree here."""
+
+NVIDIA_SMI_SECONDS = 10
+"""nvidia-smi takes seconds to wake a sleeping GPU, and hangs for good where its driver is broken."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    processor: str
+    cores: int
+    """Cores that this process may use, which a container or taskset can make fewer than the machine has."""
+    memory: int
+    """Bytes that this process may use, at most."""
+    gpu: str | None
+    """Name of the first graphics card that training can use, if there is one."""
+
+
+def machine() -> Machine:
+    """Everything at once."""
+    return Machine(processor=processor(), cores=cores(), memory=memory(), gpu=gpu())
+
+
+def _read(*names: str) -> str:
+    """A small file of the kernel's, or nothing where it does not exist. Its first 4 KB are enough for every fact here."""
+    try:
+        with ROOT.joinpath(*names).open("rb") as file:
+            return file.read(4096).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _cgroup_limits(controller: str, name: str) -> list[str]:
+    """Contents of the limit files `name` that hold for this process: its own group's and every parent's (cgroup 2 and 1)."""
+    found = []
+    for line in _read("proc", "self", "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        base = ("sys", "fs", "cgroup", controller) if controllers else ("sys", "fs", "cgroup")
+        parts = [part for part in path.split("/") if part]
+        found += [text for end in range(len(parts) + 1) if (text := _read(*base, *parts[:end], name))]
+    return found
+
+
+@functools.cache
+def cores() -> int:
+    """Cores this process may use: its affinity, cut to the CPU quota of its control group."""
+    limits = [float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)]
+    for text in _cgroup_limits("cpu", "cpu.max"):
+        quota, period = text.split()
+        if quota != "max":
+            limits.append(int(quota) / int(period))
+    quotas, periods = (_cgroup_limits("cpu", f"cpu.cfs_{what}_us") for what in ("quota", "period"))
+    limits += [int(quota) / int(period) for quota, period in zip(quotas, periods, strict=False) if int(quota) > 0]
+    return max(1, int(min(limits)))
+
+
+@functools.cache
+def memory() -> int:
+    """Bytes of main memory this process may use: the machine's, cut to the limit of its control group."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        limits += [int(text) for text in _cgroup_limits("memory", name) if text.strip() != "max"]
+    return min(limits)
+
+
+@functools.cache
+def processor() -> str:
+    """Name of the processor as its maker gives it, or its architecture."""
+    for line in _read("proc", "cpuinfo").splitlines():
+        if line.startswith("model name"):
+            name = " ".join(line.partition(":")[2].replace("(R)", "").replace("(TM)", "").split())
+            if name and name != "unknown":
+                return name
+    if sys.platform == "darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
+        if asked.stdout.strip():
+            return asked.stdout.strip()
+    return platform.machine() or "unknown processor"
+
+
+def nvidia_gpus() -> list[str]:
+    """Names of the NVIDIA cards that the driver shows; a card whose driver does not tell its name is `NVIDIA GPU`."""
+    names = []
+    for information in sorted(ROOT.glob("proc/driver/nvidia/gpus/*/information")):
+        model = [line for line in _read(*information.relative_to(ROOT).parts).splitlines() if line.startswith("Model:")]
+        names.append(model[0].partition(":")[2].strip() if model else "NVIDIA GPU")
+    if names:
+        return names
+    nodes = len(list(ROOT.glob("dev/nvidia[0-9]*")))
+    if not nodes and ROOT.joinpath("dev", "dxg").exists() and shutil.which("nvidia-smi"):
+        nodes = 1
+    return ["NVIDIA GPU"] * nodes
+
+
+def ask_nvidia_smi() -> list[str]:
+    """The cards by name from nvidia-smi, for where the driver's files do not tell. Takes up to seconds; empty if it fails."""
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=NVIDIA_SMI_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in asked.stdout.splitlines() if line.strip()]
+
+
+@functools.cache
+def torch_speaks_cuda() -> bool:
+    """Whether the installed torch was built for CUDA. Looks at its files, since importing it takes seconds."""
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    libraries = Path(found.origin).parent / "lib"
+    return any((libraries / name).exists() for name in ("libtorch_cuda.so", "torch_cuda.dll"))
+
+
+def has_cuda() -> bool:
+    """Whether training on CUDA should work: a card, not hidden by CUDA_VISIBLE_DEVICES, and a torch built for it. A guess."""
+    return not why_no_cuda()
+
+
+def why_no_cuda() -> str:
+    """What is missing for CUDA, as the end of a sentence; empty if nothing seems to be."""
+    if not nvidia_gpus():
+        return "this machine shows no NVIDIA GPU"
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    if not torch_speaks_cuda():
+        return "the installed torch was built without CUDA"
+    return ""
+
+
+def has_mps() -> bool:
+    """Whether this is a Mac with Apple's own processor, on which torch can use the graphics part."""
+    return sys.platform == "darwin" and platform.machine() == "arm64"
+
+
+def gpu() -> str | None:
+    """Name of the first graphics device that training would use by itself, without asking any program."""
+    if has_cuda():
+        return nvidia_gpus()[0]
+    return "Apple GPU" if has_mps() else None
+
+
+def device_description(device: str) -> str:
+    """A device as torch names it (cpu, cuda, cuda:0, mps), in words: `2 CPU cores`, or the card's name."""
+    kind, _, index = device.partition(":")
+    if kind == "cpu":
+        return "1 CPU core" if cores() == 1 else f"{cores()} CPU cores"
+    if kind == "cuda":
+        names = nvidia_gpus()
+        return names[int(index or 0)] if int(index or 0) < len(names) else "NVIDIA GPU"
+    return "Apple GPU" if kind == "mps" else device
+
+
+def free_disk(path: Path) -> int:
+    """Bytes free where `path` is or will be."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
