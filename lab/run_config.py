@@ -91,6 +91,13 @@ class Status(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     """Time spent training so far, over all resumes, pauses excluded."""
     device: str = ""
+    precision: str = ""
+    """"fp32" or "bf16", as chosen for this machine when the run began."""
+    best_val_loss: float | None = None
+    best_step: int | None = None
+    """Step of the lowest validation loss so far, whose weights are kept."""
+    eval_tokens: int = 0
+    """Tokens of the validation part on which every evaluation of this run is made."""
     message: str = ""
     """One sentence on what is happening or, after a failure, what went wrong and what to do."""
 

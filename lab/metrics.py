@@ -1,0 +1,128 @@
+"""metrics.jsonl and samples.jsonl: appending a line so that it is whole or absent, and reading while someone else appends."""
+
+import os
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from lab.durable import write_all, write_atomic
+from lab.run_config import Metric, Sample
+
+Line = TypeVar("Line", Metric, Sample)
+
+TAIL = 8192
+"""Bytes at the end of a file that are sure to hold its last line."""
+
+
+class LineReader(Generic[Line]):
+    """Reads a growing file of JSON lines, only ever what is new.
+
+    A last line without its newline is left for the next time. When the file has been replaced or has become shorter, which a
+    resumed training does with lines after its checkpoint, reading starts over and `restarted` is True: throw away what you had.
+    A line that is no JSON of the right type is passed over. A missing file is an empty one.
+    """
+
+    def __init__(self, path: Path, kind: type[Line]) -> None:
+        self.path = path
+        self.restarted = False
+        self._decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(kind)
+        self._offset = 0
+        self._file_id = (0, 0)
+
+    def read(self) -> list[Line]:
+        """Lines that appeared since the last call."""
+        self.restarted = False
+        try:
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                file_id = (facts.st_dev, facts.st_ino)
+                if self._offset and (file_id != self._file_id or facts.st_size < self._offset):
+                    self.restarted, self._offset = True, 0
+                self._file_id = file_id
+                file.seek(self._offset)
+                new = file.read()
+        except OSError:
+            self.restarted, self._offset = self._offset > 0, 0
+            return []
+        whole = new[: new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return _decode(self._decoder, whole)
+
+
+class MetricsReader(LineReader[Metric]):
+    """`LineReader` of a run's metrics.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, Metric)
+
+
+class LineWriter:
+    """Appends JSON lines to a file, each with one write to the end. Keep one for as long as the file is yours.
+
+    Raises:
+        OSError: from `write` as the system says; what was written of that line is taken back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, line: Metric | Sample) -> None:
+        """One line, in the file for every reader when this returns."""
+        end = os.fstat(self._descriptor).st_size
+        try:
+            write_all(self._descriptor, self._encoder.encode(line) + b"\n")
+        except OSError:
+            os.ftruncate(self._descriptor, end)
+            raise
+
+    def sync(self) -> None:
+        """Every line so far on the disk itself."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Line]:
+    lines = []
+    for raw in whole_lines.splitlines():
+        try:
+            lines.append(decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue
+    return lines
+
+
+def last_line(path: Path, kind: type[Line]) -> Line | None:
+    """The last whole line, found without reading the file from its start."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            tail = file.read()
+    except OSError:
+        return None
+    lines = _decode(msgspec.json.Decoder(kind), tail[: tail.rfind(b"\n") + 1])
+    return lines[-1] if lines else None
+
+
+def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
+    """Drops the lines of steps after `step`, a torn last line and lines that cannot be read; tells how many were dropped.
+
+    The file is replaced atomically, and left alone where every line stays.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return 0
+    decoder = msgspec.json.Decoder(kind)
+    lines = raw.splitlines(keepends=True)
+    kept = []
+    for line in lines:
+        decoded = _decode(decoder, line) if line.endswith(b"\n") else []
+        if decoded and decoded[0].step <= step:
+            kept.append(line)
+    if len(kept) < len(lines):
+        write_atomic(path, b"".join(kept))
+    return len(lines) - len(kept)

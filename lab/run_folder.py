@@ -1,0 +1,206 @@
+"""One run's folder: what its files say, and the commands that its trainer takes. Imports nothing heavy.
+
+Whoever can read the folder can watch the run, and reading never fails because someone is just writing.
+"""
+
+import functools
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from lab import control
+from lab.control import CommandName
+from lab.durable import in_words
+from lab.errors import UserError
+from lab.metrics import LineReader, MetricsReader, last_line
+from lab.run_config import FORMAT, Metric, Phase, RunConfig, Sample, Status
+from lab.tensor_file import read_metadata
+
+HEARTBEAT_FRESH = 10.0
+"""Seconds after which a trainer that has said nothing counts as gone. It says something every second."""
+
+ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
+"""The phases in which there is a trainer, or should be."""
+
+STATUS_PADDING = 2048
+"""status.json is filled up with spaces to this length, so that it can be written over in place on a full disk."""
+
+
+class CheckpointFile(NamedTuple):
+    """Weights that can be opened by `name`: "last", "best", "previous", or a snapshot's step in decimal digits."""
+
+    name: str
+    path: Path
+    step: int
+    bytes: int
+
+
+class Run:
+    """One run's folder. Making one reads nothing; `open_run` checks that there is a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is what the run is called even after the folder was renamed."""
+        return self.path.name
+
+    @property
+    def tokens_path(self) -> Path:
+        return self.path / "tokens.bin"
+
+    @property
+    def tokenizer_path(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples_path(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def status_path(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "trainer.log"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def control_path(self) -> Path:
+        return self.path / "control"
+
+    @property
+    def snapshots_path(self) -> Path:
+        return self.path / "snapshots"
+
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """config.json, read once.
+
+        Raises:
+            UserError: if it cannot be read, or a newer llmlab wrote it.
+        """
+        try:
+            raw = (self.path / "config.json").read_bytes()
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not a run: it has no config.json.") from None
+        except OSError as error:
+            raise in_words(error, f"read the settings of {self.name}") from error
+        try:
+            version = msgspec.json.decode(raw, type=_Version).format
+            if version > FORMAT:
+                raise UserError(
+                    f"{self.name} was made by a newer llmlab (format {version}, this one reads {FORMAT}); update llmlab."
+                )
+            return msgspec.json.decode(raw, type=RunConfig)
+        except msgspec.DecodeError as error:
+            raise UserError(f"The config.json of {self.name} is damaged: {error}.") from error
+
+    def status(self) -> Status:
+        """What the trainer last said. Before its first word, and where the file is damaged, a stopped one."""
+        try:
+            return msgspec.json.decode(self.status_path.read_bytes(), type=Status)
+        except FileNotFoundError:
+            return Status(phase="stopped", message="Not started yet.")
+        except (OSError, msgspec.DecodeError) as error:
+            return Status(phase="stopped", message=f"status.json cannot be read: {error}")
+
+    def alive(self) -> bool:
+        """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds."""
+        return self._is_alive(self.status())
+
+    def phase(self) -> Phase | Literal["interrupted"]:
+        """The phase as it really is: "interrupted" where the status tells of a trainer that is gone."""
+        status = self.status()
+        return "interrupted" if status.phase in ACTIVE and not self._is_alive(status) else status.phase
+
+    def _is_alive(self, status: Status) -> bool:
+        fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
+        return fresh and lock_is_held(self.lock_path)
+
+    def metrics(self) -> MetricsReader:
+        """A reader of metrics.jsonl, standing at its start."""
+        return MetricsReader(self.metrics_path)
+
+    def last_metric(self) -> Metric | None:
+        """The last line of metrics.jsonl, found without reading all of it."""
+        return last_line(self.metrics_path, Metric)
+
+    def samples(self) -> list[Sample]:
+        """Everything in samples.jsonl."""
+        return LineReader(self.samples_path, Sample).read()
+
+    def checkpoints(self) -> list[CheckpointFile]:
+        """The weights that can be opened: best, last, previous as far as they exist and are whole, then snapshots by step."""
+        found = []
+        for name in ("best", "last", "previous"):
+            path = self.path / f"{name}.safetensors"
+            metadata = read_metadata(path)
+            if metadata is not None and metadata.get("step", "").isdecimal():
+                found.append(CheckpointFile(name, path, int(metadata["step"]), path.stat().st_size))
+        return found + self.snapshots()
+
+    def snapshots(self) -> list[CheckpointFile]:
+        """The snapshots, by step."""
+        found = [
+            CheckpointFile(str(int(path.stem)), path, int(path.stem), path.stat().st_size)
+            for path in self.snapshots_path.glob("*.safetensors")
+            if path.stem.isdecimal()
+        ]
+        return sorted(found, key=lambda file: file.step)
+
+    def command(self, name: CommandName, text: str = "") -> None:
+        """Leaves a command for the run's trainer; `text` is the prompt of a sample.
+
+        Raises:
+            UserError: if no trainer is there to take it, or the folder cannot be written.
+        """
+        if not self.alive():
+            raise UserError(f"{self.name} is not training now, so there is nothing to {name}.")
+        try:
+            control.send(self.control_path, name, text)
+        except OSError as error:
+            raise in_words(error, f"{name} {self.name}") from error
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+def lock_is_held(path: Path) -> bool:
+    """Whether some process holds the lock. Asks for it shared, so that those who ask do not disturb each other."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,202 @@
+"""Runs on disk: where they are, finding one, starting its trainer. Imports nothing heavy. `Run` itself is in `lab.run_folder`."""
+
+import functools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab.durable import in_words
+from lab.durable import write_atomic as write_atomic
+from lab.errors import UserError
+from lab.metrics import MetricsReader as MetricsReader
+from lab.run_config import RunConfig
+from lab.run_folder import ACTIVE
+from lab.run_folder import CheckpointFile as CheckpointFile
+from lab.run_folder import Run as Run
+
+START_SECONDS = 60.0
+"""How long a trainer may take to its first word. Python itself needs a tenth of a second; a sleeping network disk much more."""
+
+LONGEST_NAME = 100
+
+
+@functools.cache
+def source_checkout() -> Path | None:
+    """The folder of the source checkout that the lab runs from, or None if it is installed."""
+    root = Path(__file__).resolve().parent.parent
+    project = root / "pyproject.toml"
+    if not project.is_file():
+        return None
+    import tomllib
+
+    with project.open("rb") as file:
+        name = tomllib.load(file).get("project", {}).get("name")
+    return root if name == "llmlab" else None
+
+
+def home() -> Path:
+    """Where runs live: $LLMLAB_HOME, else checkpoints/ of the source checkout, else the platform's folder for data."""
+    asked = os.environ.get("LLMLAB_HOME")
+    if asked:
+        return Path(asked).expanduser().absolute()
+    checkout = source_checkout()
+    if checkout:
+        return checkout / "checkpoints"
+    import platformdirs
+
+    return platformdirs.user_data_path("llmlab", appauthor=False) / "runs"
+
+
+def demo() -> Path:
+    """The trained model that ships with the lab."""
+    checkout = source_checkout()
+    return checkout / "checkpoints" / "demo" if checkout else Path(__file__).resolve().parent / "demo"
+
+
+def check_name(name: str) -> str:
+    """The name, if a run may be called that.
+
+    Raises:
+        UserError: if it is empty, too long, hidden, reserved, or no plain name of a folder.
+    """
+    if not name or len(name) > LONGEST_NAME:
+        raise UserError(f"A run's name must have 1 to {LONGEST_NAME} characters, not {len(name)}.")
+    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name != name.strip() or name[0] in ".-":
+        raise UserError(
+            f"{name!r} cannot be a run's name: use letters, digits, spaces, - and _, and begin with neither a dot nor a dash."
+        )
+    if name == "demo":
+        raise UserError("demo is the name of the model that ships with the lab; choose another name.")
+    return name
+
+
+def is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def list_runs(where: Path | None = None) -> list[Run]:
+    """The user's runs in `where` (or `home()`), newest first. Hidden folders, the demo and what is no run are left out."""
+    folder = where or home()
+    runs = []
+    try:
+        entries = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:
+        return []
+    for name in entries:
+        run = Run(folder / name)
+        try:
+            runs.append((run.config.created, run))
+        except UserError:
+            continue
+    left_out = demo()
+    return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name)) if run.path != left_out]
+
+
+def open_run(name: str | Path, where: Path | None = None) -> Run:
+    """A run by its name in `where` (or `home()`), by its path, or `demo`.
+
+    Raises:
+        UserError: if there is no such run, naming near matches, or its settings cannot be read.
+    """
+    folder = where or home()
+    text = os.fspath(name)
+    places = [folder / text] if text and not text.startswith(".") else []
+    places += [Path(text).expanduser()] if text else []
+    places += [demo()] if text == "demo" else []
+    for place in places:
+        if is_run(place):
+            run = Run(Path(os.path.abspath(place)))
+            _ = run.config
+            return run
+    raise UserError(_unknown(text, folder))
+
+
+def _unknown(text: str, folder: Path) -> str:
+    if Path(text).is_dir():
+        return f"{text} is a folder but not a run: it has no config.json."
+    import difflib
+
+    names = [run.name for run in list_runs(folder)]
+    near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.5)
+    if near:
+        return f"There is no run called {text!r}; did you mean {' or '.join(near)}?"
+    if names:
+        return f"There is no run called {text!r}; the newest here is {names[0]}, and llmlab runs lists them all."
+    return f"There is no run called {text!r}: {folder} holds no runs yet; llmlab train makes one."
+
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def start_trainer(run: Run) -> int:
+    """Starts the process that trains the run, or goes on with it, and waits until it has said so or has died. Returns its pid.
+
+    The trainer belongs to no terminal and outlives this process.
+
+    Raises:
+        UserError: if the run has finished, another trainer owns it, or the new one died, in whose last words the reason is.
+    """
+    refuse_to_start(run)
+    _started[:] = [process for process in _started if process.poll() is None]
+    try:
+        with run.log_path.open("ab") as log:
+            said_before = log.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lab.trainer", str(run.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=run.path,
+                env=trainer_environment(run.config),
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise in_words(error, f"start training {run.name}") from error
+    _started.append(process)
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        status = run.status()
+        ended = process.poll() is not None
+        if status.pid == process.pid and (status.phase in ACTIVE or (ended and not process.returncode)):
+            return process.pid
+        if ended:
+            reason = status.message if status.pid == process.pid else _last_words(run.log_path, said_before)
+            raise UserError(reason or f"The trainer of {run.name} ended at once with exit code {process.returncode}.")
+        time.sleep(0.02)
+    process.terminate()
+    raise UserError(f"The trainer of {run.name} said nothing for {START_SECONDS:.0f} seconds; its log is {run.log_path}.")
+
+
+def refuse_to_start(run: Run) -> None:
+    """Does nothing if the run can be trained on now.
+
+    Raises:
+        UserError: if it has finished, or a trainer owns it.
+    """
+    status = run.status()
+    if run.alive():
+        raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.")
+    if status.phase == "finished":
+        raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
+    if not run.tokens_path.is_file():
+        raise UserError(f"{run.name} cannot be trained on: its tokens.bin is not in {run.path}.")
+
+
+def trainer_environment(config: RunConfig) -> dict[str, str]:
+    """The user's environment, and what torch's libraries read before Python can set it."""
+    environment = dict(os.environ)
+    if config.train.threads:
+        environment["OMP_NUM_THREADS"] = str(config.train.threads)
+    return environment
+
+
+def _last_words(log: Path, start: int) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(start)
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""
