@@ -1,0 +1,102 @@
+"""What a model of a given shape is made of, and what it costs. Arithmetic on the configuration; nothing here needs torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+
+from models.config import ModelConfig
+
+BYTES = 4
+"""Bytes of one fp32 number. Weights, gradients and the optimizer's state are fp32 in every run."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One tensor of the model. `name` is its name in the model's state, `part` the group that it is counted under.
+
+    `tied_to` names the tensor that it shares its numbers with; a tied tensor is not stored and adds nothing to a total.
+    """
+
+    name: str
+    part: str
+    shape: tuple[int, ...]
+    tied_to: str | None = None
+
+    @property
+    def count(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+
+def inventory(config: ModelConfig) -> list[Weight]:
+    """Every tensor of the model, in the order a token meets them; the output head last, tied to the token embedding."""
+    return list(_weights(config))
+
+
+def _weights(config: ModelConfig) -> Iterator[Weight]:
+    width = config.width
+    yield Weight("wte.weight", "token embedding", (config.vocab_size, width))
+    yield Weight("wpe.weight", "position embedding", (config.context, width))
+    for layer in range(config.layers):
+        for name, part, shape in (
+            ("ln_1", "norms", (width,)),
+            ("attn.c_attn", "attention", (3 * width, width)),
+            ("attn.c_proj", "attention", (width, width)),
+            ("ln_2", "norms", (width,)),
+            ("mlp.c_fc", "mlp", (4 * width, width)),
+            ("mlp.c_proj", "mlp", (width, 4 * width)),
+        ):
+            yield Weight(f"h.{layer}.{name}.weight", part, shape)
+            yield Weight(f"h.{layer}.{name}.bias", part, shape[:1])
+    yield Weight("ln_f.weight", "norms", (width,))
+    yield Weight("ln_f.bias", "norms", (width,))
+    yield Weight("lm_head.weight", "output head", (config.vocab_size, width), tied_to="wte.weight")
+
+
+def parameter_count(config: ModelConfig) -> int:
+    """Numbers that training sets, the tied head counted once (with the embedding)."""
+    return sum(weight.count for weight in inventory(config) if weight.tied_to is None)
+
+
+def by_part(config: ModelConfig) -> dict[str, int]:
+    """Parameters of each part, in order; they add up to `parameter_count`, the tied head being 0."""
+    parts: dict[str, int] = {}
+    for weight in inventory(config):
+        parts[weight.part] = parts.get(weight.part, 0) + (weight.count if weight.tied_to is None else 0)
+    return parts
+
+
+def flops_per_token(config: ModelConfig) -> int:
+    """Floating-point operations that training spends on one token of a full context: 6 N + 12 · layers · width · context.
+
+    N are the weights that are multiplied by, 12 · layers · width² + vocab_size · width: looking up an embedding is no
+    multiplication, while the tied head is one. Each costs a multiply and an add in the forward pass, and twice that in the
+    backward pass (Kaplan et al. 2020, section 2.1). The second term is q·k and pattern·v, over all `context` keys, masked or
+    not (Chowdhery et al. 2022, "PaLM", appendix B). Norms, GELU, softmax and the optimizer are left out. The forward pass is
+    a third of it.
+    """
+    matrices = 12 * config.layers * config.width**2 + config.vocab_size * config.width
+    return 6 * matrices + 12 * config.layers * config.width * config.context
+
+
+def kv_cache_bytes(config: ModelConfig, tokens: int) -> int:
+    """Bytes of the keys and values of `tokens` tokens in fp32: 2 · layers · width numbers a token."""
+    return 2 * config.layers * config.width * tokens * BYTES
+
+
+def training_bytes(config: ModelConfig, batch: int) -> int:
+    """Bytes at the peak of a training step in fp32, estimated: 16 per parameter (weight, gradient, AdamW's two averages),
+    and what the forward pass keeps for the backward one. bf16 needs less; the process itself (torch) comes on top.
+    """
+    return 4 * BYTES * parameter_count(config) + activation_bytes(config, batch)
+
+
+def activation_bytes(config: ModelConfig, batch: int) -> int:
+    """Bytes that the forward pass of `batch` full contexts keeps for the backward one, in fp32 with attention written out.
+
+    A token costs a layer 16 vectors of the width (the two norms' inputs and outputs, q, k, v, z, and the MLP's two hidden
+    ones of four widths each) and a row of the pattern for each head; dropout adds its masks' worth, which is left out.
+    """
+    layer = 16 * config.width + config.heads * config.context
+    head = 3 * config.width
+    return batch * config.context * (config.layers * layer + head) * BYTES + 2 * config.vocab_size * config.width * BYTES
