@@ -1,0 +1,114 @@
+"""From logits to the next token: temperature, top-k, top-p, and a random number that depends on seed and position only."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.gpt import GPT, KVCache
+from models.sampling_settings import Sampling as Sampling
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Probabilities over the whole vocabulary, each (V,), float64, on the CPU.
+
+    `before` is the softmax of the logits as they are (temperature 1, no filter), `after` what is drawn from, 0 for tokens
+    filtered out, and `kept` (bool) says which tokens the filters left.
+    """
+
+    before: Tensor
+    after: Tensor
+    kept: Tensor
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A token that was drawn, the probability the model gave it (temperature 1, no filter), and the number that picked it."""
+
+    id: int
+    probability: float
+    u: float
+
+
+def distribution(logits: Tensor, sampling: Sampling) -> Distribution:
+    """The next token's probabilities before and after temperature and filters, from logits (V,), computed in float64.
+
+    Raises:
+        ValueError: if the logits hold NaN or +inf, as those of a model whose training diverged do.
+    """
+    logits = logits.detach().to("cpu", torch.float64)
+    if not bool((logits < math.inf).all()) or not bool((logits > -math.inf).any()):
+        raise ValueError("the logits are not numbers, so there is no next token to draw; the model's training may have diverged.")
+    logits = logits - logits.max()
+    before = logits.softmax(-1)
+    order = logits.argsort(descending=True, stable=True)  # falling probability, ties by id
+    if sampling.greedy or sampling.temperature == 0.0:
+        order = order[:1]
+        after = torch.ones(1, dtype=torch.float64)
+    else:
+        order = order[: sampling.top_k or None]
+        after = (logits[order] / sampling.temperature).softmax(-1)
+        if sampling.top_p < 1.0:
+            sum_before_it = after.cumsum(-1) - after
+            n = max(1, int((sum_before_it < sampling.top_p).sum()))
+            order, after = order[:n], after[:n] / after[:n].sum()
+    kept = torch.zeros(len(logits), dtype=torch.bool)
+    kept[order] = True
+    return Distribution(before, torch.zeros_like(before).index_copy(0, order, after), kept)
+
+
+def uniform(seed: int, position: int) -> float:
+    """A number in [0, 1) that depends on (seed, position) only, so that a token can be undone and drawn again the same.
+
+    The first word of the counter-based generator Philox4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as
+    1, 2, 3") with the seed as key and the position as counter; its top 53 bits are taken as a fraction.
+    """
+    word = np.random.Philox(key=seed, counter=position).random_raw()
+    return float(int(word) >> 11) * 2.0**-53
+
+
+def draw(after: Tensor, u: float) -> int:
+    """The token that u in [0, 1) falls on when the probabilities (V,) are laid end to end, the largest first, ties by id."""
+    order = after.argsort(descending=True, stable=True)
+    ends = after[order].cumsum(-1)
+    index = int(torch.searchsorted(ends, u * float(ends[-1]), right=True))
+    return int(order[min(index, int((after > 0).sum()) - 1)])
+
+
+def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iterator[Drawn]:
+    """Draws n tokens one after the other behind ids, each seeing at most the last `context` tokens.
+
+    The token with index i in the whole sequence is picked by `uniform(seed, i)`. While the sequence fits into the context each
+    token costs one row, thanks to the cache; from then on the window slides, every token in it changes its position, and the
+    whole window is computed anew.
+    The model is put into evaluation mode until the iterator ends or is closed.
+
+    Raises:
+        ValueError: if ids are empty, or the model's logits are not numbers.
+    """
+    if not ids:
+        raise ValueError("generation needs at least one token to begin with.")
+    context, embedding = model.config.context, model.wte.weight
+    sequence = list(ids)
+    cache = KVCache(model.config, dtype=embedding.dtype, device=embedding.device) if len(ids) <= context else None
+    was_training = model.training
+    model.eval()
+    try:
+        for _ in range(n):
+            if len(sequence) > context:
+                cache = None
+            new = sequence[-context:] if cache is None else sequence[cache.length :]
+            with torch.inference_mode():
+                x = model.hidden(torch.tensor([new], device=embedding.device), cache)[0, -1]  # (C,)
+                logits = model.unembed(x)  # (V,)
+                choice = distribution(logits, sampling)
+                u = uniform(sampling.seed, len(sequence))
+                token = draw(choice.after, u)
+            sequence.append(token)
+            yield Drawn(token, float(choice.before[token]), u)
+    finally:
+        model.train(was_training)
