@@ -1,0 +1,321 @@
+"""Three vocabularies of one class: single bytes, BPE learned from the user's own text, and GPT-2's. Nothing here needs torch.
+
+Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8 bytes, and the
+adjacent pair whose merge was learned first is merged until no pair is left that was ever merged. The id of a token is its rank: ids below
+256 are the single bytes, and each later id is one merge of two earlier tokens.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import tiktoken
+
+Kind = Literal["bytes", "bpe", "gpt2"]
+
+PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
+"""How text is split before merging. GPT-2's released `encoder.py` has `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+`;
+this is the equivalent that tiktoken uses for it, which does not backtrack through long runs."""
+
+END_OF_TEXT = "<|endoftext|>"
+FORMAT = 1
+"""Version of the saved file; a reader refuses a newer one in words."""
+
+BYTES = 256
+LONG_RUN = 100_000
+"""Whitespace runs from this length on are cut where the pattern cuts them anyway: its engine gives up with a panic after a
+million steps of backtracking, which one run of a million spaces and a letter takes."""
+
+_SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{%d,}" % LONG_RUN)
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_ESCAPED = re.compile("[\udc80-\udcff]+")
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+_SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
+
+
+class TokenizerError(ValueError):
+    """A vocabulary that cannot be made, read or used as asked; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A token and the two tokens it is the merge of, down to single bytes, which have none."""
+
+    id: int
+    bytes: bytes
+    left: "Node | None" = None
+    right: "Node | None" = None
+
+
+class Tokenizer:
+    """A vocabulary and the way text is cut into it. Any bytes can be encoded and come back as they were.
+
+    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each special token to
+    its id (only "gpt2" has one, `<|endoftext|>`).
+    """
+
+    def __init__(self, kind: Kind, tokens: Sequence[bytes], special: dict[str, int] | None = None, pattern: str = PATTERN) -> None:
+        """`tokens[id]` is the bytes of each token in the order of merging, the single bytes first; special ids follow them.
+
+        Raises:
+            TokenizerError: if the vocabulary is not of that form.
+        """
+        special = dict(special or {})
+        ranks = {token: rank for rank, token in enumerate(tokens)}
+        if kind not in get_args(Kind):
+            raise TokenizerError(f"there is no kind of tokenizer called {kind!r}.")
+        if {token for token in tokens[:BYTES]} != {bytes([byte]) for byte in range(BYTES)}:
+            raise TokenizerError("a vocabulary must start with the 256 single bytes.")
+        if len(ranks) != len(tokens) or b"" in ranks:
+            raise TokenizerError("a vocabulary must not hold a token twice, nor an empty one.")
+        if sorted(special.values()) != list(range(len(tokens), len(tokens) + len(special))):
+            raise TokenizerError("the ids of special tokens must follow the last ordinary one.")
+        self.kind = kind
+        self.special = special
+        self.pattern = pattern
+        self.vocab_size = len(tokens) + len(special)
+        self._tokens = [*tokens, *(text.encode() for text in sorted(special, key=special.__getitem__))]
+        self._merged = len(tokens)
+        self._ranks = ranks
+        try:
+            self._encoding = tiktoken.Encoding(kind, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special)
+        except ValueError as error:
+            raise TokenizerError("the pattern that splits text is not a regular expression.") from error
+
+    @classmethod
+    def bytes_(cls) -> Self:
+        """Every byte is a token, and its value is its id."""
+        return cls("bytes", [bytes([byte]) for byte in range(BYTES)])
+
+    @classmethod
+    def gpt2(cls, download: bool = True) -> Self:
+        """GPT-2's vocabulary of 50,257. With `download` false, only files that are already on this machine are used.
+
+        Raises:
+            VocabularyError: (a TokenizerError) if OpenAI's files are nowhere to be found.
+        """
+        from models.gpt2_vocabulary import vocabulary
+
+        tokens = vocabulary(download)
+        return cls("gpt2", tokens, {END_OF_TEXT: len(tokens)})
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
+        """BPE learned from `texts`, split by GPT-2's own pattern. `vocab_size` counts the 256 single bytes.
+
+        A text that is too short or too uniform for that many merges gives a smaller vocabulary: see the result's `vocab_size`. The
+        result depends on the texts alone, not on the number of cores.
+
+        Raises:
+            TokenizerError: if `vocab_size` is below 256.
+        """
+        if vocab_size < BYTES:
+            raise TokenizerError(f"a BPE vocabulary holds the 256 single bytes at least, so {vocab_size} is too small.")
+        import rustbpe
+
+        trainer = rustbpe.Tokenizer()
+        pieces = (piece for text in texts for piece in _without_long_runs(_without_surrogates(text)))
+        trainer.train_from_iterator(pieces, vocab_size=vocab_size, pattern=PATTERN)
+        ranks: list[tuple[bytes, int]] = trainer.get_mergeable_ranks()
+        return cls("bpe", [bytes(token) for token, _ in sorted(ranks, key=lambda pair: pair[1])])
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """The ids of `text`. What looks like a special token is ordinary text unless `special` is asked for.
+
+        A terminal hands over bytes that are no UTF-8 as lone surrogates (PEP 383, "surrogateescape"); they are encoded as those bytes.
+        Any other lone surrogate stands for nothing and becomes U+FFFD.
+        """
+        if special and self.special:
+            return self._encode_special(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return self.encode_bytes(_escaped_bytes(text))
+        return self._encode_valid(text)
+
+    def encode_bytes(self, data: bytes) -> list[int]:
+        """The ids of any bytes: valid UTF-8 as `encode` cuts it, and each byte that is part of no character as a token of its own."""
+        ids: list[int] = []
+        text = data.decode("utf-8", "surrogateescape")
+        at = 0
+        for match in _ESCAPED.finditer(text):
+            ids += self._encode_valid(text[at : match.start()])
+            ids += (self._ranks[bytes([byte])] for byte in match[0].encode("utf-8", "surrogateescape"))
+            at = match.end()
+        return ids + self._encode_valid(text[at:])
+
+    def decode_bytes(self, ids: Sequence[int]) -> bytes:
+        """The bytes that `ids` stand for; the inverse of `encode` and `encode_bytes`.
+
+        Raises:
+            TokenizerError: if an id is not in the vocabulary.
+        """
+        try:
+            return self._encoding.decode_bytes(ids)
+        except (KeyError, OverflowError) as error:
+            stranger = next(id for id in ids if not 0 <= id < self.vocab_size)
+            raise TokenizerError(self._no_such_id(stranger)) from error
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text that `ids` stand for, with U+FFFD where their bytes are no whole character. Raises what `decode_bytes` does."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes of one token; for a special token, those of its text.
+
+        Raises:
+            TokenizerError: if the id is not in the vocabulary.
+        """
+        if not 0 <= id < self.vocab_size:
+            raise TokenizerError(self._no_such_id(id))
+        return self._tokens[id]
+
+    def merge_rank(self, id: int) -> int | None:
+        """How many merges were learned before this one (0 for the first); None for single bytes and special tokens."""
+        self.token_bytes(id)
+        return id - BYTES if BYTES <= id < self._merged else None
+
+    def parents(self, id: int) -> tuple[int, int] | None:
+        """The two ids whose merge made this one, left and right; None for single bytes and special tokens."""
+        node = self.tree(id)
+        return (node.left.id, node.right.id) if node.left and node.right else None
+
+    def tree(self, id: int) -> Node:
+        """The token taken apart down to single bytes, found by merging its bytes as `encode` would. A special token has no parts.
+
+        Raises:
+            TokenizerError: if the id is not in the vocabulary, or the vocabulary's merges never make it.
+        """
+        whole = self.token_bytes(id)
+        if id >= self._merged:
+            return Node(id, whole)
+        nodes = [Node(self._ranks[bytes([byte])], bytes([byte])) for byte in whole]
+        while len(nodes) > 1:
+            ranks = [self._ranks.get(a.bytes + b.bytes, self._merged) for a, b in zip(nodes, nodes[1:], strict=False)]
+            rank = min(ranks)
+            if rank == self._merged:
+                raise TokenizerError(f"token {id} is not the merge of two others in this vocabulary.")
+            at = ranks.index(rank)
+            left, right = nodes[at : at + 2]
+            nodes[at : at + 2] = [Node(rank, left.bytes + right.bytes, left, right)]
+        return nodes[0]
+
+    def label(self, id: int) -> str:
+        """The token as a terminal can show it on one line, whatever its bytes are.
+
+        Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the tab,
+        "␀" ... "␡" the other control characters; a character that is invisible or acts on its neighbours (zero-width, direction, variation,
+        exotic spaces) is written as \\u200b; a combining mark that would have nothing to sit on gets "◌"; a byte that is part of no
+        whole character is written as \\xe2.
+        """
+        text = self.token_bytes(id).decode("utf-8", "surrogateescape")
+        if not text.strip(" "):
+            return "␣" * len(text)
+        shown = ""
+        for character in text:
+            sign = _sign(character)
+            if _combines(character) and sign == character and (not shown or shown.endswith(" ")):
+                sign = "◌" + character
+            shown += sign
+        return shown
+
+    def save(self, path: str | Path) -> None:
+        """Writes all of the tokenizer into one JSON file, which needs no other file to be read."""
+        content = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "vocab_size": self.vocab_size,
+            "pattern": self.pattern,
+            "special": self.special,
+            "tokens": [base64.b64encode(token).decode() for token in self._tokens[: self._merged]],
+        }
+        Path(path).write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The tokenizer that `save` wrote.
+
+        Raises:
+            TokenizerError: if the file cannot be read, or is not a whole tokenizer.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise TokenizerError(f"{path}: the tokenizer cannot be read ({error.strerror}).") from error
+        except (ValueError, RecursionError) as error:
+            raise TokenizerError(f"{path}: the tokenizer's file is damaged; it is not JSON.") from error
+        try:
+            if content["format"] != FORMAT:
+                raise TokenizerError(f"it has format {content['format']}, and this version of llmlab reads format {FORMAT}.")
+            tokens = [base64.b64decode(token, validate=True) for token in content["tokens"]]
+            tokenizer = cls(content["kind"], tokens, content["special"], content["pattern"])
+            if tokenizer.vocab_size != content["vocab_size"]:
+                raise TokenizerError(f"it holds {tokenizer.vocab_size} tokens and should hold {content['vocab_size']}.")
+        except TokenizerError as error:
+            raise TokenizerError(f"{path}: the tokenizer's file cannot be used: {error}") from error
+        except (KeyError, TypeError, AttributeError, binascii.Error) as error:
+            raise TokenizerError(f"{path}: the tokenizer's file is damaged; a part of it is missing or of another kind.") from error
+        return tokenizer
+
+    def _encode_valid(self, text: str) -> list[int]:
+        if len(text) < LONG_RUN:
+            return self._encoding.encode_ordinary(text)
+        return [id for piece in _without_long_runs(text) for id in self._encoding.encode_ordinary(piece)]
+
+    def _encode_special(self, text: str) -> list[int]:
+        ids: list[int] = []
+        for part in re.split("(" + "|".join(map(re.escape, self.special)) + ")", text):
+            ids += [self.special[part]] if part in self.special else self.encode(part)
+        return ids
+
+    def _no_such_id(self, id: int) -> str:
+        return f"{id} is not the id of a token; this vocabulary's ids are 0 to {self.vocab_size - 1}."
+
+
+def _without_long_runs(text: str) -> Iterator[str]:
+    """`text` in parts whose ids, one after the other, are those of the whole: a run of whitespace before other text is always split
+    before its last character, and the rest of it is one piece (the pattern's last three alternatives)."""
+    at = 0
+    for match in _SPACES.finditer(text):
+        if match.end() < len(text):
+            yield text[at : match.end() - 1]
+            at = match.end() - 1
+    yield text[at:]
+
+
+def _without_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _escaped_bytes(text).decode("utf-8", "replace")
+    return text
+
+
+def _escaped_bytes(text: str) -> bytes:
+    """The bytes of a string that holds surrogates: pairs are the character they stand for, escaped bytes themselves, others U+FFFD."""
+    text = _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
+    return _LONE.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "surrogateescape")
+
+
+def _combines(character: str) -> bool:
+    import unicodedata
+
+    return unicodedata.category(character).startswith("M")
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    if character in _SIGNS:
+        return _SIGNS[character]
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if not character.isprintable() or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:
+        return f"\\u{code:04x}"
+    return character
