@@ -15,7 +15,7 @@ MORE_DECIMALS = 4
 """How many decimals beyond the usual a column may grow to, until the printed row reproduces its result."""
 
 FAR_SCORE = 10.0
-"""exp of a maximum farther from 0 has more digits than there is room for: it is then subtracted first, as the model itself does."""
+"""exp of a maximum farther from 0 has more digits than there is room for: it is then subtracted first, as the model does."""
 
 Reference = Callable[[str, int | None], str]
 """Name of a number, from its column (raw, score, shifted, exp, softmax) and its row, None standing for the sum."""
