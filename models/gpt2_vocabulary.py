@@ -1,7 +1,7 @@
 """Finds OpenAI's two GPT-2 vocabulary files and reads them. Only content with the published SHA-256 is used, wherever it lies.
 
-`vocab.bpe` lists the merges in the order they were learned, `encoder.json` gives each token its id. Both write bytes as printable characters
-(`bytes_to_unicode` in GPT-2's released `encoder.py`).
+`vocab.bpe` lists the merges in the order they were learned, `encoder.json` gives each token its id. Both write bytes as printable
+characters (`bytes_to_unicode` in GPT-2's released `encoder.py`).
 """
 
 import hashlib
@@ -43,8 +43,8 @@ class VocabularyError(TokenizerError):
 def vocabulary(download: bool = True) -> list[bytes]:
     """The bytes of GPT-2's 50,256 ordinary tokens, in the order of their ids.
 
-    Looks in tiktoken's cache, in an installed package that carries the files, in Hugging Face's cache and, with `download`, on the network,
-    keeping what it fetched in tiktoken's cache.
+    Looks in tiktoken's cache, in an installed package that carries the files, in Hugging Face's cache and, with `download`, on the
+    network, keeping what it fetched in tiktoken's cache.
 
     Raises:
         VocabularyError: if a file is in none of these places.
@@ -65,8 +65,7 @@ def vocabulary(download: bool = True) -> list[bytes]:
 def _tokens(merges: bytes, ids: bytes) -> list[bytes]:
     byte_of = _byte_of_character()
     tokens = [bytes([byte]) for byte in byte_of.values()]
-    for line in merges.decode().split("\n")[1:-1]:
-        tokens.append(bytes(byte_of[character] for character in line.replace(" ", "", 1)))
+    tokens += (bytes(byte_of[character] for character in line.replace(" ", "")) for line in merges.decode().split("\n")[1:-1])
     by_id = {id: token for token, id in json.loads(ids).items()}
     character_of = {byte: character for character, byte in byte_of.items()}
     if any(by_id[id] != "".join(character_of[byte] for byte in token) for id, token in enumerate(tokens)):
@@ -75,8 +74,8 @@ def _tokens(merges: bytes, ids: bytes) -> list[bytes]:
 
 
 def _byte_of_character() -> dict[str, int]:
-    """The byte that each character of the two files stands for, in the order of GPT-2's first 256 ids: bytes that are visible in Latin-1
-    stand for themselves and come first, the others are written as the characters from U+0100 on."""
+    """The byte that each character of the two files stands for, in the order of GPT-2's first 256 ids: bytes that are visible in
+    Latin-1 stand for themselves and come first, the others are written as the characters from U+0100 on."""
     visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     hidden = [byte for byte in range(256) if byte not in visible]
     return {chr(byte): byte for byte in visible} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
@@ -103,7 +102,8 @@ def _candidates(name: str) -> Iterator[Path]:
 
 def _tiktoken_cache(name: str) -> Path | None:
     """Where tiktoken keeps the file it downloads from this address; None if its cache is switched off by an empty name."""
-    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", os.path.join(tempfile.gettempdir(), "data-gym-cache")))
+    default = os.path.join(tempfile.gettempdir(), "data-gym-cache")
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
     return Path(folder, hashlib.sha1((URL + name).encode()).hexdigest()) if folder else None
 
 

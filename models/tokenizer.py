@@ -1,8 +1,8 @@
 """Three vocabularies of one class: single bytes, BPE learned from the user's own text, and GPT-2's. Nothing here needs torch.
 
-Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8 bytes, and the
-adjacent pair whose merge was learned first is merged until no pair is left that was ever merged. The id of a token is its rank: ids below
-256 are the single bytes, and each later id is one merge of two earlier tokens.
+Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8 bytes, and
+the adjacent pair whose merge was learned first is merged, until no pair is left that was ever merged. The id of a token is its rank:
+ids below 256 are the single bytes, and each later id is one merge of two earlier tokens.
 """
 
 import base64
@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -19,8 +20,8 @@ import tiktoken
 Kind = Literal["bytes", "bpe", "gpt2"]
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-"""How text is split before merging. GPT-2's released `encoder.py` has `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+`;
-this is the equivalent that tiktoken uses for it, which does not backtrack through long runs."""
+"""How text is split before merging: the contractions of English, letters, digits, other signs (each with one space before it), spaces.
+It is the pattern of GPT-2's released `encoder.py` in the equivalent form that tiktoken gives it, which backtracks less."""
 
 END_OF_TEXT = "<|endoftext|>"
 FORMAT = 1
@@ -31,7 +32,7 @@ LONG_RUN = 100_000
 """Whitespace runs from this length on are cut where the pattern cuts them anyway: its engine gives up with a panic after a
 million steps of backtracking, which one run of a million spaces and a letter takes."""
 
-_SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{%d,}" % LONG_RUN)
+_SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]" + f"{{{LONG_RUN},}}")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -55,11 +56,13 @@ class Node:
 class Tokenizer:
     """A vocabulary and the way text is cut into it. Any bytes can be encoded and come back as they were.
 
-    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each special token to
-    its id (only "gpt2" has one, `<|endoftext|>`).
+    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each special token
+    to its id (only "gpt2" has one, `<|endoftext|>`).
     """
 
-    def __init__(self, kind: Kind, tokens: Sequence[bytes], special: dict[str, int] | None = None, pattern: str = PATTERN) -> None:
+    def __init__(
+        self, kind: Kind, tokens: Sequence[bytes], special: dict[str, int] | None = None, pattern: str = PATTERN
+    ) -> None:
         """`tokens[id]` is the bytes of each token in the order of merging, the single bytes first; special ids follow them.
 
         Raises:
@@ -69,7 +72,7 @@ class Tokenizer:
         ranks = {token: rank for rank, token in enumerate(tokens)}
         if kind not in get_args(Kind):
             raise TokenizerError(f"there is no kind of tokenizer called {kind!r}.")
-        if {token for token in tokens[:BYTES]} != {bytes([byte]) for byte in range(BYTES)}:
+        if set(tokens[:BYTES]) != {bytes([byte]) for byte in range(BYTES)}:
             raise TokenizerError("a vocabulary must start with the 256 single bytes.")
         if len(ranks) != len(tokens) or b"" in ranks:
             raise TokenizerError("a vocabulary must not hold a token twice, nor an empty one.")
@@ -108,8 +111,8 @@ class Tokenizer:
     def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
         """BPE learned from `texts`, split by GPT-2's own pattern. `vocab_size` counts the 256 single bytes.
 
-        A text that is too short or too uniform for that many merges gives a smaller vocabulary: see the result's `vocab_size`. The
-        result depends on the texts alone, not on the number of cores.
+        A text that is too short or too uniform for that many merges gives a smaller vocabulary: see the result's `vocab_size`.
+        The result depends on the texts alone, not on the number of cores.
 
         Raises:
             TokenizerError: if `vocab_size` is below 256.
@@ -127,8 +130,8 @@ class Tokenizer:
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of `text`. What looks like a special token is ordinary text unless `special` is asked for.
 
-        A terminal hands over bytes that are no UTF-8 as lone surrogates (PEP 383, "surrogateescape"); they are encoded as those bytes.
-        Any other lone surrogate stands for nothing and becomes U+FFFD.
+        A terminal hands over bytes that are no UTF-8 as lone surrogates (PEP 383, "surrogateescape"); they are encoded as those
+        bytes. Any other lone surrogate stands for nothing and becomes U+FFFD.
         """
         if special and self.special:
             return self._encode_special(text)
@@ -139,7 +142,7 @@ class Tokenizer:
         return self._encode_valid(text)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """The ids of any bytes: valid UTF-8 as `encode` cuts it, and each byte that is part of no character as a token of its own."""
+        """The ids of any bytes: valid UTF-8 as `encode` cuts it, each byte that is part of no character as a token of its own."""
         ids: list[int] = []
         text = data.decode("utf-8", "surrogateescape")
         at = 0
@@ -162,7 +165,7 @@ class Tokenizer:
             raise TokenizerError(self._no_such_id(stranger)) from error
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text that `ids` stand for, with U+FFFD where their bytes are no whole character. Raises what `decode_bytes` does."""
+        """The text `ids` stand for, with U+FFFD where their bytes are no whole character. Raises what `decode_bytes` raises."""
         return self.decode_bytes(ids).decode("utf-8", "replace")
 
     def token_bytes(self, id: int) -> bytes:
@@ -196,7 +199,7 @@ class Tokenizer:
             return Node(id, whole)
         nodes = [Node(self._ranks[bytes([byte])], bytes([byte])) for byte in whole]
         while len(nodes) > 1:
-            ranks = [self._ranks.get(a.bytes + b.bytes, self._merged) for a, b in zip(nodes, nodes[1:], strict=False)]
+            ranks = [self._ranks.get(a.bytes + b.bytes, self._merged) for a, b in pairwise(nodes)]
             rank = min(ranks)
             if rank == self._merged:
                 raise TokenizerError(f"token {id} is not the merge of two others in this vocabulary.")
@@ -208,10 +211,10 @@ class Tokenizer:
     def label(self, id: int) -> str:
         """The token as a terminal can show it on one line, whatever its bytes are.
 
-        Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the tab,
-        "␀" ... "␡" the other control characters; a character that is invisible or acts on its neighbours (zero-width, direction, variation,
-        exotic spaces) is written as \\u200b; a combining mark that would have nothing to sit on gets "◌"; a byte that is part of no
-        whole character is written as \\xe2.
+        Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the
+        tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours (zero-width, direction,
+        variation, exotic spaces) is written as \\u200b, a byte that is part of no whole character as \\xe2, and a combining mark that
+        has nothing to sit on gets "◌".
         """
         text = self.token_bytes(id).decode("utf-8", "surrogateescape")
         if not text.strip(" "):
@@ -259,7 +262,7 @@ class Tokenizer:
         except TokenizerError as error:
             raise TokenizerError(f"{path}: the tokenizer's file cannot be used: {error}") from error
         except (KeyError, TypeError, AttributeError, binascii.Error) as error:
-            raise TokenizerError(f"{path}: the tokenizer's file is damaged; a part of it is missing or of another kind.") from error
+            raise TokenizerError(f"{path}: the tokenizer's file is damaged; a part of it is missing or malformed.") from error
         return tokenizer
 
     def _encode_valid(self, text: str) -> list[int]:
@@ -278,8 +281,8 @@ class Tokenizer:
 
 
 def _without_long_runs(text: str) -> Iterator[str]:
-    """`text` in parts whose ids, one after the other, are those of the whole: a run of whitespace before other text is always split
-    before its last character, and the rest of it is one piece (the pattern's last three alternatives)."""
+    """`text` in parts whose ids, one after the other, are those of the whole: the pattern's last three alternatives always split a run
+    of whitespace that stands before other text before its last character, and make one piece of what comes before."""
     at = 0
     for match in _SPACES.finditer(text):
         if match.end() < len(text):
@@ -297,7 +300,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def _escaped_bytes(text: str) -> bytes:
-    """The bytes of a string that holds surrogates: pairs are the character they stand for, escaped bytes themselves, others U+FFFD."""
+    """The bytes of a string that holds surrogates: pairs are their character, escaped bytes are themselves, others are U+FFFD."""
     text = _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
     return _LONE.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "surrogateescape")
 
