@@ -43,8 +43,8 @@ class VocabularyError(TokenizerError):
 def vocabulary(download: bool = True) -> list[bytes]:
     """The bytes of GPT-2's 50,256 ordinary tokens, in the order of their ids.
 
-    Looks in tiktoken's cache, in an installed package that carries the files, in Hugging Face's cache and, with `download`, on the
-    network, keeping what it fetched in tiktoken's cache.
+    Looks in tiktoken's cache, in an installed package that carries the files, in Hugging Face's cache and, with `download`,
+    on the network, keeping what it fetched in tiktoken's cache.
 
     Raises:
         VocabularyError: if a file is in none of these places.

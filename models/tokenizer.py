@@ -1,8 +1,8 @@
 """Three vocabularies of one class: single bytes, BPE learned from the user's own text, and GPT-2's. Nothing here needs torch.
 
-Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8 bytes, and
-the adjacent pair whose merge was learned first is merged, until no pair is left that was ever merged. The id of a token is its rank:
-ids below 256 are the single bytes, and each later id is one merge of two earlier tokens.
+Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8
+bytes, and the adjacent pair whose merge was learned first is merged, until no pair is left that was ever merged. The id of a
+token is its rank: ids below 256 are the single bytes, and each later id is one merge of two earlier tokens.
 """
 
 import base64
@@ -20,8 +20,9 @@ import tiktoken
 Kind = Literal["bytes", "bpe", "gpt2"]
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-"""How text is split before merging: the contractions of English, letters, digits, other signs (each with one space before it), spaces.
-It is the pattern of GPT-2's released `encoder.py` in the equivalent form that tiktoken gives it, which backtracks less."""
+"""How text is split before merging: the contractions of English, letters, digits, other signs (each with one space before
+it), spaces. It is the pattern of GPT-2's released `encoder.py` in the equivalent form that tiktoken gives it, which
+backtracks less."""
 
 END_OF_TEXT = "<|endoftext|>"
 FORMAT = 1
@@ -56,8 +57,8 @@ class Node:
 class Tokenizer:
     """A vocabulary and the way text is cut into it. Any bytes can be encoded and come back as they were.
 
-    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each special token
-    to its id (only "gpt2" has one, `<|endoftext|>`).
+    `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each
+    special token to its id (only "gpt2" has one, `<|endoftext|>`).
     """
 
     def __init__(
@@ -211,10 +212,10 @@ class Tokenizer:
     def label(self, id: int) -> str:
         """The token as a terminal can show it on one line, whatever its bytes are.
 
-        Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the
-        tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours (zero-width, direction,
-        variation, exotic spaces) is written as \\u200b, a byte that is part of no whole character as \\xe2, and a combining mark that
-        has nothing to sit on gets "◌".
+        Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline,
+        "⇥" the tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours
+        (zero-width, direction, variation, exotic spaces) is written as \\u200b, a byte that is part of no whole character as
+        \\xe2, and a combining mark that has nothing to sit on gets "◌".
         """
         text = self.token_bytes(id).decode("utf-8", "surrogateescape")
         if not text.strip(" "):
@@ -281,8 +282,9 @@ class Tokenizer:
 
 
 def _without_long_runs(text: str) -> Iterator[str]:
-    """`text` in parts whose ids, one after the other, are those of the whole: the pattern's last three alternatives always split a run
-    of whitespace that stands before other text before its last character, and make one piece of what comes before."""
+    """`text` in parts whose ids, one after the other, are those of the whole: the pattern's last three alternatives always
+    split a run of whitespace that stands before other text before its last character, and make one piece of what comes
+    before."""
     at = 0
     for match in _SPACES.finditer(text):
         if match.end() < len(text):
