@@ -1,0 +1,152 @@
+"""`llmlab runs`, `stop` and `pause`: what runs there are, and telling their trainers what to do."""
+
+import time
+
+import click
+import msgspec
+
+from lab import numbers
+from lab.commands.output import table, write_json
+from lab.errors import UserError
+from lab.run_folder import ACTIVE, Run, lock_is_held
+
+ANSWER_SECONDS = 120.0
+"""How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
+
+POLL_SECONDS = 0.1
+
+
+class RunEntry(msgspec.Struct, kw_only=True):
+    """One entry of `llmlab runs --json`. Keys are added in later versions, never renamed or removed."""
+
+    name: str
+    path: str
+    phase: str
+    """starting, training, paused, stopped, finished, failed, or interrupted: its trainer died without a word."""
+    alive: bool
+    step: int
+    steps: int | None
+    """The step at which it ends; None where it ends after some minutes."""
+    seconds: float
+    loss: float | None
+    val_loss: float | None
+    bits_per_byte: float | None
+    device: str
+    parameters: int
+    tokenizer: str
+    text: str
+    created: float
+    message: str
+
+
+def entry(run: Run) -> RunEntry:
+    """What a run's files say now."""
+    from lab.summary import RunsWatcher
+    from models.accounts import parameter_count
+
+    config, status = run.config, run.status()
+    said = RunsWatcher().summary(run)
+    return RunEntry(
+        name=run.name,
+        path=str(run.path),
+        phase=said.phase,
+        alive=run.alive(),
+        step=said.step,
+        steps=said.steps,
+        seconds=status.seconds,
+        loss=said.loss,
+        val_loss=said.val_loss,
+        bits_per_byte=said.bits_per_byte,
+        device=status.device,
+        parameters=parameter_count(config.model),
+        tokenizer=config.tokenizer.kind,
+        text=config.data.name,
+        created=config.created,
+        message=status.message,
+    )
+
+
+@click.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
+)
+def runs(as_json: bool) -> None:
+    """List the runs, newest first, with their state and last losses."""
+    from lab.runs import home, list_runs
+
+    found = [entry(run) for run in list_runs()]
+    if as_json:
+        write_json(found)
+        return
+    if not found:
+        click.echo(f"No runs yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
+        return
+    now = time.time()
+    rows = [
+        (
+            run.name,
+            run.phase,
+            f"{run.step}/{run.steps}" if run.steps else str(run.step),
+            "" if run.loss is None else numbers.fixed(run.loss),
+            "" if run.val_loss is None else numbers.fixed(run.val_loss),
+            "" if run.bits_per_byte is None else numbers.fixed(run.bits_per_byte),
+            numbers.count(run.parameters),
+            run.text,
+            numbers.ago(now - run.created),
+        )
+        for run in found
+    ]
+    header = ("run", "state", "step", "loss", "val loss", "bits/byte", "parameters", "text", "made")
+    click.echo(table(header, rows, right=(2, 3, 4, 5, 6)))
+
+
+def wait_until(run: Run, *phases: str) -> str:
+    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase.
+
+    Raises:
+        UserError: if that takes longer than `ANSWER_SECONDS`.
+    """
+    give_up = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < give_up:
+        phase = run.phase()
+        if phase in phases or (phase not in ACTIVE and not lock_is_held(run.lock_path)):
+            return phase
+        time.sleep(POLL_SECONDS)
+    raise UserError(
+        f"The trainer of {run.name} has not answered for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
+    )
+
+
+@click.command()
+@click.argument("run")
+def stop(run: str) -> None:
+    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly."""
+    from lab.runs import open_run
+
+    found = open_run(run)
+    found.command("stop")
+    phase = wait_until(found, "stopped", "finished", "failed")
+    status = found.status()
+    if phase == "failed":
+        raise UserError(f"{found.name} failed while it was stopping: {status.message}")
+    if phase == "finished":
+        click.echo(f"{found.name} had just finished its {status.step} steps.")
+    else:
+        click.echo(f"{found.name} is stopped at step {status.step} and saved. `llmlab resume {run}` goes on.")
+
+
+@click.command()
+@click.argument("run")
+def pause(run: str) -> None:
+    """Hold the training of RUN. Its process stays and keeps its memory; `llmlab resume` lets it go on."""
+    from lab.runs import open_run
+
+    found = open_run(run)
+    if found.phase() == "paused":
+        raise UserError(f"{found.name} is paused already; `llmlab resume {run}` lets it go on.")
+    found.command("pause")
+    phase = wait_until(found, "paused")
+    step = found.status().step
+    if phase != "paused":
+        raise UserError(f"{found.name} ended at step {step} before it could be paused.")
+    click.echo(f"{found.name} is paused at step {step}. `llmlab resume {run}` lets it go on.")

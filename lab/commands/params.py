@@ -1,0 +1,93 @@
+"""`llmlab params`: every weight of a model, adding up."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.commands.output import table, write_json
+from lab.numbers import bytes_, count, whole
+from models.config import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
+
+DEFAULT_VOCABULARY = 1024
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help=f"Show a preset's shape instead of a run's. [default: {DEFAULT_PRESET}]"
+)
+@click.option(
+    "--vocab", type=click.IntRange(min=1), metavar="N", help=f"Vocabulary of the preset. [default: {DEFAULT_VOCABULARY}]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool) -> None:
+    """List every weight of RUN's model, or of a preset, with its shape and count; they add up to the total.
+
+    The output head is the token embedding once more (tied weights), and is counted once.
+    """
+    if run is not None and (preset is not None or vocab is not None):
+        raise click.UsageError("Give a RUN, or a --preset with its --vocab, not both.", click.get_current_context())
+    if run is not None:
+        from lab.runs import open_run
+
+        found = open_run(run)
+        name, config = found.config.name, found.config.model
+    else:
+        name = preset or DEFAULT_PRESET
+        config = PRESETS[name].config(vocab or (50257 if name == "gpt2" else DEFAULT_VOCABULARY))
+    if as_json:
+        from models.accounts import by_part, inventory, parameter_count
+
+        write_json(
+            {
+                "name": name,
+                "model": config,
+                "weights": [
+                    {
+                        "name": weight.name,
+                        "part": weight.part,
+                        "shape": weight.shape,
+                        "count": weight.count,
+                        "tied_to": weight.tied_to,
+                    }
+                    for weight in inventory(config)
+                ],
+                "parts": by_part(config),
+                "total": parameter_count(config),
+            }
+        )
+        return
+    click.echo(describe(name, config))
+
+
+def describe(name: str, config: "ModelConfig") -> str:
+    """The account as text."""
+    from models.accounts import by_part, flops_per_token, inventory, parameter_count
+
+    total = parameter_count(config)
+    weights = [
+        (
+            weight.name,
+            weight.part,
+            " × ".join(str(size) for size in weight.shape),
+            f"= {weight.tied_to}" if weight.tied_to else whole(weight.count),
+        )
+        for weight in inventory(config)
+    ]
+    parts = [(part, whole(number), f"{number / total:.1%}") for part, number in by_part(config).items()]
+    return "\n".join(
+        [
+            f"{name}: {config.layers} layers, {config.heads} heads, width {config.width}, context {config.context}, "
+            f"vocabulary {whole(config.vocab_size)}",
+            "",
+            table(("weight", "part", "shape", "count"), weights, right=(2, 3)),
+            "",
+            table(("part", "count", "share"), [*parts, ("total", whole(total), "100.0%")], right=(1, 2)),
+            "",
+            f"{count(total)} parameters, {bytes_(total * 4)} as 32-bit numbers; "
+            f"{count(flops_per_token(config))} floating-point operations to train on one token.",
+        ]
+    )
