@@ -1,0 +1,64 @@
+"""Changes made inside a forward pass, as plain data: switch a head off, scale an MLP, force attention, patch a vector.
+
+Nothing here needs torch. `models.trace.Trace` carries the edits out, in the order in which they are given.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from models.config import ModelConfig
+
+Action = Literal["scale", "mean", "attend", "patch"]
+
+_NAME = re.compile(r"blocks\.(\d+)\.(attn\.z|attn\.pattern|attn_out|mlp_out|resid_pre|resid_mid|resid_post)")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change to one value of a trace, named as the trace names it. Everything computed after it sees the change.
+
+    `action`:
+        "scale"   multiplies by `scale`; 0 switches off. On `attn.z` that is one head (all, if `head` is None), whose share of
+                  `attn_out` is scaled with it, while the attention's output bias stays, since it belongs to no head. On
+                  `attn_out` and `mlp_out` the bias is scaled too: off means that nothing is added to the residual stream.
+        "mean"    replaces each position's vector by the mean over the prompt's positions: what is said stays, where is lost.
+        "attend"  on `attn.pattern`: the query looks at position `key` only. Queries before `key` cannot and stay as they are.
+                  `attn_scores` keep what the model itself computed.
+        "patch"   puts `value` in the place of the vector at `position`: `width` numbers, on `attn.z` of one head `head_width`.
+    `position` limits the edit to one position (one query, for "attend"); None is all of them.
+
+    A patched `resid_post` is what the next layer starts from.
+    """
+
+    name: str
+    action: Action
+    head: int | None = None
+    position: int | None = None
+    key: int | None = None
+    scale: float = 0.0
+    value: tuple[float, ...] | None = None
+
+    def check(self, config: ModelConfig, tokens: int) -> None:
+        """Raises ValueError, in one sentence, unless this edit can be made in a prompt of `tokens` tokens."""
+        match = _NAME.fullmatch(self.name)
+        if not match or int(match[1]) >= config.layers:
+            raise ValueError(f"{self.name} cannot be edited in a model of {config.layers} layers.")
+        per_head = match[2].startswith("attn.")
+        if self.head is not None and not (per_head and 0 <= self.head < config.heads):
+            raise ValueError(f"{self.name} has no head {self.head}.")
+        if self.position is not None and not 0 <= self.position < tokens:
+            raise ValueError(f"position {self.position} is not in a prompt of {tokens} tokens.")
+        if (self.action == "attend") != (match[2] == "attn.pattern"):
+            raise ValueError(f"{self.action} is no edit of {self.name}.")
+        if self.action == "attend" and not (self.key is not None and 0 <= self.key <= self._last_query(tokens)):
+            raise ValueError(f"a query at position {self._last_query(tokens)} cannot attend to position {self.key}.")
+        if self.action == "patch":
+            width = config.head_width if per_head else config.width
+            if self.position is None or (per_head and self.head is None):
+                raise ValueError(f"a patch of {self.name} needs a position{' and a head' * per_head}.")
+            if self.value is None or len(self.value) != width:
+                raise ValueError(f"a patch of {self.name} needs {width} numbers.")
+
+    def _last_query(self, tokens: int) -> int:
+        return tokens - 1 if self.position is None else self.position

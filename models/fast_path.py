@@ -1,0 +1,76 @@
+"""What the model itself computes on its fast path, under the trace's names: the other side of every parity figure."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.gpt import GPT
+
+
+class Place(NamedTuple):
+    """Where in the model a tensor is found: what goes into a module or comes out of it; of q, k and v, which of the three."""
+
+    name: str
+    module: nn.Module
+    side: str
+    third: int | None = None
+
+
+@torch.no_grad()
+def fast_tensors(model: GPT, ids: Sequence[int], names: Collection[str] | None = None) -> dict[str, Tensor]:
+    """The model's own tensors of one forward pass of ids, by the names and in the shapes of `models.trace`.
+
+    What the fast path never holds (scores, pattern, the norms' scales, `pos_embed`) is not among them; `names` limits what is
+    kept.
+
+    Raises:
+        ValueError: if the ids are more than the context.
+    """
+    kept: dict[str, Tensor] = {}
+    wanted = [place for place in _places(model) if names is None or place.name in names]
+    hooks = [_hook(place, kept, (model.config.heads, model.config.head_width)) for place in wanted]
+    was_training = model.training
+    model.eval()
+    try:
+        x = model.hidden(torch.tensor([list(ids)], device=model.wte.weight.device))
+        if names is None or "logits" in names:
+            kept["logits"] = model.unembed(x)[0]
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return kept
+
+
+def _places(model: GPT) -> Iterator[Place]:
+    yield Place("embed", model.wte, "out")
+    block: Any
+    for layer, block in enumerate(model.h):
+        prefix = f"blocks.{layer}."
+        yield Place(prefix + "resid_pre", block, "in")
+        yield Place(prefix + "ln1.normalized", block.ln_1, "out")
+        for third, part in enumerate("qkv"):
+            yield Place(f"{prefix}attn.{part}", block.attn.c_attn, "out", third)
+        yield Place(prefix + "attn.z", block.attn.c_proj, "in", 0)
+        yield Place(prefix + "attn_out", block.attn, "out")
+        yield Place(prefix + "resid_mid", block.ln_2, "in")
+        yield Place(prefix + "ln2.normalized", block.ln_2, "out")
+        yield Place(prefix + "mlp.pre", block.mlp.c_fc, "out")
+        yield Place(prefix + "mlp.post", block.mlp.c_proj, "in")
+        yield Place(prefix + "mlp_out", block.mlp, "out")
+        yield Place(prefix + "resid_post", block, "out")
+    yield Place("ln_final.normalized", model.ln_f, "out")
+
+
+def _hook(place: Place, kept: dict[str, Tensor], split: tuple[int, int]) -> torch.utils.hooks.RemovableHandle:
+    def keep(value: Tensor) -> None:
+        value = value[0]
+        if place.third is not None:  # (T, 3*C), or z's (T, C), to (H, T, D)
+            value = value.reshape(len(value), -1, *split)[:, place.third].transpose(0, 1)
+        kept[place.name] = value
+
+    if place.side == "in":
+        return place.module.register_forward_pre_hook(lambda _, inputs: keep(inputs[0]))
+    return place.module.register_forward_hook(lambda _, __, output: keep(output))

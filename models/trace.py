@@ -1,0 +1,209 @@
+"""Every intermediate value of one forward pass, by name, written out formula by formula.
+
+The names are TransformerLens's without `hook_`, so are the values; shapes have no batch dimension, and heads come first.
+T tokens, C width, H heads, D = C / H, V vocabulary; N is a layer from 0.
+
+    embed, pos_embed                         (T, C)     the token's and the position's own vector
+    blocks.N.resid_pre                       (T, C)     the residual stream that enters; for layer 0 the sum of the two above
+    blocks.N.ln1.scale                       (T, 1)     sqrt(variance + eps), which the centred stream is divided by
+    blocks.N.ln1.normalized                  (T, C)     the norm's output, gain and bias included (as in TransformerLens)
+    blocks.N.attn.q, .k, .v                  (H, T, D)
+    blocks.N.attn.scores_raw                 (H, T, T)  q·k, neither scaled nor masked; row = query, column = key
+    blocks.N.attn.attn_scores                (H, T, T)  q·k / sqrt(D), -inf where the key comes after the query
+    blocks.N.attn.pattern                    (H, T, T)  softmax over the keys
+    blocks.N.attn.z                          (H, T, D)  values weighted by the pattern
+    blocks.N.attn_out                        (T, C)     heads mixed by the output matrix, its bias included
+    blocks.N.resid_mid                       (T, C)     resid_pre + attn_out
+    blocks.N.ln2.scale, .ln2.normalized      (T, 1), (T, C)
+    blocks.N.mlp.pre, .post                  (T, 4C)    before and after GELU
+    blocks.N.mlp_out                         (T, C)     bias included
+    blocks.N.resid_post                      (T, C)     resid_mid + mlp_out
+    ln_final.scale, ln_final.normalized      (T, 1), (T, C)
+    logits                                   (T, V)
+"""
+
+import math
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from models.edits import Edit
+from models.gpt import EPSILON, GPT, Block
+
+STREAMS = ("resid_pre", "resid_mid", "resid_post")
+LAYER_NAMES = (
+    "resid_pre", "ln1.scale", "ln1.normalized", "attn.q", "attn.k", "attn.v", "attn.scores_raw", "attn.attn_scores",
+    "attn.pattern", "attn.z", "attn_out", "resid_mid", "ln2.scale", "ln2.normalized", "mlp.pre", "mlp.post", "mlp_out",
+    "resid_post",
+)  # fmt: skip
+"""What a layer computes, in order, each under `blocks.N.`."""
+
+_IN_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
+
+
+class Trace:
+    """The forward pass of `ids` through `model`, in fp32 and without the model's own code, with `edits` made on the way.
+
+    Made at once: the residual streams of all layers. Made when looked at: the inside of a layer (that of the last layer looked
+    at is kept), the final norm, the logits. The model's weights must not change while the trace is in use. No gradients, no
+    dropout.
+
+    Raises:
+        ValueError: if there are no ids, more of them than the context, or an edit that cannot be made.
+    """
+
+    def __init__(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> None:
+        self.config = model.config
+        self.ids = list(ids)
+        self.edits = tuple(edits)
+        if not 1 <= len(self.ids) <= self.config.context:
+            raise ValueError(f"a trace needs from 1 to {self.config.context} tokens, not {len(self.ids)}.")
+        for edit in self.edits:
+            edit.check(self.config, len(self.ids))
+        self._model = model
+        self._embedding = model.wte.weight.detach().float()  # (V, C)
+        self._streams: dict[str, Tensor] = {}
+        self._inside: tuple[int, dict[str, Tensor]] | None = None
+        self._end: dict[str, Tensor] = {}
+        self._run()
+
+    @torch.no_grad()
+    def _run(self) -> None:
+        positions = self._model.wpe.weight.detach().float()  # (context, C)
+        self._streams["embed"] = self._embedding[self.ids]
+        self._streams["pos_embed"] = positions[: len(self.ids)]
+        x = self._streams["embed"] + self._streams["pos_embed"]
+        for layer in range(self.config.layers):
+            values = self._layer(layer, self._edited(f"blocks.{layer}.resid_pre", x))
+            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in STREAMS}
+            x = values["resid_post"]
+
+    def names(self) -> list[str]:
+        """Every name that can be looked up, in the order in which the model computes them."""
+        inner = [f"blocks.{layer}.{name}" for layer in range(self.config.layers) for name in LAYER_NAMES]
+        return ["embed", "pos_embed", *inner, "ln_final.scale", "ln_final.normalized", "logits"]
+
+    @torch.no_grad()
+    def __getitem__(self, name: str) -> Tensor:
+        """The value called `name`; not to be written to. Raises KeyError if the model has no such value."""
+        if name in self._streams:
+            return self._streams[name]
+        match = _IN_LAYER.fullmatch(name)
+        if match and match[2] in LAYER_NAMES and int(match[1]) < self.config.layers:
+            return self._look_inside(int(match[1]))[match[2]]
+        if name in ("ln_final.scale", "ln_final.normalized") and not self._end:
+            last = self._streams[f"blocks.{self.config.layers - 1}.resid_post"]
+            self._end["ln_final.scale"], self._end["ln_final.normalized"] = layer_norm(last, self._model.ln_f)
+        if name == "logits" and name not in self._end:
+            self._end[name] = self["ln_final.normalized"] @ self._embedding.T
+        return self._end[name]
+
+    @torch.no_grad()
+    def lens(self, name: str, positions: Sequence[int] | None = None) -> Tensor:
+        """The logit lens: what the model would say if it stopped at the residual stream `name` (nostalgebraist 2020).
+
+        The final norm is computed anew for that stream, then the output head: (positions, V), or (T, V) if `positions` is None.
+        Of the last `resid_post` these are the logits. Raises KeyError if `name` is no residual stream.
+        """
+        if name.rpartition(".")[2] not in STREAMS:
+            raise KeyError(name)
+        stream = self._streams[name]
+        stream = stream if positions is None else stream[list(positions)]
+        return layer_norm(stream, self._model.ln_f)[1] @ self._embedding.T
+
+    @torch.no_grad()
+    def head_out(self, layer: int) -> Tensor:
+        """What each head adds to the residual stream, (H, T, C): z times its rows of the output matrix.
+
+        Summed over the heads, and with the output bias, this is `attn_out` (unless that itself was edited).
+        """
+        heads, width = self.config.heads, self.config.head_width
+        output = self._block(layer).attn.c_proj.weight.detach().float()  # (C, H*D)
+        return self[f"blocks.{layer}.attn.z"] @ output.T.view(heads, width, -1)  # (H, T, D) @ (H, D, C)
+
+    def _block(self, layer: int) -> Block:
+        block = self._model.h[layer]
+        assert isinstance(block, Block)
+        return block
+
+    def _look_inside(self, layer: int) -> dict[str, Tensor]:
+        if self._inside is None or self._inside[0] != layer:
+            self._inside = None  # let go of the old layer before making the new one
+            self._inside = (layer, self._layer(layer, self._streams[f"blocks.{layer}.resid_pre"]))
+        return self._inside[1]
+
+    def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
+        """All of LAYER_NAMES, from the stream (T, C) that enters, edits of that stream already made."""
+        block, prefix = self._block(layer), f"blocks.{layer}."
+        heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
+        made = {"resid_pre": resid_pre}
+
+        made["ln1.scale"], made["ln1.normalized"] = layer_norm(resid_pre, block.ln_1)
+        qkv = linear(made["ln1.normalized"], block.attn.c_attn)  # (T, 3*C)
+        q, k, v = qkv.view(tokens, 3, heads, width).permute(1, 2, 0, 3).contiguous().unbind()  # each (H, T, D)
+        made |= {"attn.q": q, "attn.k": k, "attn.v": v}
+        made["attn.scores_raw"] = q @ k.transpose(1, 2)  # (H, T, T)
+        future = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
+        made["attn.attn_scores"] = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
+        made["attn.pattern"] = self._edited(prefix + "attn.pattern", softmax(made["attn.attn_scores"]))
+        made["attn.z"] = self._edited(prefix + "attn.z", made["attn.pattern"] @ v)  # (H, T, D)
+        mixed = linear(made["attn.z"].transpose(0, 1).reshape(tokens, heads * width), block.attn.c_proj)
+        made["attn_out"] = self._edited(prefix + "attn_out", mixed)
+        made["resid_mid"] = self._edited(prefix + "resid_mid", resid_pre + made["attn_out"])
+
+        made["ln2.scale"], made["ln2.normalized"] = layer_norm(made["resid_mid"], block.ln_2)
+        made["mlp.pre"] = linear(made["ln2.normalized"], block.mlp.c_fc)  # (T, 4*C)
+        made["mlp.post"] = gelu(made["mlp.pre"])
+        made["mlp_out"] = self._edited(prefix + "mlp_out", linear(made["mlp.post"], block.mlp.c_proj))
+        made["resid_post"] = self._edited(prefix + "resid_post", made["resid_mid"] + made["mlp_out"])
+        return made
+
+    def _edited(self, name: str, value: Tensor) -> Tensor:
+        for edit in self.edits:
+            if edit.name == name:
+                value = apply(edit, value)
+        return value
+
+
+def layer_norm(x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    """Scale (T, 1) and output (T, C) of a LayerNorm (Ba et al. 2016): (x − mean) / sqrt(variance + eps) · gain + bias."""
+    centred = x - x.mean(-1, keepdim=True)
+    scale = (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt()
+    return scale, centred / scale * norm.weight.detach().float() + norm.bias.detach().float()
+
+
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """x W + b, W being the transpose of the weight as it is stored."""
+    return x @ layer.weight.detach().float().T + layer.bias.detach().float()
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """exp(score − max) / Σ exp(score − max) over the last dimension."""
+    exponentials = (scores - scores.amax(-1, keepdim=True)).exp_()
+    return exponentials.div_(exponentials.sum(-1, keepdim=True))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in GPT-2's form: x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715 x³))) (Hendrycks & Gimpel 2016, section 2)."""
+    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def apply(edit: Edit, value: Tensor) -> Tensor:
+    """A copy of `value`, (T, C) or by head (H, T, ·), with the edit made; see `models.edits.Edit` for what each action does."""
+    result = value.clone()
+    rows = slice(None) if edit.position is None else slice(edit.position, edit.position + 1)
+    heads = slice(None) if edit.head is None else slice(edit.head, edit.head + 1)
+    place = (heads, rows) if value.dim() == 3 else (rows,)
+    if edit.action == "scale":
+        result[place] *= edit.scale
+    elif edit.action == "mean":
+        result[place] = value.mean(-2, keepdim=True)[place[:-1]]
+    elif edit.action == "patch":
+        result[place] = torch.tensor(edit.value, dtype=value.dtype, device=value.device)
+    elif edit.key is not None:
+        able = slice(max(edit.key, rows.start or 0), rows.stop)
+        result[heads, able] = 0.0
+        result[heads, able, edit.key] = 1.0
+    return result
