@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual import on
+from textual import on, work
 from textual.app import App
 from textual.binding import Binding
+from textual.message import Message
 from textual.reactive import reactive
 from textual.screen import Screen
 
 from screens.base import LabScreen
+from screens.commands import LabCommands
 from screens.messages import ModeChosen, RunChosen, TextChosen
 from screens.widgets.mode_bar import MODES as MODE_NAMES
+
+if TYPE_CHECKING:
+    from lab.summary import RunSummary, RunsWatcher
+
+SECONDS_BETWEEN_READINGS = 1.0
+"""How often the runs are read from disk; a trainer writes its status about as often."""
+
+SECONDS_UNTIL_IDLE = 0.4
+"""After the first paint, the other screens' modules are imported, so that the first visit does not wait for them."""
+
+SIXTEEN_COLOURS = ("standard", "windows", None)
+"""Rich's names for terminals on which only the theme made of their own colours is legible."""
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
@@ -29,12 +44,18 @@ def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
 
 
 class LabApp(App[None]):
-    """llmlab's terminal interface."""
+    """llmlab's terminal interface.
+
+    Shared state is held here as reactives. A screen watches what it needs and posts a message of `screens.messages` to change it.
+    """
 
     TITLE = "llmlab"
     CSS_PATH = Path(__file__).with_name("lab.tcss")
+    COMMANDS = {LabCommands}
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: _screen_of(mode) for mode in MODE_NAMES}
     DEFAULT_MODE = "home"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
     BINDINGS = [
         *(
             Binding(
@@ -49,17 +70,77 @@ class LabApp(App[None]):
         ),
         Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
         Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Leave the lab; a run that is training goes on"),
+        Binding(
+            "ctrl+q", "quit", "Quit", id="app.quit_anywhere", show=False, priority=True, tooltip="Leave, from a text field too"
+        ),
     ]
 
     text_source: reactive[str] = reactive("")
     """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
-    run_name: reactive[str] = reactive("")
-    """The run that Train and Inspect show: a name in the user's home or `demo`."""
+    run_name: reactive[str] = reactive("demo")
+    """The run that Train and Inspect show: a name in the user's home, a path, or `demo`. At first the newest, if there is any."""
+    runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
+    """Every run as last read from disk, newest first, the demo last."""
+    runs_known: reactive[bool] = reactive(False)
+    """Whether `runs` has been read at all."""
 
-    def __init__(self, run: str = "", text: str = "") -> None:
+    @dataclass
+    class RunsRead(Message):
+        """The runs as they are on disk now."""
+
+        runs: list[RunSummary]
+
+    def __init__(self, run: str = "", text: str = "", *, preload: bool = True) -> None:
+        """`run` and `text` are chosen from the start; `preload` imports the other screens while nothing else happens."""
         super().__init__()
+        self._run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)
+        self._preload = preload
+        self._watcher: RunsWatcher | None = None
+        if self.no_color or self.console.color_system in SIXTEEN_COLOURS:
+            self.theme = "ansi-dark"
+        else:
+            self.theme = "tokyo-night"
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self._after_first_paint)
+
+    def _after_first_paint(self) -> None:
+        self.read_runs()
+        self.set_interval(SECONDS_BETWEEN_READINGS, self.read_runs)
+        if self._preload:
+            self.set_timer(SECONDS_UNTIL_IDLE, self._import_screens)
+
+    @work(thread=True, group="import", exclusive=True, exit_on_error=True)
+    def _import_screens(self) -> None:
+        for mode in MODE_NAMES:
+            import_module(f"screens.{mode}")
+
+    def read_runs(self) -> None:
+        """Ask for the runs now, for instance after one was started; a reading that still goes on is waited for instead."""
+        if not any(worker.group == "runs" and worker.is_running for worker in self.workers):
+            self._read_runs()
+
+    @work(thread=True, group="runs", exclusive=True, exit_on_error=True)
+    def _read_runs(self) -> None:
+        from lab.summary import RunsWatcher
+
+        if self._watcher is None:
+            self._watcher = RunsWatcher()
+        self.post_message(self.RunsRead(self._watcher.read()))
+
+    @on(RunsRead)
+    def _show_runs(self, message: RunsRead) -> None:
+        if not self._run_is_chosen and message.runs:
+            self._run_is_chosen = True
+            self.run_name = message.runs[0].name
+        self.runs_known = True
+        self.runs = tuple(message.runs)
+
+    def run_summary(self, name: str) -> RunSummary | None:
+        """The run of that name as last read."""
+        return next((run for run in self.runs if name in (run.name, str(run.path))), None)
 
     def action_mode(self, mode: str) -> None:
         self.switch_mode(mode)
@@ -71,6 +152,24 @@ class LabApp(App[None]):
         if isinstance(screen, LabScreen):
             self.push_screen(HelpScreen(screen))
 
+    async def action_quit(self) -> None:
+        """Leave at once, or, where a run goes on, say so first."""
+        if not self.names_going_on():
+            self.exit()
+            return
+        from screens.quit import QuitScreen
+
+        if not isinstance(self.screen, QuitScreen):
+            self.push_screen(QuitScreen(self.names_going_on()))
+
+    def names_going_on(self) -> list[str]:
+        """The runs that a trainer is at now."""
+        return [run.name for run in self.runs if run.going_on]
+
+    def action_leave(self) -> None:
+        """Leave now; what goes on is said once more on the terminal."""
+        self.exit(message="\n".join(f"{name} goes on training; llmlab shows it again." for name in self.names_going_on()) or None)
+
     @on(ModeChosen)
     def _mode_chosen(self, message: ModeChosen) -> None:
         self.switch_mode(message.mode)
@@ -78,9 +177,17 @@ class LabApp(App[None]):
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:
         self.text_source = message.source
+        if message.open_mode:
+            self.switch_mode(message.open_mode)
 
     @on(RunChosen)
     def _run_chosen(self, message: RunChosen) -> None:
+        self._run_is_chosen = True
         self.run_name = message.name
         if message.open_mode:
             self.switch_mode(message.open_mode)
+
+
+def run() -> None:
+    """Open the lab and stay until the user leaves."""
+    LabApp().run()

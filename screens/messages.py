@@ -7,9 +7,10 @@ from textual.message import Message
 
 @dataclass
 class TextChosen(Message):
-    """The user has chosen the text to train on: a path, `-`, or the name of a built-in text."""
+    """The user has chosen the text to train on: a path or the name of a built-in text; `open_mode` as in `RunChosen`."""
 
     source: str
+    open_mode: str | None = None
 
 
 @dataclass

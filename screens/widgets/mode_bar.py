@@ -1,5 +1,9 @@
 """The six modes, the current one marked, and beside them the run that is training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -8,6 +12,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from screens.messages import ModeChosen
+
+if TYPE_CHECKING:
+    from lab.summary import RunSummary
 
 MODES = ("home", "data", "tokens", "train", "inspect", "learn")
 
@@ -36,6 +43,16 @@ class ModeBar(Widget):
         super().__init__()
         self.current = current
         self._ends: list[tuple[int, str]] = []
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "runs", self._name_what_trains)
+
+    def _name_what_trains(self, runs: tuple[RunSummary, ...]) -> None:
+        going_on = [run for run in runs if run.going_on]
+        if len(going_on) == 1:
+            self.live = f"● {going_on[0].name} {going_on[0].done:.0%}"
+        else:
+            self.live = f"● {len(going_on)} runs training" if going_on else ""
 
     def render_line(self, y: int) -> Strip:
         base, key = self.rich_style, self.get_component_rich_style("mode-bar--key")

@@ -1,0 +1,92 @@
+"""A run's losses as columns of numbers, and fewer of them for a plot without losing a spike."""
+
+import math
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lab.run_config import Metric
+
+SMOOTHING = 0.96
+"""Weight of the past in the smoothed line: about the last 1 / (1 - 0.96) = 25 steps count."""
+
+
+class History:
+    """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
+
+    `steps`, `losses` and `smooth` go together, one entry a training step; so do `eval_steps` and `val_losses`.
+    `smooth` is the exponential mean with the bias of its start corrected (Kingma and Ba 2015, section 3).
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, for another run or a file that began anew."""
+        self.steps = array("d")
+        self.losses = array("d")
+        self.smooth = array("d")
+        self.eval_steps = array("d")
+        self.val_losses = array("d")
+        self.latest: Metric | None = None
+        self.last_training: Metric | None = None
+        """The latest line that has a training loss, a learning rate and a speed."""
+        self.last_evaluation: Metric | None = None
+        self.best_evaluation: Metric | None = None
+        self._best = math.inf
+        self._mean = 0.0
+        self._weight = 0.0
+        self.version = 0
+        """Grows with every change, so that a plot knows when it is out of date."""
+
+    def add(self, metrics: Iterable[Metric]) -> bool:
+        """Take in new lines, in the order of the file, which is that of the steps. Says whether there were any."""
+        added = False
+        for metric in metrics:
+            added = True
+            self.latest = metric
+            if metric.loss is not None:
+                self.last_training = metric
+                self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * metric.loss
+                self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+                self.steps.append(metric.step)
+                self.losses.append(metric.loss)
+                self.smooth.append(self._mean / self._weight)
+            if metric.val_loss is not None:
+                self.last_evaluation = metric
+                if metric.val_loss < self._best:
+                    self._best, self.best_evaluation = metric.val_loss, metric
+                self.eval_steps.append(metric.step)
+                self.val_losses.append(metric.val_loss)
+        self.version += added
+        return added
+
+
+def thin(xs: Sequence[float], ys: Sequence[float], buckets: int) -> tuple[list[float], list[float]]:
+    """At most two points for each of `buckets` equal stretches of x: the lowest and the highest, in their order.
+
+    `xs` must not fall. What a plot with that many columns would show is unchanged, a spike of one step included.
+    """
+    if len(xs) <= 2 * buckets:
+        return list(xs), list(ys)
+    x, y = np.asarray(xs), np.asarray(ys)
+    starts = np.searchsorted(x, np.linspace(x[0], x[-1], buckets + 1)[:-1])
+    chosen: list[int] = []
+    for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
+        if start < end:
+            part = y[start:end]
+            chosen += sorted({start + int(part.argmin()), start + int(part.argmax())})
+    return x[chosen].tolist(), y[chosen].tolist()
+
+
+def nice_ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from `low` to `high`, near `about` of them, spaced by 1, 2 or 5 times a power of ten."""
+    if not high > low or about < 1:
+        return [low]
+    rough = (high - low) / about
+    power = 10.0 ** np.floor(np.log10(rough))
+    spacing = float(min((m * power for m in (1, 2, 5, 10)), key=lambda size: abs(size - rough)))
+    first = np.ceil(low / spacing - 1e-9)
+    last = np.floor(high / spacing + 1e-9)
+    return [float(tick * spacing) + 0.0 for tick in np.arange(first, last + 1)]

@@ -1,0 +1,93 @@
+"""What a run's numbers mean, in sentences made of those numbers."""
+
+import math
+from typing import TYPE_CHECKING
+
+from lab.numbers import count, duration, fixed, whole
+from lab.run_config import RunConfig, Status
+
+if TYPE_CHECKING:
+    from lab.curves import History
+
+SAME = 0.03
+"""Training and validation loss this near each other, as a fraction, are called about the same."""
+EVALUATIONS_SINCE_BEST = 3
+"""As many evaluations without a new lowest validation loss, and it is said that it rises."""
+
+
+def chance(vocab_size: int) -> float:
+    """Loss in nats per token of guessing all tokens alike: ln V."""
+    return math.log(vocab_size)
+
+
+def choices(loss: float) -> str:
+    """The number of equally likely tokens among which a choice is as uncertain as `loss` nats: e^loss, the perplexity."""
+    perplexity = math.exp(min(loss, 700.0))
+    return fixed(perplexity, 1) if perplexity < 9.95 else count(round(perplexity))
+
+
+def reading(config: RunConfig, status: Status, history: "History") -> str:
+    """A few sentences on how far the model has come."""
+    vocabulary = config.tokenizer.vocab_size
+    worst = fixed(chance(vocabulary), 2)
+    by_chance = f"The model guesses among {whole(vocabulary)} tokens; by chance it would lose {worst} nats a token."
+    if status.phase == "failed":
+        return status.message or "The trainer failed without saying why; its trainer.log in the run's folder may say more."
+    if history.last_training is None and history.last_evaluation is None:
+        return by_chance + " It has not taken a step yet."
+    parts = [by_chance]
+    loss = history.smooth[-1] if history.smooth else None
+    evaluation = history.last_evaluation
+    if loss is not None:
+        parts.append(f"It loses {fixed(loss, 2)} now, as if it were choosing among {choices(loss)}.")
+    if evaluation is not None and evaluation.val_loss is not None:
+        parts.append(_on_unseen_text(loss, evaluation.val_loss, history))
+    if config.data.entropy_bits_per_byte is not None and evaluation is not None and evaluation.bits_per_byte is not None:
+        floor, here = fixed(config.data.entropy_bits_per_byte, 3), fixed(evaluation.bits_per_byte, 3)
+        parts.append(f"The source of this text has an entropy of {floor} bits per byte, its floor; the model is at {here}.")
+    return " ".join(parts)
+
+
+def _on_unseen_text(loss: float | None, val_loss: float, history: "History") -> str:
+    best = history.best_evaluation
+    since = sum(step > best.step for step in history.eval_steps) if best is not None else 0
+    if best is not None and best.val_loss is not None and since >= EVALUATIONS_SINCE_BEST:
+        return (
+            f"On text it never trains on it did best at step {whole(best.step)} ({fixed(best.val_loss, 2)}) and is at "
+            f"{fixed(val_loss, 2)} now: it has begun to learn its own text by heart. The best weights are kept."
+        )
+    if loss is None:
+        return f"On text it never trains on it loses {fixed(val_loss, 2)}, as if it were choosing among {choices(val_loss)}."
+    if abs(val_loss - loss) <= SAME * loss:
+        return f"On text it never trains on it loses about the same ({fixed(val_loss, 2)}): what it learns holds there too."
+    more = "more" if val_loss > loss else "less"
+    return f"On text it never trains on it loses {fixed(val_loss, 2)}, {fixed(abs(val_loss - loss), 2)} {more}."
+
+
+def time_left(config: RunConfig, status: Status, history: "History") -> float | None:
+    """Seconds of training left, from the speed of late; None where it cannot be told."""
+    if config.train.minutes is not None:
+        return max(0.0, config.train.minutes * 60 - status.seconds)
+    last = history.last_training
+    steps = status.steps or config.train.steps
+    if last is None or steps is None or not last.tokens_per_second:
+        return None
+    tokens_per_step = config.train.batch * config.model.context
+    return max(0, steps - last.step) * tokens_per_step / last.tokens_per_second
+
+
+def progress(config: RunConfig, status: Status) -> float:
+    """How much of the run is done, 0 to 1."""
+    if status.phase == "finished":
+        return 1.0
+    if config.train.minutes is not None:
+        return min(1.0, status.seconds / (config.train.minutes * 60))
+    steps = status.steps or config.train.steps
+    return min(1.0, status.step / steps) if steps else 0.0
+
+
+def plan_in_words(config: RunConfig) -> str:
+    """`2,000 steps` or `5 min 00 s`: when the run ends."""
+    if config.train.minutes is not None:
+        return duration(config.train.minutes * 60)
+    return f"{whole(config.train.steps or 0)} steps"

@@ -1,0 +1,55 @@
+"""The command palette: every action that is possible now, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.types import IgnoreReturnCallbackType
+
+from screens.messages import RunChosen
+
+if TYPE_CHECKING:
+    from screens.app import LabApp
+
+Command = tuple[str, str, IgnoreReturnCallbackType]
+"""What the palette shows, what it says of it, and what it does."""
+
+
+class LabCommands(Provider):
+    """Commands from three sources: the bindings active on the screen in view, the runs on disk, and the themes.
+
+    Since the bindings are those that are enabled now, a run that is not training cannot be paused from here either.
+    """
+
+    def _commands(self) -> Iterator[Command]:
+        app = cast("LabApp", self.app)
+        seen: set[str] = set()
+        for node, binding, enabled, tooltip in self.screen.active_bindings.values():
+            words = tooltip or binding.tooltip
+            if not enabled or not words or binding.system or binding.action in seen:
+                continue
+            seen.add(binding.action)
+            key = app.get_key_display(binding)
+            yield words, f"key {key}", partial(app.run_action, binding.action, node)
+        for run in app.runs:
+            yield f"Watch the run {run.name}", f"{run.text}, {run.phase}", self._choose(run.name, "train")
+            yield f"Inspect the model of {run.name}", f"{run.text}, {run.phase}", self._choose(run.name, "inspect")
+        yield "Change the colours", "choose a theme", app.action_change_theme
+        yield "Save a picture of the screen", "an SVG file", partial(app.set_timer, 0.1, app.deliver_screenshot)
+
+    def _choose(self, name: str, mode: str) -> Callable[[], object]:
+        return partial(self.app.post_message, RunChosen(name, mode))
+
+    async def discover(self) -> Hits:
+        for words, help_text, callback in self._commands():
+            yield DiscoveryHit(words, callback, help=help_text)
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for words, help_text, callback in self._commands():
+            score = matcher.match(words)
+            if score > 0:
+                yield Hit(score, matcher.highlight(words), callback, help=help_text)

@@ -1,0 +1,85 @@
+"""The way from a text to a prediction, drawn in plain words."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import NamedTuple
+
+from rich.style import Style
+from rich.text import Text
+from textual.widget import Widget
+
+
+class Stop(NamedTuple):
+    """One step of the way: its name, what happens there, and the key of the mode that shows it."""
+
+    title: str
+    words: str
+    key: str
+
+
+WAY = (
+    Stop("collect text", "a file of yours, or a built-in text", "2 Data"),
+    Stop("clean", "one encoding, one kind of line end", "2 Data"),
+    Stop("tokens", "cut into pieces, each with a number", "3 Tokens"),
+    Stop("train", "guess the next one, measure, adjust", "4 Train"),
+    Stop("frozen", "the weights stay as they are now", "5 Inspect"),
+    Stop("predict", "one token at a time, every number shown", "5 Inspect"),
+)
+TITLE = "From text to prediction"
+
+
+class PathMap(Widget):
+    """Boxes with arrows where there is room for them, else one line for each step."""
+
+    COMPONENT_CLASSES = {"path-map--title", "path-map--stop", "path-map--words", "path-map--key", "path-map--line"}
+    DEFAULT_CSS = """
+    PathMap {
+        height: 8;
+        & > .path-map--title { color: $text-muted; }
+        & > .path-map--stop { text-style: bold; }
+        & > .path-map--words { color: $text-muted; }
+        & > .path-map--key { color: $footer-key-foreground; text-style: bold; }
+        & > .path-map--line { color: $primary; }
+    }
+    """
+    BOX = 15
+    """Fewest columns inside a box. Each of the six needs its border and the arrow to the next besides."""
+
+    def _style(self, name: str, text: str) -> tuple[str, Style]:
+        return text, self.get_component_rich_style(f"path-map--{name}")
+
+    def render(self) -> Text:
+        boxes = self.size.width >= len(WAY) * (self.BOX + 3) - 1
+        return self._boxes() if boxes else self._lines()
+
+    def _lines(self) -> Text:
+        lines = [Text.assemble(self._style("title", f"{TITLE}, and the key that shows each step"))]
+        for number, stop in enumerate(WAY):
+            arrow = "  " if number == 0 else "↓ "
+            lines.append(
+                Text.assemble(
+                    self._style("line", arrow),
+                    self._style("stop", f"{stop.title:<14}"),
+                    self._style("words", f"{stop.words:<45}"),
+                    self._style("key", stop.key),
+                )
+            )
+        return Text("\n").join(lines)
+
+    def _boxes(self) -> Text:
+        inner = (self.size.width + 1) // len(WAY) - 3
+        rows: list[list[tuple[str, Style]]] = [[] for _ in range(7)]
+        for number, stop in enumerate(WAY):
+            arrow = "▸" if number < len(WAY) - 1 else " "
+            words = [*wrap(stop.words, inner), "", "", ""][:3]
+            inside = [("stop", stop.title), *(("words", line) for line in words), ("key", stop.key)]
+            rows[0].append(self._style("line", f"╭{'─' * inner}╮ "))
+            for row, (style, text) in enumerate(inside, 1):
+                rows[row] += [
+                    self._style("line", "│"),
+                    self._style(style, text.center(inner)),
+                    self._style("line", f"│{arrow if row == 3 else ' '}"),
+                ]
+            rows[6].append(self._style("line", f"╰{'─' * inner}╯ "))
+        return Text("\n").join([Text.assemble(self._style("title", TITLE)), *(Text.assemble(*row) for row in rows)])

@@ -1,0 +1,144 @@
+"""Runs made of files alone, so that the screens are tested without torch and without training."""
+
+import fcntl
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.run_config import DataConfig, Metric, Phase, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
+from lab.run_folder import Run
+from models.config import PRESETS
+
+NOW = 1_760_000_000.0
+"""The time at which every screen test happens."""
+
+SAMPLES = (
+    ("The big dog", " xqv ee oth a rmd  nn te"),
+    ("The big dog", " ran the the dog and ran."),
+    ("The big dog", " ran fast. The old cat sat on the mat."),
+)
+
+
+def loss_at(step: int) -> float:
+    """A loss that falls as a real one does, from ln 1024 to 1.9, with a ripple instead of noise."""
+    return 1.9 + (math.log(1024) - 1.9) * math.exp(-step / 150) + 0.15 * math.sin(step * 1.7)
+
+
+def write_run(
+    home: Path,
+    name: str,
+    *,
+    phase: Phase = "finished",
+    step: int = 2000,
+    steps: int = 2000,
+    created: float = NOW - 3600,
+    text: str = "tinyshakespeare.txt",
+    evaluate_every: int = 100,
+    message: str = "",
+    entropy: float | None = None,
+) -> Run:
+    """A run's folder as it is after `step` of `steps` updates, with the files that a screen reads."""
+    folder = home / name
+    folder.mkdir(parents=True)
+    model = PRESETS["micro"].config(1024)
+    config = RunConfig(
+        name=name,
+        created=created,
+        model=model,
+        tokenizer=TokenizerConfig(kind="bpe", vocab_size=1024),
+        data=DataConfig(
+            name=text,
+            source=f"/texts/{text}",
+            encoding="utf-8",
+            sha256="0" * 64,
+            bytes=1_115_394,
+            characters=1_115_394,
+            tokens=430_000,
+            split=387_000,
+            train_bytes=1_003_855,
+            val_bytes=111_539,
+            entropy_bits_per_byte=entropy,
+        ),
+        train=TrainConfig(steps=steps, eval_every=evaluate_every, prompts=("The big dog",)),
+    )
+    (folder / "config.json").write_bytes(msgspec.json.encode(config))
+    status = Status(
+        phase=phase,
+        step=step,
+        steps=steps,
+        pid=os.getpid(),
+        heartbeat=NOW - (0 if phase in ("starting", "training", "paused") else 600),
+        seconds=step * 0.25,
+        device="cpu",
+        message=message,
+    )
+    (folder / "status.json").write_bytes(msgspec.json.encode(status))
+    lines = []
+    for at in range(step + 1):
+        evaluated = at % evaluate_every == 0
+        if not at and not step:
+            break
+        lines.append(
+            Metric(
+                step=at,
+                tokens=at * 2048,
+                epoch=at * 2048 / 387_000,
+                seconds=at * 0.25,
+                loss=loss_at(at) if at else None,
+                lr=0.002 if at else None,
+                grad_norm=1.0 if at else None,
+                tokens_per_second=8310.0 if at else None,
+                val_loss=loss_at(at) + 0.1 if evaluated else None,
+                bits_per_byte=(loss_at(at) + 0.1) / math.log(2) * 43_000 / 111_539 if evaluated else None,
+            )
+        )
+    encode = msgspec.json.Encoder().encode
+    (folder / "metrics.jsonl").write_bytes(b"".join(encode(line) + b"\n" for line in lines))
+    samples = [
+        Sample(step=at, prompt=prompt, text=written)
+        for at, (prompt, written) in zip(range(0, step + 1, evaluate_every), SAMPLES, strict=False)
+    ]
+    (folder / "samples.jsonl").write_bytes(b"".join(encode(sample) + b"\n" for sample in samples))
+    (folder / "lock").touch()
+    return Run(folder)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of runs, without the demo, in a working directory with one text in it."""
+    place = tmp_path / "runs"
+    place.mkdir()
+    monkeypatch.setenv("LLMLAB_HOME", str(place))
+    monkeypatch.setattr("lab.runs.demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr("lab.summary.demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr("time.time", lambda: NOW)
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)
+    monkeypatch.chdir(texts)
+    return place
+
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def make_run(home: Path) -> Iterator[MakeRun]:
+    """Makes a run in `home`; one that is going on has its lock held, as if its trainer were there."""
+    held: list[int] = []
+
+    def make(name: str, **facts: object) -> Run:
+        run = write_run(home, name, **facts)  # type: ignore[arg-type]
+        if facts.get("phase") in ("starting", "training", "paused"):
+            descriptor = os.open(run.lock_path, os.O_RDWR)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            held.append(descriptor)
+        return run
+
+    yield make
+    for descriptor in held:
+        os.close(descriptor)
