@@ -79,6 +79,7 @@ class Trace:
             values = self._layer(layer, self._edited(f"blocks.{layer}.resid_pre", x))
             self._streams |= {f"blocks.{layer}.{name}": values[name] for name in STREAMS}
             x = values["resid_post"]
+            del values  # or two layers' insides would be in memory at once
 
     def names(self) -> list[str]:
         """Every name that can be looked up, in the order in which the model computes them."""
