@@ -1,0 +1,161 @@
+"""Following a run from its files while its trainer works: a progress bar in a terminal, a line at each evaluation elsewhere."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from lab import numbers
+from lab.curves import History
+from lab.reading import progress, time_left
+from lab.run_config import Metric
+from lab.run_folder import ACTIVE, Run, lock_is_held
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+POLL_SECONDS = 0.2
+FAILED = 1
+INTERRUPTED = 130
+
+
+class Followed:
+    """What has been read of a run so far."""
+
+    def __init__(self, run: Run, after: int) -> None:
+        """`after` is the step whose evaluation, and those before it, are not news."""
+        self.run = run
+        self.status = run.status()
+        self.history = History()
+        self._reader = run.metrics()
+        self._told = after
+
+    def read(self) -> list[Metric]:
+        """Takes in what is new; returns the new evaluations."""
+        self.status = self.run.status()
+        metrics = self._reader.read()
+        if self._reader.restarted:
+            self.history.clear()
+        self.history.add(metrics)
+        evaluations = [metric for metric in metrics if metric.val_loss is not None and metric.step > self._told]
+        self._told = max([self._told, *(metric.step for metric in evaluations)])
+        return evaluations
+
+    def seconds_left(self) -> float | None:
+        """Training time to the end, None while it cannot be told."""
+        return time_left(self.run.config, self.status, self.history)
+
+    def ended(self) -> bool:
+        return self.run.phase() not in ACTIVE and not lock_is_held(self.run.lock_path)
+
+
+def steps_in_words(step: int, run: Run) -> str:
+    """`350/2000`, or `step 350` where the end is set by time."""
+    steps = run.config.train.steps
+    return f"{step}/{steps}" if steps else f"step {step}"
+
+
+def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
+    """Shows how the training goes until it ends, then tells how it ended. Returns the exit code.
+
+    Ctrl-C ends the following and leaves the training alone.
+    """
+    followed = Followed(run, after)
+    try:
+        if sys.stdout.isatty() and not quiet:
+            _follow_with_a_bar(followed)
+        else:
+            for metric in _evaluations(followed):
+                click.echo(evaluation_line(followed, metric))
+    except KeyboardInterrupt:
+        name = shlex.quote(run.name)
+        click.echo(f"\n{run.name} goes on training. `llmlab stop {name}` stops it, `llmlab` shows it.", err=True)
+        return INTERRUPTED
+    return tell_the_end(run)
+
+
+def _evaluations(followed: Followed) -> Iterator[Metric]:
+    while True:
+        ended = followed.ended()
+        yield from followed.read()
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def evaluation_line(followed: Followed, metric: Metric) -> str:
+    """One evaluation on one line, every figure with its name."""
+    words = [steps_in_words(metric.step, followed.run)]
+    training = followed.history.last_training
+    if training is not None and training.loss is not None:
+        words.append(f"loss {numbers.fixed(training.loss)}")
+    if metric.val_loss is not None:
+        words.append(f"val loss {numbers.fixed(metric.val_loss)}")
+    if metric.bits_per_byte is not None:
+        words.append(f"{numbers.fixed(metric.bits_per_byte)} bits/byte")
+    if training is not None and training.tokens_per_second is not None:
+        words.append(numbers.rate(training.tokens_per_second))
+    left = followed.seconds_left()
+    if left:
+        words.append(f"{numbers.duration(left)} left")
+    return "  ".join(words)
+
+
+def _follow_with_a_bar(followed: Followed) -> None:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = ("{task.fields[steps]}", "{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[left]}")
+    texts = [TextColumn(text, markup=False) for text in columns]
+    with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True) as bar:
+        _run_the_bar(followed, bar)
+
+
+def _run_the_bar(followed: Followed, bar: "Progress") -> None:
+    task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
+    while True:
+        ended = followed.ended()
+        followed.read()
+        training, evaluation = followed.history.last_training, followed.history.last_evaluation
+        losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
+        left = followed.seconds_left()
+        phase = followed.status.phase
+        bar.update(
+            task,
+            completed=progress(followed.run.config, followed.status),
+            steps=steps_in_words(followed.status.step, followed.run),
+            loss="  ".join(f"{name} {numbers.fixed(value)}" for name, value in losses if value is not None),
+            speed=numbers.rate(training.tokens_per_second) if training and training.tokens_per_second else "",
+            left=phase if phase != "training" else "" if left is None else f"{numbers.duration(left)} left",
+        )
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def tell_the_end(run: Run) -> int:
+    """One sentence on how the training ended; on stderr and with exit code 1 if it failed."""
+    phase, status = run.phase(), run.status()
+    name = shlex.quote(run.name)
+    if phase == "finished":
+        metric = next((metric for metric in reversed(run.metrics().read()) if metric.val_loss is not None), None)
+        words = f"{run.name} finished: {status.step} steps in {numbers.duration(status.seconds)}"
+        if metric is not None and metric.val_loss is not None:
+            words += f", validation loss {numbers.fixed(metric.val_loss)}"
+            words += "" if metric.bits_per_byte is None else f", {numbers.fixed(metric.bits_per_byte)} bits/byte"
+        click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
+        return 0
+    if phase == "stopped":
+        click.echo(f"{run.name} is stopped at step {status.step} and saved. `llmlab resume {name}` goes on.")
+        return 0
+    if phase == "failed":
+        click.echo(f"llmlab: {run.name} failed at step {status.step}: {status.message}", err=True)
+    else:
+        click.echo(
+            f"llmlab: the trainer of {run.name} died at step {status.step}, without a word; "
+            f"`llmlab resume {name}` goes on from its last checkpoint.",
+            err=True,
+        )
+    return FAILED

@@ -1,0 +1,51 @@
+"""`llmlab generate`: a run's model writes on from a prompt."""
+
+import codecs
+
+import click
+
+from lab.commands.prompt import checkpoint_option, prompted
+
+
+@click.command()
+@click.argument("run")
+@click.option("-p", "--prompt", default="\n", metavar="TEXT", help="What to go on from. [default: a line break]")
+@click.option("-n", "--tokens", default=200, show_default=True, type=click.IntRange(min=1), metavar="N", help="Tokens to write.")
+@click.option("--temperature", default=1.0, show_default=True, type=float, metavar="T", help="Divides the logits; 0 is greedy.")
+@click.option("--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K likeliest tokens; 0 keeps all.")
+@click.option(
+    "--top-p",
+    default=1.0,
+    show_default=True,
+    type=float,
+    metavar="P",
+    help="Keep the likeliest tokens that together reach probability P; 1 keeps all.",
+)
+@click.option("--seed", default=0, show_default=True, type=int, metavar="N", help="The same seed writes the same text.")
+@click.option("--greedy", is_flag=True, help="Always take the likeliest token.")
+@checkpoint_option
+def generate(
+    run: str,
+    prompt: str,
+    tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    greedy: bool,
+    checkpoint: str | None,
+) -> None:
+    """Let the model of RUN write on from a prompt, token by token.
+
+    A text that outgrows the model's context goes on with a window of the last tokens.
+    """
+    from models.sampling import Sampling, generate
+
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
+    asked = prompted(run, prompt, checkpoint)
+    if prompt != "\n":
+        click.echo(prompt, nl=False)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for drawn in generate(asked.model, asked.ids, tokens, sampling):
+        click.echo(decoder.decode(asked.tokenizer.token_bytes(drawn.id)), nl=False)
+    click.echo(decoder.decode(b"", final=True))

@@ -1,0 +1,94 @@
+"""`llmlab train` and `resume`: make a run, start its trainer, and follow it until it ends or the user looks away."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.commands.follow import follow
+from lab.run_folder import Run
+from models.config import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from lab.prepare import Progress
+
+positive = click.IntRange(min=1)
+
+
+def following_options(command: Any) -> Any:
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Plain lines instead of a progress bar, also in a terminal.")
+    return click.option("--detach", is_flag=True, help="Return as soon as training has begun.")(quiet(command))
+
+
+@click.command()
+@click.argument("text")
+@click.option("--name", metavar="RUN", help="What to call the run. [default: after the text]")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Shape of the model.")
+@click.option("--steps", type=positive, metavar="N", help="Train for so many steps.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Train for so many minutes instead.")
+@click.option("--tokenizer", type=click.Choice(["bpe", "bytes", "gpt2"]), default="bpe", show_default=True, help="Learned from the text, single bytes, or GPT-2's.")
+@click.option("--vocab", type=positive, metavar="N", help="Vocabulary that bpe learns.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the text; found by itself for UTF-8 and UTF-16.")
+@click.option("--layers", type=positive, metavar="N", help="Change the preset's number of layers.")
+@click.option("--heads", type=positive, metavar="N", help="Change its heads in each layer; they divide the width.")
+@click.option("--width", type=positive, metavar="N", help="Change its width, the numbers that stand for a token.")
+@click.option("--context", type=positive, metavar="N", help="Change its context, the tokens it sees at once.")
+@click.option("--dropout", type=float, metavar="P", help="Share of numbers dropped while training.")
+@click.option("--batch", type=positive, metavar="N", help="Windows of text in one step.")
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Peak learning rate.")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed trains the same model.")
+@click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
+@click.option("--eval-every", type=positive, metavar="N", help="Steps between evaluations.")
+@click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated.")
+@following_options
+def train(text: str, steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
+    """Train a GPT-2 on TEXT: the path of a text file, - for standard input, or a built-in text, `stories` or `python`.
+
+    Training runs in a process of its own. This command follows it and returns when it ends; Ctrl-C, or closing the terminal, ends
+    the following only. `llmlab stop RUN` stops the training, `llmlab` shows it live.
+
+    The exit code is 0 when training finished or was stopped, 1 when it failed, 2 when it could not be begun.
+    """
+    if steps is not None and minutes is not None:
+        raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
+    from lab.prepare import RunRequest, prepare_run
+
+    request = RunRequest(text=text, steps=steps, minutes=minutes, **options)
+    with preparation_shown(quiet) as progress:
+        run = prepare_run(request, progress)
+    return begin(run, after=-1, detach=detach, quiet=quiet)
+
+
+@click.command()
+@click.argument("run")
+@following_options
+def resume(run: str, detach: bool, quiet: bool) -> int:
+    """Go on with RUN: let it go on if it is paused, or start its training again from its last checkpoint.
+
+    Training goes on exactly as if it had never been interrupted. Ctrl-C ends the following, not the training.
+    """
+    from lab.runs import open_run
+
+    found = open_run(run)
+    if found.phase() == "paused":
+        found.command("resume")
+        step = found.status().step
+        return 0 if detach else follow(found, step, quiet=quiet)
+    last = [file.step for file in found.checkpoints() if file.name == "last"]
+    return begin(found, after=last[0] if last else -1, detach=detach, quiet=quiet)
+
+
+def begin(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
+    """Starts the run's trainer and follows it, unless asked to return."""
+    from lab.runs import start_trainer
+
+    start_trainer(run)
+    if detach:
+        name = shlex.quote(run.name)
+        click.echo(f"{run.name} is training. `llmlab` shows it, `llmlab stop {name}` stops it.")
+        return 0
+    click.echo(f"{run.name} is training in {run.path}; Ctrl-C leaves it to itself.")
+    return follow(run, after, quiet=quiet)

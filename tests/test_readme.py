@@ -1,0 +1,41 @@
+"""What the README promises in so many words."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+OPEN_THE_LAB = "python3 -m venv .venv && .venv/bin/pip install -e '.[gpt2]' && .venv/bin/llmlab"
+RUN_THE_TESTS = "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest"
+
+
+def test_the_two_commands_stand_on_a_line_each() -> None:
+    lines = [line.strip() for line in README.splitlines()]
+    assert OPEN_THE_LAB in lines
+    assert RUN_THE_TESTS in lines
+
+
+def test_the_checks_run_the_readmes_own_command() -> None:
+    assert RUN_THE_TESTS in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_file_it_links_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_every_command_and_option_in_it_exists() -> None:
+    import click
+
+    from lab.commands.group import COMMANDS, llmlab
+
+    context = click.Context(llmlab)
+    for line in re.findall(r"^ *(?:\$ )?(?:\.venv/bin/)?llmlab (\w.*)$", README, flags=re.MULTILINE):
+        name = line.split()[0]
+        assert name in COMMANDS, line
+        command = llmlab.get_command(context, name)
+        assert command is not None
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        without_text = re.sub(r"'[^']*'|\"[^\"]*\"|#.*|\|.*", "", line)
+        assert set(re.findall(r"(?<=\s)--?[a-z][a-z0-9-]*", without_text)) <= known, line

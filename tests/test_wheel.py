@@ -1,0 +1,77 @@
+"""What an installed llmlab has: the same lab as the source checkout, from any working directory."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LEFT_OUT = {".pyc", ".svg"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(folder), str(wheel)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return folder
+
+
+def files_below(folder: Path, name: str) -> set[str]:
+    return {
+        str(PurePosixPath(name, *path.relative_to(folder).parts))
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in LEFT_OUT and not path.name.startswith(".")
+    }
+
+
+def test_the_wheel_holds_every_file_of_the_packages_and_the_demo_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    wanted = set[str]().union(*(files_below(ROOT / name, name) for name in ("lab", "models", "screens")))
+    assert held == wanted | files_below(ROOT / "checkpoints" / "demo", "lab/demo")
+    assert "screens/lab.tcss" in held
+
+
+def run_elsewhere(installed: Path, tmp_path: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs the installed lab from a directory with folders of its names."""
+    for name in ("models", "lab", "checkpoints", "screens"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')\n")
+    environment = {name: value for name, value in os.environ.items() if name != "LLMLAB_HOME"}
+    environment |= {"PYTHONPATH": str(installed), "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    return subprocess.run(
+        [sys.executable, "-P", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder for data is named after Linux's convention")
+def test_installed_it_keeps_runs_in_the_users_data_folder(installed: Path, tmp_path: Path) -> None:
+    program = "import lab.runs as r; print(r.__file__, r.home(), r.demo(), sep='\\n')"
+    file, home, demo = run_elsewhere(installed, tmp_path, "-c", program).stdout.splitlines()
+    assert Path(file).parent == installed / "lab"
+    assert Path(home) == tmp_path / "data" / "llmlab" / "runs"
+    assert Path(demo) == installed / "lab" / "demo"
+
+
+def test_installed_it_opens_the_demo(installed: Path, tmp_path: Path) -> None:
+    done = run_elsewhere(installed, tmp_path, str(installed / "bin" / "llmlab"), "params", "demo")
+    assert "parameters" in done.stdout.splitlines()[-1]
+
+
+def test_installed_it_finds_its_styles(installed: Path, tmp_path: Path) -> None:
+    program = "import screens.app; from pathlib import Path; print(Path(screens.app.LabApp.CSS_PATH))"
+    style = Path(run_elsewhere(installed, tmp_path, "-c", program).stdout.strip())
+    assert style.is_file()
+    assert style.is_relative_to(installed)
