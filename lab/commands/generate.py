@@ -7,7 +7,7 @@ import click
 from lab.commands.prompt import checkpoint_option, prompted
 
 
-@click.command()
+@click.command(short_help="Let a model write on from a prompt.")
 @click.argument("run")
 @click.option("-p", "--prompt", default="\n", metavar="TEXT", help="What to go on from. [default: a line break]")
 @click.option("-n", "--tokens", default=200, show_default=True, type=click.IntRange(min=1), metavar="N", help="Tokens to write.")

@@ -117,7 +117,7 @@ def wait_until(run: Run, *phases: str) -> str:
     )
 
 
-@click.command()
+@click.command(short_help="End a training and save it.")
 @click.argument("run")
 def stop(run: str) -> None:
     """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly."""
@@ -135,7 +135,7 @@ def stop(run: str) -> None:
         click.echo(f"{found.name} is stopped at step {status.step} and saved. `llmlab resume {run}` goes on.")
 
 
-@click.command()
+@click.command(short_help="Hold a training.")
 @click.argument("run")
 def pause(run: str) -> None:
     """Hold the training of RUN. Its process stays and keeps its memory; `llmlab resume` lets it go on."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DEFAULT_VOCABULARY = 1024
 
 
-@click.command()
+@click.command(short_help="List every weight of a model, adding up.")
 @click.argument("run", required=False)
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), help=f"Show a preset's shape instead of a run's. [default: {DEFAULT_PRESET}]"

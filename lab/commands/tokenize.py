@@ -42,7 +42,7 @@ def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable
     return open_corpus(file or "-", encoding).chunks()
 
 
-@click.command()
+@click.command(short_help="Show a text as tokens.")
 @click.argument("text", required=False)
 @click.option("--file", "-f", metavar="F", help="Read the text from a file, or from standard input if F is -.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the file; found by itself for UTF-8 and UTF-16.")

@@ -15,6 +15,7 @@ from lab.numbers import probability
 
 if TYPE_CHECKING:
     import torch
+
     from models.trace import Trace
 
 
@@ -55,7 +56,7 @@ class TraceSummary(msgspec.Struct, kw_only=True):
     """For the last token: after the embedding, and after each layer."""
 
 
-@click.command()
+@click.command(short_help="Show what happens to a prompt inside a model.")
 @click.argument("run")
 @click.option("-p", "--prompt", required=True, metavar="TEXT", help="The text to pass through the model.")
 @click.option(

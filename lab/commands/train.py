@@ -23,13 +23,19 @@ def following_options(command: Any) -> Any:
     return click.option("--detach", is_flag=True, help="Return as soon as training has begun.")(quiet(command))
 
 
-@click.command()
+@click.command(short_help="Train a GPT-2 on a text.")
 @click.argument("text")
 @click.option("--name", metavar="RUN", help="What to call the run. [default: after the text]")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Shape of the model.")
 @click.option("--steps", type=positive, metavar="N", help="Train for so many steps.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Train for so many minutes instead.")
-@click.option("--tokenizer", type=click.Choice(["bpe", "bytes", "gpt2"]), default="bpe", show_default=True, help="Learned from the text, single bytes, or GPT-2's.")
+@click.option(
+    "--tokenizer",
+    type=click.Choice(["bpe", "bytes", "gpt2"]),
+    default="bpe",
+    show_default=True,
+    help="Learned from the text, single bytes, or GPT-2's.",
+)
 @click.option("--vocab", type=positive, metavar="N", help="Vocabulary that bpe learns.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the text; found by itself for UTF-8 and UTF-16.")
 @click.option("--layers", type=positive, metavar="N", help="Change the preset's number of layers.")
@@ -42,7 +48,9 @@ def following_options(command: Any) -> Any:
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed trains the same model.")
 @click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
 @click.option("--eval-every", type=positive, metavar="N", help="Steps between evaluations.")
-@click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated.")
+@click.option(
+    "--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated."
+)
 @following_options
 def train(text: str, steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
     """Train a GPT-2 on TEXT: the path of a text file, - for standard input, or a built-in text, `stories` or `python`.
@@ -62,7 +70,7 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
     return begin(run, after=-1, detach=detach, quiet=quiet)
 
 
-@click.command()
+@click.command(short_help="Go on with a run that is paused, stopped or interrupted.")
 @click.argument("run")
 @following_options
 def resume(run: str, detach: bool, quiet: bool) -> int:
