@@ -85,18 +85,24 @@ def kv_cache_bytes(config: ModelConfig, tokens: int) -> int:
 
 
 def training_bytes(config: ModelConfig, batch: int) -> int:
-    """Bytes at the peak of a training step in fp32, estimated: 16 per parameter (weight, gradient, AdamW's two averages),
-    and what the forward pass keeps for the backward one. bf16 needs less; the process itself (torch) comes on top.
+    """Bytes at the peak of a training step, estimated for fp32 on a CPU; bf16 needs less, and torch itself comes on top.
+
+    16 for each parameter (weight, gradient, AdamW's two averages), what the forward pass keeps for the backward one, and the
+    head's gradient once more while it is being scaled.
     """
-    return 4 * BYTES * parameter_count(config) + activation_bytes(config, batch)
+    return 4 * BYTES * parameter_count(config) + activation_bytes(config, batch) + BYTES * config.vocab_size * config.width
 
 
 def activation_bytes(config: ModelConfig, batch: int) -> int:
-    """Bytes that the forward pass of `batch` full contexts keeps for the backward one, in fp32 with attention written out.
+    """Bytes that the forward pass of `batch` full contexts keeps for the backward one, in fp32 on a CPU.
 
-    A token costs a layer 16 vectors of the width (the two norms' inputs and outputs, q, k, v, z, and the MLP's two hidden
-    ones of four widths each) and a row of the pattern for each head; dropout adds its masks' worth, which is left out.
+    For each token, a layer keeps 16 vectors of the width: inputs and outputs of the two norms, q, k, v, z, and the MLP's two
+    hidden ones of four widths each. The end of the model keeps three, and the head's gradient once. With dropout attention is
+    written out, which keeps three rows of `context` for each head (the pattern, the mask, what is left of it), and every
+    residual vector that is dropped from keeps its mask.
     """
-    layer = 16 * config.width + config.heads * config.context
-    head = 3 * config.width
-    return batch * config.context * (config.layers * layer + head) * BYTES + 2 * config.vocab_size * config.width * BYTES
+    layer, end = 16 * config.width, 3 * config.width
+    if config.dropout > 0.0:
+        layer += 2 * config.width + 3 * config.heads * config.context
+        end += config.width
+    return BYTES * (batch * config.context * (config.layers * layer + end) + config.vocab_size * config.width)

@@ -18,8 +18,8 @@ EPSILON = 1e-5
 """Added to the variance inside LayerNorm's root, as in GPT-2."""
 INIT_STD = 0.02
 """Standard deviation of every matrix at the start; the two residual projections get it divided by sqrt(2 layers)."""
-PLAIN_UP_TO = {torch.float32: 128, torch.bfloat16: 512}
-"""Up to this many tokens attention is quicker on a CPU by two plain products than by torch's fused kernel (measured)."""
+PLAIN_UP_TO = 512
+"""Up to this many tokens bf16 attention is quicker on a CPU by two plain products than by torch's fused kernel (measured)."""
 
 
 class KVCache:
@@ -52,11 +52,11 @@ class KVCache:
 def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
     """Causal attention, softmax(q kᵀ / sqrt(D)) v, of queries (B, H, T, D) that are the last T of the S keys (B, H, S, D).
 
-    On a CPU short sequences go by plain products, which is measured to be quicker there; all else by torch's fused attention.
+    By torch's fused kernel, except on a CPU where plain products are quicker: short sequences in bf16, and with dropout.
     """
     batch, heads, tokens, width = q.shape
     seen = k.shape[2]
-    if q.device.type == "cpu" and (dropout > 0.0 or 1 < tokens <= PLAIN_UP_TO.get(q.dtype, 0)):
+    if q.device.type == "cpu" and (dropout > 0.0 or (q.dtype == torch.bfloat16 and tokens <= PLAIN_UP_TO)):
         q, k, v = (x.reshape(batch * heads, -1, width) for x in (q, k, v))  # (B*H, T or S, D)
         attn_scores = torch.baddbmm(causal_mask(tokens, seen, q), q, k.transpose(1, 2), alpha=1 / math.sqrt(width))  # (B*H, T, S)
         pattern = F.dropout(attn_scores.softmax(-1), dropout)
