@@ -1,9 +1,480 @@
-"""The mode Inspect."""
+"""The mode Inspect: one prompt followed through one model, a step at a time."""
 
+from dataclasses import dataclass, replace
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widgets import Input
+
+from lab.client import EngineClient, EngineError
+from lab.numbers import whole
+from lab.stages.order import steps as steps_of
+from lab.views import ModelFacts, Step, View, Way
+from lab.wire import SamplingSettings
 from screens.base import LabScreen
+from screens.messages import RunChosen
+from screens.microscope import Aim, Callbacks, Engine, Microscope, Prompt
+from screens.widgets.block_view import BlockView
+from screens.widgets.line import Line
+from screens.widgets.prompt_input import PromptInput, shown
+from screens.widgets.sampling_form import SamplingForm, in_short
+from screens.widgets.token_strip import TokenStrip
+from screens.widgets.way import WayList
+
+PENDING_AFTER = 0.12
+"""Seconds without an answer after which the view is marked as being waited for; quicker answers need no mark."""
+
+STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
 class InspectScreen(LabScreen):
-    """The mode Inspect."""
+    """State is one `aim`: keys change it, and the rest follows, the marks at once and the view when the engine answers."""
 
     MODE = "inspect"
+    HELP = (
+        "Follow one prompt through the model, one step at a time: `j` forward, `k` back; `←` `→` choose the token whose "
+        "prediction you look at, `[` `]` the head, `{` `}` the layer. The left column says what the model would answer if it "
+        "stopped there. `space` draws the next token and appends it, `u` takes it back, `e` edits the prompt, `s` sets "
+        "temperature, top-k and top-p. `enter` puts a cursor into the view, where each number tells its full value and its "
+        "name.\n\n"
+        "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
+    )
+    DEFAULT_CSS = """
+    InspectScreen {
+        #inspect-top { height: 3; }
+        #inspect-editor, SamplingForm { display: none; height: 3; }
+        #inspect-columns { height: 1fr; }
+        WayList { width: 32; }
+        BlockView { width: 1fr; }
+        &.-editing { #inspect-top { display: none; } #inspect-editor { display: block; } }
+        &.-settings { #inspect-top { display: none; } SamplingForm { display: block; } }
+        &.-narrow WayList { width: 25; }
+        &.-huge WayList { width: 48; }
+    }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
+    BINDINGS = [
+        Binding("j,down", "step(1)", "Step", id="inspect.next", key_display="j/k", tooltip="The next step of the way through"),
+        Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The step before"),
+        Binding("right,l", "position(1)", "Position", id="inspect.right", key_display="←/→", tooltip="The token to the right"),
+        Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
+        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head"),
+        Binding(
+            "left_square_bracket", "head(-1)", "Head before", id="inspect.head_before", show=False, tooltip="The head before"
+        ),
+        Binding(
+            "right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="Same step, next layer"
+        ),
+        Binding(
+            "left_curly_bracket",
+            "layer(-1)",
+            "Layer before",
+            id="inspect.layer_before",
+            show=False,
+            tooltip="Same step, layer before",
+        ),
+        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Draw the next token and append it"),
+        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Take back the last sampled token or edit of the prompt"),
+        Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
+        Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
+        Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed"),
+        Binding(
+            "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
+        ),
+        Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
+        Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
+        Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
+    ]
+
+    aim: reactive[Aim | None] = reactive(None)
+
+    @dataclass
+    class FirstPrompt(Message):
+        """What to begin with has been read from the run: a prompt, and how many layers to outline."""
+
+        run: str
+        text: str
+        layers: int
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        super().__init__()
+        self._engine: Engine = engine or EngineClient()
+        self.microscope = Microscope(
+            self._engine, Callbacks(self._facts_came, self._way_came, self._view_came, self._trouble_came)
+        )
+        self._facts: ModelFacts | None = None
+        self._way: Way | None = None
+        self._way_prompt: Prompt | None = None
+        self._steps: tuple[Step, ...] = ()
+        self._undo: list[Prompt] = []
+        self._good: tuple[str, str] | None = None
+        """The model that answered last, to go back to where another cannot be opened."""
+        self._pending: Timer | None = None
+
+    def compose_body(self) -> ComposeResult:
+        with Vertical(id="inspect-top"):
+            yield TokenStrip(id="inspect-tokens")
+            yield Line(id="inspect-facts")
+        editor = PromptInput(id="inspect-editor", select_on_focus=False)
+        editor.border_title = "prompt · enter shows it to the model · escape leaves it"
+        yield editor
+        yield SamplingForm()
+        with Horizontal(id="inspect-columns"):
+            yield WayList(id="inspect-way")
+            yield BlockView(id="inspect-view")
+        yield Line(id="inspect-status")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was asked for has been answered, or refused."""
+        return self.aim is not None and self.microscope.is_idle
+
+    def on_mount(self) -> None:
+        self.query_one(WayList).focus()
+        self._say(STARTING)
+        self.run_worker(self.microscope.serve(), name="microscope", group="microscope", exit_on_error=True)
+        self.watch(self.app, "run_name", self._follow_run)
+
+    async def on_unmount(self) -> None:
+        await self._engine.close()
+
+    def on_screen_resume(self) -> None:
+        # A run that is training has newer weights on disk than those seen when this screen was left.
+        if self.aim is not None and self._facts is not None:
+            self.microscope.forget()
+            self.microscope.look(self.aim)
+
+    def resting_focus(self) -> str | None:
+        return "#inspect-way"
+
+    def action_back(self) -> None:
+        if self.is_editing:
+            self._close_editors()
+        elif isinstance(self.focused, BlockView):
+            self.query_one(WayList).focus()
+        else:
+            super().action_back()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if self.is_editing:
+            return action == "back"
+        return bool(self._undo) if action == "undo" else True
+
+    @property
+    def is_editing(self) -> bool:
+        """Whether text fields have taken the place of the token strip."""
+        return self.has_class("-editing") or self.has_class("-settings")
+
+    def _follow_run(self, name: str) -> None:
+        self._undo.clear()
+        self.query_one(WayList).focus()
+        self._read_run(name)
+
+    @work(thread=True, exclusive=True, group="first prompt")
+    def _read_run(self, name: str) -> None:
+        from lab.errors import UserError
+        from lab.first_prompt import first_prompt
+        from lab.runs import open_run
+
+        try:
+            run = open_run(name)
+            self.post_message(self.FirstPrompt(name, first_prompt(run), run.config.model.layers))
+        except UserError as error:
+            self.app.call_from_thread(self._trouble_came, str(error), False)
+
+    @on(FirstPrompt)
+    def _begin(self, message: FirstPrompt) -> None:
+        if message.run != self.app.run_name:  # type: ignore[attr-defined]
+            return
+        base = self.aim or Aim(message.run, width=self._room())
+        if self._facts is None:
+            self._set_steps(tuple(steps_of(message.layers)))
+        self.aim = replace(base, run=message.run, checkpoint="best", prompt=Prompt(message.text), position=None)
+
+    def _room(self) -> int:
+        return max(20, self.query_one(BlockView).scrollable_content_region.width)
+
+    @on(BlockView.WidthChanged)
+    def _width_changed(self, message: BlockView.WidthChanged) -> None:
+        if self.aim is not None:
+            self.aim = replace(self.aim, width=max(20, message.width))
+
+    def watch_aim(self, old: Aim | None, new: Aim | None) -> None:
+        if new is None:
+            return
+        self._mark()
+        view = self.microscope.look(new)
+        if view is not None:
+            self._show(view)
+        elif self._pending is None and self._facts is not None:
+            self._pending = self.set_timer(PENDING_AFTER, lambda: self.query_one(BlockView).wait(True))
+
+    def _mark(self) -> None:
+        """Everything that follows from the aim alone, without the engine."""
+        aim = self.aim
+        assert aim is not None
+        self.query_one(WayList).current = self._index()
+        strip, facts = self.query_one(TokenStrip), self.query_one("#inspect-facts", Line)
+        if self._way is not None:
+            strip.chosen = self._position()
+            number = self._position() + 1
+            facts.left = f"position {number}/{len(self._way.tokens)}: predicts token {number + 1}"
+        model = f"{aim.run} ({aim.checkpoint})"
+        loss: tuple[str, ...] = ()
+        if self._facts is not None:
+            model = f"{self._facts.run} step {whole(self._facts.step)} ({self._facts.checkpoint})"
+            loss = (f"val loss {self._facts.val_loss:.3f}",) if self._facts.val_loss is not None else ()
+        facts.right = (*loss, in_short(aim.sampling), model)
+
+    def _index(self) -> int:
+        """Index of the current step; where the model has no such layer, of the same stage in the last one."""
+        assert self.aim is not None
+        matching = [(i, step.layer) for i, step in enumerate(self._steps) if step.stage == self.aim.stage]
+        exact = [i for i, layer in matching if layer is None or layer == self.aim.layer]
+        return exact[0] if exact else matching[-1][0] if matching else 0
+
+    def _position(self) -> int:
+        """0-based, within the window."""
+        assert self.aim is not None
+        assert self._way is not None
+        last = len(self._way.tokens) - 1
+        return last if self.aim.position is None else min(self.aim.position, last)
+
+    def _set_steps(self, steps: tuple[Step, ...]) -> None:
+        self._steps = steps
+        self.query_one(WayList).steps = steps
+
+    def _facts_came(self, facts: ModelFacts) -> None:
+        self._facts = facts
+        self._good = (self.aim.run, self.aim.checkpoint) if self.aim else None
+        if self.aim is not None:
+            layer, head = min(self.aim.layer, facts.layers - 1), min(self.aim.head, facts.heads - 1)
+            self.aim = replace(self.aim, layer=layer, head=head)
+            self._mark()
+
+    def _way_came(self, aim: Aim, way: Way) -> None:
+        self._way, self._way_prompt = way, aim.prompt
+        self._set_steps(tuple(way.steps))
+        strip = self.query_one(TokenStrip)
+        strip.tokens, strip.dropped = tuple(way.tokens), way.dropped + aim.prompt.earlier
+        strip.guess = way.top[0] if way.top else None
+        self._mark()
+
+    def _view_came(self, aim: Aim, view: View) -> None:
+        self._show(view)
+
+    def _show(self, view: View) -> None:
+        if self._pending is not None:
+            self._pending.stop()
+            self._pending = None
+        block_view = self.query_one(BlockView)
+        block_view.wait(False)
+        block_view.show(view)
+
+    def _trouble_came(self, sentence: str, died: bool) -> None:
+        self.query_one(BlockView).wait(False)
+        self._say(f"{sentence} The next key starts it again." if died else sentence, trouble=True)
+        if not died and self.aim is not None and self._good is not None and self.aim.model != self._good:
+            run, checkpoint = self._good
+            self.aim = replace(self.aim, run=run, checkpoint=checkpoint)
+
+    def _say(self, words: str, *, trouble: bool = False) -> None:
+        line = self.query_one("#inspect-status", Line)
+        line.set_class(trouble, "-trouble")
+        line.left = words
+
+    @on(BlockView.SpotChanged)
+    def _spot_changed(self, message: BlockView.SpotChanged) -> None:
+        spot = message.spot
+        if spot is None:
+            self._say_where()
+            return
+        words = [word for word in (spot.label, spot.ref) if word]
+        if spot.masked:
+            words.append("masked: a token may not look at those after it")
+        elif spot.value is not None:
+            words.append(f"= {spot.value:.9g}")
+        self._say("  ".join(words))
+
+    def _say_where(self) -> None:
+        if self.aim is not None and self._steps:
+            self._say(self._window_words() or f"step {self._index() + 1} of {len(self._steps)}")
+
+    def _window_words(self) -> str:
+        if self._way is None or self._facts is None or self.aim is None:
+            return ""
+        dropped = self._way.dropped + self.aim.prompt.earlier
+        if not dropped:
+            return ""
+        seen = whole(self._facts.context)
+        return f"The model sees {seen} tokens at most: {whole(dropped)} before them (left of ┆) are out of its sight."
+
+    def action_step(self, by: int) -> None:
+        if self.aim is not None and self._steps:
+            self._go(min(max(self._index() + by, 0), len(self._steps) - 1))
+
+    def action_step_end(self, index: int) -> None:
+        if self.aim is not None and self._steps:
+            self._go(index if index >= 0 else len(self._steps) - 1)
+
+    def _go(self, index: int) -> None:
+        assert self.aim is not None
+        step = self._steps[index]
+        layer = self.aim.layer if step.layer is None else step.layer
+        self.aim = replace(self.aim, stage=step.stage, layer=layer)
+
+    @on(WayList.Chosen)
+    def _step_chosen(self, message: WayList.Chosen) -> None:
+        if self.aim is not None:
+            self._go(message.step)
+
+    def action_position(self, by: int) -> None:
+        if self.aim is not None and self._way is not None:
+            self._go_to_position(self._position() + by)
+
+    def _go_to_position(self, position: int) -> None:
+        assert self.aim is not None
+        assert self._way is not None
+        last = len(self._way.tokens) - 1
+        self.aim = replace(self.aim, position=None if position >= last else max(0, position))
+
+    @on(TokenStrip.Clicked)
+    def _token_clicked(self, message: TokenStrip.Clicked) -> None:
+        if self.aim is not None and self._way is not None:
+            self._go_to_position(message.index)
+
+    def action_head(self, by: int) -> None:
+        if self.aim is not None and self._facts is not None:
+            self.aim = replace(self.aim, head=(self.aim.head + by) % self._facts.heads)
+
+    def action_layer(self, by: int) -> None:
+        """The same step one layer on; from a step outside the layers, into the nearest one."""
+        if self.aim is None or not self._steps:
+            return
+        here = self._index()
+        layered = [i for i, step in enumerate(self._steps) if step.layer is not None]
+        if not layered:
+            return
+        if self._steps[here].layer is None:
+            ahead = [i for i in layered if (i > here) == (by > 0)]
+            if ahead:
+                self._go(ahead[0] if by > 0 else ahead[-1])
+            return
+        last = self._steps[layered[-1]].layer or 0
+        self.aim = replace(self.aim, layer=min(max(self.aim.layer + by, 0), last))
+
+    @work(exclusive=True, group="sample")
+    async def action_sample(self) -> None:
+        aim, way = self.aim, self._way
+        if aim is None or way is None or self._way_prompt != aim.prompt:
+            return
+        try:
+            token = await self.microscope.sample(aim)
+        except EngineError as error:
+            self._trouble_came(str(error), False)
+            return
+        if self.aim is None or self.aim.prompt != aim.prompt:
+            return
+        prompt = aim.prompt
+        if prompt.ids is None:
+            prompt = replace(prompt, ids=tuple(each.id for each in way.tokens), earlier=way.dropped)
+        assert prompt.ids is not None
+        self._change_prompt(replace(prompt, ids=(*prompt.ids, token.id), appended=prompt.appended + 1))
+
+    def _change_prompt(self, prompt: Prompt) -> None:
+        assert self.aim is not None
+        if prompt == self.aim.prompt:
+            return
+        self._undo.append(self.aim.prompt)
+        self.aim = replace(self.aim, prompt=prompt, position=None)
+        self.refresh_bindings()
+
+    def action_undo(self) -> None:
+        if self.aim is not None and self._undo:
+            self.aim = replace(self.aim, prompt=self._undo.pop(), position=None)
+            self.refresh_bindings()
+
+    @work(exclusive=True, group="edit")
+    async def action_edit(self) -> None:
+        if self.aim is None:
+            return
+        prompt = self.aim.prompt
+        text = prompt.text
+        if prompt.ids is not None and prompt.appended:
+            worker = self._decode(self.aim.run, prompt.ids[-prompt.appended :])
+            text += await worker.wait()
+        self.add_class("-editing")
+        editor = self.query_one("#inspect-editor", PromptInput)
+        editor.value = shown(text)
+        editor.cursor_position = len(editor.value)
+        editor.focus()
+        self.refresh_bindings()
+
+    @work(thread=True)
+    def _decode(self, run: str, ids: tuple[int, ...]) -> str:
+        from lab.runs import open_run
+        from models.tokenizer import Tokenizer
+
+        return Tokenizer.load(open_run(run).tokenizer_path).decode(ids)
+
+    @on(Input.Submitted, "#inspect-editor")
+    def _edited(self, event: Input.Submitted) -> None:
+        self._close_editors()
+        if self.aim is not None:
+            self._change_prompt(Prompt(self.query_one("#inspect-editor", PromptInput).text))
+
+    def action_settings(self) -> None:
+        if self.aim is not None:
+            self.add_class("-settings")
+            self.query_one(SamplingForm).load(self.aim.sampling)
+            self.refresh_bindings()
+            self._say("enter applies · tab leads to the next field · escape leaves things as they were")
+
+    @on(SamplingForm.Applied)
+    def _settings_applied(self, message: SamplingForm.Applied) -> None:
+        self._close_editors()
+        self._sample_with(message.settings)
+
+    @on(SamplingForm.Refused)
+    def _settings_refused(self, message: SamplingForm.Refused) -> None:
+        self._say(message.sentence, trouble=True)
+
+    def _sample_with(self, settings: SamplingSettings) -> None:
+        if self.aim is not None:
+            self.aim = replace(self.aim, sampling=settings)
+
+    def _close_editors(self) -> None:
+        self.remove_class("-editing", "-settings")
+        self.query_one(WayList).focus()
+        self.refresh_bindings()
+        self._say_where()
+
+    def action_enter_view(self) -> None:
+        self.query_one(BlockView).focus()
+
+    def action_page(self, by: int) -> None:
+        view = self.query_one(BlockView)
+        if by > 0:
+            view.scroll_page_down(animate=False)
+        else:
+            view.scroll_page_up(animate=False)
+
+    def action_checkpoint(self) -> None:
+        if self.aim is not None:
+            self.aim = replace(self.aim, checkpoint="last" if self.aim.checkpoint == "best" else "best")
+
+    @work(exclusive=True, group="choose run")
+    async def action_choose_run(self) -> None:
+        from screens.widgets.run_chooser import RunChooser
+
+        names = [(run.name, f"{run.text}, {run.phase}") for run in self.lab.runs]
+        name = await self.app.push_screen_wait(RunChooser(names, self.lab.run_name))
+        if name:
+            self.post_message(RunChosen(name))

@@ -1,0 +1,214 @@
+"""Asks the engine for what Inspect is aimed at, and only for the newest aim: the screen sets one and never waits.
+
+Nothing of Textual in here. Answers go to the callbacks that the screen gives.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from lab.client import EngineDied, EngineError, Superseded
+from lab.views import ModelFacts, Token, View, Way
+from lab.wire import SamplingSettings
+
+T = TypeVar("T")
+
+VIEWS_KEPT = 48
+"""Views held so that a step back is drawn at once."""
+
+UNCHANGED = SamplingSettings()
+"""The model's own distribution."""
+
+
+class Engine(Protocol):
+    """What the microscope needs of `lab.client.EngineClient`."""
+
+    async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens under the microscope: a text as typed, or ids once sampled tokens have been appended."""
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+    earlier: int = 0
+    """Tokens of the prompt before `ids`, which had already left the window when the ids were taken over."""
+    appended: int = 0
+    """How many of the last `ids` were sampled after `text`."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the screen wants to see."""
+
+    run: str
+    checkpoint: str = "best"
+    prompt: Prompt = Prompt()
+    position: int | None = None
+    """0-based within the window; None is the last token."""
+    sampling: SamplingSettings = UNCHANGED
+    stage: str = "tokens"
+    layer: int = 0
+    head: int = 0
+    width: int = 80
+    """Room for the view, in columns."""
+
+    @property
+    def model(self) -> tuple[str, str]:
+        return self.run, self.checkpoint
+
+    @property
+    def way(self) -> tuple[Any, ...]:
+        """Everything that the way through depends on."""
+        return self.run, self.checkpoint, self.prompt, self.position, self.sampling
+
+    def prompt_params(self) -> dict[str, object]:
+        return {"run": self.run, "checkpoint": self.checkpoint, "text": self.prompt.text, "ids": self.prompt.ids}
+
+    def way_params(self) -> dict[str, object]:
+        return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}
+
+    def view_params(self) -> dict[str, object]:
+        own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
+        return {**self.way_params(), **own}
+
+
+@dataclass
+class Callbacks:
+    """Where answers go. Each is called in the event loop of `Microscope.serve`."""
+
+    facts: Callable[[ModelFacts], None]
+    way: Callable[[Aim, Way], None]
+    view: Callable[[Aim, View], None]
+    trouble: Callable[[str, bool], None]
+    """A sentence, and whether the engine died of it."""
+
+
+class Microscope:
+    """`look` says what to show next; `serve` runs for ever and answers the newest look."""
+
+    def __init__(self, engine: Engine, callbacks: Callbacks) -> None:
+        self.engine = engine
+        self._to = callbacks
+        self._aim: Aim | None = None
+        self._wake = asyncio.Event()
+        self._facts: ModelFacts | None = None
+        self._facts_for: tuple[str, str] | None = None
+        self._way_for: tuple[Any, ...] | None = None
+        self._ways: OrderedDict[tuple[Any, ...], Way] = OrderedDict()
+        self._views: OrderedDict[Aim, View] = OrderedDict()
+        self._answering = False
+        self._looks = 0
+        self._shown = 0
+        """Number of the look whose view was shown last: an older one that comes late is not shown any more."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the newest look has been answered, or refused."""
+        return not self._answering and not self._wake.is_set()
+
+    def look(self, aim: Aim) -> View | None:
+        """Aim at something else. The view at once if it is at hand; otherwise None, and it comes through the callbacks."""
+        self._aim = aim
+        self._looks += 1
+        self._wake.set()
+        view = self._views.get(aim) if self._facts_for == aim.model else None
+        if view is not None:
+            self._shown = self._looks
+        return view
+
+    def forget(self) -> None:
+        """Ask again for everything at the next look: the weights on disk may be newer than what is held."""
+        self._facts_for = self._way_for = None
+
+    async def serve(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._answering = True
+            aim = self._aim
+            assert aim is not None
+            try:
+                await self._answer(aim)
+                await self._look_ahead(aim)
+            except Superseded:
+                continue
+            except EngineDied as died:
+                self.forget()
+                self._to.trouble(str(died), True)
+            except EngineError as error:
+                self._to.trouble(str(error), False)
+            finally:
+                self._answering = False
+
+    async def sample(self, aim: Aim) -> Token:
+        """The token drawn for the place after the prompt. Raises: EngineError."""
+        return await self.engine.call("sample", type=Token, group="sample", **aim.prompt_params(), sampling=aim.sampling)
+
+    async def _answer(self, aim: Aim) -> None:
+        if self._facts_for != aim.model:
+            facts = await self.engine.call("open", type=ModelFacts, group="open", run=aim.run, checkpoint=aim.checkpoint)
+            if facts != self._facts:
+                self._ways.clear()
+                self._views.clear()
+            self._facts, self._facts_for = facts, aim.model
+            self._to.facts(facts)
+        assert self._facts is not None
+        aim = replace(aim, layer=min(aim.layer, self._facts.layers - 1), head=min(aim.head, self._facts.heads - 1))
+        await asyncio.gather(self._answer_view(aim), self._answer_way(aim))
+
+    async def _answer_view(self, aim: Aim) -> None:
+        look = self._looks
+        view = await self._view(aim, "view")
+        if look > self._shown:
+            self._shown = look
+            self._to.view(aim, view)
+
+    async def _answer_way(self, aim: Aim) -> None:
+        if self._way_for == aim.way:
+            return
+        way = self._ways.get(aim.way)
+        if way is None:
+            way = await self.engine.call("way", type=Way, group="way", **aim.way_params())
+            _keep(self._ways, aim.way, way)
+        self._way_for = aim.way
+        self._to.way(aim, way)
+
+    async def _view(self, aim: Aim, group: str) -> View:
+        view = self._views.get(aim)
+        if view is None:
+            view = await self.engine.call("view", type=View, group=group, **aim.view_params())
+        _keep(self._views, aim, view)
+        return view
+
+    async def _look_ahead(self, aim: Aim) -> None:
+        """Fetch the next step and the one before while nobody asks for anything, so that the next key is answered at once."""
+        way = self._ways.get(aim.way)
+        if way is None:
+            return
+        here = next((i for i, step in enumerate(way.steps) if step.stage == aim.stage and step.layer in (None, aim.layer)), None)
+        if here is None:
+            return
+        for index in (here + 1, here - 1):
+            if self._wake.is_set() or not 0 <= index < len(way.steps):
+                continue
+            step = way.steps[index]
+            ahead = replace(aim, stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
+            try:
+                await self._view(ahead, "ahead")
+            except EngineDied:
+                raise
+            except EngineError:
+                return  # Nobody is looking there yet; whoever goes there gets the sentence.
+
+
+def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:
+    cache[key] = value
+    cache.move_to_end(key)
+    while len(cache) > VIEWS_KEPT:
+        cache.popitem(last=False)

@@ -1,0 +1,43 @@
+"""Characters that stand for magnitudes. Sign and size are readable from the glyph alone; colour only repeats them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+POSITIVE_SHADES = "░▒▓█"
+NEGATIVE_SHADES = "−=≡≣"
+MASKED = "·"
+EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
+EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
+DOWN = " ▔▀█"
+"""Bars that hang from the axis; terminals have only these three heights of them in every font."""
+
+
+def shade(value: float, limit: float) -> str:
+    """One glyph for `value` on a scale from 0 to `limit` (the largest magnitude); NaN is masked.
+
+    Four levels each side of zero. What is below a 64th of the limit is left blank.
+    """
+    if value != value:
+        return MASKED
+    level = 0.0 if limit <= 0 else abs(value) / limit
+    if level < 1 / 64:
+        return " "
+    shades = NEGATIVE_SHADES if value < 0 else POSITIVE_SHADES
+    return shades[min(3, int(level * 4))]
+
+
+def bar(fraction: float, width: int) -> str:
+    """A bar of `fraction` (0 to 1) of `width` character cells, to an eighth of one. Anything above zero shows."""
+    if not fraction > 0:
+        return ""
+    eighths = max(1, round(min(fraction, 1.0) * width * 8))
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (EIGHTHS_ACROSS[rest] if rest else "")
+
+
+def column_glyphs(values: NDArray[np.float32], limit: float) -> tuple[str, str]:
+    """Two lines of upright bars on a common axis, (N,) values each: positive ones rise above it, negative ones hang below."""
+    scale = np.abs(values) / limit if limit > 0 else np.zeros_like(values)
+    up = np.where(values > 0, np.ceil(scale * 8), 0).astype(int)
+    down = np.where(values < 0, np.ceil(scale * 3), 0).astype(int)
+    return "".join(EIGHTHS_UP[level] for level in up), "".join(DOWN[level] for level in down)

@@ -1,0 +1,98 @@
+"""Where the blocks of a view land on a grid of characters: pure arithmetic, no widget.
+
+Each block becomes a `Laid` that gives its lines one at a time, so that a matrix of a thousand rows costs what is on screen.
+A line is made of pieces, (text, kind); the widget turns a kind into a style. The first pieces may be pinned: they stay in
+place while the rest scrolls sideways, as the labels of a table do.
+"""
+
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len, set_cell_size
+
+Piece = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Line:
+    pieces: tuple[Piece, ...]
+    pinned: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place that the cell cursor can stand on: where it is drawn and which number it is."""
+
+    line: int
+    start: int
+    """First character cell, counted with the pinned part."""
+    width: int
+    label: str
+    """Which row and column it is, in words."""
+    ref: str
+    value: float | None
+    masked: bool = False
+
+
+@dataclass
+class Laid:
+    """A block at its place. `rows` × `columns` is the grid that the cell cursor walks."""
+
+    height: int = field(init=False, default=0)
+    width: int = field(init=False, default=0)
+    pinned: int = field(init=False, default=0)
+    rows: int = field(init=False, default=0)
+    columns: int = field(init=False, default=0)
+
+    def line(self, y: int) -> Line:
+        raise NotImplementedError
+
+    def spot(self, row: int, column: int) -> Spot:
+        raise NotImplementedError
+
+    def start(self) -> tuple[int, int]:
+        """The place where the cursor first lands: the choice that the block marks, if it marks one."""
+        return (0, 0)
+
+
+def fit(text: str, width: int, align: str = "left") -> str:
+    """`text` on exactly `width` character cells; what does not fit ends in an ellipsis."""
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + "…" if width > 1 else "…"[:width]
+    space = " " * (width - length)
+    if align == "right":
+        return space + text
+    if align == "center":
+        half = len(space) // 2
+        return space[:half] + text + space[half:]
+    return text + space
+
+
+def element(ref: str, *indices: int) -> str:
+    """The name of one element of the quantity `ref`: `blocks.0.attn.q[3]` with 5 is `blocks.0.attn.q[3,5]`."""
+    if not ref:
+        return ""
+    inside = ",".join(str(index) for index in indices)
+    return f"{ref[:-1]},{inside}]" if ref.endswith("]") else f"{ref}[{inside}]"
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            rest = word
+            joined = f"{line} {rest}" if line else rest
+            if cell_len(joined) <= width:
+                line = joined
+                continue
+            if line:
+                lines.append(line)
+            while cell_len(rest) > width:
+                head = set_cell_size(rest, width).rstrip(" ")
+                lines.append(head)
+                rest = rest[max(1, len(head)) :]
+            line = rest
+        lines.append(line)
+    return lines

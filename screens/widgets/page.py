@@ -1,0 +1,126 @@
+"""A view's blocks one under the other, and the walk of the cell cursor over them."""
+
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+
+from lab.views import Block, Matrix, Note, Strip, Table
+from screens.widgets.layout import Laid, Line, Spot, wrap
+from screens.widgets.matrix_layout import lay_matrix
+from screens.widgets.strip_layout import lay_strip
+from screens.widgets.table_layout import lay_table
+
+Cursor = tuple[int, int, int]
+"""Block, row and column."""
+
+
+@dataclass
+class LaidNote(Laid):
+    lines: list[str]
+
+    def line(self, y: int) -> Line:
+        return Line(((self.lines[y], "note"),))
+
+
+def lay_note(note: Note, width: int) -> LaidNote:
+    lines = wrap(note.text, width)
+    laid = LaidNote(lines)
+    laid.height, laid.width = len(lines), width
+    return laid
+
+
+def lay_out(blocks: list[Block], width: int) -> "Page":
+    """Every block under the one before it, one empty line between them."""
+    laid: list[Laid] = []
+    for block in blocks:
+        match block:
+            case Table():
+                laid.append(lay_table(block, width))
+            case Strip():
+                laid.append(lay_strip(block, width))
+            case Matrix():
+                laid.append(lay_matrix(block, width))
+            case Note():
+                laid.append(lay_note(block, width))
+    return Page(laid)
+
+
+class Page:
+    """The blocks of a view one under the other, and the walk of the cell cursor over them."""
+
+    def __init__(self, blocks: list[Laid]) -> None:
+        self.blocks = blocks
+        self.tops: list[int] = []
+        top = 0
+        for block in blocks:
+            self.tops.append(top)
+            top += block.height + 1
+        self.height = max(0, top - 1)
+        self.width = max((block.width for block in blocks), default=0)
+
+    def find(self, y: int) -> tuple[int, int] | None:
+        """The block at line `y` and the line within it; None on the empty line between two."""
+        for index, (top, block) in enumerate(zip(self.tops, self.blocks, strict=True)):
+            if top <= y < top + block.height:
+                return index, y - top
+        return None
+
+    def line(self, y: int) -> tuple[Line, int]:
+        """Line `y` and how many of its character cells are pinned."""
+        found = self.find(y)
+        if found is None:
+            return Line(()), 0
+        line = self.blocks[found[0]].line(found[1])
+        return line, sum(cell_len(text) for text, _ in line.pinned)
+
+    def first(self) -> Cursor | None:
+        """Block, row and column where the cursor first lands; None where there is nothing to stand on."""
+        for index, block in enumerate(self.blocks):
+            if block.rows and block.columns:
+                return (index, *block.start())
+        return None
+
+    def has(self, cursor: Cursor) -> bool:
+        """Whether the cursor's place exists here."""
+        index, row, column = cursor
+        return index < len(self.blocks) and row < self.blocks[index].rows and column < self.blocks[index].columns
+
+    def at(self, y: int, x: int, scroll_x: int) -> Cursor | None:
+        """The place drawn at line `y` and character cell `x` of the window scrolled sideways by `scroll_x`."""
+        found = self.find(y)
+        if found is None:
+            return None
+        index, line = found
+        block = self.blocks[index]
+        if x >= block.pinned:
+            x += scroll_x
+        for row in range(block.rows):
+            if abs(block.spot(row, 0).line - line) > 1:
+                continue
+            for column in range(block.columns):
+                spot = block.spot(row, column)
+                if spot.line == line and spot.start <= x < spot.start + spot.width:
+                    return index, row, column
+        return None
+
+    def spot(self, cursor: Cursor) -> Spot:
+        """The place under `cursor`, its line counted from the top of the page."""
+        index, row, column = cursor
+        spot = self.blocks[index].spot(row, column)
+        return replace(spot, line=spot.line + self.tops[index])
+
+    def move(self, cursor: Cursor, rows: int, columns: int) -> Cursor:
+        """The cursor moved; past the last row of a block it enters the next one, and at the ends it stays."""
+        index, row, column = cursor
+        block = self.blocks[index]
+        row, column = row + rows, min(max(column + columns, 0), block.columns - 1)
+        if 0 <= row < block.rows:
+            return index, row, column
+        step = 1 if row >= block.rows else -1
+        other = index + step
+        while 0 <= other < len(self.blocks):
+            block = self.blocks[other]
+            if block.rows and block.columns:
+                return other, 0 if step > 0 else block.rows - 1, min(column, block.columns - 1)
+            other += step
+        return index, min(max(row, 0), self.blocks[index].rows - 1), column

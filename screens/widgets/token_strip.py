@@ -1,0 +1,142 @@
+"""Tokens side by side with their ids beneath, one of them chosen, and at the end the token that the model expects next."""
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.numbers import probability, whole
+from lab.views import Guess, Token
+from screens.widgets.layout import fit
+
+LONGEST_LABEL = 24
+"""A token longer than this is shortened in the strip."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where one token stands, in character cells from the start of the whole row."""
+
+    start: int
+    width: int
+
+
+def boxes_of(tokens: tuple[Token, ...]) -> list[Box]:
+    """A place for each token, wide enough for its label and its id, one cell for the bar after it."""
+    boxes = []
+    at = 0
+    for token in tokens:
+        width = max(min(cell_len(token.label), LONGEST_LABEL), len(str(token.id)), 1)
+        boxes.append(Box(at, width))
+        at += width + 1
+    return boxes
+
+
+class TokenStrip(Widget):
+    """Two lines, tokens and ids. The row scrolls so that the chosen token is in sight; what is cut is marked with `…`."""
+
+    COMPONENT_CLASSES = {"tokens--even", "tokens--odd", "tokens--chosen", "tokens--id", "tokens--bar", "tokens--next"}
+    DEFAULT_CSS = """
+    TokenStrip {
+        height: 2; padding: 0 1;
+        & > .tokens--even { color: $foreground; }
+        & > .tokens--odd { color: $foreground; background: $foreground 10%; }
+        & > .tokens--chosen { text-style: reverse bold; }
+        & > .tokens--id { color: $foreground 60%; }
+        & > .tokens--bar { color: $foreground 40%; }
+        & > .tokens--next { color: $success; text-style: bold; }
+    }
+    """
+
+    tokens: reactive[tuple[Token, ...]] = reactive(())
+    chosen: reactive[int | None] = reactive(None)
+    dropped: reactive[int] = reactive(0)
+    """How many tokens of the prompt lie to the left of these, outside the model's window."""
+    guess: reactive[Guess | None] = reactive(None)
+    """What the model expects after the chosen token."""
+
+    @dataclass
+    class Clicked(Message):
+        """A token was clicked."""
+
+        index: int
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._boxes: list[Box] = []
+        self._left = 0
+        self._lead = 0
+
+    def watch_tokens(self) -> None:
+        self._boxes = boxes_of(self.tokens)
+
+    def _expected(self) -> str:
+        if self.guess is None:
+            return ""
+        last = self.chosen is None or self.chosen == len(self.tokens) - 1
+        after = "" if last else f"after token {(self.chosen or 0) + 1} "
+        return f" {after}▸{fit(self.guess.label, min(cell_len(self.guess.label), 16))} {probability(self.guess.probability)}"
+
+    def _scroll(self, room: int) -> None:
+        """Keeps the chosen token in sight with the least movement."""
+        total = self._boxes[-1].start + self._boxes[-1].width + 1 if self._boxes else 0
+        if self.chosen is not None and self.chosen < len(self._boxes):
+            box = self._boxes[self.chosen]
+            if box.start - 1 < self._left:
+                self._left = max(0, box.start - 1 - room // 4)
+            elif box.start + box.width + 2 > self._left + room:
+                self._left = box.start + box.width + 2 - room
+        self._left = max(0, min(self._left, total - room)) if total > room else 0
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        base = self.rich_style
+        lead = f"{whole(self.dropped)} before ┆" if self.dropped else ""
+        self._lead = cell_len(lead)
+        tail = self._expected()
+        total = self._boxes[-1].start + self._boxes[-1].width + 1 if self._boxes else 0
+        room = max(4, min(total, width - self._lead - cell_len(tail)))
+        self._scroll(room)
+        row = Strip(self._label_segments() if y == 0 else self._id_segments(), total)
+        shown = row.crop(self._left, self._left + room)
+        mark = self.get_component_rich_style("tokens--bar")
+        if self._left > 0:
+            shown = Strip.join([Strip([Segment("…", mark)]), shown.crop(1)])
+        if self._left + room < total:
+            shown = Strip.join([shown.crop(0, room - 1), Strip([Segment("…", mark)])])
+        parts = [Strip([Segment(lead if y == 0 else " " * self._lead, self.get_component_rich_style("tokens--id"))]), shown]
+        if y == 0 and tail:
+            parts.append(Strip([Segment(tail, self.get_component_rich_style("tokens--next"))]))
+        return Strip.join(parts).adjust_cell_length(width, base)
+
+    def _label_segments(self) -> list[Segment]:
+        bar = Segment("│", self.get_component_rich_style("tokens--bar"))
+        segments: list[Segment] = []
+        for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
+            segments += [Segment(fit(token.label, box.width), self._style(index)), bar]
+        return segments
+
+    def _id_segments(self) -> list[Segment]:
+        style = self.get_component_rich_style("tokens--id")
+        return [Segment(fit(str(token.id), box.width + 1), style) for token, box in zip(self.tokens, self._boxes, strict=True)]
+
+    def _style(self, index: int) -> Style:
+        if index == self.chosen:
+            return self.get_component_rich_style("tokens--chosen")
+        return self.get_component_rich_style("tokens--odd" if index % 2 else "tokens--even")
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        x = offset.x - self._lead + self._left
+        for index, box in enumerate(self._boxes):
+            if box.start <= x < box.start + box.width:
+                self.post_message(self.Clicked(index))
+                return

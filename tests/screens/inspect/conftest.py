@@ -1,0 +1,185 @@
+"""Inspect over an engine made of hand-written answers: no torch, no process, the same picture every time."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+
+from lab.client import EngineDied, EngineError
+from lab.softmax import softmax_table
+from lab.stages.order import IN_LAYERS, STAGES, steps
+from lab.views import Array, Block, Guess, Matrix, ModelFacts, Note, Parity, Step, Strip, Token, View, Way
+from screens.app import LabApp
+from screens.inspect import InspectScreen
+
+LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
+WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "⏎", 50000: "\\xe2"}
+IDS = {word: id for id, word in WORDS.items()}
+
+
+def ids_of(text: str) -> list[int]:
+    """Ids of a text made of the known words; every other character is a token whose id is its code point."""
+    ids: list[int] = []
+    while text:
+        word = next((word for word in sorted(IDS, key=len, reverse=True) if text.startswith(word)), text[0])
+        ids.append(IDS.get(word, ord(word[0])))
+        text = text[len(word) :]
+    return ids
+
+
+def label_of(id: int) -> str:
+    return WORDS.get(id) or chr(id)
+
+
+class FakeEngine:
+    """Answers as the real one does, in shapes and words. `calls` lists what was asked; a `gate` that is set holds views back."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.gate: asyncio.Event | None = None
+        self.dies = False
+        self.refuses: dict[str, str] = {}
+        """Method: the sentence with which it refuses."""
+        self.step = 2000
+
+    async def call(self, method: str, *, type: type[Any], group: str | None = None, **params: Any) -> Any:
+        self.calls.append((method, params))
+        if self.dies:
+            self.dies = False
+            raise EngineDied("The engine was killed by SIGKILL.")
+        if method in self.refuses:
+            raise EngineError(self.refuses[method])
+        if method == "view" and self.gate is not None:
+            await self.gate.wait()
+        answer = getattr(self, method)(**params)
+        assert isinstance(answer, type)
+        return answer
+
+    async def close(self) -> None:
+        self.calls.append(("close", {}))
+
+    def asked(self, method: str) -> list[dict[str, Any]]:
+        return [params for name, params in self.calls if name == method]
+
+    def open(self, run: str, checkpoint: str) -> ModelFacts:
+        if checkpoint == "last":
+            raise EngineError(f"{run} has no last checkpoint; its best one can be opened.")
+        return ModelFacts(
+            run=run,
+            checkpoint=checkpoint,
+            step=self.step,
+            layers=LAYERS,
+            heads=HEADS,
+            width=WIDTH,
+            context=CONTEXT,
+            vocab_size=50257,
+            parameters=100_000,
+            tokenizer="bpe",
+            val_loss=1.234,
+        )
+
+    def _window(self, text: str, ids: tuple[int, ...] | None) -> tuple[list[int], int]:
+        everything = list(ids) if ids is not None else ids_of(text)
+        if not everything:
+            raise EngineError("The prompt is empty: type some text for the model to go on with.")
+        return everything[-CONTEXT:], max(0, len(everything) - CONTEXT)
+
+    def way(self, text: str, ids: tuple[int, ...] | None, position: int | None, **_: Any) -> Way:
+        window, dropped = self._window(text, ids)
+        at = len(window) - 1 if position is None else min(position, len(window) - 1)
+        walked: list[Step] = []
+        for step in steps(LAYERS):
+            if step.stage in ("embed", "resid_mid", "resid_post", "ln_final"):
+                depth = 1.0 if step.layer is None else (step.layer + 1) / LAYERS
+                sure = step.layer == LAYERS - 1 or step.stage == "ln_final"
+                guess = Guess(3049, " fast", 0.4 * depth) if sure else Guess(4966, " ran", 0.3 * depth)
+                step.lens, step.rank = guess, 1 if sure else 7
+            walked.append(step)
+        tokens = [Token(id, label_of(id), None if index == 0 else 0.1) for index, id in enumerate(window)]
+        top = [Guess(3049, " fast", 0.412), Guess(13, ".", 0.2)] if at == len(window) - 1 else [Guess(1263, " big", 0.6)]
+        return Way(tokens, walked, at, dropped, top)
+
+    def view(
+        self, text: str, ids: tuple[int, ...] | None, stage: str, layer: int, head: int, position: int | None, **_: Any
+    ) -> View:
+        window, _dropped = self._window(text, ids)
+        at = len(window) - 1 if position is None else min(position, len(window) - 1)
+        labels = [label_of(id) for id in window]
+        assert stage in STAGES
+        place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in IN_LAYERS else stage
+        blocks = self._blocks(stage, layer, head, at, labels)
+        return View(stage, place, f"Seen from{labels[at]} at position {at + 1}.", blocks, Parity(stage, 2.4e-7, 1024))
+
+    def _blocks(self, stage: str, layer: int, head: int, at: int, labels: list[str]) -> list[Block]:
+        name = f"blocks.{layer}.attn"
+        scores = np.array([math.sin(1.7 * i + head + layer) * 1.2 for i in range(at + 1)])
+        if stage == "scores":
+            rest = tuple(labels[at + 1 :])
+
+            def ref(column: str, row: int | None) -> str:
+                return f"{name}.{column}[{head},{at},{row}]"
+
+            table = softmax_table(labels[: at + 1], scores, raw=scores * 4, subtract_max=True, percent=True, masked=rest, ref=ref)
+            return [table, Note(f"{labels[at]} looks back at {at + 1} tokens.")]
+        if stage == "matrix":
+            size = len(labels)
+            raw = np.array([[math.sin(1.7 * j + i) for j in range(size)] for i in range(size)])
+            raw[np.triu_indices(size, 1)] = np.nan
+            pattern = np.exp(raw) / np.nansum(np.exp(raw), axis=1, keepdims=True)
+            return [
+                Matrix("scores", labels, labels, Array.of(raw), "query ↓ key →", f"{name}.attn_scores[{head}]", (at, 0)),
+                Matrix("pattern", labels, labels, Array.of(pattern), "query ↓ key →", f"{name}.pattern[{head}]", (at, 0)),
+            ]
+        if stage in ("embed", "qkv"):
+            wave = np.array([math.sin(0.37 * i * (i + 1)) for i in range(WIDTH)])
+            return [
+                Strip("token embedding", Array.of(wave), "embed[3]"),
+                Strip("position", Array.of(wave[::-1] * 0.2), "pos_embed[3]"),
+            ]
+        return [Note(f"What happens in {stage}.")]
+
+    def sample(self, text: str, ids: tuple[int, ...] | None, **_: Any) -> Token:
+        return Token(3049, " fast", 0.412)
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Waits until the screen shows what it is aimed at: the engine has answered, and the answer is drawn."""
+    screen = pilot.app.screen
+    for _ in range(200):
+        await pilot.pause()
+        if not isinstance(screen, InspectScreen) or screen.is_settled:
+            break
+        await asyncio.sleep(0.005)
+    await pilot.pause()
+
+
+@pytest.fixture
+def inspect(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> Open:
+    make_run("tale")
+
+    class InspectApp(LabApp):
+        MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
+        DEFAULT_MODE = "inspect"
+
+    @asynccontextmanager
+    async def open_it(prompt: str = "The big dog ran", size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
+        monkeypatch.setattr("lab.first_prompt.first_prompt", lambda run: prompt)
+        app = InspectApp(run="tale", preload=False)
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot)
+            yield pilot
+
+    return open_it
