@@ -1,8 +1,8 @@
 """Direct logit attribution: how much each part of the model speaks for a token, as numbers that add up to its logit.
 
 The logit is a dot product with the final norm's output, and that norm is linear once its scale is held at the value it has.
-So every vector that was written into the residual stream has a share of its own (Elhage et al. 2021, "A Mathematical Framework for
-Transformer Circuits"; nostalgebraist 2020 for the lens it generalises).
+So every vector that was written into the residual stream has a share of its own (Elhage et al. 2021, "A Mathematical
+Framework for Transformer Circuits"; nostalgebraist 2020 for the lens it generalises).
 """
 
 import msgspec

@@ -1,7 +1,7 @@
 """Where it learned that: what the training text itself says at the place where the model makes a prediction.
 
-Everything is found by looking through the run's own tokens, narrowing the places where the last token occurs by the token before it,
-and so on: no index to build, to keep or to go stale. Nothing here needs torch.
+Everything is found by looking through the run's own tokens, narrowing the places where the last token occurs by the token
+before it, and so on: no index to build, to keep or to go stale. Nothing here needs torch.
 """
 
 from collections.abc import Sequence
