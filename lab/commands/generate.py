@@ -9,7 +9,7 @@ from lab.commands.prompt import checkpoint_option, prompted
 
 @click.command(short_help="Let a model write on from a prompt.")
 @click.argument("run")
-@click.option("-p", "--prompt", default="\n", metavar="TEXT", help="What to go on from. [default: a line break]")
+@click.option("-p", "--prompt", metavar="TEXT", help="What to go on from. [default: the run's first prompt]")
 @click.option("-n", "--tokens", default=200, show_default=True, type=click.IntRange(min=1), metavar="N", help="Tokens to write.")
 @click.option("--temperature", default=1.0, show_default=True, type=float, metavar="T", help="Divides the logits; 0 is greedy.")
 @click.option("--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K likeliest tokens; 0 keeps all.")
@@ -26,7 +26,7 @@ from lab.commands.prompt import checkpoint_option, prompted
 @checkpoint_option
 def generate(
     run: str,
-    prompt: str,
+    prompt: str | None,
     tokens: int,
     temperature: float,
     top_k: int,
@@ -43,8 +43,7 @@ def generate(
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     asked = prompted(run, prompt, checkpoint)
-    if prompt != "\n":
-        click.echo(prompt, nl=False)
+    click.echo(asked.text, nl=False)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(asked.model, asked.ids, tokens, sampling):
         click.echo(decoder.decode(asked.tokenizer.token_bytes(drawn.id)), nl=False)

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from models.tokenizer import Tokenizer
 
 
+SMALL = 30_000_000
+"""Parameters up to which one core computes a token as fast as several, and does not suffer when a training uses them all."""
+
+
 @dataclass(frozen=True)
 class Prompted:
     run: Run
@@ -19,6 +23,7 @@ class Prompted:
     step: int
     model: "GPT"
     tokenizer: "Tokenizer"
+    text: str
     ids: list[int]
     """The whole prompt, which may be longer than the context."""
 
@@ -36,31 +41,34 @@ def checkpoint_option(command: Any) -> Any:
     )(command)
 
 
-def prompted(name: str, prompt: str, checkpoint: str | None) -> Prompted:
-    """Opens the run, loads its weights and tokenizes the prompt; says on stderr if the prompt is longer than the context.
+def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
+    """Opens the run, loads its weights and tokenizes the prompt, or the run's own first prompt where none is given.
+
+    Says on stderr if the prompt is longer than the context.
 
     Raises:
         UserError: if there is no such run, or no weights that can be read.
     """
+    from lab.first_prompt import first_prompt
     from lab.runs import open_run
 
-    if not prompt:
+    if prompt == "":
         raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
     run = open_run(name)
+    text = first_prompt(run) if prompt is None else prompt
 
     import torch
 
     from lab.checkpoint import load_model
     from lab.machine import cores
+    from models.accounts import parameter_count
     from models.tokenizer import Tokenizer
 
-    torch.set_num_threads(cores())
-    names = [file.name for file in run.checkpoints()]
-    which = checkpoint or ("best" if "best" in names else "last")
+    torch.set_num_threads(cores() if parameter_count(run.config.model) > SMALL else 1)
+    which = checkpoint or "best"
     model, step = load_model(run, which)
-    model.eval()
     tokenizer = Tokenizer.load(run.tokenizer_path)
-    ids = tokenizer.encode(prompt)
+    ids = tokenizer.encode(text)
     context = model.config.context
     if len(ids) > context:
         click.echo(
@@ -68,4 +76,4 @@ def prompted(name: str, prompt: str, checkpoint: str | None) -> Prompted:
             f"the model sees the last {context}, without the first {len(ids) - context}.",
             err=True,
         )
-    return Prompted(run, which, step, model, tokenizer, ids)
+    return Prompted(run, which, step, model, tokenizer, text, ids)

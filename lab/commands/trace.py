@@ -118,9 +118,8 @@ def summary(asked: Prompted, traced: "Trace", top: int) -> TraceSummary:
 
     ids = asked.window
     logits = traced["logits"]  # (T, V)
-    before = (
-        torch.log_softmax(logits[:-1].double(), dim=-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0].exp().tolist()
-    )  # (T - 1,)
+    chosen = logits[:-1].gather(1, torch.tensor(ids[1:], dtype=torch.int64)[:, None])[:, 0]  # (T - 1,)
+    before = (chosen - logits[:-1].logsumexp(-1)).exp().tolist()
     return TraceSummary(
         run=asked.run.name,
         checkpoint=asked.checkpoint,
@@ -131,7 +130,9 @@ def summary(asked: Prompted, traced: "Trace", top: int) -> TraceSummary:
             for id_, p in zip(ids, [None, *before], strict=True)
         ],
         top=candidates(logits[-1]),
-        logit_lens=[Lens(name, candidates(traced.lens(name)[-1])) for name in residual_streams(asked.model.config.layers)],
+        logit_lens=[
+            Lens(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in residual_streams(asked.model.config.layers)
+        ],
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -11,6 +12,27 @@ from lab.runs import Run
 from models.config import ModelConfig
 
 EmptyRun = Callable[..., Run]
+
+
+class Done(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    def assert_mistake(self, *words: str) -> None:
+        """Exit code 2, nothing on stdout, one line on stderr with these words in it."""
+        assert self.code == 2
+        assert self.out == ""
+        assert self.err.startswith("llmlab: ")
+        assert self.err.count("\n") == 1
+        assert self.err.endswith("\n")
+        for word in words:
+            assert word in self.err
+
+
+Call = Callable[..., Done]
 
 
 @pytest.fixture
@@ -51,3 +73,16 @@ def empty_run(home: Path) -> EmptyRun:
         return Run(home / name)
 
     return make
+
+
+@pytest.fixture
+def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
+    """Calls a command of the command line in this process."""
+    from lab.commands.group import run
+
+    def call(*arguments: str | Path) -> Done:
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return Done(code, *capfd.readouterr())
+
+    return call

@@ -6,56 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
-from lab.commands.group import COMMANDS, run
+from lab.commands.group import COMMANDS
+
+Call = Callable[..., Any]
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
 
 TINY = ["--preset", "nano", "--context", "16", "--batch", "4", "--tokenizer", "bytes", "--device", "cpu", "--quiet"]
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Done]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home for runs."""
-    path = tmp_path / "home"
-    path.mkdir()
-    monkeypatch.setenv("LLMLAB_HOME", str(path))
-    return path
-
-
-@pytest.fixture
-def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
-    """Calls a command in this process."""
-
-    def call(*arguments: str | Path) -> Done:
-        capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return Done(code, *capfd.readouterr())
-
-    return call
-
-
-def assert_mistake(done: Done, *words: str) -> None:
-    """Exit code 2, nothing on stdout, one line on stderr with these words in it."""
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.startswith("llmlab: ")
-    assert done.err.count("\n") == 1
-    assert done.err.endswith("\n")
-    for word in words:
-        assert word in done.err
 
 
 @pytest.fixture
@@ -79,7 +40,8 @@ def test_version(llmlab: Call) -> None:
 
 def test_without_a_terminal_the_lab_does_not_open() -> None:
     done = subprocess.run([LLMLAB], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert_mistake(Done(done.returncode, done.stdout, done.stderr), "terminal", "--help")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "llmlab --help" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -99,7 +61,7 @@ def test_without_a_terminal_the_lab_does_not_open() -> None:
     ],
 )
 def test_wrong_usage_is_one_line(llmlab: Call, home: Path, arguments: list[str], words: list[str]) -> None:
-    assert_mistake(llmlab(*arguments), *words)
+    llmlab(*arguments).assert_mistake(*words)
     assert list(home.iterdir()) == []
 
 
@@ -151,8 +113,8 @@ class TestTokenize:
         assert len(json.loads(from_file.out)["tokens"]) > 200
 
     def test_mistakes(self, llmlab: Call, home: Path, tmp_path: Path) -> None:
-        assert_mistake(llmlab("tokenize", "--file", tmp_path / "none.txt"), "none.txt", "does not exist")
-        assert_mistake(llmlab("tokenize", "--tokenizer", "nosuch", "a"), "no run called 'nosuch'")
+        llmlab("tokenize", "--file", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
+        llmlab("tokenize", "--tokenizer", "nosuch", "a").assert_mistake("no run called 'nosuch'")
 
 
 class TestParams:
