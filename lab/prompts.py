@@ -1,0 +1,28 @@
+"""What a model is asked to go on with when nobody has said."""
+
+LONGEST_LINE = 30
+"""Characters up to which a line is taken whole, such as the name of who speaks in a play; of a longer line, its first words."""
+
+WORDS = 4
+
+
+def opening(text: str) -> str:
+    """The beginning of a line of `text`, or of a sentence where the lines are long: a short prompt in the manner of the text.
+
+    The first line is passed over where there is another, since `text` may begin in the middle of it. A short line keeps its
+    newline, so that the model goes on below it; a longer one is cut behind its first words, without the space after them.
+    """
+    for line in text.split("\n")[1:-1]:
+        if line.strip() and "�" not in line:
+            return line.rstrip() + "\n" if len(line.rstrip()) <= LONGEST_LINE else _first_words(line)
+    for mark in (". ", "。", " "):
+        _, found, rest = text.partition(mark)
+        if found and rest.strip():
+            return _first_words(rest.strip("\n"))
+    return _first_words(text.strip("\n")) or "\n"
+
+
+def _first_words(line: str) -> str:
+    indent = line[: len(line) - len(line.lstrip())]
+    words = " ".join(line.split()[:WORDS])
+    return (indent + words)[:LONGEST_LINE].rstrip() if words else ""

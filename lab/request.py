@@ -1,0 +1,132 @@
+"""What a user asks a run to be, checked as far as that can be done without the text. Imports nothing heavy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lab.device import check_device
+from lab.errors import UserError
+from lab.run_config import TrainConfig
+from lab.runs import check_name, home
+from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
+
+VOCABULARY = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium": 8192, "gpt2": 16384}
+"""How many tokens BPE learns for a preset, so that the embedding is no more than about a third of the weights."""
+
+BYTES_PER_TOKEN = 100
+"""A vocabulary learned by default has one token for so many bytes of text at most: rarer merges would hardly be trained."""
+
+SMALLEST_VOCABULARY = 257
+
+LEARNING_RATES = ((192, 2e-3), (384, 1e-3))
+"""Peak learning rates by width, up to and including it; wider models get `LEARNING_RATE_WIDE`, nanoGPT's for GPT-2 124M."""
+LEARNING_RATE_WIDE = 6e-4
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user asks for. None stands for the preset's value, or the default."""
+
+    text: str
+    """A path, "-" for standard input, or a built-in text's name."""
+    name: str | None = None
+    preset: str = DEFAULT_PRESET
+    tokenizer: Literal["bytes", "bpe", "gpt2"] = "bpe"
+    vocab: int | None = None
+    encoding: str | None = None
+    layers: int | None = None
+    heads: int | None = None
+    width: int | None = None
+    context: int | None = None
+    dropout: float | None = None
+    batch: int | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    lr: float | None = None
+    final_lr: float | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    clip: float | None = None
+    seed: int | None = None
+    device: str | None = None
+    threads: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] | None = None
+    eval_every: int | None = None
+    prompts: tuple[str, ...] = ()
+    sample_tokens: int | None = None
+    home: Path | None = None
+
+
+def check_settings(request: RunRequest) -> None:
+    """Does nothing if everything that can be known without the text is in order.
+
+    Raises:
+        UserError: otherwise, about the first thing that is not.
+    """
+    if request.name is not None:
+        where = request.home or home()
+        if (where / check_name(request.name)).exists():
+            raise UserError(f"There is a run called {request.name} already; choose another name.")
+    if request.preset not in PRESETS:
+        raise UserError(f"There is no preset called {request.preset!r}; choose one of {', '.join(PRESETS)}.")
+    if request.steps is not None and request.minutes is not None:
+        raise UserError("Training ends after a number of steps or of minutes; give only one of them.")
+    _check_numbers(request)
+    if request.vocab is not None and request.tokenizer == "bpe" and request.vocab < SMALLEST_VOCABULARY:
+        raise UserError(f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small.")
+    fixed = {"bytes": 256, "gpt2": 50257}.get(request.tokenizer)
+    if fixed and request.vocab not in (None, fixed):
+        raise UserError(
+            f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
+        )
+    shape(request, fixed or request.vocab or SMALLEST_VOCABULARY)
+    check_device(request.device or "auto")
+
+
+def _check_numbers(request: RunRequest) -> None:
+    at_least_one = ("batch", "steps", "threads", "eval_every", "sample_tokens")
+    above_zero = ("minutes", "lr", "clip")
+    shares = ("final_lr", "warmup", "beta1", "beta2")
+    checks: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
+        (at_least_one, lambda value: value >= 1, "be at least 1"),
+        (above_zero, lambda value: 0 < value < float("inf"), "be above 0"),
+        (shares, lambda value: 0 <= value <= 1, "be from 0 to 1"),
+        (("weight_decay",), lambda value: 0 <= value < float("inf"), "be 0 or above"),
+        (("seed",), lambda value: 0 <= value < 1 << 63, "be a whole number from 0 to 2^63 − 1"),
+    )
+    for names, is_right, rule in checks:
+        for name in names:
+            value = getattr(request, name)
+            if value is not None and not is_right(value):
+                raise UserError(f"{name.replace('_', ' ')} must {rule}, not {value}.")
+
+
+def shape(request: RunRequest, vocab_size: int) -> ModelConfig:
+    """The model that is asked for.
+
+    Raises:
+        UserError: if there can be no such model.
+    """
+    changes = {name: getattr(request, name) for name in ("layers", "heads", "width", "context", "dropout")}
+    try:
+        return PRESETS[request.preset].config(vocab_size, **changes)
+    except ConfigError as error:
+        raise UserError(str(error)) from error
+
+
+def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
+    """The request's own settings, and defaults for the rest."""
+    asked = {name: getattr(request, name) for name in TrainConfig.__struct_fields__}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if request.minutes is not None:
+        given["steps"] = None
+    default_lr = next((lr for width, lr in LEARNING_RATES if model.width <= width), LEARNING_RATE_WIDE)
+    return TrainConfig(**({"lr": default_lr} | given))
+
+
+def default_vocabulary(preset: str, text_bytes: int) -> int:
+    """How many tokens bpe learns unless it is told."""
+    return max(SMALLEST_VOCABULARY, min(VOCABULARY[preset], 256 + text_bytes // BYTES_PER_TOKEN))
