@@ -1,0 +1,279 @@
+"""Text from a table of weighted choices, and the exact entropy of such text.
+
+A grammar is a dictionary of tables, `story` being the first. A table maps each alternative to its weight, or maps the value
+of a variable to such a table. An alternative is text with places in braces:
+
+    {place}             an alternative of the table `place`
+    {place:verb}        of the row of `place` for the value that the variable `verb` has
+    {verb=verb:hero}    the same, and the variable `verb` takes the text that was chosen
+    {$verb}             the value of the variable `verb` again
+
+Tables may not refer to themselves. If no text of one alternative begins with a text of another alternative in the same row,
+every text can be derived in one way only; then the entropy of the choices is the entropy of the text.
+"""
+
+import math
+import random
+import re
+from bisect import bisect
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import accumulate
+
+Row = Mapping[str, float]
+Tables = Mapping[str, Row | Mapping[str, Row]]
+Values = dict[str, str]
+
+START = "story"
+_PLACE = re.compile(r"\{(?:\$(?P<copied>\w+)|(?:(?P<bound>\w+)=)?(?P<table>\w+)(?::(?P<given>\w+))?)\}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One piece of an alternative: `text`, or the value of `copied`, or a choice from `table`, given the value of `given`,
+    kept in `bound`."""
+
+    text: str = ""
+    copied: str = ""
+    table: str = ""
+    given: str = ""
+    bound: str = ""
+
+    @property
+    def reads(self) -> str:
+        """The one variable that decides the part itself, if there is one."""
+        return self.copied or self.given
+
+    @property
+    def is_condition(self) -> bool:
+        """Not a piece of text: only what follows where `given` has the value `text` counts."""
+        return bool(self.given and not self.table)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One row of a table: alternatives, their probabilities, and the running sums of these."""
+
+    alternatives: tuple[tuple[Part, ...], ...]
+    probabilities: tuple[float, ...]
+    upto: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Expected bits of the choices made, and expected bytes of the text written."""
+
+    bits: float
+    bytes: float
+
+    def __add__(self, other: "Expected") -> "Expected":
+        return Expected(self.bits + other.bits, self.bytes + other.bytes)
+
+    def __rmul__(self, factor: float) -> "Expected":
+        return Expected(factor * self.bits, factor * self.bytes)
+
+
+class Grammar:
+    """A grammar that can be drawn from, and whose texts can be given their probability."""
+
+    def __init__(self, tables: Tables) -> None:
+        """Raises:
+        KeyError: if a place names a table, a row or a variable that is not there when it is reached (seen when it is used).
+        """
+        self.rows: dict[tuple[str, str], Choices] = {}
+        """By table and given value, which is "" for a table without rows."""
+        for name, table in tables.items():
+            for given, row in table.items():
+                if isinstance(row, Mapping):
+                    self.rows[name, given] = _choices(row)
+                else:
+                    self.rows[name, ""] = _choices(
+                        {key: weight for key, weight in table.items() if not isinstance(weight, Mapping)}
+                    )
+                    break
+        self._binds = cache(self._find_binds)
+        self._reads = cache(self._find_reads)
+        self._needs = cache(self._find_needs)
+        self._marginal = cache(self._find_marginal)
+
+    def draw(self, source: random.Random) -> str:
+        """One text. Only `source.random()` is used, whose sequence Python keeps the same over its versions."""
+        pieces: list[str] = []
+        self._write((Part(table=START),), {}, source, pieces)
+        return "".join(pieces)
+
+    def expected(self) -> Expected:
+        """Entropy of one text in bits, and its expected bytes: sums over all choices, each weighted by the probability of
+        reaching it."""
+        return self._cost((), (Part(table=START),))
+
+    def derivations(self, text: str, at: int = 0) -> Iterator[tuple[float, int]]:
+        """Every way to derive a text that stands at `at`: the log2 of its probability, and where it ends."""
+        for log2, end, _ in self._read((Part(table=START),), text, at, {}):
+            yield log2, end
+
+    def texts(self) -> Iterator[tuple[float, str]]:
+        """Every derivation there is: its probability and its text. For small grammars."""
+        for probability, text, _ in self._all((Part(table=START),), {}):
+            yield probability, text
+
+    def _row(self, part: Part, values: Values) -> Choices:
+        return self.rows[part.table, values[part.given] if part.given else ""]
+
+    def _write(self, parts: tuple[Part, ...], values: Values, source: random.Random, pieces: list[str]) -> None:
+        for part in parts:
+            if part.text:
+                pieces.append(part.text)
+            elif part.copied:
+                pieces.append(values[part.copied])
+            else:
+                row = self._row(part, values)
+                start = len(pieces)
+                self._write(row.alternatives[bisect(row.upto, source.random())], values, source, pieces)
+                if part.bound:
+                    values[part.bound] = "".join(pieces[start:])
+
+    def _cost(self, before: tuple[Part, ...], parts: tuple[Part, ...]) -> Expected:
+        """Expected bits and bytes of `parts` after `before`. Expectations add up, so each part is looked at by itself, with the
+        distribution of the one variable that it reads."""
+        total = Expected(0.0, 0.0)
+        for index, part in enumerate(parts):
+            earlier = before + parts[:index]
+            for value, weight in self._marginal(self._relevant(earlier, part.reads), part.reads).items():
+                if not part.table:
+                    total += Expected(0.0, weight * len((part.text or value).encode()))
+                    continue
+                row = self.rows[part.table, value]
+                total += Expected(-weight * sum(p * math.log2(p) for p in row.probabilities), 0.0)
+                within = (*earlier, Part(given=part.given, text=value)) if part.given else earlier
+                for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
+                    total += probability * self._cost(within, alternative)
+        return total
+
+    def _find_marginal(self, parts: tuple[Part, ...], variable: str) -> dict[str, float]:
+        """How probable each value of `variable` is after `parts`, where what their conditions exclude is left out of the sum.
+        Without a variable, the one value is ""."""
+        states: dict[tuple[tuple[str, str], ...], float] = {(): 1.0}
+        for index, part in enumerate(parts):
+            needed = {variable}.union(*(self._needs(later) for later in parts[index + 1 :]))
+            reached: dict[tuple[tuple[str, str], ...], float] = defaultdict(float)
+            for state, weight in states.items():
+                for probability, values in self._bindings((part,), dict(state)):
+                    reached[tuple(sorted((name, value) for name, value in values.items() if name in needed))] += (
+                        weight * probability
+                    )
+            states = reached
+        sums: dict[str, float] = defaultdict(float)
+        for state, weight in states.items():
+            sums[dict(state)[variable] if variable else ""] += weight
+        return dict(sums)
+
+    def _relevant(self, parts: tuple[Part, ...], variable: str) -> tuple[Part, ...]:
+        """The parts that the value of `variable` depends on, and all conditions."""
+        needed = {variable}
+        kept: list[Part] = []
+        for part in reversed(parts):
+            if part.is_condition or self._binds(part) & needed:
+                kept.insert(0, part)
+                needed |= self._needs(part)
+        return tuple(kept)
+
+    def _bindings(self, parts: tuple[Part, ...], values: Values) -> Iterator[tuple[float, Values]]:
+        """The variables after `parts`, with probabilities; choices that set none are passed over."""
+        if not parts:
+            yield 1.0, values
+            return
+        part, rest = parts[0], parts[1:]
+        if part.is_condition:
+            if values[part.given] == part.text:
+                yield from self._bindings(rest, values)
+        elif part.bound:
+            for probability, text, after in self._all((replace(part, bound=""),), values):
+                for more, last in self._bindings(rest, after | {part.bound: text}):
+                    yield probability * more, last
+        elif self._binds(part):
+            row = self._row(part, values)
+            for alternative, chosen in zip(row.alternatives, row.probabilities, strict=True):
+                for probability, last in self._bindings(alternative + rest, values):
+                    yield chosen * probability, last
+        else:
+            yield from self._bindings(rest, values)
+
+    def _inside(self, part: Part) -> Iterator[Part]:
+        """The parts of every alternative that a choice may take."""
+        for (table, _), row in self.rows.items():
+            if table == part.table:
+                for alternative in row.alternatives:
+                    yield from alternative
+
+    def _find_binds(self, part: Part) -> frozenset[str]:
+        """The variables that a part may set."""
+        return frozenset({part.bound} - {""}).union(*(self._binds(inner) for inner in self._inside(part)))
+
+    def _find_reads(self, part: Part) -> frozenset[str]:
+        """The variables that a part's text may depend on."""
+        return frozenset({part.reads} - {""}).union(*(self._reads(inner) for inner in self._inside(part)))
+
+    def _find_needs(self, part: Part) -> frozenset[str]:
+        """The variables that what a part sets may depend on."""
+        if part.is_condition or part.bound:
+            return self._reads(part)
+        if not self._binds(part):
+            return frozenset()
+        return frozenset({part.given} - {""}).union(*(self._needs(inner) for inner in self._inside(part)))
+
+    def _read(self, parts: tuple[Part, ...], text: str, at: int, values: Values) -> Iterator[tuple[float, int, Values]]:
+        if not parts:
+            yield 0.0, at, values
+            return
+        part, rest = parts[0], parts[1:]
+        if not part.table:
+            literal = part.text or values[part.copied]
+            if text.startswith(literal, at):
+                yield from self._read(rest, text, at + len(literal), values)
+            return
+        row = self._row(part, values)
+        for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
+            for log2, end, after in self._read(alternative, text, at, values):
+                kept = after | {part.bound: text[at:end]} if part.bound else after
+                for more, last, finally_ in self._read(rest, text, end, kept):
+                    yield math.log2(probability) + log2 + more, last, finally_
+
+    def _all(self, parts: tuple[Part, ...], values: Values) -> Iterator[tuple[float, str, Values]]:
+        if not parts:
+            yield 1.0, "", values
+            return
+        part, rest = parts[0], parts[1:]
+        if not part.table:
+            literal = part.text or values[part.copied]
+            for probability, text, after in self._all(rest, values):
+                yield probability, literal + text, after
+            return
+        row = self._row(part, values)
+        for alternative, chosen in zip(row.alternatives, row.probabilities, strict=True):
+            for probability, text, after in self._all(alternative, values):
+                kept = after | {part.bound: text} if part.bound else after
+                for more, tail, finally_ in self._all(rest, kept):
+                    yield chosen * probability * more, text + tail, finally_
+
+
+def _choices(row: Row) -> Choices:
+    total = sum(row.values())
+    probabilities = tuple(weight / total for weight in row.values())
+    upto = [*accumulate(probabilities)]
+    return Choices(tuple(_parts(text) for text in row), probabilities, (*upto[:-1], 1.0))
+
+
+def _parts(alternative: str) -> tuple[Part, ...]:
+    parts: list[Part] = []
+    at = 0
+    for place in _PLACE.finditer(alternative):
+        if at < place.start():
+            parts.append(Part(text=alternative[at : place.start()]))
+        parts.append(Part(**{name: value for name, value in place.groupdict().items() if value}))
+        at = place.end()
+    if at < len(alternative):
+        parts.append(Part(text=alternative[at:]))
+    return tuple(parts)
