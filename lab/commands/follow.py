@@ -1,5 +1,6 @@
 """Following a run from its files while its trainer works: a progress bar in a terminal, a line at each evaluation elsewhere."""
 
+import os
 import shlex
 import sys
 import time
@@ -58,6 +59,11 @@ def steps_in_words(step: int, run: Run) -> str:
     return f"{step}/{steps}" if steps else f"step {step}"
 
 
+def shows_bar(quiet: bool) -> bool:
+    """Whether there is a terminal that can redraw a line, and the user wants that."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not quiet
+
+
 def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
     """Shows how the training goes until it ends, then tells how it ended. Returns the exit code.
 
@@ -65,7 +71,7 @@ def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
     """
     followed = Followed(run, after)
     try:
-        if sys.stdout.isatty() and not quiet:
+        if shows_bar(quiet):
             _follow_with_a_bar(followed)
         else:
             for metric in _evaluations(followed):

@@ -6,12 +6,13 @@ import click
 
 from lab.commands.output import table, write_json
 from lab.numbers import bytes_, count, whole
+from lab.request import VOCABULARY
 from models.config import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
 
-DEFAULT_VOCABULARY = 1024
+GPT2_VOCABULARY = 50_257
 
 
 @click.command(short_help="List every weight of a model, adding up.")
@@ -20,7 +21,10 @@ DEFAULT_VOCABULARY = 1024
     "--preset", type=click.Choice(list(PRESETS)), help=f"Show a preset's shape instead of a run's. [default: {DEFAULT_PRESET}]"
 )
 @click.option(
-    "--vocab", type=click.IntRange(min=1), metavar="N", help=f"Vocabulary of the preset. [default: {DEFAULT_VOCABULARY}]"
+    "--vocab",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Vocabulary of the preset. [default: what bpe learns for it; 50257 for gpt2]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool) -> None:
@@ -37,7 +41,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
         name, config = found.config.name, found.config.model
     else:
         name = preset or DEFAULT_PRESET
-        config = PRESETS[name].config(vocab or (50257 if name == "gpt2" else DEFAULT_VOCABULARY))
+        config = PRESETS[name].config(vocab or (GPT2_VOCABULARY if name == "gpt2" else VOCABULARY[name]))
     if as_json:
         from models.accounts import by_part, inventory, parameter_count
 

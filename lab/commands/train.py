@@ -1,15 +1,16 @@
 """`llmlab train` and `resume`: make a run, start its trainer, and follow it until it ends or the user looks away."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.commands.follow import follow
+from lab.commands.follow import follow, shows_bar
+from lab.numbers import bytes_, count, whole
 from lab.run_folder import Run
+from models.accounts import parameter_count
 from models.config import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
     from lab.prepare import RunRequest, prepare_run
 
     request = RunRequest(text=text, steps=steps, minutes=minutes, **options)
-    with preparation_shown(quiet) as progress:
+    with preparation_shown(bar=shows_bar(quiet)) as progress:
         run = prepare_run(request, progress)
+    click.echo(description(run))
     return begin(run, after=-1, detach=detach, quiet=quiet)
 
 
@@ -89,6 +91,32 @@ def resume(run: str, detach: bool, quiet: bool) -> int:
     return begin(found, after=last[0] if last else -1, detach=detach, quiet=quiet)
 
 
+@contextmanager
+def preparation_shown(*, bar: bool) -> Iterator[Callable[["Progress"], None]]:
+    """Gives a function that shows how far the preparation is: as a bar that goes away when it is done, or not at all."""
+    if not bar:
+        yield lambda progress: None
+        return
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), expand=True, transient=True) as shown:
+        task = shown.add_task("", total=1.0)
+        yield lambda progress: shown.update(task, description=progress.words, completed=progress.fraction)
+
+
+def description(run: Run) -> str:
+    """The text and the model of a run, in two lines."""
+    config = run.config
+    data, model = config.data, config.model
+    return (
+        f"{data.name}: {bytes_(data.bytes)}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
+        f"the last {whole(data.tokens - data.split)} for validation\n"
+        f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
+        f"{count(parameter_count(model))} parameters"
+    )
+
+
 def begin(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
     """Starts the run's trainer and follows it, unless asked to return."""
     from lab.runs import start_trainer
@@ -98,5 +126,5 @@ def begin(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
         name = shlex.quote(run.name)
         click.echo(f"{run.name} is training. `llmlab` shows it, `llmlab stop {name}` stops it.")
         return 0
-    click.echo(f"{run.name} is training in {run.path}; Ctrl-C leaves it to itself.")
+    click.echo(f"It trains in {run.path}; Ctrl-C leaves it to itself.")
     return follow(run, after, quiet=quiet)
