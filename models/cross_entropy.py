@@ -41,7 +41,7 @@ class _HeadCrossEntropy(torch.autograd.Function):
                 logits = F.linear(low_x[part], low_weight).to(full)  # (rows, V)
                 target = targets[part].clamp(min=0)[:, None]  # (rows, 1)
                 log_total = logits.logsumexp(-1, keepdim=True)  # (rows, 1)
-                weights = counts[part, None] / count  # (rows, 1)
+                weights = counts[part, None].to(full) / count  # (rows, 1)
                 total += ((log_total - logits.gather(-1, target)).masked_fill(~counts[part, None], 0.0)).sum()
                 if x_grad is None or weight_grad is None:
                     continue

@@ -1,0 +1,187 @@
+"""The model against Hugging Face's GPT-2, closed forms and finite differences."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from models import cross_entropy, gpt
+from models.config import ModelConfig
+from models.gpt import GPT, KVCache, attend
+from models.weights import to_hugging_face
+
+SHAPES = [
+    {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
+    {"layers": 2, "heads": 2, "width": 8, "context": 16, "vocab_size": 23},
+    {"layers": 3, "heads": 4, "width": 32, "context": 40, "vocab_size": 61},
+    {"layers": 4, "heads": 3, "width": 48, "context": 150, "vocab_size": 512},
+    {"layers": 6, "heads": 8, "width": 64, "context": 33, "vocab_size": 257},
+]
+
+
+def random_ids(model: GPT, batch: int, tokens: int, seed: int = 0) -> Tensor:
+    return torch.randint(model.config.vocab_size, (batch, tokens), generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape['layers']}x{shape['width']}")
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_logits_are_hugging_faces(make_model, make_twin, shape: dict[str, int], seed: int) -> None:
+    model = make_model(seed, **shape)
+    ids = random_ids(model, 1 + seed, max(1, shape["context"] >> (seed % 2)), seed)
+    with torch.no_grad():
+        assert (model(ids) - make_twin(model)(ids).logits).abs().max() <= 1e-4
+
+
+def test_gradients_are_hugging_faces(make_model, make_twin) -> None:
+    model = make_model(3, **SHAPES[2])
+    ids, targets = random_ids(model, 3, 40, 1), random_ids(model, 3, 40, 2)
+    targets[0, :7] = -100
+    twin = make_twin(model)
+    loss, expected = model.loss(ids, targets), F.cross_entropy(twin(ids).logits.flatten(0, 1), targets.flatten())
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    twins = {name: weight.grad for name, weight in twin.named_parameters()}
+    for name, grad in to_hugging_face({name: weight.grad for name, weight in model.named_parameters()}).items():
+        if name in twins:  # the tied head is no parameter of its own
+            assert (grad - twins[name]).abs().max() <= 1e-5, name
+
+
+def test_gradients_are_the_slopes_of_the_loss(make_model) -> None:
+    model = make_model(4, layers=2, heads=2, width=4, context=5, vocab_size=7).double()
+    ids, targets = random_ids(model, 2, 5, 1), random_ids(model, 2, 5, 2)
+    targets[1, 0] = -100
+    model.loss(ids, targets).backward()
+    step = 1e-5
+    for name, weight in model.named_parameters():
+        direction = torch.randn(weight.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        losses = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight += sign * step * direction
+                losses.append(float(model.loss(ids, targets)))
+                weight -= sign * step * direction
+        slope = (losses[0] - losses[1]) / (2 * step)
+        assert float((weight.grad * direction).sum()) == pytest.approx(slope, rel=1e-6, abs=1e-9), name
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 2**24])
+def test_the_loss_in_chunks_is_torchs_cross_entropy(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(cross_entropy, "CHUNK", chunk)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(11, 6, dtype=torch.float64, generator=generator, requires_grad=True)
+    weight = torch.randn(29, 6, dtype=torch.float64, generator=generator, requires_grad=True)
+    targets = torch.randint(29, (11,), generator=generator)
+    targets[3] = targets[10] = -100
+    loss, expected = cross_entropy.head_cross_entropy(x, weight, targets), F.cross_entropy(x @ weight.T, targets)
+    grads = torch.autograd.grad(3 * loss, (x, weight))
+    for grad, true in zip(grads, torch.autograd.grad(3 * expected, (x, weight)), strict=True):
+        assert (grad - true).abs().max() < 1e-13
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-13)
+    with torch.no_grad():
+        assert float(cross_entropy.head_cross_entropy(x, weight, targets)) == pytest.approx(float(expected), abs=1e-13)
+
+
+def test_the_loss_of_a_model_that_knows_nothing_is_the_logarithm_of_the_vocabulary(make_model) -> None:
+    model = make_model()
+    torch.nn.init.zeros_(model.wte.weight)
+    ids = random_ids(model, 2, 16)
+    assert model.loss(ids, ids).item() == pytest.approx(math.log(23), abs=1e-6)
+
+
+def test_bfloat16_stays_near_float32(make_model) -> None:
+    model = make_model(5, **SHAPES[3])
+    ids, targets = random_ids(model, 2, 150, 1), random_ids(model, 2, 150, 2)
+    loss = model.loss(ids, targets)
+    grads = torch.autograd.grad(loss, list(model.parameters()))
+    with torch.autocast("cpu", torch.bfloat16):
+        low_loss = model.loss(ids, targets)
+    low_grads = torch.autograd.grad(low_loss, list(model.parameters()))
+    assert low_loss.item() == pytest.approx(loss.item(), rel=5e-3)
+    assert low_loss.dtype == torch.float32
+    flat, low_flat = (torch.cat([grad.flatten() for grad in part]) for part in (grads, low_grads))
+    assert float(F.cosine_similarity(flat, low_flat, dim=0)) > 0.995
+
+
+def test_no_token_sees_a_later_one(make_model) -> None:
+    model = make_model(6)
+    ids = random_ids(model, 1, 16)
+    changed = ids.clone()
+    changed[0, 9] = (ids[0, 9] + 1) % 23
+    difference = (model(ids) - model(changed)).abs().amax(-1)[0]
+    assert float(difference[:9].max()) == 0.0
+    assert bool((difference[9:] > 0).all())
+
+
+@pytest.mark.parametrize(("queries", "keys"), [(7, 7), (1, 7), (3, 7)])
+def test_plain_attention_is_torchs_fused_one(monkeypatch: pytest.MonkeyPatch, queries: int, keys: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, n, 5, generator=generator) for n in (queries, keys, keys))
+    fused = attend(q, k, v)
+    plain = attend(q, k, v, dropout=1e-12)  # dropout takes the plain way, and so rarely that it changes nothing
+    low = attend(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    monkeypatch.setattr(gpt, "PLAIN_UP_TO", 0)
+    assert (fused - plain).abs().max() < 1e-6
+    assert (fused - low).abs().max() < 2e-2
+    assert (fused - attend(q.bfloat16(), k.bfloat16(), v.bfloat16())).abs().max() < 2e-2
+
+
+def test_initial_weights_have_gpt2s_statistics() -> None:
+    model = GPT(ModelConfig(layers=3, heads=2, width=96, context=64, vocab_size=400), seed=7)
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            assert bool((weight == 0).all()), name
+        elif ".ln_" in f".{name}":
+            assert bool((weight == 1).all()), name
+        else:
+            std = 0.02 / math.sqrt(2 * 3) if name.endswith("c_proj.weight") else 0.02
+            n = weight.numel()  # the sample's deviation errs by std / sqrt(2n), its mean by std / sqrt(n)
+            assert float(weight.std()) == pytest.approx(std, abs=4.5 * std / math.sqrt(2 * n)), name
+            assert abs(float(weight.mean())) < 4.5 * std / math.sqrt(n), name
+
+
+def test_the_seed_alone_decides_the_initial_weights() -> None:
+    config = ModelConfig(layers=1, heads=1, width=4, context=4, vocab_size=5)
+    torch.manual_seed(1)
+    one = GPT(config, seed=3)
+    state = torch.get_rng_state()
+    two = GPT(config, seed=3)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert not torch.equal(one.wte.weight, GPT(config, seed=4).wte.weight)
+
+
+def test_dropout_keeps_the_mean_and_is_off_outside_training() -> None:
+    ones = torch.ones(4, 8, 50, 1)
+    out = attend(ones[:, :, :1], ones[:, :, :1], ones[:, :, :1], dropout=0.5)  # one key: either dropped, or doubled
+    assert set(out.flatten().tolist()) == {0.0, 2.0}
+    model = GPT(replace(ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=9), dropout=0.5))
+    ids = random_ids(model, 1, 8)
+    assert not torch.equal(model(ids), model(ids))
+    model.eval()
+    assert torch.equal(model(ids), model(ids))
+
+
+@pytest.mark.parametrize("pieces", [[16], [1] * 16, [5, 1, 1, 6, 3]], ids=["at once", "one by one", "in pieces"])
+def test_a_cache_changes_nothing(make_model, pieces: list[int]) -> None:
+    model = make_model(8)
+    ids = random_ids(model, 2, 16)
+    cache = KVCache(model.config, batch=2)
+    with torch.inference_mode():
+        parts = [model(piece, cache) for piece in ids.split(pieces, dim=1)]
+        assert (torch.cat(parts, 1) - model(ids)).abs().max() < 1e-5
+    assert cache.length == 16
+
+
+def test_more_tokens_than_the_context_are_refused(make_model) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="17 tokens do not fit into a context of 16"):
+        model(random_ids(model, 1, 17))
+    cache = KVCache(model.config)
+    with torch.no_grad():
+        model(random_ids(model, 1, 16), cache)
+        with pytest.raises(ValueError, match="17 tokens"):
+            model(random_ids(model, 1, 1), cache)
