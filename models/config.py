@@ -9,7 +9,8 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that fixes the architecture of a GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").
+    """Everything that fixes the architecture of a GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask
+    Learners").
 
     `context` is the longest sequence in tokens, `width` the length of the residual stream's vectors.
 
