@@ -5,24 +5,23 @@ from dataclasses import dataclass, replace
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import reactive
 from textual.timer import Timer
-from textual.widgets import Input
 
-from lab.client import EngineClient, EngineError
+from lab.client import EngineClient, EngineDied, EngineError
 from lab.numbers import whole
 from lab.stages.order import steps as steps_of
 from lab.views import ModelFacts, Step, View, Way
-from lab.wire import SamplingSettings
+from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_token, within
 from screens.base import LabScreen
 from screens.messages import RunChosen
-from screens.microscope import Aim, Callbacks, Engine, Microscope, Prompt
+from screens.microscope import Callbacks, Engine, Microscope
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
-from screens.widgets.prompt_input import PromptInput, shown
-from screens.widgets.sampling_form import SamplingForm, in_short
+from screens.widgets.prompt_bar import PromptBar
+from screens.widgets.sampling_form import SamplingForm
 from screens.widgets.token_strip import TokenStrip
 from screens.widgets.way import WayList
 
@@ -46,13 +45,9 @@ class InspectScreen(LabScreen):
     )
     DEFAULT_CSS = """
     InspectScreen {
-        #inspect-top { height: 3; }
-        #inspect-editor, SamplingForm { display: none; height: 3; }
         #inspect-columns { height: 1fr; }
         WayList { width: 32; }
         BlockView { width: 1fr; }
-        &.-editing { #inspect-top { display: none; } #inspect-editor { display: block; } }
-        &.-settings { #inspect-top { display: none; } SamplingForm { display: block; } }
         &.-narrow WayList { width: 25; }
         &.-huge WayList { width: 48; }
     }
@@ -119,25 +114,15 @@ class InspectScreen(LabScreen):
         self._pending: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
-        with Vertical(id="inspect-top"):
-            yield TokenStrip(id="inspect-tokens")
-            yield Line(id="inspect-facts")
-        editor = PromptInput(id="inspect-editor", select_on_focus=False)
-        editor.border_title = "prompt · enter shows it to the model · escape leaves it"
-        yield editor
-        yield SamplingForm()
+        yield PromptBar(id="inspect-prompt")
         with Horizontal(id="inspect-columns"):
             yield WayList(id="inspect-way")
             yield BlockView(id="inspect-view")
         yield Line(id="inspect-status")
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether everything that was asked for has been answered, or refused."""
-        return self.aim is not None and self.microscope.is_idle
-
     def on_mount(self) -> None:
-        self.query_one(WayList).focus()
+        self._bar, self._list, self._view = self.query_one(PromptBar), self.query_one(WayList), self.query_one(BlockView)
+        self._list.focus()
         self._say(STARTING)
         self.run_worker(self.microscope.serve(), name="microscope", group="microscope", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
@@ -151,30 +136,26 @@ class InspectScreen(LabScreen):
             self.microscope.forget()
             self.microscope.look(self.aim)
 
-    def resting_focus(self) -> str | None:
-        return "#inspect-way"
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was asked for has been answered, or refused."""
+        return self.aim is not None and self.microscope.is_idle
 
     def action_back(self) -> None:
-        if self.is_editing:
+        if self._bar.is_editing:
             self._close_editors()
-        elif isinstance(self.focused, BlockView):
-            self.query_one(WayList).focus()
+        elif self.focused is self._view:
+            self._list.focus()
         else:
             super().action_back()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if self.is_editing:
+        if self.is_mounted and self._bar.is_editing:
             return action == "back"
         return bool(self._undo) if action == "undo" else True
 
-    @property
-    def is_editing(self) -> bool:
-        """Whether text fields have taken the place of the token strip."""
-        return self.has_class("-editing") or self.has_class("-settings")
-
     def _follow_run(self, name: str) -> None:
         self._undo.clear()
-        self.query_one(WayList).focus()
         self._read_run(name)
 
     @work(thread=True, exclusive=True, group="first prompt")
@@ -191,20 +172,17 @@ class InspectScreen(LabScreen):
 
     @on(FirstPrompt)
     def _begin(self, message: FirstPrompt) -> None:
-        if message.run != self.app.run_name:  # type: ignore[attr-defined]
+        if message.run != self.lab.run_name:
             return
-        base = self.aim or Aim(message.run, width=self._room())
         if self._facts is None:
             self._set_steps(tuple(steps_of(message.layers)))
+        base = self.aim or Aim(message.run, width=self._view.room)
         self.aim = replace(base, run=message.run, checkpoint="best", prompt=Prompt(message.text), position=None)
-
-    def _room(self) -> int:
-        return max(20, self.query_one(BlockView).scrollable_content_region.width)
 
     @on(BlockView.WidthChanged)
     def _width_changed(self, message: BlockView.WidthChanged) -> None:
         if self.aim is not None:
-            self.aim = replace(self.aim, width=max(20, message.width))
+            self.aim = replace(self.aim, width=message.width)
 
     def watch_aim(self, old: Aim | None, new: Aim | None) -> None:
         if new is None:
@@ -214,57 +192,31 @@ class InspectScreen(LabScreen):
         if view is not None:
             self._show(view)
         elif self._pending is None and self._facts is not None:
-            self._pending = self.set_timer(PENDING_AFTER, lambda: self.query_one(BlockView).wait(True))
+            self._pending = self.set_timer(PENDING_AFTER, lambda: self._view.wait(True))
 
     def _mark(self) -> None:
         """Everything that follows from the aim alone, without the engine."""
-        aim = self.aim
-        assert aim is not None
-        self.query_one(WayList).current = self._index()
-        strip, facts = self.query_one(TokenStrip), self.query_one("#inspect-facts", Line)
-        if self._way is not None:
-            strip.chosen = self._position()
-            number = self._position() + 1
-            facts.left = f"position {number}/{len(self._way.tokens)}: predicts token {number + 1}"
-        model = f"{aim.run} ({aim.checkpoint})"
-        loss: tuple[str, ...] = ()
-        if self._facts is not None:
-            model = f"{self._facts.run} step {whole(self._facts.step)} ({self._facts.checkpoint})"
-            loss = (f"val loss {self._facts.val_loss:.3f}",) if self._facts.val_loss is not None else ()
-        facts.right = (*loss, in_short(aim.sampling), model)
-
-    def _index(self) -> int:
-        """Index of the current step; where the model has no such layer, of the same stage in the last one."""
-        assert self.aim is not None
-        matching = [(i, step.layer) for i, step in enumerate(self._steps) if step.stage == self.aim.stage]
-        exact = [i for i, layer in matching if layer is None or layer == self.aim.layer]
-        return exact[0] if exact else matching[-1][0] if matching else 0
-
-    def _position(self) -> int:
-        """0-based, within the window."""
-        assert self.aim is not None
-        assert self._way is not None
-        last = len(self._way.tokens) - 1
-        return last if self.aim.position is None else min(self.aim.position, last)
+        if self.aim is not None:
+            self._list.current = index_of(self.aim, self._steps)
+            self._bar.mark(self.aim, self._way, self._facts)
+            if self._facts is not None and self.focused is not self._view:
+                self._say_where()
 
     def _set_steps(self, steps: tuple[Step, ...]) -> None:
         self._steps = steps
-        self.query_one(WayList).steps = steps
+        self._list.steps = steps
 
     def _facts_came(self, facts: ModelFacts) -> None:
         self._facts = facts
-        self._good = (self.aim.run, self.aim.checkpoint) if self.aim else None
         if self.aim is not None:
-            layer, head = min(self.aim.layer, facts.layers - 1), min(self.aim.head, facts.heads - 1)
-            self.aim = replace(self.aim, layer=layer, head=head)
+            self._good = self.aim.model
+            self.aim = within(self.aim, facts)
             self._mark()
 
     def _way_came(self, aim: Aim, way: Way) -> None:
         self._way, self._way_prompt = way, aim.prompt
         self._set_steps(tuple(way.steps))
-        strip = self.query_one(TokenStrip)
-        strip.tokens, strip.dropped = tuple(way.tokens), way.dropped + aim.prompt.earlier
-        strip.guess = way.top[0] if way.top else None
+        self._bar.show_way(way, aim.prompt.earlier)
         self._mark()
 
     def _view_came(self, aim: Aim, view: View) -> None:
@@ -274,101 +226,68 @@ class InspectScreen(LabScreen):
         if self._pending is not None:
             self._pending.stop()
             self._pending = None
-        block_view = self.query_one(BlockView)
-        block_view.wait(False)
-        block_view.show(view)
+        self._view.show(view)
 
     def _trouble_came(self, sentence: str, died: bool) -> None:
-        self.query_one(BlockView).wait(False)
+        self._view.wait(False)
         self._say(f"{sentence} The next key starts it again." if died else sentence, trouble=True)
         if not died and self.aim is not None and self._good is not None and self.aim.model != self._good:
             run, checkpoint = self._good
-            self.aim = replace(self.aim, run=run, checkpoint=checkpoint)
+            self.set_reactive(InspectScreen.aim, replace(self.aim, run=run, checkpoint=checkpoint))
+            self._bar.mark(self.aim, self._way, self._facts)
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
         line = self.query_one("#inspect-status", Line)
         line.set_class(trouble, "-trouble")
         line.left = words
 
+    def _say_where(self) -> None:
+        """Say which step this is and, where the prompt is longer than the window, how much of it is out of sight."""
+        if self.aim is None or not self._steps:
+            return
+        words = f"step {index_of(self.aim, self._steps) + 1} of {len(self._steps)}"
+        dropped = self._way.dropped + self.aim.prompt.earlier if self._way is not None else 0
+        if dropped and self._facts is not None:
+            seen = whole(self._facts.context)
+            words += f" · the model sees {seen} tokens at most: {whole(dropped)} before them (left of ┆) are out of its sight"
+        self._say(words)
+
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:
-        spot = message.spot
-        if spot is None:
-            self._say_where()
-            return
-        words = [word for word in (spot.label, spot.ref) if word]
-        if spot.masked:
-            words.append("masked: a token may not look at those after it")
-        elif spot.value is not None:
-            words.append(f"= {spot.value:.9g}")
-        self._say("  ".join(words))
-
-    def _say_where(self) -> None:
-        if self.aim is not None and self._steps:
-            self._say(self._window_words() or f"step {self._index() + 1} of {len(self._steps)}")
-
-    def _window_words(self) -> str:
-        if self._way is None or self._facts is None or self.aim is None:
-            return ""
-        dropped = self._way.dropped + self.aim.prompt.earlier
-        if not dropped:
-            return ""
-        seen = whole(self._facts.context)
-        return f"The model sees {seen} tokens at most: {whole(dropped)} before them (left of ┆) are out of its sight."
+        if message.spot is None:
+            self._mark()
+        else:
+            self._say(message.spot.in_words)
 
     def action_step(self, by: int) -> None:
         if self.aim is not None and self._steps:
-            self._go(min(max(self._index() + by, 0), len(self._steps) - 1))
+            index = min(max(index_of(self.aim, self._steps) + by, 0), len(self._steps) - 1)
+            self.aim = at_step(self.aim, self._steps[index])
 
     def action_step_end(self, index: int) -> None:
         if self.aim is not None and self._steps:
-            self._go(index if index >= 0 else len(self._steps) - 1)
-
-    def _go(self, index: int) -> None:
-        assert self.aim is not None
-        step = self._steps[index]
-        layer = self.aim.layer if step.layer is None else step.layer
-        self.aim = replace(self.aim, stage=step.stage, layer=layer)
+            self.aim = at_step(self.aim, self._steps[index])
 
     @on(WayList.Chosen)
     def _step_chosen(self, message: WayList.Chosen) -> None:
-        if self.aim is not None:
-            self._go(message.step)
+        self.action_step_end(message.step)
 
     def action_position(self, by: int) -> None:
         if self.aim is not None and self._way is not None:
-            self._go_to_position(self._position() + by)
-
-    def _go_to_position(self, position: int) -> None:
-        assert self.aim is not None
-        assert self._way is not None
-        last = len(self._way.tokens) - 1
-        self.aim = replace(self.aim, position=None if position >= last else max(0, position))
+            self.aim = at_position(self.aim, self._way, position_in(self.aim, self._way) + by)
 
     @on(TokenStrip.Clicked)
     def _token_clicked(self, message: TokenStrip.Clicked) -> None:
         if self.aim is not None and self._way is not None:
-            self._go_to_position(message.index)
+            self.aim = at_position(self.aim, self._way, message.index)
 
     def action_head(self, by: int) -> None:
         if self.aim is not None and self._facts is not None:
             self.aim = replace(self.aim, head=(self.aim.head + by) % self._facts.heads)
 
     def action_layer(self, by: int) -> None:
-        """The same step one layer on; from a step outside the layers, into the nearest one."""
-        if self.aim is None or not self._steps:
-            return
-        here = self._index()
-        layered = [i for i, step in enumerate(self._steps) if step.layer is not None]
-        if not layered:
-            return
-        if self._steps[here].layer is None:
-            ahead = [i for i in layered if (i > here) == (by > 0)]
-            if ahead:
-                self._go(ahead[0] if by > 0 else ahead[-1])
-            return
-        last = self._steps[layered[-1]].layer or 0
-        self.aim = replace(self.aim, layer=min(max(self.aim.layer + by, 0), last))
+        if self.aim is not None and self._steps:
+            self.aim = in_layer(self.aim, self._steps, by)
 
     @work(exclusive=True, group="sample")
     async def action_sample(self) -> None:
@@ -378,23 +297,16 @@ class InspectScreen(LabScreen):
         try:
             token = await self.microscope.sample(aim)
         except EngineError as error:
-            self._trouble_came(str(error), False)
+            self._trouble_came(str(error), isinstance(error, EngineDied))
             return
-        if self.aim is None or self.aim.prompt != aim.prompt:
-            return
-        prompt = aim.prompt
-        if prompt.ids is None:
-            prompt = replace(prompt, ids=tuple(each.id for each in way.tokens), earlier=way.dropped)
-        assert prompt.ids is not None
-        self._change_prompt(replace(prompt, ids=(*prompt.ids, token.id), appended=prompt.appended + 1))
+        if self.aim is not None and self.aim.prompt == aim.prompt:
+            self._change_prompt(with_token(aim.prompt, way, token.id))
 
     def _change_prompt(self, prompt: Prompt) -> None:
-        assert self.aim is not None
-        if prompt == self.aim.prompt:
-            return
-        self._undo.append(self.aim.prompt)
-        self.aim = replace(self.aim, prompt=prompt, position=None)
-        self.refresh_bindings()
+        if self.aim is not None and prompt != self.aim.prompt:
+            self._undo.append(self.aim.prompt)
+            self.aim = replace(self.aim, prompt=prompt, position=None)
+            self.refresh_bindings()
 
     def action_undo(self) -> None:
         if self.aim is not None and self._undo:
@@ -406,15 +318,9 @@ class InspectScreen(LabScreen):
         if self.aim is None:
             return
         prompt = self.aim.prompt
-        text = prompt.text
-        if prompt.ids is not None and prompt.appended:
-            worker = self._decode(self.aim.run, prompt.ids[-prompt.appended :])
-            text += await worker.wait()
-        self.add_class("-editing")
-        editor = self.query_one("#inspect-editor", PromptInput)
-        editor.value = shown(text)
-        editor.cursor_position = len(editor.value)
-        editor.focus()
+        written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
+        text = prompt.text + (await self._decode(self.aim.run, written).wait() if written else "")
+        self._bar.edit(text)
         self.refresh_bindings()
 
     @work(thread=True)
@@ -424,47 +330,41 @@ class InspectScreen(LabScreen):
 
         return Tokenizer.load(open_run(run).tokenizer_path).decode(ids)
 
-    @on(Input.Submitted, "#inspect-editor")
-    def _edited(self, event: Input.Submitted) -> None:
+    @on(PromptBar.Edited)
+    def _edited(self, message: PromptBar.Edited) -> None:
         self._close_editors()
-        if self.aim is not None:
-            self._change_prompt(Prompt(self.query_one("#inspect-editor", PromptInput).text))
+        self._change_prompt(Prompt(message.text))
 
     def action_settings(self) -> None:
         if self.aim is not None:
-            self.add_class("-settings")
-            self.query_one(SamplingForm).load(self.aim.sampling)
+            self._bar.edit_sampling(self.aim.sampling)
             self.refresh_bindings()
             self._say("enter applies · tab leads to the next field · escape leaves things as they were")
 
     @on(SamplingForm.Applied)
     def _settings_applied(self, message: SamplingForm.Applied) -> None:
         self._close_editors()
-        self._sample_with(message.settings)
+        if self.aim is not None:
+            self.aim = replace(self.aim, sampling=message.settings)
 
     @on(SamplingForm.Refused)
     def _settings_refused(self, message: SamplingForm.Refused) -> None:
         self._say(message.sentence, trouble=True)
 
-    def _sample_with(self, settings: SamplingSettings) -> None:
-        if self.aim is not None:
-            self.aim = replace(self.aim, sampling=settings)
-
     def _close_editors(self) -> None:
-        self.remove_class("-editing", "-settings")
-        self.query_one(WayList).focus()
+        self._bar.close()
+        self._list.focus()
         self.refresh_bindings()
-        self._say_where()
+        self._mark()
 
     def action_enter_view(self) -> None:
-        self.query_one(BlockView).focus()
+        self._view.focus()
 
     def action_page(self, by: int) -> None:
-        view = self.query_one(BlockView)
         if by > 0:
-            view.scroll_page_down(animate=False)
+            self._view.scroll_page_down(animate=False)
         else:
-            view.scroll_page_up(animate=False)
+            self._view.scroll_page_up(animate=False)
 
     def action_checkpoint(self) -> None:
         if self.aim is not None:

@@ -6,20 +6,17 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from lab.client import EngineDied, EngineError, Superseded
 from lab.views import ModelFacts, Token, View, Way
-from lab.wire import SamplingSettings
+from screens.aim import Aim, at_step, index_of, within
 
 T = TypeVar("T")
 
 VIEWS_KEPT = 48
 """Views held so that a step back is drawn at once."""
-
-UNCHANGED = SamplingSettings()
-"""The model's own distribution."""
 
 
 class Engine(Protocol):
@@ -28,54 +25,6 @@ class Engine(Protocol):
     async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T: ...
 
     async def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """The tokens under the microscope: a text as typed, or ids once sampled tokens have been appended."""
-
-    text: str = ""
-    ids: tuple[int, ...] | None = None
-    earlier: int = 0
-    """Tokens of the prompt before `ids`, which had already left the window when the ids were taken over."""
-    appended: int = 0
-    """How many of the last `ids` were sampled after `text`."""
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What the screen wants to see."""
-
-    run: str
-    checkpoint: str = "best"
-    prompt: Prompt = Prompt()
-    position: int | None = None
-    """0-based within the window; None is the last token."""
-    sampling: SamplingSettings = UNCHANGED
-    stage: str = "tokens"
-    layer: int = 0
-    head: int = 0
-    width: int = 80
-    """Room for the view, in columns."""
-
-    @property
-    def model(self) -> tuple[str, str]:
-        return self.run, self.checkpoint
-
-    @property
-    def way(self) -> tuple[Any, ...]:
-        """Everything that the way through depends on."""
-        return self.run, self.checkpoint, self.prompt, self.position, self.sampling
-
-    def prompt_params(self) -> dict[str, object]:
-        return {"run": self.run, "checkpoint": self.checkpoint, "text": self.prompt.text, "ids": self.prompt.ids}
-
-    def way_params(self) -> dict[str, object]:
-        return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}
-
-    def view_params(self) -> dict[str, object]:
-        own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
-        return {**self.way_params(), **own}
 
 
 @dataclass
@@ -159,7 +108,7 @@ class Microscope:
             self._facts, self._facts_for = facts, aim.model
             self._to.facts(facts)
         assert self._facts is not None
-        aim = replace(aim, layer=min(aim.layer, self._facts.layers - 1), head=min(aim.head, self._facts.heads - 1))
+        aim = within(aim, self._facts)
         await asyncio.gather(self._answer_view(aim), self._answer_way(aim))
 
     async def _answer_view(self, aim: Aim) -> None:
@@ -191,16 +140,12 @@ class Microscope:
         way = self._ways.get(aim.way)
         if way is None:
             return
-        here = next((i for i, step in enumerate(way.steps) if step.stage == aim.stage and step.layer in (None, aim.layer)), None)
-        if here is None:
-            return
+        here = index_of(aim, way.steps)
         for index in (here + 1, here - 1):
             if self._wake.is_set() or not 0 <= index < len(way.steps):
                 continue
-            step = way.steps[index]
-            ahead = replace(aim, stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
             try:
-                await self._view(ahead, "ahead")
+                await self._view(at_step(aim, way.steps[index]), "ahead")
             except EngineDied:
                 raise
             except EngineError:

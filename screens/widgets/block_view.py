@@ -81,6 +81,11 @@ class BlockView(ScrollView, can_focus=True, inherit_bindings=False):
         self._strips: dict[tuple[int, int, int], Strip] = {}
         self._laid_for = 0
 
+    @property
+    def room(self) -> int:
+        """Width of the content in columns."""
+        return max(1, self.scrollable_content_region.width)
+
     def show(self, view: View) -> None:
         """Draw another view; one of the same stage keeps its scroll position and its cursor."""
         same = self.view is not None and view.stage == self.view.stage

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from rich.cells import cell_len, set_cell_size
 
+from lab.numbers import MINUS
+
 Piece = tuple[str, str]
 
 
@@ -31,6 +33,16 @@ class Spot:
     ref: str
     value: float | None
     masked: bool = False
+
+    @property
+    def in_words(self) -> str:
+        """Which number it is, its name and all its digits."""
+        words = [word for word in (self.label, self.ref) if word]
+        if self.masked:
+            words.append("masked: a token may not look at those after it")
+        elif self.value is not None:
+            words.append(f"= {self.value:.9g}".replace("-", MINUS))
+        return "  ".join(words)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -153,31 +153,43 @@ def engine() -> FakeEngine:
 
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
-
-
-async def settle(pilot: Pilot[None]) -> None:
-    """Waits until the screen shows what it is aimed at: the engine has answered, and the answer is drawn."""
-    screen = pilot.app.screen
-    for _ in range(200):
-        await pilot.pause()
-        if not isinstance(screen, InspectScreen) or screen.is_settled:
-            break
-        await asyncio.sleep(0.005)
-    await pilot.pause()
+Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 @pytest.fixture
-def inspect(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> Open:
+def settle() -> Settle:
+    """Waits until the screen shows what it is aimed at: the engine has answered, and the answer is drawn."""
+
+    async def wait(pilot: Pilot[None]) -> None:
+        for _ in range(1000):
+            await pilot.pause(0)
+            screen = pilot.app.screen
+            if not isinstance(screen, InspectScreen) or screen.is_settled:
+                break
+            await asyncio.sleep(0.002)
+        await pilot.pause(0)
+
+    return wait
+
+
+@pytest.fixture
+def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> LabApp:
+    """The lab with Inspect in front, over the fake engine and a run of files alone."""
     make_run("tale")
+    monkeypatch.setattr("lab.first_prompt.first_prompt", lambda run: "The big dog ran")
 
     class InspectApp(LabApp):
         MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
         DEFAULT_MODE = "inspect"
 
+    return InspectApp(run="tale", preload=False)
+
+
+@pytest.fixture
+def inspect(app: LabApp, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> Open:
     @asynccontextmanager
     async def open_it(prompt: str = "The big dog ran", size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
         monkeypatch.setattr("lab.first_prompt.first_prompt", lambda run: prompt)
-        app = InspectApp(run="tale", preload=False)
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             yield pilot

@@ -1,0 +1,107 @@
+"""What Inspect is aimed at, as one value, and how keys move it along the way through. No widget, no engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab.views import ModelFacts, Step, Way
+from lab.wire import SamplingSettings
+
+UNCHANGED = SamplingSettings()
+"""The model's own distribution."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens under the microscope: a text as typed, or ids once sampled tokens have been appended."""
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+    earlier: int = 0
+    """Tokens of the prompt before `ids`, which had already left the window when the ids were taken over."""
+    appended: int = 0
+    """How many of the last `ids` were sampled after `text`."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the screen wants to see."""
+
+    run: str
+    checkpoint: str = "best"
+    prompt: Prompt = Prompt()
+    position: int | None = None
+    """0-based within the window; None is the last token."""
+    sampling: SamplingSettings = UNCHANGED
+    stage: str = "tokens"
+    layer: int = 0
+    head: int = 0
+    width: int = 80
+    """Room for the view, in columns."""
+
+    @property
+    def model(self) -> tuple[str, str]:
+        return self.run, self.checkpoint
+
+    @property
+    def way(self) -> tuple[Any, ...]:
+        """Everything that the way through depends on."""
+        return self.run, self.checkpoint, self.prompt, self.position, self.sampling
+
+    def prompt_params(self) -> dict[str, object]:
+        return {"run": self.run, "checkpoint": self.checkpoint, "text": self.prompt.text, "ids": self.prompt.ids}
+
+    def way_params(self) -> dict[str, object]:
+        return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}
+
+    def view_params(self) -> dict[str, object]:
+        own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
+        return {**self.way_params(), **own}
+
+
+def index_of(aim: Aim, steps: Sequence[Step]) -> int:
+    """Index of the step aimed at; where the model has no such layer, of the same stage in the last one; else 0."""
+    matching = [(index, step.layer) for index, step in enumerate(steps) if step.stage == aim.stage]
+    exact = [index for index, layer in matching if layer is None or layer == aim.layer]
+    return exact[0] if exact else matching[-1][0] if matching else 0
+
+
+def at_step(aim: Aim, step: Step) -> Aim:
+    """The aim moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
+    return replace(aim, stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
+
+
+def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
+    """The same stage `by` layers on; from a step outside the layers, the nearest step within one in that direction."""
+    layered = [index for index, step in enumerate(steps) if step.layer is not None]
+    here = index_of(aim, steps)
+    if not layered:
+        return aim
+    if steps[here].layer is not None:
+        last = steps[layered[-1]].layer or 0
+        return replace(aim, layer=min(max(aim.layer + by, 0), last))
+    ahead = [index for index in layered if (index > here) == (by > 0)]
+    return at_step(aim, steps[ahead[0] if by > 0 else ahead[-1]]) if ahead else aim
+
+
+def position_in(aim: Aim, way: Way) -> int:
+    """The position aimed at, 0-based within the window of `way`."""
+    last = len(way.tokens) - 1
+    return last if aim.position is None else min(aim.position, last)
+
+
+def at_position(aim: Aim, way: Way, position: int) -> Aim:
+    """The aim at another position, or at the last one if there are not so many."""
+    return replace(aim, position=None if position >= len(way.tokens) - 1 else max(0, position))
+
+
+def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:
+    """`prompt`, whose way is `way`, with one more token; held as ids from then on, for sampled tokens are not tokenized again."""
+    if prompt.ids is None:
+        prompt = replace(prompt, ids=tuple(token.id for token in way.tokens), earlier=way.dropped)
+    return replace(prompt, ids=(*(prompt.ids or ()), id), appended=prompt.appended + 1)
+
+
+def within(aim: Aim, facts: ModelFacts) -> Aim:
+    """The aim with layer and head that this model has."""
+    return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1))

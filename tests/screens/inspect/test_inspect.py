@@ -1,0 +1,275 @@
+"""What keys do on Inspect, over the fake engine."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from lab.stages.order import steps
+from screens.inspect import InspectScreen
+from screens.widgets.block_view import BlockView
+from screens.widgets.line import Line
+from screens.widgets.prompt_input import PromptInput, meant, shown
+from screens.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.widgets.token_strip import TokenStrip
+from screens.widgets.way import WayList
+
+Open = Callable[..., Any]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def screen_of(pilot: Pilot[None]) -> InspectScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, InspectScreen)
+    return screen
+
+
+def status(pilot: Pilot[None]) -> str:
+    return screen_of(pilot).query_one("#inspect-status", Line).left
+
+
+def facts(pilot: Pilot[None]) -> str:
+    line = screen_of(pilot).query_one("#prompt-facts", Line)
+    return f"{line.left} {'  '.join(line.right)}"
+
+
+def shown_view(pilot: Pilot[None]) -> str:
+    view = screen_of(pilot).query_one(BlockView).view
+    assert view is not None
+    return view.title
+
+
+async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+    await settle(pilot)
+
+
+async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        way = steps(2)
+        titles = [shown_view(pilot)]
+        for _ in way[1:]:
+            await press(pilot, settle, "j")
+            titles.append(shown_view(pilot))
+        expected = [f"layer {s.layer + 1} · {s.stage} · head 1" if s.layer is not None else s.stage for s in way]
+        assert titles == expected
+        await press(pilot, settle, "j")
+        assert shown_view(pilot) == "sample"
+        back = [shown_view(pilot)]
+        for _ in way[1:]:
+            await press(pilot, settle, "k")
+            back.append(shown_view(pilot))
+        assert back == expected[::-1]
+
+
+async def test_g_and_shift_g_lead_to_the_ends(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "G")
+        assert (shown_view(pilot), status(pilot)) == ("sample", "step 29 of 29")
+        await press(pilot, settle, "g")
+        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 29")
+
+
+async def test_a_held_key_asks_only_for_the_place_where_it_is_released(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        engine.gate = asyncio.Event()
+        before = len(engine.asked("view"))
+        await pilot.press(*["j"] * 12)
+        assert screen_of(pilot).query_one(WayList).current == 12
+        engine.gate.set()
+        await settle(pilot)
+        stages = [(call["stage"], call["layer"]) for call in engine.asked("view")[before:]]
+        assert shown_view(pilot) == "layer 1 · neurons · head 1"
+        assert len(stages) < 8
+        assert ("neurons", 0) in stages
+
+
+async def test_a_view_that_takes_long_is_marked_and_the_old_one_stays(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        engine.gate = asyncio.Event()
+        await pilot.press("]")
+        await pilot.press("G")
+        await pilot.pause(0.25)
+        view = screen_of(pilot).query_one(BlockView)
+        assert shown_view(pilot) == "tokens"
+        assert str(view.border_title).endswith("…")
+        engine.gate.set()
+        await settle(pilot)
+        assert (shown_view(pilot), view.border_title) == ("sample", "sample")
+
+
+async def test_position_head_and_layer_keys(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        assert "position 4/4: predicts token 5" in facts(pilot)
+        await press(pilot, settle, "j", "j", "j", "j", "left", "]", "]", "right_curly_bracket")
+        assert "position 3/4: predicts token 4" in facts(pilot)
+        assert shown_view(pilot) == "layer 2 · scores · head 3"
+        wanted = {"stage": "scores", "layer": 1, "head": 2, "position": 2}
+        assert any({key: call[key] for key in wanted} == wanted for call in engine.asked("view"))
+        assert screen_of(pilot).query_one(TokenStrip).chosen == 2
+        await press(pilot, settle, "[", "[", "[", "left_curly_bracket", "l")
+        assert shown_view(pilot) == "layer 1 · scores · head 4"
+        assert "position 4/4" in facts(pilot)
+
+
+async def test_space_appends_the_sampled_token_as_an_id_and_u_takes_it_back(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "space")
+        await press(pilot, settle, "space")
+        strip = screen_of(pilot).query_one(TokenStrip)
+        assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran", " fast", " fast"]
+        assert engine.asked("way")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
+        assert "position 6/6" in facts(pilot)
+        await press(pilot, settle, "u", "u")
+        assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran"]
+        assert engine.asked("way")[0]["ids"] is None
+
+
+async def test_digits_and_command_letters_stay_in_the_prompt(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "e")
+        await pilot.press("1", "2", "q", "j", "space", "G", "question_mark", "s")
+        assert pilot.app.screen.query_one(PromptInput).value == "The big dog ran12qj G?s"
+        await press(pilot, settle, "enter")
+        labels = [token.label for token in screen_of(pilot).query_one(TokenStrip).tokens]
+        assert labels[-5:] == ["j", " ", "G", "?", "s"]
+        assert isinstance(pilot.app.focused, WayList)
+
+
+async def test_escape_goes_back_one_level_at_a_time(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "enter")
+        assert isinstance(pilot.app.focused, BlockView)
+        await press(pilot, settle, "e")
+        await pilot.press("x")
+        assert isinstance(pilot.app.focused, Input)
+        await press(pilot, settle, "escape")
+        assert isinstance(pilot.app.focused, WayList)
+        assert [token.label for token in screen_of(pilot).query_one(TokenStrip).tokens][-1] == " ran"
+        await press(pilot, settle, "enter", "escape")
+        assert isinstance(pilot.app.focused, WayList)
+        await press(pilot, settle, "escape")
+        assert pilot.app.current_mode == "home"
+
+
+async def test_tab_moves_between_the_columns(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        kinds = []
+        for _ in range(3):
+            kinds.append(type(pilot.app.focused))
+            await press(pilot, settle, "tab")
+        assert kinds == [WayList, BlockView, WayList]
+
+
+async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "j", "j", "j", "j", "enter")
+        table = engine.view("The big dog ran", None, "scores", 0, 0, None).blocks[0]
+        cell = table.rows[table.selected][-1]
+        assert status(pilot) == f" big · softmax  blocks.0.attn.softmax[0,3,1]  = {cell.value:.9g}".strip()
+        await press(pilot, settle, "up")
+        assert "blocks.0.attn.softmax[0,3,0]" in status(pilot)
+        await press(pilot, settle, "h")
+        assert "blocks.0.attn.exp[0,3,0]" in status(pilot)
+        await press(pilot, settle, "right_square_bracket")
+        assert "blocks.0.attn.exp[1,3,0]" in status(pilot), "the cursor stays in its place when the head changes"
+
+
+async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open, settle: Settle) -> None:
+    async with inspect(prompt="The big dog ran. The big dog ran fast.", size=(120, 40)) as pilot:
+        strip = screen_of(pilot).query_one(TokenStrip)
+        assert (len(strip.tokens), strip.dropped) == (8, 4)
+        assert "the model sees 8 tokens at most: 4 before them" in status(pilot)
+        assert strip.render_line(0).text.startswith("4 before ┆")
+        await press(pilot, settle, "space")
+        assert (len(strip.tokens), strip.dropped) == (8, 5)
+
+
+async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "e")
+        await pilot.press("ctrl+u")
+        await press(pilot, settle, "enter")
+        assert status(pilot) == "The prompt is empty: type some text for the model to go on with."
+        await press(pilot, settle, "u")
+        assert status(pilot) == "step 1 of 29"
+
+
+async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        engine.dies = True
+        await press(pilot, settle, "G")
+        assert status(pilot) == "The engine was killed by SIGKILL. The next key starts it again."
+        await press(pilot, settle, "left")
+        assert shown_view(pilot) == "sample"
+        assert "position 3/4" in facts(pilot)
+        assert "step 29" in status(pilot)
+
+
+async def test_a_checkpoint_that_is_not_there_leaves_the_model_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "c")
+        assert "has no last checkpoint" in status(pilot)
+        assert "(best)" in facts(pilot)
+        await press(pilot, settle, "j")
+        assert shown_view(pilot) == "embed"
+        assert engine.asked("view")[-1]["checkpoint"] == "best"
+
+
+async def test_sampling_settings_are_applied_or_refused_in_words(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await press(pilot, settle, "s")
+        await pilot.press("ctrl+u", "x")
+        await press(pilot, settle, "enter")
+        assert status(pilot) == "The temperature must be a number, 0 or above, not 'x'."
+        await pilot.press("ctrl+u", "0", ".", "5", "tab", "ctrl+u", "4", "0")
+        await press(pilot, settle, "enter")
+        assert "T=0.5 k=40 p=-" in facts(pilot)
+        sampling = engine.asked("way")[-1]["sampling"]
+        assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 40, 1.0)
+
+
+async def test_coming_back_asks_whether_the_weights_are_newer(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        await pilot.press("1")
+        await pilot.pause()
+        engine.step = 2500
+        await pilot.press("5")
+        await settle(pilot)
+        assert "step 2,500" in facts(pilot)
+
+
+async def test_the_engine_is_closed_with_the_app(inspect: Open, engine: Any) -> None:
+    async with inspect() as pilot:
+        pilot.app.exit()
+    assert engine.calls[-1][0] == "close"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (("1", "0", "1", "0"), "T=1 k=- p=-"),
+        (("0", "", "0,9", ""), "T=0 greedy k=- p=0.9"),
+        (("0.7", "40", "-", "3"), "T=0.7 k=40 p=-"),
+    ],
+)
+def test_settings_in_short(fields: tuple[str, str, str, str], words: str) -> None:
+    assert in_short(settings_from(*fields)) == words
+
+
+@pytest.mark.parametrize(
+    "fields", [("-1", "", "", ""), ("nan", "", "", ""), ("", "1.5", "", ""), ("", "", "0", ""), ("", "", "", "x")]
+)
+def test_settings_that_cannot_be_are_one_sentence(fields: tuple[str, str, str, str]) -> None:
+    with pytest.raises(SettingError, match=r"^[A-Z].*\.$"):
+        settings_from(*fields)
+
+
+def test_line_breaks_and_tabs_of_a_prompt_stand_on_one_line() -> None:
+    text = "ROMEO:\n\tHark!"
+    assert "\n" not in shown(text)
+    assert meant(shown(text)) == text
