@@ -4,7 +4,6 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -34,16 +33,34 @@ class Followed:
         self._reader = run.metrics()
         self._told = after
 
-    def read(self) -> list[Metric]:
-        """Takes in what is new; returns the new evaluations."""
+    def read(self) -> list[str]:
+        """Takes in what is new; returns a line for each new evaluation."""
         self.status = self.run.status()
         metrics = self._reader.read()
         if self._reader.restarted:
             self.history.clear()
-        self.history.add(metrics)
-        evaluations = [metric for metric in metrics if metric.val_loss is not None and metric.step > self._told]
-        self._told = max([self._told, *(metric.step for metric in evaluations)])
-        return evaluations
+        lines = []
+        for metric in metrics:
+            self.history.add([metric])
+            if metric.val_loss is not None and metric.step > self._told:
+                self._told = metric.step
+                lines.append(self._line(metric))
+        return lines
+
+    def _line(self, evaluation: Metric) -> str:
+        """An evaluation on one line, with the latest training loss and speed; every figure has its name."""
+        steps = self.run.config.train.steps
+        training = self.history.last_training
+        left = self.seconds_left()
+        words = [
+            f"step {evaluation.step}/{steps}" if steps else f"step {evaluation.step}",
+            f"loss {numbers.fixed(training.loss)}" if training and training.loss is not None else "",
+            f"val loss {numbers.fixed(evaluation.val_loss)}" if evaluation.val_loss is not None else "",
+            f"{numbers.fixed(evaluation.bits_per_byte)} bits/byte" if evaluation.bits_per_byte is not None else "",
+            numbers.rate(training.tokens_per_second) if training and training.tokens_per_second else "",
+            f"{numbers.duration(left)} left" if left else "",
+        ]
+        return "  ".join(word for word in words if word)
 
     def seconds_left(self) -> float | None:
         """Training time to the end, None while it cannot be told."""
@@ -51,12 +68,6 @@ class Followed:
 
     def ended(self) -> bool:
         return self.run.phase() not in ACTIVE and not lock_is_held(self.run.lock_path)
-
-
-def steps_in_words(step: int, run: Run) -> str:
-    """`350/2000`, or `step 350` where the end is set by time."""
-    steps = run.config.train.steps
-    return f"{step}/{steps}" if steps else f"step {step}"
 
 
 def shows_bar(quiet: bool) -> bool:
@@ -74,8 +85,7 @@ def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
         if shows_bar(quiet):
             _follow_with_a_bar(followed)
         else:
-            for metric in _evaluations(followed):
-                click.echo(evaluation_line(followed, metric))
+            _follow_with_lines(followed)
     except KeyboardInterrupt:
         name = shlex.quote(run.name)
         click.echo(f"\n{run.name} goes on training. `llmlab stop {name}` stops it, `llmlab` shows it.", err=True)
@@ -83,31 +93,14 @@ def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
     return tell_the_end(run)
 
 
-def _evaluations(followed: Followed) -> Iterator[Metric]:
+def _follow_with_lines(followed: Followed) -> None:
     while True:
         ended = followed.ended()
-        yield from followed.read()
+        for line in followed.read():
+            click.echo(line)
         if ended:
             return
         time.sleep(POLL_SECONDS)
-
-
-def evaluation_line(followed: Followed, metric: Metric) -> str:
-    """One evaluation on one line, every figure with its name."""
-    words = [steps_in_words(metric.step, followed.run)]
-    training = followed.history.last_training
-    if training is not None and training.loss is not None:
-        words.append(f"loss {numbers.fixed(training.loss)}")
-    if metric.val_loss is not None:
-        words.append(f"val loss {numbers.fixed(metric.val_loss)}")
-    if metric.bits_per_byte is not None:
-        words.append(f"{numbers.fixed(metric.bits_per_byte)} bits/byte")
-    if training is not None and training.tokens_per_second is not None:
-        words.append(numbers.rate(training.tokens_per_second))
-    left = followed.seconds_left()
-    if left:
-        words.append(f"{numbers.duration(left)} left")
-    return "  ".join(words)
 
 
 def _follow_with_a_bar(followed: Followed) -> None:
@@ -120,6 +113,7 @@ def _follow_with_a_bar(followed: Followed) -> None:
 
 
 def _run_the_bar(followed: Followed, bar: "Progress") -> None:
+    steps = followed.run.config.train.steps
     task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
     while True:
         ended = followed.ended()
@@ -131,7 +125,7 @@ def _run_the_bar(followed: Followed, bar: "Progress") -> None:
         bar.update(
             task,
             completed=progress(followed.run.config, followed.status),
-            steps=steps_in_words(followed.status.step, followed.run),
+            steps=f"{followed.status.step}/{steps}" if steps else f"step {followed.status.step}",
             loss="  ".join(f"{name} {numbers.fixed(value)}" for name, value in losses if value is not None),
             speed=numbers.rate(training.tokens_per_second) if training and training.tokens_per_second else "",
             left=phase if phase != "training" else "" if left is None else f"{numbers.duration(left)} left",

@@ -85,8 +85,10 @@ def resume(run: str, detach: bool, quiet: bool) -> int:
     found = open_run(run)
     if found.phase() == "paused":
         found.command("resume")
-        step = found.status().step
-        return 0 if detach else follow(found, step, quiet=quiet)
+        if detach:
+            click.echo(f"{found.name} goes on from step {found.status().step}.")
+            return 0
+        return follow(found, found.status().step, quiet=quiet)
     last = [file.step for file in found.checkpoints() if file.name == "last"]
     return begin(found, after=last[0] if last else -1, detach=detach, quiet=quiet)
 
