@@ -6,7 +6,6 @@ token is its rank: ids below 256 are the single bytes, and each later id is one 
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -262,14 +261,17 @@ class Tokenizer:
                 raise TokenizerError(f"it holds {tokenizer.vocab_size} tokens and should hold {content['vocab_size']}.")
         except TokenizerError as error:
             raise TokenizerError(f"{path}: the tokenizer's file cannot be used: {error}") from error
-        except (KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TokenizerError(f"{path}: the tokenizer's file is damaged; a part of it is missing or malformed.") from error
         return tokenizer
 
     def _encode_valid(self, text: str) -> list[int]:
         if len(text) < LONG_RUN:
             return self._encoding.encode_ordinary(text)
-        return [id for piece in _without_long_runs(text) for id in self._encoding.encode_ordinary(piece)]
+        ids: list[int] = []
+        for piece in _without_long_runs(text):
+            ids += self._encoding.encode_ordinary(piece)
+        return ids
 
     def _encode_special(self, text: str) -> list[int]:
         ids: list[int] = []
