@@ -1,0 +1,149 @@
+"""Sampling against Hugging Face's logits warpers, hand-computed cases and full recomputation."""
+
+import math
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from models.config import ConfigError
+from models.gpt import GPT
+from models.sampling import Drawn, Sampling, distribution, draw, generate, uniform
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    gaps=st.lists(st.floats(0.01, 2.0), min_size=2, max_size=40),
+    shuffle=st.randoms(use_true_random=False),
+    temperature=st.floats(0.2, 3.0),
+    top_k=st.integers(1, 45),
+    top_p=st.floats(0.05, 0.999),
+)
+def test_filters_are_hugging_faces(gaps: list[float], shuffle, temperature: float, top_k: int, top_p: float) -> None:
+    values = list(np.cumsum(gaps))  # no two equal: on a tie Hugging Face's top-k keeps more than k
+    shuffle.shuffle(values)
+    logits = torch.tensor(values, dtype=torch.float64)
+    scores = logits[None]
+    for warper in (TemperatureLogitsWarper(temperature), TopKLogitsWarper(top_k), TopPLogitsWarper(top_p)):
+        scores = warper(None, scores)
+    chosen = distribution(logits, Sampling(temperature, top_k, top_p))
+    assert torch.equal(chosen.kept, scores[0] > -math.inf)
+    assert (chosen.after - scores[0].softmax(-1)).abs().max() < 1e-12
+    assert (chosen.before - logits.softmax(-1)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"),
+    [(0.01, 1), (0.5, 1), (0.51, 2), (0.75, 2), (0.8, 3), (1.0, 4)],
+)
+def test_top_p_keeps_the_token_that_crosses_it(top_p: float, kept: int) -> None:
+    logits = torch.tensor([0.125, 0.5, 0.125, 0.25], dtype=torch.float64).log()
+    chosen = distribution(logits, Sampling(top_p=top_p))
+    assert chosen.kept.tolist() == [kept >= 3, True, kept == 4, kept >= 2]
+    assert float(chosen.after.sum()) == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(greedy=True), Sampling(temperature=0.0), Sampling(top_k=1), Sampling(1e-308)])
+def test_the_coldest_choice_is_the_most_probable_token(sampling: Sampling) -> None:
+    chosen = distribution(torch.tensor([0.0, 2.0, 1.0, 1.9]), sampling)
+    assert chosen.after.tolist() == [0.0, 1.0, 0.0, 0.0]
+    assert float(chosen.before[1]) == pytest.approx(math.exp(2) / (1 + math.exp(2) + math.exp(1) + math.exp(1.9)))
+
+
+def test_ties_go_to_the_lower_id() -> None:
+    logits = torch.tensor([1.0, 3.0, 3.0, 3.0])
+    assert distribution(logits, Sampling(top_k=2)).kept.tolist() == [False, True, True, False]
+    assert distribution(logits, Sampling(greedy=True)).kept.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("logits", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
+def test_logits_of_a_diverged_model_are_refused(logits: list[float]) -> None:
+    with pytest.raises(ValueError, match="diverged"):
+        distribution(torch.tensor(logits), Sampling())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("temperature", value) for value in (-0.1, math.nan, math.inf)),
+        *(("top_p", value) for value in (0.0, 1.1, math.nan)),
+        *(("top_k", -1), ("seed", -1), ("seed", 2**64)),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=name.replace("_", "-") + ".*must"):
+        Sampling(**{name: value})
+
+
+@pytest.mark.parametrize(("seed", "position"), [(0, 0), (1, 0), (0, 1), (2**64 - 1, 1_000_000)])
+def test_the_random_number_is_numpys_philox(seed: int, position: int) -> None:
+    assert uniform(seed, position) == np.random.Generator(np.random.Philox(key=seed, counter=position)).random()
+
+
+def test_random_numbers_are_uniform() -> None:
+    numbers = np.sort([uniform(5, position) for position in range(4000)])
+    assert np.abs(numbers - (np.arange(4000) + 0.5) / 4000).max() < 1.63 / math.sqrt(4000)  # Kolmogorov-Smirnov at 1%
+
+
+def test_draw_hits_each_token_as_often_as_its_probability_says() -> None:
+    after = torch.tensor([0.1, 0.0, 0.4, 0.1, 0.4], dtype=torch.float64)
+    drawn = [draw(after, (i + 0.5) / 1000) for i in range(1000)]
+    assert drawn == [2] * 400 + [4] * 400 + [0] * 100 + [3] * 100  # the largest first, ties by id
+    assert draw(after, 0.0) == 2
+    assert draw(after, 1 - 2**-53) == 3
+
+
+def recomputed(model: GPT, ids: list[int], n: int, sampling: Sampling) -> list[Drawn]:
+    """Generation without a cache: the whole window for every token, and the logits of the model's plain forward pass."""
+    sequence, drawn = list(ids), []
+    for _ in range(n):
+        with torch.no_grad():
+            logits: Tensor = model(torch.tensor([sequence[-model.config.context :]]))[0, -1]
+        u = uniform(sampling.seed, len(sequence))
+        token = draw(distribution(logits, sampling).after, u)
+        drawn.append(Drawn(token, float(logits.double().softmax(-1)[token]), u))
+        sequence.append(token)
+    return drawn
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(greedy=True), Sampling(seed=3), Sampling(temperature=0.8, top_k=9, top_p=0.9, seed=4)], ids=repr
+)
+@pytest.mark.parametrize("given_tokens", [1, 7, 16, 21])
+def test_generation_is_full_recomputation_within_and_past_the_context(make_model, sampling: Sampling, given_tokens: int) -> None:
+    model = make_model(9)
+    ids = [(5 * i) % 23 for i in range(given_tokens)]
+    cached, full = list(generate(model, ids, 24, sampling)), recomputed(model, ids, 24, sampling)
+    assert [(token.id, token.u) for token in cached] == [(token.id, token.u) for token in full]
+    assert max(abs(one.probability - other.probability) for one, other in zip(cached, full, strict=True)) < 1e-5
+
+
+def test_a_token_drawn_again_behind_the_same_text_is_the_same(make_model) -> None:
+    model, sampling = make_model(10), Sampling(seed=8)
+    drawn = [token.id for token in generate(model, [1, 2], 10, sampling)]
+    assert [token.id for token in generate(model, [1, 2, *drawn[:6]], 4, sampling)] == drawn[6:]
+    assert [token.id for token in generate(model, [1, 2], 10, Sampling(seed=9))] != drawn
+
+
+def test_sampled_frequencies_are_the_models_probabilities(make_model) -> None:
+    model = make_model(11)
+    drawn = [next(generate(model, [4], 1, Sampling(seed=seed))).id for seed in range(1500)]
+    with torch.no_grad():
+        expected = model(torch.tensor([[4]]))[0, -1].double().softmax(-1).numpy()
+    counts = np.bincount(drawn, minlength=23)
+    chi_squared = float(((counts - 1500 * expected) ** 2 / (1500 * expected)).sum())
+    assert chi_squared < 48.3  # 22 degrees of freedom at 0.1%
+
+
+def test_a_model_in_training_is_handed_back_as_it_was(make_model) -> None:
+    model = make_model(12)
+    model.train()
+    list(islice(generate(model, [1], 9, Sampling()), 3))
+    assert model.training
+    with pytest.raises(ValueError, match="at least one token"):
+        next(generate(model, [], 1, Sampling()))
