@@ -21,6 +21,9 @@ START_SECONDS = 60.0
 
 LONGEST_NAME = 100
 
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
+"""Has glibc keep freed memory for the next step instead of giving it back to the system: 15% quicker (micro, 2 cores)."""
+
 
 @functools.cache
 def source_checkout() -> Path | None:
@@ -178,15 +181,27 @@ def refuse_to_start(run: Run) -> None:
     status = run.status()
     if run.alive():
         raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.")
-    if status.phase == "finished":
-        raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
+    refuse_finished(run)
     if not run.tokens_path.is_file():
         raise UserError(f"{run.name} cannot be trained on: its tokens.bin is not in {run.path}.")
+
+
+def refuse_finished(run: Run) -> None:
+    """Does nothing if the run has not reached its end. Its schedule was made for so many steps, so there is no adding to them.
+
+    Raises:
+        UserError: if it has.
+    """
+    status = run.status()
+    if status.phase == "finished":
+        raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
 
 
 def trainer_environment(config: RunConfig) -> dict[str, str]:
     """The user's environment, and what torch's libraries read before Python can set it."""
     environment = dict(os.environ)
+    if not any(name.startswith("MALLOC_") for name in environment):
+        environment |= MALLOC
     if config.train.threads:
         environment["OMP_NUM_THREADS"] = str(config.train.threads)
     return environment

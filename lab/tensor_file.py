@@ -7,9 +7,10 @@ whole file in memory or reports a full disk as text without its error number, so
 
 import json
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
@@ -18,6 +19,11 @@ from lab.durable import Chunk, write_synced
 LENGTH = struct.Struct("<Q")
 LONGEST_HEADER = 100_000_000
 """The limit that the library sets, too."""
+
+CHECKSUM = "crc32"
+"""Name in the metadata of the CRC-32 over the tensors' bytes, in hexadecimal digits."""
+
+PIECE = 1 << 20
 
 
 class RawTensor(NamedTuple):
@@ -29,21 +35,22 @@ class RawTensor(NamedTuple):
 
 
 def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file and syncs it to the disk; a file that could not be finished is removed.
+    """Writes a safetensors file with a checksum and syncs it to the disk; a file that could not be finished is removed.
 
     Raises:
         OSError: as the system says.
     """
-    header: dict[str, object] = {"__metadata__": metadata}
-    end = 0
+    places: dict[str, object] = {}
+    end, checksum = 0, 0
     for name, tensor in tensors.items():
         start, end = end, end + tensor.data.nbytes
-        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)  # so that the tensors lie aligned
+        places[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
+        checksum = zlib.crc32(tensor.data, checksum)
+    header = json.dumps({"__metadata__": metadata | {CHECKSUM: f"{checksum:08x}"}} | places, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # so that the tensors lie aligned
 
     def chunks() -> Iterator[Chunk]:
-        yield LENGTH.pack(len(encoded)) + encoded
+        yield LENGTH.pack(len(header)) + header
         for tensor in tensors.values():
             yield tensor.data
 
@@ -51,16 +58,42 @@ def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str,
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:
-    """The `__metadata__` of a safetensors file whose length is what its header says, or None if it is no such file."""
+    """The `__metadata__` of a safetensors file as long as its header says, or None if it is no such file."""
     try:
         with path.open("rb") as file:
-            (length,) = LENGTH.unpack(file.read(LENGTH.size))
-            if length > LONGEST_HEADER:
-                return None
-            header = msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
-        ends = [places[1] for entry in header.values() if isinstance(places := entry.get("data_offsets"), list)]
-        if path.stat().st_size != LENGTH.size + length + max(ends, default=0):
-            return None
-        return {name: str(value) for name, value in header.get("__metadata__", {}).items()}
-    except (OSError, struct.error, msgspec.DecodeError, TypeError, IndexError):
+            return _read_header(file)
+    except OSError:
         return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file's bytes are those that were written: its length, and the checksum where it has one. Reads all of it."""
+    try:
+        with path.open("rb") as file:
+            metadata = _read_header(file)
+            if metadata is None:
+                return False
+            if CHECKSUM not in metadata:
+                return True
+            checksum = 0
+            while piece := file.read(PIECE):
+                checksum = zlib.crc32(piece, checksum)
+            return f"{checksum:08x}" == metadata[CHECKSUM]
+    except OSError:
+        return False
+
+
+def _read_header(file: BinaryIO) -> dict[str, str] | None:
+    """The metadata, with the file left standing where the tensors' bytes begin."""
+    try:
+        (length,) = LENGTH.unpack(file.read(LENGTH.size))
+        if length > LONGEST_HEADER:
+            return None
+        header = msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    ends = [places[1] for entry in header.values() if isinstance(places := entry.get("data_offsets"), list) and len(places) == 2]
+    begin = file.tell()
+    whole = file.seek(0, 2) == begin + max(ends, default=0)
+    file.seek(begin)
+    return {name: str(value) for name, value in header.get("__metadata__", {}).items()} if whole else None

@@ -1,0 +1,263 @@
+"""Weights on disk: what training goes on from, the best weights, snapshots, and loading a model from any of them.
+
+`last.safetensors` holds weights, optimizer state and the place in training in ONE file, so that one rename is one checkpoint;
+`previous.safetensors` is the one before it. `best.safetensors` and `snapshots/` hold weights only. Each file carries a checksum.
+No generator's state is kept: data order and dropout are functions of (seed, step).
+"""
+
+import errno
+import os
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lab.durable import sync_folder, temporary_beside
+from lab.errors import UserError
+from lab.run_config import Metric
+from lab.run_folder import Run
+from lab.tensor_file import RawTensor, is_whole, read_metadata, write_tensors
+from models.gpt import GPT
+
+DTYPES = {
+    torch.float32: "F32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.int32: "I32",
+}
+
+NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+"""What file systems without hard links answer, exFAT and some network ones among them."""
+
+SNAPSHOT_BYTES = 64 << 20
+"""Room for all snapshots of a run. Beyond it those are dropped whose neighbours are nearest, the first and the newest never."""
+
+MODEL, OPTIMIZER = "model.", "optimizer."
+
+
+class NotFiniteError(Exception):
+    """Weights or optimizer state hold NaN or infinity, which no file may."""
+
+
+class Cursor(msgspec.Struct, kw_only=True):
+    """Where training stands, beside weights and optimizer state."""
+
+    step: int = 0
+    seconds: float = 0.0
+    precision: str
+    """As chosen when the run began, so that it ends in the same arithmetic."""
+    best_val_loss: float | None = None
+    best_step: int | None = None
+    pending: Metric | None = None
+    """The step's line of metrics.jsonl while its evaluation is still to be made."""
+
+
+class Resumed(msgspec.Struct):
+    cursor: Cursor
+    note: str = ""
+    """A sentence if the newest checkpoint could not be used."""
+
+
+def save_training(run: Run, model: nn.Module, optimizer: Optimizer, cursor: Cursor) -> None:
+    """Makes the present state the last checkpoint, and what was the last the previous. At no instant is there no good file.
+
+    Raises:
+        OSError: as the system says; last and previous are then as they were.
+        NotFiniteError: if a weight is no number.
+    """
+    tensors = {MODEL + name: weight for name, weight in model.state_dict().items()}
+    tensors |= {OPTIMIZER + name: value for name, value in optimizer_tensors(model, optimizer).items()}
+    last, previous = run.path / "last.safetensors", run.path / "previous.safetensors"
+    temporary = temporary_beside(last)
+    _write(temporary, tensors, {"step": str(cursor.step), "cursor": msgspec.json.encode(cursor).decode()})
+    try:
+        if last.exists():
+            _become(last, previous)
+    except OSError:
+        temporary.unlink()
+        raise
+    os.replace(temporary, last)
+    sync_folder(run.path)
+
+
+def _become(last: Path, previous: Path) -> None:
+    """Gives `last` the name `previous` as well, where the file system allows; else it changes its name."""
+    link = temporary_beside(previous)
+    try:
+        link.unlink(missing_ok=True)
+        os.link(last, link)
+        os.replace(link, previous)
+        link.unlink(missing_ok=True)  # renaming one link over another of the same file leaves both
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        os.replace(last, previous)
+
+
+def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed | None:
+    """Puts the last good checkpoint into model and optimizer, which are untouched if there is none yet (None).
+
+    A damaged last checkpoint is put aside as damaged.safetensors, so that the next save does not make it the previous one.
+
+    Raises:
+        UserError: if there are checkpoints but none can be read.
+    """
+    last, previous = run.path / "last.safetensors", run.path / "previous.safetensors"
+    present = [path for path in (last, previous) if path.exists()]
+    for path in present:
+        if not is_whole(path):
+            continue
+        try:
+            cursor = msgspec.json.decode((read_metadata(path) or {})["cursor"], type=Cursor)
+            tensors = _read(path)
+            model.load_state_dict(_under(MODEL, tensors))
+            load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
+        except (KeyError, msgspec.DecodeError, RuntimeError) as error:
+            raise UserError(f"{path} does not fit the model of {run.name}; was its config.json changed?") from error
+        if path is last or not last.exists():
+            return Resumed(cursor)
+        os.replace(last, run.path / "damaged.safetensors")
+        return Resumed(
+            cursor, f"last.safetensors is damaged, so training went on from the checkpoint before it, of step {cursor.step}."
+        )
+    if present:
+        files = " and ".join(path.name for path in present)
+        raise UserError(f"{run.name} cannot go on: {files} cannot be read; start a new run, or put a good copy into {run.path}.")
+    return None
+
+
+def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """The optimizer's state as flat names, such as `exp_avg.h.0.attn.c_attn.weight`. Empty before the first step."""
+    return {
+        f"{key}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
+        for name, weight in model.named_parameters()
+        for key, value in optimizer.state.get(weight, {}).items()
+    }
+
+
+def load_optimizer(model: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `optimizer_tensors`, into an optimizer just made for the same model."""
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    order = [names[id(weight)] for group in optimizer.param_groups for weight in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        key, _, weight_name = name.partition(".")
+        state.setdefault(order.index(weight_name), {})[key] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def save_best(run: Run, model: nn.Module, step: int, val_loss: float) -> None:
+    """Replaces best.safetensors. Raises what `save_training` does."""
+    best = run.path / "best.safetensors"
+    temporary = temporary_beside(best)
+    _write(temporary, model.state_dict(), {"step": str(step), "val_loss": repr(val_loss)})
+    os.replace(temporary, best)
+    sync_folder(run.path)
+
+
+def best_so_far(run: Run) -> tuple[float, int] | None:
+    """Validation loss and step of best.safetensors, if it is there and whole."""
+    best = run.path / "best.safetensors"
+    metadata = read_metadata(best)
+    if metadata is None or not is_whole(best):
+        return None
+    return float(metadata["val_loss"]), int(metadata["step"])
+
+
+def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
+    """Keeps the weights of this step for looking back: the initial ones in fp32, later ones in bf16.
+
+    Raises what `save_training` does.
+    """
+    run.snapshots_path.mkdir(exist_ok=True)
+    path = run.snapshots_path / f"{step:08d}.safetensors"
+    temporary = temporary_beside(path)
+    state = model.state_dict()
+    _write(
+        temporary,
+        state if step == 0 else {name: weight.to(torch.bfloat16) for name, weight in state.items()},
+        {"step": str(step)},
+    )
+    os.replace(temporary, path)
+    thin_snapshots(run)
+
+
+def thin_snapshots(run: Run) -> None:
+    """Drops snapshots until the rest fit into `SNAPSHOT_BYTES`: always the one whose neighbours' steps are nearest by ratio."""
+    files = run.snapshots()
+    while len(files) > 2 and sum(file.bytes for file in files) > SNAPSHOT_BYTES:
+        inner = range(1, len(files) - 1)
+        nearest = min(inner, key=lambda i: (files[i + 1].step + 1) / (files[i - 1].step + 1))
+        files.pop(nearest).path.unlink(missing_ok=True)
+
+
+def drop_snapshots_after(run: Run, step: int) -> None:
+    """Removes snapshots of steps that training is about to take again."""
+    for file in run.snapshots():
+        if file.step > step:
+            file.path.unlink(missing_ok=True)
+
+
+def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT, int]:
+    """A model in fp32 and evaluation mode, and the step its weights are of.
+
+    `which` is "best", "last", "previous" or a snapshot's step in decimal digits. Where best or last is missing or damaged another
+    good one is taken: last, then previous for best; previous, then best for last.
+
+    Raises:
+        UserError: if no file of weights can be used.
+    """
+    candidates = {"best": ("best", "last", "previous"), "last": ("last", "previous", "best"), "previous": ("previous",)}.get(
+        which
+    )
+    if candidates:
+        paths = [run.path / f"{name}.safetensors" for name in candidates]
+    else:
+        paths = [file.path for file in run.snapshots() if which.isdecimal() and file.step == int(which)]
+        if not paths:
+            steps = ", ".join(file.name for file in run.snapshots()) or "none"
+            raise UserError(
+                f"{run.name} has no checkpoint called {which!r}; there are best and last, and snapshots of steps: {steps}."
+            )
+    for path in paths:
+        if is_whole(path):
+            return _model_of(run, path, device)
+    damaged = [path.name for path in paths if path.exists()]
+    if damaged:
+        raise UserError(f"{run.name} cannot be opened: {' and '.join(damaged)} cannot be read.")
+    raise UserError(f"{run.name} has no weights yet: train it for a moment first.")
+
+
+def _model_of(run: Run, path: Path, device: str) -> tuple[GPT, int]:
+    model = GPT(run.config.model, seed=None)
+    tensors = _read(path, without=OPTIMIZER)
+    try:
+        model.load_state_dict(_under(MODEL, tensors) or tensors)
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit the model of {run.name}; was its config.json changed?") from error
+    return model.to(device).eval(), int((read_metadata(path) or {}).get("step", "0"))
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    raw = {}
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if not bool(torch.isfinite(value).all()):
+            raise NotFiniteError(name)
+        data = value.reshape(-1).view(torch.uint8).numpy().data
+        raw[name] = RawTensor(DTYPES[value.dtype], tuple(value.shape), data)
+    write_tensors(path, raw, {"format": "pt"} | metadata)
+
+
+def _read(path: Path, without: str = "\0") -> dict[str, Tensor]:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,50 @@
+"""Waiting for room on a full disk instead of giving up hours of training."""
+
+from collections.abc import Callable
+
+from lab.durable import in_words, is_full
+from lab.inbox import EndAskedError, Inbox
+from lab.pace import Clock
+from lab.status_board import StatusBoard
+
+ROOM_SECONDS = 5.0
+"""How often a full disk is tried again."""
+
+
+class Patience:
+    """Writes that wait, as if training were paused, until there is room for them."""
+
+    def __init__(self, board: StatusBoard, clock: Clock, inbox: Inbox) -> None:
+        self._board = board
+        self._clock = clock
+        self._inbox = inbox
+
+    def do(self, what: str, action: Callable[[], None], last_saved: str) -> None:
+        """Runs `action`, which writes, until the disk has room for it: again every `ROOM_SECONDS`, and when told to resume.
+
+        `what` and `last_saved` complete the sentence that the status shows meanwhile.
+
+        Raises:
+            UserError: if writing fails for another reason.
+            EndAskedError: if a signal or a command ends the waiting; the write is then given up.
+        """
+        phase, message = self._board.status.phase, self._board.status.message
+        waited = False
+        while True:
+            try:
+                action()
+                break
+            except OSError as error:
+                if not is_full(error):
+                    raise in_words(error, what) from error
+            waited = True
+            self._clock.stop()
+            self._board.update("paused", message=f"Paused because the disk is full: there is no room to {what}. {last_saved}")
+            try:
+                self._inbox.wait(ROOM_SECONDS, "resume")
+            except EndAskedError as asked:
+                raise EndAskedError(asked.by, save=False) from asked
+        if waited:
+            if phase == "training":
+                self._clock.go()
+            self._board.update(phase, message=message)

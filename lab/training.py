@@ -1,0 +1,329 @@
+"""The training loop: steps, evaluations, checkpoints and commands, so that being interrupted anywhere changes no number.
+
+Nothing random is carried from step to step: batches follow from (seed, step), and so does dropout, whose generator is seeded
+before every step. A checkpoint of step N is weights, optimizer state and N, and N + M steps are N, a resume, and M.
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from lab import checkpoint
+from lab.checkpoint import Cursor, NotFiniteError
+from lab.control import Command
+from lab.dataset import Batches, Tokens, token_dtype, token_lengths
+from lab.device import choose_device, choose_precision
+from lab.durable import in_words, is_full
+from lab.errors import UserError
+from lab.evaluation import Evaluator, write_samples
+from lab.full_disk import Patience
+from lab.inbox import POLL_SECONDS, EndAskedError, Inbox
+from lab.machine import cores
+from lab.metrics import LineWriter, keep_lines_up_to
+from lab.pace import Clock, Speed
+from lab.run_config import Metric, Sample
+from lab.run_folder import Run
+from lab.signals import Signals
+from lab.status_board import StatusBoard
+from models.gpt import GPT
+from models.optim import lr_factor, make_optimizer
+from models.tokenizer import Tokenizer
+
+SAVE_SECONDS = 15.0
+"""Time between checkpoints: what a kill -9 may cost."""
+SAVE_SHARE = 0.05
+"""Share of the time that saving may take; a model whose checkpoint takes long is saved less often."""
+
+BAD_STEPS = 3
+"""Steps in a row whose loss or gradient is no number, after which there is no hope."""
+
+
+class Training:
+    """One run's training in this process, which owns the run."""
+
+    def __init__(self, run: Run, board: StatusBoard, signals: Signals) -> None:
+        """Loads data and model, and the last checkpoint if there is one.
+
+        Raises:
+            UserError: if the device cannot be used, or a file of the run.
+        """
+        config = run.config
+        self.run = run
+        self.config = config
+        self.board = board
+        self.device = choose_device(config.train.device)
+        torch.set_num_threads(config.train.threads or cores())
+        torch.set_float32_matmul_precision("high")
+        self.tokenizer = Tokenizer.load(run.tokenizer_path)
+        tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
+        if len(tokens) != config.data.tokens:
+            raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {config.data.tokens}; start a new run.")
+        self.batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+        self.model = GPT(config.model, seed=config.train.seed).to(self.device)
+        self.optimizer = make_optimizer(
+            self.model, config.train.lr, config.train.weight_decay, (config.train.beta1, config.train.beta2)
+        )
+        resumed = checkpoint.load_training(run, self.model, self.optimizer)
+        self.note = resumed.note if resumed else ""
+        self.cursor = resumed.cursor if resumed else Cursor(precision=choose_precision(config.train.precision, self.device))
+        self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer), self._arithmetic)
+        self.clock = Clock(self.cursor.seconds)
+        self.speed = Speed()
+        self.bad_steps = 0
+        self.over = self._complete()
+        self.tenths = math.floor(10 * self._done() + 1e-9)
+        self.saved_step: int | None = self.cursor.step if resumed else None
+        self.saved_at = time.monotonic()
+        self.save_seconds = 0.0
+        self.inbox = Inbox(run.control_path, signals)
+        self.patience = Patience(board, self.clock, self.inbox)
+        self._drop_what_comes_after(-1 if resumed is None else self.cursor.step)
+        self.metrics = LineWriter(run.metrics_path)
+        self.samples = LineWriter(run.samples_path)
+        if resumed is None:
+            self.cursor.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
+        board.update(
+            step=self.cursor.step,
+            seconds=self.cursor.seconds,
+            device=str(self.device),
+            precision=self.cursor.precision,
+            best_val_loss=self.cursor.best_val_loss,
+            best_step=self.cursor.best_step,
+            eval_tokens=self.evaluator.tokens,
+        )
+
+    def train(self) -> None:
+        """Trains to the end, or until a command or a signal ends it.
+
+        Raises:
+            UserError: if it cannot go on, with the reason.
+        """
+        self.board.update("training", message=self.note)
+        try:
+            if self.cursor.pending is not None:
+                self._close_step()
+            while not self.over:
+                self._obey()
+                self._take_step()
+                self._close_step()
+            if self.saved_step != self.cursor.step:
+                self._save()
+            self.board.update("finished", message="")
+        except EndAskedError as asked:
+            self._end(asked)
+        except NotFiniteError as error:
+            raise UserError(self._diverged(f"{error} holds values that are no numbers")) from error
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise UserError(self._out_of_memory()) from error
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):
+                raise UserError(self._out_of_memory()) from error
+            raise
+        finally:
+            self.board.update(seconds=self.clock.seconds())
+
+    def _take_step(self) -> None:
+        """One update of the weights, unless loss or gradient is no number."""
+        train = self.config.train
+        step = self.cursor.step
+        started = time.perf_counter()
+        ids, targets = (torch.from_numpy(part).to(self.device) for part in self.batches.at(step))
+        rate = train.lr * lr_factor(self._progress(), train.warmup, train.final_lr)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if self.config.model.dropout:
+            torch.manual_seed(seed_of(train.seed, step))
+        with self._arithmetic():
+            loss = self.model.loss(ids, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
+        loss_value = float(loss.detach())
+        good = math.isfinite(loss_value) and math.isfinite(grad_norm)
+        if good:
+            self.optimizer.step()
+        self.bad_steps = 0 if good else self.bad_steps + 1
+        self.speed.add(ids.numel(), time.perf_counter() - started)
+        self.cursor.step = step = step + 1
+        self.cursor.pending = Metric(
+            step=step,
+            tokens=step * ids.numel(),
+            epoch=round(self.batches.epoch(step), 5),
+            seconds=0.0,
+            loss=finite(loss_value, 5),
+            lr=float(f"{rate:.6g}"),
+            grad_norm=finite(grad_norm, 5),
+            tokens_per_second=round(self.speed.per_second(), 1),
+        )
+        if self.bad_steps == BAD_STEPS:
+            raise UserError(self._diverged(f"the loss was no number for {BAD_STEPS} steps in a row, up to step {step}"))
+
+    def _close_step(self) -> None:
+        """What follows a step: evaluation where it is due, its line in metrics.jsonl, and whatever is saved now.
+
+        An end that is asked for during the evaluation leaves the step's line pending, in the checkpoint.
+        """
+        metric = self.cursor.pending
+        assert metric is not None
+        step, train = metric.step, self.config.train
+        self.over = self._complete()
+        evaluated = self.over or step % train.eval_every == 0
+        if evaluated:
+            found = self.evaluator.evaluate(self.model, self.inbox.poll)
+            metric.val_loss, metric.bits_per_byte = finite(found.val_loss, 6), finite(found.bits_per_byte, 6)
+        metric.seconds = round(self.clock.seconds(), 3)
+        self._write("write the metrics", lambda: self.metrics.write(metric))
+        self.cursor.pending = None
+        self.board.update(step=step, seconds=self.clock.seconds())
+        if evaluated:
+            self._write_samples(train.prompts)
+            self._keep_if_best(metric)
+        if self._is_snapshot(step):
+            self._write("keep a snapshot", lambda: checkpoint.save_snapshot(self.run, self.model, step))
+        interval = max(SAVE_SECONDS, self.save_seconds / SAVE_SHARE)
+        if step == 0 or time.monotonic() - self.saved_at > interval:
+            self._save()
+
+    def _keep_if_best(self, metric: Metric) -> None:
+        value = metric.val_loss
+        if value is None or metric.step == 0 or (self.cursor.best_val_loss is not None and value >= self.cursor.best_val_loss):
+            return
+        self._write("keep the best weights", lambda: checkpoint.save_best(self.run, self.model, metric.step, value))
+        self.cursor.best_val_loss, self.cursor.best_step = value, metric.step
+        self.board.update(best_val_loss=value, best_step=metric.step)
+
+    def _write_samples(self, prompts: tuple[str, ...]) -> None:
+        try:
+            for sample in write_samples(self.model, self.tokenizer, self.config, self.cursor.step, prompts):
+                self._write("write a sample", lambda line=sample: self.samples.write(line))  # type: ignore[misc]
+        except ValueError:
+            return  # logits that are no numbers; the loss tells of it
+
+    def _progress(self) -> float:
+        """How far the run will be when the step about to be taken is done, 0 to 1."""
+        train = self.config.train
+        if train.steps is not None:
+            return (self.cursor.step + 1) / train.steps
+        return (self.clock.seconds() + self.speed.step_seconds) / self._limit()
+
+    def _limit(self) -> float:
+        return (self.config.train.minutes or 0.0) * 60
+
+    def _complete(self) -> bool:
+        steps = self.config.train.steps
+        return self.cursor.step >= steps if steps is not None else self.clock.seconds() >= self._limit()
+
+    def _done(self) -> float:
+        """How much of the run is done, 0 to 1."""
+        steps = self.config.train.steps
+        return min(1.0, self.cursor.step / steps if steps is not None else self.clock.seconds() / self._limit())
+
+    def _is_snapshot(self, step: int) -> bool:
+        """At the start, at powers of two in the first tenth of the run, where most happens, then at every tenth."""
+        before, self.tenths = self.tenths, math.floor(10 * self._done() + 1e-9)
+        return step == 0 or self.tenths > before or (self.tenths == 0 and step & (step - 1) == 0)
+
+    def _obey(self) -> None:
+        """Does what control/ asks for.
+
+        Raises:
+            EndAskedError: if that is to end.
+        """
+        while command := self.inbox.next():
+            if command.name == "pause":
+                self._pause()
+            else:
+                self._serve(command)
+
+    def _serve(self, command: Command) -> None:
+        if command.name == "save":
+            self._save()
+        elif command.name == "sample":
+            self._write_samples((command.text,) if command.text else self.config.train.prompts)
+
+    def _pause(self) -> None:
+        """Saves, and stands still until the command to resume."""
+        self._save()
+        self.clock.stop()
+        self.board.update("paused", message="", seconds=self.clock.seconds())
+        while (command := self.inbox.next()) is None or command.name != "resume":
+            if command is None:
+                time.sleep(POLL_SECONDS)
+            else:
+                self._serve(command)
+        self.clock.go()
+        self.board.update("training")
+
+    def _save(self) -> None:
+        self._write("save a checkpoint", self._save_once)
+
+    def _write(self, what: str, action: Callable[[], None]) -> None:
+        self.patience.do(what, action, self._last_saved())
+
+    def _save_once(self) -> None:
+        started = time.monotonic()
+        self.cursor.seconds = self.clock.seconds()
+        self.metrics.sync()
+        self.samples.sync()
+        checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor)
+        self.saved_step = self.cursor.step
+        self.saved_at = time.monotonic()
+        self.save_seconds = self.saved_at - started
+
+    def _end(self, asked: EndAskedError) -> None:
+        message = "" if asked.by == "stop" else f"Ended by {asked.by}."
+        try:
+            if asked.save and self.saved_step != self.cursor.step:
+                self._save_once()
+        except OSError as error:
+            if not is_full(error):
+                raise in_words(error, "save a checkpoint") from error
+            asked.save = False
+        if not asked.save:
+            message = f"Ended on a full disk. {self._last_saved()}"
+        self.board.update("stopped", message=message)
+
+    def _last_saved(self) -> str:
+        return (
+            "Nothing is saved yet." if self.saved_step is None else f"The last checkpoint, of step {self.saved_step}, is whole."
+        )
+
+    def _diverged(self, what: str) -> str:
+        rate = self.config.train.lr
+        return (
+            f"Training has failed: {what}. The learning rate of {rate:g} is too high; start a new run with a lower one, such as "
+            f"--lr {rate / 10:g}. {self._last_saved()}"
+        )
+
+    def _out_of_memory(self) -> str:
+        batch, context = self.config.train.batch, self.config.model.context
+        what = f"a batch of {batch} windows of {context} tokens"
+        return f"There is not enough memory for {what}; start a new run with a smaller --batch."
+
+    def _drop_what_comes_after(self, step: int) -> None:
+        """Removes what an interrupted trainer had written beyond its last checkpoint; it will be written again, the same."""
+        try:
+            keep_lines_up_to(self.run.metrics_path, Metric, step)
+            keep_lines_up_to(self.run.samples_path, Sample, step)
+            checkpoint.drop_snapshots_after(self.run, step)
+        except OSError as error:
+            raise in_words(error, f"go on with {self.run.name}") from error
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        if self.cursor.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+
+def finite(value: float, digits: int) -> float | None:
+    """Rounded to so many decimal places; None for what is no number, which JSON cannot write."""
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def seed_of(seed: int, step: int) -> int:
+    """Seed of a step's dropout. Hashed, for torch takes only the low 32 bits of a seed on the CPU."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
