@@ -8,15 +8,17 @@ import numpy as np
 
 from lab.run_config import Metric
 
-SMOOTHING = 0.96
-"""Weight of the past in the smoothed line: about the last 1 / (1 - 0.96) = 25 steps count."""
+SMOOTHED_SHARE = 1 / 20
+LONGEST_SMOOTHING = 100
+"""The smoothed line is a running mean over about the last twentieth of the steps, at most so many. A fixed length would lag far
+behind the steep beginning, or be too short for the noise further on."""
 
 
 class History:
     """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
 
     `steps`, `losses` and `smooth` go together, one entry a training step; so do `eval_steps` and `val_losses`.
-    `smooth` is the exponential mean with the bias of its start corrected (Kingma and Ba 2015, section 3).
+    `smooth` is an exponential mean whose length grows with the run.
     """
 
     def __init__(self) -> None:
@@ -36,7 +38,6 @@ class History:
         self.best_evaluation: Metric | None = None
         self._best = math.inf
         self._mean = 0.0
-        self._weight = 0.0
         self.version = 0
         """Grows with every change, so that a plot knows when it is out of date."""
 
@@ -48,11 +49,10 @@ class History:
             self.latest = metric
             if metric.loss is not None:
                 self.last_training = metric
-                self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * metric.loss
-                self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
                 self.steps.append(metric.step)
                 self.losses.append(metric.loss)
-                self.smooth.append(self._mean / self._weight)
+                self._mean += (metric.loss - self._mean) / min(max(1.0, len(self.steps) * SMOOTHED_SHARE), LONGEST_SMOOTHING)
+                self.smooth.append(self._mean)
             if metric.val_loss is not None:
                 self.last_evaluation = metric
                 if metric.val_loss < self._best:

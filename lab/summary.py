@@ -10,6 +10,7 @@ from lab.reading import plan_in_words, progress
 from lab.run_config import Metric
 from lab.run_folder import Run
 from lab.runs import demo, home, is_run, list_runs
+from models.accounts import flops_per_token
 
 TAIL = 64 * 1024
 """Bytes at the end of metrics.jsonl that are read for the latest training loss and evaluation: some hundred lines."""
@@ -47,6 +48,8 @@ class RunSummary:
     val_loss: float | None = None
     bits_per_byte: float | None = None
     tokens_per_second: float | None = None
+    flops_per_token: int = 0
+    """Floating-point operations that training spends on one token of its model."""
     seen: float = 0.0
     """Unix time of its last sign of life."""
     is_demo: bool = False
@@ -87,6 +90,7 @@ class RunsWatcher:
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
             tokens_per_second=training.tokens_per_second if training else None,
+            flops_per_token=flops_per_token(config.model),
             seen=status.heartbeat or config.created,
             is_demo=is_demo,
         )

@@ -13,11 +13,11 @@ from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 
 from screens.base import LabScreen
 from screens.commands import LabCommands
-from screens.messages import ModeChosen, RunChosen, TextChosen
+from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ class LabApp(App[None]):
 
     text_source: reactive[str] = reactive("")
     """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
+    text_encoding: reactive[str] = reactive("")
+    """The encoding that the user gave for it; empty finds it out from the file."""
     run_name: reactive[str] = reactive("demo")
     """The run that Train and Inspect show: a name in the user's home, a path, or `demo`. At first the newest, if there is any."""
     runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
@@ -154,19 +156,26 @@ class LabApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave at once, or, where a run goes on, say so first."""
-        if not self.names_going_on():
-            self.exit()
+        names = self.names_going_on()
+        if not names or isinstance(self.screen, ModalScreen):
+            self._leave()
             return
-        from screens.quit import QuitScreen
+        from screens.ask import AskScreen
 
-        if not isinstance(self.screen, QuitScreen):
-            self.push_screen(QuitScreen(self.names_going_on()))
+        what = f"{names[0]} goes" if len(names) == 1 else f"{len(names)} runs go"
+        words = f"{what} on training when you leave: that needs no terminal. Open the lab again to see how far it is."
+        question = AskScreen("Leave the lab?", words, key="q", yes="leave", no="stay")
+        self.push_screen(question, self._leave_if)
 
     def names_going_on(self) -> list[str]:
         """The runs that a trainer is at now."""
         return [run.name for run in self.runs if run.going_on]
 
-    def action_leave(self) -> None:
+    def _leave_if(self, yes: bool | None) -> None:
+        if yes:
+            self._leave()
+
+    def _leave(self) -> None:
         """Leave now; what goes on is said once more on the terminal."""
         self.exit(message="\n".join(f"{name} goes on training; llmlab shows it again." for name in self.names_going_on()) or None)
 
@@ -176,9 +185,11 @@ class LabApp(App[None]):
 
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:
+        self.text_encoding = message.encoding
         self.text_source = message.source
         if message.open_mode:
             self.switch_mode(message.open_mode)
+            self.screen.post_message(Arrived("text"))
 
     @on(RunChosen)
     def _run_chosen(self, message: RunChosen) -> None:
@@ -186,6 +197,7 @@ class LabApp(App[None]):
         self.run_name = message.name
         if message.open_mode:
             self.switch_mode(message.open_mode)
+            self.screen.post_message(Arrived("run"))
 
 
 def run() -> None:

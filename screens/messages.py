@@ -1,6 +1,7 @@
 """What screens ask of the app: a screen posts a message, the app changes its shared state, and whoever watches it follows."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from textual.message import Message
 
@@ -10,6 +11,7 @@ class TextChosen(Message):
     """The user has chosen the text to train on: a path or the name of a built-in text; `open_mode` as in `RunChosen`."""
 
     source: str
+    encoding: str = ""
     open_mode: str | None = None
 
 
@@ -19,6 +21,13 @@ class RunChosen(Message):
 
     name: str
     open_mode: str | None = None
+
+
+@dataclass
+class Arrived(Message):
+    """To a screen: the user has come here with this, a text to train on or a run to look at."""
+
+    what: Literal["text", "run"]
 
 
 @dataclass

@@ -1,9 +1,283 @@
-"""The mode Train."""
+"""Train: settings and their cost, then the run as it learns; any run on disk can be watched, live or afterwards."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.reactive import reactive
+
+from lab.control import CommandName
+from lab.errors import UserError
+from lab.feed import News, RunFeed
+from lab.run_folder import ACTIVE
+from lab.runs import open_run, start_trainer
+from lab.summary import RunSummary
+from screens.ask import AskScreen
 from screens.base import LabScreen
+from screens.messages import Arrived, RunChosen
+from screens.widgets.new_run import NewRun
+from screens.widgets.run_view import RunView, Watched
+
+SECONDS_BETWEEN_READINGS = 0.25
+"""How often a run that goes on is read, and so the most often that its plot is drawn."""
+READINGS_SKIPPED_AT_REST = 8
+"""A run that does not go on is looked at this much more rarely: somebody may resume it from elsewhere."""
 
 
 class TrainScreen(LabScreen):
-    """The mode Train."""
+    """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
+    HELP = """
+**Watching a run.** The faint dots are the loss of each step, the line is their running mean, the diamonds are the
+loss on text that is never trained on. **Loss** is in nats per token: how surprised the model is by the token that comes. *By
+chance* is what guessing evenly among the whole vocabulary would lose, ln V. *One of* turns the loss into the number of equally
+likely tokens among which the model is left guessing, e^loss. *Bits/byte* is the validation loss in a unit that compares across
+tokenizers.
+
+Training goes on when you leave this screen, the lab, or the terminal.
+"""
+    BINDINGS = [
+        Binding("s", "start", "Start", id="train.start", tooltip="Make this run and train it"),
+        Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training"),
+        Binding("r", "resume", "Resume", id="train.resume", tooltip="Go on with the training from where it is"),
+        Binding("x", "stop", "Stop", id="train.stop", tooltip="Save, and end the training; asks first"),
+        Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
+        Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Look inside this run's model"),
+        Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all of them"),
+        Binding("y", "log_y", "Log scale", id="train.log", show=False, tooltip="Loss on a logarithmic or a linear scale"),
+        Binding("left,h", "walk(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="What it wrote earlier"),
+        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="What it wrote later"),
+        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Down in a long sample"),
+        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Up in a long sample"),
+        Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
+        Binding(
+            "right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"
+        ),
+    ]
+
+    making: reactive[bool] = reactive(True)
+    """Whether the new run is shown rather than the run being watched."""
+
+    @dataclass
+    class Read(Message):
+        """News of the run in view, or why there is none."""
+
+        name: str
+        feed: RunFeed | None
+        news: News | None
+        trouble: str = ""
+
+    @dataclass
+    class Done(Message):
+        """What was asked of a run could not be done; empty if it could."""
+
+        trouble: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched: Watched | None = None
+        self._feed: RunFeed | None = None
+        self._ticks = 0
+
+    def compose_body(self) -> ComposeResult:
+        yield NewRun(id="new-run")
+        yield RunView(id="run")
+
+    def on_mount(self) -> None:
+        self.watch(self.lab, "text_source", self._follow_text)
+        self.watch(self.lab, "run_name", self._follow_run, init=False)
+        self.watch(self.lab, "runs", self._follow_runs)
+        self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
+        going_on = self.lab.names_going_on()
+        if going_on and not self.lab.text_source:
+            self.making = False
+            self.post_message(RunChosen(going_on[0]))
+        else:
+            self.watch_making(True)
+
+    @property
+    def new_run(self) -> NewRun:
+        """The view of a new run."""
+        return self.query_one(NewRun)
+
+    @property
+    def view(self) -> RunView:
+        """The view of the run being watched."""
+        return self.query_one(RunView)
+
+    def resting_focus(self) -> str | None:
+        return "#start" if self.making else None
+
+    def go_back(self) -> bool:
+        if self.making and self.new_run.preparing:
+            self.new_run.cancel()
+        elif self.making and self.watched is not None:
+            self.making = False
+        else:
+            return False
+        return True
+
+    def watch_making(self, making: bool) -> None:
+        if not self.query(RunView):
+            return
+        self.new_run.display = making
+        self.view.display = not making
+        if making:
+            self.new_run.form.focus_start()
+        else:
+            self.set_focus(None)
+            self._ticks = 0
+            self._tick()
+        self.refresh_bindings()
+
+    @on(Arrived)
+    def _arrive(self, message: Arrived) -> None:
+        self.making = message.what == "text" or self.new_run.preparing
+
+    def _follow_text(self, source: str) -> None:
+        self.new_run.choose_text(source, self.lab.text_encoding)
+
+    def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
+        self.new_run.runs = runs
+
+    @on(NewRun.Begun)
+    def _begun(self, message: NewRun.Begun) -> None:
+        self.making = False
+        self.post_message(RunChosen(message.name))
+        self.lab.read_runs()
+
+    def _follow_run(self) -> None:
+        self._feed = None
+        self._ticks = 0
+        self._tick()
+
+    def _tick(self) -> None:
+        """Read the run, if it is in view and the last reading is over."""
+        if self.making or not self.is_current:
+            return
+        at_rest = self.watched is not None and self.watched.phase not in ACTIVE
+        self._ticks += 1
+        if at_rest and self._feed is not None and self._ticks % READINGS_SKIPPED_AT_REST:
+            return
+        if not any(worker.group == "feed" and worker.is_running for worker in self.workers):
+            self._read(self.lab.run_name, self._feed)
+
+    @work(thread=True, group="feed", exit_on_error=True)
+    def _read(self, name: str, feed: RunFeed | None) -> None:
+        try:
+            feed = feed or RunFeed(open_run(name))
+            self.post_message(self.Read(name, feed, feed.read()))
+        except UserError as error:
+            self.post_message(self.Read(name, feed, None, str(error)))
+
+    @on(Read)
+    def _show_news(self, message: Read) -> None:
+        if message.name != self.lab.run_name:
+            return
+        self._feed = message.feed
+        news = message.news
+        if news is None:
+            self.view.show_trouble(message.trouble)
+            return
+        if news.history is not None or self.watched is None:
+            history = news.history
+            assert history is not None
+        else:
+            history = self.watched.history
+            history.add(news.metrics)
+        samples = (() if news.samples_anew or self.watched is None else self.watched.samples) + tuple(news.samples)
+        phase_before = self.watched.phase if self.watched else ""
+        self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples)
+        self.view.show(self.watched)
+        if phase_before != news.phase:
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        watching = not self.making and self.watched is not None
+        phase = self.watched.phase if watching and self.watched else ""
+        match action:
+            case "start":
+                return self.making and not self.new_run.preparing
+            case "command":
+                return phase in ("starting", "training")
+            case "resume":
+                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
+            case "stop":
+                return phase in ACTIVE
+            case "inspect" | "walk" | "scroll_sample" | "log_y" | "recent" | "other":
+                return watching
+            case "new":
+                return not self.making
+        return True
+
+    def action_start(self) -> None:
+        self.new_run.start()
+
+    def action_new(self) -> None:
+        self.making = True
+
+    def action_inspect(self) -> None:
+        self.post_message(RunChosen(self.lab.run_name, "inspect"))
+
+    def action_walk(self, by: int) -> None:
+        self.view.samples.walk(by)
+
+    def action_scroll_sample(self, by: int) -> None:
+        self.view.samples.scroll_text(by)
+
+    def action_log_y(self) -> None:
+        self.view.log_y = not self.view.log_y
+
+    def action_recent(self) -> None:
+        self.view.recent = not self.view.recent
+
+    def action_other(self, by: int) -> None:
+        names = [run.name for run in self.lab.runs]
+        if self.lab.run_name in names:
+            at = names.index(self.lab.run_name) + by
+            self.post_message(RunChosen(names[max(0, min(at, len(names) - 1))]))
+
+    def action_command(self, name: CommandName) -> None:
+        self._tell(self.lab.run_name, name)
+
+    def action_resume(self) -> None:
+        paused = self.watched is not None and self.watched.phase == "paused"
+        self._tell(self.lab.run_name, "resume" if paused else None)
+
+    def action_stop(self) -> None:
+        name = self.lab.run_name
+        step = self.watched.status.step if self.watched else 0
+        words = f"{name} is at step {step:,}. Its weights are saved, and r goes on with the training from there."
+        question = AskScreen("Stop the training?", words, key="x", yes="stop", no="train on")
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._tell(name, "stop")
+
+        self.app.push_screen(question, answered)
+
+    @work(thread=True, group="tell", exit_on_error=True)
+    def _tell(self, name: str, command: CommandName | None) -> None:
+        """Send a command to the run's trainer, or, with None, start one that goes on with it."""
+        try:
+            run = open_run(name)
+            if command is None:
+                start_trainer(run)
+            else:
+                run.command(command)
+        except UserError as error:
+            self.post_message(self.Done(str(error)))
+        else:
+            self.post_message(self.Done(""))
+
+    @on(Done)
+    def _done(self, message: Done) -> None:
+        if message.trouble:
+            self.notify(message.trouble, severity="error", markup=False)
+        self._ticks = 0
+        self.lab.read_runs()

@@ -36,8 +36,8 @@ class ModeBar(Widget):
     }
     """
 
-    live: reactive[str] = reactive("")
-    """The run that is training now, in a few words; empty when none is."""
+    live: reactive[tuple[str, str] | None] = reactive(None)
+    """The run that is training now, and how far it is; None when none is."""
 
     def __init__(self, current: str) -> None:
         super().__init__()
@@ -50,9 +50,9 @@ class ModeBar(Widget):
     def _name_what_trains(self, runs: tuple[RunSummary, ...]) -> None:
         going_on = [run for run in runs if run.going_on]
         if len(going_on) == 1:
-            self.live = f"● {going_on[0].name} {going_on[0].done:.0%}"
+            self.live = (going_on[0].name, f"{going_on[0].done:.0%}")
         else:
-            self.live = f"● {len(going_on)} runs training" if going_on else ""
+            self.live = (f"{len(going_on)} runs", "training") if going_on else None
 
     def render_line(self, y: int) -> Strip:
         base, key = self.rich_style, self.get_component_rich_style("mode-bar--key")
@@ -75,11 +75,14 @@ class ModeBar(Widget):
         return Strip([*segments, *self._live_segments(self.size.width - at, base)]).adjust_cell_length(self.size.width, base)
 
     def _live_segments(self, room: int, base: Style) -> list[Segment]:
-        live = self.live
-        if not live or room < 4:
+        if self.live is None:
             return []
-        if len(live) > room - 1:
-            live = live[: room - 2] + "…"
+        name, how_far = self.live
+        longest = room - len(f"●  {how_far} ")
+        if longest < 1:
+            return []
+        name = name if len(name) <= longest else name[: longest - 1] + "…"
+        live = f"● {name} {how_far}"
         style = self.get_component_rich_style("mode-bar--live")
         return [Segment(" " * (room - 1 - len(live)), base), Segment(live, style), Segment(" ", base)]
 

@@ -81,8 +81,11 @@ def draw(figure: Figure, width: int, height: int) -> list[list[tuple[str, str]]]
     if figure.log_y:
         plotext.yscale("log")
     x_ticks = nice_ticks(low_x, high_x, max(2, width // 14))
-    plotext.xticks(x_ticks, [count(tick) for tick in x_ticks])
-    y_ticks = [tick for tick in nice_ticks(low_y, high_y, max(2, height // 3)) if tick > 0 or not figure.log_y]
+    x_labels = [count(tick) for tick in x_ticks]
+    if figure.x_label:
+        x_labels[-1] += f" {figure.x_label}"
+    plotext.xticks(x_ticks, x_labels)
+    y_ticks = [tick for tick in nice_ticks(low_y, high_y, max(2, height * 2 // 5)) if tick > 0 or not figure.log_y]
     decimals = max(0, -math.floor(math.log10(y_ticks[1] - y_ticks[0]) + 1e-9)) if len(y_ticks) > 1 else 2
     plotext.yticks(y_ticks, [f"{tick:.{decimals}f}" for tick in y_ticks])
     return [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]

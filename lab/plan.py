@@ -1,0 +1,283 @@
+"""The settings of a run as they are typed: what they mean, what they cost and what is wrong with them, before a run is made."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from lab.errors import UserError
+from lab.machine import has_mps, why_no_cuda
+from lab.numbers import bytes_, whole
+from lab.request import SMALLEST_VOCABULARY, RunRequest, check_settings, default_vocabulary, shape, train_config
+from lab.run_config import TrainConfig
+from lab.runs import check_name, home
+from models.accounts import by_part, flops_per_token, parameter_count, training_bytes
+from models.config import DEFAULT_PRESET, ModelConfig
+
+if TYPE_CHECKING:
+    from lab.summary import RunSummary
+
+FIXED_VOCABULARY = {"bytes": 256, "gpt2": 50_257}
+
+FLOPS_PER_CORE = 25e9
+"""Floating-point operations a second that training reaches on one core, as long as nothing was measured on this machine."""
+FLOPS_PER_GPU = 10e12
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+Number = TypeVar("Number", int, float)
+_DURATION = re.compile(r"(\d+(?:[.,]\d+)?)\s*(steps?|s|sec|seconds?|m|min|minutes?|h|hours?)?", re.IGNORECASE)
+_MINUTES = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The form as typed. An empty string stands for the default, or the preset's own number."""
+
+    preset: str = DEFAULT_PRESET
+    layers: str = ""
+    heads: str = ""
+    width: str = ""
+    context: str = ""
+    dropout: str = ""
+    tokenizer: str = "bpe"
+    vocab: str = ""
+    length: str = ""
+    batch: str = ""
+    lr: str = ""
+    seed: str = ""
+    device: str = "auto"
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is known of the text that the run will learn from; the tokens only once they were counted."""
+
+    source: str
+    encoding: str | None = None
+    bytes: int | None = None
+    tokens: int | None = None
+
+
+@dataclass
+class Plan:
+    """What the settings come to. `problems` has a sentence for each field that is wrong; what they forbid to compute is None."""
+
+    settings: Settings
+    problems: dict[str, str] = field(default_factory=dict)
+    """A field's name, or "" for what is no single field's fault, and the sentence."""
+    request: RunRequest | None = None
+    model: ModelConfig | None = None
+    train: TrainConfig | None = None
+
+    @property
+    def parameters(self) -> int | None:
+        """Numbers that training sets."""
+        return parameter_count(self.model) if self.model else None
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The parameters by part of the model, without those that are tied to another."""
+        return {part: count for part, count in by_part(self.model).items() if count} if self.model else {}
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes that a training step needs."""
+        return training_bytes(self.model, self.train.batch) if self.model and self.train else None
+
+    @property
+    def tokens_per_step(self) -> int | None:
+        """Tokens that one step is computed on."""
+        return self.model.context * self.train.batch if self.model and self.train else None
+
+    def steps(self, flops_per_second: float) -> float | None:
+        """How many steps it takes: what was asked, or what the minutes allow at that speed."""
+        if self.train is None or self.train.steps is not None or self.model is None or not self.tokens_per_step:
+            return self.train.steps if self.train else None
+        return (self.train.minutes or 0) * 60 * flops_per_second / flops_per_token(self.model) / self.tokens_per_step
+
+    def seconds(self, flops_per_second: float) -> float | None:
+        """How long training takes at that speed."""
+        if self.train is not None and self.train.minutes is not None:
+            return self.train.minutes * 60
+        if self.model is None or self.train is None or self.train.steps is None or self.tokens_per_step is None:
+            return None
+        return self.train.steps * self.tokens_per_step * flops_per_token(self.model) / flops_per_second
+
+
+def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> Plan:
+    """Reads the settings. What is known of the text and the machine sharpens the checks; None leaves them to the preparation."""
+    plan = Plan(settings)
+    reader = _Reader(settings, plan.problems)
+    steps, minutes = reader.length()
+    numbers: dict[str, Any] = {name: reader.whole(name) for name in ("layers", "heads", "width", "context", "batch")}
+    numbers |= {"seed": reader.whole("seed", low=0), "dropout": reader.real("dropout", low=0.0, below=1.0)}
+    numbers |= {"lr": reader.real("lr", above=0.0), "steps": steps, "minutes": minutes}
+    vocab = reader.whole("vocab", low=SMALLEST_VOCABULARY) if settings.tokenizer == "bpe" else None
+    if plan.problems:
+        return plan
+    request = RunRequest(
+        text=text.source,
+        encoding=text.encoding,
+        preset=settings.preset,
+        tokenizer=settings.tokenizer,  # type: ignore[arg-type]
+        vocab=vocab,
+        device=settings.device,
+        name=settings.name.strip() or None,
+        **numbers,
+    )
+    vocab_size = FIXED_VOCABULARY.get(settings.tokenizer) or vocab or default_vocabulary(settings.preset, text.bytes or 1 << 30)
+    try:
+        plan.model = shape(request, vocab_size)
+    except UserError as error:
+        plan.problems["width"] = str(error)
+        return plan
+    plan.train = train_config(request, plan.model)
+    _check(plan, request, text, memory)
+    if not plan.problems:
+        plan.request = request
+    return plan
+
+
+def _check(plan: Plan, request: RunRequest, text: Text, memory: int | None) -> None:
+    for name, check in (("name", _check_name), ("device", _check_device), ("", _check_rest)):
+        try:
+            check(request)
+        except UserError as error:
+            if str(error) not in plan.problems.values():
+                plan.problems[name] = str(error)
+    if plan.model is not None and text.tokens is not None:
+        validation = text.tokens // 10
+        if plan.model.context >= validation:
+            plan.problems["context"] = (
+                f"The context of {whole(plan.model.context)} tokens does not fit into the tenth of the text that is kept for "
+                f"validation, about {whole(validation)} tokens; choose a smaller context or a longer text."
+            )
+    if memory is not None and plan.memory is not None and plan.memory > memory:
+        plan.problems["batch"] = (
+            f"A step needs about {bytes_(plan.memory)} of memory and this machine has {bytes_(memory)}; "
+            "make the batch, the context or the model smaller."
+        )
+
+
+def _check_name(request: RunRequest) -> None:
+    if request.name is not None and (home() / check_name(request.name)).exists():
+        raise UserError(f"There is a run called {request.name} already; choose another name.")
+
+
+def _check_device(request: RunRequest) -> None:
+    """The reasons that can be seen at once; whether torch really can use the device is tried out when the run is made."""
+    if request.device == "cuda" and (why := why_no_cuda()):
+        raise UserError(f"Training on cuda is not possible here: {why}; choose auto or cpu.")
+    if request.device == "mps" and not has_mps():
+        raise UserError("Training on mps needs a Mac with Apple's own processor; choose auto or cpu.")
+
+
+def _check_rest(request: RunRequest) -> None:
+    check_settings(msgspec.structs.replace(request, device="auto"))
+
+
+def defaults(settings: Settings, text: Text) -> dict[str, str]:
+    """What stands for each field that is left empty."""
+    request = RunRequest(text=text.source, preset=settings.preset)
+    model = shape(request, 1)
+    train = train_config(request, model)
+    vocab = FIXED_VOCABULARY.get(settings.tokenizer) or default_vocabulary(settings.preset, text.bytes or 1 << 30)
+    numbers = {name: str(getattr(model, name)) for name in ("layers", "heads", "width", "context", "dropout")}
+    return numbers | {
+        "vocab": str(vocab),
+        "length": f"{train.steps} steps",
+        "batch": str(train.batch),
+        "lr": f"{train.lr:g}",
+        "seed": str(train.seed),
+        "name": "after the text",
+    }
+
+
+def flops_per_second(plan: Plan, runs: Iterable["RunSummary"], cores: int, gpu: bool) -> tuple[float, str | None]:
+    """The speed to expect, and the run that it was measured on: the one whose model is most like this one, else a guess."""
+    if plan.model is None:
+        return FLOPS_PER_CORE * cores, None
+    work = flops_per_token(plan.model)
+    measured = [run for run in runs if run.tokens_per_second and not run.is_demo]
+    if not measured:
+        return (FLOPS_PER_GPU if gpu else FLOPS_PER_CORE * cores), None
+    nearest = min(measured, key=lambda run: abs(run.flops_per_token - work))
+    return nearest.flops_per_token * (nearest.tokens_per_second or 0.0), nearest.name
+
+
+LABELS = {"lr": "learning rate", "length": "train for", "vocab": "vocabulary"}
+
+
+@dataclass
+class _Reader:
+    """Reads numbers out of the form, and notes what is none."""
+
+    settings: Settings
+    problems: dict[str, str]
+
+    def _typed(self, name: str) -> str | None:
+        return str(getattr(self.settings, name)).strip() or None
+
+    @staticmethod
+    def _label(name: str) -> str:
+        return LABELS.get(name, name).capitalize()
+
+    def whole(self, name: str, *, low: int = 1) -> int | None:
+        text = self._typed(name)
+        if text is None:
+            return None
+        number = _parse(int, text.replace(",", "").replace("_", ""))
+        if number is None or number < low:
+            self.problems[name] = f"{self._label(name)} must be a whole number of at least {low}, not {text}."
+            return None
+        return number
+
+    def real(
+        self,
+        name: str,
+        *,
+        low: float | None = None,
+        above: float | None = None,
+        below: float | None = None,
+        optional: bool = False,
+    ) -> float | None:
+        text = self._typed(name)
+        if text is None:
+            return None
+        number = _parse(float, text.replace(",", "."))
+        too_low = number is not None and ((low is not None and number < low) or (above is not None and number <= above))
+        too_high = number is not None and ((below is not None and number >= below) or number == float("inf"))
+        if number is None or number != number or too_low or too_high:
+            bounds = " and ".join(
+                f"{words} {bound:g}"
+                for words, bound in (("at least", low), ("above", above), ("below", below))
+                if bound is not None
+            )
+            self.problems[name] = f"{self._label(name)} must be a number {bounds}, not {text}."
+            return None
+        return number
+
+    def length(self) -> tuple[int | None, float | None]:
+        """Steps or minutes; a bare number is steps."""
+        text = self._typed("length")
+        if text is None:
+            return None, None
+        match = _DURATION.fullmatch(text)
+        number = float(match[1].replace(",", ".")) if match else 0.0
+        unit = (match[2] or "steps").lower() if match else ""
+        if unit.startswith("step") and number >= 1 and number == int(number):
+            return int(number), None
+        if unit and not unit.startswith("step") and number > 0:
+            return None, number * _MINUTES[unit[0]]
+        self.problems["length"] = f"Train for must be like 2000 steps, 5 min or 2 h, not {text}."
+        return None, None
+
+
+def _parse(kind: Callable[[str], Number], text: str) -> Number | None:
+    try:
+        return kind(text)
+    except ValueError:
+        return None

@@ -1,0 +1,135 @@
+"""What a text is before anything is trained on it: its sizes, how it is cleaned, its first page, and its length in tokens."""
+
+import functools
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from lab.corpus import BUILTINS, Corpus, open_corpus, preview
+from lab.errors import UserError
+from lab.numbers import bytes_, whole
+from models.tokenizer import Tokenizer
+
+Kind = Literal["bytes", "bpe", "gpt2"]
+
+PREVIEW = 8_000
+"""Characters of the text's beginning that are kept to be looked at."""
+
+SAMPLE = 1 << 20
+"""Characters from which the length of a longer text in tokens is estimated: learning and cutting them takes about 0.3 s."""
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """A text as it will be learned from, that is cleaned."""
+
+    name: str
+    source: str
+    encoding: str
+    bytes: int
+    characters: int
+    preview: str
+    cleaning: str
+    """A sentence on what cleaning did to the file."""
+    entropy_bits_per_byte: float | None = None
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """A text's length in tokens of one kind. `tokens` is exact, or estimated from a sample of the text."""
+
+    kind: Kind
+    vocab_size: int
+    tokens: int
+    exact: bool
+
+
+def read_facts(source: str, encoding: str | None = None) -> TextFacts:
+    """Reads the whole text once, unless it was read before and has not changed since.
+
+    Raises:
+        UserError: as `open_corpus`, where there is no text or it cannot be read.
+    """
+    return _read_facts(source, encoding, _stamp(source))
+
+
+def count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int) -> TokenCount:
+    """How many tokens the text is. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
+
+    Raises:
+        UserError: as `open_corpus`.
+        TokenizerError: if the vocabulary cannot be made.
+        VocabularyError: if GPT-2's vocabulary cannot be found.
+    """
+    return _count_tokens(source, encoding, kind, vocab_size, _stamp(source))
+
+
+def _stamp(source: str) -> tuple[int, int]:
+    """What changes with the file, so that its facts are read anew then."""
+    if source in BUILTINS:
+        return 0, 0
+    try:
+        facts = os.stat(Path(source).expanduser())
+    except (OSError, ValueError, RuntimeError):
+        return 0, 0
+    return facts.st_size, facts.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=16)
+def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> TextFacts:
+    if "\0" in source:
+        raise UserError("A path cannot hold a NUL character; choose another.")
+    corpus = open_corpus(source, encoding)
+    sizes = corpus.measure()
+    return TextFacts(
+        name=corpus.name,
+        source=corpus.source,
+        encoding=corpus.encoding,
+        bytes=sizes.bytes,
+        characters=sizes.characters,
+        preview=preview(corpus, PREVIEW),
+        cleaning=_cleaning(corpus, sizes.bytes),
+        entropy_bits_per_byte=corpus.entropy_bits_per_byte,
+    )
+
+
+def _cleaning(corpus: Corpus, cleaned: int) -> str:
+    if corpus.source in BUILTINS or corpus.source.startswith("stories:"):
+        return "A built-in text is clean as it comes: UTF-8, one kind of line end."
+    path = Path(corpus.source)
+    with path.open("rb") as file:
+        mark = file.read(3) == b"\xef\xbb\xbf"
+    if corpus.encoding.replace("_", "-") not in ("utf-8", "ascii"):
+        size = bytes_(os.path.getsize(path))
+        return f"Decoded from {corpus.encoding} ({size}) into UTF-8 ({bytes_(cleaned)}), with \\n as the only line end."
+    dropped = os.path.getsize(path) - cleaned - (3 if mark else 0)
+    done = ["its byte-order mark is dropped"] if mark else []
+    if dropped:
+        done.append(f"{whole(dropped)} line ends \\r\\n become \\n")
+    return f"UTF-8; {' and '.join(done)}." if done else "UTF-8 with \\n as its line end: nothing to clean."
+
+
+@functools.lru_cache(maxsize=16)
+def _count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int, stamp: tuple[int, int]) -> TokenCount:
+    if kind == "bytes":
+        return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
+    corpus = open_corpus(source, encoding)
+    sample, whole_text = _sample(corpus)
+    tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train([sample], vocab_size)
+    tokens = len(tokenizer.encode(sample))
+    if not whole_text:
+        tokens = round(tokens * corpus.bytes / len(sample.encode()))
+    return TokenCount(kind, tokenizer.vocab_size, tokens, exact=whole_text)
+
+
+def _sample(corpus: Corpus) -> tuple[str, bool]:
+    """The beginning of the text in whole chunks, about `SAMPLE` characters, and whether that is all of it."""
+    chunks = corpus.chunks()
+    parts: list[str] = []
+    for chunk in chunks:
+        parts.append(chunk)
+        if sum(map(len, parts)) >= SAMPLE:
+            break
+    return "".join(parts), next(islice(chunks, 1), None) is None

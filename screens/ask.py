@@ -1,0 +1,35 @@
+"""A question with two answers, in the middle of the screen."""
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+
+class AskScreen(ModalScreen[bool]):
+    """Answers True on enter or on the key that asked, False on escape. `yes` and `no` say what these do."""
+
+    BINDINGS = [Binding("enter", "answer(True)", "Yes", id="ask.yes"), Binding("escape,n", "answer(False)", "No", id="ask.no")]
+    DEFAULT_CSS = """
+    AskScreen {
+        align: center middle;
+        #ask { width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 1 2; }
+        #ask-keys { margin: 1 0 0 0; text-style: bold; }
+    }
+    """
+
+    def __init__(self, title: str, words: str, *, key: str, yes: str, no: str) -> None:
+        super().__init__()
+        self._title, self._words = title, words
+        self._keys = f"{key} or enter: {yes}      escape: {no}"
+        self._bindings.bind(key, "answer(True)", show=False)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="ask") as box:
+            box.border_title = self._title
+            yield Static(self._words, markup=False)
+            yield Static(self._keys, id="ask-keys", markup=False)
+
+    def action_answer(self, yes: bool) -> None:
+        self.dismiss(yes)

@@ -1,0 +1,43 @@
+"""Facts as aligned lines: a quiet label, then what it is, wrapped under itself."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+
+from rich.cells import cell_len
+from rich.text import Text
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.widget import Widget
+
+Fact = tuple[str, str]
+"""A label and what it is; an empty pair is an empty line."""
+
+
+class Facts(Widget):
+    """As high as its facts need at its width. Values are plain text: no markup in them is read."""
+
+    COMPONENT_CLASSES = {"facts--label", "facts--value"}
+    DEFAULT_CSS = """
+    Facts {
+        height: auto; width: 1fr;
+        & > .facts--label { color: $text-muted; }
+        & > .facts--value { color: $foreground; }
+    }
+    """
+    facts: reactive[tuple[Fact, ...]] = reactive((), layout=True)
+
+    def _lines(self, width: int) -> list[tuple[str, str]]:
+        margin = max((cell_len(label) for label, _ in self.facts), default=0) + 2
+        lines: list[tuple[str, str]] = []
+        for label, value in self.facts:
+            parts = wrap(value, max(8, width - margin)) or [""]
+            lines += [(text.ljust(margin), part) for text, part in zip([label] + [""] * len(parts), parts, strict=False)]
+        return lines
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._lines(width))
+
+    def render(self) -> Text:
+        label, value = self.get_component_rich_style("facts--label"), self.get_component_rich_style("facts--value")
+        return Text("\n").join(Text.assemble((left, label), (right, value)) for left, right in self._lines(self.size.width))

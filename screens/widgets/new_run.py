@@ -1,0 +1,231 @@
+"""A new run from its settings to its first step: the form, then the preparation, then a trainer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widget import Widget
+
+from lab.cost import cost_of, text_in_words
+from lab.errors import UserError
+from lab.machine import machine
+from lab.plan import Plan, Text, defaults, make_plan
+from lab.prepare import Progress, prepare_run
+from lab.request import RunRequest
+from lab.runs import start_trainer
+from lab.summary import RunSummary
+from lab.text_facts import count_tokens, read_facts
+from models.gpt2_vocabulary import VocabularyError
+from models.tokenizer import TokenizerError
+from screens.widgets.preparation import Preparation
+from screens.widgets.run_form import RunForm
+
+SECONDS_BETWEEN_PROGRESS = 0.1
+SECONDS_OF_TYPING = 0.3
+"""So long after the last key the text is counted in tokens again."""
+
+FIRST_TEXT = "stories"
+"""What is suggested before any text was chosen: it needs no file, and its true entropy is known."""
+
+
+class CancelledError(Exception):
+    """The user no longer wants the run that is being prepared."""
+
+
+@dataclass(frozen=True)
+class CountKey:
+    """What the length of a text in tokens depends on."""
+
+    source: str
+    encoding: str | None
+    tokenizer: str
+    vocab: str
+
+
+class NewRun(Widget):
+    """Posts `Begun` when the trainer runs. `runs` tells it how fast this machine has been."""
+
+    preparing: reactive[bool] = reactive(False)
+    runs: reactive[tuple[RunSummary, ...]] = reactive(())
+
+    @dataclass
+    class Counted(Message):
+        """The text's size in bytes and tokens, or why it has none."""
+
+        key: CountKey
+        text: Text
+        name: str
+        trouble: tuple[str, str] | None = None
+
+    @dataclass
+    class Prepared(Message):
+        """The preparation is so far."""
+
+        progress: Progress
+
+    @dataclass
+    class Begun(Message):
+        """The run exists and its trainer runs."""
+
+        name: str
+
+    @dataclass
+    class Refused(Message):
+        """The run could not be made, or not started; `name` is that of a run which exists all the same."""
+
+        sentence: str
+        name: str | None = None
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._text = Text(FIRST_TEXT)
+        self._text_name = FIRST_TEXT
+        self._trouble: tuple[str, str] | None = None
+        self._machine = machine()
+        self._cancel = threading.Event()
+        self._counted: CountKey | None = None
+        self._count_timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield RunForm(id="form")
+        yield Preparation(id="preparation")
+
+    def on_mount(self) -> None:
+        self.query_one(Preparation).display = False
+        self._plan()
+
+    @property
+    def form(self) -> RunForm:
+        """The settings."""
+        return self.query_one(RunForm)
+
+    def choose_text(self, source: str, encoding: str) -> None:
+        """Learn from this text; an empty source stands for the suggestion."""
+        self._text = Text(source or FIRST_TEXT, encoding or None)
+        self._text_name = self._text.source
+        self._trouble = None
+        self._plan()
+        self._count()
+
+    def watch_preparing(self, preparing: bool) -> None:
+        self.form.display = not preparing
+        self.query_one(Preparation).display = preparing
+
+    def cancel(self) -> None:
+        """Give up the preparation; nothing of the run stays."""
+        self._cancel.set()
+
+    def start(self) -> None:
+        """Make the run and start its trainer, or go to the first field that is wrong."""
+        plan = self._plan()
+        if plan.request is None or self._trouble is not None:
+            wrong = next((name for name in plan.problems if name), None)
+            if wrong is not None:
+                self.form.focus_field(wrong)
+            return
+        self._cancel.clear()
+        self.query_one(Preparation).stages = ()
+        self.preparing = True
+        self._make(plan.request)
+
+    @on(RunForm.Started)
+    def _start_wanted(self) -> None:
+        self.start()
+
+    @on(RunForm.Changed)
+    def _settings_changed(self) -> None:
+        self._plan()
+        if self._count_timer is not None:
+            self._count_timer.stop()
+        self._count_timer = self.set_timer(SECONDS_OF_TYPING, self._count)
+
+    def _plan(self) -> Plan:
+        form = self.form
+        plan = make_plan(form.settings, self._text, memory=self._machine.memory)
+        form.defaults = defaults(form.settings, self._text)
+        form.text = text_in_words(self._text, self._text_name)
+        form.cost = cost_of(plan, self._text, self.runs, self._machine)
+        form.problems = (*([self._trouble] if self._trouble else []), *plan.problems.items())
+        return plan
+
+    def _count(self) -> None:
+        settings = self.form.settings
+        vocab = settings.vocab or defaults(settings, self._text)["vocab"]
+        key = CountKey(self._text.source, self._text.encoding, settings.tokenizer, vocab)
+        if key != self._counted and vocab.isdecimal():
+            self._counted = key
+            self._count_tokens(key, settings.preset)
+
+    @work(thread=True, group="count", exclusive=True, exit_on_error=True)
+    def _count_tokens(self, key: CountKey, preset: str) -> None:
+        text = Text(key.source, key.encoding)
+        name = key.source
+        try:
+            facts = read_facts(key.source, key.encoding)
+            text, name = replace(text, bytes=facts.bytes), facts.name
+            count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab))  # type: ignore[arg-type]
+        except UserError as error:
+            self.post_message(self.Counted(key, text, name, ("", str(error))))
+        except (TokenizerError, VocabularyError) as error:
+            self.post_message(self.Counted(key, text, name, ("tokenizer", str(error))))
+        else:
+            self.post_message(self.Counted(key, replace(text, tokens=count.tokens), name))
+
+    @on(Counted)
+    def _show_count(self, message: Counted) -> None:
+        if message.key != self._counted:
+            return
+        first_time = self._text.bytes is None
+        self._text, self._text_name, self._trouble = message.text, message.name, message.trouble
+        self._plan()
+        if first_time:
+            self._count()  # a short text has a smaller vocabulary by default than was assumed
+
+    @work(thread=True, group="make", exclusive=True, exit_on_error=True)
+    def _make(self, request: RunRequest) -> None:
+        last = 0.0
+        stage = ""
+
+        def report(progress: Progress) -> None:
+            nonlocal last, stage
+            if self._cancel.is_set():
+                raise CancelledError
+            if progress.stage != stage or time.monotonic() - last > SECONDS_BETWEEN_PROGRESS:
+                last, stage = time.monotonic(), progress.stage
+                self.post_message(self.Prepared(progress))
+
+        name = None
+        try:
+            run = prepare_run(request, report)
+            name = run.name
+            self.post_message(self.Prepared(Progress("encoding", "starting the trainer", 0.0)))
+            start_trainer(run)
+        except CancelledError:
+            self.post_message(self.Refused("The preparation was given up; nothing was written."))
+        except UserError as error:
+            self.post_message(self.Refused(str(error), name))
+        else:
+            self.post_message(self.Begun(name))
+
+    @on(Prepared)
+    def _show_progress(self, message: Prepared) -> None:
+        preparation = self.query_one(Preparation)
+        words, fraction = message.progress.words, message.progress.fraction
+        before = [stage for stage in preparation.stages if stage[0] != words]
+        preparation.stages = (*before, (words, fraction))
+
+    @on(Refused)
+    def _refused(self, message: Refused) -> None:
+        self.preparing = False
+        self.form.problems = (("", message.sentence),)
+
+    @on(Begun)
+    def _begun(self) -> None:
+        self.preparing = False
