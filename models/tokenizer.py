@@ -6,6 +6,7 @@ token is its rank: ids below 256 are the single bytes, and each later id is one 
 """
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -229,7 +230,7 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Writes all of the tokenizer into one JSON file, which needs no other file to be read."""
-        content = {
+        content: dict[str, object] = {
             "format": FORMAT,
             "kind": self.kind,
             "vocab_size": self.vocab_size,
@@ -237,6 +238,7 @@ class Tokenizer:
             "special": self.special,
             "tokens": [base64.b64encode(token).decode() for token in self._tokens[: self._merged]],
         }
+        content["sha256"] = _checksum(content)
         Path(path).write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
 
     @classmethod
@@ -255,15 +257,14 @@ class Tokenizer:
         try:
             if content["format"] != FORMAT:
                 raise TokenizerError(f"it has format {content['format']}, and this version of llmlab reads format {FORMAT}.")
+            if content.pop("sha256") != _checksum(content):
+                raise TokenizerError("it is damaged; its checksum does not fit.")
             tokens = [base64.b64decode(token, validate=True) for token in content["tokens"]]
-            tokenizer = cls(content["kind"], tokens, content["special"], content["pattern"])
-            if tokenizer.vocab_size != content["vocab_size"]:
-                raise TokenizerError(f"it holds {tokenizer.vocab_size} tokens and should hold {content['vocab_size']}.")
+            return cls(content["kind"], tokens, content["special"], content["pattern"])
         except TokenizerError as error:
             raise TokenizerError(f"{path}: the tokenizer's file cannot be used: {error}") from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TokenizerError(f"{path}: the tokenizer's file is damaged; a part of it is missing or malformed.") from error
-        return tokenizer
 
     def _encode_valid(self, text: str) -> list[int]:
         if len(text) < LONG_RUN:
@@ -281,6 +282,10 @@ class Tokenizer:
 
     def _no_such_id(self, id: int) -> str:
         return f"{id} is not the id of a token; this vocabulary's ids are 0 to {self.vocab_size - 1}."
+
+
+def _checksum(content: dict[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _without_long_runs(text: str) -> Iterator[str]:

@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import itertools
 import json
@@ -339,7 +340,6 @@ def test_a_saved_tokenizer_is_the_same(tokenizers: dict[str, Tokenizer], kind: s
         {"format": 2},
         {"kind": "words"},
         {"kind": None},
-        {"vocab_size": 7},
         {"pattern": "("},
         {"pattern": 3},
         {"special": ["a"]},
@@ -351,10 +351,15 @@ def test_a_saved_tokenizer_is_the_same(tokenizers: dict[str, Tokenizer], kind: s
         {"tokens": [1] * 258},
     ],
 )
-def test_a_wrong_tokenizer_file_is_one_clear_error(tmp_path: Path, change: dict[str, object]) -> None:
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_wrong_tokenizer_file_is_one_clear_error(tmp_path: Path, change: dict[str, object], sealed: bool) -> None:
     path = tmp_path / "tokenizer.json"
     Tokenizer.train(["abab"], 258).save(path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    content = json.loads(path.read_text()) | change
+    if sealed:
+        del content["sha256"]
+        content["sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(content))
     with pytest.raises(TokenizerError, match=r"tokenizer\.json: .*[a-z].") as caught:
         Tokenizer.load(path)
     assert "\n" not in str(caught.value)
@@ -372,7 +377,8 @@ def test_a_damaged_tokenizer_file_is_an_error_or_harmless(
         tokenizer = Tokenizer.load(path)
     except TokenizerError:
         return
-    assert tokenizer.decode(tokenizer.encode("abab")) == "abab"
+    tokenizer.save(path)
+    assert path.read_bytes() == data
 
 
 def test_a_missing_tokenizer_file_is_an_error(tmp_path: Path) -> None:
