@@ -38,7 +38,11 @@ class Choice(Widget, can_focus=True):
         """Another option was chosen."""
 
         value: str
-        control: Choice
+        choice: Choice
+
+        @property
+        def control(self) -> Choice:
+            return self.choice
 
     def __init__(self, options: Sequence[str], value: str, *, id: str | None = None, tooltip: str | None = None) -> None:
         super().__init__(id=id)
