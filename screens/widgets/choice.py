@@ -40,10 +40,6 @@ class Choice(Widget, can_focus=True):
         value: str
         choice: Choice
 
-        @property
-        def control(self) -> Choice:
-            return self.choice
-
     def __init__(self, options: Sequence[str], value: str, *, id: str | None = None, tooltip: str | None = None) -> None:
         super().__init__(id=id)
         self.options = list(options)

@@ -93,14 +93,12 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
         """A setting was changed."""
 
         settings: Settings
-        control: RunForm
 
     @dataclass
     class Started(Message):
         """The user wants this run."""
 
         settings: Settings
-        control: RunForm
 
     def compose(self) -> ComposeResult:
         with Vertical(id="form-fields"):
@@ -155,11 +153,11 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
 
     @on(Choice.Changed)
     def _chosen(self, event: Choice.Changed) -> None:
-        self._set(event.control.id or "", event.value)
+        self._set(event.choice.id or "", event.value)
 
     @on(Button.Pressed, "#start")
     def _start(self) -> None:
-        self.post_message(self.Started(self.settings, self))
+        self.post_message(self.Started(self.settings))
 
     def _set(self, name: str, value: str) -> None:
         if getattr(self.settings, name) == value:
@@ -167,4 +165,4 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
         self.settings = replace(self.settings, **{name: value})
         if name == "tokenizer":
             self.query_one("#vocab", Input).disabled = value != "bpe"
-        self.post_message(self.Changed(self.settings, self))
+        self.post_message(self.Changed(self.settings))

@@ -124,7 +124,6 @@ class RunTable(ScrollView, can_focus=True):
         """Enter was pressed on a run."""
 
         run: RunSummary
-        control: RunTable
 
     @property
     def selected(self) -> RunSummary | None:
@@ -151,7 +150,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def action_open(self) -> None:
         if self.selected is not None:
-            self.post_message(self.Opened(self.selected, self))
+            self.post_message(self.Opened(self.selected))
 
     def on_click(self, event: events.Click) -> None:
         row = event.y + self.scroll_offset.y - 1
