@@ -1,8 +1,21 @@
 """Names of numbers. `blocks.0.attn.pattern[2,3,1]` is what the trace calls `blocks.0.attn.pattern`, at head 2, query 3, key 1.
 
 A whole strip or matrix has one name with an open place for each of its own indices: `blocks.0.attn.pattern[2,3,:]` is the row of
-that query, `blocks.0.attn.pattern[2,8:,8:]` the window whose first row and column are token 8. Nothing here needs torch.
+that query, `blocks.0.attn.pattern[2,8:,8:]` the window whose first row and column are token 8. `a × b` is a product of two
+numbers. Nothing here needs torch.
+
+Beside the names of the trace, of the model's weights and those that `lab.explain` adds, views name what is derived from them:
+`X.norm[...]` for the length of a vector X[...], `ln1.centred`, `ln1.standard` (x − mean, and that divided by the scale),
+`attn.shifted`, `probability.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
+`attn.head_out.share[h,t]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,
+`sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """
+
+TIMES = " × "
+
+
+def product(left: str, right: str) -> str:
+    return left + TIMES + right
 
 
 def ref(name: str, *indices: int | str) -> str:
@@ -19,10 +32,13 @@ def split(reference: str) -> tuple[str, list[str]]:
 def element(reference: str, *indices: int) -> str:
     """The name of one element: `indices` fill the open places in their order, those left over follow at the end.
 
-    `pattern[2,8:,8:]` with 1, 3 is `pattern[2,9,11]`; `embed[4]` with 7 is `embed[4,7]`; "" stays "".
+    `pattern[2,8:,8:]` with 1, 3 is `pattern[2,9,11]`; `embed[4]` with 7 is `embed[4,7]`; "" stays "". Of a product both sides
+    are taken at the same place.
     """
     if not reference:
         return ""
+    if TIMES in reference:
+        return TIMES.join(element(side, *indices) for side in reference.split(TIMES))
     name, places = split(reference)
     rest = list(indices)
     filled = [int(place.rstrip(":") or 0) + rest.pop(0) if place.endswith(":") and rest else place for place in places]

@@ -11,6 +11,8 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
+from models.edits import Edit
+
 HEADER = 4
 MAX_FRAME = 1 << 30
 """No honest frame is larger; a longer one means that something else wrote into the pipe."""
@@ -44,10 +46,14 @@ class OpenParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PromptParams(OpenParams, frozen=True, kw_only=True):
-    """A model and a prompt. `ids` overrides `text`: sampled tokens must not be tokenized again."""
+    """A model and a prompt. `ids` overrides `text`: sampled tokens must not be tokenized again.
+
+    `edits` are made inside the forward pass; their positions count within the window.
+    """
 
     text: str = ""
     ids: tuple[int, ...] | None = None
+    edits: tuple[Edit, ...] = ()
 
 
 class WayParams(PromptParams, frozen=True, kw_only=True):

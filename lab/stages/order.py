@@ -13,7 +13,7 @@ ATTENTION = {
     "attn_out": "output projection",
     "resid_mid": "residual add",
 }
-MLP = {"ln2": "LayerNorm 2", "mlp": "neurons: in, GELU", "neurons": "strongest neurons", "resid_post": "residual add"}
+MLP = {"ln2": "LayerNorm 2", "mlp": "neurons, GELU", "neurons": "strongest neurons", "resid_post": "residual add"}
 AFTER_LAYERS = {
     "ln_final": ("final norm", "final norm"),
     "logits": ("logits → softmax", "logits → softmax"),

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from lab.engine import Method, Server, claim_pipes
+from lab.engine import claim_pipes
 from lab.errors import UserError
+from lab.server import Method, Server
 
 
 class Params(msgspec.Struct):

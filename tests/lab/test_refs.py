@@ -11,6 +11,7 @@ from lab.refs import element, ref, split
         ("embed[4]", (7,), "embed[4,7]"),
         ("logits", (4, 7), "logits[4,7]"),
         ("logits[4,7]", (), "logits[4,7]"),
+        ("q[0,3] × k[0,1,2:]", (5,), "q[0,3,5] × k[0,1,7]"),
         ("", (1,), ""),
     ],
 )

@@ -1,0 +1,207 @@
+"""The models that the engine holds, and the traces it has made with them: what makes a cursor move cost no forward pass."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from lab.errors import UserError
+from lab.run_folder import Run
+from lab.runs import open_run
+from models.config import ModelConfig
+from models.edits import Edit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.gpt import GPT
+    from models.tokenizer import Tokenizer
+    from models.trace import Trace
+
+T = TypeVar("T")
+
+MODELS_HELD = 2
+"""Enough to compare two; a third would only be memory."""
+
+TRACE_BUDGET = 64_000_000
+"""Numbers that all traces held may have together; the newest is held in any case."""
+
+FAST_BUDGET = 16_000_000
+"""Numbers of the fast path that one trace may hold to be compared with; where they are more, it is compared with itself."""
+
+ROWS_AT_ONCE = 64
+"""Positions whose logits are made at one time: 64 x 50,257 numbers are 13 MB."""
+
+ANSWERS_HELD = 128
+"""Rows of logits and logit lenses that a trace keeps for the positions looked at; of GPT-2 a row is 0.4 MB."""
+
+Identity = tuple[str, int, int, int]
+"""Which weights: the checkpoint's path, and its file's inode, size and time of change in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    run: Run
+    checkpoint: str
+    step: int
+    model: "GPT"
+    tokenizer: "Tokenizer"
+    identity: Identity
+
+
+@dataclass
+class Traced:
+    """A trace, and what was found on the way once for all positions."""
+
+    trace: "Trace"
+    fast: dict[str, "Tensor"]
+    """The model's own tensors by the trace's names, as far as they are held."""
+    probabilities: list[float | None]
+    """What the model gave each token before it was there; None for the first."""
+    logit_delta: np.ndarray | None
+    """Largest |Δ| between the trace's logits and those of the fast path at each position, (T,); None where edits part them."""
+    _answers: OrderedDict[tuple[str, int], Any] = field(default_factory=OrderedDict)
+
+    def once(self, what: str, position: int, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for each position; the ANSWERS_HELD latest are kept."""
+        key = (what, position)
+        if key not in self._answers:
+            self._answers[key] = make()
+            if len(self._answers) > ANSWERS_HELD:
+                self._answers.popitem(last=False)
+        answer: T = self._answers[key]
+        return answer
+
+
+class Shelf:
+    """Loads models and traces prompts, and keeps the latest of both."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[tuple[Path, str], OpenModel] = OrderedDict()
+        self._traces: OrderedDict[tuple[Identity, tuple[int, ...], tuple[Edit, ...]], Traced] = OrderedDict()
+
+    def model(self, name: str, checkpoint: str, fresh: bool = False) -> OpenModel:
+        """The model of a run's checkpoint; with `fresh`, loaded again if the file has changed since. Where there is no best
+        checkpoint yet, the last one stands for it.
+
+        Raises:
+            UserError: if there is no such run, or its weights cannot be read.
+        """
+        run = open_run(name)
+        held = self._models.get((run.path, checkpoint))
+        if held is None or (fresh and _identity(_file(run, checkpoint)) != held.identity):
+            held = self._models[run.path, checkpoint] = _load(run, checkpoint)
+        self._models.move_to_end((run.path, checkpoint))
+        while len(self._models) > MODELS_HELD:
+            _, gone = self._models.popitem(last=False)
+            self._forget_traces(gone.identity)
+        return held
+
+    def traced(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Traced:
+        """The trace of `ids`, which fit into the context, made once.
+
+        Raises:
+            UserError: if an edit cannot be made.
+        """
+        key = (model.identity, tuple(ids), tuple(edits))
+        traced = self._traces.get(key)
+        if traced is None:
+            traced = self._traces[key] = _trace(model.model, ids, edits)
+        self._traces.move_to_end(key)
+        room = TRACE_BUDGET - sum(_numbers(each) for each in self._traces.values())
+        while room < 0 and len(self._traces) > 1:
+            _, gone = self._traces.popitem(last=False)
+            room += _numbers(gone)
+        return traced
+
+    def _forget_traces(self, identity: Identity) -> None:
+        if all(held.identity != identity for held in self._models.values()):
+            for key in [key for key in self._traces if key[0] == identity]:
+                del self._traces[key]
+
+
+def _file(run: Run, checkpoint: str) -> Path:
+    """Where a checkpoint's weights are; the last one's for a best that is not there yet."""
+    if checkpoint.isdecimal():
+        return next((file.path for file in run.snapshots() if file.step == int(checkpoint)), run.snapshots_path / checkpoint)
+    path = run.path / f"{checkpoint}.safetensors"
+    return run.path / "last.safetensors" if checkpoint == "best" and not path.exists() else path
+
+
+def _identity(path: Path) -> Identity:
+    try:
+        facts = path.stat()
+    except OSError:
+        return (str(path), 0, 0, 0)
+    return (str(path), facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+def _load(run: Run, checkpoint: str) -> OpenModel:
+    from lab.checkpoint import load_model
+    from models.tokenizer import Tokenizer
+
+    path = _file(run, checkpoint)
+    identity = _identity(path)  # before reading: a file that is replaced meanwhile counts as newer
+    model, step = load_model(run, checkpoint)
+    name = str(int(checkpoint)) if checkpoint.isdecimal() else path.stem
+    return OpenModel(run, name, step, model.eval(), Tokenizer.load(run.tokenizer_path), identity)
+
+
+def _trace(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Traced:
+    from models.trace import Trace
+
+    try:
+        trace = Trace(model, ids, edits)
+    except ValueError as error:
+        raise UserError(f"This cannot be traced: {error}") from error
+    fast = {} if edits else _fast(model, ids)
+    probabilities, delta = _after_each(model, trace, fast.get("ln_final.normalized"))
+    return Traced(trace, fast, probabilities, delta)
+
+
+def _fast(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
+    """The fast path's tensors: all but the logits if they are few enough, else what the logits come from."""
+    from models.fast_path import fast_tensors
+
+    held = _layer_numbers(model.config, len(ids)) * model.config.layers <= FAST_BUDGET
+    every = fast_tensors(model, ids, None) if held else fast_tensors(model, ids, ["ln_final.normalized"])
+    return every
+
+
+def _after_each(model: "GPT", trace: "Trace", fast_end: "Tensor | None") -> tuple[list[float | None], np.ndarray | None]:
+    """What each token was given by the model before it was there, and how far the fast path's logits are from the trace's."""
+    import torch
+
+    ids = trace.ids
+    last = f"blocks.{model.config.layers - 1}.resid_post"
+    probabilities: list[float | None] = [None]
+    deltas: list[Tensor] = []
+    for start in range(0, len(ids), ROWS_AT_ONCE):
+        rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
+        logits = trace.lens(last, rows)  # (rows, V)
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError(
+                "These weights give logits that are not numbers, so there is nothing to look at: the training diverged."
+            )
+        if fast_end is not None:
+            deltas.append((logits - model.unembed(fast_end[rows.start : rows.stop])).abs().amax(-1))
+        following = torch.tensor(ids[start + 1 : rows.stop + 1])[:, None]
+        given = logits[: len(following)].gather(1, following)[:, 0] - logits[: len(following)].logsumexp(-1)
+        probabilities += given.double().exp().tolist()
+    return probabilities, torch.cat(deltas).numpy() if deltas else None
+
+
+def _layer_numbers(config: ModelConfig, tokens: int) -> int:
+    """How many numbers the fast path holds of a layer: 10 vectors of the width, 2 of four times it."""
+    return tokens * config.width * 18
+
+
+def _numbers(traced: Traced) -> int:
+    """About how many numbers a trace keeps: the streams, the inside of one layer, and what it is compared with."""
+    config, tokens = traced.trace.config, len(traced.trace.ids)
+    streams = (2 * config.layers + 3) * tokens * config.width
+    inside = 20 * tokens * config.width + 3 * config.heads * tokens**2
+    return streams + inside + sum(each.numel() for each in traced.fast.values())

@@ -1,0 +1,155 @@
+"""What is being looked at: a trace, and the position, layer and head of the cursor. Every stage is a function of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.shelf import OpenModel, Traced
+from lab.views import Parity
+from models.config import ModelConfig
+from models.sampling_settings import Sampling
+
+if TYPE_CHECKING:
+    from models.sampling import Distribution
+    from models.tokenizer import Tokenizer
+    from models.trace import Trace
+
+Numbers = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The token that sampling draws for the place after the position, and what decided it."""
+
+    id: int
+    label: str
+    u: float
+    low: float
+    high: float
+    """Its interval of the cumulative probabilities, which u fell into."""
+    before: float
+    """Its probability at temperature 1 with no filter."""
+    after: float
+
+
+@dataclass(frozen=True)
+class Look:
+    opened: OpenModel
+    traced: Traced
+    dropped: int
+    """Tokens of the prompt that lie before the window."""
+    position: int
+    """0-based within the window."""
+    sampling: Sampling
+    layer: int = 0
+    head: int = 0
+    width: int | None = None
+    """Room on the screen in columns, where it is known."""
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.opened.model.config
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        return self.opened.tokenizer
+
+    @property
+    def trace(self) -> "Trace":
+        return self.traced.trace
+
+    @property
+    def ids(self) -> list[int]:
+        return self.trace.ids
+
+    @property
+    def block(self) -> str:
+        """Prefix of the names of this layer's values."""
+        return f"blocks.{self.layer}."
+
+    @property
+    def place(self) -> str:
+        return f"layer {self.layer + 1}"
+
+    def array(self, name: str) -> Numbers:
+        """The trace's value of that name, float32, not copied."""
+        value: Numbers = self.trace[name].numpy()
+        return value
+
+    def row(self, name: str) -> Numbers:
+        """The value (T, ...) at the position, in float64."""
+        row: Numbers = self.array(name)[self.position].astype(np.float64)
+        return row
+
+    def weight(self, name: str) -> Numbers:
+        """The model's weight of that name, float32, not copied."""
+        value: Numbers = self.opened.model.get_parameter(name).detach().float().numpy()
+        return value
+
+    def label(self, index: int) -> str:
+        return self.tokenizer.label(self.ids[index])
+
+    def name(self, index: int) -> str:
+        """A token as the label of a row: its number, counted from 1, and the token."""
+        return f"{index + 1:>{len(str(len(self.ids)))}} {self.label(index)}"
+
+    def quoted(self, index: int) -> str:
+        """A token in a sentence; with its number where the prompt has it more than once."""
+        twice = self.ids.count(self.ids[index]) > 1
+        return f"“{self.label(index)}”{f' (token {index + 1})' if twice else ''}"
+
+    @property
+    def here(self) -> str:
+        """The token at the position, in a sentence."""
+        return self.quoted(self.position)
+
+    @cached_property
+    def logits(self) -> Numbers:
+        """What the model says about the token after the position, (V,), float64."""
+        last = f"blocks.{self.config.layers - 1}.resid_post"
+
+        def make() -> Numbers:
+            row: Numbers = self.trace.lens(last, [self.position])[0].double().numpy()
+            return row
+
+        return self.traced.once("logits", self.position, make)
+
+    def unembed(self, vectors: Numbers) -> Numbers:
+        """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
+        import torch
+
+        products: Numbers = self.opened.model.unembed(torch.from_numpy(vectors.astype(np.float32))).numpy()
+        return products
+
+    def distribution(self) -> "Distribution":
+        """Probabilities of the next token before and after the sampling's temperature and filters."""
+        import torch
+
+        from models.sampling import distribution
+
+        return distribution(torch.from_numpy(self.logits), self.sampling)
+
+    def draw(self) -> Draw:
+        """The next token as `models.sampling.generate` would draw it with this seed."""
+        from models.sampling import draw, uniform
+
+        found = self.distribution()
+        u = uniform(self.sampling.seed, self.dropped + self.position + 1)
+        id_ = draw(found.after, u)
+        order = found.after.argsort(descending=True, stable=True)
+        ends = found.after[order].cumsum(-1)
+        place = int((order == id_).nonzero()[0, 0])
+        high = float(ends[place])
+        after = float(found.after[id_])
+        return Draw(id_, self.tokenizer.label(id_), u, high - after, high, float(found.before[id_]), after)
+
+    def parity(self, name: str, shown: Numbers, *at: int | slice) -> Parity:
+        """`shown` against the model's own value of that name at those indices: the fast path's where it is held."""
+        fast = self.traced.fast.get(name)
+        own = (self.array(name) if fast is None else fast.numpy())[at]
+        assert own.shape == shown.shape, (name, own.shape, shown.shape)
+        finite = np.isfinite(own) & np.isfinite(shown)
+        delta = float(np.abs(own[finite] - shown[finite]).max()) if finite.any() else 0.0
+        return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()))

@@ -1,0 +1,142 @@
+"""The MLP: its neurons before and after GELU, and what the strongest of them push the prediction towards."""
+
+import math
+
+import numpy as np
+
+from lab.numbers import significant
+from lab.refs import ref
+from lab.stages.cells import Series, Sum, decimals_for, figures, norm, number, reproduces, rounded, series_table, strip
+from lab.stages.look import Look, Numbers
+from lab.views import Block, Cell, Column, Table, View
+
+STRONGEST = 12
+"""Neurons listed."""
+PUSHING = 8
+"""Neurons whose effect on the tokens is worked out."""
+PUSHED = 3
+"""Tokens listed for each, up and down."""
+
+
+def gelu(x: Numbers) -> Numbers:
+    """x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))), GPT-2's form of GELU."""
+    result: Numbers = 0.5 * x * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    return result
+
+
+def strengths(look: Look) -> Numbers:
+    """Length of what each neuron adds at the position, (4C,): |post| times the length of its output vector."""
+    matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
+    lengths: Numbers = np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
+    return np.abs(look.row(f"{look.block}mlp.post")) * lengths
+
+
+def mlp(look: Look) -> View:
+    """pre → GELU → post of the strongest neurons, one of them written out, and the output."""
+    block, at = look.block, look.position
+    pre = look.row(f"{block}mlp.pre")
+    post = gelu(pre)
+    strength = strengths(look)
+    order = np.argsort(-strength, kind="stable")[:STRONGEST]
+    columns = [
+        Series("pre", pre[order], lambda row: ref(f"{block}mlp.pre", at, int(order[row]))),
+        Series("GELU", post[order], lambda row: ref(f"{block}mlp.post", at, int(order[row]))),
+        Series("‖adds‖", strength[order], lambda row: ref(f"{block}mlp.neuron_out.norm", at, int(order[row]))),
+    ]
+    labels = [str(neuron + 1) for neuron in order.tolist()]
+    decimals = [_pre_decimals(pre[order]), decimals_for(post[order]), decimals_for(strength[order])]
+    table = series_table("neuron", labels, columns, decimals, title=f"the {len(order)} that add most, of {len(pre)}")
+    table.selected = 0
+    blocks: list[Block] = [
+        table,
+        _written_out(look, int(order[0])),
+        strip("all neurons after GELU", post, ref(f"{block}mlp.post", at)),
+        strip("the MLP's output, added to the residual stream next", look.row(f"{block}mlp_out"), ref(f"{block}mlp_out", at)),
+    ]
+    active = int((pre > 0).sum())
+    sentence = (
+        f"Of {len(pre)} neurons {active} are on at {look.here} (above 0, where GELU lets them through); neuron {order[0] + 1} "
+        f"adds most. Together they add a vector of length {significant(norm(look.row(f'{block}mlp_out')))}."
+    )
+    return View("mlp", f"{look.place} · MLP", sentence, blocks, look.parity(f"{block}mlp.post", post, at))
+
+
+def _pre_decimals(pre: Numbers) -> int:
+    """Decimals of GELU's input with which the printed input gives the printed output."""
+    after = decimals_for(gelu(pre))
+    places = range(after + 1, after + 4)
+    return next((each for each in places if reproduces(gelu(rounded(pre, each)), gelu(pre), after)), places[-1])
+
+
+def _written_out(look: Look, neuron: int) -> Table:
+    """How one neuron's input is made: x · weights + bias."""
+    block, at = look.block, look.position
+    weight, bias = f"h.{look.layer}.mlp.c_fc.weight", f"h.{look.layer}.mlp.c_fc.bias"
+    return Sum(
+        "dimension",
+        lambda dimension: str(dimension + 1),
+        Series("x", look.row(f"{block}ln2.normalized"), lambda d: ref(f"{block}ln2.normalized", at, d)),
+        Series("weight", look.weight(weight)[neuron], lambda d: ref(weight, neuron, d)),
+        "Σ = pre",
+        ref(f"{block}mlp.pre", at, neuron),
+        float(look.weight(bias)[neuron]),
+        ref(bias, neuron),
+    ).table(f"how neuron {neuron + 1} comes about")
+
+
+def neurons(look: Look) -> View:
+    """The strongest neurons, and the tokens whose logits they push up and down, the final norm's scale held fast."""
+    block, at = look.block, look.position
+    post = look.row(f"{block}mlp.post")
+    order = np.argsort(-strengths(look), kind="stable")[:PUSHING]
+    matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight").astype(np.float64)  # (C, 4C)
+    pushes = look.unembed(through_final_norm(look, post[order, None] * matrix[:, order].T))  # (neurons, V)
+    decimals = decimals_for(pushes, digits=3)
+    rows = [row for place, neuron in enumerate(order.tolist()) for row in _pushes(look, neuron, pushes[place], decimals)]
+    columns = [
+        Column("neuron", align="left"),
+        Column("GELU", optional=True),
+        Column("pushes up", align="left"),
+        Column("by"),
+        Column("pushes down", align="left"),
+        Column("by"),
+    ]
+    title = "change of the final logits, with the final norm's scale as it is here"
+    top = int(pushes[0].argmax())
+    sentence = (
+        f"Each neuron adds a fixed vector, as strongly as it is on. Seen through final norm and output head, neuron "
+        f"{order[0] + 1} pushes “{look.tokenizer.label(top)}” up most, by {significant(float(pushes[0][top]))}."
+    )
+    rebuilt = matrix @ post + look.weight(f"h.{look.layer}.mlp.c_proj.bias")
+    parity = look.parity(f"{block}mlp_out", rebuilt, at)
+    return View("neurons", f"{look.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
+
+
+def through_final_norm(look: Look, vectors: Numbers) -> Numbers:
+    """What vectors (n, C) added to the residual stream become in the final norm's output, its scale at the position held fast."""
+    gain = look.weight("ln_f.weight").astype(np.float64)
+    scale = float(look.array("ln_final.scale")[look.position, 0])
+    passed: Numbers = (vectors - vectors.mean(-1, keepdims=True)) / scale * gain
+    return passed
+
+
+def _pushes(look: Look, neuron: int, pushes: Numbers, decimals: int) -> list[list[Cell]]:
+    """PUSHED rows for one neuron, the first with its name."""
+    block, at = look.block, look.position
+    # Only the ends of the order are wanted: a whole sort of GPT-2's vocabulary for each neuron would be felt.
+    count = min(PUSHED, len(pushes))
+    up = np.argpartition(-pushes, count - 1)[:count]
+    down = np.argpartition(pushes, count - 1)[:count]
+    up, down = up[np.argsort(-pushes[up], kind="stable")], down[np.argsort(pushes[down], kind="stable")]
+    rows = []
+    for place in range(count):
+        head = [Cell(""), Cell("")]
+        if place == 0:
+            activation = float(look.array(f"{block}mlp.post")[at, neuron])
+            head = [Cell(str(neuron + 1)), figures(activation, 4, ref(f"{block}mlp.post", at, neuron))]
+        cells = []
+        for id_ in (int(up[place]), int(down[place])):
+            name = ref(f"{block}mlp.pushes", at, neuron, id_)
+            cells += [Cell(look.tokenizer.label(id_)), number(pushes[id_], decimals, name)]
+        rows.append([*head, *cells])
+    return rows

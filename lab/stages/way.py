@@ -1,0 +1,78 @@
+"""The way through the model: its tokens, its steps with the logit lens beside each, and what the model says in the end."""
+
+import numpy as np
+
+from lab.softmax import softmax
+from lab.stages.look import Look
+from lab.stages.order import steps
+from lab.stages.output import by_falling
+from lab.views import Guess, Step, Token, Way
+
+GUESSES = 20
+
+
+def way(look: Look) -> Way:
+    found = steps(look.config.layers)
+    lenses = lens(look)
+    for step in found:
+        answer = lenses.get(_stream(step, look.config.layers))
+        if answer is not None:
+            step.lens, step.rank = answer
+    drawn = look.draw()
+    found[-1].lens = Guess(drawn.id, drawn.label, drawn.after)
+    return Way(
+        tokens=[Token(id_, look.label(i), look.traced.probabilities[i]) for i, id_ in enumerate(look.ids)],
+        steps=found,
+        position=look.position,
+        dropped=look.dropped,
+        top=_top(look),
+    )
+
+
+def _stream(step: Step, layers: int) -> str:
+    """The residual stream that a step leaves behind, "" for steps that leave it as it is."""
+    if step.stage == "embed":
+        return "blocks.0.resid_pre"
+    if step.stage in ("resid_mid", "resid_post"):
+        return f"blocks.{step.layer}.{step.stage}"
+    return f"blocks.{layers - 1}.resid_post" if step.stage in ("ln_final", "logits") else ""
+
+
+def streams(layers: int) -> list[str]:
+    """Every residual stream that has a lens, in order; the last one's lens are the logits."""
+    return ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(layers) for part in ("resid_mid", "resid_post"))]
+
+
+def lens(look: Look) -> dict[str, tuple[Guess, int]]:
+    """For each residual stream at the position, what the model would say if it stopped there, and its final answer's rank there.
+
+    The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
+    """
+    return look.traced.once("lens", look.position, lambda: _lens(look))
+
+
+def _lens(look: Look) -> dict[str, tuple[Guess, int]]:
+    import torch
+
+    from models.trace import layer_norm
+
+    names = streams(look.config.layers)
+    rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
+    # All at once: the token embedding, which is most of the work to read, is then read once.
+    logits = look.opened.model.unembed(layer_norm(rows, look.opened.model.ln_f)[1])  # (2L + 1, V)
+    best, ids = logits.max(-1)
+    probabilities = (best - logits.logsumexp(-1)).double().exp().tolist()
+    final = int(by_falling(look.logits)[0])
+    ranks = ((logits > logits[:, final, None]).sum(-1) + 1).tolist()
+    return {
+        name: (Guess(id_, look.tokenizer.label(id_), p), rank)
+        for name, id_, p, rank in zip(names, ids.tolist(), probabilities, ranks, strict=True)
+    }
+
+
+def _top(look: Look) -> list[Guess]:
+    probabilities = softmax(look.logits)
+    count = min(GUESSES, len(probabilities))
+    found = np.argpartition(-probabilities, count - 1)[:count] if count < len(probabilities) else np.arange(count)
+    ordered = sorted(found.tolist(), key=lambda id_: (-probabilities[id_], id_))
+    return [Guess(id_, look.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]

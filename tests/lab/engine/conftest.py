@@ -1,0 +1,251 @@
+"""A tiny run with random weights, and a second GPT-2 to judge the lab's numbers by: numpy, float64, straight from the weights."""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lab.engine_methods import EngineMethods
+from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
+from lab.runs import Run
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.tokenizer import Tokenizer
+
+TEXT = "The big dog ran fast. The small cat ran home. The big cat sat. "
+PROMPT = "The big dog ran fast. The cat"
+
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        yield
+    torch.set_num_threads(threads)
+
+
+def random_model(config: ModelConfig, seed: int) -> GPT:
+    """Every weight random and large enough that attention is not flat, biases and norms too."""
+    model = GPT(config, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for weight in model.parameters():
+        weight += 0.35 * torch.empty(weight.shape).normal_(generator=generator)
+    return model
+
+
+class TinyRun(NamedTuple):
+    run: Run
+    model: GPT
+    tokenizer: Tokenizer
+
+    def save(self, name: str, step: int, seed: int | None = None) -> None:
+        """Writes a checkpoint: the model's weights, or with a seed those of another random model."""
+        model = self.model if seed is None else random_model(self.model.config, seed)
+        path = self.run.path / f"{name}.safetensors"
+        temporary = path.with_suffix(".tmp")
+        tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+        if name == "last":
+            tensors = {f"model.{key}": value for key, value in tensors.items()}
+        save_file(tensors, temporary, {"format": "pt", "step": str(step), "val_loss": "1.25"})
+        os.replace(temporary, path)
+
+
+MakeRun = Callable[..., TinyRun]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
+
+    def make(name: str = "tiny", seed: int = 1, layers: int = 2, heads: int = 2, width: int = 8, context: int = 16) -> TinyRun:
+        tokenizer = Tokenizer.train([TEXT * 3], 275)
+        config = ModelConfig(layers=layers, heads=heads, width=width, context=context, vocab_size=tokenizer.vocab_size)
+        run = Run(tmp_path / name)
+        run.path.mkdir()
+        data = DataConfig(
+            name=name,
+            source="-",
+            encoding="utf-8",
+            sha256="",
+            bytes=1,
+            characters=1,
+            tokens=1,
+            split=1,
+            train_bytes=1,
+            val_bytes=1,
+        )
+        settings = RunConfig(
+            name=name,
+            created=1.0,
+            model=config,
+            tokenizer=TokenizerConfig(kind="bpe", vocab_size=tokenizer.vocab_size),
+            data=data,
+            train=TrainConfig(),
+        )
+        (run.path / "config.json").write_bytes(msgspec.json.encode(settings))
+        tokenizer.save(run.tokenizer_path)
+        tiny = TinyRun(run, random_model(config, seed), tokenizer)
+        tiny.save("best", 100)
+        return tiny
+
+    return make
+
+
+@pytest.fixture
+def tiny(make_run: MakeRun) -> TinyRun:
+    return make_run()
+
+
+@pytest.fixture
+def engine() -> EngineMethods:
+    return EngineMethods()
+
+
+class Oracle:
+    """All numbers of one forward pass by the names of the lab's references, in float64, sharing no code with it.
+
+    Written after Radford et al. 2019 and OpenAI's released encoder; the derived names are those of `lab.refs`.
+    """
+
+    def __init__(self, state: dict[str, torch.Tensor], config: ModelConfig, ids: list[int]) -> None:
+        self.config, self.ids = config, ids
+        self.weights = {name: tensor.double().numpy() for name, tensor in state.items()}
+        self.values: dict[str, Numbers] = {}
+        self._run()
+
+    def norm(self, name: str, x: Numbers, weight: str) -> Numbers:
+        mean = x.mean(1, keepdims=True)
+        variance = ((x - mean) ** 2).mean(1, keepdims=True)
+        scale = (variance + 1e-5) ** 0.5
+        out: Numbers = (x - mean) / scale * self.weights[f"{weight}.weight"] + self.weights[f"{weight}.bias"]
+        self.values |= {
+            f"{name}.mean": mean[:, 0],
+            f"{name}.variance": variance[:, 0],
+            f"{name}.scale": scale[:, 0],
+            f"{name}.centred": x - mean,
+            f"{name}.standard": (x - mean) / scale,
+            f"{name}.normalized": out,
+        }
+        return out
+
+    def _run(self) -> None:
+        ids, w, v = self.ids, self.weights, self.values
+        v["tokens"] = np.array(ids, dtype=np.float64)
+        v["embed"], v["pos_embed"] = w["wte.weight"][ids], w["wpe.weight"][: len(ids)]
+        x = v["embed"] + v["pos_embed"]
+        for layer in range(self.config.layers):
+            x = self._layer(layer, x)
+        x = self.norm("ln_final", x, "ln_f")
+        v["logits"] = x @ w["wte.weight"].T
+        v["probability.shifted"] = v["logits"] - v["logits"].max(1, keepdims=True)
+        v["probability.exp"] = np.exp(v["probability.shifted"])
+        v["probability.sum"] = v["probability.exp"].sum(1)
+        v["probability"] = v["probability.exp"] / v["probability.sum"][:, None]
+
+    def _layer(self, layer: int, x: Numbers) -> Numbers:
+        w, v, block, h = self.weights, self.values, f"blocks.{layer}.", f"h.{layer}."
+        tokens, heads, width = len(self.ids), self.config.heads, self.config.head_width
+        v[f"{block}resid_pre"] = x
+        a = self.norm(f"{block}ln1", x, f"{h}ln_1") @ w[f"{h}attn.c_attn.weight"].T + w[f"{h}attn.c_attn.bias"]
+        q, k, val = (part.reshape(tokens, heads, width).transpose(1, 0, 2) for part in np.split(a, 3, axis=1))
+        raw = q @ k.transpose(0, 2, 1)
+        scaled = raw / math.sqrt(width)
+        scaled[:, np.triu(np.ones((tokens, tokens)), 1) > 0] = -np.inf
+        shifted = scaled - scaled.max(-1, keepdims=True)
+        pattern = np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True)
+        z = pattern @ val
+        head_out = np.stack(
+            [z[i] @ w[f"{h}attn.c_proj.weight"][:, i * width : (i + 1) * width].T for i in range(heads)]
+        )  # (H, T, C)
+        out = head_out.sum(0) + w[f"{h}attn.c_proj.bias"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entropy = -np.nansum(pattern * np.log2(pattern), axis=-1)
+        v |= {
+            f"{block}attn.q": q,
+            f"{block}attn.k": k,
+            f"{block}attn.v": val,
+            f"{block}attn.scores_raw": raw,
+            f"{block}attn.attn_scores": scaled,
+            f"{block}attn.shifted": shifted,
+            f"{block}attn.exp": np.exp(shifted),
+            f"{block}attn.sum": np.exp(shifted).sum(-1),
+            f"{block}attn.pattern": pattern,
+            f"{block}attn.entropy": entropy,
+            f"{block}attn.weighted_v": pattern[..., None] * val[:, None],
+            f"{block}attn.z": z,
+            f"{block}attn.head_out": head_out,
+            f"{block}attn.head_out.share": (head_out * out).sum(-1) / (out * out).sum(-1),
+            f"{block}attn_out": out,
+        }
+        before, x = x, x + out
+        v[f"{block}resid_mid"] = x
+        v[f"{block}resid_mid.cosine"] = _cosines(before, x)
+        pre = self.norm(f"{block}ln2", x, f"{h}ln_2") @ w[f"{h}mlp.c_fc.weight"].T + w[f"{h}mlp.c_fc.bias"]
+        post = pre / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3)))
+        v[f"{block}mlp.pre"], v[f"{block}mlp.post"] = pre, post
+        v[f"{block}mlp.neuron_out"] = post[:, :, None] * w[f"{h}mlp.c_proj.weight"].T  # (T, 4C, C)
+        v[f"{block}mlp_out"] = post @ w[f"{h}mlp.c_proj.weight"].T + w[f"{h}mlp.c_proj.bias"]
+        before, x = x, x + v[f"{block}mlp_out"]
+        v[f"{block}resid_post"] = x
+        v[f"{block}resid_post.cosine"] = _cosines(before, x)
+        return x
+
+    def lens(self, name: str) -> Numbers:
+        """Probabilities (T, V) of the final norm and the output head applied to a residual stream."""
+        kept = dict(self.values)
+        logits = self.norm("lens", self.values[name], "ln_f") @ self.weights["wte.weight"].T
+        self.values = kept
+        exps = np.exp(logits - logits.max(1, keepdims=True))
+        out: Numbers = exps / exps.sum(1, keepdims=True)
+        return out
+
+    def pushes(self, layer: int, position: int, neuron: int) -> Numbers:
+        """(V,): by how much the logits would change if the neuron's output were missing and the final norm's scale stayed."""
+        out = self.values[f"blocks.{layer}.mlp.neuron_out"][position, neuron]
+        scale = self.values["ln_final.scale"][position]
+        changed: Numbers = self.weights["wte.weight"] @ (self.weights["ln_f.weight"] * (out - out.mean()) / scale)
+        return changed
+
+    def value(self, reference: str) -> Numbers:
+        """The number, or for a reference with open places the array, that a reference names."""
+        if " × " in reference:
+            left, right = reference.split(" × ")
+            product: Numbers = self.value(left) * self.value(right)
+            return product
+        name, _, inside = reference.partition("[")
+        index = tuple(_index(part) for part in inside.rstrip("]").split(",") if part)
+        if name.endswith(".mlp.pushes"):
+            return self.pushes(int(name.split(".")[1]), index[0], index[1])[index[2:]]
+        if name in self.weights:
+            return np.asarray(self.weights[name][index])
+        if name.endswith(".norm"):
+            whole = name.removesuffix(".norm")
+            source = self.weights[whole] if whole in self.weights else self.values[whole]
+            return np.asarray(np.sqrt((source**2).sum(-1))[index])
+        return np.asarray(self.values[name][index])
+
+
+def _index(part: str) -> int | slice:
+    if not part.endswith(":"):
+        return int(part)
+    return slice(int(part[:-1] or 0), None)
+
+
+def _cosines(a: Numbers, b: Numbers) -> Numbers:
+    found: Numbers = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    return found
+
+
+@pytest.fixture
+def oracle_of() -> Callable[[TinyRun, list[int]], Oracle]:
+    return lambda tiny, ids: Oracle(tiny.model.state_dict(), tiny.model.config, ids)
