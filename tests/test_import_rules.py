@@ -21,7 +21,14 @@ TORCH_FREE_MODELS = {
 }
 """What of models the screens may use."""
 
-LAB_TORCH = ("lab/checkpoint.py", "lab/training.py", "lab/evaluation.py", "lab/engine.py", "lab/stages/")
+LAB_TORCH = (
+    "lab/checkpoint.py",
+    "lab/training.py",
+    "lab/evaluation.py",
+    "lab/engine.py",
+    "lab/explain.py",
+    "lab/attribution.py",
+)
 """The parts of lab that live in the trainer's and the engine's processes, and may import torch on loading."""
 
 OPENS_THE_LAB = "lab/cli.py"
