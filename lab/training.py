@@ -285,7 +285,7 @@ class Training:
             asked.save = False
         if not asked.save:
             message = f"Ended on a full disk. {self._last_saved()}"
-        self.board.update("stopped", message=message)
+        self.board.update("stopped", message=message, step=self.cursor.step)
 
     def _last_saved(self) -> str:
         return (

@@ -1,5 +1,6 @@
 """Runs to test with."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
+from lab.run_config import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
 from lab.runs import Run
 from models.config import ModelConfig
 
@@ -86,3 +87,65 @@ def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
         return Done(code, *capfd.readouterr())
 
     return call
+
+
+TALE = "".join(
+    f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
+)
+
+TinyRun = Callable[..., Run]
+
+
+@pytest.fixture
+def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
+    """Makes a run that is ready to train, whose steps take some milliseconds on one core."""
+    from lab.prepare import prepare_run
+    from lab.request import RunRequest
+
+    text = tmp_path / "tale.txt"
+    text.write_text(TALE)
+
+    def make(**settings: object) -> Run:
+        small: dict[str, object] = {"preset": "nano", "tokenizer": "bytes", "layers": 1, "heads": 2, "width": 16, "context": 16}
+        small |= {"batch": 4, "threads": 1, "steps": 30, "eval_every": 10, "sample_tokens": 4, "dropout": 0.1, "device": "cpu"}
+        return prepare_run(RunRequest(text=str(text), **(small | settings)))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def train_here() -> Callable[..., Status]:
+    """Trains a run in this process, to its end or until a signal seems to come after step `until`; gives the last status."""
+
+    def train(run: Run, until: int | None = None) -> Status:
+        import torch
+
+        from lab.errors import UserError
+        from lab.signals import Signals
+        from lab.status_board import StatusBoard
+        from lab.training import Training
+
+        class SignalAfter(Signals):
+            @property  # type: ignore[override]
+            def caught(self) -> str | None:
+                return "SIGTERM" if until is not None and training and training[0].cursor.step >= until else None
+
+            @caught.setter
+            def caught(self, name: str | None) -> None:
+                pass
+
+        training: list[Training] = []
+        threads = torch.get_num_threads()
+        board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
+        board.start()
+        try:
+            training.append(Training(run, board, SignalAfter()))
+            training[0].train()
+        except UserError as error:
+            board.update("failed", message=str(error))
+        finally:
+            board.end()
+            torch.set_num_threads(threads)
+        return run.status()
+
+    return train
