@@ -39,10 +39,12 @@ def generate(
 
     A text that outgrows the model's context goes on with a window of the last tokens.
     """
-    from models.sampling import Sampling, generate
+    from models.sampling_settings import Sampling
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     asked = prompted(run, prompt, checkpoint)
+    from models.sampling import generate
+
     click.echo(asked.text, nl=False)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(asked.model, asked.ids, tokens, sampling):

@@ -48,6 +48,7 @@ def following_options(command: Any) -> Any:
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Peak learning rate.")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed trains the same model.")
 @click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
+@click.option("--threads", type=positive, metavar="N", help="Processor cores to use. [default: all of them]")
 @click.option("--eval-every", type=positive, metavar="N", help="Steps between evaluations.")
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated."

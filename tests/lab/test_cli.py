@@ -16,7 +16,21 @@ Call = Callable[..., Any]
 
 LLMLAB = Path(sys.executable).with_name("llmlab")
 
-TINY = ["--preset", "nano", "--context", "16", "--batch", "4", "--tokenizer", "bytes", "--device", "cpu", "--quiet"]
+TINY = [
+    "--preset",
+    "nano",
+    "--context",
+    "16",
+    "--batch",
+    "4",
+    "--tokenizer",
+    "bytes",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+    "--quiet",
+]
 
 
 @pytest.fixture
@@ -134,3 +148,35 @@ class TestParams:
         assert [sum(map(int, rows[:-1])), int(rows[-1])] == [total, total]
         assert total == 300 * 64 + 64 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
         assert "parameters" in summary
+
+
+def test_a_real_training_from_the_command_line(llmlab: Call, home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun, paused, let go on, stopped, resumed to its end, and asked to write."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    begun = llmlab("train", text, *TINY, "--steps", "400", "--eval-every", "100", "--name", "first", "--detach")
+    assert begun.code == 0, begun.err
+    assert begun.out.splitlines()[-1] == "first is training. `llmlab` shows it, `llmlab stop first` stops it."
+    try:
+        assert llmlab("pause", "first").out.startswith("first is paused at step ")
+        assert json.loads(llmlab("runs", "--json").out)[0]["phase"] == "paused"
+        assert llmlab("resume", "first", "--detach").code == 0
+    finally:
+        stopped = llmlab("stop", "first")
+    assert stopped.out.startswith("first is stopped at step ")
+    assert json.loads(llmlab("runs", "--json").out)[0]["alive"] is False
+    finished = llmlab("resume", "first", "--quiet")
+    assert finished.code == 0, finished.err
+    assert "step 400/400" in finished.out
+    assert "first finished: 400 steps" in finished.out
+    llmlab("resume", "first").assert_mistake("first has finished")
+    assert llmlab("generate", "first", "-p", "The big", "-n", "8").out.startswith("The big")
+    assert [path.name for path in home.iterdir()] == ["first"]
+
+
+def test_standard_input_is_learned_from(home: Path, text: Path) -> None:
+    """Only as far as the run folder: what a text from a pipe is called, and that all of it arrived."""
+    command = [LLMLAB, "train", "-", *TINY, "--steps", "1"]
+    done = subprocess.run(command, input=text.read_bytes(), capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((home / "stdin" / "config.json").read_text())
+    assert config["data"]["bytes"] == len(text.read_bytes())
