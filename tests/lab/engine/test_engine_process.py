@@ -1,0 +1,90 @@
+"""The real engine as a process of its own, through its real client."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.client import EngineClient, EngineDied, EngineError
+from lab.views import Array, ModelFacts, Token, View, Way
+from lab.wire import SamplingSettings
+
+
+async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    for name in ("models", "lab"):
+        (elsewhere / name).mkdir(parents=True)
+        (elsewhere / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')\n")
+    monkeypatch.chdir(elsewhere)
+    client = EngineClient(log=tmp_path / "engine.log")
+    prompt = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
+
+    facts = await client.call("open", type=ModelFacts, run="tiny", checkpoint="best")
+    assert (facts.layers, facts.step) == (2, 100)
+    way = await client.call("way", type=Way, group="way", **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+    assert [token.id for token in way.tokens] == tiny.tokenizer.encode("The big dog ran")
+    view = await client.call("view", type=View, group="view", **prompt, stage="scores", layer=1, head=1, width_hint=80)
+    assert view.parity is not None
+    assert view.parity.max_delta < 1e-5
+    arrays = await client.call("trace_arrays", type=dict[str, Array], **prompt, names=["blocks.0.attn.pattern"])
+    assert arrays["blocks.0.attn.pattern"].numpy().sum() == pytest.approx(2 * len(way.tokens), rel=1e-5)
+    written = [token async for token in client.stream("generate", **prompt, n=5)]
+    assert all(isinstance(token, Token) and token.probability for token in written)
+    assert written[0].id == (await client.call("sample", type=Token, **prompt)).id
+
+    with pytest.raises(EngineError, match="The prompt is empty"):
+        await client.call("way", type=Way, run="tiny", text="")
+    with pytest.raises(EngineError, match="temperature must be 0 or above"):
+        await client.call("sample", type=Token, **prompt, sampling={"temperature": -1.0})
+    assert client.starts == 1
+
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGKILL)
+    with pytest.raises(EngineDied, match="killed by SIGKILL"):
+        await client.call("way", type=Way, **prompt)
+    again = await client.call("way", type=Way, **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+    assert again == way
+    assert client.starts == 2
+
+    pid = client.pid
+    await client.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert (tmp_path / "engine.log").read_text() == ""
+
+
+async def test_the_engine_dies_with_its_parent(tiny: Any, tmp_path: Path) -> None:
+    program = (
+        "import asyncio\n"
+        "from lab.client import EngineClient\n"
+        "async def main():\n"
+        "    client = EngineClient()\n"
+        "    await client.start()\n"
+        "    print(client.pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    for _ in range(100):
+        if not _running(pid):
+            return
+        await asyncio.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the engine outlived the process that started it")
+
+
+def _running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

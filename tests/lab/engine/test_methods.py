@@ -1,0 +1,320 @@
+"""What the engine answers, method by method, in this process: numbers against the oracle, forward passes counted."""
+
+import os
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lab.engine_methods import EMPTY_PROMPT, EngineMethods
+from lab.errors import UserError
+from lab.stages.order import STAGES
+from lab.wire import (
+    GenerateParams,
+    OpenParams,
+    PromptParams,
+    SampleParams,
+    SamplingSettings,
+    TraceParams,
+    ViewParams,
+    WayParams,
+)
+from models.config import ConfigError
+from models.edits import Edit
+from models.gpt import GPT
+from models.trace import Trace
+
+PROMPT = "The big dog ran fast. The cat"
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the model ran forward, on its fast path or traced."""
+    counted: Counter[str] = Counter()
+    hidden, trace = GPT.hidden, Trace.__init__
+
+    def count_hidden(self: GPT, *args: Any, **kwargs: Any) -> torch.Tensor:
+        counted["fast"] += 1
+        return hidden(self, *args, **kwargs)
+
+    def count_trace(self: Trace, *args: Any, **kwargs: Any) -> None:
+        counted["traced"] += 1
+        trace(self, *args, **kwargs)
+
+    monkeypatch.setattr(GPT, "hidden", count_hidden)
+    monkeypatch.setattr(Trace, "__init__", count_trace)
+    return counted
+
+
+def test_open_tells_the_facts(tiny: Any, engine: EngineMethods) -> None:
+    facts = engine.open(OpenParams(run="tiny"))
+    config = tiny.model.config
+    assert (facts.layers, facts.heads, facts.width, facts.context) == (2, 2, 8, 16)
+    assert (facts.run, facts.checkpoint, facts.step, facts.val_loss) == ("tiny", "best", 100, 1.25)
+    assert facts.parameters == sum(each.numel() for each in tiny.model.parameters())
+    assert (facts.vocab_size, facts.tokenizer) == (config.vocab_size, "bpe")
+
+
+def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: EngineMethods) -> None:
+    way = WayParams(run="tiny", text=PROMPT)
+    engine.open(OpenParams(run="tiny"))
+    held, top = engine.shelf.model("tiny", "best").model, engine.way(way).top
+    engine.open(OpenParams(run="tiny"))
+    assert engine.shelf.model("tiny", "best").model is held
+    tiny.save("best", 200, seed=9)
+    assert engine.way(way).top == top  # only `open` looks at the file
+    assert engine.open(OpenParams(run="tiny")).step == 200
+    assert engine.way(way).top != top
+
+
+def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, engine: EngineMethods) -> None:
+    path = tiny.run.path / "best.safetensors"
+    engine.open(OpenParams(run="tiny"))
+    before = path.stat()
+    tiny.save("best", 300, seed=10)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert engine.open(OpenParams(run="tiny")).step == 300
+
+
+def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: Any, engine: EngineMethods) -> None:
+    (tiny.run.path / "best.safetensors").unlink()
+    with pytest.raises(UserError, match="has no weights yet"):
+        engine.open(OpenParams(run="tiny"))
+    tiny.save("last", 3, seed=5)
+    assert engine.open(OpenParams(run="tiny")).checkpoint == "last"
+    tiny.save("best", 4, seed=5)
+    facts = engine.open(OpenParams(run="tiny"))
+    assert (facts.checkpoint, facts.step) == ("best", 4)
+
+
+def test_two_models_are_held_and_the_oldest_goes_with_its_traces(make_run: Any, engine: EngineMethods) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        make_run(name, seed=seed)
+        engine.way(WayParams(run=name, text=PROMPT))
+    assert [path.name for path, _ in engine.shelf._models] == ["b", "c"]
+    assert len(engine.shelf._traces) == 2
+
+
+def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    way = engine.way(WayParams(run="tiny", text=PROMPT))
+    ids = tiny.tokenizer.encode(PROMPT)
+    probability = oracle_of(tiny, ids).values["probability"]
+    assert [token.id for token in way.tokens] == ids
+    assert [token.label for token in way.tokens] == [tiny.tokenizer.label(id_) for id_ in ids]
+    assert way.tokens[0].probability is None
+    expected = [probability[i, id_] for i, id_ in enumerate(ids[1:])]
+    assert [token.probability for token in way.tokens[1:]] == pytest.approx(expected, rel=1e-4)
+    assert (way.position, way.dropped) == (len(ids) - 1, 0)
+
+
+@pytest.mark.parametrize("position", [0, 5, None])
+def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
+    position: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any
+) -> None:
+    way = engine.way(WayParams(run="tiny", text=PROMPT, position=position))
+    oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
+    at = len(way.tokens) - 1 if position is None else position
+    final = int(oracle.values["logits"][at].argmax())
+    seen = []
+    for step in way.steps[:-1]:
+        name = {"embed": "blocks.0.resid_pre", "ln_final": "blocks.1.resid_post", "logits": "blocks.1.resid_post"}.get(step.stage)
+        if step.stage in ("resid_mid", "resid_post"):
+            name = f"blocks.{step.layer}.{step.stage}"
+        assert (step.lens is None) == (name is None)
+        if name is None:
+            continue
+        seen.append(step.stage)
+        expected = oracle.lens(name)[at]
+        assert step.lens is not None
+        assert step.lens.id == expected.argmax()
+        assert step.lens.probability == pytest.approx(expected.max(), rel=1e-4)
+        assert step.rank == 1 + int((expected > expected[final]).sum())
+    assert seen == ["embed", "resid_mid", "resid_post", "resid_mid", "resid_post", "ln_final", "logits"]
+    probability = oracle.values["probability"][at]
+    assert [guess.id for guess in way.top] == np.argsort(-probability)[:20].tolist()
+    assert [guess.probability for guess in way.top] == pytest.approx(np.sort(probability)[::-1][:20].tolist(), rel=1e-4)
+    assert way.steps[-2].lens is not None
+    assert (way.steps[-2].lens.id, way.steps[-2].rank) == (way.top[0].id, 1)
+
+
+def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: EngineMethods) -> None:
+    steps = engine.way(WayParams(run="tiny", text=PROMPT)).steps
+    inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "sample")]
+    assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "sample"]
+    groups = list(dict.fromkeys(step.group for step in steps))
+    assert groups == [
+        "tokens", "embed + position", "1 attention", "1 mlp", "2 attention", "2 mlp", "final norm", "logits → softmax", "sample",
+    ]  # fmt: skip
+
+
+def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: EngineMethods, passes: Counter[str]) -> None:
+    engine.way(WayParams(run="tiny", text=PROMPT))
+    assert passes == {"traced": 1, "fast": 1}
+    for stage in STAGES:
+        for layer in range(2):
+            for position in (0, 3, None):
+                engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, head=layer, position=position))
+                engine.way(WayParams(run="tiny", text=PROMPT, position=position, sampling=SamplingSettings(temperature=0.5)))
+    engine.sample(SampleParams(run="tiny", text=PROMPT))
+    engine.trace_arrays(TraceParams(run="tiny", ids=tuple(tiny.tokenizer.encode(PROMPT))))
+    assert passes == {"traced": 1, "fast": 1}
+    engine.way(WayParams(run="tiny", text=PROMPT + " ran"))
+    engine.way(WayParams(run="tiny", text=PROMPT))
+    assert passes == {"traced": 2, "fast": 2}
+
+
+def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: EngineMethods) -> None:
+    text = "The big dog ran. " * 3 + PROMPT
+    ids = tiny.tokenizer.encode(text)
+    way = engine.way(WayParams(run="tiny", text=text))
+    assert way.dropped == len(ids) - 16 > 0
+    assert [token.id for token in way.tokens] == ids[-16:]
+    assert way.position == 15
+    alone = engine.way(WayParams(run="tiny", ids=tuple(ids[-16:])))
+    assert [guess.id for guess in way.top] == [guess.id for guess in alone.top]
+    exact = engine.way(WayParams(run="tiny", ids=tuple(ids[:16])))
+    assert (exact.dropped, len(exact.tokens)) == (0, 16)
+
+
+def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: EngineMethods) -> None:
+    way = engine.way(WayParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
+    assert [token.id for token in way.tokens] == [84, 104, 101]
+    assert way.position == 2
+    assert engine.way(WayParams(run="tiny", ids=(84, 104, 101), position=-5)).position == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["T", "🙂 é", "\x00\x1b[31m\t\n", "<|endoftext|>", "a" * 10_000],
+    ids=["one token", "emoji", "control", "special", "long"],
+)
+def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: EngineMethods) -> None:
+    way = engine.way(WayParams(run="tiny", text=text))
+    assert all(token.label.isprintable() and token.label for token in way.tokens)
+    for stage in STAGES:
+        view = engine.view(ViewParams(run="tiny", text=text, stage=stage))
+        assert "\x1b" not in view.sentence
+
+
+def test_half_a_character_as_the_whole_prompt_works(tiny: Any, engine: EngineMethods) -> None:
+    ids = tuple(tiny.tokenizer.encode("🙂"))[:1]
+    assert engine.way(WayParams(run="tiny", ids=ids)).tokens[0].label == "\\xf0"
+
+
+MISTAKES: list[tuple[str, PromptParams, str]] = [
+    ("way", WayParams(run="tiny", text=""), EMPTY_PROMPT),
+    ("view", ViewParams(run="tiny", text="", stage="scores"), EMPTY_PROMPT),
+    ("generate", GenerateParams(run="tiny", text="", n=3), EMPTY_PROMPT),
+    ("way", WayParams(run="tinny", text="a"), "did you mean tiny"),
+    ("way", WayParams(run="tiny", text="a", checkpoint="12"), "no checkpoint called '12'"),
+    ("way", WayParams(run="tiny", ids=(9999,)), "9999 is no token of tiny: ids are 0 to 274."),
+    ("view", ViewParams(run="tiny", text="a", stage="nonsense"), "no stage called nonsense; the stages are tokens, embed"),
+    ("view", ViewParams(run="tiny", text="a", stage="scores", layer=2), "There is no layer 3: tiny has 2."),
+    ("view", ViewParams(run="tiny", text="a", stage="scores", head=7), "There is no head 8: tiny has 2 in each layer."),
+    ("generate", GenerateParams(run="tiny", text="a", n=0), "must be at least 1, not 0"),
+    ("trace_arrays", TraceParams(run="tiny", text="a", names=("logits", "blocks.9.mlp_out")), "called blocks.9.mlp_out"),
+    ("way", WayParams(run="tiny", text="a", edits=(Edit("blocks.7.attn.z", "scale"),)), "cannot be edited"),
+]
+
+
+@pytest.mark.parametrize(("method", "params", "words"), MISTAKES)
+def test_a_mistake_is_one_sentence(method: str, params: PromptParams, words: str, tiny: Any, engine: EngineMethods) -> None:
+    with pytest.raises(UserError) as caught:
+        getattr(engine, method)(params)
+    assert words in str(caught.value)
+    assert str(caught.value)[-1] in ".?"
+    assert "\n" not in str(caught.value)
+
+
+def test_impossible_sampling_is_one_sentence(tiny: Any, engine: EngineMethods) -> None:
+    with pytest.raises(ConfigError, match="top-p must be above 0"):
+        engine.sample(SampleParams(run="tiny", text="a", sampling=SamplingSettings(top_p=0.0)))
+
+
+def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: EngineMethods) -> None:
+    engine.open(OpenParams(run="tiny"))
+    engine.shelf.model("tiny", "best").model.get_parameter("ln_f.weight")[0] = float("nan")
+    with pytest.raises(UserError, match="not numbers"):
+        engine.way(WayParams(run="tiny", text="a"))
+
+
+def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: EngineMethods) -> None:
+    settings = SamplingSettings(temperature=0.8, top_k=50, seed=3)
+    ids = tuple(tiny.tokenizer.encode(PROMPT))
+    written = list(engine.generate(GenerateParams(run="tiny", ids=ids, n=12, sampling=settings)))
+    for token in written:
+        sampled = engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings))
+        assert (sampled.id, sampled.label) == (token.id, token.label)
+        assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
+        way = engine.way(WayParams(run="tiny", ids=ids, sampling=settings))
+        assert way.steps[-1].lens is not None
+        assert (way.steps[-1].lens.id, way.dropped) == (token.id, max(0, len(ids) - 16))
+        ids = (*ids, token.id)
+    assert len(ids) > 16  # the window slid on the way
+
+
+def test_trace_arrays_are_the_traces(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
+    oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
+    assert len(arrays) == len(Trace(tiny.model, [1]).names())
+    for name, array in arrays.items():
+        if not name.endswith("scale"):
+            np.testing.assert_allclose(array.numpy(), oracle.values[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    assert list(engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, names=("logits",)))) == ["logits"]
+
+
+def test_a_trace_too_large_for_one_answer_is_refused(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.engine_methods.LARGEST_TRACE", 1000)
+    with pytest.raises(UserError, match="too large to hand over at once"):
+        engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
+
+
+def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: EngineMethods, passes: Counter[str]) -> None:
+    off = (Edit("blocks.0.mlp_out", "scale"), Edit("blocks.1.attn.z", "scale", head=1))
+    plain, edited = (engine.way(WayParams(run="tiny", text=PROMPT, edits=edits)) for edits in ((), off))
+    assert plain.top != edited.top
+    assert passes["traced"] == 2
+    by_hand = GPT(tiny.model.config, None)
+    by_hand.load_state_dict(tiny.model.state_dict())
+    by_hand.get_parameter("h.0.mlp.c_proj.weight")[:] = 0.0
+    by_hand.get_parameter("h.0.mlp.c_proj.bias")[:] = 0.0
+    by_hand.get_parameter("h.1.attn.c_proj.weight")[:, 4:] = 0.0
+    logits = by_hand(torch.tensor([tiny.tokenizer.encode(PROMPT)]))[0, -1]
+    assert [guess.id for guess in edited.top] == logits.topk(20).indices.tolist()
+    assert edited.top[0].probability == pytest.approx(float(logits.softmax(-1).max()), rel=1e-4)
+    for stage in STAGES:
+        view = engine.view(ViewParams(run="tiny", text=PROMPT, edits=off, stage=stage, layer=1))
+        assert view.parity is not None
+
+
+def test_old_traces_make_room_for_new_ones(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.way(WayParams(run="tiny", text=PROMPT))
+    (traced,) = engine.shelf._traces.values()
+    from lab.shelf import _numbers
+
+    monkeypatch.setattr("lab.shelf.TRACE_BUDGET", 3 * _numbers(traced))
+    for word in "abcdefg":
+        engine.way(WayParams(run="tiny", text=word + PROMPT[1:]))
+    assert 2 <= len(engine.shelf._traces) <= 3
+
+
+def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_too_large(
+    tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.shelf.FAST_BUDGET", 10)
+    for stage in ("qkv", "mlp", "logits"):
+        view = engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage))
+        assert view.parity is not None
+        assert view.parity.max_delta < 1e-5
+        assert view.parity.name.endswith("fast path" if stage == "logits" else "trace")
+
+
+def test_opening_is_not_slow_because_of_the_lab(tiny: Any, engine: EngineMethods) -> None:
+    engine.open(OpenParams(run="tiny"))
+    began = time.perf_counter()
+    for _ in range(20):
+        engine.open(OpenParams(run="tiny"))
+    assert (time.perf_counter() - began) / 20 < 0.02
