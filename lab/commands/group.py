@@ -21,14 +21,7 @@ COMMANDS = {
 }
 """Each command and the module of this package that holds it, in the order of the help."""
 
-MISTAKES = {
-    ("lab.errors", "UserError"),
-    ("models.config", "ConfigError"),
-    ("models.sampling", "SamplingError"),
-    ("models.tokenizer", "TokenizerError"),
-    ("models.gpt2_vocabulary", "VocabularyError"),
-    ("lab.client", "EngineError"),
-}
+MISTAKES = {("lab.errors", "UserError"), ("models.config", "ConfigError"), ("models.tokenizer", "TokenizerError")}
 """Exceptions whose message is one sentence for the user, by name: reporting one imports none of the others' modules."""
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
