@@ -84,6 +84,7 @@ class TokensScreen(LabScreen):
         super().__init__()
         self._tokenizers: dict[str, Tokenizer] = {}
         self._number = 0
+        self._answered = -1
         self._busy = False
         self._cut: Cut | None = None
 
@@ -97,6 +98,11 @@ class TokensScreen(LabScreen):
         flow.border_title = "tokens"
         yield flow
         yield BlockView(id="tokens-one")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the text as it stands has been cut, or refused."""
+        return not self._busy and self._answered == self._number
 
     def on_mount(self) -> None:
         self.query_one(TokenFlow).focus()
@@ -198,6 +204,7 @@ class TokensScreen(LabScreen):
 
     def _done(self, number: int) -> None:
         self._busy = False
+        self._answered = number
         if number != self._number:
             self._ask()
 

@@ -109,10 +109,12 @@ def write_run(
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home of runs, without the demo, in a working directory with one text in it."""
+    """An empty home of runs, without the demo, in a working directory with one text in it, on a terminal of all colours."""
     place = tmp_path / "runs"
     place.mkdir()
     monkeypatch.setenv("LLMLAB_HOME", str(place))
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("lab.runs.demo", lambda: tmp_path / "no-demo")
     monkeypatch.setattr("lab.summary.demo", lambda: tmp_path / "no-demo")
     monkeypatch.setattr("time.time", lambda: NOW)
