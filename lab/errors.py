@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """Something the user asked for cannot be done. The message is one sentence that names the thing, what is wrong and what to do."""
+    """What the user asked for cannot be done. The message is one sentence that names the thing, what is wrong and what to do."""

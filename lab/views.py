@@ -1,6 +1,6 @@
 """What Inspect shows, as plain data: a view is a list of blocks, a block is made of cells, a cell knows which number it shows.
 
-The engine builds these from a trace (`lab.stages`), sends them over the pipe, and the screen draws them without knowing what they mean.
+The engine builds these from a trace (`lab.stages`) and sends them over the pipe; the screen draws them and knows nothing of them.
 A cell's `ref` names the quantity in the trace's own names, with its indices: `blocks.0.attn.pattern[2,3,1]`.
 """
 
