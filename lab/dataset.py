@@ -80,8 +80,10 @@ class Tokens:
     """The file of ids as an array that is read where it is looked at, never as a whole."""
 
     def __init__(self, path: str | Path, dtype: np.dtype[Any]) -> None:
-        """Raises:
-        UserError: if the file is missing, or not a whole number of ids.
+        """`dtype` is `token_dtype` of the vocabulary.
+
+        Raises:
+            UserError: if the file is missing, or not a whole number of ids.
         """
         try:
             size = Path(path).stat().st_size
@@ -116,8 +118,10 @@ class Batches:
     """
 
     def __init__(self, tokens: Tokens, start: int, stop: int, context: int, batch: int, seed: int) -> None:
-        """Raises:
-        UserError: if the part does not hold one window and the token after it.
+        """`batch` windows of `context` tokens make a step.
+
+        Raises:
+            UserError: if the part does not hold one window and the token after it.
         """
         count = stop - start
         if count < context + 1:
@@ -168,8 +172,10 @@ class Validation:
     """
 
     def __init__(self, tokens: Tokens, start: int, stop: int, context: int, batch: int, most: int | None = None) -> None:
-        """Raises:
-        UserError: if the part holds nothing to predict.
+        """At most `batch` windows of `context` tokens make a batch.
+
+        Raises:
+            UserError: if the part holds nothing to predict.
         """
         first = start - 1 if start else start
         if most is not None:

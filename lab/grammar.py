@@ -32,8 +32,8 @@ _PLACE = re.compile(r"\{(?:\$(?P<copied>\w+)|(?:(?P<bound>\w+)=)?(?P<table>\w+)(
 
 @dataclass(frozen=True)
 class Part:
-    """One piece of an alternative: `text`, or the value of `copied`, or a choice from `table`, given the value of `given`,
-    kept in `bound`."""
+    """One piece of an alternative: `text`, or the value of the variable `copied`, or a choice from `table`, of the row that the
+    variable `given` names, kept in the variable `bound`."""
 
     text: str = ""
     copied: str = ""
@@ -48,7 +48,7 @@ class Part:
 
     @property
     def is_condition(self) -> bool:
-        """Not a piece of text: only what follows where `given` has the value `text` counts."""
+        """Not a piece of text, but the condition that the variable `given` has the value `text`; see `Grammar.expected`."""
         return bool(self.given and not self.table)
 
 
@@ -76,23 +76,18 @@ class Expected:
 
 
 class Grammar:
-    """A grammar that can be drawn from, and whose texts can be given their probability."""
+    """A grammar that can be drawn from, and whose texts can be given their probability.
+
+    A place whose table, row or variable is not there is a KeyError when it is reached; `expected` reaches all that can be.
+    """
 
     def __init__(self, tables: Tables) -> None:
-        """Raises:
-        KeyError: if a place names a table, a row or a variable that is not there when it is reached (seen when it is used).
-        """
         self.rows: dict[tuple[str, str], Choices] = {}
         """By table and given value, which is "" for a table without rows."""
         for name, table in tables.items():
-            for given, row in table.items():
-                if isinstance(row, Mapping):
-                    self.rows[name, given] = _choices(row)
-                else:
-                    self.rows[name, ""] = _choices(
-                        {key: weight for key, weight in table.items() if not isinstance(weight, Mapping)}
-                    )
-                    break
+            plain = {text: weight for text, weight in table.items() if not isinstance(weight, Mapping)}
+            rows = {given: row for given, row in table.items() if isinstance(row, Mapping)}
+            self.rows |= {(name, given): _choices(row) for given, row in (rows or {"": plain}).items()}
         self._binds = cache(self._find_binds)
         self._reads = cache(self._find_reads)
         self._needs = cache(self._find_needs)
@@ -106,7 +101,7 @@ class Grammar:
 
     def expected(self) -> Expected:
         """Entropy of one text in bits, and its expected bytes: sums over all choices, each weighted by the probability of
-        reaching it."""
+        reaching it, which is that of the condition that its row sets."""
         return self._cost((), (Part(table=START),))
 
     def derivations(self, text: str, at: int = 0) -> Iterator[tuple[float, int]]:

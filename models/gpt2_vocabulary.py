@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from models.tokenizer import TokenizerError
+from models.tokenizer import END_OF_TEXT, TokenizerError
 
 MERGES = "vocab.bpe"
 IDS = "encoder.json"
@@ -64,13 +64,11 @@ def vocabulary(download: bool = True) -> list[bytes]:
 
 def _tokens(merges: bytes, ids: bytes) -> list[bytes]:
     byte_of = _byte_of_character()
-    tokens = [bytes([byte]) for byte in byte_of.values()]
-    tokens += (bytes(byte_of[character] for character in line.replace(" ", "")) for line in merges.decode().split("\n")[1:-1])
-    by_id = {id: token for token, id in json.loads(ids).items()}
-    character_of = {byte: character for character, byte in byte_of.items()}
-    if any(by_id[id] != "".join(character_of[byte] for byte in token) for id, token in enumerate(tokens)):
+    written = [*byte_of, *(line.replace(" ", "") for line in merges.decode().split("\n")[1:-1])]
+    if json.loads(ids) != {token: id for id, token in enumerate([*written, END_OF_TEXT])}:
         raise VocabularyError("GPT-2's two vocabulary files disagree with each other.")
-    return tokens
+    to_latin = str.maketrans({character: chr(byte) for character, byte in byte_of.items()})
+    return [token.translate(to_latin).encode("latin-1") for token in written]
 
 
 def _byte_of_character() -> dict[str, int]:

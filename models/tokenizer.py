@@ -17,6 +17,8 @@ from typing import Literal, Self, get_args
 
 import tiktoken
 
+from models.labels import printable
+
 Kind = Literal["bytes", "bpe", "gpt2"]
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
@@ -37,7 +39,6 @@ _SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-_SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
 
 
 class TokenizerError(ValueError):
@@ -210,23 +211,8 @@ class Tokenizer:
         return nodes[0]
 
     def label(self, id: int) -> str:
-        """The token as a terminal can show it on one line, whatever its bytes are.
-
-        Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline,
-        "⇥" the tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours
-        (zero-width, direction, variation, exotic spaces) is written as \\u200b, a byte that is part of no whole character as
-        \\xe2, and a combining mark that has nothing to sit on gets "◌".
-        """
-        text = self.token_bytes(id).decode("utf-8", "surrogateescape")
-        if not text.strip(" "):
-            return "␣" * len(text)
-        shown = ""
-        for character in text:
-            sign = _sign(character)
-            if _combines(character) and sign == character and (not shown or shown.endswith(" ")):
-                sign = "◌" + character
-            shown += sign
-        return shown
+        """The token as a terminal can show it on one line, whatever its bytes are: see `models.labels.printable`."""
+        return printable(self.token_bytes(id))
 
     def save(self, path: str | Path) -> None:
         """Writes all of the tokenizer into one JSON file, which needs no other file to be read."""
@@ -312,22 +298,3 @@ def _escaped_bytes(text: str) -> bytes:
     """The bytes of a string that holds surrogates: pairs are their character, escaped bytes are themselves, others are U+FFFD."""
     text = _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
     return _LONE.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "surrogateescape")
-
-
-def _combines(character: str) -> bool:
-    import unicodedata
-
-    return unicodedata.category(character).startswith("M")
-
-
-def _sign(character: str) -> str:
-    code = ord(character)
-    if character in _SIGNS:
-        return _SIGNS[character]
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    if not character.isprintable() or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:
-        return f"\\u{code:04x}"
-    return character

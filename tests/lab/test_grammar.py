@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.grammar import Grammar, Tables
+from lab.grammar import Grammar, Row, Tables
 
 SMALL: Tables = {
     "story": {"A {hero=hero} ran{how}. {next}": 3, "{hero=hero} sat. {She:hero} slept{how}!": 1},
@@ -83,15 +83,16 @@ def test_derivations_of_a_text_are_all_of_them() -> None:
 
 @given(st.recursive(st.sampled_from(["a", "bb", "é"]), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=12))
 def test_expectations_of_any_nesting(shape: list[object] | str) -> None:
-    tables: dict[str, dict[str, float]] = {}
+    tables: dict[str, Row] = {}
 
     def table(node: list[object] | str) -> str:
         if isinstance(node, str):
             return node
         name = f"t{len(tables)}"
-        tables[name] = {}
+        row: dict[str, float] = {}
+        tables[name] = row
         for index, inner in enumerate(node):
-            tables[name]["{x=" + table(inner)[1:] + "{$x}" if isinstance(inner, list) else f"{index}{inner}"] = index + 1
+            row["{x=" + table(inner)[1:] + "{$x}" if isinstance(inner, list) else f"{index}{inner}"] = index + 1
         return "{" + name + "}"
 
     grammar = Grammar({"story": {"<" + table(shape) + ">": 1}} | tables)

@@ -50,20 +50,21 @@ def openai(openai_files: tuple[Path, Path]) -> tiktoken.Encoding:
     """GPT-2's encoding as tiktoken itself reads the files, with the original pattern."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIKTOKEN_CACHE_DIR", "")
-        ranks = data_gym_to_mergeable_bpe_ranks(*map(str, openai_files))
+        ranks = data_gym_to_mergeable_bpe_ranks(str(openai_files[0]), str(openai_files[1]))
     return tiktoken.Encoding("oracle", pat_str=ORIGINAL, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 50256})
 
 
 @pytest.fixture(scope="module")
 def hugging_face(openai_files: tuple[Path, Path]) -> Callable[[str], list[int]]:
-    from transformers import GPT2Tokenizer
+    """The tokenizer under transformers' GPT-2, made from the files."""
+    from tokenizers import Tokenizer as HuggingFaceTokenizer
+    from tokenizers import models, pre_tokenizers
 
     merges, ids = openai_files
-    tokenizer = GPT2Tokenizer(
-        vocab=json.loads(ids.read_text("utf-8")),
-        merges=[tuple(line.split()) for line in merges.read_text("utf-8").split("\n")[1:-1]],
-    )
-    return lambda text: tokenizer.encode(text, add_special_tokens=False)
+    pairs = [(left, right) for left, right in (line.split(" ") for line in merges.read_text("utf-8").split("\n")[1:-1])]
+    tokenizer = HuggingFaceTokenizer(models.BPE(json.loads(ids.read_text("utf-8")), pairs))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return lambda text: tokenizer.encode(text).ids
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,38 @@
+"""Tokens as a terminal can show them."""
+
+import unicodedata
+
+_SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
+
+
+def printable(token: bytes) -> str:
+    """The bytes of a token on one line, whatever they are; never empty, and never a thing that a terminal would act on.
+
+    Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the
+    tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours (zero-width, direction,
+    variation, exotic spaces) is written as \\u200b, a byte that is part of no whole character as \\xe2, and a combining mark that
+    has nothing to sit on gets "◌".
+    """
+    text = token.decode("utf-8", "surrogateescape")
+    if not text.strip(" "):
+        return "␣" * len(text)
+    shown = ""
+    for character in text:
+        sign = _sign(character)
+        if sign == character and unicodedata.category(character).startswith("M") and (not shown or shown.endswith(" ")):
+            sign = "◌" + character
+        shown += sign
+    return shown
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    if character in _SIGNS:
+        return _SIGNS[character]
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if not character.isprintable() or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:
+        return f"\\u{code:04x}"
+    return character
