@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UserError
-from lab.server import Method
+from lab.server import InSlices, Method
 from lab.shelf import OpenModel, Shelf
 from lab.stages.look import Look
 from lab.stages.show import show
-from lab.stages.way import way
+from lab.stages.way import finish, way
 from lab.tensor_file import read_metadata
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import (
@@ -42,7 +42,7 @@ class EngineMethods:
     def table(self) -> dict[str, Method]:
         return {
             "open": Method(OpenParams, self.open),
-            "way": Method(WayParams, self.way),
+            "way": Method(WayParams, self.way_in_slices),
             "view": Method(ViewParams, self.view),
             "sample": Method(SampleParams, self.sample),
             "generate": Method(GenerateParams, self.generate),
@@ -69,7 +69,11 @@ class EngineMethods:
 
     def way(self, params: WayParams) -> Way:
         """Raises: UserError."""
-        return way(self._look(params, params.sampling, params.position))
+        return finish(way(self._look(params, params.sampling, params.position)))
+
+    def way_in_slices(self, params: WayParams) -> InSlices:
+        """The same, so that a view that is waited for does not wait for it. Raises: UserError."""
+        return InSlices(way(self._look(params, params.sampling, params.position)))
 
     def view(self, params: ViewParams) -> View:
         """Raises: UserError."""
@@ -78,8 +82,9 @@ class EngineMethods:
 
     def sample(self, params: SampleParams) -> Token:
         """The token that the view of stage `sample` shows being drawn at the last position. Raises: UserError."""
-        drawn = self._look(params, params.sampling).draw()
-        return Token(drawn.id, drawn.label, drawn.before)
+        look = self._look(params, params.sampling)
+        drawn = look.draw()
+        return Token(drawn.id, look.tokenizer.label(drawn.id), float(drawn.before[drawn.id]))
 
     def generate(self, params: GenerateParams) -> Iterator[Token]:
         """Raises: UserError."""

@@ -5,7 +5,7 @@ Nothing here needs torch, nor knows what the methods do.
 
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -24,20 +24,29 @@ DROPPED: dict[ErrorKind, str] = {
 
 @dataclass(frozen=True)
 class Method:
-    """What a method's params decode to, and the function that serves it; if that returns an iterator, the method is a stream."""
+    """What a method's params decode to, and the function that serves it. What it returns is the result, with two exceptions: an
+    iterator's items are a stream, and `InSlices` is a result that takes long enough to let others in between."""
 
     params: type
     function: Callable[[Any], object]
 
 
+@dataclass(frozen=True)
+class InSlices:
+    """A result worked out piece by piece: the generator yields after each piece, where it may be interrupted, and returns it."""
+
+    work: Generator[None, None, object]
+
+
 class Server:
-    """Serves requests one after another; while a stream runs, requests that come in are served between its items."""
+    """Serves requests one after another; while a stream runs, requests that come in are served between its items, and while a
+    result is made in slices, between those."""
 
     def __init__(self, replies: BinaryIO) -> None:
         self._replies = replies
         self._writing = threading.Lock()
         self._queue = WorkQueue()
-        self._streams: dict[int, Iterator[object]] = {}
+        self._running: dict[int, Iterator[object] | InSlices] = {}
 
     def read(self, requests: BinaryIO, at_end: Callable[[], None]) -> None:
         """Body of the reading thread: queues what arrives, answers for what is dropped, calls `at_end` when the pipe closes."""
@@ -52,12 +61,14 @@ class Server:
             self.serve_once(methods)
 
     def serve_once(self, methods: Mapping[str, Method]) -> None:
-        """Serves one waiting request, if any, and advances the oldest stream by one item; sleeps if there is neither."""
-        request = self._queue.take(wait=not self._streams)
+        """Serves one waiting request, if any, and takes the stream whose turn it is one step on; sleeps if there is neither."""
+        request = self._queue.take(wait=not self._running)
         if request is not None:
             self._start(request, methods)
-        if self._streams:
-            self._advance(next(iter(self._streams)))
+        if self._running:
+            id_ = next(iter(self._running))
+            self._running[id_] = self._running.pop(id_)  # to the end of the queue
+            self._advance(id_)
 
     def _start(self, request: Request, methods: Mapping[str, Method]) -> None:
         method = methods.get(request.method)
@@ -66,8 +77,8 @@ class Server:
             return
         try:
             result = method.function(msgspec.msgpack.decode(request.params, type=method.params))
-            if isinstance(result, Iterator):
-                self._streams[request.id] = result
+            if isinstance(result, Iterator | InSlices):
+                self._running[request.id] = result
             else:
                 self._send(Reply(request.id, result=_raw(result)))
                 self._queue.finish(request.id)
@@ -79,19 +90,21 @@ class Server:
         if reason is not None:
             self._finish(id_, Failure(reason, DROPPED[reason]))
             return
+        running = self._running[id_]
         try:
-            item = next(self._streams[id_])
-        except StopIteration:
-            self._finish(id_, None)
+            item = next(running.work if isinstance(running, InSlices) else running)
+        except StopIteration as end:
+            self._finish(id_, None, end.value)
         except Exception as error:
-            self._finish(id_, _failure("a stream", error))
+            self._finish(id_, _failure("a request", error))
         else:
-            self._send(Reply(id_, result=_raw(item), done=False))
+            if not isinstance(running, InSlices):
+                self._send(Reply(id_, result=_raw(item), done=False))
 
-    def _finish(self, id_: int, failure: Failure | None) -> None:
-        self._streams.pop(id_, None)
+    def _finish(self, id_: int, failure: Failure | None, result: object = None) -> None:
+        self._running.pop(id_, None)
         self._queue.finish(id_)
-        self._send(Reply(id_, error=failure))
+        self._send(Reply(id_, result=_raw(result), error=failure))
 
     def _fail(self, id_: int, kind: ErrorKind, sentence: str) -> None:
         self._send(Reply(id_, error=Failure(kind, sentence)))

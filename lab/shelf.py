@@ -1,12 +1,10 @@
 """The models that the engine holds, and the traces it has made with them: what makes a cursor move cost no forward pass."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
 
 from lab.errors import UserError
 from lab.run_folder import Run
@@ -32,11 +30,14 @@ TRACE_BUDGET = 64_000_000
 FAST_BUDGET = 16_000_000
 """Numbers of the fast path that one trace may hold to be compared with; where they are more, it is compared with itself."""
 
+LOGITS_BUDGET = 8_000_000
+"""Logits that one trace may hold; of a longer prompt they are made anew for each position looked at."""
+
 ROWS_AT_ONCE = 64
 """Positions whose logits are made at one time: 64 x 50,257 numbers are 13 MB."""
 
-ANSWERS_HELD = 128
-"""Rows of logits and logit lenses that a trace keeps for the positions looked at; of GPT-2 a row is 0.4 MB."""
+ANSWERS_HELD = 64
+"""Logit lenses and distributions that a trace keeps for the positions looked at; a distribution of GPT-2's takes 2 MB."""
 
 Identity = tuple[str, int, int, int]
 """Which weights: the checkpoint's path, and its file's inode, size and time of change in nanoseconds."""
@@ -61,18 +62,25 @@ class Traced:
     """The model's own tensors by the trace's names, as far as they are held."""
     probabilities: list[float | None]
     """What the model gave each token before it was there; None for the first."""
-    logit_delta: np.ndarray | None
-    """Largest |Δ| between the trace's logits and those of the fast path at each position, (T,); None where edits part them."""
-    _answers: OrderedDict[tuple[str, int], Any] = field(default_factory=OrderedDict)
+    logits: "Tensor | None"
+    """What the model says after every token, (T, V), if they are few enough to be held."""
+    _answers: OrderedDict[tuple[Hashable, int], Any] = field(default_factory=OrderedDict)
 
-    def once(self, what: str, position: int, make: Callable[[], T]) -> T:
-        """What `make` gives, made once for each position; the ANSWERS_HELD latest are kept."""
-        key = (what, position)
-        if key not in self._answers:
-            self._answers[key] = make()
-            if len(self._answers) > ANSWERS_HELD:
-                self._answers.popitem(last=False)
-        answer: T = self._answers[key]
+    def held(self, what: Hashable, position: int) -> Any:
+        """An answer that was held for a position, None if it was not, or has been dropped since."""
+        return self._answers.get((what, position))
+
+    def hold(self, what: Hashable, position: int, answer: object) -> None:
+        """Keeps an answer; of all, the ANSWERS_HELD latest are kept."""
+        self._answers[what, position] = answer
+        if len(self._answers) > ANSWERS_HELD:
+            self._answers.popitem(last=False)
+
+    def once(self, what: Hashable, position: int, make: Callable[[], T]) -> T:
+        """What `make` gives, made once for a position as long as it is held."""
+        if (what, position) not in self._answers:
+            self.hold(what, position, make())
+        answer: T = self._answers[what, position]
         return answer
 
 
@@ -158,27 +166,30 @@ def _trace(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Traced:
     except ValueError as error:
         raise UserError(f"This cannot be traced: {error}") from error
     fast = {} if edits else _fast(model, ids)
-    probabilities, delta = _after_each(model, trace, fast.get("ln_final.normalized"))
-    return Traced(trace, fast, probabilities, delta)
+    probabilities, logits = _after_each(model, trace)
+    return Traced(trace, fast, probabilities, logits)
 
 
 def _fast(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     """The fast path's tensors: all but the logits if they are few enough, else what the logits come from."""
     from models.fast_path import fast_tensors
+    from models.trace import LAYER_NAMES
 
-    held = _layer_numbers(model.config, len(ids)) * model.config.layers <= FAST_BUDGET
-    every = fast_tensors(model, ids, None) if held else fast_tensors(model, ids, ["ln_final.normalized"])
-    return every
+    names = ["ln_final.normalized"]
+    if model.config.layers * _layer_numbers(model.config, len(ids)) <= FAST_BUDGET:
+        names += ["embed", *(f"blocks.{layer}.{name}" for layer in range(model.config.layers) for name in LAYER_NAMES)]
+    return fast_tensors(model, ids, names)
 
 
-def _after_each(model: "GPT", trace: "Trace", fast_end: "Tensor | None") -> tuple[list[float | None], np.ndarray | None]:
-    """What each token was given by the model before it was there, and how far the fast path's logits are from the trace's."""
+def _after_each(model: "GPT", trace: "Trace") -> tuple[list[float | None], "Tensor | None"]:
+    """What each token was given by the model before it was there, and the logits after each where they are to be held."""
     import torch
 
     ids = trace.ids
     last = f"blocks.{model.config.layers - 1}.resid_post"
     probabilities: list[float | None] = [None]
-    deltas: list[Tensor] = []
+    holds = len(ids) * model.config.vocab_size <= LOGITS_BUDGET
+    held: list[Tensor] = []
     for start in range(0, len(ids), ROWS_AT_ONCE):
         rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
         logits = trace.lens(last, rows)  # (rows, V)
@@ -186,12 +197,12 @@ def _after_each(model: "GPT", trace: "Trace", fast_end: "Tensor | None") -> tupl
             raise UserError(
                 "These weights give logits that are not numbers, so there is nothing to look at: the training diverged."
             )
-        if fast_end is not None:
-            deltas.append((logits - model.unembed(fast_end[rows.start : rows.stop])).abs().amax(-1))
         following = torch.tensor(ids[start + 1 : rows.stop + 1])[:, None]
         given = logits[: len(following)].gather(1, following)[:, 0] - logits[: len(following)].logsumexp(-1)
         probabilities += given.double().exp().tolist()
-    return probabilities, torch.cat(deltas).numpy() if deltas else None
+        if holds:
+            held.append(logits)
+    return probabilities, torch.cat(held) if holds else None
 
 
 def _layer_numbers(config: ModelConfig, tokens: int) -> int:
@@ -204,4 +215,5 @@ def _numbers(traced: Traced) -> int:
     config, tokens = traced.trace.config, len(traced.trace.ids)
     streams = (2 * config.layers + 3) * tokens * config.width
     inside = 20 * tokens * config.width + 3 * config.heads * tokens**2
-    return streams + inside + sum(each.numel() for each in traced.fast.values())
+    logits = 0 if traced.logits is None else traced.logits.numel()
+    return streams + inside + logits + sum(each.numel() for each in traced.fast.values())

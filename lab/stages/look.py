@@ -12,7 +12,6 @@ from models.config import ModelConfig
 from models.sampling_settings import Sampling
 
 if TYPE_CHECKING:
-    from models.sampling import Distribution
     from models.tokenizer import Tokenizer
     from models.trace import Trace
 
@@ -21,17 +20,28 @@ Numbers = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Draw:
-    """The token that sampling draws for the place after the position, and what decided it."""
+    """The next token's distribution, and the token that sampling draws from it."""
 
-    id: int
-    label: str
+    before: Numbers
+    """(V,) at temperature 1 with no filter."""
+    after: Numbers
+    """(V,) what is drawn from; 0 for tokens filtered out."""
+    kept: Numbers
+    order: Numbers
+    """Ids in the order in which they are laid end to end."""
+    ends: Numbers
+    """Where each of them ends between 0 and 1, in that order."""
     u: float
-    low: float
-    high: float
-    """Its interval of the cumulative probabilities, which u fell into."""
-    before: float
-    """Its probability at temperature 1 with no filter."""
-    after: float
+    id: int
+
+    def place(self, id_: int) -> int:
+        """Where in the order an id is."""
+        return int(np.flatnonzero(self.order == id_)[0])
+
+    def interval(self, id_: int) -> tuple[float, float]:
+        """What the id takes up between 0 and 1."""
+        place = self.place(id_)
+        return (float(self.ends[place - 1]) if place else 0.0), float(self.ends[place])
 
 
 @dataclass(frozen=True)
@@ -108,13 +118,20 @@ class Look:
     @cached_property
     def logits(self) -> Numbers:
         """What the model says about the token after the position, (V,), float64."""
-        last = f"blocks.{self.config.layers - 1}.resid_post"
+        if self.traced.logits is not None:
+            held: Numbers = self.traced.logits[self.position].double().numpy()
+            return held
 
         def make() -> Numbers:
-            row: Numbers = self.trace.lens(last, [self.position])[0].double().numpy()
+            row: Numbers = self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
             return row
 
         return self.traced.once("logits", self.position, make)
+
+    @property
+    def answer(self) -> int:
+        """The token that the model finds most probable after the position."""
+        return int(self.logits.argmax())
 
     def unembed(self, vectors: Numbers) -> Numbers:
         """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
@@ -123,27 +140,27 @@ class Look:
         products: Numbers = self.opened.model.unembed(torch.from_numpy(vectors.astype(np.float32))).numpy()
         return products
 
-    def distribution(self) -> "Distribution":
-        """Probabilities of the next token before and after the sampling's temperature and filters."""
-        import torch
-
-        from models.sampling import distribution
-
-        return distribution(torch.from_numpy(self.logits), self.sampling)
-
     def draw(self) -> Draw:
         """The next token as `models.sampling.generate` would draw it with this seed."""
-        from models.sampling import draw, uniform
+        return self.traced.once(("draw", self.dropped, self.sampling), self.position, self._draw)
 
-        found = self.distribution()
+    def _draw(self) -> Draw:
+        import torch
+
+        from models.sampling import distribution, draw, uniform
+
+        found = distribution(torch.from_numpy(self.logits), self.sampling)
         u = uniform(self.sampling.seed, self.dropped + self.position + 1)
-        id_ = draw(found.after, u)
         order = found.after.argsort(descending=True, stable=True)
-        ends = found.after[order].cumsum(-1)
-        place = int((order == id_).nonzero()[0, 0])
-        high = float(ends[place])
-        after = float(found.after[id_])
-        return Draw(id_, self.tokenizer.label(id_), u, high - after, high, float(found.before[id_]), after)
+        return Draw(
+            before=found.before.numpy(),
+            after=found.after.numpy(),
+            kept=found.kept.numpy(),
+            order=order.numpy(),
+            ends=found.after[order].cumsum(-1).numpy(),
+            u=u,
+            id=draw(found.after, u),
+        )
 
     def parity(self, name: str, shown: Numbers, *at: int | slice) -> Parity:
         """`shown` against the model's own value of that name at those indices: the fast path's where it is held."""

@@ -89,10 +89,15 @@ def neurons(look: Look) -> View:
     block, at = look.block, look.position
     post = look.row(f"{block}mlp.post")
     order = np.argsort(-strengths(look), kind="stable")[:PUSHING]
-    matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight").astype(np.float64)  # (C, 4C)
+    matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
     pushes = look.unembed(through_final_norm(look, post[order, None] * matrix[:, order].T))  # (neurons, V)
-    decimals = decimals_for(pushes, digits=3)
-    rows = [row for place, neuron in enumerate(order.tolist()) for row in _pushes(look, neuron, pushes[place], decimals)]
+    ends = [_ends(each) for each in pushes]
+    decimals = decimals_for(*(each[up + down] for each, (up, down) in zip(pushes, ends, strict=True)), digits=3)
+    rows = [
+        row
+        for neuron, each, (up, down) in zip(order.tolist(), pushes, ends, strict=True)
+        for row in _rows(look, neuron, each, up, down, decimals)
+    ]
     columns = [
         Column("neuron", align="left"),
         Column("GELU", optional=True),
@@ -102,12 +107,12 @@ def neurons(look: Look) -> View:
         Column("by"),
     ]
     title = "change of the final logits, with the final norm's scale as it is here"
-    top = int(pushes[0].argmax())
+    top = ends[0][0][0]
     sentence = (
         f"Each neuron adds a fixed vector, as strongly as it is on. Seen through final norm and output head, neuron "
         f"{order[0] + 1} pushes “{look.tokenizer.label(top)}” up most, by {significant(float(pushes[0][top]))}."
     )
-    rebuilt = matrix @ post + look.weight(f"h.{look.layer}.mlp.c_proj.bias")
+    rebuilt = matrix @ post.astype(np.float32) + look.weight(f"h.{look.layer}.mlp.c_proj.bias")
     parity = look.parity(f"{block}mlp_out", rebuilt, at)
     return View("neurons", f"{look.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
 
@@ -120,22 +125,26 @@ def through_final_norm(look: Look, vectors: Numbers) -> Numbers:
     return passed
 
 
-def _pushes(look: Look, neuron: int, pushes: Numbers, decimals: int) -> list[list[Cell]]:
-    """PUSHED rows for one neuron, the first with its name."""
-    block, at = look.block, look.position
+def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
+    """The PUSHED tokens that are pushed up most, and down most."""
     # Only the ends of the order are wanted: a whole sort of GPT-2's vocabulary for each neuron would be felt.
     count = min(PUSHED, len(pushes))
-    up = np.argpartition(-pushes, count - 1)[:count]
-    down = np.argpartition(pushes, count - 1)[:count]
-    up, down = up[np.argsort(-pushes[up], kind="stable")], down[np.argsort(pushes[down], kind="stable")]
+    parts = np.argpartition(pushes, (count - 1, len(pushes) - count))
+    up, down = parts[len(pushes) - count :], parts[:count]
+    return up[np.argsort(-pushes[up], kind="stable")].tolist(), down[np.argsort(pushes[down], kind="stable")].tolist()
+
+
+def _rows(look: Look, neuron: int, pushes: Numbers, up: list[int], down: list[int], decimals: int) -> list[list[Cell]]:
+    """One row for each pair of tokens pushed up and down, the first with the neuron's name."""
+    block, at = look.block, look.position
     rows = []
-    for place in range(count):
+    for place, ids in enumerate(zip(up, down, strict=True)):
         head = [Cell(""), Cell("")]
         if place == 0:
             activation = float(look.array(f"{block}mlp.post")[at, neuron])
             head = [Cell(str(neuron + 1)), figures(activation, 4, ref(f"{block}mlp.post", at, neuron))]
         cells = []
-        for id_ in (int(up[place]), int(down[place])):
+        for id_ in ids:
             name = ref(f"{block}mlp.pushes", at, neuron, id_)
             cells += [Cell(look.tokenizer.label(id_)), number(pushes[id_], decimals, name)]
         rows.append([*head, *cells])

@@ -1,25 +1,44 @@
 """The way through the model: its tokens, its steps with the logit lens beside each, and what the model says in the end."""
 
+from collections.abc import Generator
+from typing import TypeVar
+
 import numpy as np
 
 from lab.softmax import softmax
-from lab.stages.look import Look
+from lab.stages.look import Look, Numbers
 from lab.stages.order import steps
-from lab.stages.output import by_falling
 from lab.views import Guess, Step, Token, Way
+
+T = TypeVar("T")
+Slices = Generator[None, None, T]
+"""A long piece of work that yields now and then, so that something else can be done first, and returns its result."""
 
 GUESSES = 20
 
+SLICE = 8192
+"""Rows of the token embedding that the lens is worked out for at one time: about 15 ms for GPT-2."""
 
-def way(look: Look) -> Way:
+
+def finish(slices: Slices[T]) -> T:
+    """Does all of the work at once."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+
+def way(look: Look) -> Slices[Way]:
     found = steps(look.config.layers)
-    lenses = lens(look)
+    lenses = yield from lens(look)
     for step in found:
         answer = lenses.get(_stream(step, look.config.layers))
         if answer is not None:
             step.lens, step.rank = answer
     drawn = look.draw()
-    found[-1].lens = Guess(drawn.id, drawn.label, drawn.after)
+    found[-1].lens = Guess(drawn.id, look.tokenizer.label(drawn.id), float(drawn.after[drawn.id]))
     return Way(
         tokens=[Token(id_, look.label(i), look.traced.probabilities[i]) for i, id_ in enumerate(look.ids)],
         steps=found,
@@ -43,27 +62,37 @@ def streams(layers: int) -> list[str]:
     return ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(layers) for part in ("resid_mid", "resid_post"))]
 
 
-def lens(look: Look) -> dict[str, tuple[Guess, int]]:
+Lens = dict[str, tuple[Guess, int]]
+
+
+def lens(look: Look) -> Slices[Lens]:
     """For each residual stream at the position, what the model would say if it stopped there, and its final answer's rank there.
 
     The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
-    return look.traced.once("lens", look.position, lambda: _lens(look))
+    held: Lens | None = look.traced.held("lens", look.position)
+    if held is None:
+        held = yield from _lens(look)
+        look.traced.hold("lens", look.position, held)
+    return held
 
 
-def _lens(look: Look) -> dict[str, tuple[Guess, int]]:
+def _lens(look: Look) -> Slices[Lens]:
     import torch
 
     from models.trace import layer_norm
 
     names = streams(look.config.layers)
+    embedding = look.opened.model.wte.weight  # (V, C)
     rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
-    # All at once: the token embedding, which is most of the work to read, is then read once.
-    logits = look.opened.model.unembed(layer_norm(rows, look.opened.model.ln_f)[1])  # (2L + 1, V)
+    normalized = layer_norm(rows, look.opened.model.ln_f)[1]
+    logits = torch.empty(len(names), len(embedding))  # (2L + 1, V)
+    for start in range(0, len(embedding), SLICE):
+        logits[:, start : start + SLICE] = normalized @ embedding[start : start + SLICE].T
+        yield
     best, ids = logits.max(-1)
     probabilities = (best - logits.logsumexp(-1)).double().exp().tolist()
-    final = int(by_falling(look.logits)[0])
-    ranks = ((logits > logits[:, final, None]).sum(-1) + 1).tolist()
+    ranks = ((logits > logits[:, look.answer, None]).sum(-1) + 1).tolist()
     return {
         name: (Guess(id_, look.tokenizer.label(id_), p), rank)
         for name, id_, p, rank in zip(names, ids.tolist(), probabilities, ranks, strict=True)
@@ -71,8 +100,8 @@ def _lens(look: Look) -> dict[str, tuple[Guess, int]]:
 
 
 def _top(look: Look) -> list[Guess]:
-    probabilities = softmax(look.logits)
+    probabilities: Numbers = softmax(look.logits)
     count = min(GUESSES, len(probabilities))
-    found = np.argpartition(-probabilities, count - 1)[:count] if count < len(probabilities) else np.arange(count)
+    found = np.argpartition(-probabilities, count - 1)[:count]
     ordered = sorted(found.tolist(), key=lambda id_: (-probabilities[id_], id_))
     return [Guess(id_, look.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]

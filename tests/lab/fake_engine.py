@@ -5,13 +5,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import msgspec
 
 from lab.engine import claim_pipes
 from lab.errors import UserError
-from lab.server import Method, Server
+from lab.server import InSlices, Method, Server
 
 
 class Params(msgspec.Struct):
@@ -44,6 +44,17 @@ def count(params: Params) -> Iterator[int]:
         yield i
 
 
+def sliced(params: Params) -> InSlices:
+    def work() -> Generator[None, None, str]:
+        for i in range(params.n):
+            served.append(f"slice {i}")
+            time.sleep(params.seconds)
+            yield
+        return params.text
+
+    return InSlices(work())
+
+
 def refuse(params: Params) -> None:
     raise UserError("There is no run called x; did you mean y?")
 
@@ -68,7 +79,7 @@ def main() -> None:
     requests, replies = claim_pipes()
     server = Server(replies)
     threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), daemon=True).start()
-    functions = (echo, slow, log, count, refuse, fail, pollute, die)
+    functions = (echo, slow, log, count, sliced, refuse, fail, pollute, die)
     server.serve_forever({function.__name__: Method(Params, function) for function in functions})
 
 

@@ -100,6 +100,23 @@ async def test_a_newer_stream_of_the_group_ends_the_running_one(client: EngineCl
     assert await old == "superseded"
 
 
+async def test_a_result_made_in_slices_lets_calls_and_streams_in_between(client: EngineClient) -> None:
+    long = asyncio.create_task(client.call("sliced", type=str, text="whole", n=20, seconds=0.01))
+    await client.call("echo", type=str)
+    assert [item async for item in client.stream("count", type=int, n=3)] == [0, 1, 2]
+    assert not long.done()
+    assert await long == "whole"
+    log = await client.call("log", type=list[str])
+    assert log.index("count 2") < log.index("slice 19")
+
+
+async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(client: EngineClient) -> None:
+    old = asyncio.create_task(outcome(client.call("sliced", type=str, group="way", n=1000, seconds=0.01)))
+    await client.call("echo", type=str)
+    assert await client.call("sliced", type=str, group="way", text="new", n=2) == "new"
+    assert await old == "superseded"
+
+
 async def test_a_users_mistake_is_its_sentence_and_a_bug_says_where_to_look(client: EngineClient, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"^There is no run called x; did you mean y\?$"):
         await client.call("refuse", type=str)
