@@ -32,7 +32,7 @@ class TextFacts:
     characters: int
     preview: str
     cleaning: str
-    """A sentence on what cleaning did to the file."""
+    """What cleaning did to the file, in words."""
     entropy_bits_per_byte: float | None = None
 
 
@@ -97,18 +97,21 @@ def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> Te
 
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
     if corpus.source in BUILTINS or corpus.source.startswith("stories:"):
-        return "A built-in text is clean as it comes: UTF-8, one kind of line end."
+        return "nothing to clean"
     path = Path(corpus.source)
     with path.open("rb") as file:
-        mark = file.read(3) == b"\xef\xbb\xbf"
+        head = file.read(1 << 16)
+    mark = head.startswith(b"\xef\xbb\xbf")
     if corpus.encoding.replace("_", "-") not in ("utf-8", "ascii"):
         size = bytes_(os.path.getsize(path))
-        return f"Decoded from {corpus.encoding} ({size}) into UTF-8 ({bytes_(cleaned)}), with \\n as the only line end."
+        return f"decoded from {corpus.encoding} ({size}) into UTF-8 ({bytes_(cleaned)}), lines end in \\n"
     dropped = os.path.getsize(path) - cleaned - (3 if mark else 0)
-    done = ["its byte-order mark is dropped"] if mark else []
+    done = ["byte-order mark dropped"] if mark else []
     if dropped:
-        done.append(f"{whole(dropped)} line ends \\r\\n become \\n")
-    return f"UTF-8; {' and '.join(done)}." if done else "UTF-8 with \\n as its line end: nothing to clean."
+        done.append(f"{whole(dropped)} line ends \\r\\n made \\n")
+    elif b"\r" in head:
+        done.append("line ends \\r made \\n")
+    return " and ".join(done) if done else "nothing to clean: UTF-8, lines end in \\n"
 
 
 @functools.lru_cache(maxsize=16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -94,7 +95,8 @@ class LabApp(App[None]):
 
     def __init__(self, run: str = "", text: str = "", *, preload: bool = True) -> None:
         """`run` and `text` are chosen from the start; `preload` imports the other screens while nothing else happens."""
-        super().__init__()
+        # Textual decides on how to do without colour while it is set up, so that the theme alone would come too late.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)

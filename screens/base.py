@@ -31,6 +31,8 @@ class LabScreen(Screen[None]):
     """What `?` says of this screen, as Markdown in plain words. A focused widget's own HELP is shown before it."""
 
     BINDINGS = [
+        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="To the next part of the screen", show=False),
+        Binding("shift+tab", "app.focus_previous", "Part before", id="screen.previous", tooltip="To the part before", show=False),
         Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go one level back", show=False),
     ]
 

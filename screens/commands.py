@@ -18,6 +18,10 @@ Command = tuple[str, str, IgnoreReturnCallbackType]
 """What the palette shows, what it says of it, and what it does."""
 
 
+NOT_HERE = {"command_palette", "back", "app.focus_next", "app.focus_previous"}
+"""Actions that make no sense once the palette is open."""
+
+
 class LabCommands(Provider):
     """Commands from three sources: the bindings active on the screen in view, the runs on disk, and the themes.
 
@@ -29,7 +33,7 @@ class LabCommands(Provider):
         seen: set[str] = set()
         for node, binding, enabled, tooltip in self.screen.active_bindings.values():
             words = tooltip or binding.tooltip
-            if not enabled or not words or binding.system or binding.action in seen:
+            if not enabled or not words or binding.system or binding.action in seen | NOT_HERE:
                 continue
             seen.add(binding.action)
             key = app.get_key_display(binding)

@@ -159,7 +159,7 @@ learned.
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Look at a text. Unasked, a file so large that reading it takes long is only named."""
         self._source, self._facts, self._counts = source, None, {}
-        self._hint("")
+        self._hint(BUILTINS.get(source, ""))
         if not asked and source not in BUILTINS:
             size = Path(source).stat().st_size if Path(source).is_file() else 0
             if size > READ_UNASKED:
@@ -189,7 +189,8 @@ learned.
         if message.source != self._source:
             return
         self._facts = message.facts
-        self._hint(message.trouble.replace("--encoding", "the encoding"), wrong=bool(message.trouble))
+        if message.trouble:
+            self._hint(message.trouble.replace("--encoding", "the encoding"), wrong=True)
         self._show()
         if message.facts is not None and self._take_when_read:
             self.query_one("#use").focus()
@@ -222,22 +223,18 @@ learned.
     def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
         if facts is None:
             return (("text", self._source or "none chosen yet; stories is a good first one"),)
+        vocabulary = whole(default_vocabulary(DEFAULT_PRESET, facts.bytes))
         lines = [
-            ("text", f"{facts.name}: {BUILTINS[facts.source]}" if facts.source in BUILTINS else facts.source),
+            ("text", f"{facts.name}, built in" if facts.source in BUILTINS else facts.source),
             ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
             ("tokens", f"{whole(facts.bytes)} as bytes"),
+            ("", f"{self._counts.get('bpe', 'counting …')} as bpe ({vocabulary} learned)"),
+            ("", f"{self._counts.get('gpt2', 'counting …')} as gpt2"),
+            ("cleaned", facts.cleaning),
+            ("split", f"{bytes_(facts.bytes * 0.9)} to train on, {bytes_(facts.bytes * 0.1)} to check with"),
         ]
-        if "bpe" in self._counts:
-            vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
-            lines.append(("", f"{self._counts['bpe']} as bpe with {whole(vocabulary)} tokens, learned from it"))
-        if "gpt2" in self._counts:
-            lines.append(("", f"{self._counts['gpt2']} as gpt2"))
-        lines.append(("cleaned", facts.cleaning))
-        lines.append(
-            ("split", f"about {bytes_(facts.bytes * 0.9)} to train on, the last {bytes_(facts.bytes * 0.1)} to check with")
-        )
         if facts.entropy_bits_per_byte is not None:
-            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte: no model can do better"))
+            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the least possible"))
         return tuple(lines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -58,10 +58,10 @@ def _keys_of(screen: LabScreen) -> str:
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
     for _node, binding, enabled, tooltip in screen.active_bindings.values():
-        if not enabled or not binding.description or binding.system:
+        if not enabled or not (tooltip or binding.tooltip) or binding.system:
             continue
         keys.setdefault(binding.action, []).append(screen.app.get_key_display(binding))
-        words[binding.action] = tooltip or binding.tooltip or binding.description
+        words[binding.action] = tooltip or binding.tooltip
     shown = {action: " ".join(dict.fromkeys(names)) for action, names in keys.items()}
     margin = min(18, max((cell_len(text) for text in shown.values()), default=0))
     return "\n".join(f"{text:<{margin}}  {words[action]}" for action, text in shown.items())

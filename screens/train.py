@@ -32,6 +32,7 @@ class TrainScreen(LabScreen):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
+    AUTO_FOCUS = ""
     HELP = """
 **Watching a run.** The faint dots are the loss of each step, the line is their running mean, the diamonds are the
 loss on text that is never trained on. **Loss** is in nats per token: how surprised the model is by the token that comes. *By

@@ -111,9 +111,9 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Make the run and train it")
                 yield Label("enter here, or s; what is greyed is the default")
         with Vertical(id="form-cost"):
-            yield Static("What it costs", classes="heading")
-            yield Facts(id="cost")
             yield Static(id="problems", markup=False)
+            yield Static("What it costs", id="cost-title", classes="heading")
+            yield Facts(id="cost")
 
     def watch_defaults(self, defaults: dict[str, str]) -> None:
         for control in self.query(Input):
@@ -126,6 +126,7 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
     def watch_cost(self, cost: tuple[Fact, ...]) -> None:
         if self.is_mounted:
             self.query_one("#cost", Facts).facts = cost
+            self.query_one("#cost-title").display = bool(cost)
 
     def watch_problems(self, problems: tuple[tuple[str, str], ...]) -> None:
         if not self.is_mounted:
@@ -133,7 +134,9 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
         wrong = {name for name, _ in problems}
         for field in self.query(Field):
             field.mark(field.field in wrong)
-        self.query_one("#problems", Static).update("\n".join(f"✗ {sentence}" for _, sentence in problems))
+        shown = self.query_one("#problems", Static)
+        shown.update("\n".join(f"✗ {sentence[:1].upper()}{sentence[1:]}" for _, sentence in problems))
+        shown.display = bool(problems)
 
     def focus_start(self) -> None:
         """Put the focus where enter starts the run."""

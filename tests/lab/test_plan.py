@@ -1,0 +1,139 @@
+from pathlib import Path
+
+import pytest
+
+from lab.cost import cost_of, text_in_words
+from lab.machine import Machine
+from lab.plan import FLOPS_PER_CORE, Settings, Text, defaults, flops_per_second, make_plan
+from lab.summary import RunSummary
+from models.accounts import flops_per_token
+from models.config import PRESETS
+
+TEXT = Text("stories", None, 1_000_000, 250_000)
+MACHINE = Machine(processor="a processor", cores=2, memory=8_000_000_000, gpu=None)
+
+
+@pytest.fixture(autouse=True)
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
+    monkeypatch.setattr("lab.plan.why_no_cuda", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.plan.has_mps", lambda: False)
+
+
+def run(name: str, tokens_per_second: float | None, flops: int, *, is_demo: bool = False) -> RunSummary:
+    return RunSummary(
+        name, Path(name), "text", "finished", "", tokens_per_second=tokens_per_second, flops_per_token=flops, is_demo=is_demo
+    )
+
+
+def test_the_defaults_are_a_plan_without_problems() -> None:
+    plan = make_plan(Settings(), TEXT, memory=MACHINE.memory)
+    assert not plan.problems
+    assert plan.request is not None
+    assert plan.model == PRESETS["micro"].config(1024)
+    assert plan.train is not None
+    assert plan.train.steps == 2000
+    # By hand: 1024·128 + 128·128 + 4·(12·128² + 13·128) + 2·128
+    assert plan.parameters == 131072 + 16384 + 4 * (12 * 128 * 128 + 13 * 128) + 256
+    assert sum(plan.parts.values()) == plan.parameters
+    assert plan.tokens_per_step == 16 * 128
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "words"),
+    [
+        ("width", "130", "width 130 cannot be divided among 4 heads"),
+        ("layers", "two", "Layers must be a whole number of at least 1, not two."),
+        ("layers", "0", "at least 1, not 0"),
+        ("context", "-5", "at least 1"),
+        ("context", "30000", "does not fit into the tenth of the text"),
+        ("vocab", "256", "at least 257, not 256"),
+        ("dropout", "1", "at least 0 and below 1, not 1"),
+        ("lr", "0", "above 0, not 0"),
+        ("lr", "nan", "not nan"),
+        ("lr", "inf", "not inf"),
+        ("length", "soon", "like 2000 steps, 5 min or 2 h, not soon"),
+        ("length", "0", "not 0"),
+        ("length", "1.5 steps", "not 1.5 steps"),
+        ("batch", "", ""),
+        ("seed", "-1", "at least 0"),
+        ("device", "cuda", "no NVIDIA GPU"),
+        ("device", "mps", "needs a Mac"),
+        ("name", "a/b", "cannot be a run's name"),
+        ("name", "demo", "choose another name"),
+    ],
+)
+def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) -> None:
+    plan = make_plan(Settings(**{field: typed}), TEXT, memory=10**15)
+    if not words:
+        assert not plan.problems
+        return
+    assert list(plan.problems) == [field]
+    assert words in plan.problems[field]
+    assert plan.request is None
+
+
+def test_a_taken_name_and_too_little_memory_are_told(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    assert "called taken already" in make_plan(Settings(name="taken"), TEXT).problems["name"]
+    assert "of memory and this machine has 1.0 MB" in make_plan(Settings(), TEXT, memory=1_000_000).problems["batch"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "steps", "minutes"),
+    [
+        ("300", 300, None),
+        ("300 steps", 300, None),
+        ("5 min", None, 5.0),
+        ("90s", None, 1.5),
+        ("2 h", None, 120.0),
+        ("1,5 h", None, 90.0),
+    ],
+)
+def test_a_length_is_steps_or_time(typed: str, steps: int | None, minutes: float | None) -> None:
+    plan = make_plan(Settings(length=typed), TEXT)
+    assert not plan.problems
+    assert plan.train is not None
+    assert (plan.train.steps, plan.train.minutes) == (steps, minutes)
+
+
+def test_empty_fields_show_what_they_stand_for() -> None:
+    shown = defaults(Settings(preset="small"), TEXT)
+    plan = make_plan(Settings(preset="small"), TEXT)
+    assert plan.model is not None
+    assert plan.train is not None
+    assert (shown["width"], shown["vocab"]) == (str(plan.model.width), str(plan.model.vocab_size))
+    assert (float(shown["lr"]), int(shown["batch"])) == (plan.train.lr, plan.train.batch)
+    assert defaults(Settings(tokenizer="gpt2"), TEXT)["vocab"] == "50257"
+
+
+def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_model() -> None:
+    plan = make_plan(Settings(length="100"), TEXT)
+    assert plan.model is not None
+    work = flops_per_token(plan.model)
+    runs = [
+        run("far", 100.0, work * 50),
+        run("near", 1000.0, work + 1),
+        run("demo", 9e9, work, is_demo=True),
+        run("new", None, work),
+    ]
+    assert flops_per_second(plan, runs, 2, gpu=False) == (1000.0 * (work + 1), "near")
+    assert flops_per_second(plan, [], 2, gpu=False) == (2 * FLOPS_PER_CORE, None)
+    assert plan.seconds(1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
+    by_time = make_plan(Settings(length="1 min"), TEXT)
+    assert by_time.steps(2048.0 * work) == pytest.approx(60.0)
+    assert by_time.seconds(1.0) == 60.0
+
+
+def test_the_cost_is_told_in_words() -> None:
+    plan = make_plan(Settings(length="100"), TEXT)
+    assert plan.model is not None
+    told = dict(cost_of(plan, TEXT, [run("near", 1024.0, flops_per_token(plan.model))], MACHINE))
+    assert told["parameters"].startswith("940,800: token embedding 131k")
+    assert "of 8.0 GB" in told["memory"]
+    assert told["a step"] == "16 windows of 128: 2,048 tokens"
+    assert told["time"] == "about 3 min 20 s, at the speed of near"
+    assert "91% of the text" in told["in all"]
+    assert "by heart" in dict(cost_of(make_plan(Settings(length="20000"), TEXT), TEXT, [], MACHINE))["in all"]
+    assert cost_of(make_plan(Settings(width="130"), TEXT), TEXT, [], MACHINE) == ()
+    assert text_in_words(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"

@@ -1,0 +1,113 @@
+import math
+
+import pytest
+
+from lab.curves import History
+from lab.reading import chance, choices, plan_in_words, progress, reading, time_left
+from lab.run_config import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
+from models.config import PRESETS
+
+
+def config(entropy: float | None = None, **train: object) -> RunConfig:
+    data = DataConfig(
+        name="text",
+        source="text",
+        encoding="utf-8",
+        sha256="",
+        bytes=1000,
+        characters=1000,
+        tokens=300,
+        split=270,
+        train_bytes=900,
+        val_bytes=100,
+        entropy_bits_per_byte=entropy,
+    )
+    return RunConfig(
+        name="run",
+        created=0.0,
+        model=PRESETS["nano"].config(1024),
+        tokenizer=TokenizerConfig(kind="bpe", vocab_size=1024),
+        data=data,
+        train=TrainConfig(**train),  # type: ignore[arg-type]
+    )
+
+
+def history(*lines: tuple[int, float | None, float | None]) -> History:
+    made = History()
+    made.add(
+        Metric(
+            step=step,
+            tokens=0,
+            epoch=0.0,
+            seconds=0.0,
+            loss=loss,
+            val_loss=val_loss,
+            tokens_per_second=2048.0 if loss else None,
+            bits_per_byte=val_loss / 2 if val_loss else None,
+        )
+        for step, loss, val_loss in lines
+    )
+    return made
+
+
+TRAINING = Status(phase="training", step=10)
+
+
+def test_chance_is_the_loss_of_a_uniform_guess() -> None:
+    assert chance(1024) == pytest.approx(-sum(math.log(1 / 1024) for _ in range(1024)) / 1024)
+
+
+@pytest.mark.parametrize(("loss", "words"), [(0.0, "1.0"), (math.log(2), "2.0"), (3.2, "25"), (math.log(1024), "1,024")])
+def test_choices_are_the_equally_likely_tokens_with_that_loss(loss: float, words: str) -> None:
+    assert choices(loss) == words
+
+
+def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
+    said = reading(config(), TRAINING, history((10, 3.2, None)))
+    assert "among 1,024 tokens; by chance it would lose 6.93 nats" in said
+    assert "It loses 3.20 now, as if it were choosing among 25." in said
+
+
+def test_before_the_first_step_it_says_so() -> None:
+    assert "not taken a step" in reading(config(), TRAINING, History())
+
+
+@pytest.mark.parametrize(
+    ("val_loss", "words"), [(3.25, "about the same (3.25)"), (4.0, "loses 4.00, 0.80 more"), (2.9, "loses 2.90, 0.30 less")]
+)
+def test_validation_is_compared_with_training(val_loss: float, words: str) -> None:
+    assert words in reading(config(), TRAINING, history((10, 3.2, val_loss)))
+
+
+def test_a_validation_loss_that_rises_names_the_best_step() -> None:
+    rising = history((100, 3.0, 3.1), (200, 2.5, 2.9), (300, 2.0, 3.0), (400, 1.5, 3.2), (500, 1.0, 3.5))
+    assert "did best at step 200 (2.90)" in reading(config(), TRAINING, rising)
+    assert "did best" not in reading(config(), TRAINING, history((100, 3.0, 3.1), (200, 2.5, 2.9), (300, 2.0, 3.0)))
+
+
+def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
+    said = reading(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))
+    assert "1.250 bits per byte" in said
+    assert "at 1.500" in said
+
+
+def test_a_failure_is_told_in_its_own_words() -> None:
+    assert reading(config(), Status(phase="failed", message="No room."), History()) == "No room."
+    assert "trainer.log" in reading(config(), Status(phase="failed"), History())
+
+
+def test_time_left_follows_from_the_speed() -> None:
+    run = config(steps=110, batch=16)
+    # 100 steps of 16 windows of 64 tokens at 2,048 tokens a second
+    assert time_left(run, TRAINING, history((10, 3.0, None))) == pytest.approx(100 * 16 * 64 / 2048)
+    assert time_left(run, TRAINING, History()) is None
+    by_minutes = config(steps=None, minutes=2.0)
+    assert time_left(by_minutes, Status(phase="training", seconds=30.0), History()) == pytest.approx(90.0)
+
+
+def test_progress_is_a_share() -> None:
+    assert progress(config(steps=200), Status(phase="training", step=50)) == 0.25
+    assert progress(config(steps=None, minutes=1.0), Status(phase="training", seconds=90.0)) == 1.0
+    assert progress(config(steps=200), Status(phase="finished", step=200)) == 1.0
+    assert plan_in_words(config(steps=2000)) == "2,000 steps"
+    assert plan_in_words(config(steps=None, minutes=5.0)) == "5 min 00 s"
