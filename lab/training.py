@@ -38,6 +38,9 @@ SAVE_SECONDS = 15.0
 SAVE_SHARE = 0.05
 """Share of the time that saving may take; a model whose checkpoint takes long is saved less often."""
 
+BREAK_OFF_SECONDS = 2.0
+"""An evaluation that takes longer is broken off when the end is asked for, and made again on resuming."""
+
 BAD_STEPS = 3
 """Steps in a row whose loss or gradient is no number, after which there is no hope."""
 
@@ -165,7 +168,7 @@ class Training:
     def _close_step(self) -> None:
         """What follows a step: evaluation where it is due, its line in metrics.jsonl, and whatever is saved now.
 
-        An end that is asked for during the evaluation leaves the step's line pending, in the checkpoint.
+        An end that is asked for during a long evaluation leaves the step's line pending, in the checkpoint.
         """
         metric = self.cursor.pending
         assert metric is not None
@@ -173,7 +176,8 @@ class Training:
         self.over = self._complete()
         evaluated = self.over or step % train.eval_every == 0
         if evaluated:
-            found = self.evaluator.evaluate(self.model, self.inbox.poll)
+            started = time.monotonic()
+            found = self.evaluator.evaluate(self.model, lambda: self._break_off(started))
             metric.val_loss, metric.bits_per_byte = finite(found.val_loss, 6), finite(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self._write("write the metrics", lambda: self.metrics.write(metric))
@@ -187,6 +191,10 @@ class Training:
         interval = max(SAVE_SECONDS, self.save_seconds / SAVE_SHARE)
         if step == 0 or time.monotonic() - self.saved_at > interval:
             self._save()
+
+    def _break_off(self, started: float) -> None:
+        if time.monotonic() - started > BREAK_OFF_SECONDS:
+            self.inbox.poll()
 
     def _keep_if_best(self, metric: Metric) -> None:
         value = metric.val_loss

@@ -122,14 +122,20 @@ def test_validation_loss_and_bits_per_byte_are_of_the_validation_part(tiny_run: 
     assert metric.bits_per_byte == pytest.approx(total / count / math.log(2), abs=1e-5)
 
 
+@pytest.mark.parametrize("patience", [0.0, 60.0])
 @pytest.mark.parametrize("stops", [(7,), (10, 20, 21), (0, 1)])
-def test_interrupted_training_equals_uninterrupted(stops: tuple[int, ...], tiny_run: TinyRun, train_here: TrainHere) -> None:
-    """Steps 0, 10 and 20 have an evaluation, so there the signal comes while it is made."""
+def test_interrupted_training_equals_uninterrupted(
+    stops: tuple[int, ...], patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps 0, 10 and 20 have an evaluation, so there the signal comes while it is made: it is broken off, or awaited."""
+    monkeypatch.setattr("lab.training.BREAK_OFF_SECONDS", patience)
     straight, broken = tiny_run(), tiny_run()
     train_here(straight)
     for stop in stops:
         status = train_here(broken, until=stop)
         assert (status.phase, status.step, status.message) == ("stopped", stop, "Ended by SIGTERM.")
+        last = broken.last_metric()
+        assert (last.step if last else -1) == (stop - 1 if stop % 10 == 0 and not patience else stop)
     assert train_here(broken).phase == "finished"
     assert same(broken.metrics().read()) == same(straight.metrics().read())
     assert broken.samples() == straight.samples()
