@@ -18,6 +18,7 @@ import re
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
@@ -71,9 +72,6 @@ class Expected:
     def __add__(self, other: "Expected") -> "Expected":
         return Expected(self.bits + other.bits, self.bytes + other.bytes)
 
-    def __rmul__(self, factor: float) -> "Expected":
-        return Expected(factor * self.bits, factor * self.bytes)
-
 
 class Grammar:
     """A grammar that can be drawn from, and whose texts can be given their probability.
@@ -102,7 +100,7 @@ class Grammar:
     def expected(self) -> Expected:
         """Entropy of one text in bits, and its expected bytes: sums over all choices, each weighted by the probability of
         reaching it, which is that of the condition that its row sets."""
-        return self._cost((), (Part(table=START),))
+        return self._cost((), (Part(table=START),), 1.0)
 
     def derivations(self, text: str, at: int = 0) -> Iterator[tuple[float, int]]:
         """Every way to derive a text that stands at `at`: the log2 of its probability, and where it ends."""
@@ -130,40 +128,43 @@ class Grammar:
                 if part.bound:
                     values[part.bound] = "".join(pieces[start:])
 
-    def _cost(self, before: tuple[Part, ...], parts: tuple[Part, ...]) -> Expected:
-        """Expected bits and bytes of `parts` after `before`. Expectations add up, so each part is looked at by itself, with the
-        distribution of the one variable that it reads."""
+    def _cost(self, before: tuple[Part, ...], parts: tuple[Part, ...], chance: float) -> Expected:
+        """Expected bits and bytes of `parts` after `before`, times the `chance` of getting there. Expectations add up, so
+        each part is looked at by itself, with the distribution of the one variable that it reads."""
         total = Expected(0.0, 0.0)
         for index, part in enumerate(parts):
+            if part.text:
+                total += Expected(0.0, chance * len(part.text.encode()))
+                continue
             earlier = before + parts[:index]
-            for value, weight in self._marginal(self._relevant(earlier, part.reads), part.reads).items():
-                if not part.table:
-                    total += Expected(0.0, weight * len((part.text or value).encode()))
+            values = self._marginal(self._relevant(earlier, part.reads), part.reads) if part.reads else {"": 1.0}
+            for value, share in values.items():
+                if part.copied:
+                    total += Expected(0.0, chance * share * len(value.encode()))
                     continue
                 row = self.rows[part.table, value]
-                total += Expected(-weight * sum(p * math.log2(p) for p in row.probabilities), 0.0)
+                total += Expected(-chance * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
                 within = (*earlier, Part(given=part.given, text=value)) if part.given else earlier
                 for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
-                    total += probability * self._cost(within, alternative)
+                    total += self._cost(within, alternative, chance * share * probability)
         return total
 
     def _find_marginal(self, parts: tuple[Part, ...], variable: str) -> dict[str, float]:
-        """How probable each value of `variable` is after `parts`, where what their conditions exclude is left out of the sum.
-        Without a variable, the one value is ""."""
+        """How probable each value of `variable` is after `parts`, given that the conditions among them hold."""
         states: dict[tuple[tuple[str, str], ...], float] = {(): 1.0}
         for index, part in enumerate(parts):
-            needed = {variable}.union(*(self._needs(later) for later in parts[index + 1 :]))
+            needed = self._needed({variable}, parts[index + 1 :])
             reached: dict[tuple[tuple[str, str], ...], float] = defaultdict(float)
             for state, weight in states.items():
-                for probability, values in self._bindings((part,), dict(state)):
-                    reached[tuple(sorted((name, value) for name, value in values.items() if name in needed))] += (
-                        weight * probability
-                    )
+                for probability, values in self._bindings((part,), dict(state), needed):
+                    kept = tuple(sorted((name, value) for name, value in values.items() if name in needed))
+                    reached[kept] += weight * probability
             states = reached
         sums: dict[str, float] = defaultdict(float)
         for state, weight in states.items():
-            sums[dict(state)[variable] if variable else ""] += weight
-        return dict(sums)
+            sums[dict(state)[variable]] += weight
+        total = sum(sums.values())
+        return {value: weight / total for value, weight in sums.items()}
 
     def _relevant(self, parts: tuple[Part, ...], variable: str) -> tuple[Part, ...]:
         """The parts that the value of `variable` depends on, and all conditions."""
@@ -175,26 +176,30 @@ class Grammar:
                 needed |= self._needs(part)
         return tuple(kept)
 
-    def _bindings(self, parts: tuple[Part, ...], values: Values) -> Iterator[tuple[float, Values]]:
-        """The variables after `parts`, with probabilities; choices that set none are passed over."""
+    def _needed(self, variables: AbstractSet[str], parts: tuple[Part, ...]) -> AbstractSet[str]:
+        """The variables to be known before `parts` so that `variables` are known after."""
+        return frozenset(variables).union(*(self._needs(part) for part in parts))
+
+    def _bindings(self, parts: tuple[Part, ...], values: Values, needed: AbstractSet[str]) -> Iterator[tuple[float, Values]]:
+        """The variables after `parts`, with probabilities; choices that set none of those needed are passed over."""
         if not parts:
             yield 1.0, values
             return
         part, rest = parts[0], parts[1:]
         if part.is_condition:
             if values[part.given] == part.text:
-                yield from self._bindings(rest, values)
+                yield from self._bindings(rest, values, needed)
+        elif not self._binds(part) & self._needed(needed, rest):
+            yield from self._bindings(rest, values, needed)
         elif part.bound:
             for probability, text, after in self._all((replace(part, bound=""),), values):
-                for more, last in self._bindings(rest, after | {part.bound: text}):
+                for more, last in self._bindings(rest, after | {part.bound: text}, needed):
                     yield probability * more, last
-        elif self._binds(part):
+        else:
             row = self._row(part, values)
             for alternative, chosen in zip(row.alternatives, row.probabilities, strict=True):
-                for probability, last in self._bindings(alternative + rest, values):
+                for probability, last in self._bindings(alternative + rest, values, needed):
                     yield chosen * probability, last
-        else:
-            yield from self._bindings(rest, values)
 
     def _inside(self, part: Part) -> Iterator[Part]:
         """The parts of every alternative that a choice may take."""
