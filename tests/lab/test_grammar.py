@@ -22,7 +22,12 @@ SMALL: Tables = {
         "egg fast": {"Eat": 1},
         "egg home": {"Boil {how}{how}": 1, "Hide": 3},
     },
-    "mood": {"girl": {"glad": 1}, "big dog": {"sad": 1, "glad": 2}, "small dog": {"mad": 1}, "cat": {"glad": 1, "mad": 1}},
+    "mood": {
+        "girl": {"glad": 1},
+        "big dog": {"sad, as a {$hero} is, {She:hero}": 1, "glad": 2},
+        "small dog": {"mad": 1},
+        "cat": {"glad": 1, "mad": 1},
+    },
 }
 """Everything a grammar may hold: nesting, rows, variables bound inside and outside, copied, and read inside a row."""
 
