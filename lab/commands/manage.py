@@ -1,5 +1,6 @@
 """`llmlab runs`, `stop` and `pause`: what runs there are, and telling their trainers what to do."""
 
+import shlex
 import time
 
 import click
@@ -132,7 +133,7 @@ def stop(run: str) -> None:
     if phase == "finished":
         click.echo(f"{found.name} had just finished its {status.step} steps.")
     else:
-        click.echo(f"{found.name} is stopped at step {status.step} and saved. `llmlab resume {run}` goes on.")
+        click.echo(f"{found.name} is stopped at step {status.step} and saved. `llmlab resume {shlex.quote(run)}` goes on.")
 
 
 @click.command(short_help="Hold a training.")
@@ -143,10 +144,10 @@ def pause(run: str) -> None:
 
     found = open_run(run)
     if found.phase() == "paused":
-        raise UserError(f"{found.name} is paused already; `llmlab resume {run}` lets it go on.")
+        raise UserError(f"{found.name} is paused already; `llmlab resume {shlex.quote(run)}` lets it go on.")
     found.command("pause")
     phase = wait_until(found, "paused")
     step = found.status().step
     if phase != "paused":
         raise UserError(f"{found.name} ended at step {step} before it could be paused.")
-    click.echo(f"{found.name} is paused at step {step}. `llmlab resume {run}` lets it go on.")
+    click.echo(f"{found.name} is paused at step {step}. `llmlab resume {shlex.quote(run)}` lets it go on.")
