@@ -145,7 +145,7 @@ def residual_streams(layers: int) -> Iterator[str]:
 
 def describe(found: TraceSummary, asked: Prompted, traced: "Trace") -> str:
     """The summary as text for a reader; layers count from 1 here."""
-    last = found.tokens[-1].label
+    last = f'"{found.tokens[-1].label}"'
 
     def listed(candidates: list[Candidate]) -> str:
         return "  ".join(f"{candidate.label} {probability(candidate.probability)}" for candidate in candidates[:5])
