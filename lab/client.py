@@ -24,6 +24,9 @@ T = TypeVar("T")
 COMMAND = (sys.executable, "-P", "-m", "lab.engine")
 """-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
 
+ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy multiplies only small matrices in the engine, and waking every core for them takes time from training."""
+
 PATIENCE = 2.0
 """Seconds that an engine gets to end by itself before it is killed."""
 
@@ -107,6 +110,7 @@ class EngineClient:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
                     limit=1 << 22,
+                    env=os.environ | ONE_NUMPY_THREAD,
                     start_new_session=True,  # ctrl+c in the terminal is for the screen, not for the engine
                 )
             except OSError as error:

@@ -9,8 +9,9 @@ from lab.server import InSlices, Method
 from lab.shelf import OpenModel, Shelf
 from lab.stages.look import Look
 from lab.stages.show import show
-from lab.stages.way import finish, way
+from lab.stages.way import way
 from lab.tensor_file import read_metadata
+from lab.unembed import finish
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import (
     MAX_FRAME,

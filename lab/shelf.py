@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lab.errors import UserError
 from lab.run_folder import Run
 from lab.runs import open_run
+from lab.unembed import finish, unembed
 from models.config import ModelConfig
 from models.edits import Edit
 
@@ -186,13 +187,12 @@ def _after_each(model: "GPT", trace: "Trace") -> tuple[list[float | None], "Tens
     import torch
 
     ids = trace.ids
-    last = f"blocks.{model.config.layers - 1}.resid_post"
     probabilities: list[float | None] = [None]
     holds = len(ids) * model.config.vocab_size <= LOGITS_BUDGET
     held: list[Tensor] = []
     for start in range(0, len(ids), ROWS_AT_ONCE):
         rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
-        logits = trace.lens(last, rows)  # (rows, V)
+        logits = finish(unembed(model, trace["ln_final.normalized"][rows.start : rows.stop]))  # (rows, V)
         if not bool(torch.isfinite(logits).all()):
             raise UserError(
                 "These weights give logits that are not numbers, so there is nothing to look at: the training diverged."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.shelf import OpenModel, Traced
+from lab.unembed import finish, unembed
 from lab.views import Parity
 from models.config import ModelConfig
 from models.sampling_settings import Sampling
@@ -137,7 +138,7 @@ class Look:
         """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
         import torch
 
-        products: Numbers = self.opened.model.unembed(torch.from_numpy(vectors.astype(np.float32))).numpy()
+        products: Numbers = finish(unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))).numpy()
         return products
 
     def draw(self) -> Draw:

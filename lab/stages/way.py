@@ -1,33 +1,14 @@
 """The way through the model: its tokens, its steps with the logit lens beside each, and what the model says in the end."""
 
-from collections.abc import Generator
-from typing import TypeVar
-
 import numpy as np
 
 from lab.softmax import softmax
 from lab.stages.look import Look, Numbers
 from lab.stages.order import steps
+from lab.unembed import Slices, unembed
 from lab.views import Guess, Step, Token, Way
 
-T = TypeVar("T")
-Slices = Generator[None, None, T]
-"""A long piece of work that yields now and then, so that something else can be done first, and returns its result."""
-
 GUESSES = 20
-
-SLICE = 8192
-"""Rows of the token embedding that the lens is worked out for at one time: about 15 ms for GPT-2."""
-
-
-def finish(slices: Slices[T]) -> T:
-    """Does all of the work at once."""
-    while True:
-        try:
-            next(slices)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def way(look: Look) -> Slices[Way]:
@@ -83,13 +64,8 @@ def _lens(look: Look) -> Slices[Lens]:
     from models.trace import layer_norm
 
     names = streams(look.config.layers)
-    embedding = look.opened.model.wte.weight  # (V, C)
     rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
-    normalized = layer_norm(rows, look.opened.model.ln_f)[1]
-    logits = torch.empty(len(names), len(embedding))  # (2L + 1, V)
-    for start in range(0, len(embedding), SLICE):
-        logits[:, start : start + SLICE] = normalized @ embedding[start : start + SLICE].T
-        yield
+    logits = yield from unembed(look.opened.model, layer_norm(rows, look.opened.model.ln_f)[1])  # (2L + 1, V)
     best, ids = logits.max(-1)
     probabilities = (best - logits.logsumexp(-1)).double().exp().tolist()
     ranks = ((logits > logits[:, look.answer, None]).sum(-1) + 1).tolist()
