@@ -105,13 +105,20 @@ def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_aw
         run.command("stop")
 
 
-def test_training_outlives_who_started_it_and_a_lost_terminal(tiny_run: TinyRun) -> None:
+def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tiny_run(steps=1_000_000)
+    for folder in (run.path, run.path.parent):
+        for name in ("lab", "models"):
+            (folder / name).mkdir()
+            (folder / name / "__init__.py").write_text("raise ImportError('this is not the lab')")
+    monkeypatch.chdir(run.path.parent)
     program = (
         "import os, signal, sys; from lab.runs import open_run, start_trainer; start_trainer(open_run(sys.argv[1]));"
         "os.killpg(0, signal.SIGKILL)"
     )
-    parent = subprocess.run([sys.executable, "-c", program, str(run.path)], start_new_session=True, check=False)
+    parent = subprocess.run([sys.executable, "-P", "-c", program, str(run.path)], start_new_session=True, check=False)
     assert parent.returncode == -signal.SIGKILL
     wait_for(lambda: run.status().step > 5)
     trainer = psutil.Process(run.status().pid)
@@ -123,21 +130,10 @@ def test_training_outlives_who_started_it_and_a_lost_terminal(tiny_run: TinyRun)
     assert (run.status().phase, run.status().message) == ("stopped", "Ended by SIGHUP.")
 
 
-def test_folders_of_the_user_s_own_called_models_and_lab_do_no_harm(tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = tiny_run(steps=3)
-    for folder in (run.path, run.path.parent):
-        for name in ("lab", "models"):
-            (folder / name).mkdir()
-            (folder / name / "__init__.py").write_text("raise ImportError('this is not the lab')")
-    monkeypatch.chdir(run.path.parent)
-    start_trainer(run)
-    wait_for(lambda: run.phase() == "finished")
-
-
 def test_nothing_saved_is_lost_by_kills_at_random_moments() -> None:
-    """Three rounds of the script; run it by itself for more."""
+    """Two rounds of the script; run it by itself for more."""
     script = Path(__file__).with_name("kill_rounds.py")
-    done = subprocess.run([sys.executable, str(script), "--rounds", "3"], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, str(script), "--rounds", "2"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
