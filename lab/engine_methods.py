@@ -88,7 +88,7 @@ class EngineMethods:
         return Token(drawn.id, look.tokenizer.label(drawn.id), float(drawn.before[drawn.id]))
 
     def generate(self, params: GenerateParams) -> Iterator[Token]:
-        """Raises: UserError."""
+        """Places are counted from the first of the ids, whatever `earlier` is. Raises: UserError."""
         opened = self.shelf.model(params.run, params.checkpoint)
         ids, sampling = _ids(opened, params), _sampling(params.sampling)
         if params.n < 1:
@@ -135,6 +135,7 @@ class EngineMethods:
             opened=opened,
             traced=self.shelf.traced(opened, window, params.edits),
             dropped=len(ids) - len(window),
+            earlier=params.earlier,
             position=last if position is None else max(0, min(position, last)),
             sampling=_sampling(sampling),
             layer=layer,

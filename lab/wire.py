@@ -48,11 +48,14 @@ class OpenParams(msgspec.Struct, frozen=True, kw_only=True):
 class PromptParams(OpenParams, frozen=True, kw_only=True):
     """A model and a prompt. `ids` overrides `text`: sampled tokens must not be tokenized again.
 
-    `edits` are made inside the forward pass; their positions count within the window.
+    `earlier` says how many tokens of the prompt came before `ids` and were left out because they are out of the model's sight;
+    they count for the place that a draw is for, and so for its random number. `edits` are made inside the forward pass; their
+    positions count within the window.
     """
 
     text: str = ""
     ids: tuple[int, ...] | None = None
+    earlier: int = 0
     edits: tuple[Edit, ...] = ()
 
 

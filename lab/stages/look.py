@@ -51,6 +51,8 @@ class Look:
     traced: Traced
     dropped: int
     """Tokens of the prompt that lie before the window."""
+    earlier: int
+    """Tokens that came before the prompt; they count for the place of a draw."""
     position: int
     """0-based within the window."""
     sampling: Sampling
@@ -141,9 +143,14 @@ class Look:
         products: Numbers = finish(unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))).numpy()
         return products
 
+    @property
+    def draws_for(self) -> int:
+        """The 0-based place in the whole text that the token after the position is drawn for."""
+        return self.earlier + self.dropped + self.position + 1
+
     def draw(self) -> Draw:
         """The next token as `models.sampling.generate` would draw it with this seed."""
-        return self.traced.once(("draw", self.dropped, self.sampling), self.position, self._draw)
+        return self.traced.once(("draw", self.draws_for, self.sampling), self.position, self._draw)
 
     def _draw(self) -> Draw:
         import torch
@@ -151,7 +158,7 @@ class Look:
         from models.sampling import distribution, draw, uniform
 
         found = distribution(torch.from_numpy(self.logits), self.sampling)
-        u = uniform(self.sampling.seed, self.dropped + self.position + 1)
+        u = uniform(self.sampling.seed, self.draws_for)
         order = found.after.argsort(descending=True, stable=True)
         return Draw(
             before=found.before.numpy(),

@@ -12,7 +12,7 @@ from lab.views import Block, Cell, Column, Table, View
 
 STRONGEST = 12
 """Neurons listed."""
-PUSHING = 8
+PUSHING = 6
 """Neurons whose effect on the tokens is worked out."""
 PUSHED = 3
 """Tokens listed for each, up and down."""

@@ -98,7 +98,7 @@ def sample(look: Look) -> View:
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
     table = Table(columns, rows, title=_settings(look), total=total, selected=listed.index(draw.id))
     label = look.tokenizer.label(draw.id)
-    seed = f"u, from seed {look.sampling.seed} and place {look.dropped + at + 2}"
+    seed = f"u, from seed {look.sampling.seed} and place {look.draws_for + 1}"
     number = Table(
         [Column("the draw", align="left"), Column("value")],
         [

@@ -253,6 +253,8 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: En
         assert way.steps[-1].lens is not None
         assert (way.steps[-1].lens.id, way.dropped) == (token.id, max(0, len(ids) - 16))
         ids = (*ids, token.id)
+        window = engine.sample(SampleParams(run="tiny", ids=ids[-16:], earlier=len(ids[:-16]), sampling=settings))
+        assert window.id == engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings)).id
     assert len(ids) > 16  # the window slid on the way
 
 
