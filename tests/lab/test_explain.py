@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lab.explain import TERMS, Explainer, UnknownNumberError
+from lab.explain import Explainer
+from lab.quantities import TERMS, UnknownNumberError
 from models.config import ModelConfig
 from models.edits import Edit
 from models.gpt import GPT
