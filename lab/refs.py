@@ -6,7 +6,7 @@ numbers. Nothing here needs torch.
 
 Beside the names of the trace, of the model's weights and those that `lab.explain` adds, views name what is derived from them:
 `X.norm[...]` for the length of a vector X[...], `ln1.centred`, `ln1.standard` (x − mean, and that divided by the scale),
-`attn.shifted`, `probability.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
+`attn.shifted`, `logits.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
 `attn.head_out.share[h,t]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """

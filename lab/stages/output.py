@@ -28,7 +28,7 @@ def logits(look: Look) -> View:
     rest = np.ones(len(values), dtype=bool)
     rest[top] = False
     exps = np.exp(values - values.max())
-    names = {"score": "logits", "shifted": "probability.shifted", "exp": "probability.exp", "softmax": "probability"}
+    names = {"score": "logits", "shifted": "logits.shifted", "exp": "probability.exp", "softmax": "probability"}
 
     def name(column: str, row: int | None) -> str:
         return ref("probability.sum", at) if row is None else ref(names[column], at, top[row])

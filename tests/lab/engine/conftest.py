@@ -147,8 +147,8 @@ class Oracle:
             x = self._layer(layer, x)
         x = self.norm("ln_final", x, "ln_f")
         v["logits"] = x @ w["wte.weight"].T
-        v["probability.shifted"] = v["logits"] - v["logits"].max(1, keepdims=True)
-        v["probability.exp"] = np.exp(v["probability.shifted"])
+        v["logits.shifted"] = v["logits"] - v["logits"].max(1, keepdims=True)
+        v["probability.exp"] = np.exp(v["logits.shifted"])
         v["probability.sum"] = v["probability.exp"].sum(1)
         v["probability"] = v["probability.exp"] / v["probability.sum"][:, None]
 
