@@ -196,3 +196,16 @@ async def test_the_engine_ends_when_its_input_closes_even_while_it_works(client:
 async def test_large_answers_pass(client: EngineClient) -> None:
     text = "x" * 20_000_000
     assert await client.call("echo", type=str, text=text) == text
+
+
+async def test_works_inside_a_running_textual_app(client: EngineClient) -> None:
+    from textual.app import App
+
+    app: App[None] = App()
+    async with app.run_test() as pilot:
+        worker = app.run_worker(client.call("echo", type=str, text="from a worker"), exclusive=True)
+        assert await worker.wait() == "from a worker"
+        app.run_worker(client.call("slow", type=str, text="unwanted", seconds=0.2), group="g", exclusive=True)
+        await pilot.pause()
+        kept = app.run_worker(client.call("slow", type=str, text="wanted"), group="g", exclusive=True)
+        assert await kept.wait() == "wanted"
