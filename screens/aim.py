@@ -49,7 +49,8 @@ class Aim:
         return self.run, self.checkpoint, self.prompt, self.position, self.sampling
 
     def prompt_params(self) -> dict[str, object]:
-        return {"run": self.run, "checkpoint": self.checkpoint, "text": self.prompt.text, "ids": self.prompt.ids}
+        prompt = {"text": self.prompt.text, "ids": self.prompt.ids, "earlier": self.prompt.earlier}
+        return {"run": self.run, "checkpoint": self.checkpoint, **prompt}
 
     def way_params(self) -> dict[str, object]:
         return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}

@@ -191,7 +191,7 @@ class InspectScreen(LabScreen):
         view = self.microscope.look(new)
         if view is not None:
             self._show(view)
-        elif self._pending is None and self._facts is not None:
+        elif self._pending is None and self._view.view is not None:
             self._pending = self.set_timer(PENDING_AFTER, lambda: self._view.wait(True))
 
     def _mark(self) -> None:
@@ -361,10 +361,7 @@ class InspectScreen(LabScreen):
         self._view.focus()
 
     def action_page(self, by: int) -> None:
-        if by > 0:
-            self._view.scroll_page_down(animate=False)
-        else:
-            self._view.scroll_page_up(animate=False)
+        self._view.page(by)
 
     def action_checkpoint(self) -> None:
         if self.aim is not None:

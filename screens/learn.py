@@ -44,7 +44,8 @@ class LearnScreen(LabScreen):
         #learn-list { width: 34; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
         #learn-list { background: $background; }
         #learn-list:focus { border: round $accent; }
-        #learn-lesson { border: round $foreground 30%; padding: 0 1; }
+        #learn-lesson { border: round $foreground 30%; padding: 0 1; border-subtitle-color: $foreground 70%; }
+        #learn-list, #learn-lesson { border-title-color: $foreground 90%; }
         #learn-lesson:focus { border: round $accent; }
         #learn-lesson Markdown { background: transparent; padding: 0 1; margin: 0; }
         SoftmaxBench { display: none; }

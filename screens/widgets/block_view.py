@@ -1,32 +1,27 @@
 """One view of the engine, drawn line by line, with a cursor that stands on a number."""
 
-from rich.markup import escape
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from lab.numbers import significant, whole
-from lab.views import Block, Note, View
+from lab.views import View
 from screens.widgets.layout import Spot
-from screens.widgets.page import Cursor, Page, lay_out
+from screens.widgets.line_view import LineView
+from screens.widgets.page import Cursor, Page, lay_view
 
 KINDS = ("title", "head", "dim", "strong", "selected", "mark", "masked", "bar", "positive", "negative", "note", "cursor")
 
 
-class BlockView(ScrollView, can_focus=True, inherit_bindings=False):
+class BlockView(LineView):
     """Shows a `View`: its title in the border, its sentence, its blocks. Only the lines in sight are ever laid out."""
 
     COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
     DEFAULT_CSS = """
     BlockView {
-        scrollbar-gutter: stable; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1;
-        border: round $foreground 30%; padding: 0 0 0 1;
-        &:focus { border: round $accent; }
         & > .block--title { text-style: bold; }
         & > .block--head { color: $foreground 70%; }
         & > .block--dim { color: $foreground 60%; }
@@ -76,15 +71,11 @@ class BlockView(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.view: View | None = None
-        self.page = Page([])
+        self.laid = Page([])
         self.cursor: Cursor | None = None
-        self._strips: dict[tuple[int, int, int], Strip] = {}
+        self._strips: dict[tuple[int, int], Strip] = {}
+        self._title = ""
         self._laid_for = 0
-
-    @property
-    def room(self) -> int:
-        """Width of the content in columns."""
-        return max(1, self.scrollable_content_region.width)
 
     def show(self, view: View) -> None:
         """Draw another view; one of the same stage keeps its scroll position and its cursor."""
@@ -93,90 +84,70 @@ class BlockView(ScrollView, can_focus=True, inherit_bindings=False):
         self.wait(False)
         self._lay_out()
         if not same:
-            self.cursor = self.page.first() if self.has_focus else None
-            self.scroll_to(0, 0, animate=False, immediate=True, force=True)
-        elif self.cursor is not None and not self.page.has(self.cursor):
-            self.cursor = self.page.first()
+            self.cursor = self.laid.first() if self.has_focus else None
+            self.top = self.left = 0
+        elif self.cursor is not None and not self.laid.has(self.cursor):
+            self.cursor = self.laid.first()
         self._tell()
 
     def wait(self, waiting: bool) -> None:
         """Mark that what is drawn is not yet what was asked for."""
-        title = escape(self.view.title) if self.view is not None else ""
-        self.border_title = f"{title} …" if waiting else title
+        title = (self.view.title if self.view is not None else "") + (" …" if waiting else "")
+        if title != self._title:
+            self._title = title
+            self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
+
+    def rest_in_words(self, below: int) -> str:
+        return f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
 
     def _lay_out(self) -> None:
-        width = self.scrollable_content_region.width
-        self._laid_for = width
+        self._laid_for = self.room
         self._strips.clear()
-        if self.view is None or width < 1:
-            return
-        self.page = lay_out(blocks_of(self.view), width)
-        self.virtual_size = Size(max(self.page.width, 1), self.page.height)
-        self._mark_rest()
-        self.refresh()
+        if self.view is not None:
+            self.laid = lay_view(self.view, self.room)
+            self.set_extent(self.laid.height, self.laid.width)
 
     def on_resize(self) -> None:
-        width = self.scrollable_content_region.width
-        if width != self._laid_for:
+        if self.room != self._laid_for:
             self._lay_out()
-            self.post_message(self.WidthChanged(width))
-        self._mark_rest()
+            self.post_message(self.WidthChanged(self.room))
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
 
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self._mark_rest()
-
-    def _mark_rest(self) -> None:
-        """Say in the border how much lies outside, since a scrollbar alone is easily missed."""
-        above = round(self.scroll_y)
-        below = max(0, self.page.height - above - self.scrollable_content_region.height)
-        words = [f"↑ {above}"] if above else []
-        if below:
-            words.append(f"↓ {below} more line{'s' if below > 1 else ''} · PgDn")
-        self.border_subtitle = "  ".join(words)
-
-    def render_line(self, y: int) -> Strip:
-        scroll_x, scroll_y = self.scroll_offset
-        width = self.scrollable_content_region.width
-        line = y + scroll_y
-        key = (line, scroll_x, width)
+    def draw(self, line: int) -> Strip:
+        key = (line, self.left)
         strip = self._strips.get(key)
         if strip is None:
-            strip = self._strip(line, scroll_x, width)
-            self._strips[key] = strip
-        return self._with_cursor(strip, line, scroll_x)
+            strip = self._strips[key] = self._strip(line)
+        return self._with_cursor(strip, line)
 
-    def _strip(self, line: int, scroll_x: int, width: int) -> Strip:
-        base = self.rich_style
-        laid, pinned_width = self.page.line(line)
+    def _strip(self, line: int) -> Strip:
+        width, base = self.room, self.style_of("")
+        laid, pinned_width = self.laid.line(line)
         pinned = Strip([Segment(text, self._style(kind)) for text, kind in laid.pinned], pinned_width)
         rest = Strip([Segment(text, self._style(kind)) for text, kind in laid.pieces])
         room = max(0, width - pinned_width)
-        cut = rest.cell_length > scroll_x + room
-        if scroll_x or cut:
-            rest = rest.crop(scroll_x, scroll_x + room)
+        cut = rest.cell_length > self.left + room
+        if self.left or cut:
+            rest = rest.crop(self.left, self.left + room)
         strip = Strip.join([pinned, rest]).adjust_cell_length(width, base)
-        if cut and width:
+        if cut:
             strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self._style("dim"))])])
         return strip
 
     def _style(self, kind: str) -> Style:
-        if kind in ("", "cell"):
-            return self.rich_style
-        return self.get_component_rich_style(f"block--{kind}")
+        return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
 
-    def _with_cursor(self, strip: Strip, line: int, scroll_x: int) -> Strip:
+    def _with_cursor(self, strip: Strip, line: int) -> Strip:
         if self.cursor is None or not self.has_focus:
             return strip
-        spot = self.page.spot(self.cursor)
+        spot = self.laid.spot(self.cursor)
         if spot.line != line:
             return strip
-        pinned = self.page.line(line)[1]
-        start = spot.start if spot.start < pinned else max(pinned, spot.start - scroll_x)
+        pinned = self.laid.line(line)[1]
+        start = spot.start if spot.start < pinned else max(pinned, spot.start - self.left)
         end = start + spot.width
         under = strip.crop(start, end).apply_style(self.get_component_rich_style("block--cursor", partial=True))
         return Strip.join([strip.crop(0, start), under, strip.crop(end)])
@@ -184,56 +155,41 @@ class BlockView(ScrollView, can_focus=True, inherit_bindings=False):
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)
         if has_focus and self.cursor is None:
-            self.cursor = self.page.first()
+            self.cursor = self.laid.first()
         self._tell()
 
     def _tell(self) -> None:
-        spot = self.page.spot(self.cursor) if self.cursor is not None and self.has_focus else None
+        spot = self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
         if spot is not None:
             self._reveal(spot)
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))
 
     def _reveal(self, spot: Spot) -> None:
-        pinned = self.page.line(spot.line)[1]
-        x, y, x_end = round(self.scroll_x), spot.line, spot.start + spot.width
-        room = self.scrollable_content_region.width
-        if spot.start >= pinned and spot.start - x < pinned:
-            x = spot.start - pinned
-        elif x_end + 1 - x > room:
-            x = x_end + 1 - room
-        top, height = round(self.scroll_y), self.scrollable_content_region.height
-        top = min(top, max(0, y - 1)) if y <= top else max(top, y - height + 2)
-        self.scroll_to(x, min(top, self.max_scroll_y), animate=False, immediate=True, force=True)
+        pinned = self.laid.line(spot.line)[1]
+        if spot.start >= pinned and spot.start - self.left < pinned:
+            self.left = spot.start - pinned
+        elif spot.start + spot.width + 1 - self.left > self.room:
+            self.left = spot.start + spot.width + 1 - self.room
+        self.show_line(spot.line, margin=1)
 
     def action_walk(self, rows: int, columns: int) -> None:
         if self.cursor is None:
-            self.scroll_relative(x=columns * 4, y=rows, animate=False, immediate=True)
+            self.top += rows
             return
-        self.cursor = self.page.move(self.cursor, rows, columns)
+        self.cursor = self.laid.move(self.cursor, rows, columns)
         self._tell()
 
     def action_row_end(self, side: int) -> None:
         if self.cursor is not None:
-            self.cursor = self.page.move(self.cursor, 0, side * self.page.blocks[self.cursor[0]].columns)
+            self.cursor = self.laid.move(self.cursor, 0, side * self.laid.blocks[self.cursor[0]].columns)
             self._tell()
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        found = self.page.at(offset.y + round(self.scroll_y), offset.x, round(self.scroll_x))
+        found = self.laid.at(offset.y + self.top, offset.x, self.left)
         if found is not None:
             self.cursor = found
             self._tell()
-
-
-def blocks_of(view: View) -> list[Block]:
-    """What is drawn for a view: its sentence, its blocks, and how far they are from the model's own tensor."""
-    blocks: list[Block] = [Note(view.sentence)] if view.sentence else []
-    blocks += view.blocks
-    if view.parity is not None:
-        parity = view.parity
-        delta = f"max |Δ| {significant(parity.max_delta, 2)} over {whole(parity.count)} numbers"
-        blocks.append(Note(f"Checked against the model's own {parity.name}: {delta}."))
-    return blocks

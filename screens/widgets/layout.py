@@ -80,14 +80,6 @@ def fit(text: str, width: int, align: str = "left") -> str:
     return text + space
 
 
-def element(ref: str, *indices: int) -> str:
-    """The name of one element of the quantity `ref`: `blocks.0.attn.q[3]` with 5 is `blocks.0.attn.q[3,5]`."""
-    if not ref:
-        return ""
-    inside = ",".join(str(index) for index in indices)
-    return f"{ref[:-1]},{inside}]" if ref.endswith("]") else f"{ref}[{inside}]"
-
-
 def wrap(text: str, width: int) -> list[str]:
     """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be."""
     lines: list[str] = []
@@ -108,3 +100,11 @@ def wrap(text: str, width: int) -> list[str]:
             line = rest
         lines.append(line)
     return lines
+
+
+def heading(title: str, words: str, width: int) -> list[Line]:
+    """A block's title and what is said beside it: on one line if they fit, else one under the other, wrapped."""
+    if title and words and cell_len(title) + 3 + cell_len(words) <= width:
+        return [Line(((title, "title"), ("   " + words, "dim")))]
+    lines = [Line(((part, "title"),)) for part in wrap(title, width)] if title else []
+    return lines + [Line(((part, "dim"),)) for part in wrap(words, width)] if words else lines

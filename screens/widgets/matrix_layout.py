@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.numbers import fixed, significant
+from lab.refs import element
 from lab.views import Matrix
 from screens.widgets.glyphs import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
-from screens.widgets.layout import Laid, Line, Piece, Spot, element, fit, wrap
+from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading
 
 LABEL_WIDTH = 12
 """Longest label of a row before it is shortened."""
@@ -52,8 +53,11 @@ class LaidMatrix(Laid):
     @cached_property
     def legend(self) -> str:
         parts = [self.matrix.legend] if self.matrix.legend else []
-        parts.append(f"{POSITIVE_SHADES} up to {significant(self.limit)}")
-        if self.signed:
+        if self.numbers:
+            parts.append(f"{POSITIVE_SHADES} size, up to {significant(self.limit)}")
+        else:
+            parts.append(f"{POSITIVE_SHADES} up to {significant(self.limit)}")
+        if self.signed and not self.numbers:
             parts.append(f"{NEGATIVE_SHADES} down to {significant(-self.limit)}")
         if bool(np.isnan(self.values).any()):
             parts.append(f"{MASKED} masked")
@@ -88,12 +92,8 @@ class LaidMatrix(Laid):
 
     @cached_property
     def head(self) -> list[Line]:
-        """Title and legend, on one line if they fit, and the labels of the columns."""
-        title, legend = self.matrix.title, self.legend
-        if title and cell_len(title) + 3 + cell_len(legend) <= self.room:
-            return [Line(((title, "title"), ("   " + legend, "dim"))), self.header]
-        lines = [Line(((title, "title"),))] if title else []
-        return [*lines, *(Line(((part, "dim"),)) for part in wrap(legend, self.room)), self.header]
+        """Title, legend and the labels of the columns."""
+        return [*heading(self.matrix.title, self.legend, self.room), self.header]
 
     def line(self, y: int) -> Line:
         if y < len(self.head):
@@ -108,7 +108,8 @@ class LaidMatrix(Laid):
     def _cells(self, row: int, chosen: int | None) -> list[Piece]:
         pieces: list[Piece] = []
         for column, value in enumerate(self.values[row].tolist()):
-            glyph = shade(value, self.limit)
+            # A number beside the shade has its own sign, and a minus as shade before it would read as a second one.
+            glyph = shade(abs(value) if self.numbers else value, self.limit)
             kind = "masked" if value != value else "negative" if value < 0 else "positive"
             if self.numbers:
                 text = "" if value != value else short(value)

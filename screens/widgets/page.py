@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from lab.views import Block, Matrix, Note, Strip, Table
+from lab.numbers import significant, whole
+from lab.views import Block, Matrix, Note, Parity, Strip, Table, View
 from screens.widgets.layout import Laid, Line, Spot, wrap
 from screens.widgets.matrix_layout import lay_matrix
 from screens.widgets.strip_layout import lay_strip
@@ -17,32 +18,46 @@ Cursor = tuple[int, int, int]
 @dataclass
 class LaidNote(Laid):
     lines: list[str]
+    kind: str
 
     def line(self, y: int) -> Line:
-        return Line(((self.lines[y], "note"),))
+        return Line(((self.lines[y], self.kind),))
 
 
-def lay_note(note: Note, width: int) -> LaidNote:
-    lines = wrap(note.text, width)
-    laid = LaidNote(lines)
+def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
+    lines = wrap(text, width)
+    laid = LaidNote(lines, kind)
     laid.height, laid.width = len(lines), width
     return laid
 
 
-def lay_out(blocks: list[Block], width: int) -> "Page":
-    """Every block under the one before it, one empty line between them."""
-    laid: list[Laid] = []
-    for block in blocks:
-        match block:
-            case Table():
-                laid.append(lay_table(block, width))
-            case Strip():
-                laid.append(lay_strip(block, width))
-            case Matrix():
-                laid.append(lay_matrix(block, width))
-            case Note():
-                laid.append(lay_note(block, width))
+def lay_block(block: Block, width: int) -> Laid:
+    match block:
+        case Table():
+            return lay_table(block, width)
+        case Strip():
+            return lay_strip(block, width)
+        case Matrix():
+            return lay_matrix(block, width)
+        case Note():
+            return lay_note(block.text, width)
+
+
+def lay_view(view: View, width: int) -> "Page":
+    """A view's sentence, its blocks, and how far they are from the model's own tensor, one under the other."""
+    laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
+    laid += [lay_block(block, width) for block in view.blocks]
+    if view.parity is not None:
+        laid.append(lay_note(in_words(view.parity), width, "dim"))
     return Page(laid)
+
+
+def in_words(parity: Parity) -> str:
+    """`Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers.`"""
+    name, _, against = parity.name.partition(" · ")
+    numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"
+    title = f"Parity ({against})" if against else "Parity"
+    return f"{title}: {name}, max |Δ| {significant(parity.max_delta, 2)} over {numbers}."
 
 
 class Page:

@@ -7,19 +7,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.numbers import significant
+from lab.refs import element
 from lab.views import Strip
 from screens.widgets.glyphs import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
-from screens.widgets.layout import Laid, Line, Piece, Spot, element
+from screens.widgets.layout import Laid, Line, Piece, Spot, heading
 
 STRIP_BAR_ROWS = 2
 """A vector is drawn as bars while it takes this many rows, and as denser shades beyond."""
+
+
+MARGIN = 5
+"""Room for the number of a row's first value."""
+WIDEST = 3
+"""Character cells of one bar, the gap after it included, where there is room."""
 
 
 @dataclass
 class LaidStrip(Laid):
     strip: Strip
     values: NDArray[np.float32]
+    room: int
+    """Width of the view in columns."""
     per_row: int = 1
+    each: int = 1
+    """Character cells of one value."""
     as_bars: bool = True
 
     @cached_property
@@ -27,50 +38,51 @@ class LaidStrip(Laid):
         return float(np.nanmax(np.abs(self.values))) if self.values.size else 0.0
 
     @cached_property
-    def legend(self) -> str:
-        if self.as_bars:
-            return f"up + · down −, full = {significant(self.limit)}"
-        return f"{POSITIVE_SHADES} + · {NEGATIVE_SHADES} −, full = {significant(self.limit)}"
+    def head(self) -> list[Line]:
+        signs = "up + down −" if self.as_bars else f"{POSITIVE_SHADES} + {NEGATIVE_SHADES} −"
+        return heading(self.strip.title, f"{signs}, full = {significant(self.limit)}", self.room)
 
     @property
-    def per_value_row(self) -> int:
+    def lines_each(self) -> int:
+        """Lines of one row of values."""
         return 2 if self.as_bars else 1
 
     def line(self, y: int) -> Line:
-        if y == 0:
-            return Line(((self.strip.title, "title"), ("  " + self.legend, "dim")))
-        row, half = divmod(y - 1, self.per_value_row)
+        if y < len(self.head):
+            return self.head[y]
+        row, half = divmod(y - len(self.head), self.lines_each)
         part = self.values[row * self.per_row : (row + 1) * self.per_row]
-        first = f"{row * self.per_row + 1:>4} " if half == 0 else " " * 5
+        first = f"{row * self.per_row + 1:>{MARGIN - 1}} " if half == 0 else " " * MARGIN
         if not self.as_bars:
             return Line(self._shades(part), ((first, "dim"),))
-        up, down = column_glyphs(part, self.limit)
-        return Line(((up, "positive"),) if half == 0 else ((down, "negative"),), ((first, "dim"),))
+        glyphs = column_glyphs(part, self.limit)[half]
+        drawn = "".join(glyph * max(1, self.each - 1) + " " * (self.each > 1) for glyph in glyphs)
+        return Line(((drawn, "negative" if half else "positive"),), ((first, "dim"),))
 
     def _shades(self, part: NDArray[np.float32]) -> tuple[Piece, ...]:
         return tuple((shade(float(value), self.limit), "negative" if value < 0 else "positive") for value in part)
 
     def spot(self, row: int, column: int) -> Spot:
-        index = row * self.per_row + column
-        if index >= self.values.size:
-            index = self.values.size - 1
-            row, column = divmod(index, self.per_row)
+        index = min(row * self.per_row + column, self.values.size - 1)
+        row, column = divmod(index, self.per_row)
         value = float(self.values[index])
-        half = 1 if self.as_bars and value < 0 else 0
-        line = 1 + row * self.per_value_row + half
-        return Spot(line, 5 + column, 1, f"dimension {index + 1}", element(self.strip.ref, index), value)
+        line = len(self.head) + row * self.lines_each + (1 if self.as_bars and value < 0 else 0)
+        name = element(self.strip.ref, index)
+        return Spot(line, MARGIN + column * self.each, max(1, self.each - 1), f"{index + 1} of {self.values.size}", name, value)
 
 
 def lay_strip(strip: Strip, width: int) -> LaidStrip:
     values = strip.values.numpy().reshape(-1)
-    per_row = max(8, width - 5)
+    room = max(8, width - MARGIN)
+    each = max(1, min(WIDEST, room // max(1, values.size)))
+    per_row = room // each
     if values.size > per_row:
         even = -(-values.size // -(-values.size // per_row))
         per_row = min(per_row, -(-even // 8) * 8)
     rows = max(1, -(-values.size // per_row))
     as_bars = rows <= STRIP_BAR_ROWS
-    laid = LaidStrip(strip=strip, values=values, per_row=per_row, as_bars=as_bars)
-    laid.height = 1 + rows * (2 if as_bars else 1)
-    laid.width, laid.pinned = 5 + min(per_row, values.size), 5
+    laid = LaidStrip(strip, values, width, per_row, each, as_bars)
+    laid.height = len(laid.head) + rows * laid.lines_each
+    laid.width, laid.pinned = MARGIN + min(per_row, values.size) * each, MARGIN
     laid.rows, laid.columns = (rows, min(per_row, values.size)) if values.size else (0, 0)
     return laid

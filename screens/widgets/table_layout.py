@@ -7,9 +7,9 @@ from rich.cells import cell_len
 
 from lab.views import Cell, Table
 from screens.widgets.glyphs import bar
-from screens.widgets.layout import Laid, Line, Piece, Spot, fit
+from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading
 
-BAR_WIDTHS = (6, 28)
+BAR_WIDTHS = (4, 28)
 """Shortest bar worth drawing, and the longest that still reads as one number beside another."""
 LABEL_SHARE = 0.4
 """Part of the width that the labels of rows may take before they are shortened."""
@@ -23,14 +23,14 @@ class LaidTable(Laid):
     widths: list[int]
     bar_widths: list[int]
     """Width of the bar after each column's text; 0 where the column has none."""
+    room: int
+    """Width of the view in columns."""
     hidden: int = 0
 
     @cached_property
     def head(self) -> list[Line]:
-        lines = []
-        if self.table.title or self.hidden:
-            mark = f"  … {self.hidden} more column{'s' if self.hidden > 1 else ''} on a wider screen" if self.hidden else ""
-            lines.append(Line(((self.table.title, "title"), (mark, "dim"))))
+        mark = f"… {self.hidden} more column{'s' if self.hidden > 1 else ''} on a wider screen" if self.hidden else ""
+        lines = heading(self.table.title, mark, self.room)
         if any(column.title for column in self.table.columns):
             cells = [Cell(self.table.columns[index].title) for index in self.shown]
             lines.append(self._line(cells, "head", "  " if self.gutter else ""))
@@ -90,7 +90,7 @@ class LaidTable(Laid):
 
 
 def lay_table(table: Table, width: int) -> LaidTable:
-    """Natural widths; if too wide, optional columns go (last one first), then labels are shortened, then it scrolls sideways."""
+    """Natural widths; if too wide, optional columns go (last first), then bars, then labels shrink, then it scrolls sideways."""
     everything = [*table.rows, *([table.total] if table.total else [])]
 
     def natural(index: int) -> int:
@@ -108,6 +108,8 @@ def lay_table(table: Table, width: int) -> LaidTable:
     for index in reversed(list(widths)):
         if needed(shown) > width and table.columns[index].optional:
             shown.remove(index)
+    if needed(shown) > width:
+        has_bar = dict.fromkeys(widths, False)
     if shown and needed(shown) > width:
         shortest = max(6, int(width * LABEL_SHARE))
         widths[shown[0]] = max(min(widths[shown[0]], shortest), widths[shown[0]] - (needed(shown) - width))
@@ -119,6 +121,7 @@ def lay_table(table: Table, width: int) -> LaidTable:
         shown=shown,
         widths=[widths[index] for index in shown],
         bar_widths=[bar_width if has_bar[index] else 0 for index in shown],
+        room=width,
         hidden=len(table.columns) - len(shown),
     )
     laid.rows, laid.columns = len(everything), len(shown)

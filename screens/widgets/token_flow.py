@@ -7,13 +7,12 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from screens.widgets.layout import fit
+from screens.widgets.line_view import LineView
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,12 @@ def places_of(labels: list[str], breaks: list[bool], width: int) -> list[Place]:
     return places
 
 
-class TokenFlow(ScrollView, can_focus=True, inherit_bindings=False):
+class TokenFlow(LineView):
     """Tokens are told apart by the bar between them, and by their shade; the chosen one is inverted."""
 
     COMPONENT_CLASSES = {"flow--even", "flow--odd", "flow--chosen", "flow--bar"}
     DEFAULT_CSS = """
     TokenFlow {
-        scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; scrollbar-gutter: stable;
-        border: round $foreground 30%; padding: 0 0 0 1;
-        &:focus { border: round $accent; }
         & > .flow--even { color: $foreground; }
         & > .flow--odd { color: $foreground; background: $foreground 10%; }
         & > .flow--chosen { text-style: reverse bold; }
@@ -88,23 +84,12 @@ class TokenFlow(ScrollView, can_focus=True, inherit_bindings=False):
         self._reveal()
 
     def _flow(self) -> None:
-        width = max(1, self.scrollable_content_region.width)
-        self._places = places_of(self._labels, self._breaks, width)
+        self._places = places_of(self._labels, self._breaks, self.room)
         self._lines = [place.line for place in self._places]
-        self.virtual_size = Size(width, self._lines[-1] + 1 if self._lines else 0)
-        self._mark_rest()
-        self.refresh()
+        self.set_extent(self._lines[-1] + 1 if self._lines else 0)
 
     def on_resize(self) -> None:
         self._flow()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self._mark_rest()
-
-    def _mark_rest(self) -> None:
-        below = self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height
-        self.border_subtitle = f"↓ {below} more line{'s' if below > 1 else ''}" if below > 0 else ""
 
     def watch_chosen(self) -> None:
         self._reveal()
@@ -112,23 +97,17 @@ class TokenFlow(ScrollView, can_focus=True, inherit_bindings=False):
         self.post_message(self.Chosen(self.chosen))
 
     def _reveal(self) -> None:
-        if not self._places:
-            return
-        line, top, height = self._lines[self.chosen], round(self.scroll_y), self.scrollable_content_region.height
-        if line < top or line >= top + height:
-            self.scroll_to(y=line if line < top else line - height + 1, animate=False, immediate=True, force=True)
+        if self._places:
+            self.show_line(self._lines[self.chosen])
 
-    def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
-        line = y + round(self.scroll_y)
+    def draw(self, line: int) -> Strip:
         first, end = bisect_right(self._lines, line - 1), bisect_right(self._lines, line)
-        bar = Segment("│", self.get_component_rich_style("flow--bar"))
+        bar = Segment("│", self.style_of("flow--bar"))
         segments: list[Segment] = []
         for index in range(first, end):
             kind = "chosen" if index == self.chosen else "odd" if index % 2 else "even"
-            text = fit(self._labels[index], self._places[index].width)
-            segments += [Segment(text, self.get_component_rich_style(f"flow--{kind}")), bar]
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+            segments += [Segment(fit(self._labels[index], self._places[index].width), self.style_of(f"flow--{kind}")), bar]
+        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
 
     def action_choose(self, by: int) -> None:
         self.chosen = max(0, min(self.chosen + by, len(self._labels) - 1))
@@ -152,6 +131,6 @@ class TokenFlow(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        found = self._at(offset.y + round(self.scroll_y), offset.x) if offset is not None else None
+        found = self._at(offset.y + self.top, offset.x) if offset is not None else None
         if found is not None:
             self.chosen = found

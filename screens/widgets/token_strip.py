@@ -45,8 +45,8 @@ class TokenStrip(Widget):
     DEFAULT_CSS = """
     TokenStrip {
         height: 2; padding: 0 1;
-        & > .tokens--even { color: $foreground; }
-        & > .tokens--odd { color: $foreground; background: $foreground 10%; }
+        & > .tokens--even { color: $foreground; background: $foreground 8%; }
+        & > .tokens--odd { color: $foreground; background: $foreground 16%; }
         & > .tokens--chosen { text-style: reverse bold; }
         & > .tokens--id { color: $foreground 60%; }
         & > .tokens--bar { color: $foreground 40%; }
@@ -119,7 +119,8 @@ class TokenStrip(Widget):
         bar = Segment("│", self.get_component_rich_style("tokens--bar"))
         segments: list[Segment] = []
         for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
-            segments += [Segment(fit(token.label, box.width), self._style(index)), bar]
+            label = fit(token.label, min(cell_len(token.label), box.width))
+            segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label))), bar]
         return segments
 
     def _id_segments(self) -> list[Segment]:

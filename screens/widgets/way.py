@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
-from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.numbers import probability, whole
 from lab.views import Guess, Step, Way
 from screens.widgets.layout import fit
+from screens.widgets.line_view import LineView
 
 NAME_WIDTHS = (12, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `12 attention`, `logits → softmax`."""
@@ -52,15 +51,12 @@ def rows_of(steps: list[Step], current: int) -> list[Row]:
     return rows
 
 
-class WayList(ScrollView, can_focus=True, inherit_bindings=False):
+class WayList(LineView):
     """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps."""
 
     COMPONENT_CLASSES = {"way--group", "way--step", "way--current", "way--lens", "way--dim"}
     DEFAULT_CSS = """
     WayList {
-        scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden;
-        border: round $foreground 30%; padding: 0 0 0 1;
-        &:focus { border: round $accent; }
         & > .way--group { color: $foreground; }
         & > .way--step { color: $foreground 70%; }
         & > .way--current { color: $accent; text-style: bold; }
@@ -100,16 +96,9 @@ class WayList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _build(self) -> None:
         self._rows = rows_of(list(self.steps), self.current)
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._rows))
-        at = self._current_row()
-        top, height = round(self.scroll_y), self.scrollable_content_region.height
-        if at < top + 1 or at > top + height - 2:
-            # One line of context stays in sight on the side that the cursor moves towards.
-            top = at - 1 if at < top + 1 else at - height + 2
-            self.scroll_to(y=max(0, min(top, len(self._rows) - height)), animate=False, immediate=True, force=True)
-        below = len(self._rows) - round(self.scroll_y) - height
-        self.border_subtitle = f"↓ {below} more" if below > 0 and height > 0 else ""
-        self.refresh()
+        self.set_extent(len(self._rows))
+        # One line of context stays in sight on the side that the cursor moves towards.
+        self.show_line(self._current_row(), margin=1)
 
     def _current_row(self) -> int:
         for index, row in enumerate(self._rows):
@@ -118,35 +107,31 @@ class WayList(ScrollView, can_focus=True, inherit_bindings=False):
                 return index
         return 0
 
-    def render_line(self, y: int) -> Strip:
-        width = self.scrollable_content_region.width
-        index = y + round(self.scroll_y)
-        if index >= len(self._rows):
-            return Strip.blank(width, self.rich_style)
-        row = self._rows[index]
-        here = index == self._current_row()
-        inside = row.is_group and index + 1 < len(self._rows) and not self._rows[index + 1].is_group
+    def draw(self, line: int) -> Strip:
+        width = self.room
+        row = self._rows[line]
+        here = line == self._current_row()
+        inside = row.is_group and line + 1 < len(self._rows) and not self._rows[line + 1].is_group
         mark = "▸ " if here else "▾ " if inside else "  "
-        kind = "way--current" if here else "way--group" if row.is_group else "way--step"
-        style = self.get_component_rich_style(kind)
+        style = self.style_of("way--current" if here else "way--group" if row.is_group else "way--step")
         if not row.is_group:
-            return self._finish([Segment(mark + "  " + fit(row.name, max(0, width - 4)), style)], width)
+            return self._finish([Segment(mark + "  " + fit(row.name, max(0, width - 4)), style)])
         name_width = NAME_WIDTHS[width >= WIDE_FROM]
         room = max(0, width - len(mark) - name_width - 1)
         lens = _lens(row, room)
         if not lens:
-            return self._finish([Segment(mark + fit(row.name, max(0, width - len(mark))), style)], width)
+            return self._finish([Segment(mark + fit(row.name, max(0, width - len(mark))), style)])
         segments = [Segment(mark + fit(row.name, name_width) + " ", style)]
-        segments.append(Segment(fit(lens, room), self.get_component_rich_style("way--lens")))
-        return self._finish(segments, width)
+        segments.append(Segment(fit(lens, room), self.style_of("way--lens")))
+        return self._finish(segments)
 
-    def _finish(self, segments: list[Segment], width: int) -> Strip:
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
+    def _finish(self, segments: list[Segment]) -> Strip:
+        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is not None and 0 <= offset.y + round(self.scroll_y) < len(self._rows):
-            self.post_message(self.Chosen(self._rows[offset.y + round(self.scroll_y)].step))
+        if offset is not None and 0 <= offset.y + self.top < len(self._rows):
+            self.post_message(self.Chosen(self._rows[offset.y + self.top].step))
 
 
 def _lens(row: Row, room: int) -> str:

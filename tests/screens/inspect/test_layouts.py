@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lab.views import Array, Cell, Column, Matrix, Note, Strip, Table
+from lab.views import Array, Block, Cell, Column, Matrix, Note, Parity, Strip, Table, View
 from screens.widgets.glyphs import bar, column_glyphs, shade
-from screens.widgets.layout import Line, element, fit, wrap
+from screens.widgets.layout import Line, fit, wrap
 from screens.widgets.matrix_layout import lay_matrix
-from screens.widgets.page import lay_out
+from screens.widgets.page import in_words, lay_view
 from screens.widgets.strip_layout import lay_strip
 from screens.widgets.table_layout import lay_table
 
@@ -39,12 +39,6 @@ def test_wrap_keeps_every_word_and_no_line_is_too_wide() -> None:
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
-def test_an_element_is_named_inside_the_brackets() -> None:
-    assert element("blocks.0.attn.q[2]", 5) == "blocks.0.attn.q[2,5]"
-    assert element("embed", 1, 2) == "embed[1,2]"
-    assert element("", 1) == ""
-
-
 @pytest.mark.parametrize(("fraction", "cells"), [(0.0, 0.0), (0.5, 5.0), (1.0, 10.0), (0.33, 3.25), (1e-9, 0.125)])
 def test_a_bar_is_as_long_as_its_number_to_an_eighth(fraction: float, cells: float) -> None:
     length = sum(1 if glyph == "█" else (" ▏▎▍▌▋▊▉".index(glyph)) / 8 for glyph in bar(fraction, 10))
@@ -73,12 +67,12 @@ def attention_table(rows: int = 3, selected: int | None = 1) -> Table:
 
 
 def test_a_table_fits_its_room_and_a_narrow_one_says_what_is_hidden() -> None:
-    wide, narrow = lay_table(attention_table(), 60), lay_table(attention_table(), 34)
+    wide, narrow = lay_table(attention_table(), 60), lay_table(attention_table(), 30)
     assert all(cell_len(line) <= 60 for line in drawn(wide))
-    assert all(cell_len(line) <= 34 for line in drawn(narrow)[1:])
+    assert all(cell_len(line) <= 30 for line in drawn(narrow))
     assert "q·k" in drawn(wide)[1]
-    assert "q·k" not in drawn(narrow)[1]
-    assert "1 more column" in drawn(narrow)[0]
+    assert not any("q·k" in line for line in drawn(narrow))
+    assert "1 more column" in " ".join(drawn(narrow)[:3])
 
 
 def test_the_selected_row_is_marked_with_a_glyph() -> None:
@@ -138,8 +132,8 @@ def test_a_matrix_of_a_thousand_rows_is_laid_out_without_drawing_it() -> None:
 
 
 def test_the_cursor_walks_through_all_blocks_and_back() -> None:
-    blocks = [attention_table(2), Note("words"), Strip("v", Array.of(np.ones(8)), "x")]
-    page = lay_out(blocks, 60)
+    blocks: list[Block] = [attention_table(2), Note("words"), Strip("v", Array.of(np.ones(8)), "x")]
+    page = lay_view(View("s", "t", "", blocks), 60)
     cursor = page.first()
     assert cursor == (0, 1, 3)
     down = [cursor]
@@ -152,8 +146,14 @@ def test_the_cursor_walks_through_all_blocks_and_back() -> None:
 
 
 def test_a_click_finds_the_cell_that_is_drawn_there() -> None:
-    page = lay_out([Note("words"), attention_table(3)], 60)
+    page = lay_view(View("s", "t", "words", [attention_table(3)]), 60)
     for row in range(3):
         spot = page.spot((1, row, 3))
         assert page.at(spot.line, spot.start + 1, 0) == (1, row, 3)
     assert page.at(0, 0, 0) is None
+
+
+def test_parity_says_what_was_compared_with_what() -> None:
+    words = in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
+    assert words == "Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers."
+    assert in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."

@@ -1,0 +1,128 @@
+"""A window onto lines that are drawn one at a time and only when they are in sight."""
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+WHEEL = 3
+"""Lines that one notch of a mouse wheel moves."""
+
+
+class LineView(Widget, can_focus=True):
+    """What Textual's ScrollView is, but a change of content costs no layout of the screen, only the lines that are drawn anew.
+
+    A subclass gives `draw` and calls `set_extent` when its content has changed. What lies below is told by the thumb at the
+    right and in the border.
+    """
+
+    COMPONENT_CLASSES = {"line-view--thumb"}
+    DEFAULT_CSS = """
+    LineView {
+        border: round $foreground 30%; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%;
+        padding: 0 0 0 1;
+        &:focus { border: round $accent; }
+        & > .line-view--thumb { color: $foreground 50%; }
+    }
+    """
+
+    top: reactive[int] = reactive(0)
+    """The first line in sight."""
+    left: reactive[int] = reactive(0)
+    """How many character cells are scrolled away at the left."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.extent = (0, 0)
+        """Lines of the content, and their width."""
+        self._styles_by_kind: dict[str, Style] = {}
+
+    def draw(self, line: int) -> Strip:
+        """Line `line` of the content, `room` character cells wide."""
+        raise NotImplementedError
+
+    @property
+    def room(self) -> int:
+        """Width for the content in character cells; one more is the thumb's."""
+        return max(1, self.content_size.width - 1)
+
+    @property
+    def window(self) -> int:
+        """Lines in sight."""
+        return max(1, self.content_size.height)
+
+    def style_of(self, kind: str) -> Style:
+        """The style of a component class; "" is the widget's own."""
+        found = self._styles_by_kind.get(kind)
+        if found is None:
+            found = self.get_component_rich_style(kind) if kind else self.rich_style
+            self._styles_by_kind[kind] = found
+        return found
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles_by_kind.clear()
+
+    def set_extent(self, height: int, width: int = 0) -> None:
+        """There are so many lines now, of that width."""
+        self.extent = (height, width)
+        self.top, self.left = self.top, self.left
+        self._tell_rest()
+        self.refresh()
+
+    def validate_top(self, top: int) -> int:
+        return max(0, min(top, self.extent[0] - self.window))
+
+    def validate_left(self, left: int) -> int:
+        return max(0, min(left, self.extent[1] - self.room))
+
+    def watch_top(self) -> None:
+        self._tell_rest()
+
+    def on_resize(self) -> None:
+        self.set_extent(*self.extent)
+
+    def _tell_rest(self) -> None:
+        below = self.extent[0] - self.top - self.window
+        words = self.rest_in_words(below) if below > 0 else ""
+        if words != (self.border_subtitle or ""):
+            self.border_subtitle = words
+
+    def rest_in_words(self, below: int) -> str:
+        """What the border says of `below` lines out of sight."""
+        return f"↓ {below} more"
+
+    def show_line(self, line: int, margin: int = 0) -> None:
+        """Scroll as little as it takes to have `line` in sight, with `margin` lines beyond it."""
+        if line - margin < self.top:
+            self.top = line - margin
+        elif line + margin >= self.top + self.window:
+            self.top = line + margin - self.window + 1
+
+    def render_line(self, y: int) -> Strip:
+        height = self.extent[0]
+        line = self.top + y
+        strip = self.draw(line) if line < height else Strip.blank(self.room, self.style_of(""))
+        return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-view--thumb"))], 1)])
+
+    def _thumb(self, y: int) -> str:
+        height, window = self.extent[0], self.window
+        if height <= window:
+            return " "
+        size = max(1, window * window // height)
+        start = round(self.top * (window - size) / (height - window))
+        return "┃" if start <= y < start + size else " "
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self.top += WHEEL
+        event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self.top -= WHEEL
+        event.stop()
+
+    def page(self, by: int) -> None:
+        """Scroll by whole windows, one line of overlap kept."""
+        self.top += by * max(1, self.window - 1)
