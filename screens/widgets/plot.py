@@ -21,6 +21,7 @@ Kind = Literal["dots", "line", "marks", "level"]
 
 MARKERS: dict[Kind, str] = {"dots": "braille", "line": "braille", "marks": "◆", "level": "╌"}
 LEGEND: dict[Kind, str] = {"dots": "⠂⠁⠄", "line": "⠤⠒⠤", "marks": "◆", "level": "╌╌"}
+MOST_Y_TICKS = 7
 COLUMNS_PER_MARK = 3
 """Marks closer than this run into one another."""
 
@@ -81,14 +82,30 @@ def draw(figure: Figure, width: int, height: int) -> list[list[tuple[str, str]]]
     if figure.log_y:
         plotext.yscale("log")
     x_ticks = nice_ticks(low_x, high_x, max(2, width // 14))
-    x_labels = [count(tick) for tick in x_ticks]
-    if figure.x_label:
-        x_labels[-1] += f" {figure.x_label}"
-    plotext.xticks(x_ticks, x_labels)
-    y_ticks = [tick for tick in nice_ticks(low_y, high_y, max(2, height * 2 // 5)) if tick > 0 or not figure.log_y]
+    plotext.xticks(x_ticks, [""] * len(x_ticks))
+    y_ticks = [tick for tick in nice_ticks(low_y, high_y, max(2, min(height * 2 // 5, MOST_Y_TICKS))) if tick > 0 or not figure.log_y]
     decimals = max(0, -math.floor(math.log10(y_ticks[1] - y_ticks[0]) + 1e-9)) if len(y_ticks) > 1 else 2
     plotext.yticks(y_ticks, [f"{tick:.{decimals}f}" for tick in y_ticks])
-    return [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]
+    lines = [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]
+    axis = "".join(text for text, _ in lines[-2])
+    places = [at for at, sign in enumerate(axis) if sign in "┬┼"]
+    return [*lines[:-1], [(_label_row(places, [count(tick) for tick in x_ticks], figure.x_label, width), "axis")]]
+
+
+def _label_row(places: list[int], labels: list[str], unit: str, width: int) -> str:
+    """The labels under the marks of the axis, the first and the last first; one that would touch another is left out.
+
+    Plotext's own row drops labels by rules that depend on what it drew before.
+    """
+    row = [" "] * width
+    pairs = list(zip(places, labels, strict=False))
+    if pairs and unit:
+        pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]} {unit}")
+    for place, label in [*pairs[-1:], *pairs[:-1]]:
+        start = max(0, min(place - len(label) // 2, width - len(label)))
+        if all(sign == " " for sign in row[max(0, start - 1) : start + len(label) + 1]):
+            row[start : start + len(label)] = label
+    return "".join(row)
 
 
 def _points(series: Series, width: int) -> tuple[list[float], list[float]]:

@@ -135,7 +135,7 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
         for field in self.query(Field):
             field.mark(field.field in wrong)
         shown = self.query_one("#problems", Static)
-        shown.update("\n".join(f"✗ {sentence[:1].upper()}{sentence[1:]}" for _, sentence in problems))
+        shown.update("\n".join(f"✗ {sentence}" for _, sentence in problems))
         shown.display = bool(problems)
 
     def focus_start(self) -> None:

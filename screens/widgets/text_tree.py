@@ -88,7 +88,7 @@ mark. Backspace shows the folder above.
         for node in list(self.root.children):
             if node.data is not None and node.data.folder is not None:
                 node.remove()
-        node = self.root.add(f"{_shortened(folder)}/", Place(folder=folder), expand=True)
+        node = self.root.add(f"{shortened(folder)}/", Place(folder=folder), expand=True)
         self._list(node, folder)
 
     @on(Tree.NodeExpanded)
@@ -166,7 +166,7 @@ mark. Backspace shows the folder above.
             self.show_folder(top.data.folder.parent)
 
 
-def _shortened(folder: Path) -> str:
+def shortened(folder: Path) -> str:
     """The folder's path with the user's home as `~`."""
     home = Path.home()
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) and folder != home else str(folder)

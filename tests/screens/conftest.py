@@ -1,14 +1,17 @@
 """Runs made of files alone, so that the screens are tested without torch and without training."""
 
+import asyncio
 import fcntl
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
+from textual.pilot import Pilot
 
+from lab.machine import Machine
 from lab.run_config import DataConfig, Metric, Phase, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
 from lab.run_folder import Run
 from models.config import PRESETS
@@ -126,6 +129,39 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 MakeRun = Callable[..., Run]
+MACHINE = Machine(processor="a processor", cores=2, memory=8_000_000_000, gpu=None)
+
+
+@pytest.fixture
+def fixed_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """The same machine and the same terminal everywhere."""
+    monkeypatch.setattr("lab.machine.machine", lambda: MACHINE)
+    monkeypatch.setattr("screens.widgets.new_run.machine", lambda: MACHINE)
+    monkeypatch.setattr("lab.plan.why_no_cuda", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.plan.has_mps", lambda: False)
+    for name, value in (("TERM", "xterm-256color"), ("COLORTERM", "truecolor")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return MACHINE
+
+
+Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Waits until a condition holds and everything posted has been handled, and fails after ten seconds without it."""
+
+    async def wait(pilot: Pilot[None], condition: Callable[[], object]) -> None:
+        for _ in range(2000):
+            await pilot.pause(0)
+            if condition():
+                await pilot.pause(0)
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError("it did not happen within ten seconds")
+
+    return wait
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""The shell: modes, keys, help, palette, leaving."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from screens.app import LabApp
+from screens.ask import AskScreen
+from screens.base import LabScreen
+from screens.commands import LabCommands
+from screens.help import HelpScreen
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.mode_bar import ModeBar
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+@pytest.fixture
+def app() -> LabApp:
+    return LabApp(preload=False)
+
+
+def line_of(pilot: Pilot[None], kind: type[ModeBar] | type[KeyBar]) -> str:
+    bar = pilot.app.screen.query_one(kind)
+    return bar.render_line(0).text
+
+
+def palette(app: LabApp) -> list[str]:
+    return [words for words, _, _ in LabCommands(app.screen)._commands()]
+
+
+async def test_a_digit_shows_its_mode_and_the_bar_marks_it_without_colour(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key, mark in (("2", "▸2 Data◂"), ("4", "▸4 Train◂"), ("1", "▸1 Home◂")):
+            await pilot.press(key)
+            await pilot.pause()
+            assert mark in line_of(pilot, ModeBar)
+            assert line_of(pilot, ModeBar).count("▸") == 1
+
+
+async def test_a_digit_typed_into_a_field_stays_there(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "slash", "4", "q", "question_mark")
+        await pilot.pause()
+        assert app.current_mode == "data"
+        assert app.screen.query_one("#path-input", Input).value == "4q?"
+
+
+async def test_escape_leaves_the_field_then_the_screen(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "slash")
+        assert isinstance(app.focused, Input)
+        await pilot.press("escape")
+        assert not isinstance(app.focused, Input)
+        assert app.current_mode == "data"
+        await pilot.press("escape")
+        assert app.current_mode == "home"
+        await pilot.press("escape")
+        assert app.current_mode == "home"
+
+
+async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2", "question_mark")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, HelpScreen)
+        assert "Choose the text" in screen._words
+        assert "The texts" in screen._words, "the focused widget comes with its own help"
+        for words in ("Go to the text field for a path", "Show the mode Inspect", "Leave the lab"):
+            assert words in screen._keys
+        await pilot.press("escape")
+        assert isinstance(app.screen, LabScreen)
+
+
+@pytest.mark.parametrize("mode", ["home", "data", "train"])
+async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabApp, mode: str) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.action_mode(mode)
+        await pilot.pause()
+        nodes = [app, *app.screen.walk_children(with_self=True)]
+        own = {cls for node in nodes for cls in type(node).__mro__ if cls.__module__.startswith("screens.")}
+        bindings = [binding for cls in own for binding in cls.__dict__.get("BINDINGS", ())]
+        assert len(bindings) > 10
+        ids = [binding.id for binding in bindings]
+        assert all(binding.id and binding.description and binding.tooltip for binding in bindings)
+        assert len(set(ids)) == len(ids)
+
+
+async def test_the_palette_offers_what_is_possible_now(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("done")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("t")
+        await until(pilot, lambda: app.screen.query_one("#run").watched)
+        assert "Pause the training" not in palette(app)
+        assert "Settings for a new run" in palette(app)
+        assert "Inspect the model of done" in palette(app)
+        await pilot.press("escape")
+        make_run("busy", phase="training", step=10)
+        app.read_runs()
+        await until(pilot, lambda: app.names_going_on())
+        await pilot.press("1", "home", "t")
+        await until(pilot, lambda: "Pause the training" in palette(app))
+
+
+async def test_q_leaves_at_once_when_nothing_is_training(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("done")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("q")
+        await pilot.pause()
+        assert app._exit
+
+
+async def test_q_says_that_training_goes_on_and_leaves_only_when_asked_again(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("busy", phase="training", step=10)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        assert "● busy 0%" in line_of(pilot, ModeBar)
+        await pilot.press("q")
+        await pilot.pause()
+        assert isinstance(app.screen, AskScreen)
+        assert "busy goes on training" in app.screen._words
+        await pilot.press("escape")
+        assert not app._exit
+        await pilot.press("q", "q")
+        await pilot.pause()
+        assert app._exit
+
+
+async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("done")
+    async with app.run_test(size=(60, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        for width in (40, 60, 80, 120):
+            await pilot.resize_terminal(width, 24)
+            await pilot.pause()
+            line = line_of(pilot, KeyBar)
+            assert line.endswith("? help  ^p palette  q quit ")
+            assert len(line) == width
+            assert ("…" in line) == ("n new run" not in line)
+
+
+def test_home_needs_neither_torch_nor_the_other_heavy_libraries() -> None:
+    program = """
+import asyncio, sys
+from screens.app import LabApp
+async def main():
+    app = LabApp(preload=False)
+    async with app.run_test() as pilot:
+        while not app.runs_known: await pilot.pause(0.01)
+asyncio.run(main())
+print(*sorted({name.partition('.')[0] for name in sys.modules}))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, cwd="/")
+    loaded = set(done.stdout.split())
+    assert "textual" in loaded
+    assert not loaded & {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "click", "transformers"}

@@ -1,0 +1,98 @@
+"""Pictures of Home, Data and Train at both sizes, from runs made of files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from screens.app import LabApp
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+
+
+def app_in(mode: str, **options: Any) -> LabApp:
+    kind = type("App", (LabApp,), {"DEFAULT_MODE": mode})
+    app: LabApp = kind(preload=False, **options)
+    app.animation_level = "none"
+    return app
+
+
+def some_runs(make_run: Any) -> None:
+    make_run("stories", text="stories", created=1_759_900_000.0)
+    make_run("shakespeare", phase="stopped", step=1240, created=1_759_990_000.0)
+    make_run("too-hot", phase="failed", step=12, created=1_759_995_000.0)
+    make_run("shakespeare-2", phase="training", step=400, created=1_759_999_900.0)
+
+
+@SIZES
+def test_home(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    some_runs(make_run)
+    monkeypatch.setattr("lab.runs.home", lambda: Path("/home/you/runs"))
+    app = app_in("home")
+
+    async def ready(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: len(app.runs) == 4 and str(app.screen.query_one("#machine").content))  # type: ignore[attr-defined]
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+@SIZES
+def test_an_empty_home(snap_compare: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.runs.home", lambda: Path("/home/you/runs"))
+    app = app_in("home")
+
+    async def ready(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.runs_known and str(app.screen.query_one("#machine").content))  # type: ignore[attr-defined]
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+@SIZES
+def test_data(snap_compare: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("screens.widgets.text_tree.shortened", lambda folder: "~/texts")
+    app = app_in("data")
+
+    async def ready(pilot: Pilot[None]) -> None:
+        tree: Any = app.screen.query_one("#texts")
+        await until(pilot, lambda: len(app.screen._counts) == 2 and tree.root.children[-1].children)  # type: ignore[attr-defined]
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+def form_ready(app: LabApp, until: Any, **typed: str) -> Callable[[Pilot[None]], Any]:
+    async def ready(pilot: Pilot[None]) -> None:
+        screen: Any = app.screen
+        await until(pilot, lambda: "tokens" in str(screen.query_one("#form-text").content))
+        for name, value in typed.items():
+            screen.query_one(f"#{name}").value = value
+        await pilot.pause()
+
+    return ready
+
+
+@SIZES
+def test_a_new_run(snap_compare: Any, until: Any, size: tuple[int, int]) -> None:
+    app = app_in("train", text="fable.txt")
+    assert snap_compare(app, terminal_size=size, run_before=form_ready(app, until, context="8"))
+
+
+def test_a_new_run_with_mistakes(snap_compare: Any, until: Any) -> None:
+    app = app_in("train", text="fable.txt")
+    ready = form_ready(app, until, context="8", width="130", length="soon", name="a/b")
+    assert snap_compare(app, terminal_size=(80, 24), run_before=ready)
+
+
+@SIZES
+def test_a_run_that_trains(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int]) -> None:
+    some_runs(make_run)
+    app = app_in("train", run="shakespeare-2")
+
+    async def ready(pilot: Pilot[None]) -> None:
+        screen: Any = app.screen
+        screen.making = False
+        await until(pilot, lambda: screen.watched is not None and len(app.runs) == 4)
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)

@@ -1,0 +1,267 @@
+"""Train: from settings to a run, and a run as it is on disk."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from lab.errors import UserError
+from lab.run_config import Metric, Status
+from lab.runs import Run
+from screens.app import LabApp
+from screens.ask import AskScreen
+from screens.messages import RunChosen, TextChosen
+from screens.train import TrainScreen
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.preparation import Preparation
+from screens.widgets.run_form import Field
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+class TrainApp(LabApp):
+    DEFAULT_MODE = "train"
+
+
+@pytest.fixture
+def app() -> TrainApp:
+    return TrainApp(text=str(Path("fable.txt").absolute()), preload=False)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs whose trainer was asked for; no process is started."""
+    names: list[str] = []
+
+    def start(run: Run) -> int:
+        names.append(run.name)
+        return 1
+
+    monkeypatch.setattr("screens.widgets.new_run.start_trainer", start)
+    monkeypatch.setattr("screens.train.start_trainer", start)
+    return names
+
+
+def screen_of(pilot: Pilot[None]) -> TrainScreen:
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, TrainScreen)
+    return screen
+
+
+def text_of(pilot: Pilot[None], selector: str) -> str:
+    return str(screen_of(pilot).query_one(selector, Static).content)
+
+
+def numbers(pilot: Pilot[None]) -> dict[str, str]:
+    return dict(screen_of(pilot).query_one("#run-facts").facts)  # type: ignore[attr-defined]
+
+
+def fill(pilot: Pilot[None], **values: str) -> None:
+    for name, value in values.items():
+        screen_of(pilot).query_one(f"#{name}", Input).value = value
+
+
+async def watch(pilot: Pilot[None], until: Any, name: str) -> None:
+    pilot.app.post_message(RunChosen(name, "train"))
+    await until(pilot, lambda: screen_of(pilot).watched is not None and screen_of(pilot).watched.name == name)
+
+
+async def test_a_bad_width_says_why_and_nothing_is_made(app: TrainApp, started: list[str], home: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(pilot, context="8", width="130")
+        await pilot.pause()
+        assert "width 130 cannot be divided among 4 heads" in text_of(pilot, "#problems")
+        assert screen_of(pilot).query_one("#field-width", Field).has_class("-wrong")
+        assert not screen_of(pilot).query_one("#cost-title").display
+        await pilot.press("s")
+        await pilot.pause()
+        assert app.focused is not None
+        assert app.focused.id == "width", "it goes to what is wrong"
+        await pilot.press("escape", "enter")
+        await pilot.pause()
+        assert not started
+        assert not list(home.iterdir())
+        fill(pilot, width="132")
+        await pilot.pause()
+        assert text_of(pilot, "#problems") == ""
+        assert screen_of(pilot).query_one("#cost-title").display
+
+
+async def test_start_makes_the_run_that_was_asked_for_and_shows_it(
+    app: TrainApp, started: list[str], home: Path, until: Any
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "tokens" in text_of(pilot, "#form-text"))
+        assert text_of(pilot, "#form-text").startswith("New run on fable, 1.9 kB, about ")
+        fill(pilot, layers="1", heads="2", width="8", context="4", length="30", batch="2", name="small")
+        await pilot.press("s")
+        await until(pilot, lambda: started == ["small"] and app.run_name == "small")
+        await until(pilot, lambda: screen_of(pilot).watched is not None)
+        config = Run(home / "small").config
+        assert (config.model.layers, config.model.heads, config.model.width, config.model.context) == (1, 2, 8, 4)
+        assert (config.train.steps, config.train.batch, config.data.name) == (30, 2, "fable")
+        assert not screen_of(pilot).making
+        assert [path.name for path in home.iterdir()] == ["small"]
+
+
+async def test_a_text_that_is_gone_is_told_in_the_form(app: TrainApp, started: list[str], home: Path, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(TextChosen("gone.txt", "", "train"))
+        await until(pilot, lambda: "gone.txt does not exist" in text_of(pilot, "#problems"))
+        await pilot.press("s")
+        await pilot.pause()
+        assert not started
+        assert not list(home.iterdir())
+
+
+async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
+    app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(request: Any, progress: Any) -> Run:
+        raise UserError("The disk is full.")
+
+    monkeypatch.setattr("screens.widgets.new_run.prepare_run", refuse)
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(pilot, context="4")
+        await pilot.press("s")
+        await until(pilot, lambda: text_of(pilot, "#problems") == "✗ The disk is full.")
+        assert screen_of(pilot).making
+        assert screen_of(pilot).new_run.form.display
+
+
+async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.prepare import Progress
+
+    def prepare(request: Any, progress: Callable[[Progress], None]) -> Run:
+        while True:
+            progress(Progress("learning", "learning a vocabulary of 300", 0.5))
+
+    monkeypatch.setattr("screens.widgets.new_run.prepare_run", prepare)
+    async with app.run_test(size=(80, 24)) as pilot:
+        fill(pilot, context="4")
+        await pilot.press("s")
+        await until(pilot, lambda: screen_of(pilot).query_one(Preparation).stages)
+        assert "▸ learning a vocabulary of 300  ━━━" in screen_of(pilot).query_one(Preparation).render_line(0).text
+        await pilot.press("escape")
+        await until(pilot, lambda: "given up" in text_of(pilot, "#problems"))
+        assert app.current_mode == "train"
+
+
+async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", phase="stopped", step=1240)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        told = numbers(pilot)
+        assert told["step"] == "1,240 / 2,000"
+        assert told["by chance"] == "6.931"
+        assert told["tokens/s"] == "8,310"
+        assert "by chance it would lose 6.93 nats" in text_of(pilot, "#run-reading")
+        assert "r goes on from there" in text_of(pilot, "#run-reading")
+        assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
+
+
+async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_there(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    run = make_run("tale", phase="training", step=100)
+    encode = msgspec.json.encode
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        assert list(screen_of(pilot).watched.history.eval_steps) == [0, 100]
+        line = Metric(step=101, tokens=0, epoch=3.5, seconds=0.0, loss=2.5, val_loss=1.25, bits_per_byte=0.75)
+        with run.metrics_path.open("ab") as file:
+            file.write(encode(line) + b"\n" + b'{"step": 102, "tok')
+        await until(pilot, lambda: numbers(pilot)["epoch"] == "3.50")
+        assert numbers(pilot)["val"] == "1.250"
+        assert numbers(pilot)["bits/byte"] == "0.750"
+        run.metrics_path.write_bytes(encode(line) + b"\n")
+        await until(pilot, lambda: list(screen_of(pilot).watched.history.steps) == [101.0])
+
+
+async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
+    app: TrainApp, make_run: Any, until: Any, started: list[str]
+) -> None:
+    run = make_run("tale", phase="training", step=100)
+
+    def become(phase: str) -> None:
+        status = msgspec.json.decode(run.status_path.read_bytes(), type=Status)
+        run.status_path.write_bytes(msgspec.json.encode(msgspec.structs.replace(status, phase=phase)))
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("r")
+        await pilot.press("p")
+        await until(pilot, lambda: (run.control_path / "pause").exists())
+        assert not (run.control_path / "resume").exists(), "a run that trains cannot be resumed"
+        become("paused")
+        await until(pilot, lambda: screen_of(pilot).watched.phase == "paused")
+        assert "resume" in screen_of(pilot).query_one(KeyBar).render_line(0).text
+        await pilot.press("r")
+        await until(pilot, lambda: (run.control_path / "resume").exists())
+        await pilot.press("x", "escape")
+        await pilot.pause()
+        assert not (run.control_path / "stop").exists()
+        await pilot.press("x")
+        await pilot.pause()
+        assert isinstance(app.screen, AskScreen)
+        assert "step 100" in app.screen._words
+        await pilot.press("x")
+        await until(pilot, lambda: (run.control_path / "stop").exists())
+        become("stopped")
+        await until(pilot, lambda: screen_of(pilot).watched.phase == "stopped")
+        assert not started
+        await pilot.press("r")
+        await until(pilot, lambda: started == ["tale"])
+
+
+async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", step=200)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        samples = screen_of(pilot).view.samples
+        assert samples.render_line(0).text.startswith("What it writes at step 200   (3 of 3")
+        assert samples.render_line(1).text.startswith("The big dog ran fast.")
+        await pilot.press("left", "h")
+        assert "step 0   (1 of 3" in samples.render_line(0).text
+        assert "xqv" in samples.render_line(1).text
+        await pilot.press("h", "l", "right", "right")
+        assert "(3 of 3" in samples.render_line(0).text
+
+
+async def test_brackets_walk_through_the_runs(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("new", created=3000.0, step=10)
+    make_run("old", created=1000.0, step=10)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await watch(pilot, until, "new")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: screen_of(pilot).watched.name == "old")
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: screen_of(pilot).watched.name == "new")
+
+
+async def test_a_run_whose_settings_are_damaged_is_one_sentence(app: TrainApp, make_run: Any, until: Any) -> None:
+    run = make_run("tale", step=10)
+    (run.path / "config.json").write_text("{")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(RunChosen("tale", "train"))
+        await until(pilot, lambda: "config.json of tale is damaged" in text_of(pilot, "#run-reading"))
+
+
+async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:
+    make_run("busy", phase="training", step=100)
+    make_run("newer", created=1_759_999_999.0, step=10)
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("4")
+        await until(pilot, lambda: app.run_name == "busy" and app.screen.watched is not None)
+        assert not app.screen.making
+        await pilot.press("n")
+        assert app.screen.making
+        await pilot.press("escape")
+        assert not app.screen.making
