@@ -128,15 +128,14 @@ learned.
 
     @on(TextTree.Highlighted)
     def _mark_moved(self, message: TextTree.Highlighted) -> None:
+        if self._source and not self.query_one(TextTree).has_focus:
+            return  # the mark moved by itself, and another text was asked for by name
         self._take_when_read = False
-        if self._move_timer is not None:
-            self._move_timer.stop()
+        self._forget_the_mark()
         self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(message.source, asked=False))
 
     @on(TextTree.Chosen)
     def _picked(self, message: TextTree.Chosen) -> None:
-        if self._move_timer is not None:
-            self._move_timer.stop()
         self._take(message.source)
 
     @on(PathInput.Submitted)
@@ -148,13 +147,21 @@ learned.
 
     @on(PathInput.Candidates)
     def _show_candidates(self, message: PathInput.Candidates) -> None:
+        if message.typed.strip() == self._source:
+            return  # it was taken meanwhile, and what was found there is said already
         names = [os.path.basename(name.rstrip("/")) + ("/" if name.endswith("/") else "") for name in message.names]
         self._hint("  ".join(names) if message.typed else "")
 
     def _take(self, source: str) -> None:
         """Read a text, and go to the button that uses it once it is known to be one."""
+        self._forget_the_mark()
         self._take_when_read = True
         self._choose(source)
+
+    def _forget_the_mark(self) -> None:
+        """What is under the mark, and was to be read in a moment, is no longer wanted."""
+        if self._move_timer is not None:
+            self._move_timer.stop()
 
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Look at a text. Unasked, a file so large that reading it takes long is only named."""

@@ -83,7 +83,8 @@ def draw(figure: Figure, width: int, height: int) -> list[list[tuple[str, str]]]
         plotext.yscale("log")
     x_ticks = nice_ticks(low_x, high_x, max(2, width // 14))
     plotext.xticks(x_ticks, [""] * len(x_ticks))
-    y_ticks = [tick for tick in nice_ticks(low_y, high_y, max(2, min(height * 2 // 5, MOST_Y_TICKS))) if tick > 0 or not figure.log_y]
+    about = max(2, min(height * 2 // 5, MOST_Y_TICKS))
+    y_ticks = [tick for tick in nice_ticks(low_y, high_y, about) if tick > 0 or not figure.log_y]
     decimals = max(0, -math.floor(math.log10(y_ticks[1] - y_ticks[0]) + 1e-9)) if len(y_ticks) > 1 else 2
     plotext.yticks(y_ticks, [f"{tick:.{decimals}f}" for tick in y_ticks])
     lines = [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]

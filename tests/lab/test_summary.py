@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab import feed, summary
+from lab.run_config import DataConfig, Metric, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
+from lab.runs import Run
+from lab.summary import RunsWatcher
+from models.accounts import flops_per_token
+from models.config import PRESETS
+
+encode = msgspec.json.encode
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(summary, "demo", lambda: tmp_path / "no-demo")
+    run = Run(tmp_path / "runs" / "tale")
+    run.path.mkdir(parents=True)
+    config = RunConfig(
+        name="tale",
+        created=1000.0,
+        model=PRESETS["nano"].config(300),
+        tokenizer=TokenizerConfig(kind="bpe", vocab_size=300),
+        data=DataConfig(
+            name="fable",
+            source="fable.txt",
+            encoding="utf-8",
+            sha256="",
+            bytes=1000,
+            characters=1000,
+            tokens=300,
+            split=270,
+            train_bytes=900,
+            val_bytes=100,
+        ),
+        train=TrainConfig(steps=400),
+    )
+    (run.path / "config.json").write_bytes(encode(config))
+    run.status_path.write_bytes(encode(Status(phase="stopped", step=100, heartbeat=2000.0)))
+    return run
+
+
+def metric(step: int, loss: float | None = None, val_loss: float | None = None) -> bytes:
+    line = Metric(step=step, tokens=0, epoch=0.0, seconds=0.0, loss=loss, val_loss=val_loss, bits_per_byte=val_loss)
+    return encode(line) + b"\n"
+
+
+def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
+    watcher = RunsWatcher(run.path.parent)
+    (bare,) = watcher.read()
+    assert (bare.loss, bare.val_loss, bare.bits_per_byte) == (None, None, None)
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + metric(2, 4.0) + b'{"step": 3, "lo')
+    (told,) = watcher.read()
+    assert (told.loss, told.val_loss, told.bits_per_byte) == (4.0, 6.0, 6.0)
+    assert (told.name, told.text, told.plan, told.step, told.done) == ("tale", "fable", "400 steps", 100, 0.25)
+    assert (told.phase, told.seen, told.going_on) == ("stopped", 2000.0, False)
+    assert told.flops_per_token == flops_per_token(PRESETS["nano"].config(300))
+    with run.metrics_path.open("ab") as file:
+        file.write(b"\n" + metric(4, 3.0, 3.5))
+    assert [(told.loss, told.val_loss) for told in watcher.read()] == [(3.0, 3.5)]
+
+
+def test_a_file_that_has_not_changed_is_not_opened_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.metrics_path.write_bytes(metric(1, 5.0))
+    watcher = RunsWatcher(run.path.parent)
+    watcher.read()
+    monkeypatch.setattr(summary, "_read_tail", lambda path: pytest.fail("it was read again"))
+    assert watcher.read()[0].loss == 5.0
+
+
+def test_numbers_are_found_at_the_end_of_a_long_file(run: Run) -> None:
+    lines = [metric(step, 5.0) for step in range(20_000)] + [metric(20_000, 1.0, 2.0)]
+    run.metrics_path.write_bytes(b"".join(lines))
+    (told,) = RunsWatcher(run.path.parent).read()
+    assert (told.loss, told.val_loss) == (1.0, 2.0)
+
+
+def test_a_status_without_its_trainer_is_an_interrupted_run(run: Run) -> None:
+    run.status_path.write_bytes(encode(Status(phase="training", step=100, heartbeat=2000.0)))
+    assert RunsWatcher(run.path.parent).read()[0].phase == "interrupted"
+
+
+def test_a_feed_gives_everything_first_and_then_only_what_is_new(run: Run) -> None:
+    run.metrics_path.write_bytes(metric(1, 5.0) + metric(2, 4.0))
+    run.samples_path.write_bytes(encode(Sample(step=1, prompt="a", text="b")) + b"\n")
+    followed = feed.RunFeed(run)
+    first = followed.read()
+    assert first.history is not None
+    assert list(first.history.losses) == [5.0, 4.0]
+    assert (len(first.metrics), len(first.samples), first.samples_anew) == (0, 1, True)
+    with run.metrics_path.open("ab") as file:
+        file.write(metric(3, 3.0))
+    then = followed.read()
+    assert then.history is None
+    assert [line.step for line in then.metrics] == [3]
+    assert (then.samples, then.samples_anew) == ([], False)
+    run.metrics_path.write_bytes(metric(1, 5.0))
+    anew = followed.read()
+    assert anew.history is not None
+    assert list(anew.history.losses) == [5.0]
