@@ -9,9 +9,9 @@ from typing import Literal
 
 from models.config import ModelConfig
 
-Action = Literal["scale", "mean", "attend", "patch"]
+Action = Literal["scale", "mean", "attend", "hide", "patch"]
 
-_NAME = re.compile(r"blocks\.(\d+)\.(attn\.z|attn\.pattern|attn_out|mlp_out|resid_pre|resid_mid|resid_post)")
+_NAME = re.compile(r"blocks\.(\d+)\.(attn\.z|attn\.attn_scores|attn\.pattern|attn_out|mlp_out|resid_pre|resid_mid|resid_post)")
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,10 @@ class Edit:
         "mean"    replaces each position's vector by the mean over the prompt's positions: what is said stays, where is lost.
         "attend"  on `attn.pattern`: the query looks at position `key` only. Queries before `key` cannot and stay as they are.
                   `attn_scores` keep what the model itself computed.
+        "hide"    on `attn.attn_scores`: no query after position `key` sees it, its score being -inf: the softmax shares out
+                  what it had. The token itself still sees itself: a query always has one key.
         "patch"   puts `value` in the place of the vector at `position`: `width` numbers, on `attn.z` of one head `head_width`.
-    `position` limits the edit to one position (one query, for "attend"); None is all of them.
+    `position` limits the edit to one position (one query, for "attend" and "hide"); None is all of them.
 
     A patched `resid_post` is what the next layer starts from.
     """
@@ -49,8 +51,13 @@ class Edit:
             raise ValueError(f"{self.name} has no head {self.head}.")
         if self.position is not None and not 0 <= self.position < tokens:
             raise ValueError(f"position {self.position} is not in a prompt of {tokens} tokens.")
-        if (self.action == "attend") != (match[2] == "attn.pattern"):
+        belongs = {"attn.pattern": "attend", "attn.attn_scores": "hide"}.get(match[2])
+        if (belongs or self.action) != self.action or (belongs is None and self.action in ("attend", "hide")):
             raise ValueError(f"{self.action} is no edit of {self.name}.")
+        if self.action == "hide" and not (self.key is not None and 0 <= self.key < tokens and self.key != self.position):
+            raise ValueError(
+                f"position {self.key} cannot be hidden from {'later queries' if self.position is None else 'itself'}."
+            )
         if self.action == "attend" and not (self.key is not None and 0 <= self.key <= self._last_query(tokens)):
             raise ValueError(f"a query at position {self._last_query(tokens)} cannot attend to position {self.key}.")
         if self.action == "patch":

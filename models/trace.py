@@ -147,7 +147,8 @@ class Trace:
         made |= {"attn.q": q, "attn.k": k, "attn.v": v}
         made["attn.scores_raw"] = q @ k.transpose(1, 2)  # (H, T, T)
         future = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
-        made["attn.attn_scores"] = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
+        scores = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
+        made["attn.attn_scores"] = self._edited(prefix + "attn.attn_scores", scores)
         made["attn.pattern"] = self._edited(prefix + "attn.pattern", softmax(made["attn.attn_scores"]))
         made["attn.z"] = self._edited(prefix + "attn.z", made["attn.pattern"] @ v)  # (H, T, D)
         mixed = linear(made["attn.z"].transpose(0, 1).reshape(tokens, heads * width), block.attn.c_proj)
@@ -203,6 +204,8 @@ def apply(edit: Edit, value: Tensor) -> Tensor:
         result[place] = value.mean(-2, keepdim=True)[place[:-1]]
     elif edit.action == "patch":
         result[place] = torch.tensor(edit.value, dtype=value.dtype, device=value.device)
+    elif edit.action == "hide" and edit.key is not None:
+        result[heads, slice(max(edit.key + 1, rows.start or 0), rows.stop), edit.key] = -math.inf
     elif edit.key is not None:
         able = slice(max(edit.key, rows.start or 0), rows.stop)
         result[heads, able] = 0.0
