@@ -1,5 +1,6 @@
 """The mode Inspect: one prompt followed through one model, a step at a time."""
 
+import gc
 from dataclasses import dataclass, replace
 
 from textual import on, work
@@ -28,6 +29,8 @@ from screens.widgets.way import WayList
 PENDING_AFTER = 0.12
 """Seconds without an answer after which the view is marked as being waited for; quicker answers need no mark."""
 
+SECONDS_BETWEEN_PULSES = 1.0
+ENDED = "The engine that holds the model has ended. The next key starts another; nothing of what you see is lost."
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
@@ -112,6 +115,8 @@ class InspectScreen(LabScreen):
         self._good: tuple[str, str] | None = None
         """The model that answered last, to go back to where another cannot be opened."""
         self._pending: Timer | None = None
+        self._notice = ""
+        """What stands in the line below until the next view comes."""
 
     def compose_body(self) -> ComposeResult:
         yield PromptBar(id="inspect-prompt")
@@ -123,9 +128,11 @@ class InspectScreen(LabScreen):
     def on_mount(self) -> None:
         self._bar, self._list, self._view = self.query_one(PromptBar), self.query_one(WayList), self.query_one(BlockView)
         self._list.focus()
-        self._say(STARTING)
+        self._notify(STARTING)
+        self.set_interval(SECONDS_BETWEEN_PULSES, self._feel_pulse)
         self.run_worker(self.microscope.serve(), name="microscope", group="microscope", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
+        self.call_after_refresh(_spare_the_collector)
 
     async def on_unmount(self) -> None:
         await self._engine.close()
@@ -199,7 +206,7 @@ class InspectScreen(LabScreen):
         if self.aim is not None:
             self._list.current = index_of(self.aim, self._steps)
             self._bar.mark(self.aim, self._way, self._facts)
-            if self._facts is not None and self.focused is not self._view:
+            if self.focused is not self._view:
                 self._say_where()
 
     def _set_steps(self, steps: tuple[Step, ...]) -> None:
@@ -222,19 +229,31 @@ class InspectScreen(LabScreen):
     def _view_came(self, aim: Aim, view: View) -> None:
         self._show(view)
 
+    def _feel_pulse(self) -> None:
+        """Tell of an engine that ended while nothing was asked of it."""
+        if self.microscope.has_ended and self.microscope.is_idle and not self._notice:
+            self._notify(ENDED, trouble=True)
+
     def _show(self, view: View) -> None:
+        self._notice = ""
         if self._pending is not None:
             self._pending.stop()
             self._pending = None
         self._view.show(view)
+        if self.focused is not self._view:
+            self._say_where()
 
     def _trouble_came(self, sentence: str, died: bool) -> None:
         self._view.wait(False)
-        self._say(f"{sentence} The next key starts it again." if died else sentence, trouble=True)
+        self._notify(f"{sentence} The next key starts another." if died else sentence, trouble=True)
         if not died and self.aim is not None and self._good is not None and self.aim.model != self._good:
             run, checkpoint = self._good
             self.set_reactive(InspectScreen.aim, replace(self.aim, run=run, checkpoint=checkpoint))
             self._bar.mark(self.aim, self._way, self._facts)
+
+    def _notify(self, words: str, *, trouble: bool = False) -> None:
+        self._notice = words
+        self._say(words, trouble=trouble)
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
         line = self.query_one("#inspect-status", Line)
@@ -243,7 +262,7 @@ class InspectScreen(LabScreen):
 
     def _say_where(self) -> None:
         """Say which step this is and, where the prompt is longer than the window, how much of it is out of sight."""
-        if self.aim is None or not self._steps:
+        if self.aim is None or not self._steps or self._notice:
             return
         words = f"step {index_of(self.aim, self._steps) + 1} of {len(self._steps)}"
         dropped = self._way.dropped + self.aim.prompt.earlier if self._way is not None else 0
@@ -375,3 +394,9 @@ class InspectScreen(LabScreen):
         name = await self.app.push_screen_wait(RunChooser(names, self.lab.run_name))
         if name:
             self.post_message(RunChosen(name))
+
+
+def _spare_the_collector() -> None:
+    """Takes what is loaded by now out of the sight of Python's cycle collector: going through it takes longer than a key may."""
+    gc.collect()
+    gc.freeze()

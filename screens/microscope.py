@@ -22,6 +22,11 @@ VIEWS_KEPT = 48
 class Engine(Protocol):
     """What the microscope needs of `lab.client.EngineClient`."""
 
+    starts: int
+
+    @property
+    def pid(self) -> int | None: ...
+
     async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T: ...
 
     async def close(self) -> None: ...
@@ -55,6 +60,11 @@ class Microscope:
         self._looks = 0
         self._shown = 0
         """Number of the look whose view was shown last: an older one that comes late is not shown any more."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether an engine was there and is not any more; the next look starts another."""
+        return self.engine.starts > 0 and self.engine.pid is None
 
     @property
     def is_idle(self) -> bool:

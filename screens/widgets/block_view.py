@@ -71,7 +71,7 @@ class BlockView(LineView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.view: View | None = None
-        self.laid = Page([])
+        self.laid = Page([], 1)
         self.cursor: Cursor | None = None
         self._strips: dict[tuple[int, int], Strip] = {}
         self._title = ""
@@ -132,6 +132,8 @@ class BlockView(LineView):
         cut = rest.cell_length > self.left + room
         if self.left or cut:
             rest = rest.crop(self.left, self.left + room)
+            if self.left and rest.cell_length:
+                rest = Strip.join([Strip([Segment("…", self._style("dim"))]), rest.crop(1)])
         strip = Strip.join([pinned, rest]).adjust_cell_length(width, base)
         if cut:
             strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self._style("dim"))])])
@@ -167,8 +169,10 @@ class BlockView(LineView):
 
     def _reveal(self, spot: Spot) -> None:
         pinned = self.laid.line(spot.line)[1]
-        if spot.start >= pinned and spot.start - self.left < pinned:
-            self.left = spot.start - pinned
+        if spot.start + spot.width <= pinned:
+            pass
+        elif spot.start - self.left < pinned + 1:
+            self.left = spot.start - pinned - 1
         elif spot.start + spot.width + 1 - self.left > self.room:
             self.left = spot.start + spot.width + 1 - self.room
         self.show_line(spot.line, margin=1)

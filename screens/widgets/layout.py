@@ -5,7 +5,10 @@ A line is made of pieces, (text, kind); the widget turns a kind into a style. Th
 place while the rest scrolls sideways, as the labels of a table do.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len, set_cell_size
 
@@ -64,6 +67,11 @@ class Laid:
     def start(self) -> tuple[int, int]:
         """The place where the cursor first lands: the choice that the block marks, if it marks one."""
         return (0, 0)
+
+
+def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """The pieces with neighbours of the same kind made one: fewer to draw."""
+    return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
 
 
 def fit(text: str, width: int, align: str = "left") -> str:

@@ -12,7 +12,7 @@ from lab.numbers import fixed, significant
 from lab.refs import element
 from lab.views import Matrix
 from screens.widgets.glyphs import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
-from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading
+from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading, merged
 
 LABEL_WIDTH = 12
 """Longest label of a row before it is shortened."""
@@ -103,7 +103,7 @@ class LaidMatrix(Laid):
         in_row = chosen is not None and row == chosen[0]
         label = fit(self.matrix.row_labels[row].rstrip(), self.label_width)
         pinned = (("▸ " if in_row else "  ", "mark"), (label + " ", "selected" if in_row else "head"))
-        return Line(tuple(self._cells(row, chosen[1] if chosen and in_row else None)), pinned)
+        return Line(merged(self._cells(row, chosen[1] if chosen and in_row else None)), pinned)
 
     def _cells(self, row: int, chosen: int | None) -> list[Piece]:
         pieces: list[Piece] = []

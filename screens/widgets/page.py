@@ -49,7 +49,7 @@ def lay_view(view: View, width: int) -> "Page":
     laid += [lay_block(block, width) for block in view.blocks]
     if view.parity is not None:
         laid.append(lay_note(in_words(view.parity), width, "dim"))
-    return Page(laid)
+    return Page(laid, width)
 
 
 def in_words(parity: Parity) -> str:
@@ -63,8 +63,10 @@ def in_words(parity: Parity) -> str:
 class Page:
     """The blocks of a view one under the other, and the walk of the cell cursor over them."""
 
-    def __init__(self, blocks: list[Laid]) -> None:
+    def __init__(self, blocks: list[Laid], room: int) -> None:
         self.blocks = blocks
+        self.room = room
+        """Width of the view in character cells; a wider block scrolls sideways."""
         self.tops: list[int] = []
         top = 0
         for block in blocks:
@@ -81,11 +83,14 @@ class Page:
         return None
 
     def line(self, y: int) -> tuple[Line, int]:
-        """Line `y` and how many of its character cells are pinned."""
+        """Line `y` and how many of its character cells are pinned: all of them where the block fits into `room`."""
         found = self.find(y)
         if found is None:
             return Line(()), 0
-        line = self.blocks[found[0]].line(found[1])
+        block = self.blocks[found[0]]
+        line = block.line(found[1])
+        if block.width <= self.room:
+            line = Line((), (*line.pinned, *line.pieces))
         return line, sum(cell_len(text) for text, _ in line.pinned)
 
     def first(self) -> Cursor | None:
@@ -107,7 +112,7 @@ class Page:
             return None
         index, line = found
         block = self.blocks[index]
-        if x >= block.pinned:
+        if block.width > self.room and x >= block.pinned:
             x += scroll_x
         for row in range(block.rows):
             if abs(block.spot(row, 0).line - line) > 1:

@@ -10,7 +10,7 @@ from lab.numbers import significant
 from lab.refs import element
 from lab.views import Strip
 from screens.widgets.glyphs import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
-from screens.widgets.layout import Laid, Line, Piece, Spot, heading
+from screens.widgets.layout import Laid, Line, Piece, Spot, heading, merged
 
 STRIP_BAR_ROWS = 2
 """A vector is drawn as bars while it takes this many rows, and as denser shades beyond."""
@@ -60,7 +60,7 @@ class LaidStrip(Laid):
         return Line(((drawn, "negative" if half else "positive"),), ((first, "dim"),))
 
     def _shades(self, part: NDArray[np.float32]) -> tuple[Piece, ...]:
-        return tuple((shade(float(value), self.limit), "negative" if value < 0 else "positive") for value in part)
+        return merged((shade(value, self.limit), "negative" if value < 0 else "positive") for value in part.tolist())
 
     def spot(self, row: int, column: int) -> Spot:
         index = min(row * self.per_row + column, self.values.size - 1)

@@ -11,6 +11,8 @@ from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading
 
 BAR_WIDTHS = (4, 28)
 """Shortest bar worth drawing, and the longest that still reads as one number beside another."""
+GAPS = (2, 1)
+"""Empty cells between two columns, and where it is narrow."""
 LABEL_SHARE = 0.4
 """Part of the width that the labels of rows may take before they are shortened."""
 
@@ -26,6 +28,7 @@ class LaidTable(Laid):
     room: int
     """Width of the view in columns."""
     hidden: int = 0
+    gap: int = GAPS[0]
 
     @cached_property
     def head(self) -> list[Line]:
@@ -52,7 +55,7 @@ class LaidTable(Laid):
                 drawn = "" if cell.bar is None else bar(cell.bar, bar_width)
                 target.append((" " + fit(drawn, bar_width), "bar"))
             if place < len(cells) - 1:
-                target.append(("  ", ""))
+                target.append((" " * self.gap, ""))
         return Line(tuple(pieces), tuple(pinned))
 
     def line(self, y: int) -> Line:
@@ -74,7 +77,7 @@ class LaidTable(Laid):
         cells = (self.table.total or []) if is_total else self.table.rows[row]
         start = self.gutter
         for place in range(column):
-            start += self.widths[place] + (1 + self.bar_widths[place] if self.bar_widths[place] else 0) + 2
+            start += self.widths[place] + (1 + self.bar_widths[place] if self.bar_widths[place] else 0) + self.gap
         cell = cells[self.shown[column]]
         title = self.table.columns[self.shown[column]].title
         label = cells[self.shown[0]].text.strip()
@@ -100,9 +103,9 @@ def lay_table(table: Table, width: int) -> LaidTable:
     has_bar = {index: any(row[index].bar is not None for row in everything) for index in widths}
     gutter = 2 if table.selected is not None else 0
 
-    def needed(shown: list[int]) -> int:
+    def needed(shown: list[int], gap: int = GAPS[0]) -> int:
         bars = sum(1 + BAR_WIDTHS[0] for index in shown if has_bar[index])
-        return gutter + sum(widths[index] for index in shown) + 2 * (len(shown) - 1) + bars
+        return gutter + sum(widths[index] for index in shown) + gap * (len(shown) - 1) + bars
 
     shown = list(widths)
     for index in reversed(list(widths)):
@@ -110,9 +113,11 @@ def lay_table(table: Table, width: int) -> LaidTable:
             shown.remove(index)
     if needed(shown) > width:
         has_bar = dict.fromkeys(widths, False)
-    if shown and needed(shown) > width:
+    gap = GAPS[needed(shown) > width]
+    over = needed(shown, gap) - width
+    if shown and over > 0:
         shortest = max(6, int(width * LABEL_SHARE))
-        widths[shown[0]] = max(min(widths[shown[0]], shortest), widths[shown[0]] - (needed(shown) - width))
+        widths[shown[0]] = max(min(widths[shown[0]], shortest), widths[shown[0]] - over)
     bars = [index for index in shown if has_bar[index]]
     spare = max(0, width - needed(shown)) // max(1, len(bars))
     bar_width = min(BAR_WIDTHS[1], BAR_WIDTHS[0] + spare)
@@ -123,9 +128,10 @@ def lay_table(table: Table, width: int) -> LaidTable:
         bar_widths=[bar_width if has_bar[index] else 0 for index in shown],
         room=width,
         hidden=len(table.columns) - len(shown),
+        gap=gap,
     )
     laid.rows, laid.columns = len(everything), len(shown)
-    laid.width = gutter + sum(laid.widths) + 2 * (len(shown) - 1) + sum(1 + each for each in laid.bar_widths if each)
-    laid.pinned = (gutter + laid.widths[0] + (1 + laid.bar_widths[0] if laid.bar_widths[0] else 0) + 2) if shown else 0
+    laid.width = gutter + sum(laid.widths) + gap * (len(shown) - 1) + sum(1 + each for each in laid.bar_widths if each)
+    laid.pinned = (gutter + laid.widths[0] + (1 + laid.bar_widths[0] if laid.bar_widths[0] else 0) + gap) if shown else 0
     laid.height = len(laid.head) + len(table.rows) + (2 if table.total else 0)
     return laid

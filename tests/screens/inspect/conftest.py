@@ -46,9 +46,12 @@ class FakeEngine:
         self.refuses: dict[str, str] = {}
         """Method: the sentence with which it refuses."""
         self.step = 2000
+        self.starts = 1
+        self.pid: int | None = 1
 
     async def call(self, method: str, *, type: type[Any], group: str | None = None, **params: Any) -> Any:
         self.calls.append((method, params))
+        self.pid = 1
         if self.dies:
             self.dies = False
             raise EngineDied("The engine was killed by SIGKILL.")

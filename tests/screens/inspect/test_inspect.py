@@ -203,11 +203,20 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
     async with inspect() as pilot:
         engine.dies = True
         await press(pilot, settle, "G")
-        assert status(pilot) == "The engine was killed by SIGKILL. The next key starts it again."
+        assert status(pilot) == "The engine was killed by SIGKILL. The next key starts another."
         await press(pilot, settle, "left")
         assert shown_view(pilot) == "sample"
         assert "position 3/4" in facts(pilot)
         assert "step 29" in status(pilot)
+
+
+async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        engine.pid = None
+        screen_of(pilot)._feel_pulse()
+        assert status(pilot).startswith("The engine that holds the model has ended.")
+        await press(pilot, settle, "left")
+        assert status(pilot) == "step 1 of 29"
 
 
 async def test_a_checkpoint_that_is_not_there_leaves_the_model_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:
