@@ -22,7 +22,10 @@ def cost_of(plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machi
     speed, source = flops_per_second(plan, runs, machine.cores, machine.gpu is not None)
     steps, seconds = plan.steps(speed), plan.seconds(speed)
     parts = ", ".join(f"{part} {count(number)}" for part, number in plan.parts.items())
-    facts = [
+    facts = []
+    if plan.model.vocab_size == text.most_vocab:
+        facts.append(("vocabulary", f"{whole(text.most_vocab)} tokens: this text has no more pairs to merge"))
+    facts += [
         ("parameters", f"{whole(plan.parameters)}: {parts}"),
         ("memory", f"about {bytes_(plan.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"),
         ("a step", f"{plan.train.batch} windows of {plan.model.context}: {whole(plan.tokens_per_step)} tokens"),

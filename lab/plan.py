@@ -59,6 +59,8 @@ class Text:
     encoding: str | None = None
     bytes: int | None = None
     tokens: int | None = None
+    most_vocab: int | None = None
+    """The largest vocabulary that bpe can learn from it, where that is less than what was tried: there are no more merges."""
 
 
 @dataclass
@@ -129,6 +131,8 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
         **numbers,
     )
     vocab_size = FIXED_VOCABULARY.get(settings.tokenizer) or vocab or default_vocabulary(settings.preset, text.bytes or 1 << 30)
+    if settings.tokenizer == "bpe" and text.most_vocab is not None:
+        vocab_size = min(vocab_size, text.most_vocab)
     try:
         plan.model = shape(request, vocab_size)
     except UserError as error:

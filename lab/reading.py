@@ -1,6 +1,7 @@
 """What a run's numbers mean, in sentences made of those numbers."""
 
 import math
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from lab.numbers import count, duration, fixed, whole
@@ -41,14 +42,15 @@ def reading(config: RunConfig, status: Status, history: "History") -> str:
     if loss is not None:
         parts.append(f"It loses {fixed(loss, 2)} now, as if it were choosing among {choices(loss)}.")
     if evaluation is not None and evaluation.val_loss is not None:
-        parts.append(_on_unseen_text(loss, evaluation.val_loss, history))
+        parts.append(_on_unseen_text(evaluation.step, evaluation.val_loss, history))
     if config.data.entropy_bits_per_byte is not None and evaluation is not None and evaluation.bits_per_byte is not None:
         floor, here = fixed(config.data.entropy_bits_per_byte, 3), fixed(evaluation.bits_per_byte, 3)
         parts.append(f"The source of this text has an entropy of {floor} bits per byte, its floor; the model is at {here}.")
     return " ".join(parts)
 
 
-def _on_unseen_text(loss: float | None, val_loss: float, history: "History") -> str:
+def _on_unseen_text(step: int, val_loss: float, history: "History") -> str:
+    """The validation loss, beside the training loss of the same step."""
     best = history.best_evaluation
     since = sum(step > best.step for step in history.eval_steps) if best is not None else 0
     if best is not None and best.val_loss is not None and since >= EVALUATIONS_SINCE_BEST:
@@ -56,8 +58,10 @@ def _on_unseen_text(loss: float | None, val_loss: float, history: "History") -> 
             f"On text it never trains on it did best at step {whole(best.step)} ({fixed(best.val_loss, 2)}) and is at "
             f"{fixed(val_loss, 2)} now: it has begun to learn its own text by heart. The best weights are kept."
         )
-    if loss is None:
-        return f"On text it never trains on it loses {fixed(val_loss, 2)}, as if it were choosing among {choices(val_loss)}."
+    before = bisect_right(history.steps, step)
+    if not before:
+        return f"On text it never trains on it lost {fixed(val_loss, 2)} at step {whole(step)}."
+    loss = history.smooth[before - 1]
     if abs(val_loss - loss) <= SAME * loss:
         return f"On text it never trains on it loses about the same ({fixed(val_loss, 2)}): what it learns holds there too."
     more = "more" if val_loss > loss else "less"

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from lab.corpus import BUILTINS, Corpus, open_corpus, preview
+from lab.corpus import BUILTINS, STDIN, Corpus, open_corpus, preview
 from lab.errors import UserError
 from lab.numbers import bytes_, whole
 from models.tokenizer import Tokenizer
@@ -50,7 +50,7 @@ def read_facts(source: str, encoding: str | None = None) -> TextFacts:
     """Reads the whole text once, unless it was read before and has not changed since.
 
     Raises:
-        UserError: as `open_corpus`, where there is no text or it cannot be read.
+        UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
     """
     return _read_facts(source, encoding, _stamp(source))
 
@@ -64,6 +64,12 @@ def count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int)
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
     return _count_tokens(source, encoding, kind, vocab_size, _stamp(source))
+
+
+def file_size(source: str) -> int | None:
+    """Bytes of the file, or None where the source is no regular file."""
+    path = Path(source).expanduser()
+    return path.stat().st_size if source not in BUILTINS and path.is_file() else None
 
 
 def _stamp(source: str) -> tuple[int, int]:
@@ -81,6 +87,8 @@ def _stamp(source: str) -> tuple[int, int]:
 def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> TextFacts:
     if "\0" in source:
         raise UserError("A path cannot hold a NUL character; choose another.")
+    if source == STDIN or Path(source).expanduser().is_fifo():
+        raise UserError(f"{source} can be read only once; save the text to a file, and choose that.")
     corpus = open_corpus(source, encoding)
     sizes = corpus.measure()
     return TextFacts(

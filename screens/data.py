@@ -19,7 +19,7 @@ from lab.corpus import BUILTINS
 from lab.errors import UserError
 from lab.numbers import bytes_, fixed, whole
 from lab.request import default_vocabulary
-from lab.text_facts import Kind, TextFacts, TokenCount, count_tokens, read_facts
+from lab.text_facts import Kind, TextFacts, TokenCount, count_tokens, file_size, read_facts
 from models.config import DEFAULT_PRESET
 from models.gpt2_vocabulary import VocabularyError
 from models.tokenizer import TokenizerError
@@ -73,6 +73,7 @@ learned.
         source: str
         facts: TextFacts | None
         trouble: str = ""
+        too_large: str = ""
 
     @dataclass
     class Counted(Message):
@@ -167,17 +168,15 @@ learned.
         """Look at a text. Unasked, a file so large that reading it takes long is only named."""
         self._source, self._facts, self._counts = source, None, {}
         self._hint(BUILTINS.get(source, ""))
-        if not asked and source not in BUILTINS:
-            size = Path(source).stat().st_size if Path(source).is_file() else 0
-            if size > READ_UNASKED:
-                self._hint(f"{Path(source).name} has {bytes_(size)}; enter reads it.")
-                self._show()
-                return
         self._show()
-        self._read(source, self.query_one("#encoding", Input).value.strip() or None)
+        self._read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
 
     @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
-    def _read(self, source: str, encoding: str | None) -> None:
+    def _read(self, source: str, encoding: str | None, *, asked: bool) -> None:
+        size = file_size(source)
+        if not asked and size is not None and size > READ_UNASKED:
+            self.post_message(self.FactsRead(source, None, too_large=f"{Path(source).name} has {bytes_(size)}; enter reads it."))
+            return
         try:
             facts = read_facts(source, encoding)
         except UserError as error:
@@ -196,6 +195,8 @@ learned.
         if message.source != self._source:
             return
         self._facts = message.facts
+        if message.too_large:
+            self._hint(message.too_large)
         if message.trouble:
             self._hint(message.trouble.replace("--encoding", "the encoding"), wrong=True)
         self._show()
@@ -211,7 +212,8 @@ learned.
             self._counts[message.kind] = message.trouble
         else:
             about = "" if message.count.exact else "about "
-            self._counts[message.kind] = f"{about}{whole(message.count.tokens)}"
+            learned = f" ({whole(message.count.vocab_size)} learned)" if message.kind == "bpe" else ""
+            self._counts[message.kind] = f"{about}{whole(message.count.tokens)} as {message.kind}{learned}"
         self._show()
 
     def _hint(self, words: str, *, wrong: bool = False) -> None:
@@ -230,13 +232,11 @@ learned.
     def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
         if facts is None:
             return (("text", self._source or "none chosen yet; stories is a good first one"),)
-        vocabulary = whole(default_vocabulary(DEFAULT_PRESET, facts.bytes))
         lines = [
             ("text", f"{facts.name}, built in" if facts.source in BUILTINS else facts.source),
             ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
             ("tokens", f"{whole(facts.bytes)} as bytes"),
-            ("", f"{self._counts.get('bpe', 'counting …')} as bpe ({vocabulary} learned)"),
-            ("", f"{self._counts.get('gpt2', 'counting …')} as gpt2"),
+            *(("", self._counts.get(kind, f"counting {kind} …")) for kind in KINDS),
             ("cleaned", facts.cleaning),
             ("split", f"{bytes_(facts.bytes * 0.9)} to train on, {bytes_(facts.bytes * 0.1)} to check with"),
         ]

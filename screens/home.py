@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab.summary import RunSummary
 
 START_HERE = (
-    "You have no runs yet. [b]Start here:[/b] press [b]2[/b], take the text [b]stories[/b] and press enter twice. "
+    "You have no runs yet. [b]Start here:[/b] press [b]2[/b] for a text, and enter until it trains. "
     "Or press [b]5[/b] to look inside the demo model first."
 )
 

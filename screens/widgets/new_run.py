@@ -176,7 +176,8 @@ class NewRun(Widget):
         except (TokenizerError, VocabularyError) as error:
             self.post_message(self.Counted(key, text, name, ("tokenizer", str(error))))
         else:
-            self.post_message(self.Counted(key, replace(text, tokens=count.tokens), name))
+            most = count.vocab_size if count.vocab_size < int(key.vocab) else None
+            self.post_message(self.Counted(key, replace(text, tokens=count.tokens, most_vocab=most), name))
 
     @on(Counted)
     def _show_count(self, message: Counted) -> None:

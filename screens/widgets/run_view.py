@@ -142,9 +142,10 @@ def numbers_of(watched: Watched) -> tuple[Fact, ...]:
     config, status, history = watched.config, watched.status, watched.history
     last, evaluation, best = history.last_training, history.last_evaluation, history.best_evaluation
     steps = status.steps or config.train.steps
+    step = max(status.step, history.latest.step if history.latest else 0)
     left = time_left(config, status, history)
     facts: list[Fact] = [
-        ("step", whole(status.step) + (f" / {whole(steps)}" if steps else "")),
+        ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else "·"),
         ("tokens/s", count(last.tokens_per_second) if last and last.tokens_per_second else "·"),
         ("time left", duration(left) if left is not None and watched.phase in ("training", "paused") else "·"),

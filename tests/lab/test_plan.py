@@ -137,3 +137,12 @@ def test_the_cost_is_told_in_words() -> None:
     assert "by heart" in dict(cost_of(make_plan(Settings(length="20000"), TEXT), TEXT, [], MACHINE))["in all"]
     assert cost_of(make_plan(Settings(width="130"), TEXT), TEXT, [], MACHINE) == ()
     assert text_in_words(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
+
+
+def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
+    text = Text("stories", None, 1_000_000, 250_000, most_vocab=746)
+    plan = make_plan(Settings(), text)
+    assert plan.model == PRESETS["micro"].config(746)
+    assert dict(cost_of(plan, text, [], MACHINE))["vocabulary"].startswith("746 tokens")
+    assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500)
+    assert make_plan(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256)

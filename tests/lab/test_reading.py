@@ -111,3 +111,10 @@ def test_progress_is_a_share() -> None:
     assert progress(config(steps=200), Status(phase="finished", step=200)) == 1.0
     assert plan_in_words(config(steps=2000)) == "2,000 steps"
     assert plan_in_words(config(steps=None, minutes=5.0)) == "5 min 00 s"
+
+
+def test_validation_is_compared_with_the_training_of_its_own_step() -> None:
+    said = reading(config(), TRAINING, history((0, None, 6.9), (1, 6.8, None), (50, 3.0, None)))
+    assert "On text it never trains on it lost 6.90 at step 0." in said
+    said = reading(config(), TRAINING, history((100, 4.0, 4.5), (101, 1.0, None)))
+    assert "loses 4.50, 0.50 more" in said

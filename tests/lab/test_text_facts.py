@@ -76,3 +76,10 @@ def test_a_long_text_is_estimated_from_its_beginning(tmp_path: Path) -> None:
     assert not counted.exact
     true = 2 * SAMPLE // len(LINE) * len(Tokenizer.train([LINE * 200], 300).encode(LINE))
     assert counted.tokens == pytest.approx(true, rel=0.01)
+
+
+def test_what_can_be_read_only_once_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("-", str(tmp_path / "pipe")):
+        with pytest.raises(UserError, match="only once"):
+            read_facts(source)

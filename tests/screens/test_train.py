@@ -1,5 +1,6 @@
 """Train: from settings to a run, and a run as it is on disk."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,7 @@ async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: A
     def prepare(request: Any, progress: Callable[[Progress], None]) -> Run:
         while True:
             progress(Progress("learning", "learning a vocabulary of 300", 0.5))
+            time.sleep(0.01)
 
     monkeypatch.setattr("screens.widgets.new_run.prepare_run", prepare)
     async with app.run_test(size=(80, 24)) as pilot:
