@@ -187,6 +187,16 @@ def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
     thin_snapshots(run)
 
 
+def initial_weight(run: Run, name: str) -> Tensor | None:
+    """One weight of the snapshot of step 0, without reading the others; None where there is no such snapshot that is whole."""
+    first = next((file.path for file in run.snapshots() if file.step == 0), None)
+    if first is None or not is_whole(first):
+        return None
+    with safe_open(first, framework="pt") as file:
+        weight: Tensor = file.get_tensor(name)
+    return weight
+
+
 def thin_snapshots(run: Run) -> None:
     """Drops snapshots until the rest fit into `SNAPSHOT_BYTES`: always the one whose neighbours' steps are nearest by ratio."""
     files = run.snapshots()

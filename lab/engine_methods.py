@@ -1,10 +1,12 @@
 """What the engine can be asked, method by method. Each takes a params type of `lab.wire` and gives plain data of `lab.views`."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import UserError
+from lab.explanation import Explanation
 from lab.server import InSlices, Method
 from lab.shelf import OpenModel, Shelf
 from lab.stages.look import Look
@@ -15,6 +17,7 @@ from lab.unembed import finish
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import (
     MAX_FRAME,
+    ExplainParams,
     GenerateParams,
     OpenParams,
     PromptParams,
@@ -28,6 +31,7 @@ from models.accounts import parameter_count
 from models.sampling_settings import Sampling
 
 if TYPE_CHECKING:
+    from lab.explain import Explainer
     from models.trace import Trace
 
 EMPTY_PROMPT = "The prompt is empty: GPT-2 predicts a token from those before it, so it needs at least one; type a word."
@@ -45,6 +49,7 @@ class EngineMethods:
             "open": Method(OpenParams, self.open),
             "way": Method(WayParams, self.way_in_slices),
             "view": Method(ViewParams, self.view),
+            "explain": Method(ExplainParams, self.explain),
             "sample": Method(SampleParams, self.sample),
             "generate": Method(GenerateParams, self.generate),
             "trace_arrays": Method(TraceParams, self.trace_arrays),
@@ -80,6 +85,28 @@ class EngineMethods:
         """Raises: UserError."""
         look = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
         return show(params.stage, look)
+
+    def explain(self, params: ExplainParams) -> Explanation:
+        """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
+        from lab.quantities import UnknownNumberError
+
+        look = self._look(params, params.sampling)
+        explainer = look.traced.once(("explainer", look.sampling, look.draws_for - look.position), 0, lambda: self._explainer(look))
+        try:
+            return explainer.explain(params.ref)
+        except UnknownNumberError as error:
+            raise UserError(str(error)) from error
+
+    def _explainer(self, look: Look) -> "Explainer":
+        from lab.explain import Explainer
+
+        return Explainer(
+            look.opened.model,
+            look.trace,
+            look.tokenizer.label,
+            lambda name: self.shelf.initial_weight(look.opened.run, name),
+            lambda position: dataclasses.replace(look, position=position),
+        )
 
     def sample(self, params: SampleParams) -> Token:
         """The token that the view of stage `sample` shows being drawn at the last position. Raises: UserError."""

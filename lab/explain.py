@@ -4,12 +4,16 @@
 """
 
 from lab.explanation import Explanation
-from lab.formulas import RULES, WEIGHT
-from lab.quantities import Place, Quantities, Rule, UnknownNumberError, number
+from lab.formulas.rules import RULES
+from lab.quantities import Place, Quantities, Rule, number
+from lab.refs import TIMES
+from lab.weight_names import weight_in_words
 
 
 class Explainer(Quantities):
     """Explains the numbers of one trace."""
+
+    rules = RULES
 
     def explain(self, ref: str) -> Explanation:
         """The explanation of the number called `ref`.
@@ -17,14 +21,14 @@ class Explainer(Quantities):
         Raises:
             UnknownNumberError: if the model has no such number.
         """
-        if " × " in ref:
+        if TIMES in ref:
             return self._product(ref)
         place = self.place(ref)
-        rule = self._rule(place)
+        rule = self.rule(place)
         value = self.value(ref)
         answer = rule.explain(self, place)
         note = answer.note
-        if any(edit.name == f"{place.block}{place.name}" for edit in self.trace.edits):
+        if any(edit.name == place.whole for edit in self.trace.edits):
             note = "An intervention changes this value; the formula is what the model does without it."
         return Explanation(
             ref=ref,
@@ -39,37 +43,35 @@ class Explainer(Quantities):
         )
 
     def _product(self, ref: str) -> Explanation:
-        left, _, right = ref.partition(" × ")
-        operands = [self.operand(left, left), self.operand(right, right)]
-        a, b = (each.value for each in operands)
+        left, _, right = ref.partition(TIMES)
+        factors = [self.operand(self._short(left), left), self.operand(self._short(right), right)]
+        a, b = (each.value for each in factors)
+        square = left == right
         return Explanation(
             ref=ref,
-            title="one term of a sum of products",
-            formula="a × b",
-            numbers=f"{number(a)} × {number(b)}",
-            operands=operands,
+            title=f"{self._short(left)}, squared" if square else f"a product: {self._short(left)} × {self._short(right)}",
+            formula="a²" if square else "a × b",
+            numbers=f"({number(a)})²" if square else f"{number(a)} × {number(b)}",
+            operands=factors[:1] if square else factors,
             value=a * b,
             recomputed=a * b,
         )
 
-    def _rule(self, place: Place) -> Rule:
-        name = place.ref.partition("[")[0]
-        if name in self.weights:
-            return WEIGHT
-        rule = RULES.get(("blocks.N." if place.layer is not None else "") + place.name)
-        if rule is None:
-            raise UnknownNumberError(f"{name} is not a value of this model.")
-        return rule
+    def _short(self, ref: str) -> str:
+        """A factor's name with its last index: `query, dimension 5`."""
+        place = self.place(ref)
+        rule = self.rule(place)
+        if place.name in self.weights:
+            return self._title(place, rule)
+        return f"{rule.title}, {self._axis(rule.axes[-1], place.index[-1])}"
 
     def _title(self, place: Place, rule: Rule) -> str:
-        if not rule.axes:
-            return f"{rule.title} {place.ref}"
+        if place.name in self.weights:
+            return weight_in_words(place.name, place.index, self.config, self.label)
         words = [rule.title] + ([] if place.layer is None else [f"layer {place.layer + 1}"])
-        for axis, n in zip(rule.axes, place.index, strict=False):
-            if axis in ("position", "from", "to"):
-                words.append(f"{axis} {n + 1} “{self.label(self.trace.ids[n])}”")
-            elif axis == "token":
-                words.append(f"token {n} “{self.label(n)}”")
-            else:
-                words.append(f"{axis} {n + 1}")
-        return ", ".join(words)
+        return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, place.index, strict=True)])
+
+    def _axis(self, axis: str, n: int) -> str:
+        if axis in ("position", "from", "to"):
+            return f"{axis} {self.token_at(n)}"
+        return f"token {n} “{self.label(n)}”" if axis == "token" else f"{axis} {n + 1}"

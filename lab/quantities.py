@@ -1,34 +1,36 @@
 """Any number of a trace by its reference, and what its formula is made of: operands, and sums whose largest terms are shown.
 
-A number is called `name[indices]`, the names being those of `models.trace` and of the model's weights:
-`blocks.1.attn.pattern[0,3,2]`, `h.1.attn.c_attn.weight[17,4]`. Beside these there are the steps that a trace does not keep:
+A number is called `name[indices]`, the names being those of `models.trace`, of the model's weights, and those that `lab.refs`
+lists besides: `blocks.1.attn.pattern[0,3,2]`, `h.1.attn.c_attn.weight[17,4]`, `blocks.0.attn.entropy[1,3]`. `a × b` is the
+product of two of them.
 
-    probability[t,v], probability.exp[t,v], probability.sum[t]       the softmax of the logits
-    blocks.N.attn.exp[h,q,k], blocks.N.attn.sum[h,q]                 the softmax of the scores
-    blocks.N.attn.head_out[h,t,i]                                    what one head adds to the residual stream
-    blocks.N.ln1.mean[t], blocks.N.ln1.variance[t] (ln2, ln_final)   the norm's statistics
-
-and `a × b` is the product of two references.
+`lab.formulas` has one rule for each family of names; everything here is about numbers in general.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from lab.explanation import Operand
 from lab.numbers import significant, whole
+from lab.refs import TIMES
 from models.gpt import GPT
 from models.trace import Trace
+
+if TYPE_CHECKING:
+    from lab.stages.look import Look
 
 TERMS = 8
 """Terms of a long sum that are shown one by one; the rest is one `others` row."""
 DIGITS = 4
 """Significant figures of an operand in the substituted formula."""
 
-_REF = re.compile(r"([A-Za-z_][\w.]*)\[(\d+(?:,\d+)*)\]")
+_REF = re.compile(r"([A-Za-z_][\w.]*)(?:\[(\d+(?:,\d+)*)\])?")
 _BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
@@ -49,12 +51,10 @@ class Place:
     def block(self) -> str:
         return "" if self.layer is None else f"blocks.{self.layer}."
 
-
-@dataclass(frozen=True)
-class Rule:
-    title: str
-    axes: tuple[str, ...]
-    explain: Callable[["Quantities", Place], "Answer"]
+    @property
+    def whole(self) -> str:
+        """The name with the layer, which is what the trace or the model calls it."""
+        return self.block + self.name
 
 
 @dataclass(frozen=True)
@@ -67,100 +67,126 @@ class Answer:
     initial: float | None = None
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A family of numbers: what it is called, what its indices count, where its value is, and what it is computed from."""
+
+    title: str
+    axes: tuple[str, ...]
+    explain: Callable[["Quantities", Place], Answer]
+    value: Callable[["Quantities", Place], float] | None = None
+    """None where the trace itself has the number."""
+
+
 class Quantities:
     """The numbers of one trace, by reference.
 
-    `label` gives a token id's printable text; `initial` a weight's value before training by name, or None where it is not known.
+    `label` gives a token id's printable text; `initial` a weight's value before training by name, or None where it is not known;
+    `look_at` what the engine already knows of a position: its logits, and the draw of the next token.
     """
 
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
     def __init__(
-        self, model: GPT, trace: Trace, label: Callable[[int], str], initial: Callable[[str], Tensor] | None = None
+        self,
+        model: GPT,
+        trace: Trace,
+        label: Callable[[int], str],
+        initial: Callable[[str], Tensor] | None = None,
+        look_at: Callable[[int], "Look"] | None = None,
     ) -> None:
         self.trace = trace
+        self.config = trace.config
         self.weights = {name: weight.detach() for name, weight in model.named_parameters()}
         self.label = label
         self.initial = initial
-        self._head_out: tuple[int, Tensor] | None = None
+        self._look_at = look_at
+        self._heads: dict[tuple[int, int], Tensor] = {}
+        self._logits: dict[int, Tensor] = {}
 
     def value(self, ref: str) -> float:
         """The number itself, as the model has it. Raises UnknownNumberError."""
-        if " × " in ref:
-            left, _, right = ref.partition(" × ")
+        if TIMES in ref:
+            left, _, right = ref.partition(TIMES)
             return self.value(left) * self.value(right)
         place = self.place(ref)
+        rule = self.rule(place)
         try:
-            return self._value(place)
+            if rule.value is not None:
+                return rule.value(self, place)
+            source = self.weights[place.whole] if place.whole in self.weights else self.trace[place.whole]
+            return float(source[place.index])
         except (KeyError, IndexError):
             raise UnknownNumberError(f"{ref} is not a number of this model and prompt.") from None
-
-    def _value(self, place: Place) -> float:
-        index = place.index
-        if place.ref.partition("[")[0] in self.weights:
-            return float(self.weights[place.ref.partition("[")[0]][index])
-        part = place.name.rpartition(".")[2]
-        if place.name.startswith("probability"):
-            logits = self.trace["logits"][index[0]].double()
-            shifted = logits - logits.max()
-            if part == "sum":
-                return float(shifted.exp().sum())
-            return float((shifted.exp() if part == "exp" else shifted.softmax(-1))[index[1]])
-        if place.name in ("attn.exp", "attn.sum"):
-            exps = self.exps(place)
-            return float(exps.sum() if part == "sum" else exps[index[2]])
-        if place.name == "attn.head_out":
-            return float(self._heads(place)[index])
-        if part in ("mean", "variance"):
-            x = self.norm_input(place)
-            return float(x.mean() if part == "mean" else (x - x.mean()).square().mean())
-        if part == "scale":
-            return float(self.trace[f"{place.block}{place.name}"][index[0], 0])
-        return float(self.trace[f"{place.block}{place.name}"][index])
 
     def place(self, ref: str) -> Place:
         match = _REF.fullmatch(ref)
         if not match:
             raise UnknownNumberError(f"“{ref}” is not the name of a number, such as blocks.0.attn.pattern[0,1,0].")
-        index = tuple(int(n) for n in match[2].split(","))
+        index = tuple(int(n) for n in match[2].split(",")) if match[2] else ()
+        if match[1].endswith(".scale") and index[1:] == (0,):
+            index = index[:1]  # the trace keeps it as (T, 1)
         block = _BLOCK.fullmatch(match[1])
-        if block and int(block[1]) >= self.trace.config.layers:
-            raise UnknownNumberError(f"{ref} is in a layer that this model of {self.trace.config.layers} layers does not have.")
+        if block and int(block[1]) >= self.config.layers:
+            raise UnknownNumberError(f"{ref} is in a layer that this model of {self.config.layers} layers does not have.")
         return Place(ref, block[2], int(block[1]), index) if block else Place(ref, match[1], None, index)
 
-    def exps(self, place: Place) -> Tensor:
-        scores = self.trace[f"{place.block}attn.attn_scores"][place.index[0], place.index[1]].double()
-        return (scores - scores.max()).exp()
+    def rule(self, place: Place) -> Rule:
+        """The rule of the place's family, whose number of indices it has. Raises UnknownNumberError."""
+        rule = self._family(place.whole, place)
+        if rule is None:
+            raise UnknownNumberError(f"{place.whole} is not a value of this model.")
+        if len(place.index) != len(rule.axes):
+            raise UnknownNumberError(f"{place.ref} is not one number: {place.whole} has {len(rule.axes)} indices.")
+        return rule
 
-    def _heads(self, place: Place) -> Tensor:
-        assert place.layer is not None
-        if self._head_out is None or self._head_out[0] != place.layer:
-            self._head_out = (place.layer, self.trace.head_out(place.layer))
-        return self._head_out[1]
-
-    def norm_source(self, place: Place) -> str:
-        """The residual stream that a norm is applied to."""
-        if place.layer is None:
-            return f"blocks.{self.trace.config.layers - 1}.resid_post"
-        return place.block + ("resid_pre" if place.name.startswith("ln1") else "resid_mid")
-
-    def norm_input(self, place: Place) -> Tensor:
-        return self.trace[self.norm_source(place)][place.index[0]].double()
+    def _family(self, name: str, place: Place) -> Rule | None:
+        if name in self.weights:
+            return self.rules["weight." + str(self.weights[name].dim())]
+        found = self.rules.get(("blocks.N." if place.layer is not None else "") + name.removeprefix(place.block))
+        if found is None and name.endswith(".norm"):
+            vector = self._family(name.removesuffix(".norm"), place)
+            if vector is not None and vector.axes and vector.axes[-1] == "dimension":
+                length = self.rules["norm"]
+                return Rule(f"length of the vector “{vector.title}”", vector.axes[:-1], length.explain, length.value)
+        return found
 
     def operand(self, label: str, ref: str) -> Operand:
         return Operand(label, self.value(ref), ref)
 
-    def sum(
-        self,
-        formula: str,
-        values: Tensor,
-        operand: Callable[[int], tuple[str, str]],
-        extra: Sequence[Operand] = (),
-        over: float = 1.0,
-    ) -> Answer:
-        """A sum of `values` (n,), each the value of the operand whose label and reference `operand` gives, and of `extra`.
+    def heads(self, layer: int, position: int) -> Tensor:
+        """What each head adds to the residual stream at a position, (H, C), float64."""
+        if (layer, position) not in self._heads:
+            z = self.trace[f"blocks.{layer}.attn.z"][:, position].double()  # (H, D)
+            output = self.weights[f"h.{layer}.attn.c_proj.weight"].double()  # (C, H*D)
+            written = output.T.view(self.config.heads, self.config.head_width, -1)  # (H, D, C)
+            self._heads[layer, position] = (z[:, None] @ written)[:, 0]
+        return self._heads[layer, position]
 
-        `over` divides the whole, for a mean.
-        """
-        values = values.double() / over
+    def logits(self, position: int) -> Tensor:
+        """What the model says about the token after a position, (V,), float64."""
+        if self._look_at is not None:
+            return torch.from_numpy(self.look_at(position).logits)
+        if position not in self._logits:
+            last = f"blocks.{self.config.layers - 1}.resid_post"
+            self._logits[position] = self.trace.lens(last, [position])[0].double()
+        return self._logits[position]
+
+    def look_at(self, position: int) -> "Look":
+        """Raises UnknownNumberError where nothing is known of draws, or there is no such position."""
+        if self._look_at is None or position >= len(self.trace.ids):
+            raise UnknownNumberError(f"No token is drawn at position {position + 1}.")
+        return self._look_at(position)
+
+    def token_at(self, position: int) -> str:
+        """A token of the prompt in a label: `4 “ ran”`."""
+        return f"{position + 1} “{self.label(self.trace.ids[position])}”"
+
+    def sum(
+        self, formula: str, values: Tensor, operand: Callable[[int], tuple[str, str]], extra: Sequence[Operand] = ()
+    ) -> Answer:
+        """A sum of `values` (n,), each the value of the operand whose label and reference `operand` gives, and of `extra`."""
+        values = values.double()
         order = values.abs().argsort(descending=True, stable=True)
         shown = order if len(values) <= TERMS + 1 else order[:TERMS]
         operands = [Operand(label, float(values[i]), ref) for i in shown.tolist() for label, ref in [operand(i)]]
@@ -169,7 +195,8 @@ class Quantities:
         if rest:
             operands.append(Operand(f"{whole(rest)} others", float(values.sum() - values[shown].sum())))
         total = float(values.sum()) + math.fsum(each.value for each in extra)
-        return Answer(formula, " + ".join(number(each.value) for each in operands).replace("+ −", "− "), operands, total)
+        written = " + ".join(number(each.value) for each in operands).replace("+ −", "− ")
+        return Answer(formula, written or "0", operands, total)
 
     def dot(
         self,
@@ -183,7 +210,7 @@ class Quantities:
     ) -> Answer:
         """Σ left[i]·right[i], each term being a product that can be entered."""
         products = left.double() * right.double()
-        return self.sum(formula, products, lambda i: (f"{term} {i + 1}", f"{left_ref(i)} × {right_ref(i)}"), extra)
+        return self.sum(formula, products, lambda i: (f"{term} {i + 1}", left_ref(i) + TIMES + right_ref(i)), extra)
 
 
 def number(x: float) -> str:

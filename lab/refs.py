@@ -11,6 +11,9 @@ Beside the names of the trace, of the model's weights and those that `lab.explai
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """
 
+OF_TOKENS = ("logits", "logits.shifted", "probability", "probability.exp", "sample.after", "sample.low", "sample.high")
+"""Families whose last index is a token that may come next."""
+
 TIMES = " × "
 
 
@@ -43,3 +46,9 @@ def element(reference: str, *indices: int) -> str:
     rest = list(indices)
     filled = [int(place.rstrip(":") or 0) + rest.pop(0) if place.endswith(":") and rest else place for place in places]
     return ref(name, *filled, *rest)
+
+
+def next_token(reference: str) -> int | None:
+    """The token that a number of the prediction is about, None for any other number: 7 for `logits[4,7]`."""
+    name, indices = split(reference)
+    return int(indices[-1]) if name in OF_TOKENS else None

@@ -37,6 +37,9 @@ LOGITS_BUDGET = 8_000_000
 ROWS_AT_ONCE = 64
 """Positions whose logits are made at one time: 64 x 50,257 numbers are 13 MB."""
 
+INITIAL_HELD = 16
+"""Weights as they were before training that are held: one of GPT-2's matrices takes up to 154 MB, most of them 9 MB."""
+
 ANSWERS_HELD = 64
 """Logit lenses and distributions that a trace keeps for the positions looked at; a distribution of GPT-2's takes 2 MB."""
 
@@ -91,6 +94,7 @@ class Shelf:
     def __init__(self) -> None:
         self._models: OrderedDict[tuple[Path, str], OpenModel] = OrderedDict()
         self._traces: OrderedDict[tuple[Identity, tuple[int, ...], tuple[Edit, ...]], Traced] = OrderedDict()
+        self._initial: OrderedDict[tuple[Path, str], Tensor] = OrderedDict()
 
     def model(self, name: str, checkpoint: str, fresh: bool = False) -> OpenModel:
         """The model of a run's checkpoint; with `fresh`, loaded again if the file has changed since. Where there is no best
@@ -126,6 +130,16 @@ class Shelf:
             room += _numbers(gone)
         return traced
 
+    def initial_weight(self, run: Run, name: str) -> "Tensor":
+        """A weight as it was before the run's first step: from the snapshot of step 0, else made again from the run's seed."""
+        key = (run.path, name)
+        if key not in self._initial:
+            self._initial[key] = _initial_weight(run, name)
+        self._initial.move_to_end(key)
+        while len(self._initial) > INITIAL_HELD:
+            self._initial.popitem(last=False)
+        return self._initial[key]
+
     def _forget_traces(self, identity: Identity) -> None:
         if all(held.identity != identity for held in self._models.values()):
             for key in [key for key in self._traces if key[0] == identity]:
@@ -157,6 +171,14 @@ def _load(run: Run, checkpoint: str) -> OpenModel:
     model, step = load_model(run, checkpoint)
     name = str(int(checkpoint)) if checkpoint.isdecimal() else path.stem
     return OpenModel(run, name, step, model.eval(), Tokenizer.load(run.tokenizer_path), identity)
+
+
+def _initial_weight(run: Run, name: str) -> "Tensor":
+    from lab.checkpoint import initial_weight
+    from models.gpt import GPT
+
+    weight = initial_weight(run, name)
+    return GPT(run.config.model, seed=run.config.train.seed).get_parameter(name).detach() if weight is None else weight
 
 
 def _trace(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Traced:

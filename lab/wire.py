@@ -75,6 +75,12 @@ class ViewParams(WayParams, frozen=True, kw_only=True):
     width_hint: int | None = None
 
 
+class ExplainParams(ViewParams, frozen=True, kw_only=True):
+    """`explain` -> `lab.explanation.Explanation` of the number called `ref`, whose own indices say where it is."""
+
+    ref: str
+
+
 class SampleParams(PromptParams, frozen=True, kw_only=True):
     """`sample` -> `Token`, drawn for the place after the prompt."""
 
