@@ -2,6 +2,7 @@
 
 import functools
 import os
+import stat
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -68,26 +69,30 @@ def count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int)
 
 def file_size(source: str) -> int | None:
     """Bytes of the file, or None where the source is no regular file."""
-    path = Path(source).expanduser()
-    return path.stat().st_size if source not in BUILTINS and path.is_file() else None
+    found = _found(source)
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
 def _stamp(source: str) -> tuple[int, int]:
     """What changes with the file, so that its facts are read anew then."""
-    if source in BUILTINS:
-        return 0, 0
+    found = _found(source)
+    return (found.st_size, found.st_mtime_ns) if found is not None else (0, 0)
+
+
+def _found(source: str) -> os.stat_result | None:
+    """What lies at the path that a source is, if there is anything."""
     try:
-        facts = os.stat(Path(source).expanduser())
+        return None if source in BUILTINS else os.stat(Path(source).expanduser())
     except (OSError, ValueError, RuntimeError):
-        return 0, 0
-    return facts.st_size, facts.st_mtime_ns
+        return None
 
 
 @functools.lru_cache(maxsize=16)
 def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> TextFacts:
     if "\0" in source:
         raise UserError("A path cannot hold a NUL character; choose another.")
-    if source == STDIN or Path(source).expanduser().is_fifo():
+    found = _found(source)
+    if source == STDIN or (found is not None and stat.S_ISFIFO(found.st_mode)):
         raise UserError(f"{source} can be read only once; save the text to a file, and choose that.")
     corpus = open_corpus(source, encoding)
     sizes = corpus.measure()

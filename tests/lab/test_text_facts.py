@@ -45,6 +45,8 @@ def test_a_text_that_is_none_is_one_sentence(tmp_path: Path) -> None:
         write(tmp_path / "empty", b""),
         write(tmp_path / "b", b"\0\1\2" * 99),
         "a\0b",
+        "x" * 5000,
+        "~nobody-here/x",
     ):
         with pytest.raises(UserError) as caught:
             read_facts(source)
