@@ -123,7 +123,7 @@ class InspectScreen(LabScreen):
         with Horizontal(id="inspect-columns"):
             yield WayList(id="inspect-way")
             yield BlockView(id="inspect-view")
-        yield Line(id="inspect-status")
+        yield Line(most_lines=3, id="inspect-status")
 
     def on_mount(self) -> None:
         self._bar, self._list, self._view = self.query_one(PromptBar), self.query_one(WayList), self.query_one(BlockView)
@@ -358,7 +358,7 @@ class InspectScreen(LabScreen):
         if self.aim is not None:
             self._bar.edit_sampling(self.aim.sampling)
             self.refresh_bindings()
-            self._say("enter applies · tab leads to the next field · escape leaves things as they were")
+            self._say("enter applies · tab: the next field · escape: leave it as it was")
 
     @on(SamplingForm.Applied)
     def _settings_applied(self, message: SamplingForm.Applied) -> None:

@@ -93,7 +93,7 @@ class TokensScreen(LabScreen):
         text.border_title = "text"
         yield text
         yield Line(id="tokens-kinds")
-        yield Line(id="tokens-counts")
+        yield Line(most_lines=2, id="tokens-counts")
         flow = TokenFlow(id="tokens-flow")
         flow.border_title = "tokens"
         yield flow

@@ -25,6 +25,7 @@ class PromptBar(Vertical):
     PromptBar {
         height: 3;
         #prompt-editor, SamplingForm { display: none; height: 3; }
+        #prompt-editor { border: round $accent; border-title-color: $foreground 90%; background: $background; }
         &.-editing > *, &.-settings > * { display: none; }
         &.-editing #prompt-editor, &.-settings SamplingForm { display: block; }
     }

@@ -12,7 +12,6 @@ from textual.pilot import Pilot
 
 from lab.client import EngineDied, EngineError
 from lab.softmax import softmax_table
-from lab.stages.order import IN_LAYERS, STAGES, steps
 from lab.views import Array, Block, Guess, Matrix, ModelFacts, Note, Parity, Step, Strip, Token, View, Way
 from screens.app import LabApp
 from screens.inspect import InspectScreen
@@ -20,6 +19,29 @@ from screens.inspect import InspectScreen
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "⏎", 50000: "\\xe2"}
 IDS = {word: id for id, word in WORDS.items()}
+
+
+ATTENTION = {
+    "ln1": "LayerNorm 1",
+    "qkv": "q, k, v",
+    "scores": "scores → softmax",
+    "matrix": "matrix T×T",
+    "heads": "all heads",
+    "values": "values",
+    "attn_out": "output projection",
+    "resid_mid": "residual add",
+}
+MLP = {"ln2": "LayerNorm 2", "mlp": "neurons: in, GELU", "neurons": "strongest neurons", "resid_post": "residual add"}
+
+
+def way_through() -> list[Step]:
+    """The steps of the fake model, written down here so that what these tests see changes only with the screen."""
+    found = [Step("tokens", "tokens", "tokens"), Step("embed", "embedding + position", "embed + position")]
+    for layer in range(LAYERS):
+        for stages, part in ((ATTENTION, "attention"), (MLP, "mlp")):
+            found += [Step(stage, title, f"{layer + 1} {part}", layer) for stage, title in stages.items()]
+    found += [Step("ln_final", "final norm", "final norm"), Step("logits", "logits → softmax", "logits → softmax")]
+    return [*found, Step("sample", "sample", "sample")]
 
 
 def ids_of(text: str) -> list[int]:
@@ -96,7 +118,7 @@ class FakeEngine:
         window, dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)
         walked: list[Step] = []
-        for step in steps(LAYERS):
+        for step in way_through():
             if step.stage in ("embed", "resid_mid", "resid_post", "ln_final"):
                 depth = 1.0 if step.layer is None else (step.layer + 1) / LAYERS
                 sure = step.layer == LAYERS - 1 or step.stage == "ln_final"
@@ -113,8 +135,7 @@ class FakeEngine:
         window, _dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)
         labels = [label_of(id) for id in window]
-        assert stage in STAGES
-        place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in IN_LAYERS else stage
+        place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in {**ATTENTION, **MLP} else stage
         blocks = self._blocks(stage, layer, head, at, labels)
         return View(stage, place, f"Seen from{labels[at]} at position {at + 1}.", blocks, Parity(stage, 2.4e-7, 1024))
 
@@ -148,6 +169,11 @@ class FakeEngine:
 
     def sample(self, text: str, ids: tuple[int, ...] | None, **_: Any) -> Token:
         return Token(3049, " fast", 0.412)
+
+
+@pytest.fixture
+def steps() -> list[Step]:
+    return way_through()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from lab.stages.order import steps
+from lab.views import Step
 from screens.inspect import InspectScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
@@ -48,9 +48,9 @@ async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
     await settle(pilot)
 
 
-async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle) -> None:
+async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle, steps: list[Step]) -> None:
     async with inspect() as pilot:
-        way = steps(2)
+        way = steps
         titles = [shown_view(pilot)]
         for _ in way[1:]:
             await press(pilot, settle, "j")
