@@ -13,6 +13,9 @@ LONGEST_SMOOTHING = 100
 """The smoothed line is a running mean over about the last twentieth of the steps, at most so many. A fixed length would lag far
 behind the steep beginning, or be too short for the noise further on."""
 
+SPEED_STEPS = 10
+"""Steps over which the speed is averaged: single ones jump when the machine has something else to do."""
+
 
 class History:
     """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
@@ -36,6 +39,8 @@ class History:
         """The latest line that has a training loss, a learning rate and a speed."""
         self.last_evaluation: Metric | None = None
         self.best_evaluation: Metric | None = None
+        self.speed: float | None = None
+        """Tokens a second of late, a running mean over about `SPEED_STEPS` steps."""
         self._best = math.inf
         self._mean = 0.0
         self.version = 0
@@ -49,6 +54,9 @@ class History:
             self.latest = metric
             if metric.loss is not None:
                 self.last_training = metric
+                if metric.tokens_per_second is not None:
+                    before = metric.tokens_per_second if self.speed is None else self.speed
+                    self.speed = before + (metric.tokens_per_second - before) / SPEED_STEPS
                 self.steps.append(metric.step)
                 self.losses.append(metric.loss)
                 self._mean += (metric.loss - self._mean) / min(max(1.0, len(self.steps) * SMOOTHED_SHARE), LONGEST_SMOOTHING)

@@ -74,10 +74,10 @@ def time_left(config: RunConfig, status: Status, history: "History") -> float | 
         return max(0.0, config.train.minutes * 60 - status.seconds)
     last = history.last_training
     steps = status.steps or config.train.steps
-    if last is None or steps is None or not last.tokens_per_second:
+    if last is None or steps is None or not history.speed:
         return None
     tokens_per_step = config.train.batch * config.model.context
-    return max(0, steps - last.step) * tokens_per_step / last.tokens_per_second
+    return max(0, steps - last.step) * tokens_per_step / history.speed
 
 
 def progress(config: RunConfig, status: Status) -> float:

@@ -68,7 +68,7 @@ def draw(figure: Figure, width: int, height: int) -> list[list[tuple[str, str]]]
     plotext.xaxes(True, False)
     plotext.yaxes(True, False)
     plotext.ticks_color(ROLES.index("axis"))
-    points = [(series, *_points(series, width)) for series in figure.series]
+    points = [(series, *_points(series, width)) for series in sorted(figure.series, key=lambda series: series.kind != "level")]
     low_x, high_x, low_y, high_y = _limits([(xs, ys) for series, xs, ys in points if series.kind != "level"])
     for series, xs, ys in points:
         if series.kind == "level":

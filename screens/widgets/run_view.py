@@ -147,8 +147,8 @@ def numbers_of(watched: Watched) -> tuple[Fact, ...]:
     facts: list[Fact] = [
         ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else "·"),
-        ("tokens/s", count(last.tokens_per_second) if last and last.tokens_per_second else "·"),
-        ("time left", duration(left) if left is not None and watched.phase in ("training", "paused") else "·"),
+        ("tokens/s", count(history.speed) if history.speed else "·"),
+        ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
         ("rate", significant(last.lr, 3) if last and last.lr is not None else "·"),
         ("train", fixed(history.smooth[-1], 3) if history.smooth else "·"),
         ("val", fixed(evaluation.val_loss, 3) if evaluation and evaluation.val_loss is not None else "·"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.curves import LONGEST_SMOOTHING, SMOOTHED_SHARE, History, nice_ticks, thin
+from lab.curves import LONGEST_SMOOTHING, SMOOTHED_SHARE, SPEED_STEPS, History, nice_ticks, thin
 from lab.run_config import Metric
 
 
@@ -76,3 +76,15 @@ def test_ticks_are_round_even_and_inside(low: float, span: float, about: int) ->
     assert all(low - 1e-6 * span <= tick <= low + span + 1e-6 * span for tick in ticks)
     mantissa = spacing / 10 ** math.floor(math.log10(spacing) + 1e-9)
     assert min(abs(mantissa - nice) for nice in (1, 2, 5, 10)) < 1e-3
+
+
+def test_the_speed_is_a_mean_that_one_slow_step_does_not_upset() -> None:
+    history = History()
+    assert history.speed is None
+    history.add([metric(0, None, 3.0)])
+    assert history.speed is None
+    fast = Metric(step=1, tokens=0, epoch=0.0, seconds=0.0, loss=3.0, tokens_per_second=1000.0)
+    history.add([fast] * 30)
+    assert history.speed == pytest.approx(1000.0)
+    history.add([Metric(step=2, tokens=0, epoch=0.0, seconds=0.0, loss=3.0, tokens_per_second=100.0)])
+    assert history.speed == pytest.approx(1000.0 - 900.0 / SPEED_STEPS)
