@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from lab.effect import Effect, effect
 from lab.errors import UserError
 from lab.explanation import Explanation
+from lab.interventions import Intervention, all_in_words, resolved
 from lab.server import InSlices, Method
 from lab.shelf import OpenModel, Shelf
+from lab.stages.changed import marked
+from lab.stages.compare import compare
 from lab.stages.look import Look
 from lab.stages.show import show
 from lab.stages.way import way
@@ -17,6 +23,8 @@ from lab.unembed import finish
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import (
     MAX_FRAME,
+    CompareParams,
+    EffectParams,
     ExplainParams,
     GenerateParams,
     OpenParams,
@@ -28,6 +36,7 @@ from lab.wire import (
     WayParams,
 )
 from models.accounts import parameter_count
+from models.edits import Edit
 from models.sampling_settings import Sampling
 
 if TYPE_CHECKING:
@@ -53,6 +62,8 @@ class EngineMethods:
             "sample": Method(SampleParams, self.sample),
             "generate": Method(GenerateParams, self.generate),
             "trace_arrays": Method(TraceParams, self.trace_arrays),
+            "effect": Method(EffectParams, self.effect),
+            "compare": Method(CompareParams, self.compare),
         }
 
     def open(self, params: OpenParams) -> ModelFacts:
@@ -84,14 +95,16 @@ class EngineMethods:
     def view(self, params: ViewParams) -> View:
         """Raises: UserError."""
         look = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
-        return show(params.stage, look)
+        return marked(show(params.stage, look), look, params.interventions)
 
     def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
         from lab.quantities import UnknownNumberError
 
         look = self._look(params, params.sampling)
-        explainer = look.traced.once(("explainer", look.sampling, look.draws_for - look.position), 0, lambda: self._explainer(look))
+        explainer = look.traced.once(
+            ("explainer", look.sampling, look.draws_for - look.position), 0, lambda: self._explainer(look)
+        )
         try:
             return explainer.explain(params.ref)
         except UnknownNumberError as error:
@@ -117,10 +130,10 @@ class EngineMethods:
     def generate(self, params: GenerateParams) -> Iterator[Token]:
         """Places are counted from the first of the ids, whatever `earlier` is. Raises: UserError."""
         opened = self.shelf.model(params.run, params.checkpoint)
-        ids, sampling = _ids(opened, params), _sampling(params.sampling)
+        ids, sampling = _ids(opened, params.text, params.ids), _sampling(params.sampling)
         if params.n < 1:
             raise UserError(f"The number of tokens to write must be at least 1, not {params.n}.")
-        if params.edits:
+        if params.edits or params.interventions:
             raise UserError("Edits cannot be made while writing several tokens; sample them one by one.")
 
         def tokens() -> Iterator[Token]:
@@ -140,6 +153,40 @@ class EngineMethods:
             raise UserError(f"The trace has nothing called {unknown[0]}; names are like blocks.0.attn.pattern or logits.")
         return _arrays(trace, names)
 
+    def effect(self, params: EffectParams) -> Effect:
+        """What the edits and interventions do to the prediction at the position. Raises: UserError."""
+        before = self._look(replace(params, edits=(), interventions=()), params.sampling, params.position)
+        after = self._look(params, params.sampling, params.position)
+        words = all_in_words(params.interventions) or f"{len(params.edits)} edits"
+        return effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
+
+    def compare(self, params: CompareParams) -> View:
+        """The prompt beside a second one. Raises: UserError."""
+        first = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
+        other = replace(params, text=params.second_text, ids=params.second_ids, edits=(), interventions=())
+        second = self._look(other, params.sampling, None, params.layer, params.head, params.width_hint)
+        behind = len(first.ids) - 1 - first.position
+        return compare(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
+
+    def _edits(self, opened: OpenModel, params: PromptParams) -> tuple[Edit, ...]:
+        """What is to be done inside the forward pass, the vectors of other prompts looked up."""
+        config = opened.model.config
+
+        def borrow(patch: Intervention) -> list[float]:
+            source = patch.source
+            window = _ids(opened, source.text, source.ids)[-config.context :] if source is not None else []
+            if source is None or not 0 <= source.position < len(window):
+                raise UserError(f"The second prompt has no such token to take {patch.object} from.")
+            trace = self.shelf.traced(opened, window).trace
+            value = trace[f"blocks.{patch.layer}.{patch.part}"]
+            row: list[float] = (value[patch.head] if value.dim() == 3 else value)[source.position].tolist()
+            return row
+
+        for each in params.interventions:
+            if not (0 <= each.layer < config.layers and 0 <= each.head < config.heads):
+                raise UserError(f"{opened.run.name} has no {each.object}: it has {config.layers} layers of {config.heads} heads.")
+        return (*params.edits, *resolved(params.interventions, config.layers, borrow))
+
     def _look(
         self,
         params: PromptParams,
@@ -155,12 +202,12 @@ class EngineMethods:
             raise UserError(f"There is no layer {layer + 1}: {opened.run.name} has {config.layers}.")
         if not 0 <= head < config.heads:
             raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
-        ids = _ids(opened, params)
+        ids = _ids(opened, params.text, params.ids)
         window = ids[-config.context :]
         last = len(window) - 1
         return Look(
             opened=opened,
-            traced=self.shelf.traced(opened, window, params.edits),
+            traced=self.shelf.traced(opened, window, self._edits(opened, params)),
             dropped=len(ids) - len(window),
             earlier=params.earlier,
             position=last if position is None else max(0, min(position, last)),
@@ -171,8 +218,8 @@ class EngineMethods:
         )
 
 
-def _ids(opened: OpenModel, params: PromptParams) -> list[int]:
-    ids = opened.tokenizer.encode(params.text) if params.ids is None else list(params.ids)
+def _ids(opened: OpenModel, text: str, given: tuple[int, ...] | None) -> list[int]:
+    ids = opened.tokenizer.encode(text) if given is None else list(given)
     if not ids:
         raise UserError(EMPTY_PROMPT)
     strangers = [id_ for id_ in ids if not 0 <= id_ < opened.model.config.vocab_size]

@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
+from lab.interventions import Interventions
 from models.edits import Edit
 
 HEADER = 4
@@ -49,14 +50,15 @@ class PromptParams(OpenParams, frozen=True, kw_only=True):
     """A model and a prompt. `ids` overrides `text`: sampled tokens must not be tokenized again.
 
     `earlier` says how many tokens of the prompt came before `ids` and were left out because they are out of the model's sight;
-    they count for the place that a draw is for, and so for its random number. `edits` are made inside the forward pass; their
-    positions count within the window.
+    they count for the place that a draw is for, and so for its random number. `edits` and, after them, `interventions` are made
+    inside the forward pass; their positions count within the window.
     """
 
     text: str = ""
     ids: tuple[int, ...] | None = None
     earlier: int = 0
     edits: tuple[Edit, ...] = ()
+    interventions: Interventions = ()
 
 
 class WayParams(PromptParams, frozen=True, kw_only=True):
@@ -79,6 +81,21 @@ class ExplainParams(ViewParams, frozen=True, kw_only=True):
     """`explain` -> `lab.explanation.Explanation` of the number called `ref`, whose own indices say where it is."""
 
     ref: str
+
+
+class EffectParams(WayParams, frozen=True, kw_only=True):
+    """`effect` -> `Effect` of all edits and interventions, at one position."""
+
+
+class CompareParams(ViewParams, frozen=True, kw_only=True):
+    """`compare` -> `View`: the prompt, interventions and all, beside a second one as the model itself takes it.
+
+    Positions are aligned from the end: the second's position is as far from its last token as the first's.
+    """
+
+    stage: str = "compare"
+    second_text: str = ""
+    second_ids: tuple[int, ...] | None = None
 
 
 class SampleParams(PromptParams, frozen=True, kw_only=True):

@@ -105,7 +105,9 @@ def scores(look: Look) -> View:
     block, head, at = look.block, look.head, look.position
     raw = look.array(f"{block}attn.scores_raw")[head, at, : at + 1].astype(np.float64)
     scaled = raw / math.sqrt(look.config.head_width)
-    keys, rest = listed_keys(look)
+    hidden = np.isneginf(look.array(f"{block}attn.attn_scores")[head, at, : at + 1])  # by an intervention
+    scaled[hidden] = -np.inf
+    keys, rest = ([key for key in some if not hidden[key]] for some in listed_keys(look))
     highest = float(scaled[keys].max())
     others = Others(f"{len(rest)} other keys", float(np.exp(scaled[rest] - highest).sum())) if rest else None
     names = {"raw": "scores_raw", "score": "attn_scores", "shifted": "shifted", "exp": "exp", "softmax": "pattern"}
@@ -122,7 +124,7 @@ def scores(look: Look) -> View:
         subtract_max=True,
         percent=True,
         others=others,
-        masked=_masked(look),
+        masked=[*(f"{look.name(key)} hidden" for key in np.flatnonzero(hidden)), *_masked(look)],
         titles=Titles("key", "q·k", "÷√d", "softmax"),
         title=f"from {look.here} (query); d = {look.config.head_width} numbers in q and in k",
         ref=name,
@@ -157,10 +159,11 @@ def matrix(look: Look) -> View:
     raw = look.array(f"{block}attn.scores_raw")[head, window, window]
     scaled = look.array(f"{block}attn.attn_scores")[head, window]  # (window, T)
     pattern = softmax(scaled)
+    masked = np.isneginf(scaled[:, window])
     future = np.triu(np.ones((len(shown), len(shown)), dtype=bool), 1)
     matrices = [
         _matrix(look, shown, "q·k, as they are", raw, "attn.scores_raw", "before masking: every query with every key"),
-        _matrix(look, shown, "÷√d and masked", _hide(scaled[:, window], future), "attn.attn_scores", "the future is masked"),
+        _matrix(look, shown, "÷√d and masked", _hide(scaled[:, window], masked), "attn.attn_scores", "the future is masked"),
         _matrix(look, shown, "softmax: the pattern", _hide(pattern[:, window], future), "attn.pattern", "each row adds up to 1"),
     ]
     sentence = (

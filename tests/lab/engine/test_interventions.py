@@ -1,0 +1,196 @@
+"""Interventions through the engine: against models whose weights were edited by hand, and against the oracle's own numbers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lab.engine_methods import EngineMethods
+from lab.errors import UserError
+from lab.interventions import Intervention, Source
+from lab.stages.order import STAGES
+from lab.views import Table
+from lab.wire import CompareParams, EffectParams, TraceParams, ViewParams, WayParams
+from models.gpt import GPT
+
+from .conftest import PROMPT
+
+HEAD = Intervention(part="attn.z", how="off", layer=1, head=1)
+OTHER = "The small cat sat. The dog"
+
+
+def by_hand(tiny: Any) -> GPT:
+    """The run's model, to edit the weights of."""
+    model = GPT(tiny.model.config, None)
+    model.load_state_dict(tiny.model.state_dict())
+    return model
+
+
+def logits_of(model: GPT, ids: list[int], position: int = -1) -> np.ndarray:
+    row: np.ndarray = model(torch.tensor([ids]))[0, position].double().numpy()
+    return row
+
+
+def kl(before: np.ndarray, after: np.ndarray) -> float:
+    p, q = (np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in (before, after))
+    return float((p * np.log2(p / q)).sum())
+
+
+def parts() -> list[Any]:
+    def head(model: GPT) -> None:
+        model.get_parameter("h.1.attn.c_proj.weight")[:, 4:8] = 0.0  # the second head's columns of four
+
+    def half(model: GPT) -> None:
+        model.get_parameter("h.0.attn.c_proj.weight")[:, :4] *= 0.5
+
+    def attention(model: GPT) -> None:
+        model.get_parameter("h.0.attn.c_proj.weight")[:] = 0.0
+        model.get_parameter("h.0.attn.c_proj.bias")[:] = 0.0
+
+    def mlp(model: GPT) -> None:
+        model.get_parameter("h.1.mlp.c_proj.weight")[:] = 0.0
+        model.get_parameter("h.1.mlp.c_proj.bias")[:] = 0.0
+
+    def both(model: GPT) -> None:
+        head(model)
+        mlp(model)
+
+    mlp_off = Intervention(part="mlp_out", how="off", layer=1)
+    return [
+        pytest.param((HEAD,), head, id="head"),
+        pytest.param((Intervention(part="attn.z", how="scale", factor=0.5),), half, id="half a head"),
+        pytest.param((Intervention(part="attn_out", how="off"),), attention, id="attention"),
+        pytest.param((mlp_off,), mlp, id="mlp"),
+        pytest.param((HEAD, mlp_off), both, id="two at once"),
+    ]
+
+
+@pytest.mark.parametrize(("made", "edit"), parts())
+@pytest.mark.parametrize("position", [None, 4])
+def test_the_effect_is_that_of_editing_the_weights(
+    made: Any, edit: Any, position: int | None, tiny: Any, engine: EngineMethods
+) -> None:
+    ids = tiny.tokenizer.encode(PROMPT)
+    changed = by_hand(tiny)
+    edit(changed)
+    at = len(ids) - 1 if position is None else position
+    before, after = logits_of(tiny.model, ids, at), logits_of(changed, ids, at)
+    found = engine.effect(EffectParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    assert found.position == at
+    assert found.kl == pytest.approx(kl(before, after), rel=1e-3, abs=1e-7)
+    p, q = (np.exp(row - row.max()) / np.exp(row - row.max()).sum() for row in (before, after))
+    for change in found.changes:
+        assert (change.before, change.after) == pytest.approx((p[change.id], q[change.id]), rel=1e-3)
+        assert change.rank_before == 1 + int((before > before[change.id]).sum())
+        assert change.rank_after == 1 + int((after > after[change.id]).sum())
+    assert found.first_after.id == int(after.argmax())
+    way = engine.way(WayParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    assert [guess.id for guess in way.top] == np.argsort(-after)[: len(way.top)].tolist()
+
+
+def test_without_interventions_nothing_changes(tiny: Any, engine: EngineMethods) -> None:
+    found = engine.effect(EffectParams(run="tiny", text=PROMPT))
+    assert found.kl == 0.0
+    assert all(change.before == change.after for change in found.changes)
+
+
+def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    look = Intervention(part="attn.z", how="attend", layer=0, head=1, place=2, token="big")
+    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(look,), names=("blocks.0.attn.z",)))
+    values = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["blocks.0.attn.v"]
+    z = arrays["blocks.0.attn.z"].numpy()
+    assert np.abs(z[1, 2:] - values[1, 2]).max() <= 1e-5
+
+
+def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: EngineMethods) -> None:
+    hidden = Intervention(part="tokens", how="hide", place=1, token="he")
+    names = tuple(f"blocks.{layer}.attn.pattern" for layer in range(2))
+    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(hidden,), names=names))
+    for array in arrays.values():
+        pattern = array.numpy()
+        assert np.abs(pattern[:, 2:, 1]).max() == 0.0
+        assert pattern.sum(-1) == pytest.approx(1.0, abs=1e-5)
+        assert np.all(pattern[:, 1, 1] > 0)
+
+
+@pytest.mark.parametrize(
+    ("part", "head"), [("resid_pre", 0), ("resid_mid", 0), ("resid_post", 0), ("attn.z", 1), ("attn_out", 0), ("mlp_out", 0)]
+)
+def test_a_patch_carries_the_other_prompts_vector(part: Any, head: int, tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    ids, others = tiny.tokenizer.encode(PROMPT), tiny.tokenizer.encode(OTHER)[-16:]
+    patch = Intervention(
+        part=part, how="patch", layer=1, head=head, place=len(ids) - 1, source=Source(text=OTHER, position=len(others) - 1)
+    )
+    name = f"blocks.1.{part}"
+    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(patch,), names=(name,)))
+    value = oracle_of(tiny, others).values[name]
+    expected = value[head][-1] if value.ndim == 3 else value[-1]
+    own = arrays[name].numpy()
+    assert (own[head] if own.ndim == 3 else own)[-1] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    top = engine.way(WayParams(run="tiny", text=PROMPT, interventions=(patch,))).top
+    if part in ("resid_mid", "resid_post"):  # nothing of the first prompt is left at this position
+        assert [guess.id for guess in top] == [guess.id for guess in engine.way(WayParams(run="tiny", text=OTHER)).top]
+
+
+def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: EngineMethods) -> None:
+    made = (
+        HEAD,
+        Intervention(part="tokens", how="hide", place=1, token="he"),
+        Intervention(part="attn.z", how="attend", layer=0, head=1, place=0, token="T"),
+        Intervention(part="attn_out", how="mean", layer=0),
+        Intervention(part="mlp_out", how="scale", layer=0, factor=-2.0),
+    )
+    for stage in STAGES:
+        for layer in range(2):
+            for head in range(2):
+                view = engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, head=head, interventions=made))
+                assert view.parity is None or view.parity.max_delta < 1e-4, (stage, layer, head, view.parity)
+
+
+def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, layer=1, head=1, position=None))
+    first, second = (oracle_of(tiny, tiny.tokenizer.encode(text)[-16:]) for text in (PROMPT, OTHER))
+    following, lenses, attention = (block for block in view.blocks if isinstance(block, Table))
+    p, q = (oracle.values["probability"][-1] for oracle in (first, second))
+    assert following.rows[0][1].value == pytest.approx(p.max(), rel=1e-4)
+    assert max(row[2].value or 0 for row in following.rows[:-1]) == pytest.approx(q.max(), rel=1e-4)
+    assert sum(row[1].value or 0 for row in following.rows) == pytest.approx(1)
+    assert f"{kl(np.log(p), np.log(q)):.2f}" in view.sentence
+    for row, name in zip(
+        lenses.rows,
+        ["blocks.0.resid_pre", *(f"blocks.{n}.{s}" for n in (0, 1) for s in ("resid_mid", "resid_post"))],
+        strict=True,
+    ):
+        assert row[2].value == pytest.approx(first.lens(name)[-1].max(), rel=1e-4)
+        assert row[4].value == pytest.approx(second.lens(name)[-1].max(), rel=1e-4)
+        a, b = first.values[name][-1], second.values[name][-1]
+        assert row[6].value == pytest.approx(a @ b / np.sqrt((a @ a) * (b @ b)), abs=1e-4)
+        assert row[7].value == pytest.approx(np.sqrt(((a - b) ** 2).sum()), rel=1e-4)
+    mine = first.values["blocks.1.attn.pattern"][1, -1]
+    assert [row[1].value for row in attention.rows if row[1].value is not None] == pytest.approx(
+        mine.tolist(), rel=1e-3, abs=1e-6
+    )
+
+
+def test_compare_aligns_positions_from_the_end(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    ids, others = (tiny.tokenizer.encode(text)[-16:] for text in (PROMPT, OTHER))
+    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, position=len(ids) - 3))
+    q = oracle_of(tiny, others).values["probability"][-3]
+    table = view.blocks[0]
+    assert isinstance(table, Table)
+    assert max(row[2].value or 0 for row in table.rows[:-1]) == pytest.approx(q.max(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("intervention", "words"),
+    [
+        (Intervention(part="attn.z", how="off", layer=4, head=1), "tiny has no head 5.2: it has 2 layers of 2 heads."),
+        (Intervention(part="tokens", how="hide", place=99), "position 99 cannot be hidden"),
+        (Intervention(part="mlp_out", how="patch", place=0), "no such token to take mlp 1 from"),
+        (Intervention(part="mlp_out", how="patch", place=0, source=Source(text="a", position=5)), "no such token"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: EngineMethods) -> None:
+    with pytest.raises(UserError, match=words):
+        engine.way(WayParams(run="tiny", text=PROMPT, interventions=(intervention,)))
