@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lab.machine import Machine
-from lab.numbers import bytes_, count, duration, probability, whole
+from lab.numbers import bytes_, count, duration, fixed, probability, whole
 from lab.plan import Plan, Text, flops_per_second
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ def _tokens_in_words(tokens: float, plan: Plan, text: Text, *, by_steps: bool) -
     if text.tokens is None:
         return words
     epochs = tokens / (text.tokens * TRAINING_PART)
-    words += f"; {epochs:.1f} times through the text" if epochs >= 1 else f"; {probability(epochs, 0)} of the text"
+    words += (
+        f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} times through the text"
+        if epochs >= 1
+        else f"; {probability(epochs, 0)} of the text"
+    )
     if epochs > MANY_EPOCHS and plan.model is not None and plan.model.dropout == 0:
         words += ", which it may learn by heart: take fewer steps, a smaller model or a dropout of 0.1"
     return words

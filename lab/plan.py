@@ -205,11 +205,11 @@ def flops_per_second(plan: Plan, runs: Iterable["RunSummary"], cores: int, gpu: 
     if plan.model is None:
         return FLOPS_PER_CORE * cores, None
     work = flops_per_token(plan.model)
-    measured = [run for run in runs if run.tokens_per_second and not run.is_demo]
+    measured = [run for run in runs if run.mean_speed and not run.is_demo]
     if not measured:
         return (FLOPS_PER_GPU if gpu else FLOPS_PER_CORE * cores), None
     nearest = min(measured, key=lambda run: abs(run.flops_per_token - work))
-    return nearest.flops_per_token * (nearest.tokens_per_second or 0.0), nearest.name
+    return nearest.flops_per_token * (nearest.mean_speed or 0.0), nearest.name
 
 
 LABELS = {"lr": "learning rate", "length": "train for", "vocab": "vocabulary"}

@@ -48,6 +48,8 @@ class RunSummary:
     val_loss: float | None = None
     bits_per_byte: float | None = None
     tokens_per_second: float | None = None
+    mean_speed: float | None = None
+    """Tokens a second over all its training, evaluations included."""
     flops_per_token: int = 0
     """Floating-point operations that training spends on one token of its model."""
     seen: float = 0.0
@@ -90,6 +92,7 @@ class RunsWatcher:
             val_loss=evaluation.val_loss if evaluation else None,
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
             tokens_per_second=training.tokens_per_second if training else None,
+            mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=flops_per_token(config.model),
             seen=status.heartbeat or config.created,
             is_demo=is_demo,

@@ -79,8 +79,8 @@ unit that compares across tokenizers: fewer is better. `demo` is a small model t
         cores = "1 core" if facts.cores == 1 else f"{facts.cores} cores"
         trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the processor"
         self.query_one("#machine", Static).update(
-            f"[$text-muted]This machine:[/] {facts.processor}, {cores}, {bytes_(facts.memory)} memory, {trains_on}. "
-            f"[$text-muted]Runs are in[/] {message.home}"
+            f"[$foreground 60%]This machine:[/] {facts.processor}, {cores}, {bytes_(facts.memory)} memory, {trains_on}. "
+            f"[$foreground 60%]Runs are in[/] {message.home}"
         )
 
     @on(RunTable.Opened)

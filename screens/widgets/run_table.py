@@ -152,6 +152,9 @@ class RunTable(ScrollView, can_focus=True):
         if self.selected is not None:
             self.post_message(self.Opened(self.selected))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "open" or self.selected is not None
+
     def on_click(self, event: events.Click) -> None:
         row = event.y + self.scroll_offset.y - 1
         if 0 <= row < len(self.runs):

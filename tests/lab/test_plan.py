@@ -22,7 +22,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(name: str, tokens_per_second: float | None, flops: int, *, is_demo: bool = False) -> RunSummary:
     return RunSummary(
-        name, Path(name), "text", "finished", "", tokens_per_second=tokens_per_second, flops_per_token=flops, is_demo=is_demo
+        name, Path(name), "text", "finished", "", mean_speed=tokens_per_second, flops_per_token=flops, is_demo=is_demo
     )
 
 

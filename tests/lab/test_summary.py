@@ -43,7 +43,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def metric(step: int, loss: float | None = None, val_loss: float | None = None) -> bytes:
-    line = Metric(step=step, tokens=0, epoch=0.0, seconds=0.0, loss=loss, val_loss=val_loss, bits_per_byte=val_loss)
+    line = Metric(
+        step=step, tokens=step * 50, epoch=0.0, seconds=step * 2.0, loss=loss, val_loss=val_loss, bits_per_byte=val_loss
+    )
     return encode(line) + b"\n"
 
 
@@ -55,6 +57,7 @@ def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
     (told,) = watcher.read()
     assert (told.loss, told.val_loss, told.bits_per_byte) == (4.0, 6.0, 6.0)
     assert (told.name, told.text, told.plan, told.step, told.done) == ("tale", "fable", "400 steps", 100, 0.25)
+    assert told.mean_speed == 25.0
     assert (told.phase, told.seen, told.going_on) == ("stopped", 2000.0, False)
     assert told.flops_per_token == flops_per_token(PRESETS["nano"].config(300))
     with run.metrics_path.open("ab") as file:
