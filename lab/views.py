@@ -31,7 +31,7 @@ class Cell(msgspec.Struct, omit_defaults=True):
     bar: float | None = None
     """Length of a bar drawn in the cell, 0 to 1; `text` then stands before it."""
     style: str = ""
-    """"", "dim", "strong" or "masked"; never a colour."""
+    """"", "dim", "strong", "masked" or "struck" (crossed out); never a colour."""
 
 
 class Column(msgspec.Struct, omit_defaults=True):
@@ -72,13 +72,33 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
     selected: tuple[int, int] | None = None
 
 
+class Part(msgspec.Struct, omit_defaults=True):
+    """What one thing takes up between 0 and 1: from `low` to below `high`."""
+
+    label: str
+    low: float
+    high: float
+    ref: str = ""
+    """Name of its length, high − low."""
+
+
+class Line01(msgspec.Struct, tag=True, omit_defaults=True):
+    """Parts laid end to end from 0 to 1, and a caret beneath them at `mark`, which falls on the part `selected`."""
+
+    title: str
+    parts: list[Part]
+    mark: float
+    mark_label: str
+    selected: int
+
+
 class Note(msgspec.Struct, tag=True):
     """A paragraph in plain words."""
 
     text: str
 
 
-Block = Table | Strip | Matrix | Note
+Block = Table | Strip | Matrix | Line01 | Note
 
 
 class Parity(msgspec.Struct):

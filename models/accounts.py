@@ -79,6 +79,18 @@ def flops_per_token(config: ModelConfig) -> int:
     return 6 * matrices + 12 * config.layers * config.width * config.context
 
 
+def multiplications(config: ModelConfig, tokens: int, new: int) -> int:
+    """Multiplications that the forward pass of the last `new` of `tokens` tokens takes to predict one next token.
+
+    Each new token is multiplied by every weight of the layers, 12 · layers · width², and by the keys and values of all `tokens`,
+    masked or not, 2 · layers · width · tokens; the head, vocab_size · width, is needed once. With a cache `new` is 1, without
+    one it is `tokens`; the difference, (tokens − 1) · (12 · layers · width² + 2 · layers · width · tokens), is what the cache
+    saves. Half of the floating-point operations that `flops_per_token` counts for a forward pass.
+    """
+    each = 12 * config.layers * config.width**2 + 2 * config.layers * config.width * tokens
+    return new * each + config.vocab_size * config.width
+
+
 def kv_cache_bytes(config: ModelConfig, tokens: int) -> int:
     """Bytes of the keys and values of `tokens` tokens in fp32: 2 · layers · width numbers a token."""
     return 2 * config.layers * config.width * tokens * BYTES

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab.stages.order import OF_ANY_LAYER
 from lab.views import ModelFacts, Step, Way
 from lab.wire import SamplingSettings
 
@@ -73,12 +74,12 @@ def at_step(aim: Aim, step: Step) -> Aim:
 
 
 def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
-    """The same stage `by` layers on; from a step outside the layers, the nearest step within one in that direction."""
+    """The same stage `by` layers on; from a step that shows no layer's own, the nearest step within a layer in that direction."""
     layered = [index for index, step in enumerate(steps) if step.layer is not None]
     here = index_of(aim, steps)
     if not layered:
         return aim
-    if steps[here].layer is not None:
+    if steps[here].layer is not None or aim.stage in OF_ANY_LAYER:
         last = steps[layered[-1]].layer or 0
         return replace(aim, layer=min(max(aim.layer + by, 0), last))
     ahead = [index for index in layered if (index > here) == (by > 0)]

@@ -18,12 +18,15 @@ AFTER_LAYERS = {
     "ln_final": ("final norm", "final norm"),
     "logits": ("logits → softmax", "logits → softmax"),
     "sample": ("sample", "sample"),
+    "cache": ("KV cache", "KV cache"),
 }
 """Stage: its title, and for those outside the layers the group of the left column that it belongs to."""
 
 STAGES = (*BEFORE_LAYERS, *ATTENTION, *MLP, *AFTER_LAYERS)
 IN_LAYERS = (*ATTENTION, *MLP)
 """The stages that every layer has."""
+OF_ANY_LAYER = ("cache",)
+"""Stages outside the layers that show what belongs to one of them."""
 
 
 def steps(layers: int) -> list[Step]:

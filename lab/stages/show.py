@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lab.errors import UserError
-from lab.stages import attention, embedding, heads, mlp, norms, output, residual
+from lab.stages import attention, cache, draws, embedding, heads, mlp, norms, output, residual
 from lab.stages.look import Look
 from lab.stages.order import STAGES
 from lab.views import View
@@ -25,7 +25,8 @@ VIEWS: dict[str, Callable[[Look], View]] = {
     "resid_post": residual.resid_post,
     "ln_final": norms.ln_final,
     "logits": output.logits,
-    "sample": output.sample,
+    "sample": draws.sample,
+    "cache": cache.cache,
 }
 
 

@@ -19,7 +19,9 @@ def way(look: Look) -> Slices[Way]:
         if answer is not None:
             step.lens, step.rank = answer
     drawn = look.draw()
-    found[-1].lens = Guess(drawn.id, look.tokenizer.label(drawn.id), float(drawn.after[drawn.id]))
+    next(step for step in found if step.stage == "sample").lens = Guess(
+        drawn.id, look.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
+    )
     return Way(
         tokens=[Token(id_, look.label(i), look.traced.probabilities[i]) for i, id_ in enumerate(look.ids)],
         steps=found,

@@ -13,7 +13,21 @@ from screens.widgets.layout import Spot
 from screens.widgets.line_view import LineView
 from screens.widgets.page import Cursor, Page, lay_view
 
-KINDS = ("title", "head", "dim", "strong", "selected", "mark", "masked", "bar", "positive", "negative", "note", "cursor")
+KINDS = (
+    "title",
+    "head",
+    "dim",
+    "strong",
+    "selected",
+    "mark",
+    "masked",
+    "struck",
+    "bar",
+    "positive",
+    "negative",
+    "note",
+    "cursor",
+)
 
 
 class BlockView(LineView):
@@ -29,6 +43,7 @@ class BlockView(LineView):
         & > .block--selected { color: $accent; text-style: bold; }
         & > .block--mark { color: $accent; text-style: bold; }
         & > .block--masked { color: $foreground 40%; }
+        & > .block--struck { color: $foreground 60%; text-style: strike; }
         & > .block--bar { color: $primary; }
         & > .block--positive { color: $primary; }
         & > .block--negative { color: $warning; }

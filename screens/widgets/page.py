@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 
 from lab.numbers import significant, whole
-from lab.views import Block, Matrix, Note, Parity, Strip, Table, View
+from lab.views import Block, Line01, Matrix, Note, Parity, Strip, Table, View
 from screens.widgets.layout import Laid, Line, Spot, wrap
+from screens.widgets.line01_layout import lay_line01
 from screens.widgets.matrix_layout import lay_matrix
 from screens.widgets.strip_layout import lay_strip
 from screens.widgets.table_layout import lay_table
@@ -39,6 +40,8 @@ def lay_block(block: Block, width: int) -> Laid:
             return lay_strip(block, width)
         case Matrix():
             return lay_matrix(block, width)
+        case Line01():
+            return lay_line01(block, width)
         case Note():
             return lay_note(block.text, width)
 

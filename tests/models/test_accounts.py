@@ -5,7 +5,15 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.accounts import activation_bytes, by_part, flops_per_token, inventory, kv_cache_bytes, parameter_count
+from models.accounts import (
+    activation_bytes,
+    by_part,
+    flops_per_token,
+    inventory,
+    kv_cache_bytes,
+    multiplications,
+    parameter_count,
+)
 from models.config import PRESETS, ModelConfig
 from models.gpt import GPT, KVCache
 
@@ -40,6 +48,23 @@ def test_flops_are_those_that_torch_counts() -> None:
             loss = model.loss(ids, ids)
         loss.backward()
     assert counter.get_total_flops() == flops_per_token(TINY) * batch * TINY.context
+
+
+@pytest.mark.parametrize("tokens", [1, 7, TINY.context])
+def test_multiplications_of_a_next_token_are_those_that_torch_counts(tokens: int) -> None:
+    model = GPT(TINY).bfloat16().eval()
+    ids = torch.zeros(1, tokens, dtype=torch.int64)
+
+    def counted(ids: Tensor, cache: KVCache) -> int:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model.unembed(model.hidden(ids, cache)[0, -1:])
+        return int(counter.get_total_flops()) // 2
+
+    cache = KVCache(TINY, dtype=torch.bfloat16)
+    with torch.no_grad():
+        model.hidden(ids[:, :-1], cache) if tokens > 1 else None
+    assert counted(ids[:, -1:], cache) == multiplications(TINY, tokens, 1)
+    assert counted(ids, KVCache(TINY, dtype=torch.bfloat16)) == multiplications(TINY, tokens, tokens)
 
 
 def test_a_cache_takes_the_bytes_it_is_said_to() -> None:

@@ -119,7 +119,9 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     at = len(way.tokens) - 1 if position is None else position
     final = int(oracle.values["logits"][at].argmax())
     seen = []
-    for step in way.steps[:-1]:
+    for step in way.steps:
+        if step.stage == "sample":
+            continue
         name = {"embed": "blocks.0.resid_pre", "ln_final": "blocks.1.resid_post", "logits": "blocks.1.resid_post"}.get(step.stage)
         if step.stage in ("resid_mid", "resid_post"):
             name = f"blocks.{step.layer}.{step.stage}"
@@ -136,17 +138,19 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     probability = oracle.values["probability"][at]
     assert [guess.id for guess in way.top] == np.argsort(-probability)[:20].tolist()
     assert [guess.probability for guess in way.top] == pytest.approx(np.sort(probability)[::-1][:20].tolist(), rel=1e-4)
-    assert way.steps[-2].lens is not None
-    assert (way.steps[-2].lens.id, way.steps[-2].rank) == (way.top[0].id, 1)
+    last = next(step for step in way.steps if step.stage == "logits")
+    assert last.lens is not None
+    assert (last.lens.id, last.rank) == (way.top[0].id, 1)
 
 
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: EngineMethods) -> None:
     steps = engine.way(WayParams(run="tiny", text=PROMPT)).steps
-    inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "sample")]
-    assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "sample"]
+    inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "sample", "cache")]
+    assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "sample", "cache"]
     groups = list(dict.fromkeys(step.group for step in steps))
     assert groups == [
-        "tokens", "embed + position", "1 attention", "1 mlp", "2 attention", "2 mlp", "final norm", "logits → softmax", "sample",
+        "tokens", "embed + position", "1 attention", "1 mlp", "2 attention", "2 mlp",
+        "final norm", "logits → softmax", "sample", "KV cache",
     ]  # fmt: skip
 
 
@@ -250,8 +254,8 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: En
         assert (sampled.id, sampled.label) == (token.id, token.label)
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
         way = engine.way(WayParams(run="tiny", ids=ids, sampling=settings))
-        assert way.steps[-1].lens is not None
-        assert (way.steps[-1].lens.id, way.dropped) == (token.id, max(0, len(ids) - 16))
+        assert way.steps[-2].lens is not None
+        assert (way.steps[-2].lens.id, way.dropped) == (token.id, max(0, len(ids) - 16))
         ids = (*ids, token.id)
         window = engine.sample(SampleParams(run="tiny", ids=ids[-16:], earlier=len(ids[:-16]), sampling=settings))
         assert window.id == engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings)).id

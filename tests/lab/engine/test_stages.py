@@ -12,7 +12,7 @@ import torch
 from lab.engine_methods import EngineMethods
 from lab.refs import element
 from lab.stages.order import IN_LAYERS, STAGES
-from lab.views import Cell, Matrix, Note, Strip, Table, View
+from lab.views import Cell, Line01, Matrix, Note, Strip, Table, View
 from lab.wire import SamplingSettings, ViewParams
 
 PROMPT = "The big dog ran fast. The cat"
@@ -311,13 +311,20 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
             id_ = int(row[1].ref.rstrip("]").split(",")[1])
             assert row[1].value == pytest.approx(before[id_], rel=1e-4)
             if after[id_] == 0:
-                assert (row[0].style, row[2].text, row[2].style) == ("dim", "masked", "masked")
+                assert (row[0].style, row[2].text) == ("struck", f"out: {_reason(logits[position], settings, id_)}")
             else:
                 order = np.argsort(-logits[position], kind="stable")
                 low = after[order[: int(np.flatnonzero(order == id_)[0])]].sum()
                 assert row[2].value == pytest.approx(after[id_], rel=1e-4)
                 assert row[3].value == pytest.approx(low, abs=1e-5)
                 assert row[4].value == pytest.approx(low + after[id_], abs=1e-5)
+        (line,) = (block for block in view.blocks if isinstance(block, Line01))
+        assert [part.low for part in line.parts] == pytest.approx([0.0, *(part.high for part in line.parts[:-1])])
+        assert line.parts[-1].high == pytest.approx(1)
+        for part in (part for part in line.parts if part.ref):
+            id_ = int(part.ref.rstrip("]").split(",")[1])
+            assert part.high - part.low == pytest.approx(after[id_], abs=1e-6)
+        assert line.parts[line.selected].low <= line.mark < line.parts[line.selected].high
         u, low, high = (printed(row[1])[0] for row in draw.rows[:3])
         assert low <= u < high
         drawn = table.rows[table.selected]
@@ -326,6 +333,13 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
         for index in (1, 2):
             parts = [row[index].value or 0.0 for row in table.rows]
             assert sum(parts) == pytest.approx(1, abs=1e-6)
+
+
+def _reason(logits: np.ndarray, settings: SamplingSettings, id_: int) -> str:
+    """Which setting throws a token out: top-k alone would, or else top-p did."""
+    if settings.greedy:
+        return "greedy"
+    return "top-p" if filtered(logits, msgspec.structs.replace(settings, top_p=1.0))[id_] else "top-k"
 
 
 def filtered(logits: np.ndarray, settings: SamplingSettings) -> np.ndarray:
