@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.numbers import fixed, significant
-from lab.refs import element
+from lab.refs import element, split
 from lab.views import Matrix
 from screens.widgets.glyphs import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
 from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading, merged
@@ -51,6 +51,12 @@ class LaidMatrix(Laid):
         return bool((self.values < 0).any())
 
     @cached_property
+    def first(self) -> int:
+        """The number of the first column, from 1: a matrix may be a window of a larger one, as its name then says."""
+        places = split(self.matrix.ref)[1]
+        return int(places[-1].rstrip(":") or 0) + 1 if places and places[-1].endswith(":") else 1
+
+    @cached_property
     def legend(self) -> str:
         parts = [self.matrix.legend] if self.matrix.legend else []
         if self.numbers:
@@ -75,14 +81,17 @@ class LaidMatrix(Laid):
                 pieces.append((fit(marked, self.cell_width - 1, "right") + " ", "selected" if index == chosen else "head"))
             return Line(tuple(pieces), pinned)
         every = 5 if self.cell_width == 2 else 10
-        line = [" "] * (self.columns * self.cell_width + 4)
-        for number in (1, *range(every, self.columns + 1, every)):
-            place = (number - 1) * self.cell_width
-            line[place : place + len(str(number))] = str(number)
+        line = [" "] * (self.columns * self.cell_width + 6)
+        for index in range(self.columns):
+            if index and (self.first + index) % every:
+                continue
+            number, place = str(self.first + index), index * self.cell_width
+            if index == 0 or line[place - 1] == " ":
+                line[place : place + len(number)] = number
         if chosen is None:
             return Line((("".join(line), "head"),), pinned)
         place = chosen * self.cell_width
-        mark = ("▾" + str(chosen + 1)).ljust(len(str(chosen + 1)) + 2)
+        mark = f"▾{self.first + chosen} "
         before = "".join(line[:place])
         if before and before[-1] != " ":
             before = before.rstrip("0123456789").ljust(place)

@@ -60,7 +60,8 @@ class SamplingForm(Horizontal):
     DEFAULT_CSS = """
     SamplingForm {
         height: 3;
-        & > Input { width: 1fr; min-width: 14; border: round $foreground 30%; border-title-color: $foreground 90%; background: $background; }
+        & > Input { width: 1fr; min-width: 14; border: round $foreground 30%; }
+        & > Input { border-title-color: $foreground 90%; background: $background; }
         & > Input:focus { border: round $accent; }
     }
     """

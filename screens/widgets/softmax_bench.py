@@ -50,7 +50,8 @@ class SoftmaxBench(Vertical):
     SoftmaxBench {
         height: 15;
         & > Horizontal { height: 3; }
-        & ScoreInput { width: 1fr; min-width: 9; padding: 0 1; border: round $foreground 30%; border-title-color: $foreground 90%; background: $background; }
+        & ScoreInput { width: 1fr; min-width: 9; padding: 0 1; border: round $foreground 30%; }
+        & ScoreInput { border-title-color: $foreground 90%; background: $background; }
         & ScoreInput:focus { border: round $accent; }
         & Choice { margin: 0 1; }
         & BlockView { height: 1fr; }

@@ -123,6 +123,16 @@ def test_a_small_matrix_has_numbers_and_a_large_one_shades() -> None:
     assert "▾" in text_of(with_numbers.header)
 
 
+def test_the_columns_of_a_window_are_numbered_as_in_the_whole() -> None:
+    values = Array.of(np.ones((12, 12)))
+    labels = ["t"] * 12
+    laid = lay_matrix(Matrix("m", labels, labels, values, ref="blocks.0.attn.pattern[0,64:,64:]", selected=(0, 3)), 20)
+    assert text_of(laid.header).split() == ["65", "▾68"]
+    assert laid.spot(2, 5).ref == "blocks.0.attn.pattern[0,66,69]"
+    whole = lay_matrix(Matrix("m", labels, labels, values, ref="blocks.0.attn.pattern[0,:,:]"), 20)
+    assert text_of(whole.header).split() == ["1", "10"]
+
+
 def test_a_matrix_of_a_thousand_rows_is_laid_out_without_drawing_it() -> None:
     size = 1024
     labels = ["t"] * size
