@@ -112,8 +112,8 @@ class InspectScreen(LabScreen):
         self._way_prompt: Prompt | None = None
         self._steps: tuple[Step, ...] = ()
         self._undo: list[Prompt] = []
-        self._good: tuple[str, str] | None = None
-        """The model that answered last, to go back to where another cannot be opened."""
+        self._good: Aim | None = None
+        """The aim that was answered last: its model and prompt are kept where another model cannot be opened."""
         self._pending: Timer | None = None
         self._notice = ""
         """What stands in the line below until the next view comes."""
@@ -139,7 +139,9 @@ class InspectScreen(LabScreen):
 
     def on_screen_resume(self) -> None:
         # A run that is training has newer weights on disk than those seen when this screen was left.
-        if self.aim is not None and self._facts is not None:
+        if self.aim is not None and self.aim.run != self.lab.run_name:
+            self._follow_run(self.lab.run_name)
+        elif self.aim is not None and self._facts is not None:
             self.microscope.forget()
             self.microscope.look(self.aim)
 
@@ -216,12 +218,11 @@ class InspectScreen(LabScreen):
     def _facts_came(self, facts: ModelFacts) -> None:
         self._facts = facts
         if self.aim is not None:
-            self._good = self.aim.model
             self.aim = within(self.aim, facts)
             self._mark()
 
     def _way_came(self, aim: Aim, way: Way) -> None:
-        self._way, self._way_prompt = way, aim.prompt
+        self._way, self._way_prompt, self._good = way, aim.prompt, aim
         self._set_steps(tuple(way.steps))
         self._bar.show_way(way, aim.prompt.earlier)
         self._mark()
@@ -246,9 +247,10 @@ class InspectScreen(LabScreen):
     def _trouble_came(self, sentence: str, died: bool) -> None:
         self._view.wait(False)
         self._notify(f"{sentence} The next key starts another." if died else sentence, trouble=True)
-        if not died and self.aim is not None and self._good is not None and self.aim.model != self._good:
-            run, checkpoint = self._good
-            self.set_reactive(InspectScreen.aim, replace(self.aim, run=run, checkpoint=checkpoint))
+        good = self._good
+        if not died and self.aim is not None and good is not None and self.aim.model != good.model:
+            kept = replace(self.aim, run=good.run, checkpoint=good.checkpoint, prompt=good.prompt, position=good.position)
+            self.set_reactive(InspectScreen.aim, kept)
             self._bar.mark(self.aim, self._way, self._facts)
 
     def _notify(self, words: str, *, trouble: bool = False) -> None:
