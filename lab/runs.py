@@ -24,6 +24,11 @@ LONGEST_NAME = 100
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
 """Has glibc keep freed memory for the next step instead of giving it back to the system: 15% quicker (micro, 2 cores)."""
 
+SPINNING = {"GOMP_SPINCOUNT": "5000"}
+"""How long a thread of GNU OpenMP waits for the others before it sleeps, in turns of a loop. Its own default of 300,000 holds a
+core for milliseconds, which stalls training where others want the cores too: with busy processes beside it on 2 cores, micro
+trained on 1,500 tokens a second by default and on 9,000 with 5,000 turns. On idle cores 10,000 were as quick as the default."""
+
 
 @functools.cache
 def source_checkout() -> Path | None:
@@ -202,6 +207,8 @@ def trainer_environment(config: RunConfig) -> dict[str, str]:
     environment = dict(os.environ)
     if not any(name.startswith("MALLOC_") for name in environment):
         environment |= MALLOC
+    if "OMP_WAIT_POLICY" not in environment:
+        environment = SPINNING | environment
     if config.train.threads:
         environment["OMP_NUM_THREADS"] = str(config.train.threads)
     return environment

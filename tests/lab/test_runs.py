@@ -164,6 +164,19 @@ def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRu
         start_trainer(run)
 
 
+def test_the_trainer_s_environment_is_the_user_s_with_what_training_needs(
+    empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [*runs.MALLOC, *runs.SPINNING, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"]:
+        monkeypatch.delenv(name, raising=False)
+    config = empty_run().config
+    assert runs.trainer_environment(config) == dict(os.environ) | runs.MALLOC | runs.SPINNING
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    threads = msgspec.structs.replace(config, train=msgspec.structs.replace(config.train, threads=3))
+    assert runs.trainer_environment(threads) == dict(os.environ) | {"OMP_NUM_THREADS": "3"}
+
+
 def test_two_hundred_runs_are_listed_in_a_moment(empty_run: EmptyRun) -> None:
     for number in range(200):
         say(empty_run(f"run-{number}", float(number)), phase="finished")
