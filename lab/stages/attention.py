@@ -124,7 +124,7 @@ def scores(look: Look) -> View:
         subtract_max=True,
         percent=True,
         others=others,
-        masked=[*(f"{look.name(key)} hidden" for key in np.flatnonzero(hidden)), *_masked(look)],
+        masked=[*(f"{look.name(key)} hidden" for key in np.flatnonzero(hidden).tolist()), *_masked(look)],
         titles=Titles("key", "q·k", "÷√d", "softmax"),
         title=f"from {look.here} (query); d = {look.config.head_width} numbers in q and in k",
         ref=name,

@@ -1,0 +1,54 @@
+"""A question that is answered with a line of text, in the middle of the screen."""
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from screens.widgets.prompt_input import PromptInput, shown
+
+
+class AskText(ModalScreen[str | None]):
+    """Answers what was typed on enter, None on escape. `refuse` gives the sentence that says why an answer cannot be used."""
+
+    BINDINGS = [Binding("escape", "dismiss", "Leave", id="ask-text.leave", tooltip="Leave everything as it was")]
+    DEFAULT_CSS = """
+    AskText {
+        align: center middle;
+        #ask-text { width: 72; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 2; }
+        #ask-text-words, #ask-text-trouble { margin: 0 0 1 0; }
+        #ask-text-trouble { color: $error; text-style: bold; display: none; }
+        #ask-text-trouble.-shown { display: block; }
+    }
+    """
+
+    def __init__(self, title: str, words: str, value: str = "", refuse: Callable[[str], str] = lambda _: "") -> None:
+        super().__init__()
+        self._title, self._words, self._value, self._refuse = title, words, value, refuse
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="ask-text") as box:
+            box.border_title = self._title
+            box.border_subtitle = "enter takes it · escape leaves"
+            yield Static(self._words, id="ask-text-words", markup=False)
+            yield PromptInput(shown(self._value), select_on_focus=True)
+            yield Static("", id="ask-text-trouble", markup=False)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        text = self.query_one(PromptInput).text
+        trouble = self._refuse(text)
+        if trouble:
+            line = self.query_one("#ask-text-trouble", Static)
+            line.update(trouble)
+            line.add_class("-shown")
+        else:
+            self.dismiss(text)
+
+    async def action_dismiss(self, result: str | None = None) -> None:
+        self.dismiss(result)
