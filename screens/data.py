@@ -52,6 +52,7 @@ class PreviewScroll(VerticalScroll):
 class DataScreen(LabScreen):
     """A path or a pick on the left, what it is on the right, and a button that takes it to Train."""
 
+    AUTO_FOCUS = "#texts"
     MODE = "data"
     HELP = """
 Choose the text that a model will learn from: any plain text file, or one of the two built-in texts. On the right is what it is
@@ -113,7 +114,6 @@ learned.
 
     def on_mount(self) -> None:
         self._show()
-        self.query_one(TextTree).focus()
         if self.lab.text_source:
             self._choose(self.lab.text_source)
 
