@@ -1,0 +1,118 @@
+"""The main job in a real terminal, by keys alone: choose a file, train, leave, come back, stop, look inside, sample."""
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.runs import open_run
+from tests.e2e.terminal import PATIENCE, Terminal
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+
+LLMLAB = Path(sys.executable).with_name("llmlab")
+SENTENCES = "the cat sat on the mat. a dog ran to the cat. the cat ran up a tree, and the dog sat down.\n" * 200
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("LLMLAB_HOME", str(folder))
+    yield folder
+    for path in folder.iterdir():
+        run = open_run(str(path))
+        if run.alive():
+            run.command("stop")
+            wait_for(lambda run=run: not run.alive())
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    yield terminal
+    terminal.kill_server()
+
+
+def wait_for(condition, patience: float = PATIENCE) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.1)
+
+
+def open_lab(terminal: Terminal, home: Path) -> None:
+    terminal.run(f"{LLMLAB}", {"LLMLAB_HOME": str(home), "TERM": "xterm-256color", "PATH": os.environ["PATH"]}, home.parent)
+    terminal.until("From text to prediction")
+
+
+def start_training(terminal: Terminal, home: Path) -> None:
+    """Through Data and Train, with the smallest preset."""
+    text = home.parent / "cats.txt"
+    text.write_text(SENTENCES)
+    open_lab(terminal, home)
+    terminal.press("2")
+    terminal.until("path of a text file")
+    terminal.press("/")
+    time.sleep(1)
+    terminal.type(str(text))
+    terminal.until(r"cats\.txt +encoding")
+    terminal.press("Enter")
+    terminal.until(r"18,\d\d\d bytes")
+    terminal.press("u")
+    terminal.until("New run on cats")
+    terminal.press("Down", "Left")
+    terminal.until("‹ nano ›")
+    terminal.press("s")
+    terminal.until(r"step +\d+ / 2,000")
+
+
+def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, home: Path) -> None:
+    start_training(terminal, home)
+    terminal.until(r"step +[1-9]\d* / 2,000")
+    terminal.press("q")
+    terminal.until("goes on training")
+    terminal.press("q")
+    terminal.until_closed()
+
+    run = open_run("cats")
+    step = run.status().step
+    assert run.alive()
+    wait_for(lambda: run.status().step > step)
+
+    open_lab(terminal, home)
+    terminal.until(r"cats +\S+ training")
+    terminal.press("t")
+    terminal.until(r"step +[1-9]\d* / 2,000")
+    terminal.press("x")
+    terminal.until("Stop")
+    terminal.press("Enter")
+    terminal.until("stopped")
+    wait_for(lambda: not run.alive())
+    assert run.status().phase == "stopped"
+
+    terminal.press("i")
+    terminal.until(r"predicts token \d+")
+    last = int(terminal.until(r"step 1 of (\d+)")[1])
+    for step in range(2, last + 1):
+        terminal.press("j")
+        terminal.until(rf"step {step} of {last}\b")
+    length = int(terminal.until(r"position (\d+)/(\d+)")[2])
+    for drawn in range(1, 11):
+        terminal.press("Space")
+        terminal.until(rf"/{length + drawn}: predicts token {length + drawn + 1}")
+    terminal.press("q")
+    terminal.until_closed()
+
+
+def test_training_goes_on_when_the_terminal_is_lost(terminal: Terminal, home: Path) -> None:
+    start_training(terminal, home)
+    run = open_run("cats")
+    terminal.kill_server()
+    step = run.status().step
+    wait_for(lambda: run.status().step > step + 5)
+    assert run.alive()
