@@ -39,6 +39,25 @@ class Aim:
     head: int = 0
     width: int = 80
     """Room for the view, in columns."""
+    aside: str = ""
+    """What stands in the place of the step: "attribution" or "evidence" of a token; "" is the step itself."""
+    candidate: int | None = None
+    """The token that these are about; None is the one that the model finds most probable."""
+    against: int | None = None
+    """The token that the attribution compares it with."""
+    by_size: bool = True
+    """Whether the attribution lists its parts by size."""
+    trail: tuple[str, ...] = ()
+    """The numbers being explained, from the one first asked about down to the one in view."""
+
+    @property
+    def shows(self) -> str:
+        """The stage of the view that is aimed at, as the view itself says it."""
+        return f"explain {self.trail[-1]}" if self.trail else self.aside or self.stage
+
+    def on_stage(self) -> "Aim":
+        """The aim at the step itself, with nothing in its place."""
+        return replace(self, aside="", candidate=None, against=None, trail=())
 
     @property
     def model(self) -> tuple[str, str]:
@@ -60,6 +79,17 @@ class Aim:
         own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
         return {**self.way_params(), **own}
 
+    def question(self) -> tuple[str, dict[str, object]]:
+        """The method that answers what is aimed at, and its params."""
+        if self.trail:
+            return "explain", {**self.view_params(), "ref": self.trail[-1]}
+        if self.aside == "attribution":
+            own = {"candidate": self.candidate, "against": self.against, "by_size": self.by_size}
+            return "attribution", {**self.view_params(), **own}
+        if self.aside:
+            return self.aside, {**self.view_params(), "candidate": self.candidate}
+        return "view", self.view_params()
+
 
 def index_of(aim: Aim, steps: Sequence[Step]) -> int:
     """Index of the step aimed at; where the model has no such layer, of the same stage in the last one; else 0."""
@@ -70,7 +100,7 @@ def index_of(aim: Aim, steps: Sequence[Step]) -> int:
 
 def at_step(aim: Aim, step: Step) -> Aim:
     """The aim moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
-    return replace(aim, stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
+    return replace(aim.on_stage(), stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
 
 
 def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
@@ -81,7 +111,7 @@ def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
         return aim
     if steps[here].layer is not None or aim.stage in OF_ANY_LAYER:
         last = steps[layered[-1]].layer or 0
-        return replace(aim, layer=min(max(aim.layer + by, 0), last))
+        return replace(aim, layer=min(max(aim.layer + by, 0), last), trail=())
     ahead = [index for index in layered if (index > here) == (by > 0)]
     return at_step(aim, steps[ahead[0] if by > 0 else ahead[-1]]) if ahead else aim
 
@@ -94,7 +124,13 @@ def position_in(aim: Aim, way: Way) -> int:
 
 def at_position(aim: Aim, way: Way, position: int) -> Aim:
     """The aim at another position, or at the last one if there are not so many."""
-    return replace(aim, position=None if position >= len(way.tokens) - 1 else max(0, position))
+    moved = None if position >= len(way.tokens) - 1 else max(0, position)
+    return replace(aim, position=moved, candidate=None, against=None, trail=())
+
+
+def with_prompt(aim: Aim, prompt: Prompt) -> Aim:
+    """The aim at the last token of another prompt."""
+    return replace(aim, prompt=prompt, position=None, candidate=None, against=None, trail=())
 
 
 def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:

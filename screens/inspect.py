@@ -8,17 +8,16 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.reactive import reactive
 from textual.timer import Timer
 
 from lab.client import EngineClient, EngineDied, EngineError
 from lab.numbers import whole
 from lab.stages.order import steps as steps_of
 from lab.views import ModelFacts, Step, View, Way
-from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_token, within
-from screens.base import LabScreen
+from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_prompt, with_token, within
 from screens.messages import RunChosen
 from screens.microscope import Callbacks, Engine, Microscope
+from screens.why import WhyScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
 from screens.widgets.prompt_bar import PromptBar
@@ -34,7 +33,7 @@ ENDED = "The engine that holds the model has ended. The next key starts another;
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
-class InspectScreen(LabScreen):
+class InspectScreen(WhyScreen):
     """State is one `aim`: keys change it, and the rest follows, the marks at once and the view when the engine answers."""
 
     MODE = "inspect"
@@ -43,7 +42,10 @@ class InspectScreen(LabScreen):
         "prediction you look at, `[` `]` the head, `{` `}` the layer. The left column says what the model would answer if it "
         "stopped there. `space` draws the next token and appends it, `u` takes it back, `e` edits the prompt, `s` sets "
         "temperature, top-k and top-p. `enter` puts a cursor into the view, where each number tells its full value and its "
-        "name.\n\n"
+        "name, and `enter` explains it: its formula with the real numbers in it, each of which can be entered in turn, down to "
+        "a single weight; `backspace` climbs back.\n\n"
+        "`a` shows which parts of the model speak for the predicted token, `w` what the training text itself says about it; "
+        "with the cursor on a token of the last two steps, they are about that one.\n\n"
         "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
     )
     DEFAULT_CSS = """
@@ -79,7 +81,6 @@ class InspectScreen(LabScreen):
         Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Draw the next token and append it"),
         Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Take back the last sampled token or edit of the prompt"),
         Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
-        Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
         Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed"),
         Binding(
             "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
@@ -90,8 +91,6 @@ class InspectScreen(LabScreen):
         Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
     ]
-
-    aim: reactive[Aim | None] = reactive(None)
 
     @dataclass
     class FirstPrompt(Message):
@@ -153,6 +152,8 @@ class InspectScreen(LabScreen):
     def action_back(self) -> None:
         if self._bar.is_editing:
             self._close_editors()
+        elif self.leave_one_level():
+            return
         elif self.focused is self._view:
             self._list.focus()
         else:
@@ -161,7 +162,7 @@ class InspectScreen(LabScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.is_mounted and self._bar.is_editing:
             return action == "back"
-        return bool(self._undo) if action == "undo" else True
+        return bool(self._undo) if action == "undo" else super().check_action(action, parameters)
 
     def _follow_run(self, name: str) -> None:
         self._undo.clear()
@@ -186,7 +187,7 @@ class InspectScreen(LabScreen):
         if self._facts is None:
             self._set_steps(tuple(steps_of(message.layers)))
         base = self.aim or Aim(message.run, width=self._view.room)
-        self.aim = replace(base, run=message.run, checkpoint="best", prompt=Prompt(message.text), position=None)
+        self.aim = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
 
     @on(BlockView.WidthChanged)
     def _width_changed(self, message: BlockView.WidthChanged) -> None:
@@ -197,6 +198,7 @@ class InspectScreen(LabScreen):
         if new is None:
             return
         self._mark()
+        self.why_changed(old, new)
         view = self.microscope.look(new)
         if view is not None:
             self._show(view)
@@ -241,17 +243,23 @@ class InspectScreen(LabScreen):
             self._pending.stop()
             self._pending = None
         self._view.show(view)
+        self.return_cursor(view)
         if self.focused is not self._view:
             self._say_where()
 
     def _trouble_came(self, sentence: str, died: bool) -> None:
         self._view.wait(False)
         self._notify(f"{sentence} The next key starts another." if died else sentence, trouble=True)
+        if not died:
+            self.take_back()
         good = self._good
         if not died and self.aim is not None and good is not None and self.aim.model != good.model:
             kept = replace(self.aim, run=good.run, checkpoint=good.checkpoint, prompt=good.prompt, position=good.position)
             self.set_reactive(InspectScreen.aim, kept)
             self._bar.mark(self.aim, self._way, self._facts)
+
+    def tell(self, words: str) -> None:
+        self._say(words)
 
     def _notify(self, words: str, *, trouble: bool = False) -> None:
         self._notice = words
@@ -304,7 +312,7 @@ class InspectScreen(LabScreen):
 
     def action_head(self, by: int) -> None:
         if self.aim is not None and self._facts is not None:
-            self.aim = replace(self.aim, head=(self.aim.head + by) % self._facts.heads)
+            self.aim = replace(self.aim, head=(self.aim.head + by) % self._facts.heads, trail=())
 
     def action_layer(self, by: int) -> None:
         if self.aim is not None and self._steps:
@@ -326,12 +334,12 @@ class InspectScreen(LabScreen):
     def _change_prompt(self, prompt: Prompt) -> None:
         if self.aim is not None and prompt != self.aim.prompt:
             self._undo.append(self.aim.prompt)
-            self.aim = replace(self.aim, prompt=prompt, position=None)
+            self.aim = with_prompt(self.aim, prompt)
             self.refresh_bindings()
 
     def action_undo(self) -> None:
         if self.aim is not None and self._undo:
-            self.aim = replace(self.aim, prompt=self._undo.pop(), position=None)
+            self.aim = with_prompt(self.aim, self._undo.pop())
             self.refresh_bindings()
 
     @work(exclusive=True, group="edit")

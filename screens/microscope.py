@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from lab.client import EngineDied, EngineError, Superseded
+from lab.explanation import Explanation
+from lab.explanation_view import explanation_view
 from lab.views import ModelFacts, Token, View, Way
 from screens.aim import Aim, at_step, index_of, within
 
@@ -141,9 +143,16 @@ class Microscope:
     async def _view(self, aim: Aim, group: str) -> View:
         view = self._views.get(aim)
         if view is None:
-            view = await self.engine.call("view", type=View, group=group, **aim.view_params())
+            view = await self._ask(aim, group)
         _keep(self._views, aim, view)
         return view
+
+    async def _ask(self, aim: Aim, group: str) -> View:
+        method, params = aim.question()
+        if method == "explain":
+            explanation = await self.engine.call(method, type=Explanation, group=group, **params)
+            return explanation_view(explanation, aim.trail)
+        return await self.engine.call(method, type=View, group=group, **params)
 
     async def _look_ahead(self, aim: Aim) -> None:
         """Fetch the next step and the one before while nobody asks for anything, so that the next key is answered at once."""

@@ -105,6 +105,17 @@ class BlockView(LineView):
             self.cursor = self.laid.first()
         self._tell()
 
+    @property
+    def spot(self) -> Spot | None:
+        """The number under the cursor; None where there is none, or the focus is elsewhere."""
+        return self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
+
+    def place(self, cursor: Cursor) -> None:
+        """Put the cursor on a place that the view has; any other is ignored."""
+        if self.laid.has(cursor):
+            self.cursor = cursor
+            self._tell()
+
     def wait(self, waiting: bool) -> None:
         """Mark that what is drawn is not yet what was asked for."""
         title = (self.view.title if self.view is not None else "") + (" …" if waiting else "")

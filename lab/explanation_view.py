@@ -1,0 +1,85 @@
+"""An explanation as a view, which whatever draws views can draw: each operand a cell that can be explained in turn."""
+
+from collections.abc import Sequence
+
+from lab.explanation import Explanation, Operand
+from lab.numbers import significant
+from lab.refs import TIMES, split
+from lab.views import Block, Cell, Column, Note, Table, View
+
+FIGURES = 6
+"""Significant figures of operands: two more than in the formula, so that the formula can be checked."""
+CRUMBS = 3
+"""Steps of the way down that the title names."""
+
+
+def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
+    """What a number is made of. `trail` holds the references from the number first asked about down to this one."""
+    value = significant(explanation.value, FIGURES)
+    blocks: list[Block] = []
+    if explanation.recomputed is None:
+        blocks += [Note(explanation.note), *_leaf(explanation)]
+    else:
+        worked_out = significant(explanation.recomputed, FIGURES)
+        check = f"The model has {value}: |Δ| {significant(explanation.delta, 2)}."
+        blocks.append(Note(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
+        if explanation.operands:
+            blocks.append(_operands(explanation.operands))
+        if explanation.note:
+            blocks.append(Note(explanation.note))
+    blocks.append(Note(f"its name: {explanation.ref}"))
+    sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
+    return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
+
+
+def _operands(operands: Sequence[Operand]) -> Table:
+    rows = [
+        [
+            Cell(operand.label, style="" if operand.ref else "dim"),
+            Cell(significant(operand.value, FIGURES), operand.value, operand.ref, style="" if operand.ref else "dim"),
+        ]
+        for operand in operands
+    ]
+    return Table([Column("made of", align="left"), Column("value")], rows)
+
+
+def _leaf(explanation: Explanation) -> list[Block]:
+    """A weight before training and now; nothing for other leaves."""
+    if explanation.initial is None:
+        return []
+    change = explanation.value - explanation.initial
+    rows = [
+        [Cell("before training (step 0)"), Cell(significant(explanation.initial, FIGURES), explanation.initial)],
+        [Cell("now, at the step shown"), Cell(significant(explanation.value, FIGURES), explanation.value)],
+        [Cell("changed by"), Cell(significant(change, FIGURES, sign=True), change)],
+    ]
+    return [Table([Column("weight", align="left"), Column("value")], rows)]
+
+
+def _crumbs(trail: Sequence[str]) -> str:
+    """`explain · 4 deep: … › product › query › weight`."""
+    named = [short(ref) for ref in trail]
+    shown = ["…", *named[-CRUMBS:]] if len(named) > CRUMBS else named
+    deep = f" · {len(named)} deep" if len(named) > 1 else ""
+    return f"explain{deep}: {' › '.join(shown)}"
+
+
+def short(ref: str) -> str:
+    """What kind of number a reference names, in a word."""
+    if TIMES in ref:
+        left, _, right = ref.partition(TIMES)
+        return "square" if left == right else "product"
+    word = split(ref)[0].rpartition(".")[2]
+    return {
+        "norm": "length",
+        "attn_scores": "score",
+        "scores_raw": "q·k",
+        "logits": "logit",
+        "normalized": "after norm",
+        "resid_pre": "stream",
+        "resid_mid": "stream",
+        "resid_post": "stream",
+        "head_out": "head's output",
+        "pre": "neuron",
+        "post": "GELU",
+    }.get(word, word)

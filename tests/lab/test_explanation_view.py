@@ -1,0 +1,67 @@
+"""An explanation as blocks: everything in it is there to be read, and each operand leads on."""
+
+import math
+
+import pytest
+
+from lab.explanation import Explanation, Operand
+from lab.explanation_view import explanation_view, short
+from lab.views import Note, Table
+
+SHARE = Explanation(
+    ref="blocks.0.attn.pattern[0,3,1]",
+    title="attention pattern, layer 1",
+    formula="exp(score − max) / Σ",
+    numbers="exp(0.3 − 1.2) / 2.5",
+    operands=[Operand("score", 0.3, "blocks.0.attn.attn_scores[0,3,1]"), Operand("12 others", 1.5)],
+    value=0.16263,
+    recomputed=0.16263 + 1e-7,
+)
+
+
+def test_formula_numbers_and_check_stand_above_the_operands() -> None:
+    view = explanation_view(SHARE, ["probability[3,7]", SHARE.ref])
+    assert view.title == "explain · 2 deep: probability › pattern"
+    assert view.sentence == "Attention pattern, layer 1 = 0.162630"
+    note, table, name = view.blocks
+    assert note == Note("exp(score − max) / Σ\n= exp(0.3 − 1.2) / 2.5\n= 0.162630\nThe model has 0.162630: |Δ| 1.0e−7.")
+    assert isinstance(table, Table)
+    assert [row[1].ref for row in table.rows] == ["blocks.0.attn.attn_scores[0,3,1]", ""]
+    assert [row[1].text for row in table.rows] == ["0.300000", "1.50000"]
+    assert name == Note("its name: blocks.0.attn.pattern[0,3,1]")
+
+
+def test_a_weight_shows_what_training_did_to_it() -> None:
+    weight = Explanation(
+        ref="wte.weight[7,2]",
+        title="token embedding",
+        formula="",
+        numbers="",
+        operands=[],
+        value=0.5,
+        initial=0.75,
+        note="A weight.",
+    )
+    view = explanation_view(weight, ["logits[3,7]", "a[1] × b[1]", "c[2] × c[2]", "ln1.normalized[1,2]", weight.ref])
+    note, table, _name = view.blocks
+    assert view.title == "explain · 5 deep: … › square › after norm › weight"
+    assert note == Note("A weight.")
+    assert isinstance(table, Table)
+    assert [row[1].text for row in table.rows] == ["0.750000", "0.500000", "−0.250000"]
+
+
+def test_what_is_masked_is_said() -> None:
+    masked = Explanation(
+        ref="a[0]", title="x", formula="f", numbers="n", operands=[], value=-math.inf, recomputed=-math.inf, note="M."
+    )
+    view = explanation_view(masked, ["a[0]"])
+    assert view.blocks[0] == Note("f\n= n\n= −∞\nThe model has −∞: |Δ| 0.")
+    assert Note("M.") in view.blocks
+
+
+@pytest.mark.parametrize(
+    ("ref", "word"),
+    [("a[1] × b[2]", "product"), ("a[1] × a[1]", "square"), ("embed.norm[3]", "length"), ("h.0.mlp.c_fc.bias[3]", "bias")],
+)
+def test_a_number_in_a_word(ref: str, word: str) -> None:
+    assert short(ref) == word
