@@ -21,7 +21,9 @@ class Prompt:
     earlier: int = 0
     """Tokens of the prompt before `ids`, which had already left the window when the ids were taken over."""
     appended: int = 0
-    """How many of the last `ids` were sampled after `text`."""
+    """How many of the last `ids` were sampled after what was typed."""
+    is_cut: bool = False
+    """Whether the end of `text` was cut off, so that only the ids say what stands before those appended."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +145,18 @@ def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:
 def within(aim: Aim, facts: ModelFacts) -> Aim:
     """The aim with layer and head that this model has."""
     return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1))
+def cut_after(prompt: Prompt, way: Way, position: int | None) -> Prompt:
+    """`prompt`, whose way is `way`, without what comes after the position within the window. None is its end."""
+    if position is None or position >= len(way.tokens) - 1:
+        return prompt
+    ids = tuple(token.id for token in way.tokens) if prompt.ids is None else prompt.ids
+    less = len(way.tokens) - 1 - position
+    return replace(
+        prompt,
+        ids=ids[: len(ids) - less],
+        earlier=way.dropped if prompt.ids is None else prompt.earlier,
+        appended=max(0, prompt.appended - less),
+        is_cut=prompt.is_cut or less > prompt.appended,
+    )
+
+

@@ -60,7 +60,7 @@ def _line(look: Look, draw: Draw, listed: list[int], decimals: int) -> Line01:
     if len(named) < int(draw.kept.sum()):
         parts.append(Part("others", reached, 1.0))
     selected = next(i for i, part in enumerate(parts) if part.ref == ref("sample.after", at, draw.id))
-    return Line01("laid end to end", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
+    return Line01("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
 
 
 def _settings(look: Look) -> str:

@@ -23,7 +23,7 @@ class LaidLine01(Laid):
 
     @cached_property
     def head(self) -> list[Line]:
-        return heading(self.block.title, "from 0 to 1, the most probable first", self.room)
+        return heading(self.block.title, "", self.room)
 
     @cached_property
     def edges(self) -> list[int]:

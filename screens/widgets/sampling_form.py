@@ -49,9 +49,9 @@ def _number(kind: Callable[[str], N], text: str, off: N, sentence: str) -> N:
 
 
 def in_short(settings: SamplingSettings) -> str:
-    """The settings as they stand in the facts line: `T=1.0 k=- p=-`."""
+    """The settings as they stand in the facts line: `T=1 k=- p=- seed 0`."""
     heat = "0 greedy" if settings.greedy else f"{settings.temperature:g}"
-    return f"T={heat} k={settings.top_k or '-'} p={'-' if settings.top_p >= 1 else f'{settings.top_p:g}'}"
+    return f"T={heat} k={settings.top_k or '-'} p={'-' if settings.top_p >= 1 else f'{settings.top_p:g}'} seed {settings.seed}"
 
 
 class SamplingForm(Horizontal):

@@ -15,6 +15,11 @@ from lab.numbers import probability, whole
 from lab.views import Guess, Token
 from screens.widgets.layout import fit
 
+LEVELS = "▁▂▃▄▅▆▇█"
+"""The block under a token that the model wrote: as high as the probability that it had given it, in eighths."""
+CLASSES = ((0.5, "sure"), (0.2, "likely"), (0.05, "unlikely"), (0.0, "rare"))
+"""Least probability, and the colour that repeats what the block says."""
+
 LONGEST_LABEL = 24
 """A token longer than this is shortened in the strip."""
 
@@ -38,10 +43,18 @@ def boxes_of(tokens: tuple[Token, ...]) -> list[Box]:
     return boxes
 
 
+def level(token: Token) -> str:
+    """A block as high as the probability that the model had given the token."""
+    return LEVELS[min(len(LEVELS) - 1, int((token.probability or 0.0) * len(LEVELS)))]
+
+
 class TokenStrip(Widget):
     """Two lines, tokens and ids. The row scrolls so that the chosen token is in sight; what is cut is marked with `…`."""
 
-    COMPONENT_CLASSES = {"tokens--even", "tokens--odd", "tokens--chosen", "tokens--id", "tokens--bar", "tokens--next"}
+    COMPONENT_CLASSES = {
+        *("tokens--even", "tokens--odd", "tokens--chosen", "tokens--id", "tokens--bar", "tokens--next"),
+        *(f"tokens--{name}" for _, name in CLASSES),
+    }
     DEFAULT_CSS = """
     TokenStrip {
         height: 2; padding: 0 1;
@@ -51,6 +64,10 @@ class TokenStrip(Widget):
         & > .tokens--id { color: $foreground 60%; }
         & > .tokens--bar { color: $foreground 40%; }
         & > .tokens--next { color: $success; text-style: bold; }
+        & > .tokens--sure { color: $success; }
+        & > .tokens--likely { color: $accent; }
+        & > .tokens--unlikely { color: $warning; }
+        & > .tokens--rare { color: $error; }
     }
     """
 
@@ -58,6 +75,8 @@ class TokenStrip(Widget):
     chosen: reactive[int | None] = reactive(None)
     dropped: reactive[int] = reactive(0)
     """How many tokens of the prompt lie to the left of these, outside the model's window."""
+    written: reactive[int] = reactive(0)
+    """How many of the last tokens the model wrote itself."""
     guess: reactive[Guess | None] = reactive(None)
     """What the model expects after the chosen token."""
 
@@ -125,12 +144,28 @@ class TokenStrip(Widget):
 
     def _id_segments(self) -> list[Segment]:
         style = self.get_component_rich_style("tokens--id")
-        return [Segment(fit(str(token.id), box.width + 1), style) for token, box in zip(self.tokens, self._boxes, strict=True)]
+        segments: list[Segment] = []
+        for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
+            name = self._class(index)
+            mark = (
+                Segment(" ", style) if name is None else Segment(level(token), self.get_component_rich_style(f"tokens--{name}"))
+            )
+            segments += [Segment(fit(str(token.id), box.width), style), mark]
+        return segments
+
+    def _class(self, index: int) -> str | None:
+        """How probable a written token was, None for one that was typed."""
+        p = self.tokens[index].probability
+        if index < len(self.tokens) - self.written or p is None:
+            return None
+        return next(name for least, name in CLASSES if p >= least)
 
     def _style(self, index: int) -> Style:
         if index == self.chosen:
             return self.get_component_rich_style("tokens--chosen")
-        return self.get_component_rich_style("tokens--odd" if index % 2 else "tokens--even")
+        style = self.get_component_rich_style("tokens--odd" if index % 2 else "tokens--even")
+        name = self._class(index)
+        return style if name is None else style + Style(color=self.get_component_rich_style(f"tokens--{name}").color)
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

@@ -261,9 +261,9 @@ async def test_the_engine_is_closed_with_the_app(inspect: Open, engine: Any) -> 
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        (("1", "0", "1", "0"), "T=1 k=- p=-"),
-        (("0", "", "0,9", ""), "T=0 greedy k=- p=0.9"),
-        (("0.7", "40", "-", "3"), "T=0.7 k=40 p=-"),
+        (("1", "0", "1", "0"), "T=1 k=- p=- seed 0"),
+        (("0", "", "0,9", ""), "T=0 greedy k=- p=0.9 seed 0"),
+        (("0.7", "40", "-", "3"), "T=0.7 k=40 p=- seed 3"),
     ],
 )
 def test_settings_in_short(fields: tuple[str, str, str, str], words: str) -> None:
