@@ -10,13 +10,14 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
 
-from lab.client import EngineClient, EngineDied, EngineError
+from lab.client import EngineClient
 from lab.numbers import whole
 from lab.stages.order import steps as steps_of
 from lab.views import ModelFacts, Step, View, Way
-from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_prompt, with_token, within
+from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_prompt, within
 from screens.messages import RunChosen
 from screens.microscope import Callbacks, Engine, Microscope
+from screens.sampling import SamplingScreen
 from screens.why import WhyScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
@@ -33,17 +34,20 @@ ENDED = "The engine that holds the model has ended. The next key starts another;
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
-class InspectScreen(WhyScreen):
+class InspectScreen(WhyScreen, SamplingScreen):
     """State is one `aim`: keys change it, and the rest follows, the marks at once and the view when the engine answers."""
 
     MODE = "inspect"
     HELP = (
         "Follow one prompt through the model, one step at a time: `j` forward, `k` back; `←` `→` choose the token whose "
         "prediction you look at, `[` `]` the head, `{` `}` the layer. The left column says what the model would answer if it "
-        "stopped there. `space` draws the next token and appends it, `u` takes it back, `e` edits the prompt, `s` sets "
-        "temperature, top-k and top-p. `enter` puts a cursor into the view, where each number tells its full value and its "
-        "name, and `enter` explains it: its formula with the real numbers in it, each of which can be entered in turn, down to "
-        "a single weight; `backspace` climbs back.\n\n"
+        "stopped there. `space` draws the token after the position and appends it: at an earlier token, it begins another ending "
+        "there; `n` does so with the next seed. `u` takes it back, `A` lets the model write on by itself, `+` and `-` change its "
+        "pace; the block under each written token is as high as the probability that the model gave it. `e` edits the prompt, "
+        "`s` sets temperature, top-k, top-p and the seed.\n\n"
+        "`enter` puts a cursor into the view, where each number tells its full value and its name, and `enter` explains it: its "
+        "formula with the real numbers in it, each of which can be entered in turn, down to a single weight; `backspace` climbs "
+        "back.\n\n"
         "`a` shows which parts of the model speak for the predicted token, `w` what the training text itself says about it; "
         "with the cursor on a token of the last two steps, they are about that one.\n\n"
         "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
@@ -78,8 +82,6 @@ class InspectScreen(WhyScreen):
             show=False,
             tooltip="Same step, layer before",
         ),
-        Binding("space", "sample", "Sample", id="inspect.sample", tooltip="Draw the next token and append it"),
-        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Take back the last sampled token or edit of the prompt"),
         Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
         Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed"),
         Binding(
@@ -108,9 +110,7 @@ class InspectScreen(WhyScreen):
         )
         self._facts: ModelFacts | None = None
         self._way: Way | None = None
-        self._way_prompt: Prompt | None = None
         self._steps: tuple[Step, ...] = ()
-        self._undo: list[Prompt] = []
         self._good: Aim | None = None
         """The aim that was answered last: its model and prompt are kept where another model cannot be opened."""
         self._pending: Timer | None = None
@@ -164,7 +164,11 @@ class InspectScreen(WhyScreen):
             return action == "back"
         return bool(self._undo) if action == "undo" else super().check_action(action, parameters)
 
+    def on_screen_suspend(self) -> None:
+        self.stop_writing()
+
     def _follow_run(self, name: str) -> None:
+        self.stop_writing()
         self._undo.clear()
         self._read_run(name)
 
@@ -226,7 +230,7 @@ class InspectScreen(WhyScreen):
     def _way_came(self, aim: Aim, way: Way) -> None:
         self._way, self._way_prompt, self._good = way, aim.prompt, aim
         self._set_steps(tuple(way.steps))
-        self._bar.show_way(way, aim.prompt.earlier)
+        self._bar.show_way(way, aim.prompt)
         self._mark()
 
     def _view_came(self, aim: Aim, view: View) -> None:
@@ -274,7 +278,8 @@ class InspectScreen(WhyScreen):
         """Say which step this is and, where the prompt is longer than the window, how much of it is out of sight."""
         if self.aim is None or not self._steps or self._notice:
             return
-        words = f"step {index_of(self.aim, self._steps) + 1} of {len(self._steps)}"
+        writing = self.writing_in_words
+        words = (f"{writing} · " if writing else "") + f"step {index_of(self.aim, self._steps) + 1} of {len(self._steps)}"
         dropped = self._way.dropped + self.aim.prompt.earlier if self._way is not None else 0
         if dropped and self._facts is not None:
             seen = whole(self._facts.context)
@@ -318,29 +323,15 @@ class InspectScreen(WhyScreen):
         if self.aim is not None and self._steps:
             self.aim = in_layer(self.aim, self._steps, by)
 
-    @work(exclusive=True, group="sample")
-    async def action_sample(self) -> None:
-        aim, way = self.aim, self._way
-        if aim is None or way is None or self._way_prompt != aim.prompt:
-            return
-        try:
-            token = await self.microscope.sample(aim)
-        except EngineError as error:
-            self._trouble_came(str(error), isinstance(error, EngineDied))
-            return
-        if self.aim is not None and self.aim.prompt == aim.prompt:
-            self._change_prompt(with_token(aim.prompt, way, token.id))
+    def may_write(self) -> bool:
+        return super().may_write() and not self._bar.is_editing
 
-    def _change_prompt(self, prompt: Prompt) -> None:
-        if self.aim is not None and prompt != self.aim.prompt:
-            self._undo.append(self.aim.prompt)
-            self.aim = with_prompt(self.aim, prompt)
-            self.refresh_bindings()
+    def trouble(self, sentence: str, died: bool) -> None:
+        self._trouble_came(sentence, died)
 
-    def action_undo(self) -> None:
-        if self.aim is not None and self._undo:
-            self.aim = with_prompt(self.aim, self._undo.pop())
-            self.refresh_bindings()
+    def tell_where(self) -> None:
+        if self.focused is not self._view:
+            self._say_where()
 
     @work(exclusive=True, group="edit")
     async def action_edit(self) -> None:
@@ -348,7 +339,9 @@ class InspectScreen(WhyScreen):
             return
         prompt = self.aim.prompt
         written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
-        text = prompt.text + (await self._decode(self.aim.run, written).wait() if written else "")
+        if prompt.is_cut:
+            written = prompt.ids or ()
+        text = ("" if prompt.is_cut else prompt.text) + (await self._decode(self.aim.run, written).wait() if written else "")
         self._bar.edit(text)
         self.refresh_bindings()
 
@@ -362,7 +355,7 @@ class InspectScreen(WhyScreen):
     @on(PromptBar.Edited)
     def _edited(self, message: PromptBar.Edited) -> None:
         self._close_editors()
-        self._change_prompt(Prompt(message.text))
+        self.change_prompt(Prompt(message.text))
 
     def action_settings(self) -> None:
         if self.aim is not None:

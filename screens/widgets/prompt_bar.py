@@ -11,7 +11,8 @@ from textual.widgets import Input
 from lab.numbers import fixed, whole
 from lab.views import ModelFacts, Way
 from lab.wire import SamplingSettings
-from screens.aim import Aim, position_in
+from screens.aim import Aim, Prompt, position_in
+from screens.widgets.intervention_list import on_in_words
 from screens.widgets.line import Line
 from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.sampling_form import SamplingForm, in_short
@@ -50,10 +51,11 @@ class PromptBar(Vertical):
         """Whether fields stand in the place of the tokens."""
         return self.has_class("-editing") or self.has_class("-settings")
 
-    def show_way(self, way: Way, earlier: int) -> None:
-        """Draw other tokens; `earlier` counts those that were dropped before the engine saw the prompt."""
+    def show_way(self, way: Way, prompt: Prompt) -> None:
+        """Draw the tokens of `prompt`, whose way is `way`."""
         strip = self.query_one(TokenStrip)
-        strip.tokens, strip.dropped = tuple(way.tokens), way.dropped + earlier
+        strip.tokens, strip.dropped = tuple(way.tokens), way.dropped + prompt.earlier
+        strip.written = prompt.appended
         strip.guess = way.top[0] if way.top else None
 
     def mark(self, aim: Aim, way: Way | None, facts: ModelFacts | None) -> None:
