@@ -118,15 +118,13 @@ def sentence(effect: Effect) -> str:
 def kl_in_words(kl: float) -> str:
     if kl == 0:
         return "KL(before ‖ after) = 0 bits: the two distributions are the same."
-    return (
-        f"KL(before ‖ after) = {significant(kl)} bits over all tokens: what it costs, on average, to expect what the model says "
-        "now if what it said before is true (0: nothing changed)."
-    )
+    return f"KL(before ‖ after) = {significant(kl)} bits."
 
 
-def points(change: float) -> str:
-    """A difference of probabilities in percentage points: `+12.0`, `−0.3`, `>−0.1`."""
-    return fixed(change * 100, 1, sign=True)
+def points(before: float, after: float) -> str:
+    """The change of a probability in percentage points, as the two printed percentages give it: `+12.0`, `−0.3`, `>−0.1`."""
+    printed = round(after * 100, 1) - round(before * 100, 1)
+    return fixed(printed if abs(printed) > 0.05 else min(max((after - before) * 100, -0.04), 0.04), 1, sign=True)
 
 
 def effect_view(effect: Effect, made: Interventions) -> View:
@@ -144,7 +142,7 @@ def effect_view(effect: Effect, made: Interventions) -> View:
             Cell(change.label, style="strong" if change is effect.first_after else ""),
             Cell(probability(change.before), change.before, bar=change.before),
             Cell(probability(change.after), change.after, bar=change.after),
-            Cell(points(change.after - change.before), change.after - change.before),
+            Cell(points(change.before, change.after), change.after - change.before),
             Cell(whole(change.rank_before), float(change.rank_before)),
             Cell(whole(change.rank_after), float(change.rank_after)),
         ]
@@ -158,7 +156,7 @@ def effect_view(effect: Effect, made: Interventions) -> View:
                 Cell(f"{whole(rest)} others", style="dim"),
                 Cell(probability(effect.others_before), effect.others_before, bar=effect.others_before, style="dim"),
                 Cell(probability(effect.others_after), effect.others_after, bar=effect.others_after, style="dim"),
-                Cell(points(moved), moved, style="dim"),
+                Cell(points(effect.others_before, effect.others_after), moved, style="dim"),
                 Cell(""),
                 Cell(""),
             ]
@@ -170,5 +168,9 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         total=[Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell("0"), Cell(""), Cell("")],
         selected=effect.changes.index(effect.first_after),
     )
+    kl = Note(
+        "KL, over all tokens: how many bits more, on average, the next token costs a reader who expects what the model says now, "
+        "if what it said before is true. 0 means that nothing changed."
+    )
     note = Note(f"On: {all_in_words(made)}. b or escape leads back, x changes what is under the cursor, X puts all back.")
-    return View("effect", "before | after", sentence(effect), [table, note])
+    return View("effect", "before | after", sentence(effect), [table, note, kl])

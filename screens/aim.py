@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab.interventions import Interventions, in_prompt
 from lab.stages.order import OF_ANY_LAYER
 from lab.views import ModelFacts, Step, Way
 from lab.wire import SamplingSettings
@@ -41,6 +42,10 @@ class Aim:
     head: int = 0
     width: int = 80
     """Room for the view, in columns."""
+    interventions: Interventions = ()
+    """What is changed in the model, in the order in which it was asked for."""
+    second: Prompt | None = None
+    """Another prompt that is looked at beside this one, as the model itself takes it."""
     aside: str = ""
     """What stands in the place of the step: "attribution" or "evidence" of a token; "" is the step itself."""
     candidate: int | None = None
@@ -68,11 +73,11 @@ class Aim:
     @property
     def way(self) -> tuple[Any, ...]:
         """Everything that the way through depends on."""
-        return self.run, self.checkpoint, self.prompt, self.position, self.sampling
+        return self.run, self.checkpoint, self.prompt, self.position, self.sampling, self.interventions
 
     def prompt_params(self) -> dict[str, object]:
         prompt = {"text": self.prompt.text, "ids": self.prompt.ids, "earlier": self.prompt.earlier}
-        return {"run": self.run, "checkpoint": self.checkpoint, **prompt}
+        return {"run": self.run, "checkpoint": self.checkpoint, **prompt, "interventions": self.interventions}
 
     def way_params(self) -> dict[str, object]:
         return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}
@@ -88,6 +93,11 @@ class Aim:
         if self.aside == "attribution":
             own = {"candidate": self.candidate, "against": self.against, "by_size": self.by_size}
             return "attribution", {**self.view_params(), **own}
+        if self.aside == "effect":
+            return "effect", self.way_params()
+        if self.aside == "compare" and self.second is not None:
+            own = {"layer": self.layer, "head": self.head, "width_hint": self.width}
+            return "compare", {**self.way_params(), **own, "second_text": self.second.text, "second_ids": self.second.ids}
         if self.aside:
             return self.aside, {**self.view_params(), "candidate": self.candidate}
         return "view", self.view_params()
@@ -132,7 +142,33 @@ def at_position(aim: Aim, way: Way, position: int) -> Aim:
 
 def with_prompt(aim: Aim, prompt: Prompt) -> Aim:
     """The aim at the last token of another prompt."""
-    return replace(aim, prompt=prompt, position=None, candidate=None, against=None, trail=())
+    kept = in_prompt(aim.interventions, same_tokens(aim.prompt, prompt))
+    return replace(aim, prompt=prompt, position=None, candidate=None, against=None, trail=(), interventions=kept)
+
+
+def same_tokens(old: Prompt, new: Prompt) -> int:
+    """How many tokens at the beginning of two prompts are known to be the same, at the same places."""
+    if old.ids is not None and new.ids is not None:
+        differ = [i for i, (a, b) in enumerate(zip(old.ids, new.ids, strict=False)) if a != b]
+        return 0 if old.earlier != new.earlier else min([len(old.ids), len(new.ids), *differ[:1]])
+    one = old if new.ids is None else new
+    if old.text != new.text or one.earlier or one.ids is None:
+        return 0
+    return len(one.ids) - one.appended
+
+
+def beside(aim: Aim, way: Way, second: Way) -> Aim:
+    """The same step of the second prompt, whose way is `second`, at the position as far from its end."""
+    assert aim.second is not None
+    behind = len(way.tokens) - 1 - position_in(aim, way)
+    position = max(0, len(second.tokens) - 1 - behind) if behind else None
+    return replace(alone(aim), position=position)
+
+
+def alone(aim: Aim) -> Aim:
+    """The second prompt as if it were the only one, at its last token."""
+    assert aim.second is not None
+    return replace(aim.on_stage(), prompt=aim.second, second=None, interventions=(), position=None)
 
 
 def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:
@@ -143,8 +179,11 @@ def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:
 
 
 def within(aim: Aim, facts: ModelFacts) -> Aim:
-    """The aim with layer and head that this model has."""
-    return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1))
+    """The aim with layer, head and interventions that this model has."""
+    kept = tuple(each for each in aim.interventions if each.layer < facts.layers and each.head < facts.heads)
+    return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1), interventions=kept)
+
+
 def cut_after(prompt: Prompt, way: Way, position: int | None) -> Prompt:
     """`prompt`, whose way is `way`, without what comes after the position within the window. None is its end."""
     if position is None or position >= len(way.tokens) - 1:
@@ -158,5 +197,3 @@ def cut_after(prompt: Prompt, way: Way, position: int | None) -> Prompt:
         appended=max(0, prompt.appended - less),
         is_cut=prompt.is_cut or less > prompt.appended,
     )
-
-

@@ -35,7 +35,7 @@ class AskText(ModalScreen[str | None]):
             box.border_title = self._title
             box.border_subtitle = "enter takes it · escape leaves"
             yield Static(self._words, id="ask-text-words", markup=False)
-            yield PromptInput(shown(self._value), select_on_focus=True)
+            yield PromptInput(shown(self._value), select_on_focus=False)
             yield Static("", id="ask-text-trouble", markup=False)
 
     @on(Input.Submitted)

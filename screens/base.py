@@ -30,6 +30,9 @@ class LabScreen(Screen[None]):
     HELP: ClassVar[str | None] = ""
     """What `?` says of this screen, as Markdown in plain words. A focused widget's own HELP is shown before it."""
 
+    FIRST_KEYS: ClassVar[tuple[str, ...]] = ()
+    """Ids of the bindings that stand first in the line of keys, where not all fit."""
+
     BINDINGS = [
         Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="To the next part of the screen", show=False),
         Binding("shift+tab", "app.focus_previous", "Part before", id="screen.previous", tooltip="To the part before", show=False),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from msgspec import structs
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -90,6 +91,7 @@ class ChangesScreen(WhyScreen):
     }
     """
 
+    FIRST_KEYS = ("inspect.next", "inspect.right", "inspect.head", "inspect.switch", "inspect.layer", "inspect.effect")
     BINDINGS = [
         Binding(
             "x",
@@ -121,6 +123,8 @@ class ChangesScreen(WhyScreen):
         self._dropped = 0
         self._news = False
         """Whether the next effect is that of a key just pressed, and so to be told."""
+        self._told: tuple[Aim, str] | None = None
+        """What was told last, as long as nothing else is aimed at."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         aim = self.aim
@@ -141,7 +145,9 @@ class ChangesScreen(WhyScreen):
         return target(self.aim, self._way, self._ref(), patch=patch)
 
     def hint(self) -> str:
-        """What x would do here, for the line below."""
+        """What the last key did, or what x would do here, for the line below."""
+        if self._told is not None and self._told[0] == self.aim:
+            return self._told[1]
         found = self.target_here()
         if found is None or self.aim is None:
             return ""
@@ -179,7 +185,7 @@ class ChangesScreen(WhyScreen):
             self.tell("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
             return
         words = f"Multiply what {found.in_words} adds by this factor: 0 is off, 1 as it is, 2 twice as much, −1 the opposite."
-        answer = await self.app.push_screen_wait(AskText(f"scale {found.in_words}", words, "0.5", _why_no_factor))
+        answer = await self.app.push_screen_wait(AskText(f"scale {found.in_words}", words, "0.5", refuse=_why_no_factor))
         if answer is None or self.aim is None:
             return
         factor = _factor(answer)
@@ -275,7 +281,9 @@ class ChangesScreen(WhyScreen):
         self.query_one(InterventionList).effect = effect
         if self._news:
             self._news = False
-            self.tell(f"{all_in_words(aim.interventions)}: {in_short(effect)} · b before | after · x again puts it back")
+            words = f"{all_in_words(aim.interventions)}: {in_short(effect)} · b before | after · the same key puts it back"
+            self._told = self.aim, words
+            self.tell(words)
 
     def second_came(self, aim: Aim, way: Way, view: View | None) -> None:
         """The second prompt's tokens, and its view of the step unless something else is in view."""
@@ -285,7 +293,7 @@ class ChangesScreen(WhyScreen):
         self._second_tokens = strip.tokens = tuple(way.tokens)
         strip.dropped, strip.chosen, strip.guess = way.dropped, way.position, way.top[0] if way.top else None
         if view is not None:
-            self.query_one("#second-view", BlockView).show(view)
+            self.query_one("#second-view", BlockView).show(structs.replace(view, title=f"prompt 2 · {view.title}"))
 
     def way_changed(self, way: Way) -> None:
         """To be called with every way: what names a place is taken back when the window has slid from under it."""

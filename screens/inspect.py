@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
 from textual.message import Message
 from textual.timer import Timer
 
@@ -15,10 +14,10 @@ from lab.numbers import whole
 from lab.stages.order import steps as steps_of
 from lab.views import ModelFacts, Step, View, Way
 from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_prompt, within
+from screens.changes import ChangesScreen, Columns, SecondPrompt
 from screens.messages import RunChosen
 from screens.microscope import Callbacks, Engine, Microscope
 from screens.sampling import SamplingScreen
-from screens.why import WhyScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
 from screens.widgets.prompt_bar import PromptBar
@@ -34,7 +33,7 @@ ENDED = "The engine that holds the model has ended. The next key starts another;
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
-class InspectScreen(WhyScreen, SamplingScreen):
+class InspectScreen(ChangesScreen, SamplingScreen):
     """State is one `aim`: keys change it, and the rest follows, the marks at once and the view when the engine answers."""
 
     MODE = "inspect"
@@ -50,15 +49,14 @@ class InspectScreen(WhyScreen, SamplingScreen):
         "back.\n\n"
         "`a` shows which parts of the model speak for the predicted token, `w` what the training text itself says about it; "
         "with the cursor on a token of the last two steps, they are about that one.\n\n"
+        "`x` switches off the head or the MLP of the step, or hides the chosen token; `f` makes a head look at one token only, "
+        "`*` multiplies; `b` shows the ranking before and after. `C` puts a second prompt beside this one, `p` takes its vector "
+        "over.\n\n"
         "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
     )
     DEFAULT_CSS = """
     InspectScreen {
         #inspect-columns { height: 1fr; }
-        WayList { width: 32; }
-        BlockView { width: 1fr; }
-        &.-narrow WayList { width: 25; }
-        &.-huge WayList { width: 48; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
@@ -106,7 +104,8 @@ class InspectScreen(WhyScreen, SamplingScreen):
         super().__init__()
         self._engine: Engine = engine or EngineClient()
         self.microscope = Microscope(
-            self._engine, Callbacks(self._facts_came, self._way_came, self._view_came, self._trouble_came)
+            self._engine,
+            Callbacks(self._facts_came, self._way_came, self._view_came, self._trouble_came, self.effect_came, self.second_came),
         )
         self._facts: ModelFacts | None = None
         self._way: Way | None = None
@@ -119,9 +118,8 @@ class InspectScreen(WhyScreen, SamplingScreen):
 
     def compose_body(self) -> ComposeResult:
         yield PromptBar(id="inspect-prompt")
-        with Horizontal(id="inspect-columns"):
-            yield WayList(id="inspect-way")
-            yield BlockView(id="inspect-view")
+        yield SecondPrompt(id="inspect-second")
+        yield Columns(id="inspect-columns")
         yield Line(most_lines=3, id="inspect-status")
 
     def on_mount(self) -> None:
@@ -231,6 +229,7 @@ class InspectScreen(WhyScreen, SamplingScreen):
         self._way, self._way_prompt, self._good = way, aim.prompt, aim
         self._set_steps(tuple(way.steps))
         self._bar.show_way(way, aim.prompt)
+        self.way_changed(way)
         self._mark()
 
     def _view_came(self, aim: Aim, view: View) -> None:
@@ -284,7 +283,8 @@ class InspectScreen(WhyScreen, SamplingScreen):
         if dropped and self._facts is not None:
             seen = whole(self._facts.context)
             words += f" · the model sees {seen} tokens at most: {whole(dropped)} before them (left of ┆) are out of its sight"
-        self._say(words)
+        hint = self.hint()
+        self._say(f"{words} · {hint}" if hint else words)
 
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:

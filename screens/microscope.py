@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from lab.client import EngineDied, EngineError, Superseded
+from lab.effect import Effect, effect_view
 from lab.explanation import Explanation
 from lab.explanation_view import explanation_view
 from lab.views import ModelFacts, Token, View, Way
-from screens.aim import Aim, at_step, index_of, within
+from screens.aim import Aim, alone, at_step, beside, index_of, within
 
 T = TypeVar("T")
 
@@ -43,6 +44,10 @@ class Callbacks:
     view: Callable[[Aim, View], None]
     trouble: Callable[[str, bool], None]
     """A sentence, and whether the engine died of it."""
+    effect: Callable[[Aim, Effect], None] = lambda aim, effect: None
+    """What the interventions do, where there are any."""
+    second: Callable[[Aim, Way, View | None], None] = lambda aim, way, view: None
+    """The second prompt's way, where there is one, and its view of the step unless something else is in view."""
 
 
 class Microscope:
@@ -58,6 +63,7 @@ class Microscope:
         self._way_for: tuple[Any, ...] | None = None
         self._ways: OrderedDict[tuple[Any, ...], Way] = OrderedDict()
         self._views: OrderedDict[Aim, View] = OrderedDict()
+        self._effects: OrderedDict[tuple[Any, ...], Effect] = OrderedDict()
         self._answering = False
         self._looks = 0
         self._shown = 0
@@ -117,11 +123,13 @@ class Microscope:
             if facts != self._facts:
                 self._ways.clear()
                 self._views.clear()
+                self._effects.clear()
             self._facts, self._facts_for = facts, aim.model
             self._to.facts(facts)
         assert self._facts is not None
         aim = within(aim, self._facts)
         await asyncio.gather(self._answer_view(aim), self._answer_way(aim))
+        await asyncio.gather(self._answer_effect(aim), self._answer_second(aim))
 
     async def _answer_view(self, aim: Aim) -> None:
         look = self._looks
@@ -133,12 +141,35 @@ class Microscope:
     async def _answer_way(self, aim: Aim) -> None:
         if self._way_for == aim.way:
             return
-        way = self._ways.get(aim.way)
-        if way is None:
-            way = await self.engine.call("way", type=Way, group="way", **aim.way_params())
-            _keep(self._ways, aim.way, way)
+        way = await self._way(aim, "way")
         self._way_for = aim.way
         self._to.way(aim, way)
+
+    async def _way(self, aim: Aim, group: str) -> Way:
+        way = self._ways.get(aim.way)
+        if way is None:
+            way = await self.engine.call("way", type=Way, group=group, **aim.way_params())
+        _keep(self._ways, aim.way, way)
+        return way
+
+    async def _answer_effect(self, aim: Aim) -> None:
+        if aim.interventions:
+            self._to.effect(aim, await self._effect(aim))
+
+    async def _effect(self, aim: Aim) -> Effect:
+        effect = self._effects.get(aim.way)
+        if effect is None:
+            effect = await self.engine.call("effect", type=Effect, group="effect", **aim.way_params())
+        _keep(self._effects, aim.way, effect)
+        return effect
+
+    async def _answer_second(self, aim: Aim) -> None:
+        if aim.second is None:
+            return
+        second = beside(aim, await self._way(aim, "way"), await self._way(alone(aim), "second"))
+        way = await self._way(second, "second")
+        view = None if aim.aside or aim.trail else await self._view(second, "second view")
+        self._to.second(aim, way, view)
 
     async def _view(self, aim: Aim, group: str) -> View:
         view = self._views.get(aim)
@@ -149,6 +180,8 @@ class Microscope:
 
     async def _ask(self, aim: Aim, group: str) -> View:
         method, params = aim.question()
+        if method == "effect":
+            return effect_view(await self._effect(aim), aim.interventions)
         if method == "explain":
             explanation = await self.engine.call(method, type=Explanation, group=group, **params)
             return explanation_view(explanation, aim.trail)

@@ -38,7 +38,12 @@ class KeyBar(Widget):
 
     def _keys(self) -> Iterator[tuple[str, str, str]]:
         seen: set[str] = set()
-        for node, binding, enabled, _tooltip in self.screen.active_bindings.values():
+        first: tuple[str, ...] = getattr(self.screen, "FIRST_KEYS", ())
+        rank = {id_: place for place, id_ in enumerate(first)}
+        active = self.screen.active_bindings.values()
+        # A focused widget's own keys stay in front of the screen's.
+        ordered = sorted(active, key=lambda each: (each.node is self.screen, rank.get(each.binding.id or "", len(first))))
+        for node, binding, enabled, _tooltip in ordered:
             if binding.show and enabled and binding.action not in seen and binding.description:
                 seen.add(binding.action)
                 namespace = "app." if node is self.app else "screen." if node is self.screen else ""

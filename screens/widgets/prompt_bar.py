@@ -25,6 +25,7 @@ class PromptBar(Vertical):
     DEFAULT_CSS = """
     PromptBar {
         height: 3;
+        Line.-changed > .line--left { color: $warning; text-style: bold; }
         #prompt-editor, SamplingForm { display: none; height: 3; }
         #prompt-editor { border: round $accent; border-title-color: $foreground 90%; background: $background; }
         &.-editing > *, &.-settings > * { display: none; }
@@ -64,7 +65,9 @@ class PromptBar(Vertical):
         if way is not None:
             position = position_in(aim, way)
             self.query_one(TokenStrip).chosen = position
-            line.left = f"position {position + 1}/{len(way.tokens)}: predicts token {position + 2}"
+            changed = f" · {on_in_words(aim.interventions)}" if aim.interventions else ""
+            line.left = f"position {position + 1}/{len(way.tokens)}: predicts token {position + 2}{changed}"
+            line.set_class(bool(changed), "-changed")
         model = f"{aim.run} ({aim.checkpoint})"
         loss: tuple[str, ...] = ()
         if facts is not None:

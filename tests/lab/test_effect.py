@@ -100,7 +100,14 @@ def test_the_view_adds_up_and_marks_who_leads_now() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "text"), [(0.12, "+12.0"), (-0.003, "−0.3"), (0.00001, "<0.1"), (-0.00001, ">−0.1"), (0, "0.0")]
+    ("before", "after", "text"),
+    [
+        (0.10, 0.22, "+12.0"),
+        (0.0884, 0.0836, "−0.4"),  # printed 8.8% and 8.4%, although the difference is 0.48
+        (0.5, 0.50001, "<0.1"),
+        (0.5, 0.49999, ">−0.1"),
+        (0.5, 0.5, "0.0"),
+    ],
 )
-def test_points(change: float, text: str) -> None:
-    assert points(change) == text
+def test_points_are_what_the_printed_percentages_give(before: float, after: float, text: str) -> None:
+    assert points(before, after) == text

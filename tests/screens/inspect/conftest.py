@@ -11,8 +11,10 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.client import EngineDied, EngineError
+from lab.effect import Change, Effect
+from lab.interventions import Interventions, all_in_words
 from lab.softmax import softmax_table
-from lab.views import Array, Block, Guess, Matrix, ModelFacts, Note, Parity, Step, Strip, Token, View, Way
+from lab.views import Array, Block, Cell, Column, Guess, Matrix, ModelFacts, Note, Parity, Step, Strip, Table, Token, View, Way
 from screens.app import LabApp
 from screens.inspect import InspectScreen
 
@@ -166,6 +168,22 @@ class FakeEngine:
                 Strip("position", Array.of(wave[::-1] * 0.2), "pos_embed[3]"),
             ]
         return [Note(f"What happens in {stage}.")]
+
+    def effect(self, position: int | None, interventions: Interventions, **_: Any) -> Effect:
+        changes = [
+            Change(3049, " fast", 0.412, 0.12, 1, 3),
+            Change(13, ".", 0.2, 0.3, 2, 1),
+            Change(1263, " big", 0.05, 0.25, 4, 2),
+            Change(220, "⏎", 0.03, 0.0004, 5, 40),
+        ]
+        words = all_in_words(interventions)
+        return Effect(words, "“ ran”", 3 if position is None else position, 50257, 0.734, changes, 0.308, 0.3296)
+
+    def compare(self, second_text: str, layer: int, head: int, **_: Any) -> View:
+        rows = [[Cell("embed + position"), Cell(" big"), Cell(" big"), Cell("=")]]
+        columns = [Column("after", align="left"), Column("prompt 1 says"), Column("prompt 2 says"), Column("")]
+        table = Table(columns, rows, title="if the model stopped there")
+        return View("compare", f"prompt 1 | prompt 2 · head {layer + 1}.{head + 1}", f"Beside it: {second_text}", [table])
 
     def sample(self, text: str, ids: tuple[int, ...] | None, **_: Any) -> Token:
         return Token(3049, " fast", 0.412)

@@ -71,7 +71,7 @@ async def test_g_and_shift_g_lead_to_the_ends(inspect: Open, settle: Settle) -> 
         await press(pilot, settle, "G")
         assert (shown_view(pilot), status(pilot)) == ("sample", "step 29 of 29")
         await press(pilot, settle, "g")
-        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 29")
+        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 29 · x hides token 4 “ ran”")
 
 
 async def test_a_held_key_asks_only_for_the_place_where_it_is_released(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -196,7 +196,7 @@ async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Ope
         await press(pilot, settle, "enter")
         assert status(pilot) == "The prompt is empty: type some text for the model to go on with."
         await press(pilot, settle, "u")
-        assert status(pilot) == "step 1 of 29"
+        assert status(pilot).startswith("step 1 of 29")
 
 
 async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -216,7 +216,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: 
         screen_of(pilot)._feel_pulse()
         assert status(pilot).startswith("The engine that holds the model has ended.")
         await press(pilot, settle, "left")
-        assert status(pilot) == "step 1 of 29"
+        assert status(pilot).startswith("step 1 of 29")
 
 
 async def test_a_checkpoint_that_is_not_there_leaves_the_model_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:
