@@ -13,7 +13,7 @@ from textual import on, work
 from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.screen import ModalScreen, Screen
 
 from screens.base import LabScreen
@@ -76,15 +76,15 @@ class LabApp(App[None]):
         ),
     ]
 
-    text_source: reactive[str] = reactive("")
+    text_source: var[str] = var("")
     """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
-    text_encoding: reactive[str] = reactive("")
+    text_encoding: var[str] = var("")
     """The encoding that the user gave for it; empty finds it out from the file."""
-    run_name: reactive[str] = reactive("demo")
+    run_name: var[str] = var("demo")
     """The run that Train and Inspect show: a name in the user's home, a path, or `demo`. At first the newest, if there is any."""
-    runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
+    runs: var[tuple[RunSummary, ...]] = var((), always_update=True)
     """Every run as last read from disk, newest first, the demo last."""
-    runs_known: reactive[bool] = reactive(False)
+    runs_known: var[bool] = var(False)
     """Whether `runs` has been read at all."""
 
     @dataclass
