@@ -7,7 +7,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.widgets import TextArea
 
 from lab.views import Note, View
@@ -63,7 +63,7 @@ class TokensScreen(LabScreen):
         Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Cut the text with the next tokenizer"),
     ]
 
-    kind: reactive[str] = reactive("gpt2")
+    kind: var[str] = var("gpt2")
     """Which tokenizer cuts the text: gpt2, bytes, or run."""
 
     @dataclass

@@ -8,7 +8,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 
 from lab.control import CommandName
 from lab.errors import UserError
@@ -61,7 +61,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         ),
     ]
 
-    making: reactive[bool] = reactive(True)
+    making: var[bool] = var(True)
     """Whether the new run is shown rather than the run being watched."""
 
     @dataclass
