@@ -13,8 +13,10 @@ from lab.explanation import Explanation
 from lab.interventions import Intervention, all_in_words, resolved
 from lab.server import InSlices, Method
 from lab.shelf import OpenModel, Shelf
+from lab.stages.attribution import attribution
 from lab.stages.changed import marked
 from lab.stages.compare import compare
+from lab.stages.evidence import evidence
 from lab.stages.look import Look
 from lab.stages.show import show
 from lab.stages.way import way
@@ -23,8 +25,10 @@ from lab.unembed import finish
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import (
     MAX_FRAME,
+    AttributionParams,
     CompareParams,
     EffectParams,
+    EvidenceParams,
     ExplainParams,
     GenerateParams,
     OpenParams,
@@ -59,6 +63,8 @@ class EngineMethods:
             "way": Method(WayParams, self.way_in_slices),
             "view": Method(ViewParams, self.view),
             "explain": Method(ExplainParams, self.explain),
+            "attribution": Method(AttributionParams, self.attribution),
+            "evidence": Method(EvidenceParams, self.evidence),
             "sample": Method(SampleParams, self.sample),
             "generate": Method(GenerateParams, self.generate),
             "trace_arrays": Method(TraceParams, self.trace_arrays),
@@ -109,6 +115,16 @@ class EngineMethods:
             return explainer.explain(params.ref)
         except UnknownNumberError as error:
             raise UserError(str(error)) from error
+
+    def attribution(self, params: AttributionParams) -> View:
+        """Raises: UserError."""
+        return attribution(self._look(params, params.sampling, params.position), params.candidate, params.against, params.by_size)
+
+    def evidence(self, params: EvidenceParams) -> InSlices:
+        """In slices, so that a view that is waited for does not wait for a large text. Raises: UserError."""
+        look = self._look(params, params.sampling, params.position)
+        ids = _ids(look.opened, params.text, params.ids)[: look.dropped + look.position + 1]
+        return InSlices(evidence(look, ids, params.candidate))
 
     def _explainer(self, look: Look) -> "Explainer":
         from lab.explain import Explainer

@@ -10,12 +10,16 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from lab.unembed import Slices, finish
+
 Ids = np.ndarray[Any, np.dtype[Any]]
 
 CONTEXTS = (3, 2, 1)
 """How many of the last tokens are looked up in the text."""
 FOLLOWERS = 8
 """How many of the tokens that follow are listed."""
+SLICE = 1 << 22
+"""Tokens looked through at one time: some milliseconds."""
 
 
 class Following(msgspec.Struct):
@@ -38,6 +42,8 @@ class Verbatim(msgspec.Struct):
     first: int
     """Index of the token at which it first begins; what came next is at `first + length`."""
     followers: list[tuple[int, int]]
+    candidate: int
+    """How often the token asked about followed."""
 
 
 class Evidence(msgspec.Struct):
@@ -51,9 +57,18 @@ class Evidence(msgspec.Struct):
 
 def find_evidence(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Evidence:
     """What the training part [0, split) of `tokens` says about `candidate` coming after `prompt` (token ids, not empty)."""
+    return finish(search(tokens, split, prompt, candidate))
+
+
+def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Slices[Evidence]:
+    """The same in slices, for a text that takes long to look through."""
     train = tokens[:split]
-    # ends[n] holds, for each occurrence of the last n + 1 tokens of the prompt, the index of the token that follows it
-    ends = np.flatnonzero(train[:-1] == prompt[-1]) + 1
+    # ends holds, for each occurrence of the last `length` tokens of the prompt, the index of the token that follows it
+    found: list[Ids] = [np.empty(0, np.int64)]
+    for start in range(0, len(train) - 1, SLICE):
+        found.append(np.flatnonzero(train[start : min(start + SLICE, len(train) - 1)] == prompt[-1]) + start + 1)
+        yield
+    ends = np.concatenate(found)
     following: list[Following] = []
     verbatim: Verbatim | None = None
     for length in range(1, len(prompt) + 1):
@@ -63,10 +78,11 @@ def find_evidence(tokens: Ids, split: int, prompt: Sequence[int], candidate: int
         if not len(ends):
             break
         followers = _count(train[ends])
+        count = dict(followers).get(candidate, 0)
         if length in CONTEXTS:
-            count = dict(followers).get(candidate, 0)
             following.append(Following(length, len(ends), followers[:FOLLOWERS], count))
-        verbatim = Verbatim(length, len(ends), int(ends[0]) - length, followers[:FOLLOWERS])
+        verbatim = Verbatim(length, len(ends), int(ends[0]) - length, followers[:FOLLOWERS], count)
+        yield
     return Evidence(len(train), following[::-1], verbatim)
 
 

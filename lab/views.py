@@ -29,7 +29,8 @@ class Cell(msgspec.Struct, omit_defaults=True):
     value: float | None = None
     ref: str = ""
     bar: float | None = None
-    """Length of a bar drawn in the cell, 0 to 1; `text` then stands before it."""
+    """Length of a bar drawn in the cell, 0 to 1; `text` then stands before it. Where a column has negative ones, down to −1, its
+    bars grow to both sides of an axis."""
     style: str = ""
     """"", "dim", "strong", "masked" or "struck" (crossed out); never a colour."""
 

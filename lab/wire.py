@@ -83,6 +83,19 @@ class ExplainParams(ViewParams, frozen=True, kw_only=True):
     ref: str
 
 
+class EvidenceParams(ViewParams, frozen=True, kw_only=True):
+    """`evidence` -> `View`: what the training text says about a token. None is the one that the model finds most probable."""
+
+    candidate: int | None = None
+
+
+class AttributionParams(EvidenceParams, frozen=True, kw_only=True):
+    """`attribution` -> `View`: which parts speak for a token, or for it rather than for `against`."""
+
+    against: int | None = None
+    by_size: bool = True
+
+
 class EffectParams(WayParams, frozen=True, kw_only=True):
     """`effect` -> `Effect` of all edits and interventions, at one position."""
 

@@ -8,6 +8,7 @@ NEGATIVE_SHADES = "−=≡≣"
 MASKED = "·"
 EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
+AGAINST, AXIS = "▒", "│"
 DOWN = " ▔▀█"
 """Bars that hang from the axis; terminals have only these three heights of them in every font."""
 
@@ -33,6 +34,18 @@ def bar(fraction: float, width: int) -> str:
     eighths = max(1, round(min(fraction, 1.0) * width * 8))
     full, rest = divmod(eighths, 8)
     return "█" * full + (EIGHTHS_ACROSS[rest] if rest else "")
+
+
+def signed_bar(fraction: float, width: int) -> str:
+    """A bar of `fraction` (−1 to 1) beside the axis in the middle of `width` character cells; what is not 0 shows.
+
+    To the right in full blocks where it is positive, to the left in shaded ones where it is negative.
+    """
+    half = (width - 1) // 2
+    if fraction < 0:
+        length = min(half, max(1, round(-fraction * half)))
+        return " " * (half - length) + AGAINST * length + AXIS
+    return " " * half + AXIS + bar(fraction, half)
 
 
 def column_glyphs(values: NDArray[np.float32], limit: float) -> tuple[str, str]:

@@ -6,11 +6,13 @@ from functools import cached_property
 from rich.cells import cell_len
 
 from lab.views import Cell, Table
-from screens.widgets.glyphs import bar
+from screens.widgets.glyphs import bar, signed_bar
 from screens.widgets.layout import Laid, Line, Piece, Spot, fit, heading
 
 BAR_WIDTHS = (4, 28)
 """Shortest bar worth drawing, and the longest that still reads as one number beside another."""
+SIGNED_BAR_WIDTHS = (9, 41)
+"""The same for bars that grow to both sides of an axis."""
 GAPS = (2, 1)
 """Empty cells between two columns, and where it is narrow."""
 LABEL_SHARE = 0.4
@@ -29,6 +31,11 @@ class LaidTable(Laid):
     """Width of the view in columns."""
     hidden: int = 0
     gap: int = GAPS[0]
+
+    @cached_property
+    def signed(self) -> frozenset[int]:
+        """Indices of the columns whose bars grow to both sides of an axis."""
+        return _signed(self.table)
 
     @cached_property
     def head(self) -> list[Line]:
@@ -52,7 +59,8 @@ class LaidTable(Laid):
             target = pinned if place == 0 else pieces
             target.append((text, kind or cell.style or "cell"))
             if bar_width:
-                drawn = "" if cell.bar is None else bar(cell.bar, bar_width)
+                draw = signed_bar if self.shown[place] in self.signed else bar
+                drawn = "" if cell.bar is None else draw(cell.bar, bar_width)
                 target.append((" " + fit(drawn, bar_width), "bar"))
             if place < len(cells) - 1:
                 target.append((" " * self.gap, ""))
@@ -92,6 +100,11 @@ class LaidTable(Laid):
         return (row, numbers[-1] if numbers else 0)
 
 
+def _signed(table: Table) -> frozenset[int]:
+    columns = range(len(table.columns))
+    return frozenset(index for index in columns if any((row[index].bar or 0) < 0 for row in table.rows))
+
+
 def lay_table(table: Table, width: int) -> LaidTable:
     """Natural widths; if too wide, optional columns go (last first), then bars, then labels shrink, then it scrolls sideways."""
     everything = [*table.rows, *([table.total] if table.total else [])]
@@ -101,10 +114,12 @@ def lay_table(table: Table, width: int) -> LaidTable:
 
     widths = {index: natural(index) for index in range(len(table.columns))}
     has_bar = {index: any(row[index].bar is not None for row in everything) for index in widths}
+    signed = _signed(table)
+    room = {index: SIGNED_BAR_WIDTHS if index in signed else BAR_WIDTHS for index in widths}
     gutter = 2 if table.selected is not None else 0
 
     def needed(shown: list[int], gap: int = GAPS[0]) -> int:
-        bars = sum(1 + BAR_WIDTHS[0] for index in shown if has_bar[index])
+        bars = sum(1 + room[index][0] for index in shown if has_bar[index])
         return gutter + sum(widths[index] for index in shown) + gap * (len(shown) - 1) + bars
 
     shown = list(widths)
@@ -120,12 +135,11 @@ def lay_table(table: Table, width: int) -> LaidTable:
         widths[shown[0]] = max(min(widths[shown[0]], shortest), widths[shown[0]] - over)
     bars = [index for index in shown if has_bar[index]]
     spare = max(0, width - needed(shown)) // max(1, len(bars))
-    bar_width = min(BAR_WIDTHS[1], BAR_WIDTHS[0] + spare)
     laid = LaidTable(
         table=table,
         shown=shown,
         widths=[widths[index] for index in shown],
-        bar_widths=[bar_width if has_bar[index] else 0 for index in shown],
+        bar_widths=[min(room[index][1], room[index][0] + spare) if has_bar[index] else 0 for index in shown],
         room=width,
         hidden=len(table.columns) - len(shown),
         gap=gap,
