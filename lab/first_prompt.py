@@ -2,7 +2,7 @@
 
 from lab.runs import Run, demo
 
-DEMO = "the big dog ran"
+DEMO = "Once there was a big dog named Rex. Rex ran"
 
 
 def first_prompt(run: Run) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import msgspec
 from textual import work
 from textual.binding import Binding
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.worker import Worker
 
 from lab.client import EngineDied, EngineError
@@ -69,7 +69,7 @@ class SamplingScreen(LabScreen):
         Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Fewer tokens a second"),
     ]
 
-    aim: reactive[Aim | None] = reactive(None)
+    aim: var[Aim | None] = var(None)
     microscope: Microscope
     _way: Way | None = None
     _way_prompt: Prompt | None = None

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from textual.binding import Binding
-from textual.reactive import reactive
+from textual.reactive import var
 
 from lab.refs import next_token
 from lab.views import View, Way
@@ -47,7 +47,7 @@ class WhyScreen(LabScreen):
         Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation"),
     ]
 
-    aim: reactive[Aim | None] = reactive(None)
+    aim: var[Aim | None] = var(None)
     _way: Way | None = None
 
     def __init__(self) -> None:
