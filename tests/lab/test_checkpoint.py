@@ -33,6 +33,15 @@ from models.optim import make_optimizer
 EmptyRun = Callable[..., Run]
 
 
+@pytest.fixture(autouse=True)
+def _one_core() -> Iterator[None]:
+    """Models this small are quicker on one core, above all beside other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 class Trainee:
     """A model and its optimizer after some steps on random ids."""
 

@@ -1,6 +1,6 @@
 import errno
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,15 @@ from models.gpt import GPT
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
+
+
+@pytest.fixture(autouse=True)
+def _one_core() -> Iterator[None]:
+    """Models this small are quicker on one core, above all beside other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
