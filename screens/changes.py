@@ -91,7 +91,11 @@ class ChangesScreen(WhyScreen):
     }
     """
 
-    FIRST_KEYS = ("inspect.next", "inspect.right", "inspect.head", "inspect.switch", "inspect.layer", "inspect.effect")
+    FIRST_KEYS = (
+        *("inspect.explain", "inspect.climb", "inspect.against", "inspect.order"),
+        *("inspect.next", "inspect.right", "inspect.head", "inspect.switch", "inspect.layer", "inspect.effect"),
+        *("inspect.attribution", "inspect.evidence"),
+    )
     BINDINGS = [
         Binding(
             "x",

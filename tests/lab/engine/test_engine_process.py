@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab.client import EngineClient, EngineDied, EngineError
+from lab.explanation import Explanation
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import SamplingSettings
 
@@ -32,6 +33,14 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     view = await client.call("view", type=View, group="view", **prompt, stage="scores", layer=1, head=1, width_hint=80)
     assert view.parity is not None
     assert view.parity.max_delta < 1e-5
+    explained = await client.call("explain", type=Explanation, **prompt, stage="scores", ref="blocks.1.attn.pattern[1,2,0]")
+    assert [operand.label for operand in explained.operands] == ["score", "largest score", "Σ of exp(score − max)"]
+    assert explained.delta < 1e-5
+    shares = await client.call("attribution", type=View, **prompt, stage="scores", against=7, by_size=False)
+    assert shares.parity is not None
+    assert shares.parity.max_delta < 1e-4
+    told = await client.call("evidence", type=View, **prompt, stage="scores")
+    assert told.sentence.startswith("The training text is not here")
     arrays = await client.call("trace_arrays", type=dict[str, Array], **prompt, names=["blocks.0.attn.pattern"])
     assert arrays["blocks.0.attn.pattern"].numpy().sum() == pytest.approx(2 * len(way.tokens), rel=1e-5)
     written = [token async for token in client.stream("generate", **prompt, n=5)]
