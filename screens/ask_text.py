@@ -20,22 +20,27 @@ class AskText(ModalScreen[str | None]):
     AskText {
         align: center middle;
         #ask-text { width: 72; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 0 2; }
-        #ask-text-words, #ask-text-trouble { margin: 0 0 1 0; }
+        #ask-text Input { border: round $foreground 30%; background: $surface; }
+        #ask-text Input:focus { border: round $accent; }
+        #ask-text-words { margin: 1 0; }
         #ask-text-trouble { color: $error; text-style: bold; display: none; }
         #ask-text-trouble.-shown { display: block; }
     }
     """
 
-    def __init__(self, title: str, words: str, value: str = "", refuse: Callable[[str], str] = lambda _: "") -> None:
+    def __init__(
+        self, title: str, words: str, value: str = "", *, refuse: Callable[[str], str] = lambda _: "", select: bool = False
+    ) -> None:
+        """With `select`, what is typed takes the place of `value`."""
         super().__init__()
-        self._title, self._words, self._value, self._refuse = title, words, value, refuse
+        self._title, self._words, self._value, self._refuse, self._select = title, words, value, refuse, select
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask-text") as box:
             box.border_title = self._title
             box.border_subtitle = "enter takes it · escape leaves"
             yield Static(self._words, id="ask-text-words", markup=False)
-            yield PromptInput(shown(self._value), select_on_focus=False)
+            yield PromptInput(shown(self._value), select_on_focus=self._select)
             yield Static("", id="ask-text-trouble", markup=False)
 
     @on(Input.Submitted)

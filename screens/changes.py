@@ -189,7 +189,9 @@ class ChangesScreen(WhyScreen):
             self.tell("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
             return
         words = f"Multiply what {found.in_words} adds by this factor: 0 is off, 1 as it is, 2 twice as much, −1 the opposite."
-        answer = await self.app.push_screen_wait(AskText(f"scale {found.in_words}", words, "0.5", refuse=_why_no_factor))
+        answer = await self.app.push_screen_wait(
+            AskText(f"scale {found.in_words}", words, "0.5", refuse=_why_no_factor, select=True)
+        )
         if answer is None or self.aim is None:
             return
         factor = _factor(answer)
@@ -285,7 +287,10 @@ class ChangesScreen(WhyScreen):
         self.query_one(InterventionList).effect = effect
         if self._news:
             self._news = False
-            words = f"{all_in_words(aim.interventions)}: {in_short(effect)} · b before | after · the same key puts it back"
+            newest = aim.interventions[-1]
+            unseen = newest.how == "hide" and effect.position <= (newest.place or 0)
+            rest = "only later tokens miss it: → leads to them" if unseen else "b before | after · the same key puts it back"
+            words = f"{all_in_words(aim.interventions)}: {in_short(effect)} · {rest}"
             self._told = self.aim, words
             self.tell(words)
 

@@ -95,6 +95,14 @@ async def test_x_is_about_the_step(keys: list[str], name: str, inspect: Open, se
         assert words(pilot) == [name]
 
 
+async def test_a_hidden_token_is_said_to_be_missed_by_later_ones_only(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "left", "x")
+        assert "only later tokens miss it" in status(pilot)
+        await press(pilot, settle, "X", "right", "left", "left", "x", "right")
+        assert "only later tokens miss it" not in status(pilot)
+
+
 async def test_where_there_is_nothing_to_switch_off_it_says_so(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "G", "x")
@@ -119,7 +127,7 @@ async def test_a_factor_is_asked_for(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES, "asterisk")
         assert isinstance(pilot.app.focused, Input)
-        await pilot.press("x", "enter")
+        await pilot.press("x", "enter")  # instead of what stood there, which was selected
         assert isinstance(pilot.app.focused, Input), "no number: it asks again"
         await pilot.press("ctrl+u", "-", "0", ",", "5", "enter")
         await press(pilot, settle)
