@@ -5,7 +5,7 @@
 
 from lab.explanation import Explanation
 from lab.formulas.rules import RULES
-from lab.quantities import Place, Quantities, Rule, bracketed, number
+from lab.quantities import Place, Quantities, Rule, number, times
 from lab.refs import TIMES
 from lab.weight_names import weight_in_words
 
@@ -39,6 +39,7 @@ class Explainer(Quantities):
             value=value,
             recomputed=answer.recomputed,
             initial=answer.initial,
+            is_sum=answer.is_sum,
             note=note,
         )
 
@@ -51,7 +52,7 @@ class Explainer(Quantities):
             ref=ref,
             title=f"{self._short(left)}, squared" if square else f"a product: {self._short(left)} × {self._short(right)}",
             formula="a²" if square else "a × b",
-            numbers=f"({number(a)})²" if square else f"{number(a)} × {bracketed(b)}",
+            numbers=f"({number(a)})²" if square else times(a, b),
             operands=factors[:1] if square else factors,
             value=a * b,
             recomputed=a * b,

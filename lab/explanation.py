@@ -9,6 +9,8 @@ class Operand(msgspec.Struct, omit_defaults=True):
     label: str
     value: float
     ref: str = ""
+    factors: str = ""
+    """Of a product the two numbers: `−1.262 × 0.4813`."""
 
 
 class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -29,6 +31,8 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
     """What the formula gives for the operands, in float64; None for a weight."""
     initial: float | None = None
     """A weight's value before training, where that is known."""
+    is_sum: bool = False
+    """Whether the operands are the terms of a sum."""
     note: str = ""
     """What else there is to know: that the place is masked, or that an intervention has set it."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.explanation import Explanation, Operand
-from lab.numbers import significant
+from lab.numbers import column, significant
 from lab.refs import TIMES, split
 from lab.views import Block, Cell, Column, Note, Table, View
 
@@ -24,7 +24,7 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
         check = f"The model has {value}: |Δ| {significant(explanation.delta, 2)}."
         blocks.append(Note(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
         if explanation.operands:
-            blocks.append(_operands(explanation.operands))
+            blocks.append(_terms(explanation.operands) if explanation.is_sum else _operands(explanation.operands))
         if explanation.note:
             blocks.append(Note(explanation.note))
     blocks.append(Note(f"its name: {explanation.ref}"))
@@ -41,6 +41,21 @@ def _operands(operands: Sequence[Operand]) -> Table:
         for operand in operands
     ]
     return Table([Column("made of", align="left"), Column("value")], rows)
+
+
+def _terms(operands: Sequence[Operand]) -> Table:
+    """The terms of a sum, aligned by their decimal points, with the products that they are and a bar for each."""
+    values = [operand.value for operand in operands]
+    most = max(map(abs, values)) or 1.0
+    products = any(operand.factors for operand in operands)
+    rows = []
+    for operand, text in zip(operands, column(values, FIGURES), strict=True):
+        style = "" if operand.ref else "dim"
+        factors = [Cell(operand.factors, style=style)] if products else []
+        number = Cell(text, operand.value, operand.ref, bar=operand.value / most, style=style)
+        rows.append([Cell(operand.label, style=style), *factors, number])
+    columns = [Column("made of", align="left"), *([Column("product")] if products else []), Column("value")]
+    return Table(columns, rows)
 
 
 def _leaf(explanation: Explanation) -> list[Block]:
@@ -80,6 +95,8 @@ def short(ref: str) -> str:
         "resid_mid": "stream",
         "resid_post": "stream",
         "head_out": "head's output",
+        "attn_out": "attention",
+        "mlp_out": "MLP",
         "pre": "neuron",
         "post": "GELU",
     }.get(word, word)

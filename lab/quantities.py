@@ -65,6 +65,7 @@ class Answer:
     recomputed: float | None
     note: str = ""
     initial: float | None = None
+    is_sum: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,20 +184,31 @@ class Quantities:
         return f"{position + 1} “{self.label(self.trace.ids[position])}”"
 
     def sum(
-        self, formula: str, values: Tensor, operand: Callable[[int], tuple[str, str]], extra: Sequence[Operand] = ()
+        self,
+        formula: str,
+        values: Tensor,
+        operand: Callable[[int], tuple[str, str]],
+        extra: Sequence[Operand] = (),
+        factors: Callable[[int], str] = lambda i: "",
     ) -> Answer:
-        """A sum of `values` (n,), each the value of the operand whose label and reference `operand` gives, and of `extra`."""
+        """A sum of `values` (n,), each the value of the operand whose label and reference `operand` gives, and of `extra`.
+
+        `factors` writes out the product that a value is.
+        """
         values = values.double()
         order = values.abs().argsort(descending=True, stable=True)
         shown = order if len(values) <= TERMS + 1 else order[:TERMS]
-        operands = [Operand(label, float(values[i]), ref) for i in shown.tolist() for label, ref in [operand(i)]]
+        operands = []
+        for i in shown.tolist():
+            label, ref = operand(i)
+            operands.append(Operand(label, float(values[i]), ref, factors(i)))
         operands += extra
         rest = len(values) - len(shown)
         if rest:
             operands.append(Operand(f"{whole(rest)} others", float(values.sum() - values[shown].sum())))
         total = float(values.sum()) + math.fsum(each.value for each in extra)
         written = " + ".join(number(each.value) for each in operands).replace("+ −", "− ")
-        return Answer(formula, written or "0", operands, total)
+        return Answer(formula, written or "0", operands, total, is_sum=True)
 
     def dot(
         self,
@@ -209,12 +221,22 @@ class Quantities:
         extra: Sequence[Operand] = (),
     ) -> Answer:
         """Σ left[i]·right[i], each term being a product that can be entered."""
-        products = left.double() * right.double()
-        return self.sum(formula, products, lambda i: (f"{term} {i + 1}", left_ref(i) + TIMES + right_ref(i)), extra)
+        left, right = left.double(), right.double()
+        return self.sum(
+            formula,
+            left * right,
+            lambda i: (f"{term} {i + 1}", left_ref(i) + TIMES + right_ref(i)),
+            extra,
+            lambda i: times(float(left[i]), float(right[i])),
+        )
 
 
 def number(x: float) -> str:
     return significant(x, DIGITS)
+
+
+def times(a: float, b: float) -> str:
+    return f"{number(a)} × {bracketed(b)}"
 
 
 def bracketed(x: float) -> str:

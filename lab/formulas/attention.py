@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lab.formulas.exponentials import MASKED, exponential, exps, shifted, softmax
 from lab.formulas.linear import linear
-from lab.quantities import Answer, Place, Quantities, Rule, number
+from lab.quantities import Answer, Place, Quantities, Rule, number, times
 from lab.refs import product
 
 PER_HEAD = ("head", "position", "dimension")
@@ -105,7 +105,8 @@ def _z(quantities: Quantities, place: Place) -> Answer:
         factors = f"{place.block}attn.pattern[{head},{query},{k}]", f"{place.block}attn.v[{head},{k},{d}]"
         return f"from {quantities.token_at(k)}", product(*factors)
 
-    return quantities.sum("Σₖ pattern[k] × v[k]", pattern * v, operand)
+    written = "Σₖ pattern[k] × v[k]"
+    return quantities.sum(written, pattern * v, operand, factors=lambda k: times(float(pattern[k]), float(v[k])))
 
 
 def _head_out(quantities: Quantities, place: Place) -> Answer:

@@ -108,12 +108,17 @@ def _over(answer: Answer, formula: str, count: int) -> Answer:
 
 
 _RULES = {
-    "normalized": Rule("after the norm", ("position", "dimension"), _normalized),
-    "standard": Rule("(x − mean) / scale", ("position", "dimension"), _standard, _standard_value),
-    "centred": Rule("x − mean", ("position", "dimension"), _centred, _centred_value),
-    "scale": Rule("scale of the norm", ("position",), _scale, _scale_value),
-    "variance": Rule("variance of the residual stream", ("position",), _variance, _variance_value),
-    "mean": Rule("mean of the residual stream", ("position",), _mean, _mean_value),
+    "normalized": Rule("after {}", ("position", "dimension"), _normalized),
+    "standard": Rule("(x − mean) / scale in {}", ("position", "dimension"), _standard, _standard_value),
+    "centred": Rule("x − mean in {}", ("position", "dimension"), _centred, _centred_value),
+    "scale": Rule("scale of {}", ("position",), _scale, _scale_value),
+    "variance": Rule("variance of the residual stream before {}", ("position",), _variance, _variance_value),
+    "mean": Rule("mean of the residual stream before {}", ("position",), _mean, _mean_value),
 }
+_NAMES = {"blocks.N.ln1": "LayerNorm 1", "blocks.N.ln2": "LayerNorm 2", "ln_final": "the final norm"}
 
-NORMS = {f"{norm}.{name}": rule for norm in ("blocks.N.ln1", "blocks.N.ln2", "ln_final") for name, rule in _RULES.items()}
+NORMS = {
+    f"{norm}.{part}": replace(rule, title=rule.title.format(name))
+    for norm, name in _NAMES.items()
+    for part, rule in _RULES.items()
+}

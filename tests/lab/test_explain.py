@@ -88,6 +88,12 @@ def test_the_terms_of_a_long_sum_are_the_largest_and_the_others_make_it_exact(ex
     assert math.fsum(operand.value for operand in explanation.operands) == pytest.approx(products.sum())
 
 
+def test_the_factors_of_a_dot_product_are_written_beside_its_terms(explainer: Explainer) -> None:
+    for operand in explainer.explain("blocks.1.attn.scores_raw[0,3,1]").operands[:TERMS]:
+        a, b = (float(text.strip(" ()").replace("−", "-")) for text in operand.factors.split("×"))
+        assert a * b == pytest.approx(operand.value, rel=2e-3)
+
+
 def test_the_written_formula_gives_the_number(explainer: Explainer) -> None:
     explanation = explainer.explain("blocks.0.attn.pattern[1,3,2]")
     written = explanation.numbers.replace("−", "-").replace("exp", "math.exp")

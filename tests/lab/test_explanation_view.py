@@ -50,6 +50,26 @@ def test_a_weight_shows_what_training_did_to_it() -> None:
     assert [row[1].text for row in table.rows] == ["0.750000", "0.500000", "−0.250000"]
 
 
+def test_the_terms_of_a_sum_align_and_carry_bars_that_tell_the_sign() -> None:
+    terms = [
+        Operand("dimension 4", -4.0, "a[3] × b[3]", "−2.000 × 2.000"),
+        Operand("bias", 1.25, "c[0]"),
+        Operand("3 others", 0.5),
+    ]
+    score = Explanation(
+        ref="q[0]", title="x", formula="f", numbers="n", operands=terms, value=-2.25, recomputed=-2.25, is_sum=True
+    )
+    table = explanation_view(score, ["q[0]"]).blocks[1]
+    assert isinstance(table, Table)
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["dimension 4", "−2.000 × 2.000", "−4.00000"],
+        ["bias", "", "1.25000"],
+        ["3 others", "", "0.50000"],
+    ]
+    assert [row[2].bar for row in table.rows] == [-1.0, 0.3125, 0.125]
+    assert table.rows[2][2].style == "dim"
+
+
 def test_what_is_masked_is_said() -> None:
     masked = Explanation(
         ref="a[0]", title="x", formula="f", numbers="n", operands=[], value=-math.inf, recomputed=-math.inf, note="M."
