@@ -83,7 +83,8 @@ def _table(look: Look, found: Attribution, by_size: bool) -> Table:
     places = term_decimals(np.array([*values, found.leftover]), found.logit, decimals)
     rows = [[Cell(each.label), Cell(fixed(each.value, places, sign=True), each.value, bar=each.value / most)] for each in shares]
     leftover = fixed(found.leftover, places, sign=True)
-    rows.append([Cell("leftover (rounding)", style="dim"), Cell(leftover, found.leftover, style="dim")])
+    why = "leftover (interventions)" if look.trace.edits else "leftover (rounding)"
+    rows.append([Cell(why, style="dim"), Cell(leftover, found.leftover, style="dim")])
     name = ref("logits", look.position, found.token) if found.against is None else ""
     label = "= logit" if found.against is None else "= difference of the logits"
     total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]

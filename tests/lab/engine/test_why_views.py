@@ -12,6 +12,7 @@ from lab.errors import UserError
 from lab.unembed import finish
 from lab.views import Note, Table, View
 from lab.wire import AttributionParams, EvidenceParams
+from models.edits import Edit
 
 PROMPT = "The big dog ran fast. The cat"
 
@@ -76,6 +77,19 @@ def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(
     in_order = [row[0].text for row in table(engine.attribution(msgspec.structs.replace(asked, by_size=False))).rows]
     assert in_order[:4] == ["token embedding", "position embedding", "layer 1 head 1", "layer 1 head 2"]
     assert in_order[-2:] == ["final norm's bias", "leftover (rounding)"]
+
+
+def test_what_an_intervention_put_into_the_stream_is_left_over_and_called_so(tiny: Any, engine: EngineMethods) -> None:
+    edit = Edit("blocks.1.resid_post", "scale", position=3, scale=2.0)
+    view = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage="", position=3, edits=(edit,)))
+    *shares, leftover = table(view).rows
+    total = table(view).total
+    assert leftover[0].text == "leftover (interventions)"
+    assert total is not None
+    assert sum(row[1].value for row in (*shares, leftover)) == pytest.approx(total[1].value, rel=1e-4)
+    # Twice the stream has twice the scale, in which every part that the model wrote itself counts half.
+    ones_own = sum(row[1].value for row in shares[:-1])
+    assert abs(leftover[1].value) > 0.1 * abs(ones_own)
 
 
 def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
