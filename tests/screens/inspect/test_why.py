@@ -10,6 +10,7 @@ from lab.client import EngineError
 from lab.explanation import Explanation, Operand
 from lab.refs import split
 from lab.views import Cell, Column, Note, Table, View
+from screens.app import LabApp
 from screens.inspect import InspectScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
@@ -40,6 +41,7 @@ def explain(ref: str, **_: Any) -> Explanation:
         operands=operands,
         value=7.25,
         recomputed=7.25,
+        is_sum=True,
     )
 
 
@@ -195,3 +197,21 @@ async def test_a_refusal_leaves_what_was_in_view(inspect: Open, settle: Settle, 
         assert (title(pilot), status(pilot)) == ("tokens", "No.")
         await press(pilot, settle, "j")
         assert title(pilot) == "embed"
+
+
+PICTURES = {
+    "explain": [*TO_SCORES, "enter", "enter"],
+    "weight": [*TO_SCORES, "enter", "enter", "enter"],
+    "attribution": ["a", "enter"],
+    "evidence": ["w"],
+}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("name", list(PICTURES))
+def test_picture(name: str, size: tuple[int, int], app: LabApp, settle: Settle, snap_compare: Any) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        await settle(pilot)
+        await press(pilot, settle, *PICTURES[name])
+
+    assert snap_compare(app, terminal_size=size, run_before=go)
