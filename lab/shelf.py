@@ -10,6 +10,7 @@ from lab.errors import UserError
 from lab.run_folder import Run
 from lab.runs import open_run
 from lab.unembed import finish, unembed
+from models.accounts import parameter_count
 from models.config import ModelConfig
 from models.edits import Edit
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MODELS_HELD = 2
-"""Enough to compare two; a third would only be memory."""
+"""Held in any case: enough to compare two."""
+
+WEIGHTS_BUDGET = 16_000_000
+"""Weights that more models than that may have together: the snapshots of a small one are gone through without loading again."""
 
 TRACE_BUDGET = 64_000_000
 """Numbers that all traces held may have together; the newest is held in any case."""
@@ -108,10 +112,13 @@ class Shelf:
         if held is None or (fresh and _identity(_file(run, checkpoint)) != held.identity):
             held = self._models[run.path, checkpoint] = _load(run, checkpoint)
         self._models.move_to_end((run.path, checkpoint))
-        while len(self._models) > MODELS_HELD:
+        while len(self._models) > MODELS_HELD and self._weights() > WEIGHTS_BUDGET:
             _, gone = self._models.popitem(last=False)
             self._forget_traces(gone.identity)
         return held
+
+    def _weights(self) -> int:
+        return sum(parameter_count(held.model.config) for held in self._models.values())
 
     def traced(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Traced:
         """The trace of `ids`, which fit into the context, made once.

@@ -18,10 +18,12 @@ from screens.changes import ChangesScreen, Columns, SecondPrompt
 from screens.messages import RunChosen
 from screens.microscope import Callbacks, Engine, Microscope
 from screens.sampling import SamplingScreen
+from screens.time_travel import TimeScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
 from screens.widgets.prompt_bar import PromptBar
 from screens.widgets.sampling_form import SamplingForm
+from screens.widgets.time_slider import TimeSlider
 from screens.widgets.token_strip import TokenStrip
 from screens.widgets.way import WayList
 
@@ -33,7 +35,7 @@ ENDED = "The engine that holds the model has ended. The next key starts another;
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
-class InspectScreen(ChangesScreen, SamplingScreen):
+class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
     """State is one `aim`: keys change it, and the rest follows, the marks at once and the view when the engine answers."""
 
     MODE = "inspect"
@@ -53,6 +55,7 @@ class InspectScreen(ChangesScreen, SamplingScreen):
         "the mean instead of zero, `f` makes a head look at one token only, "
         "`*` multiplies; `b` shows the ranking before and after. `C` puts a second prompt beside this one, `p` takes its vector "
         "over.\n\n"
+        "`t` looks at the same place with the weights of any moment of the training.\n\n"
         "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
     )
     DEFAULT_CSS = """
@@ -121,6 +124,7 @@ class InspectScreen(ChangesScreen, SamplingScreen):
         yield PromptBar(id="inspect-prompt")
         yield SecondPrompt(id="inspect-second")
         yield Columns(id="inspect-columns")
+        yield TimeSlider(id="inspect-time")
         yield Line(most_lines=3, id="inspect-status")
 
     def on_mount(self) -> None:
@@ -187,6 +191,7 @@ class InspectScreen(ChangesScreen, SamplingScreen):
     def _begin(self, message: FirstPrompt) -> None:
         if message.run != self.lab.run_name:
             return
+        self.leave_time()
         if self._facts is None:
             self._set_steps(tuple(steps_of(message.layers)))
         base = self.aim or Aim(message.run, width=self._view.room)
@@ -203,8 +208,10 @@ class InspectScreen(ChangesScreen, SamplingScreen):
         self._mark()
         self.why_changed(old, new)
         view = self.microscope.look(new)
+        self.time_aimed()
         if view is not None:
             self._show(view)
+            self.time_view(new, view)
         elif self._pending is None and self._view.view is not None:
             self._pending = self.set_timer(PENDING_AFTER, lambda: self._view.wait(True))
 
@@ -230,11 +237,13 @@ class InspectScreen(ChangesScreen, SamplingScreen):
         self._way, self._way_prompt, self._good = way, aim.prompt, aim
         self._set_steps(tuple(way.steps))
         self._bar.show_way(way, aim.prompt)
+        self.time_way(aim, way)
         self.way_changed(way)
         self._mark()
 
     def _view_came(self, aim: Aim, view: View) -> None:
         self._show(view)
+        self.time_view(aim, view)
 
     def _feel_pulse(self) -> None:
         """Tell of an engine that ended while nothing was asked of it."""
@@ -260,6 +269,7 @@ class InspectScreen(ChangesScreen, SamplingScreen):
         if not died and self.aim is not None and good is not None and self.aim.model != good.model:
             kept = replace(self.aim, run=good.run, checkpoint=good.checkpoint, prompt=good.prompt, position=good.position)
             self.set_reactive(InspectScreen.aim, kept)
+            self.time_aimed()
             self._bar.mark(self.aim, self._way, self._facts)
 
     def tell(self, words: str) -> None:

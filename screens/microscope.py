@@ -6,7 +6,7 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from lab.client import EngineDied, EngineError, Superseded
@@ -58,7 +58,11 @@ class Microscope:
         self._to = callbacks
         self._aim: Aim | None = None
         self._wake = asyncio.Event()
-        self._facts: ModelFacts | None = None
+        self.expected: tuple[str, ...] = ()
+        """Checkpoints that may be aimed at next, all else being the same: fetched while nobody asks for anything."""
+        self._known: dict[tuple[str, str], ModelFacts] = {}
+        self._fresh: set[tuple[str, str]] = set()
+        """Models whose weights on disk were looked at since the last `forget`."""
         self._facts_for: tuple[str, str] | None = None
         self._way_for: tuple[Any, ...] | None = None
         self._ways: OrderedDict[tuple[Any, ...], Way] = OrderedDict()
@@ -84,7 +88,7 @@ class Microscope:
         self._aim = aim
         self._looks += 1
         self._wake.set()
-        view = self._views.get(aim) if self._facts_for == aim.model else None
+        view = self._views.get(aim) if aim.model in self._fresh else None
         if view is not None:
             self._shown = self._looks
         return view
@@ -92,6 +96,7 @@ class Microscope:
     def forget(self) -> None:
         """Ask again for everything at the next look: the weights on disk may be newer than what is held."""
         self._facts_for = self._way_for = None
+        self._fresh.clear()
 
     async def serve(self) -> None:
         while True:
@@ -118,18 +123,28 @@ class Microscope:
         return await self.engine.call("sample", type=Token, group="sample", **aim.prompt_params(), sampling=aim.sampling)
 
     async def _answer(self, aim: Aim) -> None:
+        facts = await self._open(aim.model, "open")
         if self._facts_for != aim.model:
-            facts = await self.engine.call("open", type=ModelFacts, group="open", run=aim.run, checkpoint=aim.checkpoint)
-            if facts != self._facts:
-                self._ways.clear()
-                self._views.clear()
-                self._effects.clear()
-            self._facts, self._facts_for = facts, aim.model
+            self._facts_for = aim.model
             self._to.facts(facts)
-        assert self._facts is not None
-        aim = within(aim, self._facts)
+        aim = within(aim, facts)
         await asyncio.gather(self._answer_view(aim), self._answer_way(aim))
         await asyncio.gather(self._answer_effect(aim), self._answer_second(aim))
+
+    async def _open(self, model: tuple[str, str], group: str) -> ModelFacts:
+        """The model's facts; where its weights are others than before, what was held of it is dropped."""
+        if model not in self._fresh:
+            run, checkpoint = model
+            facts = await self.engine.call("open", type=ModelFacts, group=group, run=run, checkpoint=checkpoint)
+            if facts != self._known.get(model):
+                for held in (self._ways, self._effects):
+                    for way in [way for way in held if way[:2] == model]:
+                        del held[way]
+                for aim in [aim for aim in self._views if aim.model == model]:
+                    del self._views[aim]
+            self._known[model] = facts
+            self._fresh.add(model)
+        return self._known[model]
 
     async def _answer_view(self, aim: Aim) -> None:
         look = self._looks
@@ -188,7 +203,12 @@ class Microscope:
         return await self.engine.call(method, type=View, group=group, **params)
 
     async def _look_ahead(self, aim: Aim) -> None:
-        """Fetch the next step and the one before while nobody asks for anything, so that the next key is answered at once."""
+        """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
+        the checkpoints that are expected, else the next step and the one before."""
+        for checkpoint in self.expected:
+            await self._look_ahead_to(replace(aim, checkpoint=checkpoint))
+        if self.expected:
+            return
         way = self._ways.get(aim.way)
         if way is None:
             return
@@ -202,6 +222,18 @@ class Microscope:
                 raise
             except EngineError:
                 return  # Nobody is looking there yet; whoever goes there gets the sentence.
+
+
+    async def _look_ahead_to(self, aim: Aim) -> None:
+        if self._wake.is_set():
+            return
+        try:
+            aim = within(aim, await self._open(aim.model, "open ahead"))
+            await asyncio.gather(self._view(aim, "ahead"), self._way(aim, "way ahead"))
+        except EngineDied:
+            raise
+        except EngineError:
+            return  # Nobody is looking there yet; whoever goes there gets the sentence.
 
 
 def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:

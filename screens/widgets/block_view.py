@@ -88,6 +88,8 @@ class BlockView(LineView):
         self.view: View | None = None
         self.laid = Page([], 1)
         self.cursor: Cursor | None = None
+        self.holds_cursor = False
+        """Whether the cursor stays in sight, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
         self._title = ""
         self._laid_for = 0
@@ -95,14 +97,16 @@ class BlockView(LineView):
     def show(self, view: View) -> None:
         """Draw another view; one of the same stage keeps its scroll position and its cursor."""
         same = self.view is not None and view.stage == self.view.stage
+        held = self.laid.spot(self.cursor).ref if same and self.holds_cursor and self.cursor is not None else ""
         self.view = view
         self.wait(False)
         self._lay_out()
         if not same:
             self.cursor = self.laid.first() if self.has_focus else None
             self.top = self.left = 0
-        elif self.cursor is not None and not self.laid.has(self.cursor):
-            self.cursor = self.laid.first()
+        elif self.cursor is not None:
+            found = self.laid.find_ref(held, self.cursor) if held else None
+            self.cursor = found or (self.cursor if self.laid.has(self.cursor) else self.laid.first())
         self._tell()
 
     @property
@@ -169,7 +173,7 @@ class BlockView(LineView):
         return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
-        if self.cursor is None or not self.has_focus:
+        if self.cursor is None or not (self.has_focus or self.holds_cursor):
             return strip
         spot = self.laid.spot(self.cursor)
         if spot.line != line:

@@ -108,6 +108,17 @@ class Page:
         index, row, column = cursor
         return index < len(self.blocks) and row < self.blocks[index].rows and column < self.blocks[index].columns
 
+    def find_ref(self, ref: str, near: Cursor) -> Cursor | None:
+        """The place in the same block, best the same one, where the number of that name is; None where it is not shown."""
+        if self.has(near) and self.spot(near).ref == ref:
+            return near
+        index = near[0]
+        if index >= len(self.blocks):
+            return None
+        block = self.blocks[index]
+        places = ((index, row, column) for row in range(block.rows) for column in range(block.columns))
+        return next((place for place in places if self.spot(place).ref == ref), None)
+
     def at(self, y: int, x: int, scroll_x: int) -> Cursor | None:
         """The place drawn at line `y` and character cell `x` of the window scrolled sideways by `scroll_x`."""
         found = self.find(y)

@@ -71,7 +71,7 @@ class PromptBar(Vertical):
         model = f"{aim.run} ({aim.checkpoint})"
         loss: tuple[str, ...] = ()
         if facts is not None:
-            model = f"{facts.run} step {whole(facts.step)} ({facts.checkpoint})"
+            model = f"{facts.run} step {whole(facts.step)} ({'snapshot' if facts.checkpoint.isdecimal() else facts.checkpoint})"
             loss = (f"val loss {fixed(facts.val_loss, 3)}",) if facts.val_loss is not None else ()
         line.right = (*loss, in_short(aim.sampling), model)
 

@@ -90,7 +90,17 @@ def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: An
     assert (facts.checkpoint, facts.step) == ("best", 4)
 
 
-def test_two_models_are_held_and_the_oldest_goes_with_its_traces(make_run: Any, engine: EngineMethods) -> None:
+def test_small_models_are_all_held(make_run: Any, engine: EngineMethods) -> None:
+    for seed, name in enumerate(("a", "b", "c")):
+        make_run(name, seed=seed)
+        engine.way(WayParams(run=name, text=PROMPT))
+    assert [path.name for path, _ in engine.shelf._models] == ["a", "b", "c"]
+
+
+def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
+    make_run: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.shelf.WEIGHTS_BUDGET", 1)
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
         engine.way(WayParams(run=name, text=PROMPT))

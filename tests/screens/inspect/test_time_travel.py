@@ -1,0 +1,204 @@
+"""The slider over training, over the fake engine and a run whose snapshots are files of the right names."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.timeline import Stop
+from lab.views import Table
+from screens.app import LabApp
+from screens.inspect import InspectScreen
+from screens.widgets.block_view import BlockView
+from screens.widgets.line import Line
+from screens.widgets.time_slider import TimeSlider, columns_of
+from screens.widgets.way import WayList
+
+Open = Callable[..., Any]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+STOPS = (Stop("0", 0), Stop("1", 1), Stop("256", 256), Stop("best", 2000, ("best", "last")))
+
+
+@pytest.fixture(autouse=True)
+def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snapshots at four steps, each with weights of its own: the numbers follow the step."""
+    monkeypatch.setattr("lab.timeline.stops", lambda run: list(STOPS))
+    kind = type(engine)
+    opened, way, view = kind.open, kind.way, kind.view
+
+    def step_of(checkpoint: str) -> int:
+        return next(stop.step for stop in STOPS if stop.checkpoint == checkpoint)
+
+    def open_at(self: Any, run: str, checkpoint: str) -> Any:
+        facts = opened(self, run, "best")
+        facts.checkpoint, facts.step = checkpoint, step_of(checkpoint)
+        return facts
+
+    def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
+        found = way(self, checkpoint=checkpoint, **params)
+        found.top[0].probability = 0.1 + step_of(checkpoint) / 4000
+        return found
+
+    def view_at(self: Any, checkpoint: str, **params: Any) -> Any:
+        found = view(self, checkpoint=checkpoint, **params)
+        for block in found.blocks:
+            if isinstance(block, Table):
+                for row in block.rows:
+                    for cell in row:
+                        cell.value = None if cell.value is None else cell.value + step_of(checkpoint) / 1000
+        return found
+
+    monkeypatch.setattr(kind, "open", open_at)
+    monkeypatch.setattr(kind, "way", way_at)
+    monkeypatch.setattr(kind, "view", view_at)
+
+
+def slider_of(pilot: Pilot[None]) -> TimeSlider:
+    return pilot.app.screen.query_one(TimeSlider)
+
+
+def facts(pilot: Pilot[None]) -> str:
+    return "  ".join(pilot.app.screen.query_one("#prompt-facts", Line).right)
+
+
+async def go(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+        if key == "t":
+            for _ in range(100):
+                await pilot.pause(0.01)
+                if slider_of(pilot).has_class("-open"):
+                    break
+        await settle(pilot)
+
+
+async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await go(pilot, settle, "j", "j", "j", "j", "t")
+        slider = slider_of(pilot)
+        assert (slider.index, pilot.app.focused) == (3, slider)
+        assert slider.words[0] == "says “ fast” 60.0%"
+        await go(pilot, settle, "left")
+        assert "step 256 (snapshot)" in facts(pilot)
+        assert slider.words[0] == "says “ fast” 16.4%, −43.6 points since step 2,000"
+        asked = [call for call in engine.asked("view") if call["checkpoint"] == "256"]
+        assert (asked[0]["stage"], asked[0]["head"], asked[0]["position"]) == ("scores", 0, None)
+        await go(pilot, settle, "home")
+        assert "step 0 (snapshot)" in facts(pilot)
+        assert slider.words[0] == "says “ fast” 10.0%, −6.4 points since step 256"
+
+
+async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await go(pilot, settle, "j", "j", "j", "j", "enter", "t")
+        view = pilot.app.screen.query_one(BlockView)
+        assert view.cursor is not None
+        ref = view.laid.spot(view.cursor).ref
+        await go(pilot, settle, "left")
+        words = slider_of(pilot).words[1]
+        assert words.startswith(f"{ref} = ")
+        assert "−1.74 since step 2,000" in words
+        assert view.holds_cursor
+
+
+async def test_the_neighbours_are_there_before_they_are_asked_for(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        await go(pilot, settle, "t", "left")
+        assert {call["checkpoint"] for call in engine.asked("view")} >= {"best", "256", "1"}
+        before = len(engine.asked("view"))
+        await pilot.press("left")
+        assert all(call["checkpoint"] != "1" for call in engine.asked("view")[before:])
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("escape", "step 2,000 (best)"), ("enter", "step 1 (snapshot)"), ("t", "step 1 (snapshot)")]
+)
+async def test_escape_goes_back_and_enter_keeps(key: str, shown: str, inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await go(pilot, settle, "t", "left", "left")
+        await pilot.press(key)
+        await settle(pilot)
+        assert not slider_of(pilot).has_class("-open")
+        assert shown in facts(pilot)
+        assert isinstance(pilot.app.focused, WayList)
+
+
+async def test_space_plays_to_the_end_and_stops_there(
+    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.time_travel.SECONDS_A_STOP", 0.05)
+    async with inspect() as pilot:
+        await go(pilot, settle, "t")
+        slider = slider_of(pilot)
+        seen: list[int] = []
+        pilot.app.screen.watch(slider, "index", lambda index: seen.append(index), init=False)
+        await pilot.press("space")
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if not slider.playing:
+                break
+        await settle(pilot)
+        assert seen == [0, 1, 2, 3]
+        assert "step 2,000 (best)" in facts(pilot)
+        assert slider.words[0] == "says “ fast” 60.0%, +43.6 points since step 256"
+        assert not engine.asked("sample")
+
+
+async def test_other_keys_work_meanwhile(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await go(pilot, settle, "t", "left", "j", "j", "]")
+        aim = pilot.app.screen.aim  # type: ignore[attr-defined]
+        assert (aim.checkpoint, aim.stage, aim.head) == ("256", "ln1", 1)
+        await go(pilot, settle, "h")
+        assert pilot.app.screen.aim.position == 2  # type: ignore[attr-defined]
+
+
+async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was(
+    inspect: Open, settle: Settle, engine: Any
+) -> None:
+    async with inspect() as pilot:
+        await go(pilot, settle, "t", "left")
+        engine.refuses["open"] = "tale has no checkpoint called '0'."
+        await go(pilot, settle, "home")
+        assert slider_of(pilot).index == 2
+        assert pilot.app.screen.query_one("#inspect-status", Line).left == "tale has no checkpoint called '0'."
+
+
+async def test_a_run_without_snapshots_is_told_in_a_sentence(
+    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lab.errors import UserError
+
+    def none(run: object) -> list[Stop]:
+        raise UserError("tale has no snapshots.")
+
+    monkeypatch.setattr("lab.timeline.stops", none)
+    async with inspect() as pilot:
+        await pilot.press("t")
+        for _ in range(100):
+            await pilot.pause(0.01)
+            if "no snapshots" in pilot.app.screen.query_one("#inspect-status", Line).left:
+                break
+        assert pilot.app.screen.query_one("#inspect-status", Line).left == "tale has no snapshots."
+        assert isinstance(pilot.app.screen, InspectScreen)
+        assert not slider_of(pilot).has_class("-open")
+
+
+def test_stops_reach_from_one_end_of_the_rail_to_the_other() -> None:
+    assert columns_of(1, 10) == [0]
+    assert columns_of(4, 10) == [0, 3, 6, 9]
+    assert columns_of(3, 2)[-1] == 1
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picture(size: tuple[int, int], app: LabApp, settle: Settle, snap_compare: Any) -> None:
+    async def run(pilot: Pilot[None]) -> None:
+        await settle(pilot)
+        await go(pilot, settle, "j", "j", "j", "j", "enter", "t", "left")
+
+    assert snap_compare(app, terminal_size=size, run_before=run)
