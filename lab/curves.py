@@ -32,6 +32,8 @@ class History:
         self.steps = array("d")
         self.losses = array("d")
         self.smooth = array("d")
+        self.lowest_smooth = math.inf
+        self.lowest_smooth_step = 0.0
         self.eval_steps = array("d")
         self.val_losses = array("d")
         self.latest: Metric | None = None
@@ -61,6 +63,8 @@ class History:
                 self.losses.append(metric.loss)
                 self._mean += (metric.loss - self._mean) / min(max(1.0, len(self.steps) * SMOOTHED_SHARE), LONGEST_SMOOTHING)
                 self.smooth.append(self._mean)
+                if self._mean < self.lowest_smooth:
+                    self.lowest_smooth, self.lowest_smooth_step = self._mean, metric.step
             if metric.val_loss is not None:
                 self.last_evaluation = metric
                 if metric.val_loss < self._best:

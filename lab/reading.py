@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 SAME = 0.03
 """Training and validation loss this near each other, as a fraction, are called about the same."""
-EVALUATIONS_SINCE_BEST = 3
-"""As many evaluations without a new lowest validation loss, and it is said that it rises."""
 
 
 def chance(vocab_size: int) -> float:
@@ -51,13 +49,6 @@ def reading(config: RunConfig, status: Status, history: "History") -> str:
 
 def _on_unseen_text(step: int, val_loss: float, history: "History") -> str:
     """The validation loss, beside the training loss of the same step."""
-    best = history.best_evaluation
-    since = sum(step > best.step for step in history.eval_steps) if best is not None else 0
-    if best is not None and best.val_loss is not None and since >= EVALUATIONS_SINCE_BEST:
-        return (
-            f"On text it never trains on it did best at step {whole(best.step)} ({fixed(best.val_loss, 2)}) and is at "
-            f"{fixed(val_loss, 2)} now: it has begun to learn its own text by heart. The best weights are kept."
-        )
     before = bisect_right(history.steps, step)
     if not before:
         return f"On text it never trains on it lost {fixed(val_loss, 2)} at step {whole(step)}."

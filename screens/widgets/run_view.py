@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from rich.segment import Segment
@@ -13,13 +14,18 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from lab.curves import History
+from lab.diagnosis import diagnose
 from lab.numbers import count, duration, fixed, significant, whole
 from lab.reading import chance, choices, plan_in_words, progress, reading, time_left
 from lab.run_config import RunConfig, Sample, Status
 from lab.summary import PHASES
 from screens.widgets.facts import Fact, Facts
+from screens.widgets.layout import wrap
 from screens.widgets.plot import Figure, Plot, Series
 from screens.widgets.samples import Samples
+
+MOST_LINES_OF_WORDS = 5
+"""As many lines of sentences about the run leave room for what it writes, in 24 lines."""
 
 
 @dataclass
@@ -127,14 +133,24 @@ class RunView(Widget):
         if self.watched is not None:
             self.query_one(Plot).figure = figure_of(self.watched, log_y=self.log_y, recent=self.recent)
 
-    @staticmethod
-    def _words(watched: Watched) -> str:
-        words = reading(watched.config, watched.status, watched.history)
+    def _words(self, watched: Watched) -> str:
+        found = diagnose(watched.config, watched.status, watched.history)
+        parts = [reading(watched.config, watched.status, watched.history)]
+        if found.verdict != "waiting" and watched.phase != "failed":
+            parts.insert(0, found.sentences)
         if watched.phase == "interrupted":
-            return "The trainer is gone without a word, killed or with its machine; r goes on from the last checkpoint. " + words
+            parts.insert(0, "The trainer is gone without a word, killed or with its machine; r goes on from the last checkpoint.")
         if watched.phase == "stopped" and watched.history.latest is not None:
-            return words + " It was stopped; r goes on from there."
-        return words
+            parts.insert(0, "It was stopped; r goes on from there.")
+        return whole_sentences(" ".join(parts), self.content_size.width - 4, MOST_LINES_OF_WORDS)
+
+
+def whole_sentences(text: str, width: int, lines: int) -> str:
+    """The first sentences of the text, as many as fit whole, and at least one."""
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
+    while len(sentences) > 1 and width > 0 and len(wrap(" ".join(sentences), width)) > lines:
+        sentences.pop()
+    return " ".join(sentences)
 
 
 def numbers_of(watched: Watched) -> tuple[Fact, ...]:

@@ -79,12 +79,6 @@ def test_validation_is_compared_with_training(val_loss: float, words: str) -> No
     assert words in reading(config(), TRAINING, history((10, 3.2, val_loss)))
 
 
-def test_a_validation_loss_that_rises_names_the_best_step() -> None:
-    rising = history((100, 3.0, 3.1), (200, 2.5, 2.9), (300, 2.0, 3.0), (400, 1.5, 3.2), (500, 1.0, 3.5))
-    assert "did best at step 200 (2.90)" in reading(config(), TRAINING, rising)
-    assert "did best" not in reading(config(), TRAINING, history((100, 3.0, 3.1), (200, 2.5, 2.9), (300, 2.0, 3.0)))
-
-
 def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
     said = reading(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))
     assert "1.250 bits per byte" in said

@@ -267,3 +267,15 @@ async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any
         assert app.screen.making
         await pilot.press("escape")
         assert not app.screen.making
+
+
+async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    make_run("tale", phase="stopped", step=1240)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        words = text_of(pilot, "#run-reading")
+        assert words.startswith("It was stopped; r goes on from there. Learning: over the last 309 steps the training loss")
+        assert words.endswith(".")
+        assert screen_of(pilot).query_one("#run-reading").size.height <= 5
