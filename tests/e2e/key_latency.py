@@ -31,12 +31,12 @@ Key = tuple[str, str]
 """What is typed, and a text that its answer draws."""
 
 MODES: Sequence[Key] = (
-    ("1", "▸1 Home◂"),
     ("2", "▸2 Data◂"),
     ("3", "▸3 Tokens◂"),
     ("4", "▸4 Train◂"),
     ("5", "▸5 Inspect◂"),
     ("6", "▸6 Learn◂"),
+    ("1", "▸1 Home◂"),
 )
 ON_A_SCREEN: Sequence[tuple[str, Sequence[Key]]] = (
     ("home", (("1", "▸1 Home◂"), ("?", "escape"), ("\x1b", "your runs"))),
@@ -51,8 +51,6 @@ IN_INSPECT: Sequence[Key] = (
     ("[", "head 1 ·"),
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
-    ("h", "position 10/11"),
-    ("l", "position 11/11"),
 )
 TO_THE_SCORES = 4
 
@@ -61,7 +59,7 @@ class Lab:
     """The lab in a pseudo-terminal."""
 
     def __init__(self, size: tuple[int, int], home: str) -> None:
-        self._master, slave = pty.openpty()
+        self.master, slave = pty.openpty()
         width, height = size
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         environment = {**os.environ, "LLMLAB_HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -74,25 +72,27 @@ class Lab:
         """Seconds from the key to its answer."""
         self.read(BETWEEN)
         start = time.perf_counter()
-        os.write(self._master, key.encode())
+        os.write(self.master, key.encode())
         self.wait_for(answer)
         return time.perf_counter() - start
 
-    def wait_for(self, answer: str) -> None:
+    def wait_for(self, answer: str) -> str:
+        """What was drawn up to and with the answer."""
         drawn = b""
         end = time.monotonic() + PATIENCE
-        while answer.encode() not in ESCAPES.sub(b"", drawn):
+        while answer.encode() not in (text := ESCAPES.sub(b"", drawn)):
             if time.monotonic() > end:
-                raise SystemExit(f"never saw {answer!r} in:\n{ESCAPES.sub(b'', drawn).decode(errors='replace')}")
+                raise SystemExit(f"never saw {answer!r} in:\n{text.decode(errors='replace')}")
             drawn += self.read(0.05, at_once=True)
+        return text.decode(errors="replace")
 
     def read(self, seconds: float, at_once: bool = False) -> bytes:
         """What is drawn within `seconds`; with `at_once`, what comes first."""
         drawn = b""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if select.select([self._master], [], [], left)[0]:
-                drawn += os.read(self._master, 1 << 16)
+            if select.select([self.master], [], [], left)[0]:
+                drawn += os.read(self.master, 1 << 16)
                 if at_once:
                     break
         return drawn
@@ -100,7 +100,7 @@ class Lab:
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
-        os.close(self._master)
+        os.close(self.master)
 
 
 def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
@@ -112,16 +112,22 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
     for _ in range(rounds):
         for key, answer in MODES:
             times.setdefault("to another mode", []).append(lab.press(key, answer))
+    lab.press("5", "▸5 Inspect◂")
     for name, keys in ON_A_SCREEN:
         for _ in range(rounds):
             lab.press(*keys[0])
             for key, answer in keys[1:]:
                 times.setdefault(f"help on {name}, and back", []).append(lab.press(key, answer))
             lab.press("5", "▸5 Inspect◂")
+    lab.read(2.0)
     for step in range(TO_THE_SCORES):
         lab.press("j", f"step {step + 2} of")
+    lab.press("1", "▸1 Home◂")
+    os.write(lab.master, b"5")
+    last = int(re.findall(r"position \d+/(\d+)", lab.wait_for("predicts token"))[-1])
+    moves = (*IN_INSPECT, ("h", f"position {last - 1}/{last}"), ("l", f"position {last}/{last}"))
     for _ in range(rounds):
-        for key, answer in IN_INSPECT:
+        for key, answer in moves:
             times.setdefault("a step or move in Inspect, its view drawn", []).append(lab.press(key, answer))
     return times
 
