@@ -58,7 +58,9 @@ class WhyScreen(LabScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         aim = self.aim
         if action in ("explain", "enter_view"):
-            return (action == "explain") == (aim is not None and isinstance(self.focused, BlockView))
+            # A second prompt's view stands beside the first, whose numbers alone are explained.
+            on_numbers = isinstance(self.focused, BlockView) and self.focused is self.query_one(BlockView)
+            return (action == "explain") == (aim is not None and on_numbers)
         if action == "climb":
             return aim is not None and bool(aim.trail)
         if action in ("against", "order"):

@@ -109,7 +109,7 @@ def _tokens(count: int) -> str:
 
 def _shown(look: Look, ids: Sequence[int]) -> str:
     """Tokens as one line of text."""
-    return printable(look.tokenizer.decode_bytes([int(id_) for id_ in ids]))
+    return printable(look.tokenizer.decode_bytes(ids))
 
 
 def _quoted(look: Look, ids: Sequence[int]) -> str:
@@ -194,5 +194,6 @@ def _excerpt(look: Look, verbatim: Verbatim, text: Ids) -> str:
     """The text around the first place, the stretch between » and «."""
     end = verbatim.first + verbatim.length
     start = max(verbatim.first, end - STRETCH)
-    before, after = text[max(0, start - AROUND) : start], text[end : end + AROUND]
-    return f"There, the stretch between » and «: … {_shown(look, before)}»{_shown(look, text[start:end])}«{_shown(look, after)} …"
+    parts = (text[max(0, start - AROUND) : start], text[start:end], text[end : end + AROUND])
+    before, stretch, after = (_shown(look, part.tolist()) for part in parts)
+    return f"There, the stretch between » and «: … {before}»{stretch}«{after} …"
