@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from lab.durable import in_words
 from lab.effect import Effect, effect
 from lab.errors import UserError
 from lab.explanation import Explanation
@@ -21,8 +22,10 @@ from lab.stages.look import Look
 from lab.stages.show import show
 from lab.stages.way import way
 from lab.tensor_file import read_metadata
-from lab.unembed import finish
-from lab.views import Array, ModelFacts, Token, View, Way
+from lab.trace_file import npz_slices, write_json
+from lab.trace_summary import summarize
+from lab.unembed import Slices, finish
+from lab.views import Array, ModelFacts, SavedTrace, Token, View, Way
 from lab.wire import (
     MAX_FRAME,
     AttributionParams,
@@ -35,6 +38,7 @@ from lab.wire import (
     PromptParams,
     SampleParams,
     SamplingSettings,
+    SaveTraceParams,
     TraceParams,
     ViewParams,
     WayParams,
@@ -48,6 +52,9 @@ if TYPE_CHECKING:
     from models.trace import Trace
 
 EMPTY_PROMPT = "The prompt is empty: GPT-2 predicts a token from those before it, so it needs at least one; type a word."
+
+SUMMARY_TOP = 20
+"""Candidates that the summary of a trace lists for each prediction."""
 
 LARGEST_TRACE = MAX_FRAME - (1 << 20)
 """Bytes of a trace's arrays that one answer can carry."""
@@ -68,6 +75,7 @@ class EngineMethods:
             "sample": Method(SampleParams, self.sample),
             "generate": Method(GenerateParams, self.generate),
             "trace_arrays": Method(TraceParams, self.trace_arrays),
+            "save_trace": Method(SaveTraceParams, self.save_trace_in_slices),
             "effect": Method(EffectParams, self.effect),
             "compare": Method(CompareParams, self.compare),
         }
@@ -202,6 +210,32 @@ class EngineMethods:
             if not (0 <= each.layer < config.layers and 0 <= each.head < config.heads):
                 raise UserError(f"{opened.run.name} has no {each.object}: it has {config.layers} layers of {config.heads} heads.")
         return (*params.edits, *resolved(params.interventions, config.layers, borrow))
+
+    def save_trace_in_slices(self, params: SaveTraceParams) -> InSlices:
+        """Raises: UserError."""
+        return InSlices(self.save_trace(params))
+
+    def save_trace(self, params: SaveTraceParams) -> Slices[SavedTrace]:
+        """Writes what `llmlab trace` would, with the changes that are made to the model. Raises: UserError."""
+        look, path = self._look(params, SamplingSettings()), Path(params.path)
+        try:
+            if params.kind == "npz":
+                yield from npz_slices(path, look.trace)
+            else:
+                opened = look.opened
+                found = summarize(
+                    look.trace,
+                    opened.tokenizer,
+                    run=opened.run.name,
+                    checkpoint=opened.checkpoint,
+                    step=opened.step,
+                    dropped=look.dropped + look.earlier,
+                    top=SUMMARY_TOP,
+                )
+                write_json(path, found)
+        except OSError as error:
+            raise in_words(error, f"write {path}") from error
+        return SavedTrace(len(look.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 
     def _look(
         self,

@@ -165,6 +165,14 @@ class Way(msgspec.Struct):
     top: list[Guess]
 
 
+class SavedTrace(msgspec.Struct):
+    """What was written of a trace."""
+
+    arrays: int
+    """How many values it holds; 0 for a summary."""
+    bytes: int
+
+
 class ModelFacts(msgspec.Struct, kw_only=True):
     """Which weights the engine holds."""
 

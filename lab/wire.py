@@ -129,6 +129,13 @@ class TraceParams(PromptParams, frozen=True, kw_only=True):
     names: tuple[str, ...] | None = None
 
 
+class SaveTraceParams(PromptParams, frozen=True, kw_only=True):
+    """`save_trace` -> `SavedTrace`. `path` is absolute, its folder exists; the engine writes, so that nothing large is sent."""
+
+    path: str
+    kind: Literal["npz", "json"]
+
+
 class Request(msgspec.Struct, tag="request", omit_defaults=True):
     """`group`: a newer request of the same group supersedes an older one that still waits or still streams."""
 

@@ -7,6 +7,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
+from textual.screen import ModalScreen
 from textual.timer import Timer
 
 from lab.client import EngineClient
@@ -18,7 +19,9 @@ from screens.changes import ChangesScreen, Columns, SecondPrompt
 from screens.messages import RunChosen
 from screens.microscope import Callbacks, Engine, Microscope
 from screens.sampling import SamplingScreen
+from screens.taking_out import TakingOutScreen
 from screens.time_travel import TimeScreen
+from screens.why import WhyScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
 from screens.widgets.prompt_bar import PromptBar
@@ -35,7 +38,7 @@ ENDED = "The engine that holds the model has ended. The next key starts another;
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
-class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
+class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     """State is one `aim`: keys change it, and the rest follows, the marks at once and the view when the engine answers."""
 
     MODE = "inspect"
@@ -55,7 +58,8 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
         "the mean instead of zero, `f` makes a head look at one token only, "
         "`*` multiplies; `b` shows the ranking before and after. `C` puts a second prompt beside this one, `p` takes its vector "
         "over.\n\n"
-        "`t` looks at the same place with the weights of any moment of the training.\n\n"
+        "`t` looks at the same place with the weights of any moment of the training. `o` takes the view or the whole trace out: "
+        "to the clipboard or into a file.\n\n"
         "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
     )
     DEFAULT_CSS = """
@@ -92,6 +96,12 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
         Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
         Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
         Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+        # Two actions of one key must stand in one class, since a class's own keys hide those of the classes it is made of.
+        *(
+            binding
+            for binding in (*WhyScreen.BINDINGS, *TakingOutScreen.BINDINGS)
+            if isinstance(binding, Binding) and binding.key[0] == "o"
+        ),
         Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
     ]
@@ -117,6 +127,8 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
         self._good: Aim | None = None
         """The aim that was answered last: its model and prompt are kept where another model cannot be opened."""
         self._pending: Timer | None = None
+        self._is_behind_question = False
+        """Whether a question stood before this screen: then it was not left."""
         self._notice = ""
         """What stands in the line below until the next view comes."""
 
@@ -140,6 +152,9 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
         await self._engine.close()
 
     def on_screen_resume(self) -> None:
+        if self._is_behind_question:
+            self._is_behind_question = False
+            return
         # A run that is training has newer weights on disk than those seen when this screen was left.
         if self.aim is not None and self.aim.run != self.lab.run_name:
             self._follow_run(self.lab.run_name)
@@ -168,6 +183,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen):
         return bool(self._undo) if action == "undo" else super().check_action(action, parameters)
 
     def on_screen_suspend(self) -> None:
+        self._is_behind_question = isinstance(self.app.screen, ModalScreen)
         self.stop_writing()
 
     def _follow_run(self, name: str) -> None:

@@ -13,7 +13,7 @@ from lab.client import EngineDied, EngineError, Superseded
 from lab.effect import Effect, effect_view
 from lab.explanation import Explanation
 from lab.explanation_view import explanation_view
-from lab.views import ModelFacts, Token, View, Way
+from lab.views import ModelFacts, SavedTrace, Token, View, Way
 from screens.aim import Aim, alone, at_step, beside, index_of, within
 
 T = TypeVar("T")
@@ -121,6 +121,11 @@ class Microscope:
     async def sample(self, aim: Aim) -> Token:
         """The token drawn for the place after the prompt. Raises: EngineError."""
         return await self.engine.call("sample", type=Token, group="sample", **aim.prompt_params(), sampling=aim.sampling)
+
+    async def save_trace(self, aim: Aim, path: str, kind: str) -> SavedTrace:
+        """Has the engine write the trace that is aimed at. Raises: EngineError."""
+        params = {**aim.prompt_params(), "path": path, "kind": kind}
+        return await self.engine.call("save_trace", type=SavedTrace, group="save", **params)
 
     async def _answer(self, aim: Aim) -> None:
         facts = await self._open(aim.model, "open")

@@ -95,4 +95,6 @@ class PromptBar(Vertical):
     @on(Input.Submitted, "#prompt-editor")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Edited(self.query_one(PromptInput).text))
+        editor = self.query_one(PromptInput)
+        editor.keep()
+        self.post_message(self.Edited(editor.text))

@@ -1,33 +1,91 @@
 """A text field for a prompt, which may have line breaks although it is one line on screen."""
 
-from textual import events
+from textual import events, work
 from textual.binding import Binding
 from textual.widgets import Input
 
 NEWLINE, TAB = "⏎", "⇥"
 """What stands for a line break and a tab in the field."""
 
+PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "␡"}
+"""The other control characters as Unicode's pictures of them: a terminal would act on the characters themselves."""
+CONTROLS = {ord(picture): chr(code) for code, picture in PICTURES.items()}
+
 
 def shown(text: str) -> str:
     """The text as it stands in the field: one line, whatever it holds."""
-    return text.replace("\r\n", "\n").replace("\n", NEWLINE).replace("\t", TAB)
+    return _whole(text).replace("\r\n", "\n").replace("\n", NEWLINE).replace("\t", TAB).translate(PICTURES)
 
 
 def meant(field: str) -> str:
     """The text that a field's content stands for."""
-    return field.replace(NEWLINE, "\n").replace(TAB, "\t")
+    return _whole(field).replace(NEWLINE, "\n").replace(TAB, "\t").translate(CONTROLS)
+
+
+def _whole(text: str) -> str:
+    """The text with half characters, which no file nor pipe takes, as �."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class PromptInput(Input):
     """`ctrl+j` puts a line break, drawn ⏎; pasted line breaks and tabs are kept."""
 
     BINDINGS = [
-        Binding("ctrl+j", "newline", "Line break", id="prompt.newline", tooltip="Put a line break into the text, drawn ⏎")
+        Binding("ctrl+j", "newline", "Line break", id="prompt.newline", tooltip="Put a line break into the text, drawn ⏎"),
+        Binding(
+            "up", "earlier(1)", "Earlier prompts", id="prompt.earlier", key_display="↑↓", tooltip="The prompt before this one"
+        ),
+        Binding("down", "earlier(-1)", "Later", id="prompt.later", show=False, tooltip="The prompt after this one"),
     ]
     HELP = (
         "**The prompt.** Type text; `enter` shows it to the model, `escape` leaves it as it was. "
-        "`ctrl+j` puts a line break, drawn ⏎."
+        "`ctrl+j` puts a line break, drawn ⏎. `↑` and `↓` walk through the prompts of before."
     )
+
+    def __init__(self, value: str = "", *, id: str | None = None, select_on_focus: bool = True) -> None:
+        super().__init__(value, id=id, select_on_focus=select_on_focus)
+        self.history: list[str] = []
+        """The prompts of before, oldest first."""
+        self._back = 0
+        self._draft = ""
+
+    def on_focus(self) -> None:
+        self._back = 0
+        self._read_history()
+
+    @work(thread=True, exclusive=True, group="history")
+    def _read_history(self) -> None:
+        from lab.prompt_history import read_history
+        from lab.runs import home
+
+        self.history = read_history(home())
+
+    def keep(self) -> None:
+        """Put the text into the history."""
+        if self.text:
+            self._remember(self.text)
+
+    @work(thread=True, group="history")
+    def _remember(self, text: str) -> None:
+        from lab.errors import UserError
+        from lab.prompt_history import remember
+        from lab.runs import home
+
+        try:
+            self.history = remember(home(), text)
+        except UserError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="warning")
+
+    def action_earlier(self, by: int) -> None:
+        """Walk `by` prompts back; what was being typed is kept as the newest."""
+        back = min(max(self._back + by, 0), len(self.history))
+        if back == self._back:
+            return
+        if self._back == 0:
+            self._draft = self.value
+        self._back = back
+        self.value = shown(self.history[-back]) if back else self._draft
+        self.cursor_position = len(self.value)
 
     @property
     def text(self) -> str:

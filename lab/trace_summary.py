@@ -1,0 +1,90 @@
+"""The trace of one forward pass in few numbers: tokens, next tokens, and the logit lens of each layer."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.tokenizer import Tokenizer
+    from models.trace import Trace
+
+
+class Candidate(msgspec.Struct):
+    id: int
+    label: str
+    probability: float
+
+
+class Lens(msgspec.Struct):
+    """What the model would say if it stopped at this residual stream."""
+
+    name: str
+    top: list[Candidate]
+
+
+class TracedToken(msgspec.Struct):
+    id: int
+    bytes: str
+    """In hexadecimal."""
+    label: str
+    probability: float | None
+    """What the model gave this token before it was there; null for the first."""
+
+
+class TraceSummary(msgspec.Struct, kw_only=True):
+    """`llmlab trace --json`. Keys are added in later versions, never renamed or removed."""
+
+    run: str
+    checkpoint: str
+    step: int
+    dropped: int
+    """Tokens of the prompt before the window, because the prompt is longer than the context."""
+    tokens: list[TracedToken]
+    top: list[Candidate]
+    """Next tokens after the last one, likeliest first, with probabilities over the whole vocabulary."""
+    logit_lens: list[Lens]
+    """For the last token: after the embedding, and after each layer."""
+
+
+def summarize(
+    traced: "Trace", tokenizer: "Tokenizer", *, run: str, checkpoint: str, step: int, dropped: int, top: int
+) -> TraceSummary:
+    """The trace in few numbers; `top` candidates are listed for each prediction."""
+    import torch
+
+    def candidates(logits: "torch.Tensor") -> list[Candidate]:
+        probabilities = torch.softmax(logits.double(), dim=-1)  # (V,)
+        values, ids = probabilities.topk(min(top, probabilities.numel()))
+        return [Candidate(id_, tokenizer.label(id_), p) for p, id_ in zip(values.tolist(), ids.tolist(), strict=True)]
+
+    ids = traced.ids
+    logits = traced["logits"]  # (T, V)
+    chosen = logits[:-1].gather(1, torch.tensor(ids[1:], dtype=torch.int64)[:, None])[:, 0]  # (T - 1,)
+    before = (chosen - logits[:-1].logsumexp(-1)).exp().tolist()
+    return TraceSummary(
+        run=run,
+        checkpoint=checkpoint,
+        step=step,
+        dropped=dropped,
+        tokens=_tokens(ids, [None, *before], tokenizer),
+        top=candidates(logits[-1]),
+        logit_lens=[
+            Lens(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in residual_streams(traced.config.layers)
+        ],
+    )
+
+
+def _tokens(ids: Sequence[int], given: Sequence[float | None], tokenizer: "Tokenizer") -> list[TracedToken]:
+    return [
+        TracedToken(id_, tokenizer.token_bytes(id_).hex(), tokenizer.label(id_), p) for id_, p in zip(ids, given, strict=True)
+    ]
+
+
+def residual_streams(layers: int) -> Iterator[str]:
+    """The stream before the first layer, and after each."""
+    yield "blocks.0.resid_pre"
+    for layer in range(layers):
+        yield f"blocks.{layer}.resid_post"

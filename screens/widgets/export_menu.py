@@ -1,0 +1,58 @@
+"""What can be taken out of Inspect, to choose one from."""
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+CHOICES = {
+    "c": ("copy", "copy the view as text to the clipboard"),
+    "t": ("text", "the view as a text file"),
+    "s": ("svg", "the screen as a picture, SVG"),
+    "n": ("npz", "every number of the trace, for NumPy: .npz"),
+    "j": ("json", "a summary of the trace: tokens, next tokens, logit lens; JSON"),
+}
+"""Key: what is chosen, and in words."""
+
+
+class ExportMenu(ModalScreen[str | None]):
+    """Gives what was chosen, or None after escape."""
+
+    BINDINGS = [
+        Binding("escape,q", "dismiss", "Close", id="export.close", tooltip="Take nothing out"),
+        *(
+            Binding(key, f"choose('{what}')", words, id=f"export.{what}", show=False, tooltip=words)
+            for key, (what, words) in CHOICES.items()
+        ),
+    ]
+    DEFAULT_CSS = """
+    ExportMenu {
+        align: center middle;
+        OptionList { width: 72; max-width: 100%; height: auto; border: round $primary; background: $surface; }
+    }
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def compose(self) -> ComposeResult:
+        menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, (what, words) in CHOICES.items()), markup=False)
+        menu.border_title = "take out"
+        menu.border_subtitle = f"files go to {self._folder}"
+        yield menu
+
+    def on_mount(self) -> None:
+        self.query_one(OptionList).focus()
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_id)
+
+    def action_choose(self, what: str) -> None:
+        self.dismiss(what)
+
+    async def action_dismiss(self, result: str | None = None) -> None:
+        self.dismiss(result)

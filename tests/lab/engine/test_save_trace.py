@@ -1,0 +1,69 @@
+"""The trace as a file: what the engine writes and what the command line writes are one and the same."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from lab.commands.trace import trace
+from lab.engine_methods import EngineMethods
+from lab.errors import UserError
+from lab.unembed import finish
+from lab.views import SavedTrace
+from lab.wire import SaveTraceParams, TraceParams
+from models.edits import Edit
+
+PROMPT = "The big dog ran"
+
+
+def save(engine: EngineMethods, path: Path, kind: str, **params: Any) -> SavedTrace:
+    work = engine.save_trace(SaveTraceParams(run="tiny", text=PROMPT, path=str(path), kind=kind, **params))  # type: ignore[arg-type]
+    return finish(work)
+
+
+@pytest.mark.parametrize("kind", ["npz", "json"])
+def test_the_command_writes_the_same(kind: str, tiny: Any, engine: EngineMethods, tmp_path: Path) -> None:
+    own, theirs = tmp_path / f"own.{kind}", tmp_path / f"theirs.{kind}"
+    saved = save(engine, own, kind)
+    assert saved.bytes == own.stat().st_size
+    options = ["--npz", str(theirs)] if kind == "npz" else ["--json", "--top", "20"]
+    done = CliRunner().invoke(trace, ["tiny", "-p", PROMPT, *options])
+    assert done.exit_code == 0
+    if kind == "json":
+        assert json.loads(own.read_text()) == json.loads(done.output)
+        return
+    with np.load(own) as a, np.load(theirs) as b:
+        assert a.files == b.files
+        assert saved.arrays == len(a.files)
+        assert all(np.array_equal(a[name], b[name]) for name in a.files)
+
+
+def test_the_file_holds_what_the_engine_shows(tiny: Any, engine: EngineMethods, tmp_path: Path) -> None:
+    save(engine, tmp_path / "t.npz", "npz")
+    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
+    with np.load(tmp_path / "t.npz") as archive:
+        assert sorted(archive.files) == sorted(arrays)
+        for name in archive.files:
+            np.testing.assert_array_equal(archive[name], arrays[name].numpy())
+        ids = torch.tensor([tiny.tokenizer.encode(PROMPT)])
+        np.testing.assert_allclose(archive["logits"], tiny.model(ids)[0].numpy(), atol=2e-5)
+
+
+def test_a_changed_model_is_saved_as_it_is_changed(tiny: Any, engine: EngineMethods, tmp_path: Path) -> None:
+    save(engine, tmp_path / "t.npz", "npz", edits=(Edit("blocks.0.attn.z", "scale", head=0, scale=0.0),))
+    with np.load(tmp_path / "t.npz") as archive:
+        assert not archive["blocks.0.attn.z"][0].any()
+        assert archive["blocks.0.attn.z"][1].any()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence_and_leaves_nothing(
+    tiny: Any, engine: EngineMethods, tmp_path: Path
+) -> None:
+    for kind in ("npz", "json"):
+        with pytest.raises(UserError, match=r"^Cannot write .*: no such file or directory\.$"):
+            save(engine, tmp_path / "nowhere" / "t", kind)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

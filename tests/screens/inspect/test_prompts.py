@@ -1,0 +1,103 @@
+"""The prompt's field: what was asked before, and whatever a terminal may paste into it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+
+from lab.prompt_history import read_history, remember
+from lab.runs import home
+from screens.widgets.prompt_input import PromptInput, meant, shown
+from screens.widgets.token_strip import TokenStrip
+
+Open = Callable[..., Any]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+
+async def editing(pilot: Pilot[None]) -> PromptInput:
+    await pilot.press("e")
+    editor = pilot.app.screen.query_one("#prompt-editor", PromptInput)
+    for _ in range(100):
+        await pilot.pause(0.01)
+        if editor.has_focus and (editor.history or not read_history(home())):
+            break
+    return editor
+
+
+async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        for text in ("one", "two\nlines"):
+            remember(home(), text)
+        editor = await editing(pilot)
+        await pilot.press("x", "up")
+        assert (editor.value, editor.text) == ("two⏎lines", "two\nlines")
+        await pilot.press("up", "up")
+        assert editor.value == "one"
+        await pilot.press("down", "down", "down")
+        assert editor.value == "The big dog ranx"
+
+
+async def test_a_prompt_that_was_shown_is_in_the_history(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await editing(pilot)
+        await pilot.press(".", "enter")
+        await settle(pilot)
+        for _ in range(100):
+            await pilot.pause(0.01)
+            if read_history(home()):
+                break
+        assert read_history(home()) == ["The big dog ran."]
+
+
+async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_being_shown(
+    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lab.errors import UserError
+
+    def refused(*_: object) -> list[str]:
+        raise UserError("Cannot keep the prompt: no space left on device.")
+
+    monkeypatch.setattr("lab.prompt_history.remember", refused)
+    async with inspect() as pilot:
+        await editing(pilot)
+        await pilot.press(".", "enter")
+        await settle(pilot)
+        await pilot.pause(0.05)
+        assert [token.label for token in pilot.app.screen.query_one(TokenStrip).tokens][-1] == "."
+        assert any("no space left" in str(notice.message) for notice in pilot.app._notifications)
+
+
+@pytest.mark.parametrize(
+    "text", ["\x00\x1b[31mred\x7f", "a\tb\nc\r\nd", "👩‍👩‍👧 é ﷽ \u202eright", "<|endoftext|>", "[b]not markup[/]"]
+)
+async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(text: str, inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        editor = await editing(pilot)
+        editor.value = ""
+        editor.post_message(events.Paste(text))
+        await pilot.pause(0.05)
+        assert editor.text == text.replace("\r\n", "\n")
+        assert editor.value.isprintable() or "\u202e" in text or "\u200d" in text
+        await pilot.press("enter")
+        await settle(pilot)
+        assert not pilot.app.screen.query_one(PromptInput).has_focus
+
+
+async def test_ten_thousand_characters_can_be_pasted(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        editor = await editing(pilot)
+        editor.value = ""
+        editor.post_message(events.Paste("The big dog\n" * 833 + "end!"))
+        await pilot.press("enter")
+        await settle(pilot)
+        assert len(engine.asked("way")[-1]["text"]) == 10_000
+        assert len(pilot.app.screen.query_one(TokenStrip).tokens) == 8
+        assert pilot.app.screen.query_one(TokenStrip).dropped > 800
+
+
+def test_half_a_character_becomes_a_replacement_character_and_two_halves_one() -> None:
+    assert meant("a\ud83d") == "a�"
+    assert meant("\ud83d\ude00") == "😀"
+    assert shown("\ud83d") == "�"
