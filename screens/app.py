@@ -147,6 +147,9 @@ class LabApp(App[None]):
         """The run of that name as last read."""
         return next((run for run in self.runs if name in (run.name, str(run.path))), None)
 
+    def delay_update(self, delay: float = 0.0) -> None:
+        """Textual holds the picture for 50 ms while it changes modes; that alone is as long as a key may take here."""
+
     def action_mode(self, mode: str) -> None:
         self.switch_mode(mode)
 

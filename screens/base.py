@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Input, TextArea
 
@@ -43,6 +45,12 @@ class LabScreen(Screen[None]):
         yield ModeBar(self.MODE)
         yield from self.compose_body()
         yield KeyBar()
+
+    def post_message(self, message: Message) -> bool:
+        if isinstance(message, events.ScreenResume):
+            # Nothing of a mode's styles changes while it is hidden, and working them all out again takes most of a key's time.
+            message.refresh_styles = False
+        return super().post_message(message)
 
     def compose_body(self) -> ComposeResult:
         """What the screen shows between the mode bar and the keys."""

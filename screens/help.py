@@ -1,11 +1,12 @@
 """`?`: what the screen in view is for, what the focused part does, and every key that works there."""
 
 from rich.cells import cell_len
+from rich.markdown import Markdown
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from screens.base import LabScreen
 
@@ -20,10 +21,9 @@ class HelpScreen(ModalScreen[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen {
-        align: center middle;
+        align: center middle; background: $background;
         #help { width: 76; max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; }
         #help { background: $surface; }
-        #help Markdown { margin: 0; padding: 0; background: $surface; }
         #help-keys { margin: 1 0 0 0; }
     }
     """
@@ -39,7 +39,7 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="help") as box:
             box.border_title = f"{self._title}: help"
             box.border_subtitle = "escape closes"
-            yield Markdown(self._words)
+            yield Static(Markdown(self._words))
             yield Static(self._keys, id="help-keys", markup=False)
 
     async def action_dismiss(self, result: None = None) -> None:
