@@ -20,7 +20,8 @@ SPEED_STEPS = 10
 class History:
     """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
 
-    `steps`, `losses` and `smooth` go together, one entry a training step; so do `eval_steps` and `val_losses`.
+    `steps`, `losses`, `smooth`, `seconds`, `rates`, `grad_norms` and `speeds` go together, one entry a training step, NaN where
+    a line has none; so do `eval_steps`, `eval_seconds` and `val_losses`.
     `smooth` is an exponential mean whose length grows with the run.
     """
 
@@ -34,7 +35,12 @@ class History:
         self.smooth = array("d")
         self.lowest_smooth = math.inf
         self.lowest_smooth_step = 0.0
+        self.seconds = array("d")
+        self.rates = array("f")
+        self.grad_norms = array("f")
+        self.speeds = array("f")
         self.eval_steps = array("d")
+        self.eval_seconds = array("d")
         self.val_losses = array("d")
         self.latest: Metric | None = None
         self.last_training: Metric | None = None
@@ -45,6 +51,7 @@ class History:
         """Tokens a second of late, a running mean over about `SPEED_STEPS` steps."""
         self._best = math.inf
         self._mean = 0.0
+        self._smoothed: dict[tuple[float, int], array[float]] = {}
         self.version = 0
         """Grows with every change, so that a plot knows when it is out of date."""
 
@@ -63,6 +70,10 @@ class History:
                 self.losses.append(metric.loss)
                 self._mean += (metric.loss - self._mean) / min(max(1.0, len(self.steps) * SMOOTHED_SHARE), LONGEST_SMOOTHING)
                 self.smooth.append(self._mean)
+                self.seconds.append(metric.seconds)
+                self.rates.append(_or_nan(metric.lr))
+                self.grad_norms.append(_or_nan(metric.grad_norm))
+                self.speeds.append(_or_nan(metric.tokens_per_second))
                 if self._mean < self.lowest_smooth:
                     self.lowest_smooth, self.lowest_smooth_step = self._mean, metric.step
             if metric.val_loss is not None:
@@ -70,9 +81,25 @@ class History:
                 if metric.val_loss < self._best:
                     self._best, self.best_evaluation = metric.val_loss, metric
                 self.eval_steps.append(metric.step)
+                self.eval_seconds.append(metric.seconds)
                 self.val_losses.append(metric.val_loss)
         self.version += added
         return added
+
+    def smoothed(self, share: float, longest: int) -> "array[float]":
+        """The training loss as `smooth` has it, over another share of the steps. Only what is new is computed."""
+        if (share, longest) == (SMOOTHED_SHARE, LONGEST_SMOOTHING):
+            return self.smooth
+        found = self._smoothed.setdefault((share, longest), array("d"))
+        mean = found[-1] if found else 0.0
+        for at in range(len(found), len(self.losses)):
+            mean += (self.losses[at] - mean) / min(max(1.0, (at + 1) * share), longest)
+            found.append(mean)
+        return found
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def thin(xs: Sequence[float], ys: Sequence[float], buckets: int) -> tuple[list[float], list[float]]:

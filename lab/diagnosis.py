@@ -172,7 +172,7 @@ def _learning(config: RunConfig, status: Status, history: "History") -> Diagnosi
     steps = whole(int(history.steps[-1] - history.steps[at]))
     if at == len(history.steps) - 1:
         return Diagnosis("learning", f"it loses {fixed(now, 2)} nats a token; it has only begun.")
-    evidence = f"over the last {steps} steps the training loss went from {fixed(before, 2)} to {fixed(now, 2)}"
+    evidence = f"over the last {steps} steps the training loss went {_from_to(before, now)}"
     if len(history.val_losses) - evaluations > 1:
         evidence += (
             f" and the validation loss from {fixed(history.val_losses[evaluations], 2)} to {fixed(history.val_losses[-1], 2)}"
@@ -180,6 +180,12 @@ def _learning(config: RunConfig, status: Status, history: "History") -> Diagnosi
     still = before - now > 2 * STANDS_STILL * now
     advice = "It has ended while it still learned: a run with more steps would go lower." if still else ""
     return Diagnosis("learning", evidence + ".", advice if status.phase == "finished" else "")
+
+
+def _from_to(before: float, now: float) -> str:
+    """With two decimals, or with three where two would not tell them apart."""
+    decimals = 2 if fixed(before, 2) != fixed(now, 2) else 3
+    return f"from {fixed(before, decimals)} to {fixed(now, decimals)}"
 
 
 def _stretch(history: "History") -> tuple[int, int]:

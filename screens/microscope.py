@@ -228,7 +228,6 @@ class Microscope:
             except EngineError:
                 return  # Nobody is looking there yet; whoever goes there gets the sentence.
 
-
     async def _look_ahead_to(self, aim: Aim) -> None:
         if self._wake.is_set():
             return

@@ -13,11 +13,12 @@ from textual.reactive import var
 from lab.control import CommandName
 from lab.errors import UserError
 from lab.feed import News, RunFeed
+from lab.floors import TextEntropy, run_entropy
 from lab.run_folder import ACTIVE
 from lab.runs import open_run, start_trainer
 from lab.summary import RunSummary
 from screens.ask import AskScreen
-from screens.base import LabScreen
+from screens.curve_keys import CURVE_ACTIONS, CurveKeys
 from screens.messages import Arrived, RunChosen
 from screens.widgets.new_run import NewRun
 from screens.widgets.run_view import RunView, Watched
@@ -28,17 +29,26 @@ READINGS_SKIPPED_AT_REST = 8
 """A run that does not go on is looked at this much more rarely: somebody may resume it from elsewhere."""
 
 
-class TrainScreen(LabScreen):
+class TrainScreen(CurveKeys):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
     AUTO_FOCUS = ""
+    FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect")
     HELP = """
 **Watching a run.** The faint dots are the loss of each step, the line is their running mean, the diamonds are the
 loss on text that is never trained on. **Loss** is in nats per token: how surprised the model is by the token that comes. *By
 chance* is what guessing evenly among the whole vocabulary would lose, ln V. *One of* turns the loss into the number of equally
 likely tokens among which the model is left guessing, e^loss. *Bits/byte* is the validation loss in a unit that compares across
 tokenizers.
+
+**Lines to compare with** (`f`). *Chance*: guessing evenly. *Unigram*: knowing only how frequent each token is. *Bigram*: knowing
+the one token before as well. Both are entropies of the counts of the training text itself. *Source*: the true entropy, where the
+text was made by a known source; no model can stay below it on new text.
+
+**The curve.** `c` puts a cursor on it, which the arrows move and which reads out every number at a step. `+` `-` zoom, `,` `.` go
+to earlier and later steps, `end` shows all and follows. `a` counts steps, tokens, epochs or time below; `y` is logarithmic; `b`
+means bits per byte; `m` smooths more or less; `d` shows the learning rate, the gradient norm and the speed.
 
 Training goes on when you leave this screen, the lab, or the terminal.
 """
@@ -49,10 +59,15 @@ Training goes on when you leave this screen, the lab, or the terminal.
         Binding("x", "stop", "Stop", id="train.stop", tooltip="Save, and end the training; asks first"),
         Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
         Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Look inside this run's model"),
-        Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all of them"),
-        Binding("y", "log_y", "Log scale", id="train.log", show=False, tooltip="Loss on a logarithmic or a linear scale"),
-        Binding("left,h", "walk(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="What it wrote earlier"),
-        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="What it wrote later"),
+        Binding(
+            "left,h",
+            "walk(-1)",
+            "Earlier sample",
+            id="train.earlier",
+            show=False,
+            tooltip="What it wrote earlier; the cursor back",
+        ),
+        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="What it wrote later; the cursor on"),
         Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Down in a long sample"),
         Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Up in a long sample"),
         Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
@@ -72,6 +87,13 @@ Training goes on when you leave this screen, the lab, or the terminal.
         feed: RunFeed | None
         news: News | None
         trouble: str = ""
+
+    @dataclass
+    class Measured(Message):
+        """The entropies of a run's own text."""
+
+        name: str
+        entropy: TextEntropy | None
 
     @dataclass
     class Done(Message):
@@ -106,11 +128,6 @@ Training goes on when you leave this screen, the lab, or the terminal.
         """The view of a new run."""
         return self.query_one(NewRun)
 
-    @property
-    def view(self) -> RunView:
-        """The view of the run being watched."""
-        return self.query_one(RunView)
-
     def resting_focus(self) -> str | None:
         return "#start" if self.making else None
 
@@ -119,6 +136,8 @@ Training goes on when you leave this screen, the lab, or the terminal.
             self.new_run.cancel()
         elif self.making and self.watched is not None:
             self.making = False
+        elif not self.making and self.view.cursor is not None:
+            self.view.cursor = None
         else:
             return False
         return True
@@ -193,14 +212,31 @@ Training goes on when you leave this screen, the lab, or the terminal.
             history.add(news.metrics)
         samples = (() if news.samples_anew or self.watched is None else self.watched.samples) + tuple(news.samples)
         phase_before = self.watched.phase if self.watched else ""
+        opened = self.watched is None or self.watched.name != message.name
         self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples)
         self.view.show(self.watched)
+        if opened:
+            self._measure(message.name)
         if phase_before != news.phase:
             self.refresh_bindings()
+
+    @work(thread=True, group="entropy", exit_on_error=True)
+    def _measure(self, name: str) -> None:
+        try:
+            self.post_message(self.Measured(name, run_entropy(open_run(name))))
+        except UserError:
+            return  # the reading of the run says what is wrong with it
+
+    @on(Measured)
+    def _show_entropy(self, message: Measured) -> None:
+        if self.watched is not None and message.name == self.watched.name:
+            self.view.show_entropy(message.entropy)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None
         phase = self.watched.phase if watching and self.watched else ""
+        if action in CURVE_ACTIONS:
+            return watching
         match action:
             case "start":
                 return self.making and not self.new_run.preparing
@@ -210,7 +246,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
                 return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
             case "stop":
                 return phase in ACTIVE
-            case "inspect" | "walk" | "scroll_sample" | "log_y" | "recent" | "other":
+            case "inspect" | "walk" | "scroll_sample" | "other":
                 return watching
             case "new":
                 return not self.making
@@ -226,16 +262,13 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self.post_message(RunChosen(self.lab.run_name, "inspect"))
 
     def action_walk(self, by: int) -> None:
-        self.view.samples.walk(by)
+        if self.view.cursor is None:
+            self.view.samples.walk(by)
+        else:
+            self.view.move_cursor(by)
 
     def action_scroll_sample(self, by: int) -> None:
         self.view.samples.scroll_text(by)
-
-    def action_log_y(self) -> None:
-        self.view.log_y = not self.view.log_y
-
-    def action_recent(self) -> None:
-        self.view.recent = not self.view.recent
 
     def action_other(self, by: int) -> None:
         names = [run.name for run in self.lab.runs]

@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal
 
 from rich.segment import Segment
@@ -22,13 +24,16 @@ Kind = Literal["dots", "line", "marks", "level"]
 MARKERS: dict[Kind, str] = {"dots": "braille", "line": "braille", "marks": "◆", "level": "╌"}
 LEGEND: dict[Kind, str] = {"dots": "⠂⠁⠄", "line": "⠤⠒⠤", "marks": "◆", "level": "╌╌"}
 MOST_Y_TICKS = 7
+SMALLEST_ON_LOG = 1e-6
+"""A loss of zero has no logarithm; this is far below any that matters."""
 COLUMNS_PER_MARK = 3
 """Marks closer than this run into one another."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One curve. `name` and `short` are its words in the legend, the short one where there is little room."""
+    """One curve. `name` and `short` are its words in the legend, the short one where there is little room. A level's short words
+    stand on its line too."""
 
     name: str
     short: str
@@ -50,11 +55,30 @@ class Figure:
     empty: str = "Nothing to plot yet."
 
 
-ROLES = ("raw", "train", "validation", "level", "axis")
+@dataclass(frozen=True)
+class Drawn:
+    """Lines of (text, role) pieces, and where on them the curves are: columns `left` to `right` stand for `low_x` to `high_x`."""
+
+    lines: list[list[tuple[str, str]]]
+    left: int
+    right: int
+    low_x: float
+    high_x: float
+    named: frozenset[str]
+    """Short words of the levels that stand on their own lines, or are out of view: the legend can do without them."""
+
+    def column(self, x: float) -> int | None:
+        """The column of an x; None where it is out of view."""
+        if not self.low_x <= x <= self.high_x:
+            return None
+        return self.left + round((x - self.low_x) / (self.high_x - self.low_x) * (self.right - self.left))
+
+
+ROLES = ("raw", "train", "validation", "level", "axis", "cursor")
 _ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
 
 
-def draw(figure: Figure, width: int, height: int) -> list[list[tuple[str, str]]]:
+def draw(figure: Figure, width: int, height: int) -> Drawn:
     """The figure as `height` lines of (text, role) pieces. The only place that touches plotext, whose figure is global.
 
     Roles travel through plotext as numbers of its 256-colour palette, so that the real colours stay the theme's.
@@ -70,27 +94,92 @@ def draw(figure: Figure, width: int, height: int) -> list[list[tuple[str, str]]]
     plotext.ticks_color(ROLES.index("axis"))
     points = [(series, *_points(series, width)) for series in sorted(figure.series, key=lambda series: series.kind != "level")]
     low_x, high_x, low_y, high_y = _limits([(xs, ys) for series, xs, ys in points if series.kind != "level"])
+    scale = _log if figure.log_y else float
     for series, xs, ys in points:
         if series.kind == "level":
             xs, ys = [low_x, high_x], [ys[0], ys[0]]
             if not low_y <= ys[0] <= high_y:
                 continue
+        ys = [scale(y) for y in ys]
         graph = plotext.plot if series.kind in ("line", "level") else plotext.scatter
         graph(xs, ys, marker=MARKERS[series.kind], color=ROLES.index(series.role))
     plotext.xlim(low_x, high_x)
-    plotext.ylim(low_y, high_y)
-    if figure.log_y:
-        plotext.yscale("log")
+    plotext.ylim(scale(low_y), scale(high_y))
     x_ticks = nice_ticks(low_x, high_x, max(2, width // 14))
     plotext.xticks(x_ticks, [""] * len(x_ticks))
     about = max(2, min(height * 2 // 5, MOST_Y_TICKS))
-    y_ticks = [tick for tick in nice_ticks(low_y, high_y, about) if tick > 0 or not figure.log_y]
-    decimals = max(0, -math.floor(math.log10(y_ticks[1] - y_ticks[0]) + 1e-9)) if len(y_ticks) > 1 else 2
-    plotext.yticks(y_ticks, [f"{tick:.{decimals}f}" for tick in y_ticks])
+    y_ticks = _log_ticks(low_y, high_y, about) if figure.log_y else nice_ticks(low_y, high_y, about)
+    y_labels = [f"{tick:g}" for tick in y_ticks] if figure.log_y else _labels(y_ticks)
+    plotext.yticks([scale(tick) for tick in y_ticks], y_labels)
     lines = [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]
     axis = "".join(text for text, _ in lines[-2])
     places = [at for at, sign in enumerate(axis) if sign in "┬┼"]
-    return [*lines[:-1], [(_label_row(places, [count(tick) for tick in x_ticks], figure.x_label, width), "axis")]]
+    labels = [count(tick) for tick in x_ticks] if x_ticks[-1] - x_ticks[0] >= len(x_ticks) - 1 else _labels(x_ticks)
+    left = axis.index("└") + 1
+    named = set()
+    for series in sorted((series for series in figure.series if series.kind == "level"), key=lambda series: series.ys[0]):
+        if low_y <= series.ys[0] <= high_y:
+            row = _row(scale(series.ys[0]), scale(low_y), scale(high_y), len(lines) - 2)
+            line = _named(lines[row], series.short, left)
+            if line is None:
+                continue
+            lines[row] = line
+        named.add(series.short)
+    lines[-1] = [(_label_row(places, labels, figure.x_label, width), "axis")]
+    return Drawn(lines, left, width - 1, low_x, high_x, frozenset(named))
+
+
+def _labels(ticks: list[float]) -> list[str]:
+    """Ticks with as many decimals as tell them apart."""
+    apart = ticks[1] - ticks[0] if len(ticks) > 1 else abs(ticks[0]) / 100 or 1.0 if ticks else 1.0
+    decimals = max(0, -math.floor(math.log10(apart) + 1e-9))
+    return [f"{tick:.{decimals}f}" for tick in ticks]
+
+
+def _log(y: float) -> float:
+    """Plotext's own logarithmic scale loses curves, so that it is given logarithms."""
+    return math.log10(max(y, SMALLEST_ON_LOG))
+
+
+def _log_ticks(low: float, high: float, about: int) -> list[float]:
+    """1, 2 and 5 times powers of ten, or the powers alone where those are many; round numbers where there is at most one."""
+    low = max(low, SMALLEST_ON_LOG)
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    for multiples in ((1, 2, 5), (1,)):
+        ticks = [m * 10.0**power for power in powers for m in multiples if low <= m * 10.0**power <= high]
+        if len(ticks) <= about:
+            break
+    return ticks if len(ticks) > 1 else nice_ticks(low, high, about)
+
+
+def _row(y: float, low: float, high: float, rows: int) -> int:
+    """On which line plotext draws a y."""
+    return rows - 1 - round((y - low) / (high - low) * (rows - 1))
+
+
+def _named(line: list[tuple[str, str]], name: str, left: int) -> list[tuple[str, str]] | None:
+    """The line of a level with its name on it, as far right as there is nothing but the level; None where there is no room."""
+    cells = [(sign, role) for text, role in line for sign in text]
+    words = f" {name} "
+    for start in range(len(cells) - len(words) - 1, left, -1):
+        under = cells[start : start + len(words)]
+        if all(role == "level" for _, role in under):
+            cells[start : start + len(words)] = [(sign, "axis") for sign in words]
+            return _joined(cells)
+    return None
+
+
+def with_cursor(line: list[tuple[str, str]], column: int) -> list[tuple[str, str]]:
+    """The line with a stroke at this column, through blanks and over what is there in dots, but not over a mark."""
+    cells = [(sign, role) for text, role in line for sign in text]
+    cells += [(" ", "axis")] * (column + 1 - len(cells))
+    if cells[column][1] != "validation":
+        cells[column] = ("│", "cursor")
+    return _joined(cells)
+
+
+def _joined(cells: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [("".join(sign for sign, _ in group), role) for role, group in groupby(cells, key=itemgetter(1))]
 
 
 def _label_row(places: list[int], labels: list[str], unit: str, width: int) -> str:
@@ -121,7 +210,7 @@ def _limits(curves: Sequence[tuple[list[float], list[float]]]) -> tuple[float, f
     low_x, high_x = min(xs[0] for xs, _ in curves), max(xs[-1] for xs, _ in curves)
     low_y, high_y = min(min(ys) for _, ys in curves), max(max(ys) for _, ys in curves)
     margin = 0.04 * (high_y - low_y) or 0.05 * abs(high_y) or 1.0
-    return low_x, max(high_x, low_x + 1), low_y - margin if low_y - margin > 0 else low_y, high_y + margin
+    return low_x, high_x if high_x > low_x else low_x + 1, low_y - margin if low_y - margin > 0 else low_y, high_y + margin
 
 
 def _spaced(xs: list[float], ys: list[float], most: int) -> tuple[list[float], list[float]]:
@@ -155,42 +244,60 @@ class Plot(Widget):
         & > .plot--train { color: $primary; text-style: bold; }
         & > .plot--validation { color: $warning; text-style: bold; }
         & > .plot--level { color: $foreground 60%; }
+        & > .plot--cursor { color: $foreground; text-style: bold; }
         & > .plot--axis { color: $foreground 70%; }
     }
     """
 
     figure: reactive[Figure | None] = reactive(None)
+    cursor: reactive[float | None] = reactive(None)
+    """Where on the x axis a stroke is drawn."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._drawn: tuple[object, list[list[tuple[str, str]]]] = (None, [])
+        self._key: object = None
+        self._drawn: Drawn | None = None
+        self._legend_line: list[tuple[str, str]] = []
 
-    def _lines(self) -> list[list[tuple[str, str]]]:
+    @property
+    def columns(self) -> int:
+        """How many columns the curves are drawn on; 1 before that."""
+        return max(1, self._drawn.right - self._drawn.left) if self._drawn else 1
+
+    def _line(self, y: int) -> list[tuple[str, str]]:
         width, height = self.size
         figure = self.figure
         if figure is None or not any(series.kind != "level" and len(series.xs) for series in figure.series):
-            return [[(figure.empty if figure else "", "axis")]]
+            self._key, self._drawn = None, None
+            return [(figure.empty if figure and not y else "", "axis")]
         key = (figure.version, figure.log_y, width, height)
-        if self._drawn[0] != key:
+        if self._key != key or self._drawn is None:
             shown = tuple(series for series in figure.series if len(series.xs))
-            drawn = draw(Figure(shown, figure.version, figure.x_label, figure.log_y), width, max(4, height - 1))
-            self._drawn = (key, [self._legend(shown, width), *drawn])
-        return self._drawn[1]
+            self._drawn = draw(Figure(shown, figure.version, figure.x_label, figure.log_y), width, max(4, height - 1))
+            self._legend_line = self._legend(shown, self._drawn.named, width)
+            self._key = key
+        if y == 0:
+            return self._legend_line
+        lines = self._drawn.lines
+        if y > len(lines):
+            return []
+        column = self._drawn.column(self.cursor) if self.cursor is not None else None
+        return lines[y - 1] if column is None or y > len(lines) - 2 else with_cursor(lines[y - 1], column)
 
-    def _legend(self, shown: Sequence[Series], width: int) -> list[tuple[str, str]]:
-        for words in ([series.name for series in shown], [series.short for series in shown]):
-            pieces = [piece for series, name in zip(shown, words, strict=True) for piece in _legend_entry(series, name)]
+    def _legend(self, shown: Sequence[Series], named: frozenset[str], width: int) -> list[tuple[str, str]]:
+        """In words, shorter ones where they are too long; at last without levels that carry their names on their lines."""
+        needed = [series for series in shown if series.kind != "level" or series.short not in named]
+        for which, long in ((shown, True), (needed, True), (shown, False), (needed, False)):
+            pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)]
             if sum(len(text) for text, _ in pieces) <= width:
                 break
         return pieces
 
     def render_line(self, y: int) -> Strip:
-        lines = self._lines()
         base = self.rich_style
-        if y >= len(lines):
-            return Strip.blank(self.size.width, base)
         styles: dict[str, Style] = {role: self.get_component_rich_style(f"plot--{role}") for role in ROLES}
-        return Strip([Segment(text, styles[role]) for text, role in lines[y]]).adjust_cell_length(self.size.width, base)
+        segments = [Segment(text, styles[role]) for text, role in self._line(y)]
+        return Strip(segments).adjust_cell_length(self.size.width, base)
 
 
 def _legend_entry(series: Series, name: str) -> list[tuple[str, str]]:

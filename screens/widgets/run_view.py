@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.reactive import reactive
+from textual.reactive import reactive, var
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
 from lab.curves import History
 from lab.diagnosis import diagnose
+from lab.floors import TextEntropy, floors
 from lab.numbers import count, duration, fixed, significant, whole
+from lab.plot_view import PlotView
 from lab.reading import chance, choices, plan_in_words, progress, reading, time_left
 from lab.run_config import RunConfig, Sample, Status
 from lab.summary import PHASES
 from screens.widgets.facts import Fact, Facts
 from screens.widgets.layout import wrap
-from screens.widgets.plot import Figure, Plot, Series
+from screens.widgets.plot import Plot
+from screens.widgets.run_curves import Curves
 from screens.widgets.samples import Samples
 
 MOST_LINES_OF_WORDS = 5
@@ -88,13 +93,16 @@ class RunHeader(Widget):
 class RunView(Widget):
     """Everything about one run on one screen. `show` is called when something is new."""
 
-    log_y: reactive[bool] = reactive(False)
-    recent: reactive[bool] = reactive(False)
-    """Only the second half of the steps so far, where the curve is flat in full view."""
+    plot_view: var[PlotView] = var(PlotView())
+    cursor: var[int | None] = var(None)
+    """Index of the training step that is read out; None: the newest numbers are shown."""
+    panels: var[bool] = var(False)
+    """Whether learning rate, gradient norm and speed stand where the sentences and samples are."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.watched: Watched | None = None
+        self.entropy: TextEntropy | None = None
 
     def compose(self) -> ComposeResult:
         yield RunHeader(id="run-header")
@@ -104,6 +112,9 @@ class RunView(Widget):
         with Vertical(id="run-words"):
             yield Static(id="run-reading", markup=False)
             yield Samples(id="run-samples")
+            with Horizontal(id="run-panels"):
+                for name in ("rate", "norm", "speed"):
+                    yield Plot(id=f"run-{name}")
 
     @property
     def samples(self) -> Samples:
@@ -112,9 +123,13 @@ class RunView(Widget):
 
     def show(self, watched: Watched) -> None:
         """Show this run as it is now."""
+        if self.watched is None or self.watched.history is not watched.history:
+            self.cursor = None
+        if self.watched is None or self.watched.name != watched.name:
+            self.plot_view = self.plot_view.following(1.0)
+            self.entropy = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
-        self.query_one("#run-facts", Facts).facts = numbers_of(watched)
         self.query_one("#run-reading", Static).update(self._words(watched))
         self.samples.samples = watched.samples
         self._draw()
@@ -123,15 +138,84 @@ class RunView(Widget):
         """Show why there is nothing to see."""
         self.query_one("#run-reading", Static).update(sentence)
 
-    def watch_log_y(self) -> None:
+    def show_entropy(self, entropy: TextEntropy | None) -> None:
+        """Draw the entropies of the run's own text, once they are known."""
+        self.entropy = entropy
         self._draw()
 
-    def watch_recent(self) -> None:
+    def watch_plot_view(self) -> None:
         self._draw()
+
+    def watch_cursor(self) -> None:
+        self._point()
+
+    def watch_panels(self, panels: bool) -> None:
+        self.set_class(panels, "-panels")
+        self._draw()
+
+    def _curves(self) -> Curves | None:
+        watched = self.watched
+        return Curves(watched.name, watched.config, watched.history, self.plot_view) if watched else None
 
     def _draw(self) -> None:
-        if self.watched is not None:
-            self.query_one(Plot).figure = figure_of(self.watched, log_y=self.log_y, recent=self.recent)
+        curves = self._curves()
+        if curves is None:
+            return
+        known = floors(curves.config.model.vocab_size, curves.config.data, curves.history, self.entropy)
+        self.query_one("#run-plot", Plot).figure = curves.losses(known)
+        if self.panels:
+            for name, figure in zip(("rate", "norm", "speed"), curves.panels(), strict=True):
+                self.query_one(f"#run-{name}", Plot).figure = figure
+        self._point()
+
+    def _point(self) -> None:
+        """The numbers beside the plot, and the stroke at the step that they are of."""
+        curves = self._curves()
+        if curves is None or self.watched is None:
+            return
+        at = self.cursor
+        shown = at is not None and at < len(curves.history.steps)
+        self.query_one("#run-facts", Facts).facts = (
+            curves.numbers_at(at) if at is not None and shown else numbers_of(self.watched)
+        )
+        x = curves.x_at(at) if at is not None and shown else None
+        for plot in self.query(Plot):
+            plot.cursor = x
+
+    def toggle_cursor(self) -> None:
+        """Put the cursor on the last step in view, or take it off."""
+        curves = self._curves()
+        if self.cursor is not None or curves is None or not len(curves.history.steps):
+            self.cursor = None
+        else:
+            self.cursor = max(0, bisect_right(curves.history.steps, curves.last) - 1)
+
+    def move_cursor(self, by: int) -> None:
+        """So many columns of the plot to the right, at least a step, and the stretch in view goes along."""
+        curves = self._curves()
+        if self.cursor is None or curves is None:
+            return
+        steps = curves.history.steps
+        at = min(self.cursor, len(steps) - 1)
+        target = steps[at] + by * (curves.last - curves.first) / self.query_one("#run-plot", Plot).columns
+        found = bisect_right(steps, target) - 1
+        found = max(found, at + 1) if by > 0 else min(found, at - 1)
+        self.cursor = found = max(0, min(found, len(steps) - 1))
+        if not curves.first <= steps[found] <= curves.last:
+            self.plot_view = self.plot_view.panned(math.copysign(0.5, by), curves.latest)
+
+    def zoom(self, by: float) -> None:
+        """Closer (`by` below 1) or wider, about the cursor if there is one."""
+        curves = self._curves()
+        if curves is not None:
+            about = curves.history.steps[self.cursor] if self.cursor is not None else None
+            self.plot_view = self.plot_view.zoomed(by, curves.latest, about)
+
+    def pan(self, by: float) -> None:
+        """To earlier or later steps, by this share of what is in view."""
+        curves = self._curves()
+        if curves is not None:
+            self.plot_view = self.plot_view.panned(by, curves.latest)
 
     def _words(self, watched: Watched) -> str:
         found = diagnose(watched.config, watched.status, watched.history)
@@ -174,31 +258,3 @@ def numbers_of(watched: Watched) -> tuple[Fact, ...]:
         ("one of", f"{choices(history.smooth[-1])} tokens" if history.smooth else "·"),
     ]
     return tuple(facts)
-
-
-def figure_of(watched: Watched, *, log_y: bool, recent: bool) -> Figure:
-    """The curves of a run, the latest half of them if `recent`."""
-    history = watched.history
-    start = len(history.steps) // 2 if recent else 0
-    first = history.steps[start] if start else 0
-    eval_start = next((at for at, step in enumerate(history.eval_steps) if step >= first), len(history.eval_steps))
-    level = chance(watched.config.model.vocab_size)
-    return Figure(
-        (
-            Series("train loss, each step", "step", "dots", "raw", history.steps[start:], history.losses[start:]),
-            Series("smoothed", "mean", "line", "train", history.steps[start:], history.smooth[start:]),
-            Series(
-                "validation",
-                "val",
-                "marks",
-                "validation",
-                history.eval_steps[eval_start:],
-                history.val_losses[eval_start:],
-            ),
-            Series(f"by chance: ln V = {level:.2f}", "chance", "level", "level", (0.0,), (level,)),
-        ),
-        version=(watched.name, history.version, recent),
-        x_label="steps",
-        log_y=log_y,
-        empty="The curve begins with the first step.",
-    )

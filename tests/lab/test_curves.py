@@ -88,3 +88,26 @@ def test_the_speed_is_a_mean_that_one_slow_step_does_not_upset() -> None:
     assert history.speed == pytest.approx(1000.0)
     history.add([Metric(step=2, tokens=0, epoch=0.0, seconds=0.0, loss=3.0, tokens_per_second=100.0)])
     assert history.speed == pytest.approx(1000.0 - 900.0 / SPEED_STEPS)
+
+
+@pytest.mark.parametrize(("share", "longest"), [(1 / 5, 1000), (1 / 100, 20), (SMOOTHED_SHARE, LONGEST_SMOOTHING)])
+def test_another_smoothing_goes_on_where_it_was(share: float, longest: int) -> None:
+    history = History()
+    losses = [5.0 / (1 + step / 50) + math.sin(step) for step in range(400)]
+    history.add([metric(step, loss) for step, loss in enumerate(losses[:150])])
+    history.smoothed(share, longest)
+    history.add([metric(step, loss) for step, loss in enumerate(losses[150:], 150)])
+    expected = losses[0]
+    for count, (loss, smooth) in enumerate(zip(losses, history.smoothed(share, longest), strict=True), 1):
+        expected += (loss - expected) / min(max(1, count * share), longest)
+        assert smooth == pytest.approx(expected)
+
+
+def test_columns_of_a_step_go_together_and_what_is_missing_is_no_number() -> None:
+    history = History()
+    history.add([metric(0, None, 7.0), Metric(step=1, tokens=8, epoch=0.1, seconds=2.5, loss=3.0, lr=0.5), metric(2, 1.0)])
+    assert list(history.seconds) == [2.5, 2.0]
+    assert history.rates[0] == 0.5
+    assert math.isnan(history.rates[1])
+    assert all(math.isnan(norm) for norm in history.grad_norms)
+    assert (history.lowest_smooth_step, history.lowest_smooth) == (2, 1.0)

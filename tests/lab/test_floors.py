@@ -1,0 +1,82 @@
+import itertools
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lab.floors
+from lab.curves import History
+from lab.floors import bytes_per_token, floors, run_entropy, text_entropy
+from lab.run_config import DataConfig, Metric
+from lab.run_folder import Run
+
+
+def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
+    """By the definitions, one term after the other."""
+    n = len(ids)
+    unigram = -sum(count / n * math.log(count / n) for count in Counter(ids).values())
+    pairs, this = Counter(itertools.pairwise(ids)), Counter(ids[:-1])
+    bigram = -sum(count / (n - 1) * math.log(count / this[a]) for (a, _), count in pairs.items())
+    return unigram, bigram
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=200))
+def test_both_entropies_are_those_of_the_definition(ids: list[int]) -> None:
+    found = text_entropy(np.array(ids, "<u2"), 7)
+    assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
+
+
+def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
+    counted = text_entropy(ids, 300)
+    monkeypatch.setattr(lab.floors, "MOST_COUNTERS", 0)
+    assert text_entropy(ids, 300).bigram == pytest.approx(counted.bigram)
+
+
+def test_a_text_that_repeats_has_no_bigram_entropy() -> None:
+    found = text_entropy(np.array([0, 1, 2, 3] * 50, "<u2"), 4)
+    assert found.unigram == pytest.approx(math.log(4))
+    assert found.bigram == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, home: Path) -> None:
+    run: Run = empty_run()  # type: ignore[operator]
+    assert run_entropy(run) is None
+    training = [1, 2, 1, 3] * 225
+    np.array(training + [200] * 100, "<u2").tofile(run.tokens_path)
+    found = run_entropy(run)
+    assert found is not None
+    assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(training))
+    assert run_entropy(run) is found, "measured once"
+
+
+def data(entropy: float | None = None) -> DataConfig:
+    return DataConfig(
+        name="t",
+        source="t",
+        encoding="utf-8",
+        sha256="",
+        bytes=1000,
+        characters=1000,
+        tokens=300,
+        split=250,
+        train_bytes=880,
+        val_bytes=120,
+        entropy_bits_per_byte=entropy,
+    )
+
+
+def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do() -> None:
+    history = History()
+    assert bytes_per_token(data(), history) == pytest.approx(120 / 50)
+    # 2 nats a token in tokens of 4 bytes are 2 / ln 2 / 4 bits a byte
+    history.add([Metric(step=1, tokens=1, epoch=0.0, seconds=0.0, val_loss=2.0, bits_per_byte=2 / math.log(2) / 4)])
+    assert bytes_per_token(data(), history) == pytest.approx(4.0)
+    known = floors(100, data(0.5), history, None)
+    assert [floor.short for floor in known] == ["chance", "source"]
+    assert known[0].loss == pytest.approx(math.log(100))
+    assert known[1].loss == pytest.approx(0.5 * 4 * math.log(2))
