@@ -25,6 +25,15 @@ def _slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80] or "view"
 
 
+def unused(path: Path) -> Path:
+    """The path, or where there is a file already, one with a number: nothing that was taken out before is lost."""
+    found, number = path, 1
+    while found.exists():
+        number += 1
+        found = path.with_stem(f"{path.stem}-{number}")
+    return found
+
+
 def prepare(home: Path) -> Path:
     """The folder for what is taken out, made where it is missing. Raises: UserError."""
     folder = exports_path(home)

@@ -47,7 +47,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         "prediction you look at, `[` `]` the head, `{` `}` the layer. The left column says what the model would answer if it "
         "stopped there. `space` draws the token after the position and appends it: at an earlier token, it begins another ending "
         "there; `n` does so with the next seed. `u` takes it back, `A` lets the model write on by itself, `+` and `-` change its "
-        "pace; the block under each written token is as high as the probability that the model gave it. `e` edits the prompt, "
+        "pace; the block before a written token's id is as high as the probability that the model gave it. `e` edits the prompt, "
         "`s` sets temperature, top-k, top-p and the seed.\n\n"
         "`enter` puts a cursor into the view, where each number tells its full value and its name, and `enter` explains it: its "
         "formula with the real numbers in it, each of which can be entered in turn, down to a single weight; `backspace` climbs "

@@ -88,17 +88,17 @@ class TakingOutScreen(LabScreen):
             )
         self.app.copy_to_clipboard(text)
         lines = text.count("\n")
-        return f"Copied {whole(lines)} lines, where the terminal takes them (OSC 52; in tmux: set -g set-clipboard on)."
+        return f"Copied {whole(lines)} lines by OSC 52 (in tmux it needs: set -g set-clipboard on)."
 
     async def _save(self, what: str, home: Path) -> str:
-        from lab.exports import file_name, prepare, write_text
+        from lab.exports import file_name, prepare, unused, write_text
 
         aim, facts, way, view = self.aim, self._facts, self._way, self.query_one(BlockView).view
         assert aim is not None
         assert facts is not None
         assert way is not None
         assert view is not None
-        path = await asyncio.to_thread(prepare, home) / file_name(facts, view, position_in(aim, way), what)
+        path = unused(await asyncio.to_thread(prepare, home) / file_name(facts, view, position_in(aim, way), what))
         if what in ("npz", "json"):
             self.tell(f"Writing {_short(path)} …")
             saved = await self.microscope.save_trace(aim, str(path), what)

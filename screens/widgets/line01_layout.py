@@ -35,7 +35,7 @@ class LaidLine01(Laid):
         """Character cell beneath which the number falls: always one of the selected part's, if it has any."""
         low, high = self.edges[self.block.selected], self.edges[self.block.selected + 1]
         place = min(int(self.block.mark * self.room), self.room - 1)
-        return min(max(place, low), high - 1) if high > low else place
+        return min(max(place, low), high - 1) if high > low else min(low, self.room - 1)
 
     def _kind(self, index: int) -> str:
         return "selected" if index == self.block.selected else "dim" if not self.block.parts[index].ref else "bar"

@@ -16,7 +16,7 @@ from lab.views import Guess, Token
 from screens.widgets.layout import fit
 
 LEVELS = "▁▂▃▄▅▆▇█"
-"""The block under a token that the model wrote: as high as the probability that it had given it, in eighths."""
+"""The block before the id of a token that the model wrote: as high as the probability that it had given it, in eighths."""
 CLASSES = ((0.5, "sure"), (0.2, "likely"), (0.05, "unlikely"), (0.0, "rare"))
 """Least probability, and the colour that repeats what the block says."""
 
@@ -32,12 +32,16 @@ class Box:
     width: int
 
 
-def boxes_of(tokens: tuple[Token, ...]) -> list[Box]:
-    """A place for each token, wide enough for its label and its id, one cell for the bar after it."""
+def boxes_of(tokens: tuple[Token, ...], written: int = 0) -> list[Box]:
+    """A place for each token, wide enough for its label and its id, one cell for the bar after it.
+
+    The last `written` tokens have a block before their id.
+    """
     boxes = []
     at = 0
-    for token in tokens:
-        width = max(min(cell_len(token.label), LONGEST_LABEL), len(str(token.id)), 1)
+    for index, token in enumerate(tokens):
+        below = len(str(token.id)) + (index >= len(tokens) - written)
+        width = max(min(cell_len(token.label), LONGEST_LABEL), below, 1)
         boxes.append(Box(at, width))
         at += width + 1
     return boxes
@@ -93,7 +97,10 @@ class TokenStrip(Widget):
         self._lead = 0
 
     def watch_tokens(self) -> None:
-        self._boxes = boxes_of(self.tokens)
+        self._boxes = boxes_of(self.tokens, self.written)
+
+    def watch_written(self) -> None:
+        self._boxes = boxes_of(self.tokens, self.written)
 
     def _expected(self) -> str:
         if self.guess is None:
@@ -147,10 +154,9 @@ class TokenStrip(Widget):
         segments: list[Segment] = []
         for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
             name = self._class(index)
-            mark = (
-                Segment(" ", style) if name is None else Segment(level(token), self.get_component_rich_style(f"tokens--{name}"))
-            )
-            segments += [Segment(fit(str(token.id), box.width), style), mark]
+            if name is not None:
+                segments.append(Segment(level(token), self.get_component_rich_style(f"tokens--{name}")))
+            segments.append(Segment(fit(str(token.id), box.width + (name is None)), style))
         return segments
 
     def _class(self, index: int) -> str | None:

@@ -117,6 +117,14 @@ def test_a_view_in_text_is_whole_whatever_is_in_sight() -> None:
     assert all(line.count("█") == size for line in lines if line.lstrip().startswith("row"))
 
 
+async def test_what_was_taken_out_before_is_not_written_over(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        for number in ("", "-2", "-3"):
+            assert f"tale-step-2000-trace{number}.npz" in await take(pilot, settle, "n")
+            pilot.app.screen.query_one("#inspect-status", Line).left = ""
+        assert len(list((home() / "exports").iterdir())) == 3
+
+
 def test_names_of_files_are_taken_by_every_system() -> None:
     facts = ModelFacts(
         run="My run: ä/b",
