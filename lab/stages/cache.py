@@ -86,13 +86,15 @@ def _layers(look: Look, tokens: int, new: int) -> Table:
 def _saved(look: Look, tokens: int) -> Table:
     config = look.config
     with_it, without = multiplications(config, tokens, 1), multiplications(config, tokens, tokens)
-    share = f"{fixed(without / with_it, 1)} times as many"
+    share = f"{fixed(without / with_it, 1)} × as many"
     rows = [
-        [Cell(f"without: all {whole(tokens)} tokens anew"), Cell(whole(without)), Cell(share if tokens > 1 else "")],
-        [Cell("with: the new token alone"), Cell(whole(with_it)), Cell("")],
+        [Cell("without a cache"), Cell(whole(without)), Cell(share if tokens > 1 else "")],
+        [Cell("with it"), Cell(whole(with_it)), Cell("")],
         [Cell("saved", style="strong"), Cell(whole(without - with_it), style="strong"), Cell("")],
     ]
-    formula = "n × (12·layers·width² + 2·layers·width·tokens) + vocabulary·width"
+    formula = (
+        f"n × (12·layers·width² + 2·layers·width·{whole(tokens)}) + vocabulary·width, n = {whole(tokens)} without and 1 with"
+    )
     columns = [Column("multiplications", "left"), Column(""), Column("", "left")]
     return Table(columns, rows, title=f"to predict token {tokens + 1}: {formula}")
 

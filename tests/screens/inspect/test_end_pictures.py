@@ -56,8 +56,8 @@ def cache_view() -> View:
     saved = Table(
         [Column("multiplications", "left"), Column(""), Column("", "left")],
         [
-            [Cell("without: all 4 tokens anew"), Cell("131,072"), Cell("3.2 times as many")],
-            [Cell("with: the new token alone"), Cell("40,960"), Cell("")],
+            [Cell("without a cache"), Cell("131,072"), Cell("3.2 × as many")],
+            [Cell("with it"), Cell("40,960"), Cell("")],
         ],
         title="to predict token 5",
     )

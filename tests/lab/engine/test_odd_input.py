@@ -1,0 +1,108 @@
+"""Every stage and every method with prompts that are unusual: they are answered, or refused in one sentence."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab.engine_methods import EngineMethods
+from lab.errors import UserError
+from lab.stages.order import STAGES
+from lab.unembed import finish
+from lab.wire import GenerateParams, SampleParams, SaveTraceParams, TraceParams, ViewParams, WayParams
+from screens.widgets.page import lay_view
+
+CONTEXT = 16
+
+ODD = {
+    "one letter": "T",
+    "one space": " ",
+    "line breaks": "\n\n\r\n\t",
+    "emoji": "👩‍👩‍👧",
+    "a character of many marks": "e" + "\u0301" * 12,
+    "right to left": "שלום \u202e x",
+    "a wide ligature": "﷽",
+    "control characters": "\x00\x07\x1b[31m\x7f\x9b",
+    "end of text": "<|endoftext|>",
+    "half a character": "a\ud83d",
+    "markup": "[b]The[/b] {x} $foreground",
+    "ten thousand characters": "The big dog ran fast. " * 455,
+}
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: EngineMethods) -> None:
+    text = ODD[name]
+    way = engine.way(WayParams(run="tiny", text=text))
+    assert 1 <= len(way.tokens) <= CONTEXT
+    assert all(token.label.isprintable() or "\u202e" in token.label for token in way.tokens)
+    for stage in STAGES:
+        view = engine.view(ViewParams(run="tiny", stage=stage, text=text, layer=1, head=1))
+        for width in (20, 53, 120):
+            page = lay_view(view, width)
+            for y in range(page.height):
+                line = "".join(text for text, _ in (*page.line(y)[0].pinned, *page.line(y)[0].pieces))
+                assert not set(line) & {"\n", "\r", "\x1b", "\x00", "\x07", "\x7f", "\x9b"}, (stage, line)
+
+
+@pytest.mark.parametrize("name", list(ODD))
+def test_every_method_answers(name: str, tiny: Any, engine: EngineMethods, tmp_path: Any) -> None:
+    text = ODD[name]
+    token = engine.sample(SampleParams(run="tiny", text=text))
+    assert next(iter(engine.generate(GenerateParams(run="tiny", text=text, n=2)))).id == token.id
+    assert "logits" in engine.trace_arrays(TraceParams(run="tiny", text=text, names=("logits",)))
+    for kind in ("npz", "json"):
+        saved = finish(engine.save_trace(SaveTraceParams(run="tiny", text=text, path=str(tmp_path / kind), kind=kind)))  # type: ignore[arg-type]
+        assert saved.bytes > 0
+
+
+def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, engine: EngineMethods) -> None:
+    for ask in (
+        lambda: engine.way(WayParams(run="tiny", text="")),
+        lambda: engine.view(ViewParams(run="tiny", text="", stage="cache")),
+        lambda: engine.sample(SampleParams(run="tiny", text="")),
+        lambda: engine.sample(SampleParams(run="tiny", ids=())),
+        lambda: engine.generate(GenerateParams(run="tiny", text="", n=1)),
+        lambda: engine.trace_arrays(TraceParams(run="tiny", text="")),
+    ):
+        with pytest.raises(UserError, match=r"^The prompt is empty: .*\.$"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "dropped"), [(1, 0), (CONTEXT - 1, 0), (CONTEXT, 0), (CONTEXT + 1, 1), (5 * CONTEXT, 4 * CONTEXT)]
+)
+def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: EngineMethods) -> None:
+    ids = tuple((tiny.tokenizer.encode("The big dog ran fast. ") * 20)[:tokens])
+    way = engine.way(WayParams(run="tiny", ids=ids))
+    assert (len(way.tokens), way.dropped) == (min(tokens, CONTEXT), dropped)
+    assert [token.id for token in way.tokens] == list(ids[-CONTEXT:])
+    for stage in STAGES:
+        assert engine.view(ViewParams(run="tiny", stage=stage, ids=ids)).sentence
+    window = engine.view(ViewParams(run="tiny", stage="logits", ids=ids[-CONTEXT:]))
+    whole = engine.view(ViewParams(run="tiny", stage="logits", ids=ids))
+    assert window.blocks == whole.blocks
+
+
+def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: EngineMethods) -> None:
+    way = engine.way(WayParams(run="tiny", text="<|endoftext|>"))
+    joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in way.tokens)
+    assert joined == b"<|endoftext|>"
+    assert len(way.tokens) > 1
+
+
+def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: EngineMethods) -> None:
+    (first, *_) = tiny.tokenizer.encode("😀")
+    assert tiny.tokenizer.token_bytes(first) == "😀".encode()[:1]
+    way = engine.way(WayParams(run="tiny", ids=(first,)))
+    assert way.tokens[0].label == "\\xf0"
+
+
+def test_a_fork_draws_what_the_shorter_prompt_alone_would(tiny: Any, engine: EngineMethods) -> None:
+    ids = tuple(tiny.tokenizer.encode("The big dog ran fast."))
+    for cut in range(1, len(ids)):
+        shorter = engine.sample(SampleParams(run="tiny", ids=ids[:cut]))
+        at_position = engine.view(ViewParams(run="tiny", stage="sample", ids=ids, position=cut - 1))
+        drawn = at_position.blocks[1].rows[at_position.blocks[1].selected][0].text  # type: ignore[union-attr, index]
+        assert drawn.strip() == shorter.label.strip()
+    assert np.unique([engine.sample(SampleParams(run="tiny", ids=ids[:cut])).id for cut in range(1, len(ids))]).size > 1
