@@ -157,8 +157,13 @@ class LabApp(App[None]):
         from screens.help import HelpScreen
 
         screen = self.screen
-        if isinstance(screen, LabScreen):
-            self.push_screen(HelpScreen(screen))
+        if not isinstance(screen, LabScreen):
+            return
+        if not self.is_screen_installed("help"):
+            self.install_screen(HelpScreen(), "help")
+        shown = cast(HelpScreen, self.get_screen("help"))
+        shown.explain(screen)
+        self.push_screen(shown)
 
     async def action_quit(self) -> None:
         """Leave at once, or, where a run goes on, say so first."""

@@ -12,7 +12,10 @@ from screens.base import LabScreen
 
 
 class HelpScreen(ModalScreen[None]):
-    """Help on a screen of the lab. The keys are read from the bindings that are active, so that they cannot go stale."""
+    """Help on a screen of the lab. The keys are read from the bindings that are active, so that they cannot go stale.
+
+    The app keeps one of these and shows it again for each screen: making it anew is slower than a key may be.
+    """
 
     BINDINGS = [
         Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Back to where you were"),
@@ -28,19 +31,29 @@ class HelpScreen(ModalScreen[None]):
     }
     """
 
-    def __init__(self, about: LabScreen) -> None:
-        super().__init__()
+    def explain(self, about: LabScreen) -> None:
+        """Be about this screen from now on; call it before the screen is pushed."""
         focused = about.focused
-        self._words = "\n\n".join(text for text in (focused.HELP if focused is not None else None, about.HELP) if text)
-        self._title = about.MODE.title()
-        self._keys = _keys_of(about)
+        words = "\n\n".join(text for text in (focused.HELP if focused is not None else None, about.HELP) if text)
+        self._title, self._words, self._keys = about.MODE.title(), Markdown(words), _keys_of(about)
+        if self.is_mounted:
+            self._fill()
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as box:
-            box.border_title = f"{self._title}: help"
             box.border_subtitle = "escape closes"
-            yield Static(Markdown(self._words))
-            yield Static(self._keys, id="help-keys", markup=False)
+            yield Static(id="help-words")
+            yield Static(id="help-keys", markup=False)
+
+    def on_mount(self) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        box = self.query_one("#help")
+        box.border_title = f"{self._title}: help"
+        box.scroll_home(animate=False)
+        self.query_one("#help-words", Static).update(self._words)
+        self.query_one("#help-keys", Static).update(self._keys)
 
     async def action_dismiss(self, result: None = None) -> None:
         self.dismiss(result)

@@ -69,8 +69,8 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         await pilot.pause()
         screen = app.screen
         assert isinstance(screen, HelpScreen)
-        assert "Choose the text" in screen._words
-        assert "The texts" in screen._words, "the focused widget comes with its own help"
+        assert "Choose the text" in screen._words.markup
+        assert "The texts" in screen._words.markup, "the focused widget comes with its own help"
         for words in ("Go to the text field for a path", "Show the mode Inspect", "Leave the lab"):
             assert words in screen._keys
         await pilot.press("escape")
