@@ -218,4 +218,4 @@ class TimeScreen(LabScreen):
         raise NotImplementedError
 
 
-NO_NUMBER = "tab, then enter puts a cursor on a number of the view; here is then told how it changes"
+NO_NUMBER = "tab, then enter puts a cursor on a number, tab leads back here: its change is told here then"
