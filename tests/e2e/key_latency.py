@@ -39,10 +39,10 @@ MODES: Sequence[Key] = (
     ("1", "▸1 Home◂"),
 )
 ON_A_SCREEN: Sequence[tuple[str, Sequence[Key]]] = (
-    ("home", (("1", "▸1 Home◂"), ("?", "escape"), ("\x1b", "your runs"))),
-    ("data", (("2", "▸2 Data◂"), ("?", "escape"), ("\x1b", "path"))),
-    ("train", (("4", "▸4 Train◂"), ("?", "escape"), ("\x1b", "step"))),
-    ("learn", (("6", "▸6 Learn◂"), ("?", "escape"), ("\x1b", "▸6 Learn◂"))),
+    ("home", (("1", "▸1 Home◂"), ("?", "escape closes"), ("?", "your runs"))),
+    ("data", (("2", "▸2 Data◂"), ("?", "escape closes"), ("?", "path"))),
+    ("train", (("4", "▸4 Train◂"), ("?", "escape closes"), ("?", "step"))),
+    ("learn", (("6", "▸6 Learn◂"), ("?", "escape closes"), ("?", "▸6 Learn◂"))),
 )
 IN_INSPECT: Sequence[Key] = (
     ("j", "· matrix"),
