@@ -84,11 +84,12 @@ def check_lines(run: Run, saved: int) -> None:
 
 
 def stop(run: Run, after: int) -> int:
-    """Trains beyond step `after` and ends by SIGTERM; the step it stands at then."""
+    """Trains beyond step `after`, and by one step at least, and ends by SIGTERM; the step it stands at then."""
     process = spawn(run)
     wait_for_training(run, process)
     give_up = time.monotonic() + PATIENCE
-    while run.status().step <= after and time.monotonic() < give_up:
+    while run.status().step <= max(after, 0):
+        assert time.monotonic() < give_up, "the trainer takes no step"
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait() == 0, run.log_path.read_text()
@@ -117,7 +118,7 @@ def train_straight(run: Run, until: int) -> None:
 
     def step_and_look() -> None:
         take_step()
-        if training.cursor.step == until:
+        if training.cursor.step >= until:
             signals.caught = "SIGTERM"
 
     training._take_step = step_and_look  # type: ignore[method-assign]

@@ -133,7 +133,8 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
 def test_nothing_saved_is_lost_by_kills_at_random_moments() -> None:
     """Two rounds of the script; run it by itself for more."""
     script = Path(__file__).with_name("kill_rounds.py")
-    done = subprocess.run([sys.executable, str(script), "--rounds", "2"], capture_output=True, text=True, check=False)
+    command = [sys.executable, str(script), "--rounds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
