@@ -91,13 +91,18 @@ def prediction_in_words(now: Seen, before: Seen | None) -> str:
     if before is None:
         return words
     was = _probability_of(before.way.top, top.id)
-    since = f"step {whole(before.step)}"
+    since = _since(now, before)
     if was is None:
-        words += f", which at {since} was below {probability(before.way.top[-1].probability)}"
+        words += f", which at step {whole(before.step)} was below {probability(before.way.top[-1].probability)}"
     else:
-        words += f", {_points(top.probability - was)} since {since}"
+        words += f", {_points(top.probability - was)} {since}"
     old = before.way.top[0]
     return words if old.id == top.id else f"{words}; it then said “{old.label}” {probability(old.probability)}"
+
+
+def _since(now: Seen, before: Seen) -> str:
+    """`since step 256`; `against step 256` where one has gone back in time, so that a rise does not read as a fall."""
+    return f"{'since' if now.step >= before.step else 'against'} step {whole(before.step)}"
 
 
 def _probability_of(guesses: list[Guess], id_: int) -> float | None:
@@ -122,4 +127,4 @@ def number_in_words(ref: str, now: Seen, before: Seen | None) -> str:
     was = None if before is None or before.view.stage != now.view.stage else value_of(before.view, ref)
     if was is None or before is None:
         return words
-    return f"{words}, {significant(value - was, 3, sign=True)} since step {whole(before.step)} ({significant(was, 4)})"
+    return f"{words}, {significant(value - was, 3, sign=True)} {_since(now, before)} ({significant(was, 4)})"

@@ -287,7 +287,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         name = self.lab.run_name
         step = self.watched.status.step if self.watched else 0
         words = f"{name} is at step {step:,}. Its weights are saved, and r goes on with the training from there."
-        question = AskScreen("Stop the training?", words, key="x", yes="stop", no="train on")
+        question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
 
         def answered(yes: bool | None) -> None:
             if yes:

@@ -55,7 +55,8 @@ def _made_of(look: Look, size: int, leaves: int) -> str:
     here, id_ = look.here, look.ids[look.position]
     where = f"{here} is token {look.position + 1} of {len(look.ids)}"
     if look.tokenizer.merge_rank(id_) is not None:
-        return f"{where}: number {id_} of the vocabulary, {size} bytes that {leaves - 1} merges made one token."
+        merges = "1 merge" if leaves == 2 else f"{leaves - 1} merges"
+        return f"{where}: number {id_} of the vocabulary, {size} bytes that {merges} made one token."
     kind = "a special token, which no text can spell" if size > 1 else "a single byte, which every vocabulary starts from"
     return f"{where}: number {id_} of the vocabulary, {kind}."
 

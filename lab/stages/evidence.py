@@ -86,8 +86,11 @@ def verdict(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: f
         habits = f"after {after} the training text has {name} {_of(chosen)}"
         if p > 0 and 1 / AGREE <= share / p <= AGREE:
             return f"A habit of the text: {habits}, and {model}."
-        which = "less" if p < share else "more"
-        return f"Not only this habit: {habits}, but {model}, {which}, so it goes by more than the last {_tokens(chosen.length)}."
+        if p > share:
+            return (
+                f"More than this habit: {habits}, but {model}, more, so it goes by more than the last {_tokens(chosen.length)}."
+            )
+        return f"Less than this habit: {habits}, but {model}, less: it has yet to learn the habit, or goes by more."
     shorter = next((each for each in found.following if each.candidate), None)
     if shorter is None:
         return f"New: the training text never has {name} right after {_quoted(look, prompt[-1:])}; {model}."

@@ -92,7 +92,7 @@ def test_the_change_of_a_prediction_is_told_in_points() -> None:
     now = seen(500, [RAN, SAT])
     assert prediction_in_words(now, None) == "says “ ran” 41.2%"
     assert prediction_in_words(now, seen(256, [(1, " ran", 0.4), SAT])) == "says “ ran” 41.2%, +1.2 points since step 256"
-    assert prediction_in_words(now, seen(1256, [(1, " ran", 0.412)])) == "says “ ran” 41.2%, no change since step 1,256"
+    assert prediction_in_words(now, seen(1256, [(1, " ran", 0.412)])) == "says “ ran” 41.2%, no change against step 1,256"
     changed = prediction_in_words(now, seen(256, [SAT, (1, " ran", 0.1)]))
     assert changed == "says “ ran” 41.2%, +31.2 points since step 256; it then said “ sat” 30.0%"
     unlisted = prediction_in_words(now, seen(256, [SAT, FAST]))

@@ -85,12 +85,12 @@ async def test_t_opens_the_slider_where_one_is_and_arrows_look_at_other_weights(
         assert slider.words[0] == "says “ fast” 60.0%"
         await go(pilot, settle, "left")
         assert "step 256 (snapshot)" in facts(pilot)
-        assert slider.words[0] == "says “ fast” 16.4%, −43.6 points since step 2,000"
+        assert slider.words[0] == "says “ fast” 16.4%, −43.6 points against step 2,000"
         asked = [call for call in engine.asked("view") if call["checkpoint"] == "256"]
         assert (asked[0]["stage"], asked[0]["head"], asked[0]["position"]) == ("scores", 0, None)
         await go(pilot, settle, "home")
         assert "step 0 (snapshot)" in facts(pilot)
-        assert slider.words[0] == "says “ fast” 10.0%, −6.4 points since step 256"
+        assert slider.words[0] == "says “ fast” 10.0%, −6.4 points against step 256"
 
 
 async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Settle) -> None:
@@ -102,7 +102,7 @@ async def test_the_number_under_the_cursor_is_followed(inspect: Open, settle: Se
         await go(pilot, settle, "left")
         words = slider_of(pilot).words[1]
         assert words.startswith(f"{ref} = ")
-        assert "−1.74 since step 2,000" in words
+        assert "−1.74 against step 2,000" in words
         assert view.holds_cursor
 
 
