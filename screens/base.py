@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
@@ -16,6 +17,9 @@ from screens.widgets.mode_bar import ModeBar
 
 if TYPE_CHECKING:
     from screens.app import LabApp
+
+SECONDS_UNTIL_SPARED = 1.0
+"""How long after a mode's first picture the collector is spared what it has made, which takes as long as a slow key."""
 
 
 class LabScreen(Screen[None]):
@@ -40,6 +44,10 @@ class LabScreen(Screen[None]):
         Binding("shift+tab", "app.focus_previous", "Part before", id="screen.previous", tooltip="To the part before", show=False),
         Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go one level back", show=False),
     ]
+
+    @on(events.Mount)
+    def _spare_the_collector_soon(self) -> None:
+        self.set_timer(SECONDS_UNTIL_SPARED, _spare_the_collector)
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.MODE)
@@ -76,3 +84,9 @@ class LabScreen(Screen[None]):
             self.set_focus(found if found is not self.focused else None)
         elif not self.go_back() and self.MODE != "home":
             self.lab.action_mode("home")
+
+
+def _spare_the_collector() -> None:
+    """Takes what is loaded by now out of the sight of Python's cycle collector: going through it takes longer than a key may."""
+    gc.collect()
+    gc.freeze()

@@ -1,6 +1,5 @@
 """The mode Inspect: one prompt followed through one model, a step at a time."""
 
-import gc
 from dataclasses import dataclass, replace
 
 from textual import on, work
@@ -146,7 +145,6 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self.set_interval(SECONDS_BETWEEN_PULSES, self._feel_pulse)
         self.run_worker(self.microscope.serve(), name="microscope", group="microscope", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
-        self.call_after_refresh(_spare_the_collector)
 
     async def on_unmount(self) -> None:
         await self._engine.close()
@@ -424,9 +422,3 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         name = await self.app.push_screen_wait(RunChooser(names, self.lab.run_name))
         if name:
             self.post_message(RunChosen(name))
-
-
-def _spare_the_collector() -> None:
-    """Takes what is loaded by now out of the sight of Python's cycle collector: going through it takes longer than a key may."""
-    gc.collect()
-    gc.freeze()
