@@ -259,5 +259,7 @@ def _unreadable(source: str, error: Exception) -> UserError:
         return UserError(f"{shown} does not exist; give the path of a text file, - for standard input, or {names}.")
     if isinstance(error, PermissionError):
         return UserError(f"{shown} may not be read by you; change its permissions (chmod +r) or choose another file.")
+    if "\0" in source:
+        return UserError(f"{shown} is no path, because it holds a NUL character; choose another file.")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return UserError(f"{shown} cannot be read ({reason}); choose another file.")

@@ -88,6 +88,8 @@ class NewRun(Widget):
         self._text = Text(FIRST_TEXT)
         self._text_name = FIRST_TEXT
         self._trouble: tuple[str, str] | None = None
+        self._refusal: tuple[str, str] | None = None
+        """What the preparation found wrong, until a setting is changed."""
         self._machine = machine()
         self._cancel = threading.Event()
         self._counted: CountKey | None = None
@@ -108,6 +110,7 @@ class NewRun(Widget):
 
     def choose_text(self, source: str, encoding: str) -> None:
         """Learn from this text; an empty source stands for the suggestion."""
+        self._refusal = None
         self._text = Text(source or FIRST_TEXT, encoding or None)
         self._text_name = self._text.source
         self._trouble = None
@@ -124,6 +127,7 @@ class NewRun(Widget):
 
     def start(self) -> None:
         """Make the run and start its trainer, or go to the first field that is wrong."""
+        self._refusal = None
         plan = self._plan()
         if plan.request is None or self._trouble is not None:
             wrong = next((name for name in plan.problems if name), None)
@@ -141,6 +145,7 @@ class NewRun(Widget):
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
+        self._refusal = None
         self._plan()
         if self._count_timer is not None:
             self._count_timer.stop()
@@ -152,7 +157,7 @@ class NewRun(Widget):
         form.defaults = defaults(form.settings, self._text)
         form.text = text_in_words(self._text, self._text_name)
         form.cost = cost_of(plan, self._text, self.runs, self._machine)
-        form.problems = (*([self._trouble] if self._trouble else []), *plan.problems.items())
+        form.problems = (*(said for said in (self._refusal, self._trouble) if said), *plan.problems.items())
         return plan
 
     def _count(self) -> None:
@@ -225,7 +230,8 @@ class NewRun(Widget):
     @on(Refused)
     def _refused(self, message: Refused) -> None:
         self.preparing = False
-        self.form.problems = (("", message.sentence),)
+        self._refusal = ("", message.sentence)
+        self._plan()
 
     @on(Begun)
     def _begun(self) -> None:

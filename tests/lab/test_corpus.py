@@ -212,7 +212,7 @@ def test_each_mistake_is_one_clear_sentence(tmp_path: Path) -> None:
     assert "NUL" in message(write(tmp_path, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"))
     assert "NUL" in message(write(tmp_path, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "latin-1")
     assert "device" in message("/dev/null")
-    assert "null byte" in message("a\0b")
+    assert "a NUL character" in message("a\0b")
     assert "Not a directory" in message(write(tmp_path, b"x") + "/inside")
     assert "name too long" in message("x" * 5000)
     assert "not a text encoding" in message("python", "klingon")
