@@ -1,4 +1,4 @@
-"""metrics.jsonl and samples.jsonl: appending a line so that it is whole or absent, and reading while someone else appends."""
+"""metrics.jsonl, samples.jsonl and events.jsonl: appending a line so that it is whole or absent, and reading while someone else appends."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from lab.durable import write_all, write_atomic
-from lab.run_config import Metric, Sample
+from lab.run_config import Event, Metric, Sample
 
-Line = TypeVar("Line", Metric, Sample)
+Line = TypeVar("Line", Metric, Sample, Event)
 
 TAIL = 8192
 """Bytes at the end of a file that are sure to hold its last line."""
@@ -68,7 +68,7 @@ class LineWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, line: Metric | Sample) -> None:
+    def write(self, line: Metric | Sample | Event) -> None:
         """One line, in the file for every reader when this returns."""
         end = os.fstat(self._descriptor).st_size
         try:

@@ -1,4 +1,4 @@
-"""What a run's files hold, as types: config.json, status.json, metrics.jsonl and samples.jsonl.
+"""What a run's files hold, as types: config.json, status.json, metrics.jsonl, samples.jsonl and events.jsonl.
 
 Nothing here needs torch; the screens read runs with these types alone.
 """
@@ -127,3 +127,28 @@ class Sample(msgspec.Struct, kw_only=True):
     step: int
     prompt: str
     text: str
+
+
+EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
+"""What can be marked on a run's curve:
+
+checkpoint: saved, so that nothing before this step can be lost any more.
+best: the lowest validation loss so far, whose weights are kept.
+pause, resume: it stood still, asked to or for want of room on the disk; it went on, also in a new process.
+stop: a command or a signal ended it; `text` says which.
+bad_step: the loss of this step was no number or far outside its recent spread, so that its update was not applied.
+back: after several bad steps the weights are those of an earlier step again, and the learning rate is halved from here on.
+micro_batch: memory did not suffice, and a step is computed in smaller parts from here on.
+early_stop: the validation loss had not improved for as many evaluations as were asked for.
+"""
+
+
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One line of events.jsonl: what happened to the run after `step` updates. Steps never go down from line to line."""
+
+    step: int
+    seconds: float
+    """Time spent training so far, pauses excluded, as in the metric of that step."""
+    kind: EventKind
+    text: str = ""
+    """A sentence for `back`, `bad_step`, `micro_batch`, `early_stop` and `stop`; often empty for the others."""

@@ -17,7 +17,7 @@ from lab.control import CommandName
 from lab.durable import in_words
 from lab.errors import UserError
 from lab.metrics import LineReader, MetricsReader, last_line
-from lab.run_config import FORMAT, Metric, Phase, RunConfig, Sample, Status
+from lab.run_config import FORMAT, Event, Metric, Phase, RunConfig, Sample, Status
 from lab.tensor_file import read_metadata
 
 HEARTBEAT_FRESH = 10.0
@@ -68,6 +68,10 @@ class Run:
     @property
     def samples_path(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
 
     @property
     def status_path(self) -> Path:
@@ -145,6 +149,10 @@ class Run:
     def samples(self) -> list[Sample]:
         """Everything in samples.jsonl."""
         return LineReader(self.samples_path, Sample).read()
+
+    def events(self) -> LineReader[Event]:
+        """A reader of events.jsonl, standing at its start."""
+        return LineReader(self.events_path, Event)
 
     def checkpoints(self) -> list[CheckpointFile]:
         """The weights that can be opened: best, last, previous as far as they exist and are whole, then snapshots by step."""
