@@ -5,6 +5,7 @@ Whoever can read the folder can watch the run, and reading never fails because s
 
 import functools
 import os
+import platform
 import sys
 import time
 from pathlib import Path
@@ -126,17 +127,23 @@ class Run:
             return Status(phase="stopped", message=f"status.json cannot be read: {error}")
 
     def alive(self) -> bool:
-        """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds."""
+        """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
+
+        A lock held on another machine may be invisible from here, so that there the heartbeat alone says it.
+        """
         return self._is_alive(self.status())
 
     def phase(self) -> Phase | Literal["interrupted"]:
         """The phase as it really is: "interrupted" where the status tells of a trainer that is gone."""
-        status = self.status()
+        return self.phase_of(self.status())
+
+    def phase_of(self, status: Status) -> Phase | Literal["interrupted"]:
+        """The phase, where the status has been read already."""
         return "interrupted" if status.phase in ACTIVE and not self._is_alive(status) else status.phase
 
     def _is_alive(self, status: Status) -> bool:
         fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
-        return fresh and lock_is_held(self.lock_path)
+        return fresh and (is_elsewhere(status) or lock_is_held(self.lock_path))
 
     def metrics(self) -> MetricsReader:
         """A reader of metrics.jsonl, standing at its start."""
@@ -185,6 +192,11 @@ class Run:
             control.send(self.control_path, name, text)
         except OSError as error:
             raise in_words(error, f"{name} {self.name}") from error
+
+
+def is_elsewhere(status: Status) -> bool:
+    """Whether the trainer that wrote this is, or was, on another machine."""
+    return status.host not in ("", platform.node())
 
 
 class _Version(msgspec.Struct):

@@ -20,6 +20,8 @@ START_SECONDS = 60.0
 """How long a trainer may take to its first word. Python itself needs a tenth of a second; a sleeping network disk much more."""
 
 LONGEST_NAME = 100
+LONGEST_NAME_BYTES = 240
+"""As UTF-8; file systems allow 255."""
 
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
 """Has glibc keep freed memory for the next step instead of giving it back to the system: 15% quicker (micro, 2 cores)."""
@@ -75,6 +77,10 @@ def check_name(name: str) -> str:
         raise UserError(
             f"{name!r} cannot be a run's name: use letters, digits, spaces, - and _, and begin with neither a dot nor a dash."
         )
+    if len(name.encode()) > LONGEST_NAME_BYTES:
+        raise UserError(
+            f"{name} is too long for the name of a folder: {len(name.encode())} bytes, of {LONGEST_NAME_BYTES} at most."
+        )
     if name == "demo":
         raise UserError("demo is the name of the model that ships with the lab; choose another name.")
     return name
@@ -84,22 +90,27 @@ def is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def list_runs(where: Path | None = None) -> list[Run]:
-    """The user's runs in `where` (or `home()`), newest first. Hidden folders, the demo and what is no run are left out."""
-    folder = where or home()
-    runs = []
+def run_folders(where: Path | None = None) -> list[Path]:
+    """The folders in `where` (or `home()`) that may be the user's runs, in no order. Hidden ones and the demo are left out."""
+    folder, left_out = where or home(), demo()
     try:
-        entries = [entry.name for entry in os.scandir(folder) if not entry.name.startswith(".") and entry.is_dir()]
+        with os.scandir(folder) as entries:
+            found = [folder / entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:
         return []
-    for name in entries:
-        run = Run(folder / name)
+    return [path for path in found if path.absolute() != left_out]
+
+
+def list_runs(where: Path | None = None) -> list[Run]:
+    """The user's runs in `where` (or `home()`), newest first. What is no run is left out."""
+    runs = []
+    for path in run_folders(where):
+        run = Run(path)
         try:
             runs.append((run.config.created, run))
         except UserError:
             continue
-    left_out = demo()
-    return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name)) if run.path != left_out]
+    return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name))]
 
 
 def open_run(name: str | Path, where: Path | None = None) -> Run:

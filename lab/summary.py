@@ -6,11 +6,12 @@ from pathlib import Path
 
 import msgspec
 
+from lab.errors import UserError
 from lab.reading import plan_in_words, progress
-from lab.run_config import Metric
-from lab.run_folder import Run
-from lab.runs import demo, home, is_run, list_runs
-from models.accounts import flops_per_token
+from lab.run_config import Metric, RunConfig, Status
+from lab.run_folder import ACTIVE, Run, is_elsewhere
+from lab.runs import demo, is_run, run_folders
+from models.accounts import flops_per_token, parameter_count
 
 TAIL = 64 * 1024
 """Bytes at the end of metrics.jsonl that are read for the latest training loss and evaluation: some hundred lines."""
@@ -25,8 +26,6 @@ PHASES: dict[str, tuple[str, str]] = {
     "interrupted": ("!", "interrupted"),
 }
 """A sign and a word for each phase; the sign is there so that none is told apart by colour alone."""
-
-GOING_ON = ("starting", "training", "paused")
 
 
 @dataclass(frozen=True)
@@ -52,38 +51,90 @@ class RunSummary:
     """Tokens a second over all its training, evaluations included."""
     flops_per_token: int = 0
     """Floating-point operations that training spends on one token of its model."""
+    parameters: int = 0
     seen: float = 0.0
     """Unix time of its last sign of life."""
+    owner: str = ""
+    """The trainer, where it is, or was, on another machine: `process 71 on abacus`."""
     is_demo: bool = False
 
     @property
     def going_on(self) -> bool:
         """Whether a trainer is at it now."""
-        return self.phase in GOING_ON
+        return self.phase in ACTIVE
+
+
+Stamp = tuple[int, int, int]
+"""What changes with a file: its inode, its size, its time of change in nanoseconds."""
+
+
+@dataclass
+class _Known:
+    """What was read of a run, and the stamps of the files that it was read from."""
+
+    run: Run
+    config_stamp: Stamp | None = None
+    status_stamp: Stamp | None = None
+    metrics_stamp: Stamp | None = None
+    status: Status | None = None
+    training: Metric | None = None
+    evaluation: Metric | None = None
+    summary: RunSummary | None = None
 
 
 @dataclass
 class RunsWatcher:
-    """Reads all runs again and again, opening only the files that have changed. Not for two threads at once."""
+    """Reads all runs again and again, opening only the files that have changed: of a run at rest none. Not for two threads at once.
+
+    A summary that says nothing new is the very one that was given before.
+    """
 
     where: Path | None = None
-    _tails: dict[Path, tuple[tuple[int, int], Metric | None, Metric | None]] = field(default_factory=dict)
+    _known: dict[Path, _Known] = field(default_factory=dict)
 
     def read(self) -> list[RunSummary]:
-        """The user's runs, newest first, and the demo after them."""
-        runs = list_runs(self.where or home())
+        """The user's runs, newest first, and the demo after them. What is no run, or cannot be read, is left out."""
+        found = []
+        folders = run_folders(self.where)
+        for path in folders:
+            try:
+                found.append((self._config(path).created, self.summary(Run(path))))
+            except UserError:
+                continue
         shipped = demo()
-        return [self.summary(run) for run in runs] + ([self.summary(Run(shipped), is_demo=True)] if is_run(shipped) else [])
+        for path in self._known.keys() - {Run(path).path for path in folders} - {shipped}:
+            del self._known[path]
+        summaries = [said for _, said in sorted(found, key=lambda pair: (-pair[0], pair[1].name))]
+        return summaries + ([self.summary(Run(shipped), is_demo=True)] if is_run(shipped) else [])
+
+    def _config(self, path: Path) -> RunConfig:
+        """Raises: UserError where there is none that can be read."""
+        run = Run(path)
+        stamp = _stamp(run.path / "config.json")
+        known = self._known.get(run.path)
+        if known is None or known.config_stamp != stamp:
+            known = self._known[run.path] = _Known(run, stamp)
+        return known.run.config
 
     def summary(self, run: Run, *, is_demo: bool = False) -> RunSummary:
         """One run as it is now."""
-        config, status = run.config, run.status()
-        training, evaluation = self._latest(run.metrics_path)
-        return RunSummary(
+        config = self._config(run.path)
+        known = self._known[run.path]
+        stamps = _stamp(run.status_path), _stamp(run.metrics_path)
+        status = known.status
+        if status is None or stamps[0] != known.status_stamp:
+            status = run.status()
+        elif stamps[1] == known.metrics_stamp and known.summary is not None and status.phase not in ACTIVE:
+            return known.summary
+        if stamps[1] != known.metrics_stamp:
+            known.training, known.evaluation = _read_tail(run.metrics_path)
+        known.status, known.status_stamp, known.metrics_stamp = status, *stamps
+        training, evaluation = known.training, known.evaluation
+        said = RunSummary(
             name="demo" if is_demo else run.name,
             path=run.path,
             text=config.data.name,
-            phase=run.phase(),
+            phase=run.phase_of(status),
             plan=plan_in_words(config),
             step=status.step,
             steps=status.steps or config.train.steps,
@@ -94,22 +145,27 @@ class RunsWatcher:
             tokens_per_second=training.tokens_per_second if training else None,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=flops_per_token(config.model),
+            parameters=parameter_count(config.model),
             seen=status.heartbeat or config.created,
+            owner=owner_in_words(status) if is_elsewhere(status) else "",
             is_demo=is_demo,
         )
+        if said != known.summary:
+            known.summary = said
+        return known.summary
 
-    def _latest(self, path: Path) -> tuple[Metric | None, Metric | None]:
-        """The latest line with a training loss and the latest with a validation loss, from the end of the file."""
-        try:
-            facts = path.stat()
-        except OSError:
-            return None, None
-        stamp = (facts.st_size, facts.st_mtime_ns)
-        known = self._tails.get(path)
-        if known is None or known[0] != stamp:
-            known = (stamp, *_read_tail(path))
-            self._tails[path] = known
-        return known[1], known[2]
+
+def owner_in_words(status: Status) -> str:
+    """`process 71 on abacus`: whose trainer the run is at, or was."""
+    return f"process {status.pid} on {status.host}" if status.host else f"process {status.pid}"
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _read_tail(path: Path) -> tuple[Metric | None, Metric | None]:

@@ -14,6 +14,8 @@ COMMANDS = {
     "stop": "manage",
     "pause": "manage",
     "runs": "manage",
+    "rename": "manage",
+    "delete": "manage",
     "generate": "generate",
     "trace": "trace",
     "tokenize": "tokenize",

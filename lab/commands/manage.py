@@ -1,6 +1,7 @@
-"""`llmlab runs`, `stop` and `pause`: what runs there are, and telling their trainers what to do."""
+"""`llmlab runs`, `stop`, `pause`, `rename` and `delete`: what runs there are, and what is done with them and their trainers."""
 
 import shlex
+import sys
 import time
 
 import click
@@ -72,33 +73,37 @@ def entry(run: Run) -> RunEntry:
     "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
 )
 def runs(as_json: bool) -> None:
-    """List the runs, newest first, with their state and last losses."""
-    from lab.runs import home, list_runs
+    """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab."""
+    from lab.runs import demo, home, is_run, list_runs
 
     found = [entry(run) for run in list_runs()]
     if as_json:
         write_json(found)
         return
-    if not found:
-        click.echo(f"No runs yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
-        return
     now = time.time()
-    rows = [
-        (
-            run.name,
-            run.phase,
-            f"{run.step}/{run.steps}" if run.steps else str(run.step),
-            "" if run.loss is None else numbers.fixed(run.loss),
-            "" if run.val_loss is None else numbers.fixed(run.val_loss),
-            "" if run.bits_per_byte is None else numbers.fixed(run.bits_per_byte),
-            numbers.count(run.parameters),
-            run.text,
-            numbers.ago(now - run.created),
-        )
-        for run in found
-    ]
-    header = ("run", "state", "step", "loss", "val loss", "bits/byte", "parameters", "text", "made")
-    click.echo(table(header, rows, right=(2, 3, 4, 5, 6)))
+    rows = [_row(run, numbers.ago(now - run.created)) for run in found]
+    if is_run(demo()):
+        shipped = entry(Run(demo()))
+        shipped.name = "demo"
+        rows.append(_row(shipped, "ships with the lab"))
+    header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
+    if rows:
+        click.echo(table(header, rows, right=(2, 3, 4, 5)))
+    if not found:
+        click.echo(f"No runs of yours yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
+
+
+def _row(run: RunEntry, made: str) -> tuple[str, ...]:
+    return (
+        run.name,
+        run.phase,
+        f"{run.step}/{run.steps}" if run.steps else str(run.step),
+        "" if run.val_loss is None else numbers.fixed(run.val_loss),
+        "" if run.bits_per_byte is None else numbers.fixed(run.bits_per_byte),
+        numbers.count(run.parameters),
+        run.text,
+        made,
+    )
 
 
 def wait_until(run: Run, *phases: str) -> str:
@@ -151,3 +156,40 @@ def pause(run: str) -> None:
     if phase != "paused":
         raise UserError(f"{found.name} ended at step {step} before it could be paused.")
     click.echo(f"{found.name} is paused at step {step}. `llmlab resume {shlex.quote(run)}` lets it go on.")
+
+
+@click.command(short_help="Give a run another name.")
+@click.argument("run")
+@click.argument("new")
+def rename(run: str, new: str) -> None:
+    """Call RUN by the name NEW. Its folder is renamed, and nothing in it changes."""
+    from lab.manage import rename_run
+    from lab.runs import open_run
+
+    found = open_run(run)
+    renamed = rename_run(found, new)
+    click.echo(f"{found.name} is called {renamed.name} now; it is in {renamed.path}.")
+
+
+@click.command(short_help="Remove a run for good.")
+@click.argument("run")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def delete(run: str, yes: bool) -> int:
+    """Remove RUN with its weights, its curves and everything else in its folder. It asks first; this cannot be undone."""
+    from lab.manage import delete_run, refuse_to_change, size_of
+    from lab.runs import open_run
+
+    found = open_run(run)
+    refuse_to_change(found)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(
+                f"Deleting {found.name} cannot be undone, and there is no terminal to ask in; say --yes to delete it."
+            )
+        step, freed = found.status().step, numbers.bytes_(size_of(found))
+        if not click.confirm(f"Delete {found.name}, at step {step}? This frees {freed} and cannot be undone."):
+            click.echo("Nothing was deleted.")
+            return 1
+    freed = numbers.bytes_(delete_run(found))
+    click.echo(f"{found.name} is deleted; that freed {freed}.")
+    return 0

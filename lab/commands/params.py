@@ -38,7 +38,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
         from lab.runs import open_run
 
         found = open_run(run)
-        name, config = found.config.name, found.config.model
+        name, config = found.name, found.config.model
     else:
         name = preset or DEFAULT_PRESET
         config = PRESETS[name].config(vocab or (GPT2_VOCABULARY if name == "gpt2" else VOCABULARY[name]))

@@ -210,9 +210,9 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
             "message": "",
         }
     ]
-    assert table.splitlines()[1].split()[:6] == ["tale", "training", "20/40", "3.000", "3.500", "5.049"]
+    assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "3.500", "5.049"]
 
 
 def test_no_runs(home: Path, llmlab: Call) -> None:
     assert llmlab("runs", "--json").out.strip() == "[]"
-    assert llmlab("runs").out.startswith(f"No runs yet in {home}")
+    assert llmlab("runs").out.splitlines()[-1].startswith(f"No runs of yours yet in {home}")

@@ -1,4 +1,5 @@
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,8 @@ EmptyRun = Callable[..., Run]
 
 
 def say(run: Run, **fields: object) -> None:
-    status = Status(**{"phase": "training", "heartbeat": time.time(), "pid": 7, "host": "abacus"} | fields)  # type: ignore[arg-type]
+    known = {"phase": "training", "heartbeat": time.time(), "pid": 7, "host": platform.node()}
+    status = Status(**known | fields)  # type: ignore[arg-type]
     write_atomic(run.status_path, msgspec.json.encode(status))
 
 
@@ -37,7 +39,7 @@ def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: p
     assert runs.demo() == root / "lab" / "demo"
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "demo", ".."])
+@pytest.mark.parametrize("name", ["", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "罪" * 100, "demo", ".."])
 def test_names_that_no_run_may_have(name: str) -> None:
     with pytest.raises(UserError):
         check_name(name)
@@ -125,6 +127,18 @@ def test_alive_means_locked_and_fresh(empty_run: EmptyRun) -> None:
     assert not run.alive()
 
 
+def test_on_another_machine_the_heartbeat_alone_tells_of_a_trainer(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    say(run, host="abacus")
+    assert run.alive()
+    assert run.phase() == "training"
+    run.command("pause")
+    assert control.take(run.control_path) == [("pause", "")]
+    say(run, host="abacus", heartbeat=time.time() - 60)
+    assert not run.alive()
+    assert run.phase() == "interrupted"
+
+
 def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> None:
     run = empty_run()
     with pytest.raises(UserError, match="nothing to pause"):
@@ -148,7 +162,10 @@ def test_a_run_that_cannot_be_started_is_refused_with_a_reason(empty_run: EmptyR
     with pytest.raises(UserError, match="finished its 50 steps"):
         start_trainer(run)
     say(run)
-    with filelock.FileLock(run.lock_path), pytest.raises(UserError, match="by process 7 on abacus"):
+    with filelock.FileLock(run.lock_path), pytest.raises(UserError, match=f"by process 7 on {platform.node()}"):
+        start_trainer(run)
+    say(run, host="abacus")
+    with pytest.raises(UserError, match="by process 7 on abacus"):
         start_trainer(run)
 
 

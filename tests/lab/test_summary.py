@@ -1,3 +1,5 @@
+import platform
+import time
 from pathlib import Path
 
 import msgspec
@@ -103,3 +105,37 @@ def test_a_feed_gives_everything_first_and_then_only_what_is_new(run: Run) -> No
     anew = followed.read()
     assert anew.history is not None
     assert list(anew.history.losses) == [5.0]
+
+
+def test_a_run_at_rest_is_told_again_without_opening_a_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0))
+    watcher = RunsWatcher(run.path.parent)
+    (first,) = watcher.read()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(Path, "open", lambda path, mode: pytest.fail(f"{path} was opened again"))
+    assert watcher.read()[0] is first
+    monkeypatch.undo()
+    run.status_path.write_bytes(encode(Status(phase="stopped", step=250, heartbeat=2001.0)))
+    assert RunsWatcher(run.path.parent).read()[0] == watcher.read()[0]
+    assert watcher.read()[0].step == 250
+
+
+def test_what_is_renamed_damaged_or_gone_is_noticed(run: Run) -> None:
+    watcher = RunsWatcher(run.path.parent)
+    assert [said.name for said in watcher.read()] == ["tale"]
+    moved = run.path.rename(run.path.with_name("saga"))
+    assert [said.name for said in watcher.read()] == ["saga"]
+    assert list(watcher._known) == [moved]
+    config = (moved / "config.json").read_bytes()
+    (moved / "config.json").write_bytes(config[:-9])
+    assert watcher.read() == []
+    (moved / "config.json").write_bytes(config)
+    assert [said.name for said in watcher.read()] == ["saga"]
+
+
+def test_a_trainer_on_another_machine_is_named(run: Run) -> None:
+    run.status_path.write_bytes(encode(Status(phase="training", host="abacus", pid=71, heartbeat=time.time())))
+    (said,) = RunsWatcher(run.path.parent).read()
+    assert (said.phase, said.owner) == ("training", "process 71 on abacus")
+    run.status_path.write_bytes(encode(Status(phase="finished", host=platform.node(), pid=71)))
+    assert RunsWatcher(run.path.parent).read()[0].owner == ""
