@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from lab.durable import sync_folder, temporary_beside
 from lab.errors import UserError
-from lab.run_config import Metric
+from lab.run_config import Metric, PartUpdate
 from lab.run_folder import Run
 from lab.tensor_file import RawTensor, is_whole, read_metadata, write_tensors
 from models.gpt import GPT
@@ -55,6 +55,8 @@ class Cursor(msgspec.Struct, kw_only=True):
     best_step: int | None = None
     pending: Metric | None = None
     """The step's line of metrics.jsonl while its evaluation is still to be made."""
+    pending_parts: list[PartUpdate] = []
+    """What that step changed, for its line of insights.jsonl."""
 
 
 class Resumed(msgspec.Struct):

@@ -1,4 +1,4 @@
-"""metrics.jsonl, samples.jsonl and events.jsonl: appending a line so that it is whole or absent, and reading while someone else appends."""
+"""metrics.jsonl and the other files of lines: a line is appended whole or not at all, and read while someone else appends."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from lab.durable import write_all, write_atomic
-from lab.run_config import Event, Metric, Sample
+from lab.run_config import Event, Insight, Metric, Sample
 
-Line = TypeVar("Line", Metric, Sample, Event)
+Line = TypeVar("Line", Metric, Sample, Event, Insight)
 
 TAIL = 8192
 """Bytes at the end of a file that are sure to hold its last line."""
@@ -68,7 +68,7 @@ class LineWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, line: Metric | Sample | Event) -> None:
+    def write(self, line: Metric | Sample | Event | Insight) -> None:
         """One line, in the file for every reader when this returns."""
         end = os.fstat(self._descriptor).st_size
         try:

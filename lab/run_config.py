@@ -1,4 +1,5 @@
-"""What a run's files hold, as types: config.json, status.json, metrics.jsonl, samples.jsonl and events.jsonl.
+"""What a run's files hold, as types: config.json, status.json, metrics.jsonl, samples.jsonl, events.jsonl and
+insights.jsonl.
 
 Nothing here needs torch; the screens read runs with these types alone.
 """
@@ -8,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from models.config import ModelConfig
+from models.schedule import Schedule
 
 FORMAT = 1
 """Version of the run folder's layout; a reader refuses a newer one in words."""
@@ -43,10 +45,13 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     batch: int = 16
     """Windows of `context` tokens in one step."""
+    accumulate: int = 1
+    """Parts that a step's windows are computed in, one after the other, so that they need less memory at once."""
     steps: int | None = 2000
     minutes: float | None = None
     lr: float = 2e-3
-    """Peak learning rate; it warms up over `warmup` of the run and falls along a cosine to `final_lr` times itself."""
+    """Peak learning rate; it warms up over `warmup` of the run and falls to `final_lr` times itself as `schedule` says."""
+    schedule: Schedule = "cosine"
     final_lr: float = 0.1
     warmup: float = 0.03
     weight_decay: float = 0.1
@@ -59,6 +64,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     eval_every: int = 100
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
+    patience: int | None = None
+    """Evaluations in a row without a new lowest validation loss after which training ends early; None: never."""
     prompts: tuple[str, ...] = ()
     sample_tokens: int = 80
 
@@ -152,3 +159,40 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     kind: EventKind
     text: str = ""
     """A sentence for `back`, `bad_step`, `micro_batch`, `early_stop` and `stop`; often empty for the others."""
+
+
+class PartUpdate(msgspec.Struct, array_like=True):
+    """What a step did to a part of the model: `embedding`, `positions`, `3 attention`, `3 MLP` (layers from 1), `final norm`."""
+
+    part: str
+    grad_norm: float
+    """L2 norm of the gradient of all its parameters, before clipping: all squares add up to that of the metric."""
+    ratio: float | None
+    """‖change‖ / ‖weights‖ of its matrices, weights as they were before the step; None where a part has none."""
+
+
+class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One line of insights.jsonl: what was measured inside the model at the evaluation after `step` updates.
+
+    The meters are those of `lab.head_meters`, from 0 to 1, by [layer][head]. The probe is a place in the validation text.
+    """
+
+    step: int
+    took: float
+    """Seconds that measuring took."""
+    repeated: int = 0
+    """Length of the random sequence that is seen twice; 0 where the text has too few tokens for meters."""
+    previous: list[list[float]] = []
+    duplicate: list[list[float]] = []
+    induction: list[list[float]] = []
+    probe: list[str] = []
+    """The probe's tokens as they are shown."""
+    truth: str = ""
+    """The token that comes next in the text, as it is shown."""
+    truth_probability: float = 0.0
+    top: list[tuple[str, float]] = []
+    """The likeliest next tokens with their probabilities."""
+    pattern: list[list[list[float]]] = []
+    """What the probe's last token pays to each of its tokens: [layer][head][token]."""
+    parts: list[PartUpdate] = []
+    """Of the step that led here; empty at step 0, and where that step was not applied."""

@@ -71,6 +71,10 @@ class Run:
         return self.path / "samples.jsonl"
 
     @property
+    def insights_path(self) -> Path:
+        return self.path / "insights.jsonl"
+
+    @property
     def events_path(self) -> Path:
         return self.path / "events.jsonl"
 

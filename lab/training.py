@@ -22,10 +22,11 @@ from lab.errors import UserError
 from lab.evaluation import Evaluator, write_samples
 from lab.full_disk import Patience
 from lab.inbox import POLL_SECONDS, EndAskedError, Inbox
+from lab.insight import Insights, Update
 from lab.machine import cores
 from lab.metrics import LineWriter, keep_lines_up_to
 from lab.pace import Clock, Speed
-from lab.run_config import Metric, Sample
+from lab.run_config import Insight, Metric, Sample
 from lab.run_folder import Run
 from lab.signals import Signals
 from lab.status_board import StatusBoard
@@ -74,6 +75,7 @@ class Training:
         self.note = resumed.note if resumed else ""
         self.cursor = resumed.cursor if resumed else Cursor(precision=choose_precision(config.train.precision, self.device))
         self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer), self._arithmetic)
+        self.insights = Insights(config, tokens, self.tokenizer)
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed()
         self.bad_steps = 0
@@ -87,6 +89,7 @@ class Training:
         self._drop_what_comes_after(-1 if resumed is None else self.cursor.step)
         self.metrics = LineWriter(run.metrics_path)
         self.samples = LineWriter(run.samples_path)
+        self.insight_lines = LineWriter(run.insights_path)
         if resumed is None:
             self.cursor.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
         board.update(
@@ -144,11 +147,13 @@ class Training:
             loss = self.model.loss(ids, targets)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        update = Update(self.model) if self._is_evaluated(step + 1) else None
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
         loss_value = float(loss.detach())
         good = math.isfinite(loss_value) and math.isfinite(grad_norm)
         if good:
             self.optimizer.step()
+        self.cursor.pending_parts = update.done() if update is not None and good else []
         self.bad_steps = 0 if good else self.bad_steps + 1
         self.speed.add(ids.numel(), time.perf_counter() - started)
         self.cursor.step = step = step + 1
@@ -174,7 +179,7 @@ class Training:
         assert metric is not None
         step, train = metric.step, self.config.train
         self.over = self._complete()
-        evaluated = self.over or step % train.eval_every == 0
+        evaluated = self.over or self._is_evaluated(step)
         if evaluated:
             started = time.monotonic()
             found = self.evaluator.evaluate(self.model, lambda: self._break_off(started))
@@ -184,6 +189,8 @@ class Training:
         self.cursor.pending = None
         self.board.update(step=step, seconds=self.clock.seconds())
         if evaluated:
+            insight = self.insights.measure(self.model, step, self.cursor.pending_parts)
+            self._write("write what was measured", lambda: self.insight_lines.write(insight))
             self._write_samples(train.prompts)
             self._keep_if_best(metric)
         if self._is_snapshot(step):
@@ -191,6 +198,10 @@ class Training:
         interval = max(SAVE_SECONDS, self.save_seconds / SAVE_SHARE)
         if step == 0 or time.monotonic() - self.saved_at > interval:
             self._save()
+
+    def _is_evaluated(self, step: int) -> bool:
+        """Whether it is known beforehand that an evaluation follows after so many steps; one at the end of the minutes is not."""
+        return step % self.config.train.eval_every == 0 or step == self.config.train.steps
 
     def _break_off(self, started: float) -> None:
         if time.monotonic() - started > BREAK_OFF_SECONDS:
@@ -277,6 +288,7 @@ class Training:
         self.cursor.seconds = self.clock.seconds()
         self.metrics.sync()
         self.samples.sync()
+        self.insight_lines.sync()
         checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor)
         self.saved_step = self.cursor.step
         self.saved_at = time.monotonic()
@@ -317,6 +329,7 @@ class Training:
         try:
             keep_lines_up_to(self.run.metrics_path, Metric, step)
             keep_lines_up_to(self.run.samples_path, Sample, step)
+            keep_lines_up_to(self.run.insights_path, Insight, step)
             checkpoint.drop_snapshots_after(self.run, step)
         except OSError as error:
             raise in_words(error, f"go on with {self.run.name}") from error
