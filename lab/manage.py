@@ -44,7 +44,7 @@ def refuse_to_change(run: Run) -> None:
     """
     if run.path == demo():
         raise UserError(
-            "demo is the model that ships with the lab: lessons and first steps need it, so it can be neither renamed nor deleted."
+            "demo is the model that ships with the lab: the lessons need it, so it can be neither renamed nor deleted."
         )
     if run.path.is_symlink():
         raise UserError(f"{run.name} is a link to {run.path.resolve()}; see to that folder itself.")
@@ -96,7 +96,7 @@ def delete_run(run: Run) -> int:
 
 
 def size_of(run: Run) -> int:
-    """Bytes on disk that the run's files take, which deleting it frees. A file with a second name elsewhere counts for nothing."""
+    """Bytes on disk that the run's files take, which deleting it frees. What has a second name elsewhere stays."""
     total = 0
     for folder, _, names in os.walk(run.path):
         for name in names:

@@ -1,14 +1,16 @@
 """The state of every run in a line's worth of facts, cheap enough to ask for every second."""
 
+import functools
 import os
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
 
 from lab.errors import UserError
 from lab.reading import plan_in_words, progress
-from lab.run_config import Metric, RunConfig, Status
+from lab.run_config import Metric, Status
 from lab.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs import demo, is_run, run_folders
 from models.accounts import flops_per_token, parameter_count
@@ -73,7 +75,9 @@ class _Known:
     """What was read of a run, and the stamps of the files that it was read from."""
 
     run: Run
-    config_stamp: Stamp | None = None
+    config_stamp: Stamp | None
+    paths: tuple[str, str]
+    """Its status.json and metrics.jsonl, as text: making a `Path` takes longer than looking at the file."""
     status_stamp: Stamp | None = None
     metrics_stamp: Stamp | None = None
     status: Status | None = None
@@ -84,43 +88,51 @@ class _Known:
 
 @dataclass
 class RunsWatcher:
-    """Reads all runs again and again, opening only the files that have changed: of a run at rest none. Not for two threads at once.
+    """Reads all runs again and again, opening only files that have changed: of a run at rest none. Not for two threads at once.
 
     A summary that says nothing new is the very one that was given before.
     """
 
     where: Path | None = None
-    _known: dict[Path, _Known] = field(default_factory=dict)
+    _known: dict[str, _Known] = field(default_factory=dict)
 
     def read(self) -> list[RunSummary]:
         """The user's runs, newest first, and the demo after them. What is no run, or cannot be read, is left out."""
         found = []
-        folders = run_folders(self.where)
-        for path in folders:
+        shipped = demo()
+        folders = [os.path.abspath(path) for path in run_folders(self.where)]
+        for folder in folders:
+            known = self._look(folder)
             try:
-                found.append((self._config(path).created, self.summary(Run(path))))
+                found.append((-known.run.config.created, known.run.name, self._summary(known)))
             except UserError:
                 continue
-        shipped = demo()
-        for path in self._known.keys() - {Run(path).path for path in folders} - {shipped}:
-            del self._known[path]
-        summaries = [said for _, said in sorted(found, key=lambda pair: (-pair[0], pair[1].name))]
+        for folder in self._known.keys() - {*folders, str(shipped)}:
+            del self._known[folder]
+        summaries = [said for _, _, said in sorted(found, key=itemgetter(0, 1))]
         return summaries + ([self.summary(Run(shipped), is_demo=True)] if is_run(shipped) else [])
 
-    def _config(self, path: Path) -> RunConfig:
-        """Raises: UserError where there is none that can be read."""
-        run = Run(path)
-        stamp = _stamp(run.path / "config.json")
-        known = self._known.get(run.path)
+    def _look(self, folder: str) -> _Known:
+        """What is known of a run, which is nothing where its settings have changed."""
+        stamp = _stamp(f"{folder}/config.json")
+        known = self._known.get(folder)
         if known is None or known.config_stamp != stamp:
-            known = self._known[run.path] = _Known(run, stamp)
-        return known.run.config
+            run = Run(Path(folder))
+            known = self._known[folder] = _Known(run, stamp, (str(run.status_path), str(run.metrics_path)))
+        return known
 
     def summary(self, run: Run, *, is_demo: bool = False) -> RunSummary:
-        """One run as it is now."""
-        config = self._config(run.path)
-        known = self._known[run.path]
-        stamps = _stamp(run.status_path), _stamp(run.metrics_path)
+        """One run as it is now.
+
+        Raises:
+            UserError: if its settings cannot be read.
+        """
+        return self._summary(self._look(str(run.path)), is_demo=is_demo)
+
+    def _summary(self, known: _Known, *, is_demo: bool = False) -> RunSummary:
+        run = known.run
+        config = run.config
+        stamps = _stamp(known.paths[0]), _stamp(known.paths[1])
         status = known.status
         if status is None or stamps[0] != known.status_stamp:
             status = run.status()
@@ -144,8 +156,8 @@ class RunsWatcher:
             bits_per_byte=evaluation.bits_per_byte if evaluation else None,
             tokens_per_second=training.tokens_per_second if training else None,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
-            flops_per_token=flops_per_token(config.model),
-            parameters=parameter_count(config.model),
+            flops_per_token=_work(config.model),
+            parameters=_size(config.model),
             seen=status.heartbeat or config.created,
             owner=owner_in_words(status) if is_elsewhere(status) else "",
             is_demo=is_demo,
@@ -160,9 +172,14 @@ def owner_in_words(status: Status) -> str:
     return f"process {status.pid} on {status.host}" if status.host else f"process {status.pid}"
 
 
-def _stamp(path: Path) -> Stamp | None:
+_work = functools.lru_cache(maxsize=256)(flops_per_token)
+_size = functools.lru_cache(maxsize=256)(parameter_count)
+"""Runs often share their shape, and counting a model's weights one by one takes longer than reading its files."""
+
+
+def _stamp(path: str) -> Stamp | None:
     try:
-        facts = path.stat()
+        facts = os.stat(path)
     except OSError:
         return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns

@@ -102,9 +102,10 @@ def test_a_kill_while_deleting_leaves_no_half_of_a_run(empty_run: EmptyRun, home
     def killed(path: Path, **options: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", killed)
-        delete_run(run)
+        with pytest.raises(KeyboardInterrupt):
+            delete_run(run)
     (left,) = home.glob(f"{DELETING}*")
     assert sorted(contents(left)) == ["config.json", "last.safetensors"]
     assert [found.name for found in list_runs()] == ["other"]
@@ -116,7 +117,7 @@ def test_a_link_to_a_run_elsewhere_is_left_to_the_user(empty_run: EmptyRun, home
     run = empty_run()
     run.path.rename(tmp_path / "elsewhere")
     run.path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="link to .*elsewhere"):
+    with pytest.raises(UserError, match="is a link to"):
         delete_run(run)
     assert runs.is_run(tmp_path / "elsewhere")
 
