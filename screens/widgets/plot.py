@@ -23,6 +23,7 @@ Kind = Literal["dots", "line", "marks", "level"]
 
 MARKERS: dict[Kind, str] = {"dots": "braille", "line": "braille", "marks": "◆", "level": "╌"}
 LEGEND: dict[Kind, str] = {"dots": "⠂⠁⠄", "line": "⠤⠒⠤", "marks": "◆", "level": "╌╌"}
+BRAILLE = ("\u2800", "\u28ff")
 MOST_Y_TICKS = 7
 SMALLEST_ON_LOG = 1e-6
 """A loss of zero has no logarithm; this is far below any that matters."""
@@ -39,9 +40,13 @@ class Series:
     short: str
     kind: Kind
     role: str
-    """Component class that colours it: `train`, `raw`, `validation` or `level`."""
+    """Component class that colours it: `train`, `raw`, `validation` or `level`; `run0` and on where several runs are drawn."""
     xs: Sequence[float]
     ys: Sequence[float]
+    sign: str = ""
+    """One character that stands for its marks instead of the usual one."""
+    dashes: tuple[int, int] | None = None
+    """So many cells of a line are drawn, then so many left out, so that lines are told apart without colour."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,10 @@ class Drawn:
         return self.left + round((x - self.low_x) / (self.high_x - self.low_x) * (self.right - self.left))
 
 
-ROLES = ("raw", "train", "validation", "level", "axis", "cursor")
+MOST_RUNS = 5
+"""Runs that can be told apart in one plot."""
+RUN_ROLES = tuple(f"run{number}" for number in range(MOST_RUNS))
+ROLES = ("raw", "train", "validation", "level", "axis", "cursor", *RUN_ROLES)
 _ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
 
 
@@ -102,7 +110,7 @@ def draw(figure: Figure, width: int, height: int) -> Drawn:
                 continue
         ys = [scale(y) for y in ys]
         graph = plotext.plot if series.kind in ("line", "level") else plotext.scatter
-        graph(xs, ys, marker=MARKERS[series.kind], color=ROLES.index(series.role))
+        graph(xs, ys, marker=series.sign or MARKERS[series.kind], color=ROLES.index(series.role))
     plotext.xlim(low_x, high_x)
     plotext.ylim(scale(low_y), scale(high_y))
     x_ticks = nice_ticks(low_x, high_x, max(2, width // 14))
@@ -112,6 +120,9 @@ def draw(figure: Figure, width: int, height: int) -> Drawn:
     y_labels = [f"{tick:g}" for tick in y_ticks] if figure.log_y else _labels(y_ticks)
     plotext.yticks([scale(tick) for tick in y_ticks], y_labels)
     lines = [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]
+    dashed = {series.role: series.dashes for series in figure.series if series.dashes}
+    if dashed:
+        lines = [_dashed(line, row, dashed) for row, line in enumerate(lines)]
     axis = "".join(text for text, _ in lines[-2])
     places = [at for at, sign in enumerate(axis) if sign in "┬┼"]
     labels = [count(tick) for tick in x_ticks] if x_ticks[-1] - x_ticks[0] >= len(x_ticks) - 1 else _labels(x_ticks)
@@ -175,6 +186,15 @@ def with_cursor(line: list[tuple[str, str]], column: int) -> list[tuple[str, str
     cells += [(" ", "axis")] * (column + 1 - len(cells))
     if cells[column][1] != "validation":
         cells[column] = ("│", "cursor")
+    return _joined(cells)
+
+
+def _dashed(line: list[tuple[str, str]], row: int, dashes: dict[str, tuple[int, int]]) -> list[tuple[str, str]]:
+    """The line with gaps in the curves of these roles; shifted from row to row, so that steep ones have gaps too."""
+    cells = [(sign, role) for text, role in line for sign in text]
+    for at, (sign, role) in enumerate(cells):
+        if role in dashes and BRAILLE[0] <= sign <= BRAILLE[1] and (at + 2 * row) % sum(dashes[role]) >= dashes[role][0]:
+            cells[at] = (" ", role)
     return _joined(cells)
 
 
@@ -246,6 +266,11 @@ class Plot(Widget):
         & > .plot--level { color: $foreground 60%; }
         & > .plot--cursor { color: $foreground; text-style: bold; }
         & > .plot--axis { color: $foreground 70%; }
+        & > .plot--run0 { color: $primary; text-style: bold; }
+        & > .plot--run1 { color: $warning; text-style: bold; }
+        & > .plot--run2 { color: $success; text-style: bold; }
+        & > .plot--run3 { color: $error; text-style: bold; }
+        & > .plot--run4 { color: $foreground; text-style: bold; }
     }
     """
 
@@ -301,4 +326,8 @@ class Plot(Widget):
 
 
 def _legend_entry(series: Series, name: str) -> list[tuple[str, str]]:
-    return [(f"{LEGEND[series.kind]} ", series.role), (f"{name}  ", "axis")]
+    sample = series.sign or LEGEND[series.kind]
+    if series.dashes:
+        on, off = series.dashes
+        sample = (("⠤" * on + " " * off) * 3)[: max(3, on + off + 1)].rstrip()
+    return [(f"{sample} ", series.role), (f"{name}  ", "axis")]
