@@ -11,6 +11,7 @@ from lab.errors import UserError
 from lab.run_config import TrainConfig
 from lab.runs import check_name, home
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
+from models.schedule import Schedule
 
 VOCABULARY = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium": 8192, "gpt2": 16384}
 """How many tokens BPE learns for a preset, so that the embedding is no more than about a third of the weights."""
@@ -41,9 +42,11 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     context: int | None = None
     dropout: float | None = None
     batch: int | None = None
+    accumulate: int | None = None
     steps: int | None = None
     minutes: float | None = None
     lr: float | None = None
+    schedule: Schedule | None = None
     final_lr: float | None = None
     warmup: float | None = None
     weight_decay: float | None = None
@@ -55,6 +58,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     precision: Literal["auto", "fp32", "bf16"] | None = None
     eval_every: int | None = None
+    patience: int | None = None
     prompts: tuple[str, ...] = ()
     sample_tokens: int | None = None
     home: Path | None = None
@@ -82,12 +86,14 @@ def check_settings(request: RunRequest) -> None:
         raise UserError(
             f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
         )
-    shape(request, fixed or request.vocab or SMALLEST_VOCABULARY)
+    train = train_config(request, shape(request, fixed or request.vocab or SMALLEST_VOCABULARY))
+    if train.accumulate > train.batch:
+        raise UserError(f"A batch of {train.batch} windows cannot be computed in {train.accumulate} parts; accumulate fewer.")
     check_device(request.device or "auto")
 
 
 def _check_numbers(request: RunRequest) -> None:
-    at_least_one = ("batch", "steps", "threads", "eval_every", "sample_tokens")
+    at_least_one = ("batch", "accumulate", "steps", "threads", "eval_every", "patience", "sample_tokens")
     above_zero = ("minutes", "lr", "clip")
     shares = ("final_lr", "warmup", "beta1", "beta2")
     checks: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (

@@ -45,11 +45,20 @@ def following_options(command: Any) -> Any:
 @click.option("--context", type=positive, metavar="N", help="Change its context, the tokens it sees at once.")
 @click.option("--dropout", type=float, metavar="P", help="Share of numbers dropped while training.")
 @click.option("--batch", type=positive, metavar="N", help="Windows of text in one step.")
+@click.option("--accumulate", type=positive, metavar="K", help="Compute a step's windows in K parts, which needs less memory.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Peak learning rate.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "wsd"]),
+    help="How the rate falls: along a cosine, or not at all until the last fifth.  [default: cosine]",
+)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed trains the same model.")
 @click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
 @click.option("--threads", type=positive, metavar="N", help="Processor cores to use. [default: all of them]")
 @click.option("--eval-every", type=positive, metavar="N", help="Steps between evaluations.")
+@click.option(
+    "--patience", type=positive, metavar="K", help="End after K evaluations in a row that were no better. [default: never]"
+)
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated."
 )
