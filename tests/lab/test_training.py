@@ -13,7 +13,7 @@ from lab import checkpoint
 from lab.checkpoint import load_model
 from lab.dataset import Batches, Tokens, token_dtype
 from lab.metrics import LineWriter
-from lab.run_config import Metric, Status
+from lab.run_config import Insight, Metric, Status
 from lab.run_folder import Run
 from lab.training import seed_of
 from models.gpt import GPT
@@ -203,12 +203,14 @@ FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
 class FullNowAndThen:
-    """Stands before a function that writes, and has it find a full disk twice in its third call."""
+    """Stands before a function that writes, and has it find a full disk twice in its third call with a `kind`."""
 
-    def __init__(self, write: Callable[..., Any], seen: list[Status], run: Run) -> None:
-        self.write, self.seen, self.run, self.calls = write, seen, run, 0
+    def __init__(self, write: Callable[..., Any], seen: list[Status], run: Run, kind: type[Any] = object) -> None:
+        self.write, self.seen, self.run, self.kind, self.calls = write, seen, run, kind, 0
 
     def __call__(self, *arguments: Any) -> Any:
+        if not isinstance(arguments[-1], self.kind):
+            return self.write(*arguments)
         self.calls += 1
         if self.calls in (3, 4):
             self.seen.append(self.run.status())
@@ -216,7 +218,9 @@ class FullNowAndThen:
         return self.write(*arguments)
 
 
-@pytest.mark.parametrize("place", ["write the metrics", "keep a snapshot", "keep the best weights", "save a checkpoint"])
+@pytest.mark.parametrize(
+    "place", ["write the metrics", "write what was measured", "keep a snapshot", "keep the best weights", "save a checkpoint"]
+)
 def test_a_full_disk_pauses_the_training_until_there_is_room(
     place: str, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,11 +232,13 @@ def test_a_full_disk_pauses_the_training_until_there_is_room(
     seen: list[Status] = []
     owner, name = {
         "write the metrics": (LineWriter, "write"),
+        "write what was measured": (LineWriter, "write"),
         "keep a snapshot": (checkpoint, "save_snapshot"),
         "keep the best weights": (checkpoint, "save_best"),
         "save a checkpoint": (checkpoint, "save_training"),
     }[place]
-    full = FullNowAndThen(getattr(owner, name), seen, run)
+    kind = {"write the metrics": Metric, "write what was measured": Insight}.get(place, object)
+    full = FullNowAndThen(getattr(owner, name), seen, run, kind)
     monkeypatch.setattr(owner, name, lambda *arguments: full(*arguments))
     assert train_here(run).phase == "finished"
     assert [status.phase for status in seen] == ["training", "paused"]
