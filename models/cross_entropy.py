@@ -40,14 +40,16 @@ class _HeadCrossEntropy(torch.autograd.Function):
                 part = slice(start, start + rows)
                 logits = F.linear(low_x[part], low_weight).to(full)  # (rows, V)
                 target = targets[part].clamp(min=0)[:, None]  # (rows, 1)
-                log_total = logits.logsumexp(-1, keepdim=True)  # (rows, 1)
-                weights = counts[part, None].to(full) / count  # (rows, 1)
-                total += ((log_total - logits.gather(-1, target)).masked_fill(~counts[part, None], 0.0)).sum()
+                top = logits.amax(-1, keepdim=True)  # (rows, 1)
+                picked = logits.gather(-1, target)  # (rows, 1)
+                exponentials = logits.sub_(top).exp_()  # (rows, V), made in place of the logits; once for loss and gradient
+                sums = exponentials.sum(-1, keepdim=True)  # (rows, 1)
+                total += (sums.log() + top - picked).masked_fill(~counts[part, None], 0.0).sum()
                 if x_grad is None or weight_grad is None:
                     continue
-                gradient = logits.sub_(log_total).exp_()  # (rows, V): the probabilities, made in place of the logits
-                gradient.scatter_add_(-1, target, gradient.new_full(target.shape, -1.0))
-                low_gradient = gradient.mul_(weights).to(dtype)
+                weights = counts[part, None].to(full) / count  # (rows, 1)
+                gradient = exponentials.mul_(weights / sums).scatter_add_(-1, target, -weights)
+                low_gradient = gradient.to(dtype)
                 x_grad[part] = low_gradient @ low_weight
                 if dtype == weight.dtype:
                     weight_grad.addmm_(low_gradient.T, low_x[part])
@@ -61,4 +63,6 @@ class _HeadCrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x_grad, weight_grad = ctx.saved_tensors
+        if x_grad.device.type == "cpu" and float(grad) == 1.0:
+            return x_grad, weight_grad, None, None  # no copy of what may be the largest tensor there is
         return grad * x_grad, grad * weight_grad, None, None

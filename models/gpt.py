@@ -6,6 +6,7 @@ In the comments B is the batch, T the tokens, C the width, H the heads, D = C / 
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -20,6 +21,9 @@ INIT_STD = 0.02
 """Standard deviation of every matrix at the start; the two residual projections get it divided by sqrt(2 layers)."""
 PLAIN_UP_TO = 512
 """Up to this many tokens bf16 attention is quicker on a CPU by two plain products than by torch's fused kernel (measured)."""
+
+Kernel = Literal["auto", "plain", "fused"]
+"""How attention is computed: as two plain products with a softmax between, by torch's fused kernel, or whichever is usually quicker."""
 
 
 class KVCache:
@@ -49,14 +53,16 @@ class KVCache:
         return self.keys[layer, :, :, :end].to(k.dtype), self.values[layer, :, :, :end].to(v.dtype)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, kernel: Kernel = "auto") -> Tensor:
     """Causal attention, softmax(q kᵀ / sqrt(D)) v, of queries (B, H, T, D) that are the last T of the S keys (B, H, S, D).
 
-    By torch's fused kernel, except on a CPU where plain products are quicker: short sequences in bf16, and with dropout.
+    The kernel "auto" is torch's fused one, except on a CPU where plain products are quicker: short sequences in bf16, and with
+    dropout.
     """
     batch, heads, tokens, width = q.shape
     seen = k.shape[2]
-    if q.device.type == "cpu" and (dropout > 0.0 or (q.dtype == torch.bfloat16 and tokens <= PLAIN_UP_TO)):
+    usual = q.device.type == "cpu" and (dropout > 0.0 or (q.dtype == torch.bfloat16 and tokens <= PLAIN_UP_TO))
+    if usual if kernel == "auto" else kernel == "plain":
         q, k, v = (x.reshape(batch * heads, -1, width) for x in (q, k, v))  # (B*H, T or S, D)
         attn_scores = torch.baddbmm(causal_mask(tokens, seen, q), q, k.transpose(1, 2), alpha=1 / math.sqrt(width))  # (B*H, T, S)
         pattern = F.dropout(attn_scores.softmax(-1), dropout)
@@ -76,6 +82,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.heads = config.heads
+        self.kernel: Kernel = "auto"
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
         self.attn_dropout = config.dropout
@@ -87,7 +94,7 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # each (B, H, T, D)
         if cache is not None:
             k, v = cache.extend(layer, k, v)  # (B, H, S, D)
-        z = attend(q, k, v, self.attn_dropout if self.training else 0.0)  # (B, H, T, D)
+        z = attend(q, k, v, self.attn_dropout if self.training else 0.0, self.kernel)  # (B, H, T, D)
         z = z.transpose(1, 2).reshape(batch, tokens, width)  # (B, T, C)
         out: Tensor = self.resid_dropout(self.c_proj(z))
         return out
@@ -155,6 +162,12 @@ class GPT(nn.Module):
             else:
                 std = INIT_STD / math.sqrt(2 * self.config.layers) if name.endswith("c_proj.weight") else INIT_STD
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
+
+    def attend_by(self, kernel: Kernel) -> None:
+        """Has every layer compute its attention by this kernel."""
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.kernel = kernel
 
     def hidden(self, ids: Tensor, cache: KVCache | None = None) -> Tensor:
         """The residual stream after the final norm, (B, T, C), of ids (B, T); see `forward`."""

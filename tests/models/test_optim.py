@@ -6,7 +6,7 @@ from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optim import lr_factor, make_optimizer
+from models.optim import lr_factor, make_optimizer, orthogonal
 
 CONFIG = ModelConfig(layers=2, heads=2, width=8, context=16, vocab_size=23)
 
@@ -49,3 +49,69 @@ def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
 )
 def test_the_learning_rate_at_its_edges(progress: float, warmup: float, factor: float) -> None:
     assert math.isclose(lr_factor(progress, warmup, 0.2), factor, abs_tol=1e-12)
+
+
+def train(model: GPT, optimizers: list[torch.optim.Optimizer], steps: int = 4) -> None:
+    for step in range(steps):
+        ids = torch.randint(23, (2, 17), generator=torch.Generator().manual_seed(step))
+        model.loss(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon since 2.9")
+def test_muon_is_torchs_muon_and_adamw() -> None:
+    """Against torch's two optimizers side by side; the fused matrix of queries, keys and values taken as one, as torch would."""
+    model, twin = GPT(CONFIG, 1), GPT(CONFIG, 1)
+    optimizer = make_optimizer(model, 1e-2, 0.1, rule="muon")
+    for group in optimizer.param_groups:
+        group["parts"] = 1
+    hidden = [weight for name, weight in twin.named_parameters() if name.startswith("h.") and weight.dim() == 2]
+    rest = [weight for name, weight in twin.named_parameters() if not (name.startswith("h.") and weight.dim() == 2)]
+    groups = [{"params": [w for w in rest if w.dim() == size], "weight_decay": decay} for size, decay in ((2, 0.1), (1, 0.0))]
+    theirs = [
+        torch.optim.Muon(hidden, lr=1e-2, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95)),
+    ]
+    start = {name: weight.clone() for name, weight in model.state_dict().items()}
+    train(model, [optimizer], 1)
+    train(twin, theirs, 1)
+    for name, weight in model.state_dict().items():
+        moved = (weight - start[name]).abs().max()
+        assert (weight - twin.state_dict()[name]).abs().max() <= 1e-3 * moved, name
+    train(model, [optimizer])
+    train(twin, theirs)
+    moved, expected = (
+        torch.cat([(weight - start[name]).flatten() for name, weight in one.state_dict().items()]) for one in (model, twin)
+    )
+    assert float(torch.nn.functional.cosine_similarity(moved, expected, dim=0)) > 0.99  # bf16 rounding grows from step to step
+
+
+def test_an_orthogonal_matrix_keeps_directions_and_loses_sizes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 12, 40, dtype=torch.float64, generator=generator)
+    made = orthogonal(x, torch.float64)
+    left, sizes, right = torch.linalg.svd(x, full_matrices=False)
+    in_their_base = left.mT @ made @ right.mT
+    found = in_their_base.diagonal(dim1=1, dim2=2)
+    assert float(sizes.max() / sizes.min()) > 2.0
+    assert (in_their_base - torch.diag_embed(found)).abs().max() < 1e-9
+    assert 0.65 < float(found.min()) < float(found.max()) < 1.25
+
+
+def test_queries_keys_and_values_are_made_orthogonal_each_by_itself() -> None:
+    """At the first step the momentum is the gradient's multiple, so that each part moves by its own gradient, made orthogonal."""
+    model = GPT(CONFIG, 2)
+    optimizer = make_optimizer(model, 1e-2, 0.0, rule="muon")
+    weight = model.h[0].attn.c_attn.weight
+    before = weight.detach().clone()
+    ids = torch.arange(16)[None] % 7
+    model.loss(ids, ids).backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
+    expected = torch.cat([orthogonal(part[None])[0].float() for part in weight.grad.split(8)])
+    optimizer.step()
+    assert [group["rule"] for group in optimizer.param_groups] == ["adamw", "adamw", "muon", "muon"]
+    moved = (before - weight.detach()) / (1e-2 * 0.2 * math.sqrt(8))
+    assert (moved - expected).abs().max() < 2e-2
+    assert (moved.view(3, 8, 8)[0] - orthogonal(weight.grad[None])[0, :8].float()).abs().max() > 0.1
