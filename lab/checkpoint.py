@@ -19,6 +19,7 @@ from lab.durable import sync_folder, temporary_beside
 from lab.errors import UserError
 from lab.run_config import Metric, PartUpdate
 from lab.run_folder import Run
+from lab.spikes import Watch
 from lab.tensor_file import RawTensor, is_whole, read_metadata, write_tensors
 from models.gpt import GPT
 
@@ -37,7 +38,7 @@ NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, err
 SNAPSHOT_BYTES = 64 << 20
 """Room for all snapshots of a run. Beyond it those are dropped whose neighbours are nearest, the first and the newest never."""
 
-MODEL, OPTIMIZER = "model.", "optimizer."
+MODEL, OPTIMIZER, GOOD = "model.", "optimizer.", "good."
 
 
 class NotFiniteError(Exception):
@@ -53,20 +54,40 @@ class Cursor(msgspec.Struct, kw_only=True):
     """As chosen when the run began, so that it ends in the same arithmetic."""
     best_val_loss: float | None = None
     best_step: int | None = None
+    no_better: int = 0
+    """Evaluations in a row up to now without a new lowest validation loss."""
     pending: Metric | None = None
     """The step's line of metrics.jsonl while its evaluation is still to be made."""
     pending_parts: list[PartUpdate] = []
     """What that step changed, for its line of insights.jsonl."""
+    parts: int | None = None
+    """Micro-batches of a step, where memory made them more than was asked for."""
+    watch: Watch = msgspec.field(default_factory=Watch)
+    rate_factor: float = 1.0
+    """What the schedule's learning rate is multiplied by: halved each time that training goes back."""
+    halvings: int = 0
+    """Times in a row that it went back without a good stretch in between."""
+    went_back_at: int | None = None
+    """The step at which it last went back."""
+    good_step: int | None = None
+    """The step of the good state that the file holds beside the present one, if it holds one."""
+    good_losses: list[float] = []
 
 
 class Resumed(msgspec.Struct):
     cursor: Cursor
     note: str = ""
     """A sentence if the newest checkpoint could not be used."""
+    good: dict[str, Tensor] = {}
+    """The tensors of the good state that the file held beside the present one."""
 
 
-def save_training(run: Run, model: nn.Module, optimizer: Optimizer, cursor: Cursor) -> None:
+def save_training(
+    run: Run, model: nn.Module, optimizer: Optimizer, cursor: Cursor, good: dict[str, Tensor] | None = None
+) -> None:
     """Makes the present state the last checkpoint, and what was the last the previous. At no instant is there no good file.
+
+    `good` are tensors of an earlier state, to be kept in the same file.
 
     Raises:
         OSError: as the system says; last and previous are then as they were.
@@ -74,6 +95,7 @@ def save_training(run: Run, model: nn.Module, optimizer: Optimizer, cursor: Curs
     """
     tensors = {MODEL + name: weight for name, weight in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in optimizer_tensors(model, optimizer).items()}
+    tensors |= {GOOD + name: value for name, value in (good or {}).items()}
     last, previous = run.path / "last.safetensors", run.path / "previous.safetensors"
     temporary = temporary_beside(last)
     _write(temporary, tensors, {"step": str(cursor.step), "cursor": msgspec.json.encode(cursor).decode()})
@@ -122,15 +144,29 @@ def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed |
         except (KeyError, msgspec.DecodeError, RuntimeError) as error:
             raise UserError(f"{path} does not fit the model of {run.name}; was its config.json changed?") from error
         if path is last or not last.exists():
-            return Resumed(cursor)
+            return Resumed(cursor, good=_under(GOOD, tensors))
         os.replace(last, run.path / "damaged.safetensors")
         return Resumed(
-            cursor, f"last.safetensors is damaged, so training went on from the checkpoint before it, of step {cursor.step}."
+            cursor,
+            f"last.safetensors is damaged, so training went on from the checkpoint before it, of step {cursor.step}.",
+            _under(GOOD, tensors),
         )
     if present:
         files = " and ".join(path.name for path in present)
         raise UserError(f"{run.name} cannot go on: {files} cannot be read; start a new run, or put a good copy into {run.path}.")
     return None
+
+
+def load_previous(run: Run, model: nn.Module, optimizer: Optimizer) -> Cursor | None:
+    """Puts the checkpoint before the last into model and optimizer, and gives its cursor; None where none can be read."""
+    path = run.path / "previous.safetensors"
+    if not is_whole(path):
+        return None
+    cursor = msgspec.json.decode((read_metadata(path) or {})["cursor"], type=Cursor)
+    tensors = _read(path, without=(GOOD,))
+    model.load_state_dict(_under(MODEL, tensors))
+    load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
+    return cursor
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
@@ -247,7 +283,7 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
 
 def _model_of(run: Run, path: Path, device: str) -> tuple[GPT, int]:
     model = GPT(run.config.model, seed=None)
-    tensors = _read(path, without=OPTIMIZER)
+    tensors = _read(path, without=(OPTIMIZER, GOOD))
     try:
         model.load_state_dict(_under(MODEL, tensors) or tensors)
     except RuntimeError as error:
@@ -266,7 +302,7 @@ def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
     write_tensors(path, raw, {"format": "pt"} | metadata)
 
 
-def _read(path: Path, without: str = "\0") -> dict[str, Tensor]:
+def _read(path: Path, without: tuple[str, ...] = ()) -> dict[str, Tensor]:
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118
 

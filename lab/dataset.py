@@ -190,6 +190,11 @@ class Validation:
         self._context = context
         self._batch = batch
 
+    def halve(self) -> bool:
+        """Half as many windows in a batch from now on; False if it is one already."""
+        self._batch, before = max(1, self._batch // 2), self._batch
+        return self._batch < before
+
     def __len__(self) -> int:
         whole, rest = divmod(self.tokens, self._context)
         return math.ceil(whole / self._batch) + bool(rest)

@@ -49,6 +49,10 @@ class Evaluator:
         self.tokens = self._windows.tokens
         """How many tokens are predicted in one evaluation."""
 
+    def take_fewer_at_once(self) -> bool:
+        """Half as many windows in a forward pass from now on, which needs less memory; False if it is one already."""
+        return self._windows.halve()
+
     def evaluate(self, model: GPT, between: Callable[[], None] = lambda: None) -> Evaluation:
         """Loss and bits per byte. `between` is called after each batch, and may raise to break off; the model is in training mode
         again afterwards."""

@@ -19,17 +19,18 @@ class Patience:
         self._clock = clock
         self._inbox = inbox
 
-    def do(self, what: str, action: Callable[[], None], last_saved: str) -> None:
+    def do(self, what: str, action: Callable[[], None], last_saved: str) -> str:
         """Runs `action`, which writes, until the disk has room for it: again every `ROOM_SECONDS`, and when told to resume.
 
-        `what` and `last_saved` complete the sentence that the status shows meanwhile.
+        `what` and `last_saved` complete the sentence that the status shows meanwhile, which is returned; empty if there was no
+        waiting.
 
         Raises:
             UserError: if writing fails for another reason.
             EndAskedError: if a signal or a command ends the waiting; the write is then given up.
         """
         phase, message = self._board.status.phase, self._board.status.message
-        waited = False
+        waited = ""
         while True:
             try:
                 action()
@@ -37,9 +38,9 @@ class Patience:
             except OSError as error:
                 if not is_full(error):
                     raise in_words(error, what) from error
-            waited = True
+            waited = f"Paused because the disk is full: there is no room to {what}. {last_saved}"
             self._clock.stop()
-            self._board.update("paused", message=f"Paused because the disk is full: there is no room to {what}. {last_saved}")
+            self._board.update("paused", message=waited)
             try:
                 self._inbox.wait(ROOM_SECONDS, "resume")
             except EndAskedError as asked:
@@ -48,3 +49,4 @@ class Patience:
             if phase == "training":
                 self._clock.go()
             self._board.update(phase, message=message)
+        return waited

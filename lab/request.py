@@ -129,8 +129,12 @@ def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
     given = {name: value for name, value in asked.items() if value is not None}
     if request.minutes is not None:
         given["steps"] = None
-    default_lr = next((lr for width, lr in LEARNING_RATES if model.width <= width), LEARNING_RATE_WIDE)
-    return TrainConfig(**({"lr": default_lr} | given))
+    return TrainConfig(**({"lr": default_rate(model.width)} | given))
+
+
+def default_rate(width: int) -> float:
+    """The peak learning rate of a model of this width, unless another is asked for."""
+    return next((lr for widest, lr in LEARNING_RATES if width <= widest), LEARNING_RATE_WIDE)
 
 
 def default_vocabulary(preset: str, text_bytes: int) -> int:

@@ -8,7 +8,7 @@ whole file in memory or reports a full disk as text without its error number, so
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +22,8 @@ LONGEST_HEADER = 100_000_000
 
 CHECKSUM = "crc32"
 """Name in the metadata of the CRC-32 over the tensors' bytes, in hexadecimal digits."""
+HEADER_CHECKSUM = "header_crc32"
+"""The same over the rest of the header, as JSON without spaces and with sorted keys."""
 
 PIECE = 1 << 20
 
@@ -46,7 +48,9 @@ def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str,
         start, end = end, end + tensor.data.nbytes
         places[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
         checksum = zlib.crc32(tensor.data, checksum)
-    header = json.dumps({"__metadata__": metadata | {CHECKSUM: f"{checksum:08x}"}} | places, separators=(",", ":")).encode()
+    metadata = metadata | {CHECKSUM: f"{checksum:08x}"}
+    own = _checksum_of_header({"__metadata__": metadata} | places)
+    header = json.dumps({"__metadata__": metadata | {HEADER_CHECKSUM: own}} | places, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # so that the tensors lie aligned
 
     def chunks() -> Iterator[Chunk]:
@@ -92,8 +96,17 @@ def _read_header(file: BinaryIO) -> dict[str, str] | None:
         header = msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
     except (struct.error, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    metadata = {name: str(value) for name, value in header.get("__metadata__", {}).items()}
+    if own := metadata.get(HEADER_CHECKSUM):
+        told = {name: value for name, value in metadata.items() if name != HEADER_CHECKSUM}
+        if _checksum_of_header(header | {"__metadata__": told}) != own:
+            return None
     ends = [places[1] for entry in header.values() if isinstance(places := entry.get("data_offsets"), list) and len(places) == 2]
     begin = file.tell()
     whole = file.seek(0, 2) == begin + max(ends, default=0)
     file.seek(begin)
-    return {name: str(value) for name, value in header.get("__metadata__", {}).items()} if whole else None
+    return metadata if whole else None
+
+
+def _checksum_of_header(header: Mapping[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(header, separators=(',', ':'), sort_keys=True).encode()):08x}"

@@ -2,9 +2,14 @@
 
 Nothing random is carried from step to step: batches follow from (seed, step), and so does dropout, whose generator is seeded
 before every step. A checkpoint of step N is weights, optimizer state and N, and N + M steps are N, a resume, and M.
+
+The update of a bad step (`lab.spikes`) is not applied. After `BAD_STEPS` of them in a row the weights of an earlier, good step
+are put back and training goes on from there at half the learning rate, with the batches that come next (Chowdhery et al. 2022,
+"PaLM", section 5.1, skipped the batches around a spike, too). Steps count on, so that none is in the metrics twice. Which state
+is gone back to depends, within `KEEP_EVERY` steps after a resume, on where it was resumed; once there is trouble, the state that
+would be gone back to is part of the checkpoints.
 """
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -19,19 +24,27 @@ from lab.dataset import Batches, Tokens, token_dtype, token_lengths
 from lab.device import choose_device, choose_precision
 from lab.durable import in_words, is_full
 from lab.errors import UserError
-from lab.evaluation import Evaluator, write_samples
+from lab.evaluation import Evaluation, Evaluator, write_samples
 from lab.full_disk import Patience
 from lab.inbox import POLL_SECONDS, EndAskedError, Inbox
 from lab.insight import Insights, Update
 from lab.machine import cores
 from lab.metrics import LineWriter, keep_lines_up_to
+from lab.numbers import significant
+from lab.out_of_memory import give_back, is_out_of_memory
 from lab.pace import Clock, Speed
-from lab.run_config import Insight, Metric, Sample
+from lab.reading import chance
+from lab.request import default_rate
+from lab.rescue import GoodState
+from lab.run_config import Event, EventKind, Insight, Metric, Sample
 from lab.run_folder import Run
 from lab.signals import Signals
 from lab.status_board import StatusBoard
+from lab.step import Gradient
+from lab.step import seed_of as seed_of
 from models.gpt import GPT
-from models.optim import lr_factor, make_optimizer
+from models.optim import make_optimizer
+from models.schedule import schedule_factor
 from models.tokenizer import Tokenizer
 
 SAVE_SECONDS = 15.0
@@ -43,7 +56,11 @@ BREAK_OFF_SECONDS = 2.0
 """An evaluation that takes longer is broken off when the end is asked for, and made again on resuming."""
 
 BAD_STEPS = 3
-"""Steps in a row whose loss or gradient is no number, after which there is no hope."""
+"""Bad steps in a row, after which training goes back."""
+HALVINGS = 6
+"""Times in a row that training goes back, each time with half the learning rate, before it gives up."""
+GOOD_STRETCH = 100
+"""Steps without going back, after which the next time counts as the first."""
 
 
 class Training:
@@ -72,13 +89,18 @@ class Training:
             self.model, config.train.lr, config.train.weight_decay, (config.train.beta1, config.train.beta2)
         )
         resumed = checkpoint.load_training(run, self.model, self.optimizer)
-        self.note = resumed.note if resumed else ""
         self.cursor = resumed.cursor if resumed else Cursor(precision=choose_precision(config.train.precision, self.device))
         self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer), self._arithmetic)
         self.insights = Insights(config, tokens, self.tokenizer)
+        parts = self.cursor.parts or config.train.accumulate
+        self.gradient = Gradient(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
+        self.good = GoodState()
+        if resumed and self.cursor.good_step is not None:
+            self.good.take(self.cursor.good_step, self.cursor.good_losses, resumed.good)
+        self.chance = chance(config.model.vocab_size)
+        self.note = (resumed.note if resumed else "") or self._rate_in_words()
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed()
-        self.bad_steps = 0
         self.over = self._complete()
         self.tenths = math.floor(10 * self._done() + 1e-9)
         self.saved_step: int | None = self.cursor.step if resumed else None
@@ -90,6 +112,7 @@ class Training:
         self.metrics = LineWriter(run.metrics_path)
         self.samples = LineWriter(run.samples_path)
         self.insight_lines = LineWriter(run.insights_path)
+        self.events = LineWriter(run.events_path)
         if resumed is None:
             self.cursor.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
         board.update(
@@ -110,6 +133,8 @@ class Training:
         """
         self.board.update("training", message=self.note)
         try:
+            if self.saved_step is not None:
+                self._mark("resume", self.note)
             if self.cursor.pending is not None:
                 self._close_step()
             while not self.over:
@@ -118,57 +143,105 @@ class Training:
                 self._close_step()
             if self.saved_step != self.cursor.step:
                 self._save()
-            self.board.update("finished", message="")
+            self.board.update("finished", message=self._early_stop_in_words())
         except EndAskedError as asked:
             self._end(asked)
         except NotFiniteError as error:
             raise UserError(self._diverged(f"{error} holds values that are no numbers")) from error
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise UserError(self._out_of_memory()) from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
                 raise UserError(self._out_of_memory()) from error
             raise
         finally:
             self.board.update(seconds=self.clock.seconds())
 
     def _take_step(self) -> None:
-        """One update of the weights, unless loss or gradient is no number."""
-        train = self.config.train
-        step = self.cursor.step
+        """One update of the weights, unless the step is bad."""
+        train, cursor = self.config.train, self.cursor
+        step = cursor.step
         started = time.perf_counter()
-        ids, targets = (torch.from_numpy(part).to(self.device) for part in self.batches.at(step))
-        rate = train.lr * lr_factor(self._progress(), train.warmup, train.final_lr)
+        rate = train.lr * schedule_factor(train.schedule, self._progress(), train.warmup, train.final_lr) * cursor.rate_factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if self.config.model.dropout:
-            torch.manual_seed(seed_of(train.seed, step))
-        with self._arithmetic():
-            loss = self.model.loss(ids, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        parts, losses = self.gradient.parts, cursor.watch.losses
+        loss = self.gradient.compute(step)
         update = Update(self.model) if self._is_evaluated(step + 1) else None
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
-        loss_value = float(loss.detach())
-        good = math.isfinite(loss_value) and math.isfinite(grad_norm)
-        if good:
+        bad = cursor.watch.is_bad(loss, grad_norm, self.chance)
+        if not bad:
+            if self.good.is_due(step) and not self._just_went_back():
+                self.good.keep(step, losses, self.model, self.optimizer)
             self.optimizer.step()
-        self.cursor.pending_parts = update.done() if update is not None and good else []
-        self.bad_steps = 0 if good else self.bad_steps + 1
-        self.speed.add(ids.numel(), time.perf_counter() - started)
-        self.cursor.step = step = step + 1
+        cursor.pending_parts = update.done() if update is not None and not bad else []
+        tokens = train.batch * self.config.model.context
+        self.speed.add(tokens, time.perf_counter() - started)
+        cursor.step = step = step + 1
         self.cursor.pending = Metric(
             step=step,
-            tokens=step * ids.numel(),
+            tokens=step * tokens,
             epoch=round(self.batches.epoch(step), 5),
             seconds=0.0,
-            loss=finite(loss_value, 5),
+            loss=finite(loss, 5),
             lr=float(f"{rate:.6g}"),
             grad_norm=finite(grad_norm, 5),
             tokens_per_second=round(self.speed.per_second(), 1),
         )
-        if self.bad_steps == BAD_STEPS:
-            raise UserError(self._diverged(f"the loss was no number for {BAD_STEPS} steps in a row, up to step {step}"))
+        if self.gradient.parts != parts:
+            self._tell_of_parts()
+        if bad:
+            said = f"a loss of {loss:.2f}" if math.isfinite(loss) and math.isfinite(grad_norm) else "a loss that is no number"
+            self._mark("bad_step", f"Step {step} had {said}, so its update was not applied.")
+        if cursor.watch.bad == BAD_STEPS:
+            self._go_back(f"the loss was no number or far outside its usual spread for {BAD_STEPS} steps in a row")
+
+    def _just_went_back(self) -> bool:
+        at = self.cursor.went_back_at
+        return at is not None and self.cursor.step - at < GOOD_STRETCH
+
+    def _in_trouble(self) -> bool:
+        return self.cursor.watch.bad > 0 or self._just_went_back()
+
+    def _go_back(self, why: str) -> None:
+        """Puts the good state back, and halves the learning rate.
+
+        Raises:
+            UserError: if there is none, or halving has not helped so far.
+        """
+        cursor = self.cursor
+        cursor.halvings = cursor.halvings + 1 if self._just_went_back() else 1
+        if cursor.halvings > HALVINGS:
+            raise UserError(self._diverged(f"{why}, up to step {cursor.step}, though the rate was halved {HALVINGS} times"))
+        if self.good.step is None:
+            earlier = checkpoint.load_previous(self.run, self.model, self.optimizer)
+            if earlier is None:
+                raise UserError(self._diverged(f"{why}, up to step {cursor.step}, and there is no earlier state to go back to"))
+            to, losses = earlier.step, earlier.watch.losses
+        else:
+            self.good.restore(self.model, self.optimizer)
+            to, losses = self.good.step, self.good.losses
+        cursor.watch.go_back(losses)
+        cursor.went_back_at = cursor.step
+        cursor.rate_factor /= 2
+        self.note = f"Went back from step {cursor.step} to the weights of step {to}: {why}. {self._rate_in_words()}"
+        self._mark("back", self.note)
+        self.board.update(message=self.note)
+
+    def _rate_in_words(self) -> str:
+        factor, at = self.cursor.rate_factor, self.cursor.went_back_at
+        if factor == 1.0:
+            return ""
+        peak = significant(self.config.train.lr * factor, 2)
+        return f"Since step {at} the learning rate is 1/{round(1 / factor)} of what was asked for, {peak} at its peak."
+
+    def _tell_of_parts(self) -> None:
+        self.cursor.parts = self.gradient.parts
+        batch, windows = self.config.train.batch, self.gradient.windows
+        said = (
+            f"A step of {batch} windows did not fit into memory; since step {self.cursor.step} it is computed in "
+            f"{self.cursor.parts} parts of {windows} window{'s' if windows > 1 else ''}, with the same result."
+        )
+        self._mark("micro_batch", said)
+        self.board.update(message=said)
 
     def _close_step(self) -> None:
         """What follows a step: evaluation where it is due, its line in metrics.jsonl, and whatever is saved now.
@@ -181,8 +254,7 @@ class Training:
         self.over = self._complete()
         evaluated = self.over or self._is_evaluated(step)
         if evaluated:
-            started = time.monotonic()
-            found = self.evaluator.evaluate(self.model, lambda: self._break_off(started))
+            found = self._evaluate()
             metric.val_loss, metric.bits_per_byte = finite(found.val_loss, 6), finite(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self._write("write the metrics", lambda: self.metrics.write(metric))
@@ -193,11 +265,23 @@ class Training:
             self._write("write what was measured", lambda: self.insight_lines.write(insight))
             self._write_samples(train.prompts)
             self._keep_if_best(metric)
+            self.over = self._complete()
         if self._is_snapshot(step):
-            self._write("keep a snapshot", lambda: checkpoint.save_snapshot(self.run, self.model, step))
+            self._write_weights("keep a snapshot", lambda: checkpoint.save_snapshot(self.run, self.model, step))
         interval = max(SAVE_SECONDS, self.save_seconds / SAVE_SHARE)
-        if step == 0 or time.monotonic() - self.saved_at > interval:
+        if step == 0 or (time.monotonic() - self.saved_at > interval and not self.cursor.watch.bad):
             self._save()
+
+    def _evaluate(self) -> Evaluation:
+        """On fewer windows at once where memory does not suffice for more."""
+        started = time.monotonic()
+        while True:
+            try:
+                return self.evaluator.evaluate(self.model, lambda: self._break_off(started))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self.evaluator.take_fewer_at_once():
+                    raise
+            give_back(self.device)
 
     def _is_evaluated(self, step: int) -> bool:
         """Whether it is known beforehand that an evaluation follows after so many steps; one at the end of the minutes is not."""
@@ -209,11 +293,30 @@ class Training:
 
     def _keep_if_best(self, metric: Metric) -> None:
         value = metric.val_loss
-        if value is None or metric.step == 0 or (self.cursor.best_val_loss is not None and value >= self.cursor.best_val_loss):
+        if metric.step == 0:
             return
-        self._write("keep the best weights", lambda: checkpoint.save_best(self.run, self.model, metric.step, value))
-        self.cursor.best_val_loss, self.cursor.best_step = value, metric.step
+        if value is None or (self.cursor.best_val_loss is not None and value >= self.cursor.best_val_loss):
+            self.cursor.no_better += 1
+            if self._is_stopped_early():
+                self._mark("early_stop", self._early_stop_in_words())
+            return
+        if not self._write_weights(
+            "keep the best weights", lambda: checkpoint.save_best(self.run, self.model, metric.step, value)
+        ):
+            return
+        self.cursor.best_val_loss, self.cursor.best_step, self.cursor.no_better = value, metric.step, 0
         self.board.update(best_val_loss=value, best_step=metric.step)
+        self._mark("best")
+
+    def _is_stopped_early(self) -> bool:
+        patience = self.config.train.patience
+        return patience is not None and self.cursor.no_better >= patience
+
+    def _early_stop_in_words(self) -> str:
+        if not self._is_stopped_early():
+            return self._rate_in_words()
+        best = f"; the best weights are those of step {self.cursor.best_step}" if self.cursor.best_step is not None else ""
+        return f"Ended early: no better validation loss in {self.cursor.no_better} evaluations in a row{best}."
 
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
         try:
@@ -233,6 +336,8 @@ class Training:
         return (self.config.train.minutes or 0.0) * 60
 
     def _complete(self) -> bool:
+        if self._is_stopped_early():
+            return True
         steps = self.config.train.steps
         return self.cursor.step >= steps if steps is not None else self.clock.seconds() >= self._limit()
 
@@ -268,6 +373,7 @@ class Training:
         """Saves, and stands still until the command to resume."""
         self._save()
         self.clock.stop()
+        self._mark("pause")
         self.board.update("paused", message="", seconds=self.clock.seconds())
         while (command := self.inbox.next()) is None or command.name != "resume":
             if command is None:
@@ -275,13 +381,32 @@ class Training:
             else:
                 self._serve(command)
         self.clock.go()
-        self.board.update("training")
+        self.board.update("training", message=self._rate_in_words())
+        self._mark("resume")
 
     def _save(self) -> None:
-        self._write("save a checkpoint", self._save_once)
+        if not self._write_weights("save a checkpoint", self._save_once):
+            self._write("save a checkpoint", self._save_once)
+        self._mark("checkpoint")
+
+    def _write_weights(self, what: str, action: Callable[[], None]) -> bool:
+        """Writes what holds weights; where they are no numbers, nothing is written, and training goes back."""
+        try:
+            self._write(what, action)
+        except NotFiniteError as error:
+            self._go_back(f"{error} held values that are no numbers")
+            return False
+        return True
 
     def _write(self, what: str, action: Callable[[], None]) -> None:
-        self.patience.do(what, action, self._last_saved())
+        if message := self.patience.do(what, action, self._last_saved()):
+            self._mark("pause", message)
+            self._mark("resume")
+
+    def _mark(self, kind: EventKind, text: str = "") -> None:
+        """A line in events.jsonl."""
+        event = Event(step=self.cursor.step, seconds=round(self.clock.seconds(), 3), kind=kind, text=text)
+        self._write("write what happened", lambda: self.events.write(event))
 
     def _save_once(self) -> None:
         started = time.monotonic()
@@ -289,7 +414,9 @@ class Training:
         self.metrics.sync()
         self.samples.sync()
         self.insight_lines.sync()
-        checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor)
+        keeps = self._in_trouble() and self.good.step is not None
+        self.cursor.good_step, self.cursor.good_losses = (self.good.step, self.good.losses) if keeps else (None, [])
+        checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor, self.good.tensors if keeps else None)
         self.saved_step = self.cursor.step
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - started
@@ -298,7 +425,12 @@ class Training:
         message = "" if asked.by == "stop" else f"Ended by {asked.by}."
         try:
             if asked.save and self.saved_step != self.cursor.step:
-                self._save_once()
+                try:
+                    self._save_once()
+                except NotFiniteError as error:
+                    self._go_back(f"{error} held values that are no numbers")
+                    self._save_once()
+            self.events.write(Event(step=self.cursor.step, seconds=round(self.clock.seconds(), 3), kind="stop", text=message))
         except OSError as error:
             if not is_full(error):
                 raise in_words(error, "save a checkpoint") from error
@@ -313,10 +445,11 @@ class Training:
         )
 
     def _diverged(self, what: str) -> str:
-        rate = self.config.train.lr
+        rate, used = self.config.train.lr, self.config.train.lr * self.cursor.rate_factor
+        lower = min(used / 2, default_rate(self.config.model.width))
         return (
             f"Training has failed: {what}. The learning rate of {rate:g} is too high; start a new run with a lower one, such as "
-            f"--lr {rate / 10:g}. {self._last_saved()}"
+            f"--lr {significant(lower, 2)}. {self._last_saved()}"
         )
 
     def _out_of_memory(self) -> str:
@@ -329,6 +462,7 @@ class Training:
         try:
             keep_lines_up_to(self.run.metrics_path, Metric, step)
             keep_lines_up_to(self.run.samples_path, Sample, step)
+            keep_lines_up_to(self.run.events_path, Event, step)
             keep_lines_up_to(self.run.insights_path, Insight, step)
             checkpoint.drop_snapshots_after(self.run, step)
         except OSError as error:
@@ -343,8 +477,3 @@ class Training:
 def finite(value: float, digits: int) -> float | None:
     """Rounded to so many decimal places; None for what is no number, which JSON cannot write."""
     return round(value, digits) if math.isfinite(value) else None
-
-
-def seed_of(seed: int, step: int) -> int:
-    """Seed of a step's dropout. Hashed, for torch takes only the low 32 bits of a seed on the CPU."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
