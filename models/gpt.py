@@ -23,7 +23,7 @@ PLAIN_UP_TO = 512
 """Up to this many tokens bf16 attention is quicker on a CPU by two plain products than by torch's fused kernel (measured)."""
 
 Kernel = Literal["auto", "plain", "fused"]
-"""How attention is computed: as two plain products with a softmax between, by torch's fused kernel, or whichever is usually quicker."""
+"""How attention is computed: by two plain products and a softmax, by torch's fused kernel, or as is usually quicker."""
 
 
 class KVCache:
