@@ -1,9 +1,9 @@
 """What the engine can be asked, method by method. Each takes a params type of `lab.wire` and gives plain data of `lab.views`."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -19,8 +19,10 @@ from lab.stages.changed import marked
 from lab.stages.compare import compare
 from lab.stages.evidence import evidence
 from lab.stages.look import Look
-from lab.stages.show import show
+from lab.stages.show import show_in_slices
 from lab.stages.way import way
+from lab.step_bench import StepBench
+from lab.step_wire import StepParams
 from lab.tensor_file import read_metadata
 from lab.trace_file import npz_slices, write_json
 from lab.trace_summary import summarize
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from lab.explain import Explainer
     from models.trace import Trace
 
+P = TypeVar("P", bound=PromptParams)
+
 EMPTY_PROMPT = "The prompt is empty: GPT-2 predicts a token from those before it, so it needs at least one; type a word."
 
 SUMMARY_TOP = 20
@@ -63,22 +67,37 @@ LARGEST_TRACE = MAX_FRAME - (1 << 20)
 class EngineMethods:
     def __init__(self) -> None:
         self.shelf = Shelf()
+        self.bench = StepBench()
 
     def table(self) -> dict[str, Method]:
         return {
             "open": Method(OpenParams, self.open),
-            "way": Method(WayParams, self.way_in_slices),
-            "view": Method(ViewParams, self.view),
-            "explain": Method(ExplainParams, self.explain),
-            "attribution": Method(AttributionParams, self.attribution),
-            "evidence": Method(EvidenceParams, self.evidence),
-            "sample": Method(SampleParams, self.sample),
+            "way": Method(WayParams, self._traced_first(self.way_in_slices)),
+            "view": Method(ViewParams, self._traced_first(self.view_in_slices)),
+            "explain": Method(ExplainParams, self._traced_first(self.explain)),
+            "attribution": Method(AttributionParams, self._traced_first(self.attribution)),
+            "evidence": Method(EvidenceParams, self._traced_first(self.evidence)),
+            "sample": Method(SampleParams, self._traced_first(self.sample)),
             "generate": Method(GenerateParams, self.generate),
-            "trace_arrays": Method(TraceParams, self.trace_arrays),
-            "save_trace": Method(SaveTraceParams, self.save_trace_in_slices),
-            "effect": Method(EffectParams, self.effect),
-            "compare": Method(CompareParams, self.compare),
+            "trace_arrays": Method(TraceParams, self._traced_first(self.trace_arrays)),
+            "save_trace": Method(SaveTraceParams, self._traced_first(self.save_trace_in_slices)),
+            "effect": Method(EffectParams, self._traced_first(self.effect)),
+            "compare": Method(CompareParams, self._traced_first(self.compare)),
+            "one_step": Method(StepParams, self.bench.answer_in_slices),
         }
+
+    def _traced_first(self, function: Callable[[P], object]) -> Callable[[P], InSlices]:
+        """The function, the traces that it looks at being made before it, a layer at a time: others get their turn in between."""
+
+        def work(params: P) -> Slices[object]:
+            for each in _looked_at(params):
+                opened = self.shelf.model(each.run, each.checkpoint)
+                window = _ids(opened, each.text, each.ids)[-opened.model.config.context :]
+                yield from self.shelf.traced_in_slices(opened, window, self._edits(opened, each))
+            result = function(params)
+            return (yield from result.work) if isinstance(result, InSlices) else result
+
+        return lambda params: InSlices(work(params))
 
     def open(self, params: OpenParams) -> ModelFacts:
         """Loads the checkpoint if it is not held or its file has changed. Raises: UserError."""
@@ -108,8 +127,15 @@ class EngineMethods:
 
     def view(self, params: ViewParams) -> View:
         """Raises: UserError."""
+        return finish(self._view(params))
+
+    def view_in_slices(self, params: ViewParams) -> InSlices:
+        """The same, so that nothing waits for a view of all layers. Raises: UserError."""
+        return InSlices(self._view(params))
+
+    def _view(self, params: ViewParams) -> Slices[View]:
         look = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
-        return marked(show(params.stage, look), look, params.interventions)
+        return marked((yield from show_in_slices(params.stage, look)), look, params.interventions)
 
     def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
@@ -187,7 +213,7 @@ class EngineMethods:
     def compare(self, params: CompareParams) -> View:
         """The prompt beside a second one. Raises: UserError."""
         first = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
-        other = replace(params, text=params.second_text, ids=params.second_ids, edits=(), interventions=())
+        other = _second(params)
         second = self._look(other, params.sampling, None, params.layer, params.head, params.width_hint)
         behind = len(first.ids) - 1 - first.position
         return compare(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
@@ -266,6 +292,18 @@ class EngineMethods:
             head=head,
             width=width,
         )
+
+
+def _looked_at(params: PromptParams) -> list[PromptParams]:
+    """The params of every trace that is looked at to answer these."""
+    if isinstance(params, EffectParams):
+        return [replace(params, edits=(), interventions=()), params]
+    return [params, _second(params)] if isinstance(params, CompareParams) else [params]
+
+
+def _second(params: CompareParams) -> CompareParams:
+    """The second prompt's, as the model itself takes it."""
+    return replace(params, text=params.second_text, ids=params.second_ids, edits=(), interventions=())
 
 
 def _ids(opened: OpenModel, text: str, given: tuple[int, ...] | None) -> list[int]:

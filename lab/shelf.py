@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lab.errors import UserError
 from lab.run_folder import Run
 from lab.runs import open_run
-from lab.unembed import finish, unembed
+from lab.unembed import Slices, finish, unembed
 from models.accounts import parameter_count
 from models.config import ModelConfig
 from models.edits import Edit
@@ -44,11 +44,16 @@ ROWS_AT_ONCE = 64
 INITIAL_HELD = 16
 """Weights as they were before training that are held: one of GPT-2's matrices takes up to 154 MB, most of them 9 MB."""
 
+BEGUN_HELD = 2
+"""Traces that may be half made: a prompt's and, with a change to the model, the same without it."""
+
 ANSWERS_HELD = 64
 """Logit lenses and distributions that a trace keeps for the positions looked at; a distribution of GPT-2's takes 2 MB."""
 
 Identity = tuple[str, int, int, int]
 """Which weights: the checkpoint's path, and its file's inode, size and time of change in nanoseconds."""
+
+TraceKey = tuple[Identity, tuple[int, ...], tuple[Edit, ...]]
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,9 @@ class Shelf:
 
     def __init__(self) -> None:
         self._models: OrderedDict[tuple[Path, str], OpenModel] = OrderedDict()
-        self._traces: OrderedDict[tuple[Identity, tuple[int, ...], tuple[Edit, ...]], Traced] = OrderedDict()
+        self._traces: OrderedDict[TraceKey, Traced] = OrderedDict()
+        self._begun: dict[TraceKey, Slices[Traced]] = {}
+        """Traces that are being made."""
         self._initial: OrderedDict[tuple[Path, str], Tensor] = OrderedDict()
 
     def model(self, name: str, checkpoint: str, fresh: bool = False) -> OpenModel:
@@ -126,11 +133,28 @@ class Shelf:
         Raises:
             UserError: if an edit cannot be made.
         """
+        return finish(self.traced_in_slices(model, ids, edits))
+
+    def traced_in_slices(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Slices[Traced]:
+        """The same a layer at a time. Whoever else asks for it meanwhile goes on with what is begun."""
         key = (model.identity, tuple(ids), tuple(edits))
-        traced = self._traces.get(key)
-        if traced is None:
-            traced = self._traces[key] = _trace(model.model, ids, edits)
+        while key not in self._traces:
+            if key not in self._begun:
+                self._begun[key] = _trace(model.model, ids, edits)
+            try:
+                next(self._begun[key])
+            except StopIteration as end:
+                self._traces[key] = end.value
+                del self._begun[key]
+            except UserError:
+                del self._begun[key]
+                raise
+            else:
+                while len(self._begun) > BEGUN_HELD:
+                    del self._begun[next(each for each in self._begun if each != key)]
+                yield
         self._traces.move_to_end(key)
+        traced = self._traces[key]
         room = TRACE_BUDGET - sum(_numbers(each) for each in self._traces.values())
         while room < 0 and len(self._traces) > 1:
             _, gone = self._traces.popitem(last=False)
@@ -188,15 +212,16 @@ def _initial_weight(run: Run, name: str) -> "Tensor":
     return GPT(run.config.model, seed=run.config.train.seed).get_parameter(name).detach() if weight is None else weight
 
 
-def _trace(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Traced:
+def _trace(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Slices[Traced]:
     from models.trace import Trace
 
     try:
-        trace = Trace(model, ids, edits)
+        trace = yield from Trace.in_slices(model, ids, edits)
     except ValueError as error:
         raise UserError(f"This cannot be traced: {error}") from error
     fast = {} if edits else _fast(model, ids)
-    probabilities, logits = _after_each(model, trace)
+    yield
+    probabilities, logits = yield from _after_each(model, trace)
     return Traced(trace, fast, probabilities, logits)
 
 
@@ -211,7 +236,7 @@ def _fast(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     return fast_tensors(model, ids, names)
 
 
-def _after_each(model: "GPT", trace: "Trace") -> tuple[list[float | None], "Tensor | None"]:
+def _after_each(model: "GPT", trace: "Trace") -> Slices[tuple[list[float | None], "Tensor | None"]]:
     """What each token was given by the model before it was there, and the logits after each where they are to be held."""
     import torch
 
@@ -221,7 +246,7 @@ def _after_each(model: "GPT", trace: "Trace") -> tuple[list[float | None], "Tens
     held: list[Tensor] = []
     for start in range(0, len(ids), ROWS_AT_ONCE):
         rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
-        logits = finish(unembed(model, trace["ln_final.normalized"][rows.start : rows.stop]))  # (rows, V)
+        logits = yield from unembed(model, trace["ln_final.normalized"][rows.start : rows.stop])  # (rows, V)
         if not bool(torch.isfinite(logits).all()):
             raise UserError(
                 "These weights give logits that are not numbers, so there is nothing to look at: the training diverged."

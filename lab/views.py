@@ -73,6 +73,32 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
     selected: tuple[int, int] | None = None
 
 
+class Thumbnail(msgspec.Struct, omit_defaults=True):
+    """A small picture of a matrix from 0 to 1, for one look among many."""
+
+    label: str
+    """`2.3`: layer and head as they are shown."""
+    values: Array
+    """(rows, columns); NaN is masked."""
+    caption: str = ""
+    """A word or two beside the label."""
+    summary: str = ""
+    """What there is to know of it, in one line."""
+    value: float | None = None
+    """The one number that stands for it, called `ref`."""
+    ref: str = ""
+
+
+class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
+    """Thumbnails side by side, `group` of which belong together: a group begins a line of its own."""
+
+    title: str
+    legend: str
+    thumbnails: list[Thumbnail]
+    group: int
+    selected: int = 0
+
+
 class Part(msgspec.Struct, omit_defaults=True):
     """What one thing takes up between 0 and 1: from `low` to below `high`."""
 
@@ -99,7 +125,7 @@ class Note(msgspec.Struct, tag=True):
     text: str
 
 
-Block = Table | Strip | Matrix | Line01 | Note
+Block = Table | Strip | Matrix | Gallery | Line01 | Note
 
 
 class Parity(msgspec.Struct):

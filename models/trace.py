@@ -24,7 +24,8 @@ T tokens, C width, H heads, D = C / H, V vocabulary; N is a layer from 0.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +56,19 @@ class Trace:
     """
 
     def __init__(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> None:
+        self._begin(model, ids, edits)
+        for _ in self._run():
+            pass
+
+    @classmethod
+    def in_slices(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Generator[None, None, Self]:
+        """The same trace, made a layer at a time: yields after each, so that a long one can be given up."""
+        trace = cls.__new__(cls)
+        trace._begin(model, ids, edits)
+        yield from trace._run()
+        return trace
+
+    def _begin(self, model: GPT, ids: Sequence[int], edits: Sequence[Edit]) -> None:
         self.config = model.config
         self.ids = list(ids)
         self.edits = tuple(edits)
@@ -67,10 +81,9 @@ class Trace:
         self._streams: dict[str, Tensor] = {}
         self._inside: tuple[int, dict[str, Tensor]] | None = None
         self._end: dict[str, Tensor] = {}
-        self._run()
 
     @torch.no_grad()
-    def _run(self) -> None:
+    def _run(self) -> Generator[None, None, None]:
         positions = self._model.wpe.weight.detach().float()  # (context, C)
         self._streams["embed"] = self._embedding[self.ids]
         self._streams["pos_embed"] = positions[: len(self.ids)]
@@ -80,6 +93,7 @@ class Trace:
             self._streams |= {f"blocks.{layer}.{name}": values[name] for name in STREAMS}
             x = values["resid_post"]
             del values  # or two layers' insides would be in memory at once
+            yield
 
     def names(self) -> list[str]:
         """Every name that can be looked up, in the order in which the model computes them."""
@@ -124,6 +138,16 @@ class Trace:
         output = self._block(layer).attn.c_proj.weight.detach().float()  # (C, H*D)
         return self[f"blocks.{layer}.attn.z"] @ output.T.view(heads, width, -1)  # (H, T, D) @ (H, D, C)
 
+    @torch.no_grad()
+    def looks(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Pattern (H, T, T) and values (H, T, D) of a layer, without the rest of it being made, or another's being let go of."""
+        inside = self._inside
+        made = inside[1] if inside is not None and inside[0] == layer else self._attention(layer, self._entering(layer))
+        return made["attn.pattern"], made["attn.v"]
+
+    def _entering(self, layer: int) -> Tensor:
+        return self._streams[f"blocks.{layer}.resid_pre"]
+
     def _block(self, layer: int) -> Block:
         block = self._model.h[layer]
         assert isinstance(block, Block)
@@ -132,11 +156,28 @@ class Trace:
     def _look_inside(self, layer: int) -> dict[str, Tensor]:
         if self._inside is None or self._inside[0] != layer:
             self._inside = None  # let go of the old layer before making the new one
-            self._inside = (layer, self._layer(layer, self._streams[f"blocks.{layer}.resid_pre"]))
+            self._inside = (layer, self._layer(layer, self._entering(layer)))
         return self._inside[1]
 
     def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
         """All of LAYER_NAMES, from the stream (T, C) that enters, edits of that stream already made."""
+        block, prefix = self._block(layer), f"blocks.{layer}."
+        heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
+        made = self._attention(layer, resid_pre)
+        made["attn.z"] = self._edited(prefix + "attn.z", made["attn.pattern"] @ made["attn.v"])  # (H, T, D)
+        mixed = linear(made["attn.z"].transpose(0, 1).reshape(tokens, heads * width), block.attn.c_proj)
+        made["attn_out"] = self._edited(prefix + "attn_out", mixed)
+        made["resid_mid"] = self._edited(prefix + "resid_mid", resid_pre + made["attn_out"])
+
+        made["ln2.scale"], made["ln2.normalized"] = layer_norm(made["resid_mid"], block.ln_2)
+        made["mlp.pre"] = linear(made["ln2.normalized"], block.mlp.c_fc)  # (T, 4*C)
+        made["mlp.post"] = gelu(made["mlp.pre"])
+        made["mlp_out"] = self._edited(prefix + "mlp_out", linear(made["mlp.post"], block.mlp.c_proj))
+        made["resid_post"] = self._edited(prefix + "resid_post", made["resid_mid"] + made["mlp_out"])
+        return made
+
+    def _attention(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
+        """Those of LAYER_NAMES up to the pattern."""
         block, prefix = self._block(layer), f"blocks.{layer}."
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = {"resid_pre": resid_pre}
@@ -150,16 +191,6 @@ class Trace:
         scores = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
         made["attn.attn_scores"] = self._edited(prefix + "attn.attn_scores", scores)
         made["attn.pattern"] = self._edited(prefix + "attn.pattern", softmax(made["attn.attn_scores"]))
-        made["attn.z"] = self._edited(prefix + "attn.z", made["attn.pattern"] @ v)  # (H, T, D)
-        mixed = linear(made["attn.z"].transpose(0, 1).reshape(tokens, heads * width), block.attn.c_proj)
-        made["attn_out"] = self._edited(prefix + "attn_out", mixed)
-        made["resid_mid"] = self._edited(prefix + "resid_mid", resid_pre + made["attn_out"])
-
-        made["ln2.scale"], made["ln2.normalized"] = layer_norm(made["resid_mid"], block.ln_2)
-        made["mlp.pre"] = linear(made["ln2.normalized"], block.mlp.c_fc)  # (T, 4*C)
-        made["mlp.post"] = gelu(made["mlp.pre"])
-        made["mlp_out"] = self._edited(prefix + "mlp_out", linear(made["mlp.post"], block.mlp.c_proj))
-        made["resid_post"] = self._edited(prefix + "resid_post", made["resid_mid"] + made["mlp_out"])
         return made
 
     def _edited(self, name: str, value: Tensor) -> Tensor:

@@ -44,10 +44,11 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     HELP = (
         "Follow one prompt through the model, one step at a time: `j` forward, `k` back; `←` `→` choose the token whose "
         "prediction you look at, `[` `]` the head, `{` `}` the layer. The left column says what the model would answer if it "
-        "stopped there. `space` draws the token after the position and appends it: at an earlier token, it begins another ending "
-        "there; `n` does so with the next seed. `u` takes it back, `A` lets the model write on by itself, `+` and `-` change its "
-        "pace; the block before a written token's id is as high as the probability that the model gave it. `e` edits the prompt, "
-        "`s` sets temperature, top-k, top-p and the seed.\n\n"
+        "stopped there. `H` shows the patterns of all heads of all layers, and once more leads to the chosen one.\n\n"
+        "`space` draws the token after the position and appends it: at an earlier token, it begins another ending there; `n` "
+        "does so with the next seed. `u` takes it back, `A` lets the model write on by itself, `+` and `-` change its pace; the "
+        "block before a written token's id is as high as the probability that the model gave it. `e` edits the prompt, `s` sets "
+        "temperature, top-k, top-p and the seed.\n\n"
         "`enter` puts a cursor into the view, where each number tells its full value and its name, and `enter` explains it: its "
         "formula with the real numbers in it, each of which can be entered in turn, down to a single weight; `backspace` climbs "
         "back.\n\n"
@@ -87,6 +88,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             show=False,
             tooltip="Same step, layer before",
         ),
+        Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one"),
         Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
         Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed"),
         Binding(
@@ -343,6 +345,18 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     def action_head(self, by: int) -> None:
         if self.aim is not None and self._facts is not None:
             self.aim = replace(self.aim, head=(self.aim.head + by) % self._facts.heads, trail=())
+
+    def action_all_heads(self) -> None:
+        """All heads at once; from there, the scores of the one under the cursor, else of the chosen one."""
+        if self.aim is None:
+            return
+        if self.aim.stage != "thumbnails" or self.aim.aside or self.aim.trail:
+            self.aim = replace(self.aim.on_stage(), stage="thumbnails")
+            return
+        found = self.target_here()
+        chosen = self.aim if found is None else replace(self.aim, layer=found.layer, head=found.head)
+        self._list.focus()
+        self.aim = replace(chosen, stage="scores")
 
     def action_layer(self, by: int) -> None:
         if self.aim is not None and self._steps:

@@ -9,7 +9,7 @@ from screens.aim import Aim, Prompt, position_in
 
 PARTS: dict[str, Part] = {
     **dict.fromkeys(("tokens", "embed"), "tokens"),
-    **dict.fromkeys(("ln1", "qkv", "scores", "matrix", "heads", "values"), "attn.z"),
+    **dict.fromkeys(("ln1", "qkv", "scores", "matrix", "heads", "thumbnails", "values"), "attn.z"),
     **dict.fromkeys(("attn_out", "resid_mid"), "attn_out"),
     **dict.fromkeys(("ln2", "mlp", "neurons", "resid_post"), "mlp_out"),
 }

@@ -1,7 +1,5 @@
 """What attention does with its patterns: the heads side by side, the values they gather, what that adds to the stream."""
 
-import math
-
 import numpy as np
 
 from lab.numbers import probability, significant
@@ -19,38 +17,23 @@ from lab.stages.cells import (
     strip,
     term_decimals,
 )
+from lab.stages.head_summary import COLUMNS, Summary, most_bits, row_of, summary_of
 from lab.stages.look import Look, Numbers
 from lab.views import Array, Block, Cell, Column, Matrix, Table, View
 
-SINK = 0.5
-"""A head that gives the first token at least this much of its attention is said to rest on it."""
 KEYS = 64
 DIMENSIONS = 4
 WRITTEN_OUT = 8
-
-
-def entropy_bits(pattern: Numbers) -> float:
-    """−Σ p log2 p: 0 for one key alone, log2(n) for n keys alike."""
-    seen = pattern[pattern > 0]
-    return float(-(seen * np.log2(seen)).sum()) + 0.0
 
 
 def heads(look: Look) -> View:
     """One line for each head of the layer: how spread its attention is, and what falls on the places that heads like."""
     at = look.position
     patterns = look.array(f"{look.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
-    rows = [_head_row(look, head, pattern) for head, pattern in enumerate(patterns)]
-    columns = [
-        Column("head", align="left"),
-        Column("bits"),
-        Column("itself"),
-        Column("previous"),
-        Column("first"),
-        Column("most attended", align="left"),
-        Column("", align="right"),
-        Column("kind", align="left", optional=True),
-    ]
-    table = Table(columns, rows, title=f"from {look.here}: entropy over {at + 1} choices, {_most_bits(at)}", selected=look.head)
+    found = [summary_of(pattern) for pattern in patterns]
+    rows = [row_of(look, look.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
+    title = f"from {look.here}: entropy over {at + 1} choices, {most_bits(at + 1)}"
+    table = Table(COLUMNS, rows, title=title, selected=look.head)
     shown = around(at + 1, at, KEYS)
     overview = Matrix(
         f"where each head looks from {look.here}",
@@ -67,60 +50,23 @@ def heads(look: Look) -> View:
     return View(
         "heads",
         f"{look.place} · attention · all heads",
-        _summary(look, patterns),
+        _summary(look, found),
         [table, overview],
         look.parity(f"{look.block}attn.z", z, slice(None), at),
     )
 
 
-def _most_bits(at: int) -> str:
-    return "so 0 bits" if at == 0 else f"at most {significant(math.log2(at + 1))} bits"
-
-
-def _head_row(look: Look, head: int, pattern: Numbers) -> list[Cell]:
-    at, key = look.position, int(pattern.argmax())
-
-    def mass(place: int, bar: bool = False) -> Cell:
-        p = float(pattern[place])
-        return Cell(probability(p), p, ref(f"{look.block}attn.pattern", head, at, place), p if bar else None)
-
-    return [
-        Cell(f"head {head + 1}"),
-        number(entropy_bits(pattern), 2, ref(f"{look.block}attn.entropy", head, at)),
-        mass(at),
-        mass(at - 1) if at else Cell("none", style="dim"),
-        mass(0),
-        Cell(look.name(key)),
-        mass(key, bar=True),
-        Cell(_kind(pattern), style="dim"),
-    ]
-
-
-def _kind(pattern: Numbers) -> str:
-    """What a head is called that looks mostly at one of the places that many heads look at."""
-    if len(pattern) < 3:
-        return ""
-    if pattern[0] >= SINK:
-        return "rests on the first token (sink)"
-    if pattern[-2] >= SINK:
-        return "looks one back"
-    if pattern[-1] >= SINK:
-        return "looks at itself"
-    return "spread out" if entropy_bits(pattern) > 0.8 * math.log2(len(pattern)) else ""
-
-
-def _summary(look: Look, patterns: Numbers) -> str:
+def _summary(look: Look, found: list[Summary]) -> str:
     if look.position == 0:
         return f"{look.here} is the first token: every head can look at nothing but it."
-    entropies = [entropy_bits(pattern) for pattern in patterns]
-    sharpest = int(np.argmin(entropies))
-    key = int(patterns[sharpest].argmax())
-    target = "itself" if key == look.position else look.quoted(key)
+    sharpest = min(range(len(found)), key=lambda head: found[head].bits)
+    of = found[sharpest]
+    target = "itself" if of.key == look.position else look.quoted(of.key)
     sentence = (
-        f"Of {len(patterns)} heads, head {sharpest + 1} is the most decided at {look.here}: "
-        f"{significant(entropies[sharpest])} bits, {probability(float(patterns[sharpest][key]))} on {target}."
+        f"Of {len(found)} heads, head {sharpest + 1} is the most decided at {look.here}: "
+        f"{significant(of.bits)} bits, {probability(of.most)} on {target}."
     )
-    sinks = [str(head + 1) for head, pattern in enumerate(patterns) if _kind(pattern).endswith("(sink)")]
+    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(look.position + 1).endswith("(sink)")]
     if sinks:
         which = f"Head {sinks[0]} rests" if len(sinks) == 1 else f"Heads {', '.join(sinks)} rest"
         sentence += f" {which} on the first token, {look.quoted(0)}: an attention sink."

@@ -9,6 +9,7 @@ ATTENTION = {
     "scores": "scores → softmax",
     "matrix": "matrix T×T",
     "heads": "all heads",
+    "thumbnails": "layers × heads",
     "values": "values",
     "attn_out": "output projection",
     "resid_mid": "residual add",

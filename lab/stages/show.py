@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from lab.errors import UserError
-from lab.stages import attention, cache, draws, embedding, heads, mlp, norms, output, residual
+from lab.stages import attention, cache, draws, embedding, heads, mlp, norms, output, residual, thumbnails
 from lab.stages.look import Look
 from lab.stages.order import STAGES
+from lab.unembed import Slices, finish
 from lab.views import View
 
 VIEWS: dict[str, Callable[[Look], View]] = {
@@ -30,8 +31,19 @@ VIEWS: dict[str, Callable[[Look], View]] = {
 }
 
 
+LONG: dict[str, Callable[[Look], Slices[View]]] = {"thumbnails": thumbnails.thumbnails}
+"""Those that go through all layers."""
+
+
 def show(stage: str, look: Look) -> View:
     """The view of a stage. Raises: UserError if there is no such stage."""
+    return finish(show_in_slices(stage, look))
+
+
+def show_in_slices(stage: str, look: Look) -> Slices[View]:
+    """The same, a layer a slice where it goes through all of them."""
+    if stage in LONG:
+        return (yield from LONG[stage](look))
     if stage not in VIEWS:
         raise UserError(f"There is no stage called {stage}; the stages are {', '.join(STAGES)}.")
     return VIEWS[stage](look)

@@ -93,6 +93,7 @@ class BlockView(LineView):
         self._strips: dict[tuple[int, int], Strip] = {}
         self._title = ""
         self._laid_for = 0
+        self._followed: Cursor | None = None
 
     def show(self, view: View) -> None:
         """Draw another view; one of the same stage keeps its scroll position and its cursor."""
@@ -107,6 +108,13 @@ class BlockView(LineView):
         elif self.cursor is not None:
             found = self.laid.find_ref(held, self.cursor) if held else None
             self.cursor = found or (self.cursor if self.laid.has(self.cursor) else self.laid.first())
+        followed = self.laid.followed()
+        if followed is not None and followed != self._followed:
+            if same or followed != self.laid.first():
+                self._reveal(self.laid.spot(followed))
+            if same and self.cursor is not None:
+                self.cursor = followed
+        self._followed = followed
         self._tell()
 
     @property
@@ -205,6 +213,7 @@ class BlockView(LineView):
             self.left = spot.start - pinned - 1
         elif spot.start + spot.width + 1 - self.left > self.room:
             self.left = spot.start + spot.width + 1 - self.room
+        self.show_line(spot.line + spot.height - 1, margin=1)
         self.show_line(spot.line, margin=1)
 
     def action_walk(self, rows: int, columns: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
+from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
 
@@ -36,6 +37,8 @@ class Spot:
     ref: str
     value: float | None
     masked: bool = False
+    height: int = 1
+    """Lines that should be in sight with it, its own the first."""
 
     @property
     def in_words(self) -> str:
@@ -63,6 +66,9 @@ class Laid:
 
     def spot(self, row: int, column: int) -> Spot:
         raise NotImplementedError
+
+    FOLLOWS: ClassVar[bool] = False
+    """Whether the choice that it marks is to stay in sight when another one is made."""
 
     def start(self) -> tuple[int, int]:
         """The place where the cursor first lands: the choice that the block marks, if it marks one."""

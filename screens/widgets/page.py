@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 
 from lab.numbers import significant, whole
-from lab.views import Block, Line01, Matrix, Note, Parity, Strip, Table, View
+from lab.views import Block, Gallery, Line01, Matrix, Note, Parity, Strip, Table, View
+from screens.widgets.gallery_layout import lay_gallery
 from screens.widgets.layout import Laid, Line, Spot, wrap
 from screens.widgets.line01_layout import lay_line01
 from screens.widgets.matrix_layout import lay_matrix
@@ -40,6 +41,8 @@ def lay_block(block: Block, width: int) -> Laid:
             return lay_strip(block, width)
         case Matrix():
             return lay_matrix(block, width)
+        case Gallery():
+            return lay_gallery(block, width)
         case Line01():
             return lay_line01(block, width)
         case Note():
@@ -102,6 +105,10 @@ class Page:
             if block.rows and block.columns:
                 return (index, *block.start())
         return None
+
+    def followed(self) -> Cursor | None:
+        """The marked choice that is to stay in sight, None where there is none."""
+        return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.FOLLOWS), None)
 
     def has(self, cursor: Cursor) -> bool:
         """Whether the cursor's place exists here."""

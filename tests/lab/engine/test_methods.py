@@ -3,6 +3,7 @@
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -34,18 +35,18 @@ PROMPT = "The big dog ran fast. The cat"
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often the model ran forward, on its fast path or traced."""
     counted: Counter[str] = Counter()
-    hidden, trace = GPT.hidden, Trace.__init__
+    hidden, trace = GPT.hidden, Trace._run
 
     def count_hidden(self: GPT, *args: Any, **kwargs: Any) -> torch.Tensor:
         counted["fast"] += 1
         return hidden(self, *args, **kwargs)
 
-    def count_trace(self: Trace, *args: Any, **kwargs: Any) -> None:
+    def count_trace(self: Trace) -> Iterator[None]:
         counted["traced"] += 1
-        trace(self, *args, **kwargs)
+        return trace(self)
 
     monkeypatch.setattr(GPT, "hidden", count_hidden)
-    monkeypatch.setattr(Trace, "__init__", count_trace)
+    monkeypatch.setattr(Trace, "_run", count_trace)
     return counted
 
 

@@ -1,5 +1,6 @@
 """The same question asked of the weights of every moment of training."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -63,9 +64,9 @@ def test_a_prompt_is_traced_once_for_each_snapshot(
     made: list[int] = []
     run = trace.Trace._run
 
-    def counted(self: trace.Trace) -> None:
+    def counted(self: trace.Trace) -> Iterator[None]:
         made.append(1)
-        run(self)
+        return run(self)
 
     monkeypatch.setattr(trace.Trace, "_run", counted)
     for _ in range(3):

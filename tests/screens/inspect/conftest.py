@@ -14,7 +14,25 @@ from lab.client import EngineDied, EngineError
 from lab.effect import Change, Effect
 from lab.interventions import Interventions, all_in_words
 from lab.softmax import softmax_table
-from lab.views import Array, Block, Cell, Column, Guess, Matrix, ModelFacts, Note, Parity, Step, Strip, Table, Token, View, Way
+from lab.views import (
+    Array,
+    Block,
+    Cell,
+    Column,
+    Gallery,
+    Guess,
+    Matrix,
+    ModelFacts,
+    Note,
+    Parity,
+    Step,
+    Strip,
+    Table,
+    Thumbnail,
+    Token,
+    View,
+    Way,
+)
 from screens.app import LabApp
 from screens.inspect import InspectScreen
 
@@ -29,6 +47,7 @@ ATTENTION = {
     "scores": "scores → softmax",
     "matrix": "matrix T×T",
     "heads": "all heads",
+    "thumbnails": "layers × heads",
     "values": "values",
     "attn_out": "output projection",
     "resid_mid": "residual add",
@@ -161,6 +180,8 @@ class FakeEngine:
                 Matrix("scores", labels, labels, Array.of(raw), "query ↓ key →", f"{name}.attn_scores[{head}]", (at, 0)),
                 Matrix("pattern", labels, labels, Array.of(pattern), "query ↓ key →", f"{name}.pattern[{head}]", (at, 0)),
             ]
+        if stage == "thumbnails":
+            return [self._gallery(layer, head, len(labels))]
         if stage in ("embed", "qkv"):
             wave = np.array([math.sin(0.37 * i * (i + 1)) for i in range(WIDTH)])
             return [
@@ -168,6 +189,23 @@ class FakeEngine:
                 Strip("position", Array.of(wave[::-1] * 0.2), "pos_embed[3]"),
             ]
         return [Note(f"What happens in {stage}.")]
+
+    def _gallery(self, layer: int, head: int, size: int) -> Gallery:
+        raw = np.array([[[math.sin(1.7 * j + i + n) for j in range(size)] for i in range(size)] for n in range(LAYERS * HEADS)])
+        pattern = np.where(np.triu(np.ones((size, size)), 1) > 0, np.nan, np.abs(raw))
+        places = [(i, h) for i in range(LAYERS) for h in range(HEADS)]
+        thumbnails = [
+            Thumbnail(
+                f"{i + 1}.{h + 1}",
+                Array.of(pattern[n]),
+                "sink 80%" if h == 1 else "",
+                f"Head {i + 1}.{h + 1} does this.",
+                1.0 + n,
+                f"blocks.{i}.attn.entropy[{h},{size - 1}]",
+            )
+            for n, (i, h) in enumerate(places)
+        ]
+        return Gallery("every head's pattern", "░▒▓█ 0 to 1", thumbnails, HEADS, layer * HEADS + head)
 
     def effect(self, position: int | None, interventions: Interventions, **_: Any) -> Effect:
         changes = [

@@ -81,8 +81,8 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
     ("keys", "name"),
     [
         (["j"] * 4 + ["]"], "head 1.2 off"),
-        (["j"] * 8, "attention 1 off"),
-        (["j"] * 11, "mlp 1 off"),
+        (["j"] * 9, "attention 1 off"),
+        (["j"] * 12, "mlp 1 off"),
         (["j"] * 4 + ["right_curly_bracket"], "head 2.1 off"),
         (["left", "left"], "token 2 “ big” hidden"),
         (["j", "left"], "token 3 “ dog” hidden"),
@@ -155,7 +155,7 @@ async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_c
 
 async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open, settle: Settle) -> None:
     async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, *TO_SCORES, "x", "]", "x", *["j"] * 8, "x")
+        await press(pilot, settle, *TO_SCORES, "x", "]", "x", *["j"] * 9, "x")
         assert words(pilot) == ["head 1.1 off", "head 1.2 off", "mlp 1 off"]
         assert "3 interventions on" in facts(pilot)
         await press(pilot, settle, "tab")
@@ -252,7 +252,7 @@ async def test_p_takes_over_from_the_place_as_far_from_the_end(inspect: Open, se
         assert made(pilot) == (expected,)
         assert words(pilot) == ["head 1.1 at 3 “ dog” from prompt 2, 4 “ ran”"]
         assert engine.asked("effect")[-1]["interventions"] == (expected,)
-        await press(pilot, settle, *["j"] * 9, "p")
+        await press(pilot, settle, *["j"] * 10, "p")
         assert words(pilot)[1] == "stream after mlp 1 at 3 “ dog” from prompt 2, 4 “ ran”"
 
 

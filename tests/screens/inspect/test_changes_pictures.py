@@ -11,7 +11,7 @@ from screens.app import LabApp
 SIZES = [(80, 24), (120, 40)]
 SECOND = ["C", "end", "full_stop", "enter"]
 KEYS = {
-    "list": ["left", "x", *["j"] * 4, "x", *["j"] * 8, "x", "tab"],
+    "list": ["left", "x", *["j"] * 4, "x", *["j"] * 9, "x", "tab"],
     "before-and-after": [*["j"] * 4, "x", "b"],
     "two-prompts": [*["j"] * 4, *SECOND, "C"],
 }

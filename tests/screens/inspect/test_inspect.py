@@ -69,17 +69,17 @@ async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open,
 async def test_g_and_shift_g_lead_to_the_ends(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "G")
-        assert (shown_view(pilot), status(pilot)) == ("sample", "step 29 of 29")
+        assert (shown_view(pilot), status(pilot)) == ("sample", "step 31 of 31")
         await press(pilot, settle, "g")
-        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 29 · x hides token 4 “ ran”")
+        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 31 · x hides token 4 “ ran”")
 
 
 async def test_a_held_key_asks_only_for_the_place_where_it_is_released(inspect: Open, settle: Settle, engine: Any) -> None:
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
         before = len(engine.asked("view"))
-        await pilot.press(*["j"] * 12)
-        assert screen_of(pilot).query_one(WayList).current == 12
+        await pilot.press(*["j"] * 13)
+        assert screen_of(pilot).query_one(WayList).current == 13
         engine.gate.set()
         await settle(pilot)
         stages = [(call["stage"], call["layer"]) for call in engine.asked("view")[before:]]
@@ -196,7 +196,7 @@ async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Ope
         await press(pilot, settle, "enter")
         assert status(pilot) == "The prompt is empty: type some text for the model to go on with."
         await press(pilot, settle, "u")
-        assert status(pilot).startswith("step 1 of 29")
+        assert status(pilot).startswith("step 1 of 31")
 
 
 async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -207,7 +207,7 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
         await press(pilot, settle, "left")
         assert shown_view(pilot) == "sample"
         assert "position 3/4" in facts(pilot)
-        assert "step 29" in status(pilot)
+        assert "step 31" in status(pilot)
 
 
 async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -216,7 +216,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: 
         screen_of(pilot)._feel_pulse()
         assert status(pilot).startswith("The engine that holds the model has ended.")
         await press(pilot, settle, "left")
-        assert status(pilot).startswith("step 1 of 29")
+        assert status(pilot).startswith("step 1 of 31")
 
 
 async def test_a_checkpoint_that_is_not_there_leaves_the_model_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:

@@ -14,6 +14,7 @@ KEYS = {
     "scores": ["j"] * 4,
     "scores-of-the-second": ["j"] * 4 + ["left", "left"],
     "matrix-with-cursor": ["j"] * 5 + ["enter", "down"],
+    "all-heads": ["H", "right_curly_bracket", "right_square_bracket"],
     "last": ["G"],
 }
 

@@ -122,7 +122,7 @@ def test_every_step_of_every_layer_is_found_again(steps: list[Step]) -> None:
     for index in range(len(way)):
         aim = at_step(aim, way[index])
         assert index_of(aim, way) == index
-    assert len(way) == 2 + 2 * 12 + 3
+    assert len(way) == 2 + 2 * 13 + 3
 
 
 def test_a_layer_key_keeps_the_stage_and_enters_the_layers_from_outside(steps: list[Step]) -> None:

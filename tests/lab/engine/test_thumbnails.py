@@ -1,0 +1,124 @@
+"""All heads of all layers: every picture and every summary against the oracle's patterns in float64."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lab.engine_methods import EngineMethods
+from lab.stages.thumbnails import picture_columns, picture_rows
+from lab.views import Gallery, Table, View
+from lab.wire import OpenParams, ViewParams
+
+PROMPT = "The big dog ran fast. The cat"
+LONG = "The big dog ran fast. The small cat ran home. The big cat sat. " * 3
+
+
+def gallery_of(view: View) -> Gallery:
+    return next(block for block in view.blocks if isinstance(block, Gallery))
+
+
+def ask(engine: EngineMethods, text: str = PROMPT, width: int = 52, **params: Any) -> View:
+    return engine.view(ViewParams(run="tiny", stage="thumbnails", text=text, width_hint=width, **params))
+
+
+def pooled(pattern: Any, rows: int, columns: int) -> Any:
+    """Largest of each group, group by group; NaN where every key comes after every query."""
+    tokens = len(pattern)
+    out = np.full((rows, columns), np.nan)
+    for i in range(rows):
+        for j in range(columns):
+            queries = range(tokens * i // rows, tokens * (i + 1) // rows)
+            keys = range(tokens * j // columns, tokens * (j + 1) // columns)
+            seen = [pattern[q, k] for q in queries for k in keys if k <= q]
+            out[i, j] = max(seen) if seen else np.nan
+    return out
+
+
+@pytest.mark.parametrize(("layers", "heads", "width", "context"), [(2, 2, 8, 16), (3, 4, 12, 12), (1, 1, 4, 64), (2, 6, 12, 48)])
+@pytest.mark.parametrize("room", [40, 52, 100, 170])
+def test_every_picture_is_the_largest_of_its_group(
+    layers: int, heads: int, width: int, context: int, room: int, make_run: Any, engine: EngineMethods, oracle_of: Any
+) -> None:
+    tiny = make_run(seed=4, layers=layers, heads=heads, width=width, context=context)
+    ids = tiny.tokenizer.encode(LONG)[-context:]
+    oracle = oracle_of(tiny, ids)
+    view = ask(engine, LONG, room)
+    gallery = gallery_of(view)
+    assert [each.label for each in gallery.thumbnails] == [f"{i + 1}.{h + 1}" for i in range(layers) for h in range(heads)]
+    assert gallery.group == heads
+    columns = picture_columns(room, heads, len(ids))
+    rows = picture_rows(room, heads, columns)
+    for index, each in enumerate(gallery.thumbnails):
+        layer, head = divmod(index, heads)
+        expected = pooled(oracle.values[f"blocks.{layer}.attn.pattern"][head], rows, columns)
+        np.testing.assert_allclose(each.values.numpy(), expected, rtol=2e-5, atol=2e-6)
+    assert ("shrunken" in gallery.legend) == ((rows, columns) != (len(ids), len(ids)))
+    assert view.parity is not None
+    assert view.parity.max_delta < 2e-5
+    assert view.parity.count == layers * len(ids) * width
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 7, None])
+def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    ids = tiny.tokenizer.encode(PROMPT)
+    at = len(ids) - 1 if position is None else position
+    oracle = oracle_of(tiny, ids)
+    view = ask(engine, position=position, layer=1, head=0)
+    gallery = gallery_of(view)
+    table = next(block for block in view.blocks if isinstance(block, Table))
+    for index, (each, row) in enumerate(zip(gallery.thumbnails, table.rows, strict=True)):
+        p = oracle.values[f"blocks.{index // 2}.attn.pattern"][index % 2, at, : at + 1]
+        bits = -(p[p > 0] * np.log2(p[p > 0])).sum()
+        expected = [bits, p[-1], p[-2] if at else None, p[0], None, p.max(), None]
+        for cell, number in zip(row[1:], expected, strict=True):
+            assert cell.value == (None if number is None else pytest.approx(number, abs=2e-6))
+        assert each.value == pytest.approx(bits, abs=2e-6)
+        assert each.ref == f"blocks.{index // 2}.attn.entropy[{index % 2},{at}]"
+        assert each.summary.startswith(f"Head {each.label} ")
+        assert row[5].text.split()[0] == str(p.argmax() + 1)
+    assert (gallery.selected, table.selected) == (2, 2)
+    assert view.sentence == gallery.thumbnails[2].summary
+    assert f"over {at + 1} choice" in view.sentence
+
+
+def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: EngineMethods) -> None:
+    weight = engine.shelf.model("tiny", "best").model.get_parameter
+    weight("wpe.weight")[0] = 40 * torch.tensor([1.0, -1.0] * 4)
+    weight("h.1.attn.c_attn.weight")[:16] = 0.0
+    weight("h.1.attn.c_attn.bias")[:16] = 0.0
+    weight("h.1.attn.c_attn.weight")[12] = torch.tensor([1.0, -1.0] * 4)
+    weight("h.1.attn.c_attn.bias")[4] = 25.0
+    weight("h.1.ln_1.weight")[:] = 1.0
+    weight("h.1.ln_1.bias")[:] = 0.0
+    view = ask(engine, layer=1, head=1)
+    second = gallery_of(view).thumbnails[3]
+    assert second.caption.startswith("sink ")
+    assert "rests on the first token (sink)" in view.sentence
+    assert gallery_of(view).thumbnails[2].caption == "spread"  # all scores alike
+    assert gallery_of(view).thumbnails[2].value == pytest.approx(math.log2(12), abs=1e-5)
+
+
+def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+    from models.trace import Trace
+
+    ask(engine)
+    asked: list[int] = []
+    looks = Trace.looks
+    monkeypatch.setattr(Trace, "looks", lambda self, layer: asked.append(layer) or looks(self, layer))
+    for position in (0, 3, None):
+        for layer in (0, 1):
+            ask(engine, layer=layer, head=1, position=position)
+    assert asked == []
+    ask(engine, width=30)  # another size of the same picture
+    assert asked == [0, 1]
+
+
+def test_it_does_not_hold_up_others(tiny: Any, engine: EngineMethods) -> None:
+    """The view is made in slices, one a layer at least, so that whatever else is asked for comes in between."""
+    engine.open(OpenParams(run="tiny"))
+    method = engine.table()["view"]
+    slices = method.function(ViewParams(run="tiny", stage="thumbnails", text=PROMPT, width_hint=52)).work  # type: ignore[attr-defined]
+    assert sum(1 for _ in slices) >= 2 * tiny.model.config.layers
