@@ -1,0 +1,109 @@
+"""The engine's method `one_step`: holds one run's step, and answers what is asked about it."""
+
+import math
+
+from lab.errors import UserError
+from lab.one_step import OneStep
+from lab.runs import open_run
+from lab.server import InSlices
+from lab.step_batch import StepBatch, own_batch, sentence_batch
+from lab.step_moves import after, moves, weight
+from lab.step_open import open_step
+from lab.step_views import StepLook, batch, error, gradients, losses
+from lab.step_wire import STAGES, StepAnswer, StepFacts, StepParams
+from lab.unembed import Slices
+from lab.views import Token, View
+from models.tokenizer import Tokenizer
+
+
+class StepBench:
+    """Opens a run's checkpoint once, and again when it is asked to; a step of another run takes its place."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, int] | None = None
+        self._batch_key: tuple[str | None, int] | None = None
+        self._step: OneStep | None = None
+        self._tokenizer: Tokenizer | None = None
+
+    def answer_in_slices(self, params: StepParams) -> InSlices:
+        """The same in slices, so that others get their turn in between. Raises: UserError."""
+        return InSlices(self.answer(params))
+
+    def answer(self, params: StepParams) -> Slices[StepAnswer]:
+        """Raises: UserError."""
+        if params.stage not in STAGES:
+            raise UserError(f"There is no stage called {params.stage}; the stages are {', '.join(STAGES)}.")
+        step, tokenizer = self._open(params)
+        yield
+        self._learn_from(params, step, tokenizer)
+        yield from step.go_to(max(0, params.applied))
+        if params.stage in ("moves", "weight") or (params.stage == "after" and step.applied == 0):
+            yield from step.look_ahead()
+        look = self._look(params, step, tokenizer)
+        return StepAnswer(_facts(step), _tokens(look), look.window, look.position, _view(look, params))
+
+    def _open(self, params: StepParams) -> tuple[OneStep, Tokenizer]:
+        if self._key != (params.run, params.opened) or self._step is None or self._tokenizer is None:
+            self._key = self._batch_key = self._step = None  # what was held goes before the other is read
+            run = open_run(params.run)
+            self._tokenizer = Tokenizer.load(run.tokenizer_path)
+            self._step = open_step(run)
+            self._key = params.run, params.opened
+        return self._step, self._tokenizer
+
+    def _learn_from(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> None:
+        key = params.text, params.ahead
+        if key != self._batch_key:
+            found = self._found(params, step, tokenizer)
+            self._batch_key = None
+            step.learn_from(found)
+            self._batch_key = key
+
+    def _found(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepBatch:
+        if params.text is not None:
+            return sentence_batch(tokenizer, params.text, step.run.config.model.context)
+        return own_batch(step.run, step.cursor.step + params.ahead)
+
+    def _look(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepLook:
+        assert step.batch is not None
+        window = max(0, min(params.window, len(step.batch.ids) - 1))
+        first = StepLook(step, tokenizer, window, 1)
+        position = int(first.losses(0).argmax()) + 1 if params.position is None else params.position
+        return StepLook(step, tokenizer, window, max(1, min(position, first.width)))
+
+
+def _facts(step: OneStep) -> StepFacts:
+    assert step.batch is not None
+    return StepFacts(
+        run=step.run.name,
+        checkpoint=step.checkpoint,
+        step=step.cursor.step,
+        batch=step.batch.step,
+        windows=len(step.batch.ids),
+        applied=step.applied,
+        losses=[moment.loss for moment in step.moments],
+        rate=step.rate,
+    )
+
+
+def _tokens(look: StepLook) -> list[Token]:
+    given = [None, *(math.exp(-loss) for loss in look.losses().tolist())]
+    return [Token(id_, look.label(place), p) for place, (id_, p) in enumerate(zip(look.ids, given, strict=True))]
+
+
+def _view(look: StepLook, params: StepParams) -> View:
+    match params.stage:
+        case "batch":
+            return batch(look)
+        case "losses":
+            return losses(look)
+        case "error":
+            return error(look)
+        case "gradients":
+            return gradients(look)
+        case "moves":
+            return moves(look)
+        case "weight":
+            return weight(look, params.weight)
+        case _:
+            return after(look)

@@ -1,0 +1,324 @@
+"""What is shown of one training step: a view for each stage, in sentences and tables with the run's own numbers."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from lab.numbers import bytes_, fixed, probability, significant, whole
+from lab.one_step import OneStep
+from lab.stages.cells import Numbers, around, decimals_for, figures, number
+from lab.views import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
+from models.tokenizer import Tokenizer
+
+ROWS = 9
+"""Tokens listed around the chosen one: with the sentence above them they fit into 24 lines."""
+TOP = 6
+"""Tokens that are listed as the model's most probable ones."""
+OPENING = 32
+"""Characters of a window's beginning that stand for it in the list of windows."""
+
+
+@dataclass(frozen=True)
+class StepLook:
+    """What of the step is looked at: a window of the batch, and in it a token that is predicted."""
+
+    step: OneStep
+    tokenizer: Tokenizer
+    window: int
+    position: int
+    """From 1 to T: the token that is predicted, at its place in the window's T + 1 tokens."""
+
+    @cached_property
+    def ids(self) -> list[int]:
+        assert self.step.batch is not None
+        return self.step.batch.window(self.window)
+
+    @property
+    def width(self) -> int:
+        """Predictions in a window."""
+        return len(self.ids) - 1
+
+    @property
+    def count(self) -> int:
+        """Predictions in the whole batch."""
+        assert self.step.batch is not None
+        return self.step.batch.predictions
+
+    @property
+    def is_sentence(self) -> bool:
+        return self.step.batch is not None and self.step.batch.step is None
+
+    @property
+    def row(self) -> int:
+        """Where in the batch, flattened, the chosen prediction is."""
+        return self.window * self.width + self.position - 1
+
+    @property
+    def target(self) -> int:
+        return self.ids[self.position]
+
+    def label(self, place: int) -> str:
+        return self.tokenizer.label(self.ids[place])
+
+    def name(self, place: int) -> str:
+        """A token as the label of a row: its number, counted from 1, and the token."""
+        return f"{place + 1:>{len(str(len(self.ids)))}} {self.label(place)}"
+
+    def losses(self, applied: int | None = None) -> Numbers:
+        """−ln p of the window's predictions, (T,), float64."""
+        moment = self.step.moments[self.step.applied if applied is None else applied]
+        found: Numbers = moment.losses[self.window * self.width :][: self.width].double().numpy()
+        return found
+
+    def probabilities(self, applied: int | None = None) -> Numbers:
+        """Of every token of the vocabulary to be the chosen one, (V,), float64."""
+        at = self.step.applied if applied is None else applied
+        hidden = self.step.moments[at].hidden
+        assert hidden is not None
+        logits = self.step.logits_of(hidden[self.row : self.row + 1], self.step.head_at(at))[0]
+        found: Numbers = torch.softmax(logits.double(), -1).numpy()
+        return found
+
+    @cached_property
+    def after_what(self) -> str:
+        """The tokens before the chosen one as they end, in a sentence."""
+        text = "".join(self.tokenizer.label(id_) for id_ in self.ids[: self.position])
+        return f"“{'…' if len(text) > 24 else ''}{text[-24:]}”"
+
+    @property
+    def steps_so_far(self) -> str:
+        taken = self.step.applied
+        return "" if not taken else f" after {taken} step{'s' if taken > 1 else ''}"
+
+
+def batch(look: StepLook) -> View:
+    step = look.step
+    assert step.batch is not None
+    windows = len(step.batch.ids)
+    loss = step.now.loss
+    if look.is_sentence:
+        what = f"Your sentence is {len(look.ids)} tokens, so {look.count} predictions: the first has nothing before it."
+        left = "token" if step.batch.left_out == 1 else "tokens"
+        if step.batch.left_out:
+            what += f" The last {whole(step.batch.left_out)} {left} do not fit into the context and are left out."
+    else:
+        number_ = step.batch.step or 0
+        what = f"For step {whole(number_ + 1)} the trainer takes these {windows} windows of {look.width} tokens from the text: "
+        what += f"{whole(look.count)} predictions, each token from those before it in its window."
+        if step.batch.left_out:
+            what += f" {step.batch.left_out} more windows of the batch are left out: they would take too long here."
+    sentence = f"{what} The step is to lower the mean of their losses, now {fixed(loss, 3)} nats{look.steps_so_far}."
+    return View("batch", "what the step learns from", sentence, [_windows(look), *_conditions(look)])
+
+
+def _windows(look: StepLook) -> Table:
+    step = look.step
+    assert step.batch is not None
+    losses = step.now.losses.double().reshape(len(step.batch.ids), -1)  # (B, T)
+    means = losses.mean(-1).numpy()
+    places = decimals_for(means, digits=4)
+    rows = []
+    for index, worst in enumerate(losses.argmax(-1).tolist()):
+        ids = step.batch.window(index)
+        text = "".join(look.tokenizer.label(id_) for id_ in ids[:OPENING])[:OPENING]
+        hardest = f"{look.tokenizer.label(ids[worst + 1])} {fixed(float(losses[index, worst]), 2)}"
+        rows.append([Cell(f"{index + 1}"), number(means[index], places), Cell(hardest), Cell(text, style="dim")])
+    columns = [
+        Column("window"),
+        Column("mean loss"),
+        Column("hardest token", align="left"),
+        Column("begins", align="left", optional=True),
+    ]
+    total = [Cell("all"), number(step.now.loss, places), Cell(""), Cell("")]
+    return Table(columns, rows, title="its windows", total=total, selected=look.window)
+
+
+def _conditions(look: StepLook) -> list[Block]:
+    """What the step begins with, and how it is computed."""
+    step = look.step
+    assert step.batch is not None
+    said = [
+        f"Weights: {step.run.name}'s {step.checkpoint}.safetensors, step {whole(step.cursor.step)}, which is not changed on disk."
+    ]
+    if step.is_fresh:
+        said.append(
+            "There is no optimizer state with them, so the optimizer begins anew: its running means are 0, as at a run's first "
+            "step."
+        )
+    else:
+        said.append("The optimizer goes on with the running means that the run had there.")
+    said.append(f"Learning rate of the next step: {significant(step.rate)}, as the run's schedule has it.")
+    if step.run.config.model.dropout:
+        said.append(
+            "Dropout is off, so that the losses are the sentence's own."
+            if look.is_sentence
+            else "Dropout is on as in training, with the same masks each time."
+        )
+    if step.batch.parts > 1:
+        said.append(f"It is computed in {step.batch.parts} parts, one after the other.")
+    precision = "bf16" if step.cursor.precision == "bf16" else "fp32"
+    said.append(f"Computed in {precision} on the CPU; weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
+    return [Note(" ".join(said))]
+
+
+def losses(look: StepLook) -> View:
+    own = look.losses()
+    probabilities = np.exp(-own)
+    here = look.position - 1
+    worst = int(own.argmax())
+    mean = f"mean over all {whole(look.count)} predictions" if len(own) != look.count else "their mean"
+    surprise = f"Most surprising was “{look.label(worst + 1)}” (token {worst + 2}) with {fixed(float(own[worst]), 3)}"
+    if worst == here:
+        surprise = "No token of this window surprised the model more" if len(own) > 1 else "It is the only prediction"
+    sentence = (
+        f"The loss of a token is −ln p, p being what the model gave it before it came. Here “{look.label(look.position)}” "
+        f"had {probability(float(probabilities[here]))}: −ln {significant(float(probabilities[here]), 4)} = "
+        f"{fixed(float(own[here]), 3)}. "
+        f"{surprise}. "
+        f"The step lowers the {mean}{look.steps_so_far}: {fixed(look.step.now.loss, 3)}, as if one of "
+        f"{significant(math.exp(look.step.now.loss))} equally likely tokens had to be guessed."
+    )
+    shown = around(len(own), here, ROWS)
+    most = float(own.max()) or 1.0
+    places = decimals_for(own, digits=4)
+    rows = [
+        [
+            Cell(look.name(index + 1)),
+            Cell(probability(float(probabilities[index])), float(probabilities[index])),
+            number(own[index], places, bar=float(own[index]) / most),
+        ]
+        for index in shown
+    ]
+    columns = [Column("what came", align="left"), Column("p"), Column("−ln p")]
+    total = [Cell("mean of the window"), Cell(""), number(float(own.mean()), places)]
+    table = Table(columns, rows, total=total, selected=here - shown.start)
+    blocks: list[Block] = [table]
+    if len(own) > len(shown):
+        blocks.append(Strip(f"all {len(own)} of this window, token 2 on", Array.of(own)))
+    return View("losses", "loss of each token", sentence, blocks)
+
+
+def error(look: StepLook) -> View:
+    p = look.probabilities()
+    target, count = look.target, look.count
+    came = f"“{look.label(look.position)}”"
+    guess = int(p.argmax())
+    best = (
+        "also its first guess"
+        if guess == target
+        else f"its first guess was “{look.tokenizer.label(guess)}”, {probability(float(p[guess]))}"
+    )
+    divided = f", divided by {whole(count)} because the batch's loss is the mean over so many predictions" if count > 1 else ""
+    sentence = (
+        f"After {look.after_what} the model gave {came}, which came, {probability(float(p[target]))}; {best}. The gradient of "
+        "the "
+        f"loss at the logits is p − 1 for what came and p for all else{divided}. So the step raises the logit of {came} and "
+        "lowers "
+        "each other by how probable it was: together that is 0."
+    )
+    top = np.argsort(-p, kind="stable")[:TOP].tolist()
+    if target not in top:
+        top = [*top[:-1], target]
+    one_hot = {id_: float(id_ == target) for id_ in top}
+    errors = {id_: float(p[id_]) - one_hot[id_] for id_ in top}
+    rest = float(p.sum() - p[top].sum())
+    total = sum(errors.values()) + rest
+    places = 5
+    rows = [
+        [
+            Cell(look.tokenizer.label(id_), style="strong" if id_ == target else ""),
+            number(p[id_], places),
+            Cell("1" if id_ == target else "0", one_hot[id_]),
+            Cell(fixed(errors[id_], places, sign=True), errors[id_], bar=errors[id_]),
+            figures(errors[id_] / count, 3),
+        ]
+        for id_ in top
+    ]
+    others = len(p) - len(top)
+    if others:
+        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, places, style="dim"), Cell("0", style="dim")]
+        rows.append([*cells, Cell(fixed(rest, places, sign=True), rest, style="dim", bar=rest), figures(rest / count, 3)])
+    columns = [Column("token", align="left"), Column("p"), Column("one-hot"), Column("p − one-hot")]
+    sums = [Cell("Σ"), number(float(p.sum()), places), Cell("1"), Cell(fixed(_zero(total), places), total), Cell("0")]
+    columns.append(Column(f"÷ {whole(count)}", optional=True))
+    formula = Note(
+        f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"
+        f"= {significant((float(p[target]) - 1) / count, 5)}"
+    )
+    return View(
+        "error",
+        f"p − one-hot at token {look.position + 1}",
+        sentence,
+        [Table(columns, rows, title="at the logits", total=sums), formula],
+    )
+
+
+def _zero(total: float) -> float:
+    """A sum that is 0 but for rounding."""
+    return 0.0 if abs(total) < 1e-9 else total
+
+
+def part_of(name: str) -> str:
+    """Which part of the model a weight belongs to: `token embedding`, `2 attention`, `2 MLP`, `2 norms`, `final norm` …"""
+    if name.startswith("h."):
+        _, layer, inside, *_ = name.split(".")
+        kind = "attention" if inside == "attn" else "MLP" if inside == "mlp" else "norms"
+        return f"{int(layer) + 1} {kind}"
+    return {"wte": "token embedding", "wpe": "position embedding", "ln_f": "final norm"}[name.split(".")[0]]
+
+
+def gradients(look: StepLook) -> View:
+    found = look.step.gradients
+    assert found is not None
+    squares: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for name, norm in found.norms.items():
+        part = part_of(name)
+        squares[part] = squares.get(part, 0.0) + norm**2
+        sizes[part] = sizes.get(part, 0) + look.step.names[name].numel()
+    whole_square = sum(squares.values()) or 1.0
+    most = max(squares, key=lambda part: squares[part])
+    rms = {part: math.sqrt(squares[part] / sizes[part]) for part in squares}
+    if found.factor < 1.0:
+        clipping = (
+            f"That is above the run's limit of {significant(found.clip)}, so clipping multiplies every gradient by "
+            f"{significant(found.clip)} ÷ {significant(found.total, 4)} = {significant(found.factor, 4)}."
+        )
+    else:
+        clipping = f"That is below the run's limit of {significant(found.clip)}, so clipping changes nothing."
+    sentence = (
+        f"Going back through the model, p − one-hot becomes a gradient for each of its {whole(sum(sizes.values()))} weights: how "
+        f"much the loss rises if that weight is raised. Their length together, the gradient norm{look.steps_so_far}, is "
+        f"{significant(found.total, 4)}. {clipping} The {_part_in_words(most)} has the largest share, "
+        f"{probability(squares[most] / whole_square, 0)} of its square."
+    )
+    norms = [math.sqrt(square) for square in squares.values()]
+    largest = max(norms) or 1.0
+    places = decimals_for(norms, found.total, digits=4)
+    rows = [
+        [
+            Cell(part),
+            number(norm, places, bar=norm / largest),
+            Cell(probability(norm**2 / whole_square), norm**2 / whole_square),
+            figures(rms[part], 2),
+        ]
+        for part, norm in zip(squares, norms, strict=True)
+    ]
+    columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=True)]
+    total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), places), Cell("100%"), Cell("")]
+    tied = Note(
+        "The token embedding gets gradient from two sides: as the input of the tokens, and as the head, which is the same one. "
+        "“Of a weight” is the root mean square of a part's gradients: parts differ much in size."
+    )
+    parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1)
+    return View(
+        "gradients", "gradient of each part", sentence, [Table(columns, rows, title="part by part", total=total), tied], parity
+    )
+
+
+def _part_in_words(part: str) -> str:
+    number_, _, kind = part.partition(" ")
+    return f"{kind} of layer {number_}" if number_.isdecimal() else part
