@@ -1,11 +1,11 @@
 """A run's losses as columns of numbers, and fewer of them for a plot without losing a spike."""
 
 import math
-from array import array
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from lab.columns import Column, Floats
 from lab.run_config import Metric
 
 SMOOTHED_SHARE = 1 / 20
@@ -30,18 +30,18 @@ class History:
 
     def clear(self) -> None:
         """Forget everything, for another run or a file that began anew."""
-        self.steps = array("d")
-        self.losses = array("d")
-        self.smooth = array("d")
+        self.steps = Column()
+        self.losses = Column()
+        self.smooth = Column()
         self.lowest_smooth = math.inf
         self.lowest_smooth_step = 0.0
-        self.seconds = array("d")
-        self.rates = array("f")
-        self.grad_norms = array("f")
-        self.speeds = array("f")
-        self.eval_steps = array("d")
-        self.eval_seconds = array("d")
-        self.val_losses = array("d")
+        self.seconds = Column()
+        self.rates = Column(np.float32)
+        self.grad_norms = Column(np.float32)
+        self.speeds = Column(np.float32)
+        self.eval_steps = Column()
+        self.eval_seconds = Column()
+        self.val_losses = Column()
         self.latest: Metric | None = None
         self.last_training: Metric | None = None
         """The latest line that has a training loss, a learning rate and a speed."""
@@ -49,73 +49,106 @@ class History:
         self.best_evaluation: Metric | None = None
         self.speed: float | None = None
         """Tokens a second of late, a running mean over about `SPEED_STEPS` steps."""
-        self._best = math.inf
-        self._mean = 0.0
-        self._smoothed: dict[tuple[float, int], array[float]] = {}
+        self._smoothed: dict[tuple[float, int], Column] = {}
         self.version = 0
         """Grows with every change, so that a plot knows when it is out of date."""
 
     def add(self, metrics: Iterable[Metric]) -> bool:
         """Take in new lines, in the order of the file, which is that of the steps. Says whether there were any."""
-        added = False
-        for metric in metrics:
-            added = True
-            self.latest = metric
-            if metric.loss is not None:
-                self.last_training = metric
-                if metric.tokens_per_second is not None:
-                    before = metric.tokens_per_second if self.speed is None else self.speed
-                    self.speed = before + (metric.tokens_per_second - before) / SPEED_STEPS
-                self.steps.append(metric.step)
-                self.losses.append(metric.loss)
-                self._mean += (metric.loss - self._mean) / min(max(1.0, len(self.steps) * SMOOTHED_SHARE), LONGEST_SMOOTHING)
-                self.smooth.append(self._mean)
-                self.seconds.append(metric.seconds)
-                self.rates.append(_or_nan(metric.lr))
-                self.grad_norms.append(_or_nan(metric.grad_norm))
-                self.speeds.append(_or_nan(metric.tokens_per_second))
-                if self._mean < self.lowest_smooth:
-                    self.lowest_smooth, self.lowest_smooth_step = self._mean, metric.step
-            if metric.val_loss is not None:
-                self.last_evaluation = metric
-                if metric.val_loss < self._best:
-                    self._best, self.best_evaluation = metric.val_loss, metric
-                self.eval_steps.append(metric.step)
-                self.eval_seconds.append(metric.seconds)
-                self.val_losses.append(metric.val_loss)
-        self.version += added
-        return added
+        lines = list(metrics)
+        if not lines:
+            return False
+        self.latest = lines[-1]
+        trained = [line for line in lines if line.loss is not None]
+        evaluated = [line for line in lines if line.val_loss is not None]
+        if trained:
+            self._add_trained(trained)
+        if evaluated:
+            self._add_evaluated(evaluated)
+        self.version += 1
+        return True
 
-    def smoothed(self, share: float, longest: int) -> "array[float]":
+    def _add_trained(self, lines: list[Metric]) -> None:
+        self.last_training = lines[-1]
+        before = len(self.steps)
+        self.steps.extend([line.step for line in lines])
+        self.losses.extend([_or_nan(line.loss) for line in lines])
+        self.seconds.extend([line.seconds for line in lines])
+        self.rates.extend([_or_nan(line.lr) for line in lines])
+        self.grad_norms.extend([_or_nan(line.grad_norm) for line in lines])
+        self.speeds.extend([_or_nan(line.tokens_per_second) for line in lines])
+        speed = self.speed
+        for line in lines:
+            if line.tokens_per_second is not None:
+                speed = line.tokens_per_second if speed is None else speed + (line.tokens_per_second - speed) / SPEED_STEPS
+        self.speed = speed
+        _smooth_on(self.smooth, self.losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
+        new = self.smooth[before:]
+        lowest = int(new.argmin())
+        if new[lowest] < self.lowest_smooth:
+            self.lowest_smooth, self.lowest_smooth_step = float(new[lowest]), self.steps[before + lowest]
+
+    def _add_evaluated(self, lines: list[Metric]) -> None:
+        self.last_evaluation = lines[-1]
+        self.eval_steps.extend([line.step for line in lines])
+        self.eval_seconds.extend([line.seconds for line in lines])
+        self.val_losses.extend([_or_nan(line.val_loss) for line in lines])
+        best = min(lines, key=lambda line: _or_nan(line.val_loss))
+        if self.best_evaluation is None or _or_nan(best.val_loss) < _or_nan(self.best_evaluation.val_loss):
+            self.best_evaluation = best
+
+    def smoothed(self, share: float, longest: int) -> Column:
         """The training loss as `smooth` has it, over another share of the steps. Only what is new is computed."""
         if (share, longest) == (SMOOTHED_SHARE, LONGEST_SMOOTHING):
             return self.smooth
-        found = self._smoothed.setdefault((share, longest), array("d"))
-        mean = found[-1] if found else 0.0
-        for at in range(len(found), len(self.losses)):
-            mean += (self.losses[at] - mean) / min(max(1.0, (at + 1) * share), longest)
-            found.append(mean)
+        found = self._smoothed.setdefault((share, longest), Column())
+        _smooth_on(found, self.losses, share, longest)
         return found
+
+
+def _smooth_on(means: Column, losses: Column, share: float, longest: int) -> None:
+    """Goes on with the running means of `losses`: mean += (loss − mean) / length, the length being `share` of the steps so far,
+    at least 1 and at most `longest`.
+
+    While the length grows one by one; then in blocks, where mean k is r^k (mean + Σ r^-j loss_j / length), r = 1 − 1/length.
+    """
+    at, end = len(means), len(losses)
+    mean = means[-1] if at else 0.0
+    growing: list[float] = []
+    new = losses[at : min(end, max(at, math.ceil(longest / share)))]
+    for count, loss in enumerate(new.tolist(), at + 1):
+        mean += (loss - mean) / min(max(1.0, count * share), longest)
+        growing.append(mean)
+    means.extend(growing)
+    shrink = 1 - 1 / longest
+    powers = shrink ** np.arange(1, 2 * longest + 1)
+    for start in range(at + len(growing), end, 2 * longest):
+        block = losses[start : min(end, start + 2 * longest)]
+        r = powers[: len(block)]
+        made = r * (mean + np.cumsum(block / r) / longest)
+        mean = float(made[-1])
+        means.extend(made)
 
 
 def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def thin(xs: Sequence[float], ys: Sequence[float], buckets: int) -> tuple[list[float], list[float]]:
+def thin(xs: Sequence[float] | Floats, ys: Sequence[float] | Floats, buckets: int) -> tuple[list[float], list[float]]:
     """At most two points for each of `buckets` equal stretches of x: the lowest and the highest, in their order.
 
     `xs` must not fall. What a plot with that many columns would show is unchanged, a spike of one step included.
     """
-    if len(xs) <= 2 * buckets:
-        return list(xs), list(ys)
     x, y = np.asarray(xs), np.asarray(ys)
+    if len(x) <= 2 * buckets:
+        return x.tolist(), y.tolist()
     starts = np.searchsorted(x, np.linspace(x[0], x[-1], buckets + 1)[:-1])
     chosen: list[int] = []
-    for start, end in zip(starts, [*starts[1:], len(x)], strict=True):
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(x)], strict=True):
         if start < end:
             part = y[start:end]
-            chosen += sorted({start + int(part.argmin()), start + int(part.argmax())})
+            low, high = start + int(part.argmin()), start + int(part.argmax())
+            chosen += [low] if low == high else [min(low, high), max(low, high)]
     return x[chosen].tolist(), y[chosen].tolist()
 
 

@@ -120,7 +120,6 @@ class LabApp(App[None]):
     def _import_screens(self) -> None:
         for mode in MODE_NAMES:
             import_module(f"screens.{mode}")
-        import_module("plotext")
 
     def read_runs(self) -> None:
         """Ask for the runs now, for instance after one was started; a reading that still goes on is waited for instead."""

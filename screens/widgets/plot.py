@@ -1,11 +1,10 @@
-"""A line plot drawn by plotext, in the theme's colours and told apart without them."""
+"""A line plot in braille, in the theme's colours and told apart without them."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Literal
@@ -16,22 +15,34 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.columns import Floats
 from lab.curves import nice_ticks, thin
 from lab.numbers import count
+from lab.run_config import EventKind
+from screens.widgets.canvas import SMALLEST_ON_LOG, Canvas, Piece, label_row, log_ticks, tick_labels
 
 Kind = Literal["dots", "line", "marks", "level"]
 
-MARKERS: dict[Kind, str] = {"dots": "braille", "line": "braille", "marks": "◆", "level": "╌"}
 LEGEND: dict[Kind, str] = {"dots": "⠂⠁⠄", "line": "⠤⠒⠤", "marks": "◆", "level": "╌╌"}
-BRAILLE = ("\u2800", "\u28ff")
 MOST_Y_TICKS = 7
-SMALLEST_ON_LOG = 1e-6
-"""A loss of zero has no logarithm; this is far below any that matters."""
 COLUMNS_PER_MARK = 3
 """Marks closer than this run into one another."""
 
+EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
+    "checkpoint": ("▴", "saved"),
+    "resume": ("▸", "resumed"),
+    "pause": ("‖", "paused"),
+    "stop": ("■", "stopped"),
+    "micro_batch": ("½", "less memory"),
+    "bad_step": ("✗", "bad step"),
+    "early_stop": ("◂", "early stop"),
+    "best": ("★", "best"),
+    "back": ("↶", "went back"),
+}
+"""Sign on the axis and word in the legend of what happened to a run; where two fall on one place, the later here is seen."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Series:
     """One curve. `name` and `short` are its words in the legend, the short one where there is little room. A level's short words
     stand on its line too."""
@@ -41,15 +52,15 @@ class Series:
     kind: Kind
     role: str
     """Component class that colours it: `train`, `raw`, `validation` or `level`; `run0` and on where several runs are drawn."""
-    xs: Sequence[float]
-    ys: Sequence[float]
+    xs: Sequence[float] | Floats
+    ys: Sequence[float] | Floats
     sign: str = ""
     """One character that stands for its marks instead of the usual one."""
     dashes: tuple[int, int] | None = None
     """So many cells of a line are drawn, then so many left out, so that lines are told apart without colour."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Figure:
     """All that a plot shows. Two figures with the same `version` are the same."""
 
@@ -58,6 +69,14 @@ class Figure:
     x_label: str = ""
     log_y: bool = False
     empty: str = "Nothing to plot yet."
+    events: tuple[tuple[float, EventKind], ...] = ()
+    """What happened, and where on the x axis it is marked."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Figure) and (self.version, self.empty) == (other.version, other.empty)
+
+    def __hash__(self) -> int:
+        return hash((self.version, self.empty))
 
 
 @dataclass(frozen=True)
@@ -71,6 +90,8 @@ class Drawn:
     high_x: float
     named: frozenset[str]
     """Short words of the levels that stand on their own lines, or are out of view: the legend can do without them."""
+    events: tuple[EventKind, ...] = ()
+    """Kinds of events that are marked on the axis."""
 
     def column(self, x: float) -> int | None:
         """The column of an x; None where it is out of view."""
@@ -82,90 +103,85 @@ class Drawn:
 MOST_RUNS = 5
 """Runs that can be told apart in one plot."""
 RUN_ROLES = tuple(f"run{number}" for number in range(MOST_RUNS))
-ROLES = ("raw", "train", "validation", "level", "axis", "cursor", *RUN_ROLES)
-_ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
+ROLES = ("raw", "train", "validation", "level", "axis", "cursor", "event", *RUN_ROLES)
 
 
 def draw(figure: Figure, width: int, height: int) -> Drawn:
-    """The figure as `height` lines of (text, role) pieces. The only place that touches plotext, whose figure is global.
-
-    Roles travel through plotext as numbers of its 256-colour palette, so that the real colours stay the theme's.
-    """
-    import plotext
-
-    plotext.clear_figure()
-    plotext.theme("clear")
-    plotext.limit_size(False, False)
-    plotext.plot_size(width, height)
-    plotext.xaxes(True, False)
-    plotext.yaxes(True, False)
-    plotext.ticks_color(ROLES.index("axis"))
+    """The figure as `height` lines of (text, role) pieces; the last two are the x axis and its labels."""
     points = [(series, *_points(series, width)) for series in sorted(figure.series, key=lambda series: series.kind != "level")]
     low_x, high_x, low_y, high_y = _limits([(xs, ys) for series, xs, ys in points if series.kind != "level"])
+    about = max(2, min(height * 2 // 5, MOST_Y_TICKS))
+    y_ticks = log_ticks(low_y, high_y, about) if figure.log_y else nice_ticks(low_y, high_y, about)
+    y_labels = [f"{tick:g}" for tick in y_ticks] if figure.log_y else tick_labels(y_ticks)
+    margin = max(len(label) for label in y_labels)
     scale = _log if figure.log_y else float
+    canvas = Canvas(height - 2, max(2, width - margin - 1), (low_x, scale(low_y)), (high_x, scale(high_y)))
+    names = {}
     for series, xs, ys in points:
         if series.kind == "level":
-            xs, ys = [low_x, high_x], [ys[0], ys[0]]
-            if not low_y <= ys[0] <= high_y:
-                continue
+            if low_y <= ys[0] <= high_y:
+                canvas.level(scale(ys[0]), "╌", series.role)
+                names[canvas.row(scale(ys[0]))] = series.short
+            continue
         ys = [scale(y) for y in ys]
-        graph = plotext.plot if series.kind in ("line", "level") else plotext.scatter
-        graph(xs, ys, marker=series.sign or MARKERS[series.kind], color=ROLES.index(series.role))
-    plotext.xlim(low_x, high_x)
-    plotext.ylim(scale(low_y), scale(high_y))
-    x_ticks = nice_ticks(low_x, high_x, max(2, width // 14))
-    plotext.xticks(x_ticks, [""] * len(x_ticks))
-    about = max(2, min(height * 2 // 5, MOST_Y_TICKS))
-    y_ticks = _log_ticks(low_y, high_y, about) if figure.log_y else nice_ticks(low_y, high_y, about)
-    y_labels = [f"{tick:g}" for tick in y_ticks] if figure.log_y else _labels(y_ticks)
-    plotext.yticks([scale(tick) for tick in y_ticks], y_labels)
-    lines = [_pieces(line) for line in plotext.build().rstrip("\n").split("\n")]
-    dashed = {series.role: series.dashes for series in figure.series if series.dashes}
-    if dashed:
-        lines = [_dashed(line, row, dashed) for row, line in enumerate(lines)]
-    axis = "".join(text for text, _ in lines[-2])
-    places = [at for at, sign in enumerate(axis) if sign in "┬┼"]
-    labels = [count(tick) for tick in x_ticks] if x_ticks[-1] - x_ticks[0] >= len(x_ticks) - 1 else _labels(x_ticks)
-    left = axis.index("└") + 1
-    named = set()
-    for series in sorted((series for series in figure.series if series.kind == "level"), key=lambda series: series.ys[0]):
-        if low_y <= series.ys[0] <= high_y:
-            row = _row(scale(series.ys[0]), scale(low_y), scale(high_y), len(lines) - 2)
-            line = _named(lines[row], series.short, left)
-            if line is None:
-                continue
+        if series.kind == "line":
+            canvas.line(xs, ys, series.role, series.dashes)
+        elif series.kind == "dots":
+            canvas.dots(xs, ys, series.role)
+        else:
+            canvas.signs(xs, ys, series.sign or LEGEND["marks"], series.role)
+    lines = canvas.lines()
+    left = margin + 1
+    labels = {canvas.row(scale(tick)): label for tick, label in zip(y_ticks, y_labels, strict=True)}
+    for row, line in enumerate(lines):
+        line.insert(0, (labels[row].rjust(margin) + "┤" if row in labels else " " * margin + "│", "axis"))
+    missing = _name_levels(lines, names, left)
+    drawn = Drawn(lines, left, left + canvas.columns - 1, low_x, high_x, frozenset())
+    out_of_view = {series.short for series in figure.series if series.kind == "level"} - set(names.values())
+    axis, events = _axis(drawn, figure, margin)
+    lines += axis
+    named = frozenset(out_of_view | (set(names.values()) - missing))
+    return Drawn(lines, drawn.left, drawn.right, low_x, high_x, named, events)
+
+
+def _name_levels(lines: list[list[Piece]], names: dict[int, str], left: int) -> set[str]:
+    """Writes the levels' names on their lines, by row; gives those for which there is no room."""
+    missing = set()
+    for row, name in names.items():
+        line = _named(lines[row], name, left)
+        if line is None:
+            missing.add(name)
+        else:
             lines[row] = line
-        named.add(series.short)
-    lines[-1] = [(_label_row(places, labels, figure.x_label, width), "axis")]
-    return Drawn(lines, left, width - 1, low_x, high_x, frozenset(named))
+    return missing
 
 
-def _labels(ticks: list[float]) -> list[str]:
-    """Ticks with as many decimals as tell them apart."""
-    apart = ticks[1] - ticks[0] if len(ticks) > 1 else abs(ticks[0]) / 100 or 1.0 if ticks else 1.0
-    decimals = max(0, -math.floor(math.log10(apart) + 1e-9))
-    return [f"{tick:.{decimals}f}" for tick in ticks]
+def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]], tuple[EventKind, ...]]:
+    """The x axis with what happened marked on it, its labels, and the kinds of what is marked."""
+    width = drawn.right + 1
+    ticks = nice_ticks(drawn.low_x, drawn.high_x, max(2, width // 14))
+    labels = [count(tick) for tick in ticks] if ticks[-1] - ticks[0] >= len(ticks) - 1 else tick_labels(ticks)
+    places = [drawn.column(tick) or drawn.left for tick in ticks]
+    signs = ["─"] * (width - drawn.left)
+    for place in places:
+        signs[place - drawn.left] = "┬"
+    cells: list[Piece] = [(" " * margin + "└", "axis"), *((sign, "axis") for sign in signs)]
+    seen: dict[int, EventKind] = {}
+    rank = list(EVENT_SIGNS)
+    for x, kind in figure.events:
+        column = drawn.column(x)
+        if column is not None and (column not in seen or rank.index(kind) >= rank.index(seen[column])):
+            seen[column] = kind
+    for column, kind in sorted(seen.items()):
+        if kind == "checkpoint" and seen.get(column - 1) == kind and cells[column - margin - 1][1] == "event":
+            continue  # saved again and again: every second one is enough to be told apart
+        cells[column - margin] = (EVENT_SIGNS[kind][0], "event")
+    kinds = tuple(kind for kind in EVENT_SIGNS if kind in seen.values())
+    return [_joined(cells), [(label_row(places, labels, figure.x_label, width), "axis")]], kinds
 
 
 def _log(y: float) -> float:
-    """Plotext's own logarithmic scale loses curves, so that it is given logarithms."""
     return math.log10(max(y, SMALLEST_ON_LOG))
-
-
-def _log_ticks(low: float, high: float, about: int) -> list[float]:
-    """1, 2 and 5 times powers of ten, or the powers alone where those are many; round numbers where there is at most one."""
-    low = max(low, SMALLEST_ON_LOG)
-    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
-    for multiples in ((1, 2, 5), (1,)):
-        ticks = [m * 10.0**power for power in powers for m in multiples if low <= m * 10.0**power <= high]
-        if len(ticks) <= about:
-            break
-    return ticks if len(ticks) > 1 else nice_ticks(low, high, about)
-
-
-def _row(y: float, low: float, high: float, rows: int) -> int:
-    """On which line plotext draws a y."""
-    return rows - 1 - round((y - low) / (high - low) * (rows - 1))
 
 
 def _named(line: list[tuple[str, str]], name: str, left: int) -> list[tuple[str, str]] | None:
@@ -189,33 +205,8 @@ def with_cursor(line: list[tuple[str, str]], column: int) -> list[tuple[str, str
     return _joined(cells)
 
 
-def _dashed(line: list[tuple[str, str]], row: int, dashes: dict[str, tuple[int, int]]) -> list[tuple[str, str]]:
-    """The line with gaps in the curves of these roles; shifted from row to row, so that steep ones have gaps too."""
-    cells = [(sign, role) for text, role in line for sign in text]
-    for at, (sign, role) in enumerate(cells):
-        if role in dashes and BRAILLE[0] <= sign <= BRAILLE[1] and (at + 2 * row) % sum(dashes[role]) >= dashes[role][0]:
-            cells[at] = (" ", role)
-    return _joined(cells)
-
-
 def _joined(cells: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [("".join(sign for sign, _ in group), role) for role, group in groupby(cells, key=itemgetter(1))]
-
-
-def _label_row(places: list[int], labels: list[str], unit: str, width: int) -> str:
-    """The labels under the marks of the axis, the first and the last first; one that would touch another is left out.
-
-    Plotext's own row drops labels by rules that depend on what it drew before.
-    """
-    row = [" "] * width
-    pairs = list(zip(places, labels, strict=False))
-    if pairs and unit:
-        pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]} {unit}")
-    for place, label in [*pairs[-1:], *pairs[:-1]]:
-        start = max(0, min(place - len(label) // 2, width - len(label)))
-        if all(sign == " " for sign in row[max(0, start - 1) : start + len(label) + 1]):
-            row[start : start + len(label)] = label
-    return "".join(row)
 
 
 def _points(series: Series, width: int) -> tuple[list[float], list[float]]:
@@ -239,21 +230,6 @@ def _spaced(xs: list[float], ys: list[float], most: int) -> tuple[list[float], l
     return xs[::-1][::every][::-1], ys[::-1][::every][::-1]
 
 
-def _pieces(line: str) -> list[tuple[str, str]]:
-    """A line of plotext's output as (text, role); text without a colour is the axes'."""
-    pieces: list[tuple[str, str]] = []
-    role, at = "axis", 0
-    for escape in _ESCAPE.finditer(line):
-        if escape.start() > at:
-            pieces.append((line[at : escape.start()], role))
-        codes = escape.group(1).split(";")
-        role = ROLES[int(codes[2])] if codes[:2] == ["38", "5"] else "axis"
-        at = escape.end()
-    if at < len(line):
-        pieces.append((line[at:], role))
-    return pieces
-
-
 class Plot(Widget):
     """Shows a `Figure`: the legend in words on its first line, the plot below. Drawn once for each figure and size."""
 
@@ -266,6 +242,7 @@ class Plot(Widget):
         & > .plot--level { color: $foreground 60%; }
         & > .plot--cursor { color: $foreground; text-style: bold; }
         & > .plot--axis { color: $foreground 70%; }
+        & > .plot--event { color: $accent; text-style: bold; }
         & > .plot--run0 { color: $primary; text-style: bold; }
         & > .plot--run1 { color: $warning; text-style: bold; }
         & > .plot--run2 { color: $success; text-style: bold; }
@@ -298,8 +275,8 @@ class Plot(Widget):
         key = (figure.version, figure.log_y, width, height)
         if self._key != key or self._drawn is None:
             shown = tuple(series for series in figure.series if len(series.xs))
-            self._drawn = draw(Figure(shown, figure.version, figure.x_label, figure.log_y), width, max(4, height - 1))
-            self._legend_line = self._legend(shown, self._drawn.named, width)
+            self._drawn = draw(replace(figure, series=shown), width, max(4, height - 1))
+            self._legend_line = self._legend(shown, self._drawn, width)
             self._key = key
         if y == 0:
             return self._legend_line
@@ -309,11 +286,22 @@ class Plot(Widget):
         column = self._drawn.column(self.cursor) if self.cursor is not None else None
         return lines[y - 1] if column is None or y > len(lines) - 2 else with_cursor(lines[y - 1], column)
 
-    def _legend(self, shown: Sequence[Series], named: frozenset[str], width: int) -> list[tuple[str, str]]:
-        """In words, shorter ones where they are too long; at last without levels that carry their names on their lines."""
-        needed = [series for series in shown if series.kind != "level" or series.short not in named]
-        for which, long in ((shown, True), (needed, True), (shown, False), (needed, False)):
-            pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)]
+    def _legend(self, shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
+        """In words, shorter ones where they are too long; then without levels that carry their names on their lines, at last
+        without what the signs on the axis mean."""
+        needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
+        events = [
+            piece for kind in drawn.events for piece in ((EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis"))
+        ]
+        ways: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
+            (shown, True, events),
+            (needed, True, events),
+            (shown, False, events),
+            (needed, False, events),
+            (needed, False, []),
+        )
+        for which, long, more in ways:
+            pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)] + more
             if sum(len(text) for text, _ in pieces) <= width:
                 break
         return pieces

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from lab.columns import Column, Floats
 from lab.curves import History
 from lab.floors import Floor, bytes_per_token
 from lab.numbers import count, duration, fixed, significant, whole
@@ -35,7 +35,7 @@ class Curves:
         """Turns nats per token into what is shown."""
         self.unit, self._x_of_step = self._x_axis()
 
-    def _x_axis(self) -> tuple[str, Callable[[Sequence[float], Sequence[float]], array[float]]]:
+    def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
         """The name of the x axis, and what turns steps and seconds into places on it. Tokens and epochs grow with the steps."""
         latest = self.history.latest
         if self.view.x == "time":
@@ -91,16 +91,16 @@ class Curves:
             ("gradient norm", history.grad_norms),
             ("tokens/s", history.speeds),
         ):
-            ys = np.array(column[train], np.float64)
+            ys: Floats = column[train]
             known = np.isfinite(ys)
-            xs = np.array(self._x_of_step(steps, seconds))[known]
-            series = Series(name, name, "line", "train", as_array(xs), as_array(ys[known]))
+            xs = self._x_of_step(steps, seconds)
+            series = Series(name, name, "line", "train", xs if known.all() else xs[known], ys if known.all() else ys[known])
             figures.append(Figure((series,), version=self._version(name), x_label=self.unit, empty=f"No {name} yet."))
         return figures[0], figures[1], figures[2]
 
     def x_at(self, at: int) -> float:
         """Where on the x axis the training step with this index in the history lies."""
-        return self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0]
+        return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
 
     def numbers_at(self, at: int) -> tuple[Fact, ...]:
         """Every series at the training step with this index; validation is that of the last evaluation up to it."""
@@ -135,12 +135,7 @@ def _number(value: float, digits: int) -> str:
     return "·" if math.isnan(value) else significant(value, digits)
 
 
-def scaled(values: Sequence[float], factor: float) -> array[float]:
-    """Each times the factor. A copy, for numpy would keep the array from growing."""
-    return as_array(np.array(values, np.float64) * factor)
-
-
-def as_array(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> array[float]:
-    made = array("d")
-    made.frombytes(values.tobytes())
-    return made
+def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:
+    """Each times the factor; the values themselves where it is 1, without a copy."""
+    found = values.values if isinstance(values, Column) else np.asarray(values)
+    return found if factor == 1.0 else found * factor

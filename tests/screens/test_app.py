@@ -160,4 +160,4 @@ print(*sorted({name.partition('.')[0] for name in sys.modules}))
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=True, cwd="/")
     loaded = set(done.stdout.split())
     assert "textual" in loaded
-    assert not loaded & {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "click", "transformers"}
+    assert not loaded & {"torch", "numpy", "tiktoken", "rustbpe", "click", "transformers"}
