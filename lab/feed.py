@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 
 from lab.curves import History
+from lab.errors import UserError
+from lab.inside import Inside
 from lab.metrics import LineReader
-from lab.run_config import Metric, RunConfig, Sample, Status
+from lab.run_config import Event, Insight, Metric, RunConfig, Sample, Status
 from lab.run_folder import Run
+from lab.runs import is_run
+
+BLOCK = 1 << 22
+"""Bytes of a file that are turned into numbers at once, so that a long one never is in memory as lines."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +19,7 @@ class News:
     """What a reading found.
 
     `history` holds all metrics the first time, and when the file began anew; else it is None and `metrics` holds the new ones,
-    to be added to the history that was given out before. `samples` are new ones too, or all where `samples_anew` says so.
+    to be added to the history that was given out before. The others are new ones too, or all where `..._anew` says so.
     """
 
     config: RunConfig
@@ -23,6 +29,10 @@ class News:
     metrics: list[Metric]
     samples: list[Sample]
     samples_anew: bool
+    inside: Inside
+    inside_anew: bool
+    events: list[Event]
+    events_anew: bool
 
 
 class RunFeed:
@@ -32,21 +42,47 @@ class RunFeed:
         self.run = run
         self._metrics = run.metrics()
         self._samples = LineReader(run.samples_path, Sample)
+        self._insights = LineReader(run.insights_path, Insight)
+        self._events = run.events()
         self._first = True
 
     def read(self) -> News:
         """What is new.
 
         Raises:
-            UserError: if the run's settings cannot be read.
+            UserError: if the run's settings cannot be read, or its folder is not there any more.
         """
+        if not is_run(self.run.path):
+            raise UserError(f"{self.run.name} is not there any more: it was renamed, moved or deleted.")
         config = self.run.config
-        metrics, samples = self._metrics.read(), self._samples.read()
+        metrics, samples, events = self._metrics.read(BLOCK), self._samples.read(), self._events.read()
         history = None
         if self._first or self._metrics.restarted:
             history = History()
-            history.add(metrics)
-            metrics = []
-        anew = self._first or self._samples.restarted
+            while metrics:
+                history.add(metrics)
+                metrics = self._metrics.read(BLOCK)
+        else:
+            while more := self._metrics.read(BLOCK):
+                metrics += more
+        inside = Inside()
+        insights = self._insights.read(BLOCK)
+        inside_anew = self._first or self._insights.restarted
+        while insights:
+            inside.add(insights)
+            insights = self._insights.read(BLOCK)
+        samples_anew, events_anew = (self._first or reader.restarted for reader in (self._samples, self._events))
         self._first = False
-        return News(config, self.run.status(), self.run.phase(), history, metrics, samples, anew)
+        return News(
+            config,
+            self.run.status(),
+            self.run.phase(),
+            history,
+            metrics,
+            samples,
+            samples_anew,
+            inside,
+            inside_anew,
+            events,
+            events_anew,
+        )

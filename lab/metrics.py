@@ -30,8 +30,8 @@ class LineReader(Generic[Line]):
         self._offset = 0
         self._file_id = (0, 0)
 
-    def read(self) -> list[Line]:
-        """Lines that appeared since the last call."""
+    def read(self, most: int | None = None) -> list[Line]:
+        """Lines that appeared since the last call, in at most so many bytes of the file; empty where there is no more."""
         self.restarted = False
         try:
             with self.path.open("rb") as file:
@@ -41,7 +41,7 @@ class LineReader(Generic[Line]):
                     self.restarted, self._offset = True, 0
                 self._file_id = file_id
                 file.seek(self._offset)
-                new = file.read()
+                new = file.read(-1 if most is None else most)
         except OSError:
             self.restarted, self._offset = self._offset > 0, 0
             return []
@@ -86,7 +86,10 @@ class LineWriter:
 
 
 def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Line]:
-    lines = []
+    try:
+        return decoder.decode_lines(whole_lines)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        lines = []
     for raw in whole_lines.splitlines():
         try:
             lines.append(decoder.decode(raw))
