@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on, work
-from textual.app import App
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
@@ -18,6 +17,7 @@ from textual.screen import ModalScreen, Screen
 
 from screens.base import LabScreen
 from screens.commands import LabCommands
+from screens.managing import ManagingApp
 from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
@@ -44,7 +44,7 @@ def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-class LabApp(App[None]):
+class LabApp(ManagingApp):
     """llmlab's terminal interface.
 
     Shared state is held here as reactives. A screen watches what it needs and posts a message of `screens.messages` to change it.
@@ -120,6 +120,7 @@ class LabApp(App[None]):
     def _import_screens(self) -> None:
         for mode in MODE_NAMES:
             import_module(f"screens.{mode}")
+        import_module("plotext")
 
     def read_runs(self) -> None:
         """Ask for the runs now, for instance after one was started; a reading that still goes on is waited for instead."""
@@ -150,6 +151,8 @@ class LabApp(App[None]):
         """Textual holds the picture for 50 ms while it changes modes; that alone is as long as a key may take here."""
 
     def action_mode(self, mode: str) -> None:
+        while mode == self.current_mode and len(self.screen_stack) > 1:
+            self.pop_screen()  # what stands over the mode, such as runs that are compared
         self.switch_mode(mode)
 
     def action_help(self) -> None:

@@ -32,7 +32,7 @@ TORCH_FREE = (
 
 OPENS_THE_LAB = "lab.cli"
 FIRST_PAINT = ("lab.cli", "lab.runs", "lab.machine", "lab.run_config", "lab.numbers", "lab.request")
-HEAVY = {"torch", "numpy", "tiktoken", "rustbpe", "transformers"}
+HEAVY = {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "transformers"}
 
 
 def dotted(path: Path) -> str:

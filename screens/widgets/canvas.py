@@ -1,106 +1,108 @@
-"""Curves in characters: a grid of braille cells, each two dots wide and four high, and the numbers along its axes."""
+"""The area in which curves are drawn, by plotext, and the numbers along its axes."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
-
-import numpy as np
-from numpy.typing import NDArray
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from lab.curves import nice_ticks
 
 Piece = tuple[str, str]
 """Text and its role, which the widget turns into a style."""
 
-BLANK = 0x2800
-DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint8)
-"""The bit of a braille character for each of its dots, by row and column (Unicode, "Braille Patterns")."""
+BRAILLE = ("\u2800", "\u28ff")
 SMALLEST_ON_LOG = 1e-6
 """A loss of zero has no logarithm; this is far below any that matters."""
-
-Places = NDArray[np.int64]
+_ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
 
 
 class Canvas:
-    """`rows` × `columns` cells for points between two corners. What is drawn later stands before what was drawn earlier."""
+    """`rows` × `columns` cells for points between two corners. What is drawn later stands before what was drawn earlier.
+
+    The only place that touches plotext, whose figure is global: draw one canvas to its end before the next is begun. Roles
+    travel through plotext as numbers of its 256-colour palette, so that the real colours stay the theme's.
+    """
 
     def __init__(self, rows: int, columns: int, low: tuple[float, float], high: tuple[float, float]) -> None:
-        """`low` and `high` are the x and y of the first dot at the bottom and the last one at the top."""
+        """`low` and `high` are the x and y in the middle of the cells at the bottom left and the top right."""
+        import plotext
+
         self.rows, self.columns = rows, columns
         self._low, self._high = low, high
-        self._signs = np.full((rows, columns), ord(" "), np.uint32)
-        self._roles = np.zeros((rows, columns), np.int8)
-        self._names = ["axis"]
+        self._names: list[str] = []
+        self._dashes: dict[str, tuple[int, int]] = {}
+        self._plotext = plotext
+        plotext.clear_figure()
+        plotext.theme("clear")
+        plotext.limit_size(False, False)
+        plotext.plot_size(columns, rows)
+        plotext.xaxes(False, False)
+        plotext.yaxes(False, False)
+        plotext.xfrequency(0)
+        plotext.yfrequency(0)
+        plotext.xlim(low[0], high[0])
+        plotext.ylim(low[1], high[1])
+
+    def _color(self, role: str) -> int:
+        if role not in self._names:
+            self._names.append(role)
+        return self._names.index(role)
 
     def row(self, y: float) -> int:
-        """The row of cells in which a y is drawn."""
-        return int(self._y_dots(np.array([y]))[0]) // 4
+        """The row of cells in which plotext draws a sign at a y."""
+        return self.rows - 1 - round((y - self._low[1]) / (self._high[1] - self._low[1]) * (self.rows - 1))
 
-    def _x_dots(self, xs: NDArray[np.float64]) -> Places:
-        low, high = self._low[0], self._high[0]
-        return np.rint((xs - low) / (high - low) * (2 * self.columns - 1)).astype(np.int64)
+    def dots(self, xs: Sequence[float], ys: Sequence[float], role: str) -> None:
+        """A dot of braille for each point."""
+        self._plotext.scatter(xs, ys, marker="braille", color=self._color(role))
 
-    def _y_dots(self, ys: NDArray[np.float64]) -> Places:
-        low, high = self._low[1], self._high[1]
-        return np.rint((high - ys) / (high - low) * (4 * self.rows - 1)).astype(np.int64)
-
-    def dots(self, xs: list[float], ys: list[float], role: str) -> None:
-        """A dot for each point."""
-        self._put_dots(self._x_dots(np.array(xs)), self._y_dots(np.array(ys)), role)
-
-    def line(self, xs: list[float], ys: list[float], role: str, dashes: tuple[int, int] | None = None) -> None:
-        """Straight lines from point to point; `dashes` cells are drawn and left out in turn, shifted from row to row."""
-        self._put_dots(*joined(self._x_dots(np.array(xs)), self._y_dots(np.array(ys))), role, dashes)
-
-    def _put_dots(self, x: Places, y: Places, role: str, dashes: tuple[int, int] | None = None) -> None:
-        inside = (x >= 0) & (x < 2 * self.columns) & (y >= 0) & (y < 4 * self.rows)
-        x, y = x[inside], y[inside]
-        cells = np.zeros((self.rows, self.columns), np.uint8)
-        np.bitwise_or.at(cells, (y // 4, x // 2), DOTS[y % 4, x % 2])
+    def line(self, xs: Sequence[float], ys: Sequence[float], role: str, dashes: tuple[int, int] | None = None) -> None:
+        """Straight lines from point to point; `dashes` cells are drawn and left out in turn."""
+        self._plotext.plot(xs, ys, marker="braille", color=self._color(role))
         if dashes is not None:
-            place = np.arange(self.columns) + 2 * np.arange(self.rows)[:, None]
-            cells[place % sum(dashes) >= dashes[0]] = 0
-        self._put(cells > 0, cells[cells > 0].astype(np.uint32) + BLANK, role)
+            self._dashes[role] = dashes
 
-    def signs(self, xs: list[float], ys: list[float], sign: str, role: str) -> None:
+    def signs(self, xs: Sequence[float], ys: Sequence[float], sign: str, role: str) -> None:
         """A character for each point."""
-        where = np.zeros((self.rows, self.columns), bool)
-        where[self._y_dots(np.array(ys)) // 4, self._x_dots(np.array(xs)) // 2] = True
-        self._put(where, ord(sign), role)
+        self._plotext.scatter(xs, ys, marker=sign, color=self._color(role))
 
     def level(self, y: float, sign: str, role: str) -> None:
         """A line of characters from side to side."""
-        where = np.zeros((self.rows, self.columns), bool)
-        where[self.row(y)] = True
-        self._put(where, ord(sign), role)
-
-    def _put(self, where: NDArray[np.bool_], signs: NDArray[np.uint32] | int, role: str) -> None:
-        if role not in self._names:
-            self._names.append(role)
-        self._signs[where] = signs
-        self._roles[where] = self._names.index(role)
+        self._plotext.plot([self._low[0], self._high[0]], [y, y], marker=sign, color=self._color(role))
 
     def lines(self) -> list[list[Piece]]:
-        """Every row as pieces of one role each; blanks belong to what they follow."""
-        made = []
-        for signs, roles in zip(self._signs, self._roles, strict=True):
-            text = signs.tobytes().decode("utf-32-le")
-            edges = [0, *(np.flatnonzero(np.diff(roles)) + 1).tolist(), self.columns]
-            made.append([(text[start:end], self._names[roles[start]]) for start, end in pairwise(edges)])
-        return made
+        """Every row as pieces of one role each; blanks belong to the axis."""
+        lines = [self._pieces(line) for line in self._plotext.build().rstrip("\n").split("\n")]
+        if self._dashes:
+            lines = [self._dashed(line, row) for row, line in enumerate(lines)]
+        return lines
 
+    def _pieces(self, line: str) -> list[Piece]:
+        """A line of plotext's output; text without a colour is the axes'."""
+        pieces: list[Piece] = []
+        role, at = "axis", 0
+        for escape in _ESCAPE.finditer(line):
+            if escape.start() > at:
+                pieces.append((line[at : escape.start()], role))
+            codes = escape.group(1).split(";")
+            role = self._names[int(codes[2])] if codes[:2] == ["38", "5"] else "axis"
+            at = escape.end()
+        if at < len(line):
+            pieces.append((line[at:], role))
+        return pieces
 
-def joined(x: Places, y: Places) -> tuple[Places, Places]:
-    """The dots on the straight lines from each point to the next, ends included."""
-    across, down = np.diff(x), np.diff(y)
-    steps = np.maximum(1, np.maximum(np.abs(across), np.abs(down)))
-    which = np.repeat(np.arange(len(steps)), steps)
-    part = (np.arange(len(which)) - np.repeat(np.cumsum(steps) - steps, steps)) / steps[which]
-    return (
-        np.append(np.rint(x[which] + part * across[which]).astype(np.int64), x[-1:]),
-        np.append(np.rint(y[which] + part * down[which]).astype(np.int64), y[-1:]),
-    )
+    def _dashed(self, line: list[Piece], row: int) -> list[Piece]:
+        """The line with gaps in its dashed curves; shifted from row to row, so that steep ones have gaps too."""
+        cells = [(sign, role) for text, role in line for sign in text]
+        for at, (sign, role) in enumerate(cells):
+            if role in self._dashes and BRAILLE[0] <= sign <= BRAILLE[1]:
+                drawn, left_out = self._dashes[role]
+                if (at + 2 * row) % (drawn + left_out) >= drawn:
+                    cells[at] = (" ", role)
+        return [("".join(sign for sign, _ in group), role) for role, group in groupby(cells, key=itemgetter(1))]
 
 
 def tick_labels(ticks: list[float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The plot: what is drawn from what is given."""
+"""The plot: what plotext draws from what is given."""
 
 import math
 import time
