@@ -20,8 +20,9 @@ import torch
 from lab import checkpoint
 from lab.checkpoint import Cursor, NotFiniteError
 from lab.control import Command
+from lab.course import Course
 from lab.dataset import Batches, Tokens, token_dtype, token_lengths
-from lab.device import choose_device, choose_precision
+from lab.device import choose_device
 from lab.durable import in_words, is_full
 from lab.errors import UserError
 from lab.evaluation import Evaluation, Evaluator, write_samples
@@ -30,21 +31,21 @@ from lab.inbox import POLL_SECONDS, EndAskedError, Inbox
 from lab.insight import Insights, Update
 from lab.machine import cores
 from lab.metrics import LineWriter, keep_lines_up_to
-from lab.numbers import significant
+from lab.numbers import count
 from lab.out_of_memory import give_back, is_out_of_memory
-from lab.pace import Clock, Speed
+from lab.pace import BackOff, Clock, Speed
+from lab.probe import choose
 from lab.reading import chance
-from lab.request import default_rate
-from lab.rescue import GoodState
+from lab.rescue import Rescue
 from lab.run_config import Event, EventKind, Insight, Metric, Sample
 from lab.run_folder import Run
 from lab.signals import Signals
 from lab.status_board import StatusBoard
 from lab.step import Gradient
 from lab.step import seed_of as seed_of
+from models.accounts import parameter_count
 from models.gpt import GPT
-from models.optim import make_optimizer
-from models.schedule import schedule_factor
+from models.optim import compute_in, make_optimizer
 from models.tokenizer import Tokenizer
 
 SAVE_SECONDS = 15.0
@@ -57,10 +58,6 @@ BREAK_OFF_SECONDS = 2.0
 
 BAD_STEPS = 3
 """Bad steps in a row, after which training goes back."""
-HALVINGS = 6
-"""Times in a row that training goes back, each time with half the learning rate, before it gives up."""
-GOOD_STRETCH = 100
-"""Steps without going back, after which the next time counts as the first."""
 
 
 class Training:
@@ -77,7 +74,6 @@ class Training:
         self.config = config
         self.board = board
         self.device = choose_device(config.train.device)
-        torch.set_num_threads(config.train.threads or cores())
         torch.set_float32_matmul_precision("high")
         self.tokenizer = Tokenizer.load(run.tokenizer_path)
         tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
@@ -86,23 +82,26 @@ class Training:
         self.batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
         self.model = GPT(config.model, seed=config.train.seed).to(self.device)
         self.optimizer = make_optimizer(
-            self.model, config.train.lr, config.train.weight_decay, (config.train.beta1, config.train.beta2)
+            self.model,
+            config.train.lr,
+            config.train.weight_decay,
+            (config.train.beta1, config.train.beta2),
+            config.train.optimizer,
         )
         resumed = checkpoint.load_training(run, self.model, self.optimizer)
-        self.cursor = resumed.cursor if resumed else Cursor(precision=choose_precision(config.train.precision, self.device))
+        self.cursor = resumed.cursor if resumed else self._first_cursor()
+        self.back_off = self._compute_as_chosen()
         self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer), self._arithmetic)
         self.insights = Insights(config, tokens, self.tokenizer)
         parts = self.cursor.parts or config.train.accumulate
         self.gradient = Gradient(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
-        self.good = GoodState()
-        if resumed and self.cursor.good_step is not None:
-            self.good.take(self.cursor.good_step, self.cursor.good_losses, resumed.good)
+        self.rescue = Rescue(run, self.model, self.optimizer, self.cursor, resumed.good if resumed else {})
         self.chance = chance(config.model.vocab_size)
-        self.note = (resumed.note if resumed else "") or self._rate_in_words()
+        self.note = (resumed.note if resumed else "") or self.rescue.rate_in_words()
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed()
-        self.over = self._complete()
-        self.tenths = math.floor(10 * self._done() + 1e-9)
+        self.course = Course(config.train, self.cursor, self.clock, self.speed)
+        self.over = self.course.is_over()
         self.saved_step: int | None = self.cursor.step if resumed else None
         self.saved_at = time.monotonic()
         self.save_seconds = 0.0
@@ -120,10 +119,33 @@ class Training:
             seconds=self.cursor.seconds,
             device=str(self.device),
             precision=self.cursor.precision,
+            threads=self.back_off.threads,
+            computed=self.cursor.computed,
             best_val_loss=self.cursor.best_val_loss,
             best_step=self.cursor.best_step,
             eval_tokens=self.evaluator.tokens,
         )
+
+    def _first_cursor(self) -> Cursor:
+        chosen = choose(self.config.model, self.config.train, self.device, self.run.path.parent)
+        return Cursor(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.why)
+
+    def _compute_as_chosen(self) -> BackOff:
+        """Sets up torch as the cursor says. Threads that the user asked for are not given up while others want the cores."""
+        self.model.attend_by(self.cursor.attention)
+        compute_in(self.optimizer, torch.bfloat16 if self.cursor.precision == "bf16" else torch.float32)
+        threads = self.config.train.threads or self.cursor.threads or cores()
+        now = threads if self.config.train.threads else self.cursor.threads_now or threads
+        torch.set_num_threads(now)
+        return BackOff(1 if self.config.train.threads else threads, now)
+
+    def _watch_the_pace(self) -> None:
+        """After a step: fewer threads while others keep the cores busy."""
+        threads = self.back_off.after(self.speed.step_seconds)
+        if threads != (self.cursor.threads_now or self.cursor.threads):
+            torch.set_num_threads(threads)
+            self.cursor.threads_now = threads
+            self.board.update(threads=threads)
 
     def train(self) -> None:
         """Trains to the end, or until a command or a signal ends it.
@@ -143,11 +165,11 @@ class Training:
                 self._close_step()
             if self.saved_step != self.cursor.step:
                 self._save()
-            self.board.update("finished", message=self._early_stop_in_words())
+            self.board.update("finished", message=self.course.early_stop_in_words() or self.rescue.rate_in_words())
         except EndAskedError as asked:
             self._end(asked)
         except NotFiniteError as error:
-            raise UserError(self._diverged(f"{error} holds values that are no numbers")) from error
+            raise UserError(self.rescue.no_hope(f"{error} holds values that are no numbers")) from error
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise UserError(self._out_of_memory()) from error
@@ -160,21 +182,21 @@ class Training:
         train, cursor = self.config.train, self.cursor
         step = cursor.step
         started = time.perf_counter()
-        rate = train.lr * schedule_factor(train.schedule, self._progress(), train.warmup, train.final_lr) * cursor.rate_factor
+        rate = self.course.rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         parts, losses = self.gradient.parts, cursor.watch.losses
         loss = self.gradient.compute(step)
-        update = Update(self.model) if self._is_evaluated(step + 1) else None
+        update = Update(self.model) if self.course.is_evaluated(step + 1) else None
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
         bad = cursor.watch.is_bad(loss, grad_norm, self.chance)
         if not bad:
-            if self.good.is_due(step) and not self._just_went_back():
-                self.good.keep(step, losses, self.model, self.optimizer)
+            self.rescue.keep_if_due(losses)
             self.optimizer.step()
         cursor.pending_parts = update.done() if update is not None and not bad else []
         tokens = train.batch * self.config.model.context
         self.speed.add(tokens, time.perf_counter() - started)
+        self._watch_the_pace()
         cursor.step = step = step + 1
         self.cursor.pending = Metric(
             step=step,
@@ -194,44 +216,10 @@ class Training:
         if cursor.watch.bad == BAD_STEPS:
             self._go_back(f"the loss was no number or far outside its usual spread for {BAD_STEPS} steps in a row")
 
-    def _just_went_back(self) -> bool:
-        at = self.cursor.went_back_at
-        return at is not None and self.cursor.step - at < GOOD_STRETCH
-
-    def _in_trouble(self) -> bool:
-        return self.cursor.watch.bad > 0 or self._just_went_back()
-
     def _go_back(self, why: str) -> None:
-        """Puts the good state back, and halves the learning rate.
-
-        Raises:
-            UserError: if there is none, or halving has not helped so far.
-        """
-        cursor = self.cursor
-        cursor.halvings = cursor.halvings + 1 if self._just_went_back() else 1
-        if cursor.halvings > HALVINGS:
-            raise UserError(self._diverged(f"{why}, up to step {cursor.step}, though the rate was halved {HALVINGS} times"))
-        if self.good.step is None:
-            earlier = checkpoint.load_previous(self.run, self.model, self.optimizer)
-            if earlier is None:
-                raise UserError(self._diverged(f"{why}, up to step {cursor.step}, and there is no earlier state to go back to"))
-            to, losses = earlier.step, earlier.watch.losses
-        else:
-            self.good.restore(self.model, self.optimizer)
-            to, losses = self.good.step, self.good.losses
-        cursor.watch.go_back(losses)
-        cursor.went_back_at = cursor.step
-        cursor.rate_factor /= 2
-        self.note = f"Went back from step {cursor.step} to the weights of step {to}: {why}. {self._rate_in_words()}"
-        self._mark("back", self.note)
-        self.board.update(message=self.note)
-
-    def _rate_in_words(self) -> str:
-        factor, at = self.cursor.rate_factor, self.cursor.went_back_at
-        if factor == 1.0:
-            return ""
-        peak = significant(self.config.train.lr * factor, 2)
-        return f"Since step {at} the learning rate is 1/{round(1 / factor)} of what was asked for, {peak} at its peak."
+        said = self.rescue.go_back(why)
+        self._mark("back", said)
+        self.board.update(message=said)
 
     def _tell_of_parts(self) -> None:
         self.cursor.parts = self.gradient.parts
@@ -251,8 +239,8 @@ class Training:
         metric = self.cursor.pending
         assert metric is not None
         step, train = metric.step, self.config.train
-        self.over = self._complete()
-        evaluated = self.over or self._is_evaluated(step)
+        self.over = self.course.is_over()
+        evaluated = self.over or self.course.is_evaluated(step)
         if evaluated:
             found = self._evaluate()
             metric.val_loss, metric.bits_per_byte = finite(found.val_loss, 6), finite(found.bits_per_byte, 6)
@@ -265,8 +253,8 @@ class Training:
             self._write("write what was measured", lambda: self.insight_lines.write(insight))
             self._write_samples(train.prompts)
             self._keep_if_best(metric)
-            self.over = self._complete()
-        if self._is_snapshot(step):
+            self.over = self.course.is_over()
+        if self.course.is_snapshot(step, over=self.over):
             self._write_weights("keep a snapshot", lambda: checkpoint.save_snapshot(self.run, self.model, step))
         interval = max(SAVE_SECONDS, self.save_seconds / SAVE_SHARE)
         if step == 0 or (time.monotonic() - self.saved_at > interval and not self.cursor.watch.bad):
@@ -283,10 +271,6 @@ class Training:
                     raise
             give_back(self.device)
 
-    def _is_evaluated(self, step: int) -> bool:
-        """Whether it is known beforehand that an evaluation follows after so many steps; one at the end of the minutes is not."""
-        return step % self.config.train.eval_every == 0 or step == self.config.train.steps
-
     def _break_off(self, started: float) -> None:
         if time.monotonic() - started > BREAK_OFF_SECONDS:
             self.inbox.poll()
@@ -297,8 +281,8 @@ class Training:
             return
         if value is None or (self.cursor.best_val_loss is not None and value >= self.cursor.best_val_loss):
             self.cursor.no_better += 1
-            if self._is_stopped_early():
-                self._mark("early_stop", self._early_stop_in_words())
+            if self.course.is_stopped_early():
+                self._mark("early_stop", self.course.early_stop_in_words())
             return
         if not self._write_weights(
             "keep the best weights", lambda: checkpoint.save_best(self.run, self.model, metric.step, value)
@@ -308,48 +292,12 @@ class Training:
         self.board.update(best_val_loss=value, best_step=metric.step)
         self._mark("best")
 
-    def _is_stopped_early(self) -> bool:
-        patience = self.config.train.patience
-        return patience is not None and self.cursor.no_better >= patience
-
-    def _early_stop_in_words(self) -> str:
-        if not self._is_stopped_early():
-            return self._rate_in_words()
-        best = f"; the best weights are those of step {self.cursor.best_step}" if self.cursor.best_step is not None else ""
-        return f"Ended early: no better validation loss in {self.cursor.no_better} evaluations in a row{best}."
-
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
         try:
             for sample in write_samples(self.model, self.tokenizer, self.config, self.cursor.step, prompts):
                 self._write("write a sample", lambda line=sample: self.samples.write(line))  # type: ignore[misc]
         except ValueError:
             return  # logits that are no numbers; the loss tells of it
-
-    def _progress(self) -> float:
-        """How far the run will be when the step about to be taken is done, 0 to 1."""
-        train = self.config.train
-        if train.steps is not None:
-            return (self.cursor.step + 1) / train.steps
-        return (self.clock.seconds() + self.speed.step_seconds) / self._limit()
-
-    def _limit(self) -> float:
-        return (self.config.train.minutes or 0.0) * 60
-
-    def _complete(self) -> bool:
-        if self._is_stopped_early():
-            return True
-        steps = self.config.train.steps
-        return self.cursor.step >= steps if steps is not None else self.clock.seconds() >= self._limit()
-
-    def _done(self) -> float:
-        """How much of the run is done, 0 to 1."""
-        steps = self.config.train.steps
-        return min(1.0, self.cursor.step / steps if steps is not None else self.clock.seconds() / self._limit())
-
-    def _is_snapshot(self, step: int) -> bool:
-        """At the start, at powers of two in the first tenth of the run, where most happens, then at every tenth."""
-        before, self.tenths = self.tenths, math.floor(10 * self._done() + 1e-9)
-        return step == 0 or self.tenths > before or (self.tenths == 0 and step & (step - 1) == 0)
 
     def _obey(self) -> None:
         """Does what control/ asks for.
@@ -381,7 +329,7 @@ class Training:
             else:
                 self._serve(command)
         self.clock.go()
-        self.board.update("training", message=self._rate_in_words())
+        self.board.update("training", message=self.rescue.rate_in_words())
         self._mark("resume")
 
     def _save(self) -> None:
@@ -414,9 +362,7 @@ class Training:
         self.metrics.sync()
         self.samples.sync()
         self.insight_lines.sync()
-        keeps = self._in_trouble() and self.good.step is not None
-        self.cursor.good_step, self.cursor.good_losses = (self.good.step, self.good.losses) if keeps else (None, [])
-        checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor, self.good.tensors if keeps else None)
+        checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor, self.rescue.to_save())
         self.saved_step = self.cursor.step
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - started
@@ -444,18 +390,12 @@ class Training:
             "Nothing is saved yet." if self.saved_step is None else f"The last checkpoint, of step {self.saved_step}, is whole."
         )
 
-    def _diverged(self, what: str) -> str:
-        rate, used = self.config.train.lr, self.config.train.lr * self.cursor.rate_factor
-        lower = min(used / 2, default_rate(self.config.model.width))
-        return (
-            f"Training has failed: {what}. The learning rate of {rate:g} is too high; start a new run with a lower one, such as "
-            f"--lr {significant(lower, 2)}. {self._last_saved()}"
-        )
-
     def _out_of_memory(self) -> str:
-        batch, context = self.config.train.batch, self.config.model.context
-        what = f"a batch of {batch} windows of {context} tokens"
-        return f"There is not enough memory for {what}; start a new run with a smaller --batch."
+        parameters = count(parameter_count(self.config.model))
+        return (
+            f"There is not enough memory for the weights and the optimizer of {parameters} parameters beside what else uses it; "
+            f"close other programs and resume, or start a new run with a smaller model. {self._last_saved()}"
+        )
 
     def _drop_what_comes_after(self, step: int) -> None:
         """Removes what an interrupted trainer had written beyond its last checkpoint; it will be written again, the same."""
