@@ -8,6 +8,7 @@ No generator's state is kept: data order and dropout are functions of (seed, ste
 import errno
 import os
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import torch
@@ -52,6 +53,14 @@ class Cursor(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     precision: str
     """As chosen when the run began, so that it ends in the same arithmetic."""
+    attention: Literal["auto", "plain", "fused"] = "auto"
+    """As chosen when the run began; so are `threads`."""
+    threads: int = 0
+    """Chosen when the run began, for the order in which numbers are added depends on them; 0 in runs from before."""
+    threads_now: int = 0
+    """In use; fewer than `threads` while others keep the cores busy."""
+    computed: str = ""
+    """How steps are computed and why, in words."""
     best_val_loss: float | None = None
     best_step: int | None = None
     no_better: int = 0

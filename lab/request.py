@@ -21,9 +21,15 @@ BYTES_PER_TOKEN = 100
 
 SMALLEST_VOCABULARY = 257
 
-LEARNING_RATES = ((192, 2e-3), (384, 1e-3))
-"""Peak learning rates by width, up to and including it; wider models get `LEARNING_RATE_WIDE`, nanoGPT's for GPT-2 124M."""
-LEARNING_RATE_WIDE = 6e-4
+WIDEST = 1 << 30
+
+LEARNING_RATES = {
+    "muon": ((192, 8e-3), (384, 4e-3), (WIDEST, 2e-3)),
+    "adamw": ((192, 4e-3), (384, 1e-3), (WIDEST, 6e-4)),
+}
+"""Peak learning rates by width, up to and including it, as found by `lab.bench.sweep`; AdamW's for the widest is nanoGPT's."""
+DEFAULT_OPTIMIZER: Literal["muon", "adamw"] = "muon"
+"""It won at equal time on every text and seed that was tried: lab/bench/sweep.md."""
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +51,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     accumulate: int | None = None
     steps: int | None = None
     minutes: float | None = None
+    optimizer: Literal["muon", "adamw"] | None = None
     lr: float | None = None
     schedule: Schedule | None = None
     final_lr: float | None = None
@@ -57,6 +64,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None = None
     threads: int | None = None
     precision: Literal["auto", "fp32", "bf16"] | None = None
+    attention: Literal["auto", "plain", "fused"] | None = None
     eval_every: int | None = None
     patience: int | None = None
     prompts: tuple[str, ...] = ()
@@ -129,12 +137,13 @@ def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
     given = {name: value for name, value in asked.items() if value is not None}
     if request.minutes is not None:
         given["steps"] = None
-    return TrainConfig(**({"lr": default_rate(model.width)} | given))
+    optimizer = request.optimizer or DEFAULT_OPTIMIZER
+    return TrainConfig(**({"optimizer": optimizer, "lr": default_rate(model.width, optimizer)} | given))
 
 
-def default_rate(width: int) -> float:
+def default_rate(width: int, optimizer: Literal["muon", "adamw"]) -> float:
     """The peak learning rate of a model of this width, unless another is asked for."""
-    return next((lr for widest, lr in LEARNING_RATES if width <= widest), LEARNING_RATE_WIDE)
+    return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
 
 
 def default_vocabulary(preset: str, text_bytes: int) -> int:

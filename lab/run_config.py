@@ -49,6 +49,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Parts that a step's windows are computed in, one after the other, so that they need less memory at once."""
     steps: int | None = 2000
     minutes: float | None = None
+    optimizer: Literal["muon", "adamw"] = "adamw"
+    """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs follow AdamW alone."""
     lr: float = 2e-3
     """Peak learning rate; it warms up over `warmup` of the run and falls to `final_lr` times itself as `schedule` says."""
     schedule: Schedule = "cosine"
@@ -62,6 +64,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "auto"
     threads: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    attention: Literal["auto", "plain", "fused"] = "auto"
+    """By plain products, by torch's fused kernel, or whichever is quicker on this machine."""
     eval_every: int = 100
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
     patience: int | None = None
@@ -100,6 +104,10 @@ class Status(msgspec.Struct, kw_only=True):
     device: str = ""
     precision: str = ""
     """"fp32" or "bf16", as chosen for this machine when the run began."""
+    threads: int = 0
+    """Processor cores it computes on now; 0 where that is not known."""
+    computed: str = ""
+    """How steps are computed and why, in one line for people."""
     best_val_loss: float | None = None
     best_step: int | None = None
     """Step of the lowest validation loss so far, whose weights are kept."""

@@ -14,7 +14,7 @@ from lab.one_step import OneStep
 from lab.run_folder import Run
 from lab.tensor_file import is_whole
 from models.gpt import GPT
-from models.optim import make_optimizer
+from models.optim import compute_in, make_optimizer
 
 
 def open_step(run: Run) -> OneStep:
@@ -29,6 +29,8 @@ def open_step(run: Run) -> OneStep:
             model = GPT(run.config.model, seed=None)
             optimizer = _optimizer(run, model)
             cursor = _read(run, path, model, optimizer)
+            model.attend_by(cursor.attention)
+            compute_in(optimizer, torch.bfloat16 if cursor.precision == "bf16" else torch.float32)
             return OneStep(run, model, optimizer, cursor, name, not optimizer.state)
     model, step = load_model(run, "best")
     precision = choose_precision(run.config.train.precision, torch.device("cpu"))
@@ -37,7 +39,7 @@ def open_step(run: Run) -> OneStep:
 
 def _optimizer(run: Run, model: GPT) -> Optimizer:
     train = run.config.train
-    return make_optimizer(model, train.lr, train.weight_decay, (train.beta1, train.beta2))
+    return make_optimizer(model, train.lr, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
 
 
 def _read(run: Run, path: Path, model: GPT, optimizer: Optimizer) -> Cursor:

@@ -141,8 +141,8 @@ class Training:
 
     def _watch_the_pace(self) -> None:
         """After a step: fewer threads while others keep the cores busy."""
-        threads = self.back_off.after(self.speed.step_seconds)
-        if threads != (self.cursor.threads_now or self.cursor.threads):
+        before, threads = self.back_off.threads, self.back_off.after(self.speed.step_seconds)
+        if threads != before:
             torch.set_num_threads(threads)
             self.cursor.threads_now = threads
             self.board.update(threads=threads)

@@ -19,6 +19,8 @@ EPSILON = 1e-8
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of x, x³ and x⁵ that bring singular values in (0, 1] near 1 in the fewest steps (Jordan et al. 2024)."""
 NEWTON_SCHULZ_STEPS = 5
+SMALLEST_NORM = 1e-20
+"""So that a gradient of zeros moves nothing. Small enough not to shorten what the first steps give queries and keys."""
 RMS = 0.2
 """Root mean square of a Muon update before the learning rate, about that of an AdamW update (Liu et al. 2025)."""
 
@@ -53,6 +55,12 @@ def make_optimizer(
         matrices = [weight for name, weight in hidden.items() if name.endswith(QKV) == (parts == 3)]
         groups.append({"params": matrices, "weight_decay": weight_decay, "rule": "muon", "parts": parts})
     return MuonAdamW(groups, lr, betas, fused)
+
+
+def compute_in(optimizer: Optimizer, dtype: torch.dtype) -> None:
+    """Has Muon's matrix products made in this type; an optimizer without them is not changed."""
+    if isinstance(optimizer, MuonAdamW):
+        optimizer.dtype = dtype
 
 
 class MuonAdamW(Optimizer):
@@ -140,7 +148,7 @@ def orthogonal(x: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """
     first, third, fifth = NEWTON_SCHULZ
     x = x.to(dtype)
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp_(min=SMALLEST_NORM)
     for _ in range(NEWTON_SCHULZ_STEPS):
         square = x @ x.mT  # (n, short, short)
         polynomial = torch.baddbmm(square, square, square, beta=third, alpha=fifth)

@@ -20,7 +20,7 @@ from lab.corpus import open_corpus
 from lab.dataset import Batches, Prepared, Tokens, Validation, prepare_tokens, token_dtype
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optim import MuonAdamW, lr_factor, make_optimizer
+from models.optim import compute_in, lr_factor, make_optimizer
 from models.tokenizer import Tokenizer
 
 BYTES = 256
@@ -54,8 +54,7 @@ def run(trial: Trial, tokens: Tokens, prepared: Prepared) -> dict[str, float]:
     model = GPT(shape, seed=trial.seed)
     optimizer = make_optimizer(model, trial.lr, trial.weight_decay, (0.9, trial.beta2), trial.rule)  # type: ignore[arg-type]
     low = trial.precision == "bf16"
-    if isinstance(optimizer, MuonAdamW):
-        optimizer.dtype = torch.bfloat16 if low else torch.float32
+    compute_in(optimizer, torch.bfloat16 if low else torch.float32)
     batches = Batches(tokens, 0, prepared.split, trial.context, trial.batch, trial.seed)
     times = []
     for step in range(trial.steps):

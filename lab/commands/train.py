@@ -46,6 +46,11 @@ def following_options(command: Any) -> Any:
 @click.option("--dropout", type=float, metavar="P", help="Share of numbers dropped while training.")
 @click.option("--batch", type=positive, metavar="N", help="Windows of text in one step.")
 @click.option("--accumulate", type=positive, metavar="K", help="Compute a step's windows in K parts, which needs less memory.")
+@click.option(
+    "--optimizer",
+    type=click.Choice(["muon", "adamw"]),
+    help="Muon for the matrices inside the layers, or AdamW for all. [default: muon]",
+)
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Peak learning rate.")
 @click.option(
     "--schedule",
@@ -54,7 +59,11 @@ def following_options(command: Any) -> Any:
 )
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed trains the same model.")
 @click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
-@click.option("--threads", type=positive, metavar="N", help="Processor cores to use. [default: all of them]")
+@click.option("--threads", type=positive, metavar="N", help="Processor cores to use. [default: all of two, else all but one]")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products. [default: what is quicker here]")
+@click.option(
+    "--attention", type=click.Choice(["auto", "plain", "fused"]), help="How it is computed. [default: what is quicker here]"
+)
 @click.option("--eval-every", type=positive, metavar="N", help="Steps between evaluations.")
 @click.option(
     "--patience", type=positive, metavar="K", help="End after K evaluations in a row that were no better. [default: never]"

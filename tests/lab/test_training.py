@@ -15,7 +15,7 @@ from lab.dataset import Batches, Tokens, token_dtype
 from lab.metrics import LineWriter
 from lab.run_config import Insight, Metric, Status
 from lab.run_folder import Run
-from lab.training import seed_of
+from lab.step import seed_of
 from models.gpt import GPT
 
 TinyRun = Callable[..., Run]
@@ -73,7 +73,7 @@ def test_the_initial_snapshot_is_the_initial_model(tiny_run: TinyRun, train_here
 
 def test_training_is_the_textbook_loop(tiny_run: TinyRun, train_here: TrainHere) -> None:
     """Against a plain loop: torch's cross entropy, its unfused AdamW, and the schedule written out."""
-    run = tiny_run(steps=12, precision="fp32", warmup=0.25)
+    run = tiny_run(steps=12, precision="fp32", warmup=0.25, optimizer="adamw")
     train_here(run)
     config, train = run.config, run.config.train
     model = GPT(config.model, seed=train.seed)
