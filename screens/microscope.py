@@ -5,7 +5,7 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -20,6 +20,10 @@ T = TypeVar("T")
 
 VIEWS_KEPT = 48
 """Views held so that a step back is drawn at once."""
+
+PATIENCE = 0.2
+"""Seconds that an answer is still waited for when something else is aimed at: a held key shows what it passes, and a long piece
+of work is given up."""
 
 
 class Engine(Protocol):
@@ -106,8 +110,8 @@ class Microscope:
             aim = self._aim
             assert aim is not None
             try:
-                await self._answer(aim)
-                await self._look_ahead(aim)
+                await self._unless_newer(self._answer(aim), PATIENCE)
+                await self._unless_newer(self._look_ahead(aim), 0)
             except Superseded:
                 continue
             except EngineDied as died:
@@ -117,6 +121,21 @@ class Microscope:
                 self._to.trouble(str(error), False)
             finally:
                 self._answering = False
+
+    async def _unless_newer(self, work: Coroutine[Any, Any, None], patience: float) -> None:
+        """Do the work, but give it up where it is not done `patience` seconds after something newer is aimed at."""
+        task, newer = asyncio.create_task(work), asyncio.create_task(self._wake.wait())
+        try:
+            await asyncio.wait({task, newer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task}, timeout=patience)
+        finally:
+            newer.cancel()
+            task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            if (current := asyncio.current_task()) is not None and current.cancelling():
+                raise
 
     async def sample(self, aim: Aim) -> Token:
         """The token drawn for the place after the prompt. Raises: EngineError."""

@@ -101,9 +101,9 @@ def _legend(tokens: int, rows: int, columns: int) -> str:
     shades = "░▒▓█ 0 to 1   · masked"
     if (rows, columns) == (tokens, tokens):
         return f"{shades}   one character for each query and key"
-    across, down = (f"{tokens / each:.3g}".removesuffix(".0") for each in (columns, rows))
-    about = "" if tokens % columns == 0 == tokens % rows else "about "
-    return f"{shades}   shrunken: a character is the largest of {about}{down} queries × {across} keys"
+    queries, keys = (-(-tokens // each) for each in (rows, columns))
+    of = f"{queries} quer{'y' if queries == 1 else 'ies'} × {keys} key{'s' if keys > 1 else ''}"
+    return f"{shades}   shrunken: a character is the largest of up to {of}"
 
 
 def _overview(look: Look, rows: int, columns: int) -> Slices[Overview]:

@@ -3,6 +3,8 @@ lab draws, a text that only the answer to that key contains. What a view shows c
 
     python tests/e2e/key_latency.py                  # while a training saturates the machine
     python tests/e2e/key_latency.py --quiet          # with nothing else going on
+    python tests/e2e/key_latency.py --quiet --gpt2   # Inspect alone, on random weights of GPT-2's shape and 64 tokens
+    python tests/e2e/key_latency.py --quiet --gpt2 --tokens 1024 --rounds 5
 """
 
 import argparse
@@ -53,18 +55,41 @@ IN_INSPECT: Sequence[Key] = (
     ("{", "layer 1 ·"),
 )
 TO_THE_SCORES = 4
+WORD = " dog"
+"""One token of GPT-2's vocabulary."""
+STEPS: Sequence[Key] = (
+    ("j", "layer {layer} · attention · head {head} · q, k, v"),
+    ("j", "head {head} · scores"),
+    ("j", "head {head} · matrix"),
+    ("j", "layer {layer} · attention · all heads"),
+    ("j", "layer {layer} · head {head} of all"),
+    ("j", "head {head} · values"),
+    ("j", "output projection ─"),
+    ("j", "residual add after attention"),
+    ("j", "layer {layer} · LayerNorm 2"),
+    ("j", "layer {layer} · MLP ─"),
+    ("j", "MLP · strongest neurons"),
+    ("j", "residual add after the MLP"),
+)
+"""From a layer's first step to its last, and what only the step's view has."""
+WITH_TOKEN = tuple(answer for _, answer in STEPS if any(word in answer for word in ("scores", "all heads", "values", "MLP ─")))
+"""Those whose sentence names the token at the position."""
+GPT2 = "shape"
+"""Name of the run of GPT-2's shape."""
+WORD = " dog"
+"""A word that is one token of GPT-2's vocabulary."""
 
 
 class Lab:
     """The lab in a pseudo-terminal."""
 
-    def __init__(self, size: tuple[int, int], home: str) -> None:
+    def __init__(self, size: tuple[int, int], home: str, *words: str) -> None:
         self.master, slave = pty.openpty()
         width, height = size
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         environment = {**os.environ, "LLMLAB_HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(
-            [LLMLAB], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
+            [LLMLAB, *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
         )
         os.close(slave)
 
@@ -96,6 +121,16 @@ class Lab:
                 if at_once:
                     break
         return drawn
+
+    def peaks(self) -> dict[str, int]:
+        """Largest resident size so far, in bytes, of the screen's process and of the engine's."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        engines = [pid for pid in children if b"lab.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return {
+            name: _peak(pid)
+            for name, pid in (("screen", str(self._process.pid)), ("engine", engines[0] if engines else ""))
+            if pid
+        }
 
     def close(self) -> None:
         self._process.terminate()
@@ -132,11 +167,79 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
     return times
 
 
+def _peak(pid: str) -> int:
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def make_gpt2(home: str, tokens: int) -> None:
+    """A run whose weights are those of an untrained GPT-2 124M, with a prompt of so many tokens of GPT-2's own vocabulary."""
+    import msgspec
+    from safetensors.torch import save_file
+
+    from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
+    from models.config import PRESETS
+    from models.gpt import GPT
+    from models.tokenizer import Tokenizer
+
+    tokenizer, folder = Tokenizer.gpt2(), Path(home) / "shape"
+    config = PRESETS["gpt2"].config(tokenizer.vocab_size)
+    folder.mkdir()
+    nothing = dict.fromkeys(("bytes", "characters", "tokens", "split", "train_bytes", "val_bytes"), 1)
+    run = RunConfig(
+        name=folder.name,
+        created=time.time(),
+        model=config,
+        tokenizer=TokenizerConfig(kind="gpt2", vocab_size=tokenizer.vocab_size),
+        data=DataConfig(name="none", source="-", encoding="utf-8", sha256="", **nothing),
+        train=TrainConfig(prompts=("The" + WORD * (tokens - 1),)),
+    )
+    (folder / "config.json").write_bytes(msgspec.json.encode(run))
+    tokenizer.save(folder / "tokenizer.json")
+    weights = {name: weight.detach().contiguous() for name, weight in GPT(config, seed=0).state_dict().items()}
+    save_file(weights, folder / "best.safetensors", {"format": "pt", "step": "0"})
+
+
+def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds by kind of key. Each place is visited for the first time: no answer is at hand but what was fetched ahead."""
+    times: dict[str, list[float]] = {}
+    lab.press("5", f"position {tokens - 3}/{tokens - 3}")
+    lab.read(3.0)
+    for length in range(tokens - 2, tokens + 1):
+        lab.press("e", "enter shows it")
+        os.write(lab.master, WORD.encode())
+        lab.read(1.0)
+        times.setdefault("a new prompt, its trace made", []).append(lab.press("\r", f"position {length}/{length}"))
+        lab.read(3.0)
+    lab.press("}", "layer 1 · LayerNorm 1")
+    lab.read(1.0)
+    at = tokens
+    for round_ in range(rounds):
+        for key, answer in STEPS:
+            times.setdefault("a step, its view drawn", []).append(
+                lab.press(key, answer.format(layer=round_ + 1, head=round_ + 1))
+            )
+            if key == "j" and answer in WITH_TOKEN:
+                at -= 1
+                times.setdefault("a position", []).append(lab.press("h", f"{at})"))
+            if key == "j" and "head" in answer:
+                times.setdefault("a head", []).append(lab.press("]", f"head {round_ + 2}"))
+                lab.press("[", f"head {round_ + 1} ")
+        for _ in STEPS:
+            os.write(lab.master, b"k")
+        lab.read(2.0)
+        times.setdefault("a layer", []).append(lab.press("}", f"layer {round_ + 2} ·"))
+        lab.press("]", f"head {round_ + 2}.{round_ + 2}")
+    return times
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="120x40")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--quiet", action="store_true", help="train nothing meanwhile")
+    parser.add_argument("--gpt2", action="store_true", help="Inspect alone, on random weights of GPT-2's shape")
+    parser.add_argument("--tokens", type=int, default=64, help="length of the prompt of --gpt2")
     parser.add_argument("--preset", default="micro", help="shape of the model that is trained meanwhile")
     options = parser.parse_args()
     width, height = (int(n) for n in options.size.split("x"))
@@ -145,10 +248,13 @@ def main() -> None:
         if not options.quiet:
             words = ["train", "stories", "--name", "busy", "--preset", options.preset, "--steps", "1000000", "--detach"]
             subprocess.run([LLMLAB, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
+        if options.gpt2:
+            make_gpt2(home, options.tokens - 3)
         lab = Lab((width, height), home)
         try:
-            lab.wait_for("your runs")
-            times = measure(lab, options.rounds)
+            lab.wait_for("shape" if options.gpt2 else "your runs")
+            times = measure_gpt2(lab, options.tokens, min(options.rounds, 10)) if options.gpt2 else measure(lab, options.rounds)
+            peaks = lab.peaks()
         finally:
             lab.close()
             if not options.quiet:
@@ -156,13 +262,15 @@ def main() -> None:
                 time.sleep(3)
     print(f"{options.size}, {'nothing else going on' if options.quiet else 'training ' + options.preset + ' on all cores'}")
     print(f"{'':44}{'keys':>6}{'median':>10}{'95%':>10}{'slowest':>10}")
-    times["all of them"] = [each for found in times.values() for each in found]
+    if not options.gpt2:
+        times["all of them"] = [each for found in times.values() for each in found]
     for name, found in times.items():
         ordered = sorted(found)
         tail = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
         print(
             f"{name:44}{len(found):>6}{statistics.median(found) * 1e3:>7.0f} ms{tail * 1e3:>7.0f} ms{ordered[-1] * 1e3:>7.0f} ms"
         )
+    print("  ".join(f"largest resident size of the {name}: {size / 1e6:.0f} MB" for name, size in peaks.items()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from lab.views import ModelFacts, Step, Way
 from screens.aim import Aim, Prompt, at_position, at_step, in_layer, index_of, with_token
-from screens.microscope import Callbacks, Microscope
+from screens.microscope import PATIENCE, Callbacks, Microscope
 
 AIM = Aim("tale", prompt=Prompt("The big dog ran"), stage="scores")
 
@@ -141,3 +141,30 @@ def test_the_last_position_stays_the_last_when_the_prompt_grows(engine: Any) -> 
     assert at_position(AIM, way, -1).position == 0
     grown = with_token(with_token(AIM.prompt, way, 3049), way, 13)
     assert grown == Prompt("The big dog ran", (464, 1263, 3290, 4966, 3049, 13), 0, 2)
+
+
+async def test_a_long_answer_is_given_up_when_something_else_is_aimed_at(record: Record, engine: Any) -> None:
+    record.microscope.look(AIM)
+    await record.settle()
+    engine.gate = asyncio.Event()
+    record.microscope.look(replace(AIM, head=1))
+    await record.settle()
+    gate, engine.gate = engine.gate, None  # what is held back stays so, what is asked from here on does not
+    record.microscope.look(replace(AIM, head=2))
+    await asyncio.sleep(PATIENCE + 0.1)
+    assert not gate.is_set()
+    assert [aim.head for aim in record.views] == [0, 2]
+    assert record.sentences == []
+
+
+async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> None:
+    record.microscope.look(AIM)
+    await record.settle()
+    engine.gate = asyncio.Event()
+    record.microscope.look(replace(AIM, stage="matrix"))  # at hand; what lies ahead of it, all heads, is held back
+    await record.settle()
+    assert engine.asked("view")[-1]["stage"] == "heads"
+    engine.gate = None
+    record.microscope.look(replace(AIM, head=3))
+    await record.settle()
+    assert record.views[-1].head == 3
