@@ -52,7 +52,8 @@ class Watch(msgspec.Struct):
             return True
         if len(self.losses) < FEWEST:
             return False
-        return loss > fmean(self.losses) + max(LEAST_JUMP, DEVIATIONS * pstdev(self.losses))
+        mean = fmean(self.losses)
+        return loss > mean + LEAST_JUMP and loss > mean + DEVIATIONS * pstdev(self.losses, mean)
 
     def go_back(self, losses: list[float]) -> None:
         """Goes on from an earlier state, whose losses these were."""

@@ -108,7 +108,7 @@ def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
     def make(**settings: object) -> Run:
         small: dict[str, object] = {"preset": "nano", "tokenizer": "bytes", "layers": 1, "heads": 2, "width": 16, "context": 16}
         small |= {"batch": 4, "threads": 1, "steps": 30, "eval_every": 10, "sample_tokens": 4, "dropout": 0.1, "device": "cpu"}
-        return prepare_run(RunRequest(text=str(text), **(small | settings)))  # type: ignore[arg-type]
+        return prepare_run(RunRequest(**({"text": str(text)} | small | settings)))  # type: ignore[arg-type]
 
     return make
 

@@ -1,0 +1,101 @@
+"""What makes a step bad: on recorded curves, on noise of known spread, and on real training."""
+
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.reading import chance
+from lab.run_config import Metric, RunConfig, Status
+from lab.run_folder import Run
+from lab.spikes import FEWEST, LEAST_JUMP, WINDOW, Watch
+
+CURVES = sorted(Path(__file__).parent.joinpath("curves").glob("*.jsonl"))
+ORDINARY = [path for path in CURVES if not path.stem.startswith("diverged")]
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+class Head(msgspec.Struct):
+    config: RunConfig
+
+
+def bad_steps(path: Path) -> list[int]:
+    first, *rest = path.read_bytes().splitlines()
+    worst = chance(msgspec.json.decode(first, type=Head).config.model.vocab_size)
+    watch = Watch()
+    found = []
+    for metric in (msgspec.json.decode(line, type=Metric) for line in rest):
+        loss, norm = (math.nan if value is None else value for value in (metric.loss, metric.grad_norm))
+        if metric.lr is not None and watch.is_bad(loss, norm, worst):
+            found.append(metric.step)
+    return found
+
+
+@pytest.mark.parametrize("path", ORDINARY, ids=lambda path: path.stem)
+def test_no_step_of_a_recorded_curve_is_bad_that_did_not_diverge(path: Path) -> None:
+    assert bad_steps(path) == []
+
+
+def test_the_steps_of_the_diverged_curves_are_bad() -> None:
+    here = Path(__file__).parent / "curves"
+    assert bad_steps(here / "diverged-to-no-number.jsonl") == [2, 3]
+    assert len(bad_steps(here / "diverged.jsonl")) > 30
+
+
+@pytest.mark.parametrize("settings", [{}, {"batch": 1}, {"lr": 0.02}, {"context": 4, "batch": 1, "lr": 0.02}])
+def test_no_step_of_ordinary_training_is_bad(settings: dict[str, object], tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """Also not where a step has four tokens only, and every one is another's loss."""
+    run = tiny_run(steps=400, eval_every=400, **settings)
+    assert train_here(run).phase == "finished"
+    assert not [event for event in run.events().read() if event.kind in ("bad_step", "back")]
+
+
+def test_a_spike_is_seven_deviations_above_the_mean_and_a_nat() -> None:
+    noise = random.Random(1)
+    losses = [3.0 + noise.gauss(0.0, 0.3) for _ in range(WINDOW)]
+    mean = sum(losses) / WINDOW
+    deviation = math.sqrt(sum((loss - mean) ** 2 for loss in losses) / WINDOW)
+    watch = Watch(losses=losses)
+    assert not watch.is_bad(mean + 6.9 * deviation, 1.0, 9.0)
+    assert Watch(losses=losses).is_bad(mean + 7.1 * deviation, 1.0, 9.0)
+    known_by_heart = [0.05] * WINDOW
+    assert not Watch(losses=known_by_heart).is_bad(0.04 + LEAST_JUMP, 1.0, 9.0)
+    assert Watch(losses=known_by_heart).is_bad(0.06 + LEAST_JUMP, 1.0, 9.0)
+
+
+def test_with_few_losses_only_the_hopeless_and_what_is_no_number_is_bad() -> None:
+    watch = Watch(losses=[1.0] * (FEWEST - 1))
+    assert not watch.is_bad(8.0, 1.0, 5.0)
+    assert Watch().is_bad(10.1, 1.0, 5.0)
+    assert Watch().is_bad(math.nan, 1.0, 5.0)
+    assert Watch().is_bad(1.0, math.inf, 5.0)
+
+
+def test_a_large_gradient_alone_is_no_reason() -> None:
+    assert not Watch(losses=[1.0] * WINDOW).is_bad(1.0, 1e6, 5.0)
+
+
+def test_an_odd_place_of_the_text_is_passed_over_twice_not_for_ever() -> None:
+    """Every tenth loss is 4 nats above the rest, which hardly spread."""
+    watch = Watch(losses=[2.0] * WINDOW)
+    judged = [watch.is_bad(6.0 if step % 10 == 0 else 2.0, 1.0, 6.0) for step in range(200)]
+    assert [step for step, bad in enumerate(judged) if bad] == [0, 10]
+
+
+def test_what_is_held_while_steps_are_bad_hides_no_further_one() -> None:
+    watch = Watch(losses=[2.0] * WINDOW)
+    assert all(watch.is_bad(6.0, 1.0, 6.0) for _ in range(50))
+    assert watch.bad == 50
+    assert not watch.is_bad(2.0, 1.0, 6.0)
+    assert watch.bad == 0
+    assert len(watch.losses) == WINDOW
+
+
+def test_it_is_the_same_after_being_saved() -> None:
+    noise = random.Random(2)
+    watch = Watch(losses=[noise.gauss(3.0, 0.1) for _ in range(WINDOW)], held=[9.123456789], bad=1)
+    assert msgspec.json.decode(msgspec.json.encode(watch), type=Watch) == watch
