@@ -3,6 +3,7 @@
 The run on disk is only read. What the step is computed from is a model and an optimizer of its own, in this process.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,12 +15,13 @@ from torch import Tensor
 
 from lab.checkpoint import Cursor
 from lab.errors import UserError
+from lab.reading import chance
 from lab.run_folder import Run
+from lab.step import seed_of
 from lab.step_batch import StepBatch
-from lab.training import seed_of
 from lab.unembed import Slices
 from models.gpt import GPT
-from models.optim import lr_factor
+from models.schedule import schedule_factor
 
 UNDO_BYTES = 512 << 20
 """Room for the states of before that are held, so that a step is undone at once. The first is held in any case, and where another
@@ -114,6 +116,8 @@ class OneStep:
     gradients: Gradients | None = None
     """Of the present weights, which then hold the clipped gradients."""
     moves: Moves | None = None
+    _random: Tensor | None = None
+    """State of the generator of dropout's masks after the part of the batch that was computed last."""
 
     @property
     def names(self) -> dict[str, Tensor]:
@@ -131,7 +135,14 @@ class OneStep:
             progress = (cursor.step + self.applied + 1) / train.steps
         else:
             progress = cursor.seconds / (60 * (train.minutes or 1.0))
-        return cursor.rate_factor * train.lr * lr_factor(progress, train.warmup, train.final_lr)
+        return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * cursor.rate_factor
+
+    @property
+    def would_be_passed_over(self) -> bool:
+        """Whether the trainer would find the step bad and not apply it."""
+        assert self.gradients is not None
+        watch = copy.deepcopy(self.cursor.watch)
+        return watch.is_bad(self.now.loss, self.gradients.total, chance(self.run.config.model.vocab_size))
 
     def learn_from(self, batch: StepBatch) -> None:
         """Another batch, from the weights of the checkpoint."""
@@ -190,7 +201,7 @@ class OneStep:
         predicted = squared = weights_squared = 0.0
         changed = 0
         for name, weight in self.names.items():
-            before, after, _ = self.tried(weight)
+            before, after = self.tried(weight)
             assert weight.grad is not None
             step = after - before
             changed += int(step.count_nonzero())
@@ -205,8 +216,8 @@ class OneStep:
         self.moves = Moves(largest, predicted, squared**0.5, weights_squared**0.5, changed)
 
     @torch.no_grad()
-    def tried(self, weight: Tensor) -> tuple[Tensor, Tensor, dict[str, Any]]:
-        """The weight before and after the optimizer's next step, and the optimizer's state for it after. Nothing is changed."""
+    def tried(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The weight before and after the optimizer's next step, which is not taken."""
         state, groups = self.optimizer.state, self.optimizer.param_groups
         kept = _copied(state[weight]) if weight in state else None
         before = weight.detach().clone()
@@ -216,11 +227,12 @@ class OneStep:
             self.optimizer.step()
         finally:
             self.optimizer.param_groups = groups
-        after, then = weight.detach().clone(), state.pop(weight)
+        after = weight.detach().clone()
+        state.pop(weight, None)
         weight.copy_(before)
         if kept is not None:
             state[weight] = kept
-        return before, after, then
+        return before, after
 
     def group_of(self, weight: Tensor) -> dict[str, Any]:
         """The optimizer's settings for a weight."""
@@ -266,9 +278,13 @@ class OneStep:
             torch.set_float32_matmul_precision("high")
             with torch.random.fork_rng(devices=[]), torch.enable_grad():
                 if self.batch.step is not None and self.run.config.model.dropout:
-                    torch.manual_seed(seed_of(self.run.config.train.seed, self.batch.step) + part)
+                    if part == 0 or self._random is None:
+                        torch.manual_seed(seed_of(self.run.config.train.seed, self.batch.step))
+                    else:
+                        torch.set_rng_state(self._random)
                 with torch.autocast("cpu", torch.bfloat16, enabled=self.cursor.precision == "bf16"):
                     yield
+                self._random = torch.get_rng_state()
         finally:
             torch.set_float32_matmul_precision(precision)
             watched.remove()

@@ -12,7 +12,7 @@ from models.tokenizer import Tokenizer
 
 FLOPS_AT_ONCE = 1e12
 """A batch that needs more is computed in parts, so that others get their turn in between: some seconds on a laptop."""
-MOST_FLOPS = 6e12
+MOST_FLOPS = 2e12
 """A batch that needs more is cut to as many of its windows as need less, but at least one."""
 
 
@@ -40,8 +40,8 @@ class StepBatch:
         return [int(self.ids[index, 0]), *self.targets[index].tolist()]
 
 
-def own_batch(run: Run, step: int) -> StepBatch:
-    """The batch that the run's trainer takes for its update number `step`, counted from 0.
+def own_batch(run: Run, step: int, parts: int) -> StepBatch:
+    """The batch that the run's trainer takes for its update number `step`, counted from 0, in at least so many parts.
 
     Raises:
         UserError: if the run's tokens cannot be read, or there is no such step.
@@ -57,7 +57,7 @@ def own_batch(run: Run, step: int) -> StepBatch:
     flops = 6 * parameter_count(config.model) * config.model.context  # of one window, forward and back
     windows = max(1, min(len(ids), int(MOST_FLOPS / flops)))
     at_once = max(1, int(FLOPS_AT_ONCE / flops))
-    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, -(-windows // at_once))
+    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, min(windows, max(parts, -(-windows // at_once))))
 
 
 def sentence_batch(tokenizer: Tokenizer, text: str, context: int) -> StepBatch:

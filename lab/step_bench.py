@@ -7,9 +7,10 @@ from lab.one_step import OneStep
 from lab.runs import open_run
 from lab.server import InSlices
 from lab.step_batch import StepBatch, own_batch, sentence_batch
-from lab.step_moves import after, moves, weight
+from lab.step_moves import after, moves
 from lab.step_open import open_step
 from lab.step_views import StepLook, batch, error, gradients, losses
+from lab.step_weight import weight
 from lab.step_wire import STAGES, StepAnswer, StepFacts, StepParams
 from lab.unembed import Slices
 from lab.views import Token, View
@@ -62,7 +63,8 @@ class StepBench:
     def _found(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepBatch:
         if params.text is not None:
             return sentence_batch(tokenizer, params.text, step.run.config.model.context)
-        return own_batch(step.run, step.cursor.step + params.ahead)
+        parts = step.cursor.parts or step.run.config.train.accumulate
+        return own_batch(step.run, step.cursor.step + params.ahead, parts)
 
     def _look(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepLook:
         assert step.batch is not None

@@ -1,25 +1,15 @@
-"""What is shown of the optimizer's part of one training step: what moves most, one weight in full, and what came of it."""
-
-from typing import Any
+"""What is shown of one training step's effect: the weights that move most, and what becomes of the loss."""
 
 import numpy as np
-from torch import Tensor
 from torch.optim import AdamW as TorchAdamW
-from torch.optim import Optimizer
 
-from lab.adamw import AdamW
-from lab.errors import UserError
 from lab.numbers import fixed, probability, significant, whole
 from lab.one_step import Moved
-from lab.refs import split
-from lab.stages.cells import Numbers, around, decimals_for, figures, number
+from lab.stages.cells import around, decimals_for, figures, number
+from lab.stages.look import Numbers
 from lab.step_views import ROWS, TOP, StepLook
-from lab.views import Block, Cell, Column, Note, Parity, Table, View
+from lab.views import Block, Cell, Column, Note, Table, View
 from lab.weight_names import weight_in_words
-
-FIGURES = 6
-"""Significant figures of the terms of an update, so that it can be checked by hand."""
-
 
 SHORTER = (("token embedding", "embedding"), ("position embedding", "position"), ("dimension", "dim"), (" of the stream", ""))
 """What stands in a table for the words of a weight."""
@@ -85,106 +75,6 @@ def _why_alike(look: StepLook) -> str:
             "however small its gradient."
         )
     return f"The learning rate is {significant(step.rate)}; Adam multiplies it by m̂ ÷ √v̂, gradient mean by gradient size."
-
-
-def weight(look: StepLook, ref: str) -> View:
-    """Raises: UserError if the model has no such weight."""
-    step = look.step
-    assert step.moves is not None
-    name, index = _named(look, ref or step.moves.largest[0].ref)
-    parameter = step.names[name]
-    state = dict(step.optimizer.state.get(parameter, {}))
-    m, v, count = (_at(state.get(key), index) for key in ("exp_avg", "exp_avg_sq", "step"))
-    before, after, then = step.tried(parameter)
-    assert parameter.grad is not None
-    moved = Moved(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
-    words = in_words(look, moved)
-    change = moved.after - moved.before
-    sentence = (
-        f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and the next step{look.steps_so_far} makes "
-        f"it {significant(moved.after, FIGURES)}: {significant(change, 3, sign=True)}."
-    )
-    group = step.group_of(parameter)
-    if not follows_adamw(step.optimizer, group):
-        return View(
-            "weight", f"one weight: {moved.ref}", sentence, _plain(moved, str(group.get("rule", type(step.optimizer).__name__)))
-        )
-    terms = AdamW(
-        moved.before, moved.gradient, m, v, int(count) + 1, group["lr"], *group["betas"], group["eps"], group["weight_decay"]
-    )
-    parity = Parity(f"{moved.ref} by the formula · optimizer", abs(terms.after - moved.after), 1)
-    return View("weight", f"one weight: {moved.ref}", sentence, [*_adamw(look, terms, moved, then), _settings(terms)], parity)
-
-
-def follows_adamw(optimizer: Optimizer, group: dict[str, Any]) -> bool:
-    return bool(group.get("rule", "adamw" if isinstance(optimizer, TorchAdamW) else "") == "adamw")
-
-
-def _at(value: Any, index: tuple[int, ...]) -> float:
-    if isinstance(value, Tensor):
-        return float(value[index] if value.dim() else value)
-    return float(value or 0.0)
-
-
-def _named(look: StepLook, ref: str) -> tuple[str, tuple[int, ...]]:
-    name, places = split(ref)
-    parameter = look.step.names.get(name)
-    if parameter is None or len(places) != parameter.dim() or not all(place.isdecimal() for place in places):
-        raise UserError(f"There is no weight called {ref}.")
-    index = tuple(map(int, places))
-    if any(place >= size for place, size in zip(index, parameter.shape, strict=True)):
-        raise UserError(f"There is no weight called {ref}.")
-    return name, index
-
-
-def _adamw(look: StepLook, terms: AdamW, moved: Moved, then: dict[str, Any]) -> list[Block]:
-    def n(value: float) -> str:
-        return significant(value, FIGURES)
-
-    step = look.step
-    assert step.gradients is not None
-    clipped = step.gradients.factor
-    raw = f"{n(moved.gradient / clipped)} × {significant(clipped, 4)} (clipping)" if clipped < 1.0 else "clipping changes nothing"
-    kept1, new1, kept2, new2 = (f"{each:.10g}" for each in (terms.beta1, 1 - terms.beta1, terms.beta2, 1 - terms.beta2))
-    rows = [
-        ("g", raw, terms.g),
-        ("m", f"{kept1} × {n(terms.m)} + {new1} × g", terms.new_m),
-        ("v", f"{kept2} × {n(terms.v)} + {new2} × g²", terms.new_v),
-        ("m̂", f"m ÷ (1 − {kept1}^{terms.step})", terms.m_hat),
-        ("v̂", f"v ÷ (1 − {kept2}^{terms.step})", terms.v_hat),
-        ("ratio", f"m̂ ÷ (√v̂ + {terms.eps:g})", terms.ratio),
-        ("moved", f"−{n(terms.rate)} × ratio", terms.moved),
-        ("decay", f"−{n(terms.rate)} × {terms.decay:g} × {n(terms.w)}", terms.decayed),
-    ]
-    table = Table(
-        [Column("", align="left"), Column("AdamW", align="left"), Column("value")],
-        [[Cell(name), Cell(formula), Cell(n(value), value)] for name, formula, value in rows],
-        total=[Cell("after"), Cell(f"{n(terms.w)} + moved + decay"), Cell(n(terms.after), terms.after)],
-    )
-    return [table]
-
-
-def _settings(terms: AdamW) -> Note:
-    why = (
-        "m is the running mean of the gradients, v that of their squares; dividing by 1 − β^t takes out that both began at 0. "
-        "The ratio is near ±1 where the gradients agreed from step to step, near 0 where they did not: here "
-        f"{significant(terms.ratio)}."
-    )
-    decay = " Weight decay pulls the weight towards 0." if terms.decay else " Biases and norms are not decayed."
-    return Note(f"{why}{decay} This is update {whole(terms.step)} of the optimizer's own count.")
-
-
-def _plain(moved: Moved, rule: str) -> list[Block]:
-    change = moved.after - moved.before
-    rows = [
-        [Cell(label), Cell(significant(value, FIGURES), value)]
-        for label, value in (("before", moved.before), ("gradient", moved.gradient), ("step", change))
-    ]
-    total = [Cell("after"), Cell(significant(moved.after, FIGURES), moved.after)]
-    note = (
-        f"This weight follows {rule}, whose step depends on more than this one gradient, so that its terms are not written out."
-    )
-    return [Table([Column("", align="left"), Column("value")], rows, total=total), Note(note)]
 
 
 def after(look: StepLook) -> View:

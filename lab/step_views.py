@@ -9,7 +9,8 @@ import torch
 
 from lab.numbers import bytes_, fixed, probability, significant, whole
 from lab.one_step import OneStep
-from lab.stages.cells import Numbers, around, decimals_for, figures, number
+from lab.stages.cells import around, decimals_for, figures, number
+from lab.stages.look import Numbers
 from lab.views import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
 from models.tokenizer import Tokenizer
 
@@ -159,6 +160,8 @@ def _conditions(look: StepLook) -> list[Block]:
         )
     if step.batch.parts > 1:
         said.append(f"It is computed in {step.batch.parts} parts, one after the other.")
+    if not look.is_sentence and step.applied == 0 and step.would_be_passed_over:
+        said.append("Its loss is so far above those before that the trainer would pass over this step.")
     precision = "bf16" if step.cursor.precision == "bf16" else "fp32"
     said.append(f"Computed in {precision} on the CPU; weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
     return [Note(" ".join(said))]
@@ -169,7 +172,7 @@ def losses(look: StepLook) -> View:
     probabilities = np.exp(-own)
     here = look.position - 1
     worst = int(own.argmax())
-    mean = f"mean over all {whole(look.count)} predictions" if len(own) != look.count else "their mean"
+    mean = f"the mean over all {whole(look.count)} predictions" if len(own) != look.count else "their mean"
     surprise = f"Most surprising was “{look.label(worst + 1)}” (token {worst + 2}) with {fixed(float(own[worst]), 3)}"
     if worst == here:
         surprise = "No token of this window surprised the model more" if len(own) > 1 else "It is the only prediction"
@@ -178,7 +181,7 @@ def losses(look: StepLook) -> View:
         f"had {probability(float(probabilities[here]))}: −ln {significant(float(probabilities[here]), 4)} = "
         f"{fixed(float(own[here]), 3)}. "
         f"{surprise}. "
-        f"The step lowers the {mean}{look.steps_so_far}: {fixed(look.step.now.loss, 3)}, as if one of "
+        f"The step lowers {mean}{look.steps_so_far}: {fixed(look.step.now.loss, 3)}, as if one of "
         f"{significant(math.exp(look.step.now.loss))} equally likely tokens had to be guessed."
     )
     shown = around(len(own), here, ROWS)
@@ -187,7 +190,7 @@ def losses(look: StepLook) -> View:
     rows = [
         [
             Cell(look.name(index + 1)),
-            Cell(probability(float(probabilities[index])), float(probabilities[index])),
+            figures(float(probabilities[index]), 3),
             number(own[index], places, bar=float(own[index]) / most),
         ]
         for index in shown
