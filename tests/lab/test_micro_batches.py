@@ -95,9 +95,8 @@ def test_if_one_window_does_not_fit_that_is_one_sentence(
     sizes = short_of_memory(monkeypatch, 0, MemoryError())
     status = train_here(run)
     assert status.phase == "failed"
-    assert status.message == (
-        "There is not enough memory for even one window of 16 tokens; start a new run with a smaller --context or a smaller model."
-    )
+    sentence = "There is not enough memory for even one window of 16 tokens; start a new run with a smaller --context or "
+    assert status.message == sentence + "a smaller model."
     assert sizes == [4, 2, 1]
 
 
@@ -137,8 +136,9 @@ for path, megabytes in zip(sys.argv[1::2], sys.argv[2::2]):
 def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
     """32 windows of 256 tokens need some 130 MB here. The limit is RLIMIT_AS, at which the system itself refuses memory."""
     settings = {"width": 128, "layers": 2, "context": 256, "batch": 32, "steps": 3, "eval_every": 100, "precision": "fp32"}
-    fits, does_not = (tiny_run(text="stories:200kB", dropout=0.0, **settings) for _ in range(2))
-    command = [sys.executable, "-P", "-c", LIMITED, str(fits.path), "40", str(does_not.path), "1"]
+    fits = tiny_run(text="stories:200kB", dropout=0.0, **settings)
+    does_not = tiny_run(text="stories:200kB", dropout=0.0, **(settings | {"width": 512, "context": 1024}))
+    command = [sys.executable, "-P", "-c", LIMITED, str(does_not.path), "30", str(fits.path), "40"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert fits.status().phase == "finished", fits.status().message

@@ -164,7 +164,7 @@ def test_weights_that_are_no_numbers_are_never_saved(
     def ruin(self: torch.optim.AdamW, *arguments: object) -> object:
         nonlocal calls
         calls += 1
-        done = step(self, *arguments)  # type: ignore[arg-type]
+        done = step(self, *arguments)
         if calls == 10:
             self.param_groups[0]["params"][0].data[255] = math.inf
         return done
