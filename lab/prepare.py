@@ -24,6 +24,7 @@ from lab.request import RunRequest as RunRequest
 from lab.request import check_settings, default_vocabulary, shape, train_config
 from lab.run_config import DataConfig, RunConfig, TokenizerConfig
 from lab.runs import LONGEST_NAME, Run, home
+from lab.sources import sha256_of
 from models.config import ModelConfig
 from models.tokenizer import Tokenizer, TokenizerError
 
@@ -101,6 +102,7 @@ def _write(
         characters=facts.characters,
         tokens=prepared.tokens,
         split=prepared.split,
+        tokens_sha256=sha256_of(run.tokens_path),
         train_bytes=prepared.train_bytes,
         val_bytes=prepared.val_bytes,
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,

@@ -29,6 +29,8 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int
     split: int
     """Index of the first validation token in tokens.bin: [0, split) is trained on, [split, tokens) never."""
+    tokens_sha256: str = ""
+    """Checksum of tokens.bin; empty in runs made before it was kept."""
     train_bytes: int
     val_bytes: int
     entropy_bits_per_byte: float | None = None

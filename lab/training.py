@@ -40,6 +40,7 @@ from lab.rescue import Rescue
 from lab.run_config import Event, EventKind, Insight, Metric, Sample
 from lab.run_folder import Run
 from lab.signals import Signals
+from lab.sources import change_of_text, check_tokens
 from lab.status_board import StatusBoard
 from lab.step import Gradient
 from lab.step import seed_of as seed_of
@@ -79,6 +80,7 @@ class Training:
         tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
         if len(tokens) != config.data.tokens:
             raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {config.data.tokens}; start a new run.")
+        check_tokens(run)
         self.batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
         self.model = GPT(config.model, seed=config.train.seed).to(self.device)
         self.optimizer = make_optimizer(
@@ -97,7 +99,8 @@ class Training:
         self.gradient = Gradient(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
         self.rescue = Rescue(run, self.model, self.optimizer, self.cursor, resumed.good if resumed else {})
         self.chance = chance(config.model.vocab_size)
-        self.note = (resumed.note if resumed else "") or self.rescue.rate_in_words()
+        notes = (resumed.note, change_of_text(config.data, config.created)) if resumed else ()
+        self.note = " ".join(note for note in (*notes, self.rescue.rate_in_words()) if note)
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed()
         self.course = Course(config.train, self.cursor, self.clock, self.speed)
