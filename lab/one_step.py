@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lab.checkpoint import Cursor
 from lab.errors import UserError
+from lab.machine import cores
 from lab.reading import chance
 from lab.run_folder import Run
 from lab.step import seed_of
@@ -224,7 +225,8 @@ class OneStep:
         own = next(group for group in groups if any(each is weight for each in group["params"]))
         self.optimizer.param_groups = [{**own, "params": [weight]}]
         try:
-            self.optimizer.step()
+            with self._threads():
+                self.optimizer.step()
         finally:
             self.optimizer.param_groups = groups
         after = weight.detach().clone()
@@ -276,7 +278,7 @@ class OneStep:
         self.model.train(self.batch.step is not None)
         try:
             torch.set_float32_matmul_precision("high")
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            with self._threads(), torch.random.fork_rng(devices=[]), torch.enable_grad():
                 if self.batch.step is not None and self.run.config.model.dropout:
                     if part == 0 or self._random is None:
                         torch.manual_seed(seed_of(self.run.config.train.seed, self.batch.step))
@@ -288,6 +290,16 @@ class OneStep:
         finally:
             torch.set_float32_matmul_precision(precision)
             watched.remove()
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """As many threads as the trainer has, for the order in which numbers are added depends on them."""
+        before, train = torch.get_num_threads(), self.run.config.train
+        torch.set_num_threads(min(train.threads or self.cursor.threads_now or self.cursor.threads or before, cores()))
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     def _take(self) -> None:
         moment = self.now
@@ -302,7 +314,8 @@ class OneStep:
             before = self.moments[self.applied - 1]
             if before.state is None:
                 before.hidden = before.head = None
-        self.optimizer.step()
+        with self._threads():
+            self.optimizer.step()
         self.applied += 1
         self.gradients = self.moves = None
 
