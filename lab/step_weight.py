@@ -107,7 +107,7 @@ def _of_adamw(step: OneStep, terms: AdamW) -> list[Block]:
         ("v", f"{kept2} × {_n(terms.v)} + {new2} × g²", terms.new_v),
         ("m̂", f"m ÷ (1 − {kept1}^{terms.step})", terms.m_hat),
         ("v̂", f"v ÷ (1 − {kept2}^{terms.step})", terms.v_hat),
-        ("ratio", f"m̂ ÷ (√v̂ + {terms.eps:g})", terms.ratio),
+        ("ratio", f"m̂ ÷ (√v̂ + {significant(terms.eps, 1)})", terms.ratio),
         ("moved", f"−{_n(terms.rate)} × ratio", terms.moved),
         _decay(terms),
     ]

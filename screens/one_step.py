@@ -211,14 +211,10 @@ class OneStepScreen(LabScreen):
         line = self.query_one("#step-facts", Line)
         batch = "sentence" if facts.batch is None else f"window {answer.window + 1}/{facts.windows}"
         line.left = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
-        taken = f"{facts.applied} step{'' if facts.applied == 1 else 's'} taken"
+        taken = f" + {facts.applied} taken" if facts.applied else ""
+        weights = f"{facts.run} step {whole(facts.step)} ({facts.checkpoint}){taken}"
         losses = " → ".join(fixed(loss, 3) for loss in dict.fromkeys((facts.losses[0], facts.losses[-1])))
-        line.right = (
-            f"lr {significant(facts.rate)}",
-            f"{facts.run} step {whole(facts.step)} ({facts.checkpoint})",
-            taken,
-            f"loss {losses}",
-        )
+        line.right = (f"lr {significant(facts.rate)}", weights, f"loss {losses}")
 
     def _tell_where(self) -> None:
         if self.focused is not self._view and self.aim is not None:

@@ -11,6 +11,7 @@ import pytest
 
 from lab.client import EngineClient, EngineDied, EngineError
 from lab.explanation import Explanation
+from lab.step_wire import StepAnswer
 from lab.views import Array, ModelFacts, Token, View, Way
 from lab.wire import SamplingSettings
 
@@ -97,3 +98,28 @@ def _running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(tiny: Any, tmp_path: Path) -> None:
+    client = EngineClient(log=tmp_path / "engine.log")
+    ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran", "group": "one_step"}
+    first = await client.call("one_step", type=StepAnswer, **ask)
+    assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
+    many = asyncio.create_task(client.call("one_step", type=StepAnswer, **ask, applied=5000))
+    await asyncio.sleep(0.2)
+    way = await client.call("way", type=Way, run="tiny", checkpoint="best", text="The big dog ran")  # served in between
+    assert [token.label for token in way.tokens] == [token.label for token in first.tokens]
+    assert not many.done()
+    many.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await many
+    taken = await client.call("one_step", type=StepAnswer, **ask, applied=3, stage="after")
+    assert taken.facts.losses[-1] < first.facts.losses[0]
+    undone = await client.call("one_step", type=StepAnswer, **ask)
+    assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
+    same = await client.call("way", type=Way, run="tiny", checkpoint="best", text="The big dog ran")
+    assert same == way  # what Inspect shows has other weights than those that are stepped
+    with pytest.raises(EngineError, match="The sentence is empty"):
+        await client.call("one_step", type=StepAnswer, **ask | {"text": ""})
+    assert client.starts == 1
+    await client.close()
