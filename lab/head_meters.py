@@ -75,16 +75,15 @@ def in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequence[flo
     best = {meter: strongest(meter, scores[meter]) for meter in METERS}
     found = best["induction"]
     level = chance("induction", repeated)
-    share = f"{probability(found.score)} of its attention"
+    share = f"{probability(found.score)} of its attention to {WHAT_IT_DOES['induction']}"
+    beside = f"{fixed(found.score / level, 1)} times what chance would ({probability(level)})"
     if found.score >= FORMED:
-        words = (
-            f"An induction head has formed: at step {whole(step)} head {found.name} pays {share} to {WHAT_IT_DOES['induction']}"
-        )
+        words = f"An induction head has formed: at step {whole(step)} head {found.name} pays {share}, {beside}."
     elif found.score >= BEGINS * level:
-        words = f"An induction head begins: at step {whole(step)} head {found.name} pays {share} to {WHAT_IT_DOES['induction']}"
+        words = f"An induction head begins to form: at step {whole(step)} head {found.name} pays {share}, {beside}."
     else:
-        words = f"No induction head yet at step {whole(step)}: the nearest is head {found.name} with {share}"
-    words += f" (chance {probability(level)}). {INDUCTION}"
+        words = f"No induction head at step {whole(step)}: the nearest, head {found.name}, pays {share}, {beside}."
+    words += f" {INDUCTION}"
     back = best["previous"]
     if back.score >= FORMED:
         words += f" Head {back.name} looks one token back ({probability(back.score)}), which an induction head builds on."

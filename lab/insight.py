@@ -171,7 +171,7 @@ def _norm(tensors: Iterable[Tensor | None]) -> float:
 
 
 def _rounded(rows: Tensor) -> list[list[float]]:
-    return [[round(float(value), 4) for value in row] for row in rows.tolist()]
+    return [[_short(value) for value in row] for row in rows.tolist()]
 
 
 def _short(value: float) -> float:

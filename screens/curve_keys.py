@@ -1,4 +1,4 @@
-"""The keys that change how a run's curves are shown."""
+"""The keys that change how a run's curves are shown, and what stands beside them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,24 @@ from dataclasses import replace
 from textual.binding import Binding
 
 from screens.base import LabScreen
+from screens.widgets.inside_view import Page
 from screens.widgets.run_view import RunView
 
-CURVE_ACTIONS = ("cursor", "panels", "recent", "zoom", "pan", "follow", "axis", "log_y", "bits", "smoothing", "floors")
+CURVE_ACTIONS = (
+    "cursor",
+    "panels",
+    "page",
+    "course",
+    "recent",
+    "zoom",
+    "pan",
+    "follow",
+    "axis",
+    "log_y",
+    "bits",
+    "smoothing",
+    "floors",
+)
 
 
 class CurveKeys(LabScreen):
@@ -17,7 +32,13 @@ class CurveKeys(LabScreen):
 
     BINDINGS = [
         Binding("c", "cursor", "Cursor", id="train.cursor", tooltip="A cursor on the curve, to read every number at a step"),
-        Binding("d", "panels", "Details", id="train.panels", tooltip="Learning rate, gradient norm and speed, or what it writes"),
+        Binding("d", "panels", "Details", id="train.panels", tooltip="Rate, gradient norm, speed; the machine; what it writes"),
+        Binding("e", "page('heads')", "Heads", id="train.heads", tooltip="What each attention head has learned to look at"),
+        Binding("t", "page('probe')", "Place", id="train.probe", tooltip="A fixed place in the text, at every evaluation"),
+        Binding("g", "page('updates')", "Updates", id="train.updates", tooltip="How much a step changes each part of the model"),
+        Binding(
+            "enter", "course", "Course", id="train.course", show=False, tooltip="The meters of this head over the steps, large"
+        ),
         Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all of them"),
         Binding("plus,equals_sign", "zoom(0.5)", "Closer", id="train.closer", show=False, tooltip="Look closer, at the cursor"),
         Binding("minus", "zoom(2.0)", "Wider", id="train.wider", show=False, tooltip="Twice as many steps"),
@@ -40,7 +61,13 @@ class CurveKeys(LabScreen):
         self.view.toggle_cursor()
 
     def action_panels(self) -> None:
-        self.view.panels = not self.view.panels
+        self.view.page = {"words": "curves", "curves": "machine"}.get(self.view.page, "words")  # type: ignore[assignment]
+
+    def action_page(self, page: Page) -> None:
+        self.view.page = "words" if self.view.page == page else page
+
+    def action_course(self) -> None:
+        self.view.inside.course = not self.view.inside.course
 
     def action_recent(self) -> None:
         seen = self.view.plot_view

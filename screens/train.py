@@ -17,9 +17,11 @@ from lab.floors import TextEntropy, run_entropy
 from lab.run_folder import ACTIVE
 from lab.runs import open_run, start_trainer
 from lab.summary import RunSummary
+from lab.usage import UsageMeter
 from screens.ask import AskScreen
 from screens.curve_keys import CURVE_ACTIONS, CurveKeys
 from screens.messages import Arrived, RunChosen
+from screens.widgets.inside_view import PAGES
 from screens.widgets.new_run import NewRun
 from screens.widgets.run_view import RunView, Watched
 
@@ -48,7 +50,13 @@ text was made by a known source; no model can stay below it on new text.
 
 **The curve.** `c` puts a cursor on it, which the arrows move and which reads out every number at a step. `+` `-` zoom, `,` `.` go
 to earlier and later steps, `end` shows all and follows. `a` counts steps, tokens, epochs or time below; `y` is logarithmic; `b`
-means bits per byte; `m` smooths more or less; `d` shows the learning rate, the gradient norm and the speed.
+means bits per byte; `m` smooths more or less; `d` shows the learning rate, the gradient norm and the speed, and once more what
+training takes of the processor, the memory and the GPU. On the axis ▴ is a checkpoint, ★ the lowest validation loss so far.
+
+**Inside the model** (`e`, `t`, `g`). At each evaluation the lab measures, on random tokens that come twice, what every attention
+head looks at: one token back, the same token, or what came after it last time, which is an *induction head*. `t` is a fixed place
+in the validation text: what the model expects there, and where one head looks. `g` is how much a step changes each part of the
+model. The arrows walk through the evaluations, and choose a head.
 
 Training goes on when you leave this screen, the lab, or the terminal.
 """
@@ -105,6 +113,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         super().__init__()
         self.watched: Watched | None = None
         self._feed: RunFeed | None = None
+        self._usage = UsageMeter()
         self._ticks = 0
 
     def compose_body(self) -> ComposeResult:
@@ -136,6 +145,8 @@ Training goes on when you leave this screen, the lab, or the terminal.
             self.new_run.cancel()
         elif self.making and self.watched is not None:
             self.making = False
+        elif not self.making and self.view.page in PAGES:
+            self.view.page = "words"
         elif not self.making and self.view.cursor is not None:
             self.view.cursor = None
         else:
@@ -191,7 +202,10 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def _read(self, name: str, feed: RunFeed | None) -> None:
         try:
             feed = feed or RunFeed(open_run(name))
-            self.post_message(self.Read(name, feed, feed.read()))
+            news = feed.read()
+            if news.phase in ACTIVE:
+                self._usage.sample(news.status)
+            self.post_message(self.Read(name, feed, news))
         except UserError as error:
             self.post_message(self.Read(name, feed, None, str(error)))
 
@@ -210,10 +224,15 @@ Training goes on when you leave this screen, the lab, or the terminal.
         else:
             history = self.watched.history
             history.add(news.metrics)
-        samples = (() if news.samples_anew or self.watched is None else self.watched.samples) + tuple(news.samples)
+        before = self.watched
+        samples = (() if news.samples_anew or before is None else before.samples) + tuple(news.samples)
+        events = (() if news.events_anew or before is None else before.events) + tuple(news.events)
+        inside = news.inside if news.inside_anew or before is None else before.inside
+        if inside is not news.inside:
+            inside.join(news.inside)
         phase_before = self.watched.phase if self.watched else ""
         opened = self.watched is None or self.watched.name != message.name
-        self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples)
+        self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples, inside, events, self._usage)
         self.view.show(self.watched)
         if opened:
             self._measure(message.name)
@@ -262,13 +281,16 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self.post_message(RunChosen(self.lab.run_name, "inspect"))
 
     def action_walk(self, by: int) -> None:
-        if self.view.cursor is None:
-            self.view.samples.walk(by)
+        if self.view.cursor is None or self.view.page in PAGES:
+            self.view.walk(by)
         else:
             self.view.move_cursor(by)
 
     def action_scroll_sample(self, by: int) -> None:
-        self.view.samples.scroll_text(by)
+        if self.view.page in PAGES:
+            self.view.inside.choose(by)
+        else:
+            self.view.samples.scroll_text(by)
 
     def action_other(self, by: int) -> None:
         names = [run.name for run in self.lab.runs]

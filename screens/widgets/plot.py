@@ -109,7 +109,7 @@ ROLES = ("raw", "train", "validation", "level", "axis", "cursor", "event", *RUN_
 def draw(figure: Figure, width: int, height: int) -> Drawn:
     """The figure as `height` lines of (text, role) pieces; the last two are the x axis and its labels."""
     points = [(series, *_points(series, width)) for series in sorted(figure.series, key=lambda series: series.kind != "level")]
-    low_x, high_x, low_y, high_y = _limits([(xs, ys) for series, xs, ys in points if series.kind != "level"])
+    low_x, high_x, low_y, high_y = _limits([(series.xs, ys) for series, _, ys in points if series.kind != "level"])
     about = max(2, min(height * 2 // 5, MOST_Y_TICKS))
     y_ticks = log_ticks(low_y, high_y, about) if figure.log_y else nice_ticks(low_y, high_y, about)
     y_labels = [f"{tick:g}" for tick in y_ticks] if figure.log_y else tick_labels(y_ticks)
@@ -216,9 +216,9 @@ def _points(series: Series, width: int) -> tuple[list[float], list[float]]:
     return thin(series.xs, series.ys, width)
 
 
-def _limits(curves: Sequence[tuple[list[float], list[float]]]) -> tuple[float, float, float, float]:
+def _limits(curves: Sequence[tuple[Sequence[float] | Floats, list[float]]]) -> tuple[float, float, float, float]:
     """The range of x and of y that the curves span, widened where it is a single value."""
-    low_x, high_x = min(xs[0] for xs, _ in curves), max(xs[-1] for xs, _ in curves)
+    low_x, high_x = min(float(xs[0]) for xs, _ in curves), max(float(xs[-1]) for xs, _ in curves)
     low_y, high_y = min(min(ys) for _, ys in curves), max(max(ys) for _, ys in curves)
     margin = 0.04 * (high_y - low_y) or 0.05 * abs(high_y) or 1.0
     return low_x, high_x if high_x > low_x else low_x + 1, low_y - margin if low_y - margin > 0 else low_y, high_y + margin

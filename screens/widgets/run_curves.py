@@ -13,7 +13,7 @@ from lab.curves import History
 from lab.floors import Floor, bytes_per_token
 from lab.numbers import count, duration, fixed, significant, whole
 from lab.plot_view import SMOOTHINGS, PlotView
-from lab.run_config import RunConfig
+from lab.run_config import Event, EventKind, RunConfig
 from screens.widgets.facts import Fact
 from screens.widgets.plot import Figure, Series
 
@@ -24,11 +24,12 @@ TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0
 class Curves:
     """A run's history seen through a `PlotView`."""
 
-    def __init__(self, name: str, config: RunConfig, history: History, view: PlotView) -> None:
+    def __init__(self, name: str, config: RunConfig, history: History, view: PlotView, events: Sequence[Event] = ()) -> None:
         self.name = name
         self.config = config
         self.history = history
         self.view = view
+        self.events = events
         self.latest = float(history.latest.step) if history.latest else 0.0
         self.first, self.last = view.window(self.latest)
         self.per_loss = 1 / math.log(2) / bytes_per_token(config.data, history) if view.bits else 1.0
@@ -74,11 +75,24 @@ class Curves:
             series.append(Series(f"{floor.name} = {level:.2f}", f"{floor.short} {level:.2f}", "level", "level", (0.0,), (level,)))
         return Figure(
             tuple(series),
-            version=self._version(tuple(floors)),
+            version=self._version(tuple(floors), len(self.events)),
             x_label=self.unit,
             log_y=view.log_y,
             empty="The curve begins with the first step.",
+            events=self.marks(),
         )
+
+    def marks(self) -> tuple[tuple[float, EventKind], ...]:
+        """What happened in the stretch in view, and where on the x axis; of the lowest validation losses the last one."""
+        best = self.history.best_evaluation
+        found: list[tuple[float, float, EventKind]] = [
+            (event.step, event.seconds, event.kind) for event in self.events if event.kind != "best"
+        ]
+        if best is not None and best.step:
+            found.append((best.step, best.seconds, "best"))
+        seen = [each for each in found if self.first <= each[0] <= self.last]
+        xs = self._x_of_step(np.array([step for step, _, _ in seen], float), np.array([second for _, second, _ in seen], float))
+        return tuple(zip(xs.tolist(), (kind for _, _, kind in seen), strict=True))
 
     def panels(self) -> tuple[Figure, Figure, Figure]:
         """Learning rate, gradient norm and speed over the same stretch."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Literal
 
 from rich.segment import Segment
 from textual.app import ComposeResult
@@ -18,19 +20,29 @@ from textual.widgets import Static
 from lab.curves import History
 from lab.diagnosis import diagnose
 from lab.floors import TextEntropy, floors
+from lab.inside import Inside
 from lab.numbers import count, duration, fixed, significant, whole
 from lab.plot_view import PlotView
 from lab.reading import chance, choices, plan_in_words, progress, reading, time_left
-from lab.run_config import RunConfig, Sample, Status
+from lab.run_config import Event, RunConfig, Sample, Status
+from lab.run_folder import ACTIVE
 from lab.summary import PHASES
+from lab.usage import UsageMeter
 from screens.widgets.facts import Fact, Facts
+from screens.widgets.inside_view import PAGES, InsideView
 from screens.widgets.layout import wrap
 from screens.widgets.plot import Plot
 from screens.widgets.run_curves import Curves
 from screens.widgets.samples import Samples
+from screens.widgets.usage_figures import usage_figures
 
 MOST_LINES_OF_WORDS = 5
 """As many lines of sentences about the run leave room for what it writes, in 24 lines."""
+
+
+RunPage = Literal["words", "curves", "machine", "heads", "probe", "updates"]
+PANELS = ("rate", "norm", "speed", "more")
+"""The small plots, of which a page may need fewer."""
 
 
 @dataclass
@@ -43,6 +55,9 @@ class Watched:
     phase: str
     history: History
     samples: tuple[Sample, ...] = ()
+    inside: Inside = field(default_factory=Inside)
+    events: tuple[Event, ...] = ()
+    usage: UsageMeter | None = None
 
 
 class RunHeader(Widget):
@@ -96,8 +111,10 @@ class RunView(Widget):
     plot_view: var[PlotView] = var(PlotView())
     cursor: var[int | None] = var(None)
     """Index of the training step that is read out; None: the newest numbers are shown."""
-    panels: var[bool] = var(False)
-    """Whether learning rate, gradient norm and speed stand where the sentences and samples are."""
+    page: var[RunPage] = var("words")
+    """What stands below the curve, or instead of it."""
+    moment: var[float | None] = var(None)
+    """Step of the evaluation whose samples, meters and probe are looked at; None follows the newest."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -113,13 +130,19 @@ class RunView(Widget):
             yield Static(id="run-reading", markup=False)
             yield Samples(id="run-samples")
             with Horizontal(id="run-panels"):
-                for name in ("rate", "norm", "speed"):
+                for name in PANELS:
                     yield Plot(id=f"run-{name}")
+        yield InsideView(id="run-inside")
 
     @property
     def samples(self) -> Samples:
         """The part that shows what the run writes."""
         return self.query_one(Samples)
+
+    @property
+    def inside(self) -> InsideView:
+        """The pages about the inside of the model."""
+        return self.query_one(InsideView)
 
     def show(self, watched: Watched) -> None:
         """Show this run as it is now."""
@@ -128,10 +151,12 @@ class RunView(Widget):
         if self.watched is None or self.watched.name != watched.name:
             self.plot_view = self.plot_view.following(1.0)
             self.entropy = None
+            self.moment = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
         self.query_one("#run-reading", Static).update(self._words(watched))
         self.samples.samples = watched.samples
+        self.inside.show(watched.inside, watched.phase in ACTIVE)
         self._draw()
 
     def show_trouble(self, sentence: str) -> None:
@@ -149,13 +174,31 @@ class RunView(Widget):
     def watch_cursor(self) -> None:
         self._point()
 
-    def watch_panels(self, panels: bool) -> None:
-        self.set_class(panels, "-panels")
+    def watch_page(self, page: RunPage) -> None:
+        self.set_class(page in ("curves", "machine"), "-panels")
+        inside = page in PAGES
+        self.query_one("#run-middle").display = self.query_one("#run-words").display = not inside
+        self.inside.display = inside
+        if page in PAGES:
+            self.inside.page = page
+            self.call_after_refresh(self.inside.draw)
         self._draw()
+
+    def watch_moment(self, moment: float | None) -> None:
+        self.samples.look_at(moment)
+        self.inside.moment = moment
+
+    def walk(self, by: int) -> None:
+        """To an earlier or a later evaluation, for all that is shown of one."""
+        steps = [moment.step for moment in self.inside.inside.moments] if self.page in PAGES else self.samples.steps
+        if steps:
+            at = len(steps) - 1 if self.moment is None else max(0, bisect_right(steps, self.moment) - 1)
+            at = max(0, min(at + by, len(steps) - 1))
+            self.moment = None if at == len(steps) - 1 else steps[at]
 
     def _curves(self) -> Curves | None:
         watched = self.watched
-        return Curves(watched.name, watched.config, watched.history, self.plot_view) if watched else None
+        return Curves(watched.name, watched.config, watched.history, self.plot_view, watched.events) if watched else None
 
     def _draw(self) -> None:
         curves = self._curves()
@@ -163,9 +206,13 @@ class RunView(Widget):
             return
         known = floors(curves.config.model.vocab_size, curves.config.data, curves.history, self.entropy)
         self.query_one("#run-plot", Plot).figure = curves.losses(known)
-        if self.panels:
-            for name, figure in zip(("rate", "norm", "speed"), curves.panels(), strict=True):
-                self.query_one(f"#run-{name}", Plot).figure = figure
+        if self.page in ("curves", "machine"):
+            usage = self.watched.usage if self.watched else None
+            figures = curves.panels() if self.page == "curves" else usage_figures(usage)
+            for name, figure in zip_longest(PANELS, figures):
+                plot = self.query_one(f"#run-{name}", Plot)
+                plot.display = figure is not None
+                plot.figure = figure
         self._point()
 
     def _point(self) -> None:
@@ -179,8 +226,8 @@ class RunView(Widget):
             curves.numbers_at(at) if at is not None and shown else numbers_of(self.watched)
         )
         x = curves.x_at(at) if at is not None and shown else None
-        for plot in self.query(Plot):
-            plot.cursor = x
+        for name in ("plot", *PANELS):
+            self.query_one(f"#run-{name}", Plot).cursor = x if name == "plot" or self.page == "curves" else None
 
     def toggle_cursor(self) -> None:
         """Put the cursor on the last step in view, or take it off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from textwrap import wrap
 
 from rich.segment import Segment
@@ -39,16 +40,19 @@ class Samples(Widget):
         super().__init__(id=id)
         self._steps: list[int] = []
 
+    @property
+    def steps(self) -> list[int]:
+        """The steps at which it wrote."""
+        return self._steps
+
     def watch_samples(self, samples: tuple[Sample, ...]) -> None:
         self._steps = sorted({sample.step for sample in samples})
         if self.chosen is None:
             self.scrolled = 0
 
-    def walk(self, by: int) -> None:
-        """To an earlier or a later evaluation."""
-        last = len(self._steps) - 1
-        at = max(0, min(last, (last if self.chosen is None else self.chosen) + by))
-        self.chosen = None if at == last else at
+    def look_at(self, step: float | None) -> None:
+        """What it wrote last up to this step; None: the newest, and whatever comes."""
+        self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
         self.scrolled = 0
 
     def scroll_text(self, by: int) -> None:

@@ -363,4 +363,8 @@ async def test_small_panels_stand_where_the_words_were(app: TrainApp, make_run: 
         assert not screen_of(pilot).view.samples.display
         await pilot.press("d")
         await pilot.pause()
+        assert "while it trains and you watch" in plots[0].render_line(0).text, "it is finished"
+        assert [plot.display for plot in plots] == [True, False, False]
+        await pilot.press("d")
+        await pilot.pause()
         assert screen_of(pilot).view.samples.display
