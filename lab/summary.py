@@ -12,7 +12,7 @@ from lab.errors import UserError
 from lab.reading import plan_in_words, progress
 from lab.run_config import Metric, Status
 from lab.run_folder import ACTIVE, Run, is_elsewhere
-from lab.runs import demo, is_run, run_folders
+from lab.runs import demo, home, is_run, run_folders
 from models.accounts import flops_per_token, parameter_count
 
 TAIL = 64 * 1024
@@ -100,7 +100,7 @@ class RunsWatcher:
         """The user's runs, newest first, and the demo after them. What is no run, or cannot be read, is left out."""
         found = []
         shipped = demo()
-        folders = [os.path.abspath(path) for path in run_folders(self.where)]
+        folders = [os.path.abspath(path) for path in run_folders(self.where or home())]
         for folder in folders:
             known = self._look(folder)
             try:

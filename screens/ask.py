@@ -19,10 +19,14 @@ class AskScreen(ModalScreen[bool]):
     }
     """
 
-    def __init__(self, title: str, words: str, *, key: str, yes: str, no: str) -> None:
+    def __init__(self, title: str, words: str, *, key: str, yes: str, no: str, by_enter: bool = True) -> None:
+        """Without `by_enter`, for what cannot be undone, only the key that asked says yes."""
         super().__init__()
         self._title, self._words = title, words
         self._keys = f"{key} or enter: {yes}      escape: {no}"
+        if not by_enter:
+            self._keys = f"{key} once more: {yes}      escape: {no}"
+            del self._bindings.key_to_bindings["enter"]
         self._bindings.bind(key, "answer(True)", show=False)
 
     def compose(self) -> ComposeResult:

@@ -41,6 +41,14 @@ class LabCommands(Provider):
         for run in app.runs:
             yield f"Watch the run {run.name}", f"{run.text}, {run.phase}", self._choose(run.name, "train")
             yield f"Inspect the model of {run.name}", f"{run.text}, {run.phase}", self._choose(run.name, "inspect")
+        current = app.run_summary(app.run_name)
+        if current is not None:
+            name = current.name
+            yield f"Compare {name} with another run", "curves, settings, samples", partial(app.compare_with, name)
+            yield f"A new run with the settings of {name}", "the form, filled in", partial(app.use_settings, current)
+            if not current.is_demo:
+                yield f"Rename {name}", "its folder gets the name", partial(app.rename_run, current)
+                yield f"Delete {name}", "asks first", partial(app.delete_run, current)
         yield "Change the colours", "choose a theme", app.action_change_theme
         yield "Save a picture of the screen", "an SVG file", partial(app.set_timer, 0.1, app.deliver_screenshot)
 

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from screens.base import LabScreen
 from screens.messages import RunChosen
 from screens.widgets.path_map import PathMap
-from screens.widgets.run_table import RunTable
+from screens.widgets.run_table import MARKS, RunTable
 
 if TYPE_CHECKING:
     from lab.machine import Machine
@@ -34,14 +34,21 @@ class HomeScreen(LabScreen):
 Above is the way from a text to a prediction, with the key of the mode that shows each step.
 
 Below are your runs. A **run** is one model being trained, or trained, on one text; each is a folder on disk, and training goes on
-when the lab is closed. `val` is the loss on text that the run never trains on, in nats per token; `bits/byte` is the same in a
-unit that compares across tokenizers: fewer is better. `demo` is a small model that ships with the lab.
+when the lab is closed. `val loss` is the loss at the last evaluation, on text that the run never trains on, in nats per token;
+`bits/byte` is the same in a unit that compares across tokenizers: fewer is better. `demo` is a model that ships with the lab.
+
+**Comparing.** `space` marks a run with a letter, `v` shows the marked ones beside each other: curves, settings, samples.
 """
     BINDINGS = [
         Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Look inside this run's model"),
         Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training, live if it goes on"),
         Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run"),
+        Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),
+        Binding("a", "again", "Again", id="home.again", tooltip="A new run with this run's settings and text"),
+        Binding("r", "rename", "Rename", id="home.rename", tooltip="Give this run another name"),
+        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first, and says what it frees"),
     ]
+    FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.compare")
 
     @dataclass
     class MachineRead(Message):
@@ -54,6 +61,7 @@ unit that compares across tokenizers: fewer is better. `demo` is a small model t
         yield PathMap(id="path")
         yield Static(START_HERE, id="start-here")
         yield RunTable(id="runs")
+        yield Static(id="run-line", markup=False)
         yield Static(id="machine")
 
     def on_mount(self) -> None:
@@ -87,10 +95,61 @@ unit that compares across tokenizers: fewer is better. `demo` is a small model t
     def _open_run(self, message: RunTable.Opened) -> None:
         self.post_message(RunChosen(message.run.name, "train" if message.run.going_on else "inspect"))
 
+    @on(RunTable.Moved)
+    def _tell_of_run(self) -> None:
+        table = self.query_one(RunTable)
+        line = self.query_one("#run-line", Static)
+        words = _of_marks(table.marked) or _of_owner(table.selected)
+        line.update(words)
+        line.display = bool(words)
+        self.refresh_bindings()
+
+    @property
+    def selected(self) -> RunSummary | None:
+        """The run under the cursor."""
+        return self.query_one(RunTable).selected
+
     def action_choose(self, mode: str) -> None:
-        run = self.query_one(RunTable).selected
-        if run is not None:
-            self.post_message(RunChosen(run.name, mode))
+        if self.selected is not None:
+            self.post_message(RunChosen(self.selected.name, mode))
+
+    def action_compare(self) -> None:
+        marked = self.query_one(RunTable).marked
+        if len(marked) > 1:
+            self.lab.compare_runs(marked)
+        elif self.selected is not None and marked and self.selected.name not in marked:
+            self.lab.compare_runs((*marked, self.selected.name))
+        elif self.selected is not None:
+            self.lab.compare_with(self.selected.name)
+
+    def action_again(self) -> None:
+        if self.selected is not None:
+            self.lab.use_settings(self.selected)
+
+    def action_rename(self) -> None:
+        if self.selected is not None:
+            self.lab.rename_run(self.selected)
+
+    def action_delete(self) -> None:
+        if self.selected is not None:
+            self.lab.delete_run(self.selected)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "choose" or self.query_one(RunTable).selected is not None
+        return action not in ("choose", "compare", "again", "rename", "delete") or self.selected is not None
+
+
+def _of_marks(marked: tuple[str, ...]) -> str:
+    """What can be done with the marked runs."""
+    if not marked:
+        return ""
+    names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
+    return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'}, space marks and unmarks."
+
+
+def _of_owner(run: RunSummary | None) -> str:
+    """Who trains the run, where that is another machine."""
+    if run is None or not run.owner:
+        return ""
+    if run.going_on:
+        return f"{run.name} is trained by {run.owner}, another machine. It can be watched, paused and stopped from here."
+    return f"{run.name} was trained by {run.owner}, another machine."

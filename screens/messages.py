@@ -1,9 +1,14 @@
 """What screens ask of the app: a screen posts a message, the app changes its shared state, and whoever watches it follows."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual.message import Message
+
+if TYPE_CHECKING:
+    from lab.plan import Settings
 
 
 @dataclass
@@ -28,6 +33,18 @@ class Arrived(Message):
     """To a screen: the user has come here with this, a text to train on or a run to look at."""
 
     what: Literal["text", "run"]
+
+
+@dataclass
+class SettingsCopied(Message):
+    """To Train: fill the form of a new run with these, which are those of the run called `name`."""
+
+    name: str
+    settings: Settings
+    hidden: dict[str, Any]
+    """Fields of a `RunRequest` that the form does not show."""
+    trouble: str
+    """What is wrong with the run's text, in a sentence; empty if nothing is."""
 
 
 @dataclass

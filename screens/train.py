@@ -20,7 +20,7 @@ from lab.summary import RunSummary
 from lab.usage import UsageMeter
 from screens.ask import AskScreen
 from screens.curve_keys import CURVE_ACTIONS, CurveKeys
-from screens.messages import Arrived, RunChosen
+from screens.messages import Arrived, RunChosen, SettingsCopied
 from screens.widgets.inside_view import PAGES
 from screens.widgets.new_run import NewRun
 from screens.widgets.run_view import RunView, Watched
@@ -36,7 +36,7 @@ class TrainScreen(CurveKeys):
 
     MODE = "train"
     AUTO_FOCUS = ""
-    FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect")
+    FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect", "train.step")
     HELP = """
 **Watching a run.** The faint dots are the loss of each step, the line is their running mean, the diamonds are the
 loss on text that is never trained on. **Loss** is in nats per token: how surprised the model is by the token that comes. *By
@@ -67,6 +67,8 @@ Training goes on when you leave this screen, the lab, or the terminal.
         Binding("x", "stop", "Stop", id="train.stop", tooltip="Save, and end the training; asks first"),
         Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
         Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Look inside this run's model"),
+        Binding("o", "one_step", "One step", id="train.step", tooltip="One training step of this run under the microscope"),
+        Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
         Binding(
             "left,h",
             "walk(-1)",
@@ -170,6 +172,11 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def _arrive(self, message: Arrived) -> None:
         self.making = message.what == "text" or self.new_run.preparing
 
+    @on(SettingsCopied)
+    def _fill_form(self, message: SettingsCopied) -> None:
+        self.making = True
+        self.new_run.fill(message)
+
     def _follow_text(self, source: str) -> None:
         self.new_run.choose_text(source, self.lab.text_encoding)
 
@@ -265,7 +272,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
                 return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
             case "stop":
                 return phase in ACTIVE
-            case "inspect" | "walk" | "scroll_sample" | "other":
+            case "inspect" | "one_step" | "compare" | "walk" | "scroll_sample" | "other":
                 return watching
             case "new":
                 return not self.making
@@ -279,6 +286,14 @@ Training goes on when you leave this screen, the lab, or the terminal.
 
     def action_inspect(self) -> None:
         self.post_message(RunChosen(self.lab.run_name, "inspect"))
+
+    def action_one_step(self) -> None:
+        from screens.one_step import OneStepScreen
+
+        self.app.push_screen(OneStepScreen())
+
+    def action_compare(self) -> None:
+        self.lab.compare_with(self.lab.run_name)
 
     def action_walk(self, by: int) -> None:
         if self.view.cursor is None or self.view.page in PAGES:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from lab.curves import nice_ticks
 
 Piece = tuple[str, str]
 """Text and its role, which the widget turns into a style."""
 
-BRAILLE = ("\u2800", "\u28ff")
 SMALLEST_ON_LOG = 1e-6
 """A loss of zero has no logarithm; this is far below any that matters."""
 _ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
@@ -33,7 +33,6 @@ class Canvas:
         self.rows, self.columns = rows, columns
         self._low, self._high = low, high
         self._names: list[str] = []
-        self._dashes: dict[str, tuple[int, int]] = {}
         self._plotext = plotext
         plotext.clear_figure()
         plotext.theme("clear")
@@ -55,15 +54,37 @@ class Canvas:
         """The row of cells in which plotext draws a sign at a y."""
         return self.rows - 1 - round((y - self._low[1]) / (self._high[1] - self._low[1]) * (self.rows - 1))
 
+    def column(self, x: float) -> int:
+        """The column of cells in which a sign at an x is drawn."""
+        return round((x - self._low[0]) / (self._high[0] - self._low[0]) * (self.columns - 1))
+
+    def x_of(self, column: int) -> float:
+        """The x in the middle of a column."""
+        return self._low[0] + column * (self._high[0] - self._low[0]) / max(1, self.columns - 1)
+
     def dots(self, xs: Sequence[float], ys: Sequence[float], role: str) -> None:
         """A dot of braille for each point."""
         self._plotext.scatter(xs, ys, marker="braille", color=self._color(role))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], role: str, dashes: tuple[int, int] | None = None) -> None:
-        """Straight lines from point to point; `dashes` cells are drawn and left out in turn."""
-        self._plotext.plot(xs, ys, marker="braille", color=self._color(role))
-        if dashes is not None:
-            self._dashes[role] = dashes
+        """Straight lines from point to point; `dashes` columns are drawn and left out in turn: what is behind shows there."""
+        for part_xs, part_ys in [(xs, ys)] if dashes is None else self._parts(xs, ys, dashes):
+            self._plotext.plot(part_xs, part_ys, marker="braille", color=self._color(role))
+
+    def _parts(
+        self, xs: Sequence[float], ys: Sequence[float], dashes: tuple[int, int]
+    ) -> Iterator[tuple[Sequence[float], Sequence[float]]]:
+        """The pieces of a line whose `xs` do not fall that are within the columns to be drawn."""
+        drawn, left_out = dashes
+        column = (self._high[0] - self._low[0]) / max(1, self.columns - 1)
+        for first in range(0, self.columns, drawn + left_out):
+            low, high = self._low[0] + (first - 0.5) * column, self._low[0] + (first + drawn - 0.5) * column
+            low, high = max(low, xs[0]), min(high, xs[-1])
+            if low >= high:
+                continue
+            inside = slice(bisect_right(xs, low), bisect_left(xs, high))
+            start, end = np.interp((low, high), xs, ys).tolist()
+            yield [low, *xs[inside], high], [start, *ys[inside], end]
 
     def signs(self, xs: Sequence[float], ys: Sequence[float], sign: str, role: str) -> None:
         """A character for each point."""
@@ -75,10 +96,7 @@ class Canvas:
 
     def lines(self) -> list[list[Piece]]:
         """Every row as pieces of one role each; blanks belong to the axis."""
-        lines = [self._pieces(line) for line in self._plotext.build().rstrip("\n").split("\n")]
-        if self._dashes:
-            lines = [self._dashed(line, row) for row, line in enumerate(lines)]
-        return lines
+        return [self._pieces(line) for line in self._plotext.build().rstrip("\n").split("\n")]
 
     def _pieces(self, line: str) -> list[Piece]:
         """A line of plotext's output; text without a colour is the axes'."""
@@ -93,16 +111,6 @@ class Canvas:
         if at < len(line):
             pieces.append((line[at:], role))
         return pieces
-
-    def _dashed(self, line: list[Piece], row: int) -> list[Piece]:
-        """The line with gaps in its dashed curves; shifted from row to row, so that steep ones have gaps too."""
-        cells = [(sign, role) for text, role in line for sign in text]
-        for at, (sign, role) in enumerate(cells):
-            if role in self._dashes and BRAILLE[0] <= sign <= BRAILLE[1]:
-                drawn, left_out = self._dashes[role]
-                if (at + 2 * row) % (drawn + left_out) >= drawn:
-                    cells[at] = (" ", role)
-        return [("".join(sign for sign, _ in group), role) for role, group in groupby(cells, key=itemgetter(1))]
 
 
 def tick_labels(ticks: list[float]) -> list[str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
@@ -24,6 +26,7 @@ from lab.summary import RunSummary
 from lab.text_facts import count_tokens, read_facts
 from models.gpt2_vocabulary import VocabularyError
 from models.tokenizer import TokenizerError
+from screens.messages import SettingsCopied
 from screens.widgets.preparation import Preparation
 from screens.widgets.run_form import RunForm
 
@@ -90,6 +93,8 @@ class NewRun(Widget):
         self._trouble: tuple[str, str] | None = None
         self._refusal: tuple[str, str] | None = None
         """What the preparation found wrong, until a setting is changed."""
+        self._hidden: dict[str, Any] = {}
+        """Fields of the request that the form does not show, copied from another run."""
         self._machine = machine()
         self._cancel = threading.Event()
         self._counted: CountKey | None = None
@@ -108,8 +113,22 @@ class NewRun(Widget):
         """The settings."""
         return self.query_one(RunForm)
 
+    def fill(self, copied: SettingsCopied) -> None:
+        """Take over the settings of a run, the text being chosen already. They hold until another text is chosen."""
+        self._hidden = copied.hidden
+        self.form.fill(copied.settings)
+        self._plan()
+        self._count()
+        words = f"The settings of {copied.name}, and its text."
+        if copied.trouble:
+            self._refusal = ("", copied.trouble)
+            self._plan()
+            words = f"The settings of {copied.name}."
+        self.notify(words, markup=False)
+
     def choose_text(self, source: str, encoding: str) -> None:
         """Learn from this text; an empty source stands for the suggestion."""
+        self._hidden = {}
         self._refusal = None
         self._text = Text(source or FIRST_TEXT, encoding or None)
         self._text_name = self._text.source
@@ -137,7 +156,7 @@ class NewRun(Widget):
         self._cancel.clear()
         self.query_one(Preparation).stages = ()
         self.preparing = True
-        self._make(plan.request)
+        self._make(msgspec.structs.replace(plan.request, **self._hidden))
 
     @on(RunForm.Started)
     def _start_wanted(self) -> None:

@@ -117,6 +117,7 @@ def draw(figure: Figure, width: int, height: int) -> Drawn:
     scale = _log if figure.log_y else float
     canvas = Canvas(height - 2, max(2, width - margin - 1), (low_x, scale(low_y)), (high_x, scale(high_y)))
     names = {}
+    taken: set[tuple[int, int]] = set()
     for series, xs, ys in points:
         if series.kind == "level":
             if low_y <= ys[0] <= high_y:
@@ -128,8 +129,10 @@ def draw(figure: Figure, width: int, height: int) -> Drawn:
             canvas.line(xs, ys, series.role, series.dashes)
         elif series.kind == "dots":
             canvas.dots(xs, ys, series.role)
+        elif series.sign:
+            canvas.signs(_beside(xs, ys, canvas, taken), ys, series.sign, series.role)
         else:
-            canvas.signs(xs, ys, series.sign or LEGEND["marks"], series.role)
+            canvas.signs(xs, ys, LEGEND["marks"], series.role)
     lines = canvas.lines()
     left = margin + 1
     labels = {canvas.row(scale(tick)): label for tick, label in zip(y_ticks, y_labels, strict=True)}
@@ -178,6 +181,18 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]],
         cells[column - margin] = (EVENT_SIGNS[kind][0], "event")
     kinds = tuple(kind for kind in EVENT_SIGNS if kind in seen.values())
     return [_joined(cells), [(label_row(places, labels, figure.x_label, width), "axis")]], kinds
+
+
+def _beside(xs: list[float], ys: list[float], canvas: Canvas, taken: set[tuple[int, int]]) -> list[float]:
+    """The places of a run's marks, each a column further on where another run's stands already; notes the cells it takes."""
+    moved = []
+    for x, y in zip(xs, ys, strict=True):
+        row, column = canvas.row(y), canvas.column(x)
+        free = [at for at in range(column, canvas.columns) if (row, at) not in taken]
+        free += [at for at in range(column, -1, -1) if (row, at) not in taken]
+        taken.add((row, free[0]))
+        moved.append(x if free[0] == column else canvas.x_of(free[0]))
+    return moved
 
 
 def _log(y: float) -> float:

@@ -23,11 +23,12 @@ class RunChooser(ModalScreen[str | None]):
     }
     """
 
-    def __init__(self, names: list[tuple[str, str]], current: str) -> None:
+    def __init__(self, names: list[tuple[str, str]], current: str, title: str = "which run's model?") -> None:
         """`names` are pairs of a run's name and a few words on it."""
         super().__init__()
         self._names = names
         self._current = current
+        self._title = title
 
     def compose(self) -> ComposeResult:
         width = max((len(name) for name, _ in self._names), default=0)
@@ -36,7 +37,7 @@ class RunChooser(ModalScreen[str | None]):
             for index, (name, words) in enumerate(self._names)
         ]
         chooser = OptionList(*options, markup=False)
-        chooser.border_title = "which run's model?"
+        chooser.border_title = self._title
         chooser.border_subtitle = "enter chooses · escape closes"
         yield chooser
 

@@ -31,6 +31,9 @@ TOOLTIPS = {
     "vocab": "How many different tokens bpe learns",
     "length": "Steps, such as 2000, or time, such as 5 min or 2 h",
     "batch": "Windows of text that one step learns from",
+    "accumulate": "Compute a step's windows in so many parts, one after the other: it needs less memory and learns the same",
+    "schedule": "cosine lets the rate fall all the way; wsd keeps it up and lets it fall over the last fifth",
+    "patience": "End after so many evaluations in a row without a better validation loss; empty is never",
     "lr": "How far one step moves the weights, at its peak",
     "seed": "The same seed trains the same model",
     "device": "auto takes a GPU if there is one",
@@ -40,10 +43,11 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("preset", "tokenizer", "vocab"),
     ("layers", "heads", "width"),
     ("context", "dropout", "seed"),
-    ("length", "batch", "lr"),
+    ("length", "batch", "accumulate"),
+    ("lr", "schedule", "patience"),
     ("device", "name"),
 )
-CHOICES: dict[str, tuple[str, ...]] = {"preset": tuple(PRESETS), "tokenizer": ("bpe", "bytes", "gpt2"), "device": DEVICES}
+CHOICES: dict[str, tuple[str, ...]] = {"preset": tuple(PRESETS), "tokenizer": ("bpe", "bytes", "gpt2"), "schedule": ("cosine", "wsd"), "device": DEVICES}
 
 
 class Field(Horizontal):
@@ -137,6 +141,15 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
         shown = self.query_one("#problems", Static)
         shown.update("\n".join(f"✗ {sentence}" for _, sentence in problems))
         shown.display = bool(problems)
+
+    def fill(self, settings: Settings) -> None:
+        """Put these settings into the fields."""
+        for control in self.query(Input):
+            control.value = getattr(settings, control.id or "")
+        for choice in self.query(Choice):
+            choice.value = getattr(settings, choice.id or "")
+        self.settings = settings
+        self.query_one("#vocab", Input).disabled = settings.tokenizer != "bpe"
 
     def focus_start(self) -> None:
         """Put the focus where enter starts the run."""

@@ -62,7 +62,7 @@ def open_lab(home: Path) -> tuple[float, float, float]:
         painted, listed = (moment - started for moment in wait_for(master, "Home", NEWEST))
         drain(master, 3.0)  # until the other screens' modules are imported
         keys = []
-        for press, answer in (("j", "▸ run-"), ("k", f"▸ {NEWEST}")) * 10:
+        for press, answer in (("j", "▸  run-"), ("k", f"▸  {NEWEST}")) * 10:
             drain(master, 0.23)
             before = time.perf_counter()
             os.write(master, press.encode())

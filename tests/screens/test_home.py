@@ -45,7 +45,7 @@ async def test_every_run_is_told_with_a_word_and_a_sign(app: HomeApp, make_run: 
         told = lines(pilot)
         for line, words in zip(told, ("! interrupted", "✗ failed", "● training", "■ stopped", "✓ finished"), strict=True):
             assert words in line
-        assert told[0].startswith("▸ fifth")
+        assert told[0].startswith("▸  fifth")
         assert "240 / 2,000" in told[2]
         assert "8,310" in told[2]
         assert told[2].endswith("now")
@@ -72,7 +72,7 @@ async def test_the_mark_stays_on_its_run_when_another_appears(app: HomeApp, make
         app.read_runs()
         await until(pilot, lambda: len(app.runs) == 3)
         assert app.screen.query_one(RunTable).selected.name == "older"
-        assert lines(pilot)[2].startswith("▸ older")
+        assert lines(pilot)[2].startswith("▸  older")
 
 
 async def test_enter_watches_a_run_that_trains_and_inspects_one_that_does_not(app: HomeApp, make_run: Any, until: Any) -> None:
@@ -102,4 +102,4 @@ async def test_two_hundred_runs_are_all_reachable(app: HomeApp, make_run: Any, u
         await pilot.press("end")
         await pilot.pause()
         shown = [table.render_line(y).text for y in range(table.size.height)]
-        assert any("▸ run-0 " in line for line in shown)
+        assert any("▸  run-0 " in line for line in shown)

@@ -1,0 +1,271 @@
+"""Runs side by side: what they came to, which is better and by how much, in what their settings differ, and what they wrote."""
+
+import hashlib
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.curves import History
+from lab.durable import in_words
+from lab.feed import News
+from lab.numbers import count, duration, fixed, significant, whole
+from lab.reading import progress
+from lab.run_config import Metric, RunConfig, Sample, Status, TrainConfig
+from lab.run_folder import ACTIVE, Run
+from models.accounts import parameter_count
+from models.config import ModelConfig
+
+LETTERS = "ABCDE"
+"""What the runs are called in a plot and a table; more than these nobody tells apart."""
+
+ALIKE = 0.005
+"""Results this near each other, as a fraction, are not called better or worse."""
+
+ABOUT_AS_FAR = 0.95
+"""Where the run with the fewest tokens has seen less than this share of the most, they are compared at its end too."""
+
+LABELS = {
+    "vocab_size": "vocabulary",
+    "lr": "learning rate",
+    "final_lr": "final rate, × peak",
+    "batch": "batch, windows",
+    "clip": "gradient clip",
+    "eval_every": "evaluates every",
+    "sample_tokens": "tokens in samples",
+}
+"""What a setting is called where its field's name does not say it."""
+
+NONE = "·"
+
+
+@dataclass
+class Contender:
+    """A run that is compared. `letter` stands for it in the plot; `vocabulary` is the same for runs with the same tokens."""
+
+    letter: str
+    name: str
+    vocabulary: str
+    config: RunConfig
+    status: Status
+    phase: str
+    history: History
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """`A shakespeare`: the letter and the name."""
+        return f"{self.letter} {self.name}"
+
+    @property
+    def best(self) -> Metric | None:
+        """The evaluation with the lowest validation loss."""
+        return self.history.best_evaluation
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.config.train.batch * self.config.model.context
+
+    @property
+    def going_on(self) -> bool:
+        """Whether a trainer is at it."""
+        return self.phase in ACTIVE
+
+    def take(self, news: News) -> None:
+        """Take in what was read of it."""
+        self.status, self.phase = news.status, news.phase
+        if news.history is not None:
+            self.history = news.history
+        self.history.add(news.metrics)
+        self.samples = ([] if news.samples_anew else self.samples) + news.samples
+
+    def share(self, step: int) -> float:
+        """How much of its planned training was done at an evaluation's step, 0 to 1."""
+        train = self.config.train
+        if train.minutes is not None:
+            at = bisect_right(self.history.eval_steps, step) - 1
+            seconds = self.history.eval_seconds[at] if at >= 0 else 0.0
+            whole_time = self.status.seconds if self.phase == "finished" else train.minutes * 60
+            return min(1.0, seconds / whole_time) if whole_time else 0.0
+        steps = self.status.steps or train.steps
+        return min(1.0, step / steps) if steps else 0.0
+
+
+def vocabulary_of(run: Run) -> str:
+    """What is the same for two runs if and only if they cut a text into the same tokens.
+
+    Raises:
+        UserError: if its tokenizer cannot be read.
+    """
+    kind = run.config.tokenizer.kind
+    if kind != "bpe":
+        return kind
+    try:
+        return hashlib.sha256(run.tokenizer_path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise in_words(error, f"read the tokenizer of {run.name}") from error
+
+
+def same_tokens(runs: Sequence[Contender]) -> bool:
+    """Whether their losses per token compare."""
+    return len({run.vocabulary for run in runs}) <= 1
+
+
+def same_text(runs: Sequence[Contender]) -> bool:
+    """Whether they learn from the same text, and so are tested on the same."""
+    return len({run.config.data.sha256 for run in runs}) <= 1
+
+
+def in_bits(runs: Sequence[Contender]) -> bool:
+    """Whether they have to be compared in bits per byte."""
+    return not (same_tokens(runs) and same_text(runs))
+
+
+def unit_note(runs: Sequence[Contender]) -> str:
+    """Why bits per byte are shown, or what even these do not tell; empty where losses simply compare."""
+    parts = []
+    if not same_tokens(runs):
+        kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
+        parts.append(f"Their tokenizers differ ({kinds}), so a loss per token does not compare: bits per byte does.")
+    if not same_text(runs):
+        texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
+        parts.append(f"Their texts differ ({texts}): one may be easier to predict than another, in any unit.")
+    return " ".join(parts)
+
+
+def _score(metric: Metric | None, bits: bool) -> float | None:
+    return None if metric is None else metric.bits_per_byte if bits else metric.val_loss
+
+
+def verdict(runs: Sequence[Contender]) -> str:
+    """Which is better and by how much, at its best; and after as many tokens as all have seen, where some have seen more."""
+    bits = in_bits(runs)
+    scored = [(score, run) for run in runs if (score := _score(run.best, bits)) is not None]
+    if len(scored) < 2:
+        return f"Only {scored[0][1].title} has been evaluated yet." if scored else "None of them has been evaluated yet."
+    scored.sort(key=lambda pair: pair[0])
+    unit = "bits per byte" if bits else "nats per token"
+    (low, first), *rest = scored
+    second = rest[0][0]
+    others = "; ".join(f"{run.title} {fixed(score)}, {fixed(score - low, sign=True)}" for score, run in rest)
+    where = "on text they never train on"
+    if second - low <= ALIKE * low:
+        words = f"{first.title} and {rest[0][1].title} are alike {where}: {fixed(low)} and {fixed(second)} {unit} at their best"
+        words += f"; then {others.partition('; ')[2]}." if len(rest) > 1 else "."
+    elif len(rest) == 1:
+        less = significant(100 * (second - low) / second, 2)
+        words = f"{first.title} is better {where}: {fixed(low)} {unit} at its best against {fixed(second)} "
+        words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
+    else:
+        words = f"{first.title} is best {where}: {fixed(low)} {unit} at its best; then {others}."
+    return " ".join(part for part in (words, _as_far(runs, bits, unit), _unfinished(runs)) if part)
+
+
+def _as_far(runs: Sequence[Contender], bits: bool, unit: str) -> str:
+    """The comparison at a number of tokens that all have seen; empty where all are about as far."""
+    seen = [run.history.eval_steps[-1] * run.tokens_per_step if len(run.history.eval_steps) else 0.0 for run in runs]
+    least = min(seen)
+    if not least or least >= ABOUT_AS_FAR * max(seen):
+        return ""
+    values = []
+    for run in runs:
+        at = bisect_right(run.history.eval_steps, least / run.tokens_per_step + 1e-9) - 1
+        if at < 0:
+            return ""
+        values.append(f"{run.letter} {fixed(run.history.val_losses[at] * (per_byte(run) if bits else 1.0))}")
+    return f"After the same {count(least)} tokens: {', '.join(values)} {unit}."
+
+
+def per_byte(run: Contender) -> float:
+    """Turns its nats per token into bits per byte."""
+    from lab.floors import bytes_per_token
+
+    return 1 / math.log(2) / bytes_per_token(run.config.data, run.history)
+
+
+def _unfinished(runs: Sequence[Contender]) -> str:
+    going = [f"{run.letter} is still {run.phase}, {progress(run.config, run.status):.0%} done" for run in runs if run.going_on]
+    return "; ".join(going) + "." if going else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: one value for each run. `winner` is the index of the best, where one is."""
+
+    label: str
+    values: tuple[str, ...]
+    winner: int | None = None
+
+
+def results(runs: Sequence[Contender]) -> list[Row]:
+    """What each run has come to."""
+
+    def row(label: str, values: Sequence[float | None], write: Any, best: bool = False) -> Row:
+        known = [value for value in values if value is not None]
+        winner = values.index(min(known)) if best and len(known) > 1 and len(set(known)) > 1 else None
+        return Row(label, tuple(NONE if value is None else write(value) for value in values), winner)
+
+    latest = [run.history.latest for run in runs]
+    rows = [Row("state", tuple(run.phase for run in runs))]
+    losses = row("best val loss", [_score(run.best, bits=False) for run in runs], fixed, best=same_tokens(runs))
+    rows.append(losses)
+    rows.append(row("… in bits/byte", [_score(run.best, bits=True) for run in runs], fixed, best=True))
+    rows.append(row("… at step", [run.best.step if run.best else None for run in runs], whole))
+    rows.append(row("steps", [run.status.step for run in runs], whole))
+    rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
+    rows.append(row("time training", [run.status.seconds or None for run in runs], duration))
+    rows.append(row("parameters", [parameter_count(run.config.model) for run in runs], count))
+    return rows
+
+
+def differences(runs: Sequence[Contender]) -> list[Row]:
+    """The settings in which they differ, and no other."""
+    texts = [run.config.data.name for run in runs]
+    if not same_text(runs) and len(set(texts)) < len(texts):
+        texts = [f"{run.config.data.name}, {whole(run.config.data.bytes)} bytes, {run.config.data.sha256[:6]}" for run in runs]
+    rows = [Row("text", tuple(texts))]
+    rows.append(Row("tokenizer", tuple(run.config.tokenizer.kind for run in runs)))
+    if not same_tokens(runs) and len(set(rows[-1].values)) == 1:
+        rows[-1] = Row("tokenizer", tuple(f"{run.config.tokenizer.kind} of {run.name}" for run in runs))
+    rows += [_setting(name, [getattr(run.config.model, name) for run in runs]) for name in ModelConfig.__dataclass_fields__]
+    rows += [_setting(name, [getattr(run.config.train, name) for run in runs]) for name in TrainConfig.__struct_fields__]
+    rows.append(_setting("eval tokens", [run.status.eval_tokens for run in runs]))
+    return [row for row in rows if len(set(row.values)) > 1]
+
+
+def _setting(name: str, values: Sequence[object]) -> Row:
+    return Row(LABELS.get(name, name.replace("_", " ")), tuple(_written(value) for value in values))
+
+
+def _written(value: object) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, int):
+        return whole(value)
+    return " | ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def stops(runs: Sequence[Contender]) -> list[float]:
+    """The shares of training at which any of them wrote samples, in order."""
+    return sorted({round(run.share(step), 3) for run in runs for step in {sample.step for sample in run.samples}})
+
+
+def furthest_common(runs: Sequence[Contender]) -> int:
+    """Index of the last of `stops` that every run which has written anything has reached."""
+    reached = [max(run.share(sample.step) for sample in run.samples) for run in runs if run.samples]
+    return max(0, bisect_right(stops(runs), round(min(reached, default=0.0), 3)) - 1)
+
+
+def written_at(run: Contender, stop: float) -> list[Sample]:
+    """What the run had written last when so much of its training was done; nothing if it has not come so far."""
+    steps = sorted({sample.step for sample in run.samples})
+    shares = [round(run.share(step), 3) for step in steps]
+    at = bisect_right(shares, stop) - 1
+    if at < 0 or (at == len(shares) - 1 and run.going_on and shares[at] < stop):
+        return []
+    return [sample for sample in run.samples if sample.step == steps[at]]
