@@ -9,6 +9,7 @@ import torch
 
 from lab.numbers import bytes_, fixed, probability, significant, whole
 from lab.one_step import OneStep
+from lab.run_folder import ACTIVE
 from lab.stages.cells import around, decimals_for, figures, number
 from lab.stages.look import Numbers
 from lab.views import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
@@ -144,6 +145,9 @@ def _conditions(look: StepLook) -> list[Block]:
     said = [
         f"Weights: {step.run.name}'s {step.checkpoint}.safetensors, step {whole(step.cursor.step)}, which is not changed on disk."
     ]
+    at = step.run.status().step
+    if step.run.phase() in ACTIVE and at > step.cursor.step:
+        said.append(f"The run has trained on since, to step {whole(at)}; r reads the newest checkpoint.")
     if step.is_fresh:
         said.append(
             "There is no optimizer state with them, so the optimizer begins anew: its running means are 0, as at a run's first "

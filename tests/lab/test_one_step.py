@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from lab.adamw import AdamW
 from lab.checkpoint import load_model
 from lab.errors import UserError
-from lab.one_step import OneStep
+from lab.one_step import OneStep, largest_places
 from lab.run_config import Status
 from lab.run_folder import Run
 from lab.step_batch import own_batch, sentence_batch
@@ -383,3 +383,25 @@ def test_work_that_is_given_up_halfway_leaves_nothing_behind(trained: Run) -> No
     other = at_sentence(trained)
     finish(other.go_to(2))
     assert_same(everything(step), everything(other))
+
+
+def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = StepBench()
+    before = finish(bench.answer(StepParams(run=str(trained.path))))
+    assert "trained on" not in str(before.view)
+    monkeypatch.setattr(Run, "phase", lambda run: "training")
+    monkeypatch.setattr(Run, "status", lambda run: Status(phase="training", step=25))
+    view = finish(bench.answer(StepParams(run=str(trained.path)))).view
+    assert "The run has trained on since, to step 25; r reads the newest checkpoint." in str(view.blocks)
+    (trained.path / "last.safetensors").unlink()
+    assert finish(bench.answer(StepParams(run=str(trained.path)))).facts == before.facts
+    assert finish(bench.answer(StepParams(run=str(trained.path), opened=1))).facts.checkpoint == "previous"
+
+
+@pytest.mark.parametrize("shape", [(300,), (40, 7), (3, 50), (2, 2)])
+def test_the_largest_places_are_those_of_sorting_all(shape: tuple[int, ...]) -> None:
+    values = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1))
+    expected = values.abs().flatten().topk(min(16, values.numel())).values.tolist()
+    assert [abs(float(values[place])) for place in largest_places(values, 16)] == expected
