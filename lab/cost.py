@@ -5,21 +5,31 @@ from typing import TYPE_CHECKING
 
 from lab.machine import Machine
 from lab.numbers import bytes_, count, duration, fixed, probability, whole
-from lab.plan import Plan, Text, flops_per_second
+from lab.plan import TRAINING_PART, Plan, Text, flops_per_second
+from lab.request import MANY_EPOCHS, default_rate
+from models.accounts import flops_per_token
 
 if TYPE_CHECKING:
     from lab.summary import RunSummary
 
-TRAINING_PART = 0.9
-MANY_EPOCHS = 20
-"""From about so many times through the same text, a model this side of dropout learns it by heart (Muennighoff et al. 2023)."""
+LARGE_HEAD = 0.5
+"""Share of a step's work above which the head is said to be too much of it."""
+HIGH_RATE = 5
+"""A learning rate so many times the usual one for the width is called high."""
 
 
-def cost_of(plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine) -> tuple[tuple[str, str], ...]:
-    """Labels and what stands beside them; what the plan's mistakes leave open is left out."""
+def cost_of(
+    plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None = None
+) -> tuple[tuple[str, str], ...]:
+    """Labels and what stands beside them; what the plan's mistakes leave open is left out.
+
+    `step_seconds` is how long a step of this very plan took on this machine, where that was measured.
+    """
     if plan.model is None or plan.train is None or plan.parameters is None or plan.memory is None or plan.tokens_per_step is None:
         return ()
     speed, source = flops_per_second(plan, runs, machine.cores, machine.gpu is not None)
+    if step_seconds is not None:
+        speed = plan.tokens_per_step * flops_per_token(plan.model) / (step_seconds * (1 + plan.share_of_evaluations(text.tokens)))
     steps, seconds = plan.steps(speed), plan.seconds(speed)
     parts = ", ".join(f"{part} {count(number)}" for part, number in plan.parts.items())
     facts = []
@@ -28,14 +38,17 @@ def cost_of(plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machi
     facts += [
         ("parameters", f"{whole(plan.parameters)}: {parts}"),
         ("memory", f"about {bytes_(plan.memory)} of {bytes_(machine.memory)}, and some 400 MB for torch itself"),
-        ("a step", f"{plan.train.batch} windows of {plan.model.context}: {whole(plan.tokens_per_step)} tokens"),
+        ("a step", _step_in_words(plan)),
     ]
     if steps is not None:
         facts.append(
             ("in all", _tokens_in_words(steps * plan.tokens_per_step, plan, text, by_steps=plan.train.steps is not None))
         )
     if seconds is not None:
-        facts.append(("time", _time_in_words(seconds, source, asked=plan.train.minutes is not None)))
+        measured = step_seconds is not None
+        facts.append(("time", _time_in_words(seconds, source, asked=plan.train.minutes is not None, measured=measured)))
+    if advice := _advice(plan):
+        facts.append(("advice", advice))
     return tuple(facts)
 
 
@@ -53,12 +66,40 @@ def _tokens_in_words(tokens: float, plan: Plan, text: Text, *, by_steps: bool) -
     )
     if epochs > MANY_EPOCHS and plan.model is not None and plan.model.dropout == 0:
         words += ", which it may learn by heart: take fewer steps, a smaller model or a dropout of 0.1"
+    elif epochs > MANY_EPOCHS and plan.model is not None and not plan.settings.dropout.strip():
+        words += f", so often that dropout is {plan.model.dropout:g} unless you say otherwise"
     return words
 
 
-def _time_in_words(seconds: float, source: str | None, *, asked: bool) -> str:
+def _step_in_words(plan: Plan) -> str:
+    assert plan.model is not None
+    assert plan.train is not None
+    words = f"{plan.train.batch} windows of {plan.model.context}: {whole(plan.tokens_per_step or 0)} tokens"
+    if plan.train.accumulate > 1:
+        words += f", computed in {plan.train.accumulate} parts"
+    return words
+
+
+def _advice(plan: Plan) -> str:
+    assert plan.model is not None
+    assert plan.train is not None
+    said = []
+    if plan.head_share is not None and plan.head_share > LARGE_HEAD:
+        said.append(
+            f"{probability(plan.head_share, 0)} of a step's work is the head over {whole(plan.model.vocab_size)} tokens: with a "
+            "smaller vocabulary, such as bpe's, the same time would train the layers more"
+        )
+    usual = default_rate(plan.model.width, plan.train.optimizer)
+    if plan.train.lr >= HIGH_RATE * usual:
+        said.append(f"a learning rate of {plan.train.lr:g} is high for this width, {usual:g} is usual")
+    return "; ".join(said)
+
+
+def _time_in_words(seconds: float, source: str | None, *, asked: bool, measured: bool) -> str:
     if asked:
         return duration(seconds)
+    if measured:
+        return f"about {duration(seconds)}, measured by twenty steps on this machine"
     how = f"at the speed of {source}" if source else "a guess until something was trained on this machine"
     return f"about {duration(seconds)}, {how}"
 

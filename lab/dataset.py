@@ -13,6 +13,12 @@ from lab.errors import UserError
 from models.tokenizer import Tokenizer
 
 VALIDATION_FRACTION = 0.1
+SHARE_OF_TIME = 0.1
+"""An evaluation may take this share of the time of the training steps between two of them. It costs a third of a step per token,
+for it has no backward pass. Counted in tokens, not in seconds, so that every evaluation of a run, and of every run with the same
+settings on whatever machine, is on the same tokens."""
+FEWEST_WINDOWS = 16
+
 BLOCK = 1 << 22
 """Tokens whose bytes are counted at a time."""
 
@@ -98,6 +104,11 @@ class Tokens:
 
     def __getitem__(self, index: int | slice) -> Any:
         return self.ids[index]
+
+
+def most_evaluated(eval_every: int, batch: int, context: int) -> int:
+    """Tokens that an evaluation is made on at most; all of the validation part where it has fewer."""
+    return max(FEWEST_WINDOWS * context, round(3 * SHARE_OF_TIME * eval_every * batch * context))
 
 
 def count_bytes(tokens: Tokens, lengths: Ids, start: int, stop: int) -> int:

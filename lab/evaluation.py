@@ -7,18 +7,11 @@ from typing import NamedTuple
 
 import torch
 
-from lab.dataset import Ids, Tokens, Validation, count_bytes
+from lab.dataset import Ids, Tokens, Validation, count_bytes, most_evaluated
 from lab.run_config import RunConfig, Sample
 from models.gpt import GPT
 from models.sampling import Sampling, generate
 from models.tokenizer import Tokenizer
-
-SHARE_OF_TIME = 0.1
-"""An evaluation may take this share of the time of the training steps between two of them. It costs a third of a step per token,
-for it has no backward pass. Counted in tokens, not in seconds, so that every evaluation of a run, and of every run with the same
-settings on whatever machine, is on the same tokens."""
-
-FEWEST_WINDOWS = 16
 
 TOKENS_AT_ONCE = 4096
 """Tokens of one forward pass, about: large enough to keep the cores busy, small enough to look at commands in between."""
@@ -41,7 +34,7 @@ class Evaluator:
     ) -> None:
         """`token_bytes` is the length in bytes of each token, by id; `arithmetic` gives the context of a forward pass."""
         train, model, data = config.train, config.model, config.data
-        most = max(FEWEST_WINDOWS * model.context, round(3 * SHARE_OF_TIME * train.eval_every * train.batch * model.context))
+        most = most_evaluated(train.eval_every, train.batch, model.context)
         batch = max(1, TOKENS_AT_ONCE // model.context)
         self._windows = Validation(tokens, data.split, data.tokens, model.context, batch, most)
         self._bytes = count_bytes(tokens, token_bytes, self._windows.start, self._windows.stop)

@@ -2,18 +2,27 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from lab.dataset import most_evaluated
 from lab.errors import UserError
 from lab.machine import has_mps, why_no_cuda
 from lab.numbers import bytes_, whole
-from lab.request import SMALLEST_VOCABULARY, RunRequest, check_settings, default_vocabulary, shape, train_config
+from lab.request import (
+    SMALLEST_VOCABULARY,
+    RunRequest,
+    check_settings,
+    default_dropout,
+    default_vocabulary,
+    shape,
+    train_config,
+)
 from lab.run_config import TrainConfig
 from lab.runs import check_name, home
-from models.accounts import by_part, flops_per_token, parameter_count, training_bytes
+from models.accounts import BYTES, by_part, flops_per_token, parameter_count, training_bytes
 from models.config import DEFAULT_PRESET, ModelConfig
 
 if TYPE_CHECKING:
@@ -24,6 +33,10 @@ FIXED_VOCABULARY = {"bytes": 256, "gpt2": 50_257}
 FLOPS_PER_CORE = 25e9
 """Floating-point operations a second that training reaches on one core, as long as nothing was measured on this machine."""
 FLOPS_PER_GPU = 10e12
+
+WHOLE_NUMBERS = ("layers", "heads", "width", "context", "batch", "accumulate", "patience")
+TRAINING_PART = 0.9
+"""Of the text; the rest is for validation."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Number = TypeVar("Number", int, float)
@@ -45,7 +58,10 @@ class Settings:
     vocab: str = ""
     length: str = ""
     batch: str = ""
+    accumulate: str = ""
     lr: str = ""
+    schedule: str = "cosine"
+    patience: str = ""
     seed: str = ""
     device: str = "auto"
     name: str = ""
@@ -86,13 +102,30 @@ class Plan:
 
     @property
     def memory(self) -> int | None:
-        """Bytes that a training step needs."""
-        return training_bytes(self.model, self.train.batch) if self.model and self.train else None
+        """Bytes that training needs: a step's, and the good state that is kept to go back to."""
+        if self.model is None or self.train is None:
+            return None
+        kept = 3 * BYTES * parameter_count(self.model)
+        return training_bytes(self.model, -(-self.train.batch // max(1, self.train.accumulate))) + kept
+
+    @property
+    def head_share(self) -> float | None:
+        """Share of a step's work that the head takes, 6 · vocabulary · width of the operations for each token."""
+        return 6 * self.model.vocab_size * self.model.width / flops_per_token(self.model) if self.model else None
 
     @property
     def tokens_per_step(self) -> int | None:
         """Tokens that one step is computed on."""
         return self.model.context * self.train.batch if self.model and self.train else None
+
+    def share_of_evaluations(self, tokens: int | None) -> float:
+        """Time of an evaluation, without its samples, over that of the steps between two: a token costs a third of a step's."""
+        if self.train is None or self.model is None:
+            return 0.0
+        evaluated = most_evaluated(self.train.eval_every, self.train.batch, self.model.context)
+        if tokens is not None:
+            evaluated = min(evaluated, round(tokens * (1 - TRAINING_PART)))
+        return evaluated / 3 / (self.train.eval_every * self.train.batch * self.model.context)
 
     def steps(self, flops_per_second: float) -> float | None:
         """How many steps it takes: what was asked, or what the minutes allow at that speed."""
@@ -114,7 +147,7 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
     plan = Plan(settings)
     reader = _Reader(settings, plan.problems)
     steps, minutes = reader.length()
-    numbers: dict[str, Any] = {name: reader.whole(name) for name in ("layers", "heads", "width", "context", "batch")}
+    numbers: dict[str, Any] = {name: reader.whole(name) for name in WHOLE_NUMBERS}
     numbers |= {"seed": reader.whole("seed", low=0), "dropout": reader.real("dropout", low=0.0, below=1.0)}
     numbers |= {"lr": reader.real("lr", above=0.0), "steps": steps, "minutes": minutes}
     vocab = reader.whole("vocab", low=SMALLEST_VOCABULARY) if settings.tokenizer == "bpe" else None
@@ -126,6 +159,7 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
         preset=settings.preset,
         tokenizer=settings.tokenizer,  # type: ignore[arg-type]
         vocab=vocab,
+        schedule=settings.schedule,  # type: ignore[arg-type]
         device=settings.device,
         name=settings.name.strip() or None,
         **numbers,
@@ -139,6 +173,9 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
         plan.problems["width"] = str(error)
         return plan
     plan.train = train_config(request, plan.model)
+    if request.dropout is None and text.tokens is not None:
+        dropout = default_dropout(plan.train, plan.model.context, round(text.tokens * TRAINING_PART))
+        plan.model = replace(plan.model, dropout=dropout)
     _check(plan, request, text, memory)
     if not plan.problems:
         plan.request = request
@@ -146,6 +183,10 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
 
 
 def _check(plan: Plan, request: RunRequest, text: Text, memory: int | None) -> None:
+    if plan.train is not None and plan.train.accumulate > plan.train.batch:
+        plan.problems["accumulate"] = (
+            f"A batch of {plan.train.batch} windows cannot be computed in {plan.train.accumulate} parts; accumulate fewer."
+        )
     for name, check in (("name", _check_name), ("device", _check_device), ("", _check_rest)):
         try:
             check(request)
@@ -183,17 +224,21 @@ def _check_rest(request: RunRequest) -> None:
     check_settings(msgspec.structs.replace(request, device="auto"))
 
 
-def defaults(settings: Settings, text: Text) -> dict[str, str]:
-    """What stands for each field that is left empty."""
+def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[str, str]:
+    """What stands for each field that is left empty; the dropout follows from the whole plan, where there is one."""
     request = RunRequest(text=text.source, preset=settings.preset)
     model = shape(request, 1)
     train = train_config(request, model)
     vocab = FIXED_VOCABULARY.get(settings.tokenizer) or default_vocabulary(settings.preset, text.bytes or 1 << 30)
     numbers = {name: str(getattr(model, name)) for name in ("layers", "heads", "width", "context", "dropout")}
+    if plan is not None and plan.model is not None and not settings.dropout.strip():
+        numbers["dropout"] = str(plan.model.dropout)
     return numbers | {
         "vocab": str(vocab),
         "length": f"{train.steps} steps",
         "batch": str(train.batch),
+        "accumulate": str(train.accumulate),
+        "patience": "never",
         "lr": f"{train.lr:g}",
         "seed": str(train.seed),
         "name": "after the text",

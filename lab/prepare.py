@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +22,7 @@ from lab.durable import in_words, sync_folder, write_atomic
 from lab.errors import UserError
 from lab.prompts import opening
 from lab.request import RunRequest as RunRequest
-from lab.request import check_settings, default_vocabulary, shape, train_config
+from lab.request import check_settings, default_dropout, default_vocabulary, shape, train_config
 from lab.run_config import DataConfig, RunConfig, TokenizerConfig
 from lab.runs import LONGEST_NAME, Run, home
 from lab.sources import sha256_of
@@ -88,6 +89,8 @@ def _write(
     check_length(prepared, model.context)
     tokenizer.save(run.tokenizer_path)
     train = train_config(request, model)
+    if request.dropout is None:
+        model = replace(model, dropout=default_dropout(train, model.context, prepared.split))
     if not train.prompts:
         tokens = Tokens(run.tokens_path, token_dtype(tokenizer.vocab_size))
         unseen = tokens[prepared.split : prepared.split + PROMPT_TOKENS].tolist()

@@ -21,6 +21,13 @@ BYTES_PER_TOKEN = 100
 
 SMALLEST_VOCABULARY = 257
 
+MANY_EPOCHS = 20
+"""From about so many times through the same text a model without dropout learns it by heart (Muennighoff et al. 2023)."""
+DROPOUT = 0.1
+"""Against that. Measured with nano on 60 kB, the lowest validation loss without, with 0.1 and with 0.2: python's manual, 5 epochs
+3.82, 3.87, 3.94; 21 epochs 3.74, 3.73, 3.85; 52 epochs 3.76, 3.68, 3.73; stories, 7 epochs 0.95, 1.31, 1.58; 27 epochs 0.62,
+0.55, 0.65; 67 epochs 0.63, 0.49, 0.56."""
+
 WIDEST = 1 << 30
 
 LEARNING_RATES = {
@@ -144,6 +151,14 @@ def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
 def default_rate(width: int, optimizer: Literal["muon", "adamw"]) -> float:
     """The peak learning rate of a model of this width, unless another is asked for."""
     return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
+
+
+def default_dropout(train: TrainConfig, context: int, tokens: int) -> float:
+    """Of a run that goes through its `tokens` of training text more than `MANY_EPOCHS` times; else, and by minutes, none."""
+    if train.steps is None:
+        return 0.0
+    epochs = train.steps * train.batch * context / max(1, tokens)
+    return DROPOUT if epochs > MANY_EPOCHS else 0.0
 
 
 def default_vocabulary(preset: str, text_bytes: int) -> int:

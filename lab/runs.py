@@ -11,7 +11,7 @@ from lab.durable import in_words
 from lab.durable import write_atomic as write_atomic
 from lab.errors import UserError
 from lab.metrics import MetricsReader as MetricsReader
-from lab.run_config import RunConfig
+from lab.run_config import TrainConfig
 from lab.run_folder import ACTIVE
 from lab.run_folder import CheckpointFile as CheckpointFile
 from lab.run_folder import Run as Run
@@ -168,7 +168,7 @@ def start_trainer(run: Run) -> int:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=run.path,
-                env=trainer_environment(run.config),
+                env=trainer_environment(run.config.train),
                 start_new_session=True,
             )
     except OSError as error:
@@ -213,15 +213,15 @@ def refuse_finished(run: Run) -> None:
         raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
 
 
-def trainer_environment(config: RunConfig) -> dict[str, str]:
+def trainer_environment(train: TrainConfig) -> dict[str, str]:
     """The user's environment, and what torch's libraries read before Python can set it."""
     environment = dict(os.environ)
     if not any(name.startswith("MALLOC_") for name in environment):
         environment |= MALLOC
     if "OMP_WAIT_POLICY" not in environment:
         environment = SPINNING | environment
-    if config.train.threads:
-        environment["OMP_NUM_THREADS"] = str(config.train.threads)
+    if train.threads:
+        environment["OMP_NUM_THREADS"] = str(train.threads)
     return environment
 
 

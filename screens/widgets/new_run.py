@@ -21,7 +21,8 @@ from lab.machine import machine
 from lab.plan import Plan, Text, defaults, make_plan
 from lab.prepare import Progress, prepare_run
 from lab.request import RunRequest
-from lab.runs import start_trainer
+from lab.runs import home, start_trainer
+from lab.step_time import StepTimer, key_of
 from lab.summary import RunSummary
 from lab.text_facts import count_tokens, read_facts
 from models.gpt2_vocabulary import VocabularyError
@@ -31,6 +32,8 @@ from screens.widgets.preparation import Preparation
 from screens.widgets.run_form import RunForm
 
 SECONDS_BETWEEN_PROGRESS = 0.1
+SECONDS_OF_PEACE = 2.0
+"""So long after the last change some steps of the planned run are taken, to know how long one takes."""
 SECONDS_OF_TYPING = 0.3
 """So long after the last key the text is counted in tokens again."""
 
@@ -68,6 +71,14 @@ class NewRun(Widget):
         trouble: tuple[str, str] | None = None
 
     @dataclass
+    class Timed(Message):
+        """How long a step of the planned run takes on this machine, or why that cannot be measured."""
+
+        key: str
+        seconds: float | None
+        trouble: str = ""
+
+    @dataclass
     class Prepared(Message):
         """The preparation is so far."""
 
@@ -99,6 +110,10 @@ class NewRun(Widget):
         self._cancel = threading.Event()
         self._counted: CountKey | None = None
         self._count_timer: Timer | None = None
+        self._step_seconds: dict[str, float | None] = {}
+        self._step_timer: StepTimer | None = None
+        self._timed = ""
+        """Of which plan the step is being timed."""
 
     def compose(self) -> ComposeResult:
         yield RunForm(id="form")
@@ -107,6 +122,15 @@ class NewRun(Widget):
     def on_mount(self) -> None:
         self.query_one(Preparation).display = False
         self._plan()
+
+    def on_show(self) -> None:
+        self._plan()
+
+    def on_hide(self) -> None:
+        self._give_up_timing()
+
+    def on_unmount(self) -> None:
+        self._give_up_timing()
 
     @property
     def form(self) -> RunForm:
@@ -154,6 +178,7 @@ class NewRun(Widget):
                 self.form.focus_field(wrong)
             return
         self._cancel.clear()
+        self._give_up_timing()
         self.query_one(Preparation).stages = ()
         self.preparing = True
         self._make(msgspec.structs.replace(plan.request, **self._hidden))
@@ -173,11 +198,49 @@ class NewRun(Widget):
     def _plan(self) -> Plan:
         form = self.form
         plan = make_plan(form.settings, self._text, memory=self._machine.memory)
-        form.defaults = defaults(form.settings, self._text)
+        form.defaults = defaults(form.settings, self._text, plan)
         form.text = text_in_words(self._text, self._text_name)
-        form.cost = cost_of(plan, self._text, self.runs, self._machine)
+        form.cost = cost_of(plan, self._text, self.runs, self._machine, self._time_of_a_step(plan))
         form.problems = (*(said for said in (self._refusal, self._trouble) if said), *plan.problems.items())
         return plan
+
+    def _time_of_a_step(self, plan: Plan) -> float | None:
+        """In seconds, if it is known. Else it is measured soon, unless another run keeps the machine busy."""
+        if plan.request is None or plan.model is None or plan.train is None or self._text.tokens is None:
+            self._give_up_timing()
+            return None
+        key = key_of(plan.model, plan.train)
+        if key not in self._step_seconds and key != self._timed:
+            self._give_up_timing()
+            busy = any(run.going_on for run in self.runs)
+            if self.is_on_screen and not self.preparing and not busy:
+                self._timed = key
+                self._step_timer = StepTimer(plan.model, plan.train, home())
+                self._time_steps(self._step_timer, key)
+        return self._step_seconds.get(key)
+
+    def _give_up_timing(self) -> None:
+        if self._step_timer is not None:
+            self._step_timer.give_up()
+        self._step_timer, self._timed = None, ""
+
+    @work(thread=True, group="time", exit_on_error=True)
+    def _time_steps(self, timer: StepTimer, key: str) -> None:
+        try:
+            seconds = timer.measure(SECONDS_OF_PEACE)
+        except UserError as error:
+            self.post_message(self.Timed(key, None, str(error)))
+        else:
+            if seconds is not None:
+                self.post_message(self.Timed(key, seconds))
+
+    @on(Timed)
+    def _show_time(self, message: Timed) -> None:
+        self._step_seconds[message.key] = message.seconds
+        if message.trouble:
+            self.notify(message.trouble, severity="warning", markup=False)
+        if not self.preparing:
+            self._plan()
 
     def _count(self) -> None:
         settings = self.form.settings

@@ -56,6 +56,11 @@ def test_the_defaults_are_a_plan_without_problems() -> None:
         ("length", "0", "not 0"),
         ("length", "1.5 steps", "not 1.5 steps"),
         ("batch", "", ""),
+        ("batch", "0", "at least 1, not 0"),
+        ("accumulate", "0", "at least 1, not 0"),
+        ("accumulate", "17", "A batch of 16 windows cannot be computed in 17 parts"),
+        ("patience", "0", "at least 1, not 0"),
+        ("patience", "many", "not many"),
         ("seed", "-1", "at least 0"),
         ("device", "cuda", "no NVIDIA GPU"),
         ("device", "mps", "needs a Mac"),
@@ -134,7 +139,10 @@ def test_the_cost_is_told_in_words() -> None:
     assert told["a step"] == "16 windows of 128: 2,048 tokens"
     assert told["time"] == "about 3 min 20 s, at the speed of near"
     assert "91% of the text" in told["in all"]
-    assert "by heart" in dict(cost_of(make_plan(Settings(length="20000"), TEXT), TEXT, [], MACHINE))["in all"]
+    often = dict(cost_of(make_plan(Settings(length="20000"), TEXT), TEXT, [], MACHINE))["in all"]
+    assert often.endswith("182 times through the text, so often that dropout is 0.1 unless you say otherwise")
+    without = dict(cost_of(make_plan(Settings(length="20000", dropout="0"), TEXT), TEXT, [], MACHINE))["in all"]
+    assert "which it may learn by heart" in without
     assert cost_of(make_plan(Settings(width="130"), TEXT), TEXT, [], MACHINE) == ()
     assert text_in_words(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
 
@@ -146,3 +154,45 @@ def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
     assert dict(cost_of(plan, text, [], MACHINE))["vocabulary"].startswith("746 tokens")
     assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500)
     assert make_plan(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256)
+
+
+def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
+    """16 windows of 128 of 225,000 tokens: 20 epochs are 2,197 steps."""
+    for length, typed, dropout in (
+        ("2196", "", 0.0),
+        ("2198", "", 0.1),
+        ("2198", "0", 0.0),
+        ("100", "0.3", 0.3),
+        ("5 h", "", 0.0),
+    ):
+        settings = Settings(length=length, dropout=typed)
+        plan = make_plan(settings, TEXT)
+        assert plan.model is not None
+        assert plan.model.dropout == dropout
+        assert typed or defaults(settings, TEXT, plan)["dropout"] == str(dropout)
+
+
+def test_a_measured_time_is_told_as_one() -> None:
+    """100 steps of 0.5 s, and one evaluation on 25,000 tokens, each a third of one of the 204,800 trained on: 4% more."""
+    plan = make_plan(Settings(length="100"), TEXT)
+    assert plan.share_of_evaluations(TEXT.tokens) == pytest.approx(25_000 / 3 / 204_800)
+    assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 52 s, measured by twenty steps on this machine"
+    assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess until something was trained on this machine")
+    assert plan.share_of_evaluations(10**9) == pytest.approx(0.1)
+
+
+def test_a_head_that_is_most_of_the_work_and_a_high_rate_are_advised_against() -> None:
+    """By hand, for nano with GPT-2's vocabulary: 6·50257·64 of 6·(2·12·64² + 50257·64) + 12·2·64·64."""
+    plan = make_plan(Settings(preset="nano", tokenizer="gpt2"), TEXT)
+    share = 6 * 50257 * 64 / (6 * (2 * 12 * 64**2 + 50257 * 64) + 12 * 2 * 64 * 64)
+    assert plan.head_share == pytest.approx(share)
+    assert dict(cost_of(plan, TEXT, [], MACHINE))["advice"].startswith("97% of a step's work is the head over 50,257 tokens")
+    assert "advice" not in dict(cost_of(make_plan(Settings(), TEXT), TEXT, [], MACHINE))
+    assert "a learning rate of 1 is high" in dict(cost_of(make_plan(Settings(lr="1"), TEXT), TEXT, [], MACHINE))["advice"]
+
+
+def test_memory_is_less_in_parts() -> None:
+    whole, parts = (make_plan(Settings(accumulate=accumulate), TEXT).memory for accumulate in ("", "4"))
+    assert whole is not None
+    assert parts is not None
+    assert parts < 0.5 * whole

@@ -186,11 +186,11 @@ def test_the_trainer_s_environment_is_the_user_s_with_what_training_needs(
 ) -> None:
     for name in [*runs.MALLOC, *runs.SPINNING, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"]:
         monkeypatch.delenv(name, raising=False)
-    config = empty_run().config
+    config = empty_run().config.train
     assert runs.trainer_environment(config) == dict(os.environ) | runs.MALLOC | runs.SPINNING
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    threads = msgspec.structs.replace(config, train=msgspec.structs.replace(config.train, threads=3))
+    threads = msgspec.structs.replace(config, threads=3)
     assert runs.trainer_environment(threads) == dict(os.environ) | {"OMP_NUM_THREADS": "3"}
 
 

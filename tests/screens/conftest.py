@@ -11,8 +11,22 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
+from lab.head_meters import METERS
 from lab.machine import Machine
-from lab.run_config import DataConfig, Metric, Phase, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
+from lab.run_config import (
+    DataConfig,
+    Event,
+    EventKind,
+    Insight,
+    Metric,
+    PartUpdate,
+    Phase,
+    RunConfig,
+    Sample,
+    Status,
+    TokenizerConfig,
+    TrainConfig,
+)
 from lab.run_folder import Run
 from models.config import PRESETS
 
@@ -110,6 +124,56 @@ def write_run(
     return Run(folder)
 
 
+BOTH: tuple[EventKind, ...] = ("pause", "resume")
+PROBE = (" The", " big", " dog", " ran", " home", ".", "⏎", " The", " old", " cat", " saw", " big")
+
+
+def write_insights(run: Run, steps: range) -> None:
+    """What is measured inside a run in which a previous-token head, 1.4, appears at first, and an induction head, 3.2, in the
+    second; with a checkpoint at every evaluation and a pause in the middle."""
+    encode = msgspec.json.Encoder().encode
+    layers, heads = run.config.model.layers, run.config.model.heads
+    lines = []
+    for step in steps:
+        done = step / steps[-1] if steps[-1] else 0.0
+        scores: dict[str, list[list[float]]] = {
+            name: [[0.06 if name == "previous" else 0.02] * heads for _ in range(layers)] for name in METERS
+        }
+        scores["previous"][0][3] = round(0.06 + 0.8 * min(1.0, 2 * done), 4)
+        scores["induction"][2][1] = round(0.02 + 0.7 * max(0.0, 2 * done - 1), 4)
+        row = [0.02] * (len(PROBE) - 1) + [0.05]
+        row[2] = round(0.02 + 0.6 * max(0.0, 2 * done - 1), 4)
+        parts = ["embedding", "positions", *(f"{layer + 1} {kind}" for layer in range(layers) for kind in ("attention", "MLP"))]
+        lines.append(
+            Insight(
+                step=step,
+                took=0.02,
+                repeated=32,
+                previous=scores["previous"],
+                duplicate=scores["duplicate"],
+                induction=scores["induction"],
+                probe=list(PROBE),
+                truth=" dog",
+                truth_probability=round(0.01 + 0.6 * done, 4),
+                top=[(" cat", 0.3), (" dog", round(0.01 + 0.6 * done, 4)), (" tree", 0.05), ("⏎", 0.01)],
+                pattern=[[row if (layer, head) == (2, 1) else [1 / 12] * 12 for head in range(heads)] for layer in range(layers)],
+                parts=[PartUpdate(part, 0.1 + at / 10, 2e-2 * 0.01**done) for at, part in enumerate(parts)] if step else [],
+            )
+        )
+    run.insights_path.write_bytes(b"".join(encode(line) + b"\n" for line in lines))
+    events = [Event(step=step, seconds=step * 0.25, kind="checkpoint") for step in steps]
+    middle = steps[len(steps) // 2]
+    events += [Event(step=middle, seconds=middle * 0.25, kind=kind) for kind in BOTH]
+    events.sort(key=lambda event: event.step)
+    run.events_path.write_bytes(b"".join(encode(event) + b"\n" for event in events))
+
+
+@pytest.fixture
+def measured() -> Callable[[Run, range], None]:
+    """Writes insights and events into a run's folder."""
+    return write_insights
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty home of runs, without the demo, in a working directory with one text in it, on a terminal of all colours."""
@@ -190,3 +254,9 @@ def tasks_start_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     An Input cannot bear that. The lab opens with Home, which has none; these tests open any screen first.
     """
     monkeypatch.delattr(asyncio, "eager_task_factory", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planned run's steps would be taken in a process of their own, whose time no picture should show."""
+    monkeypatch.setattr("screens.widgets.new_run.SECONDS_OF_PEACE", 1e6)
