@@ -36,6 +36,7 @@ from lab.wire import (
     EvidenceParams,
     ExplainParams,
     GenerateParams,
+    LetGoParams,
     OpenParams,
     PromptParams,
     SampleParams,
@@ -72,6 +73,7 @@ class EngineMethods:
     def table(self) -> dict[str, Method]:
         return {
             "open": Method(OpenParams, self.open),
+            "let_go": Method(LetGoParams, self.let_go),
             "way": Method(WayParams, self._traced_first(self.way_in_slices)),
             "view": Method(ViewParams, self._traced_first(self.view_in_slices)),
             "explain": Method(ExplainParams, self._traced_first(self.explain)),
@@ -98,6 +100,11 @@ class EngineMethods:
             return (yield from result.work) if isinstance(result, InSlices) else result
 
         return lambda params: InSlices(work(params))
+
+    def let_go(self, params: LetGoParams) -> bool:
+        """Holds the run no longer."""
+        self.shelf.let_go(Path(params.path))
+        return True
 
     def open(self, params: OpenParams) -> ModelFacts:
         """Loads the checkpoint if it is not held or its file has changed. Raises: UserError."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from lab.durable import in_words, sync_folder
 from lab.errors import UserError
+from lab.holding import is_held
 from lab.run_folder import Run
 from lab.runs import check_name, demo, is_run
 
@@ -114,7 +115,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
     """Holds the run's lock, so that no trainer can begin meanwhile.
 
     Raises:
-        UserError: if it cannot be had.
+        UserError: if it cannot be had, or an engine has the run's weights open.
     """
     import filelock
 
@@ -127,6 +128,8 @@ def _owned(run: Run, what: str) -> Iterator[None]:
     except OSError as error:
         raise in_words(error, f"{what} {run.name}") from error
     try:
+        if is_held(run.path):
+            raise UserError(f"{run.name} is open in Inspect of another lab; open another run there, or close that lab, first.")
         yield
     finally:
         lock.release()

@@ -1,5 +1,6 @@
 """The models that the engine holds, and the traces it has made with them: what makes a cursor move cost no forward pass."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.errors import UserError
+from lab.holding import hold
 from lab.run_folder import Run
 from lab.runs import open_run
 from lab.unembed import Slices, finish, unembed
@@ -31,6 +33,9 @@ WEIGHTS_BUDGET = 16_000_000
 
 TRACE_BUDGET = 64_000_000
 """Numbers that all traces held may have together; the newest is held in any case."""
+
+INSIDE_BUDGET = 16_000_000
+"""Numbers of the inside of one layer, beyond which no two traces keep one."""
 
 FAST_BUDGET = 16_000_000
 """Numbers of the fast path that one trace may hold to be compared with; where they are more, it is compared with itself."""
@@ -106,6 +111,8 @@ class Shelf:
         self._begun: dict[TraceKey, Slices[Traced]] = {}
         """Traces that are being made."""
         self._initial: OrderedDict[tuple[Path, str], Tensor] = OrderedDict()
+        self._holds: dict[Path, int | None] = {}
+        """By run: what keeps others from renaming or deleting it."""
 
     def model(self, name: str, checkpoint: str, fresh: bool = False) -> OpenModel:
         """The model of a run's checkpoint; with `fresh`, loaded again if the file has changed since. Where there is no best
@@ -118,11 +125,28 @@ class Shelf:
         held = self._models.get((run.path, checkpoint))
         if held is None or (fresh and _identity(_file(run, checkpoint)) != held.identity):
             held = self._models[run.path, checkpoint] = _load(run, checkpoint)
+            if run.path not in self._holds:
+                self._holds[run.path] = hold(run.path)
         self._models.move_to_end((run.path, checkpoint))
         while len(self._models) > MODELS_HELD and self._weights() > WEIGHTS_BUDGET:
             _, gone = self._models.popitem(last=False)
             self._forget_traces(gone.identity)
+            self._release_unused()
         return held
+
+    def let_go(self, path: Path) -> None:
+        """Forgets all of a run, so that it can be renamed or deleted."""
+        for key in [key for key in self._models if key[0] == path]:
+            self._forget_traces(self._models.pop(key).identity)
+        for weight in [key for key in self._initial if key[0] == path]:
+            del self._initial[weight]
+        self._release_unused()
+
+    def _release_unused(self) -> None:
+        for path in self._holds.keys() - {path for path, _ in self._models}:
+            descriptor = self._holds.pop(path)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _weights(self) -> int:
         return sum(parameter_count(held.model.config) for held in self._models.values())
@@ -140,6 +164,7 @@ class Shelf:
         key = (model.identity, tuple(ids), tuple(edits))
         while key not in self._traces:
             if key not in self._begun:
+                self._make_room(model.model.config, len(ids))
                 self._begun[key] = _trace(model.model, ids, edits)
             try:
                 next(self._begun[key])
@@ -160,6 +185,12 @@ class Shelf:
             _, gone = self._traces.popitem(last=False)
             room += _numbers(gone)
         return traced
+
+    def _make_room(self, config: ModelConfig, tokens: int) -> None:
+        """Before a long trace is made, what others keep of a layer is let go of, so that memory never holds two."""
+        if _inside_numbers(config, tokens) > INSIDE_BUDGET:
+            for each in self._traces.values():
+                each.trace.let_go()
 
     def initial_weight(self, run: Run, name: str) -> "Tensor":
         """A weight as it was before the run's first step: from the snapshot of step 0, else made again from the run's seed."""
@@ -264,10 +295,14 @@ def _layer_numbers(config: ModelConfig, tokens: int) -> int:
     return tokens * config.width * 18
 
 
+def _inside_numbers(config: ModelConfig, tokens: int) -> int:
+    return 20 * tokens * config.width + 3 * config.heads * tokens**2
+
+
 def _numbers(traced: Traced) -> int:
     """About how many numbers a trace keeps: the streams, the inside of one layer, and what it is compared with."""
     config, tokens = traced.trace.config, len(traced.trace.ids)
     streams = (2 * config.layers + 3) * tokens * config.width
-    inside = 20 * tokens * config.width + 3 * config.heads * tokens**2
+    inside = _inside_numbers(config, tokens) if traced.trace.holds_inside else 0
     logits = 0 if traced.logits is None else traced.logits.numel()
     return streams + inside + logits + sum(each.numel() for each in traced.fast.values())

@@ -46,6 +46,13 @@ class OpenParams(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: CheckpointName = "best"
 
 
+class LetGoParams(msgspec.Struct, frozen=True, kw_only=True):
+    """`let_go` -> True. Forgets all of a run, so that it can be renamed or deleted."""
+
+    path: str
+    """The run's folder."""
+
+
 class PromptParams(OpenParams, frozen=True, kw_only=True):
     """A model and a prompt. `ids` overrides `text`: sampled tokens must not be tokenized again.
 

@@ -1,6 +1,8 @@
 """The mode Inspect: one prompt followed through one model, a step at a time."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -9,7 +11,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.timer import Timer
 
-from lab.client import EngineClient
+from lab.client import EngineClient, EngineDied
 from lab.numbers import whole
 from lab.stages.order import steps as steps_of
 from lab.views import ModelFacts, Step, View, Way
@@ -147,6 +149,13 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self.set_interval(SECONDS_BETWEEN_PULSES, self._feel_pulse)
         self.run_worker(self.microscope.serve(), name="microscope", group="microscope", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
+        self.lab.holders.append(self._let_go)
+
+    async def _let_go(self, path: Path) -> None:
+        """Have the engine, where one runs, hold the run in this folder no longer."""
+        if self._engine.pid is not None:
+            with suppress(EngineDied):  # then it holds nothing
+                await self._engine.call("let_go", type=bool, path=str(path))
 
     async def on_unmount(self) -> None:
         await self._engine.close()
@@ -277,6 +286,9 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             self._say_where()
 
     def _trouble_came(self, sentence: str, died: bool) -> None:
+        if self._pending is not None:
+            self._pending.stop()
+            self._pending = None
         self._view.wait(False)
         self._notify(f"{sentence} The next key starts another." if died else sentence, trouble=True)
         if not died:

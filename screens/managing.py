@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 class ManagingApp(App[None]):
     """Asks, does it beside the event loop, and says what came of it."""
+
+    def __init__(self, *, ansi_color: bool | None = None) -> None:
+        super().__init__(ansi_color=ansi_color)
+        self.holders: list[Callable[[Path], Awaitable[None]]] = []
+        """What is asked to let a run go before it is renamed or deleted."""
 
     @dataclass
     class Renamed(Message):
@@ -61,6 +67,11 @@ class ManagingApp(App[None]):
         """Itself, with its own type."""
         return cast("LabApp", self)
 
+    async def _let_go(self, run: RunSummary) -> None:
+        """Have this lab's own engine hold the run no longer."""
+        for let_go in self.holders:
+            await let_go(run.path)
+
     def rename_run(self, run: RunSummary) -> None:
         """Ask for another name, and give it."""
         from lab.errors import UserError
@@ -91,14 +102,15 @@ class ManagingApp(App[None]):
 
         self.push_screen(question, answered)
 
-    @work(thread=True, group="manage", exit_on_error=True)
-    def _rename(self, run: RunSummary, name: str) -> None:
+    @work(group="manage", exit_on_error=True)
+    async def _rename(self, run: RunSummary, name: str) -> None:
         from lab.errors import UserError
         from lab.manage import rename_run
         from lab.run_folder import Run
 
         try:
-            renamed = rename_run(Run(run.path), name)
+            await self._let_go(run)
+            renamed = await asyncio.to_thread(rename_run, Run(run.path), name)
         except UserError as error:
             self.post_message(self.NotDone(str(error)))
         else:
@@ -146,14 +158,15 @@ class ManagingApp(App[None]):
 
         self.push_screen(question, answered)
 
-    @work(thread=True, group="manage", exit_on_error=True)
-    def _delete(self, run: RunSummary) -> None:
+    @work(group="manage", exit_on_error=True)
+    async def _delete(self, run: RunSummary) -> None:
         from lab.errors import UserError
         from lab.manage import delete_run
         from lab.run_folder import Run
 
         try:
-            freed = delete_run(Run(run.path))
+            await self._let_go(run)
+            freed = await asyncio.to_thread(delete_run, Run(run.path))
         except UserError as error:
             self.post_message(self.NotDone(str(error)))
         else:

@@ -13,6 +13,7 @@ import pytest
 
 from lab import runs
 from lab.errors import UserError
+from lab.holding import hold, is_held
 from lab.manage import DELETING, delete_run, rename_run, size_of
 from lab.run_config import Status
 from lab.run_folder import Run
@@ -81,6 +82,20 @@ def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
                 change()
     assert runs.is_run(run.path)
     rename_run(run, "mine")
+
+
+def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    descriptor = hold(run.path)
+    assert descriptor is not None
+    assert is_held(run.path)
+    for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
+        with pytest.raises(UserError, match="tale is open in Inspect of another lab"):
+            change()
+    os.close(descriptor)
+    assert not is_held(run.path)
+    assert rename_run(run, "mine").name == "mine"
+    assert not is_held(run.path), "there is nothing to hold any more"
 
 
 def test_deleting_frees_what_it_says(empty_run: EmptyRun, home: Path) -> None:
