@@ -1,0 +1,180 @@
+"""The process of one measurement of our own: `python -P -m lab.bench.worker JOB`; JOB is JSON with a "kind" and its settings.
+
+It sets up, warms up and writes one line of JSON; then for every line that it reads it works for a while and writes how much
+("units") in how many "seconds".
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lab.bench.words import random_tokens
+from lab.probe import choose
+from lab.run_config import TrainConfig
+from models.accounts import flops_per_token
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.optim import Rule, compute_in, make_optimizer
+
+CLIP = 1.0
+LEAST_SECONDS = 0.4
+"""Of a round: long against the noise of a clock and of one late thread."""
+
+Work = Callable[[], float]
+"""Does the smallest piece of work and returns how many units it was."""
+
+
+def main() -> None:
+    """Serves rounds until its input ends."""
+    job = json.loads(sys.argv[1])
+    torch.set_num_threads(job.pop("threads"))
+    torch.set_float32_matmul_precision("high")
+    kind = job.pop("kind")
+    serve(*JOBS[kind](**job), seconds=LEAST_SECONDS)
+
+
+def serve(work: Work, told: dict[str, Any], seconds: float) -> None:
+    """Warms up, says `told`, then a round of at least so many seconds for every line."""
+    out, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
+    started = time.perf_counter()
+    work()
+    if time.perf_counter() - started < seconds:
+        work()
+    _say(out, told)
+    for _ in sys.stdin:
+        units, started = 0.0, time.perf_counter()
+        while (took := time.perf_counter() - started) < seconds:
+            units += work()
+        _say(out, {"units": units, "seconds": took})
+
+
+def _say(out: Any, answer: dict[str, Any]) -> None:
+    out.write(json.dumps(answer) + "\n")
+    out.flush()
+
+
+def gemm(size: int, dtype: str) -> tuple[Work, dict[str, Any]]:
+    """Floating-point operations a second of a square product that the caches hold."""
+    kind = getattr(torch, dtype)
+    a, b = (torch.randn(size, size).to(kind) for _ in range(2))
+    out = torch.empty(size, size, dtype=kind)
+
+    def work() -> float:
+        torch.mm(a, b, out=out)
+        return 2.0 * size**3
+
+    return work, {}
+
+
+def reading(megabytes: int) -> tuple[Work, dict[str, Any]]:
+    """Bytes a second read from memory, by a product of a matrix with a vector: what generation is bound by."""
+    rows = torch.zeros(megabytes << 8, 1024)
+    x = torch.ones(1024)
+    out = torch.empty(len(rows))
+
+    def work() -> float:
+        torch.mv(rows, x, out=out)
+        return 4.0 * rows.numel()
+
+    return work, {}
+
+
+def training(shape: dict[str, Any], batch: int, optimizer: Rule, home: str) -> tuple[Work, dict[str, Any]]:
+    """Tokens a second of training steps as the trainer makes and computes them: loss, gradient, clipping, update."""
+    config = ModelConfig(**shape)
+    chosen = choose(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
+    model = GPT(config, seed=1)
+    model.attend_by(chosen.attention)
+    updates = make_optimizer(model, 1e-3, rule=optimizer)
+    compute_in(updates, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
+    ids = torch.from_numpy(random_tokens(config.vocab_size, (8, batch, config.context + 1)))
+    step = 0
+
+    def work() -> float:
+        nonlocal step
+        windows = ids[step % len(ids)]
+        step += 1
+        with torch.autocast("cpu", torch.bfloat16, enabled=chosen.precision == "bf16"):
+            loss = model.loss(windows[:, :-1], windows[:, 1:])
+        loss.backward()  # type: ignore[no-untyped-call]
+        float(torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP))
+        updates.step()
+        updates.zero_grad(set_to_none=True)
+        float(loss.detach())
+        return float(batch * config.context)
+
+    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "computed": chosen.why}
+
+
+def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
+    """Tokens a second written greedily after a prompt, as `llmlab generate` writes, the prompt's own time in it."""
+    from models.sampling import Sampling, generate
+
+    model = GPT(ModelConfig(**shape), seed=1).eval()
+    ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
+
+    def work() -> float:
+        return float(len(list(generate(model, ids, tokens, Sampling(greedy=True)))))
+
+    return work, {"bytes_per_token": sum(weight.numel() * weight.element_size() for weight in model.parameters())}
+
+
+def forward(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
+    """Plain forward passes a second, logits of all positions."""
+    model = GPT(ModelConfig(**shape), seed=1).eval()
+    ids = torch.from_numpy(random_tokens(model.config.vocab_size, (1, tokens)))
+
+    @torch.inference_mode()
+    def work() -> float:
+        model(ids)
+        return 1.0
+
+    return work, {}
+
+
+def tracing(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
+    """Traces a second: the streams of all layers, the inside of the last one, the logits."""
+    from models.trace import Trace
+
+    model = GPT(ModelConfig(**shape), seed=1).eval()
+    ids: Sequence[int] = random_tokens(model.config.vocab_size, (tokens,)).tolist()
+
+    def work() -> float:
+        _ = Trace(model, ids)["logits"]
+        return 1.0
+
+    return work, {}
+
+
+def tokenizing(text: str) -> tuple[Work, dict[str, Any]]:
+    """Bytes of text a second that a run's tokenizer takes apart."""
+    from models.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(Path(text))
+    sample = "Once there was a big dog named Rex. Rex ran fast, and the cat sat still in the sun.\n" * 2000
+
+    def work() -> float:
+        tokenizer.encode(sample)
+        return float(len(sample.encode()))
+
+    return work, {"vocabulary": tokenizer.vocab_size}
+
+
+JOBS: dict[str, Callable[..., tuple[Work, dict[str, Any]]]] = {
+    "gemm": gemm,
+    "reading": reading,
+    "training": training,
+    "writing": writing,
+    "forward": forward,
+    "tracing": tracing,
+    "tokenizing": tokenizing,
+}
+
+
+if __name__ == "__main__":
+    main()
