@@ -7,7 +7,7 @@ from lab.explanation import Explanation
 from lab.formulas.rules import RULES
 from lab.quantities import Place, Quantities, Rule, number, times
 from lab.refs import TIMES
-from lab.weight_names import weight_in_words
+from lab.weight_names import short_weight, weight_in_words
 
 
 class Explainer(Quantities):
@@ -63,7 +63,7 @@ class Explainer(Quantities):
         place = self.place(ref)
         rule = self.rule(place)
         if place.name in self.weights:
-            return self._title(place, rule)
+            return short_weight(place.name, place.index, self.config, self.label)
         return f"{rule.title}, {self._axis(rule.axes[-1], place.index[-1])}"
 
     def _title(self, place: Place, rule: Rule) -> str:

@@ -27,7 +27,7 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
             blocks.append(_terms(explanation.operands) if explanation.is_sum else _operands(explanation.operands))
         if explanation.note:
             blocks.append(Note(explanation.note))
-    blocks.append(Note(f"its name: {explanation.ref}"))
+    blocks.append(Note(f"its name, counted from 0: {explanation.ref}"))
     sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
     return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
 

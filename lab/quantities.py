@@ -207,7 +207,9 @@ class Quantities:
         if rest:
             operands.append(Operand(f"{whole(rest)} others", float(values.sum() - values[shown].sum())))
         total = float(values.sum()) + math.fsum(each.value for each in extra)
-        written = " + ".join(number(each.value) for each in operands).replace("+ −", "− ")
+        written = " + ".join(
+            number(each.value) + (f" ({each.label})" if rest and each is operands[-1] else "") for each in operands
+        ).replace("+ −", "− ")
         return Answer(formula, written or "0", operands, total, is_sum=True)
 
     def dot(

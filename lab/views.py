@@ -31,6 +31,8 @@ class Cell(msgspec.Struct, omit_defaults=True):
     bar: float | None = None
     """Length of a bar drawn in the cell, 0 to 1; `text` then stands before it. Where a column has negative ones, down to −1, its
     bars grow to both sides of an axis."""
+    note: str = ""
+    """What is said of a number without a name when it is asked what it is made of: of a count, what was counted."""
     style: str = ""
     """"", "dim", "strong", "masked" or "struck" (crossed out); never a colour."""
 

@@ -46,5 +46,21 @@ def weight_in_words(name: str, index: tuple[int, ...], config: ModelConfig, labe
     }[rest]
 
 
+def short_weight(name: str, index: tuple[int, ...], config: ModelConfig, label: Callable[[int], str]) -> str:
+    """`W_K: stream 3 → key 5`: the same in few words, where layer and head are known."""
+    match = _IN_LAYER.fullmatch(name)
+    if match is None or not name.endswith("weight") or len(index) < 2:
+        return weight_in_words(name, index, config, label)
+    row, column = index
+    if match[2] == "attn.c_attn.weight":
+        third, inside = divmod(row, config.width)
+        letter, what = _LETTERS[third]
+        return f"{letter}: stream {column + 1} → {what} {inside % config.head_width + 1}"
+    if match[2] == "attn.c_proj.weight":
+        return f"W_O: z {column % config.head_width + 1} → stream {row + 1}"
+    into = match[2] == "mlp.c_fc.weight"
+    return f"W_in: stream {column + 1} → neuron {row + 1}" if into else f"W_out: neuron {column + 1} → stream {row + 1}"
+
+
 def _norm_part(name: str) -> str:
     return "gain" if name.endswith("weight") else "bias"

@@ -72,7 +72,7 @@ class WhyScreen(LabScreen):
         if self.aim is None or view.spot is None or view.cursor is None:
             return
         if not view.spot.ref:
-            self.tell(NO_DEEPER if self.aim.trail else NO_FORMULA)
+            self.tell(view.spot.note or (NO_DEEPER if self.aim.trail else NO_FORMULA))
             return
         self._cursors = [*self._cursors[: len(self.aim.trail)], view.cursor]
         self.aim = replace(self.aim, trail=(*self.aim.trail, view.spot.ref))

@@ -9,6 +9,7 @@ from lab.formulas.attention import ATTENTION
 from lab.formulas.mlp import MLP
 from lab.formulas.norms import NORMS
 from lab.formulas.output import OUTPUT
+from lab.formulas.shares import SHARES
 from lab.formulas.stream import STREAM
 from lab.quantities import Answer, Place, Quantities, Rule
 from lab.refs import product
@@ -52,6 +53,7 @@ RULES: dict[str, Rule] = {
     **ATTENTION,
     **MLP,
     **OUTPUT,
+    **SHARES,
     "norm": Rule("length", (), _length, _length_value),
     "weight.1": Rule("weight", ("dimension",), _weight),
     "weight.2": Rule("weight", ("row", "column"), _weight),

@@ -14,6 +14,7 @@ from lab.views import Cell, Column, Note, Parity, Table, View
 
 CANDIDATES = 6
 """Other tokens that are offered to ask about."""
+WHAT_IS_LEFT = "The model's logit − all shares: what rounding leaves, about 0 unless an intervention replaced the stream itself."
 WHAT_A_SHARE_IS = (
     "Each part wrote a vector into the residual stream. The output head reads their sum through the final norm; with that norm's "
     "scale held as it is here, what it reads from each of them adds up to the logit."
@@ -76,21 +77,35 @@ def _most(shares: list[Share], sign: int) -> str:
 
 
 def _table(look: Look, found: Attribution, by_size: bool) -> Table:
-    shares = sorted(found.shares, key=lambda each: -abs(each.value)) if by_size else found.shares
+    order = list(range(len(found.shares)))
+    if by_size:
+        order.sort(key=lambda part: -abs(found.shares[part].value))
+    shares = [found.shares[part] for part in order]
     values = [each.value for each in shares]
     most = max((abs(value) for value in values), default=0.0) or 1.0
     decimals = decimals_for(values, found.logit, digits=3)
     places = term_decimals(np.array([*values, found.leftover]), found.logit, decimals)
-    rows = [[Cell(each.label), Cell(fixed(each.value, places, sign=True), each.value, bar=each.value / most)] for each in shares]
+    rows = [
+        [Cell(each.label), Cell(fixed(each.value, places, sign=True), each.value, _name(look, found, part), each.value / most)]
+        for part, each in zip(order, shares, strict=True)
+    ]
     leftover = fixed(found.leftover, places, sign=True)
     why = "leftover (interventions)" if look.trace.edits else "leftover (rounding)"
-    rows.append([Cell(why, style="dim"), Cell(leftover, found.leftover, style="dim")])
-    name = ref("logits", look.position, found.token) if found.against is None else ""
+    rows.append([Cell(why, style="dim"), Cell(leftover, found.leftover, note=WHAT_IS_LEFT, style="dim")])
+    tokens = (found.token,) if found.against is None else (found.token, found.against)
+    name = ref("logits" if found.against is None else "logits.over", look.position, *tokens)
     label = "= logit" if found.against is None else "= difference of the logits"
     total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]
     columns = [Column("part", align="left"), Column("share")]
-    order = "largest first" if by_size else "in the order of the computation"
-    return Table(columns, rows, title=f"{len(shares)} parts, {order}; ▒ against │ for █", total=total)
+    listed = "largest first" if by_size else "in the order of the computation"
+    return Table(columns, rows, title=f"{len(shares)} parts, {listed}; ▒ against │ for █", total=total)
+
+
+def _name(look: Look, found: Attribution, part: int) -> str:
+    """Name of a part's share, parts being counted in the order of the computation."""
+    if found.against is None:
+        return ref("logits.share", look.position, part, found.token)
+    return ref("logits.share.over", look.position, part, found.token, found.against)
 
 
 def _candidates(look: Look) -> Table:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lab.dataset import Tokens, token_dtype
 from lab.errors import UserError
 from lab.evidence import Evidence, Following, Ids, Verbatim, search
-from lab.numbers import probability, whole
+from lab.numbers import probability, significant, whole
 from lab.refs import ref
 from lab.softmax import softmax
 from lab.stages.attribution import check_token
@@ -55,7 +55,7 @@ def evidence(look: Look, prompt: Sequence[int], candidate: int | None = None) ->
     blocks: list[Block] = [_habits(look, found, prompt, token, p)]
     chosen = habit(found)
     if chosen is not None:
-        blocks.append(_followers(look, chosen, prompt, given.tolist()))
+        blocks.append(_followers(look, found, chosen, prompt, given.tolist()))
     if found.verbatim is not None:
         blocks += [_stretch(look, found, found.verbatim, len(prompt), text), Note(_excerpt(look, found.verbatim, text))]
     return View("evidence", title, verdict(look, found, prompt, token, p), blocks)
@@ -129,9 +129,9 @@ def _habits(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: f
         rows.append(
             [
                 Cell(_quoted(look, prompt[-each.length :])),
-                Cell(whole(each.occurrences), each.occurrences),
-                Cell(whole(each.candidate), each.candidate),
-                Cell(probability(share), share, bar=share),
+                Cell(whole(each.occurrences), each.occurrences, note=_counted(found, look, prompt[-each.length :])),
+                Cell(whole(each.candidate), each.candidate, note=_counted(found, look, [*prompt[-each.length :], token])),
+                Cell(probability(share), share, bar=share, note=_divided(each.candidate, each.occurrences)),
                 Cell(most, style="dim"),
             ]
         )
@@ -151,13 +151,27 @@ def _habits(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: f
     return Table(columns, rows, title=f"in {whole(found.searched)} training tokens", total=total)
 
 
-def _followers(look: Look, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
+def _counted(found: Evidence, look: Look, ids: Sequence[int]) -> str:
+    """What a count counts: it comes from the text alone, so there is no formula to open."""
+    return f"A count, not a formula: how often {_quoted(look, ids)} stands in the {whole(found.searched)} training tokens."
+
+
+def _divided(count: int, of: int) -> str:
+    return f"{whole(count)} / {whole(of)} = {significant(count / of, 6)}: two counts in the training text, divided."
+
+
+def _followers(look: Look, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
     """What the text has after the chosen stretch, and what the model gives each of these."""
     rows = [
         [
             Cell(look.tokenizer.label(id_)),
-            Cell(whole(count), count),
-            Cell(probability(count / chosen.occurrences), count / chosen.occurrences, bar=count / chosen.occurrences),
+            Cell(whole(count), count, note=_counted(found, look, [*prompt[-chosen.length :], id_])),
+            Cell(
+                probability(count / chosen.occurrences),
+                count / chosen.occurrences,
+                bar=count / chosen.occurrences,
+                note=_divided(count, chosen.occurrences),
+            ),
             Cell(probability(given[id_]), given[id_], ref("probability", look.position, id_), bar=given[id_]),
         ]
         for id_, count in chosen.followers

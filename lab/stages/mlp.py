@@ -45,7 +45,13 @@ def mlp(look: Look) -> View:
     ]
     labels = [str(neuron + 1) for neuron in order.tolist()]
     decimals = [_pre_decimals(pre[order]), decimals_for(post[order]), decimals_for(strength[order])]
-    table = series_table("neuron", labels, columns, decimals, title=f"the {len(order)} that add most, of {len(pre)}")
+    table = series_table(
+        "neuron",
+        labels,
+        columns,
+        decimals,
+        title=f"the {len(order)} of {len(pre)} that add the longest vector (‖adds‖), largest first",
+    )
     table.selected = 0
     blocks: list[Block] = [
         table,
@@ -88,7 +94,8 @@ def neurons(look: Look) -> View:
     """The strongest neurons, and the tokens whose logits they push up and down, the final norm's scale held fast."""
     block, at = look.block, look.position
     post = look.row(f"{block}mlp.post")
-    order = np.argsort(-strengths(look), kind="stable")[:PUSHING]
+    strength = strengths(look)
+    order = np.argsort(-strength, kind="stable")[:PUSHING]
     matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
     pushes = look.unembed(through_final_norm(look, post[order, None] * matrix[:, order].T))  # (neurons, V)
     ends = [_ends(each) for each in pushes]
@@ -96,17 +103,21 @@ def neurons(look: Look) -> View:
     rows = [
         row
         for neuron, each, (up, down) in zip(order.tolist(), pushes, ends, strict=True)
-        for row in _rows(look, neuron, each, up, down, decimals)
+        for row in _rows(look, neuron, float(strength[neuron]), each, up, down, decimals)
     ]
     columns = [
         Column("neuron", align="left"),
         Column("GELU", optional=True),
+        Column("‖adds‖", optional=True),
         Column("pushes up", align="left"),
         Column("by"),
         Column("pushes down", align="left"),
         Column("by"),
     ]
-    title = "change of the final logits, with the final norm's scale as it is here"
+    title = (
+        f"the {len(order)} that add the longest vector (‖adds‖, largest first); "
+        "by: change of the final logits, with the final norm's scale as it is here"
+    )
     top = ends[0][0][0]
     sentence = (
         f"Each neuron adds a fixed vector, as strongly as it is on. Seen through final norm and output head, neuron "
@@ -134,15 +145,21 @@ def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
     return up[np.argsort(-pushes[up], kind="stable")].tolist(), down[np.argsort(pushes[down], kind="stable")].tolist()
 
 
-def _rows(look: Look, neuron: int, pushes: Numbers, up: list[int], down: list[int], decimals: int) -> list[list[Cell]]:
+def _rows(
+    look: Look, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
+) -> list[list[Cell]]:
     """One row for each pair of tokens pushed up and down, the first with the neuron's name."""
     block, at = look.block, look.position
     rows = []
     for place, ids in enumerate(zip(up, down, strict=True)):
-        head = [Cell(""), Cell("")]
+        head = [Cell(""), Cell(""), Cell("")]
         if place == 0:
             activation = float(look.array(f"{block}mlp.post")[at, neuron])
-            head = [Cell(str(neuron + 1)), figures(activation, 4, ref(f"{block}mlp.post", at, neuron))]
+            head = [
+                Cell(str(neuron + 1)),
+                figures(activation, 4, ref(f"{block}mlp.post", at, neuron)),
+                figures(strength, 4, ref(f"{block}mlp.neuron_out.norm", at, neuron)),
+            ]
         cells = []
         for id_ in ids:
             name = ref(f"{block}mlp.pushes", at, neuron, id_)

@@ -39,11 +39,14 @@ class Spot:
     masked: bool = False
     height: int = 1
     """Lines that should be in sight with it, its own the first."""
+    note: str = ""
+    """What is said of it where it has no formula."""
 
     @property
     def in_words(self) -> str:
         """Which number it is, its name and all its digits."""
-        words = [word for word in (self.label, self.ref) if word]
+        name = f"{self.ref} (from 0)" if any(each.isdecimal() for each in self.ref) else self.ref
+        words = [word for word in (self.label, name) if word]
         if self.masked:
             words.append("masked: a token may not look at those after it")
         elif self.value is not None:

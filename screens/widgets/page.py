@@ -63,6 +63,8 @@ def in_words(parity: Parity) -> str:
     name, _, against = parity.name.partition(" · ")
     numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"
     title = f"Parity ({against})" if against else "Parity"
+    if any(each.isdecimal() for each in name):
+        name += " (names count from 0)"
     return f"{title}: {name}, max |Δ| {significant(parity.max_delta, 2)} over {numbers}."
 
 

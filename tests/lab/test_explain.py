@@ -53,6 +53,8 @@ def descend(explainer: Explainer, ref: str, rng: np.random.Generator) -> str:
 ROOTS = [
     "probability[4,7]", "probability[0,39]", "blocks.1.attn.pattern[2,4,1]", "blocks.0.attn.pattern[0,0,0]",
     "blocks.1.resid_post[3,20]", "blocks.0.resid_pre[1,2]", "blocks.1.mlp_out[2,5]", "ln_final.scale[4]",
+    "logits.share[4,0,7]", "logits.share[4,3,7]", "logits.share[2,6,7]", "logits.share[3,14,0]", "logits.share.over[4,9,7,39]",
+    "logits.over[4,7,0]",
 ]  # fmt: skip
 
 
@@ -127,3 +129,29 @@ def test_an_intervention_is_named_where_it_was_made() -> None:
 def test_what_is_no_number_is_refused_in_words(explainer: Explainer, ref: str) -> None:
     with pytest.raises(UnknownNumberError):
         explainer.explain(ref)
+
+
+def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> None:
+    parts = 2 + CONFIG.layers * (CONFIG.heads + 3) + 1
+    shares = [explainer.value(f"logits.share[4,{part},7]") for part in range(parts)]
+    assert math.fsum(shares) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
+    with pytest.raises(UnknownNumberError, match="no part"):
+        explainer.value(f"logits.share[4,{parts},7]")
+    with pytest.raises(UnknownNumberError, match="no number of its own"):
+        explainer.explain(f"logits.share.term[4,{parts - 1},7,0]")
+
+
+def test_the_rest_of_a_long_sum_is_marked_in_the_formula_too(explainer: Explainer) -> None:
+    found = explainer.explain("logits[4,7]")
+    others = found.operands[-1]
+    assert others.label == f"{CONFIG.width - TERMS} others"
+    assert found.numbers.endswith(f"({others.label})")
+    assert "others" not in explainer.explain("blocks.0.resid_pre[1,2]").numbers
+
+
+def test_a_weight_as_an_operand_has_a_short_label(explainer: Explainer) -> None:
+    found = explainer.explain("blocks.0.ln1.normalized[1,2] × h.0.attn.c_attn.weight[29,2]")
+    assert [each.label for each in found.operands][1] == "W_K: stream 3 → key 6"
+    found = explainer.explain("blocks.0.attn.z[1,2,3] × h.0.attn.c_proj.weight[5,11]")
+    assert [each.label for each in found.operands][1] == "W_O: z 4 → stream 6"
+    assert max(len(each.label) for each in found.operands) <= 41

@@ -28,7 +28,7 @@ def test_formula_numbers_and_check_stand_above_the_operands() -> None:
     assert isinstance(table, Table)
     assert [row[1].ref for row in table.rows] == ["blocks.0.attn.attn_scores[0,3,1]", ""]
     assert [row[1].text for row in table.rows] == ["0.300000", "1.50000"]
-    assert name == Note("its name: blocks.0.attn.pattern[0,3,1]")
+    assert name == Note("its name, counted from 0: blocks.0.attn.pattern[0,3,1]")
 
 
 def test_a_weight_shows_what_training_did_to_it() -> None:

@@ -11,7 +11,7 @@ from lab.engine_methods import EngineMethods
 from lab.errors import UserError
 from lab.unembed import finish
 from lab.views import Note, Table, View
-from lab.wire import AttributionParams, EvidenceParams
+from lab.wire import AttributionParams, EvidenceParams, ExplainParams
 from models.edits import Edit
 
 PROMPT = "The big dog ran fast. The cat"
@@ -61,7 +61,16 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     decimals = len(total[1].text.partition(".")[2])
     printed = sum(number(row[1].text) for row in table(view).rows if row[1].text[0] not in "<>")
     assert abs(printed - number(total[1].text)) <= 1.01 * 10.0**-decimals
-    assert total[1].ref == ("" if against is not None else f"logits[{at},7]")
+    assert total[1].ref == (f"logits.over[{at},7,{against}]" if against is not None else f"logits[{at},7]")
+    for row in table(view).rows:
+        if row[1].ref:  # every share opens its own formula, and that gives the share
+            found = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="", ref=row[1].ref))
+            assert found.value == pytest.approx(row[1].value, rel=1e-6, abs=1e-9)
+            assert found.delta <= 1e-6
+            assert row[0].text in found.formula or against is not None or row[0].text == "final norm's bias"
+        else:
+            assert row[1].note.startswith("The model's logit − all shares")
+    assert sum(bool(row[1].ref) for row in table(view).rows) == len(expected)
 
 
 def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(tiny: Any, engine: EngineMethods) -> None:
