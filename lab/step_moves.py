@@ -35,7 +35,7 @@ def moves(look: StepLook) -> View:
     change = first.after - first.before
     everywhere = f"{significant(100 * found.step_norm / found.weight_norm if found.weight_norm else 0.0, 2)}%"
     sentence = (
-        f"The next step{look.steps_so_far} changes {whole(found.changed)} of "
+        f"{look.next_step[:1].upper()}{look.next_step[1:]} changes {whole(found.changed)} of "
         f"{whole(sum(w.numel() for w in step.names.values()))} weights; together they move by {everywhere} of their own "
         f"length. Furthest moves {in_words(look, first)}: from "
         f"{significant(first.before, 4)} by {significant(change, 3, sign=True)}. {_why_alike(look)}"

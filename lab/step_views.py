@@ -91,6 +91,10 @@ class StepLook:
         return f"“{'…' if len(text) > 24 else ''}{text[-24:]}”"
 
     @property
+    def next_step(self) -> str:
+        return f"step {self.step.applied + 1}" if self.step.applied else "the next step"
+
+    @property
     def steps_so_far(self) -> str:
         taken = self.step.applied
         return "" if not taken else f" after {taken} step{'s' if taken > 1 else ''}"

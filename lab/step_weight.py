@@ -47,7 +47,7 @@ def weight(look: StepLook, ref: str) -> View:
     moved = Moved(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
     words = in_words(look, moved)
     sentence = (
-        f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and the next step{look.steps_so_far} makes "
+        f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and {look.next_step} makes "
         f"it {significant(moved.after, FIGURES)}: {significant(moved.after - moved.before, 3, sign=True)}."
     )
     title = f"one weight: {moved.ref}"
