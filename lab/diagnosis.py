@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from lab.numbers import count, fixed, significant, whole
 from lab.reading import chance
 from lab.run_config import RunConfig, Status
+from lab.run_folder import ACTIVE
 from models.accounts import parameter_count
 
 if TYPE_CHECKING:
@@ -62,18 +63,19 @@ def diagnose(config: RunConfig, status: Status, history: "History") -> Diagnosis
     """What the run's curves mean. The first that fits: diverged, warming up, overfitting or text too small, plateau, learning."""
     if not history.steps:
         return Diagnosis("waiting", "no step has been taken yet.")
-    if found := _diverged(config, history) or _warming_up(config, history):
+    if found := _diverged(config, status, history) or _warming_up(config, history):
         return found
     if found := _by_heart(config, status, history):
         return found
     return _plateau(config, history) or _learning(config, status, history)
 
 
-def _diverged(config: RunConfig, history: "History") -> Diagnosis | None:
+def _diverged(config: RunConfig, status: Status, history: "History") -> Diagnosis | None:
     worst, now, rate = chance(config.model.vocab_size), history.smooth[-1], config.train.lr
     lower = f"Stop it and start a new run with a lower learning rate, such as {significant(rate / 10, 2)} instead of {rate:g}."
     latest = history.latest
-    if latest is not None and latest.loss is None and latest.lr is not None:
+    rescued = status.phase in ACTIVE  # the trainer does not apply such a step, and goes back after three
+    if latest is not None and latest.loss is None and latest.lr is not None and not rescued:
         return Diagnosis("diverged", f"at step {whole(latest.step)} the loss is no number any more.", lower)
     if now > worst * (1 + ABOVE_CHANCE):
         evidence = f"it loses {fixed(now, 2)} nats a token, more than guessing evenly would ({fixed(worst, 2)})."
@@ -125,13 +127,13 @@ def _by_heart(config: RunConfig, status: Status, history: "History") -> Diagnosi
         return None
     assert then is not None
     evidence = (
-        f"since step {whole(best.step)} the training loss fell from {fixed(then, 2)} to {fixed(now, 2)} while the validation "
-        f"loss rose from {fixed(best.val_loss, 2)} to {fixed(last.val_loss, 2)}, over {since} evaluations."
+        f"since step {whole(best.step)} the training loss fell {_from_to(then, now)} while the validation loss rose "
+        f"{_from_to(best.val_loss, last.val_loss)}, over {since} evaluations."
     )
     advice = f"The weights of step {whole(best.step)} are kept as the best; "
     advice += "a longer text, a smaller model or more dropout would go further."
     if status.phase in ("training", "paused"):
-        advice = advice.replace("kept as the best;", "kept as the best, so that it can be stopped;")
+        advice = advice.replace("kept as the best;", "kept as the best, so that it can be stopped, as --patience 3 would do;")
     return Diagnosis("overfitting", evidence, advice)
 
 
@@ -148,8 +150,8 @@ def _plateau(config: RunConfig, history: "History") -> Diagnosis | None:
         return None
     worst, rate = chance(config.model.vocab_size), config.train.lr
     evidence = (
-        f"over the last {whole(int(steps))} steps the training loss went from {fixed(before, 3)} to {fixed(now, 3)} and the "
-        f"lowest validation loss from {fixed(val_before, 3)} to {fixed(val_now, 3)}."
+        f"over the last {whole(int(steps))} steps the training loss {_moved(before, now)} and the lowest validation loss "
+        f"{_moved(val_before, val_now)}."
     )
     if now > NEAR_CHANCE * worst:
         advice = (
@@ -172,20 +174,23 @@ def _learning(config: RunConfig, status: Status, history: "History") -> Diagnosi
     steps = whole(int(history.steps[-1] - history.steps[at]))
     if at == len(history.steps) - 1:
         return Diagnosis("learning", f"it loses {fixed(now, 2)} nats a token; it has only begun.")
-    evidence = f"over the last {steps} steps the training loss went {_from_to(before, now)}"
+    evidence = f"over the last {steps} steps the training loss {_moved(before, now)}"
     if len(history.val_losses) - evaluations > 1:
-        evidence += (
-            f" and the validation loss from {fixed(history.val_losses[evaluations], 2)} to {fixed(history.val_losses[-1], 2)}"
-        )
+        evidence += f" and the validation loss {_moved(history.val_losses[evaluations], history.val_losses[-1])}"
     still = before - now > 2 * STANDS_STILL * now
     advice = "It has ended while it still learned: a run with more steps would go lower." if still else ""
     return Diagnosis("learning", evidence + ".", advice if status.phase == "finished" else "")
 
 
 def _from_to(before: float, now: float) -> str:
-    """With two decimals, or with three where two would not tell them apart."""
-    decimals = 2 if fixed(before, 2) != fixed(now, 2) else 3
+    """With as many decimals, from two to four, as tell them apart."""
+    decimals = next((number for number in (2, 3) if fixed(before, number) != fixed(now, number)), 4)
     return f"from {fixed(before, decimals)} to {fixed(now, decimals)}"
+
+
+def _moved(before: float, now: float) -> str:
+    """`went from 1.92 to 1.71`, or `stayed at 1.7134` where four decimals do not tell them apart."""
+    return f"stayed at {fixed(now, 4)}" if fixed(before, 4) == fixed(now, 4) else f"went {_from_to(before, now)}"
 
 
 def _stretch(history: "History") -> tuple[int, int]:

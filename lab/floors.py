@@ -13,6 +13,7 @@ import numpy as np
 
 from lab.dataset import Tokens, token_dtype
 from lab.errors import UserError
+from lab.numbers import count
 from lab.reading import chance
 from lab.run_config import DataConfig
 from lab.run_folder import Run
@@ -92,8 +93,9 @@ def floors(vocab_size: int, data: DataConfig, history: "History", entropy: TextE
     """Those that are known, from the highest by its nature to the lowest."""
     found = [Floor("by chance: ln V", "chance", chance(vocab_size))]
     if entropy is not None:
-        found.append(Floor("its tokens' frequencies", "unigram", entropy.unigram))
-        found.append(Floor("its pairs'", "bigram", entropy.bigram))
+        part = f" in the first {count(MOST_TOKENS)} tokens" if data.split > MOST_TOKENS else ""
+        found.append(Floor(f"its tokens' frequencies{part}", "unigram", entropy.unigram))
+        found.append(Floor(f"its pairs'{part}", "bigram", entropy.bigram))
     if data.entropy_bits_per_byte is not None:
         source = data.entropy_bits_per_byte * math.log(2) * bytes_per_token(data, history)
         found.append(Floor("entropy of the source", "source", source))

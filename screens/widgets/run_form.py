@@ -47,7 +47,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("lr", "schedule", "patience"),
     ("device", "name"),
 )
-CHOICES: dict[str, tuple[str, ...]] = {"preset": tuple(PRESETS), "tokenizer": ("bpe", "bytes", "gpt2"), "schedule": ("cosine", "wsd"), "device": DEVICES}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "preset": tuple(PRESETS),
+    "tokenizer": ("bpe", "bytes", "gpt2"),
+    "schedule": ("cosine", "wsd"),
+    "device": DEVICES,
+}
 
 
 class Field(Horizontal):

@@ -96,3 +96,34 @@ def test_a_rate_is_blamed_in_the_right_direction() -> None:
 def test_before_the_first_step_it_waits() -> None:
     head, history = recorded(CURVES[0], until=0)
     assert diagnose(head.config, head.status, history).verdict == "waiting"
+
+
+def test_no_sentence_says_that_a_loss_went_from_a_number_to_the_same() -> None:
+    """On every recorded curve, at every evaluation."""
+    for path in CURVES:
+        _, history = recorded(path)
+        for step in history.eval_steps:
+            for before, now in re.findall(r"from ([\d.]+) to ([\d.]+)", diagnosis_of(path.stem, step).evidence):
+                assert before != now, (path.stem, step)
+
+
+@pytest.mark.parametrize("fall", [0.004, 0.0])
+def test_losses_that_are_near_each_other_are_told_apart(fall: float) -> None:
+    first, *rest = (Path(__file__).parent / "curves" / "learning.jsonl").read_bytes().splitlines()
+    head = msgspec.json.decode(first, type=Head)
+    metrics = [msgspec.json.decode(line, type=Metric) for line in rest]
+    evaluations = [metric for metric in metrics if metric.val_loss is not None]
+    before = [metric.val_loss for metric in evaluations if metric.step <= metrics[-1].step * 0.75][-1]
+    assert before is not None
+    evaluations[-1].val_loss = before - fall
+    history = History()
+    history.add(metrics)
+    words = f"went from {before:.3f} to {before - fall:.3f}" if fall else f"stayed at {before:.4f}"
+    assert f"the validation loss {words}" in diagnose(head.config, head.status, history).evidence
+
+
+def test_a_step_that_is_no_number_is_not_called_diverged_while_the_trainer_can_go_back() -> None:
+    head, history = recorded(Path(__file__).parent / "curves" / "diverged-to-no-number.jsonl")
+    training = msgspec.structs.replace(head.status, phase="training")
+    assert head.status.phase == "failed"
+    assert diagnose(head.config, training, history).verdict != "diverged"

@@ -1,16 +1,18 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 import lab.floors
 from lab.curves import History
-from lab.floors import bytes_per_token, floors, run_entropy, text_entropy
+from lab.floors import TextEntropy, bytes_per_token, floors, run_entropy, text_entropy
 from lab.run_config import DataConfig, Metric
 from lab.run_folder import Run
 
@@ -80,3 +82,10 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
     assert [floor.short for floor in known] == ["chance", "source"]
     assert known[0].loss == pytest.approx(math.log(100))
     assert known[1].loss == pytest.approx(0.5 * 4 * math.log(2))
+
+
+def test_floors_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
+    data = empty_run().config.data
+    whole, part = (floors(256, replace(data, split=split), History(), TextEntropy(2.0, 1.0)) for split in (10**7, 10**7 + 1))
+    assert [floor.name for floor in whole] == ["by chance: ln V", "its tokens' frequencies", "its pairs'"]
+    assert part[1].name == "its tokens' frequencies in the first 10.0M tokens"
