@@ -20,6 +20,7 @@ from lab.reading import chance
 from lab.run_folder import Run
 from lab.step import seed_of
 from lab.step_batch import StepBatch
+from lab.step_state import Gradients, Moment, Moved, Moves, State
 from lab.unembed import Slices
 from models.gpt import GPT
 from models.schedule import schedule_factor
@@ -32,71 +33,6 @@ NO_NUMBER = "With these weights the loss or its gradient is no number, so there 
 NO_NUMBER_AFTER = "After this step the loss or its gradient would be no number; the trainer would not go on from there either."
 LARGEST = 16
 """Weights that are listed as those that move most."""
-
-
-@dataclass
-class Moved:
-    """One weight, and what the optimizer makes of it."""
-
-    name: str
-    index: tuple[int, ...]
-    before: float
-    after: float
-    gradient: float
-    """As the optimizer gets it, that is after clipping."""
-
-    @property
-    def ref(self) -> str:
-        return f"{self.name}[{','.join(map(str, self.index))}]"
-
-
-@dataclass
-class Moves:
-    """What the next step does, found out without taking it."""
-
-    largest: list[Moved]
-    predicted: float
-    """First-order prediction of the change of the loss: Σ ∂loss/∂w · (w after − w before) over all weights."""
-    step_norm: float
-    weight_norm: float
-    changed: int
-    """How many weights change at all."""
-
-
-@dataclass
-class State:
-    """Weights and optimizer state, copied."""
-
-    weights: dict[str, Tensor]
-    optimizer: dict[str, dict[str, Any]]
-
-
-@dataclass
-class Moment:
-    """What was found with the weights after so many steps."""
-
-    loss: float
-    losses: Tensor
-    """(B·T,) −ln p of every token that is predicted, float32."""
-    hidden: Tensor | None
-    """(B·T, C) what the head is applied to; None where it was dropped."""
-    head: Tensor | None = None
-    """The head's weights (V, C), once they are not the model's own any more."""
-    state: State | None = None
-    predicted: float | None = None
-    """Of the step that was taken from here."""
-    rate: float = 0.0
-
-
-@dataclass
-class Gradients:
-    """Gradient norms before clipping."""
-
-    norms: dict[str, float]
-    total: float
-    clip: float
-    factor: float
-    """What clipping multiplies every gradient with; 1 where it changes nothing."""
 
 
 @dataclass

@@ -7,9 +7,10 @@ from lab.one_step import OneStep
 from lab.runs import open_run
 from lab.server import InSlices
 from lab.step_batch import StepBatch, own_batch, sentence_batch
+from lab.step_gradients import gradients
 from lab.step_moves import after, moves
 from lab.step_open import open_step
-from lab.step_views import StepLook, batch, error, gradients, losses
+from lab.step_views import StepLook, batch, error, losses
 from lab.step_weight import weight
 from lab.step_wire import STAGES, StepAnswer, StepFacts, StepParams
 from lab.unembed import Slices

@@ -4,9 +4,9 @@ import numpy as np
 from torch.optim import AdamW as TorchAdamW
 
 from lab.numbers import fixed, probability, significant, whole
-from lab.one_step import Moved
 from lab.stages.cells import around, decimals_for, figures, number
 from lab.stages.look import Numbers
+from lab.step_state import Moved
 from lab.step_views import ROWS, TOP, StepLook
 from lab.views import Block, Cell, Column, Note, Table, View
 from lab.weight_names import weight_in_words

@@ -9,9 +9,10 @@ from lab.adamw import AdamW
 from lab.errors import UserError
 from lab.muon import Muon, muon_of
 from lab.numbers import significant, whole
-from lab.one_step import Moved, OneStep
+from lab.one_step import OneStep
 from lab.refs import split
 from lab.step_moves import in_words
+from lab.step_state import Moved
 from lab.step_views import StepLook
 from lab.views import Block, Cell, Column, Note, Parity, Table, View
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,6 +19,7 @@ from lab.step_wire import STAGES, StepAnswer
 from screens.base import LabScreen
 from screens.messages import Arrived
 from screens.microscope import Engine
+from screens.step_aim import StepAim
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
 from screens.widgets.loss_strip import LossStrip
@@ -31,21 +32,6 @@ PENDING_AFTER = 0.12
 """Seconds without an answer after which the view is marked as being waited for."""
 STARTING = "Loading PyTorch and the run's weights… (a few seconds)"
 KEYS = "space takes the step · e a sentence of yours · escape to Train"
-
-
-@dataclass(frozen=True)
-class StepAim:
-    """What the screen wants to see; the fields are those of `lab.step_wire.StepParams`."""
-
-    run: str
-    opened: int = 0
-    text: str | None = None
-    ahead: int = 0
-    applied: int = 0
-    window: int = 0
-    position: int | None = None
-    stage: str = "batch"
-    weight: str = ""
 
 
 class OneStepScreen(LabScreen):
