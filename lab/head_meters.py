@@ -32,8 +32,8 @@ WHAT_IT_DOES: dict[Meter, str] = {
 }
 
 INDUCTION = (
-    "An induction head looks up what came after this token the last time, so that the model can repeat it: "
-    "how a model copies from what it has just read."
+    "With such a head a model repeats what it has read. "
+    "It looks up what came after this token the last time, for which a head in a layer before it has to look one token back."
 )
 
 

@@ -17,12 +17,15 @@ from lab.updates import in_words as updates_in_words
 from screens.widgets.canvas import Piece
 from screens.widgets.glyphs import EIGHTHS_UP, POSITIVE_SHADES, bar
 from screens.widgets.layout import fit, wrap
+from screens.widgets.sentences import whole_sentences
 
 Lines = list[list[Piece]]
 
 LABEL = 12
 """Room for a token or a part's name."""
 MOST_NEXT = 6
+FEWEST_WORDS = 3
+"""Lines of sentences that there is always room for."""
 MOST_CELLS = 3
 """Character cells of one evaluation, where there are few."""
 FEWEST_NEXT = 3
@@ -41,15 +44,20 @@ def moment_words(inside: Inside, at: int) -> str:
     return f"step {whole(inside.moments[at].step)} ({at + 1} of {len(inside.moments)}, ← → walks)"
 
 
-def over_time(inside: Inside, at: int, width: int, sign: Callable[[Moment], str], role: str) -> list[Piece]:
-    """One sign for each evaluation, or for so many that they fit; that of the moment looked at is marked."""
+def over_time(inside: Inside, marked: int | None, width: int, sign: Callable[[Moment], str], role: str) -> list[Piece]:
+    """One sign for each evaluation, or for so many that they fit; that of the marked one stands out."""
     each = max(1, math.ceil(len(inside.moments) / max(1, width)))
     wide = max(1, min(MOST_CELLS, width // len(inside.moments)))
     ends = [min(len(inside.moments), start + each) - 1 for start in range(0, len(inside.moments), each)]
     signs = [sign(inside.moments[end]) * wide for end in ends]
-    here = at // each
-    pieces = [("".join(signs[:here]), role), (signs[here], "cursor"), ("".join(signs[here + 1 :]), role)]
+    here = len(signs) if marked is None else marked // each
+    pieces = [("".join(signs[:here]), role), ("".join(signs[here : here + 1]), "here"), ("".join(signs[here + 1 :]), role)]
     return [*pieces, (" " * (width - wide * len(signs)), role)]
+
+
+def marked_at(inside: Inside, at: int) -> int | None:
+    """The evaluation to mark: none where it is the newest, as it is until somebody walks."""
+    return at if at < len(inside.moments) - 1 else None
 
 
 def height_sign(value: float) -> str:
@@ -62,12 +70,12 @@ def shade_sign(value: float | None) -> str:
     return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
-def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int) -> tuple[Lines, Lines]:
+def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int, height: int) -> tuple[Lines, Lines]:
     """What stands above, and one line for each head: its three meters now, as a bar and a number, and over the evaluations."""
     moment = inside.moments[at]
-    above = words_lines(
-        heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in METERS}), width
-    )
+    words = heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in METERS})
+    room = max(FEWEST_WORDS, height - moment.scores[0].size - 2)
+    above = words_lines(whole_sentences(words, width, room), width)
     if not moment.repeated:
         return above, []
     room = (width - 6) // 3
@@ -94,7 +102,7 @@ def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int) -> t
                 def sign(each: Moment, place: int = place, layer: int = layer, number: int = number) -> str:
                     return height_sign(float(each.scores[place, layer, number]) / scale[place]) if each.repeated else " "
 
-                row += over_time(inside, at, room - bar_room - 8, sign, "course")
+                row += over_time(inside, marked_at(inside, at), room - bar_room - 8, sign, "course")
                 row.append(("  ", "text"))
             rows.append(row)
     return above, rows
@@ -125,7 +133,7 @@ def probe_lines(inside: Inside, at: int, head: tuple[int, int], width: int, heig
             (fit(label, LABEL) + " ", role),
             (fit(bar(now or 0.0, bar_room), bar_room), "bar"),
             (number.rjust(6) + "  ", role),
-            *over_time(inside, at, strip, sign, "course"),
+            *over_time(inside, marked_at(inside, at), strip, sign, "course"),
         ]
 
     lines = [*above, [("what comes next", "title"), ("   " + moment_words(inside, at), "dim")]]
@@ -166,7 +174,7 @@ def updates_lines(inside: Inside, at: int, width: int) -> tuple[Lines, Lines]:
         return above, []
     bar_room = max(6, min(16, width // 6))
     strip = width - LABEL - 11 - bar_room - 10
-    legend = "· <1e-4  ░ <3e-4  ▒ healthy  ▓ >3e-3  █ >1e-2" if strip >= 44 else "░ ▒ ▓ over time"
+    legend = "· <1e-4  ░ <3e-4  ▒ healthy  ▓ >3e-3  █ >1e-2" if strip >= 44 else "▒ healthy  █ more  · less"
     above.append(
         [
             (fit("part", LABEL) + " ", "dim"),
@@ -184,7 +192,7 @@ def updates_lines(inside: Inside, at: int, width: int) -> tuple[Lines, Lines]:
 
         row: list[Piece] = [(fit(part.part, LABEL) + " ", "text")]
         row.append((("·" if part.ratio is None else power(part.ratio)).rjust(8) + "  ", "text"))
-        row += over_time(inside, at, strip, sign, "course")
+        row += over_time(inside, marked_at(inside, at), strip, sign, "course")
         row.append((f" {significant(part.grad_norm, 3)}".rjust(9) + " ", "text"))
         row.append((fit(bar(part.grad_norm / total if total else 0.0, bar_room), bar_room), "bar"))
         rows.append(row)

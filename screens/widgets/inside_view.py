@@ -35,7 +35,7 @@ NEVER = "Nothing was measured inside this model: it was trained by a lab that di
 class PageLines(Widget):
     """Lines of pieces; a part of them scrolls so that the chosen row is in view."""
 
-    ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor")
+    ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor", "here")
     COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}
     DEFAULT_CSS = """
     PageLines {
@@ -47,6 +47,7 @@ class PageLines(Widget):
         & > .page-lines--strong { color: $warning; text-style: bold; }
         & > .page-lines--course { color: $foreground 70%; }
         & > .page-lines--cursor { text-style: bold reverse; }
+        & > .page-lines--here { background: $primary 40%; color: $foreground; text-style: bold underline; }
     }
     """
     lines: reactive[tuple[list[Piece], ...]] = reactive(())
@@ -145,7 +146,7 @@ class InsideView(Vertical):
             above, rows = updates_lines(self.inside, at, width)
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
-        above, rows = heads_lines(self.inside, at, self.chosen, width)
+        above, rows = heads_lines(self.inside, at, self.chosen, width, height)
         left = height - len(above) - len(rows)
         plot.display = bool(rows) and (left >= COURSE_ROWS or self.course)
         room = height - len(above)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -30,10 +29,10 @@ from lab.summary import PHASES
 from lab.usage import UsageMeter
 from screens.widgets.facts import Fact, Facts
 from screens.widgets.inside_view import PAGES, InsideView
-from screens.widgets.layout import wrap
 from screens.widgets.plot import Plot
 from screens.widgets.run_curves import Curves
 from screens.widgets.samples import Samples
+from screens.widgets.sentences import whole_sentences
 from screens.widgets.usage_figures import usage_figures
 
 MOST_LINES_OF_WORDS = 5
@@ -274,14 +273,6 @@ class RunView(Widget):
         if watched.phase == "stopped" and watched.history.latest is not None:
             parts.insert(0, "It was stopped; r goes on from there.")
         return whole_sentences(" ".join(parts), self.content_size.width - 4, MOST_LINES_OF_WORDS)
-
-
-def whole_sentences(text: str, width: int, lines: int) -> str:
-    """The first sentences of the text, as many as fit whole, and at least one."""
-    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
-    while len(sentences) > 1 and width > 0 and len(wrap(" ".join(sentences), width)) > lines:
-        sentences.pop()
-    return " ".join(sentences)
 
 
 def numbers_of(watched: Watched) -> tuple[Fact, ...]:

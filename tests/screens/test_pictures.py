@@ -96,3 +96,21 @@ def test_a_run_that_trains(snap_compare: Any, make_run: Any, until: Any, size: t
         await until(pilot, lambda: screen.watched is not None and len(app.runs) == 4)
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+@SIZES
+@pytest.mark.parametrize(("page", "key"), [("heads", "e"), ("place", "t"), ("updates", "g")])
+def test_inside_a_run(
+    snap_compare: Any, make_run: Any, measured: Any, until: Any, size: tuple[int, int], page: str, key: str
+) -> None:
+    measured(make_run("shakespeare", step=1000), range(0, 1001, 100))
+    app = app_in("train", run="shakespeare")
+
+    async def ready(pilot: Pilot[None]) -> None:
+        screen: Any = app.screen
+        screen.making = False
+        await until(pilot, lambda: screen.watched is not None)
+        await pilot.press(key)
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
