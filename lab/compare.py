@@ -64,6 +64,11 @@ class Contender:
         return self.history.best_evaluation
 
     @property
+    def has_learned(self) -> bool:
+        """Whether it has been evaluated after a step. What a model is before that is chance, and differs with the tokenizer."""
+        return len(self.history.eval_steps) > 0 and self.history.eval_steps[-1] > 0
+
+    @property
     def tokens_per_step(self) -> int:
         return self.config.train.batch * self.config.model.context
 
@@ -141,9 +146,11 @@ def _score(metric: Metric | None, bits: bool) -> float | None:
 def verdict(runs: Sequence[Contender]) -> str:
     """Which is better and by how much, at its best; and after as many tokens as all have seen, where some have seen more."""
     bits = in_bits(runs)
-    scored = [(score, run) for run in runs if (score := _score(run.best, bits)) is not None]
+    scored = [(score, run) for run in runs if run.has_learned and (score := _score(run.best, bits)) is not None]
     if len(scored) < 2:
-        return f"Only {scored[0][1].title} has been evaluated yet." if scored else "None of them has been evaluated yet."
+        who = f"Only {scored[0][1].title}" if scored else "None of them"
+        words = f"{who} has been evaluated since its first step, so there is nothing to compare yet."
+        return " ".join(part for part in (words, _unfinished(runs)) if part)
     scored.sort(key=lambda pair: pair[0])
     unit = "bits per byte" if bits else "nats per token"
     (low, first), *rest = scored
@@ -212,7 +219,7 @@ def results(runs: Sequence[Contender]) -> list[Row]:
     rows.append(losses)
     rows.append(row("… in bits/byte", [_score(run.best, bits=True) for run in runs], fixed, best=True))
     rows.append(row("… at step", [run.best.step if run.best else None for run in runs], whole))
-    rows.append(row("steps", [run.status.step for run in runs], whole))
+    rows.append(row("steps done", [run.status.step for run in runs], whole))
     rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
     rows.append(row("time training", [run.status.seconds or None for run in runs], duration))
     rows.append(row("parameters", [parameter_count(run.config.model) for run in runs], count))

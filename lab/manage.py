@@ -129,7 +129,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
         raise in_words(error, f"{what} {run.name}") from error
     try:
         if is_held(run.path):
-            raise UserError(f"{run.name} is open in Inspect of another lab; open another run there, or close that lab, first.")
+            raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
         yield
     finally:
         lock.release()

@@ -133,9 +133,12 @@ def test_a_run_that_has_seen_less_is_compared_at_its_end_too() -> None:
     assert said.endswith("B is still training, 50% done.")
 
 
-def test_nothing_is_said_of_runs_without_an_evaluation() -> None:
-    assert verdict([contender("A"), contender("B")]) == "None of them has been evaluated yet."
-    assert verdict([contender("A"), contender("B", losses={0: 5.0})]) == "Only B b has been evaluated yet."
+def test_nothing_is_said_of_runs_that_have_not_learned_anything() -> None:
+    nothing = "has been evaluated since its first step, so there is nothing to compare yet."
+    assert verdict([contender("A"), contender("B", losses={0: 5.0})]) == f"None of them {nothing}"
+    begun = contender("A", losses={0: 1.0}, phase="training")
+    begun.status = Status(phase="training", step=0, steps=400)
+    assert verdict([begun, contender("B", losses={0: 5.0, 400: 2.0})]) == f"Only B b {nothing} A is still training, 0% done."
 
 
 def test_the_table_has_what_each_came_to() -> None:

@@ -322,6 +322,10 @@ async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, unti
         line = str(app.screen.query_one("#run-line", Static).content)
         assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
         assert app.runs[0].going_on
+        await pilot.press("t")
+        await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-reading", Static).content))
+        await pilot.press("p")
+        await until(pilot, lambda: (run.control_path / "pause").exists())
 
 
 async def test_the_palette_names_the_run(app: LabApp, two_runs: Any, until: Any) -> None:
