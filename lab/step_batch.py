@@ -10,10 +10,8 @@ from lab.run_folder import Run
 from models.accounts import parameter_count
 from models.tokenizer import Tokenizer
 
-FLOPS_AT_ONCE = 1e12
-"""A batch that needs more is computed in parts, so that others get their turn in between: some seconds on a laptop."""
-MOST_FLOPS = 2e12
-"""A batch that needs more is cut to as many of its windows as need less, but at least one."""
+MOST_FLOPS = 1e12
+"""A batch that needs more is cut to as many of its windows as need less, but at least one: some ten seconds on a laptop."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class StepBatch:
 
 
 def own_batch(run: Run, step: int, parts: int) -> StepBatch:
-    """The batch that the run's trainer takes for its update number `step`, counted from 0, in at least so many parts.
+    """The batch that the run's trainer takes for its update number `step`, counted from 0, in so many parts.
 
     Raises:
         UserError: if the run's tokens cannot be read, or there is no such step.
@@ -56,8 +54,7 @@ def own_batch(run: Run, step: int, parts: int) -> StepBatch:
     ids, targets = batches.at(step)
     flops = 6 * parameter_count(config.model) * config.model.context  # of one window, forward and back
     windows = max(1, min(len(ids), int(MOST_FLOPS / flops)))
-    at_once = max(1, int(FLOPS_AT_ONCE / flops))
-    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, min(windows, max(parts, -(-windows // at_once))))
+    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, min(windows, parts))
 
 
 def sentence_batch(tokenizer: Tokenizer, text: str, context: int) -> StepBatch:

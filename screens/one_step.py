@@ -31,6 +31,7 @@ from screens.widgets.way import WayList
 PENDING_AFTER = 0.12
 """Seconds without an answer after which the view is marked as being waited for."""
 STARTING = "Loading PyTorch and the run's weights… (a few seconds)"
+WORKING = "Working it out… (a large model takes a while; escape to Train gives it up)"
 KEYS = "space takes the step · e a sentence of yours · escape to Train"
 
 
@@ -150,7 +151,7 @@ class OneStepScreen(LabScreen):
     def _wait(self) -> None:
         self._view.wait(True)
         if self._answer is not None:
-            self._say("Working it out…")
+            self._say(WORKING)
 
     @work(exclusive=True, group="ask")
     async def _ask(self, aim: StepAim) -> None:

@@ -405,3 +405,14 @@ def test_the_largest_places_are_those_of_sorting_all(shape: tuple[int, ...]) -> 
     values = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1))
     expected = values.abs().flatten().topk(min(16, values.numel())).values.tolist()
     assert [abs(float(values[place])) for place in largest_places(values, 16)] == expected
+
+
+def test_a_batch_that_takes_too_long_is_cut_and_the_view_says_so(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = own_batch(trained, 12, 1)
+    monkeypatch.setattr("lab.step_batch.MOST_FLOPS", 2.5 * 6 * 7664 * 16)  # 2.5 windows of 16 tokens through 7,664 weights
+    cut = own_batch(trained, 12, 1)
+    assert np.array_equal(cut.ids, whole.ids[:2])
+    assert cut.left_out == 2
+    answer = finish(StepBench().answer(StepParams(run=str(trained.path))))
+    assert answer.facts.windows == 2
+    assert "2 more windows of the batch are left out" in answer.view.sentence
