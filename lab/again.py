@@ -60,8 +60,8 @@ def text_trouble(config: RunConfig) -> str:
         return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."
     try:
         facts = open_corpus(data.source, data.encoding).measure()
-    except UserError as error:
-        return f"The text that it learned from cannot be read again: {error}"
+    except UserError:
+        return "The text that it learned from cannot be read any more; 2 chooses another."
     if facts.sha256 != data.sha256:
         sizes = f"{whole(data.bytes)} bytes then, {whole(facts.bytes)} now"
         return f"{data.source} has changed since ({sizes}), so that a new run does not compare with the old one."

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +24,8 @@ ALIKE = 0.005
 """Results this near each other, as a fraction, are not called better or worse."""
 
 ABOUT_AS_FAR = 0.95
-"""Where the run with the fewest tokens has seen less than this share of the most, they are compared at its end too."""
+"""Where one has seen less than this share of another's tokens, they are compared after as many too. Evaluations this near each
+other count as made after the same."""
 
 LABELS = {
     "vocab_size": "vocabulary",
@@ -132,7 +133,7 @@ def unit_note(runs: Sequence[Contender]) -> str:
     parts = []
     if not same_tokens(runs):
         kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
-        parts.append(f"Their tokenizers differ ({kinds}), so a loss per token does not compare: bits per byte does.")
+        parts.append(f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do.")
     if not same_text(runs):
         texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
         parts.append(f"Their texts differ ({texts}): one may be easier to predict than another, in any unit.")
@@ -144,7 +145,8 @@ def _score(metric: Metric | None, bits: bool) -> float | None:
 
 
 def verdict(runs: Sequence[Contender]) -> str:
-    """Which is better and by how much, at its best; and after as many tokens as all have seen, where some have seen more."""
+    """Which is better and by how much, at its best; what does not compare; and how they stood after the same tokens, where some
+    have seen more."""
     bits = in_bits(runs)
     scored = [(score, run) for run in runs if run.has_learned and (score := _score(run.best, bits)) is not None]
     if len(scored) < 2:
@@ -166,22 +168,32 @@ def verdict(runs: Sequence[Contender]) -> str:
         words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
     else:
         words = f"{first.title} is best {where}: {fixed(low)} {unit} at its best; then {others}."
-    return " ".join(part for part in (words, _as_far(runs, bits, unit), _unfinished(runs)) if part)
+    as_far = _as_far([run for _, run in scored], bits, unit)
+    return " ".join(part for part in (words, unit_note(runs), as_far, _unfinished(runs)) if part)
 
 
 def _as_far(runs: Sequence[Contender], bits: bool, unit: str) -> str:
-    """The comparison at a number of tokens that all have seen; empty where all are about as far."""
-    seen = [run.history.eval_steps[-1] * run.tokens_per_step if len(run.history.eval_steps) else 0.0 for run in runs]
-    least = min(seen)
-    if not least or least >= ABOUT_AS_FAR * max(seen):
+    """The comparison where all had seen about as many tokens, as late as they were evaluated so; empty where that is the end."""
+    seen = [run.history.eval_steps[-1] * run.tokens_per_step for run in runs]
+    if min(seen) >= ABOUT_AS_FAR * max(seen):
         return ""
-    values = []
-    for run in runs:
-        at = bisect_right(run.history.eval_steps, least / run.tokens_per_step + 1e-9) - 1
-        if at < 0:
-            return ""
-        values.append(f"{run.letter} {fixed(run.history.val_losses[at] * (per_byte(run) if bits else 1.0))}")
-    return f"After the same {count(least)} tokens: {', '.join(values)} {unit}."
+    shortest = runs[seen.index(min(seen))]
+    for step in reversed(list(shortest.history.eval_steps)):
+        tokens = step * shortest.tokens_per_step
+        found = [_evaluated_near(run, tokens) for run in runs]
+        if tokens and None not in found:
+            per = [per_byte(run) if bits else 1.0 for run in runs]
+            values = [f"{run.letter} {fixed((loss or 0.0) * by)}" for run, loss, by in zip(runs, found, per, strict=True)]
+            return f"After about the same {count(tokens)} tokens: {', '.join(values)} {unit}."
+    return ""
+
+
+def _evaluated_near(run: Contender, tokens: float) -> float | None:
+    """Its validation loss when it had seen about so many tokens, if it was evaluated then."""
+    steps, wanted = run.history.eval_steps, tokens / run.tokens_per_step
+    after = bisect_left(steps, wanted)
+    near = min(range(max(0, after - 1), min(after + 1, len(steps))), key=lambda at: abs(steps[at] - wanted))
+    return run.history.val_losses[near] if abs(steps[near] - wanted) <= (1 - ABOUT_AS_FAR) * wanted else None
 
 
 def per_byte(run: Contender) -> float:

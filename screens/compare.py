@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Static
 
-from lab.compare import LETTERS, Contender, furthest_common, in_bits, same_tokens, stops, unit_note, verdict, vocabulary_of
+from lab.compare import LETTERS, Contender, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
 from lab.curves import History
 from lab.errors import UserError
 from lab.feed import News, RunFeed
@@ -25,11 +25,14 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.plot import Plot
 from screens.widgets.run_columns import RunColumns, sample_lines, samples_shown, table_lines
+from screens.widgets.sentences import whole_sentences
 
 SECONDS_BETWEEN_READINGS = 0.5
 READINGS_SKIPPED_AT_REST = 8
 """Runs that do not go on are looked at this much more rarely: somebody may resume them from elsewhere."""
 MOST_RUNS = len(LETTERS)
+MOST_LINES_OF_WORDS = 4
+"""As many lines of sentences leave room for the curves, in 24 lines."""
 
 
 class CompareScreen(LabScreen):
@@ -157,8 +160,9 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def _show(self) -> None:
         self._draw()
-        words = " ".join(part for part in (verdict(self.runs), unit_note(self.runs)) if part)
-        self.query_one("#compare-words", Static).update(words)
+        words = self.query_one("#compare-words", Static)
+        most = MOST_LINES_OF_WORDS if self.has_class("-short") else 2 * MOST_LINES_OF_WORDS
+        words.update(whole_sentences(verdict(self.runs), self.size.width - 4, most))
         self.query_one("#compare-table", RunColumns).show(lambda width: table_lines(self.runs, width))
         self._show_samples()
         self.refresh_bindings()
