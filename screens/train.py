@@ -261,6 +261,8 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None
         phase = self.watched.phase if watching and self.watched else ""
+        if action == "course":
+            return watching and self.view.page == "heads"
         if action in CURVE_ACTIONS:
             return watching
         match action:

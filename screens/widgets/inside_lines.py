@@ -70,8 +70,11 @@ def shade_sign(value: float | None) -> str:
     return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
-def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int, height: int) -> tuple[Lines, Lines]:
-    """What stands above, and one line for each head: its three meters now, as a bar and a number, and over the evaluations."""
+def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int, height: int, share: float) -> tuple[Lines, Lines]:
+    """What stands above, and one line for each head: its three meters now, as a bar and a number, and over the evaluations.
+
+    `share` is that of the training time which all measuring has taken.
+    """
     moment = inside.moments[at]
     words = heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in METERS})
     room = max(FEWEST_WORDS, height - moment.scores[0].size - 2)
@@ -86,7 +89,8 @@ def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int, heig
         level = fixed(chance(meter, moment.repeated), 2)
         words = f"{titles[meter]}, chance {level}" if room >= 34 else f"{meter}, chance {level}"
         names.append((fit(words, room - 1) + " ", "title"))
-    above += [[(moment_words(inside, at), "title"), ("   ↑ ↓ head  ⏎ its course", "dim")], names]
+    hint = "   ↑ ↓ head  ⏎ its course" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
+    above += [[(moment_words(inside, at), "title"), (hint, "dim")], names]
     bar_room = max(4, (room - 7) // 2)
     rows = []
     for layer in range(moment.scores.shape[1]):

@@ -78,16 +78,18 @@ class InsideView(Vertical):
         super().__init__(id=id)
         self.inside = Inside()
         self._going_on = False
+        self._share = 0.0
 
     def compose(self) -> ComposeResult:
         yield PageLines(id="inside-lines")
         yield Plot(id="inside-course")
 
-    def show(self, inside: Inside, going_on: bool) -> None:
-        """Show what is known now; `going_on` says whether more may come."""
+    def show(self, inside: Inside, going_on: bool, seconds: float) -> None:
+        """Show what is known now; `going_on` says whether more may come, `seconds` how long the training has taken."""
         if inside is not self.inside:
             self.head = None
         self.inside, self._going_on = inside, going_on
+        self._share = min(1.0, inside.took / seconds) if seconds else 0.0
         self.draw()
 
     def watch_page(self) -> None:
@@ -146,7 +148,7 @@ class InsideView(Vertical):
             above, rows = updates_lines(self.inside, at, width)
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
-        above, rows = heads_lines(self.inside, at, self.chosen, width, height)
+        above, rows = heads_lines(self.inside, at, self.chosen, width, height, self._share)
         left = height - len(above) - len(rows)
         plot.display = bool(rows) and (left >= COURSE_ROWS or self.course)
         room = height - len(above)

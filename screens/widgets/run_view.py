@@ -155,7 +155,7 @@ class RunView(Widget):
         self.query_one(RunHeader).watched = watched
         self.query_one("#run-reading", Static).update(self._words(watched))
         self.samples.samples = watched.samples
-        self.inside.show(watched.inside, watched.phase in ACTIVE)
+        self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds)
         self._draw()
 
     def show_trouble(self, sentence: str) -> None:

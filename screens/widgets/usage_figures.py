@@ -19,10 +19,10 @@ def usage_figures(meter: UsageMeter | None) -> list[Figure]:
     last, version = samples[-1], ("usage", id(meter), samples[-1].at)
     beginning = samples[0].at
 
-    def series(name: str, role: str, value: Callable[[Usage], float | None]) -> Series:
+    def series(name: str, role: str, value: Callable[[Usage], float | None], short: str = "") -> Series:
         known = [(sample.at - beginning, found) for sample in samples if (found := value(sample)) is not None]
         kind = "line" if role == "train" else "dots"
-        return Series(name, name, kind, role, [x for x, _ in known], [y for _, y in known])  # type: ignore[arg-type]
+        return Series(name, short or name, kind, role, [x for x, _ in known], [y for _, y in known])  # type: ignore[arg-type]
 
     def cores(share: float) -> float:
         return share * meter.cores
@@ -30,7 +30,12 @@ def usage_figures(meter: UsageMeter | None) -> list[Figure]:
     figures = [
         Figure(
             (
-                series(f"all {fixed(cores(last.cpu), 1)} of {meter.cores} cores", "raw", lambda sample: cores(sample.cpu)),
+                series(
+                    f"all {fixed(cores(last.cpu), 1)} of {meter.cores} cores",
+                    "raw",
+                    lambda sample: cores(sample.cpu),
+                    f"all {fixed(cores(last.cpu), 1)} cores",
+                ),
                 series(_now("trainer", last.trainer_cpu, lambda x: fixed(x, 1)), "train", lambda sample: sample.trainer_cpu),
             ),
             version=(*version, "cpu"),
@@ -38,7 +43,12 @@ def usage_figures(meter: UsageMeter | None) -> list[Figure]:
         ),
         Figure(
             (
-                series(f"all {bytes_(last.memory)} of {bytes_(meter.memory)}", "raw", lambda sample: sample.memory / GIGA),
+                series(
+                    f"all {bytes_(last.memory)} of {bytes_(meter.memory)}",
+                    "raw",
+                    lambda sample: sample.memory / GIGA,
+                    f"all {bytes_(last.memory)}",
+                ),
                 series(
                     _now("trainer", last.trainer_memory, bytes_),
                     "train",
