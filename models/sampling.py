@@ -11,6 +11,9 @@ from torch import Tensor
 from models.gpt import GPT, KVCache
 from models.sampling_settings import Sampling as Sampling
 
+FIRST = 128
+"""Tokens among which a draw is looked for before all are sorted."""
+
 
 @dataclass(frozen=True)
 class Distribution:
@@ -45,12 +48,13 @@ def distribution(logits: Tensor, sampling: Sampling) -> Distribution:
         raise ValueError("the logits are not numbers, so there is no next token to draw; the model's training may have diverged.")
     logits = logits - logits.max()
     before = logits.softmax(-1)
-    order = logits.argsort(descending=True, stable=True)  # falling probability, ties by id
     if sampling.greedy or sampling.temperature == 0.0:
-        order = order[:1]
+        order = falling(logits, 1)
         after = torch.ones(1, dtype=torch.float64)
+    elif not sampling.top_k and sampling.top_p >= 1.0:
+        return Distribution(before, (logits / sampling.temperature).softmax(-1), torch.ones(len(logits), dtype=torch.bool))
     else:
-        order = order[: sampling.top_k or None]
+        order = falling(logits, sampling.top_k or len(logits))
         after = (logits[order] / sampling.temperature).softmax(-1)
         if sampling.top_p < 1.0:
             sum_before_it = after.cumsum(-1) - after
@@ -59,6 +63,15 @@ def distribution(logits: Tensor, sampling: Sampling) -> Distribution:
     kept = torch.zeros(len(logits), dtype=torch.bool)
     kept[order] = True
     return Distribution(before, torch.zeros_like(before).index_copy(0, order, after), kept)
+
+
+def falling(values: Tensor, most: int) -> Tensor:
+    """The places of the `most` largest of values (V,), the largest first, ties by place; without sorting all for a few."""
+    if 4 * most < len(values):
+        least = values.topk(most).values[-1]
+        candidates = (values >= least).nonzero()[:, 0]
+        return candidates[values[candidates].argsort(descending=True, stable=True)][:most]
+    return values.argsort(descending=True, stable=True)[:most]
 
 
 def uniform(seed: int, position: int) -> float:
@@ -73,9 +86,13 @@ def uniform(seed: int, position: int) -> float:
 
 def draw(after: Tensor, u: float) -> int:
     """The token that u in [0, 1) falls on when the probabilities (V,) are laid end to end, the largest first, ties by id."""
-    order = after.argsort(descending=True, stable=True)
+    at = u * float(after.sum())
+    order = falling(after, FIRST)
     ends = after[order].cumsum(-1)
-    index = int(torch.searchsorted(ends, u * float(ends[-1]), right=True))
+    if at >= float(ends[-1]) and len(order) < len(after):
+        order = falling(after, len(after))
+        ends = after[order].cumsum(-1)
+    index = int(torch.searchsorted(ends, at, right=True))
     return int(order[min(index, int((after > 0).sum()) - 1)])
 
 
@@ -93,6 +110,7 @@ def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iter
     if not ids:
         raise ValueError("generation needs at least one token to begin with.")
     context, embedding = model.config.context, model.wte.weight
+    low = embedding.dtype == torch.bfloat16
     sequence = list(ids)
     cache = KVCache(model.config, dtype=embedding.dtype, device=embedding.device) if len(ids) <= context else None
     was_training = model.training
@@ -102,7 +120,7 @@ def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iter
             if len(sequence) > context:
                 cache = None
             new = sequence[-context:] if cache is None else sequence[cache.length :]
-            with torch.inference_mode():
+            with torch.inference_mode(), torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
                 x = model.hidden(torch.tensor([new], device=embedding.device), cache)[0, -1]  # (C,)
                 logits = model.unembed(x)  # (V,)
                 choice = distribution(logits, sampling)

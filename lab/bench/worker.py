@@ -14,9 +14,11 @@ from typing import Any
 import torch
 
 from lab.bench.words import random_tokens
+from lab.commands.generate import LARGE
+from lab.device import choose_precision
 from lab.probe import choose
 from lab.run_config import TrainConfig
-from models.accounts import flops_per_token
+from models.accounts import flops_per_token, parameter_count
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optim import Rule, compute_in, make_optimizer
@@ -116,6 +118,8 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     from models.sampling import Sampling, generate
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
+    if parameter_count(model.config) > LARGE and choose_precision("auto", torch.device("cpu")) == "bf16":
+        model.hold_in_bf16()
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
 
     def work() -> float:

@@ -6,6 +6,10 @@ import click
 
 from lab.commands.prompt import checkpoint_option, prompted
 
+LARGE = 30_000_000
+"""Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the
+speed."""
+
 
 @click.command(short_help="Let a model write on from a prompt.")
 @click.argument("run")
@@ -23,6 +27,13 @@ from lab.commands.prompt import checkpoint_option, prompted
 )
 @click.option("--seed", default=0, show_default=True, type=int, metavar="N", help="The same seed writes the same text.")
 @click.option("--greedy", is_flag=True, help="Always take the likeliest token.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the weights; auto is bf16 for models of which each token reads more than the caches hold.",
+)
 @checkpoint_option
 def generate(
     run: str,
@@ -33,6 +44,7 @@ def generate(
     top_p: float,
     seed: int,
     greedy: bool,
+    precision: str,
     checkpoint: str | None,
 ) -> None:
     """Let the model of RUN write on from a prompt, token by token.
@@ -43,8 +55,15 @@ def generate(
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     asked = prompted(run, prompt, checkpoint)
+    import torch
+
+    from lab.device import choose_precision
+    from models.accounts import parameter_count
     from models.sampling import generate
 
+    large = parameter_count(asked.model.config) > LARGE and choose_precision("auto", torch.device("cpu")) == "bf16"
+    if precision == "bf16" or (precision == "auto" and large):
+        asked.model.hold_in_bf16()
     click.echo(asked.text, nl=False)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(asked.model, asked.ids, tokens, sampling):

@@ -20,6 +20,7 @@ COMMANDS = {
     "trace": "trace",
     "tokenize": "tokenize",
     "params": "params",
+    "bench": "bench",
 }
 """Each command and the module of this package that holds it, in the order of the help."""
 

@@ -13,7 +13,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from models.config import ConfigError
 from models.gpt import GPT
-from models.sampling import Drawn, Sampling, distribution, draw, generate, uniform
+from models.sampling import Drawn, Sampling, distribution, draw, falling, generate, uniform
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,3 +147,34 @@ def test_a_model_in_training_is_handed_back_as_it_was(make_model) -> None:
     assert model.training
     with pytest.raises(ValueError, match="at least one token"):
         next(generate(model, [], 1, Sampling()))
+
+
+def test_the_few_largest_are_those_of_a_full_sort_ties_and_all() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for most in (1, 5, 40):
+        values = torch.randint(30, (700,), generator=generator).double()  # many ties, also at the last place
+        assert falling(values, most).tolist() == sorted(range(700), key=lambda i: (-float(values[i]), i))[:most]
+
+
+def test_a_draw_among_many_tokens_is_that_of_a_full_sort() -> None:
+    after = torch.randn(2000, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).softmax(-1)
+    order = sorted(range(2000), key=lambda i: (-float(after[i]), i))
+    ends = after[order].cumsum(-1)
+    for u in [i / 500 for i in range(500)] + [1 - 2**-53]:
+        assert draw(after, u) == order[min(int((ends <= u * float(after.sum())).sum()), 1999)]
+
+
+def test_matrices_in_bf16_write_nearly_what_fp32_says(make_model) -> None:
+    exact, low = (make_model(13, layers=3, width=32, heads=4, context=40, vocab_size=61) for _ in range(2))
+    low.hold_in_bf16()
+    assert {name for name, weight in low.state_dict().items() if weight.dtype == torch.float32} == {
+        name for name in low.state_dict() if ".ln_" in f".{name}" or name.startswith("wpe")
+    }
+    ids = [3, 1, 4, 1, 5]
+    given = list(generate(exact, ids, 30, Sampling(greedy=True)))
+    written = [*ids, *(token.id for token in given)]
+    for at, token in enumerate(given):
+        first = next(generate(low, written[: 5 + at], 1, Sampling(greedy=True)))
+        with torch.no_grad():
+            chances = exact(torch.tensor([written[: 5 + at]]))[0, -1].double().softmax(-1)
+        assert float(chances[first.id]) > 0.8 * token.probability
