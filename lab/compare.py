@@ -168,7 +168,7 @@ def verdict(runs: Sequence[Contender]) -> str:
         words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
     else:
         words = f"{first.title} is best {where}: {fixed(low)} {unit} at its best; then {others}."
-    as_far = _as_far([run for _, run in scored], bits, unit)
+    as_far = _as_far([run for run in runs if run.has_learned], bits, unit)
     return " ".join(part for part in (words, unit_note(runs), as_far, _unfinished(runs)) if part)
 
 

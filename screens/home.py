@@ -26,6 +26,9 @@ START_HERE = (
 )
 
 
+WITH_RUNS = "space marks, v compares; a: its settings again, r: rename, D: delete"
+
+
 class HomeScreen(LabScreen):
     """Where the lab opens."""
 
@@ -100,6 +103,9 @@ when the lab is closed. `val loss` is the loss at the last evaluation, on text t
         table = self.query_one(RunTable)
         line = self.query_one("#run-line", Static)
         words = _of_marks(table.marked) or _of_owner(table.selected)
+        line.set_class(bool(words), "-news")
+        if not words and any(not run.is_demo for run in table.runs):
+            words = WITH_RUNS
         line.update(words)
         line.display = bool(words)
         self.refresh_bindings()
