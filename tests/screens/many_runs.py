@@ -3,8 +3,8 @@
     python tests/screens/many_runs.py                # 200 runs against 3, in turn
     python tests/screens/many_runs.py --runs 1000
 
-The folders are made of files, as the tests of the screens make them; each run has a metrics.jsonl of 2,000 steps. Every opening is
-a process of its own in a pseudo-terminal. On a busy machine only the ratios say something: both numbers are measured in turn.
+The folders are made of files, as the tests of the screens make them; each run has a metrics.jsonl of 2,000 steps. Every opening
+is a process of its own in a pseudo-terminal. On a busy machine only the ratios say something: both are measured in turn.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def make_home(place: Path, runs: int) -> None:
 
 
 def open_lab(home: Path) -> tuple[float, float, float]:
-    """Seconds from the start to the first paint, and to the list on the screen; then, once it is at rest, from a key to its answer."""
+    """Seconds from the start to the first paint, and to the list on the screen; then, at rest, from a key to its answer."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     environment = {**os.environ, "LLMLAB_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
