@@ -24,8 +24,8 @@ from lab.numbers import count, duration, fixed, significant, whole
 from lab.plot_view import PlotView
 from lab.reading import chance, choices, plan_in_words, progress, reading, time_left
 from lab.run_config import Event, RunConfig, Sample, Status
-from lab.run_folder import ACTIVE
-from lab.summary import PHASES
+from lab.run_folder import ACTIVE, is_elsewhere
+from lab.summary import PHASES, owner_in_words
 from lab.usage import UsageMeter
 from screens.widgets.facts import Fact, Facts
 from screens.widgets.inside_view import PAGES, InsideView
@@ -268,6 +268,8 @@ class RunView(Widget):
         parts = [reading(watched.config, watched.status, watched.history)]
         if found.verdict != "waiting" and watched.phase != "failed":
             parts.insert(0, found.sentences)
+        if is_elsewhere(watched.status) and watched.phase in ACTIVE:
+            parts.insert(0, f"It is trained by {owner_in_words(watched.status)}, another machine; it obeys from here too.")
         if watched.phase == "interrupted":
             parts.insert(0, "The trainer is gone without a word, killed or with its machine; r goes on from the last checkpoint.")
         if watched.phase == "stopped" and watched.history.latest is not None:
