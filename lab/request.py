@@ -32,7 +32,7 @@ WIDEST = 1 << 30
 
 LEARNING_RATES = {
     "muon": ((192, 8e-3), (384, 4e-3), (WIDEST, 2e-3)),
-    "adamw": ((192, 4e-3), (384, 1e-3), (WIDEST, 6e-4)),
+    "adamw": ((192, 3e-3), (384, 1e-3), (WIDEST, 6e-4)),
 }
 """Peak learning rates by width, up to and including it, as found by `lab.bench.sweep`; AdamW's for the widest is nanoGPT's."""
 DEFAULT_OPTIMIZER: Literal["muon", "adamw"] = "muon"

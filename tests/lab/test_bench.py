@@ -1,0 +1,142 @@
+"""What `llmlab bench` reports and compares. Nothing here asserts how fast anything is."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.bench.contender import Contender, compare, ratio
+from lab.bench.opening import LAB, TEXTUAL, Opened
+from lab.bench.race import RECIPE
+from lab.bench.report import Report, Row, append, history, series
+from lab.commands.bench import described
+from lab.commands.group import run
+from lab.errors import UserError
+
+SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
+
+
+def report(date: str, *rows: Row, machine: str = "this one") -> Report:
+    return Report(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
+
+
+def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
+    one, other = (
+        Contender(name, "lab.bench.worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
+        for name, kind in (("forward", "forward"), ("trace", "tracing"))
+    )
+    job = {"kind": "training", "shape": SHAPE, "batch": 2, "optimizer": "muon", "home": str(tmp_path), "threads": 1}
+    trainer = Contender("training", "lab.bench.worker", job, os.environ)
+    with one, other, trainer:
+        compare([one, other, trainer], 2)
+    assert [len(contender.rates) for contender in (one, other, trainer)] == [2, 2, 2]
+    assert min(one.rates + other.rates + trainer.rates) > 0
+    assert trainer.told["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
+    assert ratio(one, one) == 1.0
+
+
+def test_a_contender_that_cannot_work_says_why() -> None:
+    broken = Contender(
+        "it", "lab.bench.worker", {"kind": "forward", "shape": SHAPE | {"heads": 3}, "tokens": 8, "threads": 1}, os.environ
+    )
+    with pytest.raises(UserError, match=r"it could not be measured: .*width 8 cannot be divided among 3 heads"), broken:
+        compare([broken], 1)
+
+
+def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
+    """A stand-in with nanoGPT's interface, whose loss is that of a bigram table."""
+    (tmp_path / "model.py").write_text(
+        "import torch\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class GPTConfig:\n"
+        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
+        "class GPT(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "        print('number of parameters: none')\n"
+        "        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)\n"
+        "    def configure_optimizers(self, decay, rate, betas, device):\n"
+        "        return torch.optim.AdamW(self.parameters(), lr=rate, betas=betas)\n"
+        "    def forward(self, ids, targets):\n"
+        "        logits = self.table(ids)\n"
+        "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
+    )
+    job = {"kind": "nanogpt", "folder": str(tmp_path), "shape": SHAPE, "batch": 2}
+    contender = Contender("nanoGPT", "lab.bench.rivals", job, os.environ)
+    with contender:
+        compare([contender], 1)
+    assert contender.rate > 0
+
+
+@pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])
+def test_an_app_is_timed_to_its_first_frame(program: str, tmp_path: Path) -> None:
+    opened = Opened(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
+    opened.pause()
+    opened.go_on()
+    opened.close()
+    assert opened.seconds > 0
+
+
+def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="ended before its first paint"):
+        Opened("raise SystemExit(1)", os.environ)
+
+
+def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Nothing was measured yet"):
+        history(tmp_path)
+    row = Row("training", "micro", 9000.0, "tokens/s", 0.25, "the product's limit")
+    other = Row("limits", "reading memory", 19.0, "GB/s")
+    for date, machine in (
+        ("2026-01-01T10:00:00", "this one"),
+        ("2026-01-02T10:00:00", "another"),
+        ("2026-01-03T10:00:00", "this one"),
+    ):
+        append(report(date, row, other, machine=machine), tmp_path)
+    reports = history(tmp_path)
+    assert [one.date[8:10] for one in reports] == ["01", "02", "03"]
+    assert series(reports, "this one") == {
+        "training: micro": [("2026-01-01T10:00:00", 0.25), ("2026-01-03T10:00:00", 0.25)],
+        "limits: reading memory": [("2026-01-01T10:00:00", 19.0), ("2026-01-03T10:00:00", 19.0)],
+    }
+    (tmp_path / "bench.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        history(tmp_path)
+
+
+def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (
+        Row("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
+        Row("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
+    )
+    text = described(report("2026-01-01T10:00:00", *rows))
+    assert "with nothing else going on" in text
+    assert "9000 tokens/s  25% of the product's limit" in text
+    assert "1.54 × a forward pass" in text
+    append(report("2026-01-01T10:00:00", *rows), home)
+    append(report("2026-01-05T10:00:00", rows[0]), home)
+    assert run(["bench", "--history"]) == 0
+    shown = capsys.readouterr().out
+    assert "training: micro" in shown
+    assert "2026-01-05" in shown
+    assert "looking: trace: 1.54 on 2026-01-01" in shown
+    assert run(["bench", "--history", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path) -> None:
+    for arguments in (["--against", "nanogpt=/nowhere"], ["--against", str(tmp_path)], ["--race", "stories"], ["--history"]):
+        assert run(["bench", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("llmlab: ")
+        assert error.count("\n") == 1
+
+
+def test_the_bench_imports_no_torch_before_its_processes_do() -> None:
+    code = "import sys, lab.bench.suite, lab.bench.race, lab.commands.bench; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+    assert "--compile=False" in RECIPE
