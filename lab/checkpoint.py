@@ -7,6 +7,7 @@ No generator's state is kept: data order and dropout are functions of (seed, ste
 
 import errno
 import os
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -81,6 +82,8 @@ class Cursor(msgspec.Struct, kw_only=True):
     good_step: int | None = None
     """The step of the good state that the file holds beside the present one, if it holds one."""
     good_losses: list[float] = []
+    settings: str = ""
+    """Checksum of config.json when this was saved; empty in checkpoints made before it was kept."""
 
 
 class Resumed(msgspec.Struct):
@@ -102,6 +105,7 @@ def save_training(
         OSError: as the system says; last and previous are then as they were.
         NotFiniteError: if a weight is no number.
     """
+    cursor.settings = settings_checksum(run)
     tensors = {MODEL + name: weight for name, weight in model.state_dict().items()}
     tensors |= {OPTIMIZER + name: value for name, value in optimizer_tensors(model, optimizer).items()}
     tensors |= {GOOD + name: value for name, value in (good or {}).items()}
@@ -143,10 +147,16 @@ def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed |
     last, previous = run.path / "last.safetensors", run.path / "previous.safetensors"
     present = [path for path in (last, previous) if path.exists()]
     for path in present:
-        if not is_whole(path):
+        metadata = read_metadata(path) or {}
+        if "cursor" not in metadata or not is_whole(path):
             continue
         try:
-            cursor = msgspec.json.decode((read_metadata(path) or {})["cursor"], type=Cursor)
+            cursor = msgspec.json.decode(metadata["cursor"], type=Cursor)
+            if cursor.settings and cursor.settings != settings_checksum(run):
+                raise UserError(
+                    f"The config.json of {run.name} is not what it was at its last checkpoint, so that training would not go on "
+                    "as it began; put it back as it was, or start a new run."
+                )
             tensors = _read(path)
             model.load_state_dict(_under(MODEL, tensors))
             load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
@@ -176,6 +186,13 @@ def load_previous(run: Run, model: nn.Module, optimizer: Optimizer) -> Cursor | 
     model.load_state_dict(_under(MODEL, tensors))
     load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
     return cursor
+
+
+def settings_checksum(run: Run) -> str:
+    """CRC-32 of config.json but for the run's name, in hexadecimal digits."""
+    said = msgspec.json.decode((run.path / "config.json").read_bytes(), type=dict[str, msgspec.Raw])
+    rest = [(name, bytes(value)) for name, value in sorted(said.items()) if name != "name"]
+    return f"{zlib.crc32(repr(rest).encode()):08x}"
 
 
 def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:

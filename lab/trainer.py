@@ -21,13 +21,16 @@ from lab import control
 from lab.durable import in_words, remove_leftovers
 from lab.errors import UserError
 from lab.run_config import Status
-from lab.run_folder import Run
+from lab.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs import open_run, refuse_finished
 from lab.signals import Signals
 from lab.status_board import StatusBoard
 
 NICENESS = 5
 """Training takes what others leave: the screen, and other people's work."""
+
+LISTEN_SECONDS = 3.0
+"""For so long a trainer on another machine, which writes its status every second, is listened for."""
 
 LOCK_SECONDS = 2.0
 """For so long the lock is asked for again where its holder seems to be gone or only looking whether it is held."""
@@ -59,6 +62,9 @@ def own(run: Run) -> filelock.BaseFileLock:
     Raises:
         UserError: if another trainer holds it, saying who.
     """
+    before = run.status()
+    if is_elsewhere(before) and before.phase in ACTIVE and beats(run, before):
+        raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
     lock = filelock.FileLock(run.lock_path)
     give_up = time.monotonic() + LOCK_SECONDS
     while True:
@@ -73,6 +79,23 @@ def own(run: Run) -> filelock.BaseFileLock:
             raise in_words(error, f"train {run.name}") from error
         else:
             return lock
+
+
+def beats(run: Run, status: Status) -> bool:
+    """Whether a trainer on another machine gives signs of life: new ones, for its clock, and so their time, may be wrong."""
+    give_up = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < give_up:
+        if run.status().heartbeat != status.heartbeat:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def of_the_one_before(status: Status) -> str:
+    """A sentence if the last trainer was on another machine and ended without a word."""
+    if not is_elsewhere(status) or status.phase not in ACTIVE:
+        return ""
+    return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 
 
 def train(run: Run, signals: Signals) -> int:
@@ -103,7 +126,7 @@ def train(run: Run, signals: Signals) -> int:
     try:
         from lab.training import Training
 
-        Training(run, board, signals).train()
+        Training(run, board, signals, of_the_one_before(before)).train()
     except UserError as error:
         fail(board, str(error))
     except Exception as error:

@@ -64,8 +64,8 @@ BAD_STEPS = 3
 class Training:
     """One run's training in this process, which owns the run."""
 
-    def __init__(self, run: Run, board: StatusBoard, signals: Signals) -> None:
-        """Loads data and model, and the last checkpoint if there is one.
+    def __init__(self, run: Run, board: StatusBoard, signals: Signals, note: str = "") -> None:
+        """Loads data and model, and the last checkpoint if there is one. `note` is a sentence to be told at the start.
 
         Raises:
             UserError: if the device cannot be used, or a file of the run.
@@ -100,7 +100,7 @@ class Training:
         self.rescue = Rescue(run, self.model, self.optimizer, self.cursor, resumed.good if resumed else {})
         self.chance = chance(config.model.vocab_size)
         notes = (resumed.note, change_of_text(config.data, config.created)) if resumed else ()
-        self.note = " ".join(note for note in (*notes, self.rescue.rate_in_words()) if note)
+        self.note = " ".join(each for each in (note, *notes, self.rescue.rate_in_words()) if each)
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed()
         self.course = Course(config.train, self.cursor, self.clock, self.speed)
