@@ -1,6 +1,7 @@
 """What a reader keeps of insights.jsonl, and what is said of it."""
 
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -140,13 +141,15 @@ def test_usage_is_that_of_the_trainer_s_process_and_of_the_machine(monkeypatch: 
     now[0] += 0.5
     meter.sample(status)
     assert len(meter.samples) == 1, "too soon"
-    sum(number * number for number in range(200_000))
+    until = time.process_time() + 0.3
+    while time.process_time() < until:
+        pass
     now[0] += 0.6
     meter.sample(status)
     last = meter.samples[-1]
     assert last.trainer_memory == pytest.approx(psutil.Process().memory_info().rss, rel=0.2)
     assert last.trainer_cpu is not None
-    assert 0.1 < last.trainer_cpu < meter.cores + 1
+    assert 0.05 < last.trainer_cpu < meter.cores + 1
     assert 0 < last.memory < meter.memory
     assert (last.gpu, last.gpu_memory) == (None, None)
     now[0] += 2
