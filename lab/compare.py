@@ -130,14 +130,14 @@ def in_bits(runs: Sequence[Contender]) -> bool:
 
 def unit_note(runs: Sequence[Contender]) -> str:
     """Why bits per byte are shown, or what even these do not tell; empty where losses simply compare."""
-    parts = []
-    if not same_tokens(runs):
-        kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
-        parts.append(f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do.")
-    if not same_text(runs):
-        texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
-        parts.append(f"Their texts differ ({texts}): one may be easier to predict than another, in any unit.")
-    return " ".join(parts)
+    kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
+    texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
+    if same_tokens(runs):
+        easier = f"Their texts differ ({texts}): one may be easier to predict than another, in any unit."
+        return "" if same_text(runs) else easier
+    if same_text(runs):
+        return f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do."
+    return f"Their tokenizers ({kinds}) and texts ({texts}) differ: only bits per byte compare, and one text may be easier."
 
 
 def _score(metric: Metric | None, bits: bool) -> float | None:

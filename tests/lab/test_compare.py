@@ -114,6 +114,11 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     by_label = {row.label: row for row in results(runs)}
     assert by_label["… in bits/byte"].winner == 1
     assert by_label["best val loss"].winner is None, "2 nats a byte are not better than 3 nats in 4 bytes"
+    both = [runs[0], contender("B", losses={400: 3.0}, kind="gpt2", text="saga", sha256="999999")]
+    assert unit_note(both) == (
+        "Their tokenizers (A bytes 256, B gpt2 256) and texts (A tale, B saga) differ: only bits per byte compare, "
+        "and one text may be easier."
+    )
     texts = [contender("A", losses={400: 2.0}), contender("B", losses={400: 3.0}, text="saga", sha256="999999")]
     assert same_tokens(texts)
     assert in_bits(texts)
