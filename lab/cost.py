@@ -87,7 +87,7 @@ def _advice(plan: Plan) -> str:
     if plan.head_share is not None and plan.head_share > LARGE_HEAD:
         said.append(
             f"{probability(plan.head_share, 0)} of a step's work is the head over {whole(plan.model.vocab_size)} tokens: with a "
-            "smaller vocabulary, such as bpe's, the same time would train the layers more"
+            "smaller vocabulary the same time would train the layers more"
         )
     usual = default_rate(plan.model.width, plan.train.optimizer)
     if plan.train.lr >= HIGH_RATE * usual:
@@ -100,7 +100,7 @@ def _time_in_words(seconds: float, source: str | None, *, asked: bool, measured:
         return duration(seconds)
     if measured:
         return f"about {duration(seconds)}, measured by twenty steps on this machine"
-    how = f"at the speed of {source}" if source else "a guess until something was trained on this machine"
+    how = f"at the speed of {source}" if source else "a guess: nothing was timed on this machine yet"
     return f"about {duration(seconds)}, {how}"
 
 

@@ -124,6 +124,9 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
             yield Static("What it costs", id="cost-title", classes="heading")
             yield Facts(id="cost")
 
+    def on_mount(self) -> None:
+        self.query_one("#problems").display = bool(self.problems)
+
     def watch_defaults(self, defaults: dict[str, str]) -> None:
         for control in self.query(Input):
             control.placeholder = defaults.get(control.id or "", "")

@@ -177,7 +177,7 @@ def test_a_measured_time_is_told_as_one() -> None:
     plan = make_plan(Settings(length="100"), TEXT)
     assert plan.share_of_evaluations(TEXT.tokens) == pytest.approx(25_000 / 3 / 204_800)
     assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 52 s, measured by twenty steps on this machine"
-    assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess until something was trained on this machine")
+    assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing was timed on this machine yet")
     assert plan.share_of_evaluations(10**9) == pytest.approx(0.1)
 
 
