@@ -35,6 +35,8 @@ LEARNING_RATES = {
     "adamw": ((192, 3e-3), (384, 1e-3), (WIDEST, 6e-4)),
 }
 """Peak learning rates by width, up to and including it, as found by `lab.bench.sweep`; AdamW's for the widest is nanoGPT's."""
+FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
+"""Of a step: with fewer tokens its fixed costs, Muon's among them, are a large part of its time."""
 DEFAULT_OPTIMIZER: Literal["muon", "adamw"] = "muon"
 """It won at equal time on every text and seed that was tried: lab/bench/sweep.md."""
 
@@ -145,7 +147,8 @@ def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
     if request.minutes is not None:
         given["steps"] = None
     optimizer = request.optimizer or DEFAULT_OPTIMIZER
-    return TrainConfig(**({"optimizer": optimizer, "lr": default_rate(model.width, optimizer)} | given))
+    batch = max(FEWEST_WINDOWS, FEWEST_TOKENS // model.context)
+    return TrainConfig(**({"optimizer": optimizer, "lr": default_rate(model.width, optimizer), "batch": batch} | given))
 
 
 def default_rate(width: int, optimizer: Literal["muon", "adamw"]) -> float:
