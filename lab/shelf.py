@@ -31,8 +31,8 @@ MODELS_HELD = 2
 WEIGHTS_BUDGET = 16_000_000
 """Weights that more models than that may have together: the snapshots of a small one are gone through without loading again."""
 
-TRACE_BUDGET = 64_000_000
-"""Numbers that all traces held may have together; the newest is held in any case."""
+TRACE_BUDGET = 45_000_000
+"""Numbers that all traces held may have together, two of 1,024 tokens in GPT-2; the newest is held in any case."""
 
 INSIDE_BUDGET = 16_000_000
 """Numbers of the inside of one layer, beyond which no two traces keep one."""
@@ -180,17 +180,24 @@ class Shelf:
                 yield
         self._traces.move_to_end(key)
         traced = self._traces[key]
-        room = TRACE_BUDGET - sum(_numbers(each) for each in self._traces.values())
+        self._make_room(model.model.config, len(ids), traced)
+        self._keep_within(TRACE_BUDGET)
+        return traced
+
+    def _keep_within(self, budget: int) -> None:
+        room = budget - sum(_numbers(each) for each in self._traces.values())
         while room < 0 and len(self._traces) > 1:
             _, gone = self._traces.popitem(last=False)
             room += _numbers(gone)
-        return traced
 
-    def _make_room(self, config: ModelConfig, tokens: int) -> None:
-        """Before a long trace is made, what others keep of a layer is let go of, so that memory never holds two."""
-        if _inside_numbers(config, tokens) > INSIDE_BUDGET:
+    def _make_room(self, config: ModelConfig, tokens: int, looked_at: Traced | None = None) -> None:
+        """Where a trace is long, what others keep of a layer is let go of, so that memory never holds two."""
+        if 20 * tokens * config.width + 3 * config.heads * tokens**2 > INSIDE_BUDGET:
             for each in self._traces.values():
-                each.trace.let_go()
+                if each is not looked_at:
+                    each.trace.let_go()
+            if looked_at is None:
+                self._keep_within(TRACE_BUDGET - _stream_numbers(config, tokens))
 
     def initial_weight(self, run: Run, name: str) -> "Tensor":
         """A weight as it was before the run's first step: from the snapshot of step 0, else made again from the run's seed."""
@@ -295,14 +302,13 @@ def _layer_numbers(config: ModelConfig, tokens: int) -> int:
     return tokens * config.width * 18
 
 
-def _inside_numbers(config: ModelConfig, tokens: int) -> int:
-    return 20 * tokens * config.width + 3 * config.heads * tokens**2
+def _stream_numbers(config: ModelConfig, tokens: int) -> int:
+    return (2 * config.layers + 3) * tokens * config.width
 
 
 def _numbers(traced: Traced) -> int:
-    """About how many numbers a trace keeps: the streams, the inside of one layer, and what it is compared with."""
+    """About how many numbers a trace keeps beside the inside of one layer: the streams, and what it is compared with."""
     config, tokens = traced.trace.config, len(traced.trace.ids)
-    streams = (2 * config.layers + 3) * tokens * config.width
-    inside = _inside_numbers(config, tokens) if traced.trace.holds_inside else 0
+    streams = _stream_numbers(config, tokens)
     logits = 0 if traced.logits is None else traced.logits.numel()
-    return streams + inside + logits + sum(each.numel() for each in traced.fast.values())
+    return streams + logits + sum(each.numel() for each in traced.fast.values())

@@ -145,11 +145,6 @@ class Trace:
         made = inside[1] if inside is not None and inside[0] == layer else self._attention(layer, self._entering(layer))
         return made["attn.pattern"], made["attn.v"]
 
-    @property
-    def holds_inside(self) -> bool:
-        """Whether the inside of a layer is kept."""
-        return self._inside is not None
-
     def let_go(self) -> None:
         """Keep no inside of a layer; it is made again when it is looked at."""
         self._inside = None

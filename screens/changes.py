@@ -86,14 +86,16 @@ class ChangesScreen(WhyScreen):
     DEFAULT_CSS = """
     ChangesScreen {
         &.-narrow #way-column { width: 25; }
-        &.-narrow #views { layout: vertical; }
+        &.-two Beside { display: block; }
+        &.-narrow.-two Beside, &.-narrow.-two.-other #inspect-view { display: none; }
+        &.-narrow.-two.-other Beside { display: block; }
         &.-huge #way-column { width: 48; }
     }
     """
 
     FIRST_KEYS = (
         *("inspect.explain", "inspect.climb", "inspect.against", "inspect.order"),
-        *("inspect.next", "inspect.right", "inspect.head", "inspect.switch", "inspect.layer", "inspect.effect"),
+        *("inspect.pane", "inspect.next", "inspect.right", "inspect.head", "inspect.switch", "inspect.layer", "inspect.effect"),
         *("inspect.attribution", "inspect.evidence"),
     )
     BINDINGS = [
@@ -116,6 +118,9 @@ class ChangesScreen(WhyScreen):
         ),
         Binding("X", "all_on", "All on", id="inspect.all_on", tooltip="Take back all interventions"),
         Binding("C", "compare", "Compare", id="inspect.compare", tooltip="A second prompt beside this one, and what differs"),
+        Binding(
+            "S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: the other prompt's view of the step"
+        ),
         Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one takes it away"),
         Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Put the second prompt's vector in the place of this one"),
     ]
@@ -134,6 +139,8 @@ class ChangesScreen(WhyScreen):
         aim = self.aim
         if action == "all_on":
             return aim is not None and bool(aim.interventions)
+        if action == "other_pane":
+            return self.has_class("-two") and self.has_class("-narrow")
         if action in ("second", "patch"):
             return aim is not None and aim.second is not None
         return super().check_action(action, parameters)
@@ -152,6 +159,8 @@ class ChangesScreen(WhyScreen):
         """What the last key did, or what x would do here, for the line below."""
         if self._told is not None and self._told[0] == self.aim:
             return self._told[1]
+        if self.has_class("-two") and self.has_class("-narrow"):
+            return f"S shows prompt {1 if self.has_class('-other') else 2} · C what differs · E another one, or none"
         found = self.target_here()
         if found is None or self.aim is None:
             return ""
@@ -246,6 +255,12 @@ class ChangesScreen(WhyScreen):
         else:
             self.aim = replace(self.aim.on_stage(), second=None)
 
+    def action_other_pane(self) -> None:
+        """One view at a time where two do not fit beside each other."""
+        self.toggle_class("-other")
+        self.query_one(WayList).focus()
+        self.tell(self.hint())
+
     def action_patch(self) -> None:
         aim, way, found = self.aim, self._way, self.target_here(patch=True)
         if aim is None or way is None or aim.second is None:
@@ -273,7 +288,9 @@ class ChangesScreen(WhyScreen):
             if new.aside == "effect":
                 self.call_later(self._leave_effect)
         self.query_one(SecondPrompt).display = new.second is not None
-        self.query_one(Beside).display = new.second is not None and not new.aside and not new.trail
+        self.set_class(new.second is not None and not new.aside and not new.trail, "-two")
+        if not self.has_class("-two"):
+            self.remove_class("-other")
         self.refresh_bindings()
 
     def _leave_effect(self) -> None:

@@ -431,6 +431,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self._mark()
 
     def action_enter_view(self) -> None:
+        self.remove_class("-other")
         self._view.focus()
 
     def action_page(self, by: int) -> None:

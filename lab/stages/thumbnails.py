@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SMALLEST, LARGEST = 8, 24
 """Columns of a picture: as many as let a layer's heads stand in one line, but no fewer and no more than these."""
+LONG = 512
+"""Tokens beyond which the inside of the layer last looked at is let go of before all layers are gone through."""
 ROOM = 80
 """Columns of the view where they are not known."""
 
@@ -113,6 +115,8 @@ def _overview(look: Look, rows: int, columns: int) -> Slices[Overview]:
     tokens = len(look.ids)
     pictures, summaries = [], []
     worst, numbers = 0.0, 0
+    if len(look.ids) > LONG:
+        look.trace.let_go()
     for layer in range(look.config.layers):
         pattern, v = look.trace.looks(layer)  # (H, T, T), (H, T, D)
         pictures.append(shrunken(pattern.numpy(), rows, columns))
@@ -121,6 +125,7 @@ def _overview(look: Look, rows: int, columns: int) -> Slices[Overview]:
         # Independent of the pattern itself: the model's own z where it is held, else that each row adds up to 1.
         delta = pattern.sum(-1) - 1 if fast is None else pattern @ v - fast
         worst, numbers = max(worst, float(delta.abs().max())), numbers + delta.numel()
+        del pattern, v, delta  # or two layers' patterns would be in memory at once
         yield
     stacked = [torch.stack(each).numpy() for each in zip(*summaries, strict=True)]
     name = (

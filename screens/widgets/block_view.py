@@ -135,7 +135,9 @@ class BlockView(LineView):
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
 
-    def rest_in_words(self, below: int) -> str:
+    def rest_in_words(self, above: int, below: int) -> str:
+        if not below:
+            return f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
         return f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
 
     def _lay_out(self) -> None:

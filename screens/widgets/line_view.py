@@ -85,14 +85,14 @@ class LineView(Widget, can_focus=True):
         self.set_extent(*self.extent)
 
     def _tell_rest(self) -> None:
-        below = self.extent[0] - self.top - self.window
-        words = self.rest_in_words(below) if below > 0 else ""
+        below = max(0, self.extent[0] - self.top - self.window)
+        words = self.rest_in_words(self.top, below) if self.top or below else ""
         if words != (self.border_subtitle or ""):
             self.border_subtitle = words
 
-    def rest_in_words(self, below: int) -> str:
-        """What the border says of `below` lines out of sight."""
-        return f"↓ {below} more"
+    def rest_in_words(self, above: int, below: int) -> str:
+        """What the border says of the lines out of sight."""
+        return " ".join(([f"↑ {above}"] if above else []) + ([f"↓ {below}"] if below else [])) + " more"
 
     def show_line(self, line: int, margin: int = 0) -> None:
         """Scroll as little as it takes to have `line` in sight, with `margin` lines beyond it."""

@@ -64,7 +64,9 @@ class PromptBar(Vertical):
         line = self.query_one("#prompt-facts", Line)
         if way is not None:
             position = position_in(aim, way)
-            self.query_one(TokenStrip).chosen = position
+            strip = self.query_one(TokenStrip)
+            strip.chosen = position
+            strip.hidden = frozenset(each.place or 0 for each in aim.interventions if each.how == "hide")
             changed = f" · {on_in_words(aim.interventions)}" if aim.interventions else ""
             line.left = f"position {position + 1}/{len(way.tokens)}: predicts token {position + 2}{changed}"
             line.set_class(bool(changed), "-changed")

@@ -20,6 +20,9 @@ LEVELS = "▁▂▃▄▅▆▇█"
 CLASSES = ((0.5, "sure"), (0.2, "likely"), (0.05, "unlikely"), (0.0, "rare"))
 """Least probability, and the colour that repeats what the block says."""
 
+HIDDEN = "✗"
+"""Before the id of a token that an intervention hides from those after it."""
+
 LONGEST_LABEL = 24
 """A token longer than this is shortened in the strip."""
 
@@ -32,15 +35,15 @@ class Box:
     width: int
 
 
-def boxes_of(tokens: tuple[Token, ...], written: int = 0) -> list[Box]:
+def boxes_of(tokens: tuple[Token, ...], written: int = 0, hidden: frozenset[int] = frozenset()) -> list[Box]:
     """A place for each token, wide enough for its label and its id, one cell for the bar after it.
 
-    The last `written` tokens have a block before their id.
+    The last `written` tokens have a block before their id, and those `hidden` a mark.
     """
     boxes = []
     at = 0
     for index, token in enumerate(tokens):
-        below = len(str(token.id)) + (index >= len(tokens) - written)
+        below = len(str(token.id)) + (index >= len(tokens) - written) + (index in hidden)
         width = max(min(cell_len(token.label), LONGEST_LABEL), below, 1)
         boxes.append(Box(at, width))
         at += width + 1
@@ -81,6 +84,8 @@ class TokenStrip(Widget):
     """How many tokens of the prompt lie to the left of these, outside the model's window."""
     written: reactive[int] = reactive(0)
     """How many of the last tokens the model wrote itself."""
+    hidden: reactive[frozenset[int]] = reactive(frozenset())
+    """Which tokens an intervention hides from those after them."""
     guess: reactive[Guess | None] = reactive(None)
     """What the model expects after the chosen token."""
 
@@ -97,10 +102,16 @@ class TokenStrip(Widget):
         self._lead = 0
 
     def watch_tokens(self) -> None:
-        self._boxes = boxes_of(self.tokens, self.written)
+        self._place()
 
     def watch_written(self) -> None:
-        self._boxes = boxes_of(self.tokens, self.written)
+        self._place()
+
+    def watch_hidden(self) -> None:
+        self._place()
+
+    def _place(self) -> None:
+        self._boxes = boxes_of(self.tokens, self.written, self.hidden)
 
     def _expected(self) -> str:
         if self.guess is None:
@@ -156,7 +167,8 @@ class TokenStrip(Widget):
             name = self._class(index)
             if name is not None:
                 segments.append(Segment(level(token), self.get_component_rich_style(f"tokens--{name}")))
-            segments.append(Segment(fit(str(token.id), box.width + (name is None)), style))
+            mark = HIDDEN if index in self.hidden else ""
+            segments.append(Segment(fit(mark + str(token.id), box.width + (name is None)), style))
         return segments
 
     def _class(self, index: int) -> str | None:
@@ -170,6 +182,8 @@ class TokenStrip(Widget):
         if index == self.chosen:
             return self.get_component_rich_style("tokens--chosen")
         style = self.get_component_rich_style("tokens--odd" if index % 2 else "tokens--even")
+        if index in self.hidden:
+            style += Style(strike=True, dim=True)
         name = self._class(index)
         return style if name is None else style + Style(color=self.get_component_rich_style(f"tokens--{name}").color)
 

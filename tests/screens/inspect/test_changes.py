@@ -231,15 +231,41 @@ async def test_a_second_prompt_stands_beside_the_first(inspect: Open, settle: Se
         assert not screen_of(pilot).query_one("#inspect-beside").display
 
 
-async def test_on_a_narrow_screen_the_two_views_stand_one_under_the_other(inspect: Open, settle: Settle) -> None:
+async def test_on_a_narrow_screen_one_of_the_two_views_is_shown_at_full_height(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES)
         await ask_second(pilot, settle, "C", "end", "full_stop")
         await press(pilot, settle, "C")
         first = screen_of(pilot).query_one("#inspect-view", BlockView)
         beside = screen_of(pilot).query_one("#second-view", BlockView)
-        assert first.region.bottom <= beside.region.y
-        assert first.region.width == beside.region.width
+        whole = first.region
+        assert not beside.is_on_screen
+        assert "S shows prompt 2" in status(pilot)
+        await press(pilot, settle, "S")
+        assert (first.is_on_screen, beside.region) == (False, whole)
+        assert "S shows prompt 1" in status(pilot)
+        assert str(beside.border_title).startswith("prompt 2 · ")
+        await press(pilot, settle, "enter")  # numbers are explained of the first
+        assert (first.has_focus, beside.is_on_screen) == (True, False)
+        await press(pilot, settle, "escape", "S", "j")
+        assert beside.is_on_screen
+        await press(pilot, settle, "C")
+        assert first.is_on_screen
+
+
+async def test_a_hidden_token_is_marked_where_the_prompt_stands(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        strip = screen_of(pilot).query_one("#prompt-tokens", TokenStrip)
+        assert "✗" not in strip.render_line(1).text
+        await press(pilot, settle, "left", "x")
+        assert "✗3290" in strip.render_line(1).text
+        labels = strip.render_line(0)
+        assert [segment.text for segment in labels if segment.style is not None and segment.style.strike] == []
+        await press(pilot, settle, "right")
+        struck = [segment.text for segment in strip.render_line(0) if segment.style is not None and segment.style.strike]
+        assert struck == [" dog"]
+        await press(pilot, settle, "X")
+        assert "✗" not in strip.render_line(1).text
 
 
 async def test_p_takes_over_from_the_place_as_far_from_the_end(inspect: Open, settle: Settle, engine: Any) -> None:

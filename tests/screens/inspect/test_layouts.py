@@ -165,5 +165,5 @@ def test_a_click_finds_the_cell_that_is_drawn_there() -> None:
 
 def test_parity_says_what_was_compared_with_what() -> None:
     words = in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
-    assert words == "Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers."
+    assert words == "Parity (fast path): blocks.0.attn.z (names count from 0), max |Δ| 1.2e−7 over 32 numbers."
     assert in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."
