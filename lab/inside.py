@@ -55,17 +55,23 @@ class Inside:
         self.moments: list[Moment] = []
         self.probe: tuple[str, ...] = ()
         self.truth = ""
+        self.highest = [0.0] * len(METERS)
+        """The highest score of any head so far, in the order of `METERS`."""
 
     def add(self, insights: Sequence[Insight]) -> None:
         """Takes in new lines."""
         for insight in insights:
-            self.moments.append(moment_of(insight))
+            moment = moment_of(insight)
+            self.moments.append(moment)
+            if moment.repeated:
+                self.highest = np.maximum(self.highest, moment.scores.max((1, 2))).tolist()
             if insight.probe:
                 self.probe, self.truth = tuple(insight.probe), insight.truth
 
     def join(self, other: "Inside") -> None:
         """Takes in what another was given since."""
         self.moments += other.moments
+        self.highest = np.maximum(self.highest, other.highest).tolist()
         if other.probe:
             self.probe, self.truth = other.probe, other.truth
 

@@ -70,19 +70,17 @@ def shade_sign(value: float | None) -> str:
     return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
-def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int, height: int, share: float) -> tuple[Lines, Lines]:
-    """What stands above, and one line for each head: its three meters now, as a bar and a number, and over the evaluations.
+def heads_above(inside: Inside, at: int, width: int, height: int, share: float) -> Lines:
+    """What stands above the heads: how far they have come, and what the columns are.
 
     `share` is that of the training time which all measuring has taken.
     """
     moment = inside.moments[at]
     words = heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in METERS})
-    room = max(FEWEST_WORDS, height - moment.scores[0].size - 2)
-    above = words_lines(whole_sentences(words, width, room), width)
+    above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - moment.scores[0].size - 2)), width)
     if not moment.repeated:
-        return above, []
+        return above
     room = (width - 6) // 3
-    scale = [max(FORMED, max(float(each.scores[place].max()) for each in inside.moments if each.repeated)) for place in range(3)]
     titles = dict(zip(METERS, ("looks one back", "at the same token", "at what came after it"), strict=True))
     names: list[Piece] = [(fit("head", 6), "dim")]
     for meter in METERS:
@@ -90,26 +88,26 @@ def heads_lines(inside: Inside, at: int, head: tuple[int, int], width: int, heig
         words = f"{titles[meter]}, chance {level}" if room >= 34 else f"{meter}, chance {level}"
         names.append((fit(words, room - 1) + " ", "title"))
     hint = "   ↑ ↓ head  ⏎ its course" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
-    above += [[(moment_words(inside, at), "title"), (hint, "dim")], names]
+    return [*above, [(moment_words(inside, at), "title"), (hint, "dim")], names]
+
+
+def head_line(inside: Inside, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
+    """One head's three meters: now, as a bar and a number, and over the evaluations, to the scale of the highest of all heads."""
+    layer, number = head
+    room = (width - 6) // 3
     bar_room = max(4, (room - 7) // 2)
-    rows = []
-    for layer in range(moment.scores.shape[1]):
-        for number in range(moment.scores.shape[2]):
-            chosen = (layer, number) == head
-            row: list[Piece] = [(("▸" if chosen else " ") + head_name(layer, number).ljust(4), "cursor" if chosen else "text")]
-            for place in range(len(METERS)):
-                value = float(moment.scores[place, layer, number])
-                role = "strong" if value >= FORMED else "bar"
-                row.append((fit(bar(value, bar_room), bar_room), role))
-                row.append((f" {value:.2f} ", "strong" if value >= FORMED else "text"))
+    row: list[Piece] = [(("▸" if chosen else " ") + head_name(layer, number).ljust(4), "cursor" if chosen else "text")]
+    for place, highest in enumerate(inside.highest):
+        value, scale = float(inside.moments[at].scores[place, layer, number]), max(FORMED, highest)
 
-                def sign(each: Moment, place: int = place, layer: int = layer, number: int = number) -> str:
-                    return height_sign(float(each.scores[place, layer, number]) / scale[place]) if each.repeated else " "
+        def sign(each: Moment, place: int = place, scale: float = scale) -> str:
+            return height_sign(float(each.scores[place, layer, number]) / scale) if each.repeated else " "
 
-                row += over_time(inside, marked_at(inside, at), room - bar_room - 8, sign, "course")
-                row.append(("  ", "text"))
-            rows.append(row)
-    return above, rows
+        row.append((fit(bar(value, bar_room), bar_room), "strong" if value >= FORMED else "bar"))
+        row.append((f" {value:.2f} ", "strong" if value >= FORMED else "text"))
+        row += over_time(inside, marked_at(inside, at), room - bar_room - 8, sign, "course")
+        row.append(("  ", "text"))
+    return row
 
 
 def probe_lines(inside: Inside, at: int, head: tuple[int, int], width: int, height: int) -> Lines:

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from lab.head_meters import METERS, Meter, chance, course_in_words, head_name, strongest
 from lab.inside import Inside
 from screens.widgets.canvas import Piece
-from screens.widgets.inside_lines import Lines, cut, heads_lines, probe_lines, updates_lines, words_lines
+from screens.widgets.inside_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
 from screens.widgets.plot import Figure, Plot, Series
 
 Page = Literal["heads", "probe", "updates"]
@@ -148,24 +148,19 @@ class InsideView(Vertical):
             above, rows = updates_lines(self.inside, at, width)
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
-        above, rows = heads_lines(self.inside, at, self.chosen, width, height, self._share)
-        left = height - len(above) - len(rows)
-        plot.display = bool(rows) and (left >= COURSE_ROWS or self.course)
+        above = heads_above(self.inside, at, width, height, self._share)
+        layers, heads = self.inside.moments[at].scores.shape[1:]
         room = height - len(above)
+        plot.display = layers > 0 and (room - layers * heads >= COURSE_ROWS or self.course)
         if plot.display:
-            plot.styles.height = max(COURSE_ROWS, left)
+            plot.styles.height = max(COURSE_ROWS, room - layers * heads)
             plot.figure = self._course()
-            room -= max(COURSE_ROWS, left)
-        shown.lines = tuple(above + self._in_view(rows, room))
-
-    def _in_view(self, rows: Lines, room: int) -> Lines:
-        """As many rows as there is room for, that of the head among them."""
-        measured = next((moment for moment in reversed(self.inside.moments) if moment.repeated), None)
+            room -= max(COURSE_ROWS, room - layers * heads)
         layer, head = self.chosen
-        place = layer * (measured.scores.shape[2] if measured else 1) + head
         room = max(1, room)
-        first = max(0, min(place - room // 2, len(rows) - room))
-        return rows[first : first + room]
+        first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
+        in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
+        shown.lines = (*above, *(head_line(self.inside, at, each, each == (layer, head), width) for each in in_view))
 
     def _course(self) -> Figure:
         """The three meters of the head over the steps."""
