@@ -70,7 +70,7 @@ class Gradient:
             share = len(part_ids) / len(ids)
             with self._arithmetic():
                 loss = self._model.loss(part_ids, part_targets)
-            (loss if share == 1.0 else loss * share).backward()
+            (loss if share == 1.0 else loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
         return float(total)
 
