@@ -22,8 +22,8 @@ METERS: tuple[Meter, ...] = ("previous", "duplicate", "induction")
 
 FORMED = 0.3
 """A head that pays this share of its attention is said to do it."""
-BEGINS = 3.0
-"""A head that pays so many times what chance would, and is not there yet, is said to begin."""
+WEAK = 3.0
+"""A head that pays so many times what chance would, but less than that, is called weak."""
 
 WHAT_IT_DOES: dict[Meter, str] = {
     "previous": "the token just before",
@@ -79,8 +79,8 @@ def in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequence[flo
     beside = f"{fixed(found.score / level, 1)} times what chance would ({probability(level)})"
     if found.score >= FORMED:
         words = f"An induction head has formed: at step {whole(step)} head {found.name} pays {share}, {beside}."
-    elif found.score >= BEGINS * level:
-        words = f"An induction head begins to form: at step {whole(step)} head {found.name} pays {share}, {beside}."
+    elif found.score >= WEAK * level:
+        words = f"A weak induction head: at step {whole(step)} head {found.name} pays {share}, {beside}."
     else:
         words = f"No induction head at step {whole(step)}: the nearest, head {found.name}, pays {share}, {beside}."
     words += f" {INDUCTION}"

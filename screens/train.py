@@ -159,6 +159,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         if not self.query(RunView):
             return
         self.new_run.display = making
+        self.new_run.disabled = not making  # or a focus asked for a moment ago would still come, and enter start a run
         self.view.display = not making
         if making:
             self.new_run.form.focus_start()

@@ -210,7 +210,7 @@ def test_words_name_the_strongest_head_and_what_it_does() -> None:
     assert "times what chance would (2.1%)" in words
     assert "Head 1.2 looks one token back (50.0%)" in words
     scores["induction"] = [[0.0, 0.1], [0.0, 0.0]]
-    assert in_words(9, 32, scores).startswith("An induction head begins to form: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
+    assert in_words(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
     scores["induction"] = [[0.02, 0.03], [0.0, 0.0]]
     assert in_words(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
     assert strongest("previous", [[0.5, 0.5]]).head == 0

@@ -474,3 +474,19 @@ async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any,
         assert axis.index("‖") == plot._drawn.column(500)
         await pilot.press("z", "a", "a", "a")
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
+
+
+async def test_enter_on_a_run_that_is_watched_starts_no_other(make_run: Any, until: Any, started: list[str]) -> None:
+    make_run("tale", step=400)
+    app = LabApp(text=str(Path("fable.txt").absolute()), preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        app.post_message(RunChosen("tale", "train"))
+        await until(pilot, lambda: isinstance(app.screen, TrainScreen) and app.screen.watched is not None)
+        await pilot.pause(0.2)
+        assert not screen_of(pilot).making
+        assert app.focused is None
+        await pilot.press("e", "enter")
+        await pilot.pause(0.2)
+        assert not started
+        assert not screen_of(pilot).new_run.preparing
