@@ -27,7 +27,7 @@ def settings_of(config: RunConfig) -> Settings:
     """The form as it would be filled in for this run. What is the default, and the name, is left empty."""
     preset = preset_of(config)
     model, train = config.model, config.train
-    request = RunRequest(text=config.data.source, preset=preset)
+    request = RunRequest(text=config.data.source, preset=preset, optimizer=train.optimizer)
     usual = shape(request, model.vocab_size)
     usual_train = train_config(request, model)
     typed = {name: str(getattr(model, name)) for name in SHAPE if getattr(model, name) != getattr(usual, name)}
@@ -42,7 +42,14 @@ def settings_of(config: RunConfig) -> Settings:
     for name in ("batch", "accumulate", "lr", "seed", "patience"):
         if getattr(train, name) != getattr(usual_train, name):
             typed[name] = f"{getattr(train, name):g}" if name == "lr" else str(getattr(train, name))
-    return Settings(preset=preset, tokenizer=config.tokenizer.kind, schedule=train.schedule, device=train.device, **typed)
+    return Settings(
+        preset=preset,
+        tokenizer=config.tokenizer.kind,
+        schedule=train.schedule,
+        optimizer=train.optimizer,
+        device=train.device,
+        **typed,
+    )
 
 
 def kept_of(config: RunConfig) -> dict[str, Any]:

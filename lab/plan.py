@@ -12,6 +12,7 @@ from lab.errors import UserError
 from lab.machine import has_mps, why_no_cuda
 from lab.numbers import bytes_, whole
 from lab.request import (
+    DEFAULT_OPTIMIZER,
     SMALLEST_VOCABULARY,
     RunRequest,
     check_settings,
@@ -59,6 +60,7 @@ class Settings:
     length: str = ""
     batch: str = ""
     accumulate: str = ""
+    optimizer: str = DEFAULT_OPTIMIZER
     lr: str = ""
     schedule: str = "cosine"
     patience: str = ""
@@ -160,6 +162,7 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
         tokenizer=settings.tokenizer,  # type: ignore[arg-type]
         vocab=vocab,
         schedule=settings.schedule,  # type: ignore[arg-type]
+        optimizer=settings.optimizer,  # type: ignore[arg-type]
         device=settings.device,
         name=settings.name.strip() or None,
         **numbers,
@@ -228,7 +231,8 @@ def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[s
     """What stands for each field that is left empty; the dropout follows from the whole plan, where there is one."""
     request = RunRequest(text=text.source, preset=settings.preset)
     model = shape(request, 1)
-    train = train_config(request, model)
+    train = train_config(msgspec.structs.replace(request, optimizer=settings.optimizer), model)
+    of_shape = plan.train if plan is not None and plan.train is not None else train
     vocab = FIXED_VOCABULARY.get(settings.tokenizer) or default_vocabulary(settings.preset, text.bytes or 1 << 30)
     numbers = {name: str(getattr(model, name)) for name in ("layers", "heads", "width", "context", "dropout")}
     if plan is not None and plan.model is not None and not settings.dropout.strip():
@@ -236,10 +240,10 @@ def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[s
     return numbers | {
         "vocab": str(vocab),
         "length": f"{train.steps} steps",
-        "batch": str(train.batch),
+        "batch": str(of_shape.batch),
         "accumulate": str(train.accumulate),
         "patience": "never",
-        "lr": f"{train.lr:g}",
+        "lr": f"{of_shape.lr:g}",
         "seed": str(train.seed),
         "name": "after the text",
     }

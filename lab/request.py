@@ -31,7 +31,7 @@ DROPOUT = 0.1
 WIDEST = 1 << 30
 
 LEARNING_RATES = {
-    "muon": ((192, 8e-3), (384, 4e-3), (WIDEST, 2e-3)),
+    "muon": ((64, 1.6e-2), (192, 8e-3), (384, 5e-3), (WIDEST, 2e-3)),
     "adamw": ((192, 3e-3), (384, 1e-3), (WIDEST, 6e-4)),
 }
 """Peak learning rates by width, up to and including it, as found by `lab.bench.sweep`; AdamW's for the widest is nanoGPT's."""

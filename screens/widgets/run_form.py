@@ -35,6 +35,7 @@ TOOLTIPS = {
     "schedule": "cosine lets the rate fall all the way; wsd keeps it up and lets it fall over the last fifth",
     "patience": "End after so many evaluations in a row without a better validation loss; empty is never",
     "lr": "How far one step moves the weights, at its peak",
+    "optimizer": "muon learns faster: it evens out the directions in which a matrix moves; adamw is what GPT-2 was trained with",
     "seed": "The same seed trains the same model",
     "device": "auto takes a GPU if there is one",
     "name": "What the run is called; empty names it after the text",
@@ -45,12 +46,13 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("context", "dropout", "seed"),
     ("length", "batch", "accumulate"),
     ("lr", "schedule", "patience"),
-    ("device", "name"),
+    ("optimizer", "device", "name"),
 )
 CHOICES: dict[str, tuple[str, ...]] = {
     "preset": tuple(PRESETS),
     "tokenizer": ("bpe", "bytes", "gpt2"),
     "schedule": ("cosine", "wsd"),
+    "optimizer": ("muon", "adamw"),
     "device": DEVICES,
 }
 
