@@ -32,6 +32,15 @@ class Followed:
         self.history = History()
         self._reader = run.metrics()
         self._told = after
+        self._said = ""
+
+    def news(self) -> list[str]:
+        """What the trainer says of itself since the last call, such as that it went back after bad steps."""
+        said = self.status.message if self.status.phase in ACTIVE else self._said
+        if said == self._said:
+            return []
+        self._said = said
+        return [said] if said else []
 
     def read(self) -> list[str]:
         """Takes in what is new; returns a line for each new evaluation."""
@@ -96,7 +105,7 @@ def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
 def _follow_with_lines(followed: Followed) -> None:
     while True:
         ended = followed.ended()
-        for line in followed.read():
+        for line in (*followed.read(), *followed.news()):
             click.echo(line)
         if ended:
             return
@@ -118,6 +127,8 @@ def _run_the_bar(followed: Followed, bar: "Progress") -> None:
     while True:
         ended = followed.ended()
         followed.read()
+        for line in followed.news():
+            bar.console.print(line, markup=False, highlight=False)
         training, evaluation = followed.history.last_training, followed.history.last_evaluation
         losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
         left = followed.seconds_left()
@@ -145,6 +156,7 @@ def tell_the_end(run: Run) -> int:
         if metric is not None and metric.val_loss is not None:
             words += f", validation loss {numbers.fixed(metric.val_loss)}"
             words += "" if metric.bits_per_byte is None else f", {numbers.fixed(metric.bits_per_byte)} bits/byte"
+        words += f". {status.message.removesuffix('.')}" if status.message else ""
         click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
         return 0
     if phase == "stopped":
