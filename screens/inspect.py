@@ -128,7 +128,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self._way: Way | None = None
         self._steps: tuple[Step, ...] = ()
         self._good: Aim | None = None
-        """The aim that was answered last: its model and prompt are kept where another model cannot be opened."""
+        """The aim that was answered last: its model and prompt are kept where another cannot be opened, or is no prompt."""
         self._pending: Timer | None = None
         self._is_behind_question = False
         """Whether a question stood before this screen: then it was not left."""
@@ -294,7 +294,13 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         if not died:
             self.take_back()
         good = self._good
-        if not died and self.aim is not None and good is not None and self.aim.model != good.model:
+        if (
+            not died
+            and self.aim is not None
+            and good is not None
+            and (self.aim.model, self.aim.prompt) != (good.model, good.prompt)
+        ):
+            self.forget_prompt(good.prompt)
             kept = replace(self.aim, run=good.run, checkpoint=good.checkpoint, prompt=good.prompt, position=good.position)
             self.set_reactive(InspectScreen.aim, kept)
             self.time_aimed()

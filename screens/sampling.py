@@ -124,6 +124,12 @@ class SamplingScreen(LabScreen):
         self.aim = replace(with_prompt(self.aim, prompt), sampling=sampling or self.aim.sampling)
         self.refresh_bindings()
 
+    def forget_prompt(self, kept: Prompt) -> None:
+        """To be called when the engine has refused a prompt and `kept` stays: there is nothing to go back to."""
+        if self._undo and self._undo[-1].prompt == kept:
+            self._undo.pop()
+            self.refresh_bindings()
+
     def action_undo(self) -> None:
         if self.aim is not None and self._undo:
             self.stop_writing()

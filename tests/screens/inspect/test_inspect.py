@@ -195,8 +195,13 @@ async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Ope
         await pilot.press("ctrl+u")
         await press(pilot, settle, "enter")
         assert status(pilot) == "The prompt is empty: type some text for the model to go on with."
-        await press(pilot, settle, "u")
-        assert status(pilot).startswith("step 1 of 31")
+        aim = screen_of(pilot).aim
+        assert aim is not None
+        assert aim.prompt.text == "The big dog ran"  # the one that is still in view
+        assert not str(screen_of(pilot).query_one(BlockView).border_title).endswith("…")
+        await press(pilot, settle, "j")
+        assert (shown_view(pilot), status(pilot)[:12]) == ("embed", "step 2 of 31")
+        assert not screen_of(pilot).check_action("undo", ())
 
 
 async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(inspect: Open, settle: Settle, engine: Any) -> None:
