@@ -123,7 +123,7 @@ class Training:
             device=str(self.device),
             precision=self.cursor.precision,
             threads=self.back_off.threads,
-            computed=self.cursor.computed,
+            computed=self._computed(),
             best_val_loss=self.cursor.best_val_loss,
             best_step=self.cursor.best_step,
             eval_tokens=self.evaluator.tokens,
@@ -142,13 +142,17 @@ class Training:
         torch.set_num_threads(now)
         return BackOff(1 if self.config.train.threads else threads, now)
 
+    def _computed(self) -> str:
+        fewer = self.back_off.threads < self.back_off.most
+        return self.cursor.computed + f", now {self.back_off.threads}, since others keep the cores busy" * fewer
+
     def _watch_the_pace(self) -> None:
         """After a step: fewer threads while others keep the cores busy."""
         before, threads = self.back_off.threads, self.back_off.after(self.speed.step_seconds)
         if threads != before:
             torch.set_num_threads(threads)
             self.cursor.threads_now = threads
-            self.board.update(threads=threads)
+            self.board.update(threads=threads, computed=self._computed())
 
     def train(self) -> None:
         """Trains to the end, or until a command or a signal ends it.

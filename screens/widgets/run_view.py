@@ -128,6 +128,7 @@ class RunView(Widget):
         with Vertical(id="run-words"):
             yield Static(id="run-reading", markup=False)
             yield Samples(id="run-samples")
+            yield Static(id="run-computed", markup=False)
             with Horizontal(id="run-panels"):
                 for name in PANELS:
                     yield Plot(id=f"run-{name}")
@@ -154,6 +155,9 @@ class RunView(Widget):
         self.watched = watched
         self.query_one(RunHeader).watched = watched
         self.query_one("#run-reading", Static).update(self._words(watched))
+        self.query_one("#run-computed", Static).update(
+            watched.status.computed and f"Each step is computed in {watched.status.computed}."
+        )
         self.samples.samples = watched.samples
         self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds)
         self._draw()
@@ -175,6 +179,7 @@ class RunView(Widget):
 
     def watch_page(self, page: RunPage) -> None:
         self.set_class(page in ("curves", "machine"), "-panels")
+        self.set_class(page == "machine", "-machine")
         inside = page in PAGES
         self.query_one("#run-middle").display = self.query_one("#run-words").display = not inside
         self.inside.display = inside
