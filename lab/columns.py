@@ -19,7 +19,8 @@ class Column(Sequence[float]):
         self._room: Floats = np.empty(64, dtype)
         self._length = 0
 
-    def extend(self, values: Sequence[float] | Floats) -> None:
+    def extend(self, values: Sequence[float | None] | Floats) -> None:
+        """None becomes NaN."""
         end = self._length + len(values)
         if end > len(self._room):
             room = np.empty(max(end, int(len(self._room) * GROWTH)), self._room.dtype)

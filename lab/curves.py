@@ -15,6 +15,8 @@ behind the steep beginning, or be too short for the noise further on."""
 
 SPEED_STEPS = 10
 """Steps over which the speed is averaged: single ones jump when the machine has something else to do."""
+SPEED_MEMORY = 50 * SPEED_STEPS
+"""Before so many steps, one counts for less than a float can hold."""
 
 
 class History:
@@ -72,13 +74,13 @@ class History:
         self.last_training = lines[-1]
         before = len(self.steps)
         self.steps.extend([line.step for line in lines])
-        self.losses.extend([_or_nan(line.loss) for line in lines])
+        self.losses.extend([line.loss for line in lines])
         self.seconds.extend([line.seconds for line in lines])
-        self.rates.extend([_or_nan(line.lr) for line in lines])
-        self.grad_norms.extend([_or_nan(line.grad_norm) for line in lines])
-        self.speeds.extend([_or_nan(line.tokens_per_second) for line in lines])
+        self.rates.extend([line.lr for line in lines])
+        self.grad_norms.extend([line.grad_norm for line in lines])
+        self.speeds.extend([line.tokens_per_second for line in lines])
         speed = self.speed
-        for line in lines:
+        for line in lines[-SPEED_MEMORY:]:
             if line.tokens_per_second is not None:
                 speed = line.tokens_per_second if speed is None else speed + (line.tokens_per_second - speed) / SPEED_STEPS
         self.speed = speed

@@ -119,7 +119,7 @@ class Status(msgspec.Struct, kw_only=True):
     """One sentence on what is happening or, after a failure, what went wrong and what to do."""
 
 
-class Metric(msgspec.Struct, omit_defaults=True, kw_only=True):
+class Metric(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """One line of metrics.jsonl: the state after `step` updates. Step 0 has an evaluation only.
 
     `loss` is that of the step's batch before the update, in nats per token.
