@@ -5,6 +5,7 @@
 
 from lab.explanation import Explanation
 from lab.formulas.rules import RULES
+from lab.formulas.shares import part_name
 from lab.quantities import Place, Quantities, Rule, number, times
 from lab.refs import TIMES
 from lab.weight_names import short_weight, weight_in_words
@@ -75,4 +76,6 @@ class Explainer(Quantities):
     def _axis(self, axis: str, n: int) -> str:
         if axis in ("position", "from", "to"):
             return f"{axis} {self.token_at(n)}"
+        if axis == "part":
+            return part_name(self.config, n)
         return f"token {n} “{self.label(n)}”" if axis == "token" else f"{axis} {n + 1}"

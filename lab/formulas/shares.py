@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lab.explanation import Operand
 from lab.quantities import Answer, Place, Quantities, Rule, UnknownNumberError, bracketed, number, times
+from models.config import ModelConfig
 
 HELD = "The final norm's scale is held at what it is here, so that the shares of all parts add up to the logit."
 
@@ -24,28 +25,38 @@ class Part(NamedTuple):
     ref: Callable[[int], str]
 
 
+def part_name(config: ModelConfig, index: int) -> str:
+    """`layer 2 head 1`, `layer 4 mlp`, `final norm's bias`: the part of that index."""
+    if index < 2:
+        return ("token embedding", "position embedding")[index]
+    layer, inside = divmod(index - 2, config.heads + 3)
+    if layer >= config.layers:
+        return "final norm's bias"
+    names = [*(f"head {head + 1}" for head in range(config.heads)), "attention bias", "mlp", "mlp bias"]
+    return f"layer {layer + 1} {names[inside]}"
+
+
 def part_of(quantities: Quantities, position: int, index: int) -> Part | None:
     """The part of that index, None for the final norm's bias. Raises UnknownNumberError where there are not so many."""
-    trace, heads = quantities.trace, quantities.config.heads
+    trace, heads, label = quantities.trace, quantities.config.heads, part_name(quantities.config, index)
     if index < 2:
         name = ("embed", "pos_embed")[index]
-        label = ("token embedding", "position embedding")[index]
         return Part(label, trace[name][position].double(), lambda i: f"{name}[{position},{i}]")
     layer, inside = divmod(index - 2, heads + 3)
     if layer == quantities.config.layers and inside == 0:
         return None
     if layer >= quantities.config.layers:
         raise UnknownNumberError(f"This model has no part {index + 1}.")
-    block, place = f"blocks.{layer}.", f"layer {layer + 1}"
+    block = f"blocks.{layer}."
     if inside < heads:
         vector = quantities.heads(layer, position)[inside]
-        return Part(f"{place} head {inside + 1}", vector, lambda i: f"{block}attn.head_out[{inside},{position},{i}]")
+        return Part(label, vector, lambda i: f"{block}attn.head_out[{inside},{position},{i}]")
     mlp_bias = f"h.{layer}.mlp.c_proj.bias"
     if inside == heads + 1:
         vector = trace[f"{block}mlp_out"][position].double() - quantities.weights[mlp_bias].double()
-        return Part(f"{place} mlp", vector, lambda i: f"{block}mlp_out.unbiased[{position},{i}]")
-    name, label = (f"h.{layer}.attn.c_proj.bias", "attention bias") if inside == heads else (mlp_bias, "mlp bias")
-    return Part(f"{place} {label}", quantities.weights[name].double(), lambda i: f"{name}[{i}]")
+        return Part(label, vector, lambda i: f"{block}mlp_out.unbiased[{position},{i}]")
+    name = f"h.{layer}.attn.c_proj.bias" if inside == heads else mlp_bias
+    return Part(label, quantities.weights[name].double(), lambda i: f"{name}[{i}]")
 
 
 def _seen(quantities: Quantities, position: int, token: int) -> Tensor:

@@ -135,6 +135,7 @@ def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> No
     parts = 2 + CONFIG.layers * (CONFIG.heads + 3) + 1
     shares = [explainer.value(f"logits.share[4,{part},7]") for part in range(parts)]
     assert math.fsum(shares) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
+    assert "layer 2 mlp bias" in explainer.explain("logits.share[4,13,7]").title
     with pytest.raises(UnknownNumberError, match="no part"):
         explainer.value(f"logits.share[4,{parts},7]")
     with pytest.raises(UnknownNumberError, match="no number of its own"):

@@ -216,3 +216,19 @@ def test_a_text_of_another_length_than_the_runs_is_refused(tiny: Any, engine: En
     np.array([1, 2, 3], "<u2").tofile(tiny.run.tokens_path)
     with pytest.raises(UserError, match="holds 3 tokens instead of"):
         ask(engine, PROMPT)
+
+
+def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engine: EngineMethods) -> None:
+    text = "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3
+    ids = with_text(tiny, text)
+    view = ask(engine, "The big dog", tiny.tokenizer.encode(" ran")[0])
+    row = table(view).rows[-1]  # the last token alone
+    of, count, share = (cell.value for cell in row[1:4])
+    assert row[1].note == f"A count, not a formula: how often {row[0].text} stands in the {len(ids)} training tokens."
+    assert row[2].note.startswith("A count, not a formula: how often ")
+    assert row[3].note.startswith(f"{count} / {of} = {share:.6f}"[:14])
+    for block in view.blocks:
+        for cells in block.rows if isinstance(block, Table) else []:
+            for cell in cells[1:4]:
+                nameless = cell.value is not None and not cell.ref and cell.style != "dim" and len(cells) > 2
+                assert not nameless or cell.note, cells
