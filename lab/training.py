@@ -103,6 +103,7 @@ class Training:
         self.note = " ".join(each for each in (note, *notes, self.rescue.rate_in_words()) if each)
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed()
+        self.processor_seconds = time.process_time()
         self.course = Course(config.train, self.cursor, self.clock, self.speed)
         self.over = self.course.is_over()
         self.saved_step: int | None = self.cursor.step if resumed else None
@@ -148,7 +149,8 @@ class Training:
 
     def _watch_the_pace(self) -> None:
         """After a step: fewer threads while others keep the cores busy."""
-        before, threads = self.back_off.threads, self.back_off.after(self.speed.step_seconds)
+        used, self.processor_seconds = time.process_time() - self.processor_seconds, time.process_time()
+        before, threads = self.back_off.threads, self.back_off.after(self.speed.step_seconds, used)
         if threads != before:
             torch.set_num_threads(threads)
             self.cursor.threads_now = threads

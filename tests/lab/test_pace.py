@@ -53,3 +53,24 @@ def test_a_resumed_run_begins_with_the_threads_it_had() -> None:
     back_off = BackOff(2, now=1)
     assert back_off.after(0.04) == 1
     assert set(steps(back_off, FREE, 100.0)[-1000:]) == {2}
+
+
+def test_a_machine_that_was_busy_from_the_start_is_known_by_the_cores_it_gives() -> None:
+    back_off = BackOff(2)
+    for _ in range(10):
+        back_off.after(1.0, 0.5)
+    assert back_off.threads == 1
+    back_off = BackOff(2)
+    for _ in range(100):
+        back_off.after(0.1, 0.15)
+    assert back_off.threads == 2
+
+
+def test_all_threads_are_kept_where_fewer_were_no_quicker() -> None:
+    """Starved either way, but on two threads still a little faster than on one."""
+    back_off = BackOff(2)
+    used = []
+    for _ in range(200):
+        used.append(back_off.threads)
+        back_off.after(1.0 if back_off.threads == 2 else 1.2, 0.5)
+    assert used == [2] * 8 + [1] * 24 + [2] * 168
