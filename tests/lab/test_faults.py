@@ -114,11 +114,11 @@ def flip(path: Path, at: int) -> bytes:
 
 
 def test_no_changed_byte_of_a_checkpoint_goes_unseen(stopped: Run) -> None:
-    """Every byte of the header, where the place in training stands too, and every hundredth of the numbers."""
+    """Here and there in the header, where the place in training stands too, and in the numbers."""
     path = stopped.path / "last.safetensors"
     (length,) = struct.unpack("<Q", path.read_bytes()[:8])
     size, cursor = path.stat().st_size, (read_metadata(path) or {})["cursor"]
-    for at in [*range(0, 8 + length, 3), *range(8 + length, size, 500), size - 1]:
+    for at in [*range(0, 8 + length, 13), *range(8 + length, size, 5000), size - 1]:
         whole = flip(path, at)
         assert not is_whole(path) or (read_metadata(path) or {}).get("cursor") in (None, cursor), at
         path.write_bytes(whole)
@@ -134,7 +134,7 @@ def test_a_checkpoint_whose_metadata_has_lost_its_name_is_not_used(stopped: Run,
 
 
 @pytest.mark.parametrize("name", ["last.safetensors", "metrics.jsonl", "status.json", "samples.jsonl", "events.jsonl"])
-@pytest.mark.parametrize("share", [0.02, 0.4, 0.7])
+@pytest.mark.parametrize("share", [0.02, 0.6])
 def test_one_changed_byte_does_not_hinder_going_on(
     name: str, share: float, stopped: Run, straight: Run, train_here: TrainHere
 ) -> None:

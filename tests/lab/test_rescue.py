@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.checkpoint import load_model
-from lab.rescue import GOOD_STRETCH, HALVINGS
+from lab.rescue import HALVINGS
 from lab.run_config import Metric, Status
 from lab.run_folder import Run
 from lab.tensor_file import read_metadata
@@ -128,7 +128,8 @@ def test_a_good_stretch_makes_the_next_time_the_first(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One time more than it may go back in a row."""
-    every = GOOD_STRETCH + 20
+    monkeypatch.setattr("lab.rescue.GOOD_STRETCH", 20)
+    every = 40
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
     run = tiny_run(steps=(HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
     status = train_here(run)
