@@ -27,7 +27,9 @@ def gelu(x: Numbers) -> Numbers:
 def strengths(look: Look) -> Numbers:
     """Length of what each neuron adds at the position, (4C,): |post| times the length of its output vector."""
     matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
-    lengths: Numbers = np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
+    lengths: Numbers = look.traced.once(
+        ("output lengths", look.layer), 0, lambda: np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
+    )
     return np.abs(look.row(f"{look.block}mlp.post")) * lengths
 
 
