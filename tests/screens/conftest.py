@@ -250,8 +250,8 @@ def make_run(home: Path) -> Iterator[MakeRun]:
 def tasks_start_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `App.run` start tasks as Python 3.11 does.
 
-    From 3.12 on Textual starts them eagerly, and then mounts the widgets of an app's first screen before that screen is on the stack.
-    An Input cannot bear that. The lab opens with Home, which has none; these tests open any screen first.
+    From 3.12 on Textual starts them eagerly, and then mounts the widgets of an app's first screen before that screen is on the
+    stack. An Input cannot bear that. The lab opens with Home, which has none; these tests open any screen first.
     """
     monkeypatch.delattr(asyncio, "eager_task_factory", raising=False)
 
