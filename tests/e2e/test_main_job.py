@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.runs import open_run
+from lab.runs import list_runs, open_run
 from tests.e2e.terminal import PATIENCE, Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
@@ -24,8 +24,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder.mkdir()
     monkeypatch.setenv("LLMLAB_HOME", str(folder))
     yield folder
-    for path in folder.iterdir():
-        run = open_run(str(path))
+    for run in list_runs(folder):
         if run.alive():
             run.command("stop")
             wait_for(lambda run=run: not run.alive())
