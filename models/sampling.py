@@ -1,7 +1,7 @@
 """From logits to the next token: temperature, top-k, top-p, and a random number that depends on seed and position only."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,9 +97,21 @@ def draw(after: Tensor, u: float) -> int:
 
 
 def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iterator[Drawn]:
-    """Draws n tokens one after the other behind ids, each seeing at most the last `context` tokens.
+    """Draws n tokens one after the other behind ids, each seeing at most the last `context` tokens; see `generate_together`."""
+    together = generate_together(model, ids, n, [sampling])
+    try:
+        for (drawn,) in together:
+            yield drawn
+    finally:
+        together.close()
 
-    The token with index i in the whole sequence is picked by `uniform(seed, i)`. While the sequence fits into the context each
+
+def generate_together(
+    model: GPT, ids: Sequence[int], n: int, samplings: Sequence[Sampling]
+) -> Generator[list[Drawn], None, None]:
+    """Draws n tokens one after the other behind ids, for each of the samplings, in one pass of the model for all of them.
+
+    The token with index i in a whole sequence is picked by `uniform(seed, i)`. While the sequences fit into the context each
     token costs one row, thanks to the cache; from then on the window slides, every token in it changes its position, and the
     whole window is computed anew.
     The model is put into evaluation mode until the iterator ends or is closed.
@@ -111,22 +123,29 @@ def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iter
         raise ValueError("generation needs at least one token to begin with.")
     context, embedding = model.config.context, model.wte.weight
     low = embedding.dtype == torch.bfloat16
-    sequence = list(ids)
-    cache = KVCache(model.config, dtype=embedding.dtype, device=embedding.device) if len(ids) <= context else None
+    sequences = [list(ids) for _ in samplings]
+    fits = len(ids) <= context
+    cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
     was_training = model.training
     model.eval()
     try:
-        for _ in range(n):
-            if len(sequence) > context:
+        for length in range(len(ids), len(ids) + n):
+            if length > context:
                 cache = None
-            new = sequence[-context:] if cache is None else sequence[cache.length :]
+            start = length - context if cache is None else cache.length
+            new = torch.tensor([sequence[max(0, start) :] for sequence in sequences], device=embedding.device)  # (B, T)
             with torch.inference_mode(), torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
-                x = model.hidden(torch.tensor([new], device=embedding.device), cache)[0, -1]  # (C,)
-                logits = model.unembed(x)  # (V,)
-                choice = distribution(logits, sampling)
-                u = uniform(sampling.seed, len(sequence))
-                token = draw(choice.after, u)
-            sequence.append(token)
-            yield Drawn(token, float(choice.before[token]), u)
+                logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
+                drawn = [_draw_one(row, sampling, length) for row, sampling in zip(logits, samplings, strict=True)]
+            for sequence, token in zip(sequences, drawn, strict=True):
+                sequence.append(token.id)
+            yield drawn
     finally:
         model.train(was_training)
+
+
+def _draw_one(logits: Tensor, sampling: Sampling, position: int) -> Drawn:
+    choice = distribution(logits, sampling)
+    u = uniform(sampling.seed, position)
+    token = draw(choice.after, u)
+    return Drawn(token, float(choice.before[token]), u)

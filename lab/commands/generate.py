@@ -1,6 +1,7 @@
 """`llmlab generate`: a run's model writes on from a prompt."""
 
 import codecs
+from dataclasses import replace
 
 import click
 
@@ -26,6 +27,14 @@ speed."""
     help="Keep the likeliest tokens that together reach probability P; 1 keeps all.",
 )
 @click.option("--seed", default=0, show_default=True, type=int, metavar="N", help="The same seed writes the same text.")
+@click.option(
+    "--samples",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Texts to write, of K seeds, at once.",
+)
 @click.option("--greedy", is_flag=True, help="Always take the likeliest token.")
 @click.option(
     "--precision",
@@ -43,6 +52,7 @@ def generate(
     top_k: int,
     top_p: float,
     seed: int,
+    samples: int,
     greedy: bool,
     precision: str,
     checkpoint: str | None,
@@ -59,11 +69,17 @@ def generate(
 
     from lab.device import choose_precision
     from models.accounts import parameter_count
-    from models.sampling import generate
+    from models.sampling import generate, generate_together
 
     large = parameter_count(asked.model.config) > LARGE and choose_precision("auto", torch.device("cpu")) == "bf16"
     if precision == "bf16" or (precision == "auto" and large):
         asked.model.hold_in_bf16()
+    if samples > 1:
+        several = [replace(sampling, seed=seed + number) for number in range(samples)]
+        columns = zip(*generate_together(asked.model, asked.ids, tokens, several), strict=True)
+        for one, drawn_by_one in zip(several, columns, strict=True):
+            click.echo(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode([token.id for token in drawn_by_one])}")
+        return
     click.echo(asked.text, nl=False)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(asked.model, asked.ids, tokens, sampling):

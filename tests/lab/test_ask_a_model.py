@@ -49,6 +49,25 @@ def test_generate_is_the_same_for_the_same_seed_only(llmlab: Call, run: Run) -> 
     assert texts[0] == texts[1] != texts[2]
 
 
+def test_samples_are_those_of_the_next_seeds(llmlab: Call, run: Run) -> None:
+    alone = [llmlab("generate", "tale", "-p", "a", "-n", "12", "--seed", str(seed)).out for seed in (5, 6, 7)]
+    together = llmlab("generate", "tale", "-p", "a", "-n", "12", "--seed", "5", "--samples", "3").out
+    assert together == "".join(f"--- seed {seed}\n{text}" for seed, text in zip((5, 6, 7), alone, strict=True))
+
+
+def test_bf16_is_for_those_who_ask_for_it_and_for_large_models(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+    monkeypatch.setattr(GPT, "hold_in_bf16", lambda self: held.append(True))
+    for arguments in ([], ["--precision", "fp32"], ["--precision", "bf16"]):
+        assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
+    assert held == [True]
+    monkeypatch.setattr("lab.commands.generate.LARGE", 10)
+    monkeypatch.setattr("lab.device._cpu_multiplies_bf16", lambda: True)
+    for arguments in ([], ["--precision", "fp32"]):
+        assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
+    assert held == [True, True]
+
+
 def test_temperature_0_is_greedy(llmlab: Call, run: Run) -> None:
     greedy = llmlab("generate", "tale", "-p", "a", "-n", "20", "--greedy").out
     assert llmlab("generate", "tale", "-p", "a", "-n", "20", "--temperature", "0", "--seed", "5").out == greedy

@@ -13,7 +13,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from models.config import ConfigError
 from models.gpt import GPT
-from models.sampling import Drawn, Sampling, distribution, draw, falling, generate, uniform
+from models.sampling import Drawn, Sampling, distribution, draw, falling, generate, generate_together, uniform
 
 
 @settings(max_examples=60, deadline=None)
@@ -178,3 +178,15 @@ def test_matrices_in_bf16_write_nearly_what_fp32_says(make_model) -> None:
         with torch.no_grad():
             chances = exact(torch.tensor([written[: 5 + at]]))[0, -1].double().softmax(-1)
         assert float(chances[first.id]) > 0.8 * token.probability
+
+
+@pytest.mark.parametrize("given_tokens", [1, 12, 21])
+def test_texts_written_together_are_those_written_one_by_one(make_model, given_tokens: int) -> None:
+    model = make_model(14)
+    ids = [(5 * i) % 23 for i in range(given_tokens)]
+    samplings = [Sampling(seed=3), Sampling(greedy=True), Sampling(temperature=0.7, top_k=5, seed=9)]
+    together = list(generate_together(model, ids, 12, samplings))
+    for column, sampling in zip(zip(*together, strict=True), samplings, strict=True):
+        alone = list(generate(model, ids, 12, sampling))
+        assert [token.id for token in column] == [token.id for token in alone]
+        assert max(abs(one.probability - other.probability) for one, other in zip(column, alone, strict=True)) < 1e-5
