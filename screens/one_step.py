@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -15,11 +14,10 @@ from textual.widgets import Input
 from lab.client import EngineClient, EngineDied, EngineError, Superseded
 from lab.numbers import fixed, significant, whole
 from lab.refs import split
-from lab.step_wire import STAGES, StepAnswer
+from lab.step_wire import STAGES, StepAnswer, StepParams
 from screens.base import LabScreen
 from screens.messages import Arrived
 from screens.microscope import Engine
-from screens.step_aim import StepAim
 from screens.widgets.block_view import BlockView
 from screens.widgets.line import Line
 from screens.widgets.loss_strip import LossStrip
@@ -95,13 +93,13 @@ class OneStepScreen(LabScreen):
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="step.page_up", show=False, tooltip="Scroll the view up"),
     ]
 
-    aim: var[StepAim | None] = var(None)
+    aim: var[StepParams | None] = var(None)
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
         self._engine: Engine = engine or EngineClient()
         self._answer: StepAnswer | None = None
-        self._good: StepAim | None = None
+        self._good: StepParams | None = None
         """The aim that was answered last: the engine's refusal leads back to it."""
         self._pending: Timer | None = None
 
@@ -127,7 +125,7 @@ class OneStepScreen(LabScreen):
 
     def _follow_run(self, name: str) -> None:
         self._good = None
-        self.aim = StepAim(name)
+        self.aim = StepParams(run=name)
 
     @on(Arrived)
     def _arrive(self, message: Arrived) -> None:
@@ -140,7 +138,7 @@ class OneStepScreen(LabScreen):
         """Whether everything that was asked for has been answered, or refused."""
         return self._good == self.aim and not any(worker.group == "ask" and worker.is_running for worker in self.workers)
 
-    def watch_aim(self, old: StepAim | None, new: StepAim | None) -> None:
+    def watch_aim(self, old: StepParams | None, new: StepParams | None) -> None:
         if new is None or new == self._good:
             return
         self._list.current = list(STAGES).index(new.stage)
@@ -154,8 +152,8 @@ class OneStepScreen(LabScreen):
             self._say(WORKING)
 
     @work(exclusive=True, group="ask")
-    async def _ask(self, aim: StepAim) -> None:
-        params = {name: getattr(aim, name) for name in aim.__dataclass_fields__}
+    async def _ask(self, aim: StepParams) -> None:
+        params = msgspec.structs.asdict(aim)
         try:
             answer = await self._engine.call("one_step", type=StepAnswer, group="one_step", **params)
         except Superseded:
@@ -165,7 +163,7 @@ class OneStepScreen(LabScreen):
         else:
             self._show(aim, answer)
 
-    def _show(self, aim: StepAim, answer: StepAnswer) -> None:
+    def _show(self, aim: StepParams, answer: StepAnswer) -> None:
         self._stop_waiting()
         self._answer, self._good = answer, aim
         strip = self.query_one(LossStrip)
@@ -260,7 +258,7 @@ class OneStepScreen(LabScreen):
 
     def _change(self, **changes: object) -> None:
         if self.aim is not None:
-            self.aim = replace(self.aim, **changes)  # type: ignore[arg-type]
+            self.aim = msgspec.structs.replace(self.aim, **changes)
 
     def action_stage(self, by: int) -> None:
         if self.aim is not None:
