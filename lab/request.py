@@ -8,7 +8,7 @@ import msgspec
 
 from lab.device import check_device
 from lab.errors import UserError
-from lab.run_config import TrainConfig
+from lab.run_config import OptimizerName, TrainConfig
 from lab.runs import check_name, home
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.schedule import Schedule
@@ -37,7 +37,7 @@ LEARNING_RATES = {
 """Peak learning rates by width, up to and including it, as found by `lab.bench.sweep`; AdamW's for the widest is nanoGPT's."""
 FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
 """Of a step: with fewer tokens its fixed costs, Muon's among them, are a large part of its time."""
-DEFAULT_OPTIMIZER: Literal["muon", "adamw"] = "muon"
+DEFAULT_OPTIMIZER: OptimizerName = "muon"
 """It won at equal time on every text and seed that was tried: lab/bench/sweep.md."""
 
 
@@ -60,7 +60,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     accumulate: int | None = None
     steps: int | None = None
     minutes: float | None = None
-    optimizer: Literal["muon", "adamw"] | None = None
+    optimizer: OptimizerName | None = None
     lr: float | None = None
     schedule: Schedule | None = None
     final_lr: float | None = None
@@ -151,7 +151,7 @@ def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
     return TrainConfig(**({"optimizer": optimizer, "lr": default_rate(model.width, optimizer), "batch": batch} | given))
 
 
-def default_rate(width: int, optimizer: Literal["muon", "adamw"]) -> float:
+def default_rate(width: int, optimizer: OptimizerName) -> float:
     """The peak learning rate of a model of this width, unless another is asked for."""
     return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
 

@@ -14,6 +14,8 @@ from models.schedule import Schedule
 FORMAT = 1
 """Version of the run folder's layout; a reader refuses a newer one in words."""
 
+OptimizerName = Literal["muon", "adamw"]
+
 Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
 
 
@@ -51,7 +53,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Parts that a step's windows are computed in, one after the other, so that they need less memory at once."""
     steps: int | None = 2000
     minutes: float | None = None
-    optimizer: Literal["muon", "adamw"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs follow AdamW alone."""
     lr: float = 2e-3
     """Peak learning rate; it warms up over `warmup` of the run and falls to `final_lr` times itself as `schedule` says."""

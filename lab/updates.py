@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.numbers import MINUS, probability, whole
-from lab.run_config import PartUpdate
+from lab.run_config import OptimizerName, PartUpdate
 
 HEALTHY = 1e-3
 """‖change‖ / ‖weights‖ that a step should have, about: a rule of thumb of Stanford's CS231n ("Neural Networks Part 3", ratio of
@@ -18,7 +18,7 @@ def power(ratio: float) -> str:
     return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
 
 
-def in_words(step: int, parts: Sequence[PartUpdate]) -> str:
+def in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
     """Which parts change most and least at this step, whether that is much, and where the gradient is largest."""
     rule = (
         "A healthy step changes weights by about a thousandth of their size (1e−3, a rule of thumb of Stanford's CS231n): "
@@ -30,7 +30,10 @@ def in_words(step: int, parts: Sequence[PartUpdate]) -> str:
     (low, least), (high, most) = min(ratios), max(ratios)
     words = f"The update at step {whole(step)} changes {most} most, by {power(high)} of its size, and {least} least, by "
     words += f"{power(low)}. {rule}"
-    if high > FAR * HEALTHY:
+    if optimizer == "muon":
+        words += " Muon moves the matrices inside the layers alike in all directions, by the learning rate, however small the "
+        words += "gradient: with it a hundredth is usual, and it falls as the rate does."
+    elif high > FAR * HEALTHY:
         words += " Here it is far more: usual in the first steps, later a sign of too high a learning rate."
     elif high < HEALTHY / FAR:
         words += " Here it is far less: usual at the end, when the learning rate has fallen."

@@ -12,6 +12,7 @@ from lab.head_meters import FORMED, METERS, chance, head_name
 from lab.head_meters import in_words as heads_in_words
 from lab.inside import Inside, Moment
 from lab.numbers import fixed, probability, significant, whole
+from lab.run_config import OptimizerName
 from lab.updates import HEALTHY, power
 from lab.updates import in_words as updates_in_words
 from screens.widgets.canvas import Piece
@@ -167,10 +168,10 @@ def ratio_sign(ratio: float | None) -> str:
     return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio < limit)
 
 
-def updates_lines(inside: Inside, at: int, width: int) -> tuple[Lines, Lines]:
+def updates_lines(inside: Inside, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
     """What stands above, and a line for each part: how much a step changes it, now and over the evaluations, and its gradient."""
     moment = inside.moments[at]
-    above = words_lines(updates_in_words(moment.step, moment.parts), width)
+    above = words_lines(updates_in_words(moment.step, moment.parts, optimizer), width)
     above.append([(moment_words(inside, at), "title")])
     if not moment.parts:
         return above, []

@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from lab.head_meters import METERS, Meter, chance, course_in_words, head_name, strongest
 from lab.inside import Inside
+from lab.run_config import OptimizerName
 from screens.widgets.canvas import Piece
 from screens.widgets.inside_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
 from screens.widgets.plot import Figure, Plot, Series
@@ -79,16 +80,17 @@ class InsideView(Vertical):
         self.inside = Inside()
         self._going_on = False
         self._share = 0.0
+        self._optimizer: OptimizerName = "adamw"
 
     def compose(self) -> ComposeResult:
         yield PageLines(id="inside-lines")
         yield Plot(id="inside-course")
 
-    def show(self, inside: Inside, going_on: bool, seconds: float) -> None:
+    def show(self, inside: Inside, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
         """Show what is known now; `going_on` says whether more may come, `seconds` how long the training has taken."""
         if inside is not self.inside:
             self.head = None
-        self.inside, self._going_on = inside, going_on
+        self.inside, self._going_on, self._optimizer = inside, going_on, optimizer
         self._share = min(1.0, inside.took / seconds) if seconds else 0.0
         self.draw()
 
@@ -145,7 +147,7 @@ class InsideView(Vertical):
             shown.lines = tuple(probe_lines(self.inside, at, self.chosen, width, height))
             return
         if self.page == "updates":
-            above, rows = updates_lines(self.inside, at, width)
+            above, rows = updates_lines(self.inside, at, width, self._optimizer)
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
         above = heads_above(self.inside, at, width, height, self._share)

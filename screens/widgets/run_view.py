@@ -159,7 +159,7 @@ class RunView(Widget):
             watched.status.computed and f"Each step is computed in {watched.status.computed}."
         )
         self.samples.samples = watched.samples
-        self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds)
+        self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         self._draw()
 
     def show_trouble(self, sentence: str) -> None:

@@ -122,6 +122,9 @@ def test_updates_are_told_by_part_with_the_rule_they_are_measured_by() -> None:
     assert "far" not in words
     assert "far more" in in_words(9, [PartUpdate("embedding", 1.0, 0.05)])
     assert "far less" in in_words(9, [PartUpdate("embedding", 1.0, 1e-5)])
+    muon = in_words(9, [PartUpdate("1 MLP", 1.0, 0.05)], "muon")
+    assert "with it a hundredth is usual" in muon
+    assert "far" not in muon
     assert in_words(0, []).startswith("No step was measured here")
     assert power(0.0123) == "1.2e−2"
 
