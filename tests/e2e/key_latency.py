@@ -54,9 +54,8 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
+IN_TRAIN: Sequence[Key] = (("e", "its course"), ("t", "what comes next"), ("g", "update/weight"))
 TO_THE_SCORES = 4
-WORD = " dog"
-"""One token of GPT-2's vocabulary."""
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
     ("j", "head {head} · scores"),
@@ -154,6 +153,11 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
             for key, answer in keys[1:]:
                 times.setdefault(f"help on {name}, and back", []).append(lab.press(key, answer))
             lab.press("5", "▸5 Inspect◂")
+    lab.press("4", "▸4 Train◂")
+    for _ in range(rounds):
+        for key, answer in IN_TRAIN:
+            times.setdefault("another page of Train", []).append(lab.press(key, answer))
+    lab.press("5", "▸5 Inspect◂")
     lab.read(2.0)
     for step in range(TO_THE_SCORES):
         lab.press("j", f"step {step + 2} of")
