@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.gpt import GPT, KVCache
+from models.one_token import OneToken, serves
 from models.sampling_settings import Sampling as Sampling
+
+Numbers = NDArray[np.float64]
 
 FIRST = 128
 """Tokens among which a draw is looked for before all are sorted."""
@@ -43,35 +47,49 @@ def distribution(logits: Tensor, sampling: Sampling) -> Distribution:
     Raises:
         ValueError: if the logits hold NaN or +inf, as those of a model whose training diverged do.
     """
-    logits = logits.detach().to("cpu", torch.float64)
-    if not bool((logits < math.inf).all()) or not bool((logits > -math.inf).any()):
-        raise ValueError("the logits are not numbers, so there is no next token to draw; the model's training may have diverged.")
-    logits = logits - logits.max()
-    before = logits.softmax(-1)
+    values, before = _softmax(logits)
     if sampling.greedy or sampling.temperature == 0.0:
-        order = falling(logits, 1)
-        after = torch.ones(1, dtype=torch.float64)
+        order, shares = np.array([values.argmax()]), np.ones(1)
     elif not sampling.top_k and sampling.top_p >= 1.0:
-        return Distribution(before, (logits / sampling.temperature).softmax(-1), torch.ones(len(logits), dtype=torch.bool))
+        after = before if sampling.temperature == 1.0 else _shares(values, sampling.temperature)
+        return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.ones(len(values), dtype=torch.bool))
     else:
-        order = falling(logits, sampling.top_k or len(logits))
-        after = (logits[order] / sampling.temperature).softmax(-1)
+        order = falling(values, sampling.top_k or len(values))
+        shares = _shares(values[order], sampling.temperature)
         if sampling.top_p < 1.0:
-            sum_before_it = after.cumsum(-1) - after
+            sum_before_it = shares.cumsum() - shares
             n = max(1, int((sum_before_it < sampling.top_p).sum()))
-            order, after = order[:n], after[:n] / after[:n].sum()
-    kept = torch.zeros(len(logits), dtype=torch.bool)
-    kept[order] = True
-    return Distribution(before, torch.zeros_like(before).index_copy(0, order, after), kept)
+            order, shares = order[:n], shares[:n] / shares[:n].sum()
+    after, kept = np.zeros_like(before), np.zeros(len(values), np.bool_)
+    after[order], kept[order] = shares, True
+    return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.from_numpy(kept))
 
 
-def falling(values: Tensor, most: int) -> Tensor:
+def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
+    """The logits less the largest of them, and their softmax, in float64; raises as `distribution` does."""
+    values: Numbers = logits.detach().to("cpu", torch.float64).numpy()
+    largest = float(values.max())  # NaN if any of them is
+    if not -math.inf < largest < math.inf:
+        raise ValueError("the logits are not numbers, so there is no next token to draw; the model's training may have diverged.")
+    values = values - largest
+    return values, _shares(values)
+
+
+def _shares(values: Numbers, temperature: float = 1.0) -> Numbers:
+    """The softmax at that temperature of values (n,) of which the largest is 0."""
+    with np.errstate(over="ignore"):  # at the coldest, the others become -inf, as they should
+        exponentials = np.exp(values / temperature)
+    exponentials /= exponentials.sum()
+    return exponentials
+
+
+def falling(values: Numbers, most: int) -> NDArray[np.intp]:
     """The places of the `most` largest of values (V,), the largest first, ties by place; without sorting all for a few."""
     if 4 * most < len(values):
-        least = values.topk(most).values[-1]
-        candidates = (values >= least).nonzero()[:, 0]
-        return candidates[values[candidates].argsort(descending=True, stable=True)][:most]
-    return values.argsort(descending=True, stable=True)[:most]
+        least = np.partition(values, -most)[-most]
+        candidates = np.flatnonzero(values >= least)
+        return candidates[(-values[candidates]).argsort(kind="stable")][:most]
+    return (-values).argsort(kind="stable")[:most]
 
 
 def uniform(seed: int, position: int) -> float:
@@ -86,14 +104,15 @@ def uniform(seed: int, position: int) -> float:
 
 def draw(after: Tensor, u: float) -> int:
     """The token that u in [0, 1) falls on when the probabilities (V,) are laid end to end, the largest first, ties by id."""
-    at = u * float(after.sum())
-    order = falling(after, FIRST)
-    ends = after[order].cumsum(-1)
-    if at >= float(ends[-1]) and len(order) < len(after):
-        order = falling(after, len(after))
-        ends = after[order].cumsum(-1)
-    index = int(torch.searchsorted(ends, at, right=True))
-    return int(order[min(index, int((after > 0).sum()) - 1)])
+    shares = after.numpy()
+    at = u * float(shares.sum())
+    order = falling(shares, FIRST)
+    ends = shares[order].cumsum()
+    if at >= ends[-1] and len(order) < len(shares):
+        order = falling(shares, len(shares))
+        ends = shares[order].cumsum()
+    index = int(ends.searchsorted(at, side="right"))
+    return int(order[min(index, int(np.count_nonzero(shares)) - 1)])
 
 
 def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iterator[Drawn]:
@@ -126,16 +145,21 @@ def generate_together(
     sequences = [list(ids) for _ in samplings]
     fits = len(ids) <= context
     cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
+    alone, one = serves(model, len(samplings)), None
     was_training = model.training
     model.eval()
     try:
         for length in range(len(ids), len(ids) + n):
             if length > context:
                 cache = None
-            start = length - context if cache is None else cache.length
-            new = torch.tensor([sequence[max(0, start) :] for sequence in sequences], device=embedding.device)  # (B, T)
             with torch.inference_mode(), torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
-                logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
+                if cache is not None and cache.length and alone:
+                    one = one or OneToken(model, cache)
+                    logits = one.logits(sequences[0][-1])[None]  # (1, V)
+                else:
+                    start = length - context if cache is None else cache.length
+                    new = torch.tensor([sequence[max(0, start) :] for sequence in sequences], device=embedding.device)  # (B, T)
+                    logits = model.unembed(model.hidden(new, cache)[:, -1])  # (B, V)
                 drawn = [_draw_one(row, sampling, length) for row, sampling in zip(logits, samplings, strict=True)]
             for sequence, token in zip(sequences, drawn, strict=True):
                 sequence.append(token.id)

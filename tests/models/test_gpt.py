@@ -11,6 +11,7 @@ from torch import Tensor
 from models import cross_entropy, gpt
 from models.config import ModelConfig
 from models.gpt import GPT, KVCache, attend
+from models.one_token import OneToken, serves
 from models.weights import to_hugging_face
 
 SHAPES = [
@@ -175,6 +176,28 @@ def test_a_cache_changes_nothing(make_model, pieces: list[int]) -> None:
         parts = [model(piece, cache) for piece in ids.split(pieces, dim=1)]
         assert (torch.cat(parts, 1) - model(ids)).abs().max() < 1e-5
     assert cache.length == 16
+
+
+def test_one_token_at_a_time_is_what_the_whole_model_says(make_model) -> None:
+    model = make_model(8)
+    ids = random_ids(model, 1, 16)
+    cache = KVCache(model.config)
+    with torch.inference_mode():
+        parts = [model(ids[:, :3], cache)[0]]
+        one = OneToken(model, cache)
+        parts += [one.logits(token)[None] for token in ids[0, 3:].tolist()]
+        assert (torch.cat(parts) - model(ids)[0]).abs().max() < 1e-5
+        assert cache.length == 16
+        with pytest.raises(ValueError, match="17 tokens do not fit into a context of 16"):
+            one.logits(0)
+
+
+def test_one_token_at_a_time_is_for_one_sequence_in_fp32(make_model) -> None:
+    model = make_model()
+    assert serves(model, 1)
+    assert not serves(model, 2)
+    model.hold_in_bf16()
+    assert not serves(model, 1)
 
 
 def test_more_tokens_than_the_context_are_refused(make_model) -> None:

@@ -152,7 +152,7 @@ def test_a_model_in_training_is_handed_back_as_it_was(make_model) -> None:
 def test_the_few_largest_are_those_of_a_full_sort_ties_and_all() -> None:
     generator = torch.Generator().manual_seed(0)
     for most in (1, 5, 40):
-        values = torch.randint(30, (700,), generator=generator).double()  # many ties, also at the last place
+        values = torch.randint(30, (700,), generator=generator).double().numpy()  # many ties, also at the last place
         assert falling(values, most).tolist() == sorted(range(700), key=lambda i: (-float(values[i]), i))[:most]
 
 
