@@ -156,6 +156,10 @@ def tell_the_end(run: Run) -> int:
         if metric is not None and metric.val_loss is not None:
             words += f", validation loss {numbers.fixed(metric.val_loss)}"
             words += "" if metric.bits_per_byte is None else f", {numbers.fixed(metric.bits_per_byte)} bits/byte"
+        if status.best_step not in (None, status.step) and status.best_val_loss is not None:
+            words += (
+                f"; the lowest was {numbers.fixed(status.best_val_loss)} at step {status.best_step}, whose weights are opened"
+            )
         words += f". {status.message.removesuffix('.')}" if status.message else ""
         click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
         return 0

@@ -216,3 +216,15 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
 def test_no_runs(home: Path, llmlab: Call) -> None:
     assert llmlab("runs", "--json").out.strip() == "[]"
     assert llmlab("runs").out.splitlines()[-1].startswith(f"No runs of yours yet in {home}")
+
+
+def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(STEPS)
+        trainer.status.best_step, trainer.status.best_val_loss = 20, 1.25
+        trainer.say("finished", STEPS)
+    assert tell_the_end(run) == 0
+    assert (
+        "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
+        in capsys.readouterr().out
+    )
