@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on, work
 from textual.binding import Binding
+from textual.driver import Driver
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import ModalScreen, Screen
 
 from screens.base import LabScreen
 from screens.commands import LabCommands
+from screens.keyboard import read_any_bytes
 from screens.managing import ManagingApp
 from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
 from screens.widgets.mode_bar import MODES as MODE_NAMES
@@ -106,6 +108,11 @@ class LabApp(ManagingApp):
             self.theme = "ansi-dark"
         else:
             self.theme = "tokyo-night"
+
+    def get_driver_class(self) -> type[Driver]:
+        found = super().get_driver_class()
+        read_any_bytes(found)
+        return found
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._after_first_paint)

@@ -39,6 +39,12 @@ class Terminal:
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-l", text)
 
+    def paste(self, content: bytes, folder: Path) -> None:
+        """As a terminal pastes, between its marks; `folder` is where the bytes lie meanwhile."""
+        (folder / "pasted").write_bytes(content)
+        self._tmux("load-buffer", str(folder / "pasted"))
+        self._tmux("paste-buffer", "-p")
+
     def screen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
