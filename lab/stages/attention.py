@@ -8,6 +8,7 @@ from lab.numbers import probability, significant
 from lab.refs import product, ref
 from lab.softmax import Others, Titles, softmax, softmax_table
 from lab.stages.cells import Series, Sum, around, strip
+from lab.stages.head_summary import SINK
 from lab.stages.look import Look, Numbers
 from lab.views import Array, Matrix, Parity, View
 
@@ -147,7 +148,9 @@ def _pays(look: Look, pattern: Numbers) -> str:
     target = "itself" if key == look.position else look.quoted(key)
     sentence = f"{look.here} pays {probability(float(pattern[key]))} of its attention to {target}"
     if key == 0 and look.position > 1:
-        sentence += ", the first token, on which heads often rest (an attention sink)"
+        sentence += ", the first token"
+        if pattern[0] >= SINK:
+            sentence += ", on which heads often rest (an attention sink)"
     return sentence + "."
 
 

@@ -64,7 +64,7 @@ def _sentence(look: Look, found: Attribution) -> str:
         above = "above" if found.logit >= 0 else "below"
         about = f"After {look.here} the logit of {token} is {significant(abs(found.logit))} {above} that of "
         about += _quoted(look, found.against)
-    return f"{about}. Most for it speaks {_most(found.shares, 1)}, most against it {_most(found.shares, -1)}."
+    return f"{about}. What speaks most for it: {_most(found.shares, 1)}; most against it: {_most(found.shares, -1)}."
 
 
 def _most(shares: list[Share], sign: int) -> str:

@@ -109,7 +109,7 @@ def in_words(look: Look, name: str, found: Summary) -> str:
     if at > 1:
         parts.append(f"{probability(found.first)} on the first")
     if found.key not in (0, at - 1, at):
-        parts.append(f"the most, {probability(found.most)}, on {look.quoted(found.key)}")
+        parts.append(f"and most, {probability(found.most)}, on {look.quoted(found.key)}")
     does = f" {kind}" if kind and kind != "spread out" else " is spread out" if kind else ""
     entropy = f"{significant(found.bits)} bits over {at + 1} choice{'s' if at else ''} ({most_bits(at + 1)})"
     return f"Head {name}{does} at {look.here}: {entropy}, {', '.join(parts)}."

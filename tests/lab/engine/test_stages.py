@@ -280,6 +280,8 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     assert view.sentence.endswith("Head 2 rests on the first token, “The”: an attention sink.")
     scores = engine.view(ViewParams(run="tiny", stage="scores", head=1, text=PROMPT))
     assert scores.sentence.endswith("the first token, on which heads often rest (an attention sink).")
+    alike = engine.view(ViewParams(run="tiny", stage="scores", head=0, text=PROMPT))
+    assert alike.sentence.endswith("pays 8.3% of its attention to “The”, the first token.")
     assert "sink" not in engine.view(ViewParams(run="tiny", stage="heads", text=PROMPT, position=1)).sentence
 
 
