@@ -328,8 +328,10 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         if dropped and self._facts is not None:
             seen = whole(self._facts.context)
             words += f" · the model sees {seen} tokens at most: {whole(dropped)} before them (left of ┆) are out of its sight"
-        hint = self.hint()
-        self._say(f"{words} · {hint}" if hint else words)
+        hint, rank = self.hint(), self._list.rank_in_words
+        words = f"{words} · {hint}" if hint else words
+        fits = len(words) + len(rank) + 3 <= self.size.width - 2
+        self._say(f"{words} · {rank}" if rank and fits else words)
 
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:

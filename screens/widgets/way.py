@@ -14,9 +14,12 @@ from lab.views import Guess, Step, Way
 from screens.widgets.layout import fit
 from screens.widgets.line_view import LineView
 
-NAME_WIDTHS = (12, 16)
-"""Room for a group's name beside its lens in a narrow column and in a wider one: `12 attention`, `logits → softmax`."""
+NAME_WIDTHS = (8, 16)
+"""Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
+SHORT = {"embed + position": "embed", "final norm": "norm", "logits → softmax": "logits", "attention": "attn"}
+"""What is said in a narrow column, so that the lens has room for its probability."""
 WIDE_FROM = 28
+MARK = 2
 RANK_FROM = 20
 """Room from which the rank of the final answer is shown as well."""
 
@@ -66,7 +69,8 @@ class WayList(LineView):
     """
     HELP = (
         "**The way through.** Every step of the computation in its order, `j` forward and `k` back. Beside each part stands the "
-        "logit lens: the token that the model would predict if it stopped there, read with the final norm and the embedding."
+        "logit lens: the token that the model would predict if it stopped there, read with the final norm and the embedding. Where the "
+        "column has no room for the rank that the model's final answer has there, the line below says it."
     )
     steps: reactive[tuple[Step, ...]] = reactive((), layout=False)
     current: reactive[int] = reactive(0)
@@ -116,14 +120,34 @@ class WayList(LineView):
         style = self.style_of("way--current" if here else "way--group" if row.is_group else "way--step")
         if not row.is_group:
             return self._finish([Segment(mark + "  " + fit(row.name, max(0, width - 4)), style)])
-        name_width = NAME_WIDTHS[width >= WIDE_FROM]
-        room = max(0, width - len(mark) - name_width - 1)
+        name_width = NAME_WIDTHS[self._is_wide]
+        room = self._lens_room
         lens = _lens(row, room)
         if not lens:
             return self._finish([Segment(mark + fit(row.name, max(0, width - len(mark))), style)])
-        segments = [Segment(mark + fit(row.name, name_width) + " ", style)]
+        name = row.name if self._is_wide else _short(row.name)
+        segments = [Segment(mark + fit(name, name_width) + " ", style)]
         segments.append(Segment(fit(lens, room), self.style_of("way--lens")))
         return self._finish(segments)
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.room >= WIDE_FROM
+
+    @property
+    def _lens_room(self) -> int:
+        return max(0, self.room - MARK - NAME_WIDTHS[self._is_wide] - 1)
+
+    @property
+    def rank_in_words(self) -> str:
+        """The rank of the model's final answer at the current group, where the column has no room for it; else ""."""
+        current = self._rows[self._current_row()] if self._rows else None
+        groups = [row for row in self._rows if row.is_group and row.rank is not None and row.lens is not None]
+        if current is None or not groups or self._lens_room >= RANK_FROM:
+            return ""
+        within = [row for row in self._rows if row.is_group and row.step <= current.step][-1]
+        answer = groups[-1].lens
+        return f"“{answer.label}” has rank {whole(within.rank)} here" if answer and within.rank is not None else ""
 
     def _finish(self, segments: list[Segment]) -> Strip:
         return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
@@ -138,8 +162,16 @@ def _lens(row: Row, room: int) -> str:
     """The lens's guess in the room there is for it: the token, its probability, and the rank of the model's final answer."""
     if row.lens is None:
         return ""
-    label = row.lens.label.strip() or row.lens.label
-    text = f"{label} {probability(row.lens.probability, 0)}"
-    if row.rank is not None and room >= RANK_FROM:
-        return f"{fit(text, room - 11)} rank {whole(row.rank)}"
-    return text if cell_len(text) <= room else label
+    label, chance = row.lens.label.strip() or row.lens.label, probability(row.lens.probability, 0)
+    with_rank = row.rank is not None and room >= RANK_FROM
+    for_label = (room - 11 if with_rank else room) - len(chance) - 1
+    if cell_len(label) > for_label:
+        label = fit(label, for_label)
+    text = f"{label} {chance}"
+    return f"{fit(text, room - 11)} rank {whole(row.rank)}" if with_rank and row.rank is not None else text
+
+
+def _short(name: str) -> str:
+    """`1 attn` for `1 attention`."""
+    number, _, part = name.partition(" ")
+    return SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)
