@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lab.diagnosis import SMALL_TEXT
 from lab.machine import Machine
 from lab.numbers import bytes_, count, duration, fixed, probability, whole
 from lab.plan import TRAINING_PART, Plan, Text, flops_per_second
@@ -33,7 +34,9 @@ def cost_of(
     steps, seconds = plan.steps(speed), plan.seconds(speed)
     parts = ", ".join(f"{part} {count(number)}" for part, number in plan.parts.items())
     facts = []
-    if plan.model.vocab_size == text.most_vocab:
+    if advice := _advice(plan, text):
+        facts.append(("advice", advice))
+    if plan.settings.tokenizer == "bpe" and plan.model.vocab_size == text.most_vocab:
         facts.append(("vocabulary", f"{whole(text.most_vocab)} tokens: this text has no more pairs to merge"))
     facts += [
         ("parameters", f"{whole(plan.parameters)}: {parts}"),
@@ -47,8 +50,6 @@ def cost_of(
     if seconds is not None:
         measured = step_seconds is not None
         facts.append(("time", _time_in_words(seconds, source, asked=plan.train.minutes is not None, measured=measured)))
-    if advice := _advice(plan):
-        facts.append(("advice", advice))
     return tuple(facts)
 
 
@@ -75,15 +76,22 @@ def _step_in_words(plan: Plan) -> str:
     assert plan.model is not None
     assert plan.train is not None
     words = f"{plan.train.batch} windows of {plan.model.context}: {whole(plan.tokens_per_step or 0)} tokens"
+    words += f", {count(flops_per_token(plan.model))} operations (FLOPs) each"
     if plan.train.accumulate > 1:
         words += f", computed in {plan.train.accumulate} parts"
     return words
 
 
-def _advice(plan: Plan) -> str:
+def _advice(plan: Plan, text: Text) -> str:
     assert plan.model is not None
     assert plan.train is not None
+    assert plan.parameters is not None
     said = []
+    if text.tokens is not None and text.tokens * TRAINING_PART < SMALL_TEXT * plan.parameters:
+        said.append(
+            f"some {count(text.tokens * TRAINING_PART)} tokens are too few for {count(plan.parameters)} parameters: they will be "
+            "learned by heart; take a longer text or a smaller model"
+        )
     if plan.head_share is not None and plan.head_share > LARGE_HEAD:
         said.append(
             f"{probability(plan.head_share, 0)} of a step's work is the head over {whole(plan.model.vocab_size)} tokens: with a "

@@ -177,7 +177,7 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
         return plan
     plan.train = train_config(request, plan.model)
     if request.dropout is None and text.tokens is not None:
-        dropout = default_dropout(plan.train, plan.model.context, round(text.tokens * TRAINING_PART))
+        dropout = default_dropout(plan.train, plan.model, round(text.tokens * TRAINING_PART))
         plan.model = replace(plan.model, dropout=dropout)
     _check(plan, request, text, memory)
     if not plan.problems:
@@ -245,7 +245,7 @@ def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[s
         "patience": "never",
         "lr": f"{of_shape.lr:g}",
         "seed": str(train.seed),
-        "name": "after the text",
+        "name": "as the text",
     }
 
 

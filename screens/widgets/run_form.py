@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
-from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
 from lab.plan import DEVICES, Settings
@@ -57,6 +56,23 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 
+class Entry(Input):
+    """Where `?` asks for help, since no setting has one in it. Backspace is answered here: a key left to the bindings goes
+    up through all widgets first, and what is typed behind it in one packet, as over a slow line, would overtake it."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "backspace":
+            event.stop()
+            event.prevent_default()
+            self.action_delete_left()
+        elif event.character == "?":
+            event.prevent_default()
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """Whether the key is text here."""
+        return character != "?" and super().check_consume_key(key, character)
+
+
 class Field(Horizontal):
     """A label and its control. The label is marked with `!` where the value is wrong."""
 
@@ -70,7 +86,7 @@ class Field(Horizontal):
         if self.field in CHOICES:
             yield Choice(CHOICES[self.field], self.value, id=self.field, tooltip=TOOLTIPS[self.field])
         else:
-            yield Input(self.value, id=self.field, compact=True, tooltip=TOOLTIPS[self.field])
+            yield Entry(self.value, id=self.field, compact=True, tooltip=TOOLTIPS[self.field])
 
     def mark(self, wrong: bool) -> None:
         """Show whether the value is wrong."""
@@ -78,7 +94,7 @@ class Field(Horizontal):
         self.query_one(Label).update(("!" if wrong else "") + LABELS.get(self.field, self.field))
 
 
-class RunForm(Widget):
+class RunForm(VerticalScroll, can_focus=False):
     """Posts `Changed` as settings are typed, and `Started` when the user wants the run. What to show comes from outside."""
 
     HELP: ClassVar[str | None] = """

@@ -136,7 +136,7 @@ def test_the_cost_is_told_in_words() -> None:
     told = dict(cost_of(plan, TEXT, [run("near", 1024.0, flops_per_token(plan.model))], MACHINE))
     assert told["parameters"].startswith("940,800: token embedding 131k")
     assert "of 8.0 GB" in told["memory"]
-    assert told["a step"] == "16 windows of 128: 2,048 tokens"
+    assert told["a step"] == "16 windows of 128: 2,048 tokens, 6.3M operations (FLOPs) each"
     assert told["time"] == "about 3 min 20 s, at the speed of near"
     assert "91% of the text" in told["in all"]
     often = dict(cost_of(make_plan(Settings(length="20000"), TEXT), TEXT, [], MACHINE))["in all"]
@@ -152,18 +152,21 @@ def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
     plan = make_plan(Settings(), text)
     assert plan.model == PRESETS["micro"].config(746)
     assert dict(cost_of(plan, text, [], MACHINE))["vocabulary"].startswith("746 tokens")
+    always = Text("stories", None, 1_000_000, 1_000_000, most_vocab=256)
+    plan = make_plan(Settings(tokenizer="bytes"), always)
+    assert "vocabulary" not in dict(cost_of(plan, always, [], MACHINE)), "bytes are 256 whatever the text is"
     assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500)
     assert make_plan(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256)
 
 
 def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
-    """16 windows of 128 of 225,000 tokens: 20 epochs are 2,197 steps."""
+    """16 windows of 128 of 225,000 tokens: 20 epochs are 2,197 steps. By minutes there is dropout, for there are 940,800 weights."""
     for length, typed, dropout in (
         ("2196", "", 0.0),
         ("2198", "", 0.1),
         ("2198", "0", 0.0),
         ("100", "0.3", 0.3),
-        ("5 h", "", 0.0),
+        ("5 min", "", 0.1),
     ):
         settings = Settings(length=length, dropout=typed)
         plan = make_plan(settings, TEXT)
@@ -189,6 +192,14 @@ def test_a_head_that_is_most_of_the_work_and_a_high_rate_are_advised_against() -
     assert dict(cost_of(plan, TEXT, [], MACHINE))["advice"].startswith("97% of a step's work is the head over 50,257 tokens")
     assert "advice" not in dict(cost_of(make_plan(Settings(), TEXT), TEXT, [], MACHINE))
     assert "a learning rate of 1 is high" in dict(cost_of(make_plan(Settings(lr="1"), TEXT), TEXT, [], MACHINE))["advice"]
+
+
+def test_a_text_too_small_for_the_model_is_told_before_the_start() -> None:
+    """Nine tenths of 10,000 tokens are fewer than a hundredth of 940,800 parameters."""
+    plan = make_plan(Settings(length="100"), TEXT)
+    for tokens, small in ((10_000, True), (10_500, False)):
+        told = dict(cost_of(plan, Text("a.txt", None, 40_000, tokens), [], MACHINE))
+        assert ("are too few for 941k parameters" in told.get("advice", "")) == small
 
 
 def test_memory_is_less_in_parts() -> None:
