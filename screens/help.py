@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Static
 
 from screens.base import LabScreen
@@ -34,7 +35,9 @@ class HelpScreen(ModalScreen[None]):
     def explain(self, about: LabScreen) -> None:
         """Be about this screen from now on; call it before the screen is pushed."""
         focused = about.focused
-        words = "\n\n".join(text for text in (focused.HELP if focused is not None else None, about.HELP) if text)
+        # What has the focus may be a part, such as a field, of what explains itself.
+        around = [node for node in focused.ancestors_with_self if isinstance(node, Widget)] if focused is not None else [about]
+        words = "\n\n".join(node.HELP for node in around if node.HELP)
         self._title, self._words, self._keys = about.MODE.title(), Markdown(words), _keys_of(about)
         if self.is_mounted:
             self._fill()

@@ -77,6 +77,17 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         assert isinstance(app.screen, LabScreen)
 
 
+async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("4", "n")
+        app.screen.query_one("#name").focus()
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+        assert app.screen._words.markup.strip().startswith("**A new run.**")
+        assert app.screen._words.markup.count("**Watching a run.**") == 1
+
+
 @pytest.mark.parametrize("mode", ["home", "data", "train"])
 async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabApp, mode: str) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
