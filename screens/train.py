@@ -51,7 +51,8 @@ text was made by a known source; no model can stay below it on new text.
 **The curve.** `c` puts a cursor on it, which the arrows move and which reads out every number at a step. `+` `-` zoom, `,` `.` go
 to earlier and later steps, `end` shows all and follows. `a` counts steps, tokens, epochs or time below; `y` is logarithmic; `b`
 means bits per byte; `m` smooths more or less; `d` shows the learning rate, the gradient norm and the speed, and once more what
-training takes of the processor, the memory and the GPU. On the axis ▴ is a checkpoint, ★ the lowest validation loss so far.
+training takes of the processor, the memory and the GPU. On the axis ▴ is a checkpoint, ★ the lowest validation loss so far, ✗ a
+step so bad that it was not applied, ↶ where it went back to an earlier state, ‖ a pause, ▸ where it went on, ■ the end.
 
 **Inside the model** (`e`, `t`, `g`). At each evaluation the lab measures, on random tokens that come twice, what every attention
 head looks at: one token back, the same token, or what came after it last time, which is an *induction head*. `t` is a fixed place

@@ -41,6 +41,9 @@ EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
 }
 """Sign on the axis and word in the legend of what happened to a run; where two fall on one place, the later here is seen."""
 
+EVENT_ORDER = "✗↶½◂★‖■▸▴"
+"""The signs, what most needs a word in the legend first."""
+
 
 @dataclass(frozen=True, eq=False)
 class Series:
@@ -291,7 +294,7 @@ class Plot(Widget):
         if self._key != key or self._drawn is None:
             shown = tuple(series for series in figure.series if len(series.xs))
             self._drawn = draw(replace(figure, series=shown), width, max(4, height - 1))
-            self._legend_line = self._legend(shown, self._drawn, width)
+            self._legend_line = legend(shown, self._drawn, width)
             self._key = key
         if y == 0:
             return self._legend_line
@@ -301,31 +304,37 @@ class Plot(Widget):
         column = self._drawn.column(self.cursor) if self.cursor is not None else None
         return lines[y - 1] if column is None or y > len(lines) - 2 else with_cursor(lines[y - 1], column)
 
-    def _legend(self, shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
-        """In words, shorter ones where they are too long; then without levels that carry their names on their lines, at last
-        without what the signs on the axis mean."""
-        needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
-        events = [
-            piece for kind in drawn.events for piece in ((EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis"))
-        ]
-        ways: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
-            (shown, True, events),
-            (needed, True, events),
-            (shown, False, events),
-            (needed, False, events),
-            (needed, False, []),
-        )
-        for which, long, more in ways:
-            pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)] + more
-            if sum(len(text) for text, _ in pieces) <= width:
-                break
-        return pieces
-
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
         styles: dict[str, Style] = {role: self.get_component_rich_style(f"plot--{role}") for role in ROLES}
         segments = [Segment(text, styles[role]) for text, role in self._line(y)]
         return Strip(segments).adjust_cell_length(self.size.width, base)
+
+
+def legend(shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
+    """In words, shorter ones where they are too long; then without levels that carry their names on their lines, at last
+    without what the most usual of the signs on the axis mean."""
+    needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
+    signs: list[list[Piece]] = [
+        [(EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis")] for kind in drawn.events
+    ]
+    events = [piece for sign in signs for piece in sign]
+    ways: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
+        (shown, True, events),
+        (needed, True, events),
+        (shown, False, events),
+        (needed, False, events),
+        (needed, False, []),
+    )
+    for which, long, more in ways:
+        pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)] + more
+        if sum(len(text) for text, _ in pieces) <= width:
+            break
+    if not more:
+        for sign in sorted(signs, key=lambda sign: EVENT_ORDER.index(sign[0][0])):
+            if sum(len(text) for text, _ in pieces + sign) <= width:
+                pieces += sign
+    return pieces
 
 
 def _legend_entry(series: Series, name: str) -> list[tuple[str, str]]:

@@ -3,10 +3,11 @@
 import math
 import time
 from array import array
+from dataclasses import replace
 
 import pytest
 
-from screens.widgets.plot import Drawn, Figure, Series, draw, with_cursor
+from screens.widgets.plot import Drawn, Figure, Series, draw, legend, with_cursor
 
 
 def figure(*series: Series, log_y: bool = False) -> Figure:
@@ -92,6 +93,15 @@ def test_a_level_carries_its_name_where_there_is_room_and_the_legend_has_the_oth
     assert sum("╌ chance 4.00 ╌" in row for row in rows(drawn)) == 1
     assert drawn.named == {"chance 4.00"}
     assert not draw(figure(falling, level), 14, 16).named
+
+
+def test_a_legend_that_is_too_long_still_names_the_bad_steps() -> None:
+    steps = line([5.0, 4.0, 3.0, 2.5])
+    drawn = replace(draw(figure(steps), 60, 12), events=("checkpoint", "bad_step", "best", "back"))
+    for width, signs in ((80, "▴✗★↶"), (36, "✗↶"), (23, "✗"), (9, "")):
+        words = "".join(text for text, _ in legend([steps], drawn, width))
+        assert len(words) <= max(width, len("⠤⠒⠤ train  "))
+        assert {sign for sign in "▴✗★↶" if sign in words} == set(signs), words
 
 
 @pytest.mark.parametrize("log_y", [False, True])
