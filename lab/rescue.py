@@ -105,7 +105,7 @@ class Rescue:
         lower = min(config.train.lr * self._cursor.rate_factor / 2, default_rate(config.model.width, config.train.optimizer))
         return (
             f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
-            f"start a new run with a lower one, such as --lr {significant(lower, 2)}."
+            f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."
         )
 
 
