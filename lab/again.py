@@ -31,7 +31,7 @@ def settings_of(config: RunConfig) -> Settings:
     usual = shape(request, model.vocab_size)
     usual_train = train_config(request, model)
     typed = {name: str(getattr(model, name)) for name in SHAPE if getattr(model, name) != getattr(usual, name)}
-    if model.dropout != default_dropout(train, model.context, config.data.split):
+    if model.dropout != default_dropout(train, model, config.data.split):
         typed["dropout"] = f"{model.dropout:g}"
     if config.tokenizer.kind not in FIXED_VOCABULARY:
         typed["vocab"] = str(config.tokenizer.vocab_size)

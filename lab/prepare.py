@@ -90,7 +90,7 @@ def _write(
     tokenizer.save(run.tokenizer_path)
     train = train_config(request, model)
     if request.dropout is None:
-        model = replace(model, dropout=default_dropout(train, model.context, prepared.split))
+        model = replace(model, dropout=default_dropout(train, model, prepared.split))
     if not train.prompts:
         tokens = Tokens(run.tokens_path, token_dtype(tokenizer.vocab_size))
         unseen = tokens[prepared.split : prepared.split + PROMPT_TOKENS].tolist()

@@ -10,6 +10,7 @@ from lab.device import check_device
 from lab.errors import UserError
 from lab.run_config import OptimizerName, TrainConfig
 from lab.runs import check_name, home
+from models.accounts import parameter_count
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.schedule import Schedule
 
@@ -156,11 +157,15 @@ def default_rate(width: int, optimizer: OptimizerName) -> float:
     return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
 
 
-def default_dropout(train: TrainConfig, context: int, tokens: int) -> float:
-    """Of a run that goes through its `tokens` of training text more than `MANY_EPOCHS` times; else, and by minutes, none."""
+def default_dropout(train: TrainConfig, model: ModelConfig, tokens: int) -> float:
+    """Of a run that goes through its `tokens` of training text more than `MANY_EPOCHS` times; else none.
+
+    How often a run by minutes does so depends on the machine; it gets dropout where the model has more weights than the text has
+    tokens, and can learn it by heart.
+    """
     if train.steps is None:
-        return 0.0
-    epochs = train.steps * train.batch * context / max(1, tokens)
+        return DROPOUT if tokens < parameter_count(model) else 0.0
+    epochs = train.steps * train.batch * model.context / max(1, tokens)
     return DROPOUT if epochs > MANY_EPOCHS else 0.0
 
 
