@@ -43,7 +43,12 @@ def following_options(command: Any) -> Any:
 @click.option("--heads", type=positive, metavar="N", help="Change its heads in each layer; they divide the width.")
 @click.option("--width", type=positive, metavar="N", help="Change its width, the numbers that stand for a token.")
 @click.option("--context", type=positive, metavar="N", help="Change its context, the tokens it sees at once.")
-@click.option("--dropout", type=float, metavar="P", help="Share of numbers dropped while training.")
+@click.option(
+    "--dropout",
+    type=float,
+    metavar="P",
+    help="Share of numbers dropped while training. [default: 0.1 where the text would be learned by heart, else 0]",
+)
 @click.option("--batch", type=positive, metavar="N", help="Windows of text in one step.")
 @click.option("--accumulate", type=positive, metavar="K", help="Compute a step's windows in K parts, which needs less memory.")
 @click.option(
