@@ -69,8 +69,8 @@ class WayList(LineView):
     """
     HELP = (
         "**The way through.** Every step of the computation in its order, `j` forward and `k` back. Beside each part stands the "
-        "logit lens: the token that the model would predict if it stopped there, read with the final norm and the embedding. Where the "
-        "column has no room for the rank that the model's final answer has there, the line below says it."
+        "logit lens: the token that the model would predict if it stopped there, read with the final norm and the embedding. "
+        "Where the column has no room for the rank that the model's final answer has there, the line below says it."
     )
     steps: reactive[tuple[Step, ...]] = reactive((), layout=False)
     current: reactive[int] = reactive(0)
