@@ -158,16 +158,18 @@ def verdict(runs: Sequence[Contender]) -> str:
     (low, first), *rest = scored
     second = rest[0][0]
     others = "; ".join(f"{run.title} {fixed(score)}, {fixed(score - low, sign=True)}" for score, run in rest)
-    where = "on text they never train on"
+    # Said first, since it must not be among what a small screen has no room for.
+    own = not same_text([run for _, run in scored])
+    where = ", each on a validation text of its own" if own else " on text they never train on"
     if second - low <= ALIKE * low:
-        words = f"{first.title} and {rest[0][1].title} are alike {where}: {fixed(low)} and {fixed(second)} {unit} at their best"
+        words = f"{first.title} and {rest[0][1].title} are alike{where}: {fixed(low)} and {fixed(second)} {unit} at their best"
         words += f"; then {others.partition('; ')[2]}." if len(rest) > 1 else "."
     elif len(rest) == 1:
         less = significant(100 * (second - low) / second, 2)
-        words = f"{first.title} is better {where}: {fixed(low)} {unit} at its best against {fixed(second)} "
+        words = f"{first.title} is better{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
         words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
     else:
-        words = f"{first.title} is best {where}: {fixed(low)} {unit} at its best; then {others}."
+        words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {others}."
     as_far = _as_far([run for run in runs if run.has_learned], bits, unit)
     return " ".join(part for part in (words, unit_note(runs), as_far, _unfinished(runs)) if part)
 
