@@ -29,10 +29,18 @@ class AskText(ModalScreen[str | None]):
     """
 
     def __init__(
-        self, title: str, words: str, value: str = "", *, refuse: Callable[[str], str] = lambda _: "", select: bool = False
+        self,
+        title: str,
+        words: str,
+        value: str = "",
+        *,
+        refuse: Callable[[str], str] = lambda _: "",
+        select: bool = False,
+        of_prompts: bool = False,
     ) -> None:
-        """With `select`, what is typed takes the place of `value`."""
+        """With `select`, what is typed takes the place of `value`; with `of_prompts`, `↑` offers the prompts of before."""
         super().__init__()
+        self._of_prompts = of_prompts
         self._title, self._words, self._value, self._refuse, self._select = title, words, value, refuse, select
 
     def compose(self) -> ComposeResult:
@@ -40,7 +48,7 @@ class AskText(ModalScreen[str | None]):
             box.border_title = self._title
             box.border_subtitle = "enter takes it · escape leaves"
             yield Static(self._words, id="ask-text-words", markup=False)
-            yield PromptInput(shown(self._value), select_on_focus=self._select)
+            yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
             yield Static("", id="ask-text-trouble", markup=False)
 
     @on(Input.Submitted)

@@ -18,6 +18,7 @@ from screens.targets import Target, from_second, key_under, look_at, scaled, swi
 from screens.why import WhyScreen
 from screens.widgets.block_view import BlockView
 from screens.widgets.intervention_list import InterventionList
+from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import TokenStrip
 from screens.widgets.way import WayList
 
@@ -247,10 +248,11 @@ class ChangesScreen(WhyScreen):
             "Leave it empty to look at one prompt again." if second is not None else "Change a word and see what differs."
         )
         text = second.text if second is not None else self.aim.prompt.text
-        answer = await self.app.push_screen_wait(AskText("second prompt", words, text))
+        answer = await self.app.push_screen_wait(AskText("second prompt", words, text, of_prompts=True))
         if answer is None or self.aim is None:
             return
         if answer:
+            self.query_one(PromptInput).keep(answer)
             self.aim = replace(self.aim.on_stage(), second=Prompt(answer), aside="compare")
         else:
             self.aim = replace(self.aim.on_stage(), second=None)

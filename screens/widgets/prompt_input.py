@@ -42,8 +42,10 @@ class PromptInput(Input):
         "`ctrl+j` puts a line break, drawn ⏎. `↑` and `↓` walk through the prompts of before."
     )
 
-    def __init__(self, value: str = "", *, id: str | None = None, select_on_focus: bool = True) -> None:
+    def __init__(self, value: str = "", *, id: str | None = None, select_on_focus: bool = True, of_prompts: bool = True) -> None:
+        """Without `of_prompts` it asks for something else, and `↑` does not put a prompt of before there."""
         super().__init__(value, id=id, select_on_focus=select_on_focus)
+        self._of_prompts = of_prompts
         self.history: list[str] = []
         """The prompts of before, oldest first."""
         self._back = 0
@@ -51,7 +53,11 @@ class PromptInput(Input):
 
     def on_focus(self) -> None:
         self._back = 0
-        self._read_history()
+        if self._of_prompts:
+            self._read_history()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._of_prompts if action == "earlier" else super().check_action(action, parameters)
 
     @work(thread=True, exclusive=True, group="history")
     def _read_history(self) -> None:
@@ -60,10 +66,10 @@ class PromptInput(Input):
 
         self.history = read_history(home())
 
-    def keep(self) -> None:
-        """Put the text into the history."""
-        if self.text:
-            self._remember(self.text)
+    def keep(self, text: str = "") -> None:
+        """Put `text`, or what stands in the field, into the history."""
+        if text or self.text:
+            self._remember(text or self.text)
 
     @work(thread=True, group="history")
     def _remember(self, text: str) -> None:

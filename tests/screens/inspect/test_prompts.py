@@ -51,6 +51,25 @@ async def test_a_prompt_that_was_shown_is_in_the_history(inspect: Open, settle: 
         assert read_history(home()) == ["The big dog ran."]
 
 
+async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await pilot.press("C")
+        await pilot.pause()
+        await pilot.press("end", "full_stop", "enter")
+        await settle(pilot)
+        for _ in range(100):
+            await pilot.pause(0.01)
+            if read_history(home()):
+                break
+        assert read_history(home()) == ["The big dog ran."]
+        await pilot.press("j", "j", "j")
+        await settle(pilot)
+        await pilot.press("asterisk")
+        await pilot.pause(0.2)
+        await pilot.press("up")
+        assert pilot.app.screen.query_one(PromptInput).value == "0.5"
+
+
 async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_being_shown(
     inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
