@@ -115,14 +115,17 @@ def _by_heart(config: RunConfig, status: Status, history: "History") -> Diagnosi
     if beside is None or last.val_loss <= beside * (1 + GAP):
         return None
     overfits = since >= RISING_EVALUATIONS and risen and then is not None and now < then * (1 - STANDS_STILL)
+    kept = f"The weights of step {whole(best.step)} are kept as the best"
     tokens, parameters = config.data.split, parameter_count(config.model)
     if tokens < SMALL_TEXT * parameters:
         evidence = (
             f"{whole(tokens)} tokens to learn from for {count(parameters)} parameters, gone through {_times(last.epoch)}; "
             f"it loses {fixed(beside, 2)} on them and {fixed(last.val_loss, 2)} on text it does not train on."
         )
-        more = count(SMALL_TEXT * parameters * 10)
-        return Diagnosis("text too small", evidence, f"A longer text ({more} tokens or more) or a smaller model would help.")
+        advice = f"A longer text ({count(SMALL_TEXT * parameters * 10)} tokens or more) or a smaller model would help."
+        if overfits:
+            advice = f"{kept}; on unseen text the model has only got worse since. {advice}"
+        return Diagnosis("text too small", evidence, advice)
     if not overfits:
         return None
     assert then is not None
@@ -130,11 +133,9 @@ def _by_heart(config: RunConfig, status: Status, history: "History") -> Diagnosi
         f"since step {whole(best.step)} the training loss fell {_from_to(then, now)} while the validation loss rose "
         f"{_from_to(best.val_loss, last.val_loss)}, over {since} evaluations."
     )
-    advice = f"The weights of step {whole(best.step)} are kept as the best; "
-    advice += "a longer text, a smaller model or more dropout would go further."
     if status.phase in ("training", "paused"):
-        advice = advice.replace("kept as the best;", "kept as the best, so that it can be stopped, as --patience 3 would do;")
-    return Diagnosis("overfitting", evidence, advice)
+        kept += ", so that it can be stopped, as --patience 3 would do"
+    return Diagnosis("overfitting", evidence, f"{kept}; a longer text, a smaller model or more dropout would go further.")
 
 
 def _plateau(config: RunConfig, history: "History") -> Diagnosis | None:

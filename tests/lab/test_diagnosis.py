@@ -67,6 +67,14 @@ def test_no_run_is_called_overfitting_or_diverged_before_it_is(path: Path) -> No
         assert found.verdict in may, f"{found.sentences} at step {step}"
 
 
+def test_a_text_too_small_names_the_best_step_too() -> None:
+    _, history = recorded(Path(__file__).parent / "curves" / "too-small-text.jsonl")
+    best_step = min(zip(history.val_losses, history.eval_steps, strict=True))[1]
+    advice = diagnosis_of("too-small-text").advice
+    assert advice.startswith(f"The weights of step {best_step:.0f} are kept as the best; on unseen text ")
+    assert "A longer text" in advice
+
+
 def test_overfitting_names_the_best_step_and_both_losses() -> None:
     head, history = recorded(Path(__file__).parent / "curves" / "overfitting.jsonl")
     best_loss, best_step = min(zip(history.val_losses, history.eval_steps, strict=True))
