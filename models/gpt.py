@@ -32,14 +32,15 @@ class KVCache:
     Meant for inference: fill it under `torch.inference_mode()` or `torch.no_grad()`.
 
     `length` is how many tokens are held. `keys` and `values` are (layers, B, H, context, D); their first `length` rows count.
+    `both` is the memory of the two, (layers, 2, B, H, context, D).
     """
 
     def __init__(
         self, config: ModelConfig, batch: int = 1, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> None:
-        shape = (config.layers, batch, config.heads, config.context, config.head_width)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
+        shape = (config.layers, 2, batch, config.heads, config.context, config.head_width)
+        self.both = torch.empty(shape, dtype=dtype, device=device)
+        self.keys, self.values = self.both.unbind(1)
         self.length = 0
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

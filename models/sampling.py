@@ -169,7 +169,11 @@ def generate_together(
 
 
 def _draw_one(logits: Tensor, sampling: Sampling, position: int) -> Drawn:
-    choice = distribution(logits, sampling)
     u = uniform(sampling.seed, position)
+    if sampling.greedy or sampling.temperature == 0.0:
+        values, before = _softmax(logits)
+        token = int(values.argmax())
+        return Drawn(token, float(before[token]), u)
+    choice = distribution(logits, sampling)
     token = draw(choice.after, u)
     return Drawn(token, float(choice.before[token]), u)
