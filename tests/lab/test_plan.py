@@ -160,7 +160,7 @@ def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
 
 
 def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
-    """16 windows of 128 of 225,000 tokens: 20 epochs are 2,197 steps. By minutes there is dropout, for there are 940,800 weights."""
+    """20 epochs of 225,000 tokens are 2,197 steps. By minutes there is dropout, for there are 940,800 weights."""
     for length, typed, dropout in (
         ("2196", "", 0.0),
         ("2198", "", 0.1),
