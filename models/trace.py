@@ -208,12 +208,13 @@ def layer_norm(x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
     """Scale (T, 1) and output (T, C) of a LayerNorm (Ba et al. 2016): (x − mean) / sqrt(variance + eps) · gain + bias."""
     centred = x - x.mean(-1, keepdim=True)
     scale = (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt()
-    return scale, centred / scale * norm.weight.detach().float() + norm.bias.detach().float()
+    normalized = (centred / scale).mul_(norm.weight.detach().float()).add_(norm.bias.detach().float())
+    return scale, normalized
 
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """x W + b, W being the transpose of the weight as it is stored."""
-    return x @ layer.weight.detach().float().T + layer.bias.detach().float()
+    return torch.addmm(layer.bias.detach().float(), x, layer.weight.detach().float().T)
 
 
 def softmax(scores: Tensor) -> Tensor:
@@ -224,7 +225,8 @@ def softmax(scores: Tensor) -> Tensor:
 
 def gelu(x: Tensor) -> Tensor:
     """GELU in GPT-2's form: x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715 x³))) (Hendrycks & Gimpel 2016, section 2)."""
-    return 0.5 * x * (1.0 + torch.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)))
+    inner = (x * x).mul_(0.044715).add_(1.0).mul_(x)  # x + 0.044715 x³
+    return inner.mul_(math.sqrt(2.0 / math.pi)).tanh_().add_(1.0).mul_(x).mul_(0.5)
 
 
 def apply(edit: Edit, value: Tensor) -> Tensor:
