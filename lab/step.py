@@ -63,7 +63,7 @@ class Gradient:
     def _compute(self, step: int) -> float:
         ids, targets = (torch.from_numpy(part).to(self._device) for part in self._batches.at(step))
         if self._model.config.dropout:
-            torch.manual_seed(seed_of(self._seed, step))
+            seed_dropout(self._device, seed_of(self._seed, step))
         self._model.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
         for part_ids, part_targets in zip(ids.tensor_split(self.parts), targets.tensor_split(self.parts), strict=True):
@@ -83,3 +83,16 @@ class Gradient:
 def seed_of(seed: int, step: int) -> int:
     """Seed of a step's dropout. Hashed, for torch takes only the low 32 bits of a seed on the CPU."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
+
+
+def seed_dropout(device: torch.device, seed: int) -> None:
+    """Seeds the generator that dropout on this device draws from.
+
+    `torch.manual_seed` seeds those of all kinds of devices, and for each that is not in use it writes down the whole call stack,
+    which takes longer than a step of a small model.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
