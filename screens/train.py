@@ -25,9 +25,9 @@ from screens.widgets.inside_view import PAGES
 from screens.widgets.new_run import NewRun
 from screens.widgets.run_view import RunView, Watched
 
-SECONDS_BETWEEN_READINGS = 0.25
-"""How often a run that goes on is read, and so the most often that its plot is drawn."""
-READINGS_SKIPPED_AT_REST = 8
+SECONDS_BETWEEN_READINGS = 0.5
+"""How often a run that goes on is read: each reading takes from the training."""
+READINGS_SKIPPED_AT_REST = 4
 """A run that does not go on is looked at this much more rarely: somebody may resume it from elsewhere."""
 
 
@@ -118,6 +118,8 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self._feed: RunFeed | None = None
         self._usage = UsageMeter()
         self._ticks = 0
+        self._runs_known = False
+        """The lab reads them after its first paint: a quick hand is here before, and still finds the run that goes on."""
 
     def compose_body(self) -> ComposeResult:
         yield NewRun(id="new-run")
@@ -128,12 +130,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self.watch(self.lab, "run_name", self._follow_run, init=False)
         self.watch(self.lab, "runs", self._follow_runs)
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
-        going_on = self.lab.names_going_on()
-        if going_on and not self.lab.text_source:
-            self.making = False
-            self.post_message(RunChosen(going_on[0]))
-        else:
-            self.watch_making(True)
+        self.watch_making(self.making)
 
     @property
     def new_run(self) -> NewRun:
@@ -184,6 +181,11 @@ Training goes on when you leave this screen, the lab, or the terminal.
 
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs
+        going_on = self.lab.names_going_on()
+        if runs and not self._runs_known and going_on and not self.lab.text_source:
+            self.making = False
+            self.post_message(RunChosen(going_on[0]))
+        self._runs_known = self._runs_known or bool(runs)
 
     @on(NewRun.Begun)
     def _begun(self, message: NewRun.Begun) -> None:

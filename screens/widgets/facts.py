@@ -25,19 +25,28 @@ class Facts(Widget):
         & > .facts--value { color: $foreground; }
     }
     """
-    facts: reactive[tuple[Fact, ...]] = reactive((), layout=True)
+    facts: reactive[tuple[Fact, ...]] = reactive(())
 
-    def _lines(self, width: int) -> list[tuple[str, str]]:
-        margin = max((cell_len(label) for label, _ in self.facts), default=0) + 2
-        lines: list[tuple[str, str]] = []
-        for label, value in self.facts:
-            parts = wrap(value, max(8, width - margin)) or [""]
-            lines += [(text.ljust(margin), part) for text, part in zip([label] + [""] * len(parts), parts, strict=False)]
-        return lines
+    def watch_facts(self, before: tuple[Fact, ...], after: tuple[Fact, ...]) -> None:
+        """Numbers change many times a minute; only where they need more or fewer lines is the screen laid out anew."""
+        width = self.size.width
+        if len(_lines(before, width)) != len(_lines(after, width)):
+            self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return len(self._lines(width))
+        return len(_lines(self.facts, width))
 
     def render(self) -> Text:
         label, value = self.get_component_rich_style("facts--label"), self.get_component_rich_style("facts--value")
-        return Text("\n").join(Text.assemble((left, label), (right, value)) for left, right in self._lines(self.size.width))
+        return Text("\n").join(
+            Text.assemble((left, label), (right, value)) for left, right in _lines(self.facts, self.size.width)
+        )
+
+
+def _lines(facts: tuple[Fact, ...], width: int) -> list[tuple[str, str]]:
+    margin = max((cell_len(label) for label, _ in facts), default=0) + 2
+    lines: list[tuple[str, str]] = []
+    for label, value in facts:
+        parts = wrap(value, max(8, width - margin)) or [""]
+        lines += [(text.ljust(margin), part) for text, part in zip([label] + [""] * len(parts), parts, strict=False)]
+    return lines

@@ -10,7 +10,6 @@ from operator import itemgetter
 from typing import Literal
 
 from rich.segment import Segment
-from rich.style import Style
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -306,8 +305,7 @@ class Plot(Widget):
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
-        styles: dict[str, Style] = {role: self.get_component_rich_style(f"plot--{role}") for role in ROLES}
-        segments = [Segment(text, styles[role]) for text, role in self._line(y)]
+        segments = [Segment(text, self.get_component_rich_style(f"plot--{role}")) for text, role in self._line(y)]
         return Strip(segments).adjust_cell_length(self.size.width, base)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -14,7 +15,6 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive, var
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Static
 
 from lab.curves import History
 from lab.diagnosis import diagnose
@@ -32,12 +32,16 @@ from screens.widgets.inside_view import PAGES, InsideView
 from screens.widgets.plot import Plot
 from screens.widgets.run_curves import Curves
 from screens.widgets.samples import Samples
-from screens.widgets.sentences import whole_sentences
+from screens.widgets.sentences import Sentences, whole_sentences
 from screens.widgets.usage_figures import usage_figures
 
 MOST_LINES_OF_WORDS = 5
 """As many lines of sentences about the run leave room for what it writes, in 24 lines."""
 
+SECONDS_BETWEEN_DRAWINGS = 1.0
+"""How often the plots are drawn at most while the run goes on, which is half of all that watching takes from the training."""
+DOTS_A_COLUMN = 2
+"""Of braille, side by side in a cell."""
 
 RunPage = Literal["words", "curves", "machine", "heads", "probe", "updates"]
 PANELS = ("rate", "norm", "speed", "more")
@@ -119,6 +123,9 @@ class RunView(Widget):
         super().__init__(id=id)
         self.watched: Watched | None = None
         self.entropy: TextEntropy | None = None
+        self._drawn: tuple[object, float] = (None, 0.0)
+        """What the plots were last drawn of, and its newest step."""
+        self._drawn_at = 0.0
 
     def compose(self) -> ComposeResult:
         yield RunHeader(id="run-header")
@@ -126,9 +133,9 @@ class RunView(Widget):
             yield Plot(id="run-plot")
             yield Facts(id="run-facts")
         with Vertical(id="run-words"):
-            yield Static(id="run-reading", markup=False)
+            yield Sentences(id="run-reading", markup=False)
             yield Samples(id="run-samples")
-            yield Static(id="run-computed", markup=False)
+            yield Sentences(id="run-computed", markup=False)
             with Horizontal(id="run-panels"):
                 for name in PANELS:
                     yield Plot(id=f"run-{name}")
@@ -154,17 +161,41 @@ class RunView(Widget):
             self.moment = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
-        self.query_one("#run-reading", Static).update(self._words(watched))
-        self.query_one("#run-computed", Static).update(
+        self.query_one("#run-reading", Sentences).say(self._words(watched))
+        self.query_one("#run-computed", Sentences).say(
             watched.status.computed and f"Each step is computed in {watched.status.computed}."
         )
         self.samples.samples = watched.samples
         self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
-        self._draw()
+        if self._has_grown():
+            self._draw()
+        else:
+            self._point()
+
+    def _has_grown(self) -> bool:
+        """Whether the plots would look different now: their newest step is a dot of braille further on, or something happened."""
+        curves = self._curves()
+        if curves is None or self.page == "machine" or self._drawn[0] != self._occasion():
+            return True
+        if time.monotonic() - self._drawn_at < SECONDS_BETWEEN_DRAWINGS:
+            return False
+        dot = (curves.last - curves.first) / (DOTS_A_COLUMN * self.query_one("#run-plot", Plot).columns)
+        return curves.latest - self._drawn[1] >= dot
+
+    def _occasion(self) -> object:
+        """What has to be drawn at once when it changes."""
+        watched = self.watched
+        return watched and (
+            watched.name,
+            id(watched.history),
+            len(watched.history.eval_steps),
+            len(watched.events),
+            watched.phase,
+        )
 
     def show_trouble(self, sentence: str) -> None:
         """Show why there is nothing to see."""
-        self.query_one("#run-reading", Static).update(sentence)
+        self.query_one("#run-reading", Sentences).say(sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the run's own text, once they are known."""
@@ -208,6 +239,7 @@ class RunView(Widget):
         curves = self._curves()
         if curves is None:
             return
+        self._drawn, self._drawn_at = (self._occasion(), curves.latest), time.monotonic()
         known = floors(curves.config.model.vocab_size, curves.config.data, curves.history, self.entropy)
         self.query_one("#run-plot", Plot).figure = curves.losses(known)
         if self.page in ("curves", "machine"):

@@ -2,7 +2,22 @@
 
 import re
 
+from textual.widgets import Static
+
 from screens.widgets.layout import wrap
+
+
+class Sentences(Static):
+    """Plain text that changes often; the screen is laid out anew only where it needs more or fewer lines."""
+
+    def say(self, text: str) -> None:
+        """Show this text."""
+        if text == self.content:
+            return
+        self.update(text, layout=not self.content)
+        width, height = self.content_size
+        if width and self.get_content_height(self.content_size, self.app.size, width) != height:
+            self.refresh(layout=True)
 
 
 def whole_sentences(text: str, width: int, lines: int) -> str:
