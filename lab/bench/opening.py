@@ -57,14 +57,6 @@ class Opened:
             time.sleep(SETTLED)
             self.memory = int(psutil.Process(self._process.pid).memory_info().rss)
 
-    def pause(self) -> None:
-        """Takes the processor from it."""
-        psutil.Process(self._process.pid).suspend()
-
-    def go_on(self) -> None:
-        """Gives it back."""
-        psutil.Process(self._process.pid).resume()
-
     def close(self) -> None:
         """Ends it."""
         self._process.kill()
