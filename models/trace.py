@@ -29,6 +29,7 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.edits import Edit
 from models.gpt import EPSILON, GPT, Block
@@ -110,7 +111,8 @@ class Trace:
             return self._look_inside(int(match[1]))[match[2]]
         if name in ("ln_final.scale", "ln_final.normalized") and not self._end:
             last = self._streams[f"blocks.{self.config.layers - 1}.resid_post"]
-            self._end["ln_final.scale"], self._end["ln_final.normalized"] = layer_norm(last, self._model.ln_f)
+            self._end["ln_final.scale"] = norm_scale(last)
+            self._end["ln_final.normalized"] = layer_norm(last, self._model.ln_f)
         if name == "logits" and name not in self._end:
             self._end[name] = self["ln_final.normalized"] @ self._embedding.T
         return self._end[name]
@@ -126,7 +128,7 @@ class Trace:
             raise KeyError(name)
         stream = self._streams[name]
         stream = stream if positions is None else stream[list(positions)]
-        return layer_norm(stream, self._model.ln_f)[1] @ self._embedding.T
+        return layer_norm(stream, self._model.ln_f) @ self._embedding.T
 
     @torch.no_grad()
     def head_out(self, layer: int) -> Tensor:
@@ -160,11 +162,13 @@ class Trace:
     def _look_inside(self, layer: int) -> dict[str, Tensor]:
         if self._inside is None or self._inside[0] != layer:
             self._inside = None  # let go of the old layer before making the new one
-            self._inside = (layer, self._layer(layer, self._entering(layer)))
+            made = self._layer(layer, self._entering(layer))
+            made["ln1.scale"], made["ln2.scale"] = norm_scale(made["resid_pre"]), norm_scale(made["resid_mid"])
+            self._inside = (layer, made)
         return self._inside[1]
 
     def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
-        """All of LAYER_NAMES, from the stream (T, C) that enters, edits of that stream already made."""
+        """All of LAYER_NAMES but the scales, from the stream (T, C) that enters, edits of that stream already made."""
         block, prefix = self._block(layer), f"blocks.{layer}."
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = self._attention(layer, resid_pre)
@@ -173,20 +177,20 @@ class Trace:
         made["attn_out"] = self._edited(prefix + "attn_out", mixed)
         made["resid_mid"] = self._edited(prefix + "resid_mid", resid_pre + made["attn_out"])
 
-        made["ln2.scale"], made["ln2.normalized"] = layer_norm(made["resid_mid"], block.ln_2)
+        made["ln2.normalized"] = layer_norm(made["resid_mid"], block.ln_2)
         made["mlp.pre"] = linear(made["ln2.normalized"], block.mlp.c_fc)  # (T, 4*C)
-        made["mlp.post"] = gelu(made["mlp.pre"])
+        made["mlp.post"] = functional.gelu(made["mlp.pre"], approximate="tanh")
         made["mlp_out"] = self._edited(prefix + "mlp_out", linear(made["mlp.post"], block.mlp.c_proj))
         made["resid_post"] = self._edited(prefix + "resid_post", made["resid_mid"] + made["mlp_out"])
         return made
 
     def _attention(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
-        """Those of LAYER_NAMES up to the pattern."""
+        """Those of LAYER_NAMES up to the pattern, but the scale."""
         block, prefix = self._block(layer), f"blocks.{layer}."
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = {"resid_pre": resid_pre}
 
-        made["ln1.scale"], made["ln1.normalized"] = layer_norm(resid_pre, block.ln_1)
+        made["ln1.normalized"] = layer_norm(resid_pre, block.ln_1)
         qkv = linear(made["ln1.normalized"], block.attn.c_attn)  # (T, 3*C)
         q, k, v = qkv.view(tokens, 3, heads, width).permute(1, 2, 0, 3).contiguous().unbind()  # each (H, T, D)
         made |= {"attn.q": q, "attn.k": k, "attn.v": v}
@@ -194,7 +198,7 @@ class Trace:
         future = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
         scores = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
         made["attn.attn_scores"] = self._edited(prefix + "attn.attn_scores", scores)
-        made["attn.pattern"] = self._edited(prefix + "attn.pattern", softmax(made["attn.attn_scores"]))
+        made["attn.pattern"] = self._edited(prefix + "attn.pattern", made["attn.attn_scores"].softmax(-1))
         return made
 
     def _edited(self, name: str, value: Tensor) -> Tensor:
@@ -204,29 +208,19 @@ class Trace:
         return value
 
 
-def layer_norm(x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-    """Scale (T, 1) and output (T, C) of a LayerNorm (Ba et al. 2016): (x − mean) / sqrt(variance + eps) · gain + bias."""
-    centred = x - x.mean(-1, keepdim=True)
-    scale = (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt()
-    normalized = (centred / scale).mul_(norm.weight.detach().float()).add_(norm.bias.detach().float())
-    return scale, normalized
+def norm_scale(x: Tensor) -> Tensor:
+    """What a LayerNorm (Ba et al. 2016) divides the centred x by, (T, 1): sqrt(variance + eps)."""
+    return (x.var(-1, correction=0, keepdim=True) + EPSILON).sqrt()
+
+
+def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """(x − mean) / scale · gain + bias, (T, C)."""
+    return functional.layer_norm(x, x.shape[-1:], norm.weight.detach().float(), norm.bias.detach().float(), EPSILON)
 
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """x W + b, W being the transpose of the weight as it is stored."""
     return torch.addmm(layer.bias.detach().float(), x, layer.weight.detach().float().T)
-
-
-def softmax(scores: Tensor) -> Tensor:
-    """exp(score − max) / Σ exp(score − max) over the last dimension."""
-    exponentials = (scores - scores.amax(-1, keepdim=True)).exp_()
-    return exponentials.div_(exponentials.sum(-1, keepdim=True))
-
-
-def gelu(x: Tensor) -> Tensor:
-    """GELU in GPT-2's form: x/2 · (1 + tanh(sqrt(2/π) · (x + 0.044715 x³))) (Hendrycks & Gimpel 2016, section 2)."""
-    inner = (x * x).mul_(0.044715).add_(1.0).mul_(x)  # x + 0.044715 x³
-    return inner.mul_(math.sqrt(2.0 / math.pi)).tanh_().add_(1.0).mul_(x).mul_(0.5)
 
 
 def apply(edit: Edit, value: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def _lens(look: Look) -> Slices[Lens]:
 
     names = streams(look.config.layers)
     rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
-    logits = yield from unembed(look.opened.model, layer_norm(rows, look.opened.model.ln_f)[1])  # (2L + 1, V)
+    logits = yield from unembed(look.opened.model, layer_norm(rows, look.opened.model.ln_f))  # (2L + 1, V)
     best, ids = logits.max(-1)
     probabilities = (best - logits.logsumexp(-1)).double().exp().tolist()
     ranks = ((logits > logits[:, look.answer, None]).sum(-1) + 1).tolist()
