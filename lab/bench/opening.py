@@ -28,6 +28,16 @@ TEXTUAL = (
     "class Base(App):\n    def compose(self):\n        yield Static('hello')\n" + _PAINT.format(base="Base")
 )
 LAB = "from screens.app import LabApp\n" + _PAINT.format(base="LabApp")
+LISTED = """
+import os
+from screens.app import LabApp
+class Listed(LabApp):
+    def watch_runs(self, runs) -> None:
+        if runs:
+            self.call_after_refresh(os.write, 1, b"painted\\n")
+Listed().run(headless=True, size=(80, 24))
+"""
+"""The lab until its list of runs is on the screen."""
 
 
 class Opened:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import plotext
 
-from lab.bench.report import Report, series
+from lab.bench.report import Report, Row, series
 from lab.numbers import significant
 
 WIDTH, HEIGHT = 76, 10
+GROWTH_HEIGHT = 14
 
 
 def plotted(reports: Sequence[Report]) -> str:
@@ -27,3 +28,20 @@ def plotted(reports: Sequence[Report]) -> str:
         plotext.xticks([1, len(points)], [points[0][0][:10], points[-1][0][:10]])
         parts.append(plotext.build())
     return "\n".join(parts)
+
+
+def grown(rows: Sequence[Row]) -> str:
+    """One group of `lab.bench.growth` on two logarithmic axes, where a power is a straight line and its slope is the power."""
+    sizes, figures = [row.size for row in rows], [row.value for row in rows]
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plot_size(WIDTH, GROWTH_HEIGHT)
+    plotext.title(f"{rows[0].group}, in ms")
+    plotext.xscale("log")
+    plotext.yscale("log")
+    plotext.plot(sizes, figures, marker="braille")
+    plotext.scatter(sizes, figures, marker="●")
+    plotext.xticks(sizes, [row.name for row in rows])
+    plotext.yticks(figures, [significant(figure) for figure in figures if figure])
+    built: str = plotext.build()
+    return built

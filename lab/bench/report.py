@@ -20,6 +20,8 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     ratio: float | None = None
     against: str = ""
     note: str = ""
+    size: int | None = None
+    """What a figure of `lab.bench.growth` was measured at; those are left out of the plots of the history."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +70,6 @@ def series(reports: Iterable[Report], machine: str) -> dict[str, list[tuple[str,
             continue
         for row in report.rows:
             figure = row.value if row.ratio is None else row.ratio
-            if figure is not None:
+            if figure is not None and row.size is None:
                 found.setdefault(f"{row.group}: {row.name}", []).append((report.date, figure))
     return found

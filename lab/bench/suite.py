@@ -60,18 +60,20 @@ class Suite:
         for group in (self._limits, self._presets, self._beside_nanogpt, self._writing, self._looking, self._screen):
             yield from group()
 
-    def _ours(self, name: str, kind: str, **job: object) -> Contender:
+    def ours(self, name: str, kind: str, **job: object) -> Contender:
+        """A job of `lab.bench.worker` in the environment that our own trainer gets."""
         return Contender(name, WORKER, {"kind": kind, "threads": self.threads} | job, self.tuned)
 
-    def _trainer(self, name: str, shape: ModelConfig, batch: int, optimizer: str = DEFAULT_OPTIMIZER) -> Contender:
-        return self._ours(name, "training", shape=asdict(shape), batch=batch, optimizer=optimizer, home=str(self.home))
+    def trainer(self, name: str, shape: ModelConfig, batch: int, optimizer: str = DEFAULT_OPTIMIZER) -> Contender:
+        """Training steps of this shape, so many windows each, computed as the trainer would."""
+        return self.ours(name, "training", shape=asdict(shape), batch=batch, optimizer=optimizer, home=str(self.home))
 
     def _limits(self) -> Iterator[Row]:
         self.say("the machine's limits")
         jobs = {
-            "fp32": self._ours("product in fp32", "gemm", size=1024, dtype="float32"),
-            "bf16": self._ours("product in bf16", "gemm", size=1024, dtype="bfloat16"),
-            "memory": self._ours("reading memory", "reading", megabytes=512),
+            "fp32": self.ours("product in fp32", "gemm", size=1024, dtype="float32"),
+            "bf16": self.ours("product in bf16", "gemm", size=1024, dtype="bfloat16"),
+            "memory": self.ours("reading memory", "reading", megabytes=512),
         }
         with jobs["fp32"], jobs["bf16"], jobs["memory"]:
             compare(list(jobs.values()), ROUNDS)
@@ -92,7 +94,7 @@ class Suite:
                 yield Row("training", name, note=f"left out: a step needs {bytes_(needed)}")
                 continue
             self.say(f"training {name}")
-            with self._trainer(name, shape, batch) as trainer:
+            with self.trainer(name, shape, batch) as trainer:
                 compare([trainer], FEW)
             reached = trainer.rate * flops_per_token(shape)
             share = reached / self.ceilings[trainer.told["precision"]]
@@ -111,7 +113,7 @@ class Suite:
         ):
             self.say(f"beside nanoGPT: {name}")
             job = {"kind": "nanogpt", "folder": str(self.nanogpt), "shape": asdict(shape), "batch": NANOGPT_BATCH}
-            own, theirs = self._trainer(name, shape, batch, optimizer), Contender("nanoGPT", RIVAL, job, self.plain)
+            own, theirs = self.trainer(name, shape, batch, optimizer), Contender("nanoGPT", RIVAL, job, self.plain)
             with own, theirs:
                 compare([own, theirs], ROUNDS)
             yield Row("beside nanoGPT", name, own.rate, "tokens/s", ratio(own, theirs), "nanoGPT")
@@ -123,7 +125,7 @@ class Suite:
         for name, shape, tokens in (("micro", micro, WRITTEN), ("gpt2", gpt2, WRITTEN // 2)):
             self.say(f"writing with {name}")
             job = {"shape": asdict(shape), "prompt": PROMPT, "tokens": tokens}
-            own = self._ours(name, "writing", **job)
+            own = self.ours(name, "writing", **job)
             rivals = [self._hugging_face(threads, job) for threads in sorted({1, self.threads}) if with_rival]
             with ExitStack() as working:
                 for each in (own, *rivals):
@@ -141,9 +143,9 @@ class Suite:
     def _looking(self) -> Iterator[Row]:
         self.say("tracing")
         shape = asdict(PRESETS["micro"].config(LEARNED["micro"]))
-        traced = self._ours("trace", "tracing", shape=shape, tokens=TRACED)
-        plain = self._ours("forward", "forward", shape=shape, tokens=TRACED)
-        tokens = self._ours("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
+        traced = self.ours("trace", "tracing", shape=shape, tokens=TRACED)
+        plain = self.ours("forward", "forward", shape=shape, tokens=TRACED)
+        tokens = self.ours("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
         with traced, plain:
             compare([traced, plain], ROUNDS)
         took = 1000 / traced.rate

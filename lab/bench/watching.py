@@ -83,6 +83,13 @@ class Watching:
         self._until(lambda: OPEN in self._painted, "the lab showed the run")
         time.sleep(WARM_UP)
 
+    @property
+    def processes(self) -> tuple[int, int]:
+        """The trainer and the lab."""
+        assert self._run is not None
+        assert self._lab is not None
+        return self._run.status().pid, self._lab.pid
+
     def _drain(self) -> None:
         """Reads what the lab paints, as a terminal does; one that is full would halt it."""
         with suppress(OSError):  # the end of a pseudo-terminal whose other side was closed
@@ -115,9 +122,10 @@ class Watching:
         time.sleep(CATCH_UP)
 
     def _rate(self, seconds: float) -> float:
-        (first, began) = self._at()
+        first, began = self._at()
         time.sleep(seconds)
-        (last, ended) = self._at()
+        self._until(lambda: self._at()[0] > first, "the next step was made")
+        last, ended = self._at()
         return (last - first) / (ended - began)
 
     def _end(self) -> None:

@@ -34,9 +34,12 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option(
     "--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT, in the time that it takes; needs --against."
 )
+@click.option(
+    "--growth", is_flag=True, help="Only measure how cost grows with the model, the text, the runs and the steps."
+)
 @click.option("--history", is_flag=True, help="Plot what was measured before on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bench(nanogpt: Path | None, race: str | None, history: bool, as_json: bool) -> None:
+def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, as_json: bool) -> None:
     """Measure how fast this machine trains, writes and explains, against its own limits. It takes two to three minutes.
 
     What is compared takes turns, and ratios are medians over the turns, so that they hold on a busy machine, too; figures in
@@ -58,7 +61,7 @@ def bench(nanogpt: Path | None, race: str | None, history: bool, as_json: bool) 
     if race is not None and nanogpt is None:
         raise click.UsageError("--race needs --against nanogpt=DIR.", click.get_current_context())
     with progress_line() as say:
-        report = measure(nanogpt, race, home(), say)
+        report = measure(nanogpt, race, home(), say, growth=growth)
     append(report, home())
     if as_json:
         write_json(report)
@@ -66,8 +69,8 @@ def bench(nanogpt: Path | None, race: str | None, history: bool, as_json: bool) 
         click.echo(described(report))
 
 
-def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say") -> "Report":
-    """Runs the suite, or the race alone."""
+def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say", *, growth: bool = False) -> "Report":
+    """Runs the suite, or the race or the growth alone."""
     from importlib.metadata import version
 
     from lab.bench.report import Report
@@ -81,6 +84,10 @@ def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say") -> "
         from lab.bench.race import run
 
         rows = list(run(nanogpt, race, say))
+    elif growth:
+        from lab.bench.growth import rows as growth_rows
+
+        rows = list(growth_rows(Suite(home, say)))
     else:
         rows = list(Suite(home, say, nanogpt).rows())
     return Report(
@@ -125,6 +132,10 @@ def described(report: "Report") -> str:
     for group, rows in groups.items():
         lines = [(row.name, _value(row), _compared(row), row.note) for row in rows]
         parts.append(table((group, "", "", ""), lines, right=(1,)))
+        if rows[0].size is not None:
+            from lab.bench.plot import grown
+
+            parts.append(grown(rows))
     return "\n\n".join(parts)
 
 

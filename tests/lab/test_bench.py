@@ -1,17 +1,21 @@
 """What `llmlab bench` reports and compares. Nothing here asserts how fast anything is."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lab.bench.contender import Contender, compare, ratio
+from lab.bench.growth import _grown
 from lab.bench.opening import LAB, TEXTUAL, Opened
 from lab.bench.race import RECIPE
 from lab.bench.report import Report, Row, append, history, series
+from lab.bench.watching import Watching
 from lab.commands.bench import described
 from lab.commands.group import run
 from lab.errors import UserError
@@ -82,6 +86,32 @@ def test_an_app_is_timed_to_its_first_frame(program: str, tmp_path: Path) -> Non
 def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
     with pytest.raises(UserError, match="ended before its first paint"):
         Opened("raise SystemExit(1)", os.environ)
+
+
+def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.bench.watching.WARM_UP", 0.0)
+    monkeypatch.setattr("lab.bench.watching.CATCH_UP", 0.0)
+    with Watching() as watching:
+        watching.turn(0.3)
+        trainer, lab = watching.processes
+        assert psutil.pid_exists(trainer)
+        assert psutil.pid_exists(lab)
+    assert watching.shown[0] > 0
+    assert watching.alone[0] > 0
+    assert not psutil.pid_exists(lab)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(trainer).wait(30)
+
+
+def test_growth_is_told_as_a_power_and_drawn() -> None:
+    told = list(_grown("a step over width", (64, 128, 256), (2.0, 6.0, 24.0)))
+    assert [(row.name, row.size, row.ratio) for row in told] == [("64", 64, 1.0), ("128", 128, 3.0), ("256", 256, 12.0)]
+    assert told[-1].note == "between the last two it grows as size^2.00"
+    measured = report("2026-01-01T10:00:00", *told)
+    said = described(measured)
+    assert "a step over width, in ms" in said
+    assert said.count("●") == 3
+    assert not series([measured], "this one")
 
 
 def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_path: Path) -> None:
