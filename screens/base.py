@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Input, TextArea
+from textual.widget import Widget
+from textual.widgets import Input
 
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
@@ -35,6 +36,9 @@ class LabScreen(Screen[None]):
 
     HELP: ClassVar[str | None] = ""
     """What `?` says of this screen, as Markdown in plain words. A focused widget's own HELP is shown before it."""
+
+    TEXT_FIELDS: ClassVar[tuple[type[Widget], ...]] = (Input,)
+    """Widgets that take letters, which escape leaves first."""
 
     FIRST_KEYS: ClassVar[tuple[str, ...]] = ()
     """Ids of the bindings that stand first in the line of keys, where not all fit."""
@@ -78,7 +82,7 @@ class LabScreen(Screen[None]):
         return None
 
     def action_back(self) -> None:
-        if isinstance(self.focused, Input | TextArea):
+        if isinstance(self.focused, self.TEXT_FIELDS):
             rest = self.resting_focus()
             found = self.query(rest).first() if rest and self.query(rest) else None
             self.set_focus(found if found is not self.focused else None)

@@ -45,6 +45,7 @@ class TokensScreen(LabScreen):
     """The text is cut in a thread, always the newest one; a vocabulary is read once."""
 
     MODE = "tokens"
+    TEXT_FIELDS = (TextArea,)
     HELP = (
         "A model never sees letters: text is cut into tokens, each with a number. `e` edits the text, `escape` leaves it, "
         "`t` changes the tokenizer, and the arrows choose a token, whose bytes and merges stand below."

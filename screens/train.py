@@ -118,7 +118,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self._feed: RunFeed | None = None
         self._usage = UsageMeter()
         self._ticks = 0
-        self._runs_known = False
+        self._runs_seen = False
         """The lab reads them after its first paint: a quick hand is here before, and still finds the run that goes on."""
 
     def compose_body(self) -> ComposeResult:
@@ -182,10 +182,10 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs
         going_on = self.lab.names_going_on()
-        if runs and not self._runs_known and going_on and not self.lab.text_source:
+        if runs and not self._runs_seen and going_on and not self.lab.text_source:
             self.making = False
             self.post_message(RunChosen(going_on[0]))
-        self._runs_known = self._runs_known or bool(runs)
+        self._runs_seen = self._runs_seen or bool(runs)
 
     @on(NewRun.Begun)
     def _begun(self, message: NewRun.Begun) -> None:
