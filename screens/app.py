@@ -13,7 +13,7 @@ from textual import on, work
 from textual.binding import Binding
 from textual.driver import Driver
 from textual.message import Message
-from textual.reactive import var
+from textual.reactive import Reactive, var
 from textual.screen import ModalScreen, Screen
 
 from screens.base import LabScreen
@@ -78,6 +78,8 @@ class LabApp(ManagingApp):
         ),
     ]
 
+    theme: Reactive[str] = Reactive("tokyo-night")
+    """Of the class, for setting it would have all styles parsed again before the first paint."""
     text_source: var[str] = var("")
     """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
     text_encoding: var[str] = var("")
@@ -106,8 +108,6 @@ class LabApp(ManagingApp):
         self._watcher: RunsWatcher | None = None
         if self.no_color or self.console.color_system in SIXTEEN_COLOURS:
             self.theme = "ansi-dark"
-        else:
-            self.theme = "tokyo-night"
 
     def get_driver_class(self) -> type[Driver]:
         found = super().get_driver_class()

@@ -49,6 +49,11 @@ class LabScreen(Screen[None]):
         Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go one level back", show=False),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Textual counts from -1, takes the styles that a new screen has just been given for outdated, and parses all again.
+        self._css_update_count = 0
+
     @on(events.Mount)
     def _spare_the_collector_soon(self) -> None:
         self.set_timer(SECONDS_UNTIL_SPARED, _spare_the_collector)

@@ -57,14 +57,13 @@ print(json.dumps(took))
 
 def rows(suite: Suite) -> Iterator[Row]:
     """Every figure over every size, in milliseconds."""
-    training = f"a training step of {TOKENS:,} tokens"
-    for what, sizes, shape in (
-        ("width", WIDTHS, lambda n: replace(BASE, width=n, heads=n // HEAD_WIDTH)),
-        ("layers", LAYERS, lambda n: replace(BASE, layers=n)),
-        ("context", CONTEXTS, lambda n: replace(BASE, context=n)),
-        ("vocabulary", VOCABULARIES, lambda n: replace(BASE, vocab_size=n)),
+    for what, sizes, shapes in (
+        ("width", WIDTHS, [replace(BASE, width=n, heads=n // HEAD_WIDTH) for n in WIDTHS]),
+        ("layers", LAYERS, [replace(BASE, layers=n) for n in LAYERS]),
+        ("context", CONTEXTS, [replace(BASE, context=n) for n in CONTEXTS]),
+        ("vocabulary", VOCABULARIES, [replace(BASE, vocab_size=n) for n in VOCABULARIES]),
     ):
-        yield from _grown(f"{training} over {what}", sizes, _steps(suite, [shape(n) for n in sizes]))
+        yield from _grown(f"a training step of {TOKENS:,} tokens over {what}", sizes, _steps(suite, shapes))
     suite.say("traces")
     yield from _grown("a trace over tokens", TRACED, _traces(suite))
     yield from _grown("opening the lab, its runs listed, over runs", RUNS, _openings(suite))

@@ -13,6 +13,8 @@ import psutil  # type: ignore[import-untyped]
 from lab.errors import UserError
 
 PAINTED = b"painted\n"
+TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+"""What most terminals say of themselves."""
 SETTLED = 1.5
 """Seconds after the first paint at which memory is read."""
 
@@ -54,7 +56,7 @@ class Opened:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=dict(environment),
+            env={**environment, **TERMINAL},
         )
         assert self._process.stdout is not None
         said = self._process.stdout.readline()

@@ -34,9 +34,7 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option(
     "--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT, in the time that it takes; needs --against."
 )
-@click.option(
-    "--growth", is_flag=True, help="Only measure how cost grows with the model, the text, the runs and the steps."
-)
+@click.option("--growth", is_flag=True, help="Only measure how cost grows with the model, the text, the runs and the steps.")
 @click.option("--history", is_flag=True, help="Plot what was measured before on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, as_json: bool) -> None:
