@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from models.config import ModelConfig
 from models.cross_entropy import head_cross_entropy
+from models.dropout import Dropout
+from models.dropout import dropout as drop
 
 EPSILON = 1e-5
 """Added to the variance inside LayerNorm's root, as in GPT-2."""
@@ -66,7 +68,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, kernel: Kernel
     if usual if kernel == "auto" else kernel == "plain":
         q, k, v = (x.reshape(batch * heads, -1, width) for x in (q, k, v))  # (B*H, T or S, D)
         attn_scores = torch.baddbmm(causal_mask(tokens, seen, q), q, k.transpose(1, 2), alpha=1 / math.sqrt(width))  # (B*H, T, S)
-        pattern = F.dropout(attn_scores.softmax(-1), dropout)
+        pattern = drop(attn_scores.softmax(-1), dropout)
         return torch.bmm(pattern, v).view(batch, heads, tokens, width)
     if tokens == seen:
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
@@ -87,7 +89,7 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
         self.attn_dropout = config.dropout
-        self.resid_dropout = nn.Dropout(config.dropout)
+        self.resid_dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, cache: KVCache | None, layer: int) -> Tensor:
         batch, tokens, width = x.shape
@@ -106,7 +108,7 @@ class MLP(nn.Module):
         super().__init__()
         self.c_fc = nn.Linear(config.width, 4 * config.width)
         self.c_proj = nn.Linear(4 * config.width, config.width)
-        self.resid_dropout = nn.Dropout(config.dropout)
+        self.resid_dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.resid_dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))
@@ -141,7 +143,7 @@ class GPT(nn.Module):
         with torch.device("meta"):  # without values: torch's own initial ones would only be thrown away
             self.wte = nn.Embedding(config.vocab_size, config.width)
             self.wpe = nn.Embedding(config.context, config.width)
-            self.drop = nn.Dropout(config.dropout)
+            self.drop = Dropout(config.dropout)
             self.h = nn.ModuleList(Block(config) for _ in range(config.layers))
             self.ln_f = nn.LayerNorm(config.width, eps=EPSILON)
         if device.type != "meta":

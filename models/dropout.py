@@ -1,0 +1,28 @@
+"""Dropout (Srivastava et al. 2014) that is quick on a CPU, where torch's own takes as long as all the rest of a small step."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+LEVELS = 1 << 16
+"""Sixteen random bits decide about a number, a quarter of what the generator gives at a time: p is rounded to 1 / 65,536."""
+
+
+def dropout(x: Tensor, p: float) -> Tensor:
+    """`x` with each number made 0 with probability `p`, and divided by 1 − p otherwise, so that the mean stays what it was.
+
+    Draws from the default generator of the device of `x`.
+    """
+    if x.device.type != "cpu" or p == 0.0:
+        return F.dropout(x, p)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(1 << 63), None)
+    bits = draws.view(torch.int16)[: x.numel()].view(x.shape)  # uniform from -LEVELS / 2 on
+    kept = torch.ge(bits, round(p * LEVELS) - LEVELS // 2, out=torch.empty(x.shape, dtype=x.dtype))
+    return x * kept.mul_(1 / (1 - p))
+
+
+class Dropout(nn.Dropout):
+    """`dropout` while training, nothing otherwise."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout(input, self.p) if self.training else input
