@@ -11,7 +11,6 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import var
-from textual.widgets import Static
 
 from lab.compare import LETTERS, Contender, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
 from lab.curves import History
@@ -25,10 +24,10 @@ from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 from screens.widgets.plot import Plot
 from screens.widgets.run_columns import RunColumns, sample_lines, samples_shown, table_lines
-from screens.widgets.sentences import whole_sentences
+from screens.widgets.sentences import Sentences, whole_sentences
 
-SECONDS_BETWEEN_READINGS = 0.5
-READINGS_SKIPPED_AT_REST = 8
+SECONDS_BETWEEN_READINGS = 1.0
+READINGS_SKIPPED_AT_REST = 4
 """Runs that do not go on are looked at this much more rarely: somebody may resume them from elsewhere."""
 MOST_RUNS = len(LETTERS)
 MOST_LINES_OF_WORDS = 4
@@ -104,7 +103,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
-        yield Static("Reading the runs …", id="compare-words", markup=False)
+        yield Sentences("Reading the runs …", id="compare-words", markup=False)
         yield Plot(id="compare-plot")
         with Horizontal(id="compare-below"):
             yield RunColumns(id="compare-table")
@@ -144,7 +143,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
     @on(Read)
     def _show_news(self, message: Read) -> None:
         if message.trouble:
-            self.query_one("#compare-words", Static).update(message.trouble)
+            self.query_one("#compare-words", Sentences).say(message.trouble)
             self._feeds.clear()
             self.runs.clear()
             return
@@ -160,9 +159,9 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def _show(self) -> None:
         self._draw()
-        words = self.query_one("#compare-words", Static)
+        words = self.query_one("#compare-words", Sentences)
         most = MOST_LINES_OF_WORDS if self.has_class("-short") else 2 * MOST_LINES_OF_WORDS
-        words.update(whole_sentences(verdict(self.runs), self.size.width - 4, most))
+        words.say(whole_sentences(verdict(self.runs), self.size.width - 4, most))
         self.query_one("#compare-table", RunColumns).show(lambda width: table_lines(self.runs, width))
         self._show_samples()
         self.refresh_bindings()

@@ -15,7 +15,7 @@ from lab.numbers import count, duration, fixed, significant, whole
 from lab.plot_view import SMOOTHINGS, PlotView
 from lab.run_config import Event, EventKind, RunConfig
 from screens.widgets.facts import Fact
-from screens.widgets.plot import Figure, Series
+from screens.widgets.plot import EVENT_SIGNS, Figure, Series
 
 TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 """From so many seconds on, the unit's length in seconds and its name."""
@@ -84,15 +84,19 @@ class Curves:
 
     def marks(self) -> tuple[tuple[float, EventKind], ...]:
         """What happened in the stretch in view, and where on the x axis; of the lowest validation losses the last one."""
-        best = self.history.best_evaluation
+        seen = [each for each in self._happened() if self.first <= each[0] <= self.last]
+        xs = self._x_of_step(np.array([step for step, _, _ in seen], float), np.array([second for _, second, _ in seen], float))
+        return tuple(zip(xs.tolist(), (kind for _, _, kind in seen), strict=True))
+
+    def _happened(self) -> list[tuple[float, float, EventKind]]:
+        """Step, seconds and kind of everything that is marked."""
         found: list[tuple[float, float, EventKind]] = [
             (event.step, event.seconds, event.kind) for event in self.events if event.kind != "best"
         ]
+        best = self.history.best_evaluation
         if best is not None and best.step:
             found.append((best.step, best.seconds, "best"))
-        seen = [each for each in found if self.first <= each[0] <= self.last]
-        xs = self._x_of_step(np.array([step for step, _, _ in seen], float), np.array([second for _, second, _ in seen], float))
-        return tuple(zip(xs.tolist(), (kind for _, _, kind in seen), strict=True))
+        return found
 
     def panels(self) -> tuple[Figure, Figure, Figure]:
         """Learning rate, gradient norm and speed over the same stretch."""
@@ -116,8 +120,9 @@ class Curves:
         """Where on the x axis the training step with this index in the history lies."""
         return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
 
-    def numbers_at(self, at: int) -> tuple[Fact, ...]:
-        """Every series at the training step with this index; validation is that of the last evaluation up to it."""
+    def numbers_at(self, at: int, reach: float) -> tuple[Fact, ...]:
+        """Every series at the training step with this index, and what happened at most `reach` steps away; validation is that of
+        the last evaluation up to it."""
         history = self.history
         step = history.steps[at]
         latest = history.latest
@@ -130,6 +135,8 @@ class Curves:
             val = fixed(history.val_losses[evaluated] * self.per_loss, 3)
             if history.eval_steps[evaluated] != step:
                 val += f" @ {count(history.eval_steps[evaluated])}"
+        kinds = {kind for when, _, kind in self._happened() if abs(when - step) <= reach}
+        here = [f"{sign} {word}" for kind, (sign, word) in EVENT_SIGNS.items() if kind in kinds]
         return (
             ("at step", whole(int(step))),
             ("tokens", count(tokens)),
@@ -142,6 +149,7 @@ class Curves:
             ("rate", _number(history.rates[at], 3)),
             ("grad norm", _number(history.grad_norms[at], 3)),
             ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
+            ("here", ", ".join(here) or "·"),
         )
 
 

@@ -179,8 +179,10 @@ class RunView(Widget):
             return True
         if time.monotonic() - self._drawn_at < SECONDS_BETWEEN_DRAWINGS:
             return False
-        dot = (curves.last - curves.first) / (DOTS_A_COLUMN * self.query_one("#run-plot", Plot).columns)
-        return curves.latest - self._drawn[1] >= dot
+        return curves.latest - self._drawn[1] >= self._steps_a_column(curves) / DOTS_A_COLUMN
+
+    def _steps_a_column(self, curves: Curves) -> float:
+        return (curves.last - curves.first) / self.query_one("#run-plot", Plot).columns
 
     def _occasion(self) -> object:
         """What has to be drawn at once when it changes."""
@@ -259,7 +261,7 @@ class RunView(Widget):
         at = self.cursor
         shown = at is not None and at < len(curves.history.steps)
         self.query_one("#run-facts", Facts).facts = (
-            curves.numbers_at(at) if at is not None and shown else numbers_of(self.watched)
+            curves.numbers_at(at, self._steps_a_column(curves) / 2) if at is not None and shown else numbers_of(self.watched)
         )
         x = curves.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
@@ -280,7 +282,7 @@ class RunView(Widget):
             return
         steps = curves.history.steps
         at = min(self.cursor, len(steps) - 1)
-        target = steps[at] + by * (curves.last - curves.first) / self.query_one("#run-plot", Plot).columns
+        target = steps[at] + by * self._steps_a_column(curves)
         found = bisect_right(steps, target) - 1
         found = max(found, at + 1) if by > 0 else min(found, at - 1)
         self.cursor = found = max(0, min(found, len(steps) - 1))
