@@ -7,7 +7,7 @@ from lab.diagnosis import SMALL_TEXT
 from lab.machine import Machine
 from lab.numbers import bytes_, count, duration, fixed, probability, whole
 from lab.plan import TRAINING_PART, Plan, Text, flops_per_second
-from lab.request import MANY_EPOCHS, default_rate
+from lab.request import default_rate, many_epochs
 from models.accounts import flops_per_token
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ def _tokens_in_words(tokens: float, plan: Plan, text: Text, *, by_steps: bool) -
         if epochs >= 1
         else f"; {probability(epochs, 0)} of the text"
     )
-    if epochs > MANY_EPOCHS and plan.model is not None and plan.model.dropout == 0:
+    if plan.model is None or epochs <= many_epochs(plan.model, round(text.tokens * TRAINING_PART)):
+        return words
+    if plan.model.dropout == 0:
         words += ", which it may learn by heart: take fewer steps, a smaller model or a dropout of 0.1"
-    elif epochs > MANY_EPOCHS and plan.model is not None and not plan.settings.dropout.strip():
+    elif not plan.settings.dropout.strip():
         words += f", so often that dropout is {plan.model.dropout:g} unless you say otherwise"
     return words
 

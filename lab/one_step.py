@@ -53,6 +53,8 @@ class OneStep:
     gradients: Gradients | None = None
     """Of the present weights, which then hold the clipped gradients."""
     moves: Moves | None = None
+    _looking: Slices[None] | None = None
+    """The looking ahead that has begun."""
     _random: Tensor | None = None
     """State of the generator of dropout's masks after the part of the batch that was computed last."""
 
@@ -85,7 +87,8 @@ class OneStep:
         """Another batch, from the weights of the checkpoint."""
         if self.moments and self.applied:
             self._restore(0)
-        self.batch, self.applied, self.moments, self.gradients, self.moves = batch, 0, [], None, None
+        self.batch, self.applied, self.moments = batch, 0, []
+        self._forget()
 
     def go_to(self, applied: int) -> Slices[None]:
         """Takes steps, or undoes them, until so many have been taken; then finds losses and gradients there.
@@ -130,9 +133,15 @@ class OneStep:
         self.gradients = Gradients(norms, total, clip, min(1.0, clip / (total + 1e-6)))
 
     def look_ahead(self) -> Slices[None]:
-        """Finds out what the next step does to every weight, without taking it."""
+        """Finds out what the next step does to every weight, without taking it. Given up, it goes on from there the next time."""
         if self.moves is not None:
             return
+        self._looking = self._looking or self._look_ahead()
+        for _ in self._looking:
+            yield
+        self._looking = None
+
+    def _look_ahead(self) -> Slices[None]:
         assert self.gradients is not None
         largest: list[Moved] = []
         predicted = squared = weights_squared = 0.0
@@ -254,7 +263,11 @@ class OneStep:
         with self._threads():
             self.optimizer.step()
         self.applied += 1
-        self.gradients = self.moves = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was found with weights that are no longer the present ones."""
+        self.gradients = self.moves = self._looking = None
 
     @torch.no_grad()
     def _restore(self, applied: int) -> None:
@@ -267,7 +280,8 @@ class OneStep:
         for name, kept in state.optimizer.items():
             self.optimizer.state[names[name]] = _copied(kept)
         del self.moments[applied:]
-        self.applied, self.gradients, self.moves = applied, None, None
+        self.applied = applied
+        self._forget()
 
     def _optimizer_state(self, copy: bool = False) -> dict[str, dict[str, Any]]:
         state = self.optimizer.state

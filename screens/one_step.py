@@ -102,6 +102,10 @@ class OneStepScreen(LabScreen):
         self._good: StepParams | None = None
         """The aim that was answered last: the engine's refusal leads back to it."""
         self._pending: Timer | None = None
+        self._known: dict[StepParams, StepAnswer] = {}
+        """What was answered ahead: the stages before and after the one that is shown, and the one that came before it."""
+        self._looked_ahead: StepParams | None = None
+        """What the engine has found the moves of."""
 
     def compose_body(self) -> ComposeResult:
         yield LossStrip(id="step-tokens")
@@ -134,6 +138,11 @@ class OneStepScreen(LabScreen):
         self.app.screen.post_message(message)
 
     @property
+    def answered(self) -> StepParams | None:
+        """The aim whose answer is shown."""
+        return self._good
+
+    @property
     def is_settled(self) -> bool:
         """Whether everything that was asked for has been answered, or refused."""
         return self._good == self.aim and not any(worker.group == "ask" and worker.is_running for worker in self.workers)
@@ -142,6 +151,11 @@ class OneStepScreen(LabScreen):
         if new is None or new == self._good:
             return
         self._list.current = list(STAGES).index(new.stage)
+        known = self._known.get(new)
+        if known is not None:
+            self.workers.cancel_group(self, "ask")
+            self._show(new, known)
+            return
         if self._pending is None:
             self._pending = self.set_timer(PENDING_AFTER, self._wait)
         self._ask(new)
@@ -153,9 +167,8 @@ class OneStepScreen(LabScreen):
 
     @work(exclusive=True, group="ask")
     async def _ask(self, aim: StepParams) -> None:
-        params = msgspec.structs.asdict(aim)
         try:
-            answer = await self._engine.call("one_step", type=StepAnswer, group="one_step", **params)
+            answer = await self._call(aim)
         except Superseded:
             return
         except EngineError as error:
@@ -165,6 +178,9 @@ class OneStepScreen(LabScreen):
 
     def _show(self, aim: StepParams, answer: StepAnswer) -> None:
         self._stop_waiting()
+        if self._good is not None and self._answer is not None:
+            self._known[self._good] = self._answer
+        self._known = {each: known for each, known in self._known.items() if _is_beside(each, aim)}
         self._answer, self._good = answer, aim
         strip = self.query_one(LossStrip)
         strip.tokens, strip.chosen = tuple(answer.tokens), answer.position
@@ -172,6 +188,28 @@ class OneStepScreen(LabScreen):
         self._view.show(answer.view)
         self._tell_where()
         self.refresh_bindings()
+        self._fetch_ahead(aim)
+
+    @work(exclusive=True, group="ahead")
+    async def _fetch_ahead(self, aim: StepParams) -> None:
+        """Has the engine find the largest moves, which take longest, and answer for the stages on both sides."""
+        moves = StepParams(run=aim.run, opened=aim.opened, text=aim.text, ahead=aim.ahead, applied=aim.applied, stage="moves")
+        names = list(STAGES)
+        place = names.index(aim.stage)
+        beside = [msgspec.structs.replace(aim, stage=name) for name in (*names[place + 1 : place + 2], *names[:place][-1:])]
+        try:
+            if moves != self._looked_ahead:
+                await self._call(moves)
+                self._looked_ahead = moves
+            for each in beside:
+                if each not in self._known:
+                    self._known[each] = await self._call(each)
+        except (Superseded, EngineError):
+            return  # the user's own question goes first, and is told what is wrong
+
+    async def _call(self, aim: StepParams) -> StepAnswer:
+        answer: StepAnswer = await self._engine.call("one_step", type=StepAnswer, group="one_step", **msgspec.structs.asdict(aim))
+        return answer
 
     def _refused(self, sentence: str, died: bool) -> None:
         self._stop_waiting()
@@ -181,7 +219,7 @@ class OneStepScreen(LabScreen):
             self.set_reactive(OneStepScreen.aim, good)
             self._list.current = list(STAGES).index(good.stage)
         if died:
-            self._good = None
+            self._good = self._looked_ahead = None
             sentence = f"{sentence} The next key starts another, which takes the steps anew."
         self._say(sentence, trouble=True)
         self.refresh_bindings()
@@ -342,3 +380,8 @@ class OneStepScreen(LabScreen):
         editor.keep()
         self._close_editor()
         self._change(text=editor.text, ahead=0, applied=0, window=0, position=None)
+
+
+def _is_beside(one: StepParams, other: StepParams) -> bool:
+    """Whether they differ in nothing but the stage."""
+    return msgspec.structs.replace(one, stage=other.stage) == other

@@ -26,6 +26,8 @@ from pathlib import Path
 LLMLAB = Path(sys.executable).with_name("llmlab")
 ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[PX^_\]].*?(?:\x07|\x1b\\)|[@-Z\\-_])", re.DOTALL)
 PATIENCE = 30.0
+SHOWN = 4000
+"""Characters of what was drawn instead, at most."""
 BETWEEN = 0.25
 """Seconds between two keys: a quick hand, and long enough that one answer does not wait for another."""
 
@@ -55,6 +57,7 @@ IN_INSPECT: Sequence[Key] = (
     ("{", "layer 1 ·"),
 )
 IN_TRAIN: Sequence[Key] = (("e", "its course"), ("t", "what comes next"), ("g", "update/weight"))
+IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage} of 7") for stage in range(2, 8)), ("g", "stage 1 of 7"))
 TO_THE_SCORES = 4
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
@@ -106,7 +109,7 @@ class Lab:
         end = time.monotonic() + PATIENCE
         while answer.encode() not in (text := ESCAPES.sub(b"", drawn)):
             if time.monotonic() > end:
-                raise SystemExit(f"never saw {answer!r} in:\n{text.decode(errors='replace')}")
+                raise SystemExit(f"never saw {answer!r} in:\n{text.decode(errors='replace')[-SHOWN:]}")
             drawn += self.read(0.05, at_once=True)
         return text.decode(errors="replace")
 
@@ -157,6 +160,7 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
     for _ in range(rounds):
         for key, answer in IN_TRAIN:
             times.setdefault("another page of Train", []).append(lab.press(key, answer))
+    measure_over_train(lab, rounds, times)
     lab.press("5", "▸5 Inspect◂")
     lab.read(2.0)
     for step in range(TO_THE_SCORES):
@@ -169,6 +173,23 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
         for key, answer in moves:
             times.setdefault("a step or move in Inspect, its view drawn", []).append(lab.press(key, answer))
     return times
+
+
+def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> None:
+    """Adds what is pressed on the screens that open from Train."""
+    lab.press("v", "with which run")
+    lab.press("\r", "smoothed")
+    for _ in range(rounds):
+        os.write(lab.master, b"a")  # from steps to tokens
+        times.setdefault("another axis of Compare", []).append(lab.press("a", "epochs"))
+        os.write(lab.master, b"aa")  # over time, back to steps
+    lab.press("\x1b", IN_TRAIN[-1][1])
+    lab.press("o", "stage 1 of 7")
+    lab.read(3.0)
+    for _ in range(rounds):
+        for key, answer in IN_ONE_STEP:
+            times.setdefault("a stage of one step, its view drawn", []).append(lab.press(key, answer))
+    lab.press("\x1b", IN_TRAIN[-1][1])
 
 
 def _peak(pid: str) -> int:

@@ -385,6 +385,22 @@ def test_work_that_is_given_up_halfway_leaves_nothing_behind(trained: Run) -> No
     assert_same(everything(step), everything(other))
 
 
+def test_looking_ahead_goes_on_where_it_was_given_up(trained: Run) -> None:
+    step, other = at_sentence(trained), at_sentence(trained)
+    finish(step.go_to(0))
+    slices = len(list(step.names))
+    for _ in range(3):
+        begun = step.look_ahead()
+        for _ in range(slices // 3):
+            next(begun)
+        begun.close()
+    assert step.moves is None
+    assert len(list(step.look_ahead())) <= slices - 3 * (slices // 3) + 1
+    finish(other.go_to(0))
+    finish(other.look_ahead())
+    assert step.moves == other.moves
+
+
 def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
     trained: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ def test_the_defaults_are_a_plan_without_problems() -> None:
     plan = make_plan(Settings(), TEXT, memory=MACHINE.memory)
     assert not plan.problems
     assert plan.request is not None
-    assert plan.model == PRESETS["micro"].config(1024)
+    assert plan.model == PRESETS["micro"].config(1024, dropout=0.1)
     assert plan.train is not None
     assert plan.train.steps == 2000
     # By hand: 1024·128 + 128·128 + 4·(12·128² + 13·128) + 2·128
@@ -150,29 +150,36 @@ def test_the_cost_is_told_in_words() -> None:
 def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
     text = Text("stories", None, 1_000_000, 250_000, most_vocab=746)
     plan = make_plan(Settings(), text)
-    assert plan.model == PRESETS["micro"].config(746)
+    assert plan.model == PRESETS["micro"].config(746, dropout=0.1)
     assert dict(cost_of(plan, text, [], MACHINE))["vocabulary"].startswith("746 tokens")
     always = Text("stories", None, 1_000_000, 1_000_000, most_vocab=256)
     plan = make_plan(Settings(tokenizer="bytes"), always)
     assert "vocabulary" not in dict(cost_of(plan, always, [], MACHINE)), "bytes are 256 whatever the text is"
-    assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500)
-    assert make_plan(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256)
+    assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500, dropout=0.1)
+    assert make_plan(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256, dropout=0.1)
 
 
-def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
-    """20 epochs of 225,000 tokens are 2,197 steps. By minutes there is dropout, for there are 940,800 weights."""
-    for length, typed, dropout in (
-        ("2196", "", 0.0),
-        ("2198", "", 0.1),
-        ("2198", "0", 0.0),
-        ("100", "0.3", 0.3),
-        ("5 min", "", 0.1),
+def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 940,800 weights, more than there are tokens to train on, 8 epochs of 225,000 tokens are many, which are 879 steps; of
+    1,800,000 tokens, 20 epochs, which are 17,578 steps. Two cores go through 8 epochs of the former in 57 s, at most."""
+    monkeypatch.setattr("lab.request.cores", lambda: 2)
+    long_text = Text("a.txt", None, 8_000_000, 2_000_000)
+    for text, length, typed, dropout in (
+        (TEXT, "878", "", 0.0),
+        (TEXT, "880", "", 0.1),
+        (TEXT, "880", "0", 0.0),
+        (TEXT, "100", "0.3", 0.3),
+        (TEXT, "0.9 min", "", 0.0),
+        (TEXT, "1 min", "", 0.1),
+        (long_text, "17578", "", 0.0),
+        (long_text, "17579", "", 0.1),
+        (long_text, "10 min", "", 0.0),
     ):
         settings = Settings(length=length, dropout=typed)
-        plan = make_plan(settings, TEXT)
+        plan = make_plan(settings, text)
         assert plan.model is not None
-        assert plan.model.dropout == dropout
-        assert typed or defaults(settings, TEXT, plan)["dropout"] == str(dropout)
+        assert plan.model.dropout == dropout, length
+        assert typed or defaults(settings, text, plan)["dropout"] == str(dropout)
 
 
 def test_a_measured_time_is_told_as_one() -> None:

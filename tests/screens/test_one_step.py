@@ -132,6 +132,12 @@ def opened(engine: FakeEngine, make_run: Callable[..., object], until: Any) -> A
     return open_it
 
 
+def answered(pilot: Pilot[None]) -> StepParams:
+    found = screen_of(pilot).answered
+    assert found is not None
+    return found
+
+
 def status(pilot: Pilot[None]) -> str:
     return screen_of(pilot).query_one("#step-status", Line).left
 
@@ -144,7 +150,7 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
-        assert engine.calls[-1] == StepParams(run="tale")
+        assert engine.calls[0] == StepParams(run="tale")
         assert screen_of(pilot).query_one(BlockView).view == engine.view(StepParams(run="tale"), 4)
         strip = screen_of(pilot).query_one(LossStrip)
         assert strip.chosen == 4
@@ -154,48 +160,72 @@ async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
         assert engine.closed
 
 
+async def test_the_moves_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
+    async with opened() as pilot:
+        await until(pilot, lambda: StepParams(run="tale", stage="moves") in engine.calls)
+        await press(pilot, "l", "j")
+        assert engine.calls.count(StepParams(run="tale", stage="moves")) == 1
+        await press(pilot, "space")
+        await until(pilot, lambda: StepParams(run="tale", stage="moves", applied=1) in engine.calls)
+
+
+async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
+    async with opened() as pilot:
+        for stage in ("losses", "error", "gradients"):
+            await until(pilot, lambda stage=stage: any(call.stage == stage for call in engine.calls))
+            await pilot.pause(0.01)
+            await press(pilot, "j")
+            assert answered(pilot).stage == stage
+            assert [call.stage for call in engine.calls].count(stage) == 1
+            assert screen_of(pilot).query_one(BlockView).view == engine.view(answered(pilot), 4)
+        asked = len(engine.calls)
+        await press(pilot, "k", "k")
+        assert answered(pilot).stage == "losses"
+        assert "error" not in [call.stage for call in engine.calls[asked:]]
+
+
 async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
-        seen = [engine.calls[-1].stage]
+        seen = [answered(pilot).stage]
         for _ in range(len(STAGES)):
             await press(pilot, "j")
-            seen.append(engine.calls[-1].stage)
+            seen.append(answered(pilot).stage)
         assert list(dict.fromkeys(seen)) == list(STAGES)
         assert screen_of(pilot).query_one(StageList).current == len(STAGES) - 1
         await press(pilot, "g")
-        assert engine.calls[-1].stage == "batch"
+        assert answered(pilot).stage == "batch"
         assert status(pilot).startswith("stage 1 of 7")
 
 
 async def test_space_takes_a_step_each_time_and_u_undoes_one(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         await press(pilot, "u")
-        assert engine.calls[-1].applied == 0
+        assert answered(pilot).applied == 0
         await press(pilot, "space", "space", "space")
-        assert engine.calls[-1].applied == 3
+        assert answered(pilot).applied == 3
         facts = screen_of(pilot).query_one("#step-facts", Line)
         assert facts.right[-2:] == ("tale step 2,000 (last) + 3 taken", "loss 4.000 → 3.250")
         await press(pilot, "u")
-        assert engine.calls[-1].applied == 2
+        assert answered(pilot).applied == 2
         assert facts.right[-2:] == ("tale step 2,000 (last) + 2 taken", "loss 4.000 → 3.500")
 
 
 async def test_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         await press(pilot, "right", "right", "right")
-        assert engine.calls[-1].position == 5
+        assert answered(pilot).position == 5
         await press(pilot, *["left"] * 9)
-        assert engine.calls[-1].position == 1
+        assert answered(pilot).position == 1
         await press(pilot, "right_square_bracket", "right_square_bracket")
-        assert engine.calls[-1].window == 1
-        assert str(engine.calls[-1].position) == "None"
+        assert answered(pilot).window == 1
+        assert str(answered(pilot).position) == "None"
         await press(pilot, "space", "right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
-        assert engine.calls[-1].ahead == 1
-        assert engine.calls[-1].applied == 0
+        assert answered(pilot).ahead == 1
+        assert answered(pilot).applied == 0
         await press(pilot, "b")
-        assert (engine.calls[-1].ahead, engine.calls[-1].window) == (0, 0)
+        assert (answered(pilot).ahead, answered(pilot).window) == (0, 0)
         await press(pilot, "r")
-        assert engine.calls[-1].opened == 1
+        assert answered(pilot).opened == 1
 
 
 async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, engine: FakeEngine) -> None:
@@ -205,10 +235,10 @@ async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, en
         assert editor.has_focus
         editor.value = "abc"
         await press(pilot, "enter")
-        assert (engine.calls[-1].text, engine.calls[-1].applied) == ("abc", 0)
+        assert (answered(pilot).text, answered(pilot).applied) == ("abc", 0)
         assert screen_of(pilot).query_one("#step-facts", Line).left == "sentence · token 3/3"
         await press(pilot, "b")
-        assert engine.calls[-1].text is None
+        assert answered(pilot).text is None
 
 
 async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any, engine: FakeEngine) -> None:
@@ -222,7 +252,7 @@ async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any,
         assert screen_of(pilot).query_one("#step-status").has_class("-trouble")
         assert screen_of(pilot).aim == before
         await press(pilot, "j")
-        assert (engine.calls[-1].text, engine.calls[-1].applied, engine.calls[-1].stage) == (None, 1, "error")
+        assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "error")
         assert not screen_of(pilot).query_one("#step-status").has_class("-trouble")
 
 
@@ -243,7 +273,7 @@ async def test_enter_on_one_of_the_largest_moves_shows_that_weight(opened: Any, 
         await press(pilot, "j", "j", "j", "j", "enter", "down")
         assert WEIGHTS[1] in status(pilot)
         await press(pilot, "enter")
-        assert (engine.calls[-1].stage, engine.calls[-1].weight) == ("weight", WEIGHTS[1])
+        assert (answered(pilot).stage, answered(pilot).weight) == ("weight", WEIGHTS[1])
         assert screen_of(pilot).query_one(StageList).has_focus
 
 
@@ -251,15 +281,15 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
     async with opened() as pilot:
         await press(pilot, "space")
         engine.dies = True
-        await pilot.press("j")
+        await pilot.press("h")
         for _ in range(50):
             await pilot.pause(0.01)
             if "SIGKILL" in status(pilot):
                 break
         assert "The next key starts another" in status(pilot)
         await press(pilot, "j")
-        assert (engine.calls[-1].stage, engine.calls[-1].applied) == ("error", 1)
-        assert status(pilot).startswith("stage 3 of 7")
+        assert (answered(pilot).stage, answered(pilot).applied) == ("losses", 1)
+        assert status(pilot).startswith("stage 2 of 7")
 
 
 async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngine, make_run: Callable[..., object]) -> None:
@@ -268,7 +298,7 @@ async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngi
         await press(pilot, "space")
         screen_of(pilot).lab.run_name = "other"
         await settle(pilot)
-        assert engine.calls[-1] == StepParams(run="other")
+        assert answered(pilot) == StepParams(run="other")
 
 
 async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any) -> None:
