@@ -18,7 +18,7 @@ from textual.screen import ModalScreen, Screen
 
 from screens.base import LabScreen
 from screens.commands import LabCommands
-from screens.keyboard import read_any_bytes
+from screens.keyboard import read_what_comes
 from screens.managing import ManagingApp
 from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
 from screens.widgets.mode_bar import MODES as MODE_NAMES
@@ -111,7 +111,7 @@ class LabApp(ManagingApp):
 
     def get_driver_class(self) -> type[Driver]:
         found = super().get_driver_class()
-        read_any_bytes(found)
+        read_what_comes(found)
         return found
 
     def on_mount(self) -> None:

@@ -1,5 +1,8 @@
-"""What the terminal sends, read so that bytes which are no text are one strange character and not the end of the lab."""
+"""What the terminal sends, read so that bytes which are no text are one strange character and not the end of the lab, and so that
+the end of what it sends is."""
 
+import os
+import signal
 import sys
 from codecs import IncrementalDecoder, getincrementaldecoder
 
@@ -13,14 +16,21 @@ def _lenient(encoding: str) -> type[IncrementalDecoder]:
         def __init__(self, errors: str = "replace") -> None:
             super().__init__(errors)
 
+        def decode(self, input: bytes, final: bool = False) -> str:
+            if not input and not final:
+                # The terminal is gone, and nobody told: where a shell sends SIGHUP, this is never reached.
+                os.kill(os.getpid(), signal.SIGTERM)
+            return str(super().decode(input, final))
+
     return Lenient
 
 
-def read_any_bytes(driver: type[Driver]) -> None:
-    """Make `driver` show bytes that are not UTF-8 as �.
+def read_what_comes(driver: type[Driver]) -> None:
+    """Make `driver` show bytes that are not UTF-8 as �, and end the lab when its terminal is gone.
 
     Textual's drivers for Unix decode strictly, so that half a character in a pasted text would end the app; they take their
-    decoder from a name of their module. Windows hands over characters, and its driver has no such name.
+    decoder from a name of their module. After the end they would read nothing, again and again, with a whole core. Windows hands
+    over characters, and its driver has no such name.
     """
     names = vars(sys.modules[driver.__module__])
     if "getincrementaldecoder" in names:
