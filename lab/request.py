@@ -39,7 +39,7 @@ through its text: rather too often, for dropout that was not needed does less ha
 WIDEST = 1 << 30
 
 LEARNING_RATES = {
-    "muon": ((64, 1.6e-2), (192, 8e-3), (384, 5e-3), (WIDEST, 2e-3)),
+    "muon": ((64, 1.6e-2), (192, 8e-3), (384, 5e-3), (512, 3e-3), (WIDEST, 2e-3)),
     "adamw": ((192, 3e-3), (384, 1e-3), (WIDEST, 6e-4)),
 }
 """Peak learning rates by width, up to and including it, as found by `lab.bench.sweep`; AdamW's for the widest is nanoGPT's."""
