@@ -305,8 +305,9 @@ class Plot(Widget):
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style
-        segments = [Segment(text, self.get_component_rich_style(f"plot--{role}")) for text, role in self._line(y)]
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        line = self._line(y)
+        styles = {role: self.get_component_rich_style(f"plot--{role}") for role in {role for _, role in line}}
+        return Strip([Segment(text, styles[role]) for text, role in line]).adjust_cell_length(self.size.width, base)
 
 
 def legend(shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
