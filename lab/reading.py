@@ -53,10 +53,16 @@ def _on_unseen_text(step: int, val_loss: float, history: "History") -> str:
     if not before:
         return f"On text it never trains on it lost {fixed(val_loss, 2)} at step {whole(step)}."
     loss = history.smooth[before - 1]
+    then = fixed(loss, 2)
+    has_moved = then != fixed(history.smooth[-1], 2)
     if abs(val_loss - loss) <= SAME * loss:
-        return f"On text it never trains on it loses about the same ({fixed(val_loss, 2)}): what it learns holds there too."
-    more = "more" if val_loss > loss else "less"
-    return f"On text it never trains on it loses {fixed(val_loss, 2)}, {fixed(abs(val_loss - loss), 2)} {more}."
+        beside = f", against {then} at step {whole(step)}" if has_moved else ""
+        return (
+            f"On text it never trains on it loses about the same ({fixed(val_loss, 2)}{beside}): what it learns holds there too."
+        )
+    apart = fixed(abs(round(val_loss, 2) - round(loss, 2)), 2)
+    beside = f" than the {then} at step {whole(step)}" if has_moved else ""
+    return f"On text it never trains on it loses {fixed(val_loss, 2)}, {apart} {'more' if val_loss > loss else 'less'}{beside}."
 
 
 def time_left(config: RunConfig, status: Status, history: "History") -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.corpus import BUILTINS, STDIN, Corpus, open_corpus, preview
+from lab.dataset import VALIDATION_FRACTION
 from lab.errors import UserError
 from lab.numbers import bytes_, whole
 from models.tokenizer import Tokenizer
@@ -133,7 +134,8 @@ def _count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int
         return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
     corpus = open_corpus(source, encoding)
     sample, whole_text = _sample(corpus)
-    tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train([sample], vocab_size)
+    learned_from = sample[: round(len(sample) * (1 - VALIDATION_FRACTION))] if whole_text else sample  # as a run learns it
+    tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train([learned_from], vocab_size)
     tokens = len(tokenizer.encode(sample))
     if not whole_text:
         tokens = round(tokens * corpus.bytes / len(sample.encode()))

@@ -146,6 +146,10 @@ share of their training was done. Where the screen is too narrow for both, `d` c
             self.query_one("#compare-words", Sentences).say(message.trouble)
             self._feeds.clear()
             self.runs.clear()
+            self.query_one("#compare-plot", Plot).figure = None
+            for part in self.query(RunColumns):
+                part.show(lambda width: [])
+            self.refresh_bindings()
             return
         if not self.runs:
             for at, _, vocabulary, news in message.news:

@@ -118,8 +118,12 @@ class ManagingApp(App[None]):
 
     @on(Renamed)
     def _was_renamed(self, message: Renamed) -> None:
+        from screens.widgets.run_table import RunTable
+
         if self._lab.run_name == message.before:
             self._lab.run_name = message.now
+        for table in self.screen.query(RunTable):
+            table.marked = tuple(message.now if name == message.before else name for name in table.marked)
         self.notify(f"{message.before} is called {message.now} now.", markup=False)
         self._lab.read_runs()
 

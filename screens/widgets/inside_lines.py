@@ -177,7 +177,7 @@ def updates_lines(inside: Inside, at: int, width: int, optimizer: OptimizerName)
         return above, []
     bar_room = max(6, min(16, width // 6))
     strip = width - LABEL - 11 - bar_room - 10
-    legend = "· <1e-4  ░ <3e-4  ▒ healthy  ▓ >3e-3  █ >1e-2" if strip >= 44 else "▒ healthy  █ more  · less"
+    legend = "· <1e-4  ░ <3e-4  ▒ healthy  ▓ >3e-3  █ >1e-2" if strip >= 44 else "▒ healthy  ▓█ more  ░· less"
     above.append(
         [
             (fit("part", LABEL) + " ", "dim"),

@@ -36,8 +36,8 @@ class ModeBar(Widget):
     }
     """
 
-    live: reactive[tuple[str, str] | None] = reactive(None)
-    """The run that is training now, and how far it is; None when none is."""
+    live: reactive[tuple[str, str, str] | None] = reactive(None)
+    """The run that a trainer is at: its phase's sign, its name, and how far it is; None when there is none."""
 
     def __init__(self, current: str) -> None:
         super().__init__()
@@ -49,10 +49,16 @@ class ModeBar(Widget):
 
     def _name_what_trains(self, runs: tuple[RunSummary, ...]) -> None:
         going_on = [run for run in runs if run.going_on]
+        if not going_on:
+            self.live = None
+            return
+        from lab.summary import PHASES
+
+        first = going_on[0]
         if len(going_on) == 1:
-            self.live = (going_on[0].name, f"{going_on[0].done:.0%}")
+            self.live = (PHASES[first.phase][0], first.name, f"{first.done:.0%}")
         else:
-            self.live = (f"{len(going_on)} runs", "training") if going_on else None
+            self.live = (PHASES["training"][0], f"{len(going_on)} runs", "training")
 
     def render_line(self, y: int) -> Strip:
         base, key = self.rich_style, self.get_component_rich_style("mode-bar--key")
@@ -77,12 +83,12 @@ class ModeBar(Widget):
     def _live_segments(self, room: int, base: Style) -> list[Segment]:
         if self.live is None:
             return []
-        name, how_far = self.live
+        sign, name, how_far = self.live
         longest = room - len(f"●  {how_far} ")
         if longest < 1:
             return []
         name = name if len(name) <= longest else name[: longest - 1] + "…"
-        live = f"● {name} {how_far}"
+        live = f"{sign} {name} {how_far}"
         style = self.get_component_rich_style("mode-bar--live")
         return [Segment(" " * (room - 1 - len(live)), base), Segment(live, style), Segment(" ", base)]
 

@@ -136,7 +136,8 @@ class Curves:
             if history.eval_steps[evaluated] != step:
                 val += f" @ {count(history.eval_steps[evaluated])}"
         kinds = {kind for when, _, kind in self._happened() if abs(when - step) <= reach}
-        here = [f"{sign} {word}" for kind, (sign, word) in EVENT_SIGNS.items() if kind in kinds]
+        signs = [signs for kind, signs in EVENT_SIGNS.items() if kind in kinds]
+        here = " ".join(signs[0]) if len(signs) == 1 else " ".join(sign for sign, _ in signs)  # the legend has their words
         return (
             ("at step", whole(int(step))),
             ("tokens", count(tokens)),
@@ -149,7 +150,7 @@ class Curves:
             ("rate", _number(history.rates[at], 3)),
             ("grad norm", _number(history.grad_norms[at], 3)),
             ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
-            ("here", ", ".join(here) or "·"),
+            ("here", here or "·"),
         )
 
 

@@ -207,7 +207,8 @@ class RunView(Widget):
     def watch_plot_view(self) -> None:
         self._draw()
 
-    def watch_cursor(self) -> None:
+    def watch_cursor(self, cursor: int | None) -> None:
+        self.samples.has_arrows = cursor is None
         self._point()
 
     def watch_page(self, page: RunPage) -> None:

@@ -35,6 +35,8 @@ class Samples(Widget):
     chosen: reactive[int | None] = reactive(None)
     """Index of the evaluation looked at; None follows the newest."""
     scrolled: reactive[int] = reactive(0)
+    has_arrows: reactive[bool] = reactive(True)
+    """Whether ← and → walk here; else they move a cursor elsewhere."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -87,7 +89,8 @@ class Samples(Widget):
             return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
         if y == 0:
             at = len(self._steps) if self.chosen is None else self.chosen + 1
-            words = f"What it writes at step {whole(self._steps[at - 1])}   ({at} of {len(self._steps)}, ← → walks)"
+            arrows = ", ← → walks" if self.has_arrows else ""
+            words = f"What it writes at step {whole(self._steps[at - 1])}   ({at} of {len(self._steps)}{arrows})"
             return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
         lines = self._text_lines()
         row = y - 1 + self.scrolled

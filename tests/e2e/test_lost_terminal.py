@@ -21,7 +21,7 @@ def test_the_lab_ends_with_its_terminal(tmp_path: Path) -> None:
     )
     os.close(terminal)
     drawn = b""
-    while b"From text to prediction" not in drawn and select.select([master], [], [], 30)[0]:
+    while b"Home" not in drawn and select.select([master], [], [], 30)[0]:
         drawn += os.read(master, 1 << 16)
     assert lab.poll() is None
     os.close(master)

@@ -187,6 +187,10 @@ def test_a_measured_time_is_told_as_one() -> None:
     plan = make_plan(Settings(length="100"), TEXT)
     assert plan.share_of_evaluations(TEXT.tokens) == pytest.approx(25_000 / 3 / 204_800)
     assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 52 s, measured by twenty steps on this machine"
+    assert plan.model is not None
+    work = flops_per_token(plan.model)
+    for flops, told in ((work, "about 3 min 20 s, at the speed of one"), (work + 1, "about 52 s, measured by twenty steps")):
+        assert dict(cost_of(plan, TEXT, [run("one", 1024.0, flops)], MACHINE, 0.5))["time"].startswith(told)
     assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing was timed on this machine yet")
     assert plan.share_of_evaluations(10**9) == pytest.approx(0.1)
 

@@ -111,4 +111,9 @@ def test_validation_is_compared_with_the_training_of_its_own_step() -> None:
     said = reading(config(), TRAINING, history((0, None, 6.9), (1, 6.8, None), (50, 3.0, None)))
     assert "On text it never trains on it lost 6.90 at step 0." in said
     said = reading(config(), TRAINING, history((100, 4.0, 4.5), (101, 1.0, None)))
-    assert "loses 4.50, 0.50 more" in said
+    assert "loses 4.50, 0.50 more than the 4.00 at step 100." in said
+    said = reading(config(), TRAINING, history((100, 3.088, 3.465)))
+    assert "It loses 3.09 now" in said
+    assert "loses 3.46, 0.37 more." in said  # what is said adds up, though 3.465 − 3.088 is nearer to 0.38
+    said = reading(config(), TRAINING, history((100, 3.7, 3.75), (101, 1.0, None)))
+    assert "loses about the same (3.75, against 3.70 at step 100)" in said

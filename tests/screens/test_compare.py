@@ -230,12 +230,21 @@ async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, two_run
         screen._ticks = 0
         screen._tick()
         await until(pilot, lambda: "older" in words(pilot) and "newer" not in words(pilot))
+        await pilot.press("d", "d", "j", "k", "a", "z", "left", "right")
+        await pilot.resize_terminal(120, 40)
+        await pilot.press("m", "y")
+        assert not app.screen.query_one("#compare-table", RunColumns).lines
+        two_runs[0].path.with_name("moved").rename(two_runs[0].path)
+        screen._tick()
+        await until(pilot, lambda: "newer" in words(pilot))
+        assert app.screen.query_one("#compare-table", RunColumns).lines
 
 
 async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
         assert app.run_name == "newer"
+        await pilot.press("space")
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, AskText))
         field = app.screen.query_one(Input)
@@ -247,6 +256,7 @@ async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Pa
         await pilot.press("enter")
         await until(pilot, lambda: [run.name for run in app.runs] == ["newest", "older"])
         assert app.run_name == "newest"
+        assert app.screen.query_one(RunTable).marked == ("newest",)
         assert sorted(path.name for path in home.iterdir()) == ["newest", "older"]
 
 

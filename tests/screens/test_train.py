@@ -493,7 +493,14 @@ async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any,
         axis = plot.render_line(plot.size.height - 2).text
         assert (axis.count("‖"), axis.count("★"), axis.count("▴")) == (1, 1, 9)
         assert axis.index("‖") == plot._drawn.column(500)
-        await pilot.press("z", "a", "a", "a")
+        await pilot.press("c")
+        screen_of(pilot).view.cursor = 499
+        await pilot.pause()
+        assert (numbers(pilot)["at step"], numbers(pilot)["here"]) == ("500", "▴ ▸ ‖")
+        screen_of(pilot).view.cursor = 549
+        await pilot.pause()
+        assert (numbers(pilot)["at step"], numbers(pilot)["here"]) == ("550", "·")
+        await pilot.press("escape", "z", "a", "a", "a")
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
 
 
