@@ -1,4 +1,4 @@
-"""How cost grows with the work: each figure over five sizes, which take turns, and the power of the size that it grows as.
+"""How cost grows with the work: each figure over several sizes, which take turns, and the power of the size that it grows as.
 
 Powers are the slope between the two largest sizes on logarithmic axes, where what does not grow no longer hides what does.
 """
@@ -63,6 +63,7 @@ def rows(suite: Suite) -> Iterator[Row]:
         ("context", CONTEXTS, [replace(BASE, context=n) for n in CONTEXTS]),
         ("vocabulary", VOCABULARIES, [replace(BASE, vocab_size=n) for n in VOCABULARIES]),
     ):
+        suite.say(f"training steps over {what}")
         yield from _grown(f"a training step of {TOKENS:,} tokens over {what}", sizes, _steps(suite, shapes))
     suite.say("traces")
     yield from _grown("a trace over tokens", TRACED, _traces(suite))
@@ -79,15 +80,8 @@ def _grown(group: str, sizes: Sequence[int], milliseconds: Sequence[float]) -> I
 
 def _steps(suite: Suite, shapes: Sequence[ModelConfig]) -> list[float]:
     with ExitStack() as working:
-        contenders = []
-        for shape in shapes:
-            suite.say(f"steps of {shape.layers} × {shape.width}, context {shape.context}, vocabulary {shape.vocab_size:,}")
-            trainer = suite.trainer("", shape, TOKENS // shape.context)
-            contenders.append(working.enter_context(trainer))
-            trainer.get_ready()
-        for _ in range(ROUNDS):
-            for trainer in contenders:
-                trainer.round()
+        contenders = [working.enter_context(suite.trainer("", shape, TOKENS // shape.context)) for shape in shapes]
+        compare(contenders, ROUNDS)
     return [1000 * TOKENS / trainer.rate for trainer in contenders]
 
 

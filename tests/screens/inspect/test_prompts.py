@@ -39,16 +39,21 @@ async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open, set
         assert editor.value == "The big dog ranx"
 
 
+async def kept(pilot: Pilot[None], prompt: str) -> None:
+    """Waits until a thread has written this prompt, and no other, into the history."""
+    for _ in range(100):
+        await pilot.pause(0.01)
+        if read_history(home()):
+            break
+    assert read_history(home()) == [prompt]
+
+
 async def test_a_prompt_that_was_shown_is_in_the_history(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await editing(pilot)
         await pilot.press(".", "enter")
         await settle(pilot)
-        for _ in range(100):
-            await pilot.pause(0.01)
-            if read_history(home()):
-                break
-        assert read_history(home()) == ["The big dog ran."]
+        await kept(pilot, "The big dog ran.")
 
 
 async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from_it(inspect: Open, settle: Settle) -> None:
@@ -57,11 +62,7 @@ async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from
         await pilot.pause()
         await pilot.press("end", "full_stop", "enter")
         await settle(pilot)
-        for _ in range(100):
-            await pilot.pause(0.01)
-            if read_history(home()):
-                break
-        assert read_history(home()) == ["The big dog ran."]
+        await kept(pilot, "The big dog ran.")
         await pilot.press("j", "j", "j")
         await settle(pilot)
         await pilot.press("asterisk")
