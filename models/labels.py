@@ -18,14 +18,15 @@ def printable(token: bytes) -> str:
         return "␣" * len(text)
     shown = ""
     for character in text:
-        sign = _sign(character)
+        sign = spelled_out(character) if _is_hidden(character) else character
         if sign == character and unicodedata.category(character).startswith("M") and (not shown or shown.endswith(" ")):
             sign = "◌" + character
         shown += sign
     return shown
 
 
-def _sign(character: str) -> str:
+def spelled_out(character: str) -> str:
+    """What stands for a character that cannot be shown: ⏎, ⇥, ␛, \\xe2 for a byte that is no text (PEP 383), \\u200b."""
     code = ord(character)
     if character in _SIGNS:
         return _SIGNS[character]
@@ -33,6 +34,9 @@ def _sign(character: str) -> str:
         return chr(0x2400 + code)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    if not character.isprintable() or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF:
-        return f"\\u{code:04x}"
-    return character
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def _is_hidden(character: str) -> bool:
+    code = ord(character)
+    return not character.isprintable() or 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF

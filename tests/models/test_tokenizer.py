@@ -306,7 +306,7 @@ def test_a_text_with_surrogates_can_be_learned_from() -> None:
         ("\u0301".encode(), "◌\u0301"),
         (" \u0301".encode(), " ◌\u0301"),
         ("e\u0301".encode(), "e\u0301"),
-        ("\U000e0001".encode(), "\\ue0001"),
+        ("\U000e0001".encode(), "\\U000e0001"),
         ("☺\ufe0f".encode(), "☺\\ufe0f"),
     ],
 )
