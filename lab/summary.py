@@ -2,21 +2,24 @@
 
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.reading import plan_in_words, progress
+from lab.regular_file import open_regular
 from lab.run_config import Metric, Status
 from lab.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs import demo, home, is_run, run_folders
 from models.accounts import flops_per_token, parameter_count
 
-TAIL = 64 * 1024
-"""Bytes at the end of metrics.jsonl that are read for the latest training loss and evaluation: some hundred lines."""
+BLOCK = 64 * 1024
+"""Bytes of metrics.jsonl that are read at once, from its end backwards, for the latest training loss and evaluation."""
 
 PHASES: dict[str, tuple[str, str]] = {
     "starting": ("○", "starting"),
@@ -139,7 +142,10 @@ class RunsWatcher:
         elif stamps[1] == known.metrics_stamp and known.summary is not None and status.phase not in ACTIVE:
             return known.summary
         if stamps[1] != known.metrics_stamp:
-            known.training, known.evaluation = _read_tail(run.metrics_path)
+            seen = _searched(known.metrics_stamp, stamps[1])
+            training, evaluation = _read_latest(run.metrics_path, seen)
+            known.training = training or (known.training if seen else None)
+            known.evaluation = evaluation or (known.evaluation if seen else None)
         known.status, known.status_stamp, known.metrics_stamp = status, *stamps
         training, evaluation = known.training, known.evaluation
         said = RunSummary(
@@ -185,24 +191,59 @@ def _stamp(path: str) -> Stamp | None:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _read_tail(path: Path) -> tuple[Metric | None, Metric | None]:
+def _searched(before: Stamp | None, now: Stamp | None) -> int:
+    """How many bytes at the beginning of the file have been searched already: none of a file that was replaced or cut."""
+    if before is None or now is None or before[0] != now[0] or now[1] < before[1]:
+        return 0
+    return before[1]
+
+
+def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | None]:
+    """The last training step and the last evaluation after the first `searched` bytes; None where there is none.
+
+    Lines are looked at from the end backwards, as far as it takes: with few evaluations the latest is far from the end.
+    """
     training = evaluation = None
-    decoder = msgspec.json.Decoder(Metric)
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            lines = file.read().split(b"\n")[:-1]
-    except OSError:
+        with open_regular(path) as file:
+            for line in _lines_backwards(file, max(0, searched - BLOCK)):  # a block back: the last line may have been torn
+                metric = _metric_of(line, training is None, evaluation is None)
+                if metric is None:
+                    continue
+                training = metric if training is None and metric.loss is not None else training
+                evaluation = metric if evaluation is None and metric.val_loss is not None else evaluation
+                if training is not None and evaluation is not None:
+                    break
+    except (OSError, DamagedFileError):
         return None, None
-    for line in reversed(lines):
-        try:
-            metric = decoder.decode(line)
-        except msgspec.DecodeError:
-            continue
-        if training is None and metric.loss is not None:
-            training = metric
-        if evaluation is None and metric.val_loss is not None:
-            evaluation = metric
-        if training is not None and evaluation is not None:
-            break
     return training, evaluation
+
+
+def _lines_backwards(file: BinaryIO, start: int) -> Iterator[bytes]:
+    """The whole lines of the file after about `start`, the last one first. One longer than four blocks is not ours, and cut."""
+    end = os.fstat(file.fileno()).st_size
+    rest: bytes | None = None
+    while end > start:
+        begin = max(0, end - BLOCK)
+        file.seek(begin)
+        block = file.read(end - begin)
+        first, *lines = (block if rest is None else block + rest).split(b"\n")
+        if rest is None and lines:
+            lines.pop()  # what follows the last newline is not whole yet
+        yield from reversed(lines)
+        rest, end = first[: 4 * BLOCK] if rest is not None or b"\n" in block else None, begin
+    if rest:
+        yield rest
+
+
+def _metric_of(line: bytes, wants_training: bool, wants_evaluation: bool) -> Metric | None:
+    """A line that has what is wanted, decoded; most lines need not be, for they have no evaluation."""
+    if not ((wants_training and b'"loss"' in line) or (wants_evaluation and b'"val_loss"' in line)):
+        return None
+    try:
+        return _decoder.decode(line)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+_decoder = msgspec.json.Decoder(Metric)

@@ -71,7 +71,7 @@ def test_a_file_that_has_not_changed_is_not_opened_again(run: Run, monkeypatch: 
     run.metrics_path.write_bytes(metric(1, 5.0))
     watcher = RunsWatcher(run.path.parent)
     watcher.read()
-    monkeypatch.setattr(summary, "_read_tail", lambda path: pytest.fail("it was read again"))
+    monkeypatch.setattr(summary, "_read_latest", lambda path, searched: pytest.fail("it was read again"))
     assert watcher.read()[0].loss == 5.0
 
 
@@ -80,6 +80,38 @@ def test_numbers_are_found_at_the_end_of_a_long_file(run: Run) -> None:
     run.metrics_path.write_bytes(b"".join(lines))
     (told,) = RunsWatcher(run.path.parent).read()
     assert (told.loss, told.val_loss) == (1.0, 2.0)
+
+
+def test_the_validation_loss_is_found_however_long_ago_it_was(run: Run) -> None:
+    """Evaluations every 1,000 steps, read at step 1,800: some 80 kB of training steps lie behind the last evaluation."""
+    lines = [metric(0, None, 6.0), *(metric(step, 5.0, 2.5 if step == 1000 else None) for step in range(1, 1801))]
+    assert sum(map(len, lines[1001:])) < sum(map(len, lines)) - summary.BLOCK
+    run.metrics_path.write_bytes(b"".join(lines))
+    watcher = RunsWatcher(run.path.parent)
+    (told,) = watcher.read()
+    assert (told.loss, told.val_loss, told.bits_per_byte) == (5.0, 2.5, 2.5)
+    with run.metrics_path.open("ab") as file:
+        file.write(b"".join(metric(step, 4.0) for step in range(1801, 5000)))
+    (told,) = watcher.read()
+    assert (told.loss, told.val_loss) == (4.0, 2.5)
+
+
+def test_a_file_that_was_replaced_is_searched_from_its_end_to_its_beginning(run: Run) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0, 2.0))
+    watcher = RunsWatcher(run.path.parent)
+    assert watcher.read()[0].val_loss == 2.0
+    other = run.path / "other"
+    other.write_bytes(b"".join([metric(0, None, 7.0), *(metric(step, 5.0) for step in range(1, 3000))]))
+    other.replace(run.metrics_path)
+    assert watcher.read()[0].val_loss == 7.0
+
+
+@pytest.mark.parametrize("block", [7, 64, 100, 4096])
+def test_the_latest_numbers_do_not_depend_on_the_blocks_read(run: Run, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + b"[[[[\n" + metric(2, 4.0) + metric(3, 1.0)[:-1])
+    monkeypatch.setattr(summary, "BLOCK", max(block, len(metric(2, 4.0))))
+    (told,) = RunsWatcher(run.path.parent).read()
+    assert (told.loss, told.val_loss) == (4.0, 6.0)
 
 
 def test_a_status_without_its_trainer_is_an_interrupted_run(run: Run) -> None:
@@ -112,7 +144,7 @@ def test_a_run_at_rest_is_told_again_without_opening_a_file(run: Run, monkeypatc
     watcher = RunsWatcher(run.path.parent)
     (first,) = watcher.read()
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
-    monkeypatch.setattr(Path, "open", lambda path, mode: pytest.fail(f"{path} was opened again"))
+    monkeypatch.setattr(summary, "open_regular", lambda path: pytest.fail(f"{path} was opened again"))
     assert watcher.read()[0] is first
     monkeypatch.undo()
     run.status_path.write_bytes(encode(Status(phase="stopped", step=250, heartbeat=2001.0)))
