@@ -5,8 +5,8 @@ from typing import Any
 from lab.corpus import STDIN, open_corpus
 from lab.errors import UserError
 from lab.numbers import whole
-from lab.plan import FIXED_VOCABULARY, Settings
-from lab.request import RunRequest, default_dropout, shape, train_config
+from lab.plan import Settings
+from lab.request import FIXED_VOCABULARY, RunRequest, default_dropout, shape, train_config
 from lab.run_config import RunConfig, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS
 

@@ -9,11 +9,12 @@ import msgspec
 
 from lab.dataset import most_evaluated
 from lab.errors import UserError
+from lab.limits import LIMITS, VOCABULARY, in_words, shortened
 from lab.machine import has_mps, why_no_cuda
 from lab.numbers import bytes_, whole
 from lab.request import (
     DEFAULT_OPTIMIZER,
-    SMALLEST_VOCABULARY,
+    FIXED_VOCABULARY,
     RunRequest,
     check_settings,
     default_dropout,
@@ -28,8 +29,6 @@ from models.config import DEFAULT_PRESET, ModelConfig
 
 if TYPE_CHECKING:
     from lab.summary import RunSummary
-
-FIXED_VOCABULARY = {"bytes": 256, "gpt2": 50_257}
 
 FLOPS_PER_CORE = 25e9
 """Floating-point operations a second that training reaches on one core, as long as nothing was measured on this machine."""
@@ -150,9 +149,9 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> P
     reader = _Reader(settings, plan.problems)
     steps, minutes = reader.length()
     numbers: dict[str, Any] = {name: reader.whole(name) for name in WHOLE_NUMBERS}
-    numbers |= {"seed": reader.whole("seed", low=0), "dropout": reader.real("dropout", low=0.0, below=1.0)}
-    numbers |= {"lr": reader.real("lr", above=0.0), "steps": steps, "minutes": minutes}
-    vocab = reader.whole("vocab", low=SMALLEST_VOCABULARY) if settings.tokenizer == "bpe" else None
+    numbers |= {"seed": reader.whole("seed"), "dropout": reader.real("dropout")}
+    numbers |= {"lr": reader.real("lr"), "steps": steps, "minutes": minutes}
+    vocab = reader.whole("vocab") if settings.tokenizer == "bpe" else None
     if plan.problems:
         return plan
     request = RunRequest(
@@ -278,40 +277,27 @@ class _Reader:
     def _label(name: str) -> str:
         return LABELS.get(name, name).capitalize()
 
-    def whole(self, name: str, *, low: int = 1) -> int | None:
+    def whole(self, name: str) -> int | None:
         text = self._typed(name)
         if text is None:
             return None
         number = _parse(int, text.replace(",", "").replace("_", ""))
-        if number is None or number < low:
-            self.problems[name] = f"{self._label(name)} must be a whole number of at least {low}, not {text}."
-            return None
-        return number
+        return number if self._is_within(name, number, text, "a whole number of") else None
 
-    def real(
-        self,
-        name: str,
-        *,
-        low: float | None = None,
-        above: float | None = None,
-        below: float | None = None,
-        optional: bool = False,
-    ) -> float | None:
+    def real(self, name: str) -> float | None:
         text = self._typed(name)
         if text is None:
             return None
         number = _parse(float, text.replace(",", "."))
-        too_low = number is not None and ((low is not None and number < low) or (above is not None and number <= above))
-        too_high = number is not None and ((below is not None and number >= below) or number == float("inf"))
-        if number is None or number != number or too_low or too_high:
-            bounds = " and ".join(
-                f"{words} {bound:g}"
-                for words, bound in (("at least", low), ("above", above), ("below", below))
-                if bound is not None
-            )
-            self.problems[name] = f"{self._label(name)} must be a number {bounds}, not {text}."
-            return None
-        return number
+        return number if self._is_within(name, number, text, "a number") else None
+
+    def _is_within(self, name: str, number: float | None, text: str, kind: str) -> bool:
+        limit = VOCABULARY if name == "vocab" else LIMITS[name]
+        if number is None or number != number:
+            self.problems[name] = f"{self._label(name)} must be {kind} {limit.lowest}, not {shortened(text)}."
+        elif problem := limit.problem(number):
+            self.problems[name] = f"{self._label(name)} must {problem}, not {shortened(text)}."
+        return name not in self.problems
 
     def length(self) -> tuple[int | None, float | None]:
         """Steps or minutes; a bare number is steps."""
@@ -321,12 +307,19 @@ class _Reader:
         match = _DURATION.fullmatch(text)
         number = float(match[1].replace(",", ".")) if match else 0.0
         unit = (match[2] or "steps").lower() if match else ""
-        if unit.startswith("step") and number >= 1 and number == int(number):
-            return int(number), None
+        if unit.startswith("step") and number >= 1 and (number > LIMITS["steps"].most or number == int(number)):
+            steps: int | None = None if self._too_long("steps", number) else int(number)
+            return steps, None
         if unit and not unit.startswith("step") and number > 0:
-            return None, number * _MINUTES[unit[0]]
-        self.problems["length"] = f"Train for must be like 2000 steps, 5 min or 2 h, not {text}."
+            minutes = number * _MINUTES[unit[0]]
+            return None, None if self._too_long("minutes", minutes) else minutes
+        self.problems["length"] = f"Train for must be like 2000 steps, 5 min or 2 h, not {shortened(text)}."
         return None, None
+
+    def _too_long(self, unit: str, number: float) -> bool:
+        if LIMITS[unit].problem(number):
+            self.problems["length"] = f"Train for must be at most {in_words(LIMITS[unit].most)} {unit}."
+        return "length" in self.problems
 
 
 def _parse(kind: Callable[[str], Number], text: str) -> Number | None:

@@ -22,7 +22,7 @@ from lab.durable import in_words, sync_folder, write_atomic
 from lab.errors import UserError
 from lab.prompts import opening
 from lab.request import RunRequest as RunRequest
-from lab.request import check_settings, default_dropout, default_vocabulary, shape, train_config
+from lab.request import check_memory, check_settings, default_dropout, default_vocabulary, shape, smallest_model, train_config
 from lab.run_config import DataConfig, RunConfig, TokenizerConfig
 from lab.runs import LONGEST_NAME, Run, home
 from lab.sources import sha256_of
@@ -52,6 +52,7 @@ def prepare_run(request: RunRequest, progress: Callable[[Progress], None] = lamb
         UserError: for every mistake of the user: see `lab.request.check_settings` and `lab.corpus.open_corpus`; a text too short.
     """
     check_settings(request)
+    check_memory(smallest_model(request), request.device or "auto")
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding)
     corpus.measure(lambda done, total: progress(Progress("reading", f"reading {corpus.name}", done / max(total, 1))))

@@ -1,6 +1,5 @@
 """What a user asks a run to be, checked as far as that can be done without the text. Imports nothing heavy."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -8,20 +7,23 @@ import msgspec
 
 from lab.device import check_device
 from lab.errors import UserError
-from lab.machine import cores
+from lab.limits import LIMITS, SMALLEST_VOCABULARY, quoted
+from lab.limits import VOCABULARY as VOCABULARY_LIMIT
+from lab.machine import cores, gpu, memory
+from lab.numbers import bytes_
 from lab.run_config import OptimizerName, TrainConfig
 from lab.runs import check_name, home
-from models.accounts import flops_per_token, parameter_count
+from models.accounts import BYTES, flops_per_token, parameter_count
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.schedule import Schedule
 
 VOCABULARY = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium": 8192, "gpt2": 16384}
 """How many tokens BPE learns for a preset, so that the embedding is no more than about a third of the weights."""
 
+FIXED_VOCABULARY = {"bytes": 256, "gpt2": 50_257}
+
 BYTES_PER_TOKEN = 100
 """A vocabulary learned by default has one token for so many bytes of text at most: rarer merges would hardly be trained."""
-
-SMALLEST_VOCABULARY = 257
 
 MANY_EPOCHS = 20
 """From about so many times through the same text a model without dropout learns it by heart (Muennighoff et al. 2023)."""
@@ -37,6 +39,9 @@ QUICK_FLOPS_PER_CORE = 1e11
 through its text: rather too often, for dropout that was not needed does less harm than learning by heart."""
 
 WIDEST = 1 << 30
+
+TRAINED_COPIES = 3
+"""Numbers kept for each weight while it is trained, at the least: itself, its gradient, and Muon's momentum (AdamW keeps two)."""
 
 LEARNING_RATES = {
     "muon": ((64, 1.6e-2), (192, 8e-3), (384, 5e-3), (512, 3e-3), (WIDEST, 2e-3)),
@@ -104,35 +109,52 @@ def check_settings(request: RunRequest) -> None:
     if request.steps is not None and request.minutes is not None:
         raise UserError("Training ends after a number of steps or of minutes; give only one of them.")
     _check_numbers(request)
-    if request.vocab is not None and request.tokenizer == "bpe" and request.vocab < SMALLEST_VOCABULARY:
-        raise UserError(f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small.")
-    fixed = {"bytes": 256, "gpt2": 50257}.get(request.tokenizer)
+    if request.vocab is not None and request.tokenizer == "bpe":
+        if request.vocab < SMALLEST_VOCABULARY:
+            raise UserError(f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small.")
+        if problem := VOCABULARY_LIMIT.problem(request.vocab):
+            raise UserError(f"vocab must {problem}, not {request.vocab}.")
+    fixed = FIXED_VOCABULARY.get(request.tokenizer)
     if fixed and request.vocab not in (None, fixed):
         raise UserError(
             f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
         )
-    train = train_config(request, shape(request, fixed or request.vocab or SMALLEST_VOCABULARY))
+    train = train_config(request, smallest_model(request))
     if train.accumulate > train.batch:
         raise UserError(f"A batch of {train.batch} windows cannot be computed in {train.accumulate} parts; accumulate fewer.")
+    for prompt in request.prompts:
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise UserError(f"The prompt {quoted(prompt)} is not UTF-8; type it in a terminal that writes UTF-8.")
     check_device(request.device or "auto")
 
 
+def check_memory(model: ModelConfig, device: str = "cpu") -> None:
+    """Does nothing if the machine has room for the model while it is trained, whatever the batch is.
+
+    That is its weights, their gradients and the optimizer's state; where a GPU can be used, only the weights pass through here.
+
+    Raises:
+        UserError: otherwise.
+    """
+    on_gpu = device.startswith(("cuda", "mps")) or (device == "auto" and gpu() is not None)
+    needed = parameter_count(model) * BYTES * (1 if on_gpu else TRAINED_COPIES)
+    if needed > memory():
+        raise UserError(
+            f"A model of {model.layers} layers and width {model.width:,} needs at least {bytes_(needed)} of memory to be trained "
+            f"and this machine has {bytes_(memory())}; choose fewer layers, a smaller width, context or vocabulary."
+        )
+
+
 def _check_numbers(request: RunRequest) -> None:
-    at_least_one = ("batch", "accumulate", "steps", "threads", "eval_every", "patience", "sample_tokens")
-    above_zero = ("minutes", "lr", "clip")
-    shares = ("final_lr", "warmup", "beta1", "beta2")
-    checks: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (
-        (at_least_one, lambda value: value >= 1, "be at least 1"),
-        (above_zero, lambda value: 0 < value < float("inf"), "be above 0"),
-        (shares, lambda value: 0 <= value <= 1, "be from 0 to 1"),
-        (("weight_decay",), lambda value: 0 <= value < float("inf"), "be 0 or above"),
-        (("seed",), lambda value: 0 <= value < 1 << 63, "be a whole number from 0 to 2^63 − 1"),
-    )
-    for names, is_right, rule in checks:
-        for name in names:
-            value = getattr(request, name)
-            if value is not None and not is_right(value):
-                raise UserError(f"{name.replace('_', ' ')} must {rule}, not {value}.")
+    for name, limit in LIMITS.items():
+        value = getattr(request, name, None)
+        if value is not None and (problem := limit.problem(value)):
+            raise UserError(f"{name.replace('_', ' ')} must {problem}, not {value}.")
+
+
+def smallest_model(request: RunRequest) -> ModelConfig:
+    """The model that is asked for, with the smallest vocabulary that it can have. Raises what `shape` raises."""
+    return shape(request, FIXED_VOCABULARY.get(request.tokenizer) or request.vocab or SMALLEST_VOCABULARY)
 
 
 def shape(request: RunRequest, vocab_size: int) -> ModelConfig:

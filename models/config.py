@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+LARGEST = {"layers": 1024, "heads": 1024, "width": 1 << 16, "context": 1 << 17, "vocab_size": 1 << 20}
+"""The most of each number that a shape can have: beyond any GPT-2, and small enough that nothing computed from it overflows."""
+
 
 class ConfigError(ValueError):
     """A shape that cannot be built; the message is one sentence for the user."""
@@ -26,9 +29,11 @@ class ModelConfig:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("layers", "heads", "width", "context", "vocab_size"):
+        for name, most in LARGEST.items():
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name.replace('_', ' ')} must be at least 1, not {getattr(self, name)}.")
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name.replace('_', ' ')} must be at most {most:,}, not {getattr(self, name)}.")
         if self.width % self.heads:
             raise ConfigError(
                 f"width {self.width} cannot be divided among {self.heads} heads; "

@@ -102,7 +102,7 @@ MISTAKES = [
     ({"steps": 0}, "steps must be at least 1, not 0"),
     ({"minutes": 0.0}, "minutes must be above 0"),
     ({"lr": -1.0}, "lr must be above 0"),
-    ({"lr": float("inf")}, "lr must be above 0"),
+    ({"lr": float("inf")}, "lr must be at most 1,000, not inf"),
     ({"lr": float("nan")}, "lr must be above 0"),
     ({"seed": -1}, "seed must be"),
     ({"eval_every": 0}, "eval every must be at least 1"),

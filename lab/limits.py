@@ -1,0 +1,91 @@
+"""The bounds of every number that a run can be given, in one place: for the command line, the form of a new run, and the files
+of a run. Nothing here needs torch.
+
+They are far beyond what is sensible and far below what overflows: tokens seen, steps × batch × context, stay below 2^63.
+"""
+
+from typing import Any, NamedTuple
+
+from models.config import LARGEST
+
+
+class Limit(NamedTuple):
+    """From `least` to `most`, both included unless said otherwise."""
+
+    least: float
+    most: float
+    above: bool = False
+    """Whether `least` itself is too small."""
+    below: bool = False
+    """Whether `most` itself is too large."""
+
+    def problem(self, value: float) -> str:
+        """What the value must be instead, to be put after "must": `at least 1`; empty if it is within. NaN is not."""
+        too_small = not (value > self.least if self.above else value >= self.least)
+        too_large = not (value < self.most if self.below else value <= self.most)
+        if (too_small or too_large) and self.most <= 1:
+            return f"be {self.lowest} and {self.highest}"
+        return f"be {self.lowest}" if too_small else f"be {self.highest}" if too_large else ""
+
+    @property
+    def lowest(self) -> str:
+        """The lower bound in words: `at least 1`, `above 0`."""
+        return f"{'above' if self.above else 'at least'} {in_words(self.least)}"
+
+    @property
+    def highest(self) -> str:
+        """The upper bound in words: `at most 1,024`, `below 1`."""
+        return f"{'below' if self.below else 'at most'} {in_words(self.most)}"
+
+    def meta(self, *, whole: bool = False) -> dict[str, Any]:
+        """The same bounds as arguments of `msgspec.Meta`; `whole` for fields that are integers."""
+        least, most = (int(self.least), int(self.most)) if whole else (self.least, self.most)
+        return {"gt" if self.above else "ge": least, "lt" if self.below else "le": most}
+
+
+def in_words(bound: float) -> str:
+    """A bound as it stands in a sentence: 1,024, 0.5, 2^63 − 1."""
+    if bound == 2**63 - 1:
+        return "2^63 − 1"
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
+
+
+LIMITS: dict[str, Limit] = {
+    **{name: Limit(1, most) for name, most in LARGEST.items()},
+    "dropout": Limit(0, 1, below=True),
+    "batch": Limit(1, 1 << 16),
+    "accumulate": Limit(1, 1 << 16),
+    "steps": Limit(1, 1_000_000_000),
+    "minutes": Limit(0, 1_000_000, above=True),
+    "lr": Limit(0, 1000, above=True),
+    "final_lr": Limit(0, 1),
+    "warmup": Limit(0, 1),
+    "weight_decay": Limit(0, 1000),
+    "beta1": Limit(0, 1, below=True),
+    "beta2": Limit(0, 1, below=True),
+    "clip": Limit(0, 1e9, above=True),
+    "seed": Limit(0, 2**63 - 1),
+    "threads": Limit(1, 1024),
+    "eval_every": Limit(1, 1_000_000_000),
+    "patience": Limit(1, 1_000_000_000),
+    "sample_tokens": Limit(1, 100_000),
+}
+"""Of the fields of `RunRequest`, `ModelConfig` and `TrainConfig` by their names; `vocab_size` is that of the model."""
+
+SMALLEST_VOCABULARY = 257
+"""That bpe can learn: the 256 bytes and one merge."""
+VOCABULARY = Limit(SMALLEST_VOCABULARY, LARGEST["vocab_size"])
+
+WRITTEN_TOKENS = Limit(1, 1_000_000)
+SAMPLES = Limit(1, 1000)
+"""Texts that are written at once; how many fit into memory depends on the model."""
+
+
+def quoted(text: str, most: int = 80) -> str:
+    """Text from outside as it stands in a sentence: within quotes, every odd character escaped, and cut where it is long."""
+    return repr(text) if len(text) <= most else f"{shortened(text, most)!r} ({len(text):,} characters)"
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """The text, or its beginning and end where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"
