@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-CommandName = Literal["pause", "resume", "stop", "save", "sample"]
+CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
+"""`stop` saves first, however long a full disk makes it wait; `discard` ends such a wait without saving. Both are files without
+contents, which even a full disk takes."""
 
 
 class Command(NamedTuple):
@@ -34,10 +36,11 @@ def take(folder: Path) -> list[Command]:
         return []
     taken = []
     for name in waiting:
-        file = folder / name
+        mine = folder / f".{name}.taken"
         try:
-            taken.append((file.stat().st_mtime_ns, Command(name, file.read_text(encoding="utf-8", errors="replace"))))
-            file.unlink()
+            os.replace(folder / name, mine)  # first, or one that is sent while the other is read would be removed unread
+            taken.append((mine.stat().st_mtime_ns, Command(name, mine.read_text(encoding="utf-8", errors="replace"))))
+            mine.unlink()
         except OSError:
             continue  # taken back by whoever sent it
     return [command for _, command in sorted(taken)]

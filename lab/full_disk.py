@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lab.durable import in_words, is_full
-from lab.inbox import EndAskedError, Inbox
+from lab.inbox import Inbox
 from lab.pace import Clock
 from lab.status_board import StatusBoard
 
@@ -27,7 +27,8 @@ class Patience:
 
         Raises:
             UserError: if writing fails for another reason.
-            EndAskedError: if a signal or a command ends the waiting; the write is then given up.
+            EndAskedError: if the user says to discard what is not saved. To stop and signals wait for room, too: whoever asked
+                for the end finds it asked for still when the write is done.
         """
         phase, message = self._board.status.phase, self._board.status.message
         waited = ""
@@ -38,15 +39,14 @@ class Patience:
             except OSError as error:
                 if not is_full(error):
                     raise in_words(error, what) from error
+            stopping = bool(self._inbox.end_asked_by)
             waited = f"Paused because the disk is full: there is no room to {what}. {last_saved}"
+            waited += " It stops as soon as there is room." if stopping else ""
             self._clock.stop()
-            self._board.update("paused", message=waited)
-            try:
-                self._inbox.wait(ROOM_SECONDS, "resume")
-            except EndAskedError as asked:
-                raise EndAskedError(asked.by, save=False) from asked
+            self._board.update("paused", message=waited, no_room=True, stopping=stopping)
+            self._inbox.wait(ROOM_SECONDS, "resume")
         if waited:
             if phase == "training":
                 self._clock.go()
-            self._board.update(phase, message=message)
+            self._board.update(phase, message=message, no_room=False, stopping=False)
         return waited

@@ -117,6 +117,10 @@ class Status(msgspec.Struct, kw_only=True):
     """Step of the lowest validation loss so far, whose weights are kept."""
     eval_tokens: int = 0
     """Tokens of the validation part on which every evaluation of this run is made."""
+    no_room: bool = False
+    """Whether it waits for room on a full disk, with what was computed since the last checkpoint in memory alone."""
+    stopping: bool = False
+    """Whether it stops as soon as there is room."""
     message: str = ""
     """One sentence on what is happening or, after a failure, what went wrong and what to do."""
 

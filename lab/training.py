@@ -342,9 +342,12 @@ class Training:
         self._mark("resume")
 
     def _save(self) -> None:
+        self._save_when_there_is_room()
+        self._mark("checkpoint")
+
+    def _save_when_there_is_room(self) -> None:
         if not self._write_weights("save a checkpoint", self._save_once):
             self._write("save a checkpoint", self._save_once)
-        self._mark("checkpoint")
 
     def _write_weights(self, what: str, action: Callable[[], None]) -> bool:
         """Writes what holds weights; where they are no numbers, nothing is written, and training goes back."""
@@ -378,21 +381,21 @@ class Training:
 
     def _end(self, asked: EndAskedError) -> None:
         message = "" if asked.by == "stop" else f"Ended by {asked.by}."
+        step = self.cursor.step
         try:
-            if asked.save and self.saved_step != self.cursor.step:
-                try:
-                    self._save_once()
-                except NotFiniteError as error:
-                    self._go_back(f"{error} held values that are no numbers")
-                    self._save_once()
-            self.events.write(Event(step=self.cursor.step, seconds=round(self.clock.seconds(), 3), kind="stop", text=message))
-        except OSError as error:
-            if not is_full(error):
-                raise in_words(error, "save a checkpoint") from error
+            if asked.save and self.saved_step != step:
+                self._save_when_there_is_room()
+        except EndAskedError:
             asked.save = False
         if not asked.save:
-            message = f"Ended on a full disk. {self._last_saved()}"
-        self.board.update("stopped", message=message, step=self.cursor.step)
+            message = f"Ended on a full disk at step {step}; what was not saved was discarded, as asked. {self._last_saved()}"
+            step = self.saved_step or 0
+        try:
+            self.events.write(Event(step=step, seconds=round(self.clock.seconds(), 3), kind="stop", text=message))
+        except OSError as error:
+            if not is_full(error):
+                raise in_words(error, "write what happened") from error
+        self.board.update("stopped", message=message, step=step, no_room=False, stopping=False)
 
     def _last_saved(self) -> str:
         return (

@@ -331,10 +331,18 @@ Training goes on when you leave this screen, the lab, or the terminal.
         step = self.watched.status.step if self.watched else 0
         words = f"{name} is at step {step:,}. Its weights are saved, and r goes on with the training from there."
         question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
+        command: CommandName = "stop"
+        if self.watched is not None and self.watched.status.no_room:
+            words = f"{name} is at step {step:,}, and the disk is full. It stops as soon as there is room to save that."
+            question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
+            if self.watched.status.stopping:
+                words = f"{name} waits for room to save step {step:,}. To stop it now loses what came after its last checkpoint."
+                question = AskScreen("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
+                command = "discard"
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._tell(name, "stop")
+                self._tell(name, command)
 
         self.app.push_screen(question, answered)
 

@@ -13,6 +13,7 @@ from lab.curves import History
 from lab.reading import progress, time_left
 from lab.run_config import Metric
 from lab.run_folder import ACTIVE, Run, lock_is_held
+from lab.saved import stopped_in_words
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -164,8 +165,9 @@ def tell_the_end(run: Run) -> int:
         click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
         return 0
     if phase == "stopped":
-        click.echo(f"{run.name} is stopped at step {status.step} and saved. `llmlab resume {name}` goes on.")
-        return 0
+        words, is_saved = stopped_in_words(run, f"llmlab resume {name}")
+        click.echo(words if is_saved else f"llmlab: {words}", err=not is_saved)
+        return 0 if is_saved else FAILED
     if phase == "failed":
         click.echo(f"llmlab: {run.name} failed at step {status.step}: {status.message}", err=True)
     else:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from lab import numbers
+from lab.commands.group import complain
 from lab.commands.output import table, write_json
 from lab.errors import UserError
 from lab.run_folder import ACTIVE, Run, lock_is_held
@@ -16,6 +17,7 @@ ANSWER_SECONDS = 120.0
 """How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
 
 POLL_SECONDS = 0.1
+FAILED = 1
 
 
 class RunEntry(msgspec.Struct, kw_only=True):
@@ -107,14 +109,18 @@ def _row(run: RunEntry, made: str) -> tuple[str, ...]:
 
 
 def wait_until(run: Run, *phases: str) -> str:
-    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase.
+    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase. "no room" is no phase of its
+    own: it stands for a trainer that stops as soon as its full disk has room.
 
     Raises:
         UserError: if that takes longer than `ANSWER_SECONDS`.
     """
     give_up = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < give_up:
-        phase = run.phase()
+        status = run.status()
+        phase = run.phase_of(status)
+        if "no room" in phases and phase == "paused" and status.stopping:
+            return "no room"
         if phase in phases or (phase not in ACTIVE and not lock_is_held(run.lock_path)):
             return phase
         time.sleep(POLL_SECONDS)
@@ -125,20 +131,38 @@ def wait_until(run: Run, *phases: str) -> str:
 
 @click.command(short_help="End a training and save it.")
 @click.argument("run")
-def stop(run: str) -> None:
-    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly."""
+@click.option("--discard", is_flag=True, help="Do not wait for room on a full disk: give up what is not saved.")
+def stop(run: str, discard: bool) -> int:
+    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly.
+
+    On a full disk the trainer waits for room before it ends. The exit code is 0 when the step at which it ended is saved.
+    """
     from lab.runs import open_run
+    from lab.saved import saved_step, stopped_in_words
 
     found = open_run(run)
-    found.command("stop")
-    phase = wait_until(found, "stopped", "finished", "failed")
+    found.command("discard" if discard else "stop")
+    phase = wait_until(found, "stopped", "finished", "failed", *(() if discard else ("no room",)))
     status = found.status()
+    if phase == "no room":
+        saved = saved_step(found)
+        lost = "all of it" if saved is None else f"what came after step {saved}"
+        complain(
+            f"{found.name} is not stopped yet: the disk is full, so that step {status.step} cannot be saved. It waits, and stops "
+            f"as soon as there is room. `llmlab stop --discard {shlex.quote(run)}` gives up {lost}."
+        )
+        return FAILED
     if phase == "failed":
         raise UserError(f"{found.name} failed while it was stopping: {status.message}")
     if phase == "finished":
         click.echo(f"{found.name} had just finished its {status.step} steps.")
-    else:
-        click.echo(f"{found.name} is stopped at step {status.step} and saved. `llmlab resume {shlex.quote(run)}` goes on.")
+        return 0
+    words, saved_now = stopped_in_words(found, f"llmlab resume {shlex.quote(run)}")
+    if saved_now or discard:
+        click.echo(words)
+        return 0
+    complain(words)
+    return FAILED
 
 
 @click.command(short_help="Hold a training.")

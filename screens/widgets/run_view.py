@@ -308,7 +308,7 @@ class RunView(Widget):
         parts = [reading(watched.config, watched.status, watched.history)]
         if found.verdict != "waiting" and watched.phase != "failed":
             parts.insert(0, found.sentences)
-        if watched.status.message and watched.phase in (*ACTIVE, "finished"):
+        if watched.status.message and watched.phase in (*ACTIVE, "stopped", "finished"):
             parts.insert(0, watched.status.message)
         if is_elsewhere(watched.status) and watched.phase in ACTIVE:
             parts.insert(0, f"It is trained by {owner_in_words(watched.status)}, another machine; it obeys from here too.")

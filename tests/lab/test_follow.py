@@ -23,6 +23,7 @@ from lab.durable import write_atomic
 from lab.metrics import LineWriter
 from lab.run_config import Metric, Phase, Status, TrainConfig
 from lab.runs import Run
+from lab.tensor_file import write_tensors
 
 Call = Callable[..., Any]
 LLMLAB = Path(sys.executable).with_name("llmlab")
@@ -38,6 +39,8 @@ class StandIn:
         self.metrics = LineWriter(run.metrics_path)
 
     def say(self, phase: Phase, step: int, message: str = "") -> None:
+        if phase == "stopped":
+            write_tensors(self.run.path / "last.safetensors", {}, {"step": str(step)})
         self.status = msgspec.structs.replace(
             self.status, phase=phase, step=step, message=message, heartbeat=time.time(), seconds=step / 10
         )
