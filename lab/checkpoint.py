@@ -52,6 +52,8 @@ class Cursor(msgspec.Struct, kw_only=True):
 
     step: int = 0
     seconds: float = 0.0
+    step_seconds: float = 0.0
+    """How long the latest step took: in a run by minutes the next one's learning rate is for the moment at which it is done."""
     precision: str
     """As chosen when the run began, so that it ends in the same arithmetic."""
     attention: Literal["auto", "plain", "fused"] = "auto"

@@ -8,6 +8,15 @@ from lab.run_config import TrainConfig
 from models.schedule import schedule_factor
 
 
+def rate_of_next(train: TrainConfig, cursor: Cursor, step: int, seconds: float, step_seconds: float) -> float:
+    """Learning rate of the step after `step` steps and `seconds` of training, which will take about `step_seconds`.
+
+    The schedule is asked for the moment at which that step is done.
+    """
+    progress = (step + 1) / train.steps if train.steps is not None else (seconds + step_seconds) / (60 * (train.minutes or 1.0))
+    return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * cursor.rate_factor
+
+
 class Course:
     """Where a run stands between its beginning and its end."""
 
@@ -21,15 +30,7 @@ class Course:
     @property
     def rate(self) -> float:
         """Learning rate of the step about to be taken."""
-        train = self._train
-        factor = schedule_factor(train.schedule, self._progress(), train.warmup, train.final_lr)
-        return train.lr * factor * self._cursor.rate_factor
-
-    def _progress(self) -> float:
-        """How far the run will be when the step about to be taken is done, 0 to 1."""
-        if self._train.steps is not None:
-            return (self._cursor.step + 1) / self._train.steps
-        return (self._clock.seconds() + self._speed.step_seconds) / self._limit()
+        return rate_of_next(self._train, self._cursor, self._cursor.step, self._clock.seconds(), self._speed.step_seconds)
 
     def _limit(self) -> float:
         return (self._train.minutes or 0.0) * 60

@@ -4,7 +4,7 @@ The run on disk is only read. What the step is computed from is a model and an o
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from lab.checkpoint import Cursor
+from lab.course import rate_of_next
 from lab.errors import UserError
 from lab.machine import cores
 from lab.reading import chance
@@ -23,7 +24,6 @@ from lab.step_batch import StepBatch
 from lab.step_state import Gradients, Moment, Moved, Moves, State
 from lab.unembed import Slices
 from models.gpt import GPT
-from models.schedule import schedule_factor
 
 UNDO_BYTES = 512 << 20
 """Room for the states of before that are held, so that a step is undone at once. The first is held in any case, and where another
@@ -69,12 +69,9 @@ class OneStep:
     @property
     def rate(self) -> float:
         """Learning rate of the next step, as the run's schedule has it: after its end, the one that it ended with."""
-        train, cursor = self.run.config.train, self.cursor
-        if train.steps is not None:
-            progress = (cursor.step + self.applied + 1) / train.steps
-        else:
-            progress = cursor.seconds / (60 * (train.minutes or 1.0))
-        return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * cursor.rate_factor
+        cursor, applied = self.cursor, self.applied
+        seconds = cursor.seconds + applied * cursor.step_seconds
+        return rate_of_next(self.run.config.train, cursor, cursor.step + applied, seconds, cursor.step_seconds)
 
     @property
     def would_be_passed_over(self) -> bool:
@@ -122,6 +119,8 @@ class OneStep:
                 (part_loss if share == 1.0 else part_loss * share).backward()  # type: ignore[no-untyped-call]
             loss += float(part_loss.detach()) * share
             yield
+        if self.cursor.precision == "bf16":
+            hidden = yield from self._in_fp32(ids)
         norms = {name: float(weight.grad.norm()) for name, weight in self.names.items() if weight.grad is not None}
         clip = self.run.config.train.clip
         total = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip))
@@ -145,12 +144,14 @@ class OneStep:
         assert self.gradients is not None
         largest: list[Moved] = []
         predicted = squared = weights_squared = 0.0
-        changed = 0
+        changed = against = at_least_half = 0
         for name, weight in self.names.items():
             before, after = self.tried(weight)
             assert weight.grad is not None
             step = after - before
             changed += int(step.count_nonzero())
+            against += int(((step * weight.grad.sign()) < 0).sum())
+            at_least_half += int((step.abs() >= self.rate / 2).sum())
             predicted += float(torch.sum(weight.grad * step, dtype=torch.float64)) / self.gradients.factor
             squared += float(step.norm()) ** 2
             weights_squared += float(before.norm()) ** 2
@@ -160,7 +161,19 @@ class OneStep:
             ]
             largest = sorted(largest, key=lambda each: -abs(each.after - each.before))[:LARGEST]
             yield
-        self.moves = Moves(largest, predicted, squared**0.5, weights_squared**0.5, changed)
+        self.moves = Moves(largest, predicted, squared**0.5, weights_squared**0.5, changed, against, at_least_half)
+
+    def _in_fp32(self, ids: Sequence[Tensor]) -> Slices[list[Tensor]]:
+        """What the head is applied to, part by part, with the dropout masks of the step and without its rounding.
+
+        bf16 keeps 8 bits of a logit, so that two probabilities differ by a factor of e^(1/32) or not at all.
+        """
+        hidden: list[Tensor] = []
+        for index, part in enumerate(ids):
+            with self._as_trained(index, hidden, fp32=True), torch.no_grad():
+                self.model.hidden(part)
+            yield
+        return hidden
 
     @torch.no_grad()
     def tried(self, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,9 +213,8 @@ class OneStep:
         return torch.cat(parts)
 
     def logits_of(self, hidden: Tensor, head: Tensor) -> Tensor:
-        """Logits (n, V) of what the head is applied to, (n, C), in the precision of training."""
-        dtype = torch.bfloat16 if self.cursor.precision == "bf16" else head.dtype
-        return F.linear(hidden.to(dtype), head.to(dtype)).to(torch.promote_types(dtype, torch.float32))
+        """Logits (n, V) of what the head is applied to, (n, C), in fp32."""
+        return F.linear(hidden.to(head.dtype), head)
 
     def head_at(self, applied: int) -> Tensor:
         """The head's weights after so many steps."""
@@ -215,22 +227,28 @@ class OneStep:
         held = [each for moment in self.moments if moment.state is not None for each in _all_of(moment.state)]
         return sum(each.numel() * each.element_size() for each in (*present, *held))
 
+    @property
+    def has_dropout(self) -> bool:
+        """Whether the step is computed with dropout, which a typed sentence is not."""
+        return self.batch is not None and self.batch.step is not None and self.run.config.model.dropout > 0
+
     @contextmanager
-    def _as_trained(self, part: int, hidden: list[Tensor]) -> Iterator[None]:
-        """Gradients, arithmetic and dropout as in the trainer; `hidden` gets what the head is applied to."""
+    def _as_trained(self, part: int, hidden: list[Tensor], *, fp32: bool = False) -> Iterator[None]:
+        """Gradients, dropout and, unless `fp32`, arithmetic as in the trainer; `hidden` gets what the head is applied to."""
         assert self.batch is not None
         precision = torch.get_float32_matmul_precision()
         watched = self.model.ln_f.register_forward_hook(lambda _, __, out: hidden.append(out.detach().flatten(0, 1)))
         self.model.train(self.batch.step is not None)
         try:
-            torch.set_float32_matmul_precision("high")
+            torch.set_float32_matmul_precision("highest" if fp32 else "high")
             with self._threads(), torch.random.fork_rng(devices=[]), torch.enable_grad():
-                if self.batch.step is not None and self.run.config.model.dropout:
+                if self.has_dropout:
+                    assert self.batch.step is not None
                     if part == 0 or self._random is None:
                         torch.manual_seed(seed_of(self.run.config.train.seed, self.batch.step))
                     else:
                         torch.set_rng_state(self._random)
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.cursor.precision == "bf16"):
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.cursor.precision == "bf16" and not fp32):
                     yield
                 self._random = torch.get_rng_state()
         finally:

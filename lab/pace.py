@@ -29,8 +29,9 @@ class Clock:
 class Speed:
     """Tokens per second of the steps alone, old ones forgotten exponentially."""
 
-    def __init__(self) -> None:
-        self.step_seconds = 0.0
+    def __init__(self, step_seconds: float = 0.0) -> None:
+        """`step_seconds` is what the latest step took before, in a run that is resumed."""
+        self.step_seconds = step_seconds
         """How long the latest step took."""
         self._tokens = 0.0
         self._seconds = 0.0

@@ -1,6 +1,9 @@
 """The engine's method `one_step`: holds one run's step, and answers what is asked about it."""
 
 import math
+from dataclasses import replace
+
+from torch import Tensor
 
 from lab.errors import UserError
 from lab.one_step import OneStep
@@ -16,6 +19,7 @@ from lab.step_wire import STAGES, StepAnswer, StepFacts, StepParams
 from lab.unembed import Slices
 from lab.views import Token, View
 from models.tokenizer import Tokenizer
+from models.trace import Trace, layer_norm
 
 
 class StepBench:
@@ -42,6 +46,8 @@ class StepBench:
         if params.stage in ("moves", "weight") or (params.stage == "after" and step.applied == 0):
             yield from step.look_ahead()
         look = self._look(params, step, tokenizer)
+        if params.stage in ("losses", "error") or (params.stage == "after" and step.applied):
+            look = replace(look, inspected=(yield from _inspected(look)))
         return StepAnswer(_facts(step), _tokens(look), look.window, look.position, _view(look, params))
 
     def _open(self, params: StepParams) -> tuple[OneStep, Tokenizer]:
@@ -75,6 +81,13 @@ class StepBench:
         return StepLook(step, tokenizer, window, max(1, min(position, first.width)))
 
 
+def _inspected(look: StepLook) -> Slices[Tensor]:
+    """(T, C) what the head is applied to in Inspect's forward pass of the window."""
+    model = look.step.model
+    trace = yield from Trace.in_slices(model, look.ids[:-1])
+    return layer_norm(trace[f"blocks.{model.config.layers - 1}.resid_post"], model.ln_f)
+
+
 def _facts(step: OneStep) -> StepFacts:
     assert step.batch is not None
     return StepFacts(
@@ -84,7 +97,7 @@ def _facts(step: OneStep) -> StepFacts:
         batch=step.batch.step,
         windows=len(step.batch.ids),
         applied=step.applied,
-        losses=[moment.loss for moment in step.moments],
+        losses=[moment.mean for moment in step.moments],
         rate=step.rate,
     )
 

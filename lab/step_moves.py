@@ -58,9 +58,10 @@ def moves(look: StepLook) -> View:
         Column("gradient", optional=True),
     ]
     clipped = " (after clipping)" if step.gradients.factor < 1.0 else ""
+    moved = found.against / found.changed if found.changed else 0.0
     notes = (
-        f"Gradient{clipped}: how the loss rises with the weight; the step goes against its running mean. enter puts a "
-        "cursor on these rows, and enter on one shows how its step comes about."
+        f"Gradient{clipped}: how the loss rises with the weight. {probability(moved, 0)} of the weights that change go against "
+        f"it: {_why_not_all(look)} enter puts a cursor on these rows, and enter on one shows how its step comes about."
     )
     return View("moves", "the largest single moves", sentence, [Table(columns, rows, title="furthest first"), Note(notes)])
 
@@ -70,11 +71,24 @@ def _why_alike(look: StepLook) -> str:
     if not isinstance(step.optimizer, TorchAdamW):
         return f"The learning rate is {significant(step.rate)}."
     if step.is_fresh and step.applied == 0:
+        assert step.moves is not None
+        share = step.moves.at_least_half / sum(weight.numel() for weight in step.names.values())
         return (
-            f"With running means of 0 Adam's first step moves every weight by about the learning rate, {significant(step.rate)}, "
-            "however small its gradient."
+            f"With running means of 0 Adam's first step is g ÷ (|g| + 1e−8) times the learning rate, {significant(step.rate)}: "
+            "nearly the whole of it unless the gradient g is about as small as 1e−8, or 0. "
+            f"{probability(share, 0)} of all weights move by half of it or more."
         )
     return f"The learning rate is {significant(step.rate)}; Adam multiplies it by m̂ ÷ √v̂, gradient mean by gradient size."
+
+
+def _why_not_all(look: StepLook) -> str:
+    """Why a weight may move with its gradient of this batch."""
+    groups = look.step.optimizer.param_groups
+    rules = {group.get("rule", "adamw" if isinstance(look.step.optimizer, TorchAdamW) else "") for group in groups}
+    said = "AdamW follows the running mean of the gradients, and weight decay pulls towards 0"
+    if "muon" in rules:
+        return f"{said}; Muon moves a matrix as a whole, and single weights of it either way."
+    return f"{said}." if "adamw" in rules else "the optimizer has a rule of its own."
 
 
 def after(look: StepLook) -> View:
@@ -82,23 +96,23 @@ def after(look: StepLook) -> View:
     title = "after the step"
     if step.applied == 0:
         assert step.moves is not None
-        expected = step.now.loss + step.moves.predicted
+        expected = step.now.mean + step.moves.predicted
         sentence = (
             f"No step is taken yet. Gradient times step, summed over all weights, says what to expect: a change of the loss by "
-            f"{significant(step.moves.predicted, 3, sign=True)}, from {fixed(step.now.loss, 4)} to {fixed(expected, 4)}. "
+            f"{significant(step.moves.predicted, 3, sign=True)}, from {fixed(step.now.mean, 4)} to {fixed(expected, 4)}. "
             "space takes the step and shows what really happens; u undoes it."
         )
         return View("after", title, sentence, [])
     before, now = step.moments[step.applied - 1], step.now
-    change = now.loss - before.loss
+    change = now.mean - before.mean
     assert before.predicted is not None
     sentence = (
-        f"Step {step.applied} is taken: the loss {'fell' if change < 0 else 'rose'} from {fixed(before.loss, 4)} to "
-        f"{fixed(now.loss, 4)}, by {significant(abs(change), 3)}. Gradient times step had said "
+        f"Step {step.applied} is taken: the loss {'fell' if change < 0 else 'rose'} from {fixed(before.mean, 4)} to "
+        f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step had said "
         f"{significant(before.predicted, 3, sign=True)}: "
         f"{_compared(change, before.predicted)} space takes another, u undoes."
     )
-    return View("after", title, sentence, [_probabilities(look), _tokens(look), *_history(look)])
+    return View("after", title, sentence, [_probabilities(look), _tokens(look), *_history(look)], look.parity())
 
 
 def _compared(change: float, predicted: float) -> str:
@@ -169,15 +183,15 @@ def _history(look: StepLook) -> list[Block]:
     moments = look.step.moments
     if len(moments) < 3:
         return []
-    losses: Numbers = np.array([moment.loss for moment in moments])
+    losses: Numbers = np.array([moment.mean for moment in moments])
     places = decimals_for(losses, digits=5)
     rows = []
     for index in range(1, len(moments)):
-        change, predicted = moments[index].loss - moments[index - 1].loss, moments[index - 1].predicted or 0.0
+        change, predicted = float(losses[index] - losses[index - 1]), moments[index - 1].predicted or 0.0
         rows.append(
             [
                 Cell(str(index)),
-                number(moments[index].loss, places, bar=moments[index].loss / float(losses.max())),
+                number(losses[index], places, bar=float(losses[index] / losses.max())),
                 Cell(significant(change, 3, sign=True), change),
                 Cell(significant(predicted, 3, sign=True), predicted),
             ]

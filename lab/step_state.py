@@ -33,6 +33,10 @@ class Moves:
     weight_norm: float
     changed: int
     """How many weights change at all."""
+    against: int
+    """How many of those move against their gradient."""
+    at_least_half: int
+    """How many weights move by half the learning rate or more."""
 
 
 @dataclass
@@ -48,8 +52,9 @@ class Moment:
     """What was found with the weights after so many steps."""
 
     loss: float
+    """The trainer's own loss, in the precision of training: what its metrics tell, and what the gradients are of."""
     losses: Tensor
-    """(B·T,) −ln p of every token that is predicted, float32."""
+    """(B·T,) −ln p of every token that is predicted, of a forward pass in fp32: what is shown."""
     hidden: Tensor | None
     """(B·T, C) what the head is applied to; None where it was dropped."""
     head: Tensor | None = None
@@ -58,6 +63,11 @@ class Moment:
     predicted: float | None = None
     """Of the step that was taken from here."""
     rate: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Mean of the losses that are shown."""
+        return float(self.losses.double().mean())
 
 
 @dataclass

@@ -6,13 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lab.numbers import bytes_, fixed, probability, significant, whole
 from lab.one_step import OneStep
 from lab.run_folder import ACTIVE
 from lab.stages.cells import around, decimals_for, figures, number
 from lab.stages.look import Numbers
-from lab.views import Array, Block, Cell, Column, Note, Strip, Table, View
+from lab.views import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
 from models.tokenizer import Tokenizer
 
 ROWS = 9
@@ -32,6 +33,8 @@ class StepLook:
     window: int
     position: int
     """From 1 to T: the token that is predicted, at its place in the window's T + 1 tokens."""
+    inspected: Tensor | None = None
+    """(T, C) what the head is applied to in Inspect's trace with the present weights, without dropout; None: not asked for."""
 
     @cached_property
     def ids(self) -> list[int]:
@@ -84,6 +87,27 @@ class StepLook:
         found: Numbers = torch.softmax(logits.double(), -1).numpy()
         return found
 
+    def in_inspect(self) -> Numbers:
+        """What Inspect shows for the chosen token: the probabilities of the whole vocabulary, (V,), float64."""
+        assert self.inspected is not None
+        logits = self.step.logits_of(self.inspected[self.position - 1 : self.position], self.step.head_at(self.step.applied))[0]
+        found: Numbers = torch.softmax(logits.double(), -1).numpy()
+        return found
+
+    def parity(self) -> Parity | None:
+        """The probabilities that are shown against those of Inspect; None where dropout sets them apart."""
+        if self.step.has_dropout:
+            return None
+        shown = self.probabilities()
+        return Parity("p · Inspect", float(np.abs(shown - self.in_inspect()).max()), len(shown))
+
+    def logit(self, applied: int) -> float:
+        """Of the chosen token, after so many steps."""
+        hidden = self.step.moments[applied].hidden
+        assert hidden is not None
+        vector = self.step.head_at(applied)[self.target : self.target + 1]
+        return float(self.step.logits_of(hidden[self.row : self.row + 1], vector))
+
     @cached_property
     def after_what(self) -> str:
         """The tokens before the chosen one as they end, in a sentence."""
@@ -104,7 +128,7 @@ def batch(look: StepLook) -> View:
     step = look.step
     assert step.batch is not None
     windows = len(step.batch.ids)
-    loss = step.now.loss
+    loss = step.now.mean
     if look.is_sentence:
         what = f"Your sentence is {len(look.ids)} tokens, so {look.count} predictions: the first has nothing before it."
         left = "token" if step.batch.left_out == 1 else "tokens"
@@ -138,7 +162,7 @@ def _windows(look: StepLook) -> Table:
         Column("hardest token", align="left"),
         Column("begins", align="left", optional=True),
     ]
-    total = [Cell("all"), number(step.now.loss, places), Cell(""), Cell("")]
+    total = [Cell("all"), number(step.now.mean, places), Cell(""), Cell("")]
     return Table(columns, rows, title="its windows", total=total, selected=look.window)
 
 
@@ -164,14 +188,21 @@ def _conditions(look: StepLook) -> list[Block]:
         said.append(
             "Dropout is off, so that the losses are the sentence's own."
             if look.is_sentence
-            else "Dropout is on as in training, with the same masks each time."
+            else "Dropout is on as in training, with the same masks each time; in Inspect it is off, so that p differs there."
         )
     if step.batch.parts > 1:
         said.append(f"It is computed in {step.batch.parts} parts, one after the other.")
     if not look.is_sentence and step.applied == 0 and step.would_be_passed_over:
         said.append("Its loss is so far above those before that the trainer would pass over this step.")
-    precision = "bf16" if step.cursor.precision == "bf16" else "fp32"
-    said.append(f"Computed in {precision} on the CPU; weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
+    if step.cursor.precision == "bf16":
+        said.append(
+            "The step is computed in bf16 on the CPU, as the run's precision is; the losses and probabilities shown are of a "
+            "forward pass in fp32, without its rounding. "
+            f"In bf16 the loss is {fixed(step.now.loss, 4)}, in fp32 {fixed(step.now.mean, 4)}."
+        )
+    else:
+        said.append("The step is computed in fp32 on the CPU.")
+    said.append(f"Weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
     return [Note(" ".join(said))]
 
 
@@ -189,8 +220,8 @@ def losses(look: StepLook) -> View:
         f"had {probability(float(probabilities[here]))}: −ln {significant(float(probabilities[here]), 4)} = "
         f"{fixed(float(own[here]), 3)}. "
         f"{surprise}. "
-        f"The step lowers {mean}{look.steps_so_far}: {fixed(look.step.now.loss, 3)}, as if one of "
-        f"{significant(math.exp(look.step.now.loss))} equally likely tokens had to be guessed."
+        f"The step is to lower {mean}{look.steps_so_far}: {fixed(look.step.now.mean, 3)}, as if one of "
+        f"{significant(math.exp(look.step.now.mean))} equally likely tokens had to be guessed."
     )
     shown = around(len(own), here, ROWS)
     most = float(own.max()) or 1.0
@@ -209,7 +240,7 @@ def losses(look: StepLook) -> View:
     blocks: list[Block] = [table]
     if len(own) > len(shown):
         blocks.append(Strip(f"all {len(own)} of this window, token 2 on", Array.of(own)))
-    return View("losses", "loss of each token", sentence, blocks)
+    return View("losses", "loss of each token", sentence, blocks, look.parity())
 
 
 def error(look: StepLook) -> View:
@@ -223,12 +254,13 @@ def error(look: StepLook) -> View:
         else f"its first guess was “{look.tokenizer.label(guess)}”, {probability(float(p[guess]))}"
     )
     divided = f", divided by {whole(count)} because the batch's loss is the mean over so many predictions" if count > 1 else ""
+    so_much = f"only one of the {whole(count)} that the step is made of" if count > 1 else "the whole of the loss"
     sentence = (
         f"After {look.after_what} the model gave {came}, which came, {probability(float(p[target]))}; {best}. The gradient of "
         "the "
-        f"loss at the logits is p − 1 for what came and p for all else{divided}. So the step raises the logit of {came} and "
-        "lowers "
-        "each other by how probable it was: together that is 0."
+        f"loss at the logits is p − 1 for what came and p for all else{divided}; together that is 0. Against its gradient, this "
+        f"prediction pulls the logit of {came} up and each other down by how probable it is, and it is {so_much}."
+        f"{_what_the_step_did(look, came)}"
     )
     top = np.argsort(-p, kind="stable")[:TOP].tolist()
     if target not in top:
@@ -259,12 +291,22 @@ def error(look: StepLook) -> View:
         f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"
         f"= {significant((float(p[target]) - 1) / count, 5)}"
     )
-    return View(
-        "error",
-        f"p − one-hot at token {look.position + 1}",
-        sentence,
-        [Table(columns, rows, title="at the logits", total=sums), formula],
-    )
+    blocks: list[Block] = [Table(columns, rows, title="at the logits", total=sums), formula]
+    if look.step.has_dropout:
+        without = probability(float(look.in_inspect()[target]))
+        blocks.append(Note(f"With dropout off, as in Inspect, {came} has {without} with these weights."))
+    return View("error", f"p − one-hot at token {look.position + 1}", sentence, blocks, look.parity())
+
+
+def _what_the_step_did(look: StepLook, came: str) -> str:
+    """What the last step, made of the whole batch, did to the logit of what came; empty where none is taken."""
+    at = look.step.applied
+    if not at:
+        return ""
+    before, now = look.logit(at - 1), look.logit(at)
+    done = "raised" if now > before else "lowered" if now < before else "did not change"
+    moved = f" by {significant(abs(now - before), 3)}, from {fixed(before, 3)} to {fixed(now, 3)}" if now != before else ""
+    return f" Step {at}, of all predictions together, {done} the logit of {came}{moved}."
 
 
 def _zero(total: float) -> float:

@@ -102,7 +102,7 @@ class Training:
         notes = (resumed.note, change_of_text(config.data, config.created)) if resumed else ()
         self.note = " ".join(each for each in (note, *notes, self.rescue.rate_in_words()) if each)
         self.clock = Clock(self.cursor.seconds)
-        self.speed = Speed()
+        self.speed = Speed(self.cursor.step_seconds)
         self.processor_seconds = time.process_time()
         self.course = Course(config.train, self.cursor, self.clock, self.speed)
         self.over = self.course.is_over()
@@ -370,7 +370,7 @@ class Training:
 
     def _save_once(self) -> None:
         started = time.monotonic()
-        self.cursor.seconds = self.clock.seconds()
+        self.cursor.seconds, self.cursor.step_seconds = self.clock.seconds(), self.speed.step_seconds
         self.metrics.sync()
         self.samples.sync()
         self.insight_lines.sync()

@@ -13,10 +13,13 @@ from torch.nn.functional import cross_entropy
 
 from lab.adamw import AdamW
 from lab.checkpoint import load_model
+from lab.course import Course
 from lab.errors import UserError
 from lab.one_step import OneStep, largest_places
+from lab.pace import Clock, Speed
 from lab.run_config import Status
 from lab.run_folder import Run
+from lab.step import seed_of
 from lab.step_batch import own_batch, sentence_batch
 from lab.step_bench import StepBench
 from lab.step_open import open_step
@@ -25,6 +28,7 @@ from lab.unembed import finish
 from lab.views import Table
 from models.gpt import GPT
 from models.tokenizer import Tokenizer
+from models.trace import Trace
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -152,6 +156,91 @@ def test_gradients_are_autograds_and_those_of_central_differences(trained: Run) 
             assert float(own.view(-1)[at]) == pytest.approx((sides[0] - sides[1]) / (2 * epsilon), rel=1e-5, abs=1e-9), name
 
 
+@pytest.fixture
+def in_bf16(tiny_run: TinyRun, train_here: TrainHere) -> Run:
+    run = tiny_run(precision="bf16", accumulate=2)
+    with torch.enable_grad():
+        train_here(run, until=12)
+    return run
+
+
+def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_inspect(in_bf16: Run) -> None:
+    bench = StepBench()
+    for applied in (0, 1):
+        step = at_sentence(in_bf16)
+        finish(step.go_to(applied))
+        assert step.batch is not None
+        own = Trace(step.model, step.batch.ids[0].tolist())["logits"].double().softmax(-1)  # (T, V)
+        after = finish(bench.answer(StepParams(run=str(in_bf16.path), text=SENTENCE, position=3, applied=applied, stage="error")))
+        assert after.view.parity is not None
+        assert after.view.parity.max_delta < 1e-6
+        table = after.view.blocks[0]
+        assert isinstance(table, Table)
+        shown = [row[1].value or 0.0 for row in table.rows[:-1]]
+        assert shown[0] == pytest.approx(float(own[2].max()), rel=1e-5)
+        assert all(float((own[2] - p).abs().min()) < 1e-6 for p in shown)
+        p = [token.probability for token in after.tokens[1:]]
+        assert p == pytest.approx([float(own[place, id_]) for place, id_ in enumerate(step.batch.targets[0])], rel=1e-5)
+        assert after.facts.losses[-1] == pytest.approx(loss_in_doubles(step), rel=1e-5)
+    said = str(finish(bench.answer(StepParams(run=str(in_bf16.path), text=SENTENCE))).view.blocks)
+    assert "The step is computed in bf16 on the CPU" in said
+    assert "forward pass in fp32" in said
+
+
+def test_the_pass_in_fp32_has_the_dropout_masks_of_the_step(in_bf16: Run) -> None:
+    step = at_next_batch(in_bf16)
+    finish(step.go_to(0))
+    assert step.batch is not None
+    assert step.batch.step is not None
+    torch.manual_seed(seed_of(in_bf16.config.train.seed, step.batch.step))
+    step.model.train()
+    halves = [torch.from_numpy(ids).tensor_split(2) for ids in (step.batch.ids, step.batch.targets)]
+    losses = [float(step.model.loss(ids, targets)) for ids, targets in zip(*halves, strict=True)]
+    assert step.now.mean == pytest.approx(sum(losses) / 2, rel=1e-6)
+    assert step.now.mean != step.now.loss
+    assert step.now.mean == pytest.approx(step.now.loss, rel=0.01)
+    view = finish(StepBench().answer(StepParams(run=str(in_bf16.path), stage="error"))).view
+    assert view.parity is None
+    assert "With dropout off, as in Inspect" in str(view.blocks[-1])
+
+
+def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained: Run) -> None:
+    bench = StepBench()
+    said = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3))).view.sentence
+    assert "this prediction pulls the logit of “␣” up" in said
+    assert "only one of the 14 that the step is made of" in said
+    assert "raises" not in said
+    after = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3, applied=1)))
+    step = at_sentence(trained)
+    finish(step.go_to(0))
+    assert step.batch is not None
+    target = int(step.batch.targets[0, 2])
+    ids = torch.from_numpy(step.batch.ids)
+    before = float(step.model.eval()(ids)[0, 2, target])
+    finish(step.go_to(1))
+    now = float(step.model.eval()(ids)[0, 2, target])
+    done = "raised" if now > before else "lowered"
+    expected = f"Step 1, of all predictions together, {done} the logit of “␣” by "
+    assert expected in after.view.sentence
+    assert f"from {before:.3f} to {now:.3f}.".replace("-", "−") in after.view.sentence
+
+
+def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=None, minutes=5.0)
+    with torch.enable_grad():
+        train_here(run, until=3)
+    step = at_sentence(run)
+    assert 0 < step.cursor.step_seconds < 5
+    step.cursor.seconds, step.cursor.step_seconds = 100.0, 20.0
+    clock, speed = Clock(100.0), Speed(20.0)
+    clock.stop()
+    first = Course(run.config.train, step.cursor, clock, speed).rate
+    assert step.rate == pytest.approx(first, rel=1e-4)
+    step.applied = 2
+    assert step.rate == pytest.approx(Course(run.config.train, step.cursor, Clock(140.0), speed).rate, rel=1e-3)
+    assert step.rate < first
+
+
 def test_p_minus_one_hot_is_the_gradient_at_the_logits(trained: Run) -> None:
     bench = StepBench()
     answer = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3)))
@@ -213,6 +302,7 @@ def test_looking_ahead_changes_nothing_and_is_what_the_step_then_does(trained: R
     step = at_sentence(trained)
     finish(step.go_to(0))
     before = everything(step)
+    gradients = torch.cat([weight.grad.flatten() for weight in step.model.parameters() if weight.grad is not None])
     finish(step.look_ahead())
     assert_same(everything(step), before)
     moves = step.moves
@@ -221,6 +311,8 @@ def test_looking_ahead_changes_nothing_and_is_what_the_step_then_does(trained: R
     after = dict(step.model.named_parameters())
     steps = torch.cat([(after[name] - before[name]).flatten() for name in after])
     assert moves.changed == int(steps.count_nonzero())
+    assert moves.against == int(((steps * gradients.sign()) < 0).sum())
+    assert moves.at_least_half == int((steps.abs() >= 0.5 * step.moments[0].rate).sum())
     assert moves.step_norm == pytest.approx(float(steps.double().norm()), rel=1e-5)
     found = sorted((abs(each.after - each.before) for each in moves.largest), reverse=True)
     assert found == pytest.approx(steps.abs().topk(len(found)).values.tolist(), rel=1e-6)
@@ -277,7 +369,7 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
     assert (answer.facts.checkpoint, answer.facts.step) == ("best", 10)
     assert "optimizer begins anew" in str(answer.view.blocks[-1])
     moved = finish(bench.answer(StepParams(run=str(trained.path), stage="moves")))
-    assert "first step moves every weight by about the learning rate" in moved.view.sentence
+    assert "Adam's first step is g ÷ (|g| + 1e−8) times the learning rate" in moved.view.sentence
     best = load_model(trained, "best")[0].state_dict()
     step = open_step(trained)
     assert all(torch.equal(best[name], weight) for name, weight in step.model.state_dict().items())
