@@ -42,3 +42,18 @@ def visible(text: str, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return _PATTERN.sub(lambda found: found[0] if found["kept"] or found[0] in keep else spelled_out(found[0]), text)
+
+
+def visible_json(text: str) -> str:
+    """JSON with the characters that `visible` writes out as JSON's own escapes: another spelling of the same data."""
+    return _PATTERN.sub(lambda found: found[0] if found["kept"] or found[0] == "\n" else _json_escape(found[0]), text)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def without_hidden(text: str) -> str:
+    """The text without the characters that `visible` writes out: what is left where there is no room for more signs."""
+    return _PATTERN.sub(lambda found: found[0] if found["kept"] else "", text)

@@ -21,6 +21,7 @@ from screens.commands import LabCommands
 from screens.keyboard import read_what_comes
 from screens.managing import ManagingApp
 from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
+from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ SECONDS_UNTIL_IDLE = 0.4
 
 SIXTEEN_COLOURS = ("standard", "windows", None)
 """Rich's names for terminals on which only the theme made of their own colours is legible."""
+
+
+make_text_visible()
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
@@ -112,7 +116,7 @@ class LabApp(ManagingApp):
     def get_driver_class(self) -> type[Driver]:
         found = super().get_driver_class()
         read_what_comes(found)
-        return found
+        return write_to_stdout(found)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._after_first_paint)

@@ -26,7 +26,7 @@ def plotted(reports: Sequence[Report]) -> str:
         plotext.plot(range(1, len(points) + 1), [figure for _, figure in points], marker="braille")
         plotext.ylim(0, 1.1 * max(figure for _, figure in points))
         plotext.xticks([1, len(points)], [points[0][0][:10], points[-1][0][:10]])
-        parts.append(plotext.build())
+        parts.append(plotext.uncolorize(plotext.build()))
     return "\n".join(parts)
 
 
@@ -43,5 +43,5 @@ def grown(rows: Sequence[Row]) -> str:
     plotext.scatter(sizes, figures, marker="●")
     plotext.xticks(sizes, [row.name for row in rows])
     plotext.yticks(figures, [significant(figure) for figure in figures if figure])
-    built: str = plotext.build()
+    built: str = plotext.uncolorize(plotext.build())
     return built

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.commands.output import table, write_json
+from lab.commands.terminal import own_sequences
 from lab.numbers import duration, significant
+from lab.visible import visible
 
 if TYPE_CHECKING:
     from lab.bench.report import Report, Row
@@ -105,17 +107,17 @@ def progress_line() -> Iterator["Say"]:
     if not sys.stderr.isatty():
         yield lambda words: None
         return
-    started = time.monotonic()
+    started, line = time.monotonic(), own_sequences(sys.stderr)
 
     def say(words: str) -> None:
-        sys.stderr.write(f"\r\x1b[K{duration(time.monotonic() - started)}  measuring {words} …")
-        sys.stderr.flush()
+        line.write(f"\r\x1b[K{duration(time.monotonic() - started)}  measuring {visible(words)} …")
+        line.flush()
 
     try:
         yield say
     finally:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
+        line.write("\r\x1b[K")
+        line.flush()
 
 
 def described(report: "Report") -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from lab import numbers
+from lab.commands.terminal import own_sequences
 from lab.curves import History
 from lab.reading import progress, time_left
 from lab.run_config import Metric
 from lab.run_folder import ACTIVE, Run, lock_is_held
 from lab.saved import stopped_in_words
+from lab.visible import visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -114,11 +116,13 @@ def _follow_with_lines(followed: Followed) -> None:
 
 
 def _follow_with_a_bar(followed: Followed) -> None:
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = ("{task.fields[steps]}", "{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[left]}")
     texts = [TextColumn(text, markup=False) for text in columns]
-    with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True) as bar:
+    console = Console(file=own_sequences(sys.stdout))
+    with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True, console=console) as bar:
         _run_the_bar(followed, bar)
 
 
@@ -129,7 +133,7 @@ def _run_the_bar(followed: Followed, bar: "Progress") -> None:
         ended = followed.ended()
         followed.read()
         for line in followed.news():
-            bar.console.print(line, markup=False, highlight=False)
+            bar.console.print(visible(line), markup=False, highlight=False)
         training, evaluation = followed.history.last_training, followed.history.last_evaluation
         losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
         left = followed.seconds_left()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import click
 
+from lab.commands.output import write_text
 from lab.commands.prompt import checkpoint_option, prompted
 
 LARGE = 30_000_000
@@ -78,10 +79,10 @@ def generate(
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
         columns = zip(*generate_together(asked.model, asked.ids, tokens, several), strict=True)
         for one, drawn_by_one in zip(several, columns, strict=True):
-            click.echo(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode([token.id for token in drawn_by_one])}")
+            write_text(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode([token.id for token in drawn_by_one])}\n")
         return
-    click.echo(asked.text, nl=False)
+    write_text(asked.text)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(asked.model, asked.ids, tokens, sampling):
-        click.echo(decoder.decode(asked.tokenizer.token_bytes(drawn.id)), nl=False)
-    click.echo(decoder.decode(b"", final=True))
+        write_text(decoder.decode(asked.tokenizer.token_bytes(drawn.id)))
+    write_text(decoder.decode(b"", final=True) + "\n")

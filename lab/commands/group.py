@@ -1,12 +1,12 @@
 """The command `llmlab` itself: finds the module of a command when it is called, and turns a mistake into one line on stderr."""
 
 import errno
-import io
-import sys
 from importlib import import_module
 from typing import Any
 
 import click
+
+from lab.commands.terminal import make_terminals_visible
 
 COMMANDS = {
     "train": "train",
@@ -73,9 +73,7 @@ def complain(message: str) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run a command; return the exit code. A mistake is one line on stderr, an error of the lab's own keeps its traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    make_terminals_visible()
     try:
         result: Any = llmlab.main(arguments, prog_name="llmlab", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -1,6 +1,7 @@
 """`llmlab train` and `resume`: make a run, start its trainer, and follow it until it ends or the user looks away."""
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.commands.follow import follow, shows_bar
+from lab.commands.terminal import own_sequences
 from lab.numbers import bytes_, count, whole
 from lab.run_folder import Run
+from lab.visible import visible
 from models.accounts import parameter_count
 from models.config import DEFAULT_PRESET, PRESETS
 
@@ -123,12 +126,14 @@ def preparation_shown(*, bar: bool) -> Iterator[Callable[["Progress"], None]]:
     if not bar:
         yield lambda progress: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    with Bar(TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), expand=True, transient=True) as shown:
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
+    with Bar(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stdout))) as shown:
         task = shown.add_task("", total=1.0)
-        yield lambda progress: shown.update(task, description=progress.words, completed=progress.fraction)
+        yield lambda progress: shown.update(task, description=visible(progress.words), completed=progress.fraction)
 
 
 def description(run: Run) -> str:

@@ -1,11 +1,12 @@
 """Characters that a terminal acts on, or that nobody sees, against Unicode's own table of what each character is."""
 
+import json
 import sys
 import unicodedata
 
 import pytest
 
-from lab.visible import visible
+from lab.visible import visible, visible_json
 
 SHOWN_FORMATS = {0x70F, 0x890, 0x891, 0x8E2, 0x6DD, 0x110BD, 0x110CD, *range(0x600, 0x606)}
 """Signs of Arabic, Syriac and Kaithi that Unicode counts as formats although they are ink on paper."""
@@ -84,3 +85,11 @@ def test_what_people_write_stays(text: str) -> None:
 def test_what_is_to_be_kept_is_kept() -> None:
     assert visible("a\n\tb\x1b", keep="\n") == "a\n⇥b␛"
     assert visible("a\n\tb\x1b", keep="\n\t") == "a\n\tb␛"
+
+
+def test_json_is_the_same_data() -> None:
+    value = {"na\x7fme": "\x1b[2J \x9b \u202e \U000e0041 \u2028 é 犬 \U0001f469\u200d\U0001f4bb"}
+    shown = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == value
+    assert visible(shown, keep="\n") == shown
+    assert "é 犬 \U0001f469\u200d\U0001f4bb" in shown

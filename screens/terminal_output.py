@@ -1,0 +1,57 @@
+"""What the lab writes to the terminal: text from outside is made visible, and none of it can make the terminal act.
+
+Texts, file names, run folders and what a model writes may hold escape sequences, C1 controls and turns of direction, of which
+Textual and Rich take out five characters.
+"""
+
+import io
+import sys
+from typing import Any
+
+import rich.text
+import textual.content
+from rich.console import Console
+from rich.segment import Segment
+from textual.driver import Driver
+from textual.strip import Strip
+
+from lab.visible import visible, without_hidden
+
+
+def shown(text: str) -> str:
+    """The text as a widget may show it, on lines of its own."""
+    return visible(text.replace("\r\n", "\n"), keep="\n\t")
+
+
+def make_text_visible() -> None:
+    """Have all text that Textual and Rich lay out made visible, and keep harmless what is drawn past them.
+
+    Both clean a text before they measure it, by a function of their module. A widget that draws its own segments makes their text
+    visible itself; should one forget it, these characters are missing on the screen, for they were laid out as of no width.
+    """
+    vars(rich.text)["strip_control_codes"] = shown
+    vars(textual.content)["_strip_control_codes"] = shown
+    Strip.render = _render  # type: ignore[assignment, method-assign]
+
+
+_draw = Strip.render
+
+
+def _render(strip: Strip, console: Console) -> str:
+    if all(segment.text.isprintable() for segment in strip):
+        return _draw(strip, console)
+    return _draw(Strip([Segment(without_hidden(text), style) for text, style, _ in strip]), console)
+
+
+def write_to_stdout(driver: type[Driver]) -> type[Driver]:
+    """The driver, writing to the terminal by stdout. Textual's for Unix writes to stderr, which may lead elsewhere."""
+
+    class ToStdout(driver):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            out = sys.__stdout__
+            if isinstance(out, io.TextIOWrapper):
+                out.reconfigure(errors="backslashreplace")
+            self._file = out
+
+    return ToStdout

@@ -1,0 +1,115 @@
+"""A pseudo-terminal whose every byte is kept: what a program writes to it is checked against what the lab may write."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PATIENCE = 30.0
+QUIET = 0.15
+"""Seconds without a byte after which what was drawn is taken for whole."""
+
+OWN_SEQUENCES = re.compile(
+    r"""\x1b\[ (?:
+        [0-9;]*m                                        # colours and styles
+      | [0-9]+;[0-9]+H | H                              # the cursor to a place
+      | \?(?:1049|25|1000|1002|1003|1004|1006|1015|1016|2004|2026|2048|7)[hl]     # modes of the terminal
+      | \?(?:2026|2048)\$p                              # whether it has them
+      | [>=]?[0-9]*u | <u                               # the keyboard's protocol
+      | [0-9]*[AGK] | [02]?K                            # a bar that is redrawn in its line
+    )
+    | \r\n | \n | \r(?=\x1b\[2?K) | \t""",
+    re.VERBOSE,
+)
+"""The grammar of all that the lab itself makes a terminal do: Textual's drawing, a progress bar, lines and tabs."""
+
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f\ud800-\udfff]"
+)
+
+
+def unexplained(written: bytes) -> list[str]:
+    """What is in these bytes that the lab does not write itself, with what stands around it."""
+    text = OWN_SEQUENCES.sub("", written.decode("utf-8", "surrogateescape"))
+    return [ascii(text[max(0, found.start() - 30) : found.end() + 30]) for found in HIDDEN.finditer(text)]
+
+
+def words(written: bytes) -> str:
+    """What was drawn, without the sequences between the words."""
+    return OWN_SEQUENCES.sub("", written.decode("utf-8", "surrogateescape"))
+
+
+class PseudoTerminal:
+    """A program in a pseudo-terminal of its own."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        size: tuple[int, int] = (120, 40),
+        *,
+        stderr: int | None = None,
+    ) -> None:
+        self._master, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self._program = subprocess.Popen(
+            command,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal if stderr is None else stderr,
+            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
+            cwd=folder,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.written = b""
+
+    def _read(self, seconds: float) -> bool:
+        """Whether something came within so many seconds; False also at the end."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        try:
+            come = os.read(self._master, 1 << 16)
+        except OSError:  # Linux's word for the end of a terminal
+            return False
+        self.written += come
+        return bool(come)
+
+    def press(self, keys: str, *expected: str) -> str:
+        """Type, and wait until all that is expected has been drawn and nothing more comes; gives what was drawn since."""
+        begin = len(self.written)
+        os.write(self._master, keys.encode())
+        return self.until(*expected, since=begin)
+
+    def until(self, *expected: str, since: int = 0) -> str:
+        """Wait until all of these are drawn and then for quiet. Raises AssertionError with what was there instead."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            drawn = words(self.written[since:])
+            if all(word in drawn for word in expected) and not self._read(QUIET):
+                return words(self.written[since:])
+            self._read(QUIET)
+        raise AssertionError(f"never saw {expected}, but:\n{words(self.written[since:])[-4000:]}")
+
+    def ended(self) -> int:
+        """Read to the program's end; gives its exit code."""
+        end = time.monotonic() + PATIENCE
+        while self._program.poll() is None and time.monotonic() < end:
+            self._read(QUIET)
+        while self._read(0):
+            pass
+        return self._program.wait(1)
+
+    def close(self) -> None:
+        """End the program and the terminal."""
+        self._program.kill()
+        self._program.wait()
+        os.close(self._master)
