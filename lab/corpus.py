@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from lab.decoding import check_encoding, decode, sniff
 from lab.errors import UserError
@@ -22,6 +23,7 @@ BUILTINS = {
 """Texts that need no file, and what each is. A file of the same name is meant by a path, such as ./stories."""
 
 STDIN = "-"
+FILE_URI = "file://"
 
 CHUNK = 1 << 18
 """Characters after which a chunk ends at the next place where it may."""
@@ -217,7 +219,7 @@ def _python() -> Corpus:
 
 def _file(source: str, encoding: str | None) -> Corpus:
     try:
-        path = Path(source).expanduser()
+        path = path_of(source)
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UserError(f"{_shown(source)} is a folder; choose a text file in it.")
@@ -226,9 +228,27 @@ def _file(source: str, encoding: str | None) -> Corpus:
                 return _spooled("pipe", source, pipe, encoding)
         if not stat.S_ISREG(mode):
             raise UserError(f"{_shown(source)} is a device, not a file; choose a text file.")
-        return _regular(path.stem, str(path.absolute()), path, _shown(source), encoding)
+        return _regular(_as_text(path.stem), source_of(path), path, _shown(source), encoding)
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(source, error) from error
+
+
+def source_of(path: Path) -> str:
+    """What opens the file at this path again: the path, or its URI where the path is no UTF-8, which config.json cannot hold."""
+    absolute = path.absolute()
+    return str(absolute) if _as_text(str(absolute)) == str(absolute) else absolute.as_uri()
+
+
+def path_of(source: str) -> Path:
+    """The path that a source names, which may be a `file:` URI."""
+    if source.startswith(FILE_URI):
+        return Path(os.fsdecode(unquote_to_bytes(source.removeprefix(FILE_URI))))
+    return Path(os.path.expanduser(source))
+
+
+def _as_text(name: str) -> str:
+    """A file's name, with `-` for every byte that is no UTF-8."""
+    return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)
 
 
 def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None) -> Corpus:

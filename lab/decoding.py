@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.errors import UserError
+from lab.limits import quoted
 
 BLOCK = 1 << 18
 """Bytes read at a time."""
@@ -31,14 +32,15 @@ def check_encoding(encoding: str) -> str:
         UserError: if there is no such encoding.
     """
     try:
-        b"a".decode(encoding)
-    except UnicodeError:
-        pass
+        name = codecs.lookup(encoding).name
+        b"a".decode(name)
+    except UnicodeDecodeError:
+        return name
     except (LookupError, ValueError) as error:
         raise UserError(
-            f"{encoding!r} is not a text encoding; use one such as utf-8, utf-16, cp1252, latin-1, shift_jis or gb18030."
+            f"{quoted(encoding)} is not a text encoding; use one such as utf-8, utf-16, cp1252, latin-1, shift_jis or gb18030."
         ) from error
-    return codecs.lookup(encoding).name
+    return name
 
 
 def sniff(path: Path, shown: str) -> str:
@@ -85,6 +87,10 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
                 raise _undecodable(path, encoding, shown, asked, read - pending + error.start, bool(block)) from error
             except UnicodeEncodeError as error:
                 raise UserError(f"{shown} holds half a character as {encoding}; try another --encoding.") from error
+            except UnicodeError as error:  # such as UTF-16 that does not begin with a byte-order mark
+                raise UserError(
+                    f"{shown} is not {encoding} ({str(error).rstrip('.')}); leave --encoding out, or name another."
+                ) from error
             read += len(block)
             if text and not started:
                 started = True

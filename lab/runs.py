@@ -10,6 +10,7 @@ from pathlib import Path
 from lab.durable import in_words
 from lab.durable import write_atomic as write_atomic
 from lab.errors import UserError
+from lab.limits import quoted
 from lab.metrics import MetricsReader as MetricsReader
 from lab.run_config import TrainConfig
 from lab.run_folder import ACTIVE
@@ -75,7 +76,7 @@ def check_name(name: str) -> str:
         raise UserError(f"A run's name must have 1 to {LONGEST_NAME} characters, not {len(name)}.")
     if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name != name.strip() or name[0] in ".-":
         raise UserError(
-            f"{name!r} cannot be a run's name: use letters, digits, spaces, - and _, and begin with neither a dot nor a dash."
+            f"{quoted(name)} cannot be a run's name: use letters, digits, spaces, - and _, and begin with no dot or dash."
         )
     if len(name.encode()) > LONGEST_NAME_BYTES:
         raise UserError(
@@ -87,7 +88,10 @@ def check_name(name: str) -> str:
 
 
 def is_run(path: Path) -> bool:
-    return (path / "config.json").is_file()
+    try:
+        return (path / "config.json").is_file()
+    except (OSError, ValueError):  # a name too long for a file system, or with a NUL in it
+        return False
 
 
 def run_folders(where: Path | None = None) -> list[Path]:
@@ -122,7 +126,7 @@ def open_run(name: str | Path, where: Path | None = None) -> Run:
     folder = where or home()
     text = os.fspath(name)
     places = [folder / text] if text and not text.startswith(".") else []
-    places += [Path(text).expanduser()] if text else []
+    places += [Path(os.path.expanduser(text))] if text else []
     places += [demo()] if text == "demo" else []
     for place in places:
         if is_run(place):
@@ -133,17 +137,17 @@ def open_run(name: str | Path, where: Path | None = None) -> Run:
 
 
 def _unknown(text: str, folder: Path) -> str:
-    if Path(text).is_dir():
+    if os.path.isdir(text):
         return f"{text} is a folder but not a run: it has no config.json."
     import difflib
 
     names = [run.name for run in list_runs(folder)]
-    near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(text, [*names, "demo"], n=3, cutoff=0.5) if len(text) <= LONGEST_NAME else []
     if near:
-        return f"There is no run called {text!r}; did you mean {' or '.join(near)}?"
+        return f"There is no run called {quoted(text)}; did you mean {' or '.join(near)}?"
     if names:
-        return f"There is no run called {text!r}; the newest here is {names[0]}, and llmlab runs lists them all."
-    return f"There is no run called {text!r}: {folder} holds no runs yet; llmlab train makes one."
+        return f"There is no run called {quoted(text)}; the newest here is {names[0]}, and llmlab runs lists them all."
+    return f"There is no run called {quoted(text)}: {folder} holds no runs yet; llmlab train makes one."
 
 
 _started: list[subprocess.Popen[bytes]] = []

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from lab.corpus import open_corpus
+from lab.corpus import open_corpus, path_of
 from lab.errors import UserError
 from lab.run_config import DataConfig
 from lab.run_folder import Run
@@ -35,7 +35,7 @@ def change_of_text(data: DataConfig, created: float) -> str:
     It is read only if it was written to since `created`, in Unix seconds. The run itself is not concerned: its text lies, as
     tokens, in its own folder.
     """
-    path = Path(data.source)
+    path = path_of(data.source)
     if not path.is_absolute():
         return ""  # a built-in text, or standard input
     goes_on = "training goes on with the text as it was when the run was made"

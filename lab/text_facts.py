@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from lab.corpus import BUILTINS, STDIN, Corpus, open_corpus, preview
+from lab.corpus import BUILTINS, STDIN, Corpus, open_corpus, path_of, preview
 from lab.dataset import VALIDATION_FRACTION
 from lab.errors import UserError
 from lab.numbers import bytes_, whole
@@ -112,7 +112,7 @@ def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> Te
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
     if corpus.source in BUILTINS or corpus.source.startswith("stories:"):
         return "nothing to clean"
-    path = Path(corpus.source)
+    path = path_of(corpus.source)
     with path.open("rb") as file:
         head = file.read(1 << 16)
     mark = head.startswith(b"\xef\xbb\xbf")

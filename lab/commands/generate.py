@@ -1,22 +1,38 @@
 """`llmlab generate`: a run's model writes on from a prompt."""
 
 import codecs
+from array import array
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from lab.commands.output import write_text
 from lab.commands.prompt import checkpoint_option, prompted
+from lab.commands.types import Within
+from lab.errors import UserError
+from lab.limits import SAMPLES, WRITTEN_TOKENS
+from lab.machine import memory
+from lab.numbers import bytes_
+from models.accounts import BYTES
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
 
 LARGE = 30_000_000
 """Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the
 speed."""
 
+ACTIVATIONS = 16
+"""Numbers as long as the residual stream that a block needs for one token, besides its keys and values."""
+BYTES_OF_TOKEN = 40
+"""Of a token that was written, while the others are drawn."""
+
 
 @click.command(short_help="Let a model write on from a prompt.")
 @click.argument("run")
 @click.option("-p", "--prompt", metavar="TEXT", help="What to go on from. [default: the run's first prompt]")
-@click.option("-n", "--tokens", default=200, show_default=True, type=click.IntRange(min=1), metavar="N", help="Tokens to write.")
+@click.option("-n", "--tokens", default=200, show_default=True, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to write.")
 @click.option("--temperature", default=1.0, show_default=True, type=float, metavar="T", help="Divides the logits; 0 is greedy.")
 @click.option("--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K likeliest tokens; 0 keeps all.")
 @click.option(
@@ -32,7 +48,7 @@ speed."""
     "--samples",
     default=1,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=Within(SAMPLES),
     metavar="K",
     help="Texts to write, of K seeds, at once.",
 )
@@ -77,12 +93,30 @@ def generate(
         asked.model.hold_in_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
-        columns = zip(*generate_together(asked.model, asked.ids, tokens, several), strict=True)
-        for one, drawn_by_one in zip(several, columns, strict=True):
-            write_text(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode([token.id for token in drawn_by_one])}\n")
+        refuse_too_many(asked.model.config, samples, tokens)
+        written = [array("I") for _ in several]
+        for drawn_by_all in generate_together(asked.model, asked.ids, tokens, several):
+            for ids, token in zip(written, drawn_by_all, strict=True):
+                ids.append(token.id)
+        for one, ids in zip(several, written, strict=True):
+            write_text(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode(ids)}\n")
         return
     write_text(asked.text)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for drawn in generate(asked.model, asked.ids, tokens, sampling):
         write_text(decoder.decode(asked.tokenizer.token_bytes(drawn.id)))
     write_text(decoder.decode(b"", final=True) + "\n")
+
+
+def refuse_too_many(model: "ModelConfig", samples: int, tokens: int) -> None:
+    """Does nothing if the machine has room for so many texts at once: their keys and values, a layer's activations, their tokens.
+
+    Raises:
+        UserError: otherwise, with how many there is room for.
+    """
+    of_one = BYTES * (model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size) + BYTES_OF_TOKEN * tokens
+    if samples * of_one > memory():
+        raise UserError(
+            f"{samples} texts of {tokens:,} tokens at once need about {bytes_(samples * of_one)} of memory and this machine has "
+            f"{bytes_(memory())}; write at most {max(1, memory() // of_one)}, or fewer --tokens."
+        )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lab.commands.output import table, write_json
+from lab.commands.types import whole as whole_number
 from lab.numbers import bytes_, count, whole
 from lab.request import VOCABULARY
 from models.config import DEFAULT_PRESET, PRESETS
@@ -22,7 +23,7 @@ GPT2_VOCABULARY = 50_257
 )
 @click.option(
     "--vocab",
-    type=click.IntRange(min=1),
+    type=whole_number("vocab_size"),
     metavar="N",
     help="Vocabulary of the preset. [default: what bpe learns for it; 50257 for gpt2]",
 )

@@ -7,6 +7,7 @@ import click
 
 from lab.commands.output import table, write_json
 from lab.commands.prompt import Prompted, checkpoint_option, prompted
+from lab.commands.types import whole
 from lab.numbers import probability
 from lab.trace_file import write_npz
 from lab.trace_summary import Candidate, TraceSummary, summarize
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     help="Write every intermediate into a NumPy archive, each array under its name.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: tokens, top next tokens, the logit lens of each layer.")
-@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1), metavar="N", help="Next tokens to list.")
+@click.option("--top", default=5, show_default=True, type=whole("vocab_size"), metavar="N", help="Next tokens to list.")
 @checkpoint_option
 def trace(run: str, prompt: str, npz: Path | None, as_json: bool, top: int, checkpoint: str | None) -> None:
     """Pass a prompt through the model of RUN and show what happens on the way.

@@ -10,7 +10,9 @@ import click
 
 from lab.commands.follow import follow, shows_bar
 from lab.commands.terminal import own_sequences
-from lab.numbers import bytes_, count, whole
+from lab.commands.types import real, whole
+from lab.numbers import bytes_, count
+from lab.numbers import whole as in_full
 from lab.run_folder import Run
 from lab.visible import visible
 from models.accounts import parameter_count
@@ -18,8 +20,6 @@ from models.config import DEFAULT_PRESET, PRESETS
 
 if TYPE_CHECKING:
     from lab.prepare import Progress
-
-positive = click.IntRange(min=1)
 
 
 def following_options(command: Any) -> Any:
@@ -31,8 +31,8 @@ def following_options(command: Any) -> Any:
 @click.argument("text")
 @click.option("--name", metavar="RUN", help="What to call the run. [default: after the text]")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Shape of the model.")
-@click.option("--steps", type=positive, metavar="N", help="Train for so many steps.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Train for so many minutes instead.")
+@click.option("--steps", type=whole("steps"), metavar="N", help="Train for so many steps.")
+@click.option("--minutes", type=real("minutes"), metavar="M", help="Train for so many minutes instead.")
 @click.option(
     "--tokenizer",
     type=click.Choice(["bpe", "bytes", "gpt2"]),
@@ -40,41 +40,46 @@ def following_options(command: Any) -> Any:
     show_default=True,
     help="Learned from the text, single bytes, or GPT-2's.",
 )
-@click.option("--vocab", type=positive, metavar="N", help="Vocabulary that bpe learns.")
+@click.option("--vocab", type=whole("vocab_size"), metavar="N", help="Vocabulary that bpe learns.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the text; found by itself for UTF-8 and UTF-16.")
-@click.option("--layers", type=positive, metavar="N", help="Change the preset's number of layers.")
-@click.option("--heads", type=positive, metavar="N", help="Change its heads in each layer; they divide the width.")
-@click.option("--width", type=positive, metavar="N", help="Change its width, the numbers that stand for a token.")
-@click.option("--context", type=positive, metavar="N", help="Change its context, the tokens it sees at once.")
+@click.option("--layers", type=whole("layers"), metavar="N", help="Change the preset's number of layers.")
+@click.option("--heads", type=whole("heads"), metavar="N", help="Change its heads in each layer; they divide the width.")
+@click.option("--width", type=whole("width"), metavar="N", help="Change its width, the numbers that stand for a token.")
+@click.option("--context", type=whole("context"), metavar="N", help="Change its context, the tokens it sees at once.")
 @click.option(
     "--dropout",
-    type=float,
+    type=real("dropout"),
     metavar="P",
     help="Share of numbers dropped while training. [default: 0.1 where the text would be learned by heart, else 0]",
 )
-@click.option("--batch", type=positive, metavar="N", help="Windows of text in one step.")
-@click.option("--accumulate", type=positive, metavar="K", help="Compute a step's windows in K parts, which needs less memory.")
+@click.option("--batch", type=whole("batch"), metavar="N", help="Windows of text in one step.")
+@click.option("--accumulate", type=whole("accumulate"), metavar="K", help="Compute a step's windows in K parts, for less memory.")
 @click.option(
     "--optimizer",
     type=click.Choice(["muon", "adamw"]),
     help="Muon for the matrices inside the layers, or AdamW for all. [default: muon]",
 )
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), metavar="R", help="Peak learning rate.")
+@click.option("--lr", type=real("lr"), metavar="R", help="Peak learning rate.")
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "wsd"]),
     help="How the rate falls: along a cosine, or not at all until the last fifth.  [default: cosine]",
 )
-@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="The same seed trains the same model.")
+@click.option("--seed", type=whole("seed"), metavar="N", help="The same seed trains the same model.")
 @click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
-@click.option("--threads", type=positive, metavar="N", help="Processor cores to use. [default: all of two, else all but one]")
+@click.option(
+    "--threads", type=whole("threads"), metavar="N", help="Processor cores to use. [default: all of two, else all but one]"
+)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products. [default: what is quicker here]")
 @click.option(
     "--attention", type=click.Choice(["auto", "plain", "fused"]), help="How it is computed. [default: what is quicker here]"
 )
-@click.option("--eval-every", type=positive, metavar="N", help="Steps between evaluations.")
+@click.option("--eval-every", type=whole("eval_every"), metavar="N", help="Steps between evaluations.")
 @click.option(
-    "--patience", type=positive, metavar="K", help="End after K evaluations in a row that were no better. [default: never]"
+    "--patience",
+    type=whole("patience"),
+    metavar="K",
+    help="End after K evaluations in a row that were no better. [default: never]",
 )
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated."
@@ -141,8 +146,8 @@ def description(run: Run) -> str:
     config = run.config
     data, model = config.data, config.model
     return (
-        f"{data.name}: {bytes_(data.bytes)}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
-        f"the last {whole(data.tokens - data.split)} for validation\n"
+        f"{data.name}: {bytes_(data.bytes)}, {in_full(data.tokens)} tokens of a vocabulary of {in_full(model.vocab_size)}, "
+        f"the last {in_full(data.tokens - data.split)} for validation\n"
         f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
         f"{count(parameter_count(model))} parameters"
     )

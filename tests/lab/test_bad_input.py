@@ -70,6 +70,37 @@ def test_no_permission(mistake: Mistake, text: Path) -> None:
     mistake(text, words=("text.txt", "may not be read"))
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call, home: Path, tmp_path: Path) -> None:
+    from lab.again import text_trouble
+    from lab.prepare import RunRequest, prepare_run
+    from lab.sources import change_of_text
+    from lab.text_facts import read_facts
+
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
+    Path(path).write_text(PROSE)
+    run = prepare_run(RunRequest(text=path, preset="nano", tokenizer="bytes"))
+    config = run.config
+    assert (run.name, config.data.name, config.data.bytes) == ("caf", "caf-", len(PROSE))
+    assert config.data.source == f"file://{tmp_path}/caf%E9.txt"
+    assert text_trouble(config) == ""
+    assert read_facts(config.data.source, None).bytes == len(PROSE)
+    assert change_of_text(config.data, 0.0) == ""
+    assert llmlab("tokenize", "--tokenizer", "bytes", "--file", path).code == 0
+    Path(path).unlink()
+    assert "is gone" in change_of_text(config.data, 0.0)
+    llmlab("tokenize", "--file", path).assert_mistake("caf", "does not exist")
+
+
+def test_encodings_that_give_other_errors_than_undecodable_bytes(mistake: Mistake, text: Path) -> None:
+    text.write_bytes("Straße → ".encode() * 50)
+    mistake(text, "--encoding", "utf-16", words=("text.txt is not utf-16", "leave --encoding out"))
+    for encoding in ("utf-32", "idna", "punycode", "utf-7"):
+        mistake(text, "--encoding", encoding, words=("text.txt is not",))
+    for encoding in ("", "rot13", "hex", "undefined", "\udce9", "n" * 9000, "../.."):
+        mistake(text, "--encoding", encoding, words=("is not a text encoding",))
+
+
 def test_width_not_divisible_by_heads(mistake: Mistake, text: Path) -> None:
     mistake(text, "--width", "130", "--heads", "4", words=("width 130", "4 heads", "132"))
 
@@ -112,6 +143,15 @@ def test_a_home_that_cannot_be_written(llmlab: Call, text: Path, tmp_path: Path,
 def test_unknown_run(llmlab: Call, empty_run: Any, command: str) -> None:
     empty_run("tinyshakespeare")
     llmlab(command, "tinyshakespear").assert_mistake("no run called 'tinyshakespear'", "did you mean tinyshakespeare")
+
+
+@pytest.mark.parametrize("name", ["n" * 9000, "n" * 300, "a/" * 4000, "~nobody/x", "a\0b", "\udce9", "", "."])
+@pytest.mark.parametrize("command", ["resume", "stop", "pause", "delete", "generate", "params"])
+def test_names_that_no_run_can_have(llmlab: Call, home: Path, command: str, name: str) -> None:
+    done = llmlab(command, name)
+    done.assert_mistake()
+    assert len(done.err) < 400
+    assert list(home.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["stop", "pause"])
