@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+from lab.durable import write_synced
+from lab.errors import DamagedFileError
+from lab.regular_file import is_real_folder, read_regular
+from lab.run_files import LARGEST_COMMAND
+
 CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
 """`stop` saves first, however long a full disk makes it wait; `discard` ends such a wait without saving. Both are files without
@@ -21,17 +26,20 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
 
     Raises:
         OSError: if the folder cannot be written.
+        DamagedFileError: if it is a link.
     """
     folder.mkdir(exist_ok=True)
+    if not is_real_folder(folder):
+        raise DamagedFileError(folder, "is a link, not a folder")
     temporary = folder / f".{name}.{os.getpid()}"
-    temporary.write_text(text, encoding="utf-8")
+    write_synced(temporary, [text.encode("utf-8", "replace")])
     os.replace(temporary, folder / name)
 
 
 def take(folder: Path) -> list[Command]:
     """Takes the waiting commands, oldest first; each is given out once. Names that are no command are left alone."""
     try:
-        waiting = [name for name in COMMANDS if name in set(os.listdir(folder))]
+        waiting = [name for name in COMMANDS if is_real_folder(folder) and name in set(os.listdir(folder))]
     except FileNotFoundError:
         return []
     taken = []
@@ -39,8 +47,12 @@ def take(folder: Path) -> list[Command]:
         mine = folder / f".{name}.taken"
         try:
             os.replace(folder / name, mine)  # first, or one that is sent while the other is read would be removed unread
-            taken.append((mine.stat().st_mtime_ns, Command(name, mine.read_text(encoding="utf-8", errors="replace"))))
+            taken.append((mine.stat().st_mtime_ns, Command(name, _read(mine))))
             mine.unlink()
-        except OSError:
+        except (OSError, DamagedFileError):
             continue  # taken back by whoever sent it
     return [command for _, command in sorted(taken)]
+
+
+def _read(file: Path) -> str:
+    return read_regular(file, LARGEST_COMMAND).decode("utf-8", "replace")

@@ -3,9 +3,30 @@
 The lock ends with its process, and needs no writing, so that it works in a folder that can only be read.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.errors import DamagedFileError
+from lab.regular_file import open_to_hold
+
+if TYPE_CHECKING:
+    import filelock
+
+
+def run_lock(path: Path) -> "filelock.BaseFileLock":
+    """The lock that a trainer holds for as long as it lives; not held yet.
+
+    Raises:
+        DamagedFileError: if something else has its name: the lock would be made where a link leads to.
+    """
+    import filelock
+
+    with contextlib.suppress(OSError):
+        os.close(open_to_hold(path))
+    return filelock.FileLock(path)
 
 
 def hold(folder: Path) -> int | None:
@@ -15,8 +36,8 @@ def hold(folder: Path) -> int | None:
     import fcntl
 
     try:
-        descriptor = os.open(folder / "config.json", os.O_RDONLY)
-    except OSError:
+        descriptor = open_to_hold(folder / "config.json")
+    except (OSError, DamagedFileError):
         return None  # whoever opens the run says what is wrong with it
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -33,8 +54,8 @@ def is_held(folder: Path) -> bool:
     import fcntl
 
     try:
-        descriptor = os.open(folder / "config.json", os.O_RDONLY)
-    except OSError:
+        descriptor = open_to_hold(folder / "config.json")
+    except (OSError, DamagedFileError):
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab.durable import in_words, sync_folder
-from lab.errors import UserError
-from lab.holding import is_held
+from lab.errors import DamagedFileError, UserError
+from lab.holding import is_held, run_lock
 from lab.run_folder import Run
 from lab.runs import check_name, demo, is_run
 
@@ -120,9 +120,13 @@ def _owned(run: Run, what: str) -> Iterator[None]:
     import filelock
 
     refuse_to_change(run)
-    lock = filelock.FileLock(run.lock_path)
     try:
-        lock.acquire(timeout=0)
+        lock = run_lock(run.lock_path)
+    except DamagedFileError:
+        lock = None  # no trainer holds what is no file
+    try:
+        if lock is not None:
+            lock.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(f"{run.name} is held by a trainer that is starting or ending; try again in a moment.") from None
     except OSError as error:
@@ -132,4 +136,5 @@ def _owned(run: Run, what: str) -> Iterator[None]:
             raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
         yield
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()

@@ -7,7 +7,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from lab.durable import write_all, write_atomic
+from lab.errors import DamagedFileError
+from lab.regular_file import open_regular, open_to_append, read_regular
 from lab.run_config import Event, Insight, Metric, Sample
+from lab.run_files import LARGEST_LINES, NOT_JSON
 
 Line = TypeVar("Line", Metric, Sample, Event, Insight)
 
@@ -34,7 +37,7 @@ class LineReader(Generic[Line]):
         """Lines that appeared since the last call, in at most so many bytes of the file; empty where there is no more."""
         self.restarted = False
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path, LARGEST_LINES) as file:
                 facts = os.fstat(file.fileno())
                 file_id = (facts.st_dev, facts.st_ino)
                 if self._offset and (file_id != self._file_id or facts.st_size < self._offset):
@@ -42,7 +45,7 @@ class LineReader(Generic[Line]):
                 self._file_id = file_id
                 file.seek(self._offset)
                 new = file.read(-1 if most is None else most)
-        except OSError:
+        except (OSError, DamagedFileError):
             self.restarted, self._offset = self._offset > 0, 0
             return []
         whole = new[: new.rfind(b"\n") + 1]
@@ -61,11 +64,12 @@ class LineWriter:
     """Appends JSON lines to a file, each with one write to the end. Keep one for as long as the file is yours.
 
     Raises:
+        DamagedFileError: if it is no regular file.
         OSError: from `write` as the system says; what was written of that line is taken back.
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = open_to_append(path)
         self._encoder = msgspec.json.Encoder()
 
     def write(self, line: Metric | Sample | Event | Insight) -> None:
@@ -88,12 +92,12 @@ class LineWriter:
 def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Line]:
     try:
         return decoder.decode_lines(whole_lines)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         lines = []
     for raw in whole_lines.splitlines():
         try:
             lines.append(decoder.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except NOT_JSON:
             continue
     return lines
 
@@ -101,10 +105,10 @@ def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Lin
 def last_line(path: Path, kind: type[Line]) -> Line | None:
     """The last whole line, found without reading the file from its start."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, LARGEST_LINES) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            tail = file.read()
-    except OSError:
+            tail = file.read(2 * TAIL)
+    except (OSError, DamagedFileError):
         return None
     lines = _decode(msgspec.json.Decoder(kind), tail[: tail.rfind(b"\n") + 1])
     return lines[-1] if lines else None
@@ -116,7 +120,7 @@ def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
     The file is replaced atomically, and left alone where every line stays.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_regular(path, LARGEST_LINES)
     except FileNotFoundError:
         return 0
     decoder = msgspec.json.Decoder(kind)

@@ -49,6 +49,11 @@ def read_regular(path: str | Path, most: int, *, follow: bool = False) -> bytes:
     return contents
 
 
+def open_to_hold(path: str | Path) -> int:
+    """A descriptor for reading a regular file, or for locking it. Raises what `open_regular` does."""
+    return _open(path, os.O_RDONLY, None, False)
+
+
 def open_to_append(path: str | Path, mode: int = 0o666) -> int:
     """A descriptor that appends to a regular file, which is made where it is missing. Raises what `open_regular` does."""
     return _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, None, False, mode)

@@ -1,18 +1,47 @@
 """What a run's files hold, as types: config.json, status.json, metrics.jsonl, samples.jsonl, events.jsonl and
 insights.jsonl.
 
+A run folder is input, not truth, so every number and string has a bound here, which holds before anything is computed from it.
 Nothing here needs torch; the screens read runs with these types alone.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from models.config import ModelConfig
+from lab.limits import LIMITS
+from models.config import LARGEST, ModelConfig
 from models.schedule import Schedule
 
 FORMAT = 1
 """Version of the run folder's layout; a reader refuses a newer one in words."""
+
+REALS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
+
+MOST_STEPS = 1_000_000_000
+
+Step = Annotated[int, Meta(ge=0, le=MOST_STEPS)]
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+"""Bytes, characters, tokens, a process."""
+Seconds = Annotated[float, Meta(ge=0, le=1e10)]
+UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
+"""Up to the year 5138."""
+Loss = Annotated[float, Meta(ge=0, le=3.5e38)]
+"""A loss, the norm of a gradient: what fp32 can hold."""
+Rate = Annotated[float, Meta(ge=0, le=1e18)]
+Share = Annotated[float, Meta(ge=0, le=1.001)]
+"""From 0 to 1, and what rounding adds."""
+Word = Annotated[str, Meta(max_length=500)]
+Path = Annotated[str, Meta(max_length=10_000)]
+Sentence = Annotated[str, Meta(max_length=20_000)]
+Text = Annotated[str, Meta(max_length=1 << 20)]
+
+
+def _within(name: str) -> Meta:
+    """The bounds that a new run's setting has."""
+    return Meta(**LIMITS[name].meta(whole=name not in REALS))
+
 
 OptimizerName = Literal["muon", "adamw"]
 
@@ -22,106 +51,120 @@ Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The text that a run learns from, as it was when the run was made. Sizes are of the cleaned text."""
 
-    name: str
-    source: str
-    encoding: str
-    sha256: str
-    bytes: int
-    characters: int
-    tokens: int
-    split: int
+    name: Word
+    source: Path
+    encoding: Word
+    sha256: Word
+    bytes: Count
+    characters: Count
+    tokens: Count
+    split: Count
     """Index of the first validation token in tokens.bin: [0, split) is trained on, [split, tokens) never."""
-    tokens_sha256: str = ""
+    tokens_sha256: Word = ""
     """Checksum of tokens.bin; empty in runs made before it was kept."""
-    train_bytes: int
-    val_bytes: int
-    entropy_bits_per_byte: float | None = None
+    train_bytes: Count
+    val_bytes: Count
+    entropy_bits_per_byte: Loss | None = None
     """True entropy of the source where it is known, which is the floor of bits per byte."""
+
+    def __post_init__(self) -> None:
+        if self.split > self.tokens:
+            raise ValueError(f"the validation part begins at token {self.split:,} of {self.tokens:,}")
 
 
 class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["bytes", "bpe", "gpt2"]
-    vocab_size: int
+    vocab_size: Annotated[int, Meta(ge=1, le=LARGEST["vocab_size"])]
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is trained. `steps` or `minutes` says when it ends, and one of them is None."""
 
-    batch: int = 16
+    batch: Annotated[int, _within("batch")] = 16
     """Windows of `context` tokens in one step."""
-    accumulate: int = 1
+    accumulate: Annotated[int, _within("accumulate")] = 1
     """Parts that a step's windows are computed in, one after the other, so that they need less memory at once."""
-    steps: int | None = 2000
-    minutes: float | None = None
+    steps: Annotated[int, _within("steps")] | None = 2000
+    minutes: Annotated[float, _within("minutes")] | None = None
     optimizer: OptimizerName = "adamw"
     """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs follow AdamW alone."""
-    lr: float = 2e-3
+    lr: Annotated[float, _within("lr")] = 2e-3
     """Peak learning rate; it warms up over `warmup` of the run and falls to `final_lr` times itself as `schedule` says."""
     schedule: Schedule = "cosine"
-    final_lr: float = 0.1
-    warmup: float = 0.03
-    weight_decay: float = 0.1
-    beta1: float = 0.9
-    beta2: float = 0.95
-    clip: float = 1.0
-    seed: int = 1337
-    device: str = "auto"
-    threads: int | None = None
+    final_lr: Annotated[float, _within("final_lr")] = 0.1
+    warmup: Annotated[float, _within("warmup")] = 0.03
+    weight_decay: Annotated[float, _within("weight_decay")] = 0.1
+    beta1: Annotated[float, _within("beta1")] = 0.9
+    beta2: Annotated[float, _within("beta2")] = 0.95
+    clip: Annotated[float, _within("clip")] = 1.0
+    seed: Annotated[int, _within("seed")] = 1337
+    device: Word = "auto"
+    threads: Annotated[int, _within("threads")] | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     attention: Literal["auto", "plain", "fused"] = "auto"
     """By plain products, by torch's fused kernel, or whichever is quicker on this machine."""
-    eval_every: int = 100
+    eval_every: Annotated[int, _within("eval_every")] = 100
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
-    patience: int | None = None
+    patience: Annotated[int, _within("patience")] | None = None
     """Evaluations in a row without a new lowest validation loss after which training ends early; None: never."""
-    prompts: tuple[str, ...] = ()
-    sample_tokens: int = 80
+    prompts: tuple[Text, ...] = ()
+    sample_tokens: Annotated[int, _within("sample_tokens")] = 80
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("training ends after `steps` or after `minutes`, and exactly one of them must be given")
+        if self.accumulate > self.batch:
+            raise ValueError(f"a batch of {self.batch} windows cannot be computed in {self.accumulate} parts")
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """config.json: what was asked. Written once, before the run exists under its name."""
 
-    format: int = FORMAT
-    name: str
-    created: float
+    format: Count = FORMAT
+    name: Word
+    created: UnixTime
     """Unix time in seconds."""
     model: ModelConfig
     tokenizer: TokenizerConfig
     data: DataConfig
     train: TrainConfig
 
+    def __post_init__(self) -> None:
+        if self.tokenizer.vocab_size != self.model.vocab_size:
+            raise ValueError(f"the tokenizer has {self.tokenizer.vocab_size:,} tokens and the model {self.model.vocab_size:,}")
+
 
 class Status(msgspec.Struct, kw_only=True):
     """status.json: what the trainer is doing. Replaced atomically, about once a second."""
 
     phase: Phase
-    step: int = 0
-    steps: int | None = None
+    step: Step = 0
+    steps: Step | None = None
     """The step at which the run ends, where that is known."""
-    pid: int = 0
-    pid_started: float = 0.0
-    host: str = ""
-    heartbeat: float = 0.0
+    pid: Count = 0
+    pid_started: UnixTime = 0.0
+    host: Word = ""
+    heartbeat: UnixTime = 0.0
     """Unix time of this writing, in seconds."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """Time spent training so far, over all resumes, pauses excluded."""
-    device: str = ""
-    precision: str = ""
+    device: Word = ""
+    precision: Word = ""
     """"fp32" or "bf16", as chosen for this machine when the run began."""
-    threads: int = 0
+    threads: Step = 0
     """Processor cores it computes on now; 0 where that is not known."""
-    computed: str = ""
+    computed: Sentence = ""
     """How steps are computed and why, in one line for people."""
-    best_val_loss: float | None = None
-    best_step: int | None = None
+    best_val_loss: Loss | None = None
+    best_step: Step | None = None
     """Step of the lowest validation loss so far, whose weights are kept."""
-    eval_tokens: int = 0
+    eval_tokens: Count = 0
     """Tokens of the validation part on which every evaluation of this run is made."""
     no_room: bool = False
     """Whether it waits for room on a full disk, with what was computed since the last checkpoint in memory alone."""
     stopping: bool = False
     """Whether it stops as soon as there is room."""
-    message: str = ""
+    message: Sentence = ""
     """One sentence on what is happening or, after a failure, what went wrong and what to do."""
 
 
@@ -131,25 +174,25 @@ class Metric(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     `loss` is that of the step's batch before the update, in nats per token.
     """
 
-    step: int
-    tokens: int
-    epoch: float
-    seconds: float
-    loss: float | None = None
-    lr: float | None = None
-    grad_norm: float | None = None
-    tokens_per_second: float | None = None
-    val_loss: float | None = None
-    bits_per_byte: float | None = None
+    step: Step
+    tokens: Count
+    epoch: Rate
+    seconds: Seconds
+    loss: Loss | None = None
+    lr: Loss | None = None
+    grad_norm: Loss | None = None
+    tokens_per_second: Rate | None = None
+    val_loss: Loss | None = None
+    bits_per_byte: Loss | None = None
     """Validation loss in bits for each byte of validation text: the figure that compares across tokenizers."""
 
 
 class Sample(msgspec.Struct, kw_only=True):
     """One line of samples.jsonl: what the model wrote after `prompt` at `step`."""
 
-    step: int
-    prompt: str
-    text: str
+    step: Step
+    prompt: Text
+    text: Text
 
 
 EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
@@ -169,21 +212,21 @@ early_stop: the validation loss had not improved for as many evaluations as were
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line of events.jsonl: what happened to the run after `step` updates. Steps never go down from line to line."""
 
-    step: int
-    seconds: float
+    step: Step
+    seconds: Seconds
     """Time spent training so far, pauses excluded, as in the metric of that step."""
     kind: EventKind
-    text: str = ""
+    text: Sentence = ""
     """A sentence for `back`, `bad_step`, `micro_batch`, `early_stop` and `stop`; often empty for the others."""
 
 
 class PartUpdate(msgspec.Struct, array_like=True):
     """What a step did to a part of the model: `embedding`, `positions`, `3 attention`, `3 MLP` (layers from 1), `final norm`."""
 
-    part: str
-    grad_norm: float
+    part: Word
+    grad_norm: Loss
     """L2 norm of the gradient of all its parameters, before clipping: all squares add up to that of the metric."""
-    ratio: float | None
+    ratio: Loss | None
     """‖change‖ / ‖weights‖ of its matrices, weights as they were before the step; None where a part has none."""
 
 
@@ -193,22 +236,37 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     The meters are those of `lab.head_meters`, from 0 to 1, by [layer][head]. The probe is a place in the validation text.
     """
 
-    step: int
-    took: float
+    step: Step
+    took: Seconds
     """Seconds that measuring took."""
-    repeated: int = 0
+    repeated: Step = 0
     """Length of the random sequence that is seen twice; 0 where the text has too few tokens for meters."""
-    previous: list[list[float]] = []
-    duplicate: list[list[float]] = []
-    induction: list[list[float]] = []
-    probe: list[str] = []
+    previous: list[list[Share]] = []
+    duplicate: list[list[Share]] = []
+    induction: list[list[Share]] = []
+    probe: list[Path] = []
     """The probe's tokens as they are shown."""
-    truth: str = ""
+    truth: Path = ""
     """The token that comes next in the text, as it is shown."""
-    truth_probability: float = 0.0
-    top: list[tuple[str, float]] = []
+    truth_probability: Share = 0.0
+    top: list[tuple[Path, Share]] = []
     """The likeliest next tokens with their probabilities."""
-    pattern: list[list[list[float]]] = []
+    pattern: list[list[list[Share]]] = []
     """What the probe's last token pays to each of its tokens: [layer][head][token]."""
     parts: list[PartUpdate] = []
     """Of the step that led here; empty at step 0, and where that step was not applied."""
+
+    def __post_init__(self) -> None:
+        heads = {tuple(map(len, meter)) for meter in (self.previous, self.duplicate, self.induction)}
+        if self.repeated and (len(heads) != 1 or not _is_table(next(iter(heads)))):
+            raise ValueError("the meters must have one number for each head of each layer")
+        if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and self._pays_to_the_probe()):
+            raise ValueError("the pattern must have one number for each head of each layer and token of the probe")
+
+    def _pays_to_the_probe(self) -> bool:
+        return all(len(row) == len(self.probe) for layer in self.pattern for row in layer)
+
+
+def _is_table(widths: tuple[int, ...]) -> bool:
+    """Whether rows of these lengths are a table with something in it."""
+    return len(set(widths)) == 1 and widths[0] > 0

@@ -6,6 +6,8 @@ Whoever can read the folder can watch the run, and reading never fails because s
 import functools
 import os
 import platform
+import re
+import stat
 import sys
 import time
 from pathlib import Path
@@ -16,10 +18,12 @@ import msgspec
 from lab import control
 from lab.control import CommandName
 from lab.durable import in_words
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.metrics import LineReader, MetricsReader, last_line
-from lab.run_config import FORMAT, Event, Metric, Phase, RunConfig, Sample, Status
-from lab.tensor_file import read_metadata
+from lab.regular_file import is_real_folder, open_to_hold, read_regular
+from lab.run_config import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
+from lab.run_files import LARGEST_CONFIG, LARGEST_STATUS, decode_json, read_json
+from lab.tensor_file import read_metadata, step_of
 
 HEARTBEAT_FRESH = 10.0
 """Seconds after which a trainer that has said nothing counts as gone. It says something every second."""
@@ -29,6 +33,9 @@ ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
 
 STATUS_PADDING = 2048
 """status.json is filled up with spaces to this length, so that it can be written over in place on a full disk."""
+
+
+SNAPSHOT = re.compile(r"([0-9]{1,12})\.safetensors")
 
 
 class CheckpointFile(NamedTuple):
@@ -103,32 +110,36 @@ class Run:
         """config.json, read once.
 
         Raises:
-            UserError: if it cannot be read, or a newer llmlab wrote it.
+            DamagedFileError: if it cannot be used as it is, or a newer llmlab wrote it.
+            UserError: if it is missing.
         """
+        path = self.path / "config.json"
         try:
-            raw = (self.path / "config.json").read_bytes()
+            raw = read_regular(path, LARGEST_CONFIG)
         except FileNotFoundError:
             raise UserError(f"{self.path} is not a run: it has no config.json.") from None
         except OSError as error:
-            raise in_words(error, f"read the settings of {self.name}") from error
-        try:
-            version = msgspec.json.decode(raw, type=_Version).format
-            if version > FORMAT:
-                raise UserError(
-                    f"{self.name} was made by a newer llmlab (format {version}, this one reads {FORMAT}); update llmlab."
-                )
-            return msgspec.json.decode(raw, type=RunConfig)
-        except msgspec.DecodeError as error:
-            raise UserError(f"The config.json of {self.name} is damaged: {error}.") from error
+            raise DamagedFileError(path, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+        version = decode_json(path, raw, _Version).format
+        if version > FORMAT:
+            raise DamagedFileError(path, f"was made by a newer llmlab (format {version}, this one reads {FORMAT}); update llmlab")
+        return decode_json(path, raw, RunConfig)
 
     def status(self) -> Status:
         """What the trainer last said. Before its first word, and where the file is damaged, a stopped one."""
+        return self.read_status()[0]
+
+    def read_status(self) -> tuple[Status, str]:
+        """What the trainer last said, and the reason if status.json cannot be used; empty if it can, or is not there yet."""
         try:
-            return msgspec.json.decode(self.status_path.read_bytes(), type=Status)
+            return read_json(self.status_path, Status, LARGEST_STATUS), ""
         except FileNotFoundError:
-            return Status(phase="stopped", message="Not started yet.")
-        except (OSError, msgspec.DecodeError) as error:
-            return Status(phase="stopped", message=f"status.json cannot be read: {error}")
+            return Status(phase="stopped", message="Not started yet."), ""
+        except DamagedFileError as error:
+            problem = f"{error.path.name} {error.reason}"
+        except OSError as error:
+            problem = f"status.json cannot be read: {(error.strerror or str(error)).lower()}"
+        return Status(phase="stopped", message=f"{problem}."), problem
 
     def alive(self) -> bool:
         """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
@@ -170,18 +181,24 @@ class Run:
         found = []
         for name in ("best", "last", "previous"):
             path = self.path / f"{name}.safetensors"
-            metadata = read_metadata(path)
-            if metadata is not None and metadata.get("step", "").isdecimal():
-                found.append(CheckpointFile(name, path, int(metadata["step"]), path.stat().st_size))
+            step = step_of(read_metadata(path))
+            size = _size_of(path)
+            if step is not None and size is not None:
+                found.append(CheckpointFile(name, path, step, size))
         return found + self.snapshots()
 
     def snapshots(self) -> list[CheckpointFile]:
-        """The snapshots, by step."""
-        found = [
-            CheckpointFile(str(int(path.stem)), path, int(path.stem), path.stat().st_size)
-            for path in self.snapshots_path.glob("*.safetensors")
-            if path.stem.isdecimal()
-        ]
+        """The snapshots, by step. One that the trainer drops meanwhile is left out, and so is what is no regular file."""
+        try:
+            names = os.listdir(self.snapshots_path) if is_real_folder(self.snapshots_path) else []
+        except OSError:
+            return []
+        found = []
+        for name in names:
+            path = self.snapshots_path / name
+            match = SNAPSHOT.fullmatch(name)
+            if match is not None and (size := _size_of(path)) is not None:
+                found.append(CheckpointFile(str(int(match[1])), path, int(match[1]), size))
         return sorted(found, key=lambda file: file.step)
 
     def command(self, name: CommandName, text: str = "") -> None:
@@ -204,14 +221,14 @@ def is_elsewhere(status: Status) -> bool:
 
 
 class _Version(msgspec.Struct):
-    format: int
+    format: Count
 
 
 def lock_is_held(path: Path) -> bool:
     """Whether some process holds the lock. Asks for it shared, so that those who ask do not disturb each other."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
+        descriptor = open_to_hold(path)
+    except (OSError, DamagedFileError):
         return False
     try:
         if sys.platform == "win32":
@@ -228,3 +245,12 @@ def lock_is_held(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _size_of(path: Path) -> int | None:
+    """The size of a regular file, None if it is none or has gone."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else None

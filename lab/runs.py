@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lab.durable import in_words
 from lab.durable import write_atomic as write_atomic
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.limits import quoted
 from lab.metrics import MetricsReader as MetricsReader
+from lab.regular_file import open_regular, open_to_append
 from lab.run_config import TrainConfig
 from lab.run_folder import ACTIVE
 from lab.run_folder import CheckpointFile as CheckpointFile
@@ -19,6 +20,9 @@ from lab.run_folder import Run as Run
 
 START_SECONDS = 60.0
 """How long a trainer may take to its first word. Python itself needs a tenth of a second; a sleeping network disk much more."""
+
+LAST_WORDS = 1 << 20
+"""Bytes of its log in which a trainer that died at once is believed to have said why."""
 
 LONGEST_NAME = 100
 LONGEST_NAME_BYTES = 240
@@ -88,10 +92,8 @@ def check_name(name: str) -> str:
 
 
 def is_run(path: Path) -> bool:
-    try:
-        return (path / "config.json").is_file()
-    except (OSError, ValueError):  # a name too long for a file system, or with a NUL in it
-        return False
+    """Whether the folder is a run, be it a damaged one."""
+    return os.path.lexists(path / "config.json")  # False for a name too long for a file system, or with a NUL in it
 
 
 def run_folders(where: Path | None = None) -> list[Path]:
@@ -106,22 +108,37 @@ def run_folders(where: Path | None = None) -> list[Path]:
 
 
 def list_runs(where: Path | None = None) -> list[Run]:
-    """The user's runs in `where` (or `home()`), newest first. What is no run is left out."""
+    """The user's runs in `where` (or `home()`), newest first, and after them those whose settings cannot be read."""
     runs = []
     for path in run_folders(where):
         run = Run(path)
         try:
-            runs.append((run.config.created, run))
+            runs.append((-run.config.created, run))
+        except DamagedFileError:
+            runs.append((0.0, run))
         except UserError:
-            continue
-    return [run for _, run in sorted(runs, key=lambda pair: (-pair[0], pair[1].name))]
+            continue  # no config.json: no run, or one that was just renamed or deleted
+    return [run for _, run in sorted(runs, key=lambda pair: (pair[0], pair[1].name))]
 
 
 def open_run(name: str | Path, where: Path | None = None) -> Run:
     """A run by its name in `where` (or `home()`), by its path, or `demo`.
 
     Raises:
-        UserError: if there is no such run, naming near matches, or its settings cannot be read.
+        UserError: if there is no such run, naming near matches.
+        DamagedFileError: if its settings cannot be read.
+    """
+    run = find_run(name, where)
+    _ = run.config
+    return run
+
+
+def find_run(name: str | Path, where: Path | None = None) -> Run:
+    """The run that `open_run` opens, be it a damaged one. Outside of `where` (or `home()`) a damaged one is no run.
+
+    Raises:
+        UserError: if there is no such run, naming near matches.
+        DamagedFileError: if it lies elsewhere and its settings cannot be read: it may be anything that has a config.json.
     """
     folder = where or home()
     text = os.fspath(name)
@@ -131,7 +148,8 @@ def open_run(name: str | Path, where: Path | None = None) -> Run:
     for place in places:
         if is_run(place):
             run = Run(Path(os.path.abspath(place)))
-            _ = run.config
+            if run.path.parent != folder.absolute():
+                _ = run.config
             return run
     raise UserError(_unknown(text, folder))
 
@@ -164,7 +182,7 @@ def start_trainer(run: Run) -> int:
     refuse_to_start(run)
     _started[:] = [process for process in _started if process.poll() is None]
     try:
-        with run.log_path.open("ab") as log:
+        with os.fdopen(open_to_append(run.log_path), "ab") as log:
             said_before = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lab.trainer", str(run.path)],
@@ -231,9 +249,9 @@ def trainer_environment(train: TrainConfig) -> dict[str, str]:
 
 def _last_words(log: Path, start: int) -> str:
     try:
-        with log.open("rb") as file:
+        with open_regular(log) as file:
             file.seek(start)
-            lines = file.read().decode(errors="replace").strip().splitlines()
-    except OSError:
+            lines = file.read(LAST_WORDS).decode(errors="replace").strip().splitlines()
+    except (OSError, DamagedFileError):
         return ""
     return lines[-1].strip() if lines else ""

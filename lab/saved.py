@@ -1,16 +1,16 @@
 """What of a run is saved, read from its files: nothing else may be called saved."""
 
 from lab.run_folder import Run
-from lab.tensor_file import is_whole, read_metadata
+from lab.tensor_file import is_whole, read_metadata, step_of
 
 
 def saved_step(run: Run) -> int | None:
     """The step that training would go on from; None where no checkpoint is whole."""
     for name in ("last", "previous"):
         path = run.path / f"{name}.safetensors"
-        step = (read_metadata(path) or {}).get("step", "")
-        if step.isdecimal() and is_whole(path):
-            return int(step)
+        step = step_of(read_metadata(path))
+        if step is not None and is_whole(path):
+            return step
     return None
 
 

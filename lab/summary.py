@@ -14,12 +14,16 @@ from lab.errors import DamagedFileError, UserError
 from lab.reading import plan_in_words, progress
 from lab.regular_file import open_regular
 from lab.run_config import Metric, Status
+from lab.run_files import LARGEST_LINES, NOT_JSON
 from lab.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs import demo, home, is_run, run_folders
 from models.accounts import flops_per_token, parameter_count
 
 BLOCK = 64 * 1024
 """Bytes of metrics.jsonl that are read at once, from its end backwards, for the latest training loss and evaluation."""
+
+FARTHEST = 64 << 20
+"""Bytes that they are looked for in, at most: some hundred thousand steps without an evaluation."""
 
 PHASES: dict[str, tuple[str, str]] = {
     "starting": ("○", "starting"),
@@ -29,6 +33,7 @@ PHASES: dict[str, tuple[str, str]] = {
     "finished": ("✓", "finished"),
     "failed": ("✗", "failed"),
     "interrupted": ("!", "interrupted"),
+    "damaged": ("?", "damaged"),
 }
 """A sign and a word for each phase; the sign is there so that none is told apart by colour alone."""
 
@@ -41,7 +46,7 @@ class RunSummary:
     path: Path
     text: str
     phase: str
-    """A phase, or `interrupted` where the status tells of a trainer that is gone."""
+    """A phase; `interrupted` where the status tells of a trainer that is gone; `damaged` where a file cannot be used."""
     plan: str
     """When it ends: `2,000 steps`, `5 min 00 s`."""
     step: int = 0
@@ -62,6 +67,8 @@ class RunSummary:
     owner: str = ""
     """The trainer, where it is, or was, on another machine: `process 71 on abacus`."""
     is_demo: bool = False
+    problem: str = ""
+    """Of a damaged run: which of its files cannot be used, and why."""
 
     @property
     def going_on(self) -> bool:
@@ -84,9 +91,13 @@ class _Known:
     status_stamp: Stamp | None = None
     metrics_stamp: Stamp | None = None
     status: Status | None = None
+    problem: str = ""
+    metrics_problem: str = ""
     training: Metric | None = None
     evaluation: Metric | None = None
     summary: RunSummary | None = None
+    damaged: RunSummary | None = None
+    """Where its settings cannot be read: they are not read again until they change."""
 
 
 @dataclass
@@ -100,14 +111,20 @@ class RunsWatcher:
     _known: dict[str, _Known] = field(default_factory=dict)
 
     def read(self) -> list[RunSummary]:
-        """The user's runs, newest first, and the demo after them. What is no run, or cannot be read, is left out."""
+        """The user's runs, newest first, then those whose settings cannot be read, then the demo. What is no run is left out."""
         found = []
         shipped = demo()
         folders = [os.path.abspath(path) for path in run_folders(self.where or home())]
         for folder in folders:
             known = self._look(folder)
+            if known.damaged is not None:
+                found.append((0.0, known.run.name, known.damaged))
+                continue
             try:
                 found.append((-known.run.config.created, known.run.name, self._summary(known)))
+            except DamagedFileError as error:
+                known.damaged = known.summary = damaged(known.run, error)
+                found.append((0.0, known.run.name, known.damaged))
             except UserError:
                 continue
         for folder in self._known.keys() - {*folders, str(shipped)}:
@@ -136,23 +153,24 @@ class RunsWatcher:
         run = known.run
         config = run.config
         stamps = _stamp(known.paths[0]), _stamp(known.paths[1])
-        status = known.status
+        status, problem = known.status, known.problem
         if status is None or stamps[0] != known.status_stamp:
-            status = run.status()
+            status, problem = run.read_status()
         elif stamps[1] == known.metrics_stamp and known.summary is not None and status.phase not in ACTIVE:
             return known.summary
         if stamps[1] != known.metrics_stamp:
             seen = _searched(known.metrics_stamp, stamps[1])
-            training, evaluation = _read_latest(run.metrics_path, seen)
+            training, evaluation, known.metrics_problem = _read_latest(run.metrics_path, seen)
             known.training = training or (known.training if seen else None)
             known.evaluation = evaluation or (known.evaluation if seen else None)
-        known.status, known.status_stamp, known.metrics_stamp = status, *stamps
+        known.status, known.problem, known.status_stamp, known.metrics_stamp = status, problem, *stamps
+        problem = problem or known.metrics_problem
         training, evaluation = known.training, known.evaluation
         said = RunSummary(
             name="demo" if is_demo else run.name,
             path=run.path,
             text=config.data.name,
-            phase=run.phase_of(status),
+            phase="damaged" if problem else run.phase_of(status),
             plan=plan_in_words(config),
             step=status.step,
             steps=status.steps or config.train.steps,
@@ -167,10 +185,18 @@ class RunsWatcher:
             seen=status.heartbeat or config.created,
             owner=owner_in_words(status) if is_elsewhere(status) else "",
             is_demo=is_demo,
+            problem=problem,
         )
         if said != known.summary:
             known.summary = said
         return known.summary
+
+
+def damaged(run: Run, error: DamagedFileError) -> RunSummary:
+    """A run of which nothing is known but that its settings cannot be used."""
+    return RunSummary(
+        name=run.name, path=run.path, text="", phase="damaged", plan="", problem=f"{error.path.name} {error.reason}"
+    )
 
 
 def owner_in_words(status: Status) -> str:
@@ -185,7 +211,7 @@ _size = functools.lru_cache(maxsize=256)(parameter_count)
 
 def _stamp(path: str) -> Stamp | None:
     try:
-        facts = os.stat(path)
+        facts = os.lstat(path)
     except OSError:
         return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
@@ -198,14 +224,15 @@ def _searched(before: Stamp | None, now: Stamp | None) -> int:
     return before[1]
 
 
-def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | None]:
-    """The last training step and the last evaluation after the first `searched` bytes; None where there is none.
+def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | None, str]:
+    """The last training step and the last evaluation after the first `searched` bytes, None where there is none; and the reason
+    if the file cannot be used.
 
     Lines are looked at from the end backwards, as far as it takes: with few evaluations the latest is far from the end.
     """
     training = evaluation = None
     try:
-        with open_regular(path) as file:
+        with open_regular(path, LARGEST_LINES) as file:
             for line in _lines_backwards(file, max(0, searched - BLOCK)):  # a block back: the last line may have been torn
                 metric = _metric_of(line, training is None, evaluation is None)
                 if metric is None:
@@ -214,14 +241,17 @@ def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | Non
                 evaluation = metric if evaluation is None and metric.val_loss is not None else evaluation
                 if training is not None and evaluation is not None:
                     break
-    except (OSError, DamagedFileError):
-        return None, None
-    return training, evaluation
+    except DamagedFileError as error:
+        return None, None, f"{error.path.name} {error.reason}"
+    except OSError:
+        return None, None, ""
+    return training, evaluation, ""
 
 
 def _lines_backwards(file: BinaryIO, start: int) -> Iterator[bytes]:
     """The whole lines of the file after about `start`, the last one first. One longer than four blocks is not ours, and cut."""
     end = os.fstat(file.fileno()).st_size
+    start = max(start, end - FARTHEST)
     rest: bytes | None = None
     while end > start:
         begin = max(0, end - BLOCK)
@@ -242,7 +272,7 @@ def _metric_of(line: bytes, wants_training: bool, wants_evaluation: bool) -> Met
         return None
     try:
         return _decoder.decode(line)
-    except (msgspec.DecodeError, RecursionError):
+    except NOT_JSON:
         return None
 
 

@@ -6,6 +6,7 @@ whole file in memory or reports a full disk as text without its error number, so
 """
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from lab.durable import Chunk, write_synced
+from lab.errors import DamagedFileError
+from lab.regular_file import open_regular
 
 LENGTH = struct.Struct("<Q")
 LONGEST_HEADER = 100_000_000
@@ -24,6 +27,8 @@ CHECKSUM = "crc32"
 """Name in the metadata of the CRC-32 over the tensors' bytes, in hexadecimal digits."""
 HEADER_CHECKSUM = "header_crc32"
 """The same over the rest of the header, as JSON without spaces and with sorted keys."""
+
+STEP = re.compile("[0-9]{1,12}")
 
 PIECE = 1 << 20
 
@@ -64,16 +69,22 @@ def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str,
 def read_metadata(path: Path) -> dict[str, str] | None:
     """The `__metadata__` of a safetensors file as long as its header says, or None if it is no such file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return _read_header(file)
-    except OSError:
+    except (OSError, DamagedFileError):
         return None
+
+
+def step_of(metadata: Mapping[str, str] | None) -> int | None:
+    """The step that a file of weights says it is of; None where it says none that can be."""
+    said = (metadata or {}).get("step", "")
+    return int(said) if STEP.fullmatch(said) else None
 
 
 def is_whole(path: Path) -> bool:
     """Whether the file's bytes are those that were written: its length, and the checksum where it has one. Reads all of it."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             metadata = _read_header(file)
             if metadata is None:
                 return False
@@ -83,7 +94,7 @@ def is_whole(path: Path) -> bool:
             while piece := file.read(PIECE):
                 checksum = zlib.crc32(piece, checksum)
             return f"{checksum:08x}" == metadata[CHECKSUM]
-    except OSError:
+    except (OSError, DamagedFileError):
         return False
 
 
@@ -94,7 +105,7 @@ def _read_header(file: BinaryIO) -> dict[str, str] | None:
         if length > LONGEST_HEADER:
             return None
         header = msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
-    except (struct.error, msgspec.DecodeError, UnicodeDecodeError):
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     metadata = {name: str(value) for name, value in header.get("__metadata__", {}).items()}
     if own := metadata.get(HEADER_CHECKSUM):

@@ -20,6 +20,7 @@ import psutil  # type: ignore[import-untyped]
 from lab import control
 from lab.durable import in_words, remove_leftovers
 from lab.errors import UserError
+from lab.holding import run_lock
 from lab.run_config import Status
 from lab.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs import open_run, refuse_finished
@@ -65,7 +66,7 @@ def own(run: Run) -> filelock.BaseFileLock:
     before = run.status()
     if is_elsewhere(before) and before.phase in ACTIVE and beats(run, before):
         raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
-    lock = filelock.FileLock(run.lock_path)
+    lock = run_lock(run.lock_path)
     give_up = time.monotonic() + LOCK_SECONDS
     while True:
         try:

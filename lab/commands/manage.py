@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 import click
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from lab import numbers
 from lab.commands.group import complain
 from lab.commands.output import table, write_json
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.run_folder import ACTIVE, Run, lock_is_held
 
 ANSWER_SECONDS = 120.0
@@ -26,7 +27,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     name: str
     path: str
     phase: str
-    """starting, training, paused, stopped, finished, failed, or interrupted: its trainer died without a word."""
+    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died without a word), or damaged: a file of
+    it cannot be used, and `message` says which and why."""
     alive: bool
     step: int
     steps: int | None
@@ -46,10 +48,9 @@ class RunEntry(msgspec.Struct, kw_only=True):
 def entry(run: Run) -> RunEntry:
     """What a run's files say now."""
     from lab.summary import RunsWatcher
-    from models.accounts import parameter_count
 
-    config, status = run.config, run.status()
     said = RunsWatcher().summary(run)
+    config, status = run.config, run.status()
     return RunEntry(
         name=run.name,
         path=str(run.path),
@@ -62,11 +63,33 @@ def entry(run: Run) -> RunEntry:
         val_loss=said.val_loss,
         bits_per_byte=said.bits_per_byte,
         device=status.device,
-        parameters=parameter_count(config.model),
+        parameters=said.parameters,
         tokenizer=config.tokenizer.kind,
         text=config.data.name,
         created=config.created,
-        message=status.message,
+        message=said.problem or status.message,
+    )
+
+
+def damaged_entry(run: Run, reason: str) -> RunEntry:
+    """A run whose settings cannot be read."""
+    return RunEntry(
+        name=run.name,
+        path=str(run.path),
+        phase="damaged",
+        alive=run.alive(),
+        step=0,
+        steps=None,
+        seconds=0.0,
+        loss=None,
+        val_loss=None,
+        bits_per_byte=None,
+        device="",
+        parameters=0,
+        tokenizer="",
+        text="",
+        created=0.0,
+        message=reason,
     )
 
 
@@ -78,12 +101,12 @@ def runs(as_json: bool) -> None:
     """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab."""
     from lab.runs import demo, home, is_run, list_runs
 
-    found = [entry(run) for run in list_runs()]
+    found = list(_entries(list_runs()))
     if as_json:
         write_json(found)
         return
     now = time.time()
-    rows = [_row(run, numbers.ago(now - run.created)) for run in found]
+    rows = [_row(run, numbers.ago(now - run.created) if run.created else "") for run in found]
     if is_run(demo()):
         shipped = entry(Run(demo()))
         shipped.name = "demo"
@@ -91,8 +114,21 @@ def runs(as_json: bool) -> None:
     header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
     if rows:
         click.echo(table(header, rows, right=(2, 3, 4, 5)))
+    for run in found:
+        if run.phase == "damaged":
+            click.echo(f"{run.name} is damaged: {run.message}. `llmlab delete {shlex.quote(run.name)}` removes it.")
     if not found:
         click.echo(f"No runs of yours yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
+
+
+def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
+    for run in found:
+        try:
+            yield entry(run)
+        except DamagedFileError as error:
+            yield damaged_entry(run, f"{error.path.name} {error.reason}")
+        except UserError:
+            continue  # renamed or deleted just now
 
 
 def _row(run: RunEntry, made: str) -> tuple[str, ...]:
@@ -102,7 +138,7 @@ def _row(run: RunEntry, made: str) -> tuple[str, ...]:
         f"{run.step}/{run.steps}" if run.steps else str(run.step),
         "" if run.val_loss is None else numbers.fixed(run.val_loss),
         "" if run.bits_per_byte is None else numbers.fixed(run.bits_per_byte),
-        numbers.count(run.parameters),
+        numbers.count(run.parameters) if run.parameters else "",
         run.text,
         made,
     )
@@ -188,9 +224,9 @@ def pause(run: str) -> None:
 def rename(run: str, new: str) -> None:
     """Call RUN by the name NEW. Its folder is renamed, and nothing in it changes."""
     from lab.manage import rename_run
-    from lab.runs import open_run
+    from lab.runs import find_run
 
-    found = open_run(run)
+    found = find_run(run)
     renamed = rename_run(found, new)
     click.echo(f"{found.name} is called {renamed.name} now; it is in {renamed.path}.")
 
@@ -201,9 +237,9 @@ def rename(run: str, new: str) -> None:
 def delete(run: str, yes: bool) -> int:
     """Remove RUN with its weights, its curves and everything else in its folder. It asks first; this cannot be undone."""
     from lab.manage import delete_run, refuse_to_change, size_of
-    from lab.runs import open_run
+    from lab.runs import find_run
 
-    found = open_run(run)
+    found = find_run(run)
     refuse_to_change(found)
     if not yes:
         if not sys.stdin.isatty():

@@ -159,14 +159,14 @@ def test_saved_is_said_of_what_is_on_the_disk(
 
 def test_a_command_sent_again_while_it_is_read_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     control.send(tmp_path, "sample", "one")
-    read = Path.read_text
+    read = control.read_regular
 
-    def read_while_another_comes(path: Path, **options: str) -> str:
-        text = read(path, **options)
-        monkeypatch.setattr(Path, "read_text", read)
+    def read_while_another_comes(path: Path, most: int) -> bytes:
+        text = read(path, most)
+        monkeypatch.setattr(control, "read_regular", read)
         control.send(tmp_path, "sample", "two")
         return text
 
-    monkeypatch.setattr(Path, "read_text", read_while_another_comes)
+    monkeypatch.setattr(control, "read_regular", read_while_another_comes)
     assert [control.take(tmp_path)[0].text, control.take(tmp_path)[0].text] == ["one", "two"]
     assert list(tmp_path.iterdir()) == []

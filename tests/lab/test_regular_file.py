@@ -12,6 +12,7 @@ from lab.regular_file import (
     is_real_folder,
     open_regular,
     open_to_append,
+    open_to_hold,
     open_to_overwrite,
     open_to_replace,
     read_regular,
@@ -55,6 +56,7 @@ WAYS: list[Callable[[Path], object]] = [
     open_regular,
     lambda path: read_regular(path, 100),
     open_to_append,
+    open_to_hold,
     open_to_replace,
     open_to_overwrite,
 ]

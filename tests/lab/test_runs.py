@@ -50,14 +50,14 @@ def test_names_that_a_run_may_have() -> None:
         assert check_name(name) == name
 
 
-def test_lists_runs_newest_first_and_nothing_else(empty_run: EmptyRun, home: Path) -> None:
+def test_lists_runs_newest_first_then_damaged_ones_and_nothing_else(empty_run: EmptyRun, home: Path) -> None:
     for name, created in (("old", 1.0), ("new", 3.0), ("middle", 2.0)):
         empty_run(name, created)
     empty_run(".new.123.tmp", 9.0)
     empty_run("broken").path.joinpath("config.json").write_text("{")
     (home / "folder").mkdir()
     (home / "file").touch()
-    assert [run.name for run in list_runs()] == ["new", "middle", "old"]
+    assert [run.name for run in list_runs()] == ["new", "middle", "old", "broken"], "a damaged run is listed last"
     assert list_runs(home / "nowhere") == []
 
 

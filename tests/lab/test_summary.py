@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab import feed, summary
+from lab import feed, run_folder, summary
 from lab.run_config import DataConfig, Metric, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
 from lab.runs import Run
 from lab.summary import RunsWatcher
@@ -143,7 +143,8 @@ def test_a_run_at_rest_is_told_again_without_opening_a_file(run: Run, monkeypatc
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0))
     watcher = RunsWatcher(run.path.parent)
     (first,) = watcher.read()
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} was read again"))
+    for reader in ("read_json", "read_regular"):
+        monkeypatch.setattr(run_folder, reader, lambda path, *_: pytest.fail(f"{path} was read again"))
     monkeypatch.setattr(summary, "open_regular", lambda path: pytest.fail(f"{path} was opened again"))
     assert watcher.read()[0] is first
     monkeypatch.undo()
@@ -160,7 +161,10 @@ def test_what_is_renamed_damaged_or_gone_is_noticed(run: Run) -> None:
     assert list(watcher._known) == [str(moved)]
     config = (moved / "config.json").read_bytes()
     (moved / "config.json").write_bytes(config[:-9])
-    assert watcher.read() == []
+    (said,) = watcher.read()
+    assert (said.name, said.phase) == ("saga", "damaged")
+    assert said.problem.startswith("config.json is damaged")
+    assert watcher.read()[0] is said, "its settings are read again"
     (moved / "config.json").write_bytes(config)
     assert [said.name for said in watcher.read()] == ["saga"]
 
