@@ -59,7 +59,7 @@ def parts(model: GPT, trace: Trace, position: int) -> Parts:
     ]
     for layer in range(model.config.layers):
         block, place = f"blocks.{layer}.", f"layer {layer + 1}"
-        z = trace[f"{block}attn.z"][:, position].double()  # (H, D)
+        z = trace[f"{block}attn.z"][position].double()  # (H, D)
         output = model.get_parameter(f"h.{layer}.attn.c_proj.weight").double().T.view(heads, width, -1)  # (H, D, C)
         mlp_bias = model.get_parameter(f"h.{layer}.mlp.c_proj.bias")
         written += [(f"{place} head {head + 1}", layer, z[head] @ output[head]) for head in range(heads)]
@@ -87,7 +87,7 @@ def attribute(
     values = (found.vectors - found.vectors.mean(-1, keepdim=True)) @ seen
     shares = [Share(label, float(value), layer) for label, value, layer in zip(found.labels, values, found.layers, strict=True)]
     shares.append(Share("final norm's bias", float(model.ln_f.bias.detach().double() @ direction)))
-    logit = float(trace["ln_final.normalized"][position].double() @ direction)
+    logit = float(trace["ln_final.out"][position].double() @ direction)
     return Attribution(
         token=token, against=against, logit=logit, shares=shares, leftover=logit - sum(each.value for each in shares)
     )

@@ -236,7 +236,8 @@ class EngineMethods:
                 raise UserError(f"The second prompt has no such token to take {patch.object} from.")
             trace = self.shelf.traced(opened, window).trace
             value = trace[f"blocks.{patch.layer}.{patch.part}"]
-            row: list[float] = (value[patch.head] if value.dim() == 3 else value)[source.position].tolist()
+            at = value[source.position]
+            row: list[float] = (at[patch.head] if value.dim() == 3 else at).tolist()
             return row
 
         for each in params.interventions:

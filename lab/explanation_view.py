@@ -90,7 +90,7 @@ def short(ref: str) -> str:
         "attn_scores": "score",
         "scores_raw": "q·k",
         "logits": "logit",
-        "normalized": "after norm",
+        "out": "after norm",
         "resid_pre": "stream",
         "resid_mid": "stream",
         "resid_post": "stream",

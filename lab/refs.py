@@ -5,7 +5,7 @@ that query, `blocks.0.attn.pattern[2,8:,8:]` the window whose first row and colu
 numbers. Nothing here needs torch.
 
 Beside the names of the trace, of the model's weights and those that `lab.explain` adds, views name what is derived from them:
-`X.norm[...]` for the length of a vector X[...], `ln1.centred`, `ln1.standard` (x − mean, and that divided by the scale),
+`X.norm[...]` for the length of a vector X[...], `ln1.centred` (x − mean),
 `attn.shifted`, `logits.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
 `attn.head_out.share[h,t]`, `logits.share[t,p,v]` (of part p in the logit of token v), `logits.share.over[t,p,v,w]`,
 `logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,

@@ -268,7 +268,7 @@ def _fast(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     from models.fast_path import fast_tensors
     from models.trace import LAYER_NAMES
 
-    names = ["ln_final.normalized"]
+    names = ["ln_final.out"]
     if model.config.layers * _layer_numbers(model.config, len(ids)) <= FAST_BUDGET:
         names += ["embed", *(f"blocks.{layer}.{name}" for layer in range(model.config.layers) for name in LAYER_NAMES)]
     return fast_tensors(model, ids, names)
@@ -284,7 +284,7 @@ def _after_each(model: "GPT", trace: "Trace") -> Slices[tuple[list[float | None]
     held: list[Tensor] = []
     for start in range(0, len(ids), ROWS_AT_ONCE):
         rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
-        logits = yield from unembed(model, trace["ln_final.normalized"][rows.start : rows.stop])  # (rows, V)
+        logits = yield from unembed(model, trace["ln_final.out"][rows.start : rows.stop])  # (rows, V)
         if not bool(torch.isfinite(logits).all()):
             raise UserError(
                 "These weights give logits that are not numbers, so there is nothing to look at: the training diverged."

@@ -50,25 +50,25 @@ def _places(model: GPT) -> Iterator[Place]:
     for layer, block in enumerate(model.h):
         prefix = f"blocks.{layer}."
         yield Place(prefix + "resid_pre", block, "in")
-        yield Place(prefix + "ln1.normalized", block.ln_1, "out")
+        yield Place(prefix + "ln1.out", block.ln_1, "out")
         for third, part in enumerate("qkv"):
             yield Place(f"{prefix}attn.{part}", block.attn.c_attn, "out", third)
         yield Place(prefix + "attn.z", block.attn.c_proj, "in", 0)
         yield Place(prefix + "attn_out", block.attn, "out")
         yield Place(prefix + "resid_mid", block.ln_2, "in")
-        yield Place(prefix + "ln2.normalized", block.ln_2, "out")
+        yield Place(prefix + "ln2.out", block.ln_2, "out")
         yield Place(prefix + "mlp.pre", block.mlp.c_fc, "out")
         yield Place(prefix + "mlp.post", block.mlp.c_proj, "in")
         yield Place(prefix + "mlp_out", block.mlp, "out")
         yield Place(prefix + "resid_post", block, "out")
-    yield Place("ln_final.normalized", model.ln_f, "out")
+    yield Place("ln_final.out", model.ln_f, "out")
 
 
 def _hook(place: Place, kept: dict[str, Tensor], split: tuple[int, int]) -> torch.utils.hooks.RemovableHandle:
     def keep(value: Tensor) -> None:
         value = value[0]
-        if place.third is not None:  # (T, 3*C), or z's (T, C), to (H, T, D)
-            value = value.reshape(len(value), -1, *split)[:, place.third].transpose(0, 1)
+        if place.third is not None:  # (T, 3*C), or z's (T, C), to (T, H, D)
+            value = value.reshape(len(value), -1, *split)[:, place.third]
         kept[place.name] = value
 
     if place.side == "in":

@@ -1,25 +1,29 @@
 """Every intermediate value of one forward pass, by name, written out formula by formula.
 
-The names are TransformerLens's without `hook_`, so are the values; shapes have no batch dimension, and heads come first.
+Names, values and shapes are TransformerLens's, without `hook_` and without the batch dimension. Not in TransformerLens
+are `scores_raw` and, before its version 4, `out`.
 T tokens, C width, H heads, D = C / H, V vocabulary; N is a layer from 0.
 
     embed, pos_embed                         (T, C)     the token's and the position's own vector
     blocks.N.resid_pre                       (T, C)     the residual stream that enters; for layer 0 the sum of the two above
     blocks.N.ln1.scale                       (T, 1)     sqrt(variance + eps), which the centred stream is divided by
-    blocks.N.ln1.normalized                  (T, C)     the norm's output, gain and bias included (as in TransformerLens)
-    blocks.N.attn.q, .k, .v                  (H, T, D)
+    blocks.N.ln1.normalized                  (T, C)     the centred stream / scale, before gain and bias
+    blocks.N.ln1.out                         (T, C)     normalized · gain + bias, which attention reads
+    blocks.N.attn.q, .k, .v                  (T, H, D)
     blocks.N.attn.scores_raw                 (H, T, T)  q·k, neither scaled nor masked; row = query, column = key
     blocks.N.attn.attn_scores                (H, T, T)  q·k / sqrt(D), -inf where the key comes after the query
     blocks.N.attn.pattern                    (H, T, T)  softmax over the keys
-    blocks.N.attn.z                          (H, T, D)  values weighted by the pattern
+    blocks.N.attn.z                          (T, H, D)  values weighted by the pattern
     blocks.N.attn_out                        (T, C)     heads mixed by the output matrix, its bias included
     blocks.N.resid_mid                       (T, C)     resid_pre + attn_out
-    blocks.N.ln2.scale, .ln2.normalized      (T, 1), (T, C)
+    blocks.N.ln2.scale, .normalized, .out    (T, 1), (T, C), (T, C)
     blocks.N.mlp.pre, .post                  (T, 4C)    before and after GELU
     blocks.N.mlp_out                         (T, C)     bias included
     blocks.N.resid_post                      (T, C)     resid_mid + mlp_out
-    ln_final.scale, ln_final.normalized      (T, 1), (T, C)
+    ln_final.scale, .normalized, .out        (T, 1), (T, C), (T, C)
     logits                                   (T, V)
+
+A value that an edit changes is there twice: as it goes on, and with `.before` after its name as it was computed before the edit.
 """
 
 import math
@@ -36,11 +40,16 @@ from models.gpt import EPSILON, GPT, Block
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post")
 LAYER_NAMES = (
-    "resid_pre", "ln1.scale", "ln1.normalized", "attn.q", "attn.k", "attn.v", "attn.scores_raw", "attn.attn_scores",
-    "attn.pattern", "attn.z", "attn_out", "resid_mid", "ln2.scale", "ln2.normalized", "mlp.pre", "mlp.post", "mlp_out",
-    "resid_post",
+    "resid_pre", "ln1.scale", "ln1.normalized", "ln1.out", "attn.q", "attn.k", "attn.v", "attn.scores_raw", "attn.attn_scores",
+    "attn.pattern", "attn.z", "attn_out", "resid_mid", "ln2.scale", "ln2.normalized", "ln2.out", "mlp.pre", "mlp.post",
+    "mlp_out", "resid_post",
 )  # fmt: skip
 """What a layer computes, in order, each under `blocks.N.`."""
+
+END_NAMES = ("ln_final.scale", "ln_final.normalized", "ln_final.out", "logits")
+BY_HEAD = ("attn.q", "attn.k", "attn.v", "attn.z")
+"""Handed out as (T, H, D), as in TransformerLens; computed as (H, T, D)."""
+BEFORE = ".before"
 
 _IN_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
 
@@ -90,8 +99,9 @@ class Trace:
         self._streams["pos_embed"] = positions[: len(self.ids)]
         x = self._streams["embed"] + self._streams["pos_embed"]
         for layer in range(self.config.layers):
-            values = self._layer(layer, self._edited(f"blocks.{layer}.resid_pre", x))
-            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in STREAMS}
+            entering: dict[str, Tensor] = {}
+            values = self._layer(layer, self._edited(layer, "resid_pre", x, entering)) | entering
+            self._streams |= {f"blocks.{layer}.{name}": values[name] for name in values if name.removesuffix(BEFORE) in STREAMS}
             x = values["resid_post"]
             del values  # or two layers' insides would be in memory at once
             yield
@@ -99,7 +109,11 @@ class Trace:
     def names(self) -> list[str]:
         """Every name that can be looked up, in the order in which the model computes them."""
         inner = [f"blocks.{layer}.{name}" for layer in range(self.config.layers) for name in LAYER_NAMES]
-        return ["embed", "pos_embed", *inner, "ln_final.scale", "ln_final.normalized", "logits"]
+        return ["embed", "pos_embed", *inner, *END_NAMES]
+
+    def is_edited(self, name: str) -> bool:
+        """Whether an edit changes the value called `name`, so that there is a `name.before`."""
+        return any(edit.name == name for edit in self.edits)
 
     @torch.no_grad()
     def __getitem__(self, name: str) -> Tensor:
@@ -107,14 +121,15 @@ class Trace:
         if name in self._streams:
             return self._streams[name]
         match = _IN_LAYER.fullmatch(name)
-        if match and match[2] in LAYER_NAMES and int(match[1]) < self.config.layers:
-            return self._look_inside(int(match[1]))[match[2]]
-        if name in ("ln_final.scale", "ln_final.normalized") and not self._end:
+        if match and match[2].removesuffix(BEFORE) in LAYER_NAMES and int(match[1]) < self.config.layers:
+            value = self._look_inside(int(match[1]))[match[2]]
+            return value.transpose(0, 1) if match[2].removesuffix(BEFORE) in BY_HEAD else value
+        if name in END_NAMES and not self._end:
             last = self._streams[f"blocks.{self.config.layers - 1}.resid_post"]
-            self._end["ln_final.scale"] = norm_scale(last)
-            self._end["ln_final.normalized"] = layer_norm(last, self._model.ln_f)
+            self._end["ln_final.scale"], self._end["ln_final.normalized"] = scale_and_normalized(last)
+            self._end["ln_final.out"] = layer_norm(last, self._model.ln_f)
         if name == "logits" and name not in self._end:
-            self._end[name] = self["ln_final.normalized"] @ self._embedding.T
+            self._end[name] = self["ln_final.out"] @ self._embedding.T
         return self._end[name]
 
     @torch.no_grad()
@@ -138,7 +153,7 @@ class Trace:
         """
         heads, width = self.config.heads, self.config.head_width
         output = self._block(layer).attn.c_proj.weight.detach().float()  # (C, H*D)
-        return self[f"blocks.{layer}.attn.z"] @ output.T.view(heads, width, -1)  # (H, T, D) @ (H, D, C)
+        return self._look_inside(layer)["attn.z"] @ output.T.view(heads, width, -1)  # (H, T, D) @ (H, D, C)
 
     @torch.no_grad()
     def looks(self, layer: int) -> tuple[Tensor, Tensor]:
@@ -163,54 +178,60 @@ class Trace:
         if self._inside is None or self._inside[0] != layer:
             self._inside = None  # let go of the old layer before making the new one
             made = self._layer(layer, self._entering(layer))
-            made["ln1.scale"], made["ln2.scale"] = norm_scale(made["resid_pre"]), norm_scale(made["resid_mid"])
+            for norm, stream in (("ln1", "resid_pre"), ("ln2", "resid_mid")):
+                made[f"{norm}.scale"], made[f"{norm}.normalized"] = scale_and_normalized(made[stream])
             self._inside = (layer, made)
         return self._inside[1]
 
     def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
-        """All of LAYER_NAMES but the scales, from the stream (T, C) that enters, edits of that stream already made."""
-        block, prefix = self._block(layer), f"blocks.{layer}."
+        """All of LAYER_NAMES but the norms' scale and normalized, from the stream (T, C) that enters, edited where it is."""
+        block = self._block(layer)
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = self._attention(layer, resid_pre)
-        made["attn.z"] = self._edited(prefix + "attn.z", made["attn.pattern"] @ made["attn.v"])  # (H, T, D)
+        made["attn.z"] = self._edited(layer, "attn.z", made["attn.pattern"] @ made["attn.v"], made)  # (H, T, D)
         mixed = linear(made["attn.z"].transpose(0, 1).reshape(tokens, heads * width), block.attn.c_proj)
-        made["attn_out"] = self._edited(prefix + "attn_out", mixed)
-        made["resid_mid"] = self._edited(prefix + "resid_mid", resid_pre + made["attn_out"])
+        made["attn_out"] = self._edited(layer, "attn_out", mixed, made)
+        made["resid_mid"] = self._edited(layer, "resid_mid", resid_pre + made["attn_out"], made)
 
-        made["ln2.normalized"] = layer_norm(made["resid_mid"], block.ln_2)
-        made["mlp.pre"] = linear(made["ln2.normalized"], block.mlp.c_fc)  # (T, 4*C)
+        made["ln2.out"] = layer_norm(made["resid_mid"], block.ln_2)
+        made["mlp.pre"] = linear(made["ln2.out"], block.mlp.c_fc)  # (T, 4*C)
         made["mlp.post"] = functional.gelu(made["mlp.pre"], approximate="tanh")
-        made["mlp_out"] = self._edited(prefix + "mlp_out", linear(made["mlp.post"], block.mlp.c_proj))
-        made["resid_post"] = self._edited(prefix + "resid_post", made["resid_mid"] + made["mlp_out"])
+        made["mlp_out"] = self._edited(layer, "mlp_out", linear(made["mlp.post"], block.mlp.c_proj), made)
+        made["resid_post"] = self._edited(layer, "resid_post", made["resid_mid"] + made["mlp_out"], made)
         return made
 
     def _attention(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
-        """Those of LAYER_NAMES up to the pattern, but the scale."""
-        block, prefix = self._block(layer), f"blocks.{layer}."
+        """Those of LAYER_NAMES up to the pattern, but the scale and normalized."""
+        block = self._block(layer)
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = {"resid_pre": resid_pre}
 
-        made["ln1.normalized"] = layer_norm(resid_pre, block.ln_1)
-        qkv = linear(made["ln1.normalized"], block.attn.c_attn)  # (T, 3*C)
+        made["ln1.out"] = layer_norm(resid_pre, block.ln_1)
+        qkv = linear(made["ln1.out"], block.attn.c_attn)  # (T, 3*C)
         q, k, v = qkv.view(tokens, 3, heads, width).permute(1, 2, 0, 3).contiguous().unbind()  # each (H, T, D)
         made |= {"attn.q": q, "attn.k": k, "attn.v": v}
         made["attn.scores_raw"] = q @ k.transpose(1, 2)  # (H, T, T)
         future = torch.ones(tokens, tokens, dtype=torch.bool, device=q.device).triu(1)
         scores = (made["attn.scores_raw"] / math.sqrt(width)).masked_fill_(future, -math.inf)
-        made["attn.attn_scores"] = self._edited(prefix + "attn.attn_scores", scores)
-        made["attn.pattern"] = self._edited(prefix + "attn.pattern", made["attn.attn_scores"].softmax(-1))
+        made["attn.attn_scores"] = self._edited(layer, "attn.attn_scores", scores, made)
+        made["attn.pattern"] = self._edited(layer, "attn.pattern", made["attn.attn_scores"].softmax(-1), made)
         return made
 
-    def _edited(self, name: str, value: Tensor) -> Tensor:
+    def _edited(self, layer: int, name: str, value: Tensor, made: dict[str, Tensor]) -> Tensor:
+        """The value with its edits made; if there are any, `made` gets what it was before."""
+        whole = f"blocks.{layer}.{name}"
+        if self.is_edited(whole):
+            made[name + BEFORE] = value
         for edit in self.edits:
-            if edit.name == name:
+            if edit.name == whole:
                 value = apply(edit, value)
         return value
 
 
-def norm_scale(x: Tensor) -> Tensor:
-    """What a LayerNorm (Ba et al. 2016) divides the centred x by, (T, 1): sqrt(variance + eps)."""
-    return (x.var(-1, correction=0, keepdim=True) + EPSILON).sqrt()
+def scale_and_normalized(x: Tensor) -> tuple[Tensor, Tensor]:
+    """A LayerNorm (Ba et al. 2016) up to its gain and bias: sqrt(variance + eps), (T, 1), and (x − mean) / that, (T, C)."""
+    scale = (x.var(-1, correction=0, keepdim=True) + EPSILON).sqrt()
+    return scale, (x - x.mean(-1, keepdim=True)) / scale
 
 
 def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:

@@ -23,7 +23,9 @@ PATCHED: dict[str, Part] = {
 }
 """Step: what is taken from the second prompt there."""
 
-_IN_HEAD = re.compile(r"blocks\.(\d+)\.attn\.[\w.]+\[(\d+)(?:,(\d+))?(?:,(\d+))?")
+_IN_HEAD = re.compile(r"blocks\.(\d+)\.attn\.([\w.]+)\[(\d+)(?:,(\d+))?(?:,(\d+))?")
+_POSITION_FIRST = "qkvz"
+"""Numbers of a head whose first index is the position and whose second the head; of all others the first is."""
 _WHOLE = re.compile(r"blocks\.(\d+)\.(attn_out|mlp)")
 _TOKEN = re.compile(r"(?:tokens|embed|pos_embed)\[(\d+)")
 _BY_KEY = ("pattern", "attn_scores", "scores_raw", "shifted", "exp", "weighted_v")
@@ -53,7 +55,7 @@ def target(aim: Aim, way: Way, ref: str = "", *, patch: bool = False) -> Target 
     here = at, _label(way, at)
     found = _IN_HEAD.match(ref)
     if found:
-        return Target("attn.z", int(found[1]), int(found[2]), *here)
+        return Target("attn.z", int(found[1]), int(found[4] if found[2][0] in _POSITION_FIRST and found[4] else found[3]), *here)
     found = _WHOLE.match(ref)
     if found and not patch:
         return Target("attn_out" if found[2] == "attn_out" else "mlp_out", int(found[1]), 0, *here)
@@ -70,9 +72,8 @@ def target(aim: Aim, way: Way, ref: str = "", *, patch: bool = False) -> Target 
 def key_under(aim: Aim, way: Way, ref: str = "") -> int:
     """The token that a head is to look at: the key of the number called `ref`, else the chosen token."""
     found = _IN_HEAD.match(ref)
-    named = ref.partition("[")[0].rpartition(".attn.")[2].removesuffix(".norm")
-    if found and found[4] is not None and named in _BY_KEY:
-        return int(found[4])
+    if found and found[5] is not None and found[2].removesuffix(".norm") in _BY_KEY:
+        return int(found[5])
     return position_in(aim, way)
 
 

@@ -10,7 +10,7 @@ from lab.formulas.linear import linear
 from lab.quantities import Answer, Place, Quantities, Rule, number, times
 from lab.refs import product
 
-PER_HEAD = ("head", "position", "dimension")
+PER_HEAD = ("position", "head", "dimension")
 PAIR = ("head", "from", "to")
 
 
@@ -68,41 +68,41 @@ def _score_raw(quantities: Quantities, place: Place) -> Answer:
     head, query, key = place.index
     return quantities.dot(
         "Σ_d q[d] × k[d]",
-        quantities.trace[f"{place.block}attn.q"][head, query],
-        lambda d: f"{place.block}attn.q[{head},{query},{d}]",
-        quantities.trace[f"{place.block}attn.k"][head, key],
-        lambda d: f"{place.block}attn.k[{head},{key},{d}]",
+        quantities.trace[f"{place.block}attn.q"][query, head],
+        lambda d: f"{place.block}attn.q[{query},{head},{d}]",
+        quantities.trace[f"{place.block}attn.k"][key, head],
+        lambda d: f"{place.block}attn.k[{key},{head},{d}]",
         "dimension",
     )
 
 
 def _projection(quantities: Quantities, place: Place) -> Answer:
-    head, position, d = place.index
+    position, head, d = place.index
     letter = place.name[-1]
     row = "qkv".index(letter) * quantities.config.width + head * quantities.config.head_width + d
-    return linear(quantities, place, position, f"h.{place.layer}.attn.c_attn", row, "ln1.normalized", f"W_{letter.upper()}")
+    return linear(quantities, place, position, f"h.{place.layer}.attn.c_attn", row, "ln1.out", f"W_{letter.upper()}")
 
 
 def _weighted(quantities: Quantities, place: Place) -> Answer:
     head, query, key, d = place.index
     share = quantities.operand("attention pattern", f"{place.block}attn.pattern[{head},{query},{key}]")
-    v = quantities.operand("value", f"{place.block}attn.v[{head},{key},{d}]")
+    v = quantities.operand("value", f"{place.block}attn.v[{key},{head},{d}]")
     return Answer("pattern × v", f"{number(share.value)} × {number(v.value)}", [share, v], share.value * v.value)
 
 
 def _weighted_value(quantities: Quantities, place: Place) -> float:
     head, query, key, d = place.index
     pattern, v = quantities.trace[f"{place.block}attn.pattern"], quantities.trace[f"{place.block}attn.v"]
-    return float(pattern[head, query, key]) * float(v[head, key, d])
+    return float(pattern[head, query, key]) * float(v[key, head, d])
 
 
 def _z(quantities: Quantities, place: Place) -> Answer:
-    head, query, d = place.index
+    query, head, d = place.index
     pattern = quantities.trace[f"{place.block}attn.pattern"][head, query, : query + 1].double()
-    v = quantities.trace[f"{place.block}attn.v"][head, : query + 1, d].double()
+    v = quantities.trace[f"{place.block}attn.v"][: query + 1, head, d].double()
 
     def operand(k: int) -> tuple[str, str]:
-        factors = f"{place.block}attn.pattern[{head},{query},{k}]", f"{place.block}attn.v[{head},{k},{d}]"
+        factors = f"{place.block}attn.pattern[{head},{query},{k}]", f"{place.block}attn.v[{k},{head},{d}]"
         return f"from {quantities.token_at(k)}", product(*factors)
 
     written = "Σₖ pattern[k] × v[k]"
@@ -115,8 +115,8 @@ def _head_out(quantities: Quantities, place: Place) -> Answer:
     name = f"h.{place.layer}.attn.c_proj.weight"
     return quantities.dot(
         "Σ_d z[d] × W_O[d]",
-        quantities.trace[f"{place.block}attn.z"][head, position],
-        lambda d: f"{place.block}attn.z[{head},{position},{d}]",
+        quantities.trace[f"{place.block}attn.z"][position, head],
+        lambda d: f"{place.block}attn.z[{position},{head},{d}]",
         quantities.weights[name][i, first : first + quantities.config.head_width],
         lambda d: f"{name}[{i},{first + d}]",
         "dimension",
@@ -215,7 +215,7 @@ ATTENTION = {
     "blocks.N.attn.entropy.term": Rule("a key's part in the entropy", PAIR, _entropy_term, _entropy_term_value),
     "blocks.N.attn.weighted_v": Rule("weighted value", (*PAIR, "dimension"), _weighted, _weighted_value),
     "blocks.N.attn.z": Rule("z, the values added up", PER_HEAD, _z),
-    "blocks.N.attn.head_out": Rule("a head's output", PER_HEAD, _head_out, _head_out_value),
+    "blocks.N.attn.head_out": Rule("a head's output", ("head", "position", "dimension"), _head_out, _head_out_value),
     "blocks.N.attn.head_out.along": Rule("a head's output · attention's output", ("head", "position"), _along, _along_value),
     "blocks.N.attn.head_out.share": Rule("a head's share of attention's output", ("head", "position"), _share, _share_value),
 }

@@ -10,7 +10,7 @@ NEURON = ("position", "neuron")
 
 def _pre(quantities: Quantities, place: Place) -> Answer:
     position, neuron = place.index
-    return linear(quantities, place, position, f"h.{place.layer}.mlp.c_fc", neuron, "ln2.normalized", "W_in")
+    return linear(quantities, place, position, f"h.{place.layer}.mlp.c_fc", neuron, "ln2.out", "W_in")
 
 
 def _post(quantities: Quantities, place: Place) -> Answer:

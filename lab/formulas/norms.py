@@ -30,27 +30,23 @@ def _input(quantities: Quantities, place: Place) -> Tensor:
     return quantities.trace[_source(quantities, place)][place.index[0]].double()
 
 
-def _normalized(quantities: Quantities, place: Place) -> Answer:
+def _out(quantities: Quantities, place: Place) -> Answer:
     position, i = place.index
-    standard, gain, bias = operands = [
-        quantities.operand("(x − mean) / scale", f"{_norm(place)}.standard[{position},{i}]"),
+    normalized, gain, bias = operands = [
+        quantities.operand("(x − mean) / scale", f"{_norm(place)}.normalized[{position},{i}]"),
         quantities.operand("gain", f"{_weights(place)}.weight[{i}]"),
         quantities.operand("bias", f"{_weights(place)}.bias[{i}]"),
     ]
-    written = f"{number(standard.value)} × {bracketed(gain.value)} + {bracketed(bias.value)}"
-    return Answer("(x − mean) / scale × gain + bias", written, operands, standard.value * gain.value + bias.value)
+    written = f"{number(normalized.value)} × {bracketed(gain.value)} + {bracketed(bias.value)}"
+    return Answer("(x − mean) / scale × gain + bias", written, operands, normalized.value * gain.value + bias.value)
 
 
-def _standard(quantities: Quantities, place: Place) -> Answer:
+def _normalized(quantities: Quantities, place: Place) -> Answer:
     position, i = place.index
     centred = quantities.operand("x − mean", f"{_norm(place)}.centred[{position},{i}]")
     scale = quantities.operand("scale, √(variance + ε)", f"{_norm(place)}.scale[{position}]")
     written = f"{number(centred.value)} / {number(scale.value)}"
     return Answer("(x − mean) / scale", written, [centred, scale], centred.value / scale.value)
-
-
-def _standard_value(quantities: Quantities, place: Place) -> float:
-    return _centred_value(quantities, place) / _scale_value(quantities, place)
 
 
 def _centred(quantities: Quantities, place: Place) -> Answer:
@@ -108,8 +104,8 @@ def _over(answer: Answer, formula: str, count: int) -> Answer:
 
 
 _RULES = {
-    "normalized": Rule("after {}", ("position", "dimension"), _normalized),
-    "standard": Rule("(x − mean) / scale in {}", ("position", "dimension"), _standard, _standard_value),
+    "out": Rule("after {}", ("position", "dimension"), _out),
+    "normalized": Rule("(x − mean) / scale in {}", ("position", "dimension"), _normalized),
     "centred": Rule("x − mean in {}", ("position", "dimension"), _centred, _centred_value),
     "scale": Rule("scale of {}", ("position",), _scale, _scale_value),
     "variance": Rule("variance of the residual stream before {}", ("position",), _variance, _variance_value),

@@ -19,8 +19,8 @@ def _logit(quantities: Quantities, place: Place) -> Answer:
     position, token = place.index
     return quantities.dot(
         "Σᵢ final norm[i] × token's embedding[i]",
-        quantities.trace["ln_final.normalized"][position],
-        lambda i: f"ln_final.normalized[{position},{i}]",
+        quantities.trace["ln_final.out"][position],
+        lambda i: f"ln_final.out[{position},{i}]",
         quantities.weights["wte.weight"][token],
         lambda i: f"wte.weight[{token},{i}]",
         "dimension",

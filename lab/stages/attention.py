@@ -45,7 +45,7 @@ def most_attended(look: Look) -> int:
 def qkv(look: Look) -> View:
     """Query, key and value of the head, how one of their numbers is made, and which dimensions make the largest score."""
     block, head, at, width = look.block, look.head, look.position, look.config.head_width
-    q, k, v = (look.array(f"{block}attn.{part}") for part in "qkv")
+    q, k, v = (look.heads(f"{block}attn.{part}") for part in "qkv")
     key = most_attended(look)
     query_row, key_row = q[head, at].astype(np.float64), k[head, key].astype(np.float64)
     products = query_row * key_row
@@ -53,31 +53,31 @@ def qkv(look: Look) -> View:
     score = Sum(
         "dimension",
         lambda dimension: str(dimension + 1),
-        Series(f"q of {look.label(at).strip()}", query_row, lambda d: ref(f"{block}attn.q", head, at, d)),
-        Series(f"k of {look.label(key).strip()}", key_row, lambda d: ref(f"{block}attn.k", head, key, d)),
+        Series(f"q of {look.label(at).strip()}", query_row, lambda d: ref(f"{block}attn.q", at, head, d)),
+        Series(f"k of {look.label(key).strip()}", key_row, lambda d: ref(f"{block}attn.k", key, head, d)),
         "Σ = q·k",
         ref(f"{block}attn.scores_raw", head, at, key),
     ).table(f"the dimensions that make the score of {look.quoted(key)}")
     index = head * width + chosen
-    x = look.row(f"{block}ln1.normalized")
+    x = look.row(f"{block}ln1.out")
     weight, bias = f"h.{look.layer}.attn.c_attn.weight", f"h.{look.layer}.attn.c_attn.bias"
     projection = Sum(
         "dimension",
         lambda dimension: str(dimension + 1),
-        Series("x", x, lambda d: ref(f"{block}ln1.normalized", at, d)),
+        Series("x", x, lambda d: ref(f"{block}ln1.out", at, d)),
         Series("weight", look.weight(weight)[index], lambda d: ref(weight, index, d)),
         f"Σ = q, dimension {chosen + 1}",
-        ref(f"{block}attn.q", head, at, chosen),
+        ref(f"{block}attn.q", at, head, chosen),
         float(look.weight(bias)[index]),
         ref(bias, index),
     ).table(f"how dimension {chosen + 1} of q is made")
-    names = ref(f"{block}attn.q", head, at), ref(f"{block}attn.k", head, key)
+    names = ref(f"{block}attn.q", at, head), ref(f"{block}attn.k", key, head)
     strips = [
         strip(f"q: what {look.here} asks for", query_row, names[0]),
         strip(f"k: what {look.quoted(key)} offers to be found by", key_row, names[1]),
         strip("q × k, dimension by dimension; added up, the score", products, product(*names)),
-        strip(f"k of {look.here} itself", k[head, at], ref(f"{block}attn.k", head, at)),
-        strip(f"v: what {look.here} hands on when it is looked at", v[head, at], ref(f"{block}attn.v", head, at)),
+        strip(f"k of {look.here} itself", k[head, at], ref(f"{block}attn.k", at, head)),
+        strip(f"v: what {look.here} hands on when it is looked at", v[head, at], ref(f"{block}attn.v", at, head)),
     ]
     sentence = (
         f"{look.here} asks with its query, and the key of {look.quoted(key)} answers it best: the {width} products q × k add "
@@ -95,7 +95,7 @@ def _qkv_parity(look: Look, x: Numbers) -> Parity:
         rows = slice(third * full + head * width, third * full + (head + 1) * width)
         weight = look.weight(f"h.{look.layer}.attn.c_attn.weight")[rows].astype(np.float64)
         bias = look.weight(f"h.{look.layer}.attn.c_attn.bias")[rows]
-        found.append(look.parity(f"{look.block}attn.{part}", weight @ x + bias, head, look.position))
+        found.append(look.parity(f"{look.block}attn.{part}", weight @ x + bias, look.position, head))
     worst = max(found, key=lambda parity: parity.max_delta)
     name = found[0].name.replace("attn.q", "attn.q, k, v")
     return Parity(name, worst.max_delta, sum(parity.count for parity in found))

@@ -17,7 +17,7 @@ def cache(look: Look) -> View:
     """Which keys and values a model that writes token by token holds when it has just seen the token at the position."""
     tokens = look.position + 1
     new = tokens if look.dropped else 1
-    k, v = (look.array(f"{look.block}attn.{name}")[look.head, :tokens] for name in ("k", "v"))
+    k, v = (look.heads(f"{look.block}attn.{name}")[look.head, :tokens] for name in ("k", "v"))
     blocks: list[Block] = [
         _layers(look, tokens, new),
         _saved(look, tokens),
@@ -27,7 +27,7 @@ def cache(look: Look) -> View:
         _rows(look, "v", v),
         Note(_when_lost(look, tokens)),
     ]
-    parity = look.parity(f"{look.block}attn.k", k, look.head, slice(0, tokens))
+    parity = look.parity(f"{look.block}attn.k", k, slice(0, tokens), look.head)
     return View("cache", f"KV cache · {_place(look)}", _sentence(look, tokens), blocks, parity)
 
 
@@ -36,7 +36,7 @@ def _place(look: Look) -> str:
 
 
 def _name(look: Look, which: str, position: int | str) -> str:
-    return ref(f"{look.block}attn.{which}", look.head, position, ":")
+    return ref(f"{look.block}attn.{which}", position, look.head, ":")
 
 
 def _sentence(look: Look, tokens: int) -> str:
@@ -110,7 +110,7 @@ def _rows(look: Look, which: str, values: Numbers) -> Matrix:
         column_labels=[str(i + 1) for i in range(values.shape[1])],
         values=Array.of(np.ascontiguousarray(values[shown.start :])),
         legend=f"▸ {'the newest row' if look.dropped else 'the new row'}{above}",
-        ref=ref(f"{look.block}attn.{which}", look.head, f"{shown.start}:", ":"),
+        ref=ref(f"{look.block}attn.{which}", f"{shown.start}:", look.head, ":"),
         selected=(len(shown) - 1, 0),
     )
 

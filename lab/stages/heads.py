@@ -45,14 +45,14 @@ def heads(look: Look) -> View:
         (look.head, max(0, int(patterns[look.head].argmax()) - shown.start)),
     )
     # Independent of the pattern itself: the model's own z, from which the pattern is judged through the values.
-    values = look.array(f"{look.block}attn.v")[:, : at + 1].astype(np.float64)
+    values = look.heads(f"{look.block}attn.v")[:, : at + 1].astype(np.float64)
     z = np.einsum("hk,hkd->hd", patterns, values)
     return View(
         "heads",
         f"{look.place} · attention · all heads",
         _summary(look, found),
         [table, overview],
-        look.parity(f"{look.block}attn.z", z, slice(None), at),
+        look.parity(f"{look.block}attn.z", z, at),
     )
 
 
@@ -77,7 +77,7 @@ def values(look: Look) -> View:
     """pattern × v, key by key, whose sum is the head's output z."""
     block, head, at, width = look.block, look.head, look.position, look.config.head_width
     pattern = look.array(f"{block}attn.pattern")[head, at, : at + 1].astype(np.float64)
-    v = look.array(f"{block}attn.v")[head, : at + 1].astype(np.float64)
+    v = look.heads(f"{block}attn.v")[head, : at + 1].astype(np.float64)
     weighted = pattern[:, None] * v  # (i + 1, D)
     z = weighted.sum(0)
     keys, rest = listed_keys(look)
@@ -109,8 +109,8 @@ def values(look: Look) -> View:
     total = [
         Cell("Σ = z"),
         Cell("100%", value=1.0),
-        number(norm(z), lengths, ref(f"{block}attn.z.norm", head, at)),
-        *(number(z[d], decimals, ref(f"{block}attn.z", head, at, d)) for d in range(first)),
+        number(norm(z), lengths, ref(f"{block}attn.z.norm", at, head)),
+        *(number(z[d], decimals, ref(f"{block}attn.z", at, head, d)) for d in range(first)),
     ]
     columns = [Column("key", align="left"), Column("pattern"), Column("‖p × v‖")]
     columns += [Column(f"p × v [{d + 1}]", optional=d > 0) for d in range(first)]
@@ -119,8 +119,8 @@ def values(look: Look) -> View:
     blocks: list[Block] = [
         Table(columns, rows, title=title, total=total, selected=keys.index(key)),
         _written_out(look, key, float(pattern[key]), v[key]),
-        strip(f"v of {look.quoted(key)}, the most attended", v[key], ref(f"{block}attn.v", head, key)),
-        strip("z: what the head takes along, all values added up", z, ref(f"{block}attn.z", head, at)),
+        strip(f"v of {look.quoted(key)}, the most attended", v[key], ref(f"{block}attn.v", key, head)),
+        strip("z: what the head takes along, all values added up", z, ref(f"{block}attn.z", at, head)),
     ]
     lengths_of = [norm(row) for row in weighted]
     most = int(np.argmax(lengths_of))
@@ -128,13 +128,13 @@ def values(look: Look) -> View:
         f"The head takes from each token as much of its value as it pays attention to it: most comes from {look.quoted(most)} "
         f"(length {significant(lengths_of[most])}), and the sum z has length {significant(norm(z))}."
     )
-    return View("values", head_title(look, "values"), sentence, blocks, look.parity(f"{block}attn.z", z, head, at))
+    return View("values", head_title(look, "values"), sentence, blocks, look.parity(f"{block}attn.z", z, at, head))
 
 
 def _weighted(look: Look, key: int, dimension: int) -> str:
     """Name of one dimension of pattern × v."""
     pattern = ref(f"{look.block}attn.pattern", look.head, look.position, key)
-    return product(pattern, ref(f"{look.block}attn.v", look.head, key, dimension))
+    return product(pattern, ref(f"{look.block}attn.v", key, look.head, dimension))
 
 
 def _written_out(look: Look, key: int, p: float, v: Numbers) -> Table:
@@ -143,7 +143,7 @@ def _written_out(look: Look, key: int, p: float, v: Numbers) -> Table:
     first = min(WRITTEN_OUT, len(v))
     columns = [
         Series("pattern", np.full(first, p), lambda row: ref(f"{block}attn.pattern", head, at, key)),
-        Series("v", v[:first], lambda row: ref(f"{block}attn.v", head, key, row)),
+        Series("v", v[:first], lambda row: ref(f"{block}attn.v", key, head, row)),
         Series("pattern × v", p * v[:first], lambda row: _weighted(look, key, row)),
     ]
     labels = [str(d + 1) for d in range(first)]
@@ -162,12 +162,12 @@ def attn_out(look: Look) -> View:
     size = norm(out)
     # A vector's share of a sum is its projection onto it: the shares add up to 1, and one that works against it is negative.
     shares = [float(each @ out) / size**2 if size else 0.0 for each in (*outputs, bias)]
-    z = look.array(f"{block}attn.z")[:, at]
+    z = look.array(f"{block}attn.z")[at]
     decimals = decimals_for([norm(each) for each in outputs], size)
     rows = [
         [
             Cell(f"head {head + 1}"),
-            number(norm(z[head]), decimals_for([norm(each) for each in z]), ref(f"{block}attn.z.norm", head, at)),
+            number(norm(z[head]), decimals_for([norm(each) for each in z]), ref(f"{block}attn.z.norm", at, head)),
             number(norm(outputs[head]), decimals, ref(f"{block}attn.head_out.norm", head, at)),
             _share(shares[head], ref(f"{block}attn.head_out.share", head, at)),
         ]
@@ -201,7 +201,7 @@ def head_outputs(look: Look) -> Numbers:
     """What each head adds to the residual stream at the position, (H, C): its z through its part of the output matrix."""
     width = look.config.head_width
     matrix = look.weight(f"h.{look.layer}.attn.c_proj.weight").astype(np.float64)  # (C, H·D)
-    z = look.array(f"{look.block}attn.z")[:, look.position].astype(np.float64)  # (H, D)
+    z = look.row(f"{look.block}attn.z")  # (H, D)
     return np.stack([matrix[:, h * width : (h + 1) * width] @ z[h] for h in range(look.config.heads)])
 
 

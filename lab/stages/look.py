@@ -91,6 +91,10 @@ class Look:
         value: Numbers = self.trace[name].numpy()
         return value
 
+    def heads(self, name: str) -> Numbers:
+        """One of q, k, v and z with the heads first, (H, T, D)."""
+        return self.array(name).swapaxes(0, 1)
+
     def row(self, name: str) -> Numbers:
         """The value (T, ...) at the position, in float64."""
         row: Numbers = self.array(name)[self.position].astype(np.float64)

@@ -83,7 +83,7 @@ def _written_out(look: Look, neuron: int) -> Table:
     return Sum(
         "dimension",
         lambda dimension: str(dimension + 1),
-        Series("x", look.row(f"{block}ln2.normalized"), lambda d: ref(f"{block}ln2.normalized", at, d)),
+        Series("x", look.row(f"{block}ln2.out"), lambda d: ref(f"{block}ln2.out", at, d)),
         Series("weight", look.weight(weight)[neuron], lambda d: ref(weight, neuron, d)),
         "Σ = pre",
         ref(f"{block}mlp.pre", at, neuron),

@@ -46,8 +46,8 @@ def _layer_norm(look: Look, stage: str, name: str, stream: str, weight: str, rea
     mean = float(x.mean())
     variance = float(np.square(x - mean).mean())
     scale = float(np.sqrt(variance + EPSILON))
-    standard = (x - mean) / scale
-    result = standard * gain + bias
+    normalized = (x - mean) / scale
+    result = normalized * gain + bias
     steps = Table(
         [Column(f"over the {width} numbers", align="left"), Column("value")],
         [
@@ -61,40 +61,40 @@ def _layer_norm(look: Look, stage: str, name: str, stream: str, weight: str, rea
     columns = [
         Series("x", x[:first], lambda row: ref(stream, at, row)),
         Series("x − mean", x[:first] - mean, lambda row: ref(f"{name}.centred", at, row)),
-        Series("÷ scale", standard[:first], lambda row: ref(f"{name}.standard", at, row)),
+        Series("÷ scale", normalized[:first], lambda row: ref(f"{name}.normalized", at, row)),
         Series("gain", gain[:first], lambda row: ref(f"{weight}.weight", row)),
         Series("bias", bias[:first], lambda row: ref(f"{weight}.bias", row)),
-        Series("· gain + bias", result[:first], lambda row: ref(f"{name}.normalized", at, row)),
+        Series("· gain + bias", result[:first], lambda row: ref(f"{name}.out", at, row)),
     ]
     labels = [str(dimension + 1) for dimension in range(first)]
     decimals = _decimals([each.values for each in columns], mean, scale)
     table = series_table("dimension", labels, columns, decimals, title=f"the first {first} of {width} numbers")
     strips = [
         strip("before: the residual stream", x, ref(stream, at)),
-        strip(f"after: what {reader}", result, ref(f"{name}.normalized", at)),
+        strip(f"after: what {reader}", result, ref(f"{name}.out", at)),
     ]
     sentence = (
         f"LayerNorm gives what {reader} at {look.here} one size: it takes away the mean {significant(mean)}, divides by "
-        f"{significant(scale)}, so that the norm goes from {significant(norm(x))} to {significant(norm(standard))}, then "
+        f"{significant(scale)}, so that the norm goes from {significant(norm(x))} to {significant(norm(normalized))}, then "
         f"multiplies each dimension by a learned gain and adds a learned bias."
     )
     title = "final norm" if stage == "ln_final" else f"{look.place} · LayerNorm {1 if stage == 'ln1' else 2}"
-    return View(stage, title, sentence, [steps, table, *strips], look.parity(f"{name}.normalized", result, at))
+    return View(stage, title, sentence, [steps, table, *strips], look.parity(f"{name}.out", result, at))
 
 
 def _decimals(columns: list[Numbers], mean: float, scale: float) -> list[int]:
     """Decimals of x, x − mean, ÷ scale, gain, bias and result: the fewest with which each column reproduces the next."""
-    x, centred, standard, gain, bias, result = columns
+    x, centred, normalized, gain, bias, result = columns
     last = decimals_for(result, digits=3)
     printed_mean, printed_scale = to_figures(np.array([mean, scale]), FIGURES)
     for digits in range(4, 9):
         a = decimals_for(x, centred, digits=digits)
-        b, c = decimals_for(standard, digits=digits - 1), decimals_for(gain, digits=digits - 1)
+        b, c = decimals_for(normalized, digits=digits - 1), decimals_for(gain, digits=digits - 1)
         d = max(last, decimals_for(bias, digits=digits - 1))
         if (
             reproduces(rounded(x, a) - printed_mean, centred, a)
-            and reproduces(rounded(centred, a) / printed_scale, standard, b)
-            and reproduces(rounded(standard, b) * rounded(gain, c) + rounded(bias, d), result, last)
+            and reproduces(rounded(centred, a) / printed_scale, normalized, b)
+            and reproduces(rounded(normalized, b) * rounded(gain, c) + rounded(bias, d), result, last)
         ):
             break
     return [a, a, b, c, d, last]

@@ -67,9 +67,9 @@ def _says(look: Look, top: list[int]) -> str:
 
 def _logits_parity(look: Look, top: list[int]) -> Parity:
     """All logits against the fast path's; where it is not held, those listed against the dot products in float64."""
-    fast = look.traced.fast.get("ln_final.normalized")
+    fast = look.traced.fast.get("ln_final.out")
     if fast is None:
-        x = look.row("ln_final.normalized")
+        x = look.row("ln_final.out")
         listed = look.weight("wte.weight")[top].astype(np.float64) @ x
         return Parity("logits listed · float64", float(np.abs(listed - look.logits[top]).max()), len(top))
 

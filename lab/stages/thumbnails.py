@@ -123,7 +123,7 @@ def _overview(look: Look, rows: int, columns: int) -> Slices[Overview]:
         summaries.append(_summaries(pattern))
         fast = look.traced.fast.get(f"blocks.{layer}.attn.z")
         # Independent of the pattern itself: the model's own z where it is held, else that each row adds up to 1.
-        delta = pattern.sum(-1) - 1 if fast is None else pattern @ v - fast
+        delta = pattern.sum(-1) - 1 if fast is None else pattern @ v - fast.transpose(0, 1)
         worst, numbers = max(worst, float(delta.abs().max())), numbers + delta.numel()
         del pattern, v, delta  # or two layers' patterns would be in memory at once
         yield

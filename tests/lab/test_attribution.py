@@ -43,7 +43,7 @@ def test_a_share_is_the_centred_vector_times_gain_over_the_frozen_scale(model: G
     x = trace["blocks.2.resid_post"][2].numpy().astype(np.float64)
     scale = np.sqrt(x.var() + 1e-5)
     gain, row = (w.detach().numpy().astype(np.float64) for w in (model.ln_f.weight, model.wte.weight[11]))
-    z = trace["blocks.1.attn.z"][1, 2].numpy().astype(np.float64)
+    z = trace["blocks.1.attn.z"][2, 1].numpy().astype(np.float64)
     written = model.get_parameter("h.1.attn.c_proj.weight").detach().numpy().astype(np.float64)[:, 8:16] @ z
     expected = ((written - written.mean()) / scale * gain) @ row
     share = next(each for each in found.shares if each.label == "layer 2 head 2")

@@ -82,7 +82,7 @@ def test_every_name_of_the_trace_can_be_explained(explainer: Explainer) -> None:
 
 def test_the_terms_of_a_long_sum_are_the_largest_and_the_others_make_it_exact(explainer: Explainer) -> None:
     explanation = explainer.explain("logits[4,7]")
-    x = explainer.trace["ln_final.normalized"][4].double().numpy()
+    x = explainer.trace["ln_final.out"][4].double().numpy()
     products = x * explainer.weights["wte.weight"][7].double().numpy()
     shown = sorted(np.abs(products))[::-1][:TERMS]
     assert [abs(operand.value) for operand in explanation.operands[:-1]] == pytest.approx(shown)
@@ -118,7 +118,7 @@ def test_an_intervention_is_named_where_it_was_made() -> None:
     model = perturbed(1)
     trace = Trace(model, IDS, [Edit("blocks.0.attn.z", "scale", head=1)])
     explainer = Explainer(model, trace, str)
-    assert "intervention" in explainer.explain("blocks.0.attn.z[1,2,0]").note
+    assert "intervention" in explainer.explain("blocks.0.attn.z[2,1,0]").note
     assert explainer.explain("blocks.0.attn_out[2,4]").delta < 1e-5
     assert explainer.explain("blocks.1.resid_post[2,4]").delta < 1e-5
 
@@ -151,8 +151,8 @@ def test_the_rest_of_a_long_sum_is_marked_in_the_formula_too(explainer: Explaine
 
 
 def test_a_weight_as_an_operand_has_a_short_label(explainer: Explainer) -> None:
-    found = explainer.explain("blocks.0.ln1.normalized[1,2] × h.0.attn.c_attn.weight[29,2]")
+    found = explainer.explain("blocks.0.ln1.out[1,2] × h.0.attn.c_attn.weight[29,2]")
     assert [each.label for each in found.operands][1] == "W_K: stream 3 → key 6"
-    found = explainer.explain("blocks.0.attn.z[1,2,3] × h.0.attn.c_proj.weight[5,11]")
+    found = explainer.explain("blocks.0.attn.z[2,1,3] × h.0.attn.c_proj.weight[5,11]")
     assert [each.label for each in found.operands][1] == "W_O: z 4 → stream 6"
     assert max(len(each.label) for each in found.operands) <= 41

@@ -42,7 +42,7 @@ def test_a_weight_shows_what_training_did_to_it() -> None:
         initial=0.75,
         note="A weight.",
     )
-    view = explanation_view(weight, ["logits[3,7]", "a[1] × b[1]", "c[2] × c[2]", "ln1.normalized[1,2]", weight.ref])
+    view = explanation_view(weight, ["logits[3,7]", "a[1] × b[1]", "c[2] × c[2]", "ln1.out[1,2]", weight.ref])
     note, table, _name = view.blocks
     assert view.title == "explain · 5 deep: … › square › after norm › weight"
     assert note == Note("A weight.")

@@ -46,7 +46,7 @@ def test_streams_patterns_and_logits_are_hugging_faces(model: GPT, trace: Trace,
     for layer in range(3):
         assert (trace[f"blocks.{layer}.resid_pre"] - out.hidden_states[layer][0]).abs().max() <= 1e-4
         assert (trace[f"blocks.{layer}.attn.pattern"] - out.attentions[layer][0]).abs().max() <= 1e-5
-    assert (trace["ln_final.normalized"] - out.hidden_states[3][0]).abs().max() <= 1e-4
+    assert (trace["ln_final.out"] - out.hidden_states[3][0]).abs().max() <= 1e-4
     assert (trace["logits"] - out.logits[0]).abs().max() <= 1e-4
 
 
@@ -59,10 +59,13 @@ def test_the_trace_is_the_fast_path(make_model, seed: int, tokens: int) -> None:
     for name, value in fast.items():
         assert trace[name].shape == value.shape, name
         assert (trace[name] - value).abs().max() <= 1e-4, name
-    assert set(trace.names()) - set(fast) == {"pos_embed", "ln_final.scale"} | {
+    assert set(trace.names()) - set(fast) == {"pos_embed", "ln_final.scale", "ln_final.normalized"} | {
         f"blocks.{layer}.{name}"
         for layer in range(3)
-        for name in ("ln1.scale", "ln2.scale", "attn.scores_raw", "attn.attn_scores", "attn.pattern")
+        for name in (
+            *("ln1.scale", "ln1.normalized", "ln2.scale", "ln2.normalized"),
+            *("attn.scores_raw", "attn.attn_scores", "attn.pattern"),
+        )
     }
     assert list(fast_tensors(model, ids, ["blocks.1.attn.z"])) == ["blocks.1.attn.z"]
 
@@ -72,17 +75,19 @@ def test_values_have_the_shapes_that_are_written_down(trace: Trace) -> None:
         "resid_pre": (19, 32),
         "ln1.scale": (19, 1),
         "ln1.normalized": (19, 32),
-        "attn.q": (4, 19, 8),
-        "attn.k": (4, 19, 8),
-        "attn.v": (4, 19, 8),
+        "ln1.out": (19, 32),
+        "attn.q": (19, 4, 8),
+        "attn.k": (19, 4, 8),
+        "attn.v": (19, 4, 8),
         "attn.scores_raw": (4, 19, 19),
         "attn.attn_scores": (4, 19, 19),
         "attn.pattern": (4, 19, 19),
-        "attn.z": (4, 19, 8),
+        "attn.z": (19, 4, 8),
         "attn_out": (19, 32),
         "resid_mid": (19, 32),
         "ln2.scale": (19, 1),
         "ln2.normalized": (19, 32),
+        "ln2.out": (19, 32),
         "mlp.pre": (19, 128),
         "mlp.post": (19, 128),
         "mlp_out": (19, 32),
@@ -90,7 +95,7 @@ def test_values_have_the_shapes_that_are_written_down(trace: Trace) -> None:
     }
     expected = {"embed": (19, 32), "pos_embed": (19, 32)}
     expected |= {f"blocks.{layer}.{name}": shape for layer in range(3) for name, shape in per_layer.items()}
-    expected |= {"ln_final.scale": (19, 1), "ln_final.normalized": (19, 32), "logits": (19, 61)}
+    expected |= {"ln_final.scale": (19, 1), "ln_final.normalized": (19, 32), "ln_final.out": (19, 32), "logits": (19, 61)}
     assert {name: tuple(trace[name].shape) for name in trace.names()} == expected
     assert trace.names() == list(expected)
 
@@ -103,12 +108,14 @@ def test_every_number_follows_from_those_before_it(model: GPT, trace: Trace) -> 
     scale = math.sqrt(sum((x - mean) ** 2 for x in stream) / 32 + 1e-5)
     assert trace["blocks.1.ln1.scale"][query].item() == pytest.approx(scale, rel=1e-5)
     gain, bias = block.ln_1.weight.tolist(), block.ln_1.bias.tolist()
-    normalized = [(x - mean) / scale * g + b for x, g, b in zip(stream, gain, bias, strict=True)]
+    normalized = [(x - mean) / scale for x in stream]
     assert trace["blocks.1.ln1.normalized"][query].tolist() == pytest.approx(normalized, abs=1e-5)
+    out = [x * g + b for x, g, b in zip(normalized, gain, bias, strict=True)]
+    assert trace["blocks.1.ln1.out"][query].tolist() == pytest.approx(out, abs=1e-5)
     row = block.attn.c_attn.weight[head * 8 + 3].tolist()
-    q = sum(x * w for x, w in zip(normalized, row, strict=True)) + block.attn.c_attn.bias[head * 8 + 3].item()
-    assert trace["blocks.1.attn.q"][head, query, 3].item() == pytest.approx(q, abs=1e-5)
-    queries, keys = trace["blocks.1.attn.q"][head, query].tolist(), trace["blocks.1.attn.k"][head].tolist()
+    q = sum(x * w for x, w in zip(out, row, strict=True)) + block.attn.c_attn.bias[head * 8 + 3].item()
+    assert trace["blocks.1.attn.q"][query, head, 3].item() == pytest.approx(q, abs=1e-5)
+    queries, keys = trace["blocks.1.attn.q"][query, head].tolist(), trace["blocks.1.attn.k"][:, head].tolist()
     raw = [sum(a * b for a, b in zip(queries, key, strict=True)) for key in keys]
     assert trace["blocks.1.attn.scores_raw"][head, query].tolist() == pytest.approx(raw, abs=1e-5)
     scores = trace["blocks.1.attn.attn_scores"][head, query].tolist()
@@ -117,9 +124,9 @@ def test_every_number_follows_from_those_before_it(model: GPT, trace: Trace) -> 
     powers = [math.exp(s) for s in scores[: query + 1]]
     pattern = [p / sum(powers) for p in powers] + [0.0] * (18 - query)
     assert trace["blocks.1.attn.pattern"][head, query].tolist() == pytest.approx(pattern, abs=1e-6)
-    values = trace["blocks.1.attn.v"][head, :, 6].tolist()
+    values = trace["blocks.1.attn.v"][:, head, 6].tolist()
     z = sum(p * v for p, v in zip(pattern, values, strict=True))
-    assert trace["blocks.1.attn.z"][head, query, 6].item() == pytest.approx(z, abs=1e-5)
+    assert trace["blocks.1.attn.z"][query, head, 6].item() == pytest.approx(z, abs=1e-5)
     x = trace["blocks.1.mlp.pre"][query, 9].item()
     gelu = 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     assert trace["blocks.1.mlp.post"][query, 9].item() == pytest.approx(gelu, abs=1e-6)
@@ -212,7 +219,7 @@ def test_an_mlp_at_its_mean_is_that_mean_for_a_bias(make_model, model: GPT, trac
 def test_a_head_at_its_mean_is_that_mean_through_its_columns_as_a_bias(make_model, model: GPT, trace: Trace) -> None:
     def change(model: GPT) -> None:
         proj = model.h[1].attn.c_proj
-        proj.bias += proj.weight[:, 8:16] @ trace["blocks.1.attn.z"][1].mean(0)
+        proj.bias += proj.weight[:, 8:16] @ trace["blocks.1.attn.z"][:, 1].mean(0)
         proj.weight[:, 8:16] = 0.0
 
     assert (logits(model, Edit("blocks.1.attn.z", "mean", head=1)) - edited(make_model, change)).abs().max() <= 1e-4
@@ -220,8 +227,8 @@ def test_a_head_at_its_mean_is_that_mean_through_its_columns_as_a_bias(make_mode
 
 def test_a_head_that_must_look_at_the_first_token_passes_on_its_value(model: GPT, trace: Trace) -> None:
     forced = Trace(model, IDS, [Edit("blocks.1.attn.pattern", "attend", head=3, key=0)])
-    assert torch.equal(forced["blocks.1.attn.z"][3], trace["blocks.1.attn.v"][3, :1].expand(19, 8))
-    assert torch.equal(forced["blocks.1.attn.z"][:3], trace["blocks.1.attn.z"][:3])
+    assert torch.equal(forced["blocks.1.attn.z"][:, 3], trace["blocks.1.attn.v"][:1, 3].expand(19, 8))
+    assert torch.equal(forced["blocks.1.attn.z"][:, :3], trace["blocks.1.attn.z"][:, :3])
     assert torch.equal(forced["blocks.1.attn.attn_scores"], trace["blocks.1.attn.attn_scores"])
 
 
@@ -253,7 +260,7 @@ def test_a_value_patched_by_itself_changes_nothing_and_by_another_only_what_foll
     model: GPT, trace: Trace, name: str, head: int | None
 ) -> None:
     name = f"blocks.1.{name}"
-    value = trace[name][head, 6] if head is not None else trace[name][6]
+    value = trace[name][6, head] if head is not None else trace[name][6]
     same = Edit(name, "patch", head=head, position=6, value=tuple(value.tolist()))
     other = Edit(name, "patch", head=head, position=6, value=tuple(value.flip(0).tolist()))  # a norm would not see value + 1
     assert torch.equal(logits(model, same), trace["logits"])

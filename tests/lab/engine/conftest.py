@@ -133,8 +133,8 @@ class Oracle:
             f"{name}.variance": variance[:, 0],
             f"{name}.scale": scale[:, 0],
             f"{name}.centred": x - mean,
-            f"{name}.standard": (x - mean) / scale,
-            f"{name}.normalized": out,
+            f"{name}.normalized": (x - mean) / scale,
+            f"{name}.out": out,
         }
         return out
 
@@ -171,9 +171,9 @@ class Oracle:
         with np.errstate(divide="ignore", invalid="ignore"):
             entropy = -np.nansum(pattern * np.log2(pattern), axis=-1)
         v |= {
-            f"{block}attn.q": q,
-            f"{block}attn.k": k,
-            f"{block}attn.v": val,
+            f"{block}attn.q": q.transpose(1, 0, 2),
+            f"{block}attn.k": k.transpose(1, 0, 2),
+            f"{block}attn.v": val.transpose(1, 0, 2),
             f"{block}attn.scores_raw": raw,
             f"{block}attn.attn_scores": scaled,
             f"{block}attn.shifted": shifted,
@@ -182,7 +182,7 @@ class Oracle:
             f"{block}attn.pattern": pattern,
             f"{block}attn.entropy": entropy,
             f"{block}attn.weighted_v": pattern[..., None] * val[:, None],
-            f"{block}attn.z": z,
+            f"{block}attn.z": z.transpose(1, 0, 2),
             f"{block}attn.head_out": head_out,
             f"{block}attn.head_out.share": (head_out * out).sum(-1) / (out * out).sum(-1),
             f"{block}attn_out": out,

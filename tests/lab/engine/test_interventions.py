@@ -100,7 +100,7 @@ def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: 
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(look,), names=("blocks.0.attn.z",)))
     values = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["blocks.0.attn.v"]
     z = arrays["blocks.0.attn.z"].numpy()
-    assert np.abs(z[1, 2:] - values[1, 2]).max() <= 1e-5
+    assert np.abs(z[2:, 1] - values[2, 1]).max() <= 1e-5
 
 
 def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: EngineMethods) -> None:
@@ -125,9 +125,9 @@ def test_a_patch_carries_the_other_prompts_vector(part: Any, head: int, tiny: An
     name = f"blocks.1.{part}"
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(patch,), names=(name,)))
     value = oracle_of(tiny, others).values[name]
-    expected = value[head][-1] if value.ndim == 3 else value[-1]
+    expected = value[-1, head] if value.ndim == 3 else value[-1]
     own = arrays[name].numpy()
-    assert (own[head] if own.ndim == 3 else own)[-1] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert (own[-1, head] if own.ndim == 3 else own[-1]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     top = engine.way(WayParams(run="tiny", text=PROMPT, interventions=(patch,))).top
     if part in ("resid_mid", "resid_post"):  # nothing of the first prompt is left at this position
         assert [guess.id for guess in top] == [guess.id for guess in engine.way(WayParams(run="tiny", text=OTHER)).top]

@@ -68,13 +68,13 @@ def cache_view() -> View:
         [str(i + 1) for i in range(8)],
         Array.of(wave),
         "▸ the new row",
-        "blocks.0.attn.k[0,0:,:]",
+        "blocks.0.attn.k[0:,0,:]",
         (3, 0),
     )
     blocks = [
         held,
         saved,
-        Strip("k of “ ran”", Array.of(wave[3]), "blocks.0.attn.k[0,3,:]"),
+        Strip("k of “ ran”", Array.of(wave[3]), "blocks.0.attn.k[3,0,:]"),
         keys,
         Note("The window holds 8 tokens."),
     ]

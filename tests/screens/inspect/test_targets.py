@@ -59,6 +59,16 @@ def test_the_key_is_the_one_under_the_cursor_or_the_chosen_token() -> None:
     assert key_under(replace(AIM, position=2), WAY) == 2
 
 
+@pytest.mark.parametrize(
+    "ref",
+    ["attn.q[2,3,1]", "attn.z.norm[2,3]", "attn.z.before[2,3,1]", "attn.pattern[3,2,1]", "attn.head_out[3,2,7]"],
+)
+def test_the_head_is_the_second_index_of_q_k_v_and_z_and_the_first_of_the_rest(ref: str) -> None:
+    found = target(AIM, WAY, f"blocks.1.{ref}")
+    assert found is not None
+    assert (found.part, found.head) == ("attn.z", 3)
+
+
 def test_positions_are_aligned_from_the_end() -> None:
     assert [aligned(p, 4, 6) for p in range(4)] == [2, 3, 4, 5]
     assert [aligned(p, 4, 2) for p in range(4)] == [None, None, 0, 1]

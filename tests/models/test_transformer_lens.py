@@ -1,0 +1,109 @@
+"""The trace against the definitions of TransformerLens's names, and where that library is installed against itself."""
+
+import re
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.gpt import GPT
+from models.trace import Trace
+
+SHAPE = {"layers": 2, "heads": 4, "width": 32, "context": 24, "vocab_size": 61}
+IDS = [(5 * i * i + 2 * i + 1) % 61 for i in range(17)]
+NOT_THERE = re.compile(r".*\.scores_raw")
+"""Names of the lab's own."""
+
+
+@pytest.fixture(scope="module")
+def model(make_model: Any) -> GPT:
+    return make_model(4, **SHAPE)
+
+
+@pytest.fixture(scope="module")
+def trace(model: GPT) -> Trace:
+    return Trace(model, IDS)
+
+
+@pytest.mark.parametrize("norm", ["blocks.0.ln1", "blocks.1.ln2", "ln_final"])
+def test_normalized_is_before_gain_and_bias_and_out_after_them(norm: str, model: GPT, trace: Trace) -> None:
+    stream, weights = {
+        "blocks.0.ln1": ("blocks.0.resid_pre", "h.0.ln_1"),
+        "blocks.1.ln2": ("blocks.1.resid_mid", "h.1.ln_2"),
+        "ln_final": ("blocks.1.resid_post", "ln_f"),
+    }[norm]
+    x, module = trace[stream].double(), model.get_submodule(weights)
+    assert isinstance(module, torch.nn.LayerNorm)
+    centred = x - x.mean(-1, keepdim=True)
+    scale = (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
+    assert (trace[f"{norm}.scale"] - scale).abs().max() <= 1e-5
+    assert (trace[f"{norm}.normalized"] - centred / scale).abs().max() <= 1e-5
+    assert (trace[f"{norm}.normalized"].square().mean(-1) - 1).abs().max() <= 1e-2, "of size 1 whatever the gain"
+    assert (trace[f"{norm}.out"] - (centred / scale * module.weight.double() + module.bias.double())).abs().max() <= 1e-5
+
+
+def test_q_k_v_and_z_are_by_position_then_head(model: GPT, trace: Trace) -> None:
+    block: Any = model.h[1]
+    with torch.no_grad():
+        qkv = trace["blocks.1.ln1.out"] @ block.attn.c_attn.weight.T + block.attn.c_attn.bias  # (T, 3*C)
+    for third, part in enumerate("qkv"):
+        for head in range(4):
+            rows = qkv[:, third * 32 + head * 8 : third * 32 + (head + 1) * 8]
+            assert (trace[f"blocks.1.attn.{part}"][:, head] - rows).abs().max() <= 1e-5
+    for head in range(4):
+        z = trace["blocks.1.attn.pattern"][head] @ trace["blocks.1.attn.v"][:, head]
+        assert (trace["blocks.1.attn.z"][:, head] - z).abs().max() <= 1e-5
+
+
+def cached(twin: Any, shape: Any) -> dict[str, Tensor]:
+    """What TransformerLens itself names on the way through a GPT-2 of Hugging Face's, without the batch dimension."""
+    if version("transformer-lens") < "4":
+        import transformer_lens
+        from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
+
+        config = transformer_lens.HookedTransformerConfig(
+            n_layers=shape.layers,
+            d_model=shape.width,
+            n_ctx=shape.context,
+            d_head=shape.head_width,
+            n_heads=shape.heads,
+            d_vocab=shape.vocab_size,
+            act_fn="gelu_new",
+            normalization_type="LN",
+            device="cpu",
+        )
+        lens = transformer_lens.HookedTransformer(config)
+        lens.load_state_dict(convert_gpt2_weights(twin, config), strict=False)
+    else:
+        from tokenizers import Tokenizer
+        from tokenizers.models import WordLevel
+        from transformer_lens.model_bridge import TransformerBridge
+        from transformers import PreTrainedTokenizerFast
+
+        words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, "a")), eos_token="a", pad_token="a")
+        lens = TransformerBridge.boot_transformers("gpt2", hf_model=twin, tokenizer=words, device="cpu")
+    with torch.no_grad():
+        logits, cache = lens.run_with_cache(torch.tensor([IDS]))
+    return {"logits": logits[0]} | {name: value[0] for name, value in dict(cache).items()}
+
+
+@pytest.mark.skipif(find_spec("transformer_lens") is None, reason="needs the extra transformer-lens")
+def test_every_array_is_transformer_lenss_of_that_name(model: GPT, trace: Trace, make_twin: Any) -> None:
+    theirs = cached(make_twin(model), model.config)
+    has_out = any(name.endswith("ln1.hook_out") for name in theirs)
+    compared = set()
+    for name in trace.names():
+        before, dot, last = name.rpartition(".")
+        value = theirs.get(f"{before}{dot}hook_{last}", theirs.get(name))
+        if value is None:
+            assert NOT_THERE.fullmatch(name) or (last == "out" and not has_out), name
+            continue
+        own = trace[name]
+        assert own.shape == value.shape, name
+        finite = own.isfinite()
+        assert (own - value)[finite].abs().max() <= 1e-4, name
+        compared.add(name)
+    assert len(compared) >= len(trace.names()) - 2 - (0 if has_out else 5)
