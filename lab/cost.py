@@ -33,7 +33,7 @@ def cost_of(
     if any(run.name == source and run.flops_per_token == work for run in runs):
         step_seconds = None  # a run of this very shape says more than twenty steps
     if step_seconds is not None:
-        speed = plan.tokens_per_step * work / (step_seconds * (1 + plan.share_of_evaluations(text.tokens)))
+        speed = plan.tokens_per_step * work / (step_seconds * (1 + plan.share_of_evaluations(text)))
     steps, seconds = plan.steps(speed), plan.seconds(speed)
     parts = ", ".join(f"{part} {count(number)}" for part, number in plan.parts.items())
     facts = []

@@ -1,5 +1,6 @@
 """Tokens on disk, and which of them the model sees at which step. Which windows make a step follows from (seed, step) alone."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,14 +11,12 @@ import numpy as np
 
 from lab.corpus import Corpus
 from lab.errors import UserError
+from lab.run_config import Stretches
+from lab.split import Ranges, Split, pieces, within
 from models.tokenizer import Tokenizer
 
-VALIDATION_FRACTION = 0.1
-SHARE_OF_TIME = 0.1
-"""An evaluation may take this share of the time of the training steps between two of them. It costs a third of a step per token,
-for it has no backward pass. Counted in tokens, not in seconds, so that every evaluation of a run, and of every run with the same
-settings on whatever machine, is on the same tokens."""
-FEWEST_WINDOWS = 16
+NOT_COUNTED = -100
+"""Target of a place whose loss does not count, as torch's cross entropy has it."""
 
 BLOCK = 1 << 22
 """Tokens whose bytes are counted at a time."""
@@ -29,16 +28,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written: [0, split) is the training part, [split, tokens) the validation part, which is the tail of the text.
-
-    A token may hold part of a character, so the two byte counts are of tokens, not of characters; they add up to the corpus's
-    bytes.
-    """
+    """What was written: the tokens [0, split) are the training part, [split, tokens) the validation part. No token has bytes of
+    both."""
 
     tokens: int
     split: int
     train_bytes: int
     val_bytes: int
+    evaluated: Stretches
+    """What evaluations during training are made on."""
+    final: Stretches
+    """What the evaluation at the end is made on."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -47,13 +47,9 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 def prepare_tokens(
-    corpus: Corpus,
-    tokenizer: Tokenizer,
-    path: str | Path,
-    progress: Progress | None = None,
-    validation_fraction: float = VALIDATION_FRACTION,
+    corpus: Corpus, split: Split, tokenizer: Tokenizer, path: str | Path, progress: Progress | None = None
 ) -> Prepared:
-    """Encodes the corpus, chunk by chunk, into a file of ids, and says where its validation part begins.
+    """Encodes the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
 
     Raises:
         UserError: where the corpus cannot be read, or changed since it was measured. The file is then incomplete.
@@ -61,20 +57,37 @@ def prepare_tokens(
     dtype = token_dtype(tokenizer.vocab_size)
     lengths = token_lengths(tokenizer)
     total = corpus.bytes
+    changed = UserError(f"{corpus.source} changed while it was being read; try again when nothing writes to it.")
+    cuts = split.cuts
+    places = dict.fromkeys(cuts, 0)
+    digests = {ranges: hashlib.sha256() for ranges in (split.evaluated, split.final)}
     done = tokens = 0
     with open(path, "wb") as file:
-        for chunk in corpus.chunks():
-            ids = np.array(tokenizer.encode(chunk), dtype)
+        for offset, piece in pieces(corpus, cuts):
+            try:
+                ids = np.array(tokenizer.encode(piece.decode()), dtype)
+            except UnicodeDecodeError:
+                raise changed from None
             file.write(ids.tobytes())
+            for ranges, digest in digests.items():
+                if within(ranges, offset):
+                    digest.update(piece)
             tokens += len(ids)
             done += int(lengths[ids].sum())
+            if done in places:
+                places[done] = tokens
             if progress:
                 progress(done, total)
     if done != total:
-        raise UserError(f"{corpus.source} changed while it was being read; try again when nothing writes to it.")
-    split = tokens - round(tokens * validation_fraction)
-    train_bytes = count_bytes(Tokens(path, dtype), lengths, 0, split)
-    return Prepared(tokens, split, train_bytes, total - train_bytes)
+        raise changed
+
+    def stretches(ranges: Ranges) -> Stretches:
+        of_tokens = tuple((places[start], places[stop]) for start, stop in ranges)
+        return Stretches(of_tokens, sum(stop - start for start, stop in ranges), digests[ranges].hexdigest())
+
+    return Prepared(
+        tokens, places[split.split], split.split, total - split.split, stretches(split.evaluated), stretches(split.final)
+    )
 
 
 def token_lengths(tokenizer: Tokenizer) -> Ids:
@@ -104,11 +117,6 @@ class Tokens:
 
     def __getitem__(self, index: int | slice) -> Any:
         return self.ids[index]
-
-
-def most_evaluated(eval_every: int, batch: int, context: int) -> int:
-    """Tokens that an evaluation is made on at most; all of the validation part where it has fewer."""
-    return max(FEWEST_WINDOWS * context, round(3 * SHARE_OF_TIME * eval_every * batch * context))
 
 
 def count_bytes(tokens: Tokens, lengths: Ids, start: int, stop: int) -> int:
@@ -174,32 +182,44 @@ class Validation:
     """The tokens [start, stop) in fixed windows, so that each of them is predicted once and only once, in every evaluation.
 
     The first is predicted from the token before the part (if there is one), so that the summed loss covers all bytes of the
-    part: divided by ln 2 and by those bytes it is exactly bits per byte. `most` cuts the part to about so many tokens where
-    evaluating all takes too long; `stop` then says which were used.
+    part: divided by ln 2 and by those bytes it is exactly bits per byte.
+
+    With `ranges` only the tokens in these are counted, and windows without any are left out. Which window a token is in does not
+    depend on them, so that its loss is the one that it has where all are counted.
 
     Iterating gives batches of inputs and targets (b, t), all (batch, context) but for up to two last ones: the remaining
-    whole windows, and the remainder of the part as one shorter window. Nothing is padded: weigh each batch's mean loss by
-    `targets.size`.
+    windows, and the remainder of the part as one shorter window. Nothing is padded; a target that does not count is
+    `NOT_COUNTED`: weigh each batch's mean loss by `counted(targets)`.
     """
 
-    def __init__(self, tokens: Tokens, start: int, stop: int, context: int, batch: int, most: int | None = None) -> None:
+    def __init__(self, tokens: Tokens, start: int, stop: int, context: int, batch: int, ranges: Ranges | None = None) -> None:
         """At most `batch` windows of `context` tokens make a batch.
 
         Raises:
-            UserError: if the part holds nothing to predict.
+            UserError: if the part holds nothing to predict, or the ranges are not ranges of it.
         """
         first = start - 1 if start else start
-        if most is not None:
-            stop = min(stop, first + 1 + max(1, most // context) * context)
-        self.tokens = stop - first - 1
-        """How many tokens are predicted."""
-        if self.tokens < 1:
+        if stop - first - 1 < 1:
             raise UserError("the text's validation part is empty; use a longer text.")
         self.start = first + 1
         self.stop = stop
         self._ids = tokens.ids
         self._context = context
         self._batch = batch
+        self._edges: Ids = np.array(((self.start, stop),) if ranges is None else ranges, np.int64).reshape(-1)
+        if len(self._edges) < 2 or self._edges[0] < self.start or self._edges[-1] > stop or (np.diff(self._edges) < 0).any():
+            raise UserError("what its evaluations are made on is not in the validation part: its config.json is damaged.")
+        begins, ends = self._edges[::2], self._edges[1::2]
+        self.tokens = int((ends - begins).sum())
+        """How many tokens are predicted and counted."""
+        if self.tokens < 1:
+            raise UserError("its evaluations are made on no token: its config.json is damaged.")
+        windows = [
+            np.arange((begin - self.start) // context, (end - 1 - self.start) // context + 1)
+            for begin, end in zip(begins, ends, strict=True)
+            if end > begin
+        ]
+        self._windows: Ids = np.unique(np.concatenate(windows))
 
     def halve(self) -> bool:
         """Half as many windows in a batch from now on; False if it is one already."""
@@ -207,16 +227,32 @@ class Validation:
         return self._batch < before
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.tokens, self._context)
-        return math.ceil(whole / self._batch) + bool(rest)
+        whole, rest = self._parts()
+        return math.ceil(len(whole) / self._batch) + bool(rest)
 
     def __iter__(self) -> Iterator[tuple[Ids, Ids]]:
-        whole, rest = divmod(self.tokens, self._context)
-        starts = self.start - 1 + np.arange(whole) * self._context
-        for at in range(0, whole, self._batch):
-            yield _gather(self._ids, starts[at : at + self._batch], self._context)
+        whole, rest = self._parts()
+        starts = self.start - 1 + whole * self._context
+        for at in range(0, len(whole), self._batch):
+            yield self._counting(starts[at : at + self._batch], self._context)
         if rest:
-            yield _gather(self._ids, np.array([self.stop - 1 - rest]), rest)
+            yield self._counting(np.array([self.stop - 1 - rest]), rest)
+
+    def _parts(self) -> tuple[Ids, int]:
+        """The whole windows, by number, and the length of the shorter one at the end, 0 where it is left out."""
+        count, rest = divmod(self.stop - self.start, self._context)
+        return self._windows[self._windows < count], rest if self._windows[-1] == count else 0
+
+    def _counting(self, starts: Ids, length: int) -> tuple[Ids, Ids]:
+        ids, targets = _gather(self._ids, starts, length)
+        places = starts[:, None] + 1 + np.arange(length)
+        inside = np.searchsorted(self._edges, places, side="right") % 2 == 1
+        return ids, np.where(inside, targets, NOT_COUNTED)
+
+
+def counted(targets: Ids) -> int:
+    """How many of the targets count."""
+    return int((targets != NOT_COUNTED).sum())
 
 
 def _gather(ids: np.ndarray[Any, Any], starts: Ids, length: int) -> tuple[Ids, Ids]:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 
-from lab.dataset import Ids, Tokens, Validation, count_bytes, most_evaluated
+from lab.dataset import Ids, Tokens, Validation, count_bytes, counted
 from lab.run_config import RunConfig, Sample
 from models.gpt import GPT
 from models.sampling import Sampling, generate
@@ -27,20 +27,21 @@ class Evaluation(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates on fixed windows of the validation part: on all of it where that takes no more than its share of the time."""
+    """Evaluates always on the same tokens, in fp32 whatever the training computes in."""
 
-    def __init__(
-        self, config: RunConfig, tokens: Tokens, token_bytes: Ids, arithmetic: Callable[[], AbstractContextManager[None]]
-    ) -> None:
-        """`token_bytes` is the length in bytes of each token, by id; `arithmetic` gives the context of a forward pass."""
-        train, model, data = config.train, config.model, config.data
-        most = most_evaluated(train.eval_every, train.batch, model.context)
+    def __init__(self, config: RunConfig, tokens: Tokens, token_bytes: Ids) -> None:
+        """`token_bytes` is the length in bytes of each token, by id.
+
+        Raises:
+            UserError: if config.json does not say what to evaluate on.
+        """
+        model, data = config.model, config.data
         batch = max(1, TOKENS_AT_ONCE // model.context)
-        self._windows = Validation(tokens, data.split, data.tokens, model.context, batch, most)
-        self._bytes = count_bytes(tokens, token_bytes, self._windows.start, self._windows.stop)
-        self._arithmetic = arithmetic
+        ranges = data.evaluated.tokens if data.evaluated else ((data.split, first_evaluated(config)),)
+        self._windows = Validation(tokens, data.split, data.tokens, model.context, batch, ranges)
         self.tokens = self._windows.tokens
         """How many tokens are predicted in one evaluation."""
+        self.bytes = sum(count_bytes(tokens, token_bytes, start, stop) for start, stop in ranges)
 
     def take_fewer_at_once(self) -> bool:
         """Half as many windows in a forward pass from now on, which needs less memory; False if it is one already."""
@@ -51,16 +52,35 @@ class Evaluator:
         again afterwards."""
         device = model.wte.weight.device
         total = 0.0
-        model.eval()
         try:
             for ids, targets in self._windows:
-                with torch.inference_mode(), self._arithmetic():
+                model.eval()
+                with torch.inference_mode(), full_precision():
                     loss = model.loss(torch.from_numpy(ids).to(device), torch.from_numpy(targets).to(device))
-                total += float(loss) * targets.size
+                total += float(loss) * counted(targets)
                 between()
         finally:
             model.train()
-        return Evaluation(total / self._windows.tokens, total / math.log(2) / self._bytes)
+        return Evaluation(total / self.tokens, total / math.log(2) / self.bytes)
+
+
+def first_evaluated(config: RunConfig) -> int:
+    """The end of the stretch that a run from before stretches were kept is evaluated on: whole windows from the start of the
+    validation part, for about a tenth of the time of the steps in between."""
+    train, context, data = config.train, config.model.context, config.data
+    most = max(16 * context, round(0.3 * train.eval_every * train.batch * context))
+    return min(data.tokens, data.split + most // context * context)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Products of fp32 matrices in fp32, and not in TF32 or bf16, where torch was told that these will do."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def write_samples(model: GPT, tokenizer: Tokenizer, config: RunConfig, step: int, prompts: tuple[str, ...]) -> Iterator[Sample]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from lab.dataset import most_evaluated
 from lab.errors import UserError
 from lab.limits import LIMITS, VOCABULARY, in_words, shortened
 from lab.machine import has_mps, why_no_cuda
@@ -24,6 +23,7 @@ from lab.request import (
 )
 from lab.run_config import TrainConfig
 from lab.runs import check_name, home
+from lab.split import VALIDATION_FRACTION, evaluated_windows
 from models.accounts import BYTES, by_part, flops_per_token, parameter_count, training_bytes
 from models.config import DEFAULT_PRESET, ModelConfig
 
@@ -35,8 +35,11 @@ FLOPS_PER_CORE = 25e9
 FLOPS_PER_GPU = 10e12
 
 WHOLE_NUMBERS = ("layers", "heads", "width", "context", "batch", "accumulate", "patience")
-TRAINING_PART = 0.9
-"""Of the text; the rest is for validation."""
+TRAINING_PART = 1 - VALIDATION_FRACTION
+"""Of the tokens of a text, about: its parts are cut by bytes."""
+
+UNKNOWN_BYTES, UNKNOWN_BYTES_PER_TOKEN = 1 << 30, 3
+"""Of a text that nothing is known of yet."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Number = TypeVar("Number", int, float)
@@ -119,14 +122,15 @@ class Plan:
         """Tokens that one step is computed on."""
         return self.model.context * self.train.batch if self.model and self.train else None
 
-    def share_of_evaluations(self, tokens: int | None) -> float:
-        """Time of an evaluation, without its samples, over that of the steps between two: a token costs a third of a step's."""
+    def share_of_evaluations(self, text: Text) -> float:
+        """Time of an evaluation, without its samples, over that of the steps between two: a token costs a third of a step's, for
+        it has no backward pass. A text that is not known yet is taken for a long one."""
         if self.train is None or self.model is None:
             return 0.0
-        evaluated = most_evaluated(self.train.eval_every, self.train.batch, self.model.context)
-        if tokens is not None:
-            evaluated = min(evaluated, round(tokens * (1 - TRAINING_PART)))
-        return evaluated / 3 / (self.train.eval_every * self.train.batch * self.model.context)
+        size = text.bytes or UNKNOWN_BYTES
+        tokens = text.tokens or size / UNKNOWN_BYTES_PER_TOKEN
+        windows = evaluated_windows(size * VALIDATION_FRACTION, tokens * VALIDATION_FRACTION, self.model.context)
+        return windows / 3 / (self.train.eval_every * self.train.batch)
 
     def steps(self, flops_per_second: float) -> float | None:
         """How many steps it takes: what was asked, or what the minutes allow at that speed."""

@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from lab.corpus import Corpus, open_corpus
-from lab.dataset import VALIDATION_FRACTION, Prepared, Tokens, prepare_tokens, token_dtype
+from lab.dataset import Prepared, Tokens, prepare_tokens, token_dtype
 from lab.durable import in_words, sync_folder, write_atomic
 from lab.errors import UserError
 from lab.prompts import opening
@@ -26,6 +26,7 @@ from lab.request import check_memory, check_settings, default_dropout, default_v
 from lab.run_config import DataConfig, RunConfig, TokenizerConfig
 from lab.runs import LONGEST_NAME, Run, home
 from lab.sources import sha256_of
+from lab.split import Split, pieces, split_text
 from models.config import ModelConfig
 from models.tokenizer import Tokenizer, TokenizerError
 
@@ -56,7 +57,8 @@ def prepare_run(request: RunRequest, progress: Callable[[Progress], None] = lamb
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding)
     corpus.measure(lambda done, total: progress(Progress("reading", f"reading {corpus.name}", done / max(total, 1))))
-    tokenizer = make_tokenizer(request, corpus, progress)
+    split = split_text(corpus)
+    tokenizer = make_tokenizer(request, corpus, split, progress)
     model = shape(request, tokenizer.vocab_size)
     made_home = not where.exists()
     try:
@@ -64,7 +66,7 @@ def prepare_run(request: RunRequest, progress: Callable[[Progress], None] = lamb
         remove_abandoned(where)
         folder = new_folder(where)
         try:
-            return _write(request, folder, where, corpus, tokenizer, model, progress)
+            return _write(request, folder, where, corpus, split, tokenizer, model, progress)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             if made_home:
@@ -79,14 +81,17 @@ def _write(
     folder: Path,
     where: Path,
     corpus: Corpus,
+    split: Split,
     tokenizer: Tokenizer,
     model: ModelConfig,
     progress: Callable[[Progress], None],
 ) -> Run:
     run = Run(folder)
-    prepared = prepare_tokens(
-        corpus, tokenizer, run.tokens_path, lambda done, total: progress(Progress("encoding", "encoding the text", done / total))
-    )
+
+    def report(done: int, total: int) -> None:
+        progress(Progress("encoding", "encoding the text", done / total))
+
+    prepared = prepare_tokens(corpus, split, tokenizer, run.tokens_path, report)
     check_length(prepared, model.context)
     tokenizer.save(run.tokenizer_path)
     train = train_config(request, model)
@@ -109,6 +114,8 @@ def _write(
         tokens_sha256=sha256_of(run.tokens_path),
         train_bytes=prepared.train_bytes,
         val_bytes=prepared.val_bytes,
+        evaluated=prepared.evaluated,
+        final=prepared.final,
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
     )
     for written in (run.tokens_path, run.tokenizer_path):
@@ -134,7 +141,7 @@ def _write(
     raise UserError(f"There is a run called {request.name} already; choose another name.")
 
 
-def make_tokenizer(request: RunRequest, corpus: Corpus, progress: Callable[[Progress], None]) -> Tokenizer:
+def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: Callable[[Progress], None]) -> Tokenizer:
     """The tokenizer that is asked for; bpe learns from the part of the text that is trained on, and not from the rest.
 
     Raises:
@@ -150,20 +157,17 @@ def make_tokenizer(request: RunRequest, corpus: Corpus, progress: Callable[[Prog
         def report(fraction: float) -> None:
             progress(Progress("learning", f"learning a vocabulary of {size:,}", fraction))
 
-        return Tokenizer.train(_training_text(corpus, report), size)
+        return Tokenizer.train(_training_text(corpus, split, report), size)
     except TokenizerError as error:
         raise UserError(str(error)) from error
 
 
-def _training_text(corpus: Corpus, report: Callable[[float], None]) -> Iterator[str]:
-    wanted = round(corpus.characters * (1 - VALIDATION_FRACTION))
-    left = wanted
-    for chunk in corpus.chunks():
-        yield chunk[:left]
-        left -= len(chunk)
-        report(min(1.0, 1 - left / max(wanted, 1)))
-        if left <= 0:
+def _training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
+    for offset, piece in pieces(corpus, [split.split]):
+        if offset >= split.split:
             return
+        yield piece.decode()
+        report(min(1.0, (offset + len(piece)) / split.split))
 
 
 def check_length(prepared: Prepared, context: int) -> None:

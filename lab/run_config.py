@@ -48,6 +48,16 @@ OptimizerName = Literal["muon", "adamw"]
 Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
 
 
+class Stretches(msgspec.Struct, frozen=True, array_like=True):
+    """Parts of the validation part that an evaluation is made on."""
+
+    tokens: Annotated[tuple[tuple[Count, Count], ...], Meta(min_length=1, max_length=1024)]
+    """Half-open ranges of tokens.bin, in order."""
+    bytes: Count
+    sha256: Word
+    """Checksum of the bytes. Evaluations on stretches with the same one are on the same bytes, whatever the tokens."""
+
+
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The text that a run learns from, as it was when the run was made. Sizes are of the cleaned text."""
 
@@ -64,12 +74,21 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Checksum of tokens.bin; empty in runs made before it was kept."""
     train_bytes: Count
     val_bytes: Count
+    evaluated: Stretches | None = None
+    """What evaluations during training are made on; in runs from before it was kept, the first tokens of the validation part, as
+    many as `status.json` says."""
+    final: Stretches | None = None
+    """What the evaluation at the end is made on; None in such runs."""
     entropy_bits_per_byte: Loss | None = None
     """True entropy of the source where it is known, which is the floor of bits per byte."""
 
     def __post_init__(self) -> None:
         if self.split > self.tokens:
             raise ValueError(f"the validation part begins at token {self.split:,} of {self.tokens:,}")
+        for stretches in (self.evaluated, self.final):
+            edges = [self.split, *(edge for each in stretches.tokens for edge in each), self.tokens] if stretches else []
+            if edges != sorted(edges):
+                raise ValueError("what its evaluations are made on is not in the validation part")
 
 
 class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +179,8 @@ class Status(msgspec.Struct, kw_only=True):
     """Step of the lowest validation loss so far, whose weights are kept."""
     eval_tokens: Count = 0
     """Tokens of the validation part on which every evaluation of this run is made."""
+    eval_bytes: Count = 0
+    """The bytes that they stand for; 0 in runs from before it was kept."""
     no_room: bool = False
     """Whether it waits for room on a full disk, with what was computed since the last checkpoint in memory alone."""
     stopping: bool = False

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from lab.corpus import BUILTINS, STDIN, Corpus, open_corpus, path_of, preview
-from lab.dataset import VALIDATION_FRACTION
 from lab.errors import UserError
 from lab.numbers import bytes_, whole
+from lab.split import pieces, split_text
 from models.tokenizer import Tokenizer
 
 Kind = Literal["bytes", "bpe", "gpt2"]
@@ -134,12 +134,14 @@ def _count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int
         return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
     corpus = open_corpus(source, encoding)
     sample, whole_text = _sample(corpus)
-    learned_from = sample[: round(len(sample) * (1 - VALIDATION_FRACTION))] if whole_text else sample  # as a run learns it
+    split = split_text(corpus) if whole_text else None
+    learned_from = sample.encode()[: split.split].decode() if split else sample
     tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train([learned_from], vocab_size)
-    tokens = len(tokenizer.encode(sample))
-    if not whole_text:
-        tokens = round(tokens * corpus.bytes / len(sample.encode()))
-    return TokenCount(kind, tokenizer.vocab_size, tokens, exact=whole_text)
+    if split:
+        tokens = sum(len(tokenizer.encode(piece.decode())) for _, piece in pieces(corpus, split.cuts))
+        return TokenCount(kind, tokenizer.vocab_size, tokens, exact=True)
+    tokens = round(len(tokenizer.encode(sample)) * corpus.bytes / len(sample.encode()))
+    return TokenCount(kind, tokenizer.vocab_size, tokens, exact=False)
 
 
 def _sample(corpus: Corpus) -> tuple[str, bool]:

@@ -93,7 +93,7 @@ class Training:
         resumed = checkpoint.load_training(run, self.model, self.optimizer)
         self.cursor = resumed.cursor if resumed else self._first_cursor()
         self.back_off = self._compute_as_chosen()
-        self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer), self._arithmetic)
+        self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer))
         self.insights = Insights(config, tokens, self.tokenizer)
         parts = self.cursor.parts or config.train.accumulate
         self.gradient = Gradient(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
@@ -128,6 +128,7 @@ class Training:
             best_val_loss=self.cursor.best_val_loss,
             best_step=self.cursor.best_step,
             eval_tokens=self.evaluator.tokens,
+            eval_bytes=self.evaluator.bytes,
         )
 
     def _first_cursor(self) -> Cursor:

@@ -1,7 +1,7 @@
 """The equal-time race on a text: nanoGPT's recipe for a CPU, then our trainer for as long as that took, both from start to end.
 
 nanoGPT's own train.py runs, from the user's checkout, in a folder of links to it. Losses are over the whole validation part, the
-last tenth of the text, in nats per character; ours learns from bytes, nanoGPT from characters.
+same characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
 """
 
 import json
@@ -24,6 +24,7 @@ from lab.numbers import duration
 from lab.prepare import RunRequest, prepare_run
 from lab.run_folder import Run
 from lab.runs import start_trainer, trainer_environment
+from lab.split import split_text
 
 RECIPE = (
     "config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64 "
@@ -33,7 +34,6 @@ RECIPE = (
 LINKED = ("train.py", "model.py", "configurator.py", "config")
 OVERHEAD = 6.0
 """Seconds that our process takes before and after training, which are taken off the minutes that it trains."""
-SHARE = 0.9
 
 
 def run(nanogpt: Path, text: str, say: Say) -> Iterator[Row]:
@@ -43,10 +43,10 @@ def run(nanogpt: Path, text: str, say: Say) -> Iterator[Row]:
         UserError: if the text cannot be read, or one of the two does not come to its end.
     """
     corpus = open_corpus(text)
-    content = "".join(corpus.chunks())
+    content, split = "".join(corpus.chunks()), split_text(corpus).split
     with tempfile.TemporaryDirectory() as folder:
         say(f"nanoGPT on {corpus.name}")
-        theirs, wall = _nanogpt(nanogpt, content, Path(folder))
+        theirs, wall = _nanogpt(nanogpt, content, len(content.encode()[:split].decode()), Path(folder))
         yield Row(f"race on {corpus.name}", "nanoGPT", theirs, "nats per character", note=f"{duration(wall)} from start to end")
         say(f"ours on {corpus.name}, for {duration(wall)}")
         own, took, ours = _ours(text, wall, Path(folder) / "home")
@@ -56,8 +56,8 @@ def run(nanogpt: Path, text: str, say: Say) -> Iterator[Row]:
         yield Row(f"race on {corpus.name}", "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
 
 
-def _nanogpt(checkout: Path, text: str, folder: Path) -> tuple[float, float]:
-    """Its validation loss and the seconds it took."""
+def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float, float]:
+    """Its validation loss and the seconds it took. `split` is how many characters are trained on."""
     for name in LINKED:
         (folder / name).symlink_to(checkout / name)
     characters = sorted(set(text))
@@ -65,7 +65,6 @@ def _nanogpt(checkout: Path, text: str, folder: Path) -> tuple[float, float]:
     ids = np.array([number[character] for character in text], np.uint16)
     data = folder / "data" / "race"
     data.mkdir(parents=True)
-    split = int(len(ids) * SHARE)
     ids[:split].tofile(data / "train.bin")
     ids[split:].tofile(data / "val.bin")
     with (data / "meta.pkl").open("wb") as file:

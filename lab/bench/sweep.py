@@ -18,6 +18,7 @@ import torch
 
 from lab.corpus import open_corpus
 from lab.dataset import Batches, Prepared, Tokens, Validation, prepare_tokens, token_dtype
+from lab.split import split_text
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optim import compute_in, lr_factor, make_optimizer
@@ -94,7 +95,7 @@ def main() -> None:
             path = Path(folder) / "tokens.bin"
             corpus = open_corpus(text)
             corpus.measure()
-            prepared = prepare_tokens(corpus, Tokenizer.bytes_(), path)
+            prepared = prepare_tokens(corpus, split_text(corpus), Tokenizer.bytes_(), path)
             tokens = Tokens(path, token_dtype(BYTES))
             for values in itertools.product(*(getattr(asked, name) for name in options)):
                 trial = Trial(text=corpus.name, **dict(zip(options, values, strict=True)))

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.corpus import Corpus, open_corpus
-from lab.dataset import Batches, Tokens, Validation, count_bytes, prepare_tokens, token_dtype, token_lengths
+from lab.dataset import Batches, Tokens, Validation, count_bytes, counted, prepare_tokens, token_dtype, token_lengths
 from lab.errors import UserError
+from lab.split import Split, split_text
 from models.tokenizer import Tokenizer
 
 MakeTokens = Callable[[int], Tokens]
@@ -126,15 +128,34 @@ def test_each_validation_token_is_predicted_once(
     assert [ids.tolist() for ids, _ in validation] == [ids.tolist() for ids, _ in batches]
 
 
-@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 20), st.integers(1, 400))
-def test_a_shortened_validation_says_where_it_ends(
-    make_tokens: MakeTokens, start: int, count: int, context: int, most: int
+@given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 20), st.integers(1, 9), st.data())
+def test_tokens_in_ranges_are_counted_in_the_windows_that_they_have_in_the_whole_part(
+    make_tokens: MakeTokens, start: int, count: int, context: int, batch: int, data: st.DataObject
 ) -> None:
-    validation = Validation(make_tokens(5000), start, start + count, context, 4, most)
-    predicted = [int(id) for _, targets in validation for id in targets.ravel()]
-    assert predicted == list(range(start, validation.stop))
-    assert len(predicted) <= max(most, context)
-    assert len(predicted) == min(count, max(1, most // context) * context)
+    edges = sorted(data.draw(st.lists(st.integers(start, start + count), min_size=2, max_size=8)))
+    ranges = tuple(zip(edges[::2], edges[1::2], strict=False))
+    wanted = [id for begin, end in ranges for id in range(begin, end)]
+    if not wanted:
+        with pytest.raises(UserError, match="damaged"):
+            Validation(make_tokens(5000), start, start + count, context, batch, ranges)
+        return
+    validation = Validation(make_tokens(5000), start, start + count, context, batch, ranges)
+    whole = {tuple(row) for ids, _ in Validation(make_tokens(5000), start, start + count, context, batch) for row in ids.tolist()}
+    batches = list(validation)
+    assert len(batches) == len(validation)
+    predicted = [int(id) for _, targets in batches for id in targets.ravel() if id != -100]
+    assert predicted == wanted
+    assert validation.tokens == len(wanted) == sum(counted(targets) for _, targets in batches)
+    for ids, targets in batches:
+        assert ((targets == ids + 1) | (targets == -100)).all()
+        assert {tuple(row) for row in ids.tolist()} <= whole
+        assert (targets != -100).any(1).all(), "a window that counts nothing is not computed"
+
+
+@pytest.mark.parametrize("ranges", [(), ((99, 120),), ((100, 301),), ((150, 140),), ((100, 160), (150, 170)), ((120, 120),)])
+def test_ranges_that_are_none_are_an_error(make_tokens: MakeTokens, ranges: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(UserError, match="damaged"):
+        Validation(make_tokens(5000), 100, 300, 8, 4, ranges)
 
 
 def test_an_empty_validation_part_is_an_error(make_tokens: MakeTokens) -> None:
@@ -153,14 +174,16 @@ def test_tokens_on_disk_are_the_text(tmp_path: Path, kind: str) -> None:
     corpus = text(tmp_path / "text", content)
     tokenizer = {"bytes": Tokenizer.bytes_, "gpt2": Tokenizer.gpt2, "bpe": lambda: Tokenizer.train([content], 270)}[kind]()
     seen: list[tuple[int, int]] = []
-    prepared = prepare_tokens(corpus, tokenizer, tmp_path / "tokens.bin", lambda done, total: seen.append((done, total)))
+    split = split_text(corpus)
+    prepared = prepare_tokens(corpus, split, tokenizer, tmp_path / "tokens.bin", lambda done, total: seen.append((done, total)))
     assert (tmp_path / "tokens.bin").stat().st_size == 2 * prepared.tokens
     tokens = Tokens(tmp_path / "tokens.bin", token_dtype(tokenizer.vocab_size))
     ids = tokens[:].tolist()
-    assert ids == tokenizer.encode(content)
+    data = content.encode()
+    assert ids == [id for start, stop in pairwise(split.cuts) for id in tokenizer.encode(data[start:stop].decode())]
+    assert tokenizer.decode_bytes(ids) == data
     assert len(tokens) == prepared.tokens == len(ids)
-    assert prepared.split == len(ids) - round(len(ids) * 0.1)
-    assert prepared.train_bytes == len(tokenizer.decode_bytes(ids[: prepared.split]))
+    assert prepared.train_bytes == split.split == len(tokenizer.decode_bytes(ids[: prepared.split]))
     assert prepared.val_bytes == len(tokenizer.decode_bytes(ids[prepared.split :]))
     assert prepared.train_bytes + prepared.val_bytes == corpus.bytes
     assert seen[-1] == (corpus.bytes, corpus.bytes)
@@ -171,7 +194,7 @@ def test_bits_per_byte_of_a_model_that_guesses(tmp_path: Path) -> None:
     """ln 256 nats a token of one byte each are 8 bits per byte, summed over the batches as they come."""
     corpus = text(tmp_path / "text", "größer 犬\n" * 999)
     tokenizer = Tokenizer.bytes_()
-    prepared = prepare_tokens(corpus, tokenizer, tmp_path / "tokens.bin")
+    prepared = prepare_tokens(corpus, split_text(corpus), tokenizer, tmp_path / "tokens.bin")
     tokens = Tokens(tmp_path / "tokens.bin", token_dtype(256))
     nats = sum(math.log(256) * targets.size for _, targets in Validation(tokens, prepared.split, prepared.tokens, 32, 4))
     assert nats / math.log(2) / prepared.val_bytes == pytest.approx(8, abs=1e-12)
@@ -201,11 +224,11 @@ def test_lengths_of_tokens() -> None:
 
 def test_a_text_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     corpus = text(tmp_path / "text", "The big dog ran.\n" * 9)
-    assert corpus.bytes
+    split = split_text(corpus)
     with (tmp_path / "text").open("a") as file:
         file.write("It ran home.\n")
     with pytest.raises(UserError, match="changed"):
-        prepare_tokens(corpus, Tokenizer.bytes_(), tmp_path / "tokens.bin")
+        prepare_tokens(corpus, split, Tokenizer.bytes_(), tmp_path / "tokens.bin")
 
 
 def test_an_error_further_on_in_the_text_is_passed_on(tmp_path: Path) -> None:
@@ -215,7 +238,7 @@ def test_an_error_further_on_in_the_text_is_passed_on(tmp_path: Path) -> None:
 
     corpus = Corpus("bad", "bad", "utf-8", 10, read)
     with pytest.raises(UserError, match="damaged"):
-        prepare_tokens(corpus, Tokenizer.bytes_(), tmp_path / "tokens.bin")
+        prepare_tokens(corpus, Split(9, 8, ((8, 9),), ((8, 9),)), Tokenizer.bytes_(), tmp_path / "tokens.bin")
 
 
 def test_a_damaged_or_missing_token_file_is_an_error(tmp_path: Path) -> None:

@@ -183,16 +183,19 @@ def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given(monkeypatc
 
 
 def test_a_measured_time_is_told_as_one() -> None:
-    """100 steps of 0.5 s, and one evaluation on 25,000 tokens, each a third of one of the 204,800 trained on: 4% more."""
+    """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
+    128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
     plan = make_plan(Settings(length="100"), TEXT)
-    assert plan.share_of_evaluations(TEXT.tokens) == pytest.approx(25_000 / 3 / 204_800)
-    assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 52 s, measured by twenty steps on this machine"
+    assert plan.share_of_evaluations(TEXT) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
+    assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 51 s, measured by twenty steps on this machine"
     assert plan.model is not None
     work = flops_per_token(plan.model)
-    for flops, told in ((work, "about 3 min 20 s, at the speed of one"), (work + 1, "about 52 s, measured by twenty steps")):
+    for flops, told in ((work, "about 3 min 20 s, at the speed of one"), (work + 1, "about 51 s, measured by twenty steps")):
         assert dict(cost_of(plan, TEXT, [run("one", 1024.0, flops)], MACHINE, 0.5))["time"].startswith(told)
     assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing was timed on this machine yet")
-    assert plan.share_of_evaluations(10**9) == pytest.approx(0.1)
+    short = Text("tale", None, 100_000, 25_000)
+    assert plan.share_of_evaluations(short) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
+    assert plan.share_of_evaluations(Text("unknown")) < 0.05
 
 
 def test_a_head_that_is_most_of_the_work_and_a_high_rate_are_advised_against() -> None:
