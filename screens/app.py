@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+from weakref import WeakKeyDictionary
 
-from textual import on, work
+from textual import events, on, work
 from textual.binding import Binding
 from textual.driver import Driver
 from textual.message import Message
@@ -110,6 +111,8 @@ class LabApp(ManagingApp):
         self.set_reactive(LabApp.text_source, text)
         self._preload = preload
         self._watcher: RunsWatcher | None = None
+        self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
+        """The screen that each key was handed to, as long as the key is on its way."""
         if self.no_color or self.console.color_system in SIXTEEN_COLOURS:
             self.theme = "ansi-dark"
 
@@ -117,6 +120,18 @@ class LabApp(ManagingApp):
         found = super().get_driver_class()
         read_what_comes(found)
         return write_to_stdout(found)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys go to the screen that is there when they are handled: one typed just before a mode opened goes to that mode.
+
+        Textual hands a key to the screen that is there when it comes; where nothing takes it, it comes back here for its binding.
+        """
+        if isinstance(event, events.Key):
+            if event.is_forwarded and self._key_screens.pop(event, self.screen) is not self.screen:
+                event = events.Key(event.key, event.character)
+            if not event.is_forwarded:
+                self._key_screens[event] = self.screen
+        await super().on_event(event)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._after_first_paint)
@@ -161,10 +176,13 @@ class LabApp(ManagingApp):
     def delay_update(self, delay: float = 0.0) -> None:
         """Textual holds the picture for 50 ms while it changes modes; that alone is as long as a key may take here."""
 
-    def action_mode(self, mode: str) -> None:
+    async def action_mode(self, mode: str) -> None:
+        """Show a mode. What is typed meanwhile waits until the mode is there, and goes where the mode wants it."""
         while mode == self.current_mode and len(self.screen_stack) > 1:
             self.pop_screen()  # what stands over the mode, such as runs that are compared
-        self.switch_mode(mode)
+        await self.switch_mode(mode)
+        if isinstance(self.screen, LabScreen):
+            self.screen.mode_opened()
 
     def action_help(self) -> None:
         from screens.help import HelpScreen
@@ -204,8 +222,8 @@ class LabApp(ManagingApp):
         self.exit(message="\n".join(f"{name} goes on training; llmlab shows it again." for name in self.names_going_on()) or None)
 
     @on(ModeChosen)
-    def _mode_chosen(self, message: ModeChosen) -> None:
-        self.switch_mode(message.mode)
+    async def _mode_chosen(self, message: ModeChosen) -> None:
+        await self.action_mode(message.mode)
 
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:

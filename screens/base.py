@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from screens.messages import ModeChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
@@ -86,13 +87,16 @@ class LabScreen(Screen[None]):
         """Selector of the widget that has the focus after escape has left a text field. None: no widget."""
         return None
 
+    def mode_opened(self) -> None:
+        """The user has just asked for this mode."""
+
     def action_back(self) -> None:
         if isinstance(self.focused, self.TEXT_FIELDS):
             rest = self.resting_focus()
             found = self.query(rest).first() if rest and self.query(rest) else None
             self.set_focus(found if found is not self.focused else None)
         elif not self.go_back() and self.MODE != "home":
-            self.lab.action_mode("home")
+            self.post_message(ModeChosen("home"))
 
 
 def _spare_the_collector() -> None:

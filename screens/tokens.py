@@ -47,8 +47,8 @@ class TokensScreen(LabScreen):
     MODE = "tokens"
     TEXT_FIELDS = (TextArea,)
     HELP = (
-        "A model never sees letters: text is cut into tokens, each with a number. `e` edits the text, `escape` leaves it, "
-        "`t` changes the tokenizer, and the arrows choose a token, whose bytes and merges stand below."
+        "A model never sees letters: text is cut into tokens, each with a number. What you type goes to the text; `escape` "
+        "leaves it, and `e` leads back. Then `t` changes the tokenizer, arrows choose a token; its bytes and merges are below."
     )
     DEFAULT_CSS = """
     TokensScreen {
@@ -91,7 +91,8 @@ class TokensScreen(LabScreen):
 
     def compose_body(self) -> ComposeResult:
         text = TextArea(EXAMPLE, id="tokens-text", show_line_numbers=False)
-        text.border_title = "text"
+        text.border_title = "text · escape leaves it"
+        text.select_all()
         yield text
         yield Line(id="tokens-kinds")
         yield Line(most_lines=2, id="tokens-counts")
@@ -106,8 +107,12 @@ class TokensScreen(LabScreen):
         return not self._busy and self._answered == self._number
 
     def on_mount(self) -> None:
-        self.query_one(TokenFlow).focus()
+        self.mode_opened()
         self.watch(self.app, "run_name", self._run_changed)
+
+    def mode_opened(self) -> None:
+        """What is typed goes to the text, in the place of the example at first."""
+        self.query_one(TextArea).focus()
 
     def resting_focus(self) -> str | None:
         return "#tokens-flow"

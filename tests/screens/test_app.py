@@ -91,7 +91,7 @@ async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> Non
 @pytest.mark.parametrize("mode", ["home", "data", "train"])
 async def test_every_key_of_ours_has_an_id_a_description_and_a_tooltip(app: LabApp, mode: str) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        app.action_mode(mode)
+        await app.action_mode(mode)
         await pilot.pause()
         nodes = [app, *app.screen.walk_children(with_self=True)]
         own = {cls for node in nodes for cls in type(node).__mro__ if cls.__module__.startswith("screens.")}

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
@@ -63,6 +64,7 @@ def one(pilot: Pilot[None]) -> tuple[str, list[list[str]]]:
 async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "The big dog ran")
+        await pilot.press("escape")
         assert counts(pilot) == "15 characters = 15 bytes = 4 tokens: 3.75 characters per token"
         titles = []
         for _ in range(4):
@@ -79,6 +81,7 @@ async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) ->
 async def test_the_tokenizers_take_turns(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "the dög")
+        await pilot.press("escape")
         assert counts(pilot).startswith("7 characters = 8 bytes = 4 tokens")
         await pilot.press("t")
         await settle(pilot)
@@ -96,13 +99,29 @@ async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> No
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "")
         assert counts(pilot) == "0 characters = 0 bytes = 0 tokens"
-        await pilot.press("e", "1", "q", "t")
+        await pilot.press("escape", "e", "1", "q", "t")
         await settle(pilot)
         assert counts(pilot).startswith("3 characters = 3 bytes")
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, TokenFlow)
         await pilot.press("escape")
         assert pilot.app.current_mode == "home"
+
+
+async def test_what_is_typed_goes_to_the_text_as_soon_as_the_mode_opens(home: Any, make_run: Any, until: Any) -> None:
+    make_run("tale")
+    app = LabApp(run="tale", preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for key in "3running 12345":  # as a terminal hands it over: nothing waits for the mode to be there
+            app.post_message(events.Key("space" if key == " " else key, key))
+        await until(pilot, lambda: app.current_mode == "tokens" and screen_of(pilot).is_settled)
+        assert app.current_mode == "tokens"
+        assert screen_of(pilot).query_one(TextArea).text == "running 12345", "in the place of the example"
+        await pilot.press("escape", "5")
+        assert app.current_mode == "inspect"
+        await pilot.press("3", "6")
+        assert app.current_mode == "tokens"
+        assert screen_of(pilot).query_one(TextArea).text == "running 123456"
 
 
 async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +132,7 @@ async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: py
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert counts(pilot).startswith("GPT-2's vocabulary is not on this machine")
-        await pilot.press("t")
+        await pilot.press("escape", "t")
         await settle(pilot)
         assert "characters per token" in counts(pilot)
 
@@ -151,7 +170,7 @@ def test_tokens_are_side_by_side_and_break_where_the_text_does() -> None:
 def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await settle(pilot)
-        await pilot.press("right", "right", "right")
+        await pilot.press("escape", "right", "right", "right")
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=go)
