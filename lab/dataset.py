@@ -147,6 +147,7 @@ class Batches:
             raise UserError(f"the text has {count} tokens to train on, and a context of {context} needs at least {context + 1}.")
         self.context = context
         self.batch = batch
+        self._count = count
         self.windows = max(1, (count - 1) // context - 1)
         """Windows in one epoch."""
         self._ids = tokens.ids
@@ -163,8 +164,12 @@ class Batches:
         return _gather(self._ids, np.concatenate(parts), self.context)
 
     def epoch(self, step: int) -> float:
-        """How many times the part has been gone through after `step` steps."""
-        return step * self.batch / self.windows
+        """Tokens that have been seen after `step` steps, over the tokens of the part.
+
+        The order is that of epochs of `windows` windows, which leave out up to two windows' worth: on a short text one of those
+        is clearly less than once through it.
+        """
+        return step * self.batch * self.context / self._count
 
     def _starts(self, epoch: int) -> Ids:
         """Where the windows of an epoch begin, in the order in which they are seen: (windows,)."""

@@ -16,7 +16,8 @@ class Gradient:
     """Loss and gradient of a step's whole batch, summed up over micro-batches of about the same size.
 
     Each micro-batch's mean loss counts by its share of the windows, so that the sum is the batch's own gradient but for the order
-    in which floats are added (gradient accumulation).
+    in which floats are added (gradient accumulation). With dropout the masks, too, depend on how many micro-batches there are:
+    they are drawn one micro-batch after the other.
     """
 
     def __init__(

@@ -117,7 +117,7 @@ def after(look: StepLook) -> View:
 
 def _compared(change: float, predicted: float) -> str:
     if predicted >= 0:
-        return "the running means of earlier gradients pull against this batch, and no fall was to be expected."
+        return "what the optimizer keeps of earlier gradients pulls against this batch, and no fall was to be expected."
     share = change / predicted
     if share < 0:
         return "the step was so long that the loss went up all the same."
@@ -125,7 +125,7 @@ def _compared(change: float, predicted: float) -> str:
         return f"it fell {significant(share, 2)} times as much, since the gradients grew on the way."
     if share < 0.9:
         return f"it fell only {probability(share, 0)} of that, since a straight line follows the loss for short steps alone."
-    return "as good as true, since the step was short."
+    return "about what happened, since the step was short."
 
 
 def _probabilities(look: StepLook) -> Table:

@@ -27,9 +27,9 @@ OF_ADAMW = (
     "The ratio is near ±1 where the gradients agreed from step to step, near 0 where they did not: here {}."
 )
 OF_MUON = (
-    "m is the running mean of the gradients. Muon then asks for the nearest matrix that turns without stretching, found by five "
-    "Newton-Schulz steps: o is this weight's place in it, so that the step depends on the whole matrix and not on this gradient "
-    "alone. The factor 0.2·√{} gives it the size of an AdamW step."
+    "m is the running mean of the gradients. Muon then takes about the nearest orthogonal matrix, by five Newton-Schulz steps: o "
+    "is this weight's place in it, so that the step depends on the whole matrix and not on this gradient alone; it may even go "
+    "along with it. The factor 0.2·√{} gives it the size of an AdamW step."
 )
 
 
@@ -124,7 +124,7 @@ def _of_muon(step: OneStep, terms: Muon) -> list[Block]:
         ("g", _gradient(step, terms.g), terms.g),
         ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
         ("ahead", f"{new} × g + {kept} × m", terms.ahead),
-        ("o", "ahead, made orthogonal", terms.o),
+        ("o", "ahead, made nearly orthogonal", terms.o),
         ("moved", f"−{_n(terms.rate)} × {_n(terms.scale)} × o", terms.moved),
         _decay(terms),
     ]

@@ -236,7 +236,12 @@ class Training:
         batch, windows = self.config.train.batch, self.gradient.windows
         said = (
             f"A step of {batch} windows did not fit into memory; since step {self.cursor.step} it is computed in "
-            f"{self.cursor.parts} parts of {windows} window{'s' if windows > 1 else ''}, with the same result."
+            f"{self.cursor.parts} parts of {windows} window{'s' if windows > 1 else ''}, "
+        )
+        said += (
+            "which draw other dropout masks than the whole would."
+            if self.config.model.dropout
+            else "with the same result but for rounding."
         )
         self._mark("micro_batch", said)
         self.board.update(message=said)

@@ -212,8 +212,8 @@ learned.
             self._counts[message.kind] = message.trouble
         else:
             about = "" if message.count.exact else "about "
-            learned = f" ({whole(message.count.vocab_size)} learned)" if message.kind == "bpe" else ""
-            self._counts[message.kind] = f"{about}{whole(message.count.tokens)} as {message.kind}{learned}"
+            vocabulary = f" (vocabulary {whole(message.count.vocab_size)})" if message.kind == "bpe" else ""
+            self._counts[message.kind] = f"{about}{whole(message.count.tokens)} as {message.kind}{vocabulary}"
         self._show()
 
     def _hint(self, words: str, *, wrong: bool = False) -> None:

@@ -25,6 +25,20 @@ def test_every_file_it_links_to_exists() -> None:
         assert target.startswith("http") or (ROOT / target).exists(), target
 
 
+def test_the_demos_words_are_counted() -> None:
+    import numpy as np
+
+    from lab.run_folder import Run
+    from models.tokenizer import Tokenizer
+
+    demo = Run(ROOT / "checkpoints" / "demo")
+    ids = np.fromfile(demo.tokens_path, "<u2")[: demo.config.data.split].tolist()
+    words = set(re.findall(r"[A-Za-z]+", Tokenizer.load(demo.tokenizer_path).decode(ids)))
+    said = re.search(r"it has seen (\d+) different words", (demo.path / "README.md").read_text(encoding="utf-8"))
+    assert said is not None
+    assert len(words) == int(said[1])
+
+
 def test_every_command_and_option_in_it_exists() -> None:
     import click
 

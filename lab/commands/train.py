@@ -65,7 +65,7 @@ def following_options(command: Any) -> Any:
     type=click.Choice(["cosine", "wsd"]),
     help="How the rate falls: along a cosine, or not at all until the last fifth.  [default: cosine]",
 )
-@click.option("--seed", type=whole("seed"), metavar="N", help="The same seed trains the same model.")
+@click.option("--seed", type=whole("seed"), metavar="N", help="The same seed and steps train the same model on the same machine.")
 @click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
 @click.option(
     "--threads", type=whole("threads"), metavar="N", help="Processor cores to use. [default: all of two, else all but one]"

@@ -23,6 +23,23 @@ def test_numbers_are_dropped_as_often_as_asked_and_the_others_scaled(p: float, d
         assert (shares - p).abs().max() < 6 * math.sqrt(p * (1 - p) / x.shape[dim])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("p", [0.1, 0.3])
+def test_half_precision_scales_by_the_exact_factor_and_rounds_only_the_result(p: float, dtype: torch.dtype) -> None:
+    """A factor that is rounded itself would move the mean: 1 / 0.9 is 1.1094 in bf16."""
+    torch.manual_seed(5)
+    x = torch.rand(300_000).to(dtype).requires_grad_()
+    y = dropout(x, p)
+    kept = y != 0
+    assert torch.equal(y[kept], (x.detach()[kept].float() / (1 - p)).to(dtype))
+    factors = y[kept].double() / x.detach()[kept].double()
+    assert float(factors.mean()) == pytest.approx(1 / (1 - p), rel=1e-4)
+    gradient = torch.rand(300_000).to(dtype)
+    y.backward(gradient)  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert torch.equal(x.grad, torch.where(kept, (gradient.float() / (1 - p)).to(dtype), torch.zeros((), dtype=dtype)))
+
+
 def test_neighbours_are_dropped_independently() -> None:
     torch.manual_seed(2)
     zero = (dropout(torch.ones(400_000), 0.3) == 0).double()

@@ -100,6 +100,19 @@ def test_an_orthogonal_matrix_keeps_directions_and_loses_sizes() -> None:
     assert 0.65 < float(found.min()) < float(found.max()) < 1.25
 
 
+def test_a_singular_value_comes_near_one_unless_it_is_tiny() -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=generator))[0] for _ in range(2))
+    sizes = torch.tensor([0.9, 0.4, 0.1, 0.03, 0.01, 0.002, 0.00004, 0.0], dtype=torch.float64)
+    share = sizes / sizes.norm()
+    found = (left.mT @ orthogonal((left * sizes) @ right.mT[None], torch.float64)[0] @ right).diagonal()
+    assert 0.002 < float(share[5]) < 0.0021
+    assert 0.68 < float(found[:6].min()) < float(found[:6].max()) < 1.21
+    assert float(found[6]) == pytest.approx(485 * float(share[6]), rel=0.01)
+    assert float(found[6]) < 0.02
+    assert float(found[7]) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_queries_keys_and_values_are_made_orthogonal_each_by_itself() -> None:
     """At the first step the momentum is the gradient's multiple, so that each part moves by its own gradient, made orthogonal."""
     model = GPT(CONFIG, 2)
