@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 
 from lab.dataset import Ids, Tokens, Validation, count_bytes, counted
-from lab.run_config import RunConfig, Sample
+from lab.run_config import DataConfig, RunConfig, Sample
+from lab.split import MOST_FINAL, Ranges
 from models.gpt import GPT
 from models.sampling import Sampling, generate
 from models.tokenizer import Tokenizer
@@ -29,15 +30,15 @@ class Evaluation(NamedTuple):
 class Evaluator:
     """Evaluates always on the same tokens, in fp32 whatever the training computes in."""
 
-    def __init__(self, config: RunConfig, tokens: Tokens, token_bytes: Ids) -> None:
-        """`token_bytes` is the length in bytes of each token, by id.
+    def __init__(self, config: RunConfig, tokens: Tokens, token_bytes: Ids, *, final: bool = False) -> None:
+        """`token_bytes` is the length in bytes of each token, by id; `final` asks for the evaluation at the end of the run.
 
         Raises:
             UserError: if config.json does not say what to evaluate on.
         """
         model, data = config.model, config.data
         batch = max(1, TOKENS_AT_ONCE // model.context)
-        ranges = data.evaluated.tokens if data.evaluated else ((data.split, first_evaluated(config)),)
+        ranges = final_ranges(data) if final else evaluated_ranges(config)
         self._windows = Validation(tokens, data.split, data.tokens, model.context, batch, ranges)
         self.tokens = self._windows.tokens
         """How many tokens are predicted in one evaluation."""
@@ -64,12 +65,20 @@ class Evaluator:
         return Evaluation(total / self.tokens, total / math.log(2) / self.bytes)
 
 
-def first_evaluated(config: RunConfig) -> int:
-    """The end of the stretch that a run from before stretches were kept is evaluated on: whole windows from the start of the
-    validation part, for about a tenth of the time of the steps in between."""
+def evaluated_ranges(config: RunConfig) -> Ranges:
+    """The tokens that evaluations during training are made on. In a run from before they were kept, these are whole windows from
+    the start of the validation part, for about a tenth of the time of the steps in between."""
     train, context, data = config.train, config.model.context, config.data
+    if data.evaluated is not None:
+        return data.evaluated.tokens
     most = max(16 * context, round(0.3 * train.eval_every * train.batch * context))
-    return min(data.tokens, data.split + most // context * context)
+    return ((data.split, min(data.tokens, data.split + most // context * context)),)
+
+
+def final_ranges(data: DataConfig) -> Ranges:
+    """The tokens that the evaluation at the end is made on. In a run from before they were kept, these are the first `MOST_FINAL`
+    of the validation part."""
+    return data.final.tokens if data.final is not None else ((data.split, min(data.tokens, data.split + MOST_FINAL)),)
 
 
 @contextmanager

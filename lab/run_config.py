@@ -153,6 +153,16 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"the tokenizer has {self.tokenizer.vocab_size:,} tokens and the model {self.model.vocab_size:,}")
 
 
+class FinalEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the weights of `step` come to on `DataConfig.final`, which is the whole validation part or a large sample of it."""
+
+    step: Step
+    tokens: Count
+    bytes: Count
+    val_loss: Loss | None = None
+    bits_per_byte: Loss | None = None
+
+
 class Status(msgspec.Struct, kw_only=True):
     """status.json: what the trainer is doing. Replaced atomically, about once a second."""
 
@@ -181,6 +191,10 @@ class Status(msgspec.Struct, kw_only=True):
     """Tokens of the validation part on which every evaluation of this run is made."""
     eval_bytes: Count = 0
     """The bytes that they stand for; 0 in runs from before it was kept."""
+    final: FinalEvaluation | None = None
+    """The last weights, evaluated when the run had reached its end; None before, and in runs that ended before this was done."""
+    final_best: FinalEvaluation | None = None
+    """The same of the best weights."""
     no_room: bool = False
     """Whether it waits for room on a full disk, with what was computed since the last checkpoint in memory alone."""
     stopping: bool = False

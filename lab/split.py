@@ -21,6 +21,7 @@ EVALUATED = (32, 1 << 10)
 it where it is no longer. By default it takes 6% of the time of the 100 steps before it where tokens are bytes, and less else."""
 FINAL = (128, 1 << 13)
 """The same of the evaluation at the end of a run: all of a validation part of up to 1 MiB, which is that of a text of 10 MiB."""
+MOST_FINAL = FINAL[0] * FINAL[1]
 EDGE_WINDOW = 128
 """Bytes in which the border of a stretch is looked for, from where it would be if they were all as long."""
 

@@ -37,7 +37,7 @@ from lab.pace import BackOff, Clock, Speed
 from lab.probe import choose
 from lab.reading import chance
 from lab.rescue import Rescue
-from lab.run_config import Event, EventKind, Insight, Metric, Sample
+from lab.run_config import Event, EventKind, FinalEvaluation, Insight, Metric, Sample
 from lab.run_folder import Run
 from lab.signals import Signals
 from lab.sources import change_of_text, check_tokens
@@ -93,6 +93,7 @@ class Training:
         resumed = checkpoint.load_training(run, self.model, self.optimizer)
         self.cursor = resumed.cursor if resumed else self._first_cursor()
         self.back_off = self._compute_as_chosen()
+        self.tokens = tokens
         self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer))
         self.insights = Insights(config, tokens, self.tokenizer)
         parts = self.cursor.parts or config.train.accumulate
@@ -175,6 +176,7 @@ class Training:
                 self._close_step()
             if self.saved_step != self.cursor.step:
                 self._save()
+            self._evaluate_at_the_end()
             self.board.update("finished", message=self.course.early_stop_in_words() or self.rescue.rate_in_words())
         except EndAskedError as asked:
             self._end(asked)
@@ -276,15 +278,40 @@ class Training:
             self._save()
 
     def _evaluate(self) -> Evaluation:
-        """On fewer windows at once where memory does not suffice for more."""
         started = time.monotonic()
+        return self._evaluate_with(self.evaluator, self.model, lambda: self._break_off(started))
+
+    def _evaluate_with(self, evaluator: Evaluator, model: GPT, between: Callable[[], None]) -> Evaluation:
+        """On fewer windows at once where memory does not suffice for more."""
         while True:
             try:
-                return self.evaluator.evaluate(self.model, lambda: self._break_off(started))
+                return evaluator.evaluate(model, between)
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or not self.evaluator.take_fewer_at_once():
+                if not is_out_of_memory(error) or not evaluator.take_fewer_at_once():
                     raise
             give_back(self.device)
+
+    def _evaluate_at_the_end(self) -> None:
+        """The last and the best weights, on all of the validation part or a large sample of it.
+
+        Everything else is saved by now and stays as it is: being interrupted costs this evaluation alone, made anew on resuming.
+        """
+        self.clock.stop()
+        self.model.zero_grad(set_to_none=True)
+        evaluator = Evaluator(self.config, self.tokens, token_lengths(self.tokenizer), final=True)
+        share = "all" if evaluator.bytes == self.config.data.val_bytes else "a large sample"
+        self.board.update(message=f"Training is done; the weights are evaluated on {share} of the validation part.")
+        last = best = self._final(evaluator, self.model, self.cursor.step)
+        if self.cursor.best_step not in (None, self.cursor.step):
+            model, step = checkpoint.load_model(self.run, "best", str(self.device))
+            model.attend_by(self.cursor.attention)
+            best = self._final(evaluator, model, step)
+        self.board.update(final=last, final_best=best)
+
+    def _final(self, evaluator: Evaluator, model: GPT, step: int) -> FinalEvaluation:
+        found = self._evaluate_with(evaluator, model, self._obey)
+        loss, bits = finite(found.val_loss, 6), finite(found.bits_per_byte, 6)
+        return FinalEvaluation(step=step, tokens=evaluator.tokens, bytes=evaluator.bytes, val_loss=loss, bits_per_byte=bits)
 
     def _break_off(self, started: float) -> None:
         if time.monotonic() - started > BREAK_OFF_SECONDS:

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from lab.checkpoint import load_model
+from lab.control import Command
 from lab.dataset import Tokens, token_dtype, token_lengths
 from lab.evaluation import Evaluator
 from lab.run_config import Metric, Status
 from lab.run_folder import Run
+from lab.training import Training
 from models.gpt import GPT
 from models.tokenizer import Tokenizer
 
@@ -107,3 +109,77 @@ def test_a_run_from_before_is_evaluated_on_what_it_was_then(long_tale: Path, tin
     last: Metric | None = run.last_metric()
     assert last is not None
     assert last.val_loss == pytest.approx(float(losses[:256].mean()), rel=2e-6)
+
+
+def test_the_last_and_the_best_weights_are_evaluated_on_the_whole_part_at_the_end(
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere
+) -> None:
+    """The best are other weights: the learning rate is far too high for the later steps."""
+    run = tiny_run(text=str(long_tale), tokenizer="bpe", vocab=280, steps=30, eval_every=5, lr=0.3, warmup=0.0)
+    status = train_here(run)
+    data = run.config.data
+    assert status.phase == "finished"
+    assert status.best_step not in (None, 30)
+    for found, which, step in ((status.final, "last", 30), (status.final_best, "best", status.best_step)):
+        losses = losses_of_tokens(run, load_model(run, which)[0])
+        assert found is not None
+        assert found.val_loss is not None
+        assert (found.step, found.tokens, found.bytes) == (step, data.tokens - data.split, data.val_bytes)
+        assert found.val_loss == pytest.approx(float(losses.mean()), rel=2e-6)
+        assert found.bits_per_byte == pytest.approx(float(losses.sum()) / math.log(2) / data.val_bytes, rel=2e-6)
+
+
+def test_of_a_huge_validation_part_a_large_sample_is_evaluated(
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.split.FINAL", (8, 300))
+    run = tiny_run(text=str(long_tale), steps=10)
+    found, data = train_here(run).final, run.config.data
+    assert found is not None
+    assert data.final is not None
+    assert found.bytes == data.final.bytes == pytest.approx(2400, abs=8 * 16)
+    assert found.bytes < data.val_bytes
+    losses = losses_of_tokens(run, load_model(run, "last")[0])
+    places = [place for start, stop in data.final.tokens for place in range(start - data.split, stop - data.split)]
+    assert found.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
+    how: str, long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, broken = (tiny_run(text=str(long_tale), steps=10) for _ in range(2))
+    train_here(straight)
+    if how == "signal":
+        status = train_here(broken, until=10)
+        assert (status.phase, status.step, status.final) == ("stopped", 10, None)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr("lab.training.Training._final", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                train_here(broken)
+    assert [line.step for line in broken.metrics().read()] == list(range(11))
+    status = train_here(broken)
+    assert (status.phase, status.final) == ("finished", straight.status().final)
+    assert status.final is not None
+    assert evaluated(broken) == evaluated(straight)
+    last, same = (load_model(run, "last")[0].state_dict() for run in (broken, straight))
+    assert all(torch.equal(last[name], same[name]) for name in last)
+
+
+def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing a sample leaves a model in training mode, in which dropout would be at work."""
+    straight, asked = (tiny_run(text=str(long_tale), steps=10, dropout=0.5) for _ in range(2))
+    train_here(straight)
+    obey = Training._obey
+
+    def serve(training: Training) -> None:
+        if training.cursor.step == 10:
+            training._serve(Command(name="sample", text="The"))
+        obey(training)
+
+    monkeypatch.setattr(Training, "_obey", serve)
+    assert train_here(asked).final == straight.status().final
+    assert len(asked.samples()) > len(straight.samples())
