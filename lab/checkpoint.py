@@ -9,20 +9,25 @@ import errno
 import os
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import torch
-from safetensors import safe_open
+from msgspec import Meta
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lab.durable import sync_folder, temporary_beside
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
+from lab.limits import LIMITS, quoted, shortened
+from lab.machine import memory
+from lab.numbers import bytes_
 from lab.run_config import Metric, PartUpdate
 from lab.run_folder import Run
 from lab.spikes import Watch
-from lab.tensor_file import RawTensor, is_whole, read_metadata, write_tensors
+from lab.tensor_file import FLOATS, Header, RawTensor, check_whole, read_header, write_tensors
+from models.accounts import BYTES, inventory, parameter_count
 from models.gpt import GPT
 
 DTYPES = {
@@ -41,6 +46,12 @@ SNAPSHOT_BYTES = 64 << 20
 """Room for all snapshots of a run. Beyond it those are dropped whose neighbours are nearest, the first and the newest never."""
 
 MODEL, OPTIMIZER, GOOD = "model.", "optimizer.", "good."
+CURSOR = "cursor"
+
+MOST_COPIES = 8
+"""Times the weights that a checkpoint holds at most: they and two of the optimizer's, each also of the good state, and room."""
+SMALL_CHANGE = 1 << 20
+"""Bytes beside that, for the optimizer's counters."""
 
 
 class NotFiniteError(Exception):
@@ -50,17 +61,17 @@ class NotFiniteError(Exception):
 class Cursor(msgspec.Struct, kw_only=True):
     """Where training stands, beside weights and optimizer state."""
 
-    step: int = 0
-    seconds: float = 0.0
-    step_seconds: float = 0.0
+    step: Annotated[int, Meta(ge=0, le=int(LIMITS["steps"].most))] = 0
+    seconds: Annotated[float, Meta(ge=0)] = 0.0
+    step_seconds: Annotated[float, Meta(ge=0)] = 0.0
     """How long the latest step took: in a run by minutes the next one's learning rate is for the moment at which it is done."""
-    precision: str
+    precision: Literal["fp32", "bf16"]
     """As chosen when the run began, so that it ends in the same arithmetic."""
     attention: Literal["auto", "plain", "fused"] = "auto"
     """As chosen when the run began; so are `threads`."""
-    threads: int = 0
+    threads: Annotated[int, Meta(ge=0, le=int(LIMITS["threads"].most))] = 0
     """Chosen when the run began, for the order in which numbers are added depends on them; 0 in runs from before."""
-    threads_now: int = 0
+    threads_now: Annotated[int, Meta(ge=0, le=int(LIMITS["threads"].most))] = 0
     """In use; fewer than `threads` while others keep the cores busy."""
     computed: str = ""
     """How steps are computed and why, in words."""
@@ -72,10 +83,10 @@ class Cursor(msgspec.Struct, kw_only=True):
     """The step's line of metrics.jsonl while its evaluation is still to be made."""
     pending_parts: list[PartUpdate] = []
     """What that step changed, for its line of insights.jsonl."""
-    parts: int | None = None
+    parts: Annotated[int, Meta(**LIMITS["accumulate"].meta(whole=True))] | None = None
     """Micro-batches of a step, where memory made them more than was asked for."""
     watch: Watch = msgspec.field(default_factory=Watch)
-    rate_factor: float = 1.0
+    rate_factor: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """What the schedule's learning rate is multiplied by: halved each time that training goes back."""
     halvings: int = 0
     """Times in a row that it went back without a good stretch in between."""
@@ -147,23 +158,16 @@ def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed |
         UserError: if there are checkpoints but none can be read.
     """
     last, previous = run.path / "last.safetensors", run.path / "previous.safetensors"
-    present = [path for path in (last, previous) if path.exists()]
-    for path in present:
-        metadata = read_metadata(path) or {}
-        if "cursor" not in metadata or not is_whole(path):
-            continue
+    reasons = []
+    for path in (last, previous):
         try:
-            cursor = msgspec.json.decode(metadata["cursor"], type=Cursor)
-            if cursor.settings and cursor.settings != settings_checksum(run):
-                raise UserError(
-                    f"The config.json of {run.name} is not what it was at its last checkpoint, so that training would not go on "
-                    "as it began; put it back as it was, or start a new run."
-                )
-            tensors = _read(path)
-            model.load_state_dict(_under(MODEL, tensors))
-            load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
-        except (KeyError, msgspec.DecodeError, RuntimeError) as error:
-            raise UserError(f"{path} does not fit the model of {run.name}; was its config.json changed?") from error
+            cursor, tensors = read_training(run, path, same_settings=True)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            reasons.append(f"{path.name} {error.reason}")
+            continue
+        put_training(run, path, model, optimizer, tensors)
         if path is last or not last.exists():
             return Resumed(cursor, good=_under(GOOD, tensors))
         os.replace(last, run.path / "damaged.safetensors")
@@ -172,22 +176,62 @@ def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed |
             f"last.safetensors is damaged, so training went on from the checkpoint before it, of step {cursor.step}.",
             _under(GOOD, tensors),
         )
-    if present:
-        files = " and ".join(path.name for path in present)
-        raise UserError(f"{run.name} cannot go on: {files} cannot be read; start a new run, or put a good copy into {run.path}.")
+    if reasons:
+        raise UserError(f"{run.name} cannot go on: {' and '.join(reasons)}; start a new run, or put a good copy into {run.path}.")
     return None
 
 
 def load_previous(run: Run, model: nn.Module, optimizer: Optimizer) -> Cursor | None:
     """Puts the checkpoint before the last into model and optimizer, and gives its cursor; None where none can be read."""
     path = run.path / "previous.safetensors"
-    if not is_whole(path):
+    try:
+        cursor, tensors = read_training(run, path, without=(GOOD,))
+    except (FileNotFoundError, DamagedFileError):
         return None
-    cursor = msgspec.json.decode((read_metadata(path) or {})["cursor"], type=Cursor)
-    tensors = _read(path, without=(GOOD,))
-    model.load_state_dict(_under(MODEL, tensors))
-    load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
+    put_training(run, path, model, optimizer, tensors)
     return cursor
+
+
+def read_training(
+    run: Run, path: Path, without: tuple[str, ...] = (), *, same_settings: bool = False
+) -> tuple[Cursor, dict[str, Tensor]]:
+    """A checkpoint that training goes on from: its place in training, and all its tensors but those `without`.
+
+    With `same_settings` it must have been saved under the run's config.json as it is now.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        DamagedFileError: if its bytes are not those that were written, with what is wrong.
+        UserError: if it does not fit the run's model.
+    """
+    header = read_header(path)
+    if CURSOR not in header.metadata:
+        raise DamagedFileError(path, "holds no place in training, so that training cannot go on from it")
+    try:
+        cursor = msgspec.json.decode(header.metadata[CURSOR], type=Cursor)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise DamagedFileError(path, f"says nothing that can be read of its place in training ({error})") from error
+    if same_settings and cursor.settings and cursor.settings != settings_checksum(run):
+        raise UserError(
+            f"The config.json of {run.name} is not what it was at its last checkpoint, so that training would not go on "
+            "as it began; put it back as it was, or start a new run."
+        )
+    _check_fits(run, path, header)
+    check_whole(path)
+    return cursor, _read(path, without)
+
+
+def put_training(run: Run, path: Path, model: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts the tensors of a checkpoint into model and optimizer.
+
+    Raises:
+        UserError: if they do not fit them.
+    """
+    try:
+        model.load_state_dict(_under(MODEL, tensors))
+        load_optimizer(model, optimizer, _under(OPTIMIZER, tensors))
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} does not fit the model of {run.name}; was its config.json changed?") from error
 
 
 def settings_checksum(run: Run) -> str:
@@ -207,12 +251,19 @@ def optimizer_tensors(model: nn.Module, optimizer: Optimizer) -> dict[str, Tenso
 
 
 def load_optimizer(model: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `optimizer_tensors`, into an optimizer just made for the same model."""
+    """The inverse of `optimizer_tensors`, into an optimizer just made for the same model.
+
+    Raises:
+        KeyError, ValueError: if the tensors are those of another model.
+    """
     names = {id(weight): name for name, weight in model.named_parameters()}
-    order = [names[id(weight)] for group in optimizer.param_groups for weight in group["params"]]
+    weights = {names[id(weight)]: weight for group in optimizer.param_groups for weight in group["params"]}
+    order = list(weights)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         key, _, weight_name = name.partition(".")
+        if value.dim() and value.shape != weights[weight_name].shape:
+            raise ValueError(f"{name} has the shape {tuple(value.shape)}, unlike its weight.")
         state.setdefault(order.index(weight_name), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
@@ -228,11 +279,11 @@ def save_best(run: Run, model: nn.Module, step: int, val_loss: float) -> None:
 
 def best_so_far(run: Run) -> tuple[float, int] | None:
     """Validation loss and step of best.safetensors, if it is there and whole."""
-    best = run.path / "best.safetensors"
-    metadata = read_metadata(best)
-    if metadata is None or not is_whole(best):
+    try:
+        header = check_whole(run.path / "best.safetensors")
+    except (FileNotFoundError, DamagedFileError):
         return None
-    return float(metadata["val_loss"]), int(metadata["step"])
+    return (float(header.metadata["val_loss"]), header.step) if "val_loss" in header.metadata else None
 
 
 def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
@@ -256,7 +307,11 @@ def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
 def initial_weight(run: Run, name: str) -> Tensor | None:
     """One weight of the snapshot of step 0, without reading the others; None where there is no such snapshot that is whole."""
     first = next((file.path for file in run.snapshots() if file.step == 0), None)
-    if first is None or not is_whole(first):
+    if first is None:
+        return None
+    try:
+        _check_fits(run, first, check_whole(first))
+    except (FileNotFoundError, UserError):
         return None
     with safe_open(first, framework="pt") as file:
         weight: Tensor = file.get_tensor(name)
@@ -294,29 +349,64 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
     if candidates:
         paths = [run.path / f"{name}.safetensors" for name in candidates]
     else:
-        paths = [file.path for file in run.snapshots() if which.isdecimal() and file.step == int(which)]
+        paths = [file.path for file in run.snapshots() if which.isdecimal() and which.lstrip("0") == file.name.lstrip("0")]
         if not paths:
             steps = ", ".join(file.name for file in run.snapshots()) or "none"
             raise UserError(
-                f"{run.name} has no checkpoint called {which!r}; there are best and last, and snapshots of steps: {steps}."
+                f"{run.name} has no checkpoint called {quoted(which)}; there are best and last, and snapshots of steps: {steps}."
             )
+    reasons = []
     for path in paths:
-        if is_whole(path):
+        try:
             return _model_of(run, path, device)
-    damaged = [path.name for path in paths if path.exists()]
-    if damaged:
-        raise UserError(f"{run.name} cannot be opened: {' and '.join(damaged)} cannot be read.")
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            reasons.append(f"{path.name} {error.reason}")
+    if reasons:
+        raise UserError(f"{run.name} cannot be opened: {' and '.join(reasons)}.")
     raise UserError(f"{run.name} has no weights yet: train it for a moment first.")
 
 
 def _model_of(run: Run, path: Path, device: str) -> tuple[GPT, int]:
-    model = GPT(run.config.model, seed=None)
+    header = read_header(path)
+    _check_fits(run, path, header)
+    check_whole(path)
     tensors = _read(path, without=(OPTIMIZER, GOOD))
-    try:
-        model.load_state_dict(_under(MODEL, tensors) or tensors)
-    except RuntimeError as error:
-        raise UserError(f"{path} does not fit the model of {run.name}; was its config.json changed?") from error
-    return model.to(device).eval(), int((read_metadata(path) or {}).get("step", "0"))
+    model = GPT(run.config.model, seed=None)
+    model.load_state_dict(_under(MODEL, tensors) or tensors)
+    return model.to(device).eval(), header.step
+
+
+def _check_fits(run: Run, path: Path, header: Header) -> None:
+    """Does nothing if the file holds the weights of the run's model, and the machine has room for them. Allocates nothing.
+
+    Raises:
+        DamagedFileError: if a weight is no fraction, or there is far more in the file than training keeps.
+        UserError: if they are those of another model, or too large.
+    """
+    config = run.config.model
+    needed = BYTES * parameter_count(config)
+    if needed > memory():
+        raise UserError(
+            f"{run.name} cannot be opened: its model needs {bytes_(needed)} of memory and this machine has {bytes_(memory())}."
+        )
+    kept = {name: place for name, place in header.tensors.items() if not name.startswith((OPTIMIZER, GOOD))}
+    held = {name.removeprefix(MODEL): place for name, place in kept.items()}
+    shapes = {weight.name: weight.shape for weight in inventory(config) if weight.tied_to is None}
+    for name in (*shapes, *held):
+        there, wanted = held.get(name), shapes.get(name)
+        if there is None or there.shape != wanted:
+            problem = f"has {_in_words(there.shape)}" if there else "is missing"
+            problem += f" where the model has {_in_words(wanted)}" if wanted else ", which the model has not"
+            raise UserError(
+                f"{path} does not fit the model of {run.name}: {shortened(name)} {problem}; was its config.json changed?"
+            )
+        if there.dtype not in FLOATS:
+            raise DamagedFileError(path, f"holds {name} as {there.dtype}, which no weights are")
+    total = max((place.data_offsets[1] for place in header.tensors.values()), default=0)
+    if total > MOST_COPIES * needed + SMALL_CHANGE:
+        raise DamagedFileError(path, f"holds {bytes_(total)}, far more than the training of a model of {bytes_(needed)} keeps")
 
 
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -330,9 +420,21 @@ def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> 
     write_tensors(path, raw, {"format": "pt"} | metadata)
 
 
+def _in_words(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(size) for size in shape) + " numbers"
+
+
 def _read(path: Path, without: tuple[str, ...] = ()) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118
+    """The tensors of a file that was checked, but for those whose names begin so. Raises: DamagedFileError, for a NaN."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118
+    except SafetensorError as error:  # replaced since it was checked
+        raise DamagedFileError(path, f"cannot be read ({error})") from error
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise DamagedFileError(path, f"holds NaN or infinity in {name}")
+    return tensors
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -233,13 +233,13 @@ def _identity(path: Path) -> Identity:
 
 def _load(run: Run, checkpoint: str) -> OpenModel:
     from lab.checkpoint import load_model
-    from models.tokenizer import Tokenizer
+    from lab.run_tokenizer import tokenizer_of
 
     path = _file(run, checkpoint)
     identity = _identity(path)  # before reading: a file that is replaced meanwhile counts as newer
     model, step = load_model(run, checkpoint)
     name = str(int(checkpoint)) if checkpoint.isdecimal() else path.stem
-    return OpenModel(run, name, step, model.eval(), Tokenizer.load(run.tokenizer_path), identity)
+    return OpenModel(run, name, step, model.eval(), tokenizer_of(run), identity)
 
 
 def _initial_weight(run: Run, name: str) -> "Tensor":

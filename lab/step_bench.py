@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lab.errors import UserError
 from lab.one_step import OneStep
+from lab.run_tokenizer import tokenizer_of
 from lab.runs import open_run
 from lab.server import InSlices
 from lab.step_batch import StepBatch, own_batch, sentence_batch
@@ -54,7 +55,7 @@ class StepBench:
         if self._key != (params.run, params.opened) or self._step is None or self._tokenizer is None:
             self._key = self._batch_key = self._step = None  # what was held goes before the other is read
             run = open_run(params.run)
-            self._tokenizer = Tokenizer.load(run.tokenizer_path)
+            self._tokenizer = tokenizer_of(run)
             self._step = open_step(run)
             self._key = params.run, params.opened
         return self._step, self._tokenizer

@@ -39,6 +39,7 @@ from lab.reading import chance
 from lab.rescue import Rescue
 from lab.run_config import Event, EventKind, FinalEvaluation, Insight, Metric, Sample
 from lab.run_folder import Run
+from lab.run_tokenizer import tokenizer_of
 from lab.signals import Signals
 from lab.sources import change_of_text, check_tokens
 from lab.status_board import StatusBoard
@@ -47,7 +48,6 @@ from lab.step import seed_of as seed_of
 from models.accounts import parameter_count
 from models.gpt import GPT
 from models.optim import compute_in, make_optimizer
-from models.tokenizer import Tokenizer
 
 SAVE_SECONDS = 15.0
 """Time between checkpoints: what a kill -9 may cost."""
@@ -76,7 +76,7 @@ class Training:
         self.board = board
         self.device = choose_device(config.train.device)
         torch.set_float32_matmul_precision("high")
-        self.tokenizer = Tokenizer.load(run.tokenizer_path)
+        self.tokenizer = tokenizer_of(run)
         tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
         if len(tokens) != config.data.tokens:
             raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {config.data.tokens}; start a new run.")

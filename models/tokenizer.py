@@ -235,9 +235,16 @@ class Tokenizer:
             TokenizerError: if the file cannot be read, or is not a whole tokenizer.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            raw = Path(path).read_bytes()
         except OSError as error:
             raise TokenizerError(f"{path}: the tokenizer cannot be read ({error.strerror}).") from error
+        return cls.loads(raw, path)
+
+    @classmethod
+    def loads(cls, raw: bytes, path: str | Path) -> Self:
+        """The tokenizer in the contents of a file that `save` wrote; `path` is for messages. Raises what `load` raises."""
+        try:
+            content = json.loads(raw)
         except (ValueError, RecursionError) as error:
             raise TokenizerError(f"{path}: the tokenizer's file is damaged; it is not JSON.") from error
         try:

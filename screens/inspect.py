@@ -406,10 +406,10 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
 
     @work(thread=True)
     def _decode(self, run: str, ids: tuple[int, ...]) -> str:
+        from lab.run_tokenizer import tokenizer_of
         from lab.runs import open_run
-        from models.tokenizer import Tokenizer
 
-        return Tokenizer.load(open_run(run).tokenizer_path).decode(ids)
+        return tokenizer_of(open_run(run)).decode(ids)
 
     @on(PromptBar.Edited)
     def _edited(self, message: PromptBar.Edited) -> None:

@@ -176,6 +176,7 @@ class TokensScreen(LabScreen):
 
     def _tokenizer(self, kind: str, run: str) -> "Tokenizer":
         """Raises: UserError or TokenizerError."""
+        from lab.run_tokenizer import tokenizer_of
         from lab.runs import open_run
         from models.tokenizer import Tokenizer
 
@@ -187,7 +188,7 @@ class TokensScreen(LabScreen):
                 case "bytes":
                     self._tokenizers[key] = Tokenizer.bytes_()
                 case _:
-                    self._tokenizers[key] = Tokenizer.load(open_run(run).tokenizer_path)
+                    self._tokenizers[key] = tokenizer_of(open_run(run))
         return self._tokenizers[key]
 
     @on(WasCut)

@@ -138,8 +138,8 @@ def validate_ours(run: str) -> float:
     """Of a run's best weights, in fp32."""
     from lab.checkpoint import load_model
     from lab.dataset import Tokens, Validation, token_dtype
+    from lab.run_tokenizer import tokenizer_of
     from lab.runs import open_run
-    from models.tokenizer import Tokenizer
 
     found = open_run(Path(run))
     model, _ = load_model(found, "best")
@@ -151,7 +151,7 @@ def validate_ours(run: str) -> float:
         with torch.inference_mode():
             total += float(model.loss(torch.from_numpy(ids), torch.from_numpy(targets))) * targets.size
     raw = bytes(tokens[data.split : data.tokens].astype(np.uint8).tolist())
-    assert Tokenizer.load(found.tokenizer_path).kind == "bytes"
+    assert tokenizer_of(found).kind == "bytes"
     return total / len(raw.decode("utf-8", errors="ignore"))
 
 

@@ -61,13 +61,13 @@ def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
 
     from lab.checkpoint import load_model
     from lab.machine import cores
+    from lab.run_tokenizer import tokenizer_of
     from models.accounts import parameter_count
-    from models.tokenizer import Tokenizer
 
     torch.set_num_threads(cores() if parameter_count(run.config.model) > SMALL else 1)
     which = checkpoint or "best"
     model, step = load_model(run, which)
-    tokenizer = Tokenizer.load(run.tokenizer_path)
+    tokenizer = tokenizer_of(run)
     ids = tokenizer.encode(text)
     context = model.config.context
     if len(ids) > context:

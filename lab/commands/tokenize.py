@@ -27,9 +27,10 @@ def tokenizer_named(name: str) -> "Tokenizer":
         return Tokenizer.gpt2()
     if name == "bytes":
         return Tokenizer.bytes_()
+    from lab.run_tokenizer import tokenizer_of
     from lab.runs import open_run
 
-    return Tokenizer.load(open_run(name).path / "tokenizer.json")
+    return tokenizer_of(open_run(name))
 
 
 def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable[str]:

@@ -133,7 +133,7 @@ def test_a_truncated_checkpoint(llmlab: Call, run: Run) -> None:
     weights.write_bytes(weights.read_bytes()[:-100])
     before = sorted(run.path.iterdir())
     for command in ("generate", "trace"):
-        llmlab(command, "tale", "-p", "a").assert_mistake("tale", "best.safetensors", "cannot be read")
+        llmlab(command, "tale", "-p", "a").assert_mistake("tale", "best.safetensors", "is damaged (100 bytes are missing)")
     assert sorted(run.path.iterdir()) == before
 
 
