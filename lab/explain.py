@@ -3,9 +3,10 @@
 `lab.quantities` says how a number is called, `lab.formulas` what each family of numbers is computed from.
 """
 
+from lab.attribution import part_name
 from lab.explanation import Explanation
+from lab.formulas.edited import edited
 from lab.formulas.rules import RULES
-from lab.formulas.shares import part_name
 from lab.quantities import Place, Quantities, Rule, number, times
 from lab.refs import TIMES
 from lab.weight_names import short_weight, weight_in_words
@@ -27,10 +28,8 @@ class Explainer(Quantities):
         place = self.place(ref)
         rule = self.rule(place)
         value = self.value(ref)
-        answer = rule.explain(self, place)
-        note = answer.note
-        if any(edit.name == place.whole for edit in self.trace.edits):
-            note = "An intervention changes this value; the formula is what the model does without it."
+        edits = [edit for edit in self.trace.edits if edit.name == place.whole and edit.changes(place.index)]
+        answer = edited(self, place, edits) if edits else rule.explain(self, place)
         return Explanation(
             ref=ref,
             title=self._title(place, rule),
@@ -41,7 +40,7 @@ class Explainer(Quantities):
             recomputed=answer.recomputed,
             initial=answer.initial,
             is_sum=answer.is_sum,
-            note=note,
+            note=answer.note,
         )
 
     def _product(self, ref: str) -> Explanation:
@@ -77,5 +76,5 @@ class Explainer(Quantities):
         if axis in ("position", "from", "to"):
             return f"{axis} {self.token_at(n)}"
         if axis == "part":
-            return part_name(self.config, n)
+            return part_name(self.config, self.trace.edits, n)
         return f"token {n} “{self.label(n)}”" if axis == "token" else f"{axis} {n + 1}"

@@ -10,17 +10,18 @@ product of two of them.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from lab.attribution import Part, parts
 from lab.explanation import Operand
 from lab.numbers import significant, whole
 from lab.refs import TIMES
 from models.gpt import GPT
-from models.trace import Trace
+from models.trace import BEFORE, Trace
 
 if TYPE_CHECKING:
     from lab.stages.look import Look
@@ -96,6 +97,7 @@ class Quantities:
         initial: Callable[[str], Tensor] | None = None,
         look_at: Callable[[int], "Look"] | None = None,
     ) -> None:
+        self._model = model
         self.trace = trace
         self.config = trace.config
         self.weights = {name: weight.detach() for name, weight in model.named_parameters()}
@@ -104,6 +106,7 @@ class Quantities:
         self._look_at = look_at
         self._heads: dict[tuple[int, int], Tensor] = {}
         self._logits: dict[int, Tensor] = {}
+        self._parts: dict[int, list[Part]] = {}
 
     def value(self, ref: str) -> float:
         """The number itself, as the model has it. Raises UnknownNumberError."""
@@ -145,6 +148,9 @@ class Quantities:
         if name in self.weights:
             return self.rules["weight." + str(self.weights[name].dim())]
         found = self.rules.get(("blocks.N." if place.layer is not None else "") + name.removeprefix(place.block))
+        if found is None and name.endswith(BEFORE) and self.trace.is_edited(name.removesuffix(BEFORE)):
+            plain = self._family(name.removesuffix(BEFORE), place)
+            return plain and replace(plain, title=f"{plain.title} before the intervention", explain=_without_before(plain))
         if found is None and name.endswith(".norm"):
             vector = self._family(name.removesuffix(".norm"), place)
             if vector is not None and vector.axes and vector.axes[-1] == "dimension":
@@ -154,6 +160,16 @@ class Quantities:
 
     def operand(self, label: str, ref: str) -> Operand:
         return Operand(label, self.value(ref), ref)
+
+    def before(self, name: str) -> str:
+        """Name of a value as it is computed: `name` itself, unless an edit changes it."""
+        return name + BEFORE if self.trace.is_edited(name) else name
+
+    def parts(self, position: int) -> list[Part]:
+        """What was written into the residual stream at a position, as it arrives at the final norm."""
+        if position not in self._parts:
+            self._parts[position] = parts(self._model, self.trace, position)
+        return self._parts[position]
 
     def heads(self, layer: int, position: int) -> Tensor:
         """What each head adds to the residual stream at a position, (H, C), float64."""
@@ -231,6 +247,11 @@ class Quantities:
             extra,
             lambda i: times(float(left[i]), float(right[i])),
         )
+
+
+def _without_before(rule: Rule) -> Callable[[Quantities, Place], Answer]:
+    """The rule's formula, which is that of the value before its edit."""
+    return lambda quantities, place: rule.explain(quantities, replace(place, name=place.name.removesuffix(BEFORE)))
 
 
 def number(x: float) -> str:

@@ -4,10 +4,14 @@ A whole strip or matrix has one name with an open place for each of its own indi
 that query, `blocks.0.attn.pattern[2,8:,8:]` the window whose first row and column are token 8. `a × b` is a product of two
 numbers. Nothing here needs torch.
 
+A value that an intervention changes has a second name, `blocks.0.attn_out.before[...]`: what it was before the change.
+
 Beside the names of the trace, of the model's weights and those that `lab.explain` adds, views name what is derived from them:
 `X.norm[...]` for the length of a vector X[...], `ln1.centred` (x − mean),
 `attn.shifted`, `logits.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
-`attn.head_out.share[h,t]`, `logits.share[t,p,v]` (of part p in the logit of token v), `logits.share.over[t,p,v,w]`,
+`attn.head_out.share[h,t]`, `logits.share[t,p,v]` (of part p in the logit of token v),
+`logits.share.part[t,p,i]` (what arrives of the part),
+`logits.share.over[t,p,v,w]`,
 `logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """

@@ -4,6 +4,7 @@ Nothing here needs torch. `models.trace.Trace` carries the edits out, in the ord
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,6 +67,22 @@ class Edit:
                 raise ValueError(f"a patch of {self.name} needs a position{' and a head' * per_head}.")
             if self.value is None or len(self.value) != width:
                 raise ValueError(f"a patch of {self.name} needs {width} numbers.")
+
+    def changes(self, index: Sequence[int]) -> bool:
+        """Whether it changes a number at these indices of its value, which are the trace's; those left out may be any."""
+        by_head = self.name.endswith((".attn.z", ".attn.pattern", ".attn.attn_scores"))
+        position, head, key = (*index, None, None, None)[:3]
+        if by_head and not self.name.endswith(".attn.z"):
+            position, head = head, position
+        if by_head and None not in (self.head, head) and head != self.head:
+            return False
+        if None not in (self.position, position) and position != self.position:
+            return False
+        if self.action == "attend" and self.key is not None and position is not None:
+            return position >= self.key
+        if self.action == "hide" and self.key is not None:
+            return (position is None or position > self.key) and key in (None, self.key)
+        return True
 
     def _last_query(self, tokens: int) -> int:
         return tokens - 1 if self.position is None else self.position

@@ -131,12 +131,13 @@ def _head_out_value(quantities: Quantities, place: Place) -> float:
 def _along(quantities: Quantities, place: Place) -> Answer:
     assert place.layer is not None
     head, position = place.index
+    out = quantities.before(f"{place.block}attn_out")
     return quantities.dot(
         "Σᵢ head's output[i] × attention's output[i]",
         quantities.heads(place.layer, position)[head],
         lambda i: f"{place.block}attn.head_out[{head},{position},{i}]",
-        quantities.trace[f"{place.block}attn_out"][position],
-        lambda i: f"{place.block}attn_out[{position},{i}]",
+        quantities.trace[out][position],
+        lambda i: f"{out}[{position},{i}]",
         "dimension",
     )
 
@@ -144,14 +145,14 @@ def _along(quantities: Quantities, place: Place) -> Answer:
 def _along_value(quantities: Quantities, place: Place) -> float:
     assert place.layer is not None
     head, position = place.index
-    out = quantities.trace[f"{place.block}attn_out"][position].double()
+    out = quantities.trace[quantities.before(f"{place.block}attn_out")][position].double()
     return float(quantities.heads(place.layer, position)[head] @ out)
 
 
 def _share(quantities: Quantities, place: Place) -> Answer:
     head, position = place.index
     along = quantities.operand("head's output · attention's output", f"{place.block}attn.head_out.along[{head},{position}]")
-    length = quantities.operand("length of attention's output", f"{place.block}attn_out.norm[{position}]")
+    length = quantities.operand("length of attention's output", f"{quantities.before(f'{place.block}attn_out')}.norm[{position}]")
     return Answer(
         "(head's output · whole output) / length²",
         f"{number(along.value)} / {number(length.value)}²",
@@ -161,7 +162,7 @@ def _share(quantities: Quantities, place: Place) -> Answer:
 
 
 def _share_value(quantities: Quantities, place: Place) -> float:
-    out = quantities.trace[f"{place.block}attn_out"][place.index[1]].double()
+    out = quantities.trace[quantities.before(f"{place.block}attn_out")][place.index[1]].double()
     squared = float(out @ out)
     return _along_value(quantities, place) / squared if squared else 0.0
 

@@ -13,6 +13,7 @@ from lab.formulas.shares import SHARES
 from lab.formulas.stream import STREAM
 from lab.quantities import Answer, Place, Quantities, Rule
 from lab.refs import product
+from models.trace import BEFORE
 
 WEIGHT = "A weight: training set it, and nothing in this prompt changes it."
 TIED = " It also turns the final norm's output into this token's logit: embedding and output head are one matrix."
@@ -29,7 +30,13 @@ def _elements(quantities: Quantities, place: Place) -> list[str]:
     if vector in quantities.weights:
         count = len(quantities.weights[vector])
     else:
-        per_head = place.name.removesuffix(".norm") in ("attn.q", "attn.k", "attn.v", "attn.z", "attn.weighted_v")
+        per_head = place.name.removesuffix(".norm").removesuffix(BEFORE) in (
+            "attn.q",
+            "attn.k",
+            "attn.v",
+            "attn.z",
+            "attn.weighted_v",
+        )
         count = quantities.config.head_width if per_head else quantities.config.width
     before = "".join(f"{n}," for n in place.index)
     return [f"{vector}[{before}{i}]" for i in range(count)]

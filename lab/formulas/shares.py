@@ -1,62 +1,73 @@
 """Direct logit attribution, number by number: what one part of the model adds to a token's logit (see `lab.attribution`).
 
 Parts are counted in the order of the computation: token embedding, position embedding; of each layer its heads, attention's bias,
-the MLP without its bias, the MLP's bias; last the final norm's bias.
+the MLP without its bias, the MLP's bias; then the final norm's bias; last what interventions patch into the stream.
 """
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 from torch import Tensor
 
+from lab.attribution import Part, final_bias_at
 from lab.explanation import Operand
-from lab.quantities import Answer, Place, Quantities, Rule, UnknownNumberError, bracketed, number, times
-from models.config import ModelConfig
+from lab.numbers import whole
+from lab.quantities import TERMS, Answer, Place, Quantities, Rule, UnknownNumberError, bracketed, number, times
 
 HELD = "The final norm's scale is held at what it is here, so that the shares of all parts add up to the logit."
-
-
-class Part(NamedTuple):
-    """What one part wrote into the residual stream at a position."""
-
-    label: str
-    vector: Tensor
-    """(C,), float64."""
-    ref: Callable[[int], str]
-
-
-def part_name(config: ModelConfig, index: int) -> str:
-    """`layer 2 head 1`, `layer 4 mlp`, `final norm's bias`: the part of that index."""
-    if index < 2:
-        return ("token embedding", "position embedding")[index]
-    layer, inside = divmod(index - 2, config.heads + 3)
-    if layer >= config.layers:
-        return "final norm's bias"
-    names = [*(f"head {head + 1}" for head in range(config.heads)), "attention bias", "mlp", "mlp bias"]
-    return f"layer {layer + 1} {names[inside]}"
+PATCHED = "An intervention put this number here, in the place of the model's own."
+ARRIVES = "Interventions change what of this part goes on to the final norm."
 
 
 def part_of(quantities: Quantities, position: int, index: int) -> Part | None:
     """The part of that index, None for the final norm's bias. Raises UnknownNumberError where there are not so many."""
-    trace, heads, label = quantities.trace, quantities.config.heads, part_name(quantities.config, index)
-    if index < 2:
-        name = ("embed", "pos_embed")[index]
-        return Part(label, trace[name][position].double(), lambda i: f"{name}[{position},{i}]")
-    layer, inside = divmod(index - 2, heads + 3)
-    if layer == quantities.config.layers and inside == 0:
-        return None
-    if layer >= quantities.config.layers:
+    found, bias = quantities.parts(position), final_bias_at(quantities.config)
+    if index > len(found):
         raise UnknownNumberError(f"This model has no part {index + 1}.")
-    block = f"blocks.{layer}."
-    if inside < heads:
-        vector = quantities.heads(layer, position)[inside]
-        return Part(label, vector, lambda i: f"{block}attn.head_out[{inside},{position},{i}]")
-    mlp_bias = f"h.{layer}.mlp.c_proj.bias"
-    if inside == heads + 1:
-        vector = trace[f"{block}mlp_out"][position].double() - quantities.weights[mlp_bias].double()
-        return Part(label, vector, lambda i: f"{block}mlp_out.unbiased[{position},{i}]")
-    name = f"h.{layer}.attn.c_proj.bias" if inside == heads else mlp_bias
-    return Part(label, quantities.weights[name].double(), lambda i: f"{name}[{i}]")
+    return None if index == bias else found[index - (index > bias)]
+
+
+def _ref(part: Part, place: Place) -> Callable[[int], str]:
+    """Names of a part's numbers: what it wrote itself, where all of that and nothing else arrives."""
+    position, index = place.index[:2]
+    source = part.source
+    if source is not None and part.weights == {position: 1.0}:
+        return lambda i: source(position, i)
+    return lambda i: f"logits.share.part[{position},{index},{i}]"
+
+
+def _arrived(quantities: Quantities, place: Place) -> Answer:
+    """What an intervention lets through of a part: each position's number times how much of it goes on."""
+    i, part = place.index[2], _some(quantities, place)
+    if part.source is None:
+        return Answer("", "", [], None, PATCHED)
+    terms = [
+        (quantities.operand(_written_at(quantities, part, t), part.source(t, i)), weight) for t, weight in part.weights.items()
+    ]
+    terms.sort(key=lambda term: -abs(term[0].value * term[1]))
+    total = math.fsum(operand.value * weight for operand, weight in terms)
+    written = [times(operand.value, weight) for operand, weight in terms[:TERMS]]
+    operands = [operand for operand, _ in terms[:TERMS]]
+    if len(terms) > TERMS:
+        rest = math.fsum(operand.value * weight for operand, weight in terms[TERMS:])
+        operands.append(Operand(f"{whole(len(terms) - TERMS)} others, as far as they go on", rest))
+        written.append(number(rest))
+    return Answer(f"Σ of {part.label} × what goes on of it", " + ".join(written) or "0", operands, total, ARRIVES)
+
+
+def _written_at(quantities: Quantities, part: Part, position: int) -> str:
+    return part.label if "bias" in part.label else f"{part.label} at {quantities.token_at(position)}"
+
+
+def _arrived_value(quantities: Quantities, place: Place) -> float:
+    return float(_some(quantities, place).vector[place.index[2]])
+
+
+def _some(quantities: Quantities, place: Place) -> Part:
+    part = part_of(quantities, *place.index[:2])
+    if part is None:
+        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+    return part
 
 
 def _seen(quantities: Quantities, position: int, token: int) -> Tensor:
@@ -106,7 +117,7 @@ def _term(quantities: Quantities, place: Place) -> Answer:
     if part is None:
         raise UnknownNumberError(f"{place.ref} is no number of its own.")
     x, mean, gain, embedding, scale = operands = [
-        quantities.operand(f"{part.label}, dimension {i + 1}", part.ref(i)),
+        quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, place)(i)),
         quantities.operand("mean of the part's numbers", f"logits.share.mean[{position},{index}]"),
         quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
         quantities.operand("token's embedding", f"wte.weight[{token},{i}]"),
@@ -129,7 +140,7 @@ def _mean(quantities: Quantities, place: Place) -> Answer:
         raise UnknownNumberError(f"{place.ref} is no number of its own.")
     width = quantities.config.width
     answer = quantities.sum(
-        f"Σᵢ {part.label}[i] / {width}", part.vector, lambda i: (f"dimension {i + 1}", part.ref(i)), factors=lambda i: ""
+        f"Σᵢ {part.label}[i] / {width}", part.vector, lambda i: (f"dimension {i + 1}", _ref(part, place)(i)), factors=lambda i: ""
     )
     assert answer.recomputed is not None
     return Answer(answer.formula, f"({answer.numbers}) / {width}", answer.operands, answer.recomputed / width, is_sum=True)
@@ -175,20 +186,29 @@ def _difference(formula: str, one: Operand, two: Operand) -> Answer:
 
 def _unbiased(quantities: Quantities, place: Place) -> Answer:
     position, i = place.index
-    out = quantities.operand("the MLP's output", f"{place.block}mlp_out[{position},{i}]")
-    bias = quantities.operand("its bias", f"h.{place.layer}.mlp.c_proj.bias[{i}]")
-    return _difference("the MLP's output − its bias", out, bias)
+    name = f"h.{place.layer}.mlp.c_proj.weight"
+    return quantities.dot(
+        "Σₙ neuron[n] × W_out[n]",
+        quantities.trace[f"{place.block}mlp.post"][position],
+        lambda n: f"{place.block}mlp.post[{position},{n}]",
+        quantities.weights[name][i],
+        lambda n: f"{name}[{i},{n}]",
+        "neuron",
+    )
 
 
 def _unbiased_value(quantities: Quantities, place: Place) -> float:
     position, i = place.index
-    out = quantities.trace[f"{place.block}mlp_out"][position, i]
-    return float(out) - float(quantities.weights[f"h.{place.layer}.mlp.c_proj.bias"][i])
+    post = quantities.trace[f"{place.block}mlp.post"][position].double()
+    return float(post @ quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][i].double())
 
 
 SHARES = {
     "logits.share": Rule("a part's share in the logit", ("position", "part", "token"), _share, _share_value),
     "logits.share.term": Rule("one dimension of a part's share", ("position", "part", "token", "dimension"), _term, _term_value),
+    "logits.share.part": Rule(
+        "what arrives of a part at the final norm", ("position", "part", "dimension"), _arrived, _arrived_value
+    ),
     "logits.share.mean": Rule("mean of what a part wrote", ("position", "part"), _mean, _mean_value),
     "logits.share.over": Rule(
         "a part's share in the difference of two logits", ("position", "part", "token", "token"), _share_over, _share_over_value

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from lab.explanation import Operand
 from lab.quantities import Answer, Place, Quantities, Rule, number
+from models.trace import BEFORE, STREAMS
 
 PARTS = ("position", "dimension")
-EDITED_BEFORE = "An intervention changed the stream on the way, so the parts need not add up to it."
 TOKEN = "A token's id is a name, not a size: it says which row of the token embedding is looked up."
 
 
@@ -40,6 +40,8 @@ def _stream(quantities: Quantities, place: Place) -> Answer:
     assert place.layer is not None
     position, i = place.index
     at = f"[{position},{i}]"
+    if any(edit.name.rpartition(".")[2] in (*STREAMS, "attn_out") for edit in quantities.trace.edits):
+        return _last_addition(quantities, place, at)
     operands = [quantities.operand("token embedding", f"embed{at}"), quantities.operand("position embedding", f"pos_embed{at}")]
     for layer in range(place.layer + 1):
         if layer < place.layer or place.name != "resid_pre":
@@ -49,12 +51,23 @@ def _stream(quantities: Quantities, place: Place) -> Answer:
     formula = "embeddings + every head + every bias + every MLP so far"
     if len(operands) == 2:
         formula = "token embedding + position embedding"
-    answer = quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
-    if any(
-        edit.name.rpartition(".")[2] in ("resid_pre", "resid_mid", "resid_post", "attn_out") for edit in quantities.trace.edits
-    ):
-        return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, EDITED_BEFORE)
-    return answer
+    return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
+
+
+def _last_addition(quantities: Quantities, place: Place, at: str) -> Answer:
+    """The residual stream as what it was before, interventions and all, and what was added last."""
+    assert place.layer is not None
+    if place.name == "resid_pre" and place.layer:
+        operands = [quantities.operand("the residual stream after the layer before", f"blocks.{place.layer - 1}.resid_post{at}")]
+        return Answer("the residual stream as it was", number(operands[0].value), operands, operands[0].value)
+    names = {
+        "resid_pre": (("token embedding", "embed"), ("position embedding", "pos_embed")),
+        "resid_mid": (("residual stream before", f"{place.block}resid_pre"), ("attention's output", f"{place.block}attn_out")),
+        "resid_post": (("residual stream before", f"{place.block}resid_mid"), ("MLP's output", f"{place.block}mlp_out")),
+    }[place.name]
+    operands = [quantities.operand(label, name + at) for label, name in names]
+    formula = " + ".join(label for label, _ in names)
+    return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
 
 
 def _values(operands: list[Operand]) -> Tensor:
@@ -83,7 +96,8 @@ def _before(place: Place) -> str:
 
 
 def _after(place: Place) -> str:
-    return place.block + place.name.partition(".")[0]
+    """The stream that this gave, which may be the one before an intervention."""
+    return place.whole.rpartition(".")[0]
 
 
 def _cosine(quantities: Quantities, place: Place) -> Answer:
@@ -130,8 +144,9 @@ STREAM = {
     "blocks.N.resid_post": Rule("residual stream after the layer", PARTS, _stream),
     "blocks.N.attn_out": Rule("attention's output", PARTS, _attn_out),
     **{
-        f"blocks.N.{stream}.{part}": rule
+        f"blocks.N.{stream}{before}.{part}": rule
         for stream in ("resid_mid", "resid_post")
+        for before in ("", BEFORE)
         for part, rule in {
             "cosine": Rule("cosine of the stream before and after", ("position",), _cosine, _cosine_value),
             "dot": Rule("stream before · stream after", ("position",), _dot, _dot_value),

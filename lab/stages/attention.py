@@ -111,12 +111,14 @@ def scores(look: Look) -> View:
     keys, rest = ([key for key in some if not hidden[key]] for some in listed_keys(look))
     highest = float(scaled[keys].max())
     others = Others(f"{len(rest)} other keys", float(np.exp(scaled[rest] - highest).sum())) if rest else None
-    names = {"raw": "scores_raw", "score": "attn_scores", "shifted": "shifted", "exp": "exp", "softmax": "pattern"}
+    after = look.before(f"{block}attn.pattern", head, at)
+    names = {"raw": "scores_raw", "score": "attn_scores", "shifted": "shifted", "exp": "exp"}
+    whole = {column: f"{block}attn.{name}" for column, name in names.items()} | {"softmax": after}
 
     def name(column: str, row: int | None) -> str:
         if row is None:
             return ref(f"{block}attn.sum", head, at)
-        return ref(f"{block}attn.{names[column]}", head, at, keys[row])
+        return ref(whole[column], head, at, keys[row])
 
     table = softmax_table(
         [look.name(key) for key in keys],
@@ -131,7 +133,7 @@ def scores(look: Look) -> View:
         ref=name,
     )
     pattern = softmax(scaled)
-    parity = look.parity(f"{block}attn.pattern", pattern, head, at, slice(0, at + 1))
+    parity = look.parity(after, pattern, head, at, slice(0, at + 1))
     return View("scores", head_title(look, "scores → softmax"), _pays(look, pattern), [table], parity)
 
 
@@ -164,10 +166,13 @@ def matrix(look: Look) -> View:
     pattern = softmax(scaled)
     masked = np.isneginf(scaled[:, window])
     future = np.triu(np.ones((len(shown), len(shown)), dtype=bool), 1)
+    after = look.before(f"{block}attn.pattern", head)
     matrices = [
-        _matrix(look, shown, "q·k, as they are", raw, "attn.scores_raw", "before masking: every query with every key"),
-        _matrix(look, shown, "÷√d and masked", _hide(scaled[:, window], masked), "attn.attn_scores", "the future is masked"),
-        _matrix(look, shown, "softmax: the pattern", _hide(pattern[:, window], future), "attn.pattern", "each row adds up to 1"),
+        _matrix(look, shown, "q·k, as they are", raw, f"{block}attn.scores_raw", "before masking: every query with every key"),
+        _matrix(
+            look, shown, "÷√d and masked", _hide(scaled[:, window], masked), f"{block}attn.attn_scores", "the future is masked"
+        ),
+        _matrix(look, shown, "softmax: the pattern", _hide(pattern[:, window], future), after, "each row adds up to 1"),
     ]
     sentence = (
         f"Each row is a query and each column a key it may look at; row {look.position + 1} is {look.here}. "
@@ -175,7 +180,11 @@ def matrix(look: Look) -> View:
     )
     if len(shown) < len(look.ids):
         sentence += f" Shown are tokens {shown.start + 1} to {shown.stop} of {len(look.ids)}."
-    parity = look.parity(f"{block}attn.pattern", pattern, head, window)
+    if after != f"{block}attn.pattern":
+        forced = look.array(f"{block}attn.pattern")[head, window, window]
+        title = "after the change: the pattern that goes on"
+        matrices.append(_matrix(look, shown, title, _hide(forced, future), f"{block}attn.pattern", "each row adds up to 1"))
+    parity = look.parity(after, pattern, head, window)
     return View("matrix", head_title(look, "matrix"), sentence, [*matrices], parity)
 
 
@@ -194,6 +203,6 @@ def _matrix(look: Look, shown: range, title: str, values: Numbers, name: str, le
         [look.label(index) for index in shown],
         Array.of(values),
         legend,
-        ref(look.block + name, look.head, place, place),
+        ref(name, look.head, place, place),
         selected,
     )

@@ -14,7 +14,7 @@ from lab.views import Cell, Column, Note, Parity, Table, View
 
 CANDIDATES = 6
 """Other tokens that are offered to ask about."""
-WHAT_IS_LEFT = "The model's logit − all shares: what rounding leaves, about 0 unless an intervention replaced the stream itself."
+WHAT_IS_LEFT = "The model's logit − all shares: what rounding leaves, about 0."
 WHAT_A_SHARE_IS = (
     "Each part wrote a vector into the residual stream. The output head reads their sum through the final norm; with that norm's "
     "scale held as it is here, what it reads from each of them adds up to the logit."
@@ -90,8 +90,7 @@ def _table(look: Look, found: Attribution, by_size: bool) -> Table:
         for part, each in zip(order, shares, strict=True)
     ]
     leftover = fixed(found.leftover, places, sign=True)
-    why = "leftover (interventions)" if look.trace.edits else "leftover (rounding)"
-    rows.append([Cell(why, style="dim"), Cell(leftover, found.leftover, note=WHAT_IS_LEFT, style="dim")])
+    rows.append([Cell("leftover (rounding)", style="dim"), Cell(leftover, found.leftover, note=WHAT_IS_LEFT, style="dim")])
     tokens = (found.token,) if found.against is None else (found.token, found.against)
     name = ref("logits" if found.against is None else "logits.over", look.position, *tokens)
     label = "= logit" if found.against is None else "= difference of the logits"

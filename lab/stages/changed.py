@@ -1,9 +1,10 @@
-"""What a view says where an intervention changes the very thing that it shows."""
+"""What a view says where an intervention changes the very thing that it shows: which one, and what goes on in its place."""
 
 from lab.interventions import Interventions, all_in_words
+from lab.refs import ref
+from lab.stages.cells import strip
 from lab.stages.look import Look
-from lab.views import Note, View
-from models.edits import Edit
+from lab.views import Note, Strip, View
 
 SUBJECTS = {
     "embed": "resid_pre",
@@ -18,22 +19,47 @@ SUBJECTS = {
     "resid_post": "resid_post",
 }
 """The value that a stage works out, which an intervention may then put another in the place of."""
+ENTERING = {"ln1": "resid_pre", "scores": "attn.attn_scores", "matrix": "attn.attn_scores"}
+"""The value that a stage starts from, as an intervention has left it."""
 
 
 def marked(view: View, look: Look, made: Interventions) -> View:
-    """The view with a note on the interventions made right where it ends, if there are any.
+    """The view with notes on the interventions made right where it begins and ends, if there are any.
 
-    What the stage works out is then not what goes on, so that there is nothing of the model's to hold it against.
+    The stage works out what the model computes; what goes on in its place is added at the end.
     """
-    here = [each for each in made if any(_is_here(edit, view.stage, look) for edit in each.edits(look.config.layers))]
+    notes = []
+    had = _changing(made, look, view.stage, ENTERING) if (view.stage, look.layer) != ("ln1", 0) else ()
+    if had:
+        notes.append(Note(f"Changed on the way in: {all_in_words(had)}. The numbers of this step have it."))
+    here = _changing(made, look, view.stage, SUBJECTS)
     if here:
-        words = f"Changed here: {all_in_words(here)}. The numbers below are those before it; all that follows has it."
-        view.blocks.insert(0, Note(words))
-        view.parity = None
+        words = f"Changed here: {all_in_words(here)}. The numbers of this step are those before it; "
+        after = view.stage not in ("heads", "matrix")
+        notes.append(Note(words + ("what goes on instead is at the end." if after else "all that follows has it.")))
+        if after:
+            view.blocks.append(_after(look, view.stage))
+    view.blocks[:0] = notes
     return view
 
 
-def _is_here(edit: Edit, stage: str, look: Look) -> bool:
-    layer = 0 if stage == "embed" else look.layer
-    same_head = edit.head in (None, look.head) or stage == "heads"
-    return edit.name == f"blocks.{layer}.{SUBJECTS.get(stage, '')}" and same_head
+def _changing(made: Interventions, look: Look, stage: str, values: dict[str, str]) -> Interventions:
+    """The interventions on the value that the stage shows, at the place that it shows of it."""
+    if stage not in values:
+        return ()
+    name = f"blocks.{0 if stage == 'embed' else look.layer}.{values[stage]}"
+    at = (look.head, look.position) if stage == "scores" else (look.head,) if stage == "matrix" else (look.position,)
+    if stage == "values":
+        at = (look.position, look.head)
+    return tuple(each for each in made if any(edit.name == name and edit.changes(at) for edit in each.edits(look.config.layers)))
+
+
+def _after(look: Look, stage: str) -> Strip:
+    """The vector that goes on."""
+    at, name = look.position, f"blocks.{0 if stage == 'embed' else look.layer}.{SUBJECTS[stage]}"
+    if stage == "scores":
+        row = look.array(name)[look.head, at, : at + 1]
+        return strip("after the change: the pattern that goes on, key by key", row, ref(name, look.head, at))
+    if stage == "values":
+        return strip("after the change: the z that goes on", look.row(name)[look.head], ref(name, at, look.head))
+    return strip("after the change: what goes on", look.row(name), ref(name, at))

@@ -94,7 +94,7 @@ def embed(look: Look) -> View:
     token = look.weight("wte.weight")[id_].astype(np.float64)
     place = look.weight("wpe.weight")[position].astype(np.float64)
     total = token + place
-    names = ("embed", "pos_embed", "blocks.0.resid_pre")
+    names = ("embed", "pos_embed", look.before("blocks.0.resid_pre", position))
     vectors = (token, place, total)
     first = range(min(DIMENSIONS, width))
     table = series_table(

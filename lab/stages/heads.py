@@ -52,7 +52,7 @@ def heads(look: Look) -> View:
         f"{look.place} · attention · all heads",
         _summary(look, found),
         [table, overview],
-        look.parity(f"{look.block}attn.z", z, at),
+        look.parity(look.before(f"{look.block}attn.z", at), z, at),
     )
 
 
@@ -80,6 +80,7 @@ def values(look: Look) -> View:
     v = look.heads(f"{block}attn.v")[head, : at + 1].astype(np.float64)
     weighted = pattern[:, None] * v  # (i + 1, D)
     z = weighted.sum(0)
+    z_name = look.before(f"{block}attn.z", at, head)
     keys, rest = listed_keys(look)
     first = min(DIMENSIONS, width)
     rows_values = np.vstack([weighted[keys], weighted[rest].sum(0, keepdims=True)]) if rest else weighted[keys]
@@ -109,8 +110,8 @@ def values(look: Look) -> View:
     total = [
         Cell("Σ = z"),
         Cell("100%", value=1.0),
-        number(norm(z), lengths, ref(f"{block}attn.z.norm", at, head)),
-        *(number(z[d], decimals, ref(f"{block}attn.z", at, head, d)) for d in range(first)),
+        number(norm(z), lengths, ref(f"{z_name}.norm", at, head)),
+        *(number(z[d], decimals, ref(z_name, at, head, d)) for d in range(first)),
     ]
     columns = [Column("key", align="left"), Column("pattern"), Column("‖p × v‖")]
     columns += [Column(f"p × v [{d + 1}]", optional=d > 0) for d in range(first)]
@@ -120,7 +121,7 @@ def values(look: Look) -> View:
         Table(columns, rows, title=title, total=total, selected=keys.index(key)),
         _written_out(look, key, float(pattern[key]), v[key]),
         strip(f"v of {look.quoted(key)}, the most attended", v[key], ref(f"{block}attn.v", key, head)),
-        strip("z: what the head takes along, all values added up", z, ref(f"{block}attn.z", at, head)),
+        strip("z: what the head takes along, all values added up", z, ref(z_name, at, head)),
     ]
     lengths_of = [norm(row) for row in weighted]
     most = int(np.argmax(lengths_of))
@@ -128,7 +129,7 @@ def values(look: Look) -> View:
         f"The head takes from each token as much of its value as it pays attention to it: most comes from {look.quoted(most)} "
         f"(length {significant(lengths_of[most])}), and the sum z has length {significant(norm(z))}."
     )
-    return View("values", head_title(look, "values"), sentence, blocks, look.parity(f"{block}attn.z", z, at, head))
+    return View("values", head_title(look, "values"), sentence, blocks, look.parity(z_name, z, at, head))
 
 
 def _weighted(look: Look, key: int, dimension: int) -> str:
@@ -156,6 +157,7 @@ def attn_out(look: Look) -> View:
     """Each head's output through its part of the output matrix; with the bias they add up to what attention says."""
     block, at = look.block, look.position
     outputs = head_outputs(look)
+    name = look.before(f"{block}attn_out", at)
     bias_name = f"h.{look.layer}.attn.c_proj.bias"
     bias = look.weight(bias_name).astype(np.float64)
     out = outputs.sum(0) + bias
@@ -177,7 +179,7 @@ def attn_out(look: Look) -> View:
     total = [
         Cell("Σ = attention's output"),
         Cell(""),
-        number(size, decimals, ref(f"{block}attn_out.norm", at)),
+        number(size, decimals, ref(f"{name}.norm", at)),
         Cell("100%", 1.0),
     ]
     columns = [Column("part", align="left"), Column("‖z‖"), Column("‖output‖"), Column("share")]
@@ -186,14 +188,14 @@ def attn_out(look: Look) -> View:
         Table(columns, rows, title=f"what each head adds at {look.here}", total=total, selected=look.head),
         _beside_stream(look, out, stream),
         strip(f"output of head {look.head + 1}", outputs[look.head], ref(f"{block}attn.head_out", look.head, at)),
-        strip("attention's output: all heads and the bias", out, ref(f"{block}attn_out", at)),
+        strip("attention's output: all heads and the bias", out, ref(name, at)),
     ]
     strongest = int(np.argmax(shares[:-1]))
     sentence = (
-        f"Head {strongest + 1} makes {probability(shares[strongest])} of what attention says at {look.here}; all heads together "
-        f"are a vector of length {significant(size)}, added to a residual stream of length {significant(norm(stream))}."
+        f"Head {strongest + 1} makes {probability(shares[strongest])} of what attention says at {look.here}; all heads and the "
+        f"bias together are a vector of length {significant(size)}, added to a stream of length {significant(norm(stream))}."
     )
-    parity = look.parity(f"{block}attn_out", out, at)
+    parity = look.parity(name, out, at)
     return View("attn_out", f"{look.place} · attention · output projection", sentence, blocks, parity)
 
 
@@ -210,13 +212,15 @@ def _share(share: float, name: str) -> Cell:
 
 
 def _beside_stream(look: Look, out: Numbers, stream: Numbers) -> Table:
-    after = stream + out
+    after, at, name = stream + out, look.position, look.before(f"{look.block}attn_out", look.position)
+    # Where attention's output is changed, what is reached with what it was has no name.
+    reached = "" if look.changed(f"{look.block}attn_out", at) else look.before(f"{look.block}resid_mid", at)
     return Table(
         [Column("in the residual stream", align="left"), Column("value")],
         [
-            [Cell("length of the stream before"), figures(norm(stream), 4, ref(f"{look.block}resid_pre.norm", look.position))],
-            [Cell("length of what is added"), figures(norm(out), 4, ref(f"{look.block}attn_out.norm", look.position))],
+            [Cell("length of the stream before"), figures(norm(stream), 4, ref(f"{look.block}resid_pre.norm", at))],
+            [Cell("length of what is added"), figures(norm(out), 4, ref(f"{name}.norm", at))],
             [Cell("cosine between the two"), figures(cosine(stream, out), 4)],
-            [Cell("length after adding"), figures(norm(after), 4, ref(f"{look.block}resid_mid.norm", look.position))],
+            [Cell("length after adding"), figures(norm(after), 4, reached and ref(f"{reached}.norm", at))],
         ],
     )

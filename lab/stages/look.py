@@ -100,6 +100,14 @@ class Look:
         row: Numbers = self.array(name)[self.position].astype(np.float64)
         return row
 
+    def changed(self, name: str, *index: int) -> bool:
+        """Whether an intervention changes the value called `name` at these first indices."""
+        return any(edit.name == name and edit.changes(index) for edit in self.trace.edits)
+
+    def before(self, name: str, *index: int) -> str:
+        """What the trace calls the value as it is computed: `name` itself, unless an intervention changes it there."""
+        return f"{name}.before" if self.changed(name, *index) else name
+
     def weight(self, name: str) -> Numbers:
         """The model's weight of that name, float32, not copied."""
         value: Numbers = self.opened.model.get_parameter(name).detach().float().numpy()

@@ -55,16 +55,18 @@ def mlp(look: Look) -> View:
         title=f"the {len(order)} of {len(pre)} that add the longest vector (‖adds‖), largest first",
     )
     table.selected = 0
+    out_name = look.before(f"{block}mlp_out", at)
+    out = look.row(out_name)
     blocks: list[Block] = [
         table,
         _written_out(look, int(order[0])),
         strip("all neurons after GELU", post, ref(f"{block}mlp.post", at)),
-        strip("the MLP's output, added to the residual stream next", look.row(f"{block}mlp_out"), ref(f"{block}mlp_out", at)),
+        strip("the MLP's output, added to the residual stream next", out, ref(out_name, at)),
     ]
     active = int((pre > 0).sum())
     sentence = (
         f"Of {len(pre)} neurons {active} are on at {look.here} (above 0, where GELU lets them through); neuron {order[0] + 1} "
-        f"adds most. Together they add a vector of length {significant(norm(look.row(f'{block}mlp_out')))}."
+        f"adds most. Together with the bias they add a vector of length {significant(norm(out))}."
     )
     return View("mlp", f"{look.place} · MLP", sentence, blocks, look.parity(f"{block}mlp.post", post, at))
 
@@ -126,7 +128,7 @@ def neurons(look: Look) -> View:
         f"{order[0] + 1} pushes “{look.tokenizer.label(top)}” up most, by {significant(float(pushes[0][top]))}."
     )
     rebuilt = matrix @ post.astype(np.float32) + look.weight(f"h.{look.layer}.mlp.c_proj.bias")
-    parity = look.parity(f"{block}mlp_out", rebuilt, at)
+    parity = look.parity(look.before(f"{block}mlp_out", at), rebuilt, at)
     return View("neurons", f"{look.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
 
 

@@ -27,7 +27,8 @@ def _add(look: Look, stage: str, adder: str, before_name: str, added_name: str) 
     before, added = look.row(look.block + before_name), look.row(look.block + added_name)
     after = before + added
     first = min(DIMENSIONS, width)
-    parts = (("before", before_name, before), (f"+ {adder}", added_name, added), ("= after", stage, after))
+    sum_name = look.before(look.block + stage, at).removeprefix(look.block)
+    parts = (("before", before_name, before), (f"+ {adder}", added_name, added), ("= after", sum_name, after))
     table = series_table(
         "dimension",
         [str(dimension + 1) for dimension in range(first)],
@@ -43,7 +44,7 @@ def _add(look: Look, stage: str, adder: str, before_name: str, added_name: str) 
         [Column("length", align="left"), Column("value")],
         [
             *([Cell(title), figures(norm(vector), 4, ref(f"{look.block}{name}.norm", at))] for title, name, vector in parts),
-            [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{look.block}{stage}.cosine", at))],
+            [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{look.block}{sum_name}.cosine", at))],
         ],
     )
     strips = [strip(title, vector, ref(look.block + name, at)) for title, name, vector in parts]
@@ -52,4 +53,4 @@ def _add(look: Look, stage: str, adder: str, before_name: str, added_name: str) 
         f"length {significant(norm(before))} to {significant(norm(after))} and turns by {turned:.0f}°."
     )
     title = f"{look.place} · residual add after {adder}"
-    return View(stage, title, sentence, [table, lengths, *strips], look.parity(look.block + stage, np.asarray(after), at))
+    return View(stage, title, sentence, [table, lengths, *strips], look.parity(look.block + sum_name, np.asarray(after), at))

@@ -16,6 +16,7 @@ from lab.engine_methods import EngineMethods
 from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from lab.runs import Run
 from models.config import ModelConfig
+from models.edits import Edit
 from models.gpt import GPT
 from models.tokenizer import Tokenizer
 
@@ -117,8 +118,8 @@ class Oracle:
     Written after Radford et al. 2019 and OpenAI's released encoder; the derived names are those of `lab.refs`.
     """
 
-    def __init__(self, state: dict[str, torch.Tensor], config: ModelConfig, ids: list[int]) -> None:
-        self.config, self.ids = config, ids
+    def __init__(self, state: dict[str, torch.Tensor], config: ModelConfig, ids: list[int], edits: tuple[Edit, ...] = ()) -> None:
+        self.config, self.ids, self.edits = config, ids, edits
         self.weights = {name: tensor.double().numpy() for name, tensor in state.items()}
         self.values: dict[str, Numbers] = {}
         self._run()
@@ -152,18 +153,44 @@ class Oracle:
         v["probability.sum"] = v["probability.exp"].sum(1)
         v["probability"] = v["probability.exp"] / v["probability.sum"][:, None]
 
+    def changed(self, name: str, value: Numbers) -> Numbers:
+        """The value with the edits made in it, by hand; heads come first where there are any. Keeps what it was before."""
+        edits = [edit for edit in self.edits if edit.name == name]
+        if edits:
+            self.values[f"{name}.before"] = value.transpose(1, 0, 2) if name.endswith("attn.z") else value
+        for edit in edits:
+            old, value = value, value.copy()
+            for head in [None] if value.ndim == 2 else range(len(value)):
+                if None not in (head, edit.head) and head != edit.head:
+                    continue
+                rows, olds = (value, old) if head is None else (value[head], old[head])
+                for t in range(len(self.ids)) if edit.position is None else [edit.position]:
+                    if edit.action == "scale":
+                        rows[t] = edit.scale * olds[t]
+                    elif edit.action == "mean":
+                        rows[t] = sum(olds) / len(olds)
+                    elif edit.action == "patch":
+                        rows[t] = edit.value
+                    elif edit.action == "hide" and edit.key is not None and t > edit.key:
+                        rows[t, edit.key] = -np.inf
+                    elif edit.action == "attend" and edit.key is not None and t >= edit.key:
+                        rows[t] = [float(key == edit.key) for key in range(len(self.ids))]
+        return value
+
     def _layer(self, layer: int, x: Numbers) -> Numbers:
         w, v, block, h = self.weights, self.values, f"blocks.{layer}.", f"h.{layer}."
         tokens, heads, width = len(self.ids), self.config.heads, self.config.head_width
+        x = self.changed(f"{block}resid_pre", x)
         v[f"{block}resid_pre"] = x
         a = self.norm(f"{block}ln1", x, f"{h}ln_1") @ w[f"{h}attn.c_attn.weight"].T + w[f"{h}attn.c_attn.bias"]
         q, k, val = (part.reshape(tokens, heads, width).transpose(1, 0, 2) for part in np.split(a, 3, axis=1))
         raw = q @ k.transpose(0, 2, 1)
         scaled = raw / math.sqrt(width)
         scaled[:, np.triu(np.ones((tokens, tokens)), 1) > 0] = -np.inf
+        scaled = self.changed(f"{block}attn.attn_scores", scaled)
         shifted = scaled - scaled.max(-1, keepdims=True)
-        pattern = np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True)
-        z = pattern @ val
+        pattern = self.changed(f"{block}attn.pattern", np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True))
+        z = self.changed(f"{block}attn.z", pattern @ val)
         head_out = np.stack(
             [z[i] @ w[f"{h}attn.c_proj.weight"][:, i * width : (i + 1) * width].T for i in range(heads)]
         )  # (H, T, C)
@@ -187,18 +214,22 @@ class Oracle:
             f"{block}attn.head_out.share": (head_out * out).sum(-1) / (out * out).sum(-1),
             f"{block}attn_out": out,
         }
-        before, x = x, x + out
-        v[f"{block}resid_mid"] = x
-        v[f"{block}resid_mid.cosine"] = _cosines(before, x)
+        v[f"{block}attn_out"] = self.changed(f"{block}attn_out", out)
+        x = self._added(f"{block}resid_mid", x, v[f"{block}attn_out"])
         pre = self.norm(f"{block}ln2", x, f"{h}ln_2") @ w[f"{h}mlp.c_fc.weight"].T + w[f"{h}mlp.c_fc.bias"]
         post = pre / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (pre + 0.044715 * pre**3)))
         v[f"{block}mlp.pre"], v[f"{block}mlp.post"] = pre, post
         v[f"{block}mlp.neuron_out"] = post[:, :, None] * w[f"{h}mlp.c_proj.weight"].T  # (T, 4C, C)
-        v[f"{block}mlp_out"] = post @ w[f"{h}mlp.c_proj.weight"].T + w[f"{h}mlp.c_proj.bias"]
-        before, x = x, x + v[f"{block}mlp_out"]
-        v[f"{block}resid_post"] = x
-        v[f"{block}resid_post.cosine"] = _cosines(before, x)
-        return x
+        v[f"{block}mlp_out.unbiased"] = post @ w[f"{h}mlp.c_proj.weight"].T
+        v[f"{block}mlp_out"] = self.changed(f"{block}mlp_out", v[f"{block}mlp_out.unbiased"] + w[f"{h}mlp.c_proj.bias"])
+        return self._added(f"{block}resid_post", x, v[f"{block}mlp_out"])
+
+    def _added(self, name: str, before: Numbers, added: Numbers) -> Numbers:
+        """The stream `name`, with the cosine of what it was and what it became."""
+        for key, after in (("", self.changed(name, before + added)), (".before", before + added)):
+            self.values[f"{name}{key}"] = after
+            self.values[f"{name}{key}.cosine"] = _cosines(before, after)
+        return self.values[name]
 
     def lens(self, name: str) -> Numbers:
         """Probabilities (T, V) of the final norm and the output head applied to a residual stream."""
@@ -247,5 +278,5 @@ def _cosines(a: Numbers, b: Numbers) -> Numbers:
 
 
 @pytest.fixture
-def oracle_of() -> Callable[[TinyRun, list[int]], Oracle]:
-    return lambda tiny, ids: Oracle(tiny.model.state_dict(), tiny.model.config, ids)
+def oracle_of() -> Callable[..., Oracle]:
+    return lambda tiny, ids, edits=(): Oracle(tiny.model.state_dict(), tiny.model.config, ids, edits)

@@ -1,0 +1,215 @@
+"""Every stage under every kind of intervention, against the oracle with the same changes made by hand."""
+
+import math
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab.engine_methods import EngineMethods
+from lab.interventions import Intervention, Interventions, Source, all_in_words
+from lab.stages.order import IN_LAYERS, STAGES
+from lab.views import Matrix, Note, Strip, Table, View
+from lab.wire import AttributionParams, ExplainParams, ViewParams
+
+from .conftest import PROMPT
+from .test_explain_views import LAB_ONLY, refs_of
+
+AT = 6
+"""The position that is looked at; what is changed at another one only does not change what is shown of it."""
+OTHER = "The small cat sat. The dog"
+TOLERANCE = 1e-4
+SUBJECT = {
+    "embed": "resid_pre",
+    "scores": "attn.pattern",
+    "values": "attn.z",
+    "attn_out": "attn_out",
+    "resid_mid": "resid_mid",
+    "mlp": "mlp_out",
+    "neurons": "mlp_out",
+    "resid_post": "resid_post",
+}
+
+
+def kinds() -> list[Any]:
+    source = Source(text=OTHER, position=4, token="x")
+    found: list[Intervention] = []
+    for part in ("attn.z", "attn_out", "mlp_out"):
+        found += [Intervention(part=part, how="off"), Intervention(part=part, how="mean")]  # type: ignore[arg-type]
+        found.append(Intervention(part=part, how="scale", factor=-0.5))  # type: ignore[arg-type]
+    for part in ("attn.z", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post"):
+        found.append(Intervention(part=part, how="patch", place=AT, source=source))  # type: ignore[arg-type]
+    found += [
+        Intervention(part="attn.z", how="attend", head=1, place=2),
+        Intervention(part="attn.z", how="attend", place=9),
+        Intervention(part="resid_pre", how="patch", layer=1, place=AT, source=source),
+        Intervention(part="mlp_out", how="patch", place=3, source=source),
+        Intervention(part="tokens", how="hide", place=1),
+        Intervention(part="tokens", how="hide", place=9),
+    ]
+    several = (
+        Intervention(part="attn_out", how="mean", layer=0),
+        Intervention(part="mlp_out", how="scale", layer=0, factor=2.0),
+        Intervention(part="resid_mid", how="patch", layer=0, place=3, source=source),
+        Intervention(part="attn.z", how="off", layer=1, head=1),
+        Intervention(part="tokens", how="hide", place=2),
+        Intervention(part="mlp_out", how="mean", layer=1),
+    )
+    each = [(one,) for one in found]
+    return [pytest.param(made, id=f"{all_in_words(made)}{made[0].place or ''}".replace(" ", "_")) for made in (*each, several)]
+
+
+def looked_at() -> list[tuple[str, int, int]]:
+    by_head = ("qkv", "scores", "matrix", "values", "attn_out")
+    return [
+        (stage, layer, head)
+        for stage in STAGES
+        for layer in (range(2) if stage in IN_LAYERS else (0,))
+        for head in (range(2) if stage in by_head else (0,))
+    ]
+
+
+def oracles(tiny: Any, engine: EngineMethods, made: Interventions, oracle_of: Any) -> Any:
+    """The oracle with the same edits."""
+    params = ViewParams(run="tiny", text=PROMPT, stage="mlp", interventions=made)
+    return oracle_of(tiny, tiny.tokenizer.encode(PROMPT), engine._edits(engine.shelf.model("tiny", "best"), params))
+
+
+def close(shown: Any, expected: Any) -> None:
+    np.testing.assert_allclose(shown, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("made", kinds())
+def test_what_is_shown_before_and_after_is_the_oracles(
+    made: Interventions, tiny: Any, engine: EngineMethods, oracle_of: Any
+) -> None:
+    oracle = oracles(tiny, engine, made, oracle_of)
+    rng = np.random.default_rng(0)
+    for stage, layer, head in looked_at():
+        asked = {"run": "tiny", "text": PROMPT, "position": AT, "interventions": made, "stage": stage}
+        view = engine.view(ViewParams(**asked, layer=layer, head=head))
+        place = (stage, layer, head)
+        assert view.parity is not None, place
+        assert view.parity.count > 0
+        assert view.parity.max_delta < TOLERANCE, (place, view.parity)
+        named = [each for each in refs_of(view, rng) if not each[0].startswith("sample.") and not math.isnan(each[1])]
+        for ref, value in named:
+            if not any(part in ref for part in LAB_ONLY):
+                close(value, float(oracle.value(ref).reshape(())))
+        for block in view.blocks:
+            if isinstance(block, Strip) and block.ref:
+                close(block.values.numpy(), oracle.value(block.ref)[: len(block.values.numpy())])
+        labels_hold(view, oracle, layer, head)
+        for ref, value in islice(named, int(rng.integers(4)), None, max(4, len(named) // 3)):
+            explained = engine.explain(ExplainParams(**{**asked, "ref": ref}))
+            assert explained.value == pytest.approx(value, rel=TOLERANCE, abs=TOLERANCE)
+            assert explained.delta <= TOLERANCE * max(1.0, abs(value)), explained
+            for operand in explained.operands[:2]:
+                if operand.ref:
+                    below = engine.explain(ExplainParams(**{**asked, "ref": operand.ref}))
+                    assert below.value == pytest.approx(operand.value, rel=1e-5, abs=1e-6)
+                    assert below.delta <= TOLERANCE * max(1.0, abs(below.value)), below
+
+
+def labels_hold(view: View, oracle: Any, layer: int, head: int) -> None:
+    """A view says that it is changed here where what goes on is not what it works out, shows both, and nowhere else."""
+    subject = SUBJECT.get(view.stage)
+    if subject is None:
+        return
+    name = f"blocks.{0 if view.stage == 'embed' else layer}.{subject}"
+    at: tuple[int, ...] = {"attn.pattern": (head, AT), "attn.z": (AT, head)}.get(subject, (AT,))
+    after = oracle.values[name][at]
+    before = oracle.values.get(f"{name}.before", oracle.values[name])[at]
+    notes = [block.text for block in view.blocks if isinstance(block, Note) and block.text.startswith("Changed here")]
+    strips = [block for block in view.blocks if isinstance(block, Strip)]
+    assert len(notes) == int(not np.array_equal(before, after)), (view.stage, layer, head)
+    if notes:
+        assert strips[-1].title.startswith("after the change")
+        close(strips[-1].values.numpy(), after[: len(strips[-1].values.numpy())])
+        if view.stage not in ("scores", "neurons"):
+            close(strips[-2].values.numpy(), before)
+    else:
+        assert not any(each.title.startswith("after the change") for each in strips)
+
+
+def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, engine: EngineMethods) -> None:
+    def notes(made: Intervention, stage: str, position: int = AT, layer: int = 1) -> list[str]:
+        asked = ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, position=position, interventions=(made,))
+        return [block.text for block in engine.view(asked).blocks if isinstance(block, Note)]
+
+    hidden = Intervention(part="tokens", how="hide", place=1, token="he")
+    said = "Changed on the way in: token 2 “he” hidden. The numbers of this step have it."
+    assert notes(hidden, "scores") == notes(hidden, "matrix") == [said]
+    assert notes(hidden, "scores", position=1) == notes(hidden, "values") == []
+    patched = Intervention(part="resid_pre", how="patch", layer=1, place=AT, source=Source(text=OTHER, position=2))
+    assert notes(patched, "ln1")[0].startswith("Changed on the way in: stream into layer 2")
+    assert notes(patched, "ln1", position=5) == notes(patched, "ln1", layer=0) == []
+
+
+def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    made = (Intervention(part="attn.z", how="attend", layer=0, head=1, place=2),)
+    oracle = oracles(tiny, engine, made, oracle_of)
+    view = engine.view(ViewParams(run="tiny", text=PROMPT, stage="matrix", head=1, interventions=made))
+    *_, before, after = (block for block in view.blocks if isinstance(block, Matrix))
+    close(np.nan_to_num(before.values.numpy()), oracle.values["blocks.0.attn.pattern.before"][1])
+    close(np.nan_to_num(after.values.numpy()), oracle.values["blocks.0.attn.pattern"][1])
+
+
+def replayed(oracle: Any, without: str) -> Any:
+    """The last residual stream with everything as it was computed, but one part's writing missing everywhere."""
+    v, w, config = oracle.values, oracle.weights, oracle.config
+    oracle = type("Replay", (), {"changed": type(oracle).changed, "edits": oracle.edits, "ids": oracle.ids, "values": {}})()
+
+    def part(label: str, value: Any) -> Any:
+        return 0.0 * value if label == without else value
+
+    x = part("token embedding", v["embed"]) + part("position embedding", v["pos_embed"])
+    for layer in range(config.layers):
+        block, weights, place = f"blocks.{layer}.", f"h.{layer}.", f"layer {layer + 1}"
+        x = oracle.changed(f"{block}resid_pre", x)
+        written = [part(f"{place} head {head + 1}", each) for head, each in enumerate(v[f"{block}attn.head_out"])]
+        out = sum(written) + part(f"{place} attention bias", w[f"{weights}attn.c_proj.bias"])
+        x = oracle.changed(f"{block}resid_mid", x + oracle.changed(f"{block}attn_out", out))
+        out = part(f"{place} mlp", v[f"{block}mlp_out.unbiased"]) + part(f"{place} mlp bias", w[f"{weights}mlp.c_proj.bias"])
+        x = oracle.changed(f"{block}resid_post", x + oracle.changed(f"{block}mlp_out", out))
+    return x
+
+
+@pytest.mark.parametrize("made", kinds())
+def test_a_share_is_what_the_logit_loses_without_the_part(
+    made: Interventions, tiny: Any, engine: EngineMethods, oracle_of: Any
+) -> None:
+    oracle = oracles(tiny, engine, made, oracle_of)
+    token = 7
+    asked = {"run": "tiny", "text": PROMPT, "stage": "", "position": AT, "interventions": made}
+    table = engine.attribution(AttributionParams(**asked, candidate=token, by_size=False)).blocks[0]
+    assert isinstance(table, Table)
+    *shares, leftover = table.rows
+    assert leftover[0].text == "leftover (rounding)"
+    assert abs(leftover[1].value or 0) < TOLERANCE
+    seen = oracle.weights["ln_f.weight"] * oracle.weights["wte.weight"][token] / oracle.values["ln_final.scale"][AT]
+    whole = replayed(oracle, "")[AT]
+    close(whole, oracle.values["blocks.1.resid_post"][AT])
+    for row in shares:
+        if row[0].text == "final norm's bias":
+            expected = float(oracle.weights["ln_f.bias"] @ oracle.weights["wte.weight"][token])
+        elif "(patched)" in row[0].text:
+            continue
+        else:
+            lost = whole - replayed(oracle, row[0].text)[AT]
+            expected = float((lost - lost.mean()) @ seen)
+        close(row[1].value, expected)
+        explained = engine.explain(ExplainParams(**asked, ref=row[1].ref))
+        close(explained.recomputed, expected)
+        for operand in [each for each in explained.operands if each.ref][:2]:
+            below = engine.explain(ExplainParams(**asked, ref=operand.ref))
+            assert below.delta <= TOLERANCE, below
+            for deeper in [each.ref for each in below.operands if each.ref][:2]:
+                assert engine.explain(ExplainParams(**asked, ref=deeper)).delta <= TOLERANCE
+    off = [each for each in made if each.how == "off"]
+    for each in off:
+        names = [f"layer {each.layer + 1} head {each.head + 1}"] if each.part == "attn.z" else [f"layer {each.layer + 1} mlp"]
+        if each.part == "attn_out":
+            names = [f"layer {each.layer + 1} {name}" for name in ("head 1", "head 2", "attention bias")]
+        assert [row[1].value for row in shares if row[0].text in names] == [0.0] * len(names)
