@@ -197,6 +197,7 @@ class EngineMethods:
             from models.sampling import generate
 
             for drawn in generate(opened.model, ids, params.n, sampling):
+                opened.refuse_released()
                 yield Token(drawn.id, opened.tokenizer.label(drawn.id), drawn.probability)
 
         return tokens()

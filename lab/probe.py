@@ -5,6 +5,7 @@ found is kept beside the runs, in `.speed.json`: it is found once for a machine 
 model again. torch is imported by the functions that need it.
 """
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
@@ -92,11 +93,12 @@ def _known(model: ModelConfig, batch: int, ways: list[Way], home: Path) -> dict[
     key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(way) for way in ways)}"
     try:
         known = msgspec.json.decode((home / FILE).read_bytes(), type=dict[str, list[float]])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         known = {}  # nothing is lost: it is measured again
     if len(known.get(key, ())) != len(ways):
         known[key] = [round(seconds, 6) for seconds in measure(ways, _layer(model, batch)).values()]
-        write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(known), indent=1))
+        with contextlib.suppress(OSError):  # on a full disk, say: the next run measures again
+            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(known), indent=1))
     return dict(zip(ways, known[key], strict=True))
 
 

@@ -3,6 +3,7 @@
 Nothing here needs torch, nor knows what the methods do.
 """
 
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from lab.errors import UserError
-from lab.wire import ErrorKind, Failure, Message, Reply, Request, frame, read_frame
+from lab.wire import ErrorKind, Failure, Message, Reply, Request, WireError, frame, read_frame
 from lab.work_queue import WorkQueue
 from models.config import ConfigError
 
@@ -49,12 +50,18 @@ class Server:
         self._running: dict[int, Iterator[object] | InSlices] = {}
 
     def read(self, requests: BinaryIO, at_end: Callable[[], None]) -> None:
-        """Body of the reading thread: queues what arrives, answers for what is dropped, calls `at_end` when the pipe closes."""
+        """Body of the reading thread: queues what arrives, answers for what is dropped, calls `at_end` when there is no more to
+        read: the pipe is closed, or carries something that is no request."""
         decoder = msgspec.msgpack.Decoder(Message)
-        while (body := read_frame(requests)) is not None:
-            for request, reason in self._queue.put(decoder.decode(body)):
-                self._fail(request.id, reason, DROPPED[reason])
-        at_end()
+        try:
+            while (body := read_frame(requests)) is not None:
+                for request, reason in self._queue.put(decoder.decode(body)):
+                    self._fail(request.id, reason, DROPPED[reason])
+        except (WireError, msgspec.DecodeError) as error:
+            sys.stderr.write(f"The engine's requests cannot be read: {error}\n")
+            sys.stderr.flush()
+        finally:
+            at_end()
 
     def serve_forever(self, methods: Mapping[str, Method]) -> None:
         while True:
@@ -102,7 +109,10 @@ class Server:
                 self._send(Reply(id_, result=_raw(item), done=False))
 
     def _finish(self, id_: int, failure: Failure | None, result: object = None) -> None:
-        self._running.pop(id_, None)
+        running = self._running.pop(id_, None)
+        work = running.work if isinstance(running, InSlices) else running
+        if isinstance(work, Generator):
+            work.close()  # one that is given up lets go of what it holds now
         self._queue.finish(id_)
         self._send(Reply(id_, result=_raw(result), error=failure))
 

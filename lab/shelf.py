@@ -1,7 +1,7 @@
 """The models that the engine holds, and the traces it has made with them: what makes a cursor move cost no forward pass."""
 
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +61,7 @@ Identity = tuple[str, int, int, int]
 TraceKey = tuple[Identity, tuple[int, ...], tuple[Edit, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class OpenModel:
     run: Run
     checkpoint: str
@@ -69,6 +69,13 @@ class OpenModel:
     model: "GPT"
     tokenizer: "Tokenizer"
     identity: Identity
+    is_released: bool = False
+    """Whether it was to be forgotten: nothing more is computed with it."""
+
+    def refuse_released(self) -> None:
+        """Raises: UserError: if it is released."""
+        if self.is_released:
+            raise UserError(f"{self.run.name} is being renamed or deleted; open it again when that is done.")
 
 
 @dataclass
@@ -109,7 +116,9 @@ class Shelf:
         self._models: OrderedDict[tuple[Path, str], OpenModel] = OrderedDict()
         self._traces: OrderedDict[TraceKey, Traced] = OrderedDict()
         self._begun: dict[TraceKey, Slices[Traced]] = {}
-        """Traces that are being made."""
+        """Traces that are half made, those that were begun first at the front."""
+        self._makers: Counter[TraceKey] = Counter()
+        """How many requests are at a half-made trace now; the others were given up, and can be gone on with."""
         self._initial: OrderedDict[tuple[Path, str], Tensor] = OrderedDict()
         self._holds: dict[Path, int | None] = {}
         """By run: what keeps others from renaming or deleting it."""
@@ -124,7 +133,10 @@ class Shelf:
         run = open_run(name)
         held = self._models.get((run.path, checkpoint))
         if held is None or (fresh and _identity(_file(run, checkpoint)) != held.identity):
-            held = self._models[run.path, checkpoint] = _load(run, checkpoint)
+            outdated, held = held, _load(run, checkpoint)
+            self._models[run.path, checkpoint] = held
+            if outdated is not None:
+                self._forget_traces(outdated.identity)
             if run.path not in self._holds:
                 self._holds[run.path] = hold(run.path)
         self._models.move_to_end((run.path, checkpoint))
@@ -137,7 +149,9 @@ class Shelf:
     def let_go(self, path: Path) -> None:
         """Forgets all of a run, so that it can be renamed or deleted."""
         for key in [key for key in self._models if key[0] == path]:
-            self._forget_traces(self._models.pop(key).identity)
+            gone = self._models.pop(key)
+            gone.is_released = True
+            self._forget_traces(gone.identity)
         for weight in [key for key in self._initial if key[0] == path]:
             del self._initial[weight]
         self._release_unused()
@@ -157,32 +171,53 @@ class Shelf:
         Raises:
             UserError: if an edit cannot be made.
         """
-        return finish(self.traced_in_slices(model, ids, edits))
+        return finish(self._traced(model, ids, edits, in_turn=False))
 
     def traced_in_slices(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Slices[Traced]:
-        """The same a layer at a time. Whoever else asks for it meanwhile goes on with what is begun."""
+        """The same a layer at a time. Whoever else asks for it meanwhile goes on with what is begun; where as many as are held
+        are being made for others, it waits for one of them to be done."""
+        return self._traced(model, ids, edits, in_turn=True)
+
+    def _traced(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit], *, in_turn: bool) -> Slices[Traced]:
         key = (model.identity, tuple(ids), tuple(edits))
-        while key not in self._traces:
-            if key not in self._begun:
-                self._make_room(model.model.config, len(ids))
-                self._begun[key] = _trace(model.model, ids, edits)
-            try:
-                next(self._begun[key])
-            except StopIteration as end:
-                self._traces[key] = end.value
-                del self._begun[key]
-            except UserError:
-                del self._begun[key]
-                raise
-            else:
-                while len(self._begun) > BEGUN_HELD:
-                    del self._begun[next(each for each in self._begun if each != key)]
-                yield
+        while in_turn and key not in self._traces and key not in self._begun and len(self._makers) >= BEGUN_HELD:
+            model.refuse_released()
+            yield
+        self._makers[key] += 1
+        try:
+            while key not in self._traces:
+                model.refuse_released()
+                if key not in self._begun:
+                    self._make_room(model.model.config, len(ids))
+                    self._begun[key] = _trace(model.model, ids, edits)
+                try:
+                    next(self._begun[key])
+                except StopIteration as end:
+                    del self._begun[key]
+                    made: Traced = end.value
+                    if model not in self._models.values():
+                        return made  # nobody will ask for it again
+                    self._traces[key] = made
+                except Exception:
+                    del self._begun[key]
+                    raise
+                else:
+                    self._forget_given_up()
+                    yield
+        finally:
+            self._makers[key] -= 1
+            self._makers += Counter()  # without those that nobody is at
         self._traces.move_to_end(key)
         traced = self._traces[key]
         self._make_room(model.model.config, len(ids), traced)
         self._keep_within(TRACE_BUDGET)
         return traced
+
+    def _forget_given_up(self) -> None:
+        """Of the half-made traces that nobody is at, forgets the oldest that are too many."""
+        given_up = [key for key in self._begun if key not in self._makers]
+        for key in given_up[: max(0, len(self._begun) - BEGUN_HELD)]:
+            del self._begun[key]
 
     def _keep_within(self, budget: int) -> None:
         room = budget - sum(_numbers(each) for each in self._traces.values())
@@ -211,8 +246,9 @@ class Shelf:
 
     def _forget_traces(self, identity: Identity) -> None:
         if all(held.identity != identity for held in self._models.values()):
-            for key in [key for key in self._traces if key[0] == identity]:
-                del self._traces[key]
+            for traces in (self._traces, self._begun):
+                for key in [key for key in traces if key[0] == identity]:
+                    del traces[key]
 
 
 def _file(run: Run, checkpoint: str) -> Path:

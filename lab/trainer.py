@@ -124,11 +124,13 @@ def train(run: Run, signals: Signals) -> int:
         say(str(in_words(error, f"train {run.name}")))
         return 2
     be_nice()
+    from models.tokenizer import TokenizerError
+
     try:
         from lab.training import Training
 
         Training(run, board, signals, of_the_one_before(before)).train()
-    except UserError as error:
+    except (UserError, TokenizerError) as error:
         fail(board, str(error))
     except Exception as error:
         traceback.print_exc()

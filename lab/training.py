@@ -48,6 +48,7 @@ from lab.step import seed_of as seed_of
 from models.accounts import parameter_count
 from models.gpt import GPT
 from models.optim import compute_in, make_optimizer
+from models.sampling import LogitsError
 
 SAVE_SECONDS = 15.0
 """Time between checkpoints: what a kill -9 may cost."""
@@ -338,8 +339,8 @@ class Training:
         try:
             for sample in write_samples(self.model, self.tokenizer, self.config, self.cursor.step, prompts):
                 self._write("write a sample", lambda line=sample: self.samples.write(line))  # type: ignore[misc]
-        except ValueError:
-            return  # logits that are no numbers; the loss tells of it
+        except LogitsError:
+            return  # the loss tells of it
 
     def _obey(self) -> None:
         """Does what control/ asks for.

@@ -19,6 +19,10 @@ FIRST = 128
 """Tokens among which a draw is looked for before all are sorted."""
 
 
+class LogitsError(ValueError):
+    """Logits that are NaN or infinite, from which no token can be drawn."""
+
+
 @dataclass(frozen=True)
 class Distribution:
     """Probabilities over the whole vocabulary, each (V,), float64, on the CPU.
@@ -70,7 +74,9 @@ def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
     values: Numbers = logits.detach().to("cpu", torch.float64).numpy()
     largest = float(values.max())  # NaN if any of them is
     if not -math.inf < largest < math.inf:
-        raise ValueError("the logits are not numbers, so there is no next token to draw; the model's training may have diverged.")
+        raise LogitsError(
+            "the logits are not numbers, so there is no next token to draw; the model's training may have diverged."
+        )
     values = values - largest
     return values, _shares(values)
 

@@ -400,16 +400,25 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
         if prompt.is_cut:
             written = prompt.ids or ()
-        text = ("" if prompt.is_cut else prompt.text) + (await self._decode(self.aim.run, written).wait() if written else "")
-        self._bar.edit(text)
+        text, trouble = await self._decode(self.aim.run, written).wait() if written else ("", "")
+        if trouble:
+            self._say(trouble, trouble=True)
+            return
+        self._bar.edit(("" if prompt.is_cut else prompt.text) + text)
         self.refresh_bindings()
 
     @work(thread=True)
-    def _decode(self, run: str, ids: tuple[int, ...]) -> str:
+    def _decode(self, run: str, ids: tuple[int, ...]) -> tuple[str, str]:
+        """The text of these tokens, or what is wrong with the run or its tokenizer."""
+        from lab.errors import UserError
         from lab.run_tokenizer import tokenizer_of
         from lab.runs import open_run
+        from models.tokenizer import TokenizerError
 
-        return tokenizer_of(open_run(run)).decode(ids)
+        try:
+            return tokenizer_of(open_run(run)).decode(ids), ""
+        except (UserError, TokenizerError) as error:
+            return "", str(error)
 
     @on(PromptBar.Edited)
     def _edited(self, message: PromptBar.Edited) -> None:

@@ -209,3 +209,25 @@ async def test_works_inside_a_running_textual_app(client: EngineClient) -> None:
         await pilot.pause()
         kept = app.run_worker(client.call("slow", type=str, text="wanted"), group="g", exclusive=True)
         assert await kept.wait() == "wanted"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"\x03\x00\x00\x00abc", b"\xff\xff\xff\xffrubbish", b"\x01\x00\x00\x00\xc1"],
+    ids=["no request", "no frame", "no msgpack"],
+)
+async def test_an_engine_that_cannot_read_its_requests_ends(sent: bytes) -> None:
+    """Else it would outlive whoever started it, and hold the run that it had open. Its input stays open here."""
+    engine = await asyncio.create_subprocess_exec(
+        *FAKE, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert engine.stdin is not None
+    assert engine.stderr is not None
+    try:
+        engine.stdin.write(sent)
+        await engine.stdin.drain()
+        await asyncio.wait_for(engine.wait(), 10)
+        assert (await engine.stderr.read()).startswith(b"The engine's requests cannot be read: ")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            engine.kill()

@@ -1,5 +1,6 @@
 """What training chooses by itself. Nothing here asserts which way is quicker."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,22 @@ def test_a_real_layer_runs_in_every_way(tmp_path: Path) -> None:
     assert chosen.precision in ("fp32", "bf16")
     assert chosen.attention in ("plain", "fused")
     assert in_words((chosen.precision, chosen.attention), {(chosen.precision, chosen.attention): 1.0}, 1).endswith("1 thread")
+
+
+@pytest.mark.parametrize("trouble", ["a folder in the file's place", "a full disk", "bytes that are no text"])
+def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
+    trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = measured(monkeypatch, TIMES)
+    if trouble == "a folder in the file's place":
+        (tmp_path / probe.FILE).mkdir()
+    elif trouble == "a full disk":
+
+        def no_room(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(probe, "write_atomic", no_room)
+    else:
+        (tmp_path / probe.FILE).write_bytes(b'{"\xff": [1.0]}')
+    assert choose(SHAPE, TrainConfig(), CPU, tmp_path).precision == "bf16"
+    assert len(asked) == 1

@@ -1,5 +1,7 @@
 import errno
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from lab.run_config import Insight, Metric, Status
 from lab.run_folder import Run
 from lab.step import seed_of
 from models.gpt import GPT
+from models.tokenizer import Tokenizer, TokenizerError
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -303,3 +306,26 @@ def test_seeds_of_dropout_differ_and_fit_what_torch_takes() -> None:
     seeds = {seed_of(seed, step) for seed in range(5) for step in range(1000)}
     assert len(seeds) == 5000
     assert max(seeds) < 2**32
+
+
+def test_a_tokenizer_that_cannot_be_used_is_one_sentence(tiny_run: TinyRun) -> None:
+    """Also where it shows only while samples are written: then it must not pass for logits that are no numbers."""
+    run = tiny_run()
+    run.tokenizer_path.write_text("{}")
+    done = subprocess.run([sys.executable, "-P", "-m", "lab.trainer", str(run.path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    status = run.status()
+    assert status.phase == "failed"
+    assert status.message.startswith(f"{run.tokenizer_path}: the tokenizer's file is damaged")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_the_tokenizer_while_samples_are_written_is_not_swallowed(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise TokenizerError("7 is no token.")
+
+    monkeypatch.setattr(Tokenizer, "decode", broken)
+    with pytest.raises(TokenizerError, match=r"7 is no token\."):
+        train_here(tiny_run(prompts=("The",)))

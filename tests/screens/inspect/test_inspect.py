@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -287,3 +288,20 @@ def test_line_breaks_and_tabs_of_a_prompt_stand_on_one_line() -> None:
     text = "ROMEO:\n\tHark!"
     assert "\n" not in shown(text)
     assert meant(shown(text)) == text
+
+
+async def test_a_tokenizer_that_cannot_be_read_is_said_and_does_not_end_the_app(
+    inspect: Open, settle: Settle, home: Path
+) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "space")
+        (home / "tale" / "tokenizer.json").write_text("{}")
+        await press(pilot, settle, "e")
+        async with asyncio.timeout(10):
+            while any(worker.group == "edit" for worker in pilot.app.workers):
+                await pilot.pause()
+        assert "tokenizer" in status(pilot)
+        assert "damaged" in status(pilot)
+        assert isinstance(pilot.app.focused, WayList)
+        await press(pilot, settle, "j")
+        assert shown_view(pilot) == "embed"
