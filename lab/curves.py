@@ -108,7 +108,14 @@ class History:
         return found
 
 
-def _smooth_on(means: Column, losses: Column, share: float, longest: int) -> None:
+def smooth(losses: Floats) -> Column:
+    """`History.smooth` of these losses alone."""
+    means = Column()
+    _smooth_on(means, losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
+    return means
+
+
+def _smooth_on(means: Column, losses: Column | Floats, share: float, longest: int) -> None:
     """Goes on with the running means of `losses`: mean += (loss − mean) / length, the length being `share` of the steps so far,
     at least 1 and at most `longest`.
 

@@ -6,7 +6,7 @@ model may lose less than the pairs' on text that it learns by heart, and more on
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,12 @@ MOST_COUNTERS = 1 << 22
 """Up to so many possible pairs each has its counter, which is quicker than sorting the pairs that occur."""
 
 
+STRETCH_BYTES = 200
+"""Of a text of 1.5 bits per byte, the next so many bytes are one of 2^300: found twice, they were copied."""
+STRETCHES = 50
+"""Looked for in the training part, spread evenly over the validation part."""
+
+
 @dataclass(frozen=True)
 class TextEntropy:
     """In nats per token, of the training part."""
@@ -35,6 +41,22 @@ class TextEntropy:
     """H(token): the least that guesses lose which do not look at the text before."""
     bigram: float
     """H(next token | this token): the least that guesses lose which look at one token."""
+    validation: "ValidationText | None" = None
+
+
+@dataclass(frozen=True)
+class ValidationText:
+    """How the validation part, the end of a text, relates to the training part before it."""
+
+    tokens: int
+    unigram: float
+    """H(token) of the validation part itself."""
+    cross_entropy: float
+    """Mean −ln p of its tokens by the training part's frequencies, each counted once more so that none is zero."""
+    divergence: float
+    """KL divergence of the two, cross_entropy − unigram, less what two samples of one source differ by on average."""
+    copied: float | None
+    """Share of its stretches of about `STRETCH_BYTES` that are word for word in the training part; None where it has none."""
 
 
 def entropy_of_counts(counts: np.ndarray[Any, Any]) -> float:
@@ -60,16 +82,54 @@ def run_entropy(run: Run) -> TextEntropy | None:
     data, vocab_size = run.config.data, run.config.tokenizer.vocab_size
     if not run.tokens_path.is_file() or data.split < 2:
         return None
-    return _measured(str(run.tokens_path), run.tokens_path.stat().st_mtime_ns, data.split, vocab_size)
+    changed, bytes_each = run.tokens_path.stat().st_mtime_ns, data.bytes / max(1, data.tokens)
+    return _measured(str(run.tokens_path), changed, data.split, vocab_size, bytes_each)
 
 
 @functools.lru_cache(maxsize=32)
-def _measured(path: str, changed: int, split: int, vocab_size: int) -> TextEntropy | None:
+def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: float) -> TextEntropy | None:
     try:
-        ids = Tokens(path, token_dtype(vocab_size))[:split]
+        tokens = Tokens(path, token_dtype(vocab_size))
     except UserError:
         return None
-    return text_entropy(ids, vocab_size) if len(ids) > 1 else None
+    ids, end = tokens[:split], tokens[split:]
+    if len(ids) < 2:
+        return None
+    return replace(text_entropy(ids, vocab_size), validation=validation_text(ids, end, vocab_size, bytes_each))
+
+
+def validation_text(
+    ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], vocab_size: int, bytes_each: float
+) -> ValidationText | None:
+    """What the two parts have in common; `bytes_each` is the mean length of a token. None without a validation part."""
+    ids, end = ids[-MOST_TOKENS:], end[:MOST_TOKENS]
+    if not len(end):
+        return None
+    size = max(vocab_size, int(ids.max()) + 1, int(end.max()) + 1)
+    counts, own = (np.bincount(part, minlength=size) for part in (ids, end))
+    cross = -float((own * np.log((counts + 1) / (len(ids) + size))).sum() / len(end))
+    unigram = entropy_of_counts(own)
+    # Of n draws from k outcomes the expected KL divergence from their source is about (k − 1) / 2n (Miller 1955).
+    by_chance = (np.count_nonzero(own) - 1) / (2 * len(end)) + (np.count_nonzero(counts) - 1) / (2 * len(ids))
+    return ValidationText(len(end), unigram, cross, float(cross - unigram - by_chance), copied_share(ids, end, bytes_each))
+
+
+def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_each: float) -> float | None:
+    """The share of stretches of `end` that occur in `ids` too."""
+    length = max(8, round(STRETCH_BYTES / max(bytes_each, 1e-9)))
+    if len(end) < length:
+        return None
+    starts = np.unique(np.linspace(0, len(end) - length, STRETCHES).astype(int))
+    text, each = np.ascontiguousarray(ids).tobytes(), ids.itemsize
+    return sum(_occurs(end[start : start + length].tobytes(), text, each) for start in starts) / len(starts)
+
+
+def _occurs(stretch: bytes, text: bytes, each: int) -> bool:
+    """Whether it is in the text at a whole token."""
+    at = text.find(stretch)
+    while at >= 0 and at % each:
+        at = text.find(stretch, at + 1)
+    return at >= 0
 
 
 def bytes_per_token(data: DataConfig, history: "History") -> float:

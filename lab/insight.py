@@ -115,6 +115,8 @@ def probe_place(ids: Ids, most: int, letters: set[int]) -> tuple[int, int]:
     token can be known from the probe alone, and an induction head be seen at work. Else the beginning.
     """
     length = min(most, len(ids) - 1)
+    if length < 4:
+        return 0, length  # too short for a token, what follows it, and three tokens between
     for stop in range(length, len(ids)):
         last = stop - 1
         if int(ids[last]) not in letters:

@@ -25,8 +25,8 @@ def choices(loss: float) -> str:
     return fixed(perplexity, 1) if perplexity < 9.95 else count(round(perplexity))
 
 
-def reading(config: RunConfig, status: Status, history: "History") -> str:
-    """A few sentences on how far the model has come."""
+def reading(config: RunConfig, status: Status, history: "History", *, copied: bool = False) -> str:
+    """A few sentences on how far the model has come. `copied` says that the validation text is in the training text too."""
     vocabulary = config.tokenizer.vocab_size
     worst = fixed(chance(vocabulary), 2)
     by_chance = f"The model guesses among {whole(vocabulary)} tokens; by chance it would lose {worst} nats a token."
@@ -40,29 +40,30 @@ def reading(config: RunConfig, status: Status, history: "History") -> str:
     if loss is not None:
         parts.append(f"It loses {fixed(loss, 2)} now, as if it were choosing among {choices(loss)}.")
     if evaluation is not None and evaluation.val_loss is not None:
-        parts.append(_on_unseen_text(evaluation.step, evaluation.val_loss, history))
+        parts.append(_on_validation_text(evaluation.step, evaluation.val_loss, history, copied, config.model.dropout > 0))
     if config.data.entropy_bits_per_byte is not None and evaluation is not None and evaluation.bits_per_byte is not None:
         floor, here = fixed(config.data.entropy_bits_per_byte, 3), fixed(evaluation.bits_per_byte, 3)
         parts.append(f"The source of this text has an entropy of {floor} bits per byte, its floor; the model is at {here}.")
     return " ".join(parts)
 
 
-def _on_unseen_text(step: int, val_loss: float, history: "History") -> str:
+def _on_validation_text(step: int, val_loss: float, history: "History", copied: bool, dropout: bool) -> str:
     """The validation loss, beside the training loss of the same step."""
+    where = "On the validation text" if copied else "On text it never trains on"
     before = bisect_right(history.steps, step)
     if not before:
-        return f"On text it never trains on it lost {fixed(val_loss, 2)} at step {whole(step)}."
+        return f"{where} it lost {fixed(val_loss, 2)} at step {whole(step)}."
     loss = history.smooth[before - 1]
     then = fixed(loss, 2)
     has_moved = then != fixed(history.smooth[-1], 2)
     if abs(val_loss - loss) <= SAME * loss:
         beside = f", against {then} at step {whole(step)}" if has_moved else ""
-        return (
-            f"On text it never trains on it loses about the same ({fixed(val_loss, 2)}{beside}): what it learns holds there too."
-        )
+        holds = "" if copied else ": what it learns holds there too"
+        return f"{where} it loses about the same ({fixed(val_loss, 2)}{beside}){holds}."
     apart = fixed(abs(round(val_loss, 2) - round(loss, 2)), 2)
     beside = f" than the {then} at step {whole(step)}" if has_moved else ""
-    return f"On text it never trains on it loses {fixed(val_loss, 2)}, {apart} {'more' if val_loss > loss else 'less'}{beside}."
+    without = " (there without dropout)" if dropout and val_loss < loss else ""
+    return f"{where} it loses {fixed(val_loss, 2)}, {apart} {'more' if val_loss > loss else 'less'}{beside}{without}."
 
 
 def time_left(config: RunConfig, status: Status, history: "History") -> float | None:

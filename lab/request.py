@@ -186,6 +186,14 @@ def default_rate(width: int, optimizer: OptimizerName) -> float:
     return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
 
 
+def lower_rate(train: TrainConfig, width: int, factor: float) -> float:
+    """The peak learning rate to advise after one that was too high, of which `factor` was left after halving it.
+
+    Never more than half of what was left, and never above the default.
+    """
+    return min(train.lr * factor / 2, default_rate(width, train.optimizer))
+
+
 def default_dropout(train: TrainConfig, model: ModelConfig, tokens: int) -> float:
     """Of a run that goes through its `tokens` of training text so often that it would learn them by heart; else none."""
     if train.steps is None:

@@ -9,7 +9,7 @@ from lab.checkpoint import Cursor, load_optimizer, optimizer_tensors
 from lab.errors import UserError
 from lab.numbers import significant
 from lab.out_of_memory import is_out_of_memory
-from lab.request import default_rate
+from lab.request import lower_rate
 from lab.run_folder import Run
 
 HALVINGS = 6
@@ -102,7 +102,7 @@ class Rescue:
     def no_hope(self, what: str) -> str:
         """Why training has failed, and which rate to begin anew with."""
         config = self._run.config
-        lower = min(config.train.lr * self._cursor.rate_factor / 2, default_rate(config.model.width, config.train.optimizer))
+        lower = lower_rate(config.train, config.model.width, self._cursor.rate_factor)
         return (
             f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
             f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."

@@ -200,8 +200,10 @@ class RunView(Widget):
         self.query_one("#run-reading", Sentences).say(sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
-        """Draw the entropies of the run's own text, once they are known."""
+        """Draw the entropies of the run's own text, once they are known, and judge the run by them."""
         self.entropy = entropy
+        if self.watched is not None:
+            self.query_one("#run-reading", Sentences).say(self._words(self.watched))
         self._draw()
 
     def watch_plot_view(self) -> None:
@@ -304,8 +306,16 @@ class RunView(Widget):
             self.plot_view = self.plot_view.panned(by, curves.latest)
 
     def _words(self, watched: Watched) -> str:
-        found = diagnose(watched.config, watched.status, watched.history)
-        parts = [reading(watched.config, watched.status, watched.history)]
+        found = diagnose(
+            watched.config,
+            watched.status,
+            watched.history,
+            phase=watched.phase,
+            entropy=self.entropy,
+            events=watched.events,
+        )
+        copied = found.verdict == "validation text copied"
+        parts = [reading(watched.config, watched.status, watched.history, copied=copied)]
         if found.verdict != "waiting" and watched.phase != "failed":
             parts.insert(0, found.sentences)
         if watched.status.message and watched.phase in (*ACTIVE, "stopped", "finished"):

@@ -108,6 +108,8 @@ def test_the_probe_ends_where_the_next_token_stands_in_it_already() -> None:
     assert probe_place(ids, 8, {1}) == (1, 9), "1 is followed by 2 as before"
     assert probe_place(ids, 8, {4}) == (0, 8), "there is no such place"
     assert probe_place(np.array([5, 6]), 8, {5}) == (0, 1)
+    for most in (1, 2, 3):
+        assert probe_place(ids, most, {1, 2}) == (0, most), "a context too short for any repetition"
 
 
 def test_measuring_leaves_training_as_it_was(tiny_run: TinyRun) -> None:

@@ -3,47 +3,53 @@
 import math
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from lab.reading import chance
-from lab.run_config import Metric, RunConfig, Status
+from lab.run_config import Status
 from lab.run_folder import Run
 from lab.spikes import FEWEST, LEAST_JUMP, WINDOW, Watch
+from tests.lab.recorded_curves import NAMES, recorded
 
-CURVES = sorted(Path(__file__).parent.joinpath("curves").glob("*.jsonl"))
-ORDINARY = [path for path in CURVES if not path.stem.startswith("diverged")]
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 
 
-class Head(msgspec.Struct):
-    config: RunConfig
-
-
-def bad_steps(path: Path) -> list[int]:
-    first, *rest = path.read_bytes().splitlines()
-    worst = chance(msgspec.json.decode(first, type=Head).config.model.vocab_size)
+def bad_steps(name: str) -> list[int]:
+    """Up to the first rollback, after which the losses before it count again."""
+    run = recorded(name)
+    back = next((event.step for event in run.events if event.kind == "back"), math.inf)
+    worst = chance(run.head.config.model.vocab_size)
     watch = Watch()
-    found = []
-    for metric in (msgspec.json.decode(line, type=Metric) for line in rest):
-        loss, norm = (math.nan if value is None else value for value in (metric.loss, metric.grad_norm))
-        if metric.lr is not None and watch.is_bad(loss, norm, worst):
-            found.append(metric.step)
-    return found
+    return [
+        metric.step
+        for metric in run.metrics
+        if metric.lr is not None and metric.step <= back and watch.is_bad(_number(metric.loss), 0.0, worst)
+    ]
 
 
-@pytest.mark.parametrize("path", ORDINARY, ids=lambda path: path.stem)
-def test_no_step_of_a_recorded_curve_is_bad_that_did_not_diverge(path: Path) -> None:
-    assert bad_steps(path) == []
+def _number(loss: float | None) -> float:
+    return math.nan if loss is None else loss
 
 
-def test_the_steps_of_the_diverged_curves_are_bad() -> None:
-    here = Path(__file__).parent / "curves"
-    assert bad_steps(here / "diverged-to-no-number.jsonl") == [2, 3]
-    assert len(bad_steps(here / "diverged.jsonl")) > 30
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("unrescued")])
+def test_the_bad_steps_of_a_recorded_run_are_those_that_its_trainer_left_out(name: str) -> None:
+    events = recorded(name).events
+    back = next((event.step for event in events if event.kind == "back"), math.inf)
+    assert bad_steps(name) == [event.step for event in events if event.kind == "bad_step" and event.step <= back]
+
+
+def test_runs_that_go_well_have_no_bad_step() -> None:
+    for name in NAMES:
+        if name.startswith(("learning", "overfitting", "small", "too-short", "differs", "copied", "rate-too-low")):
+            assert bad_steps(name) == [], name
+
+
+def test_the_steps_of_the_diverged_runs_are_bad() -> None:
+    assert bad_steps("diverged-nan-unrescued") == [2, 3]
+    assert len(bad_steps("diverged-unrescued")) > 30
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch": 1}, {"lr": 0.02}, {"context": 4, "batch": 1, "lr": 0.02}])

@@ -304,7 +304,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         words = text_of(pilot, "#run-reading")
-        assert words.startswith("It was stopped; r goes on from there. Learning: over the last 309 steps the training loss")
+        assert words.startswith("It was stopped; r goes on from there. Learning: from step 931 to 1,240 the training loss")
         assert words.endswith(".")
         assert screen_of(pilot).query_one("#run-reading").size.height <= 5
 

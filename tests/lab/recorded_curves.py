@@ -1,0 +1,55 @@
+"""The runs that record_curves.py recorded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from lab.curves import History
+from lab.diagnosis import Diagnosis, diagnose
+from lab.floors import TextEntropy
+from lab.run_config import Event, Metric, RunConfig, Status
+
+WHERE = Path(__file__).parent / "curves"
+NAMES = sorted(path.stem for path in WHERE.glob("*.jsonl"))
+
+
+class Head(msgspec.Struct):
+    """The first line of a recorded run."""
+
+    config: RunConfig
+    status: Status
+    entropy: TextEntropy | None
+    events: list[Event]
+    losses: list[float | None]
+    rates: list[float]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run, up to a step."""
+
+    head: Head
+    metrics: list[Metric]
+    history: History
+    events: list[Event]
+
+    def diagnosis(self, phase: str = "") -> Diagnosis:
+        return diagnose(
+            self.head.config, self.head.status, self.history, phase=phase, entropy=self.head.entropy, events=self.events
+        )
+
+
+def recorded(name: str, until: float = float("inf")) -> Recorded:
+    """Whole lines of metrics where there was an evaluation, and at the end; of the other steps loss and learning rate."""
+    first, *rest = (WHERE / f"{name}.jsonl").read_bytes().splitlines()
+    head = msgspec.json.decode(first, type=Head)
+    whole = {line.step: line for line in (msgspec.json.decode(raw, type=Metric) for raw in rest)}
+    assert len(head.losses) == len(head.rates)
+    metrics = [whole[0]] if 0 in whole else []
+    for step, (loss, rate) in enumerate(zip(head.losses, head.rates, strict=True), 1):
+        metrics.append(whole.get(step) or Metric(step=step, tokens=0, epoch=0.0, seconds=0.0, loss=loss, lr=rate))
+    metrics = [metric for metric in metrics if metric.step <= until]
+    history = History()
+    history.add(metrics)
+    return Recorded(head, metrics, history, [event for event in head.events if event.step <= until])
