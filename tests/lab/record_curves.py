@@ -158,8 +158,8 @@ RECIPES = {
         stories(CHARACTERS), {"steps": 1500, "layers": 1, "heads": 1, "width": 4, "eval_every": 50}
     ),
     "diverged-unrescued": Recipe(stories(CHARACTERS), {"lr": 1.0, "final_lr": 1.0, "steps": 200}, stop=60, unrescued=True),
-    "diverged-nan-unrescued": Recipe(stories(CHARACTERS), {"lr": 1e30, "steps": 200}, unrescued=True),
-    "diverged-nan": Recipe(stories(CHARACTERS), {"lr": 1e30, "steps": 200}),
+    "diverged-nan-unrescued": Recipe(stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}, unrescued=True),
+    "diverged-lr-1000": Recipe(stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}),
     "diverged-lr-100": Recipe(stories(CHARACTERS), {"lr": 100.0, "steps": 400}),
     "warming-up": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.05}, stop=40),
     "warming-up-slowly": Recipe(manual(CHARACTERS), {"steps": 5000, "warmup": 0.1, "lr": 1e-3} | WIDE, stop=200),
