@@ -23,7 +23,9 @@ from lab.errors import DamagedFileError, UserError
 from lab.limits import LIMITS, quoted, shortened
 from lab.machine import memory
 from lab.numbers import bytes_
+from lab.regular_file import is_real_folder, opened_by_name, read_regular
 from lab.run_config import Metric, PartUpdate
+from lab.run_files import LARGEST_CONFIG
 from lab.run_folder import Run
 from lab.spikes import Watch
 from lab.tensor_file import FLOATS, Header, RawTensor, check_whole, read_header, write_tensors
@@ -126,7 +128,7 @@ def save_training(
     temporary = temporary_beside(last)
     _write(temporary, tensors, {"step": str(cursor.step), "cursor": msgspec.json.encode(cursor).decode()})
     try:
-        if last.exists():
+        if os.path.lexists(last):
             _become(last, previous)
     except OSError:
         temporary.unlink()
@@ -168,7 +170,7 @@ def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed |
             reasons.append(f"{path.name} {error.reason}")
             continue
         put_training(run, path, model, optimizer, tensors)
-        if path is last or not last.exists():
+        if path is last or not os.path.lexists(last):
             return Resumed(cursor, good=_under(GOOD, tensors))
         os.replace(last, run.path / "damaged.safetensors")
         return Resumed(
@@ -236,7 +238,7 @@ def put_training(run: Run, path: Path, model: nn.Module, optimizer: Optimizer, t
 
 def settings_checksum(run: Run) -> str:
     """CRC-32 of config.json but for the run's name, in hexadecimal digits."""
-    said = msgspec.json.decode((run.path / "config.json").read_bytes(), type=dict[str, msgspec.Raw])
+    said = msgspec.json.decode(read_regular(run.path / "config.json", LARGEST_CONFIG), type=dict[str, msgspec.Raw])
     rest = [(name, bytes(value)) for name, value in sorted(said.items()) if name != "name"]
     return f"{zlib.crc32(repr(rest).encode()):08x}"
 
@@ -292,6 +294,8 @@ def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
     Raises what `save_training` does.
     """
     run.snapshots_path.mkdir(exist_ok=True)
+    if not is_real_folder(run.snapshots_path):
+        raise DamagedFileError(run.snapshots_path, "is a link, not a folder")
     path = run.snapshots_path / f"{step:08d}.safetensors"
     temporary = temporary_beside(path)
     state = model.state_dict()
@@ -313,7 +317,7 @@ def initial_weight(run: Run, name: str) -> Tensor | None:
         _check_fits(run, first, check_whole(first))
     except (FileNotFoundError, UserError):
         return None
-    with safe_open(first, framework="pt") as file:
+    with opened_by_name(first) as name_of_file, safe_open(name_of_file, framework="pt") as file:
         weight: Tensor = file.get_tensor(name)
     return weight
 
@@ -427,7 +431,7 @@ def _in_words(shape: tuple[int, ...]) -> str:
 def _read(path: Path, without: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """The tensors of a file that was checked, but for those whose names begin so. Raises: DamagedFileError, for a NaN."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened_by_name(path) as name_of_file, safe_open(name_of_file, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith(without)}  # noqa: SIM118
     except SafetensorError as error:  # replaced since it was checked
         raise DamagedFileError(path, f"cannot be read ({error})") from error

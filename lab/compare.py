@@ -12,7 +12,9 @@ from lab.durable import in_words
 from lab.feed import News
 from lab.numbers import count, duration, fixed, significant, whole
 from lab.reading import progress
+from lab.regular_file import read_regular
 from lab.run_config import Metric, RunConfig, Sample, Status, TrainConfig
+from lab.run_files import LARGEST_TOKENIZER
 from lab.run_folder import ACTIVE, Run
 from models.accounts import parameter_count
 from models.config import ModelConfig
@@ -108,7 +110,7 @@ def vocabulary_of(run: Run) -> str:
     if kind != "bpe":
         return kind
     try:
-        return hashlib.sha256(run.tokenizer_path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_regular(run.tokenizer_path, LARGEST_TOKENIZER)).hexdigest()
     except OSError as error:
         raise in_words(error, f"read the tokenizer of {run.name}") from error
 

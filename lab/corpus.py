@@ -7,6 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ BUILTINS = {
 """Texts that need no file, and what each is. A file of the same name is meant by a path, such as ./stories."""
 
 STDIN = "-"
+WAIT_IN_SILENCE = 0.5
+"""Seconds that the writer of a named pipe may take before it is said that it is waited for."""
 FILE_URI = "file://"
 
 CHUNK = 1 << 18
@@ -132,8 +135,10 @@ class Corpus:
             raise _unreadable(self.source, error) from error
 
 
-def open_corpus(source: str, encoding: str | None = None) -> Corpus:
+def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], None] | None = None) -> Corpus:
     """The text that `source` names: a built-in's name, "-" for standard input, or a path.
+
+    A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
 
     A file is UTF-8, or what its byte-order mark says, unless `encoding` says otherwise. Its beginning is read at once; an
     error further on is raised when it is met.
@@ -147,7 +152,7 @@ def open_corpus(source: str, encoding: str | None = None) -> Corpus:
         return _stories(source, match)
     if source == "python":
         return _python()
-    corpus = _spooled("stdin", STDIN, sys.stdin.buffer, encoding) if source == STDIN else _file(source, encoding)
+    corpus = _spooled("stdin", STDIN, sys.stdin.buffer, encoding) if source == STDIN else _file(source, encoding, on_wait)
     if next(corpus.chunks(), None) is None:
         raise UserError(f"{_shown(source)} is empty; choose a text to learn from.")
     return corpus
@@ -217,20 +222,34 @@ def _python() -> Corpus:
     return Corpus("python", "python", "utf-8", size, lambda: iter([(text, size)]))
 
 
-def _file(source: str, encoding: str | None) -> Corpus:
+def _file(source: str, encoding: str | None, on_wait: Callable[[], None] | None) -> Corpus:
     try:
         path = path_of(source)
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
             raise UserError(f"{_shown(source)} is a folder; choose a text file in it.")
         if stat.S_ISFIFO(mode):
-            with path.open("rb") as pipe:
-                return _spooled("pipe", source, pipe, encoding)
+            if on_wait is None:
+                raise UserError(f"{_shown(source)} is a named pipe, which can be read only once; choose a text file.")
+            return _pipe(source, path, encoding, on_wait)
         if not stat.S_ISREG(mode):
             raise UserError(f"{_shown(source)} is a device, not a file; choose a text file.")
         return _regular(_as_text(path.stem), source_of(path), path, _shown(source), encoding)
     except (OSError, ValueError, RuntimeError) as error:
         raise _unreadable(source, error) from error
+
+
+def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None]) -> Corpus:
+    """Opening a named pipe waits for its writer, as long as that takes; Ctrl-C ends it."""
+    patience = threading.Timer(WAIT_IN_SILENCE, on_wait)
+    patience.daemon = True
+    patience.start()
+    try:
+        with path.open("rb") as pipe:
+            patience.cancel()
+            return _spooled("pipe", source, pipe, encoding)
+    finally:
+        patience.cancel()
 
 
 def source_of(path: Path) -> str:

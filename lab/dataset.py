@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from lab.corpus import Corpus
 from lab.errors import UserError
+from lab.regular_file import open_regular
 from lab.run_config import Stretches
 from lab.split import Ranges, Split, pieces, within
 from models.tokenizer import Tokenizer
@@ -105,10 +107,11 @@ class Tokens:
             UserError: if the file is missing, or not a whole number of ids.
         """
         try:
-            size = Path(path).stat().st_size
-            if size % dtype.itemsize:
-                raise UserError(f"{path} is damaged: {size} bytes are not a whole number of tokens; start the run again.")
-            self.ids = np.memmap(path, dtype, mode="r").view(np.ndarray) if size else np.empty(0, dtype)
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size % dtype.itemsize:
+                    raise UserError(f"{path} is damaged: {size} bytes are not a whole number of tokens; start the run again.")
+                self.ids = np.memmap(file, dtype, mode="r").view(np.ndarray) if size else np.empty(0, dtype)
         except OSError as error:
             raise UserError(f"{path} cannot be read ({error.strerror}); start the run again.") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lab.errors import UserError
 from lab.limits import quoted
+from lab.regular_file import open_regular
 
 BLOCK = 1 << 18
 """Bytes read at a time."""
@@ -49,7 +50,7 @@ def sniff(path: Path, shown: str) -> str:
     Raises:
         UserError: if the file's beginning is not text in one of these.
     """
-    with path.open("rb") as file:
+    with open_regular(path, follow=True) as file:
         head = file.read(HEAD)
     for mark, encoding in _MARKS:
         if head.startswith(mark):
@@ -76,7 +77,7 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     read = 0
     started = False
-    with path.open("rb") as file:
+    with open_regular(path, follow=True) as file:
         while True:
             block = file.read(BLOCK)
             pending = len(decoder.getstate()[0])
@@ -104,7 +105,7 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
 
 
 def _undecodable(path: Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
-    with path.open("rb") as file:
+    with open_regular(path, follow=True) as file:
         file.seek(max(0, offset - SAMPLE // 4))
         sample = file.read(SAMPLE)
         file.seek(offset)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab.errors import UserError
+from lab.regular_file import open_to_replace
 
 Chunk = bytes | memoryview
 
@@ -47,8 +48,9 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
 
     Raises:
         OSError: as the system says.
+        DamagedFileError: if something other than a regular file has this name.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    descriptor = open_to_replace(path)
     try:
         try:
             for chunk in chunks:

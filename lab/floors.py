@@ -80,9 +80,11 @@ def text_entropy(ids: np.ndarray[Any, Any], vocab_size: int) -> TextEntropy:
 def run_entropy(run: Run) -> TextEntropy | None:
     """That of the run's own training text, measured once; None where its tokens are not there, as with the demo."""
     data, vocab_size = run.config.data, run.config.tokenizer.vocab_size
-    if not run.tokens_path.is_file() or data.split < 2:
+    try:
+        changed = run.tokens_path.lstat().st_mtime_ns
+    except OSError:
         return None
-    changed, bytes_each = run.tokens_path.stat().st_mtime_ns, data.bytes / max(1, data.tokens)
+    bytes_each = data.bytes / max(1, data.tokens)
     return _measured(str(run.tokens_path), changed, data.split, vocab_size, bytes_each)
 
 
@@ -93,8 +95,9 @@ def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: 
     except UserError:
         return None
     ids, end = tokens[:split], tokens[split:]
-    if len(ids) < 2:
-        return None
+    counted = (ids[:MOST_TOKENS], ids[-MOST_TOKENS:], end[:MOST_TOKENS])
+    if len(ids) < 2 or any(len(part) and int(part.max()) >= vocab_size for part in counted):
+        return None  # no text of this vocabulary: whoever trains on it or looks into it is told
     return replace(text_entropy(ids, vocab_size), validation=validation_text(ids, end, vocab_size, bytes_each))
 
 

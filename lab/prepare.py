@@ -46,8 +46,12 @@ class Progress(msgspec.Struct, frozen=True):
     """How much of this stage is done, 0 to 1."""
 
 
-def prepare_run(request: RunRequest, progress: Callable[[Progress], None] = lambda _: None) -> Run:
+def prepare_run(
+    request: RunRequest, progress: Callable[[Progress], None] = lambda _: None, on_wait: Callable[[], None] | None = None
+) -> Run:
     """Makes the run that is asked for. Whatever goes wrong, and if `progress` raises to cancel, nothing is left on disk.
+
+    A named pipe is read where `on_wait` is given: see `lab.corpus.open_corpus`.
 
     Raises:
         UserError: for every mistake of the user: see `lab.request.check_settings` and `lab.corpus.open_corpus`; a text too short.
@@ -55,7 +59,7 @@ def prepare_run(request: RunRequest, progress: Callable[[Progress], None] = lamb
     check_settings(request)
     check_memory(smallest_model(request), request.device or "auto")
     where = (request.home or home()).absolute()
-    corpus = open_corpus(request.text, request.encoding)
+    corpus = open_corpus(request.text, request.encoding, on_wait)
     corpus.measure(lambda done, total: progress(Progress("reading", f"reading {corpus.name}", done / max(total, 1))))
     split = split_text(corpus)
     tokenizer = make_tokenizer(request, corpus, split, progress)

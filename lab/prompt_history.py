@@ -5,10 +5,14 @@ from pathlib import Path
 import msgspec
 
 from lab.durable import in_words, write_atomic
+from lab.errors import UserError
+from lab.regular_file import read_regular
+from lab.run_files import NOT_JSON
 
 PROMPTS_KEPT = 200
 CHARACTERS_KEPT = 200_000
 """Of all prompts together: a pasted chapter may push older prompts out, but the file stays small."""
+LARGEST_HISTORY = 64 << 20
 
 
 class Entry(msgspec.Struct):
@@ -24,14 +28,14 @@ def history_path(home: Path) -> Path:
 def read_history(home: Path) -> list[str]:
     """The prompts, newest last; lines that cannot be read are passed over. Never fails."""
     try:
-        lines = history_path(home).read_bytes().splitlines()
-    except OSError:
+        lines = read_regular(history_path(home), LARGEST_HISTORY, follow=True).splitlines()
+    except (OSError, UserError):
         return []
     found = []
     for line in lines:
         try:
             found.append(msgspec.json.decode(line, type=Entry).text)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             continue
     return bounded(found)
 

@@ -7,8 +7,10 @@ a file of somebody else, and a sparse file of a terabyte costs nothing to make. 
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from lab.errors import DamagedFileError
 
@@ -28,7 +30,7 @@ KINDS = {
 }
 
 
-def open_regular(path: str | Path, most: int | None = None, *, follow: bool = False) -> BinaryIO:
+def open_regular(path: str | Path, most: int | None = None, *, follow: bool = False) -> BufferedReader:
     """A regular file, open for reading its bytes.
 
     `most` bounds its size in bytes. `follow` allows a link, for texts of the user; no file of a run may be one.
@@ -52,6 +54,19 @@ def read_regular(path: str | Path, most: int, *, follow: bool = False) -> bytes:
 def open_to_hold(path: str | Path) -> int:
     """A descriptor for reading a regular file, or for locking it. Raises what `open_regular` does."""
     return _open(path, os.O_RDONLY, None, False)
+
+
+@contextmanager
+def opened_by_name(path: str | Path) -> Iterator[str]:
+    """A name of the opened file for libraries that open by name: on Linux and macOS it can lead nowhere else meanwhile.
+
+    Raises what `open_regular` does.
+    """
+    descriptor = open_to_hold(path)
+    try:
+        yield f"/dev/fd/{descriptor}" if os.path.exists(f"/dev/fd/{descriptor}") else os.fspath(path)
+    finally:
+        os.close(descriptor)
 
 
 def open_to_append(path: str | Path, mode: int = 0o666) -> int:

@@ -220,7 +220,7 @@ def refuse_to_start(run: Run) -> None:
     if run.alive():
         raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.")
     refuse_finished(run)
-    if not run.tokens_path.is_file():
+    if not os.path.lexists(run.tokens_path):
         raise UserError(f"{run.name} cannot be trained on: its tokens.bin is not in {run.path}.")
 
 

@@ -256,12 +256,12 @@ def _file(run: Run, checkpoint: str) -> Path:
     if checkpoint.isdecimal():
         return next((file.path for file in run.snapshots() if file.step == int(checkpoint)), run.snapshots_path / checkpoint)
     path = run.path / f"{checkpoint}.safetensors"
-    return run.path / "last.safetensors" if checkpoint == "best" and not path.exists() else path
+    return run.path / "last.safetensors" if checkpoint == "best" and not os.path.lexists(path) else path
 
 
 def _identity(path: Path) -> Identity:
     try:
-        facts = path.stat()
+        facts = path.lstat()
     except OSError:
         return (str(path), 0, 0, 0)
     return (str(path), facts.st_ino, facts.st_size, facts.st_mtime_ns)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from lab.corpus import open_corpus, path_of
 from lab.errors import UserError
+from lab.regular_file import open_regular
 from lab.run_config import DataConfig
 from lab.run_folder import Run
 
 
 def sha256_of(path: Path) -> str:
-    """Checksum of a file, read in pieces: about a second for a gigabyte."""
-    with path.open("rb") as file:
+    """Checksum of a regular file, read in pieces: about a second for a gigabyte."""
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -46,6 +47,6 @@ def change_of_text(data: DataConfig, created: float) -> str:
             return ""
     except FileNotFoundError:
         return f"{data.source} is gone; {goes_on}."
-    except (OSError, UserError):
+    except (OSError, ValueError, UserError):
         return f"{data.source} cannot be read any more; {goes_on}."
     return f"{data.source} has changed; {goes_on}."

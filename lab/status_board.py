@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from lab.durable import is_full, temporary_beside, write_all
+from lab.regular_file import open_to_overwrite, open_to_replace
 from lab.run_config import Phase, Status
 from lab.run_folder import STATUS_PADDING
 
@@ -74,7 +75,7 @@ class StatusBoard:
             content = content[:-1].ljust(STATUS_PADDING - 1) + b"\n"
             temporary = temporary_beside(self._path)
             try:
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+                descriptor = open_to_replace(temporary)
                 try:
                     write_all(descriptor, content)
                 finally:
@@ -89,7 +90,7 @@ class StatusBoard:
 
     def _write_over(self, content: bytes) -> None:
         """On a full disk: into the blocks that the file already has, in one write, which readers see before or after."""
-        descriptor = os.open(self._path, os.O_WRONLY)
+        descriptor = open_to_overwrite(self._path)
         try:
             os.pwrite(descriptor, content, 0)
         finally:

@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from lab.durable import in_words, write_atomic
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.machine import cores, gpu, processor
 from lab.run_config import TrainConfig
+from lab.run_files import LARGEST_CONFIG, read_json
 from lab.runs import trainer_environment
 from models.config import ModelConfig
 
@@ -51,8 +52,8 @@ def known(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
 
 def _read(home: Path) -> dict[str, float]:
     try:
-        return msgspec.json.decode((home / FILE).read_bytes(), type=dict[str, float])
-    except (OSError, msgspec.DecodeError):
+        return read_json(home / FILE, dict[str, float], LARGEST_CONFIG)
+    except (OSError, DamagedFileError):
         return {}  # nothing is lost: it is measured again
 
 

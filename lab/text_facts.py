@@ -11,6 +11,7 @@ from typing import Literal
 from lab.corpus import BUILTINS, STDIN, Corpus, open_corpus, path_of, preview
 from lab.errors import UserError
 from lab.numbers import bytes_, whole
+from lab.regular_file import open_regular
 from lab.split import pieces, split_text
 from models.tokenizer import Tokenizer
 
@@ -113,7 +114,7 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
     if corpus.source in BUILTINS or corpus.source.startswith("stories:"):
         return "nothing to clean"
     path = path_of(corpus.source)
-    with path.open("rb") as file:
+    with open_regular(path, follow=True) as file:
         head = file.read(1 << 16)
     mark = head.startswith(b"\xef\xbb\xbf")
     if corpus.encoding.replace("_", "-") not in ("utf-8", "ascii"):

@@ -99,7 +99,7 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
 
     request = RunRequest(text=text, steps=steps, minutes=minutes, **options)
     with preparation_shown(bar=shows_bar(quiet)) as progress:
-        run = prepare_run(request, progress)
+        run = prepare_run(request, progress, lambda: click.echo(waiting_for_writer(text), err=True))
     click.echo(description(run))
     return begin(run, after=-1, detach=detach, quiet=quiet)
 
@@ -123,6 +123,10 @@ def resume(run: str, detach: bool, quiet: bool) -> int:
         return follow(found, found.status().step, quiet=quiet)
     last = [file.step for file in found.checkpoints() if file.name == "last"]
     return begin(found, after=last[0] if last else -1, detach=detach, quiet=quiet)
+
+
+def waiting_for_writer(source: str) -> str:
+    return f"llmlab: {visible(source)} is a named pipe; waiting for a program to write to it. Ctrl-C ends this."
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Where it learned that: the prediction of a token beside what the training text itself says at such a place."""
 
+import os
 from collections.abc import Sequence
 
 from lab.dataset import Tokens, token_dtype
@@ -43,7 +44,7 @@ def evidence(look: Look, prompt: Sequence[int], candidate: int | None = None) ->
     name = _quoted(look, [token])
     title = f"where it learned {name}"
     run = look.opened.run
-    if not run.tokens_path.is_file():
+    if not os.path.lexists(run.tokens_path):
         return View("evidence", title, NO_TEXT.format(run=run.name, file=run.tokens_path.name), [])
     text = Tokens(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids
     split = run.config.data.split

@@ -314,9 +314,10 @@ def test_standard_input_can_be_read_twice() -> None:
 def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    writer = threading.Thread(target=path.write_bytes, args=(b"hello\n",))
-    writer.start()
-    corpus = open_corpus(str(path))
+    with pytest.raises(UserError, match="is a named pipe, which can be read only once"):
+        open_corpus(str(path))
+    writer = threading.Thread(target=path.write_bytes, args=(b"hello\n",), daemon=True)
+    corpus = open_corpus(str(path), on_wait=writer.start)  # it begins to write when it is said that it is waited for
     writer.join()
     assert ("".join(corpus.chunks()), corpus.bytes) == ("hello\n", 6)
 

@@ -7,17 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
+from lab.again import text_trouble
 from lab.checkpoint import thin_snapshots
+from lab.compare import vocabulary_of
+from lab.dataset import Tokens
 from lab.errors import DamagedFileError, UserError
 from lab.feed import RunFeed
+from lab.floors import run_entropy
 from lab.metrics import LineWriter
 from lab.run_config import Insight, Metric
 from lab.run_folder import Run
+from lab.run_tokenizer import tokenizer_of
 from lab.runs import find_run, list_runs, open_run
+from lab.sources import change_of_text, check_tokens
 from lab.summary import RunsWatcher
-from tests.lab.conftest import Call, EmptyRun
+from tests.lab.conftest import Call, EmptyRun, TinyRun
 
 ABSURD: list[tuple[str, object]] = [
     ("model.layers", 1_000_000_000),
@@ -245,3 +252,40 @@ def test_every_number_of_a_line_has_a_bound() -> None:
             line = re.sub(rb'("%s"):[^,}]+' % field, rb"\1:" + absurd, encoded)
             with pytest.raises(msgspec.ValidationError):
                 msgspec.json.decode(line, type=Metric)
+
+
+def test_a_run_whose_text_is_a_pipe_now_is_not_waited_for(tiny_run: TinyRun, tmp_path: Path) -> None:
+    config = tiny_run().config
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    data = msgspec.structs.replace(config.data, source=str(pipe))
+    assert "cannot be read any more" in change_of_text(data, 0.0)
+    assert "cannot be read any more" in text_trouble(msgspec.structs.replace(config, data=data))
+    assert "cannot be read any more" in change_of_text(msgspec.structs.replace(data, source="/tmp/a\0b"), 0.0)
+
+
+@pytest.mark.parametrize(("make", "words"), KINDS)
+def test_a_tokenizer_or_tokens_that_are_no_file_are_named(tiny_run: TinyRun, make: Callable[[Path], None], words: str) -> None:
+    run = tiny_run(tokenizer="bpe", vocab=257)
+    assert run_entropy(run) is not None
+    for path, read in (
+        (run.tokenizer_path, tokenizer_of),
+        (run.tokenizer_path, vocabulary_of),
+        (run.tokens_path, check_tokens),
+        (run.tokens_path, lambda run: Tokens(run.tokens_path, np.dtype(np.uint16))),
+    ):
+        kept = path.with_name("kept")
+        path.rename(kept)
+        make(path)
+        if path != run.tokens_path or words != "1,099,511,627,776 bytes":  # texts may be large
+            with pytest.raises(UserError, match=words):
+                read(run)
+        run_entropy(run)
+        path.rmdir() if path.is_dir() else path.unlink()
+        kept.rename(path)
+
+
+def test_tokens_of_another_vocabulary_allocate_nothing(tiny_run: TinyRun) -> None:
+    run = tiny_run()
+    run.tokens_path.write_bytes(b"\xff" * run.tokens_path.stat().st_size)
+    assert run_entropy(run) is None
