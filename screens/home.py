@@ -102,7 +102,7 @@ when the lab is closed. `val loss` is the loss at the last evaluation, on text t
     def _tell_of_run(self) -> None:
         table = self.query_one(RunTable)
         line = self.query_one("#run-line", Static)
-        words = _of_marks(table.marked) or _of_owner(table.selected)
+        words = _of_marks(table.marked) or _of_damage(table.selected) or _of_owner(table.selected)
         line.set_class(bool(words), "-news")
         if not words and any(not run.is_demo for run in table.runs):
             words = WITH_RUNS
@@ -150,6 +150,11 @@ def _of_marks(marked: tuple[str, ...]) -> str:
         return ""
     names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
     return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'}, space marks and unmarks."
+
+
+def _of_damage(run: RunSummary | None) -> str:
+    """Which file of the run cannot be used, and why."""
+    return f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
 
 
 def _of_owner(run: RunSummary | None) -> str:

@@ -150,9 +150,11 @@ class ManagingApp(App[None]):
         from screens.ask import AskScreen
 
         run = message.run
+        learned = f"{run.name} learned from {run.text} for {whole(run.step)} steps."
+        if run.problem:
+            learned = f"{run.name} is damaged: {run.problem}."
         words = (
-            f"{run.name} learned from {run.text} for {whole(run.step)} steps. Its weights, curves and samples are removed, which "
-            f"frees {bytes_(message.size)}. This cannot be undone."
+            f"{learned} Its weights, curves and samples are removed, which frees {bytes_(message.size)}. This cannot be undone."
         )
         question = AskScreen("Delete this run?", words, key="D", yes="delete", no="keep it", by_enter=False)
 
