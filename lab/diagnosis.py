@@ -69,6 +69,7 @@ GAP = 0.1
 NEAR = 0.02
 """A loss within this share above an entropy is about that entropy."""
 NEAR_SOURCE = 0.05
+"""The same of the entropy of the source."""
 FAR = 5.0
 """A peak learning rate so many times above or below the default is far from it."""
 HIGH_DROPOUT = 0.5
@@ -201,11 +202,22 @@ class _Case:
         """The smoothed training loss or, where that is less, the median of the last steps, which a single spike does not move."""
         return min(self.now, float(np.median(self._curve[2][-FEW_STEPS:])))
 
-    def lowest(self) -> tuple[float, float]:
-        """The lowest mean of `FEW_STEPS` training losses, and the last step of them; there must be as many."""
+    def fell_to(self) -> tuple[float, float] | None:
+        """How low the smoothed training loss has been, and at which step, if it is far above that again.
+
+        At the beginning it is smoothed over a step or two only, so that the mean of `FEW_STEPS` must have been as low.
+        """
+        at = int(np.argmin(self.smooth[:]))
+        found = self.smooth[at], self.steps[at]
+        if not self._is_back_up(found[0]):
+            return None
         means = np.convolve(self._curve[2], np.full(FEW_STEPS, 1 / FEW_STEPS), "valid")
         at = int(means.argmin())
-        return float(means[at]), self.steps[at + FEW_STEPS - 1]
+        found = max(found, (float(means[at]), self.steps[at + FEW_STEPS - 1]))
+        return found if self._is_back_up(found[0]) else None
+
+    def _is_back_up(self, lowest: float) -> bool:
+        return self.of_late > lowest * (1 + BACK_UP) and self.of_late - lowest > BACK_UP
 
     def smooth_at(self, step: float) -> float | None:
         """The smoothed training loss of a step; None before the first."""
@@ -283,10 +295,9 @@ def _diverged(case: _Case) -> Diagnosis | None:
             f"guessing all tokens alike would lose ({fixed(case.by_chance, 2)})."
         )
         return Diagnosis("diverged", evidence, case.new_run_lower())
-    lowest, lowest_at = case.lowest()
-    if now > lowest * (1 + BACK_UP) and now - lowest > BACK_UP:
+    if lowest := case.fell_to():
         evidence = (
-            f"the smoothed training loss had fallen to {fixed(lowest, 2)} at step {_step(lowest_at)} and is "
+            f"the smoothed training loss had fallen to {fixed(lowest[0], 2)} at step {_step(lowest[1])} and is "
             f"{fixed(now, 2)} at step {_step(case.steps[-1])}."
         )
         return Diagnosis("diverged", evidence, case.new_run_lower())
@@ -439,9 +450,8 @@ def _plateau(case: _Case) -> Diagnosis | None:
 
 def _level(case: _Case) -> str:
     """What a loss that stands still is near to or above."""
-    bits, source = _bits_per_byte(case), case.config.data.entropy_bits_per_byte
-    if bits is not None and source is not None and bits <= source * (1 + NEAR_SOURCE):
-        return f"At {fixed(bits, 3)} bits per byte it is near the entropy of the source ({fixed(source, 3)}), the least possible."
+    if near := _near_source(case):
+        return near
     text, now = case.entropy, case.now
     if now >= case.by_chance * (1 - NEAR):
         words = f"That is about what guessing all tokens alike loses ({fixed(case.by_chance, 2)})"
@@ -458,9 +468,13 @@ def _level(case: _Case) -> str:
     return f"{words}, so it is not the limit of the text."
 
 
-def _bits_per_byte(case: _Case) -> float | None:
-    last = case.history.last_evaluation
-    return last.bits_per_byte if last else None
+def _near_source(case: _Case) -> str:
+    """That the validation loss is near the entropy of the source, where that is known and so."""
+    last, source = case.history.last_evaluation, case.config.data.entropy_bits_per_byte
+    if last is None or last.bits_per_byte is None or source is None or last.bits_per_byte > source * (1 + NEAR_SOURCE):
+        return ""
+    here = fixed(last.bits_per_byte, 3)
+    return f"At {here} bits per byte it is near the entropy of the source ({fixed(source, 3)}), the least possible on average."
 
 
 def _far_settings(case: _Case) -> str:
@@ -479,9 +493,7 @@ def _way_out(case: _Case) -> str:
     """What to change where the loss stands still: the learning rate where it is far from the default, then the rest."""
     if far := _far_settings(case):
         return far
-    source = case.config.data.entropy_bits_per_byte
-    bits = _bits_per_byte(case)
-    if source is not None and bits is not None and bits <= source * (1 + NEAR_SOURCE):
+    if _near_source(case):
         return ""
     last, text = case.history.last_training, case.entropy
     if text is not None and abs(case.now - text.bigram) <= NEAR * text.bigram:
@@ -500,7 +512,7 @@ def _learning(case: _Case) -> Diagnosis:
     early = any(event.kind == "early_stop" for event in case.events)
     still = case.phase == "finished" and case.fell() > STANDS_STILL and follows and not early
     advice = "It ended while its loss was still falling: a run with more steps may well go lower." if still else ""
-    return Diagnosis("learning", case.moved(), _far_settings(case) or advice)
+    return Diagnosis("learning", case.moved(), _far_settings(case) or _near_source(case) or advice)
 
 
 _CHECKS = (_given_up, _rolled_back, _diverged, _warming_up, _too_early, _copied, _differs, _by_heart, _plateau, _learning)

@@ -1,6 +1,7 @@
 """The runs that record_curves.py recorded."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -40,15 +41,22 @@ class Recorded:
         )
 
 
-def recorded(name: str, until: float = float("inf")) -> Recorded:
-    """Whole lines of metrics where there was an evaluation, and at the end; of the other steps loss and learning rate."""
+@cache
+def _read(name: str) -> tuple[Head, list[Metric]]:
     first, *rest = (WHERE / f"{name}.jsonl").read_bytes().splitlines()
     head = msgspec.json.decode(first, type=Head)
-    whole = {line.step: line for line in (msgspec.json.decode(raw, type=Metric) for raw in rest)}
     assert len(head.losses) == len(head.rates)
+    whole = {line.step: line for line in (msgspec.json.decode(raw, type=Metric) for raw in rest)}
     metrics = [whole[0]] if 0 in whole else []
     for step, (loss, rate) in enumerate(zip(head.losses, head.rates, strict=True), 1):
         metrics.append(whole.get(step) or Metric(step=step, tokens=0, epoch=0.0, seconds=0.0, loss=loss, lr=rate))
+    return head, metrics
+
+
+@cache
+def recorded(name: str, until: float = float("inf")) -> Recorded:
+    """Whole lines of metrics where there was an evaluation, and at the end; of the other steps loss and learning rate."""
+    head, metrics = _read(name)
     metrics = [metric for metric in metrics if metric.step <= until]
     history = History()
     history.add(metrics)

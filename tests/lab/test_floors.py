@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 import lab.floors
 from lab.curves import History
-from lab.floors import TextEntropy, bytes_per_token, floors, run_entropy, text_entropy
+from lab.floors import TextEntropy, bytes_per_token, copied_share, floors, run_entropy, text_entropy, validation_text
 from lab.run_config import DataConfig, Metric
 from lab.run_folder import Run
 
@@ -54,6 +54,37 @@ def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, h
     assert found is not None
     assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(training))
     assert run_entropy(run) is found, "measured once"
+
+
+def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
+    ids, end = [0, 1, 2, 0, 1, 0] * 50, [0, 3, 3, 1] * 20
+    found = validation_text(np.array(ids, "<u2"), np.array(end, "<u2"), 4, 1.0)
+    assert found is not None
+    counts = Counter(ids)
+    cross = -sum(math.log((counts[token] + 1) / (len(ids) + 4)) for token in end) / len(end)
+    own = entropy_by_hand(end)[0]
+    assert (found.tokens, found.cross_entropy, found.unigram) == (80, pytest.approx(cross), pytest.approx(own))
+    assert found.divergence == pytest.approx(cross - own - 2 / 160 - 2 / 600)
+
+
+def test_two_samples_of_one_source_do_not_diverge() -> None:
+    """On average: without what chance makes of it the divergence would be about 100 / 1,000 / 2."""
+    random = np.random.default_rng(1)
+    parts = [(random.integers(0, 100, 9000), random.integers(0, 100, 1000)) for _ in range(50)]
+    found = [validation_text(ids.astype("<u2"), end.astype("<u2"), 100, 1.0) for ids, end in parts]
+    assert np.mean([each.divergence for each in found if each]) == pytest.approx(0.0, abs=0.003)
+
+
+def test_copied_stretches_are_found_at_whole_tokens_only() -> None:
+    random = np.random.default_rng(2)
+    ids = random.integers(0, 60_000, 5000).astype("<u2")
+    assert copied_share(ids, ids[1000:2000], 1.0) == 1.0
+    assert copied_share(ids, random.integers(0, 60_000, 1000).astype("<u2"), 1.0) == 0.0
+    half = np.concatenate([ids[:600], random.integers(0, 60_000, 600).astype("<u2")])
+    assert copied_share(ids, half, 1.0) == pytest.approx(0.4, abs=0.11)
+    shifted = np.frombuffer(ids.tobytes()[1:-1], "<u2")  # the same bytes, half a token on
+    assert copied_share(ids, shifted, 1.0) == 0.0
+    assert copied_share(ids, ids[:100], 1.0) is None, "shorter than one stretch"
 
 
 def data(entropy: float | None = None) -> DataConfig:

@@ -1,5 +1,7 @@
+import dataclasses
 import math
 
+import msgspec
 import pytest
 
 from lab.curves import History
@@ -77,6 +79,21 @@ def test_before_the_first_step_it_says_so() -> None:
 )
 def test_validation_is_compared_with_training(val_loss: float, words: str) -> None:
     assert words in reading(config(), TRAINING, history((10, 3.2, val_loss)))
+
+
+def test_a_copied_validation_text_is_not_called_text_it_never_trains_on() -> None:
+    for val_loss in (3.2, 4.0):
+        said = reading(config(), TRAINING, history((10, 3.2, val_loss)), copied=True)
+        assert "On the validation text it loses" in said
+        assert "never trains" not in said
+        assert "holds there too" not in said
+
+
+def test_a_lower_validation_loss_is_said_to_be_without_dropout_where_there_is_some() -> None:
+    made = config()
+    with_dropout = msgspec.structs.replace(made, model=dataclasses.replace(made.model, dropout=0.1))
+    assert "0.30 less (there without dropout)." in reading(with_dropout, TRAINING, history((10, 3.2, 2.9)))
+    assert "0.30 less." in reading(made, TRAINING, history((10, 3.2, 2.9)))
 
 
 def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
