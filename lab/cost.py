@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lab.diagnosis import SMALL_TEXT
+from lab.length import default_steps, default_steps_in_words
 from lab.machine import Machine
 from lab.numbers import bytes_, count, duration, fixed, probability, whole
-from lab.plan import TRAINING_PART, Plan, Text, flops_per_second
+from lab.plan import TRAINING_PART, Plan, Text, flops_per_second, is_same
 from lab.request import default_rate, many_epochs
 from models.accounts import flops_per_token
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 LARGE_HEAD = 0.5
 """Share of a step's work above which the head is said to be too much of it."""
+HELD_UP = 1.5
+"""A run that took so many times as long as twenty steps make one expect was held up by something else on the machine."""
 HIGH_RATE = 5
 """A learning rate so many times the usual one for the width is called high."""
 
@@ -28,12 +31,7 @@ def cost_of(
     """
     if plan.model is None or plan.train is None or plan.parameters is None or plan.memory is None or plan.tokens_per_step is None:
         return ()
-    runs, work = list(runs), flops_per_token(plan.model)
-    speed, source = flops_per_second(plan, runs, machine.cores, machine.gpu is not None)
-    if any(run.name == source and run.flops_per_token == work for run in runs):
-        step_seconds = None  # a run of this very shape says more than twenty steps
-    if step_seconds is not None:
-        speed = plan.tokens_per_step * work / (step_seconds * (1 + plan.share_of_evaluations(text)))
+    speed, source = speed_of(plan, text, runs, machine, step_seconds)
     steps, seconds = plan.steps(speed), plan.seconds(speed)
     parts = ", ".join(f"{part} {count(number)}" for part, number in plan.parts.items())
     facts = []
@@ -51,9 +49,39 @@ def cost_of(
             ("in all", _tokens_in_words(steps * plan.tokens_per_step, plan, text, by_steps=plan.train.steps is not None))
         )
     if seconds is not None:
-        measured = step_seconds is not None
-        facts.append(("time", _time_in_words(seconds, source, asked=plan.train.minutes is not None, measured=measured)))
+        words = duration(seconds) if plan.train.minutes is not None else f"about {duration(seconds)}, {source}"
+        if plan.train.steps is not None and not plan.settings.length.strip():
+            words += f"; {default_steps_in_words(plan.train.steps)}"
+        facts.append(("time", words))
     return tuple(facts)
+
+
+def speed_of(
+    plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
+) -> tuple[float, str]:
+    """Floating-point operations a second to expect, evaluations included, and where that is from, in words.
+
+    A run with the very same steps says more than twenty of them, unless it was so much slower that something held it up.
+    """
+    speed, source = flops_per_second(plan, runs, machine.cores, machine.gpu is not None)
+    if step_seconds is not None and plan.model is not None and plan.tokens_per_step is not None:
+        work = plan.tokens_per_step * flops_per_token(plan.model)
+        measured = work / (step_seconds * (1 + plan.share_of_evaluations(text)))
+        if source is None or not is_same(source, plan) or speed * HELD_UP < measured:
+            return measured, "measured by twenty steps on this machine"
+    if source is None:
+        return speed, "a guess: nothing like it was timed on this machine yet"
+    return speed, f"at the speed of {source.name}"
+
+
+def fitting_steps(
+    plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
+) -> int | None:
+    """For how many steps the planned run is trained where its length is left empty; None where the plan says nothing of it."""
+    if plan.model is None or plan.tokens_per_step is None:
+        return None
+    speed, _ = speed_of(plan, text, runs, machine, step_seconds)
+    return default_steps(plan.tokens_per_step * flops_per_token(plan.model) / speed)
 
 
 def _tokens_in_words(tokens: float, plan: Plan, text: Text, *, by_steps: bool) -> str:
@@ -106,15 +134,6 @@ def _advice(plan: Plan, text: Text) -> str:
     if plan.train.lr >= HIGH_RATE * usual:
         said.append(f"a learning rate of {plan.train.lr:g} is high for this width, {usual:g} is usual")
     return "; ".join(said)
-
-
-def _time_in_words(seconds: float, source: str | None, *, asked: bool, measured: bool) -> str:
-    if asked:
-        return duration(seconds)
-    if measured:
-        return f"about {duration(seconds)}, measured by twenty steps on this machine"
-    how = f"at the speed of {source}" if source else "a guess: nothing was timed on this machine yet"
-    return f"about {duration(seconds)}, {how}"
 
 
 def text_in_words(text: Text, name: str) -> str:

@@ -159,6 +159,11 @@ def gpu() -> str | None:
     return "Apple GPU" if has_mps() else None
 
 
+def trains_on_gpu(device: str) -> bool:
+    """Whether a run with this setting, "auto" or a device of torch's, computes on a graphics card here."""
+    return device.startswith(("cuda", "mps")) or (device == "auto" and gpu() is not None)
+
+
 def device_description(device: str) -> str:
     """A device as torch names it (cpu, cuda, cuda:0, mps), in words: `2 CPU cores`, or the card's name."""
     kind, _, index = device.partition(":")

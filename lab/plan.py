@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 FLOPS_PER_CORE = 25e9
 """Floating-point operations a second that training reaches on one core, as long as nothing was measured on this machine."""
 FLOPS_PER_GPU = 10e12
+LIKE = 2.0
+"""Up to so many times the work for a token, and the tokens of a step, a run's speed is taken for another's: small models reach a
+far smaller part of what the machine can do."""
+OF_A_STEP = ("batch", "accumulate", "optimizer", "precision", "attention", "threads")
+"""Settings that decide how long a step takes, besides the model and the device."""
 
 WHOLE_NUMBERS = ("layers", "heads", "width", "context", "batch", "accumulate", "patience")
 TRAINING_PART = 1 - VALIDATION_FRACTION
@@ -147,11 +152,15 @@ class Plan:
         return self.train.steps * self.tokens_per_step * flops_per_token(self.model) / flops_per_second
 
 
-def make_plan(settings: Settings, text: Text, *, memory: int | None = None) -> Plan:
-    """Reads the settings. What is known of the text and the machine sharpens the checks; None leaves them to the preparation."""
+def make_plan(settings: Settings, text: Text, *, memory: int | None = None, steps: int | None = None) -> Plan:
+    """Reads the settings. What is known of the text and the machine sharpens the checks; None leaves them to the preparation.
+
+    `steps` is for how many a run is trained where the length is left empty.
+    """
     plan = Plan(settings)
     reader = _Reader(settings, plan.problems)
-    steps, minutes = reader.length()
+    typed_steps, minutes = reader.length()
+    steps = steps if typed_steps is None and minutes is None else typed_steps
     numbers: dict[str, Any] = {name: reader.whole(name) for name in WHOLE_NUMBERS}
     numbers |= {"seed": reader.whole("seed"), "dropout": reader.real("dropout")}
     numbers |= {"lr": reader.real("lr"), "steps": steps, "minutes": minutes}
@@ -242,7 +251,7 @@ def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[s
         numbers["dropout"] = str(plan.model.dropout)
     return numbers | {
         "vocab": str(vocab),
-        "length": f"{train.steps} steps",
+        "length": f"{of_shape.steps if of_shape.steps is not None and not settings.length.strip() else train.steps} steps",
         "batch": str(of_shape.batch),
         "accumulate": str(train.accumulate),
         "patience": "never",
@@ -252,16 +261,39 @@ def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[s
     }
 
 
-def flops_per_second(plan: Plan, runs: Iterable["RunSummary"], cores: int, gpu: bool) -> tuple[float, str | None]:
-    """The speed to expect, and the run that it was measured on: the one whose model is most like this one, else a guess."""
-    if plan.model is None:
-        return FLOPS_PER_CORE * cores, None
-    work = flops_per_token(plan.model)
-    measured = [run for run in runs if run.mean_speed and not run.is_demo]
-    if not measured:
-        return (FLOPS_PER_GPU if gpu else FLOPS_PER_CORE * cores), None
-    nearest = min(measured, key=lambda run: abs(run.flops_per_token - work))
-    return nearest.flops_per_token * (nearest.mean_speed or 0.0), nearest.name
+def flops_per_second(plan: Plan, runs: Iterable["RunSummary"], cores: int, gpu: bool) -> tuple[float, "RunSummary | None"]:
+    """The speed to expect, and the run that it was measured on: one with the very same steps, else one much like it, on the same
+    kind of device of this machine. Of several the fastest, for what else a machine does only makes a run slower. None: a guess.
+    """
+    on_gpu = gpu and plan.train is not None and plan.train.device != "cpu"
+    like = [run for run in runs if is_like(run, plan, on_gpu=on_gpu)]
+    same = [run for run in like if is_same(run, plan)]
+    if not like:
+        return (FLOPS_PER_GPU if on_gpu else FLOPS_PER_CORE * cores), None
+    fastest = max(same or like, key=_speed_of)
+    return _speed_of(fastest), fastest
+
+
+def _speed_of(run: "RunSummary") -> float:
+    return run.flops_per_token * (run.mean_speed or 0.0)
+
+
+def is_like(run: "RunSummary", plan: Plan, *, on_gpu: bool) -> bool:
+    """Whether the speed of a run says something about that of the planned one."""
+    if run.is_demo or run.owner or not run.mean_speed or run.model is None or run.train is None:
+        return False
+    if plan.model is None or plan.train is None or run.train.optimizer != plan.train.optimizer:
+        return False
+    work, tokens = run.flops_per_token / flops_per_token(plan.model), run.train.batch * run.model.context
+    sizes = (work, tokens / (plan.tokens_per_step or 1))
+    return run.device.startswith(("cuda", "mps")) == on_gpu and all(1 / LIKE <= size <= LIKE for size in sizes)
+
+
+def is_same(run: "RunSummary", plan: Plan) -> bool:
+    """Whether the steps of a run that `is_like` the planned one are computed as it would be."""
+    if run.model is None or run.train is None or plan.model is None or plan.train is None:
+        return False
+    return run.model == plan.model and all(getattr(run.train, name) == getattr(plan.train, name) for name in OF_A_STEP)
 
 
 LABELS = {"lr": "learning rate", "length": "train for", "vocab": "vocabulary"}

@@ -20,24 +20,28 @@ from lab.corpus import Corpus, open_corpus
 from lab.dataset import Prepared, Tokens, prepare_tokens, token_dtype
 from lab.durable import in_words, sync_folder, write_atomic
 from lab.errors import UserError
+from lab.length import default_steps
+from lab.plan import Plan, Settings, Text
 from lab.prompts import opening
 from lab.request import RunRequest as RunRequest
 from lab.request import check_memory, check_settings, default_dropout, default_vocabulary, shape, smallest_model, train_config
-from lab.run_config import DataConfig, RunConfig, TokenizerConfig
+from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from lab.runs import LONGEST_NAME, Run, home
 from lab.sources import sha256_of
 from lab.split import Split, pieces, split_text
+from lab.step_time import StepTimer
 from models.config import ModelConfig
 from models.tokenizer import Tokenizer, TokenizerError
 
 PROMPT_TOKENS = 1000
 """Tokens at the start of the validation part among which the default prompt is looked for."""
 
-Stage = Literal["reading", "learning", "encoding"]
+Stage = Literal["reading", "learning", "encoding", "timing"]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far the preparation is: reading the text, learning the vocabulary (of bpe only), encoding the text."""
+    """How far the preparation is: reading the text, learning the vocabulary (of bpe only), encoding the text, timing a step (only
+    where the machine decides how many there are)."""
 
     stage: Stage
     words: str
@@ -99,6 +103,9 @@ def _write(
     check_length(prepared, model.context)
     tokenizer.save(run.tokenizer_path)
     train = train_config(request, model)
+    if request.steps_by_machine and request.steps is None and request.minutes is None:
+        progress(Progress("timing", "timing a step on this machine", 0.0))
+        train = msgspec.structs.replace(train, steps=_steps_by_machine(request, train, model, corpus, prepared, where))
     if request.dropout is None:
         model = replace(model, dropout=default_dropout(train, model, prepared.split))
     if not train.prompts:
@@ -143,6 +150,22 @@ def _write(
         sync_folder(where)
         return Run(where / name)
     raise UserError(f"There is a run called {request.name} already; choose another name.")
+
+
+def _steps_by_machine(
+    request: RunRequest, train: TrainConfig, model: ModelConfig, corpus: Corpus, prepared: Prepared, where: Path
+) -> int:
+    """Times a step, unless it was timed before. Raises: UserError if that cannot be done."""
+    if request.dropout is None:
+        model = replace(model, dropout=default_dropout(train, model, prepared.split))
+    try:
+        seconds = StepTimer(model, train, where).measure()
+    except UserError as error:
+        raise UserError(f"{error} With --steps or --minutes it need not be.") from error
+    assert seconds is not None, "nobody has given it up"
+    text = Text(corpus.source, bytes=corpus.bytes, tokens=prepared.tokens)
+    plan = Plan(Settings(), model=model, train=train)
+    return default_steps(seconds * (1 + plan.share_of_evaluations(text)))
 
 
 def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: Callable[[Progress], None]) -> Tokenizer:

@@ -9,7 +9,7 @@ from lab.device import check_device
 from lab.errors import UserError
 from lab.limits import LIMITS, SMALLEST_VOCABULARY, quoted
 from lab.limits import VOCABULARY as VOCABULARY_LIMIT
-from lab.machine import cores, gpu, memory
+from lab.machine import cores, gpu, memory, trains_on_gpu
 from lab.numbers import bytes_
 from lab.run_config import OptimizerName, TrainConfig
 from lab.runs import check_name, home
@@ -37,6 +37,10 @@ DROPOUT = 0.1
 QUICK_FLOPS_PER_CORE = 1e11
 """Floating-point operations a second that training reaches on a quick core. By them it is guessed how often a run by minutes goes
 through its text: rather too often, for dropout that was not needed does less harm than learning by heart."""
+QUICK_FLOPS_PER_GPU = 2e14
+"""The same on a quick GPU."""
+QUICKEST_GPU_STEP = 2e-3
+"""Seconds that a step takes on a GPU at the least, however small: starting some hundred kernels takes that long."""
 
 WIDEST = 1 << 30
 
@@ -92,6 +96,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[str, ...] = ()
     sample_tokens: int | None = None
     home: Path | None = None
+    steps_by_machine: bool = False
+    """Whether a run without steps or minutes is as long as `lab.length` says after timing a step; else it takes 2,000."""
 
 
 def check_settings(request: RunRequest) -> None:
@@ -196,10 +202,13 @@ def lower_rate(train: TrainConfig, width: int, factor: float) -> float:
 
 def default_dropout(train: TrainConfig, model: ModelConfig, tokens: int) -> float:
     """Of a run that goes through its `tokens` of training text so often that it would learn them by heart; else none."""
+    tokens_per_step = train.batch * model.context
     if train.steps is None:
-        seen = 60 * (train.minutes or 0.0) * cores() * QUICK_FLOPS_PER_CORE / flops_per_token(model)
+        gpu_step = max(QUICKEST_GPU_STEP, tokens_per_step * flops_per_token(model) / QUICK_FLOPS_PER_GPU)
+        core_step = tokens_per_step * flops_per_token(model) / (cores() * QUICK_FLOPS_PER_CORE)
+        seen = 60 * (train.minutes or 0.0) * tokens_per_step / (gpu_step if trains_on_gpu(train.device) else core_step)
     else:
-        seen = float(train.steps * train.batch * model.context)
+        seen = float(train.steps * tokens_per_step)
     return DROPOUT if seen > tokens * many_epochs(model, tokens) else 0.0
 
 

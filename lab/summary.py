@@ -13,11 +13,12 @@ import msgspec
 from lab.errors import DamagedFileError, UserError
 from lab.reading import plan_in_words, progress
 from lab.regular_file import open_regular
-from lab.run_config import Metric, Status
+from lab.run_config import Metric, Status, TrainConfig
 from lab.run_files import LARGEST_LINES, NOT_JSON
 from lab.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs import demo, home, is_run, run_folders
 from models.accounts import flops_per_token, parameter_count
+from models.config import ModelConfig
 
 BLOCK = 64 * 1024
 """Bytes of metrics.jsonl that are read at once, from its end backwards, for the latest training loss and evaluation."""
@@ -62,6 +63,10 @@ class RunSummary:
     flops_per_token: int = 0
     """Floating-point operations that training spends on one token of its model."""
     parameters: int = 0
+    device: str = ""
+    """That it was trained on, as torch names it."""
+    model: ModelConfig | None = None
+    train: TrainConfig | None = None
     seen: float = 0.0
     """Unix time of its last sign of life."""
     owner: str = ""
@@ -182,6 +187,9 @@ class RunsWatcher:
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=_work(config.model),
             parameters=_size(config.model),
+            device=status.device,
+            model=config.model,
+            train=config.train,
             seen=status.heartbeat or config.created,
             owner=owner_in_words(status) if is_elsewhere(status) else "",
             is_demo=is_demo,

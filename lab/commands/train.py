@@ -11,6 +11,7 @@ import click
 from lab.commands.follow import follow, shows_bar
 from lab.commands.terminal import own_sequences
 from lab.commands.types import real, whole
+from lab.length import default_steps_in_words
 from lab.numbers import bytes_, count
 from lab.numbers import whole as in_full
 from lab.run_folder import Run
@@ -97,10 +98,12 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
     from lab.prepare import RunRequest, prepare_run
 
-    request = RunRequest(text=text, steps=steps, minutes=minutes, **options)
+    request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **options)
     with preparation_shown(bar=shows_bar(quiet)) as progress:
         run = prepare_run(request, progress, lambda: click.echo(waiting_for_writer(text), err=True))
     click.echo(description(run))
+    if steps is None and minutes is None:
+        click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
     return begin(run, after=-1, detach=detach, quiet=quiet)
 
 

@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.timer import Timer
 from textual.widget import Widget
 
-from lab.cost import cost_of, text_in_words
+from lab.cost import cost_of, fitting_steps, text_in_words
 from lab.errors import UserError
 from lab.machine import machine
 from lab.plan import Plan, Text, defaults, make_plan
@@ -198,9 +198,13 @@ class NewRun(Widget):
     def _plan(self) -> Plan:
         form = self.form
         plan = make_plan(form.settings, self._text, memory=self._machine.memory)
+        step_seconds = self._time_of_a_step(plan)
+        if not form.settings.length.strip():
+            steps = fitting_steps(plan, self._text, self.runs, self._machine, step_seconds)
+            plan = make_plan(form.settings, self._text, memory=self._machine.memory, steps=steps)
         form.defaults = defaults(form.settings, self._text, plan)
         form.text = text_in_words(self._text, self._text_name)
-        form.cost = cost_of(plan, self._text, self.runs, self._machine, self._time_of_a_step(plan))
+        form.cost = cost_of(plan, self._text, self.runs, self._machine, step_seconds)
         form.problems = (*(said for said in (self._refusal, self._trouble) if said), *plan.problems.items())
         return plan
 

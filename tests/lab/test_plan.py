@@ -1,10 +1,16 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from lab.cost import cost_of, text_in_words
+from lab.cost import cost_of, fitting_steps, text_in_words
+from lab.length import default_steps
 from lab.machine import Machine
-from lab.plan import FLOPS_PER_CORE, Settings, Text, defaults, flops_per_second, make_plan
+from lab.plan import FLOPS_PER_CORE, FLOPS_PER_GPU, Settings, Text, defaults, flops_per_second, make_plan
+from lab.request import MANY_EPOCHS, default_dropout
+from lab.run_config import TrainConfig
 from lab.summary import RunSummary
 from models.accounts import flops_per_token
 from models.config import PRESETS
@@ -20,9 +26,39 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.plan.has_mps", lambda: False)
 
 
-def run(name: str, tokens_per_second: float | None, flops: int, *, is_demo: bool = False) -> RunSummary:
+PLAN = make_plan(Settings(length="100"), TEXT)
+"""Micro, 16 windows of 128 tokens, with Muon."""
+
+
+def run(
+    name: str,
+    tokens_per_second: float | None,
+    flops: int,
+    *,
+    is_demo: bool = False,
+    owner: str = "",
+    device: str = "cpu",
+    **train: Any,
+) -> RunSummary:
+    """A run of micro's shape in the planned way, except for what is said."""
+    model = PLAN.model
+    assert model is not None
+    assert PLAN.train is not None
+    if flops != flops_per_token(model):
+        model = replace(model, width=8)
     return RunSummary(
-        name, Path(name), "text", "finished", "", mean_speed=tokens_per_second, flops_per_token=flops, is_demo=is_demo
+        name,
+        Path(name),
+        "text",
+        "finished",
+        "",
+        mean_speed=tokens_per_second,
+        flops_per_token=flops,
+        is_demo=is_demo,
+        owner=owner,
+        device=device,
+        model=model,
+        train=msgspec.structs.replace(PLAN.train, **train),
     )
 
 
@@ -117,17 +153,65 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
     assert plan.model is not None
     work = flops_per_token(plan.model)
     runs = [
-        run("far", 100.0, work * 50),
+        run("far", 1e6, work * 50),
         run("near", 1000.0, work + 1),
+        run("near and slow", 500.0, work + 1),
         run("demo", 9e9, work, is_demo=True),
         run("new", None, work),
+        run("elsewhere", 9e9, work, owner="process 7 on abacus"),
+        run("on a GPU", 9e9, work, device="cuda"),
+        run("with AdamW", 9e9, work, optimizer="adamw"),
+        run("with a larger batch", 9e9, work, batch=64),
     ]
-    assert flops_per_second(plan, runs, 2, gpu=False) == (1000.0 * (work + 1), "near")
+    assert flops_per_second(plan, runs, 2, gpu=False) == (1000.0 * (work + 1), runs[1])
+    same = [
+        run("same", 700.0, work),
+        run("same on a busy machine", 300.0, work),
+        run("with other parts", 9e9, work, accumulate=4),
+    ]
+    assert flops_per_second(plan, [*runs, *same], 2, gpu=False) == (700.0 * work, same[0])
     assert flops_per_second(plan, [], 2, gpu=False) == (2 * FLOPS_PER_CORE, None)
+    assert flops_per_second(plan, runs[:1], 2, gpu=False) == (2 * FLOPS_PER_CORE, None), "nano's speed is not micro's"
     assert plan.seconds(1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
     by_time = make_plan(Settings(length="1 min"), TEXT)
     assert by_time.steps(2048.0 * work) == pytest.approx(60.0)
     assert by_time.seconds(1.0) == 60.0
+
+
+def test_a_plan_for_the_cpu_is_not_timed_by_the_gpu_of_the_machine() -> None:
+    by_cpu, by_itself = (make_plan(Settings(length="100", device=device), TEXT) for device in ("cpu", "auto"))
+    work = flops_per_token(PLAN.model) if PLAN.model else 0
+    runs = [run("on the GPU", 9e6, work, device="cuda"), run("on the CPU", 1000.0, work)]
+    assert flops_per_second(by_cpu, [], 2, gpu=True) == (2 * FLOPS_PER_CORE, None)
+    assert flops_per_second(by_itself, [], 2, gpu=True) == (FLOPS_PER_GPU, None)
+    assert flops_per_second(by_cpu, runs, 2, gpu=True) == (1000.0 * work, runs[1])
+    assert flops_per_second(by_itself, runs, 2, gpu=True) == (9e6 * work, runs[0])
+
+
+def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> None:
+    """Of 0.25 s with the evaluations: 960, rounded down to hundreds."""
+    plan = make_plan(Settings(), TEXT)
+    share = 1 + plan.share_of_evaluations(TEXT)
+    found = {}
+    for seconds in (0.05, 0.12, 0.121, 0.25, 2.0):
+        steps = fitting_steps(plan, TEXT, [], MACHINE, seconds / share)
+        assert steps is not None
+        found[seconds] = steps
+        assert steps == default_steps(seconds)
+    assert found == {0.05: 2000, 0.12: 2000, 0.121: 1900, 0.25: 900, 2.0: 300}
+    chosen = make_plan(Settings(), TEXT, steps=900)
+    assert chosen.request is not None
+    assert chosen.request.steps == 900, "config.json has it, so that the run can be made again"
+    assert defaults(Settings(), TEXT, chosen)["length"] == "900 steps"
+    told = dict(cost_of(chosen, TEXT, [], MACHINE, 0.25 / share))["time"]
+    assert told == (
+        "about 3 min 45 s, measured by twenty steps on this machine; 900 steps, since no length was given: about as many as this "
+        "machine takes in 4 minutes"
+    )
+    assert make_plan(Settings(length="70"), TEXT, steps=900).train == make_plan(Settings(length="70"), TEXT).train
+    by_time = make_plan(Settings(length="2 min"), TEXT, steps=900)
+    assert by_time.train is not None
+    assert (by_time.train.steps, by_time.train.minutes) == (None, 2.0)
 
 
 def test_the_cost_is_told_in_words() -> None:
@@ -182,6 +266,28 @@ def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given(monkeypatc
         assert typed or defaults(settings, text, plan)["dropout"] == str(dropout)
 
 
+def test_dropout_by_minutes_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nano on a GPU takes a step in 2 ms at the least, so 30,000 in a minute: 61 million tokens, where two cores at 1e11
+    operations a second each take 13.6 million."""
+    monkeypatch.setattr("lab.request.cores", lambda: 2)
+    model = PRESETS["nano"].config(512)
+    work = flops_per_token(model)
+    for device, tokens, dropout in (
+        ("cpu", 60 * 2e11 / work / MANY_EPOCHS + 2, 0.0),
+        ("cpu", 60 * 2e11 / work / MANY_EPOCHS - 2, 0.1),
+        ("cuda", 30_000 * 2048 / MANY_EPOCHS + 2, 0.0),
+        ("cuda", 30_000 * 2048 / MANY_EPOCHS - 2, 0.1),
+    ):
+        train = TrainConfig(steps=None, minutes=1.0, batch=32, device=device)
+        assert train.batch * model.context == 2048
+        assert default_dropout(train, model, round(tokens)) == dropout
+    large = PRESETS["small"].config(4096)
+    train = TrainConfig(steps=None, minutes=10.0, batch=64, device="cuda")
+    by_work = 600 * 2e14 / flops_per_token(large)
+    assert default_dropout(train, large, round(by_work / MANY_EPOCHS) + 1) == 0.0
+    assert default_dropout(train, large, round(by_work / MANY_EPOCHS) - 1) == 0.1
+
+
 def test_a_measured_time_is_told_as_one() -> None:
     """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
     128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
@@ -190,9 +296,15 @@ def test_a_measured_time_is_told_as_one() -> None:
     assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 51 s, measured by twenty steps on this machine"
     assert plan.model is not None
     work = flops_per_token(plan.model)
-    for flops, told in ((work, "about 3 min 20 s, at the speed of one"), (work + 1, "about 51 s, measured by twenty steps")):
-        assert dict(cost_of(plan, TEXT, [run("one", 1024.0, flops)], MACHINE, 0.5))["time"].startswith(told)
-    assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing was timed on this machine yet")
+    measured = "about 51 s, measured by twenty steps"
+    for other, told in (
+        (run("one", 3000.0, work), "about 1 min 08 s, at the speed of one"),
+        (run("held up", 1024.0, work), measured),
+        (run("one", 3000.0, work + 1), measured),
+        (run("one", 3000.0, work, accumulate=2), measured),
+    ):
+        assert dict(cost_of(plan, TEXT, [other], MACHINE, 0.5))["time"].startswith(told)
+    assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
     short = Text("tale", None, 100_000, 25_000)
     assert plan.share_of_evaluations(short) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
     assert plan.share_of_evaluations(Text("unknown")) < 0.05
