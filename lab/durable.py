@@ -19,6 +19,11 @@ def is_full(error: OSError) -> bool:
     return error.errno in NO_ROOM
 
 
+def is_refused(error: OSError) -> bool:
+    """Whether the system does not let this user write there."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def write_all(descriptor: int, chunk: Chunk) -> None:
     """Writes every byte; the system may take a long write in pieces."""
     rest = memoryview(chunk).cast("B")

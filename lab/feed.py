@@ -9,6 +9,7 @@ from lab.metrics import LineReader
 from lab.run_config import Event, Insight, Metric, RunConfig, Sample, Status
 from lab.run_folder import Run
 from lab.runs import is_run
+from lab.silence import why_silent
 
 BLOCK = 1 << 22
 """Bytes of a file that are turned into numbers at once, so that a long one never is in memory as lines."""
@@ -33,6 +34,8 @@ class News:
     inside_anew: bool
     events: list[Event]
     events_anew: bool
+    silence: str = ""
+    """Why its trainer says nothing, where it should; empty if that is not known."""
 
 
 class RunFeed:
@@ -73,10 +76,12 @@ class RunFeed:
             insights = self._insights.read(BLOCK)
         samples_anew, events_anew = (self._first or reader.restarted for reader in (self._samples, self._events))
         self._first = False
+        status = self.run.status()
+        phase = self.run.phase_of(status)
         return News(
             config,
-            self.run.status(),
-            self.run.phase(),
+            status,
+            phase,
             history,
             metrics,
             samples,
@@ -85,4 +90,5 @@ class RunFeed:
             inside_anew,
             events,
             events_anew,
+            why_silent(self.run, status, phase),
         )

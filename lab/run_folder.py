@@ -148,13 +148,16 @@ class Run:
         """
         return self._is_alive(self.status())
 
-    def phase(self) -> Phase | Literal["interrupted"]:
-        """The phase as it really is: "interrupted" where the status tells of a trainer that is gone."""
+    def phase(self) -> Phase | Literal["interrupted", "not answering"]:
+        """The phase as it really is: "interrupted" where the status tells of a trainer that is gone, "not answering" where it is
+        there, for the lock is held, but gives no sign of life."""
         return self.phase_of(self.status())
 
-    def phase_of(self, status: Status) -> Phase | Literal["interrupted"]:
+    def phase_of(self, status: Status) -> Phase | Literal["interrupted", "not answering"]:
         """The phase, where the status has been read already."""
-        return "interrupted" if status.phase in ACTIVE and not self._is_alive(status) else status.phase
+        if status.phase not in ACTIVE or self._is_alive(status):
+            return status.phase
+        return "interrupted" if is_elsewhere(status) or not lock_is_held(self.lock_path) else "not answering"
 
     def _is_alive(self, status: Status) -> bool:
         fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
@@ -208,6 +211,12 @@ class Run:
             UserError: if no trainer is there to take it, or the folder cannot be written.
         """
         if not self.alive():
+            status = self.status()
+            if self.phase_of(status) == "not answering":
+                raise UserError(
+                    f"The trainer of {self.name}, process {status.pid}, does not answer: it may be halted. `kill -CONT "
+                    f"{status.pid}` lets it go on; `kill -9 {status.pid}` ends it and loses what came after the last checkpoint."
+                )
             raise UserError(f"{self.name} is not training now, so there is nothing to {name}.")
         try:
             control.send(self.control_path, name, text)

@@ -1,5 +1,6 @@
 """How a trainer tells what it is doing: status.json, written at every change of phase and once a second as a sign of life."""
 
+import contextlib
 import os
 import threading
 import time
@@ -8,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from lab.durable import is_full, temporary_beside, write_all
+from lab.durable import is_full, is_refused, temporary_beside, write_all
 from lab.regular_file import open_to_overwrite, open_to_replace
 from lab.run_config import Phase, Status
 from lab.run_folder import STATUS_PADDING
@@ -82,14 +83,19 @@ class StatusBoard:
                     os.close(descriptor)
                 os.replace(temporary, self._path)
             except OSError as error:
-                if not is_full(error):
+                if not is_full(error) and not is_refused(error):
                     raise
-                self._write_over(content)
+                try:
+                    self._write_over(content)
+                except FileNotFoundError:
+                    raise error from None
             finally:
-                temporary.unlink(missing_ok=True)
+                with contextlib.suppress(PermissionError):  # then there is none
+                    temporary.unlink(missing_ok=True)
 
     def _write_over(self, content: bytes) -> None:
-        """On a full disk: into the blocks that the file already has, in one write, which readers see before or after."""
+        """On a full disk, or in a folder that takes no new files: into the blocks that the file already has, in one write, which
+        readers see before or after."""
         descriptor = open_to_overwrite(self._path)
         try:
             os.pwrite(descriptor, content, 0)

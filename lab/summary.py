@@ -34,6 +34,7 @@ PHASES: dict[str, tuple[str, str]] = {
     "finished": ("✓", "finished"),
     "failed": ("✗", "failed"),
     "interrupted": ("!", "interrupted"),
+    "not answering": ("?", "no answer"),
     "damaged": ("?", "damaged"),
 }
 """A sign and a word for each phase; the sign is there so that none is told apart by colour alone."""

@@ -244,6 +244,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         phase_before = self.watched.phase if self.watched else ""
         opened = self.watched is None or self.watched.name != message.name
         self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples, inside, events, self._usage)
+        self.watched.silence = news.silence
         self.view.show(self.watched)
         if opened:
             self._measure(message.name)

@@ -15,6 +15,7 @@ from lab.reading import progress, time_left
 from lab.run_config import Metric
 from lab.run_folder import ACTIVE, Run, lock_is_held
 from lab.saved import stopped_in_words
+from lab.silence import why_silent
 from lab.visible import visible
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Followed:
     def news(self) -> list[str]:
         """What the trainer says of itself since the last call, such as that it went back after bad steps."""
         said = self.status.message if self.status.phase in ACTIVE else self._said
+        if self.run.phase_of(self.status) == "not answering":
+            said = f"The trainer, process {self.status.pid}, does not answer: it may be halted."
         if said == self._said:
             return []
         self._said = said
@@ -175,9 +178,10 @@ def tell_the_end(run: Run) -> int:
     if phase == "failed":
         click.echo(f"llmlab: {run.name} failed at step {status.step}: {status.message}", err=True)
     else:
+        why = f" {said}" if (said := why_silent(run, status, phase)) else ""
         click.echo(
             f"llmlab: the trainer of {run.name} died at step {status.step}, without a word; "
-            f"`llmlab resume {name}` goes on from its last checkpoint.",
+            f"`llmlab resume {name}` goes on from its last checkpoint.{why}",
             err=True,
         )
     return FAILED

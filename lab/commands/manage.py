@@ -13,6 +13,7 @@ from lab.commands.group import complain
 from lab.commands.output import table, write_json
 from lab.errors import DamagedFileError, UserError
 from lab.run_folder import ACTIVE, Run, lock_is_held
+from lab.silence import why_silent
 
 ANSWER_SECONDS = 120.0
 """How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
@@ -27,8 +28,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     name: str
     path: str
     phase: str
-    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died without a word), or damaged: a file of
-    it cannot be used, and `message` says which and why."""
+    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died without a word), not answering (it is
+    there and gives no sign of life), or damaged: a file of it cannot be used, and `message` says which and why."""
     alive: bool
     step: int
     steps: int | None
@@ -67,7 +68,7 @@ def entry(run: Run) -> RunEntry:
         tokenizer=config.tokenizer.kind,
         text=config.data.name,
         created=config.created,
-        message=said.problem or status.message,
+        message=said.problem or why_silent(run, status, said.phase) or status.message,
     )
 
 

@@ -213,7 +213,8 @@ class RunTable(ScrollView, can_focus=True):
         mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
         words = ("▸" if selected else " ") + mark + " " + _fit(run.name, name_width)
         words += "".join("  " + _fit(column.text(run), column.width, right=column.align_right) for column in columns)
-        kind = "going-on" if run.going_on else "failed" if run.phase in ("failed", "interrupted", "damaged") else "quiet"
+        troubled = run.phase in ("failed", "interrupted", "not answering", "damaged")
+        kind = "going-on" if run.going_on else "failed" if troubled else "quiet"
         style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")
         return self._line(words, style, width)
 

@@ -61,6 +61,8 @@ class Watched:
     inside: Inside = field(default_factory=Inside)
     events: tuple[Event, ...] = ()
     usage: UsageMeter | None = None
+    silence: str = ""
+    """Why its trainer says nothing, where it should; empty if that is not known."""
 
 
 class RunHeader(Widget):
@@ -83,7 +85,7 @@ class RunHeader(Widget):
     def watch_watched(self, watched: Watched | None) -> None:
         phase = watched.phase if watched else ""
         self.set_class(phase in ("stopped", "finished"), "-ended")
-        self.set_class(phase in ("failed", "interrupted"), "-failed")
+        self.set_class(phase in ("failed", "interrupted", "not answering"), "-failed")
 
     def render_line(self, y: int) -> Strip:
         if self.watched is None:
@@ -322,6 +324,8 @@ class RunView(Widget):
             parts.insert(0, watched.status.message)
         if is_elsewhere(watched.status) and watched.phase in ACTIVE:
             parts.insert(0, f"It is trained by {owner_in_words(watched.status)}, another machine; it obeys from here too.")
+        if watched.silence:
+            parts.insert(0, watched.silence)
         if watched.phase == "interrupted":
             parts.insert(0, "The trainer is gone without a word, killed or with its machine; r goes on from the last checkpoint.")
         if watched.phase == "stopped" and watched.history.latest is not None:
