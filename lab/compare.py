@@ -13,7 +13,7 @@ from lab.feed import News
 from lab.numbers import count, duration, fixed, significant, whole
 from lab.reading import progress
 from lab.regular_file import read_regular
-from lab.run_config import Metric, RunConfig, Sample, Status, TrainConfig
+from lab.run_config import FinalEvaluation, Metric, RunConfig, Sample, Status, TrainConfig
 from lab.run_files import LARGEST_TOKENIZER
 from lab.run_folder import ACTIVE, Run
 from models.accounts import parameter_count
@@ -88,6 +88,29 @@ class Contender:
         self.history.add(news.metrics)
         self.samples = ([] if news.samples_anew else self.samples) + news.samples
 
+    @property
+    def whole(self) -> FinalEvaluation | None:
+        """The best weights on the whole validation part, once the run has ended."""
+        found = self.status.final_best
+        return found if found is not None and found.val_loss is not None else None
+
+    @property
+    def evaluated_on(self) -> str:
+        """What is the same for runs whose evaluations during training are on the same bytes.
+
+        Runs from before these were kept were evaluated on the first tokens of a part that their tokenizer cut.
+        """
+        data = self.config.data
+        if data.evaluated is not None:
+            return data.evaluated.sha256
+        return f"{data.sha256} {self.vocabulary} {data.split} {self.status.eval_tokens}"
+
+    @property
+    def whole_of(self) -> str:
+        """What is the same for runs whose evaluations at the end are on the same bytes."""
+        data = self.config.data
+        return data.final.sha256 if data.final is not None else f"{data.sha256} {self.vocabulary} {data.split}"
+
     def share(self, step: int) -> float:
         """How much of its planned training was done at an evaluation's step, 0 to 1."""
         train = self.config.train
@@ -142,42 +165,112 @@ def unit_note(runs: Sequence[Contender]) -> str:
     return f"Their tokenizers ({kinds}) and texts ({texts}) differ: only bits per byte compare, and one text may be easier."
 
 
-def _score(metric: Metric | None, bits: bool) -> float | None:
-    return None if metric is None else metric.bits_per_byte if bits else metric.val_loss
+Figures = Metric | FinalEvaluation
+"""Both have a step, a validation loss, and bits per byte."""
+
+
+def comparable(runs: Sequence[Contender]) -> tuple[list[Contender], bool]:
+    """Those of the runs whose results are of the same bytes, and whether these are the results at the end.
+
+    Runs on other texts have a validation part each: they count as comparable, and it is said.
+    Results at the end are taken where all have them, else those of the evaluations during training.
+    """
+    learned = [run for run in runs if run.has_learned]
+    for final in (True, False):
+        if final and not all(run.whole for run in learned):
+            continue
+        if not same_text(learned):
+            return learned, final
+        same: dict[str, list[Contender]] = {}
+        for run in learned:
+            same.setdefault(run.whole_of if final else run.evaluated_on, []).append(run)
+        largest = max(same.values(), key=len, default=[])
+        if not final or len(largest) == len(learned):
+            return largest, final
+    return [], False
+
+
+def figures_of(run: Contender, final: bool) -> Figures | None:
+    """What the run has come to at its best."""
+    return run.whole if final else run.best
+
+
+def _score(figures: Figures | None, bits: bool) -> float | None:
+    return None if figures is None else figures.bits_per_byte if bits else figures.val_loss
+
+
+def evaluated_in_words(run: Contender, final: bool) -> str:
+    """How much of its validation part that is: `all 111,540 bytes`, `32,841 of 111,540 bytes`, `12,288 of 27,812 tokens`."""
+    data, status = run.config.data, run.status
+    stretches = data.final if final else data.evaluated
+    if final and run.whole is not None:
+        return _of(run.whole.bytes, data.val_bytes, "bytes")
+    if stretches is not None:
+        return _of(stretches.bytes, data.val_bytes, "bytes")
+    return _of(status.eval_tokens, data.tokens - data.split, "tokens") if status.eval_tokens else ""
+
+
+def _of(part: int, all_of_it: int, what: str) -> str:
+    return f"{f'all {whole(part)}' if part == all_of_it else f'{whole(part)} of {whole(all_of_it)}'} {what}"
 
 
 def verdict(runs: Sequence[Contender]) -> str:
     """Which is better and by how much, at its best; what does not compare; and how they stood after the same tokens, where some
     have seen more."""
     bits = in_bits(runs)
-    scored = [(score, run) for run in runs if run.has_learned and (score := _score(run.best, bits)) is not None]
-    if len(scored) < 2:
-        who = f"Only {scored[0][1].title}" if scored else "None of them"
+    learned = [run for run in runs if run.has_learned]
+    if len(learned) < 2:
+        who = f"Only {learned[0].title}" if learned else "None of them"
         words = f"{who} has been evaluated since its first step, so there is nothing to compare yet."
+        return " ".join(part for part in (words, _unfinished(runs)) if part)
+    ranked, final = comparable(runs)
+    others = _not_compared([run for run in learned if run not in ranked], ranked)
+    scored = [(score, run) for run in ranked if (score := _score(figures_of(run, final), bits)) is not None]
+    if len(scored) < 2:
+        each = "; ".join(f"{run.letter} {on}" for run in learned if (on := evaluated_in_words(run, final=False)))
+        words = f"They do not compare: they were evaluated on different parts of the text{f' ({each})' if each else ''}. "
+        words += "Train them again, with the same text, to compare them."
         return " ".join(part for part in (words, _unfinished(runs)) if part)
     scored.sort(key=lambda pair: pair[0])
     unit = "bits per byte" if bits else "nats per token"
     (low, first), *rest = scored
     second = rest[0][0]
-    others = "; ".join(f"{run.title} {fixed(score)}, {fixed(score - low, sign=True)}" for score, run in rest)
+    behind = "; ".join(f"{run.title} {fixed(score)}, {fixed(score - low, sign=True)}" for score, run in rest)
     # Said first, since it must not be among what a small screen has no room for.
     own = not same_text([run for _, run in scored])
-    where = ", each on a validation text of its own" if own else " on text they never train on"
+    on = evaluated_in_words(first, final)
+    where = (
+        ", each on a validation text of its own"
+        if own
+        else f" on {on} of validation text"
+        if on
+        else " on text they never train on"
+    )
     if second - low <= ALIKE * low:
         words = f"{first.title} and {rest[0][1].title} are alike{where}: {fixed(low)} and {fixed(second)} {unit} at their best"
-        words += f"; then {others.partition('; ')[2]}." if len(rest) > 1 else "."
+        words += f"; then {behind.partition('; ')[2]}." if len(rest) > 1 else "."
     elif len(rest) == 1:
         less = significant(100 * (second - low) / second, 2)
         words = f"{first.title} is better{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
         words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
     else:
-        words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {others}."
-    as_far = _as_far([run for run in runs if run.has_learned], bits, unit)
-    return " ".join(part for part in (words, unit_note(runs), as_far, _unfinished(runs)) if part)
+        words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {behind}."
+    as_far = _as_far([run for _, run in scored], bits, unit)
+    return " ".join(part for part in (words, others, unit_note(runs), as_far, _unfinished(runs)) if part)
+
+
+def _not_compared(left_out: Sequence[Contender], ranked: Sequence[Contender]) -> str:
+    if not left_out or len(ranked) < 2:
+        return ""
+    letters = " and ".join(run.letter for run in left_out)
+    verb = "does" if len(left_out) == 1 else "do"
+    return f"{letters} {verb} not compare with them, evaluated on another part of the text."
 
 
 def _as_far(runs: Sequence[Contender], bits: bool, unit: str) -> str:
     """The comparison where all had seen about as many tokens, as late as they were evaluated so; empty where that is the end."""
+    if same_text(runs) and len({run.evaluated_on for run in runs}) > 1:
+        return ""
     seen = [run.history.eval_steps[-1] * run.tokens_per_step for run in runs]
     if min(seen) >= ABOUT_AS_FAR * max(seen):
         return ""
@@ -222,7 +315,11 @@ class Row:
 
 
 def results(runs: Sequence[Contender]) -> list[Row]:
-    """What each run has come to."""
+    """What each run has come to. The best is marked where all compare."""
+    ranked, final = comparable(runs)
+    all_compare = len(ranked) == sum(run.has_learned for run in runs)
+    ends = [final or (not all_compare and run.whole is not None) for run in runs]
+    best = [figures_of(run, end) for run, end in zip(runs, ends, strict=True)]
 
     def row(label: str, values: Sequence[float | None], write: Any, best: bool = False) -> Row:
         known = [value for value in values if value is not None]
@@ -231,10 +328,11 @@ def results(runs: Sequence[Contender]) -> list[Row]:
 
     latest = [run.history.latest for run in runs]
     rows = [Row("state", tuple(run.phase for run in runs))]
-    losses = row("best val loss", [_score(run.best, bits=False) for run in runs], fixed, best=same_tokens(runs))
+    losses = row("best val loss", [_score(each, bits=False) for each in best], fixed, best=all_compare and same_tokens(runs))
     rows.append(losses)
-    rows.append(row("… in bits/byte", [_score(run.best, bits=True) for run in runs], fixed, best=True))
-    rows.append(row("… at step", [run.best.step if run.best else None for run in runs], whole))
+    rows.append(row("… in bits/byte", [_score(each, bits=True) for each in best], fixed, best=all_compare))
+    rows.append(row("… at step", [each.step if each else None for each in best], whole))
+    rows.append(Row("… of validation", tuple(evaluated_in_words(run, end) or NONE for run, end in zip(runs, ends, strict=True))))
     rows.append(row("steps done", [run.status.step for run in runs], whole))
     rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
     rows.append(row("time training", [run.status.seconds or None for run in runs], duration))
@@ -253,7 +351,6 @@ def differences(runs: Sequence[Contender]) -> list[Row]:
         rows[-1] = Row("tokenizer", tuple(f"{run.config.tokenizer.kind} of {run.name}" for run in runs))
     rows += [_setting(name, [getattr(run.config.model, name) for run in runs]) for name in ModelConfig.__dataclass_fields__]
     rows += [_setting(name, [getattr(run.config.train, name) for run in runs]) for name in TrainConfig.__struct_fields__]
-    rows.append(_setting("eval tokens", [run.status.eval_tokens for run in runs]))
     return [row for row in rows if len(set(row.values)) > 1]
 
 

@@ -1,6 +1,7 @@
 """What is said of runs beside each other, checked against numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from lab.compare import (
 from lab.curves import History
 from lab.errors import UserError
 from lab.feed import RunFeed
-from lab.run_config import DataConfig, Metric, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
+from lab.run_config import DataConfig, FinalEvaluation, Metric, RunConfig, Sample, Status, Stretches, TokenizerConfig, TrainConfig
 from lab.run_folder import Run
 from models.config import ModelConfig
 from models.tokenizer import Tokenizer
@@ -47,6 +48,8 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
             split=450,
             train_bytes=900,
             val_bytes=100,
+            evaluated=None if facts.get("before") else Stretches(((450, 475),), 50, "of the 50 bytes"),
+            final=None if facts.get("before") else Stretches(((450, 500),), 100, "of all 100 bytes"),
         ),
         train=TrainConfig(batch=4, **{"steps": 400, **facts.get("train", {})}),
     )
@@ -64,6 +67,10 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
         for step, loss in (losses or {}).items()
     )
     status = Status(phase="finished", step=max(losses or {0: 0}), steps=config.train.steps, seconds=200.0)
+    if whole_loss := facts.get("whole"):
+        bits = whole_loss / math.log(2) / facts.get("bytes_per_token", 2.0)
+        status.final_best = FinalEvaluation(step=400, tokens=50, bytes=100, val_loss=whole_loss, bits_per_byte=bits)
+    status.eval_tokens = 25 if facts.get("before") else 0
     phase = facts.get("phase", "finished")
     run = Contender(letter, name or letter.lower(), facts.get("vocabulary", kind), config, status, phase, history)
     run.samples = [Sample(step=step, prompt="The", text=f" {letter}{step}") for step in (losses or {})]
@@ -73,24 +80,68 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
 def test_the_better_run_and_by_how_much() -> None:
     runs = [contender("A", "slow", {0: 5.0, 200: 3.0, 400: 2.5}), contender("B", "quick", {0: 5.0, 200: 2.0, 400: 2.2})]
     assert verdict(runs) == (
-        "B quick is better on text they never train on: 2.000 nats per token at its best against 2.500 "
+        "B quick is better on 50 of 100 bytes of validation text: 2.000 nats per token at its best against 2.500 "
         "of A slow, 0.500 less (20%)."
     )
     assert unit_note(runs) == ""
     assert not in_bits(runs)
 
 
+def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
+    """In the evaluations during training, on a part of it, they stand the other way round."""
+    slow, quick = contender("A", "slow", {0: 5.0, 400: 2.0}, whole=2.5), contender("B", "quick", {0: 5.0, 400: 2.2}, whole=2.4)
+    assert verdict([slow, quick]) == (
+        "B quick is better on all 100 bytes of validation text: 2.400 nats per token at its best against 2.500 "
+        "of A slow, 0.100 less (4.0%)."
+    )
+    rows = {row.label: row for row in results([slow, quick])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.500", "2.400"), 1)
+    assert rows["… of validation"].values == ("all 100 bytes", "all 100 bytes")
+    going = contender("B", "quick", {0: 5.0, 400: 2.2}, phase="training")
+    assert verdict([slow, going]).startswith("A slow is better on 50 of 100 bytes of validation text: 2.000 nats per token")
+    rows = {row.label: row for row in results([slow, going])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.200"), 0)
+    assert rows["… of validation"].values == ("50 of 100 bytes", "50 of 100 bytes")
+
+
+def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
+    """Runs from before were evaluated on the first tokens of a validation part that began elsewhere for every tokenizer."""
+    old, new = contender("A", "old", {0: 5.0, 400: 2.0}, before=True), contender("B", "new", {0: 5.0, 400: 2.2}, whole=2.4)
+    said = verdict([old, new])
+    assert said.startswith(
+        "They do not compare: they were evaluated on different parts of the text (A 25 of 50 tokens; B 50 of 100 bytes)."
+    )
+    assert "better" not in said
+    rows = {row.label: row for row in results([old, new])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.400"), None)
+    assert rows["… in bits/byte"].winner is None
+    assert rows["… of validation"].values == ("25 of 50 tokens", "all 100 bytes")
+    third = contender("C", "other", {0: 5.0, 400: 1.9})
+    assert verdict([old, new, third]).startswith(
+        "C other is better on 50 of 100 bytes of validation text: 1.900 nats per token at its best against 2.200 of B new, "
+        "0.300 less (14%). A does not compare with them, evaluated on another part of the text."
+    )
+    assert next(row for row in results([old, new, third]) if row.label == "best val loss").winner is None
+    same = contender("B", "old too", {0: 5.0, 400: 2.2}, before=True)
+    assert verdict([old, same]).startswith("A old is better on 25 of 50 tokens of validation text")
+    other = contender("B", "gpt2", {0: 5.0, 400: 2.2}, before=True, kind="gpt2")
+    assert verdict([old, other]).startswith("They do not compare")
+
+
 def test_three_runs_are_ranked() -> None:
     runs = [contender(letter, losses={400: loss}) for letter, loss in (("A", 2.5), ("B", 2.0), ("C", 2.25))]
     assert (
-        verdict(runs)
-        == "B b is best on text they never train on: 2.000 nats per token at its best; then C c 2.250, +0.250; A a 2.500, +0.500."
+        verdict(runs) == "B b is best on 50 of 100 bytes of validation text: 2.000 nats per token at its best; "
+        "then C c 2.250, +0.250; A a 2.500, +0.500."
     )
 
 
 def test_runs_that_are_alike_are_called_so() -> None:
     runs = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.005})]
-    assert verdict(runs) == "A a and B b are alike on text they never train on: 2.000 and 2.005 nats per token at their best."
+    assert (
+        verdict(runs)
+        == "A a and B b are alike on 50 of 100 bytes of validation text: 2.000 and 2.005 nats per token at their best."
+    )
     runs.append(contender("C", losses={400: 3.0}))
     assert verdict(runs).endswith("at their best; then C c 3.000, +1.000.")
     runs[1] = contender("B", losses={400: 2.02})
@@ -106,7 +157,7 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     assert not same_tokens(runs)
     a, b = 2 / math.log(2), 3 / math.log(2) / 4
     assert verdict(runs).startswith(
-        f"B b is better on text they never train on: {b:.3f} bits per byte at its best against {a:.3f}"
+        f"B b is better on 50 of 100 bytes of validation text: {b:.3f} bits per byte at its best against {a:.3f}"
     )
     assert (
         unit_note(runs) == "Their tokenizers differ (A bytes 256, B gpt2 256): losses per token do not compare, bits per byte do."
@@ -227,7 +278,9 @@ def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
 def test_vocabularies_learned_from_other_texts_are_not_the_same(empty_run: Any) -> None:
     runs = [empty_run("a"), empty_run("b"), empty_run("c")]
     for run, text in zip(runs, ("the cat sat " * 50, "the cat sat " * 50, "a big dog ran " * 50), strict=True):
-        config = msgspec.structs.replace(run.config, tokenizer=TokenizerConfig(kind="bpe", vocab_size=262))
+        config = msgspec.structs.replace(
+            run.config, tokenizer=TokenizerConfig(kind="bpe", vocab_size=262), model=replace(run.config.model, vocab_size=262)
+        )
         (run.path / "config.json").write_bytes(msgspec.json.encode(config))
         del run.config
         Tokenizer.train([text], 262).save(run.tokenizer_path)
