@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.curves import History
 from lab.durable import in_words
+from lab.evaluated import Share, at_the_end, during_training
 from lab.feed import News
 from lab.numbers import count, duration, fixed, significant, whole
 from lab.reading import progress
@@ -199,19 +200,10 @@ def _score(figures: Figures | None, bits: bool) -> float | None:
     return None if figures is None else figures.bits_per_byte if bits else figures.val_loss
 
 
-def evaluated_in_words(run: Contender, final: bool) -> str:
-    """How much of its validation part that is: `all 111,540 bytes`, `32,841 of 111,540 bytes`, `12,288 of 27,812 tokens`."""
-    data, status = run.config.data, run.status
-    stretches = data.final if final else data.evaluated
-    if final and run.whole is not None:
-        return _of(run.whole.bytes, data.val_bytes, "bytes")
-    if stretches is not None:
-        return _of(stretches.bytes, data.val_bytes, "bytes")
-    return _of(status.eval_tokens, data.tokens - data.split, "tokens") if status.eval_tokens else ""
-
-
-def _of(part: int, all_of_it: int, what: str) -> str:
-    return f"{f'all {whole(part)}' if part == all_of_it else f'{whole(part)} of {whole(all_of_it)}'} {what}"
+def share_of(run: Contender, final: bool) -> Share | None:
+    """How much of its validation part these are of; None where that is not known."""
+    data = run.config.data
+    return at_the_end(data, run.whole) if final and run.whole else during_training(data, run.status)
 
 
 def verdict(runs: Sequence[Contender]) -> str:
@@ -227,7 +219,7 @@ def verdict(runs: Sequence[Contender]) -> str:
     others = _not_compared([run for run in learned if run not in ranked], ranked)
     scored = [(score, run) for run in ranked if (score := _score(figures_of(run, final), bits)) is not None]
     if len(scored) < 2:
-        each = "; ".join(f"{run.letter} {on}" for run in learned if (on := evaluated_in_words(run, final=False)))
+        each = "; ".join(f"{run.letter} {on.in_words}" for run in learned if (on := share_of(run, final=False)))
         words = f"They do not compare: they were evaluated on different parts of the text{f' ({each})' if each else ''}. "
         words += "Train them again, with the same text, to compare them."
         return " ".join(part for part in (words, _unfinished(runs)) if part)
@@ -238,11 +230,11 @@ def verdict(runs: Sequence[Contender]) -> str:
     behind = "; ".join(f"{run.title} {fixed(score)}, {fixed(score - low, sign=True)}" for score, run in rest)
     # Said first, since it must not be among what a small screen has no room for.
     own = not same_text([run for _, run in scored])
-    on = evaluated_in_words(first, final)
+    on = share_of(first, final)
     where = (
         ", each on a validation text of its own"
         if own
-        else f" on {on} of validation text"
+        else f" on {on.in_words} of validation text"
         if on
         else " on text they never train on"
     )
@@ -332,7 +324,8 @@ def results(runs: Sequence[Contender]) -> list[Row]:
     rows.append(losses)
     rows.append(row("… in bits/byte", [_score(each, bits=True) for each in best], fixed, best=all_compare))
     rows.append(row("… at step", [each.step if each else None for each in best], whole))
-    rows.append(Row("… of validation", tuple(evaluated_in_words(run, end) or NONE for run, end in zip(runs, ends, strict=True))))
+    shares = [share_of(run, end) for run, end in zip(runs, ends, strict=True)]
+    rows.append(Row("… evaluated on", tuple(share.in_short if share else NONE for share in shares)))
     rows.append(row("steps done", [run.status.step for run in runs], whole))
     rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
     rows.append(row("time training", [run.status.seconds or None for run in runs], duration))

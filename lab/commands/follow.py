@@ -11,8 +11,9 @@ import click
 from lab import numbers
 from lab.commands.terminal import own_sequences
 from lab.curves import History
+from lab.evaluated import at_the_end, during_training
 from lab.reading import progress, time_left
-from lab.run_config import Metric
+from lab.run_config import FinalEvaluation, Metric, Status
 from lab.run_folder import ACTIVE, Run, lock_is_held
 from lab.saved import stopped_in_words
 from lab.silence import why_silent
@@ -154,20 +155,35 @@ def _run_the_bar(followed: Followed, bar: "Progress") -> None:
         time.sleep(POLL_SECONDS)
 
 
+def result_in_words(run: Run, status: Status) -> str:
+    """What a run has come to and on how much of its validation part, as the end of a sentence: the last weights, and the best
+    where these are others."""
+    data, last, best = run.config.data, status.final, status.final_best
+    if last is not None and best is not None:
+        size = f" on {at_the_end(data, last).in_words} ({numbers.whole(last.tokens)} tokens) of validation text"
+        words = f", {_figures(last)}{size}"
+        others = f"; of the best weights, those of step {best.step}, which are opened, {_figures(best)}"
+        return words if best.step == last.step else words + others
+    metric = next((metric for metric in reversed(run.metrics().read()) if metric.val_loss is not None), None)
+    on = during_training(data, status)
+    words = f", {_figures(metric)}{f' on {on.in_words} of validation text' if on else ''}" if metric is not None else ""
+    if status.best_step not in (None, status.step) and status.best_val_loss is not None:
+        words += f"; the lowest was {numbers.fixed(status.best_val_loss)} at step {status.best_step}, whose weights are opened"
+    return words
+
+
+def _figures(found: Metric | FinalEvaluation) -> str:
+    loss, bits = found.val_loss, found.bits_per_byte
+    words = "validation loss no number" if loss is None else f"validation loss {numbers.fixed(loss)}"
+    return words if bits is None else f"{words}, {numbers.fixed(bits)} bits/byte"
+
+
 def tell_the_end(run: Run) -> int:
     """One sentence on how the training ended; on stderr and with exit code 1 if it failed."""
     phase, status = run.phase(), run.status()
     name = shlex.quote(run.name)
     if phase == "finished":
-        metric = next((metric for metric in reversed(run.metrics().read()) if metric.val_loss is not None), None)
-        words = f"{run.name} finished: {status.step} steps in {numbers.duration(status.seconds)}"
-        if metric is not None and metric.val_loss is not None:
-            words += f", validation loss {numbers.fixed(metric.val_loss)}"
-            words += "" if metric.bits_per_byte is None else f", {numbers.fixed(metric.bits_per_byte)} bits/byte"
-        if status.best_step not in (None, status.step) and status.best_val_loss is not None:
-            words += (
-                f"; the lowest was {numbers.fixed(status.best_val_loss)} at step {status.best_step}, whose weights are opened"
-            )
+        words = f"{run.name} finished: {status.step} steps in {numbers.duration(status.seconds)}{result_in_words(run, status)}"
         words += f". {status.message.removesuffix('.')}" if status.message else ""
         click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
         return 0

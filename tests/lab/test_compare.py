@@ -96,12 +96,12 @@ def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
     )
     rows = {row.label: row for row in results([slow, quick])}
     assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.500", "2.400"), 1)
-    assert rows["… of validation"].values == ("all 100 bytes", "all 100 bytes")
+    assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
     going = contender("B", "quick", {0: 5.0, 400: 2.2}, phase="training")
     assert verdict([slow, going]).startswith("A slow is better on 50 of 100 bytes of validation text: 2.000 nats per token")
     rows = {row.label: row for row in results([slow, going])}
     assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.200"), 0)
-    assert rows["… of validation"].values == ("50 of 100 bytes", "50 of 100 bytes")
+    assert rows["… evaluated on"].values == ("50%, 50 bytes", "50%, 50 bytes")
 
 
 def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
@@ -115,7 +115,7 @@ def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
     rows = {row.label: row for row in results([old, new])}
     assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.400"), None)
     assert rows["… in bits/byte"].winner is None
-    assert rows["… of validation"].values == ("25 of 50 tokens", "all 100 bytes")
+    assert rows["… evaluated on"].values == ("50%, 25 tokens", "all 100 bytes")
     third = contender("C", "other", {0: 5.0, 400: 1.9})
     assert verdict([old, new, third]).startswith(
         "C other is better on 50 of 100 bytes of validation text: 1.900 nats per token at its best against 2.200 of B new, "

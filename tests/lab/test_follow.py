@@ -21,7 +21,7 @@ from lab import control
 from lab.commands.follow import follow, tell_the_end
 from lab.durable import write_atomic
 from lab.metrics import LineWriter
-from lab.run_config import Metric, Phase, Status, TrainConfig
+from lab.run_config import FinalEvaluation, Metric, Phase, Status, TrainConfig
 from lab.runs import Run
 from lab.tensor_file import write_tensors
 
@@ -231,3 +231,22 @@ def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys
         "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
         in capsys.readouterr().out
     )
+
+
+def test_the_end_of_a_run_is_told_on_the_whole_validation_part(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """The data of the run: 100 tokens and 100 bytes of validation. Before the end, it says on how much of it the figures are."""
+    with owned(run) as trainer:
+        trainer.evaluate(STEPS)
+        trainer.status.eval_tokens = 64
+        trainer.say("finished", STEPS)
+    assert tell_the_end(run) == 0
+    assert "validation loss 1.500, 2.164 bits/byte on 64 of 100 tokens of validation text." in capsys.readouterr().out
+    best = FinalEvaluation(step=20, tokens=100, bytes=100, val_loss=1.7, bits_per_byte=2.45)
+    trainer.status.final = FinalEvaluation(step=STEPS, tokens=100, bytes=100, val_loss=1.75, bits_per_byte=2.52)
+    trainer.status.final_best = best
+    trainer.say("finished", STEPS)
+    assert tell_the_end(run) == 0
+    assert (
+        "validation loss 1.750, 2.520 bits/byte on all 100 bytes (100 tokens) of validation text; "
+        "of the best weights, those of step 20, which are opened, validation loss 1.700, 2.450 bits/byte."
+    ) in capsys.readouterr().out

@@ -24,6 +24,7 @@ from lab.run_config import (
     RunConfig,
     Sample,
     Status,
+    Stretches,
     TokenizerConfig,
     TrainConfig,
 )
@@ -78,6 +79,8 @@ def write_run(
             split=387_000,
             train_bytes=1_003_855,
             val_bytes=111_539,
+            evaluated=Stretches(((387_000, 399_600),), 32_800, "e" * 64),
+            final=Stretches(((387_000, 430_000),), 111_539, "f" * 64),
             entropy_bits_per_byte=entropy,
         ),
         train=TrainConfig(steps=steps, eval_every=evaluate_every, prompts=("The big dog",)),

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from lab.compare import Contender
 from lab.run_config import Metric, TokenizerConfig
 from lab.run_folder import Run
+from models.config import PRESETS
 from screens.app import LabApp
 from screens.ask import AskScreen
 from screens.ask_text import AskText
@@ -124,7 +125,7 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
 
 
 async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, two_runs: Any, until: Any) -> None:
-    change(two_runs[1], tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257))
+    change(two_runs[1], tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257), model=PRESETS["micro"].config(50257))
     async with app.run_test(size=(80, 24)) as pilot:
         await marked_and_compared(app, pilot, until)
         assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
