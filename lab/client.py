@@ -180,6 +180,15 @@ class EngineClient:
         if reader is not None:
             await reader
 
+    async def kill(self) -> None:
+        """Ends an engine that does not answer, halted ones too; pending calls raise EngineDied. A later call starts a new one."""
+        process, reader = self._process, self._reader
+        if process is None:
+            return
+        process.kill()
+        if reader is not None:
+            await reader
+
     async def _ask(self, method: str, group: str | None, params: dict[str, object]) -> tuple[int, _Pending]:
         await self.start()
         id_, pending = next(self._ids), _Pending(method)

@@ -1,5 +1,6 @@
 """The mode Inspect: one prompt followed through one model, a step at a time."""
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,9 @@ PENDING_AFTER = 0.12
 
 SECONDS_BETWEEN_PULSES = 1.0
 ENDED = "The engine that holds the model has ended. The next key starts another; nothing of what you see is lost."
+ANSWER_SECONDS = 2.0
+"""An answer that takes longer is said to be waited for, with the key that starts the engine anew."""
+
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 
 
@@ -97,6 +101,14 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
         ),
         Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
+        Binding(
+            "R",
+            "restart_engine",
+            "Restart engine",
+            id="inspect.restart",
+            show=False,
+            tooltip="End an engine that does not answer, and start another",
+        ),
         Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
         Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
         # Two actions of one key must stand in one class, since a class's own keys hide those of the classes it is made of.
@@ -116,6 +128,8 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         run: str
         text: str
         layers: int
+        hold: int | None
+        """Keeps the run from being renamed or deleted until the engine, which takes seconds to start, holds it itself."""
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
@@ -134,6 +148,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         """Whether a question stood before this screen: then it was not left."""
         self._notice = ""
         """What stands in the line below until the next view comes."""
+        self._hold: int | None = None
 
     def compose_body(self) -> ComposeResult:
         yield PromptBar(id="inspect-prompt")
@@ -153,11 +168,19 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
 
     async def _let_go(self, path: Path) -> None:
         """Have the engine, where one runs, hold the run in this folder no longer."""
+        self._release()
         if self._engine.pid is not None:
             with suppress(EngineDied):  # then it holds nothing
                 await self._engine.call("let_go", type=bool, path=str(path))
 
+    def _release(self) -> None:
+        """Hold the run no longer from here."""
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
+
     async def on_unmount(self) -> None:
+        self._release()
         await self._engine.close()
 
     def on_screen_resume(self) -> None:
@@ -189,6 +212,8 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self.is_mounted and self._bar.is_editing:
             return action == "back"
+        if action == "restart_engine":
+            return self.microscope.waited >= ANSWER_SECONDS
         return bool(self._undo) if action == "undo" else super().check_action(action, parameters)
 
     def on_screen_suspend(self) -> None:
@@ -204,17 +229,21 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     def _read_run(self, name: str) -> None:
         from lab.errors import UserError
         from lab.first_prompt import first_prompt
+        from lab.holding import hold
         from lab.runs import open_run
 
         try:
             run = open_run(name)
-            self.post_message(self.FirstPrompt(name, first_prompt(run), run.config.model.layers))
+            self.post_message(self.FirstPrompt(name, first_prompt(run), run.config.model.layers, hold(run.path)))
         except UserError as error:
             self.app.call_from_thread(self._trouble_came, str(error), False)
 
     @on(FirstPrompt)
     def _begin(self, message: FirstPrompt) -> None:
+        self._release()
+        self._hold = message.hold
         if message.run != self.lab.run_name:
+            self._release()
             return
         self.leave_time()
         if self._facts is None:
@@ -253,6 +282,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self._list.steps = steps
 
     def _facts_came(self, facts: ModelFacts) -> None:
+        self._release()  # the engine holds it now
         self._facts = facts
         if self.aim is not None:
             self.aim = within(self.aim, facts)
@@ -271,9 +301,21 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self.time_view(aim, view)
 
     def _feel_pulse(self) -> None:
-        """Tell of an engine that ended while nothing was asked of it."""
+        """Tell of an engine that ended while nothing was asked of it, and of one that does not answer."""
+        waited = self.microscope.waited
+        if waited >= ANSWER_SECONDS:
+            what = "Loading PyTorch and the model" if self._facts is None else "Waiting for the engine, which does not answer"
+            self._notify(f"{what}… {waited:.0f} s. R ends it and starts another.")
+            self.refresh_bindings()
         if self.microscope.has_ended and self.microscope.is_idle and not self._notice:
             self._notify(ENDED, trouble=True)
+
+    @work(exclusive=True, group="restart")
+    async def action_restart_engine(self) -> None:
+        await self._engine.kill()
+        self.microscope.forget()
+        if self.aim is not None:
+            self.microscope.look(self.aim)
 
     def _show(self, view: View) -> None:
         self._notice = ""

@@ -4,6 +4,7 @@ Nothing of Textual in here. Answers go to the callbacks that the screen gives.
 """
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ class Engine(Protocol):
     def pid(self) -> int | None: ...
 
     async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T: ...
+
+    async def kill(self) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -73,6 +76,7 @@ class Microscope:
         self._views: OrderedDict[Aim, View] = OrderedDict()
         self._effects: OrderedDict[tuple[Any, ...], Effect] = OrderedDict()
         self._answering = False
+        self._unanswered_since: float | None = None
         self._looks = 0
         self._shown = 0
         """Number of the look whose view was shown last: an older one that comes late is not shown any more."""
@@ -95,7 +99,15 @@ class Microscope:
         view = self._views.get(aim) if aim.model in self._fresh else None
         if view is not None:
             self._shown = self._looks
+            self._unanswered_since = None
+        elif self._unanswered_since is None:
+            self._unanswered_since = time.monotonic()
         return view
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the first look that neither a view nor a refusal has answered; 0 where nothing is waited for."""
+        return 0.0 if self._unanswered_since is None else time.monotonic() - self._unanswered_since
 
     def forget(self) -> None:
         """Ask again for everything at the next look: the weights on disk may be newer than what is held."""
@@ -115,9 +127,11 @@ class Microscope:
             except Superseded:
                 continue
             except EngineDied as died:
+                self._unanswered_since = None
                 self.forget()
                 self._to.trouble(str(died), True)
             except EngineError as error:
+                self._unanswered_since = None
                 self._to.trouble(str(error), False)
             finally:
                 self._answering = False
@@ -175,6 +189,7 @@ class Microscope:
         view = await self._view(aim, "view")
         if look > self._shown:
             self._shown = look
+            self._unanswered_since = None
             self._to.view(aim, view)
 
     async def _answer_way(self, aim: Aim) -> None:

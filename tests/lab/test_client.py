@@ -231,3 +231,16 @@ async def test_an_engine_that_cannot_read_its_requests_ends(sent: bytes) -> None
     finally:
         with contextlib.suppress(ProcessLookupError):
             engine.kill()
+
+
+async def test_an_engine_that_is_halted_can_be_ended_and_replaced(client: EngineClient) -> None:
+    await client.call("echo", type=str)
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGSTOP)
+    task = asyncio.create_task(client.call("echo", type=str))
+    await asyncio.sleep(0)
+    await client.kill()
+    with pytest.raises(EngineDied, match="was killed by SIGKILL"):
+        await task
+    assert await client.call("echo", type=str, text="again") == "again"
+    assert client.starts == 2

@@ -86,6 +86,10 @@ class FakeEngine:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.gate: asyncio.Event | None = None
         self.dies = False
+        self.opens: asyncio.Event | None = None
+        """Holds the opening of a model back."""
+        self.is_halted = False
+        """With a `gate`: what waits there is answered by nothing but the engine's end."""
         self.refuses: dict[str, str] = {}
         """Method: the sentence with which it refuses."""
         self.step = 2000
@@ -100,11 +104,22 @@ class FakeEngine:
             raise EngineDied("The engine was killed by SIGKILL.")
         if method in self.refuses:
             raise EngineError(self.refuses[method])
+        if method == "open" and self.opens is not None:
+            await self.opens.wait()
         if method == "view" and self.gate is not None:
             await self.gate.wait()
+            if self.is_halted:
+                self.gate, self.is_halted = None, False
+                raise EngineDied("The engine was killed by SIGKILL.")
         answer = getattr(self, method)(**params)
         assert isinstance(answer, type)
         return answer
+
+    async def kill(self) -> None:
+        self.pid = None
+        self.calls.append(("kill", {}))
+        if self.gate is not None:
+            self.gate.set()
 
     async def close(self) -> None:
         self.calls.append(("close", {}))

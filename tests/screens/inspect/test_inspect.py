@@ -1,6 +1,7 @@
 """What keys do on Inspect, over the fake engine."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -305,3 +306,38 @@ async def test_a_tokenizer_that_cannot_be_read_is_said_and_does_not_end_the_app(
         assert isinstance(pilot.app.focused, WayList)
         await press(pilot, settle, "j")
         assert shown_view(pilot) == "embed"
+
+
+async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
+    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with inspect() as pilot:
+        screen = screen_of(pilot)
+        assert not screen.check_action("restart_engine", ())
+        monkeypatch.setattr("screens.inspect.ANSWER_SECONDS", 0.0)
+        engine.gate, engine.is_halted = asyncio.Event(), True
+        await pilot.press("G")
+        screen._feel_pulse()
+        assert re.fullmatch(
+            r"Waiting for the engine, which does not answer… \d s\. R ends it and starts another\.", status(pilot)
+        )
+        await press(pilot, settle, "R")
+        await settle(pilot)
+        assert engine.asked("kill") == [{}]
+        assert shown_view(pilot) == "sample"
+        assert "step 31" in status(pilot)
+        assert screen.microscope.waited == 0.0
+
+
+async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, home: Path) -> None:
+    from lab.holding import is_held
+
+    engine.opens = asyncio.Event()
+    async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(10):
+        while not engine.asked("open"):
+            await pilot.pause()
+        assert is_held(home / "tale")
+        engine.opens.set()
+        while screen_of(pilot)._facts is None:
+            await pilot.pause()
+        assert not is_held(home / "tale")  # the fake engine holds nothing
