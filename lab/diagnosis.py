@@ -239,18 +239,28 @@ class _Case:
         nearest = min(range(len(self.evaluations)), key=lambda at: abs(self.evaluations[at].step - begin))
         return self.evaluations[nearest:]
 
-    def moved(self) -> str:
-        """What both losses did over the stretch, with the steps of each number."""
+    def moved(self, *, lowest: bool = False) -> str:
+        """What both losses did over the stretch, with the steps of each number.
+
+        With `lowest`, of the validation loss the lowest so far at either end: one alone may by chance lie above its neighbours.
+        """
         before, steps = self.smooth[self.stretch], (self.steps[self.stretch], self.steps[-1])
         words = f"from step {_step(steps[0])} to {_step(steps[1])} the training loss {_moved(before, self.now)}"
         found = self.evaluated_stretch
         if len(found) > 1:
-            first, last = found[0], found[-1]
-            words += f", and from step {_step(first.step)} to {_step(last.step)} the validation loss "
-            words += _moved(first.loss, last.loss)
+            first, last = self.lowest_ends() if lowest else (found[0], found[-1])
+            verb = "" if _went(before, self.now) else "went "
+            words += f", and the {'lowest ' if lowest else ''}validation loss {_moved_at(first, last, verb)}"
         elif found:
             words += f"; the validation loss was {fixed(found[0].loss, 2)} at step {_step(found[0].step)}"
         return words + "."
+
+    def lowest_ends(self) -> tuple[_Evaluation, _Evaluation]:
+        """The lowest evaluations up to the begin of the stretch, and of all."""
+        begin = self.evaluated_stretch[0].step
+        ends = ([each for each in self.evaluations if each.step <= begin], self.evaluations)
+        first, last = (min(each, key=lambda evaluation: evaluation.loss) for each in ends)
+        return first, last
 
     def fell(self) -> float:
         """The share by which the training loss fell over the stretch."""
@@ -265,7 +275,7 @@ class _Case:
 
     def asked(self) -> str:
         """The learning rate asked for and, after rollbacks, what is left of it."""
-        halved = f" (now {significant(self.peak, 2)} at its peak, after {_rollbacks(len(self.rollbacks))})"
+        halved = f" ({significant(self.peak, 2)} after {_rollbacks(len(self.rollbacks))})"
         return f"{self.config.train.lr:g}{halved if self.rollbacks else ''}"
 
 
@@ -440,12 +450,10 @@ def _plateau(case: _Case) -> Diagnosis | None:
     if steps < (FEWEST_STEPS if evaluated else STEPS_WITHOUT_EVALUATIONS) or case.fell() > STANDS_STILL:
         return None
     if evaluated:
-        # The lowest so far at either end: one evaluation by itself may lie by chance above its neighbours.
-        before = min(evaluation.loss for evaluation in case.evaluations if evaluation.step <= found[0].step)
-        now = min(evaluation.loss for evaluation in case.evaluations)
-        if before - now > STANDS_STILL * now:
+        before, now = case.lowest_ends()
+        if before.loss - now.loss > STANDS_STILL * now.loss:
             return None
-    return Diagnosis("plateau", case.moved(), " ".join(part for part in (_level(case), _way_out(case)) if part))
+    return Diagnosis("plateau", case.moved(lowest=evaluated), " ".join(part for part in (_level(case), _way_out(case)) if part))
 
 
 def _level(case: _Case) -> str:
@@ -479,7 +487,7 @@ def _near_source(case: _Case) -> str:
 
 def _far_settings(case: _Case) -> str:
     """What to change about a learning rate that is far from the default, or a high dropout; empty if there is neither."""
-    default = f"{_rate(case.default)}, the default for this width and optimizer"
+    default = f"the default of {_rate(case.default)}"
     if case.peak > FAR * case.default:
         return f"A learning rate of {case.asked()} is far above {default}; a new run with that may go lower."
     if case.peak < case.default / FAR:
@@ -542,7 +550,22 @@ def _from_to(before: float, now: float) -> str:
 
 def _moved(before: float, now: float) -> str:
     """`went from 1.92 to 1.71`, or `stayed at 1.7134` where four decimals do not tell them apart."""
-    return f"stayed at {fixed(now, 4)}" if fixed(before, 4) == fixed(now, 4) else f"went {_from_to(before, now)}"
+    return f"went {_from_to(before, now)}" if _went(before, now) else f"stayed at {fixed(now, 4)}"
+
+
+def _went(before: float, now: float) -> bool:
+    return fixed(before, 4) != fixed(now, 4)
+
+
+def _moved_at(first: _Evaluation, last: _Evaluation, verb: str) -> str:
+    """`from 2.01 (step 220) to 1.93 (step 300)`; `verb` comes before it where none was said yet."""
+    if first.step == last.step:
+        return f"is still {fixed(first.loss, 2)} (step {_step(first.step)})"
+    if not _went(first.loss, last.loss):
+        return f"stayed at {fixed(last.loss, 4)} (steps {_step(first.step)} to {_step(last.step)})"
+    decimals = next((number for number in (2, 3) if fixed(first.loss, number) != fixed(last.loss, number)), 4)
+    before, now = (f"{fixed(each.loss, decimals)} (step {_step(each.step)})" for each in (first, last))
+    return f"{verb}from {before} to {now}"
 
 
 def _times(epochs: float) -> str:

@@ -320,8 +320,10 @@ class RunView(Widget):
         parts = [reading(watched.config, watched.status, watched.history, copied=copied)]
         if found.verdict != "waiting" and watched.phase != "failed":
             parts.insert(0, found.sentences)
-        if watched.status.message and watched.phase in (*ACTIVE, "stopped", "finished"):
-            parts.insert(0, watched.status.message)
+        message = watched.status.message
+        said_again = message.startswith("Since step") and "rollback" in found.advice
+        if message and watched.phase in (*ACTIVE, "stopped", "finished") and not said_again:
+            parts.insert(0, message)
         if is_elsewhere(watched.status) and watched.phase in ACTIVE:
             parts.insert(0, f"It is trained by {owner_in_words(watched.status)}, another machine; it obeys from here too.")
         if watched.silence:
