@@ -18,6 +18,9 @@ _EMOJI = "\\u00a9\\u00ae\\u203c-\\u3299\\U0001f000-\\U0001faff"
 _JOINING = "\\u0600-\\u08ff\\u0900-\\u0dff\\ufb50-\\ufdff\\ufe70-\\ufefe"
 """Scripts that are written with joiners: Arabic, those of India."""
 
+_ANY = re.compile(f"[{_HIDDEN}]")
+"""Quick to look for: most texts hold none."""
+
 _PATTERN = re.compile(
     # A part that is shown as it is: the group `kept`. It comes before the hidden characters in it are met alone.
     f"(?P<kept>[{_EMOJI}]\\ufe0f?\\u200d(?=[{_EMOJI}])"  # woman + joiner + laptop
@@ -39,7 +42,7 @@ def visible(text: str, keep: str = "") -> str:
 
     Only for text to show. A file, a pipe or a model gets the text itself.
     """
-    if text.isascii() and text.isprintable():
+    if (text.isascii() and text.isprintable()) or _ANY.search(text) is None:
         return text
     return _PATTERN.sub(lambda found: found[0] if found["kept"] or found[0] in keep else spelled_out(found[0]), text)
 

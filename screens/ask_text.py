@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -45,7 +46,7 @@ class AskText(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="ask-text") as box:
-            box.border_title = self._title
+            box.border_title = Text(self._title)
             box.border_subtitle = "enter takes it · escape leaves"
             yield Static(self._words, id="ask-text-words", markup=False)
             yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
@@ -90,8 +91,15 @@ when the lab is closed. `val loss` is the loss at the last evaluation, on text t
         cores = "1 core" if facts.cores == 1 else f"{facts.cores} cores"
         trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the processor"
         self.query_one("#machine", Static).update(
-            f"[$foreground 60%]This machine:[/] {facts.processor}, {cores}, {bytes_(facts.memory)} memory, {trains_on}. "
-            f"[$foreground 60%]Runs are in[/] {message.home}"
+            Content.from_markup(
+                "[$foreground 60%]This machine:[/] $processor, $cores, $memory memory, $trains_on. "
+                "[$foreground 60%]Runs are in[/] $home",
+                processor=facts.processor,
+                cores=cores,
+                memory=bytes_(facts.memory),
+                trains_on=trains_on,
+                home=message.home,
+            )
         )
 
     @on(RunTable.Opened)

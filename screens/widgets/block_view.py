@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.views import View
+from lab.visible import visible
 from screens.widgets.layout import Spot
 from screens.widgets.line_view import LineView
 from screens.widgets.page import Cursor, Page, lay_view
@@ -166,8 +167,8 @@ class BlockView(LineView):
     def _strip(self, line: int) -> Strip:
         width, base = self.room, self.style_of("")
         laid, pinned_width = self.laid.line(line)
-        pinned = Strip([Segment(text, self._style(kind)) for text, kind in laid.pinned], pinned_width)
-        rest = Strip([Segment(text, self._style(kind)) for text, kind in laid.pieces])
+        pinned = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pinned], pinned_width)
+        rest = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pieces])
         room = max(0, width - pinned_width)
         cut = rest.cell_length > self.left + room
         if self.left or cut:

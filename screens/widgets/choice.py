@@ -13,6 +13,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.visible import visible
+
 
 class Choice(Widget, can_focus=True):
     """Where every option is worth knowing and there are few, this needs fewer keys than a list that opens."""
@@ -63,5 +65,5 @@ class Choice(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         arrows, word = self.get_component_rich_style("choice--arrows"), self.get_component_rich_style("choice--word")
-        segments = [Segment("‹ ", arrows), Segment(self.value, word), Segment(" ›", arrows)]
+        segments = [Segment("‹ ", arrows), Segment(visible(self.value), word), Segment(" ›", arrows)]
         return Strip(segments).adjust_cell_length(self.size.width, self.rich_style)

@@ -1,5 +1,6 @@
 """What can be taken out of Inspect, to choose one from."""
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -41,7 +42,7 @@ class ExportMenu(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, (what, words) in CHOICES.items()), markup=False)
         menu.border_title = "take out"
-        menu.border_subtitle = f"files go to {self._folder}"
+        menu.border_subtitle = Text(f"files go to {self._folder}")
         yield menu
 
     def on_mount(self) -> None:

@@ -15,6 +15,7 @@ from textual.widget import Widget
 from lab.head_meters import METERS, Meter, chance, course_in_words, head_name, strongest
 from lab.inside import Inside
 from lab.run_config import OptimizerName
+from lab.visible import visible
 from screens.widgets.canvas import Piece
 from screens.widgets.inside_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
 from screens.widgets.plot import Figure, Plot, Series
@@ -56,7 +57,7 @@ class PageLines(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         pieces = cut(self.lines[y], width) if y < len(self.lines) else []
-        segments = [Segment(text, self.get_component_rich_style(f"page-lines--{role}")) for text, role in pieces]
+        segments = [Segment(visible(text), self.get_component_rich_style(f"page-lines--{role}")) for text, role in pieces]
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
 

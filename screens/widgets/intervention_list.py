@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rich.segment import Segment
+from rich.text import Text
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import reactive
@@ -61,7 +62,7 @@ class InterventionList(LineView):
     def watch_made(self) -> None:
         self.display = bool(self.made)
         self.chosen = min(self.chosen, max(0, len(self.made) - 1))
-        self.border_title = on_in_words(self.made) if self.made else ""
+        self.border_title = Text(on_in_words(self.made)) if self.made else ""
         self._build()
 
     def watch_effect(self) -> None:

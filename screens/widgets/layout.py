@@ -14,6 +14,7 @@ from typing import ClassVar
 from rich.cells import cell_len, set_cell_size
 
 from lab.numbers import MINUS
+from lab.visible import visible
 
 Piece = tuple[str, str]
 
@@ -85,6 +86,7 @@ def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
 
 def fit(text: str, width: int, align: str = "left") -> str:
     """`text` on exactly `width` character cells; what does not fit ends in an ellipsis."""
+    text = visible(text)
     length = cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + "…" if width > 1 else "…"[:width]
@@ -100,7 +102,7 @@ def fit(text: str, width: int, align: str = "left") -> str:
 def wrap(text: str, width: int) -> list[str]:
     """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be."""
     lines: list[str] = []
-    for paragraph in text.split("\n"):
+    for paragraph in visible(text, keep="\n").split("\n"):
         line = ""
         for word in paragraph.split(" "):
             rest = word

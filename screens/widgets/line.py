@@ -7,6 +7,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.visible import visible
 from screens.widgets.layout import fit, wrap
 
 
@@ -53,7 +54,7 @@ class Line(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
         words = self._lines[y] if y < len(self._lines) else ""
-        parts = list(self.right) if y == 0 else []
+        parts = [visible(part) for part in self.right] if y == 0 else []
         while parts and cell_len(words) + 2 + cell_len("  ".join(parts)) > width:
             parts.pop(0)
         right = "  ".join(parts)

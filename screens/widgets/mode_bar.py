@@ -11,6 +11,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.visible import visible
 from screens.messages import ModeChosen
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class ModeBar(Widget):
         if self.live is None:
             return []
         sign, name, how_far = self.live
+        name = visible(name)
         longest = room - len(f"●  {how_far} ")
         if longest < 1:
             return []

@@ -18,6 +18,7 @@ from lab.columns import Floats
 from lab.curves import nice_ticks, thin
 from lab.numbers import count
 from lab.run_config import EventKind
+from lab.visible import visible
 from screens.widgets.canvas import SMALLEST_ON_LOG, Canvas, Piece, label_row, log_ticks, tick_labels
 
 Kind = Literal["dots", "line", "marks", "level"]
@@ -341,4 +342,4 @@ def _legend_entry(series: Series, name: str) -> list[tuple[str, str]]:
     if series.dashes:
         on, off = series.dashes
         sample = (("⠤" * on + " " * off) * 3)[: max(3, on + off + 1)].rstrip()
-    return [(f"{sample} ", series.role), (f"{name}  ", "axis")]
+    return [(f"{sample} ", series.role), (f"{visible(name)}  ", "axis")]

@@ -7,6 +7,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.visible import visible
+
 BAR = 30
 
 
@@ -28,7 +30,7 @@ class Preparation(Widget):
         base = self.rich_style
         if y >= len(self.stages):
             return Strip.blank(self.size.width, base)
-        words, fraction = self.stages[y]
+        words, fraction = visible(self.stages[y][0]), self.stages[y][1]
         segments: list[Segment] = []
         if y < len(self.stages) - 1:
             segments.append(Segment(f"✓ {words}", self.get_component_rich_style("preparation--done")))

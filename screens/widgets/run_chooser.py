@@ -1,5 +1,6 @@
 """A list of runs to choose one from, over whatever screen asked for it."""
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -37,7 +38,7 @@ class RunChooser(ModalScreen[str | None]):
             for index, (name, words) in enumerate(self._names)
         ]
         chooser = OptionList(*options, markup=False)
-        chooser.border_title = self._title
+        chooser.border_title = Text(self._title)
         chooser.border_subtitle = "enter chooses · escape closes"
         yield chooser
 

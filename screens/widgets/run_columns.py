@@ -14,6 +14,7 @@ from textual.strip import Strip
 
 from lab.compare import Contender, Row, differences, results, stops, written_at
 from lab.numbers import whole
+from lab.visible import visible
 from screens.widgets.samples import printable
 
 Line = list[tuple[str, str]]
@@ -28,6 +29,7 @@ WINNER = " ◂"
 
 def _cell(text: str, width: int) -> str:
     """The text at exactly this width; what is cut ends in `…`."""
+    text = visible(text)
     if cell_len(text) > width:
         text = set_cell_size(text, max(0, width - 1)) + "…"
     return set_cell_size(text, width)

@@ -18,6 +18,8 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from lab.visible import visible
+
 if TYPE_CHECKING:
     from lab.summary import RunSummary
 
@@ -91,6 +93,7 @@ def _choose_columns(width: int) -> tuple[int, list[TableColumn]]:
 
 def _fit(text: str, width: int, *, right: bool = False) -> str:
     """The text at exactly this width; what is cut ends in `…`."""
+    text = visible(text)
     if len(text) > width:
         text = text[: width - 1] + "…"
     return " " * (width - len(text)) + text if right else set_cell_size(text, width)

@@ -27,6 +27,7 @@ from lab.run_config import Event, RunConfig, Sample, Status
 from lab.run_folder import ACTIVE, is_elsewhere
 from lab.summary import PHASES, owner_in_words
 from lab.usage import UsageMeter
+from lab.visible import visible
 from screens.widgets.facts import Fact, Facts
 from screens.widgets.inside_view import PAGES, InsideView
 from screens.widgets.plot import Plot
@@ -96,7 +97,8 @@ class RunHeader(Widget):
         done = progress(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
         rest = f"{done:.0%} of {plan_in_words(config)}" + (f", {duration(left)} left" if left is not None else "")
-        name = self.watched.name if len(self.watched.name) <= width // 3 else self.watched.name[: width // 3 - 1] + "…"
+        name = visible(self.watched.name)
+        name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         room = width - len(name) - len(word) - len(rest) - 8
         filled = round(max(0, room) * done)
         pieces = [

@@ -12,12 +12,12 @@ from textual.widget import Widget
 
 from lab.numbers import whole
 from lab.run_config import Sample
+from lab.visible import visible
 
 
 def printable(text: str) -> str:
-    """Text without characters that would disturb the terminal; tabs become spaces, other signs `·`."""
-    expanded = text.replace("\t", "    ").replace("\r", "")
-    return "".join(sign if sign.isprintable() or sign == "\n" else "·" for sign in expanded)
+    """Text as it can be shown on lines of its own; tabs become spaces."""
+    return visible(text.replace("\t", "    ").replace("\r\n", "\n"), keep="\n")
 
 
 class Samples(Widget):

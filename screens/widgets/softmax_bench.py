@@ -2,6 +2,7 @@
 
 import math
 
+from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -62,7 +63,7 @@ class SoftmaxBench(Vertical):
         with Horizontal():
             for label, score in zip(LABELS, SCORES, strict=True):
                 field = ScoreInput(f"{score:g}", select_on_focus=False)
-                field.border_title = label
+                field.border_title = Text(label)
                 yield field
         yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Whether the largest score is subtracted before exp")
         yield BlockView(id="softmax-table")

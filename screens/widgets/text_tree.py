@@ -88,7 +88,7 @@ mark. Backspace shows the folder above.
         for node in list(self.root.children):
             if node.data is not None and node.data.folder is not None:
                 node.remove()
-        node = self.root.add(f"{shortened(folder)}/", Place(folder=folder), expand=True)
+        node = self.root.add(Text(f"{shortened(folder)}/"), Place(folder=folder), expand=True)
         self._list(node, folder)
 
     @on(Tree.NodeExpanded)
@@ -115,7 +115,7 @@ mark. Backspace shows the folder above.
             node.add_leaf(Text(message.trouble, style="italic"), Place())
             return
         for name in message.found.folders:
-            node.add(f"{name}/", Place(folder=message.folder / name))
+            node.add(Text(f"{name}/"), Place(folder=message.folder / name))
         for name in message.found.files:
             node.add_leaf(Text(name), Place(source=str(message.folder / name)))
         if message.found.left_out:

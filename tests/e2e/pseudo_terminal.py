@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 30.0
-QUIET = 0.15
+QUIET = 0.1
 """Seconds without a byte after which what was drawn is taken for whole."""
 
 OWN_SEQUENCES = re.compile(
@@ -25,7 +25,8 @@ OWN_SEQUENCES = re.compile(
       | [>=]?[0-9]*u | <u                               # the keyboard's protocol
       | [0-9]*[AGK] | [02]?K                            # a bar that is redrawn in its line
     )
-    | \r\n | \n | \r(?=\x1b\[2?K) | \t""",
+    | \x1b\]22;[a-z-]*\x07                           # the shape of the pointer
+    | \r\n | \n | \r(?=\x1b\[) | \t""",
     re.VERBOSE,
 )
 """The grammar of all that the lab itself makes a terminal do: Textual's drawing, a progress bar, lines and tabs."""

@@ -1,0 +1,201 @@
+"""Escape sequences, C1 controls and turns of direction in everything that comes from outside: none reaches the terminal.
+
+Every byte that the lab and its commands write to a pseudo-terminal is checked against the grammar of what they write themselves.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pseudo_terminal import PseudoTerminal, unexplained
+
+COLOUR = "\x1b[38;5;77m"
+"""A sequence that the lab's own drawing could hold, but for this colour."""
+PAYLOAD = f"\x1b]0;owned\x07\x1b[2J\x9b2J\x9d0;x\x9c\u202eevil\u2066\u200b\x7f{COLOUR}\x1b]0;open"
+"""A title, a cleared screen, both as C1 too, what turns and hides text, a colour; the last sequence has no end."""
+KEPT = "é犬👩\u200d💻"
+ROOT = Path(__file__).parents[2]
+
+CALLS = """
+import sys
+from lab.commands.group import run
+for arguments in eval(sys.stdin.readline() if len(sys.argv) < 2 else open(sys.argv[1]).read()):
+    run(arguments)
+"""
+
+
+def hostile_texts(folder: Path) -> Path:
+    """Files and a folder with such names; gives one that can be trained on."""
+    content = (PAYLOAD + " The dog ran. " + KEPT + "\n") * 300
+    for name in (b"one\x1b]0;owned\x07.txt", "two\u202etxt.exe".encode(), b"three\x9b2J.txt", "four\x9b2J[red].txt".encode()):
+        (folder / os.fsdecode(name)).write_text(content)
+    (folder / "five\x1b[2J[red]").mkdir()
+    (folder / "five\x1b[2J[red]" / f"six{PAYLOAD}").write_text(content)
+    return folder / f"six{PAYLOAD}.txt"
+
+
+def make_hostile(run: Path, *, phase: str, host: str) -> None:
+    """Put the payload into every string that a run's files hold."""
+    config = json.loads((run / "config.json").read_text())
+    config["name"] = run.name
+    config["data"]["name"] = config["data"]["source"] = PAYLOAD
+    config["train"]["prompts"] = [PAYLOAD]
+    (run / "config.json").write_text(json.dumps(config))
+    status = json.loads((run / "status.json").read_text())
+    status |= {"phase": phase, "host": host, "device": PAYLOAD, "computed": PAYLOAD, "message": f"It says {PAYLOAD}."}
+    (run / "status.json").write_text(json.dumps(status | {"heartbeat": time.time() + 600}))
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    (run / "samples.jsonl").write_text(
+        "".join(json.dumps(line | {"prompt": PAYLOAD, "text": PAYLOAD + KEPT}) + "\n" for line in lines)
+    )
+    (run / "events.jsonl").write_text(json.dumps({"step": 1, "seconds": 0.1, "kind": "back", "text": PAYLOAD}) + "\n")
+    found = [json.loads(line) for line in (run / "insights.jsonl").read_text().splitlines()]
+    for insight in found:
+        insight["probe"] = [PAYLOAD for _ in insight.get("probe", [])]
+        insight["top"] = [[PAYLOAD, p] for _, p in insight.get("top", [])]
+        insight["truth"] = PAYLOAD
+    (run / "insights.jsonl").write_text("".join(json.dumps(insight) + "\n" for insight in found))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with hostile texts in `texts`, and a home with hostile runs."""
+    place = tmp_path_factory.mktemp("hostile")
+    texts, home = place / "texts", home_in(place)
+    texts.mkdir()
+    text = hostile_texts(texts)
+    shutil.copy(texts / "one\x1b]0;owned\x07.txt", text)
+    command = [sys.executable, "-P", "-m", "lab.cli", "train", str(text), "--name", "tale", "--prompt", PAYLOAD]
+    small = ["--preset", "nano", "--tokenizer", "bytes", "--layers", "1", "--heads", "2", "--width", "16", "--context", "16"]
+    terminal = PseudoTerminal([*command, *small, "--steps", "2", "--batch", "2", "--threads", "1"], environment(place), texts)
+    try:
+        assert terminal.ended() == 0, terminal.written
+        check(terminal.written)
+    finally:
+        terminal.close()
+    (home / "tale").rename(home / f"run{PAYLOAD}")
+    make_hostile(home / f"run{PAYLOAD}", phase="finished", host="")
+    shutil.copytree(home / f"run{PAYLOAD}", home / f"other{PAYLOAD}")
+    make_hostile(home / f"other{PAYLOAD}", phase="training", host=PAYLOAD)
+    shutil.copytree(home / f"run{PAYLOAD}", home / f"broken{PAYLOAD}")
+    make_hostile(home / f"broken{PAYLOAD}", phase="failed", host="")
+    (home / f"damaged{PAYLOAD}").mkdir()
+    (home / f"damaged{PAYLOAD}" / "config.json").write_text(json.dumps({PAYLOAD: PAYLOAD, "format": PAYLOAD}))
+    return place
+
+
+def home_in(place: Path) -> Path:
+    return place / "home \x1b[2J\u202e [" / "b]"
+
+
+def environment(place: Path) -> dict[str, str]:
+    return {"LLMLAB_HOME": str(home_in(place)), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def check(written: bytes) -> None:
+    assert unexplained(written) == []
+    assert COLOUR.encode() not in written
+
+
+def test_no_command_lets_a_sequence_through(place: Path) -> None:
+    run, other = f"run{PAYLOAD}", f"other{PAYLOAD}"
+    calls = [
+        ["runs"],
+        ["runs", "--json"],
+        ["params", run],
+        ["params", run, "--json"],
+        ["tokenize", PAYLOAD, "--tokenizer", "bytes"],
+        ["tokenize", PAYLOAD, "--tokenizer", run, "--json"],
+        ["tokenize", "--file", f"nothing{PAYLOAD}"],
+        ["generate", run, "-p", PAYLOAD + KEPT, "-n", "300"],
+        ["generate", run, "-n", "20", "--samples", "2"],
+        ["generate", run, "--checkpoint", PAYLOAD],
+        ["trace", run, "-p", PAYLOAD],
+        ["trace", run, "-p", PAYLOAD, "--json"],
+        ["trace", run, "-p", PAYLOAD, "--npz", f"{PAYLOAD}/x.npz"],
+        ["rename", run, PAYLOAD],
+        ["rename", other, "new"],
+        ["delete", other, "--yes"],
+        ["pause", run],
+        ["stop", run],
+        ["resume", other],
+        ["resume", f"broken{PAYLOAD}"],
+        ["params", f"damaged{PAYLOAD}"],
+        ["train", f"nothing{PAYLOAD}"],
+        ["train", "five\x1b[2J[red]"],
+        ["train", "stories", "--name", PAYLOAD],
+        ["train", "stories", "--device", PAYLOAD],
+        [PAYLOAD],
+        ["runs", f"--{PAYLOAD}"],
+        ["params", f"nobody{PAYLOAD}"],
+    ]
+    (place / "calls").write_text(ascii(calls))
+    terminal = PseudoTerminal([sys.executable, "-P", "-c", CALLS, str(place / "calls")], environment(place), place / "texts")
+    try:
+        assert terminal.ended() == 0, terminal.written[-2000:]
+    finally:
+        terminal.close()
+    check(terminal.written)
+    drawn = terminal.written.decode()
+    assert "Traceback" not in drawn
+    assert drawn.count(r"␛]0;owned␇␛[2J\u009b2J\u009d0;x\u009c\u202eevil\u2066") > 20
+    assert f"open{KEPT}" in drawn, "what people write stays as it is"
+
+
+def test_a_pipe_gets_every_byte_as_it_is(place: Path) -> None:
+    written = subprocess.run(
+        [sys.executable, "-P", "-m", "lab.cli", "generate", f"run{PAYLOAD}", "-p", PAYLOAD + KEPT, "-n", "1"],
+        env=os.environ | environment(place),
+        cwd=place,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert written.startswith((PAYLOAD + KEPT).encode())
+
+
+def test_no_screen_lets_a_sequence_through(place: Path) -> None:
+    lab = PseudoTerminal([sys.executable, "-P", "-m", "lab.cli"], environment(place), place / "texts")
+    paste = f"\x1b[200~{PAYLOAD}{KEPT}\x1b[201~"
+    try:
+        lab.until("1 Home", "broken␛]0;owned", "run␛]0;owned", "damaged␛]0;owned")
+        lab.press("r", "What is broken␛]0;owned")
+        lab.press("\x1b", "your runs")
+        lab.press("D", "Delete this run?", "learned from")
+        lab.press("\x1b", "your runs")
+        lab.press(" j jv", "steps")
+        lab.press("d")
+        lab.press("\x1b", "▸1 Home◂")
+        lab.press("kkt", "▸4 Train◂", "␛]0;owned␇␛[2J")
+        for keys in ("e", "t", "g", "w"):
+            lab.press(keys)
+        lab.press("2", "▸2 Data◂", "one␛]0;owned␇.txt", r"two\u202e", "five␛[2J[red]")
+        lab.press("jjjjj", "␛]0;owned")
+        lab.press("lj\r")
+        for keys in ("/", paste, "\r", "\x1b"):
+            lab.press(keys)
+        lab.press("3", "▸3 Tokens◂")
+        lab.press(paste, "owned")
+        lab.press("\x1b", "token")
+        lab.press("1", "▸1 Home◂")
+        lab.press("ji", "▸5 Inspect◂", "position")
+        lab.press("e", "enter shows it to the model")
+        lab.press(f"{paste}\r", "position")
+        for keys in ("jjjj", " "):
+            lab.press(keys)
+        lab.press("o", "files go to")
+        lab.press("t", "Saved")
+        lab.press("w")
+        lab.press("6", "▸6 Learn◂")
+        lab.press("\x11")
+        assert lab.ended() == 0
+    finally:
+        lab.close()
+    check(lab.written)
+    (exported,) = (home_in(place) / "exports").glob("*.txt")
+    assert unexplained(exported.read_bytes()) == []
