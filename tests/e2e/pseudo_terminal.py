@@ -12,7 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 30.0
+PATIENCE = 90.0
+"""Seconds that something may take on a machine that is busy."""
 QUIET = 0.1
 """Seconds without a byte after which what was drawn is taken for whole."""
 
