@@ -1,5 +1,6 @@
 """Text from outside as text that can be shown: every character that a terminal acts on, or that nobody sees, is written out."""
 
+import functools
 import re
 
 from models.labels import spelled_out
@@ -21,15 +22,19 @@ _JOINING = "\\u0600-\\u08ff\\u0900-\\u0dff\\ufb50-\\ufdff\\ufe70-\\ufefe"
 _ANY = re.compile(f"[{_HIDDEN}]")
 """Quick to look for: most texts hold none."""
 
-_PATTERN = re.compile(
-    # A part that is shown as it is: the group `kept`. It comes before the hidden characters in it are met alone.
-    f"(?P<kept>[{_EMOJI}]\\ufe0f?\\u200d(?=[{_EMOJI}])"  # woman + joiner + laptop
-    f"|(?<=[\\U0001f3fb-\\U0001f3ff])\\u200d(?=[{_EMOJI}])"
-    f"|(?<=[{_JOINING}])[\\u200c\\u200d](?=[{_JOINING}])"
-    f"|(?<=[^\\s{_HIDDEN}])[\\ufe00-\\ufe0f]"
-    "|(?<=[\\u3400-\\u9fff\\uf900-\\ufaff\\U00020000-\\U0003ffff])[\\U000e0100-\\U000e01ef])"
-    f"|[{_HIDDEN}]"
-)
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    """What is written out, and, as the group `kept`, what stays. Made when it is needed: that takes as long as drawing a line."""
+    return re.compile(
+        # A part that is shown as it is: the group `kept`. It comes before the hidden characters in it are met alone.
+        f"(?P<kept>[{_EMOJI}]\\ufe0f?\\u200d(?=[{_EMOJI}])"  # woman + joiner + laptop
+        f"|(?<=[\\U0001f3fb-\\U0001f3ff])\\u200d(?=[{_EMOJI}])"
+        f"|(?<=[{_JOINING}])[\\u200c\\u200d](?=[{_JOINING}])"
+        f"|(?<=[^\\s{_HIDDEN}])[\\ufe00-\\ufe0f]"
+        "|(?<=[\\u3400-\\u9fff\\uf900-\\ufaff\\U00020000-\\U0003ffff])[\\U000e0100-\\U000e01ef])"
+        f"|[{_HIDDEN}]"
+    )
 
 
 def visible(text: str, keep: str = "") -> str:
@@ -44,12 +49,12 @@ def visible(text: str, keep: str = "") -> str:
     """
     if (text.isascii() and text.isprintable()) or _ANY.search(text) is None:
         return text
-    return _PATTERN.sub(lambda found: found[0] if found["kept"] or found[0] in keep else spelled_out(found[0]), text)
+    return _pattern().sub(lambda found: found[0] if found["kept"] or found[0] in keep else spelled_out(found[0]), text)
 
 
 def visible_json(text: str) -> str:
     """JSON with the characters that `visible` writes out as JSON's own escapes: another spelling of the same data."""
-    return _PATTERN.sub(lambda found: found[0] if found["kept"] or found[0] == "\n" else _json_escape(found[0]), text)
+    return _pattern().sub(lambda found: found[0] if found["kept"] or found[0] == "\n" else _json_escape(found[0]), text)
 
 
 def _json_escape(character: str) -> str:
@@ -59,4 +64,4 @@ def _json_escape(character: str) -> str:
 
 def without_hidden(text: str) -> str:
     """The text without the characters that `visible` writes out: what is left where there is no room for more signs."""
-    return _PATTERN.sub(lambda found: found[0] if found["kept"] else "", text)
+    return _pattern().sub(lambda found: found[0] if found["kept"] else "", text)
