@@ -11,6 +11,7 @@ from lab.client import EngineDied, EngineError
 from lab.errors import UserError
 from lab.numbers import bytes_, whole
 from lab.views import ModelFacts, Way
+from lab.visible import visible
 from screens.aim import Aim, position_in
 from screens.base import LabScreen
 from screens.microscope import Microscope
@@ -57,7 +58,7 @@ class TakingOutScreen(LabScreen):
         tokens = "│".join(token.label for token in way.tokens)
         position = position_in(aim, way)
         head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {view.view.title}, position {position + 1}"
-        return f"{head}\n{tokens}\n\n{text_of(view.laid)}\n"
+        return visible(f"{head}\n{tokens}\n\n{text_of(view.laid)}\n", keep="\n")
 
     @work(exclusive=True, group="take out")
     async def action_take_out(self) -> None:
@@ -104,7 +105,7 @@ class TakingOutScreen(LabScreen):
             saved = await self.microscope.save_trace(aim, str(path), what)
             held = f"{whole(saved.arrays)} arrays, " if saved.arrays else ""
             return f"Saved {_short(path)} ({held}{bytes_(saved.bytes)})."
-        text = self.view_in_text() if what == "text" else self.app.export_screenshot(title="llmlab")
+        text = self.view_in_text() if what == "text" else visible(self.app.export_screenshot(title="llmlab"), keep="\n")
         size = await asyncio.to_thread(write_text, path, text)
         return f"Saved {_short(path)} ({bytes_(size)})."
 

@@ -186,7 +186,7 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press(f"{paste}\r", "position")
         for keys in ("jjjj", " "):
             lab.press(keys)
-        lab.press("o", "as text")
+        lab.press("o", "copy the view")
         lab.press("t", "Saved")
         lab.press("w")
         lab.press("6", "▸6 Learn◂")
