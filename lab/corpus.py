@@ -148,6 +148,8 @@ def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], 
     """
     if encoding is not None:
         encoding = check_encoding(encoding)
+    if not source:
+        raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
     if match := _STORIES.fullmatch(source):
         return _stories(source, match)
     if source == "python":

@@ -61,7 +61,7 @@ def prepare_run(
         UserError: for every mistake of the user: see `lab.request.check_settings` and `lab.corpus.open_corpus`; a text too short.
     """
     check_settings(request)
-    check_memory(smallest_model(request), request.device or "auto")
+    check_memory(smallest_model(request), "auto" if request.device is None else request.device)
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding, on_wait)
     corpus.measure(lambda done, total: progress(Progress("reading", f"reading {corpus.name}", done / max(total, 1))))

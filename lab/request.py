@@ -131,7 +131,7 @@ def check_settings(request: RunRequest) -> None:
     for prompt in request.prompts:
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             raise UserError(f"The prompt {quoted(prompt)} is not UTF-8; type it in a terminal that writes UTF-8.")
-    check_device(request.device or "auto")
+    check_device("auto" if request.device is None else request.device)
 
 
 def check_memory(model: ModelConfig, device: str = "cpu") -> None:

@@ -26,7 +26,7 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
     if value is None:
         return None
     folder = Path(value.removeprefix(PREFIX)).expanduser().absolute()
-    if not value.startswith(PREFIX) or not (folder / "model.py").is_file():
+    if not value.startswith(PREFIX) or not os.path.isfile(folder / "model.py"):
         raise click.BadParameter(f"it must be {PREFIX}DIR, where DIR holds nanoGPT's model.py")
     return folder
 

@@ -11,7 +11,7 @@ from lab.commands.output import write_text
 from lab.commands.prompt import checkpoint_option, prompted
 from lab.commands.types import Within
 from lab.errors import UserError
-from lab.limits import SAMPLES, WRITTEN_TOKENS
+from lab.limits import SAMPLES, SAMPLING_SEED, WRITTEN_TOKENS
 from lab.machine import memory
 from lab.numbers import bytes_
 from models.accounts import BYTES
@@ -43,7 +43,14 @@ BYTES_OF_TOKEN = 40
     metavar="P",
     help="Keep the likeliest tokens that together reach probability P; 1 keeps all.",
 )
-@click.option("--seed", default=0, show_default=True, type=int, metavar="N", help="The same seed writes the same text.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=Within(SAMPLING_SEED),
+    metavar="N",
+    help="The same seed writes the same text.",
+)
 @click.option(
     "--samples",
     default=1,

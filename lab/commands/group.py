@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from lab.commands.terminal import make_terminals_visible
+from lab.limits import shortened
 
 COMMANDS = {
     "train": "train",
@@ -29,6 +30,9 @@ MISTAKES = {("lab.errors", "UserError"), ("models.config", "ConfigError"), ("mod
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 """What the system refuses for reasons that lie outside the lab: rights and space."""
+
+LONGEST_WORD = 250
+"""Characters of a word that was typed, such as a path, that a message repeats in full."""
 
 MISTAKE = 2
 INTERRUPTED = 130
@@ -59,7 +63,7 @@ def llmlab() -> None:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(shortened(word, LONGEST_WORD) for word in text.split())
 
 
 def _is_mistake(error: Exception) -> bool:

@@ -65,7 +65,7 @@ def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
     from models.accounts import parameter_count
 
     torch.set_num_threads(cores() if parameter_count(run.config.model) > SMALL else 1)
-    which = checkpoint or "best"
+    which = "best" if checkpoint is None else checkpoint
     model, step = load_model(run, which)
     tokenizer = tokenizer_of(run)
     ids = tokenizer.encode(text)

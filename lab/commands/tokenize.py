@@ -40,7 +40,7 @@ def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable
         raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
     from lab.corpus import open_corpus
 
-    return open_corpus(file or "-", encoding, lambda: None).chunks()
+    return open_corpus("-" if file is None else file, encoding, lambda: None).chunks()
 
 
 @click.command(short_help="Show a text as tokens.")
