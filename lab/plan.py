@@ -187,7 +187,11 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None, step
     except UserError as error:
         plan.problems["width"] = str(error)
         return plan
-    plan.train = train_config(request, plan.model)
+    try:
+        plan.train = train_config(request, plan.model)
+    except UserError as error:
+        plan.problems["accumulate"] = str(error)
+        return plan
     if request.dropout is None and text.tokens is not None:
         dropout = default_dropout(plan.train, plan.model, round(text.tokens * TRAINING_PART))
         plan.model = replace(plan.model, dropout=dropout)
@@ -198,10 +202,6 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None, step
 
 
 def _check(plan: Plan, request: RunRequest, text: Text, memory: int | None) -> None:
-    if plan.train is not None and plan.train.accumulate > plan.train.batch:
-        plan.problems["accumulate"] = (
-            f"A batch of {plan.train.batch} windows cannot be computed in {plan.train.accumulate} parts; accumulate fewer."
-        )
     for name, check in (("name", _check_name), ("device", _check_device), ("", _check_rest)):
         try:
             check(request)

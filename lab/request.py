@@ -125,9 +125,7 @@ def check_settings(request: RunRequest) -> None:
         raise UserError(
             f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
         )
-    train = train_config(request, smallest_model(request))
-    if train.accumulate > train.batch:
-        raise UserError(f"A batch of {train.batch} windows cannot be computed in {train.accumulate} parts; accumulate fewer.")
+    train_config(request, smallest_model(request))
     for prompt in request.prompts:
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             raise UserError(f"The prompt {quoted(prompt)} is not UTF-8; type it in a terminal that writes UTF-8.")
@@ -177,14 +175,23 @@ def shape(request: RunRequest, vocab_size: int) -> ModelConfig:
 
 
 def train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
-    """The request's own settings, and defaults for the rest."""
+    """The request's own settings, and defaults for the rest.
+
+    Raises:
+        UserError: if a step has fewer windows than parts.
+    """
     asked = {name: getattr(request, name) for name in TrainConfig.__struct_fields__}
     given = {name: value for name, value in asked.items() if value is not None}
     if request.minutes is not None:
         given["steps"] = None
     optimizer = request.optimizer or DEFAULT_OPTIMIZER
     batch = max(FEWEST_WINDOWS, FEWEST_TOKENS // model.context)
-    return TrainConfig(**({"optimizer": optimizer, "lr": default_rate(model.width, optimizer), "batch": batch} | given))
+    settings = {"optimizer": optimizer, "lr": default_rate(model.width, optimizer), "batch": batch} | given
+    if request.accumulate is not None and request.accumulate > settings["batch"]:
+        raise UserError(
+            f"A batch of {settings['batch']} windows cannot be computed in {request.accumulate} parts; accumulate fewer."
+        )
+    return TrainConfig(**settings)
 
 
 def default_rate(width: int, optimizer: OptimizerName) -> float:
