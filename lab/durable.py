@@ -74,8 +74,13 @@ def write_atomic(path: Path, contents: bytes) -> None:
     Raises:
         OSError: as the system says; the file that was there is then untouched.
     """
+    replace_atomic(path, [contents])
+
+
+def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
+    """The same of contents that come in parts."""
     temporary = temporary_beside(path)
-    write_synced(temporary, [contents])
+    write_synced(temporary, chunks)
     os.replace(temporary, path)
     sync_folder(path.parent)
 

@@ -1,16 +1,17 @@
 """metrics.jsonl and the other files of lines: a line is appended whole or not at all, and read while someone else appends."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
 
-from lab.durable import write_all, write_atomic
+from lab.durable import replace_atomic, write_all
 from lab.errors import DamagedFileError
-from lab.regular_file import open_regular, open_to_append, read_regular
+from lab.regular_file import open_regular, open_to_append
 from lab.run_config import Event, Insight, Metric, Sample
-from lab.run_files import LARGEST_LINES, NOT_JSON
+from lab.run_files import LARGEST_LINE, LARGEST_LINES, NOT_JSON
 
 Line = TypeVar("Line", Metric, Sample, Event, Insight)
 
@@ -35,6 +36,17 @@ class LineReader(Generic[Line]):
 
     def read(self, most: int | None = None) -> list[Line]:
         """Lines that appeared since the last call, in at most so many bytes of the file; empty where there is no more."""
+        if most is not None:
+            return self._read(most)
+        lines, before = self._read(LARGEST_LINE), -1
+        restarted = self.restarted
+        while self._offset != before:
+            before = self._offset
+            lines += self._read(LARGEST_LINE)
+        self.restarted = restarted
+        return lines
+
+    def _read(self, most: int) -> list[Line]:
         self.restarted = False
         try:
             with open_regular(self.path, LARGEST_LINES) as file:
@@ -44,7 +56,7 @@ class LineReader(Generic[Line]):
                     self.restarted, self._offset = True, 0
                 self._file_id = file_id
                 file.seek(self._offset)
-                new = file.read(-1 if most is None else most)
+                new = file.read(most)
         except (OSError, DamagedFileError):
             self.restarted, self._offset = self._offset > 0, 0
             return []
@@ -119,17 +131,24 @@ def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
 
     The file is replaced atomically, and left alone where every line stays.
     """
+    decoder = msgspec.json.Decoder(kind)
+
+    def stays(line: bytes) -> bool:
+        decoded = _decode(decoder, line) if line.endswith(b"\n") else []
+        return bool(decoded) and decoded[0].step <= step
+
     try:
-        raw = read_regular(path, LARGEST_LINES)
+        with open_regular(path, LARGEST_LINES) as file:
+            dropped = sum(not stays(line) for line in _lines(file))
+            if dropped:
+                file.seek(0)
+                replace_atomic(path, (line for line in _lines(file) if stays(line)))
     except FileNotFoundError:
         return 0
-    decoder = msgspec.json.Decoder(kind)
-    lines = raw.splitlines(keepends=True)
-    kept = []
-    for line in lines:
-        decoded = _decode(decoder, line) if line.endswith(b"\n") else []
-        if decoded and decoded[0].step <= step:
-            kept.append(line)
-    if len(kept) < len(lines):
-        write_atomic(path, b"".join(kept))
-    return len(lines) - len(kept)
+    return dropped
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines with their ends; one that is too long comes in pieces, none of which can be read."""
+    while line := file.readline(LARGEST_LINE):
+        yield line

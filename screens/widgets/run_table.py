@@ -61,7 +61,9 @@ def _speed(run: RunSummary) -> str:
 def _age(run: RunSummary) -> str:
     from lab.numbers import ago
 
-    return "now" if run.going_on else "ships" if run.is_demo else ago(max(0.0, time.time() - run.seen))
+    if run.going_on or run.is_demo:
+        return "now" if run.going_on else "ships"
+    return ago(max(0.0, time.time() - run.seen)) if run.seen else "·"
 
 
 MARKS = "ABCDE"
