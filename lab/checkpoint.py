@@ -7,6 +7,7 @@ No generator's state is kept: data order and dropout are functions of (seed, ste
 
 import errno
 import os
+import stat
 import zlib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -293,7 +294,7 @@ def save_snapshot(run: Run, model: nn.Module, step: int) -> None:
 
     Raises what `save_training` does.
     """
-    run.snapshots_path.mkdir(exist_ok=True)
+    run.snapshots_path.mkdir(stat.S_IMODE(run.path.stat().st_mode), exist_ok=True)
     if not is_real_folder(run.snapshots_path):
         raise DamagedFileError(run.snapshots_path, "is a link, not a folder")
     path = run.snapshots_path / f"{step:08d}.safetensors"

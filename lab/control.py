@@ -1,6 +1,7 @@
 """What a screen or a command asks of a running trainer: one file per command, put into the run's control/ folder by a rename."""
 
 import os
+import stat
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -28,7 +29,7 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
         OSError: if the folder cannot be written.
         DamagedFileError: if it is a link.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(stat.S_IMODE(folder.parent.stat().st_mode), exist_ok=True)
     if not is_real_folder(folder):
         raise DamagedFileError(folder, "is a link, not a folder")
     temporary = folder / f".{name}.{os.getpid()}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from lab.corpus import Corpus
 from lab.errors import UserError
-from lab.regular_file import open_regular
+from lab.regular_file import open_regular, open_to_replace
 from lab.run_config import Stretches
 from lab.split import Ranges, Split, pieces, within
 from models.tokenizer import Tokenizer
@@ -64,7 +64,7 @@ def prepare_tokens(
     places = dict.fromkeys(cuts, 0)
     digests = {ranges: hashlib.sha256() for ranges in (split.evaluated, split.final)}
     done = tokens = 0
-    with open(path, "wb") as file:
+    with os.fdopen(open_to_replace(path), "wb") as file:
         for offset, piece in pieces(corpus, cuts):
             try:
                 ids = np.array(tokenizer.encode(piece.decode()), dtype)

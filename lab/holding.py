@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import DamagedFileError
-from lab.regular_file import open_to_hold
+from lab.regular_file import file_mode, open_to_hold
 
 if TYPE_CHECKING:
     import filelock
@@ -26,7 +26,7 @@ def run_lock(path: Path) -> "filelock.BaseFileLock":
 
     with contextlib.suppress(OSError):
         os.close(open_to_hold(path))
-    return filelock.FileLock(path)
+    return filelock.FileLock(path, mode=file_mode(path.parent))
 
 
 def hold(folder: Path) -> int | None:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -23,6 +24,7 @@ from lab.errors import UserError
 from lab.length import default_steps
 from lab.plan import Plan, Settings, Text
 from lab.prompts import opening
+from lab.regular_file import run_folder_mode
 from lab.request import RunRequest as RunRequest
 from lab.request import check_memory, check_settings, default_dropout, default_vocabulary, shape, smallest_model, train_config
 from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
@@ -70,7 +72,7 @@ def prepare_run(
     model = shape(request, tokenizer.vocab_size)
     made_home = not where.exists()
     try:
-        where.mkdir(parents=True, exist_ok=True)
+        where.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_abandoned(where)
         folder = new_folder(where)
         try:
@@ -131,6 +133,7 @@ def _write(
     )
     for written in (run.tokens_path, run.tokenizer_path):
         _sync(written)
+    os.chmod(run.tokenizer_path, stat.S_IMODE(run.tokens_path.stat().st_mode))  # as `open_to_replace` made that
     for name in names_to_try(request.name, corpus.name, where):
         config = RunConfig(
             name=name,
@@ -233,7 +236,7 @@ _folders = itertools.count(1)
 def new_folder(where: Path) -> Path:
     """A hidden folder that says which process on which machine is writing in it."""
     folder = where / f".preparing-{os.getpid()}-{next(_folders)}@{platform.node()}"
-    folder.mkdir()
+    folder.mkdir(run_folder_mode(where))
     return folder
 
 

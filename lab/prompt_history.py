@@ -63,7 +63,7 @@ def remember(home: Path, text: str) -> list[str]:
     prompts = bounded([*read_history(home), text])
     lines = b"".join(msgspec.json.encode(Entry(prompt.encode("utf-8", "replace").decode())) + b"\n" for prompt in prompts)
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(history_path(home), lines)
     except OSError as error:
         raise in_words(error, f"keep the prompt in {history_path(home)}") from error

@@ -69,14 +69,14 @@ def opened_by_name(path: str | Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-def open_to_append(path: str | Path, mode: int = 0o666) -> int:
+def open_to_append(path: str | Path) -> int:
     """A descriptor that appends to a regular file, which is made where it is missing. Raises what `open_regular` does."""
-    return _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, None, False, mode)
+    return _open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, None, False)
 
 
-def open_to_replace(path: str | Path, mode: int = 0o666) -> int:
+def open_to_replace(path: str | Path) -> int:
     """A descriptor of an emptied regular file, which is made where it is missing. Raises what `open_regular` does."""
-    descriptor = _open(path, os.O_WRONLY | os.O_CREAT, None, False, mode)
+    descriptor = _open(path, os.O_WRONLY | os.O_CREAT, None, False)
     try:
         os.ftruncate(descriptor, 0)
     except OSError:
@@ -88,6 +88,22 @@ def open_to_replace(path: str | Path, mode: int = 0o666) -> int:
 def open_to_overwrite(path: str | Path) -> int:
     """A descriptor that writes over a regular file from its start and leaves the rest. Raises what `open_regular` does."""
     return _open(path, os.O_WRONLY, None, False)
+
+
+def file_mode(folder: Path) -> int:
+    """The permissions of a file made in this folder: whoever may read the folder may read the file. The umask takes some away."""
+    try:
+        return folder.stat().st_mode & 0o666
+    except OSError:
+        return 0o600
+
+
+def run_folder_mode(home: Path) -> int:
+    """The permissions of a new run's folder: its owner's alone, since texts can be private.
+
+    Where the home is shared on purpose, which its set-group-ID bit says (`chmod g+s`), they are what the umask leaves.
+    """
+    return 0o777 if home.stat().st_mode & stat.S_ISGID else 0o700
 
 
 def is_real_folder(path: str | Path) -> bool:
@@ -103,7 +119,8 @@ def too_large(path: str | Path, size: int, most: int) -> DamagedFileError:
     return DamagedFileError(Path(path), f"has {size:,} bytes, of {most:,} that it may have")
 
 
-def _open(path: str | Path, flags: int, most: int | None, follow: bool, mode: int = 0o666) -> int:
+def _open(path: str | Path, flags: int, most: int | None, follow: bool) -> int:
+    mode = file_mode(Path(path).parent) if flags & os.O_CREAT else 0
     try:
         descriptor = os.open(path, flags | FLAGS | (0 if follow else NO_LINK), mode)
     except OSError as error:

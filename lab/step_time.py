@@ -79,7 +79,7 @@ class StepTimer:
         if self._gives_up.wait(after):
             return None
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise in_words(error, f"keep the time of a step in {home}") from error
         command = [sys.executable, "-P", "-m", "lab.step_time"]
