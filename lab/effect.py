@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.interventions import Interventions, all_in_words
 from lab.numbers import fixed, probability, significant, whole
-from lab.softmax import softmax
+from lab.softmax import SMALL_DIGITS, softmax
 from lab.views import Cell, Column, Note, Table, View
 
 LISTED = 10
@@ -140,8 +140,8 @@ def effect_view(effect: Effect, made: Interventions) -> View:
     rows = [
         [
             Cell(change.label, style="strong" if change is effect.first_after else ""),
-            Cell(probability(change.before), change.before, bar=change.before),
-            Cell(probability(change.after), change.after, bar=change.after),
+            Cell(probability(change.before, digits=SMALL_DIGITS), change.before, bar=change.before),
+            Cell(probability(change.after, digits=SMALL_DIGITS), change.after, bar=change.after),
             Cell(points(change.before, change.after), change.after - change.before),
             Cell(whole(change.rank_before), float(change.rank_before)),
             Cell(whole(change.rank_after), float(change.rank_after)),

@@ -60,8 +60,12 @@ def column(values: Sequence[float], digits: int = 3) -> list[str]:
     return [fixed(x, max(0, digits - 1 - exponent)) for x in values]
 
 
-def probability(p: float, decimals: int = 1) -> str:
-    """A probability in percent: 41.2%, <0.1%, >99.9%; 0% and 100% stand for exactly 0 and 1."""
+def probability(p: float, decimals: int = 1, digits: int = 0) -> str:
+    """A probability in percent: 41.2%, <0.1%, >99.9%; 0% and 100% stand for exactly 0 and 1.
+
+    With `digits`, one below a percent has so many significant figures, 0.42%, 0.049% or 3.2e−6%: for a table whose rows would
+    all read alike.
+    """
     special = _special(p)
     if special is not None:
         return special
@@ -70,6 +74,8 @@ def probability(p: float, decimals: int = 1) -> str:
     smallest = 10.0**-decimals
     if 0 < p < 1:
         rounded = float(f"{p * 100:.{decimals}f}")
+        if digits and p * 100 < 10 * smallest:
+            return f"{significant(p * 100, digits)}%"
         if rounded == 0:
             return f"<{smallest:.{decimals}f}%"
         if rounded == 100:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lab.numbers import fixed, probability
+from lab.numbers import fixed, probability, significant
 from lab.views import Cell, Column, Table
 
 MORE_DECIMALS = 4
 """How many decimals beyond the usual a column may grow to, until the printed row reproduces its result."""
+
+SMALL, SMALL_DIGITS = 0.01, 2
+"""A share below this is written with so many significant figures: rows of an untrained model would all read <0.1%."""
 
 FAR_SCORE = 10.0
 """exp of a maximum farther from 0 has more digits than there is room for: it is then subtracted first, as the model does."""
@@ -138,13 +141,15 @@ def _decimals(numbers: _Numbers, percent: bool) -> _Decimals:
         for total in range(usual, exp + 1)
         for score in ((exp,) if numbers.shifted is not None else range(exp, exp + 2 * MORE_DECIMALS))
     ]
-    return next((each for each in candidates if _reproduces(numbers, each, 3 if percent else 2)), candidates[-1])
+    return next((each for each in candidates if _reproduces(numbers, each, percent)), candidates[-1])
 
 
-def _reproduces(numbers: _Numbers, decimals: _Decimals, share_decimals: int) -> bool:
+def _reproduces(numbers: _Numbers, decimals: _Decimals, percent: bool) -> bool:
     """Whether exp, Σ and softmax, computed from what is printed before them, hit what is printed to one in the last digit."""
     before = np.round(numbers.score if numbers.shifted is None else numbers.shifted, decimals.score)
-    exps, total = np.round(numbers.exps, decimals.exp), round(numbers.total, decimals.total)
+    small = percent & _has_few_figures(numbers.exps, numbers.shares, decimals.exp)
+    exps = np.where(small, [float(f"{exp:.{SMALL_DIGITS}e}") for exp in numbers.exps], np.round(numbers.exps, decimals.exp))
+    total, share_decimals = round(numbers.total, decimals.total), 3 if percent else 2
     return (
         total > 0
         and _close(np.exp(before), exps[: len(before)], decimals.exp)
@@ -158,11 +163,23 @@ def _close(a: np.ndarray | float, b: np.ndarray | float, decimals: int) -> bool:
 
 
 def _share(p: float, percent: bool) -> str:
-    return probability(p) if percent else fixed(p, 2)
+    return probability(p, digits=SMALL_DIGITS) if percent else fixed(p, 2)
+
+
+def _exp(exp: float, share: float, decimals: int, percent: bool) -> str:
+    """With one figure more than the share has, where that is small."""
+    few = percent and bool(_has_few_figures(np.array(exp), np.array(share), decimals))
+    return significant(exp, SMALL_DIGITS + 1) if few else fixed(exp, decimals)
+
+
+def _has_few_figures(exps: np.ndarray, shares: np.ndarray, decimals: int) -> np.ndarray:
+    """Where the share is small and its exp with so many decimals would have fewer figures than it takes to give the share."""
+    few: np.ndarray = (exps > 0) & (exps < 10.0 ** (SMALL_DIGITS - decimals)) & (shares < SMALL)
+    return few
 
 
 def _row(numbers: _Numbers, decimals: _Decimals, percent: bool, label: str, row: int, ref: Reference) -> list[Cell]:
-    cells = [Cell(label)]
+    cells, share = [Cell(label)], float(numbers.shares[row])
     for name, column, places in (
         ("raw", numbers.raw, decimals.score),
         ("score", numbers.score, decimals.score),
@@ -170,8 +187,9 @@ def _row(numbers: _Numbers, decimals: _Decimals, percent: bool, label: str, row:
         ("exp", numbers.exps, decimals.exp),
     ):
         if column is not None:
-            cells.append(Cell(fixed(float(column[row]), places), value=float(column[row]), ref=ref(name, row)))
-    share = float(numbers.shares[row])
+            value = float(column[row])
+            text = _exp(value, share, places, percent) if name == "exp" else fixed(value, places)
+            cells.append(Cell(text, value=value, ref=ref(name, row)))
     cells.append(Cell(_share(share, percent), value=share, ref=ref("softmax", row), bar=share))
     return cells
 
@@ -186,7 +204,7 @@ def _others_row(numbers: _Numbers, decimals: _Decimals, percent: bool, others: O
     return [
         Cell(others.label, style="dim"),
         *_blanks(numbers),
-        Cell(fixed(others.exp_sum, decimals.exp), value=others.exp_sum, style="dim"),
+        Cell(_exp(others.exp_sum, share, decimals.exp, percent), value=others.exp_sum, style="dim"),
         Cell(_share(share, percent), value=share, bar=share, style="dim"),
     ]
 

@@ -137,26 +137,28 @@ def _probabilities(look: StepLook) -> Table:
         if id_ not in order:
             order.append(id_)
     order = sorted(order[:TOP], key=lambda id_: -now[id_])
-    rest = [float(p.sum() - p[order].sum()) for p in (before, now)]
+    rest, rest_now = (float(p.sum() - p[order].sum()) for p in (before, now))
+    most = max(abs(rest_now - rest), float(np.abs(now - before)[order].max())) or 1.0
     rows = [
         [
             Cell(look.tokenizer.label(id_), style="strong" if id_ == look.target else ""),
-            *_pair(float(before[id_]), float(now[id_])),
+            *_pair(float(before[id_]), float(now[id_]), most),
         ]
         for id_ in order
     ]
     if len(before) > len(order):
-        rows.append([Cell(f"{whole(len(before) - len(order))} others", style="dim"), *_pair(*rest)])
+        rows.append([Cell(f"{whole(len(before) - len(order))} others", style="dim"), *_pair(rest, rest_now, most)])
     columns = [Column("token", align="left"), Column("p before"), Column("p after"), Column("change")]
     title = f"token {look.position + 1}: “{look.label(look.position)}” came after {look.after_what}"
     return Table(columns, rows, title=title)
 
 
-def _pair(before: float, now: float) -> list[Cell]:
+def _pair(before: float, now: float, most: float) -> list[Cell]:
+    """Both, and the change with a bar that is full for `most`: of a hundred points one step moves too few to be seen."""
     return [
         Cell(probability(before, 2), before),
         Cell(probability(now, 2), now),
-        Cell(fixed(100 * (now - before), 2, sign=True), now - before, bar=now - before),
+        Cell(fixed(100 * (now - before), 2, sign=True), now - before, bar=(now - before) / most),
     ]
 
 

@@ -322,6 +322,14 @@ class ChangesScreen(WhyScreen):
         strip.dropped, strip.chosen, strip.guess = way.dropped, way.position, way.top[0] if way.top else None
         if view is not None:
             self.query_one("#second-view", BlockView).show(structs.replace(view, title=f"prompt 2 · {view.title}"))
+            self.stand_side_by_side()
+
+    def stand_side_by_side(self) -> None:
+        """To be called with every view: both prompts' are laid out alike where they are of the same step."""
+        first, second = self.query_one("#inspect-view", BlockView), self.query_one("#second-view", BlockView)
+        views = (first.view, second.view) if self.has_class("-two") else (None, None)
+        first.stand_beside(views[1])
+        second.stand_beside(views[0])
 
     def way_changed(self, way: Way) -> None:
         """To be called with every way: what names a place is taken back when the window has slid from under it."""

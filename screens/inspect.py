@@ -323,6 +323,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             self._pending.stop()
             self._pending = None
         self._view.show(view)
+        self.stand_side_by_side()
         self.return_cursor(view)
         if self.focused is not self._view:
             self._say_where()

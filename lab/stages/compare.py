@@ -5,7 +5,7 @@ import numpy as np
 from lab.effect import kl_bits
 from lab.numbers import probability, significant
 from lab.refs import ref
-from lab.softmax import softmax
+from lab.softmax import SMALL_DIGITS, softmax
 from lab.stages.cells import cosine, norm, number
 from lab.stages.look import Look
 from lab.stages.output import largest
@@ -36,8 +36,13 @@ def _next(first: Look, second: Look, p: np.ndarray, q: np.ndarray) -> Table:
     rows = [
         [
             Cell(first.tokenizer.label(id_)),
-            Cell(probability(float(p[id_])), float(p[id_]), ref("probability", first.position, id_), float(p[id_])),
-            Cell(probability(float(q[id_])), float(q[id_]), bar=float(q[id_])),
+            Cell(
+                probability(float(p[id_]), digits=SMALL_DIGITS),
+                float(p[id_]),
+                ref("probability", first.position, id_),
+                float(p[id_]),
+            ),
+            Cell(probability(float(q[id_]), digits=SMALL_DIGITS), float(q[id_]), bar=float(q[id_])),
         ]
         for id_ in listed
     ]

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.numbers import probability, whole
 from lab.refs import ref
-from lab.softmax import softmax
+from lab.softmax import SMALL_DIGITS, softmax
 from lab.stages.look import Draw, Look, Numbers
 from lab.stages.output import LISTED, largest
 from lab.views import Block, Cell, Column, Line01, Parity, Part, Table, View
@@ -91,14 +91,14 @@ def _sample_row(look: Look, draw: Draw, id_: int, decimals: int) -> list[Cell]:
     p, q = float(draw.before[id_]), float(draw.after[id_])
     cells = [
         Cell(look.tokenizer.label(id_), style=style),
-        Cell(probability(p), p, ref("probability", at, id_), p, style),
+        Cell(probability(p, digits=SMALL_DIGITS), p, ref("probability", at, id_), p, style),
     ]
     if not draw.kept[id_]:
         return [*cells, Cell(f"out: {_why_out(look, id_)}", style="dim"), Cell(""), Cell("")]
     low, high = draw.interval(id_)
     return [
         *cells,
-        Cell(probability(q), q, ref("sample.after", at, id_), q),
+        Cell(probability(q, digits=SMALL_DIGITS), q, ref("sample.after", at, id_), q),
         _fraction(low, decimals, "sample.low", at, id_),
         _fraction(high, decimals, "sample.high", at, id_),
     ]
@@ -119,8 +119,8 @@ def _others_row(draw: Draw, rest: Numbers) -> list[Cell]:
     label = f"{whole(count)} others" + (f", {whole(count - left)} of them out" if 0 < left < count else "")
     return [
         Cell(label, style="dim"),
-        Cell(probability(p), p, bar=p, style="dim"),
-        Cell(probability(q), q, bar=q, style="dim") if left else Cell("out", style="dim"),
+        Cell(probability(p, digits=SMALL_DIGITS), p, bar=p, style="dim"),
+        Cell(probability(q, digits=SMALL_DIGITS), q, bar=q, style="dim") if left else Cell("out", style="dim"),
         Cell(""),
         Cell(""),
     ]

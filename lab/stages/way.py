@@ -9,6 +9,8 @@ from lab.unembed import Slices, unembed
 from lab.views import Guess, Step, Token, Way
 
 GUESSES = 20
+BELOW_1 = 1 - 2**-53
+"""The largest float below 1: a softmax over several tokens never gives one of them everything."""
 
 
 def way(look: Look) -> Slices[Way]:
@@ -69,7 +71,8 @@ def _lens(look: Look) -> Slices[Lens]:
     rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
     logits = yield from unembed(look.opened.model, layer_norm(rows, look.opened.model.ln_f))  # (2L + 1, V)
     best, ids = logits.max(-1)
-    probabilities = (best - logits.logsumexp(-1)).double().exp().tolist()
+    # In fp32 what is left of 1 for all other tokens is lost, and a lens would read 100% beside the >99% of another.
+    probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
     ranks = ((logits > logits[:, look.answer, None]).sum(-1) + 1).tolist()
     return {
         name: (Guess(id_, look.tokenizer.label(id_), p), rank)

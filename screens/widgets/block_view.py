@@ -87,6 +87,8 @@ class BlockView(LineView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.view: View | None = None
+        self.beside: View | None = None
+        """A view of the same step side by side with this one, which is laid out alike."""
         self.laid = Page([], 1)
         self.cursor: Cursor | None = None
         self.holds_cursor = False
@@ -118,6 +120,13 @@ class BlockView(LineView):
         self._followed = followed
         self._tell()
 
+    def stand_beside(self, view: View | None) -> None:
+        """Lay out as `view` is, which stands beside this one; by itself where there is none."""
+        if view is not self.beside:
+            self.beside = view
+            self._lay_out()
+            self.refresh()
+
     @property
     def spot(self) -> Spot | None:
         """The number under the cursor; None where there is none, or the focus is elsewhere."""
@@ -145,7 +154,7 @@ class BlockView(LineView):
         self._laid_for = self.room
         self._strips.clear()
         if self.view is not None:
-            self.laid = lay_view(self.view, self.room)
+            self.laid = lay_view(self.view, self.room, self.beside)
             self.set_extent(self.laid.height, self.laid.width)
 
     def on_resize(self) -> None:

@@ -40,11 +40,8 @@ class LaidMatrix(Laid):
     label_width: int = 1
     cell_width: int = 1
     numbers: bool = False
-
-    @cached_property
-    def limit(self) -> float:
-        seen = np.abs(self.values[np.isfinite(self.values)])
-        return float(seen.max()) if seen.size else 0.0
+    limit: float = 0.0
+    """The magnitude of the darkest shade."""
 
     @cached_property
     def signed(self) -> bool:
@@ -147,20 +144,28 @@ class LaidMatrix(Laid):
         return self.matrix.selected or (0, 0)
 
 
-def lay_matrix(matrix: Matrix, width: int) -> LaidMatrix:
-    """Numbers if every column has room for one, else two character cells a number, else one."""
+def lay_matrix(matrix: Matrix, width: int, beside: Matrix | None = None) -> LaidMatrix:
+    """Numbers if every column has room for one, else two character cells a number, else one.
+
+    The matrix `beside` it is drawn likewise, and on the same scale.
+    """
     values = matrix.values.numpy()
     rows, columns = values.shape
-    label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in matrix.row_labels), default=0))
+    every = [matrix] if beside is None else [matrix, beside]
+    widest = max(each.values.shape[1] for each in every)
+    seen = np.concatenate([each.values.numpy().reshape(-1) for each in every])
+    seen = seen[np.isfinite(seen)]
+    labels = [label for each in every for label in each.row_labels]
+    label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in labels), default=0))
     pinned = MARK + label_width + 1
     room = max(1, width - pinned)
-    cell_width, numbers = (2 if 2 * columns <= room else 1), False
-    if columns * 6 <= room:
-        texts = [short(value) for value in values.reshape(-1).tolist() if value == value]
+    cell_width, numbers = (2 if 2 * widest <= room else 1), False
+    if widest * 6 <= room:
+        texts = [short(value) for value in seen.tolist()]
         longest = max((len(text) for text in texts), default=1)
-        if columns * (longest + 2) <= room:
-            cell_width, numbers = max(6, min(longest + 2, room // columns)), True
-    laid = LaidMatrix(matrix, values, width, label_width, cell_width, numbers)
+        if widest * (longest + 2) <= room:
+            cell_width, numbers = max(6, min(longest + 2, room // widest)), True
+    laid = LaidMatrix(matrix, values, width, label_width, cell_width, numbers, float(np.abs(seen).max()) if seen.size else 0.0)
     laid.pinned, laid.rows, laid.columns = pinned, rows, columns
     laid.height, laid.width = len(laid.head) + rows, pinned + columns * cell_width
     return laid

@@ -33,14 +33,15 @@ def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
     return laid
 
 
-def lay_block(block: Block, width: int) -> Laid:
+def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
+    """The block at this width; one of the same kind `beside` it gets the same columns and the same scale."""
     match block:
         case Table():
-            return lay_table(block, width)
+            return lay_table(block, width, beside if isinstance(beside, Table) else None)
         case Strip():
-            return lay_strip(block, width)
+            return lay_strip(block, width, beside if isinstance(beside, Strip) else None)
         case Matrix():
-            return lay_matrix(block, width)
+            return lay_matrix(block, width, beside if isinstance(beside, Matrix) else None)
         case Gallery():
             return lay_gallery(block, width)
         case Line01():
@@ -49,13 +50,27 @@ def lay_block(block: Block, width: int) -> Laid:
             return lay_note(block.text, width)
 
 
-def lay_view(view: View, width: int) -> "Page":
-    """A view's sentence, its blocks, and how far they are from the model's own tensor, one under the other."""
+def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
+    """A view's sentence, its blocks, and how far they are from the model's own tensor, one under the other.
+
+    A view of the same step `beside` it is laid out alike, so that the two can be compared.
+    """
+    others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
-    laid += [lay_block(block, width) for block in view.blocks]
+    laid += [lay_block(block, width, other) for block, other in zip(view.blocks, others, strict=True)]
     if view.parity is not None:
         laid.append(lay_note(in_words(view.parity), width, "dim"))
     return Page(laid, width)
+
+
+def _likes(view: View, beside: View) -> list[Block | None]:
+    """For each block of a view the other view's of its kind, the first for the first; either may have more than the other."""
+    found: list[Block | None] = []
+    for index, block in enumerate(view.blocks):
+        before = sum(type(each) is type(block) for each in view.blocks[:index])
+        alike = [each for each in beside.blocks if type(each) is type(block)]
+        found.append(alike[before] if before < len(alike) else None)
+    return found
 
 
 def in_words(parity: Parity) -> str:

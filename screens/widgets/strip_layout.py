@@ -32,10 +32,8 @@ class LaidStrip(Laid):
     each: int = 1
     """Character cells of one value."""
     as_bars: bool = True
-
-    @cached_property
-    def limit(self) -> float:
-        return float(np.nanmax(np.abs(self.values))) if self.values.size else 0.0
+    limit: float = 0.0
+    """The magnitude of a full bar."""
 
     @cached_property
     def head(self) -> list[Line]:
@@ -71,8 +69,15 @@ class LaidStrip(Laid):
         return Spot(line, MARGIN + column * self.each, max(1, self.each - 1), f"{index + 1} of {self.values.size}", name, value)
 
 
-def lay_strip(strip: Strip, width: int) -> LaidStrip:
+def _limit(strip: Strip) -> float:
+    values = strip.values.numpy()
+    return float(np.nanmax(np.abs(values))) if values.size else 0.0
+
+
+def lay_strip(strip: Strip, width: int, beside: Strip | None = None) -> LaidStrip:
+    """Bars while there is room, on the same scale as those of the strip `beside` it."""
     values = strip.values.numpy().reshape(-1)
+    limit = max((_limit(each) for each in (strip, beside) if each is not None), default=0.0)
     room = max(8, width - MARGIN)
     each = max(1, min(WIDEST, room // max(1, values.size)))
     per_row = room // each
@@ -81,7 +86,7 @@ def lay_strip(strip: Strip, width: int) -> LaidStrip:
         per_row = min(per_row, -(-even // 8) * 8)
     rows = max(1, -(-values.size // per_row))
     as_bars = rows <= STRIP_BAR_ROWS
-    laid = LaidStrip(strip, values, width, per_row, each, as_bars)
+    laid = LaidStrip(strip, values, width, per_row, each, as_bars, limit)
     laid.height = len(laid.head) + rows * laid.lines_each
     laid.width, laid.pinned = MARGIN + min(per_row, values.size) * each, MARGIN
     laid.rows, laid.columns = (rows, min(per_row, values.size)) if values.size else (0, 0)

@@ -105,18 +105,23 @@ def _signed(table: Table) -> frozenset[int]:
     return frozenset(index for index in columns if any((row[index].bar or 0) < 0 for row in table.rows))
 
 
-def lay_table(table: Table, width: int) -> LaidTable:
-    """Natural widths; if too wide, optional columns go (last first), then bars, then labels shrink, then it scrolls sideways."""
+def lay_table(table: Table, width: int, beside: Table | None = None) -> LaidTable:
+    """Natural widths, of this table and one `beside` it, so that both show the same columns; if those are too wide, optional
+    columns go (last first), then bars, then labels shrink, then it scrolls sideways.
+    """
     everything = [*table.rows, *([table.total] if table.total else [])]
+    if beside is not None and [each.title for each in beside.columns] != [each.title for each in table.columns]:
+        beside = None
+    both = [*everything, *(beside.rows if beside else []), *([beside.total] if beside and beside.total else [])]
 
     def natural(index: int) -> int:
-        return max([cell_len(table.columns[index].title), *(cell_len(row[index].text) for row in everything)], default=0)
+        return max([cell_len(table.columns[index].title), *(cell_len(row[index].text) for row in both)], default=0)
 
     widths = {index: natural(index) for index in range(len(table.columns))}
-    has_bar = {index: any(row[index].bar is not None for row in everything) for index in widths}
+    has_bar = {index: any(row[index].bar is not None for row in both) for index in widths}
     signed = _signed(table)
     room = {index: SIGNED_BAR_WIDTHS if index in signed else BAR_WIDTHS for index in widths}
-    gutter = 2 if table.selected is not None else 0
+    gutter = 2 if table.selected is not None or (beside is not None and beside.selected is not None) else 0
 
     def needed(shown: list[int], gap: int = GAPS[0]) -> int:
         bars = sum(1 + room[index][0] for index in shown if has_bar[index])

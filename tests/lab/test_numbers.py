@@ -169,3 +169,20 @@ def test_ago_rate_and_whole() -> None:
         "12.3k tokens/s",
     ]
     assert numbers.whole(1_115_394) == "1,115,394"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.412, "41.2%"),
+        (0.01, "1.0%"),
+        (0.00124, "0.12%"),
+        (0.00049, "0.049%"),
+        (3.21e-8, "3.2e−6%"),
+        (0.0, "0%"),
+        (1.0, "100%"),
+        (0.99999, ">99.9%"),
+    ],
+)
+def test_a_probability_with_figures_for_small_ones(p: float, text: str) -> None:
+    assert numbers.probability(p, digits=2) == text

@@ -130,3 +130,21 @@ def test_what_is_no_softmax_is_refused(labels: list[str], scores: list[float]) -
 
 def test_softmax_of_a_masked_score_is_exactly_zero() -> None:
     assert softmax([0.0, -np.inf, 0.0]).tolist() == [0.5, 0.0, 0.5]
+
+
+@pytest.mark.parametrize(("spread", "vocabulary"), [(0.3, 2048), (0.3, 50257), (9.0, 2048)])
+def test_small_shares_do_not_all_read_alike(spread: float, vocabulary: int) -> None:
+    """An untrained model gives no token a tenth of a percent, and a sure one leaves less than that to all but a few."""
+    logits = np.sort(np.random.default_rng(1).normal(0, spread, vocabulary))[::-1]
+    shown, rest = logits[:20], logits[20:]
+    others = Others("others", float(np.exp(rest - shown[0]).sum()))
+    table = softmax_table([str(n) for n in range(20)], shown, percent=True, subtract_max=True, others=others)
+    texts = [row[-1].text for row in table.rows[:20]]
+    p = softmax(logits)
+    assert not any(text.startswith("<") for text in texts)
+    for text, share in zip(texts, p[:20].tolist(), strict=True):
+        assert float(text.rstrip("%").replace("−", "-")) / 100 == pytest.approx(
+            share, rel=0.051, abs=0.00051 if share > 0.01 else 0
+        )
+    assert len(set(texts)) >= 5
+    assert_reproduces(table, "score")

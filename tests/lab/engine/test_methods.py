@@ -335,3 +335,20 @@ def test_opening_is_not_slow_because_of_the_lab(tiny: Any, engine: EngineMethods
     for _ in range(20):
         engine.open(OpenParams(run="tiny"))
     assert (time.perf_counter() - began) / 20 < 0.02
+
+
+def test_no_lens_of_a_sure_model_reads_100_percent(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    """In fp32 one minus a millionth of a percent is 1."""
+    for strength in (6.0, 60.0):
+        tiny.model.get_parameter("ln_f.weight").mul_(strength)
+        tiny.save("best", int(strength))
+        engine.open(OpenParams(run="tiny", checkpoint="best"))
+        oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
+        for position in range(12):
+            for step in engine.way(WayParams(run="tiny", text=PROMPT, position=position)).steps:
+                if step.lens is None or step.stage == "sample":
+                    continue
+                assert step.lens.probability < 1
+                if step.stage == "logits":
+                    rest = 1 - oracle.values["probability"][position].max()
+                    assert 1 - step.lens.probability == pytest.approx(rest, rel=1e-2, abs=1e-15)

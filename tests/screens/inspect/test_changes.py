@@ -226,9 +226,12 @@ async def test_a_second_prompt_stands_beside_the_first(inspect: Open, settle: Se
         first = screen_of(pilot).query_one("#inspect-view", BlockView)
         beside = screen_of(pilot).query_one("#second-view", BlockView)
         assert first.region.right <= beside.region.x
+        assert beside.beside is first.view
+        assert first.beside is beside.view
         await ask_second(pilot, settle, "E", "ctrl+u")
         assert not screen_of(pilot).query_one("#inspect-second").display
         assert not screen_of(pilot).query_one("#inspect-beside").display
+        assert first.beside is None
 
 
 async def test_on_a_narrow_screen_one_of_the_two_views_is_shown_at_full_height(inspect: Open, settle: Settle) -> None:

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
+from lab.softmax import softmax_table
 from lab.views import Array, Block, Cell, Column, Matrix, Note, Parity, Strip, Table, View
 from screens.widgets.glyphs import bar, column_glyphs, shade
 from screens.widgets.layout import Line, fit, wrap
 from screens.widgets.matrix_layout import lay_matrix
 from screens.widgets.page import in_words, lay_view
 from screens.widgets.strip_layout import lay_strip
-from screens.widgets.table_layout import lay_table
+from screens.widgets.table_layout import LaidTable, lay_table
 
 
 def text_of(line: Line) -> str:
@@ -167,3 +168,46 @@ def test_parity_says_what_was_compared_with_what() -> None:
     words = in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
     assert words == "Parity (fast path): blocks.0.attn.z (names count from 0), max |Δ| 1.2e−7 over 32 numbers."
     assert in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."
+
+
+def softmax_view(scores: list[float], label: str) -> View:
+    table = softmax_table(
+        [f"{label}{n}" for n in range(len(scores))], scores, raw=[4 * x for x in scores], percent=True, subtract_max=True
+    )
+    return View("scores", "t", "Sentence.", [table])
+
+
+@pytest.mark.parametrize("width", range(30, 90, 3))
+def test_two_tables_side_by_side_show_the_same_columns_at_the_same_places(width: int) -> None:
+    views = softmax_view([1.0, 2.0], "a"), softmax_view([-12.0, 230.5, 229.0, 0.0], "a longer label ")
+    views[1].blocks.insert(0, Note("Only here."))  # what one has more than the other does not undo the pairs
+    first, second = (lay_view(view, width, other) for view, other in (views, views[::-1]))
+    one, two = first.blocks[1], second.blocks[2]
+    assert isinstance(one, LaidTable)
+    assert isinstance(two, LaidTable)
+    assert (one.shown, one.widths, one.bar_widths) == (two.shown, two.widths, two.bar_widths)
+    assert lay_view(views[0], width).blocks[1].line(1) == lay_table(views[0].blocks[0], width).line(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 90])
+def test_two_matrices_side_by_side_have_one_scale(width: int) -> None:
+    small, large = np.full((3, 3), 0.5, dtype=np.float32), np.full((4, 4), 0.5, dtype=np.float32)
+    large[3, 3] = 8.0
+    labels = [str(n) for n in range(4)]
+    matrices = [Matrix("m", labels[: len(each)], labels[: len(each)], Array.of(each)) for each in (small, large)]
+    one, two = lay_matrix(matrices[0], width, matrices[1]), lay_matrix(matrices[1], width, matrices[0])
+    assert one.limit == two.limit == 8.0
+    assert (one.cell_width, one.numbers, one.label_width) == (two.cell_width, two.numbers, two.label_width)
+    assert one.line(len(one.head)).pieces[0] == two.line(len(two.head)).pieces[0] or not one.numbers
+    assert (
+        text_of(one.line(len(one.head)))[: one.pinned + one.cell_width]
+        == text_of(two.line(len(two.head)))[: two.pinned + two.cell_width]
+    )
+    assert lay_matrix(matrices[0], width).limit == 0.5
+
+
+def test_two_strips_side_by_side_have_one_scale() -> None:
+    strips = [Strip("s", Array.of(np.array(each, dtype=np.float32))) for each in ([1.0, -1.0], [1.0, 4.0, 2.0])]
+    one, two = lay_strip(strips[0], 60, strips[1]), lay_strip(strips[1], 60, strips[0])
+    assert one.limit == two.limit == 4.0
+    assert text_of(one.line(1))[5] == text_of(two.line(1))[5] == "▂"

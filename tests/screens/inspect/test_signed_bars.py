@@ -1,18 +1,48 @@
 """Bars that grow to both sides of an axis: their side and their filling tell the sign without colour."""
 
+import numpy as np
 import pytest
 
 from lab.views import Cell, Column, Table
-from screens.widgets.glyphs import signed_bar
+from screens.widgets.glyphs import column_glyphs, signed_bar
 from screens.widgets.table_layout import lay_table
 
 
 @pytest.mark.parametrize(
     ("fraction", "drawn"),
-    [(1.0, "    │████"), (0.5, "    │██"), (-1.0, "▒▒▒▒│"), (-0.5, "  ▒▒│"), (-0.01, "   ▒│"), (0.01, "    │▏"), (0.0, "    │")],
+    [
+        (1.0, "    │████"),
+        (0.5, "    │██"),
+        (-1.0, "▒▒▒▒│"),
+        (-0.5, "  ▒▒│"),
+        (-0.01, "   ▕│"),
+        (-0.1, "   ▐│"),
+        (-0.24, "   ▒│"),
+        (-0.3, "  ▕▒│"),
+        (0.01, "    │▏"),
+        (0.0, "    │"),
+    ],
 )
 def test_a_signed_bar_stands_beside_its_axis(fraction: float, drawn: str) -> None:
     assert signed_bar(fraction, 9) == drawn
+
+
+@pytest.mark.parametrize("width", [9, 21, 41])
+def test_a_negative_bar_is_as_long_as_its_number_to_a_quarter_of_a_cell(width: int) -> None:
+    half = (width - 1) // 2
+    lengths = []
+    for thousandth in range(1, 1001):
+        drawn = signed_bar(-thousandth / 1000, width)
+        assert (len(drawn), drawn[half]) == (half + 1, "│")
+        lengths.append(sum({"▒": 1.0, "▐": 0.5, "▕": 0.125, " ": 0.0}[glyph] for glyph in drawn[:half]))
+        assert lengths[-1] > 0
+        assert abs(lengths[-1] - thousandth / 1000 * half) <= 0.2501
+    assert lengths == sorted(lengths)
+
+
+def test_bars_that_hang_take_the_nearest_height() -> None:
+    values = -np.array([0.01, 0.12, 0.3, 0.33, 0.5, 0.7, 0.8, 1.0], dtype=np.float32)
+    assert column_glyphs(values, 1.0) == (" " * 8, "▔▔▔▀▀▀██")
 
 
 def test_a_column_with_a_negative_bar_has_one_axis_for_all_its_rows() -> None:
