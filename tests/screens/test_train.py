@@ -279,7 +279,7 @@ async def test_a_run_whose_settings_are_damaged_is_one_sentence(app: TrainApp, m
     (run.path / "config.json").write_text("{")
     async with app.run_test(size=(80, 24)) as pilot:
         app.post_message(RunChosen("tale", "train"))
-        await until(pilot, lambda: "config.json of tale is damaged" in text_of(pilot, "#run-reading"))
+        await until(pilot, lambda: "tale/config.json is damaged" in text_of(pilot, "#run-reading"))
 
 
 async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:
