@@ -41,3 +41,8 @@ def during_training(data: DataConfig, status: Status) -> Share | None:
 def at_the_end(data: DataConfig, found: FinalEvaluation) -> Share:
     """Of an evaluation at the end."""
     return Share(found.bytes, data.val_bytes, "bytes")
+
+
+def latest_share(data: DataConfig, status: Status) -> Share | None:
+    """Of the evaluation at the end where there is one, else of those during training."""
+    return at_the_end(data, status.final) if status.final else during_training(data, status)

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from lab.errors import DamagedFileError, UserError
+from lab.evaluated import Share, latest_share
 from lab.reading import plan_in_words, progress
 from lab.regular_file import open_regular
 from lab.run_config import Metric, Status, TrainConfig
@@ -58,6 +59,9 @@ class RunSummary:
     loss: float | None = None
     val_loss: float | None = None
     bits_per_byte: float | None = None
+    """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
+    evaluated: Share | None = None
+    """How much of the validation part they are of."""
     tokens_per_second: float | None = None
     mean_speed: float | None = None
     """Tokens a second over all its training, evaluations included."""
@@ -171,7 +175,7 @@ class RunsWatcher:
             known.evaluation = evaluation or (known.evaluation if seen else None)
         known.status, known.problem, known.status_stamp, known.metrics_stamp = status, problem, *stamps
         problem = problem or known.metrics_problem
-        training, evaluation = known.training, known.evaluation
+        training, figures = known.training, status.final or known.evaluation
         said = RunSummary(
             name="demo" if is_demo else run.name,
             path=run.path,
@@ -182,8 +186,9 @@ class RunsWatcher:
             steps=status.steps or config.train.steps,
             done=progress(config, status),
             loss=training.loss if training else None,
-            val_loss=evaluation.val_loss if evaluation else None,
-            bits_per_byte=evaluation.bits_per_byte if evaluation else None,
+            val_loss=figures.val_loss if figures else None,
+            bits_per_byte=figures.bits_per_byte if figures else None,
+            evaluated=latest_share(config.data, status) if figures else None,
             tokens_per_second=training.tokens_per_second if training else None,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
             flops_per_token=_work(config.model),

@@ -12,6 +12,8 @@ from lab import numbers
 from lab.commands.group import complain
 from lab.commands.output import table, write_json
 from lab.errors import DamagedFileError, UserError
+from lab.evaluated import Share
+from lab.run_config import FinalEvaluation
 from lab.run_folder import ACTIVE, Run, lock_is_held
 from lab.silence import why_silent
 
@@ -19,6 +21,8 @@ ANSWER_SECONDS = 120.0
 """How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
 
 POLL_SECONDS = 0.1
+PART = "~"
+"""Before figures that are of a part of the validation text only."""
 FAILED = 1
 
 
@@ -38,6 +42,14 @@ class RunEntry(msgspec.Struct, kw_only=True):
     loss: float | None
     val_loss: float | None
     bits_per_byte: float | None
+    """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
+    evaluated_bytes: int | None
+    """Bytes of validation text that these two are of; None where that is not known, as in runs from before it was kept."""
+    validation_bytes: int
+    final: FinalEvaluation | None
+    """The last weights on the whole validation part, or a large sample of it; null before the end."""
+    final_best: FinalEvaluation | None
+    """The same of the best weights, which are those that are opened."""
     device: str
     parameters: int
     tokenizer: str
@@ -63,6 +75,10 @@ def entry(run: Run) -> RunEntry:
         loss=said.loss,
         val_loss=said.val_loss,
         bits_per_byte=said.bits_per_byte,
+        evaluated_bytes=_bytes_of(said.evaluated, config.data.val_bytes),
+        validation_bytes=config.data.val_bytes,
+        final=status.final,
+        final_best=status.final_best,
         device=status.device,
         parameters=said.parameters,
         tokenizer=config.tokenizer.kind,
@@ -85,6 +101,10 @@ def damaged_entry(run: Run, reason: str) -> RunEntry:
         loss=None,
         val_loss=None,
         bits_per_byte=None,
+        evaluated_bytes=None,
+        validation_bytes=0,
+        final=None,
+        final_best=None,
         device="",
         parameters=0,
         tokenizer="",
@@ -115,6 +135,8 @@ def runs(as_json: bool) -> None:
     header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
     if rows:
         click.echo(table(header, rows, right=(2, 3, 4, 5)))
+        if any(row[3].startswith(PART) for row in rows):
+            click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
     for run in found:
         if run.phase == "damaged":
             click.echo(f"{run.name} is damaged: {run.message}. `llmlab delete {shlex.quote(run.name)}` removes it.")
@@ -132,13 +154,23 @@ def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
             continue  # renamed or deleted just now
 
 
+def _bytes_of(share: Share | None, all_bytes: int) -> int | None:
+    if share is None or (share.unit != "bytes" and not share.is_whole):
+        return None
+    return all_bytes if share.is_whole else share.part
+
+
+def _about(run: RunEntry) -> str:
+    return "" if run.evaluated_bytes == run.validation_bytes else PART
+
+
 def _row(run: RunEntry, made: str) -> tuple[str, ...]:
     return (
         run.name,
         run.phase,
         f"{run.step}/{run.steps}" if run.steps else str(run.step),
-        "" if run.val_loss is None else numbers.fixed(run.val_loss),
-        "" if run.bits_per_byte is None else numbers.fixed(run.bits_per_byte),
+        "" if run.val_loss is None else _about(run) + numbers.fixed(run.val_loss),
+        "" if run.bits_per_byte is None else _about(run) + numbers.fixed(run.bits_per_byte),
         numbers.count(run.parameters) if run.parameters else "",
         run.text,
         made,

@@ -205,6 +205,10 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
             "loss": 3.0,
             "val_loss": 3.5,
             "bits_per_byte": pytest.approx(3.5 / 0.693147),
+            "evaluated_bytes": None,
+            "validation_bytes": 100,
+            "final": None,
+            "final_best": None,
             "device": "",
             "parameters": 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16,
             "tokenizer": "bytes",
@@ -213,7 +217,7 @@ def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
             "message": "",
         }
     ]
-    assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "3.500", "5.049"]
+    assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "~3.500", "~5.049"]
 
 
 def test_no_runs(home: Path, llmlab: Call) -> None:
@@ -231,6 +235,18 @@ def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys
         "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
         in capsys.readouterr().out
     )
+
+
+def test_the_list_has_the_whole_validation_part_once_a_run_has_ended(run: Run, llmlab: Call) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(STEPS)
+        last = {"step": STEPS, "tokens": 100, "bytes": 100, "val_loss": 1.75, "bits_per_byte": 2.52}
+        trainer.status.final = trainer.status.final_best = msgspec.convert(last, FinalEvaluation)
+        trainer.say("finished", STEPS)
+    (found,) = msgspec.json.decode(llmlab("runs", "--json").out)
+    assert (found["val_loss"], found["bits_per_byte"]) == (1.75, 2.52)
+    assert (found["evaluated_bytes"], found["validation_bytes"], found["final"]) == (100, 100, last)
+    assert llmlab("runs").out.splitlines()[1].split()[:5] == ["tale", "finished", "40/40", "1.750", "2.520"]
 
 
 def test_the_end_of_a_run_is_told_on_the_whole_validation_part(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

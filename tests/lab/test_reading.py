@@ -6,7 +6,7 @@ import pytest
 
 from lab.curves import History
 from lab.reading import chance, choices, plan_in_words, progress, reading, time_left
-from lab.run_config import DataConfig, Metric, RunConfig, Status, TokenizerConfig, TrainConfig
+from lab.run_config import DataConfig, FinalEvaluation, Metric, RunConfig, Status, Stretches, TokenizerConfig, TrainConfig
 from models.config import PRESETS
 
 
@@ -134,3 +134,21 @@ def test_validation_is_compared_with_the_training_of_its_own_step() -> None:
     assert "loses 3.46, 0.37 more." in said  # what is said adds up, though 3.465 − 3.088 is nearer to 0.38
     said = reading(config(), TRAINING, history((100, 3.7, 3.75), (101, 1.0, None)))
     assert "loses about the same (3.75, against 3.70 at step 100)" in said
+
+
+def test_figures_say_on_how_much_of_the_validation_part_they_are() -> None:
+    now, seen = TRAINING, history((10, 3.2, 3.3))
+    part = msgspec.structs.replace(config().data, evaluated=Stretches(((270, 280),), 33, "e"))
+    sampled = msgspec.structs.replace(config(), data=part)
+    assert reading(sampled, now, seen).endswith("These evaluations are on 33 of 100 bytes of validation text.")
+    assert "These evaluations" not in reading(config(), now, seen), "it is not known yet"
+    last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=3.25, bits_per_byte=1.4)
+    ended = Status(phase="finished", step=20, final=last, final_best=last)
+    assert reading(sampled, ended, seen).startswith(
+        "On all 100 bytes of validation text the last weights lose 3.250 (1.400 bits/byte)."
+    )
+    ended.final_best = msgspec.structs.replace(last, step=10, val_loss=3.125, bits_per_byte=1.3)
+    assert reading(sampled, ended, seen).startswith(
+        "On all 100 bytes of validation text the last weights lose 3.250 (1.400 bits/byte), "
+        "the best, of step 10, 3.125 (1.300 bits/byte)."
+    )
