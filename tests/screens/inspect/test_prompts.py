@@ -1,5 +1,6 @@
 """The prompt's field: what was asked before, and whatever a terminal may paste into it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -121,3 +122,15 @@ def test_half_a_character_becomes_a_replacement_character_and_two_halves_one() -
     assert meant("a\ud83d") == "a�"
     assert meant("\ud83d\ude00") == "😀"
     assert shown("\ud83d") == "�"
+
+
+async def test_a_megabyte_can_be_pasted(inspect: Open, settle: Settle) -> None:
+    """Without asking the engine: the fake one goes through a text character by character."""
+    async with inspect() as pilot, asyncio.timeout(10):
+        editor = await editing(pilot)
+        editor.value = ""
+        editor.post_message(events.Paste("The big dog\n" * 83_334))
+        while len(editor.text) != 1_000_008:
+            await pilot.pause()
+        await pilot.press("escape")
+        assert not editor.has_focus
