@@ -71,12 +71,15 @@ def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float
         pickle.dump({"vocab_size": len(characters)}, file)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     started = time.monotonic()
-    command = [sys.executable, str(checkout / "train.py"), *RECIPE.split(), "--dataset=race", "--out_dir=out"]
+    checkpoint = str(folder / "nanogpt.safetensors")
+    arguments = [*RECIPE.split(), "--dataset=race", "--out_dir=out"]
+    work = {"kind": "train", "folder": str(checkout), "arguments": arguments, "checkpoint": checkpoint}
+    command = [sys.executable, "-P", "-m", "lab.bench.rivals", json.dumps(work)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall = time.monotonic() - started
     if done.returncode:
         raise UserError(f"nanoGPT did not come to its end: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
-    job = {"kind": "validate", "folder": str(checkout), "checkpoint": str(folder / "out/ckpt.pt"), "ids": str(data / "val.bin")}
+    job = {"kind": "validate", "folder": str(checkout), "checkpoint": checkpoint, "ids": str(data / "val.bin")}
     asked = subprocess.run(
         [sys.executable, "-P", "-m", "lab.bench.rivals", json.dumps(job)], capture_output=True, text=True, check=True
     )

@@ -7,6 +7,7 @@ nanoGPT is read from the user's own checkout, in this process and nowhere else.
 
 import importlib.util
 import json
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from lab.bench.words import random_tokens
 from lab.bench.worker import CLIP, LEAST_SECONDS, Work, serve
+
+ARGUMENTS = "model_args"
+"""Name in the metadata of a checkpoint of nanoGPT's shape, as JSON."""
 
 
 def main() -> None:
@@ -27,6 +33,9 @@ def main() -> None:
     if threads:
         torch.set_num_threads(threads)
     kind = job.pop("kind")
+    if kind == "train":
+        train_nanogpt(**job)
+        return
     if kind in VALIDATIONS:
         sys.stdout.write(f"{VALIDATIONS[kind](**job)}\n")
         return
@@ -117,15 +126,30 @@ def hugging_face(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work,
     return work, {}
 
 
+def train_nanogpt(folder: str, arguments: list[str], checkpoint: str) -> None:
+    """nanoGPT's own train.py from its checkout, in the present folder. It saves into a safetensors file, not a pickle."""
+
+    def save(kept: dict[str, Any], path: object) -> None:
+        weights = {name: weight.detach().cpu().clone() for name, weight in kept["model"].items()}
+        save_file(weights, checkpoint, {ARGUMENTS: json.dumps(kept["model_args"])})
+
+    torch.save = save  # type: ignore[assignment]
+    sys.path.insert(0, folder)
+    sys.argv = ["train.py", *arguments]
+    runpy.run_path(str(Path(folder) / "train.py"), run_name="__main__")
+
+
 @torch.inference_mode()
 def validate_nanogpt(folder: str, checkpoint: str, ids: str) -> float:
     """Of nanoGPT's checkpoint, each character seen from the start of its window of block_size characters."""
     stdout, sys.stdout = sys.stdout, sys.stderr
     code = model_of(folder)
-    kept = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    model = code.GPT(code.GPTConfig(**kept["model_args"])).eval()
+    with safe_open(checkpoint, framework="pt") as file:
+        arguments = json.loads(file.metadata()[ARGUMENTS])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    model = code.GPT(code.GPTConfig(**arguments)).eval()
     sys.stdout = stdout
-    model.load_state_dict(kept["model"])
+    model.load_state_dict(weights)
     characters = torch.from_numpy(np.fromfile(ids, np.uint16).astype(np.int64))
     size, total = model.config.block_size, 0.0
     for start in range(0, len(characters) - 1, size):

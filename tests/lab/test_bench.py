@@ -2,13 +2,17 @@
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
+from copy import copy
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import torch
 
 from lab.bench.contender import Contender, compare, ratio
 from lab.bench.growth import _grown
@@ -48,6 +52,49 @@ def test_a_contender_that_cannot_work_says_why() -> None:
     )
     with pytest.raises(UserError, match=r"it could not be measured: .*width 8 cannot be divided among 3 heads"), broken:
         compare([broken], 1)
+
+
+def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in whose model gives every character the same logit but one, so that its loss is known."""
+    from lab.bench.rivals import train_nanogpt, validate_nanogpt
+
+    (tmp_path / "model.py").write_text(
+        "from dataclasses import dataclass\n"
+        "import torch\n"
+        "from torch.nn.functional import cross_entropy\n"
+        "@dataclass\n"
+        "class GPTConfig:\n"
+        "    block_size: int\n"
+        "    vocab_size: int\n"
+        "class GPT(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "        self.config, self.logits = config, torch.nn.Parameter(torch.zeros(config.vocab_size))\n"
+        "    def forward(self, ids, targets):\n"
+        "        return None, cross_entropy(self.logits.expand(targets.numel(), -1), targets.reshape(-1))\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import os, sys, torch\n"
+        "from model import GPT, GPTConfig\n"
+        "assert sys.argv[1:] == ['--dataset=race']\n"
+        "arguments = dict(block_size=8, vocab_size=4)\n"
+        "model = GPT(GPTConfig(**arguments))\n"
+        "model.logits.data[0] = 1.0\n"
+        "kept = {'model': model.state_dict(), 'model_args': arguments, 'config': object()}\n"
+        "torch.save(kept, os.path.join('out', 'ckpt.pt'))\n"
+    )
+    ids = np.array([0, 0, 1, 2, 0, 3, 0, 0, 0, 1, 0, 2, 0], np.uint16)
+    ids.tofile(tmp_path / "val.bin")
+    for module, name in ((torch, "save"), (sys, "argv"), (sys, "path")):
+        monkeypatch.setattr(module, name, copy(getattr(module, name)))  # put back afterwards
+    monkeypatch.setattr(torch, "load", None)
+    checkpoint = str(tmp_path / "kept.safetensors")
+    train_nanogpt(str(tmp_path), ["--dataset=race"], checkpoint)
+    monkeypatch.delitem(sys.modules, "model")
+    assert not (tmp_path / "out").exists()
+    zeros = int((ids[1:] == 0).sum())
+    expected = math.log(math.e + 3) - zeros / (len(ids) - 1)
+    assert validate_nanogpt(str(tmp_path), checkpoint, str(tmp_path / "val.bin")) == pytest.approx(expected, rel=1e-6)
 
 
 def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
