@@ -130,6 +130,9 @@ def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
     """Drops the lines of steps after `step`, a torn last line and lines that cannot be read; tells how many were dropped.
 
     The file is replaced atomically, and left alone where every line stays.
+
+    Raises:
+        DamagedFileError: if it is no regular file, or has a line that no run writes.
     """
     decoder = msgspec.json.Decoder(kind)
 
@@ -139,16 +142,18 @@ def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
 
     try:
         with open_regular(path, LARGEST_LINES) as file:
-            dropped = sum(not stays(line) for line in _lines(file))
+            dropped = sum(not stays(line) for line in _lines(path, file))
             if dropped:
                 file.seek(0)
-                replace_atomic(path, (line for line in _lines(file) if stays(line)))
+                replace_atomic(path, (line for line in _lines(path, file) if stays(line)))
     except FileNotFoundError:
         return 0
     return dropped
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """The lines with their ends; one that is too long comes in pieces, none of which can be read."""
+def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """The lines with their ends. Raises: DamagedFileError, for one that is longer than any line of a run."""
     while line := file.readline(LARGEST_LINE):
+        if len(line) == LARGEST_LINE:
+            raise DamagedFileError(path, f"is damaged: it has a line of more than {LARGEST_LINE:,} bytes")
         yield line

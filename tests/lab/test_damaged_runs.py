@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lab.dataset import Tokens
 from lab.errors import DamagedFileError, UserError
 from lab.feed import RunFeed
 from lab.floors import run_entropy
-from lab.metrics import LineWriter
+from lab.metrics import LineWriter, keep_lines_up_to
 from lab.run_config import Insight, Metric
 from lab.run_folder import Run
 from lab.run_tokenizer import tokenizer_of
@@ -289,3 +290,17 @@ def test_tokens_of_another_vocabulary_allocate_nothing(tiny_run: TinyRun) -> Non
     run = tiny_run()
     run.tokens_path.write_bytes(b"\xff" * run.tokens_path.stat().st_size)
     assert run_entropy(run) is None
+
+
+def test_a_gigabyte_without_a_line_is_not_read_into_memory(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    with run.metrics_path.open("wb") as file:
+        file.truncate(1 << 30)
+    tracemalloc.start()
+    with pytest.raises(DamagedFileError, match="a line of more than"):
+        keep_lines_up_to(run.metrics_path, Metric, 0)
+    assert run.metrics().read() == []
+    RunFeed(run).read()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50_000_000
