@@ -4,8 +4,9 @@ import math
 from bisect import bisect_right
 from typing import TYPE_CHECKING
 
+from lab.evaluated import at_the_end, during_training
 from lab.numbers import count, duration, fixed, whole
-from lab.run_config import RunConfig, Status
+from lab.run_config import FinalEvaluation, RunConfig, Status
 
 if TYPE_CHECKING:
     from lab.curves import History
@@ -44,7 +45,26 @@ def reading(config: RunConfig, status: Status, history: "History", *, copied: bo
     if config.data.entropy_bits_per_byte is not None and evaluation is not None and evaluation.bits_per_byte is not None:
         floor, here = fixed(config.data.entropy_bits_per_byte, 3), fixed(evaluation.bits_per_byte, 3)
         parts.append(f"The source of this text has an entropy of {floor} bits per byte, its floor; the model is at {here}.")
+    if status.final is not None:
+        parts.insert(0, _at_the_end(config, status, status.final))
+    elif (share := during_training(config.data, status)) and not share.is_whole and evaluation is not None:
+        parts.append(f"These evaluations are on {share.in_words} of validation text.")
     return " ".join(parts)
+
+
+def _at_the_end(config: RunConfig, status: Status, last: FinalEvaluation) -> str:
+    """What the last and the best weights came to on the whole validation part."""
+    words = f"On {at_the_end(config.data, last).in_words} of validation text the last weights lose {_loss_of(last)}"
+    best = status.final_best
+    if best is None or best.step == last.step:
+        return f"{words}."
+    return f"{words}, the best, of step {whole(best.step)}, {_loss_of(best)}."
+
+
+def _loss_of(found: FinalEvaluation) -> str:
+    if found.val_loss is None or found.bits_per_byte is None:
+        return "what is no number"
+    return f"{fixed(found.val_loss)} ({fixed(found.bits_per_byte)} bits/byte)"
 
 
 def _on_validation_text(step: int, val_loss: float, history: "History", copied: bool, dropout: bool) -> str:
