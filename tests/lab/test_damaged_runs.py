@@ -3,6 +3,9 @@
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -304,3 +307,15 @@ def test_a_gigabyte_without_a_line_is_not_read_into_memory(empty_run: EmptyRun) 
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 50_000_000
+
+
+def test_train_says_that_it_waits_for_the_writer_of_a_pipe_and_answers_ctrl_c(home: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-P", "-m", "lab.cli", "train", str(pipe)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr is not None
+        assert "is a named pipe; waiting for a program to write to it" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    assert not list(home.iterdir())

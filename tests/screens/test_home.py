@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from screens.app import LabApp
+from screens.ask import AskScreen
 from screens.base import LabScreen
 from screens.widgets.run_table import RunTable
 
@@ -103,3 +105,23 @@ async def test_two_hundred_runs_are_all_reachable(app: HomeApp, make_run: Any, u
         await pilot.pause()
         shown = [table.render_line(y).text for y in range(table.size.height)]
         assert any("▸  run-0 " in line for line in shown)
+
+
+async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
+    app: HomeApp, make_run: Any, until: Any, home: Path
+) -> None:
+    make_run("good", created=1000.0)
+    config = make_run("bad", created=2000.0).path / "config.json"
+    config.write_bytes(config.read_bytes().replace(b'"layers":4', b'"layers":2.5'))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        assert "? damaged" in lines(pilot)[1]
+        assert "ago" not in lines(pilot)[1]
+        await pilot.press("j")
+        said = str(app.screen.query_one("#run-line", Static).render())
+        assert said == "bad is damaged: config.json is damaged: Expected `int`, got `float` - at `$.model.layers`. D deletes it."
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        assert "bad is damaged: config.json is damaged" in app.screen._words
+        await pilot.press("D")
+        await until(pilot, lambda: not config.parent.exists())
