@@ -40,6 +40,7 @@ Above is the way from a text to a prediction, with the key of the mode that show
 Below are your runs. A **run** is one model being trained, or trained, on one text; each is a folder on disk, and training goes on
 when the lab is closed. `val loss` is the loss at the last evaluation, on text that the run never trains on, in nats per token;
 `bits/byte` is the same in a unit that compares across tokenizers: fewer is better. `demo` is a model that ships with the lab.
+Once a run has ended they are of the whole validation part, before of a part of it, the same bytes for all runs on a text.
 
 **Comparing.** `space` marks a run with a letter, `v` shows the marked ones beside each other: curves, settings, samples.
 """
