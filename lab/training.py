@@ -36,6 +36,7 @@ from lab.out_of_memory import give_back, is_out_of_memory
 from lab.pace import BackOff, Clock, Speed
 from lab.probe import choose
 from lab.reading import chance
+from lab.request import check_memory
 from lab.rescue import Rescue
 from lab.run_config import Event, EventKind, FinalEvaluation, Insight, Metric, Sample
 from lab.run_folder import Run
@@ -83,6 +84,7 @@ class Training:
             raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {config.data.tokens}; start a new run.")
         check_tokens(run)
         self.batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+        check_memory(config.model, config.train.device)
         self.model = GPT(config.model, seed=config.train.seed).to(self.device)
         self.optimizer = make_optimizer(
             self.model,

@@ -219,3 +219,15 @@ def test_a_trainer_says_the_same_of_a_damaged_tokenizer(tiny_run: Callable[..., 
     status = train_here(run)
     assert status.phase == "failed"
     assert status.message.startswith(f"{run.tokenizer_path}: the tokenizer's file is damaged")
+
+
+def test_a_shape_that_memory_cannot_hold_is_refused_before_the_trainer_makes_the_model(
+    tiny_run: Callable[..., Run], train_here: Callable[..., Any]
+) -> None:
+    run = tiny_run()
+    config = json.loads((run.path / "config.json").read_bytes())
+    config["model"] |= {"layers": 1000, "width": 65_536, "heads": 2}
+    (run.path / "config.json").write_text(json.dumps(config))
+    status = train_here(Run(run.path))
+    assert status.phase == "failed"
+    assert "needs at least" in status.message

@@ -75,7 +75,7 @@ async def marked_and_compared(app: LabApp, pilot: Pilot[None], until: Any, runs:
     for _ in range(runs):
         await pilot.press("space", "down")
     await pilot.press("v")
-    await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot))
+    await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot) and words(pilot))
 
 
 async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) -> None:
@@ -235,8 +235,7 @@ async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, two_run
         assert not app.screen.query_one("#compare-table", RunColumns).lines
         two_runs[0].path.with_name("moved").rename(two_runs[0].path)
         screen._tick()
-        await until(pilot, lambda: "newer" in words(pilot))
-        assert app.screen.query_one("#compare-table", RunColumns).lines
+        await until(pilot, lambda: "newer" in words(pilot) and app.screen.query_one("#compare-table", RunColumns).lines)
 
 
 async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
