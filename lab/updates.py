@@ -31,8 +31,8 @@ def in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = 
     words = f"The update at step {whole(step)} changes {most} most, by {power(high)} of its size, and {least} least, by "
     words += f"{power(low)}. {rule}"
     if optimizer == "muon":
-        words += " Muon moves the matrices inside the layers by about as much in every direction, and how far the learning rate "
-        words += "says, however small the gradient: with it a hundredth is usual, and it falls as the rate does."
+        words += " Muon moves the matrices inside the layers by about as much in every direction, in proportion to the learning "
+        words += "rate and not to the gradient: with it a hundredth is usual, and it falls as the rate does."
     elif high > FAR * HEALTHY:
         words += " Here it is far more: usual in the first steps, later a sign of too high a learning rate."
     elif high < HEALTHY / FAR:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 PATIENCE = 90.0
 """Seconds that something may take on a machine that is busy."""
+ESCAPE_DELAY = 0.5
+"""Seconds after an escape in which no key may follow: both together are alt and that key."""
 QUIET = 0.1
 """Seconds without a byte after which what was drawn is taken for whole."""
 
@@ -76,7 +78,9 @@ class PseudoTerminal:
 
     def _read(self, seconds: float) -> bool:
         """Whether something came within so many seconds; False also at the end."""
-        if not select.select([self._master], [], [], seconds)[0]:
+        waiting = select.poll()  # select.select takes no descriptor above 1023, which a long test run can reach
+        waiting.register(self._master, select.POLLIN)
+        if not waiting.poll(seconds * 1000):
             return False
         try:
             come = os.read(self._master, 1 << 16)
@@ -89,6 +93,8 @@ class PseudoTerminal:
         """Type, and wait until all that is expected has been drawn and nothing more comes; gives what was drawn since."""
         begin = len(self.written)
         os.write(self._master, keys.encode())
+        if keys.endswith("\x1b"):
+            self._read(ESCAPE_DELAY)
         return self.until(*expected, since=begin)
 
     def until(self, *expected: str, since: int = 0) -> str:

@@ -1,8 +1,10 @@
 """Tokens: typed text, cut as it is typed."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
@@ -21,7 +23,17 @@ from screens.widgets.token_flow import TokenFlow, places_of
 @pytest.fixture
 def app(home: Any, make_run: Any) -> LabApp:
     run = make_run("tale")
-    Tokenizer.train(["the big dog ran fast. " * 20], 270).save(run.tokenizer_path)
+    tokenizer = Tokenizer.train(["the big dog ran fast. " * 20], 270)
+    tokenizer.save(run.tokenizer_path)
+    config = run.config
+    small = replace(config.model, vocab_size=tokenizer.vocab_size)
+    (run.path / "config.json").write_bytes(
+        msgspec.json.encode(
+            msgspec.structs.replace(
+                config, model=small, tokenizer=msgspec.structs.replace(config.tokenizer, vocab_size=tokenizer.vocab_size)
+            )
+        )
+    )
 
     class TokensApp(LabApp):
         DEFAULT_MODE = "tokens"

@@ -66,17 +66,13 @@ async def test_n_draws_with_the_next_seed_and_the_seed_is_in_sight(inspect: Open
 class Tokens:
     """A tokenizer that only counts."""
 
-    @staticmethod
-    def load(path: object) -> "Tokens":
-        return Tokens()
-
     def decode(self, ids: tuple[int, ...]) -> str:
         return f"<{len(ids)} tokens>"
 
 
 @pytest.fixture
 def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.tokenizer.Tokenizer", Tokens)
+    monkeypatch.setattr("lab.run_tokenizer.tokenizer_of", lambda run: Tokens())
 
 
 @pytest.mark.usefixtures("tokens")
