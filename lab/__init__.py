@@ -1,0 +1,7 @@
+"""What the lab does without a screen, one package per concern.
+
+Data flows one way: text (`data`) → tokens → run folder (`runs`) → screen. Each package imports only from those before it in
+this order:
+`core`, `views`, `runs`, `data`, `planning`, `training`, `reports`, `inspect`, `one_step`, `engine`, `exchange`, `lessons`,
+`bench`, `cli`.
+"""

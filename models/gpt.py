@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from models.chunked_cross_entropy import head_cross_entropy
 from models.config import ModelConfig
-from models.cross_entropy import head_cross_entropy
-from models.dropout import Dropout
-from models.dropout import dropout as drop
+from models.fast_dropout import Dropout
+from models.fast_dropout import dropout as drop
 
 EPSILON = 1e-5
 """Added to the variance inside LayerNorm's root, as in GPT-2."""

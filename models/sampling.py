@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.gpt import GPT, KVCache
-from models.one_token import OneToken, serves
+from models.kv_cache_decode import OneToken, serves
 from models.sampling_settings import Sampling as Sampling
 
 Numbers = NDArray[np.float64]

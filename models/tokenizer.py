@@ -17,7 +17,7 @@ from typing import Literal, Self, get_args
 
 import tiktoken
 
-from models.labels import printable
+from models.token_labels import printable
 
 Kind = Literal["bytes", "bpe", "gpt2"]
 
@@ -104,7 +104,7 @@ class Tokenizer:
         Raises:
             VocabularyError: (a TokenizerError) if OpenAI's files are nowhere to be found.
         """
-        from models.gpt2_vocabulary import vocabulary
+        from models.gpt2_vocabulary_files import vocabulary
 
         tokens = vocabulary(download)
         return cls("gpt2", tokens, {END_OF_TEXT: len(tokens)})
@@ -211,7 +211,7 @@ class Tokenizer:
         return nodes[0]
 
     def label(self, id: int) -> str:
-        """The token as a terminal can show it on one line, whatever its bytes are: see `models.labels.printable`."""
+        """The token as a terminal can show it on one line, whatever its bytes are: see `models.token_labels.printable`."""
         return printable(self.token_bytes(id))
 
     def save(self, path: str | Path) -> None:

@@ -17,16 +17,16 @@ from textual.message import Message
 from textual.reactive import Reactive, var
 from textual.screen import ModalScreen, Screen
 
-from screens.base import LabScreen
-from screens.commands import LabCommands
-from screens.keyboard import read_what_comes
-from screens.managing import ManagingApp
+from screens.base_screen import LabScreen
+from screens.command_palette import LabCommands
 from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
+from screens.run_actions import ManagingApp
+from screens.terminal_input import read_what_comes
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
-    from lab.summary import RunSummary, RunsWatcher
+    from lab.runs.run_summary import RunSummary, RunsWatcher
 
 SECONDS_BETWEEN_READINGS = 1.0
 """How often the runs are read from disk; a trainer writes its status about as often."""
@@ -155,7 +155,7 @@ class LabApp(ManagingApp):
 
     @work(thread=True, group="runs", exclusive=True, exit_on_error=True)
     def _read_runs(self) -> None:
-        from lab.summary import RunsWatcher
+        from lab.runs.run_summary import RunsWatcher
 
         if self._watcher is None:
             self._watcher = RunsWatcher()
@@ -185,7 +185,7 @@ class LabApp(ManagingApp):
             self.screen.mode_opened()
 
     def action_help(self) -> None:
-        from screens.help import HelpScreen
+        from screens.help_screen import HelpScreen
 
         screen = self.screen
         if not isinstance(screen, LabScreen):
@@ -202,7 +202,7 @@ class LabApp(ManagingApp):
         if not names or isinstance(self.screen, ModalScreen):
             self._leave()
             return
-        from screens.ask import AskScreen
+        from screens.dialogs.confirm import AskScreen
 
         what = f"{names[0]} goes" if len(names) == 1 else f"{len(names)} runs go"
         words = f"{what} on training when you leave: that needs no terminal. Open the lab again to see how far it is."

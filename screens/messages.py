@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from lab.plan import Settings
+    from lab.planning.settings_form import Settings
 
 
 @dataclass

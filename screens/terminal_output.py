@@ -15,7 +15,7 @@ from rich.segment import Segment
 from textual.driver import Driver
 from textual.strip import Strip
 
-from lab.visible import visible, without_hidden
+from lab.core.visible_text import visible, without_hidden
 
 
 def shown(text: str) -> str:

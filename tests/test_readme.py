@@ -28,7 +28,7 @@ def test_every_file_it_links_to_exists() -> None:
 def test_the_demos_words_are_counted() -> None:
     import numpy as np
 
-    from lab.run_folder import Run
+    from lab.runs.run_folder import Run
     from models.tokenizer import Tokenizer
 
     demo = Run(ROOT / "checkpoints" / "demo")
@@ -42,7 +42,7 @@ def test_the_demos_words_are_counted() -> None:
 def test_every_command_and_option_in_it_exists() -> None:
     import click
 
-    from lab.commands.group import COMMANDS, llmlab
+    from lab.cli.commands import COMMANDS, llmlab
 
     context = click.Context(llmlab)
     for line in re.findall(r"^ *(?:\$ )?(?:\.venv/bin/)?llmlab (\w.*)$", README, flags=re.MULTILINE):

@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-from lab.bench.words import random_tokens
-from lab.commands.generate import LARGE
-from lab.device import choose_precision
-from lab.probe import choose
-from lab.run_config import TrainConfig
-from models.accounts import flops_per_token, parameter_count
+from lab.bench.sample_tokens import random_tokens
+from lab.cli.generate_command import LARGE
+from lab.planning.autotune import choose
+from lab.planning.device import choose_precision
+from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optim import Rule, compute_in, make_optimizer
+from models.optimizer import Rule, compute_in, make_optimizer
+from models.parameter_count import flops_per_token, parameter_count
 
 CLIP = 1.0
 LEAST_SECONDS = 0.4

@@ -1,0 +1,1 @@
+"""Widgets that several modes share, and nothing else."""

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.visible import visible
+from lab.core.visible_text import visible
 
 
 class Choice(Widget, can_focus=True):

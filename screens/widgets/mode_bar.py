@@ -11,11 +11,11 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.visible import visible
+from lab.core.visible_text import visible
 from screens.messages import ModeChosen
 
 if TYPE_CHECKING:
-    from lab.summary import RunSummary
+    from lab.runs.run_summary import RunSummary
 
 MODES = ("home", "data", "tokens", "train", "inspect", "learn")
 
@@ -53,7 +53,7 @@ class ModeBar(Widget):
         if not going_on:
             self.live = None
             return
-        from lab.summary import PHASES
+        from lab.runs.run_summary import PHASES
 
         first = going_on[0]
         if len(going_on) == 1:

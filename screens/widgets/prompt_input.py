@@ -61,8 +61,8 @@ class PromptInput(Input):
 
     @work(thread=True, exclusive=True, group="history")
     def _read_history(self) -> None:
-        from lab.prompt_history import read_history
-        from lab.runs import home
+        from lab.inspect.prompt_history import read_history
+        from lab.runs.run_store import home
 
         self.history = read_history(home())
 
@@ -73,9 +73,9 @@ class PromptInput(Input):
 
     @work(thread=True, group="history")
     def _remember(self, text: str) -> None:
-        from lab.errors import UserError
-        from lab.prompt_history import remember
-        from lab.runs import home
+        from lab.core.errors import UserError
+        from lab.inspect.prompt_history import remember
+        from lab.runs.run_store import home
 
         try:
             self.history = remember(home(), text)

@@ -4,7 +4,7 @@ import re
 
 from textual.widgets import Static
 
-from screens.widgets.layout import wrap
+from screens.blocks.text_layout import wrap
 
 
 class Sentences(Static):

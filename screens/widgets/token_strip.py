@@ -11,9 +11,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.numbers import probability, whole
-from lab.views import Guess, Token
-from screens.widgets.layout import fit
+from lab.core.number_format import probability, whole
+from lab.views.blocks import Guess, Token
+from screens.blocks.text_layout import fit
 
 LEVELS = "▁▂▃▄▅▆▇█"
 """The block before the id of a token that the model wrote: as high as the probability that it had given it, in eighths."""

@@ -206,7 +206,7 @@ def make_gpt2(home: str, tokens: int) -> None:
     import msgspec
     from safetensors.torch import save_file
 
-    from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
+    from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
     from models.config import PRESETS
     from models.gpt import GPT
     from models.tokenizer import Tokenizer

@@ -190,8 +190,8 @@ def _places(value: Any, name: str = "") -> Iterator[tuple[Any, Any, str]]:
 
 def make_run(home: Path) -> Path:
     """A small run that was stopped in the middle, with every file that a run can have."""
-    from lab.prepare import prepare_run
-    from lab.request import RunRequest
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.run_request import RunRequest
 
     text = home / "tale.txt"
     text.write_text("".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old") for colour in "abcdefgh") * 4)
@@ -202,7 +202,7 @@ def make_run(home: Path) -> Path:
             attention="plain", prompts=("The",),
         )
     )  # fmt: skip
-    subprocess.run([sys.executable, "-P", "-m", "lab.trainer", str(run.path)], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], check=True, capture_output=True)
     status = json.loads(run.status_path.read_bytes())
     run.status_path.write_text(json.dumps(status | {"phase": "stopped"}))
     shutil.copy(run.path / "last.safetensors", run.path / "previous.safetensors")
@@ -279,7 +279,7 @@ class Fuzzer:
 
     def call(self, told: str, arguments: tuple[str, ...]) -> tuple[int | None, str]:
         """One command in this process: its exit code and what it wrote."""
-        from lab.commands.group import run
+        from lab.cli.commands import run
 
         out, err = io.StringIO(), io.StringIO()
         code: int | None = None
@@ -354,21 +354,22 @@ def trainers_in_this_process() -> Iterator[None]:
     """Lets `resume` train here: a process for each would take most of the time."""
     import torch
 
-    from lab import runs, trainer
+    from lab.runs import run_store
+    from lab.training import trainer
 
-    def start_trainer(run: runs.Run) -> int:
-        runs.refuse_to_start(run)
+    def start_trainer(run: run_store.Run) -> int:
+        run_store.refuse_to_start(run)
         if trainer.main([str(run.path)]) == 2:
-            raise runs.UserError("the trainer did not begin")
+            raise run_store.UserError("the trainer did not begin")
         return os.getpid()
 
-    real, nice = runs.start_trainer, trainer.be_nice
+    real, nice = run_store.start_trainer, trainer.be_nice
     threads, handlers = torch.get_num_threads(), {number: signal.getsignal(number) for number in (1, 2, 15)}
-    runs.start_trainer, trainer.be_nice = start_trainer, lambda: None
+    run_store.start_trainer, trainer.be_nice = start_trainer, lambda: None
     try:
         yield
     finally:
-        runs.start_trainer, trainer.be_nice = real, nice
+        run_store.start_trainer, trainer.be_nice = real, nice
         torch.set_num_threads(threads)
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from lab.run_config import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
-from lab.runs import Run
+from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
+from lab.runs.run_store import Run
 from models.config import ModelConfig
 
 EmptyRun = Callable[..., Run]
@@ -79,7 +79,7 @@ def empty_run(home: Path) -> EmptyRun:
 @pytest.fixture
 def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
     """Calls a command of the command line in this process."""
-    from lab.commands.group import run
+    from lab.cli.commands import run
 
     def call(*arguments: str | Path) -> Done:
         capfd.readouterr()
@@ -99,8 +99,8 @@ TinyRun = Callable[..., Run]
 @pytest.fixture
 def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
     """Makes a run that is ready to train, whose steps take some milliseconds on one core."""
-    from lab.prepare import prepare_run
-    from lab.request import RunRequest
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.run_request import RunRequest
 
     text = tmp_path / "tale.txt"
     text.write_text(TALE)
@@ -120,10 +120,10 @@ def train_here() -> Callable[..., Status]:
     def train(run: Run, until: int | None = None) -> Status:
         import torch
 
-        from lab.errors import UserError
-        from lab.signals import Signals
-        from lab.status_board import StatusBoard
-        from lab.training import Training
+        from lab.core.errors import UserError
+        from lab.training.status_file import StatusBoard
+        from lab.training.stop_signals import Signals
+        from lab.training.training_loop import Training
 
         class SignalAfter(Signals):
             @property  # type: ignore[override]

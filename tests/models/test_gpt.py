@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from models import cross_entropy, gpt
+from models import chunked_cross_entropy, gpt
 from models.config import ModelConfig
 from models.gpt import GPT, KVCache, attend
-from models.one_token import OneToken, serves
-from models.weights import to_hugging_face
+from models.hf_weights import to_hugging_face
+from models.kv_cache_decode import OneToken, serves
 
 SHAPES = [
     {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
@@ -71,19 +71,19 @@ def test_gradients_are_the_slopes_of_the_loss(make_model) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 100, 2**24])
 def test_the_loss_in_chunks_is_torchs_cross_entropy(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(cross_entropy, "CHUNK", chunk)
+    monkeypatch.setattr(chunked_cross_entropy, "CHUNK", chunk)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(11, 6, dtype=torch.float64, generator=generator, requires_grad=True)
     weight = torch.randn(29, 6, dtype=torch.float64, generator=generator, requires_grad=True)
     targets = torch.randint(29, (11,), generator=generator)
     targets[3] = targets[10] = -100
-    loss, expected = cross_entropy.head_cross_entropy(x, weight, targets), F.cross_entropy(x @ weight.T, targets)
+    loss, expected = chunked_cross_entropy.head_cross_entropy(x, weight, targets), F.cross_entropy(x @ weight.T, targets)
     grads = torch.autograd.grad(3 * loss, (x, weight))
     for grad, true in zip(grads, torch.autograd.grad(3 * expected, (x, weight)), strict=True):
         assert (grad - true).abs().max() < 1e-13
     assert loss.item() == pytest.approx(expected.item(), abs=1e-13)
     with torch.no_grad():
-        assert float(cross_entropy.head_cross_entropy(x, weight, targets)) == pytest.approx(float(expected), abs=1e-13)
+        assert float(chunked_cross_entropy.head_cross_entropy(x, weight, targets)) == pytest.approx(float(expected), abs=1e-13)
 
 
 def test_the_loss_of_a_model_that_knows_nothing_is_the_logarithm_of_the_vocabulary(make_model) -> None:

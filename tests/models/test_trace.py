@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from models.edits import Edit
-from models.fast_path import fast_tensors
 from models.gpt import GPT
+from models.parity_trace import fast_tensors
 from models.trace import STREAMS, Trace
 
 SHAPE = {"layers": 3, "heads": 4, "width": 32, "context": 24, "vocab_size": 61}

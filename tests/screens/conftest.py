@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from lab.head_meters import METERS
-from lab.machine import Machine
-from lab.run_config import (
+from lab.core.machine import Machine
+from lab.runs.head_meters import METERS
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import (
     DataConfig,
     Event,
     EventKind,
@@ -28,7 +29,6 @@ from lab.run_config import (
     TokenizerConfig,
     TrainConfig,
 )
-from lab.run_folder import Run
 from models.config import PRESETS
 
 NOW = 1_760_000_000.0
@@ -185,8 +185,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LLMLAB_HOME", str(place))
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr("lab.runs.demo", lambda: tmp_path / "no-demo")
-    monkeypatch.setattr("lab.summary.demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr("lab.runs.run_store.demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr("lab.runs.run_summary.demo", lambda: tmp_path / "no-demo")
     monkeypatch.setattr("time.time", lambda: NOW)
     texts = tmp_path / "texts"
     texts.mkdir()
@@ -202,10 +202,10 @@ MACHINE = Machine(processor="a processor", cores=2, memory=8_000_000_000, gpu=No
 @pytest.fixture
 def fixed_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The same machine and the same terminal everywhere."""
-    monkeypatch.setattr("lab.machine.machine", lambda: MACHINE)
-    monkeypatch.setattr("screens.widgets.new_run.machine", lambda: MACHINE)
-    monkeypatch.setattr("lab.plan.why_no_cuda", lambda: "this machine shows no NVIDIA GPU")
-    monkeypatch.setattr("lab.plan.has_mps", lambda: False)
+    monkeypatch.setattr("lab.core.machine.machine", lambda: MACHINE)
+    monkeypatch.setattr("screens.train.new_run.machine", lambda: MACHINE)
+    monkeypatch.setattr("lab.planning.settings_form.why_no_cuda", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.planning.settings_form.has_mps", lambda: False)
     for name, value in (("TERM", "xterm-256color"), ("COLORTERM", "truecolor")):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -262,4 +262,4 @@ def tasks_start_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_steps_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A planned run's steps would be taken in a process of their own, whose time no picture should show."""
-    monkeypatch.setattr("screens.widgets.new_run.SECONDS_OF_PEACE", 1e6)
+    monkeypatch.setattr("screens.train.new_run.SECONDS_OF_PEACE", 1e6)

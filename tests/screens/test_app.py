@@ -9,10 +9,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from screens.app import LabApp
-from screens.ask import AskScreen
-from screens.base import LabScreen
-from screens.commands import LabCommands
-from screens.help import HelpScreen
+from screens.base_screen import LabScreen
+from screens.command_palette import LabCommands
+from screens.dialogs.confirm import AskScreen
+from screens.help_screen import HelpScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 

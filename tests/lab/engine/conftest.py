@@ -12,9 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lab.engine_methods import EngineMethods
-from lab.run_config import DataConfig, RunConfig, TokenizerConfig, TrainConfig
-from lab.runs import Run
+from lab.engine.methods import EngineMethods
+from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
+from lab.runs.run_store import Run
 from models.config import ModelConfig
 from models.edits import Edit
 from models.gpt import GPT
@@ -115,7 +115,7 @@ def engine() -> EngineMethods:
 class Oracle:
     """All numbers of one forward pass by the names of the lab's references, in float64, sharing no code with it.
 
-    Written after Radford et al. 2019 and OpenAI's released encoder; the derived names are those of `lab.refs`.
+    Written after Radford et al. 2019 and OpenAI's released encoder; the derived names are those of `lab.views.number_refs`.
     """
 
     def __init__(self, state: dict[str, torch.Tensor], config: ModelConfig, ids: list[int], edits: tuple[Edit, ...] = ()) -> None:

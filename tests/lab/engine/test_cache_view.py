@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine_methods import EngineMethods
-from lab.views import Matrix, Note, Strip, Table, View
-from lab.wire import ViewParams
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import ViewParams
+from lab.views.blocks import Matrix, Note, Strip, Table, View
 from models.gpt import KVCache
 
 PROMPT = "The big dog ran fast. The cat"

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from lab.client import EngineClient, EngineDied, EngineError
-from lab.explanation import Explanation
-from lab.step_wire import StepAnswer
-from lab.views import Array, ModelFacts, Token, View, Way
-from lab.wire import SamplingSettings
+from lab.engine.client import EngineClient, EngineDied, EngineError
+from lab.engine.one_step_protocol import StepAnswer
+from lab.engine.protocol import SamplingSettings
+from lab.views.blocks import Array, ModelFacts, Token, View, Way
+from lab.views.explanation import Explanation
 
 
 async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
@@ -72,7 +72,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
 async def test_the_engine_dies_with_its_parent(tiny: Any, tmp_path: Path) -> None:
     program = (
         "import asyncio\n"
-        "from lab.client import EngineClient\n"
+        "from lab.engine.client import EngineClient\n"
         "async def main():\n"
         "    client = EngineClient()\n"
         "    await client.start()\n"

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine_methods import EngineMethods
-from lab.interventions import Intervention, Interventions, Source, all_in_words
-from lab.stages.order import IN_LAYERS, STAGES
-from lab.views import Matrix, Note, Strip, Table, View
-from lab.wire import AttributionParams, ExplainParams, ViewParams
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import AttributionParams, ExplainParams, ViewParams
+from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
+from lab.inspect.stages.stage_order import IN_LAYERS, STAGES
+from lab.views.blocks import Matrix, Note, Strip, Table, View
 
 from .conftest import PROMPT
 from .test_explain_views import LAB_ONLY, refs_of

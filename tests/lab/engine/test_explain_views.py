@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lab.engine_methods import EngineMethods
-from lab.errors import UserError
-from lab.explanation import Explanation
-from lab.refs import element
-from lab.stages.order import IN_LAYERS, STAGES
-from lab.views import Matrix, Strip, Table, View
-from lab.wire import ExplainParams, SamplingSettings, ViewParams
+from lab.core.errors import UserError
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import ExplainParams, SamplingSettings, ViewParams
+from lab.inspect.stages.stage_order import IN_LAYERS, STAGES
+from lab.views.blocks import Matrix, Strip, Table, View
+from lab.views.explanation import Explanation
+from lab.views.number_refs import element
 from models.gpt import GPT
 
 PROMPT = "The big dog ran fast. The cat"

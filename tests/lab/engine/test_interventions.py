@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine_methods import EngineMethods
-from lab.errors import UserError
-from lab.interventions import Intervention, Source
-from lab.stages.order import STAGES
-from lab.views import Table
-from lab.wire import CompareParams, EffectParams, TraceParams, ViewParams, WayParams
+from lab.core.errors import UserError
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import CompareParams, EffectParams, TraceParams, ViewParams, WayParams
+from lab.inspect.interventions import Intervention, Source
+from lab.inspect.stages.stage_order import STAGES
+from lab.views.blocks import Table
 from models.gpt import GPT
 
 from .conftest import PROMPT

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine_methods import EMPTY_PROMPT, EngineMethods
-from lab.errors import UserError
-from lab.stages.order import STAGES
-from lab.wire import (
+from lab.core.errors import UserError
+from lab.engine.methods import EMPTY_PROMPT, EngineMethods
+from lab.engine.protocol import (
     GenerateParams,
     OpenParams,
     PromptParams,
@@ -23,6 +22,7 @@ from lab.wire import (
     ViewParams,
     WayParams,
 )
+from lab.inspect.stages.stage_order import STAGES
 from models.config import ConfigError
 from models.edits import Edit
 from models.gpt import GPT
@@ -101,7 +101,7 @@ def test_small_models_are_all_held(make_run: Any, engine: EngineMethods) -> None
 def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
     make_run: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.shelf.WEIGHTS_BUDGET", 1)
+    monkeypatch.setattr("lab.inspect.model_cache.WEIGHTS_BUDGET", 1)
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
         engine.way(WayParams(run=name, text=PROMPT))
@@ -284,7 +284,7 @@ def test_trace_arrays_are_the_traces(tiny: Any, engine: EngineMethods, oracle_of
 
 
 def test_a_trace_too_large_for_one_answer_is_refused(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.engine_methods.LARGEST_TRACE", 1000)
+    monkeypatch.setattr("lab.engine.methods.LARGEST_TRACE", 1000)
     with pytest.raises(UserError, match="too large to hand over at once"):
         engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
 
@@ -310,9 +310,9 @@ def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: Engin
 def test_old_traces_make_room_for_new_ones(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.way(WayParams(run="tiny", text=PROMPT))
     (traced,) = engine.shelf._traces.values()
-    from lab.shelf import _numbers
+    from lab.inspect.model_cache import _numbers
 
-    monkeypatch.setattr("lab.shelf.TRACE_BUDGET", 3 * _numbers(traced))
+    monkeypatch.setattr("lab.inspect.model_cache.TRACE_BUDGET", 3 * _numbers(traced))
     for word in "abcdefg":
         engine.way(WayParams(run="tiny", text=word + PROMPT[1:]))
     assert 2 <= len(engine.shelf._traces) <= 3
@@ -321,7 +321,7 @@ def test_old_traces_make_room_for_new_ones(tiny: Any, engine: EngineMethods, mon
 def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_too_large(
     tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.shelf.FAST_BUDGET", 10)
+    monkeypatch.setattr("lab.inspect.model_cache.FAST_BUDGET", 10)
     for stage in ("qkv", "mlp", "logits"):
         view = engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage))
         assert view.parity is not None

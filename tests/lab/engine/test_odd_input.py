@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine_methods import EngineMethods
-from lab.errors import UserError
-from lab.stages.order import STAGES
-from lab.unembed import finish
-from lab.wire import GenerateParams, SampleParams, SaveTraceParams, TraceParams, ViewParams, WayParams
-from screens.widgets.page import lay_view
+from lab.core.errors import UserError
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import GenerateParams, SampleParams, SaveTraceParams, TraceParams, ViewParams, WayParams
+from lab.inspect.stages.stage_order import STAGES
+from models.unembed import finish
+from screens.blocks.page import lay_view
 
 CONTEXT = 16
 

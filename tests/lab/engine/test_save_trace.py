@@ -9,13 +9,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from lab.commands.trace import trace
-from lab.engine_methods import EngineMethods
-from lab.errors import UserError
-from lab.unembed import finish
-from lab.views import SavedTrace
-from lab.wire import SaveTraceParams, TraceParams
+from lab.cli.trace_command import trace
+from lab.core.errors import UserError
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import SaveTraceParams, TraceParams
+from lab.views.blocks import SavedTrace
 from models.edits import Edit
+from models.unembed import finish
 
 PROMPT = "The big dog ran"
 

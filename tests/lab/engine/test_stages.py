@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine_methods import EngineMethods
-from lab.refs import element
-from lab.stages.order import IN_LAYERS, STAGES
-from lab.views import Cell, Line01, Matrix, Note, Strip, Table, View
-from lab.wire import SamplingSettings, ViewParams
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import SamplingSettings, ViewParams
+from lab.inspect.stages.stage_order import IN_LAYERS, STAGES
+from lab.views.blocks import Cell, Line01, Matrix, Note, Strip, Table, View
+from lab.views.number_refs import element
 
 PROMPT = "The big dog ran fast. The cat"
 SHAPES = [

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine_methods import EngineMethods
-from lab.stages.thumbnails import picture_columns, picture_rows
-from lab.views import Gallery, Table, View
-from lab.wire import OpenParams, ViewParams
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import OpenParams, ViewParams
+from lab.inspect.stages.all_heads_stage import picture_columns, picture_rows
+from lab.views.blocks import Gallery, Table, View
 
 PROMPT = "The big dog ran fast. The cat"
 LONG = "The big dog ran fast. The small cat ran home. The big cat sat. " * 3

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from lab.client import EngineDied, EngineError
-from lab.effect import Change, Effect
-from lab.interventions import Interventions, all_in_words
-from lab.softmax import softmax_table
-from lab.views import (
+from lab.engine.client import EngineDied, EngineError
+from lab.inspect.intervention_effect import Change, Effect
+from lab.inspect.interventions import Interventions, all_in_words
+from lab.views.blocks import (
     Array,
     Block,
     Cell,
@@ -33,8 +32,9 @@ from lab.views import (
     View,
     Way,
 )
+from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
-from screens.inspect import InspectScreen
+from screens.inspect.inspect_screen import InspectScreen
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "⏎", 50000: "\\xe2"}
@@ -276,7 +276,7 @@ def settle() -> Settle:
 def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> LabApp:
     """The lab with Inspect in front, over the fake engine and a run of files alone."""
     make_run("tale")
-    monkeypatch.setattr("lab.first_prompt.first_prompt", lambda run: "The big dog ran")
+    monkeypatch.setattr("lab.data.first_prompt.first_prompt", lambda run: "The big dog ran")
 
     class InspectApp(LabApp):
         MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
@@ -289,7 +289,7 @@ def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest
 def inspect(app: LabApp, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> Open:
     @asynccontextmanager
     async def open_it(prompt: str = "The big dog ran", size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
-        monkeypatch.setattr("lab.first_prompt.first_prompt", lambda run: prompt)
+        monkeypatch.setattr("lab.data.first_prompt.first_prompt", lambda run: prompt)
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             yield pilot

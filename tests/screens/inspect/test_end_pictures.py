@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from lab.views import Array, Cell, Column, Line01, Matrix, Note, Parity, Part, Step, Strip, Table, Token, View, Way
+from lab.views.blocks import Array, Cell, Column, Line01, Matrix, Note, Parity, Part, Step, Strip, Table, Token, View, Way
 from screens.app import LabApp
 
 SIZES = [(80, 24), (120, 40)]

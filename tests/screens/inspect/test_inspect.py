@@ -10,14 +10,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from lab.views import Step
-from screens.inspect import InspectScreen
-from screens.widgets.block_view import BlockView
-from screens.widgets.line import Line
+from lab.views.blocks import Step
+from screens.blocks.block_view import BlockView
+from screens.inspect.forward_pass_list import WayList
+from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.sampling_form import SettingError, in_short, settings_from
 from screens.widgets.prompt_input import PromptInput, meant, shown
-from screens.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.widgets.status_line import Line
 from screens.widgets.token_strip import TokenStrip
-from screens.widgets.way import WayList
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -314,7 +314,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
     async with inspect() as pilot:
         screen = screen_of(pilot)
         assert not screen.check_action("restart_engine", ())
-        monkeypatch.setattr("screens.inspect.ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr("screens.inspect.inspect_screen.ANSWER_SECONDS", 0.0)
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
         screen._feel_pulse()
@@ -330,7 +330,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
 
 
 async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, home: Path) -> None:
-    from lab.holding import is_held
+    from lab.runs.inspect_lock import is_held
 
     engine.opens = asyncio.Event()
     async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(10):

@@ -8,8 +8,8 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from lab.prompt_history import read_history, remember
-from lab.runs import home
+from lab.inspect.prompt_history import read_history, remember
+from lab.runs.run_store import home
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.token_strip import TokenStrip
 
@@ -75,12 +75,12 @@ async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from
 async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_being_shown(
     inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab.errors import UserError
+    from lab.core.errors import UserError
 
     def refused(*_: object) -> list[str]:
         raise UserError("Cannot keep the prompt: no space left on device.")
 
-    monkeypatch.setattr("lab.prompt_history.remember", refused)
+    monkeypatch.setattr("lab.inspect.prompt_history.remember", refused)
     async with inspect() as pilot:
         await editing(pilot)
         await pilot.press(".", "enter")

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.timeline import Stop
-from lab.views import Table
+from lab.reports.training_timeline import Stop
+from lab.views.blocks import Table
 from screens.app import LabApp
-from screens.inspect import InspectScreen
-from screens.widgets.block_view import BlockView
-from screens.widgets.line import Line
-from screens.widgets.time_slider import TimeSlider, columns_of
-from screens.widgets.way import WayList
+from screens.blocks.block_view import BlockView
+from screens.inspect.forward_pass_list import WayList
+from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.time_slider import TimeSlider, columns_of
+from screens.widgets.status_line import Line
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -25,7 +25,7 @@ STOPS = (Stop("0", 0), Stop("1", 1), Stop("256", 256), Stop("best", 2000, ("best
 @pytest.fixture(autouse=True)
 def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots at four steps, each with weights of its own: the numbers follow the step."""
-    monkeypatch.setattr("lab.timeline.stops", lambda run: list(STOPS))
+    monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(STOPS))
     kind = type(engine)
     opened, way, view = kind.open, kind.way, kind.view
 
@@ -131,7 +131,7 @@ async def test_escape_goes_back_and_enter_keeps(key: str, shown: str, inspect: O
 async def test_space_plays_to_the_end_and_stops_there(
     inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("screens.time_travel.SECONDS_A_STOP", 0.05)
+    monkeypatch.setattr("screens.inspect.time_travel.SECONDS_A_STOP", 0.05)
     async with inspect() as pilot:
         await go(pilot, settle, "t")
         slider = slider_of(pilot)
@@ -172,12 +172,12 @@ async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was
 async def test_a_run_without_snapshots_is_told_in_a_sentence(
     inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lab.errors import UserError
+    from lab.core.errors import UserError
 
     def none(run: object) -> list[Stop]:
         raise UserError("tale has no snapshots.")
 
-    monkeypatch.setattr("lab.timeline.stops", none)
+    monkeypatch.setattr("lab.reports.training_timeline.stops", none)
     async with inspect() as pilot:
         await pilot.press("t")
         for _ in range(100):

@@ -1,0 +1,127 @@
+"""How cost grows with the work: each figure over several sizes, which take turns, and the power of the size that it grows as.
+
+Powers are the slope between the two largest sizes on logarithmic axes, where what does not grow no longer hides what does.
+"""
+
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from lab.bench.bench_history import Row
+from lab.bench.bench_suite import Suite
+from lab.bench.first_paint import LISTED, Opened
+from lab.bench.timed_process import compare
+from lab.core.errors import UserError
+from lab.runs.run_store import demo
+from models.config import PRESETS, ModelConfig
+
+ROUNDS = 3
+TOKENS = 2048
+"""Of a training step, whatever the context is."""
+BASE = PRESETS["micro"].config(1024)
+HEAD_WIDTH = 32
+WIDTHS = (64, 128, 256, 512)
+LAYERS = (1, 2, 4, 8, 16)
+CONTEXTS = (32, 64, 128, 256, 512)
+VOCABULARIES = (256, 1024, 4096, 16_384, 50_257)
+TRACED = (16, 64, 256, 1024)
+RUNS = (1, 10, 100, 1000)
+POINTS = (1_000, 10_000, 100_000, 1_000_000)
+
+DRAWING = """
+import json, sys, time
+import numpy as np
+from screens.plot.line_plot import Figure, Series, draw
+took = []
+for points in json.loads(sys.argv[1]):
+    xs = np.arange(points, dtype=float)
+    ys = 4 + np.random.default_rng(1).random(points)
+    curves = Series("loss", "loss", "dots", "raw", xs, ys), Series("mean", "mean", "line", "train", xs, ys)
+    figure = Figure(curves, version=points)
+    draw(figure, 90, 22)
+    started = time.perf_counter()
+    for _ in range(5):
+        draw(figure, 90, 22)
+    took.append((time.perf_counter() - started) / 5)
+print(json.dumps(took))
+"""
+
+
+def rows(suite: Suite) -> Iterator[Row]:
+    """Every figure over every size, in milliseconds."""
+    for what, sizes, shapes in (
+        ("width", WIDTHS, [replace(BASE, width=n, heads=n // HEAD_WIDTH) for n in WIDTHS]),
+        ("layers", LAYERS, [replace(BASE, layers=n) for n in LAYERS]),
+        ("context", CONTEXTS, [replace(BASE, context=n) for n in CONTEXTS]),
+        ("vocabulary", VOCABULARIES, [replace(BASE, vocab_size=n) for n in VOCABULARIES]),
+    ):
+        suite.say(f"training steps over {what}")
+        yield from _grown(f"a training step of {TOKENS:,} tokens over {what}", sizes, _steps(suite, shapes))
+    suite.say("traces")
+    yield from _grown("a trace over tokens", TRACED, _traces(suite))
+    yield from _grown("opening the lab, its runs listed, over runs", RUNS, _openings(suite))
+    yield from _grown("a frame of the loss plot over points", POINTS, _frames(suite))
+
+
+def _grown(group: str, sizes: Sequence[int], milliseconds: Sequence[float]) -> Iterator[Row]:
+    power = math.log(milliseconds[-1] / milliseconds[-2]) / math.log(sizes[-1] / sizes[-2])
+    for size, took in zip(sizes, milliseconds, strict=True):
+        note = f"between the last two it grows as size^{power:.2f}" if size == sizes[-1] else ""
+        yield Row(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note, size)
+
+
+def _steps(suite: Suite, shapes: Sequence[ModelConfig]) -> list[float]:
+    with ExitStack() as working:
+        contenders = [working.enter_context(suite.trainer("", shape, TOKENS // shape.context)) for shape in shapes]
+        compare(contenders, ROUNDS)
+    return [1000 * TOKENS / trainer.rate for trainer in contenders]
+
+
+def _traces(suite: Suite) -> list[float]:
+    shape = asdict(replace(BASE, context=max(TRACED)))
+    with ExitStack() as working:
+        contenders = [working.enter_context(suite.ours("", "tracing", shape=shape, tokens=tokens)) for tokens in TRACED]
+        compare(contenders, ROUNDS)
+    return [1000 / contender.rate for contender in contenders]
+
+
+def _openings(suite: Suite) -> list[float]:
+    found: list[list[float]] = [[] for _ in RUNS]
+    with tempfile.TemporaryDirectory() as folder:
+        homes = [_home(Path(folder) / str(runs), runs) for runs in RUNS]
+        for _ in range(ROUNDS):
+            for home, seconds in zip(homes, found, strict=True):
+                suite.say(f"opening the lab on {len(list(home.iterdir())):,} runs")
+                opened = Opened(LISTED, os.environ | {"LLMLAB_HOME": str(home)})
+                opened.close()
+                seconds.append(1000 * opened.seconds)
+    return [statistics.median(seconds) for seconds in found]
+
+
+def _home(home: Path, runs: int) -> Path:
+    """A folder of so many runs, which are the demo's files under other names."""
+    config = json.loads((demo() / "config.json").read_bytes())
+    for number in range(runs):
+        run = home / f"run-{number}"
+        run.mkdir(parents=True)
+        (run / "config.json").write_text(json.dumps(config | {"name": run.name}))
+        for file in demo().iterdir():
+            if file.name != "config.json":
+                (run / file.name).symlink_to(file)
+    return home
+
+
+def _frames(suite: Suite) -> list[float]:
+    suite.say("drawing the loss plot")
+    done = subprocess.run([sys.executable, "-P", "-c", DRAWING, json.dumps(POINTS)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"the plot could not be drawn: {done.stderr.strip().splitlines()[-1]}")
+    return [1000 * seconds for seconds in json.loads(done.stdout)]

@@ -1,0 +1,48 @@
+"""The history of measurements as plots in text."""
+
+from collections.abc import Sequence
+
+import plotext
+
+from lab.bench.bench_history import Report, Row, series
+from lab.core.number_format import significant
+
+WIDTH, HEIGHT = 76, 10
+GROWTH_HEIGHT = 14
+
+
+def plotted(reports: Sequence[Report]) -> str:
+    """A plot for each figure that was measured more than once on the machine of the newest report, and a line for the others."""
+    machine = reports[-1].machine
+    parts = [f"{machine}: {len([report for report in reports if report.machine == machine])} measurements"]
+    for name, points in series(reports, machine).items():
+        if len(points) == 1:
+            parts.append(f"{name}: {significant(points[0][1])} on {points[0][0][:10]}")
+            continue
+        plotext.clear_figure()
+        plotext.theme("clear")
+        plotext.plot_size(WIDTH, HEIGHT)
+        plotext.title(name)
+        plotext.plot(range(1, len(points) + 1), [figure for _, figure in points], marker="braille")
+        plotext.ylim(0, 1.1 * max(figure for _, figure in points))
+        plotext.xticks([1, len(points)], [points[0][0][:10], points[-1][0][:10]])
+        parts.append(plotext.uncolorize(plotext.build()))
+    return "\n".join(parts)
+
+
+def grown(rows: Sequence[Row]) -> str:
+    """One group of `lab.bench.growth_curves` on two logarithmic axes, where a power is a straight line and its slope is the
+    power."""
+    sizes, figures = [row.size for row in rows], [row.value for row in rows]
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.plot_size(WIDTH, GROWTH_HEIGHT)
+    plotext.title(f"{rows[0].group}, in ms")
+    plotext.xscale("log")
+    plotext.yscale("log")
+    plotext.plot(sizes, figures, marker="braille")
+    plotext.scatter(sizes, figures, marker="●")
+    plotext.xticks(sizes, [row.name for row in rows])
+    plotext.yticks(figures, [significant(figure) for figure in figures if figure])
+    built: str = plotext.uncolorize(plotext.build())
+    return built

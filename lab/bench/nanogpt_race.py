@@ -1,0 +1,107 @@
+"""The equal-time race on a text: nanoGPT's recipe for a CPU, then our trainer for as long as that took, both from start to end.
+
+nanoGPT's own train.py runs, from the user's checkout, in a folder of links to it. Losses are over the whole validation part, the
+same characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
+"""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lab.bench.bench_history import Row
+from lab.bench.bench_suite import Say
+from lab.core.errors import UserError
+from lab.core.number_format import duration
+from lab.data.text_source import open_corpus
+from lab.data.train_val_split import split_text
+from lab.planning.prepare_run import RunRequest, prepare_run
+from lab.runs.run_folder import Run
+from lab.runs.run_store import start_trainer, trainer_environment
+
+RECIPE = (
+    "config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64 "
+    "--batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 --dropout=0.0"
+)
+"""What nanoGPT's README gives for a laptop."""
+LINKED = ("train.py", "model.py", "configurator.py", "config")
+OVERHEAD = 6.0
+"""Seconds that our process takes before and after training, which are taken off the minutes that it trains."""
+
+
+def run(nanogpt: Path, text: str, say: Say) -> Iterator[Row]:
+    """Both, one after the other.
+
+    Raises:
+        UserError: if the text cannot be read, or one of the two does not come to its end.
+    """
+    corpus = open_corpus(text)
+    content, split = "".join(corpus.chunks()), split_text(corpus).split
+    with tempfile.TemporaryDirectory() as folder:
+        say(f"nanoGPT on {corpus.name}")
+        theirs, wall = _nanogpt(nanogpt, content, len(content.encode()[:split].decode()), Path(folder))
+        yield Row(f"race on {corpus.name}", "nanoGPT", theirs, "nats per character", note=f"{duration(wall)} from start to end")
+        say(f"ours on {corpus.name}, for {duration(wall)}")
+        own, took, ours = _ours(text, wall, Path(folder) / "home")
+        config = ours.config
+        size = f"{config.model.layers} × {config.model.width}, context {config.model.context}, batch {config.train.batch}"
+        note = f"{duration(took)} from start to end, {ours.status().step} steps; {size}, {config.train.optimizer}"
+        yield Row(f"race on {corpus.name}", "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
+
+
+def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float, float]:
+    """Its validation loss and the seconds it took. `split` is how many characters are trained on."""
+    for name in LINKED:
+        (folder / name).symlink_to(checkout / name)
+    characters = sorted(set(text))
+    number = {character: index for index, character in enumerate(characters)}
+    ids = np.array([number[character] for character in text], np.uint16)
+    data = folder / "data" / "race"
+    data.mkdir(parents=True)
+    ids[:split].tofile(data / "train.bin")
+    ids[split:].tofile(data / "val.bin")
+    with (data / "meta.pkl").open("wb") as file:
+        pickle.dump({"vocab_size": len(characters)}, file)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    started = time.monotonic()
+    checkpoint = str(folder / "nanogpt.safetensors")
+    arguments = [*RECIPE.split(), "--dataset=race", "--out_dir=out"]
+    work = {"kind": "train", "folder": str(checkout), "arguments": arguments, "checkpoint": checkpoint}
+    command = [sys.executable, "-P", "-m", "lab.bench.other_projects", json.dumps(work)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    wall = time.monotonic() - started
+    if done.returncode:
+        raise UserError(f"nanoGPT did not come to its end: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+    job = {"kind": "validate", "folder": str(checkout), "checkpoint": checkpoint, "ids": str(data / "val.bin")}
+    asked = subprocess.run(
+        [sys.executable, "-P", "-m", "lab.bench.other_projects", json.dumps(job)], capture_output=True, text=True, check=True
+    )
+    return float(asked.stdout.split()[-1]), wall
+
+
+def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
+    """The validation loss, the seconds it took, and the run."""
+    ours = prepare_run(RunRequest(text=text, tokenizer="bytes", minutes=max(1.0, seconds - OVERHEAD) / 60, home=home))
+    started = time.monotonic()
+    start_trainer(ours)
+    while ours.status().phase not in ("finished", "failed", "stopped") or ours.alive():
+        time.sleep(0.05)
+    took = time.monotonic() - started
+    if ours.status().phase != "finished":
+        raise UserError(f"our training did not come to its end: {ours.status().message}")
+    job = {"kind": "ours", "run": str(ours.path)}
+    asked = subprocess.run(
+        [sys.executable, "-P", "-m", "lab.bench.other_projects", json.dumps(job)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=trainer_environment(ours.config.train),
+    )
+    return float(asked.stdout.split()[-1]), took, ours

@@ -1,0 +1,138 @@
+"""What watching costs: a real run, trained by its own trainer, and the lab open on Train in a pseudo-terminal."""
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil  # type: ignore[import-untyped]
+
+from lab.core.errors import UserError
+from lab.planning.prepare_run import RunRequest, prepare_run
+from lab.runs.run_folder import Run
+from lab.runs.run_store import start_trainer
+
+COLUMNS, ROWS = 120, 40
+OPEN = b"tokens/s"
+"""Only Train, watching a run that goes on, has painted this."""
+PATIENCE = 60.0
+WARM_UP = 5.0
+"""Seconds after which the lab has imported what it needs and the trainer has its stride."""
+CATCH_UP = 0.5
+"""Seconds that the lab gets, after a halt, to read what it missed."""
+
+
+@dataclass
+class Watching:
+    """A run that trains, and a lab that shows it; a context manager."""
+
+    shown: list[float] = field(default_factory=list)
+    """Steps a second of each turn, while the lab was open."""
+    alone: list[float] = field(default_factory=list)
+    """The same, while it was halted."""
+    load: list[float] = field(default_factory=list)
+    """The share of a core that the lab took in each turn."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
+        self._run: Run | None = None
+        self._lab: subprocess.Popen[bytes] | None = None
+        try:
+            self._start(Path(self._folder.name))
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end()
+
+    def _start(self, home: Path) -> None:
+        self._run = prepare_run(RunRequest(text="stories", name="watched", preset="micro", steps=1_000_000, home=home))
+        start_trainer(self._run)
+        self._until(lambda: self._at()[0] > 0, "the training began")
+        self._master, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        environment = {**os.environ, "LLMLAB_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        self._lab = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lab.cli.main"],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self._painted = b""
+        threading.Thread(target=self._drain, daemon=True).start()
+        self._until(lambda: self._run is not None and self._run.name.encode() in self._painted, "the lab listed the run")
+        os.write(self._master, b"4")
+        self._until(lambda: OPEN in self._painted, "the lab showed the run")
+        time.sleep(WARM_UP)
+
+    @property
+    def processes(self) -> tuple[int, int]:
+        """The trainer and the lab."""
+        assert self._run is not None
+        assert self._lab is not None
+        return self._run.status().pid, self._lab.pid
+
+    def _drain(self) -> None:
+        """Reads what the lab paints, as a terminal does; one that is full would halt it."""
+        with suppress(OSError):  # the end of a pseudo-terminal whose other side was closed
+            while painted := os.read(self._master, 1 << 16):
+                self._painted = painted if OPEN in painted else (self._painted + painted)[-1 << 16 :]
+
+    def _until(self, done: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not done():
+            if time.monotonic() > end:
+                raise UserError(f"{PATIENCE:.0f} seconds passed before {what}; it could not be measured.")
+            time.sleep(0.05)
+
+    def _at(self) -> tuple[int, float]:
+        """The last step in the metrics, and the seconds of training at its end."""
+        last = self._run.last_metric() if self._run else None
+        return (last.step, last.seconds) if last else (0, 0.0)
+
+    def turn(self, seconds: float) -> None:
+        """So many seconds with the lab open, and as many with it halted."""
+        assert self._lab is not None
+        process = psutil.Process(self._lab.pid)
+        before, started = process.cpu_times(), time.monotonic()
+        self.shown.append(self._rate(seconds))
+        after = process.cpu_times()
+        self.load.append((after.user + after.system - before.user - before.system) / (time.monotonic() - started))
+        os.killpg(self._lab.pid, signal.SIGSTOP)
+        self.alone.append(self._rate(seconds))
+        os.killpg(self._lab.pid, signal.SIGCONT)
+        time.sleep(CATCH_UP)
+
+    def _rate(self, seconds: float) -> float:
+        first, began = self._at()
+        time.sleep(seconds)
+        self._until(lambda: self._at()[0] > first, "the next step was made")
+        last, ended = self._at()
+        return (last - first) / (ended - began)
+
+    def _end(self) -> None:
+        if self._lab is not None:
+            os.killpg(self._lab.pid, signal.SIGKILL)
+            self._lab.wait()
+        if self._run is not None and self._run.alive():
+            self._run.command("stop")
+            self._until(lambda: self._run is None or not self._run.alive(), "the trainer stopped")
+        self._folder.cleanup()

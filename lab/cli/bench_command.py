@@ -1,0 +1,149 @@
+"""`llmlab bench`: how fast this machine trains, writes and explains, against its own limits and against others."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.table_output import table, write_json
+from lab.cli.visible_output import own_sequences
+from lab.core.number_format import duration, significant
+from lab.core.visible_text import visible
+
+if TYPE_CHECKING:
+    from lab.bench.bench_history import Report, Row
+    from lab.bench.bench_suite import Say
+
+PREFIX = "nanogpt="
+
+
+def _checkout(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    if value is None:
+        return None
+    folder = Path(value.removeprefix(PREFIX)).expanduser().absolute()
+    if not value.startswith(PREFIX) or not os.path.isfile(folder / "model.py"):
+        raise click.BadParameter(f"it must be {PREFIX}DIR, where DIR holds nanoGPT's model.py")
+    return folder
+
+
+@click.command(short_help="Measure how fast this machine trains, writes and explains.")
+@click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
+@click.option(
+    "--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT, in the time that it takes; needs --against."
+)
+@click.option("--growth", is_flag=True, help="Only measure how cost grows with the model, the text, the runs and the steps.")
+@click.option("--history", is_flag=True, help="Plot what was measured before on this machine.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, as_json: bool) -> None:
+    """Measure how fast this machine trains, writes and explains, against its own limits. It takes two to three minutes.
+
+    What is compared takes turns, and ratios are medians over the turns, so that they hold on a busy machine, too; figures in
+    tokens/s hold for a quiet one. Each measurement is kept, and --history plots them.
+    """
+    from lab.bench.bench_history import append
+    from lab.bench.bench_history import history as read_history
+    from lab.runs.run_store import home
+
+    if history:
+        reports = read_history(home())
+        if as_json:
+            write_json(reports)
+        else:
+            from lab.bench.history_plot import plotted
+
+            click.echo(plotted(reports))
+        return
+    if race is not None and nanogpt is None:
+        raise click.UsageError("--race needs --against nanogpt=DIR.", click.get_current_context())
+    with progress_line() as say:
+        report = measure(nanogpt, race, home(), say, growth=growth)
+    append(report, home())
+    if as_json:
+        write_json(report)
+    else:
+        click.echo(described(report))
+
+
+def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say", *, growth: bool = False) -> "Report":
+    """Runs the suite, or the race or the growth alone."""
+    from importlib.metadata import version
+
+    from lab.bench.bench_history import Report
+    from lab.bench.bench_suite import Suite
+    from lab.core.machine import cores, processor
+
+    home.mkdir(parents=True, exist_ok=True)
+    load, started = os.getloadavg()[0], time.monotonic()
+    date = time.strftime("%Y-%m-%dT%H:%M:%S")
+    if race is not None and nanogpt is not None:
+        from lab.bench.nanogpt_race import run
+
+        rows = list(run(nanogpt, race, say))
+    elif growth:
+        from lab.bench.growth_curves import rows as growth_rows
+
+        rows = list(growth_rows(Suite(home, say)))
+    else:
+        rows = list(Suite(home, say, nanogpt).rows())
+    return Report(
+        date=date,
+        machine=processor(),
+        cores=cores(),
+        torch=version("torch"),
+        load=load,
+        seconds=round(time.monotonic() - started, 1),
+        rows=rows,
+    )
+
+
+@contextmanager
+def progress_line() -> Iterator["Say"]:
+    """One line on a terminal's stderr that says what is measured now; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda words: None
+        return
+    started, line = time.monotonic(), own_sequences(sys.stderr)
+
+    def say(words: str) -> None:
+        line.write(f"\r\x1b[K{duration(time.monotonic() - started)}  measuring {visible(words)} …")
+        line.flush()
+
+    try:
+        yield say
+    finally:
+        line.write("\r\x1b[K")
+        line.flush()
+
+
+def described(report: "Report") -> str:
+    """The report as text, a table for each group."""
+    parts = [
+        f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "
+        f"{'with nothing else going on' if report.load < 0.3 else f'others kept {report.load:.1f} cores busy before'}"
+    ]
+    groups: dict[str, list[Row]] = {}
+    for row in report.rows:
+        groups.setdefault(row.group, []).append(row)
+    for group, rows in groups.items():
+        lines = [(row.name, _value(row), _compared(row), row.note) for row in rows]
+        parts.append(table((group, "", "", ""), lines, right=(1,)))
+        if rows[0].size is not None:
+            from lab.bench.history_plot import grown
+
+            parts.append(grown(rows))
+    return "\n\n".join(parts)
+
+
+def _value(row: "Row") -> str:
+    return "" if row.value is None else f"{significant(row.value)} {row.unit}"
+
+
+def _compared(row: "Row") -> str:
+    if row.ratio is None:
+        return ""
+    return f"{row.ratio:.0%} of {row.against}" if "limit" in row.against else f"{significant(row.ratio)} × {row.against}"

@@ -1,0 +1,102 @@
+"""The command `llmlab` itself: finds the module of a command when it is called, and turns a mistake into one line on stderr."""
+
+import errno
+from importlib import import_module
+from typing import Any
+
+import click
+
+from lab.cli.visible_output import make_terminals_visible
+from lab.core.limits import shortened
+
+COMMANDS = {
+    "train": "train_command",
+    "resume": "train_command",
+    "stop": "runs_commands",
+    "pause": "runs_commands",
+    "runs": "runs_commands",
+    "rename": "runs_commands",
+    "delete": "runs_commands",
+    "generate": "generate_command",
+    "trace": "trace_command",
+    "tokenize": "tokenize_command",
+    "params": "params_command",
+    "bench": "bench_command",
+}
+"""Each command and the module of this package that holds it, in the order of the help."""
+
+MISTAKES = {("lab.core.errors", "UserError"), ("models.config", "ConfigError"), ("models.tokenizer", "TokenizerError")}
+"""Exceptions whose message is one sentence for the user, by name: reporting one imports none of the others' modules."""
+
+OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What the system refuses for reasons that lie outside the lab: rights and space."""
+
+LONGEST_WORD = 250
+"""Characters of a word that was typed, such as a path, that a message repeats in full."""
+
+MISTAKE = 2
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group that imports a command's module when the command is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"lab.cli.{COMMANDS[name]}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="llmlab", message="%(package)s %(version)s")
+def llmlab() -> None:
+    """A learning lab for language models in the terminal.
+
+    Without a command it opens the lab: choose a text, train a GPT-2 on it, step through its inference. The commands do the same
+    without a screen. RUN is the name of a run, the path of its folder, or `demo`, the model that ships with the lab.
+    """
+
+
+def _one_line(text: str) -> str:
+    return " ".join(shortened(word, LONGEST_WORD) for word in text.split())
+
+
+def _is_mistake(error: Exception) -> bool:
+    return any((kind.__module__, kind.__name__) in MISTAKES for kind in type(error).__mro__)
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    click.echo(f"llmlab: {_one_line(message)}", err=True)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; return the exit code. A mistake is one line on stderr, an error of the lab's own keeps its traceback."""
+    make_terminals_visible()
+    try:
+        result: Any = llmlab.main(arguments, prog_name="llmlab", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.Abort:
+        return INTERRUPTED
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "llmlab"
+        complain(f"{error.format_message().rstrip('.')}. `{path} --help` explains.")
+        return MISTAKE
+    except click.ClickException as error:
+        complain(error.format_message())
+        return MISTAKE
+    except OSError as error:
+        if error.errno not in OUTSIDE:
+            raise
+        complain(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.")
+        return MISTAKE
+    except Exception as error:
+        if not _is_mistake(error):
+            raise
+        complain(str(error))
+        return MISTAKE

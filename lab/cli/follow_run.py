@@ -1,0 +1,207 @@
+"""Following a run from its files while its trainer works: a progress bar in a terminal, a line at each evaluation elsewhere."""
+
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.visible_output import own_sequences
+from lab.core import number_format
+from lab.core.visible_text import visible
+from lab.runs.evaluation_coverage import at_the_end, during_training
+from lab.runs.loss_history import History
+from lab.runs.progress import progress, time_left
+from lab.runs.run_folder import ACTIVE, Run, lock_is_held
+from lab.runs.run_schema import FinalEvaluation, Metric, Status
+from lab.runs.saved_steps import stopped_in_words
+from lab.runs.trainer_silence import why_silent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+POLL_SECONDS = 0.2
+FAILED = 1
+INTERRUPTED = 130
+
+
+class Followed:
+    """What has been read of a run so far."""
+
+    def __init__(self, run: Run, after: int) -> None:
+        """`after` is the step whose evaluation, and those before it, are not news."""
+        self.run = run
+        self.status = run.status()
+        self.history = History()
+        self._reader = run.metrics()
+        self._told = after
+        self._said = ""
+
+    def news(self) -> list[str]:
+        """What the trainer says of itself since the last call, such as that it went back after bad steps."""
+        said = self.status.message if self.status.phase in ACTIVE else self._said
+        if self.run.phase_of(self.status) == "not answering":
+            said = f"The trainer, process {self.status.pid}, does not answer: it may be halted."
+        if said == self._said:
+            return []
+        self._said = said
+        return [said] if said else []
+
+    def read(self) -> list[str]:
+        """Takes in what is new; returns a line for each new evaluation."""
+        self.status = self.run.status()
+        metrics = self._reader.read()
+        if self._reader.restarted:
+            self.history.clear()
+        lines = []
+        for metric in metrics:
+            self.history.add([metric])
+            if metric.val_loss is not None and metric.step > self._told:
+                self._told = metric.step
+                lines.append(self._line(metric))
+        return lines
+
+    def _line(self, evaluation: Metric) -> str:
+        """An evaluation on one line, with the latest training loss and speed; every figure has its name."""
+        steps = self.run.config.train.steps
+        training = self.history.last_training
+        left = self.seconds_left()
+        words = [
+            f"step {evaluation.step}/{steps}" if steps else f"step {evaluation.step}",
+            f"loss {number_format.fixed(training.loss)}" if training and training.loss is not None else "",
+            f"val loss {number_format.fixed(evaluation.val_loss)}" if evaluation.val_loss is not None else "",
+            f"{number_format.fixed(evaluation.bits_per_byte)} bits/byte" if evaluation.bits_per_byte is not None else "",
+            number_format.rate(training.tokens_per_second) if training and training.tokens_per_second else "",
+            f"{number_format.duration(left)} left" if left else "",
+        ]
+        return "  ".join(word for word in words if word)
+
+    def seconds_left(self) -> float | None:
+        """Training time to the end, None while it cannot be told."""
+        return time_left(self.run.config, self.status, self.history)
+
+    def ended(self) -> bool:
+        return self.run.phase() not in ACTIVE and not lock_is_held(self.run.lock_path)
+
+
+def shows_bar(quiet: bool) -> bool:
+    """Whether there is a terminal that can redraw a line, and the user wants that."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not quiet
+
+
+def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
+    """Shows how the training goes until it ends, then tells how it ended. Returns the exit code.
+
+    Ctrl-C ends the following and leaves the training alone.
+    """
+    followed = Followed(run, after)
+    try:
+        if shows_bar(quiet):
+            _follow_with_a_bar(followed)
+        else:
+            _follow_with_lines(followed)
+    except KeyboardInterrupt:
+        name = shlex.quote(run.name)
+        click.echo(f"\n{run.name} goes on training. `llmlab stop {name}` stops it, `llmlab` shows it.", err=True)
+        return INTERRUPTED
+    return tell_the_end(run)
+
+
+def _follow_with_lines(followed: Followed) -> None:
+    while True:
+        ended = followed.ended()
+        for line in (*followed.read(), *followed.news()):
+            click.echo(line)
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _follow_with_a_bar(followed: Followed) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = ("{task.fields[steps]}", "{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[left]}")
+    texts = [TextColumn(text, markup=False) for text in columns]
+    console = Console(file=own_sequences(sys.stdout))
+    with Progress(texts[0], BarColumn(bar_width=None), *texts[1:], expand=True, console=console) as bar:
+        _run_the_bar(followed, bar)
+
+
+def _run_the_bar(followed: Followed, bar: "Progress") -> None:
+    steps = followed.run.config.train.steps
+    task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
+    while True:
+        ended = followed.ended()
+        followed.read()
+        for line in followed.news():
+            bar.console.print(visible(line), markup=False, highlight=False)
+        training, evaluation = followed.history.last_training, followed.history.last_evaluation
+        losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
+        left = followed.seconds_left()
+        phase = followed.status.phase
+        bar.update(
+            task,
+            completed=progress(followed.run.config, followed.status),
+            steps=f"{followed.status.step}/{steps}" if steps else f"step {followed.status.step}",
+            loss="  ".join(f"{name} {number_format.fixed(value)}" for name, value in losses if value is not None),
+            speed=number_format.rate(training.tokens_per_second) if training and training.tokens_per_second else "",
+            left=phase if phase != "training" else "" if left is None else f"{number_format.duration(left)} left",
+        )
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def result_in_words(run: Run, status: Status) -> str:
+    """What a run has come to and on how much of its validation part, as the end of a sentence: the last weights, and the best
+    where these are others."""
+    data, last, best = run.config.data, status.final, status.final_best
+    if last is not None and best is not None:
+        size = f" on {at_the_end(data, last).in_words} ({number_format.whole(last.tokens)} tokens) of validation text"
+        words = f", {_figures(last)}{size}"
+        others = f"; of the best weights, those of step {best.step}, which are opened, {_figures(best)}"
+        return words if best.step == last.step else words + others
+    metric = next((metric for metric in reversed(run.metrics().read()) if metric.val_loss is not None), None)
+    on = during_training(data, status)
+    words = f", {_figures(metric)}{f' on {on.in_words} of validation text' if on else ''}" if metric is not None else ""
+    if status.best_step not in (None, status.step) and status.best_val_loss is not None:
+        words += (
+            f"; the lowest was {number_format.fixed(status.best_val_loss)} at step {status.best_step}, whose weights are opened"
+        )
+    return words
+
+
+def _figures(found: Metric | FinalEvaluation) -> str:
+    loss, bits = found.val_loss, found.bits_per_byte
+    words = "validation loss no number" if loss is None else f"validation loss {number_format.fixed(loss)}"
+    return words if bits is None else f"{words}, {number_format.fixed(bits)} bits/byte"
+
+
+def tell_the_end(run: Run) -> int:
+    """One sentence on how the training ended; on stderr and with exit code 1 if it failed."""
+    phase, status = run.phase(), run.status()
+    name = shlex.quote(run.name)
+    if phase == "finished":
+        words = (
+            f"{run.name} finished: {status.step} steps in {number_format.duration(status.seconds)}{result_in_words(run, status)}"
+        )
+        words += f". {status.message.removesuffix('.')}" if status.message else ""
+        click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
+        return 0
+    if phase == "stopped":
+        words, is_saved = stopped_in_words(run, f"llmlab resume {name}")
+        click.echo(words if is_saved else f"llmlab: {words}", err=not is_saved)
+        return 0 if is_saved else FAILED
+    if phase == "failed":
+        click.echo(f"llmlab: {run.name} failed at step {status.step}: {status.message}", err=True)
+    else:
+        why = f" {said}" if (said := why_silent(run, status, phase)) else ""
+        click.echo(
+            f"llmlab: the trainer of {run.name} died at step {status.step}, without a word; "
+            f"`llmlab resume {name}` goes on from its last checkpoint.{why}",
+            err=True,
+        )
+    return FAILED

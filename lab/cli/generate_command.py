@@ -1,0 +1,129 @@
+"""`llmlab generate`: a run's model writes on from a prompt."""
+
+import codecs
+from array import array
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.load_prompt import checkpoint_option, prompted
+from lab.cli.number_types import Within
+from lab.cli.table_output import write_text
+from lab.core.errors import UserError
+from lab.core.limits import SAMPLES, SAMPLING_SEED, WRITTEN_TOKENS
+from lab.core.machine import memory
+from lab.core.number_format import bytes_
+from models.parameter_count import BYTES
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
+
+LARGE = 30_000_000
+"""Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the
+speed."""
+
+ACTIVATIONS = 16
+"""Numbers as long as the residual stream that a block needs for one token, besides its keys and values."""
+BYTES_OF_TOKEN = 40
+"""Of a token that was written, while the others are drawn."""
+
+
+@click.command(short_help="Let a model write on from a prompt.")
+@click.argument("run")
+@click.option("-p", "--prompt", metavar="TEXT", help="What to go on from. [default: the run's first prompt]")
+@click.option("-n", "--tokens", default=200, show_default=True, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to write.")
+@click.option("--temperature", default=1.0, show_default=True, type=float, metavar="T", help="Divides the logits; 0 is greedy.")
+@click.option("--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K likeliest tokens; 0 keeps all.")
+@click.option(
+    "--top-p",
+    default=1.0,
+    show_default=True,
+    type=float,
+    metavar="P",
+    help="Keep the likeliest tokens that together reach probability P; 1 keeps all.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=Within(SAMPLING_SEED),
+    metavar="N",
+    help="The same seed writes the same text.",
+)
+@click.option(
+    "--samples",
+    default=1,
+    show_default=True,
+    type=Within(SAMPLES),
+    metavar="K",
+    help="Texts to write, of K seeds, at once.",
+)
+@click.option("--greedy", is_flag=True, help="Always take the likeliest token.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Of the weights; auto is bf16 for models of which each token reads more than the caches hold.",
+)
+@checkpoint_option
+def generate(
+    run: str,
+    prompt: str | None,
+    tokens: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    samples: int,
+    greedy: bool,
+    precision: str,
+    checkpoint: str | None,
+) -> None:
+    """Let the model of RUN write on from a prompt, token by token.
+
+    A text that outgrows the model's context goes on with a window of the last tokens.
+    """
+    from models.sampling_settings import Sampling
+
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
+    asked = prompted(run, prompt, checkpoint)
+    import torch
+
+    from lab.planning.device import choose_precision
+    from models.parameter_count import parameter_count
+    from models.sampling import generate, generate_together
+
+    large = parameter_count(asked.model.config) > LARGE and choose_precision("auto", torch.device("cpu")) == "bf16"
+    if precision == "bf16" or (precision == "auto" and large):
+        asked.model.hold_in_bf16()
+    if samples > 1:
+        several = [replace(sampling, seed=seed + number) for number in range(samples)]
+        refuse_too_many(asked.model.config, samples, tokens)
+        written = [array("I") for _ in several]
+        for drawn_by_all in generate_together(asked.model, asked.ids, tokens, several):
+            for ids, token in zip(written, drawn_by_all, strict=True):
+                ids.append(token.id)
+        for one, ids in zip(several, written, strict=True):
+            write_text(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode(ids)}\n")
+        return
+    write_text(asked.text)
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for drawn in generate(asked.model, asked.ids, tokens, sampling):
+        write_text(decoder.decode(asked.tokenizer.token_bytes(drawn.id)))
+    write_text(decoder.decode(b"", final=True) + "\n")
+
+
+def refuse_too_many(model: "ModelConfig", samples: int, tokens: int) -> None:
+    """Does nothing if the machine has room for so many texts at once: their keys and values, a layer's activations, their tokens.
+
+    Raises:
+        UserError: otherwise, with how many there is room for.
+    """
+    of_one = BYTES * (model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size) + BYTES_OF_TOKEN * tokens
+    if samples * of_one > memory():
+        raise UserError(
+            f"{samples} texts of {tokens:,} tokens at once need about {bytes_(samples * of_one)} of memory and this machine has "
+            f"{bytes_(memory())}; write at most {max(1, memory() // of_one)}, or fewer --tokens."
+        )

@@ -1,0 +1,79 @@
+"""A run's model and a prompt in its tokens, for the commands that ask a model in their own process."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.runs.run_folder import Run
+
+if TYPE_CHECKING:
+    from models.gpt import GPT
+    from models.tokenizer import Tokenizer
+
+
+SMALL = 30_000_000
+"""Parameters up to which one core computes a token as fast as several, and does not suffer when a training uses them all."""
+
+
+@dataclass(frozen=True)
+class Prompted:
+    run: Run
+    checkpoint: str
+    step: int
+    model: "GPT"
+    tokenizer: "Tokenizer"
+    text: str
+    ids: list[int]
+    """The whole prompt, which may be longer than the context."""
+
+    @property
+    def window(self) -> list[int]:
+        """What the model sees: the last tokens, as many as fit its context."""
+        return self.ids[-self.model.config.context :]
+
+
+def checkpoint_option(command: Any) -> Any:
+    return click.option(
+        "--checkpoint",
+        metavar="best|last|STEP",
+        help="Whose weights: of the lowest validation loss, the last saved, or a snapshot's. [default: best]",
+    )(command)
+
+
+def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
+    """Opens the run, loads its weights and tokenizes the prompt, or the run's own first prompt where none is given.
+
+    Says on stderr if the prompt is longer than the context.
+
+    Raises:
+        UserError: if there is no such run, or no weights that can be read.
+    """
+    from lab.data.first_prompt import first_prompt
+    from lab.runs.run_store import open_run
+
+    if prompt == "":
+        raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
+    run = open_run(name)
+    text = first_prompt(run) if prompt is None else prompt
+
+    import torch
+
+    from lab.core.machine import cores
+    from lab.runs.checkpoint import load_model
+    from lab.runs.run_tokenizer import tokenizer_of
+    from models.parameter_count import parameter_count
+
+    torch.set_num_threads(cores() if parameter_count(run.config.model) > SMALL else 1)
+    which = "best" if checkpoint is None else checkpoint
+    model, step = load_model(run, which)
+    tokenizer = tokenizer_of(run)
+    ids = tokenizer.encode(text)
+    context = model.config.context
+    if len(ids) > context:
+        click.echo(
+            f"llmlab: the prompt has {len(ids)} tokens and the context of {run.name} is {context}: "
+            f"the model sees the last {context}, without the first {len(ids) - context}.",
+            err=True,
+        )
+    return Prompted(run, which, step, model, tokenizer, text, ids)

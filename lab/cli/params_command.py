@@ -1,0 +1,98 @@
+"""`llmlab params`: every weight of a model, adding up."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.number_types import whole as whole_number
+from lab.cli.table_output import table, write_json
+from lab.core.number_format import bytes_, count, whole
+from lab.planning.run_request import VOCABULARY
+from models.config import DEFAULT_PRESET, PRESETS
+
+if TYPE_CHECKING:
+    from models.config import ModelConfig
+
+GPT2_VOCABULARY = 50_257
+
+
+@click.command(short_help="List every weight of a model, adding up.")
+@click.argument("run", required=False)
+@click.option(
+    "--preset", type=click.Choice(list(PRESETS)), help=f"Show a preset's shape instead of a run's. [default: {DEFAULT_PRESET}]"
+)
+@click.option(
+    "--vocab",
+    type=whole_number("vocab_size"),
+    metavar="N",
+    help="Vocabulary of the preset. [default: what bpe learns for it; 50257 for gpt2]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool) -> None:
+    """List every weight of RUN's model, or of a preset, with its shape and count; they add up to the total.
+
+    The output head is the token embedding once more (tied weights), and is counted once.
+    """
+    if run is not None and (preset is not None or vocab is not None):
+        raise click.UsageError("Give a RUN, or a --preset with its --vocab, not both.", click.get_current_context())
+    if run is not None:
+        from lab.runs.run_store import open_run
+
+        found = open_run(run)
+        name, config = found.name, found.config.model
+    else:
+        name = preset or DEFAULT_PRESET
+        config = PRESETS[name].config(vocab or (GPT2_VOCABULARY if name == "gpt2" else VOCABULARY[name]))
+    if as_json:
+        from models.parameter_count import by_part, inventory, parameter_count
+
+        write_json(
+            {
+                "name": name,
+                "model": config,
+                "weights": [
+                    {
+                        "name": weight.name,
+                        "part": weight.part,
+                        "shape": weight.shape,
+                        "count": weight.count,
+                        "tied_to": weight.tied_to,
+                    }
+                    for weight in inventory(config)
+                ],
+                "parts": by_part(config),
+                "total": parameter_count(config),
+            }
+        )
+        return
+    click.echo(describe(name, config))
+
+
+def describe(name: str, config: "ModelConfig") -> str:
+    """The account as text."""
+    from models.parameter_count import by_part, flops_per_token, inventory, parameter_count
+
+    total = parameter_count(config)
+    weights = [
+        (
+            weight.name,
+            weight.part,
+            " × ".join(str(size) for size in weight.shape),
+            f"= {weight.tied_to}" if weight.tied_to else whole(weight.count),
+        )
+        for weight in inventory(config)
+    ]
+    parts = [(part, whole(number), f"{number / total:.1%}") for part, number in by_part(config).items()]
+    return "\n".join(
+        [
+            f"{name}: {config.layers} layers, {config.heads} heads, width {config.width}, context {config.context}, "
+            f"vocabulary {whole(config.vocab_size)}",
+            "",
+            table(("weight", "part", "shape", "count"), weights, right=(2, 3)),
+            "",
+            table(("part", "count", "share"), [*parts, ("total", whole(total), "100.0%")], right=(1, 2)),
+            "",
+            f"{count(total)} parameters, {bytes_(total * 4)} as 32-bit numbers; "
+            f"{count(flops_per_token(config))} floating-point operations to train on one token.",
+        ]
+    )

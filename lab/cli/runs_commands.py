@@ -1,0 +1,288 @@
+"""`llmlab runs`, `stop`, `pause`, `rename` and `delete`: what runs there are, and what is done with them and their trainers."""
+
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator
+
+import click
+import msgspec
+
+from lab.cli.commands import complain
+from lab.cli.table_output import table, write_json
+from lab.core import number_format
+from lab.core.errors import DamagedFileError, UserError
+from lab.runs.evaluation_coverage import Share
+from lab.runs.run_folder import ACTIVE, Run, lock_is_held
+from lab.runs.run_schema import FinalEvaluation
+from lab.runs.trainer_silence import why_silent
+
+ANSWER_SECONDS = 120.0
+"""How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
+
+POLL_SECONDS = 0.1
+PART = "~"
+"""Before figures that are of a part of the validation text only."""
+FAILED = 1
+
+
+class RunEntry(msgspec.Struct, kw_only=True):
+    """One entry of `llmlab runs --json`. Keys are added in later versions, never renamed or removed."""
+
+    name: str
+    path: str
+    phase: str
+    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died without a word), not answering (it is
+    there and gives no sign of life), or damaged: a file of it cannot be used, and `message` says which and why."""
+    alive: bool
+    step: int
+    steps: int | None
+    """The step at which it ends; None where it ends after some minutes."""
+    seconds: float
+    loss: float | None
+    val_loss: float | None
+    bits_per_byte: float | None
+    """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
+    evaluated_bytes: int | None
+    """Bytes of validation text that these two are of; None where that is not known, as in runs from before it was kept."""
+    validation_bytes: int
+    final: FinalEvaluation | None
+    """The last weights on the whole validation part, or a large sample of it; null before the end."""
+    final_best: FinalEvaluation | None
+    """The same of the best weights, which are those that are opened."""
+    device: str
+    parameters: int
+    tokenizer: str
+    text: str
+    created: float
+    message: str
+
+
+def entry(run: Run) -> RunEntry:
+    """What a run's files say now."""
+    from lab.runs.run_summary import RunsWatcher
+
+    said = RunsWatcher().summary(run)
+    config, status = run.config, run.status()
+    return RunEntry(
+        name=run.name,
+        path=str(run.path),
+        phase=said.phase,
+        alive=run.alive(),
+        step=said.step,
+        steps=said.steps,
+        seconds=status.seconds,
+        loss=said.loss,
+        val_loss=said.val_loss,
+        bits_per_byte=said.bits_per_byte,
+        evaluated_bytes=_bytes_of(said.evaluated, config.data.val_bytes),
+        validation_bytes=config.data.val_bytes,
+        final=status.final,
+        final_best=status.final_best,
+        device=status.device,
+        parameters=said.parameters,
+        tokenizer=config.tokenizer.kind,
+        text=config.data.name,
+        created=config.created,
+        message=said.problem or why_silent(run, status, said.phase) or status.message,
+    )
+
+
+def damaged_entry(run: Run, reason: str) -> RunEntry:
+    """A run whose settings cannot be read."""
+    return RunEntry(
+        name=run.name,
+        path=str(run.path),
+        phase="damaged",
+        alive=run.alive(),
+        step=0,
+        steps=None,
+        seconds=0.0,
+        loss=None,
+        val_loss=None,
+        bits_per_byte=None,
+        evaluated_bytes=None,
+        validation_bytes=0,
+        final=None,
+        final_best=None,
+        device="",
+        parameters=0,
+        tokenizer="",
+        text="",
+        created=0.0,
+        message=reason,
+    )
+
+
+@click.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: a list of objects, newest first, with losses in nats per token."
+)
+def runs(as_json: bool) -> None:
+    """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab."""
+    from lab.runs.run_store import demo, home, is_run, list_runs
+
+    found = list(_entries(list_runs()))
+    if as_json:
+        write_json(found)
+        return
+    now = time.time()
+    rows = [_row(run, number_format.ago(now - run.created) if run.created else "") for run in found]
+    if is_run(demo()):
+        shipped = entry(Run(demo()))
+        shipped.name = "demo"
+        rows.append(_row(shipped, "ships with the lab"))
+    header = ("run", "state", "step", "val loss", "bits/byte", "parameters", "text", "made")
+    if rows:
+        click.echo(table(header, rows, right=(2, 3, 4, 5)))
+        if any(row[3].startswith(PART) for row in rows):
+            click.echo(f"{PART} on a part of the validation text; on all of it when a run has ended.")
+    for run in found:
+        if run.phase == "damaged":
+            click.echo(f"{run.name} is damaged: {run.message}. `llmlab delete {shlex.quote(run.name)}` removes it.")
+    if not found:
+        click.echo(f"No runs of yours yet in {home()}. `llmlab train stories` makes one; `llmlab` opens the lab.")
+
+
+def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
+    for run in found:
+        try:
+            yield entry(run)
+        except DamagedFileError as error:
+            yield damaged_entry(run, f"{error.path.name} {error.reason}")
+        except UserError:
+            continue  # renamed or deleted just now
+
+
+def _bytes_of(share: Share | None, all_bytes: int) -> int | None:
+    if share is None or (share.unit != "bytes" and not share.is_whole):
+        return None
+    return all_bytes if share.is_whole else share.part
+
+
+def _about(run: RunEntry) -> str:
+    return "" if run.evaluated_bytes == run.validation_bytes else PART
+
+
+def _row(run: RunEntry, made: str) -> tuple[str, ...]:
+    return (
+        run.name,
+        run.phase,
+        f"{run.step}/{run.steps}" if run.steps else str(run.step),
+        "" if run.val_loss is None else _about(run) + number_format.fixed(run.val_loss),
+        "" if run.bits_per_byte is None else _about(run) + number_format.fixed(run.bits_per_byte),
+        number_format.count(run.parameters) if run.parameters else "",
+        run.text,
+        made,
+    )
+
+
+def wait_until(run: Run, *phases: str) -> str:
+    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase. "no room" is no phase of its
+    own: it stands for a trainer that stops as soon as its full disk has room.
+
+    Raises:
+        UserError: if that takes longer than `ANSWER_SECONDS`.
+    """
+    give_up = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < give_up:
+        status = run.status()
+        phase = run.phase_of(status)
+        if "no room" in phases and phase == "paused" and status.stopping:
+            return "no room"
+        if phase in phases or (phase not in ACTIVE and not lock_is_held(run.lock_path)):
+            return phase
+        time.sleep(POLL_SECONDS)
+    raise UserError(
+        f"The trainer of {run.name} has not answered for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
+    )
+
+
+@click.command(short_help="End a training and save it.")
+@click.argument("run")
+@click.option("--discard", is_flag=True, help="Do not wait for room on a full disk: give up what is not saved.")
+def stop(run: str, discard: bool) -> int:
+    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly.
+
+    On a full disk the trainer waits for room before it ends. The exit code is 0 when the step at which it ended is saved.
+    """
+    from lab.runs.run_store import open_run
+    from lab.runs.saved_steps import saved_step, stopped_in_words
+
+    found = open_run(run)
+    found.command("discard" if discard else "stop")
+    phase = wait_until(found, "stopped", "finished", "failed", *(() if discard else ("no room",)))
+    status = found.status()
+    if phase == "no room":
+        saved = saved_step(found)
+        lost = "all of it" if saved is None else f"what came after step {saved}"
+        complain(
+            f"{found.name} is not stopped yet: the disk is full, so that step {status.step} cannot be saved. It waits, and stops "
+            f"as soon as there is room. `llmlab stop --discard {shlex.quote(run)}` gives up {lost}."
+        )
+        return FAILED
+    if phase == "failed":
+        raise UserError(f"{found.name} failed while it was stopping: {status.message}")
+    if phase == "finished":
+        click.echo(f"{found.name} had just finished its {status.step} steps.")
+        return 0
+    words, saved_now = stopped_in_words(found, f"llmlab resume {shlex.quote(run)}")
+    if saved_now or discard:
+        click.echo(words)
+        return 0
+    complain(words)
+    return FAILED
+
+
+@click.command(short_help="Hold a training.")
+@click.argument("run")
+def pause(run: str) -> None:
+    """Hold the training of RUN. Its process stays and keeps its memory; `llmlab resume` lets it go on."""
+    from lab.runs.run_store import open_run
+
+    found = open_run(run)
+    if found.phase() == "paused":
+        raise UserError(f"{found.name} is paused already; `llmlab resume {shlex.quote(run)}` lets it go on.")
+    found.command("pause")
+    phase = wait_until(found, "paused")
+    step = found.status().step
+    if phase != "paused":
+        raise UserError(f"{found.name} ended at step {step} before it could be paused.")
+    click.echo(f"{found.name} is paused at step {step}. `llmlab resume {shlex.quote(run)}` lets it go on.")
+
+
+@click.command(short_help="Give a run another name.")
+@click.argument("run")
+@click.argument("new")
+def rename(run: str, new: str) -> None:
+    """Call RUN by the name NEW. Its folder is renamed, and nothing in it changes."""
+    from lab.runs.rename_delete import rename_run
+    from lab.runs.run_store import find_run
+
+    found = find_run(run)
+    renamed = rename_run(found, new)
+    click.echo(f"{found.name} is called {renamed.name} now; it is in {renamed.path}.")
+
+
+@click.command(short_help="Remove a run for good.")
+@click.argument("run")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def delete(run: str, yes: bool) -> int:
+    """Remove RUN with its weights, its curves and everything else in its folder. It asks first; this cannot be undone."""
+    from lab.runs.rename_delete import delete_run, refuse_to_change, size_of
+    from lab.runs.run_store import find_run
+
+    found = find_run(run)
+    refuse_to_change(found)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(
+                f"Deleting {found.name} cannot be undone, and there is no terminal to ask in; say --yes to delete it."
+            )
+        step, freed = found.status().step, number_format.bytes_(size_of(found))
+        if not click.confirm(f"Delete {found.name}, at step {step}? This frees {freed} and cannot be undone."):
+            click.echo("Nothing was deleted.")
+            return 1
+    freed = number_format.bytes_(delete_run(found))
+    click.echo(f"{found.name} is deleted; that freed {freed}.")
+    return 0

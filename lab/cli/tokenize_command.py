@@ -1,0 +1,79 @@
+"""`llmlab tokenize`: a text as the tokens that a model would see."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.table_output import write_json
+
+if TYPE_CHECKING:
+    from models.tokenizer import Tokenizer
+
+BYTES_WIDTH = 24
+"""Columns for a token's bytes in hexadecimal: eight of them, which few tokens exceed; a longer one pushes its text aside."""
+
+
+def tokenizer_named(name: str) -> "Tokenizer":
+    """`gpt2` and `bytes`, or the tokenizer of a run.
+
+    Raises:
+        UserError: if there is no such run, naming near ones.
+    """
+    from models.tokenizer import Tokenizer
+
+    if name == "gpt2":
+        return Tokenizer.gpt2()
+    if name == "bytes":
+        return Tokenizer.bytes_()
+    from lab.runs.run_store import open_run
+    from lab.runs.run_tokenizer import tokenizer_of
+
+    return tokenizer_of(open_run(name))
+
+
+def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable[str]:
+    if text is not None:
+        return [text]
+    if file is None and sys.stdin.isatty():
+        raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
+    from lab.data.text_source import open_corpus
+
+    return open_corpus("-" if file is None else file, encoding, lambda: None).chunks()
+
+
+@click.command(short_help="Show a text as tokens.")
+@click.argument("text", required=False)
+@click.option("--file", "-f", metavar="F", help="Read the text from a file, or from standard input if F is -.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the file; found by itself for UTF-8 and UTF-16.")
+@click.option(
+    "--tokenizer", default="gpt2", show_default=True, metavar="gpt2|bytes|RUN", help="Whose tokens: a built-in's or a run's."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with ids, bytes in hexadecimal and labels.")
+def tokenize(text: str | None, file: str | None, encoding: str | None, tokenizer: str, as_json: bool) -> None:
+    """Show TEXT as tokens: each one's id, its bytes in hexadecimal, and what it looks like.
+
+    Without TEXT and --file, the text is read from standard input.
+    """
+    if text is not None and file is not None:
+        raise click.UsageError("Give a TEXT or a --file, not both.", click.get_current_context())
+    texts = _texts(text, file, encoding)
+    vocabulary = tokenizer_named(tokenizer)
+
+    def ids() -> Iterator[int]:
+        for piece in texts:
+            yield from vocabulary.encode(piece)
+
+    if as_json:
+        tokens = [{"id": id_, "bytes": vocabulary.token_bytes(id_).hex(), "label": vocabulary.label(id_)} for id_ in ids()]
+        write_json({"tokenizer": tokenizer, "vocab_size": vocabulary.vocab_size, "tokens": tokens})
+        return
+    id_width = max(2, len(str(vocabulary.vocab_size - 1)))
+    click.echo(f"{'id':>{id_width}}  {'bytes':<{BYTES_WIDTH}}  token")
+    total = size = 0
+    for id_ in ids():
+        raw = vocabulary.token_bytes(id_)
+        click.echo(f"{id_:>{id_width}}  {raw.hex(' '):<{BYTES_WIDTH}}  {vocabulary.label(id_)}")
+        total, size = total + 1, size + len(raw)
+    click.echo(f"\n{total} tokens, {size} bytes" + (f", {size / total:.2f} bytes a token" if total else ""))

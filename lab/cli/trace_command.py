@@ -1,0 +1,91 @@
+"""`llmlab trace`: every intermediate of one forward pass, by name."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.load_prompt import Prompted, checkpoint_option, prompted
+from lab.cli.number_types import whole
+from lab.cli.table_output import table, write_json
+from lab.core.number_format import probability
+from lab.inspect.trace_export import write_npz
+from lab.inspect.trace_summary import Candidate, TraceSummary, summarize
+
+if TYPE_CHECKING:
+    from models.trace import Trace
+
+
+@click.command(short_help="Show what happens to a prompt inside a model.")
+@click.argument("run")
+@click.option("-p", "--prompt", required=True, metavar="TEXT", help="The text to pass through the model.")
+@click.option(
+    "--npz",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write every intermediate into a NumPy archive, each array under its name.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: tokens, top next tokens, the logit lens of each layer.")
+@click.option("--top", default=5, show_default=True, type=whole("vocab_size"), metavar="N", help="Next tokens to list.")
+@checkpoint_option
+def trace(run: str, prompt: str, npz: Path | None, as_json: bool, top: int, checkpoint: str | None) -> None:
+    """Pass a prompt through the model of RUN and show what happens on the way.
+
+    The names of the intermediates are TransformerLens's, such as blocks.0.attn.pattern; layers and heads count from 0 in them.
+    """
+    if npz is not None and not npz.absolute().parent.is_dir():
+        raise click.UsageError(
+            f"There is no folder {npz.absolute().parent} to write {npz.name} into.", click.get_current_context()
+        )
+    asked = prompted(run, prompt, checkpoint)
+    from models.trace import Trace
+
+    traced = Trace(asked.model, asked.window)
+    if npz is not None:
+        write_npz(npz, traced)
+    found = summarize(
+        traced,
+        asked.tokenizer,
+        run=asked.run.name,
+        checkpoint=asked.checkpoint,
+        step=asked.step,
+        dropped=len(asked.ids) - len(asked.window),
+        top=top,
+    )
+    if as_json:
+        write_json(found)
+        return
+    click.echo(describe(found, asked, traced))
+    if npz is not None:
+        click.echo(f"\n{len(traced.names())} intermediates are in {npz}.")
+
+
+def describe(found: TraceSummary, asked: Prompted, traced: "Trace") -> str:
+    """The summary as text for a reader; layers count from 1 here."""
+    last = f'"{found.tokens[-1].label}"'
+
+    def listed(candidates: list[Candidate]) -> str:
+        return "  ".join(f"{candidate.label} {probability(candidate.probability)}" for candidate in candidates[:5])
+
+    tokens = [
+        (str(position), str(token.id), token.label, "" if token.probability is None else probability(token.probability))
+        for position, token in enumerate(found.tokens, 1)
+    ]
+    lens = [("embedding" if layer == 0 else f"layer {layer}", listed(row.top)) for layer, row in enumerate(found.logit_lens)]
+    top = [(candidate.label, str(candidate.id), probability(candidate.probability)) for candidate in found.top]
+    shapes = [(name, " × ".join(str(size) for size in traced[name].shape)) for name in traced.names()]
+    return "\n".join(
+        [
+            f"{found.run}, {found.checkpoint} weights, step {found.step}",
+            "",
+            table(("position", "id", "token", "the model gave it"), tokens, right=(0, 1, 3)),
+            "",
+            f"If the model stopped there, it would say after {last}:",
+            table(("after", "top next tokens"), lens),
+            "",
+            f"After {last} it expects:",
+            table(("token", "id", "probability"), top, right=(1, 2)),
+            "",
+            table(("intermediate", "shape"), shapes),
+        ]
+    )

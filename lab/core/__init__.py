@@ -1,0 +1,4 @@
+"""Tools that every package of the lab uses: files, numbers as text, limits, errors, the machine.
+
+Begin with `errors` and `atomic_io`. Imports only `models`, and no torch.
+"""

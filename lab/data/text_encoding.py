@@ -1,0 +1,136 @@
+"""From the bytes of a file to text: which encoding it is in, strict decoding in a stream, and what to tell the user where
+that fails."""
+
+import codecs
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.core.errors import UserError
+from lab.core.limits import quoted
+from lab.core.safe_open import open_regular
+
+BLOCK = 1 << 18
+"""Bytes read at a time."""
+HEAD = 1 << 16
+"""Bytes at the start of a file in which a NUL says that it is no text."""
+SAMPLE = 1 << 14
+"""Bytes around the first one that cannot be decoded, from which another encoding is guessed."""
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def check_encoding(encoding: str) -> str:
+    """Python's own name of a text encoding.
+
+    Raises:
+        UserError: if there is no such encoding.
+    """
+    try:
+        name = codecs.lookup(encoding).name
+        b"a".decode(name)
+    except UnicodeDecodeError:
+        return name
+    except (LookupError, ValueError) as error:
+        raise UserError(
+            f"{quoted(encoding)} is not a text encoding; use one such as utf-8, utf-16, cp1252, latin-1, shift_jis or gb18030."
+        ) from error
+    return name
+
+
+def sniff(path: Path, shown: str) -> str:
+    """The encoding to read a file with when none is asked for: what its byte-order mark says, else UTF-8.
+
+    Raises:
+        UserError: if the file's beginning is not text in one of these.
+    """
+    with open_regular(path, follow=True) as file:
+        head = file.read(HEAD)
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding
+    if nuls := head.count(0):
+        halves = {"utf-16-le": head[1::2].count(0), "utf-16-be": head[0::2].count(0)}
+        for encoding, count in halves.items():
+            if count > 0.9 * nuls and count > len(head) / 8:
+                raise UserError(f"{shown} looks like UTF-16 without a byte-order mark; try --encoding {encoding}.")
+        raise UserError(f"{shown} is not text: it holds NUL bytes; choose a plain text file.")
+    return "utf-8"
+
+
+def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple[str, int]]:
+    """The cleaned text of a file, in parts: its byte-order mark is gone, and "\\r\\n" and a lone "\\r" are "\\n".
+
+    Each part comes with the number of bytes of the file that have been read so far. `asked` says whether the user named the
+    encoding.
+
+    Raises:
+        UserError: at the first byte that is not text in this encoding, with its offset.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    read = 0
+    started = False
+    with open_regular(path, follow=True) as file:
+        while True:
+            block = file.read(BLOCK)
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block, not block)
+                text.encode()
+            except UnicodeDecodeError as error:
+                raise _undecodable(path, encoding, shown, asked, read - pending + error.start, bool(block)) from error
+            except UnicodeEncodeError as error:
+                raise UserError(f"{shown} holds half a character as {encoding}; try another --encoding.") from error
+            except UnicodeError as error:  # such as UTF-16 that does not begin with a byte-order mark
+                raise UserError(
+                    f"{shown} is not {encoding} ({str(error).rstrip('.')}); leave --encoding out, or name another."
+                ) from error
+            read += len(block)
+            if text and not started:
+                started = True
+                text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+                if "\0" in text[:HEAD]:
+                    raise UserError(f"{shown} is not text in {encoding}: it holds NUL characters; choose a plain text file.")
+            if text := newlines.decode(text, not block):
+                yield text, read
+            if not block:
+                return
+
+
+def _undecodable(path: Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
+    with open_regular(path, follow=True) as file:
+        file.seek(max(0, offset - SAMPLE // 4))
+        sample = file.read(SAMPLE)
+        file.seek(offset)
+        byte = file.read(1)
+    where = f"byte {offset:,} (0x{byte.hex()})" if more or not byte else f"byte {offset:,}, where it ends inside a character,"
+    if asked:
+        return UserError(f"{shown} is not {encoding}: {where} cannot be decoded; leave --encoding out, or name another.")
+    text = sample.decode("utf-8", "replace")
+    bad = text.count("\N{REPLACEMENT CHARACTER}")
+    if sum(not character.isascii() for character in text) > 2 * bad:
+        return UserError(f"{shown} is damaged UTF-8: {where} cannot be decoded; drop what is broken with iconv -c -t utf-8.")
+    guess = _guess(sample)
+    if guess is None:
+        return UserError(f"{shown} is not UTF-8: {where} cannot be decoded, nor by any other encoding; choose a plain text file.")
+    return UserError(f"{shown} is not UTF-8: {where} cannot be decoded; try --encoding {guess}.")
+
+
+def _guess(sample: bytes) -> str | None:
+    """The encoding that makes the most plausible text of a sample; cp1252 where it does as well as the best, since it is far
+    more common."""
+    import charset_normalizer
+
+    matches = list(charset_normalizer.from_bytes(sample))
+    if not matches:
+        return None
+    best = matches[0]
+    tied = {match.encoding for match in matches if (match.chaos, match.coherence) == (best.chaos, best.coherence)}
+    return "cp1252" if "cp1252" in tied | set(best.could_be_from_charset) else best.encoding

@@ -1,0 +1,52 @@
+"""What a run learns from, compared with what it was when the run was made."""
+
+import hashlib
+from pathlib import Path
+
+from lab.core.errors import UserError
+from lab.core.safe_open import open_regular
+from lab.data.text_source import open_corpus, path_of
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import DataConfig
+
+
+def sha256_of(path: Path) -> str:
+    """Checksum of a regular file, read in pieces: about a second for a gigabyte."""
+    with open_regular(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_tokens(run: Run) -> None:
+    """Does nothing if tokens.bin holds what it held when the run was made. Runs of before its checksum was kept pass.
+
+    Raises:
+        UserError: if it does not.
+    """
+    expected = run.config.data.tokens_sha256
+    if expected and sha256_of(run.tokens_path) != expected:
+        raise UserError(
+            f"{run.tokens_path} is not what it was when {run.name} was made (its checksum differs); "
+            "put a good copy there, or start a new run."
+        )
+
+
+def change_of_text(data: DataConfig, created: float) -> str:
+    """A sentence if the file that the text came from is gone or has changed; empty if not, or if it was no file.
+
+    It is read only if it was written to since `created`, in Unix seconds. The run itself is not concerned: its text lies, as
+    tokens, in its own folder.
+    """
+    path = path_of(data.source)
+    if not path.is_absolute():
+        return ""  # a built-in text, or standard input
+    goes_on = "training goes on with the text as it was when the run was made"
+    try:
+        if path.stat().st_mtime < created:
+            return ""
+        if open_corpus(data.source, data.encoding).measure().sha256 == data.sha256:
+            return ""
+    except FileNotFoundError:
+        return f"{data.source} is gone; {goes_on}."
+    except (OSError, ValueError, UserError):
+        return f"{data.source} cannot be read any more; {goes_on}."
+    return f"{data.source} has changed; {goes_on}."

@@ -1,0 +1,94 @@
+"""What can be said of a text's tokens and of one token: counts, bytes, and the merges that made it. Nothing here needs torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.core.number_format import significant, whole
+from lab.views.blocks import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from models.tokenizer import Node, Tokenizer
+
+MOST_BYTES = 24
+"""Bytes of one token that are written out; a longer one (a long word, a run of spaces) ends in `…`."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a text is: in characters, in bytes of UTF-8, and in tokens."""
+
+    characters: int
+    bytes: int
+    tokens: int
+
+    @property
+    def sentence(self) -> str:
+        """The counts in words, with how many characters one token stands for."""
+        parts = [_of(self.characters, "character"), _of(self.bytes, "byte"), _of(self.tokens, "token")]
+        words = f"{parts[0]} = {parts[1]} = {parts[2]}"
+        if not self.tokens:
+            return words
+        return f"{words}: {significant(self.characters / self.tokens)} characters per token"
+
+
+def _of(n: int, what: str) -> str:
+    return f"{whole(n)} {what}{'' if n == 1 else 's'}"
+
+
+def hex_of(data: bytes) -> str:
+    """Bytes as pairs of hexadecimal digits: `20 64 6f 67`."""
+    return data[:MOST_BYTES].hex(" ") + (" …" if len(data) > MOST_BYTES else "")
+
+
+def origin(tokenizer: "Tokenizer", id: int) -> str:
+    """Where a token comes from, in a few words: which merge made it, or that it is a single byte."""
+    rank = tokenizer.merge_rank(id)
+    if rank is not None:
+        return f"merge {whole(rank + 1)}"
+    return "special" if id in tokenizer.special.values() else "a byte"
+
+
+def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
+    """The token and, indented under it, the two tokens that it is the merge of, down to single bytes.
+
+    Raises:
+        TokenizerError: if the id is not in the vocabulary.
+    """
+    rows = [
+        [
+            Cell(branch + quoted(tokenizer, node.id)),
+            Cell(str(node.id), value=float(node.id)),
+            Cell(hex_of(node.bytes)),
+            Cell(origin(tokenizer, node.id)),
+        ]
+        for branch, node in _branches(tokenizer.tree(id), "", "")
+    ]
+    columns = [Column("token", "left"), Column("id"), Column("bytes (hex)", "left"), Column("learned as", "left")]
+    return Table(columns, rows)
+
+
+def quoted(tokenizer: "Tokenizer", id: int) -> str:
+    """The token's label in quotation marks, so that its spaces can be seen to belong to it."""
+    return f'"{tokenizer.label(id)}"'
+
+
+def _branches(node: "Node", first: str, rest: str) -> Iterator[tuple[str, "Node"]]:
+    """Every node with the lines that lead to it; `first` stands before the node itself and `rest` before what is under it."""
+    yield first, node
+    if node.left and node.right:
+        yield from _branches(node.left, rest + "├ ", rest + "│ ")
+        yield from _branches(node.right, rest + "└ ", rest + "  ")
+
+
+def explanation(tokenizer: "Tokenizer", name: str) -> str:
+    """One sentence on how this vocabulary cuts text. `name` is the run's that it was learned for, where there is one."""
+    size = whole(tokenizer.vocab_size)
+    if tokenizer.kind == "bytes":
+        return "Every byte is a token and its value is its id: 256 of them write any text, in the most steps."
+    merges = whole(tokenizer.vocab_size - 256 - len(tokenizer.special))
+    if tokenizer.kind == "gpt2":
+        return (
+            f"GPT-2's {size} tokens: 256 bytes, {merges} merges of two earlier tokens learned from web pages, and <|endoftext|>."
+        )
+    return f"{name}'s {size} tokens: 256 bytes and {merges} merges of two earlier tokens, learned from its own text."

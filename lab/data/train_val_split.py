@@ -1,0 +1,133 @@
+"""Where a text is cut: its training and its validation part, and what an evaluation is made on.
+
+All places are byte offsets that follow from the text alone, so that runs with other tokenizers or settings are trained and
+evaluated on the same bytes. Each is a border between tokens: what lies on its two sides is encoded apart.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.data.text_source import Corpus
+
+VALIDATION_FRACTION = 0.1
+"""Of the bytes of a text, about: the validation part begins at a border after the other nine tenths."""
+SPLIT_WINDOW = 1 << 16
+"""Bytes, at most, in which the border is looked for; never more than a hundredth of the text, or four bytes."""
+
+EVALUATED = (32, 1 << 10)
+"""An evaluation during training is made on so many stretches of so many bytes, spread evenly over the validation part; on all of
+it where it is no longer. By default it takes 6% of the time of the 100 steps before it where tokens are bytes, and less else."""
+FINAL = (128, 1 << 13)
+"""The same of the evaluation at the end of a run: all of a validation part of up to 1 MiB, which is that of a text of 10 MiB."""
+MOST_FINAL = FINAL[0] * FINAL[1]
+EDGE_WINDOW = 128
+"""Bytes in which the border of a stretch is looked for, from where it would be if they were all as long."""
+
+BORDERS = (re.compile(rb"(?<=\n\n)(?=[^\n])"), re.compile(rb"(?<=\n)(?=[^\n])"), re.compile(rb"(?<=\S)(?= \S)"))
+"""Before a paragraph, before a line, before the space in front of a word, best first."""
+CHARACTER = re.compile(rb"(?=[\x00-\x7f\xc0-\xff])")
+"""Before the first byte of a character."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""Half-open ranges, in order, none overlapping."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Byte offsets: [0, split) is trained on, [split, bytes) is for validation."""
+
+    bytes: int
+    split: int
+    evaluated: Ranges
+    """What evaluations during training are made on."""
+    final: Ranges
+    """What the evaluation at the end is made on."""
+
+    @property
+    def cuts(self) -> list[int]:
+        """Every place at which a token must end, in order."""
+        return sorted({0, self.split, self.bytes, *(edge for ranges in (self.evaluated, self.final) for edge in _edges(ranges))})
+
+
+def split_text(corpus: Corpus) -> Split:
+    """Cuts the text, reading it once more.
+
+    Raises:
+        UserError: where it cannot be read.
+    """
+    total = corpus.bytes
+    text = _Window(corpus.chunks())
+    wanted = total - round(total * VALIDATION_FRACTION)
+    split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)))
+    spread = [_spread(split, total, *shape) for shape in (EVALUATED, FINAL)]
+    edges = {split: split, total: total}
+    for edge in sorted({edge for ranges in spread for edge in _edges(ranges)} - edges.keys()):
+        edges[edge] = text.border(edge, EDGE_WINDOW)
+    evaluated, final = (tuple((edges[start], edges[stop]) for start, stop in ranges) for ranges in spread)
+    return Split(total, split, evaluated, final)
+
+
+def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[tuple[int, bytes]]:
+    """The text in parts, each with its offset, that end at every one of `cuts` and where `Corpus.chunks` ends them."""
+    start = 0
+    for chunk in corpus.chunks():
+        encoded = chunk.encode()
+        stop = start + len(encoded)
+        ends = [*cuts[bisect_right(cuts, start) : bisect_right(cuts, stop - 1)], stop]
+        for begin, end in zip([start, *ends[:-1]], ends, strict=True):
+            yield begin, encoded[begin - start : end - start]
+        start = stop
+
+
+def within(ranges: Ranges, offset: int) -> bool:
+    """Whether the offset lies in one of the ranges."""
+    at = bisect_right(ranges, offset, key=lambda each: each[0]) - 1
+    return at >= 0 and offset < ranges[at][1]
+
+
+def evaluated_windows(validation_bytes: float, validation_tokens: float, context: int) -> float:
+    """How many windows of the context an evaluation during training computes, about: a window is computed where it meets a
+    stretch."""
+    count, size = EVALUATED
+    every = validation_tokens / context
+    if validation_bytes <= count * size:
+        return every
+    return min(every, count * (1 + (size * validation_tokens / validation_bytes - 1) / context))
+
+
+def _spread(start: int, stop: int, count: int, size: int) -> Ranges:
+    """`count` ranges of `size` each, evenly over [start, stop), the first at its start and the last at its end."""
+    length = stop - start
+    if length <= count * size:
+        return ((start, stop),)
+    begins = [start + index * (length - size) // (count - 1) for index in range(count)]
+    return tuple((begin, begin + size) for begin in begins)
+
+
+def _edges(ranges: Ranges) -> Iterator[int]:
+    for each in ranges:
+        yield from each
+
+
+class _Window:
+    """The bytes of a text, looked at from front to back, never held as a whole."""
+
+    def __init__(self, chunks: Iterator[str]) -> None:
+        self._chunks = chunks
+        self._start = 0
+        self._bytes = b""
+
+    def border(self, offset: int, window: int) -> int:
+        """The best border in the `window` bytes from `offset`, the first of its kind. Offsets must not fall."""
+        start = max(0, offset - 2)
+        while self._start + len(self._bytes) <= offset + window and (chunk := next(self._chunks, None)) is not None:
+            kept = self._bytes[max(0, start - self._start) :]
+            self._start += len(self._bytes) - len(kept)
+            self._bytes = kept + chunk.encode()
+        here = offset - self._start
+        for pattern in (*BORDERS, CHARACTER):
+            if match := pattern.search(self._bytes, here, here + window + 1):
+                return self._start + match.start()
+        return self._start + len(self._bytes)

@@ -1,0 +1,55 @@
+"""The engine: the process beside the screen that holds the model and computes what Inspect shows. `python -P -m lab.engine`.
+
+It reads requests from its standard input and writes replies to its standard output (`lab.engine.protocol`), and ends when
+its input closes,
+which is what happens when its parent dies in whatever way. Whatever torch or a library prints goes to standard error, which the
+client sends to a log.
+"""
+
+import faulthandler
+import os
+import sys
+import threading
+from typing import BinaryIO
+
+from lab.engine.server import Server
+
+MAX_THREADS = 4
+"""The engine shares the machine with training, and the models it looks at are small."""
+
+
+def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Takes the real standard input and output for frames. From here on, what anything prints lands on standard error."""
+    requests = os.fdopen(os.dup(0), "rb")
+    replies = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return requests, replies
+
+
+def main() -> None:
+    requests, replies = claim_pipes()
+    faulthandler.enable()
+    server = Server(replies)
+    # os._exit: the worker may be deep in a matrix product, and a process without a parent has nothing left to say.
+    reader = threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), name="requests", daemon=True)
+    reader.start()
+
+    import torch
+
+    torch.set_num_threads(max(1, min(MAX_THREADS, (os.cpu_count() or 2) // 2)))
+    torch.set_grad_enabled(False)
+
+    from lab.engine.methods import EngineMethods
+
+    try:
+        server.serve_forever(EngineMethods().table())
+    except BrokenPipeError:
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""The screen's side of the engine: starts it when it is first needed, asks it, and starts another when it has died.
+
+asyncio only: no torch, no Textual. Works in any event loop, one at a time.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+import msgspec
+
+from lab.engine.protocol import HEADER, Cancel, Failure, Reply, Request, WireError, body_length, frame
+from lab.views.blocks import Token
+
+T = TypeVar("T")
+
+COMMAND = (sys.executable, "-P", "-m", "lab.engine")
+"""-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
+
+ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""numpy multiplies only small matrices in the engine, and waking every core for them takes time from training."""
+
+PATIENCE = 2.0
+"""Seconds that an engine gets to end by itself before it is killed."""
+
+LOG_LIMIT = 1 << 20
+"""A log longer than this is started anew."""
+
+_TAIL = 4096
+
+
+class EngineError(Exception):
+    """The engine said no; the message is one sentence for the user."""
+
+
+class Superseded(EngineError):  # noqa: N818 - not a failure: nobody wants the answer any more
+    """A newer request of the same group took the place of this one, or it was cancelled."""
+
+
+class EngineDied(EngineError):  # noqa: N818
+    """The engine's process ended while an answer was due. The next call starts another."""
+
+
+class _Pending:
+    """Replies of one request as they arrive; None means that the engine died."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.replies: asyncio.Queue[Reply | EngineDied] = asyncio.Queue()
+
+    async def next(self) -> Reply:
+        """Raises: EngineError and its kinds."""
+        reply = await self.replies.get()
+        if isinstance(reply, EngineDied):
+            raise reply
+        if reply.error is not None:
+            raise _error(reply.error)
+        return reply
+
+
+def _error(failure: Failure) -> EngineError:
+    return (Superseded if failure.kind in ("superseded", "cancelled") else EngineError)(failure.sentence)
+
+
+class EngineClient:
+    """One engine process, started at the first call.
+
+    `log` is the file for what the engine prints (appended; None: a temporary one). `starts` counts the processes started so far:
+    a screen that sees it rise knows that the engine was replaced.
+    """
+
+    def __init__(self, log: Path | None = None, command: Sequence[str] = COMMAND) -> None:
+        self._log_path = log
+        self._command = tuple(command)
+        self._ids = itertools.count(1)
+        self._pending: dict[int, _Pending] = {}
+        self._starting = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._log: BinaryIO | None = None
+        self.starts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The running engine's process id, None where none runs."""
+        return self._process.pid if self._process is not None else None
+
+    async def start(self) -> None:
+        """Starts the engine if none runs: worth calling ahead of the first question, since importing torch takes seconds.
+
+        Raises:
+            EngineDied: if no process can be started.
+        """
+        async with self._starting:
+            if self._process is not None:
+                return
+            log = self._open_log()
+            log_start = os.fstat(log.fileno()).st_size
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._command,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=log,
+                    limit=1 << 22,
+                    env=os.environ | ONE_NUMPY_THREAD,
+                    start_new_session=True,  # ctrl+c in the terminal is for the screen, not for the engine
+                )
+            except OSError as error:
+                raise EngineDied(f"The engine could not be started: {error.strerror or error}.") from error
+            self.starts += 1
+            self._reader = asyncio.create_task(self._read(self._process, log, log_start), name="engine replies")
+
+    async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T:
+        """Asks once and decodes the answer as `type`. Cancelling the awaiting task drops the request if it still waits.
+
+        Raises:
+            EngineError: what the user asked for cannot be done, in one sentence.
+            Superseded: a newer call with the same `group` came in first.
+            EngineDied: the process ended; calling again starts another.
+        """
+        id_, pending = await self._ask(method, group, params)
+        try:
+            reply = await pending.next()
+        except asyncio.CancelledError:
+            await self._cancel(id_)
+            raise
+        finally:
+            self._pending.pop(id_, None)
+        return msgspec.msgpack.decode(reply.result, type=type)
+
+    async def stream(
+        self,
+        method: str,
+        *,
+        type: type[T] = Token,  # type: ignore[assignment]
+        group: str | None = None,
+        **params: object,
+    ) -> AsyncIterator[T]:
+        """The answers of a streaming method as they come. Leaving the loop early stops the engine between two of them.
+
+        Raises: as `call`.
+        """
+        id_, pending = await self._ask(method, group, params)
+        finished = False
+        try:
+            while True:
+                try:
+                    reply = await pending.next()
+                except EngineError:
+                    finished = True
+                    raise
+                if reply.done:
+                    finished = True
+                    return
+                yield msgspec.msgpack.decode(reply.result, type=type)
+        finally:
+            self._pending.pop(id_, None)
+            if not finished:
+                await self._cancel(id_)
+
+    async def close(self) -> None:
+        """Ends the engine; pending calls raise EngineDied. A later call starts a new one."""
+        process, reader = self._process, self._reader
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), PATIENCE)
+        except TimeoutError:
+            process.kill()
+        if reader is not None:
+            await reader
+
+    async def kill(self) -> None:
+        """Ends an engine that does not answer, halted ones too; pending calls raise EngineDied. A later call starts a new one."""
+        process, reader = self._process, self._reader
+        if process is None:
+            return
+        process.kill()
+        if reader is not None:
+            await reader
+
+    async def _ask(self, method: str, group: str | None, params: dict[str, object]) -> tuple[int, _Pending]:
+        await self.start()
+        id_, pending = next(self._ids), _Pending(method)
+        self._pending[id_] = pending
+        await self._write(frame(Request(id_, method, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
+        return id_, pending
+
+    async def _cancel(self, id_: int) -> None:
+        if self._process is not None:
+            await self._write(frame(Cancel(id_)))
+
+    async def _write(self, data: bytes) -> None:
+        """Writes to the engine if it is there; if it is not, the reading task tells every pending call."""
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            process.stdin.write(data)
+            await process.stdin.drain()
+
+    async def _read(self, process: asyncio.subprocess.Process, log: BinaryIO, log_start: int) -> None:
+        assert process.stdout is not None
+        decoder = msgspec.msgpack.Decoder(Reply)
+        trouble: str | None = None
+        try:
+            while True:
+                header = await process.stdout.readexactly(HEADER)
+                reply = decoder.decode(await process.stdout.readexactly(body_length(header)))
+                if reply.id in self._pending:
+                    self._pending[reply.id].replies.put_nowait(reply)
+        except asyncio.IncompleteReadError:
+            pass
+        except (WireError, msgspec.DecodeError) as error:
+            trouble = str(error)
+        code = await self._end_of(process, PATIENCE if trouble is None else 0.0)
+        if self._process is process:
+            self._process = None
+        died = EngineDied(_last_words(code, trouble or _last_line(log, log_start)))
+        log.close()
+        for pending in self._pending.values():
+            pending.replies.put_nowait(died)
+
+    async def _end_of(self, process: asyncio.subprocess.Process, patience: float) -> int:
+        """The exit code of a process that said its last word; it is killed if it lingers."""
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            return await asyncio.wait_for(process.wait(), patience)
+        except TimeoutError:
+            process.kill()
+            return await process.wait()
+
+    def _open_log(self) -> BinaryIO:
+        if self._log_path is None:
+            return cast(BinaryIO, tempfile.TemporaryFile())
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        if self._log_path.exists() and self._log_path.stat().st_size > LOG_LIMIT:
+            self._log_path.unlink()
+        return self._log_path.open("a+b")
+
+
+def _last_line(log: BinaryIO, start: int) -> str:
+    """The last line that was printed from `start` on, "" if none was. Reads by position: the child shares the file's offset."""
+    size = os.fstat(log.fileno()).st_size
+    tail = os.pread(log.fileno(), _TAIL, max(start, size - _TAIL)).decode("utf-8", "replace")
+    return next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
+
+
+def _last_words(code: int, line: str) -> str:
+    how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    return f"The engine {how}{'; its last words: ' + line if line else ''}."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,267 @@
+"""Any number of a trace by its reference, and what its formula is made of: operands, and sums whose largest terms are shown.
+
+A number is called `name[indices]`, the names being those of `models.trace`, of the model's weights, and those that
+`lab.views.number_refs`
+lists besides: `blocks.1.attn.pattern[0,3,2]`, `h.1.attn.c_attn.weight[17,4]`, `blocks.0.attn.entropy[1,3]`. `a × b` is the
+product of two of them.
+
+`lab.inspect.formulas` has one rule for each family of names; everything here is about numbers in general.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from lab.core.number_format import significant, whole
+from lab.inspect.logit_attribution import Part, parts
+from lab.views.explanation import Operand
+from lab.views.number_refs import TIMES
+from models.gpt import GPT
+from models.trace import BEFORE, Trace
+
+if TYPE_CHECKING:
+    from lab.inspect.stages.stage_context import Look
+
+TERMS = 8
+"""Terms of a long sum that are shown one by one; the rest is one `others` row."""
+DIGITS = 4
+"""Significant figures of an operand in the substituted formula."""
+
+_REF = re.compile(r"([A-Za-z_][\w.]*)(?:\[(\d+(?:,\d+)*)\])?")
+_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
+
+
+class UnknownNumberError(ValueError):
+    """No number has this reference; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A reference taken apart: `name` without the layer, `layer` if there is one, the indices."""
+
+    ref: str
+    name: str
+    layer: int | None
+    index: tuple[int, ...]
+
+    @property
+    def block(self) -> str:
+        return "" if self.layer is None else f"blocks.{self.layer}."
+
+    @property
+    def whole(self) -> str:
+        """The name with the layer, which is what the trace or the model calls it."""
+        return self.block + self.name
+
+
+@dataclass(frozen=True)
+class Answer:
+    formula: str
+    numbers: str
+    operands: list[Operand]
+    recomputed: float | None
+    note: str = ""
+    initial: float | None = None
+    is_sum: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A family of numbers: what it is called, what its indices count, where its value is, and what it is computed from."""
+
+    title: str
+    axes: tuple[str, ...]
+    explain: Callable[["Quantities", Place], Answer]
+    value: Callable[["Quantities", Place], float] | None = None
+    """None where the trace itself has the number."""
+
+
+class Quantities:
+    """The numbers of one trace, by reference.
+
+    `label` gives a token id's printable text; `initial` a weight's value before training by name, or None where it is not known;
+    `look_at` what the engine already knows of a position: its logits, and the draw of the next token.
+    """
+
+    rules: ClassVar[Mapping[str, Rule]] = {}
+
+    def __init__(
+        self,
+        model: GPT,
+        trace: Trace,
+        label: Callable[[int], str],
+        initial: Callable[[str], Tensor] | None = None,
+        look_at: Callable[[int], "Look"] | None = None,
+    ) -> None:
+        self._model = model
+        self.trace = trace
+        self.config = trace.config
+        self.weights = {name: weight.detach() for name, weight in model.named_parameters()}
+        self.label = label
+        self.initial = initial
+        self._look_at = look_at
+        self._heads: dict[tuple[int, int], Tensor] = {}
+        self._logits: dict[int, Tensor] = {}
+        self._parts: dict[int, list[Part]] = {}
+
+    def value(self, ref: str) -> float:
+        """The number itself, as the model has it. Raises UnknownNumberError."""
+        if TIMES in ref:
+            left, _, right = ref.partition(TIMES)
+            return self.value(left) * self.value(right)
+        place = self.place(ref)
+        rule = self.rule(place)
+        try:
+            if rule.value is not None:
+                return rule.value(self, place)
+            source = self.weights[place.whole] if place.whole in self.weights else self.trace[place.whole]
+            return float(source[place.index])
+        except (KeyError, IndexError):
+            raise UnknownNumberError(f"{ref} is not a number of this model and prompt.") from None
+
+    def place(self, ref: str) -> Place:
+        match = _REF.fullmatch(ref)
+        if not match:
+            raise UnknownNumberError(f"“{ref}” is not the name of a number, such as blocks.0.attn.pattern[0,1,0].")
+        index = tuple(int(n) for n in match[2].split(",")) if match[2] else ()
+        if match[1].endswith(".scale") and index[1:] == (0,):
+            index = index[:1]  # the trace keeps it as (T, 1)
+        block = _BLOCK.fullmatch(match[1])
+        if block and int(block[1]) >= self.config.layers:
+            raise UnknownNumberError(f"{ref} is in a layer that this model of {self.config.layers} layers does not have.")
+        return Place(ref, block[2], int(block[1]), index) if block else Place(ref, match[1], None, index)
+
+    def rule(self, place: Place) -> Rule:
+        """The rule of the place's family, whose number of indices it has. Raises UnknownNumberError."""
+        rule = self._family(place.whole, place)
+        if rule is None:
+            raise UnknownNumberError(f"{place.whole} is not a value of this model.")
+        if len(place.index) != len(rule.axes):
+            raise UnknownNumberError(f"{place.ref} is not one number: {place.whole} has {len(rule.axes)} indices.")
+        return rule
+
+    def _family(self, name: str, place: Place) -> Rule | None:
+        if name in self.weights:
+            return self.rules["weight." + str(self.weights[name].dim())]
+        found = self.rules.get(("blocks.N." if place.layer is not None else "") + name.removeprefix(place.block))
+        if found is None and name.endswith(BEFORE) and self.trace.is_edited(name.removesuffix(BEFORE)):
+            plain = self._family(name.removesuffix(BEFORE), place)
+            return plain and replace(plain, title=f"{plain.title} before the intervention", explain=_without_before(plain))
+        if found is None and name.endswith(".norm"):
+            vector = self._family(name.removesuffix(".norm"), place)
+            if vector is not None and vector.axes and vector.axes[-1] == "dimension":
+                length = self.rules["norm"]
+                return Rule(f"length of the vector “{vector.title}”", vector.axes[:-1], length.explain, length.value)
+        return found
+
+    def operand(self, label: str, ref: str) -> Operand:
+        return Operand(label, self.value(ref), ref)
+
+    def before(self, name: str) -> str:
+        """Name of a value as it is computed: `name` itself, unless an edit changes it."""
+        return name + BEFORE if self.trace.is_edited(name) else name
+
+    def parts(self, position: int) -> list[Part]:
+        """What was written into the residual stream at a position, as it arrives at the final norm."""
+        if position not in self._parts:
+            self._parts[position] = parts(self._model, self.trace, position)
+        return self._parts[position]
+
+    def heads(self, layer: int, position: int) -> Tensor:
+        """What each head adds to the residual stream at a position, (H, C), float64."""
+        if (layer, position) not in self._heads:
+            z = self.trace[f"blocks.{layer}.attn.z"][position].double()  # (H, D)
+            output = self.weights[f"h.{layer}.attn.c_proj.weight"].double()  # (C, H*D)
+            written = output.T.view(self.config.heads, self.config.head_width, -1)  # (H, D, C)
+            self._heads[layer, position] = (z[:, None] @ written)[:, 0]
+        return self._heads[layer, position]
+
+    def logits(self, position: int) -> Tensor:
+        """What the model says about the token after a position, (V,), float64."""
+        if self._look_at is not None:
+            return torch.from_numpy(self.look_at(position).logits)
+        if position not in self._logits:
+            last = f"blocks.{self.config.layers - 1}.resid_post"
+            self._logits[position] = self.trace.lens(last, [position])[0].double()
+        return self._logits[position]
+
+    def look_at(self, position: int) -> "Look":
+        """Raises UnknownNumberError where nothing is known of draws, or there is no such position."""
+        if self._look_at is None or position >= len(self.trace.ids):
+            raise UnknownNumberError(f"No token is drawn at position {position + 1}.")
+        return self._look_at(position)
+
+    def token_at(self, position: int) -> str:
+        """A token of the prompt in a label: `4 “ ran”`."""
+        return f"{position + 1} “{self.label(self.trace.ids[position])}”"
+
+    def sum(
+        self,
+        formula: str,
+        values: Tensor,
+        operand: Callable[[int], tuple[str, str]],
+        extra: Sequence[Operand] = (),
+        factors: Callable[[int], str] = lambda i: "",
+    ) -> Answer:
+        """A sum of `values` (n,), each the value of the operand whose label and reference `operand` gives, and of `extra`.
+
+        `factors` writes out the product that a value is.
+        """
+        values = values.double()
+        order = values.abs().argsort(descending=True, stable=True)
+        shown = order if len(values) <= TERMS + 1 else order[:TERMS]
+        operands = []
+        for i in shown.tolist():
+            label, ref = operand(i)
+            operands.append(Operand(label, float(values[i]), ref, factors(i)))
+        operands += extra
+        rest = len(values) - len(shown)
+        if rest:
+            operands.append(Operand(f"{whole(rest)} others", float(values.sum() - values[shown].sum())))
+        total = float(values.sum()) + math.fsum(each.value for each in extra)
+        written = " + ".join(
+            number(each.value) + (f" ({each.label})" if rest and each is operands[-1] else "") for each in operands
+        ).replace("+ −", "− ")
+        return Answer(formula, written or "0", operands, total, is_sum=True)
+
+    def dot(
+        self,
+        formula: str,
+        left: Tensor,
+        left_ref: Callable[[int], str],
+        right: Tensor,
+        right_ref: Callable[[int], str],
+        term: str,
+        extra: Sequence[Operand] = (),
+    ) -> Answer:
+        """Σ left[i]·right[i], each term being a product that can be entered."""
+        left, right = left.double(), right.double()
+        return self.sum(
+            formula,
+            left * right,
+            lambda i: (f"{term} {i + 1}", left_ref(i) + TIMES + right_ref(i)),
+            extra,
+            lambda i: times(float(left[i]), float(right[i])),
+        )
+
+
+def _without_before(rule: Rule) -> Callable[[Quantities, Place], Answer]:
+    """The rule's formula, which is that of the value before its edit."""
+    return lambda quantities, place: rule.explain(quantities, replace(place, name=place.name.removesuffix(BEFORE)))
+
+
+def number(x: float) -> str:
+    return significant(x, DIGITS)
+
+
+def times(a: float, b: float) -> str:
+    return f"{number(a)} × {bracketed(b)}"
+
+
+def bracketed(x: float) -> str:
+    return number(x) if x >= 0 else f"({number(x)})"

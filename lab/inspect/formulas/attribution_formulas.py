@@ -1,0 +1,219 @@
+"""Direct logit attribution, number by number: what one part of the model adds to a token's logit (see
+`lab.inspect.logit_attribution`).
+
+Parts are counted in the order of the computation: token embedding, position embedding; of each layer its heads, attention's bias,
+the MLP without its bias, the MLP's bias; then the final norm's bias; last what interventions patch into the stream.
+"""
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+from lab.core.number_format import whole
+from lab.inspect.formula_terms import TERMS, Answer, Place, Quantities, Rule, UnknownNumberError, bracketed, number, times
+from lab.inspect.logit_attribution import Part, final_bias_at
+from lab.views.explanation import Operand
+
+HELD = "The final norm's scale is held at what it is here, so that the shares of all parts add up to the logit."
+PATCHED = "An intervention put this number here, in the place of the model's own."
+ARRIVES = "Interventions change what of this part goes on to the final norm."
+
+
+def part_of(quantities: Quantities, position: int, index: int) -> Part | None:
+    """The part of that index, None for the final norm's bias. Raises UnknownNumberError where there are not so many."""
+    found, bias = quantities.parts(position), final_bias_at(quantities.config)
+    if index > len(found):
+        raise UnknownNumberError(f"This model has no part {index + 1}.")
+    return None if index == bias else found[index - (index > bias)]
+
+
+def _ref(part: Part, place: Place) -> Callable[[int], str]:
+    """Names of a part's numbers: what it wrote itself, where all of that and nothing else arrives."""
+    position, index = place.index[:2]
+    source = part.source
+    if source is not None and part.weights == {position: 1.0}:
+        return lambda i: source(position, i)
+    return lambda i: f"logits.share.part[{position},{index},{i}]"
+
+
+def _arrived(quantities: Quantities, place: Place) -> Answer:
+    """What an intervention lets through of a part: each position's number times how much of it goes on."""
+    i, part = place.index[2], _some(quantities, place)
+    if part.source is None:
+        return Answer("", "", [], None, PATCHED)
+    terms = [
+        (quantities.operand(_written_at(quantities, part, t), part.source(t, i)), weight) for t, weight in part.weights.items()
+    ]
+    terms.sort(key=lambda term: -abs(term[0].value * term[1]))
+    total = math.fsum(operand.value * weight for operand, weight in terms)
+    written = [times(operand.value, weight) for operand, weight in terms[:TERMS]]
+    operands = [operand for operand, _ in terms[:TERMS]]
+    if len(terms) > TERMS:
+        rest = math.fsum(operand.value * weight for operand, weight in terms[TERMS:])
+        operands.append(Operand(f"{whole(len(terms) - TERMS)} others, as far as they go on", rest))
+        written.append(number(rest))
+    return Answer(f"Σ of {part.label} × what goes on of it", " + ".join(written) or "0", operands, total, ARRIVES)
+
+
+def _written_at(quantities: Quantities, part: Part, position: int) -> str:
+    return part.label if "bias" in part.label else f"{part.label} at {quantities.token_at(position)}"
+
+
+def _arrived_value(quantities: Quantities, place: Place) -> float:
+    return float(_some(quantities, place).vector[place.index[2]])
+
+
+def _some(quantities: Quantities, place: Place) -> Part:
+    part = part_of(quantities, *place.index[:2])
+    if part is None:
+        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+    return part
+
+
+def _seen(quantities: Quantities, position: int, token: int) -> Tensor:
+    """gain × the token's embedding / scale, (C,): what a part's centred numbers are multiplied with."""
+    gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
+    return gain * embedding / float(quantities.trace["ln_final.scale"][position, 0])
+
+
+def _terms(quantities: Quantities, place: Place) -> Tensor:
+    position, index, token = place.index[:3]
+    part = part_of(quantities, position, index)
+    if part is None:
+        return quantities.weights["ln_f.bias"].double() * quantities.weights["wte.weight"][token].double()
+    return (part.vector - part.vector.mean()) * _seen(quantities, position, token)
+
+
+def _share(quantities: Quantities, place: Place) -> Answer:
+    position, index, token = place.index
+    part = part_of(quantities, position, index)
+    if part is None:
+        bias, embedding = quantities.weights["ln_f.bias"], quantities.weights["wte.weight"][token]
+        return quantities.dot(
+            "Σᵢ final norm's bias[i] × token's embedding[i]",
+            bias,
+            lambda i: f"ln_f.bias[{i}]",
+            embedding,
+            lambda i: f"wte.weight[{token},{i}]",
+            "dimension",
+        )
+    centred, seen = part.vector - part.vector.mean(), _seen(quantities, position, token)
+    answer = quantities.sum(
+        f"Σᵢ ({part.label}[i] − its mean) × (gain[i] × token's embedding[i] / scale)",
+        centred * seen,
+        lambda i: (f"dimension {i + 1}", f"logits.share.term[{position},{index},{token},{i}]"),
+        factors=lambda i: times(float(centred[i]), float(seen[i])),
+    )
+    return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, HELD, is_sum=True)
+
+
+def _share_value(quantities: Quantities, place: Place) -> float:
+    return float(_terms(quantities, place).sum())
+
+
+def _term(quantities: Quantities, place: Place) -> Answer:
+    position, index, token, i = place.index
+    part = part_of(quantities, position, index)
+    if part is None:
+        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+    x, mean, gain, embedding, scale = operands = [
+        quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, place)(i)),
+        quantities.operand("mean of the part's numbers", f"logits.share.mean[{position},{index}]"),
+        quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
+        quantities.operand("token's embedding", f"wte.weight[{token},{i}]"),
+        quantities.operand("scale of the final norm", f"ln_final.scale[{position}]"),
+    ]
+    written = f"({number(x.value)} − {bracketed(mean.value)}) × {bracketed(gain.value)} × {bracketed(embedding.value)}"
+    recomputed = (x.value - mean.value) * gain.value * embedding.value / scale.value
+    formula = "(part[i] − mean) × gain[i] × token's embedding[i] / scale"
+    return Answer(formula, f"{written} / {number(scale.value)}", operands, recomputed)
+
+
+def _term_value(quantities: Quantities, place: Place) -> float:
+    return float(_terms(quantities, place)[place.index[3]])
+
+
+def _mean(quantities: Quantities, place: Place) -> Answer:
+    position, index = place.index
+    part = part_of(quantities, position, index)
+    if part is None:
+        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+    width = quantities.config.width
+    answer = quantities.sum(
+        f"Σᵢ {part.label}[i] / {width}", part.vector, lambda i: (f"dimension {i + 1}", _ref(part, place)(i)), factors=lambda i: ""
+    )
+    assert answer.recomputed is not None
+    return Answer(answer.formula, f"({answer.numbers}) / {width}", answer.operands, answer.recomputed / width, is_sum=True)
+
+
+def _mean_value(quantities: Quantities, place: Place) -> float:
+    part = part_of(quantities, *place.index)
+    if part is None:
+        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+    return float(part.vector.mean())
+
+
+def _share_over(quantities: Quantities, place: Place) -> Answer:
+    position, index, token, other = place.index
+    shares = [
+        quantities.operand(f"share in the logit of “{quantities.label(each)}”", f"logits.share[{position},{index},{each}]")
+        for each in (token, other)
+    ]
+    return _difference("share in the one logit − share in the other", *shares)
+
+
+def _share_over_value(quantities: Quantities, place: Place) -> float:
+    position, index, token, other = place.index
+    one, two = (quantities.value(f"logits.share[{position},{index},{each}]") for each in (token, other))
+    return one - two
+
+
+def _over(quantities: Quantities, place: Place) -> Answer:
+    position, token, other = place.index
+    logits = [quantities.operand(f"logit of “{quantities.label(each)}”", f"logits[{position},{each}]") for each in (token, other)]
+    return _difference("the one logit − the other", *logits)
+
+
+def _over_value(quantities: Quantities, place: Place) -> float:
+    position, token, other = place.index
+    return quantities.value(f"logits[{position},{token}]") - quantities.value(f"logits[{position},{other}]")
+
+
+def _difference(formula: str, one: Operand, two: Operand) -> Answer:
+    written = f"{number(one.value)} − {bracketed(two.value)}"
+    return Answer(formula, written, [one, two], one.value - two.value)
+
+
+def _unbiased(quantities: Quantities, place: Place) -> Answer:
+    position, i = place.index
+    name = f"h.{place.layer}.mlp.c_proj.weight"
+    return quantities.dot(
+        "Σₙ neuron[n] × W_out[n]",
+        quantities.trace[f"{place.block}mlp.post"][position],
+        lambda n: f"{place.block}mlp.post[{position},{n}]",
+        quantities.weights[name][i],
+        lambda n: f"{name}[{i},{n}]",
+        "neuron",
+    )
+
+
+def _unbiased_value(quantities: Quantities, place: Place) -> float:
+    position, i = place.index
+    post = quantities.trace[f"{place.block}mlp.post"][position].double()
+    return float(post @ quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][i].double())
+
+
+SHARES = {
+    "logits.share": Rule("a part's share in the logit", ("position", "part", "token"), _share, _share_value),
+    "logits.share.term": Rule("one dimension of a part's share", ("position", "part", "token", "dimension"), _term, _term_value),
+    "logits.share.part": Rule(
+        "what arrives of a part at the final norm", ("position", "part", "dimension"), _arrived, _arrived_value
+    ),
+    "logits.share.mean": Rule("mean of what a part wrote", ("position", "part"), _mean, _mean_value),
+    "logits.share.over": Rule(
+        "a part's share in the difference of two logits", ("position", "part", "token", "token"), _share_over, _share_over_value
+    ),
+    "logits.over": Rule("difference of two logits", ("position", "token", "token"), _over, _over_value),
+    "blocks.N.mlp_out.unbiased": Rule("the MLP's output without its bias", ("position", "dimension"), _unbiased, _unbiased_value),
+}

@@ -1,0 +1,68 @@
+"""Every family of names with its rule. An index is one of the rule's axes, 0-based in the reference and 1-based in words."""
+
+import math
+from dataclasses import replace
+
+import torch
+
+from lab.inspect.formula_terms import Answer, Place, Quantities, Rule
+from lab.inspect.formulas.attention_formulas import ATTENTION
+from lab.inspect.formulas.attribution_formulas import SHARES
+from lab.inspect.formulas.layer_norm_formulas import NORMS
+from lab.inspect.formulas.logits_formulas import OUTPUT
+from lab.inspect.formulas.mlp_formulas import MLP
+from lab.inspect.formulas.residual_stream_formulas import STREAM
+from lab.views.number_refs import product
+from models.trace import BEFORE
+
+WEIGHT = "A weight: training set it, and nothing in this prompt changes it."
+TIED = " It also turns the final norm's output into this token's logit: embedding and output head are one matrix."
+
+
+def _weight(quantities: Quantities, place: Place) -> Answer:
+    initial = None if quantities.initial is None else float(quantities.initial(place.name)[place.index])
+    return Answer("", "", [], None, WEIGHT + (TIED if place.name == "wte.weight" else ""), initial)
+
+
+def _elements(quantities: Quantities, place: Place) -> list[str]:
+    """The references of the vector's numbers whose length this is."""
+    vector = place.whole.removesuffix(".norm")
+    if vector in quantities.weights:
+        count = len(quantities.weights[vector])
+    else:
+        per_head = place.name.removesuffix(".norm").removesuffix(BEFORE) in (
+            "attn.q",
+            "attn.k",
+            "attn.v",
+            "attn.z",
+            "attn.weighted_v",
+        )
+        count = quantities.config.head_width if per_head else quantities.config.width
+    before = "".join(f"{n}," for n in place.index)
+    return [f"{vector}[{before}{i}]" for i in range(count)]
+
+
+def _length(quantities: Quantities, place: Place) -> Answer:
+    elements = _elements(quantities, place)
+    values = torch.tensor([quantities.value(ref) for ref in elements], dtype=torch.float64)
+    answer = quantities.sum("√(Σᵢ x[i]²)", values.square(), lambda i: (f"x[{i + 1}]²", product(elements[i], elements[i])))
+    assert answer.recomputed is not None
+    return replace(answer, numbers=f"√({answer.numbers})", recomputed=math.sqrt(answer.recomputed))
+
+
+def _length_value(quantities: Quantities, place: Place) -> float:
+    return math.hypot(*(quantities.value(ref) for ref in _elements(quantities, place)))
+
+
+RULES: dict[str, Rule] = {
+    **STREAM,
+    **NORMS,
+    **ATTENTION,
+    **MLP,
+    **OUTPUT,
+    **SHARES,
+    "norm": Rule("length", (), _length, _length_value),
+    "weight.1": Rule("weight", ("dimension",), _weight),
+    "weight.2": Rule("weight", ("row", "column"), _weight),
+}
+"""`norm` is the rule of every vector's length, `weight.1` and `weight.2` that of the model's vectors and matrices."""

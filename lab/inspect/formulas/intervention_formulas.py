@@ -1,0 +1,55 @@
+"""What an intervention makes of a number: a formula over the value before it, which has a formula of its own."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from lab.inspect.formula_terms import Answer, Place, Quantities, bracketed, number
+from lab.views.explanation import Operand
+from models.edits import Edit
+from models.trace import BEFORE
+
+MADE = "An intervention makes this of the value before it."
+PUT = "An intervention put this number here, in the place of the model's own."
+HIDDEN = "An intervention hides this token from all after it."
+
+
+def edited(quantities: Quantities, place: Place, edits: Sequence[Edit]) -> Answer:
+    """The formula of a number that `edits` change, of which there is at least one."""
+    edit = edits[-1]
+    if edit.action == "patch":
+        return Answer("", "", [], None, PUT)
+    before = quantities.operand("before the intervention", _before(place, place.index))
+    if edit.action == "attend":
+        recomputed = 1.0 if place.index[2] == edit.key else 0.0
+        return Answer(
+            "1 for the token that the head is made to look at, 0 for all others", number(recomputed), [before], recomputed
+        )
+    if edit.action == "hide":
+        return Answer("−∞ for a token that is hidden", "−∞", [before], -math.inf, HIDDEN)
+    if len(edits) > 1:
+        return Answer("", "", [], None, f"{len(edits)} interventions, one after the other, make this of the value before them.")
+    if edit.action == "scale":
+        written = f"{number(before.value)} × {bracketed(edit.scale)}"
+        operands = [before, Operand("what the intervention multiplies by", edit.scale)]
+        return Answer("value before × factor", written, operands, before.value * edit.scale, MADE)
+    return _mean(quantities, place)
+
+
+def _mean(quantities: Quantities, place: Place) -> Answer:
+    """The mean over the prompt's positions, which are the first index."""
+    tokens = len(quantities.trace.ids)
+    names = [_before(place, (t, *place.index[1:])) for t in range(tokens)]
+    values = torch.tensor([quantities.value(name) for name in names], dtype=torch.float64)
+    answer = quantities.sum("", values, lambda t: (f"at {quantities.token_at(t)}", names[t]))
+    assert answer.recomputed is not None
+    formula = f"Σ over the positions of the value before / {tokens}"
+    return replace(
+        answer, formula=formula, numbers=f"({answer.numbers}) / {tokens}", recomputed=answer.recomputed / tokens, note=MADE
+    )
+
+
+def _before(place: Place, index: tuple[int, ...]) -> str:
+    return f"{place.whole}{BEFORE}[{','.join(map(str, index))}]"

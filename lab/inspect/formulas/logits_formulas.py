@@ -1,0 +1,183 @@
+"""The end of the way: logits, their softmax over the vocabulary, and the draw of the next token."""
+
+import math
+
+import torch
+
+from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, bracketed, number
+from lab.inspect.formulas.softmax_formulas import exponential, exps, shifted, softmax
+from lab.inspect.stages.stage_context import Look
+from lab.views.explanation import Operand
+
+NEXT = ("position", "token")
+DRAWN = "A random number that follows from the seed and the place in the text alone; nothing in the model changes it."
+LEFT_OUT = "Temperature, top-k or top-p leave this token out, so it cannot be drawn."
+FIRST = "Nothing lies before it: it is the most probable token."
+
+
+def _logit(quantities: Quantities, place: Place) -> Answer:
+    position, token = place.index
+    return quantities.dot(
+        "Σᵢ final norm[i] × token's embedding[i]",
+        quantities.trace["ln_final.out"][position],
+        lambda i: f"ln_final.out[{position},{i}]",
+        quantities.weights["wte.weight"][token],
+        lambda i: f"wte.weight[{token},{i}]",
+        "dimension",
+    )
+
+
+def _logit_value(quantities: Quantities, place: Place) -> float:
+    return float(quantities.logits(place.index[0])[place.index[1]])
+
+
+def _shifted(quantities: Quantities, place: Place) -> Answer:
+    return shifted(quantities, place, "logits", quantities.logits(place.index[0]))
+
+
+def _shifted_value(quantities: Quantities, place: Place) -> float:
+    logits = quantities.logits(place.index[0])
+    return float(logits[place.index[1]] - logits.max())
+
+
+def _probability(quantities: Quantities, place: Place) -> Answer:
+    return softmax(quantities, place, "probability", "logits", quantities.logits(place.index[0]))
+
+
+def _probability_value(quantities: Quantities, place: Place) -> float:
+    return float(quantities.logits(place.index[0]).softmax(-1)[place.index[1]])
+
+
+def _exp(quantities: Quantities, place: Place) -> Answer:
+    return exponential(quantities, place, "logits", quantities.logits(place.index[0]))
+
+
+def _exp_value(quantities: Quantities, place: Place) -> float:
+    return float(exps(quantities.logits(place.index[0]))[place.index[1]])
+
+
+def _sum(quantities: Quantities, place: Place) -> Answer:
+    (position,) = place.index
+    return quantities.sum(
+        "Σ over the vocabulary of exp(logit − max)",
+        exps(quantities.logits(position)),
+        lambda v: (f"“{quantities.label(v)}”", f"probability.exp[{position},{v}]"),
+    )
+
+
+def _sum_value(quantities: Quantities, place: Place) -> float:
+    return float(exps(quantities.logits(place.index[0])).sum())
+
+
+def _is_greedy(look: Look) -> bool:
+    return look.sampling.greedy or look.sampling.temperature == 0
+
+
+def _u(quantities: Quantities, place: Place) -> Answer:
+    look = quantities.look_at(place.index[0])
+    return Answer("", "", [], None, f"{DRAWN} Here: seed {look.sampling.seed}, token {look.draws_for + 1} of the text.")
+
+
+def _u_value(quantities: Quantities, place: Place) -> float:
+    return quantities.look_at(place.index[0]).draw().u
+
+
+def _after(quantities: Quantities, place: Place) -> Answer:
+    position, token = place.index
+    look = quantities.look_at(position)
+    before = quantities.operand("probability before", f"probability[{position},{token}]")
+    if not look.draw().kept[token]:
+        return Answer("0 for a token that is left out", "0", [before], 0.0, LEFT_OUT)
+    if _is_greedy(look):
+        return Answer("1 for the most probable token (greedy)", "1", [before], 1.0)
+    temperature = look.sampling.temperature
+    score = quantities.operand("logit", f"logits[{position},{token}]")
+    top = quantities.operand("largest logit", f"logits[{position},{look.answer}]")
+    total = quantities.operand("Σ over the tokens that are left", f"sample.sum[{position}]")
+    written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g}) / {number(total.value)}"
+    recomputed = math.exp((score.value - top.value) / temperature) / total.value
+    operands = [score, top, Operand("T, the temperature", temperature), total]
+    return Answer("exp((logit − max) / T) / Σ over the tokens that are left", written, operands, recomputed)
+
+
+def _after_value(quantities: Quantities, place: Place) -> float:
+    return float(quantities.look_at(place.index[0]).draw().after[place.index[1]])
+
+
+def _warmed(look: Look) -> torch.Tensor:
+    """exp((logit − max) / T) of every token, (V,)."""
+    return exps(torch.from_numpy(look.logits / (look.sampling.temperature or 1.0)))
+
+
+def _sample_exp(quantities: Quantities, place: Place) -> Answer:
+    position, token = place.index
+    look = quantities.look_at(position)
+    temperature = look.sampling.temperature or 1.0
+    score = quantities.operand("logit", f"logits[{position},{token}]")
+    top = quantities.operand("largest logit", f"logits[{position},{look.answer}]")
+    written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g})"
+    recomputed = math.exp((score.value - top.value) / temperature)
+    return Answer("exp((logit − max) / T)", written, [score, top, Operand("T, the temperature", temperature)], recomputed)
+
+
+def _sample_exp_value(quantities: Quantities, place: Place) -> float:
+    return float(_warmed(quantities.look_at(place.index[0]))[place.index[1]])
+
+
+def _sample_sum(quantities: Quantities, place: Place) -> Answer:
+    (position,) = place.index
+    look = quantities.look_at(position)
+    kept = torch.from_numpy(look.draw().kept).nonzero()[:, 0]
+    return quantities.sum(
+        "Σ over the tokens that are left of exp((logit − max) / T)",
+        _warmed(look)[kept],
+        lambda n: (f"“{quantities.label(int(kept[n]))}”", f"sample.exp[{position},{int(kept[n])}]"),
+    )
+
+
+def _sample_sum_value(quantities: Quantities, place: Place) -> float:
+    look = quantities.look_at(place.index[0])
+    return float(_warmed(look)[torch.from_numpy(look.draw().kept)].sum())
+
+
+def _low(quantities: Quantities, place: Place) -> Answer:
+    position, token = place.index
+    draw = quantities.look_at(position).draw()
+    before = draw.order[: draw.place(token)].tolist()
+    answer = quantities.sum(
+        "Σ of the tokens that are laid before it, the most probable first",
+        torch.from_numpy(draw.after[before]),
+        lambda n: (f"“{quantities.label(before[n])}”", f"sample.after[{position},{before[n]}]"),
+    )
+    return answer if before else Answer("0 for the first token", "0", [], 0.0, FIRST)
+
+
+def _low_value(quantities: Quantities, place: Place) -> float:
+    return quantities.look_at(place.index[0]).draw().interval(place.index[1])[0]
+
+
+def _high(quantities: Quantities, place: Place) -> Answer:
+    position, token = place.index
+    low = quantities.operand("where it begins", f"sample.low[{position},{token}]")
+    share = quantities.operand("its probability", f"sample.after[{position},{token}]")
+    written = f"{number(low.value)} + {number(share.value)}"
+    return Answer("where it begins + its probability", written, [low, share], low.value + share.value)
+
+
+def _high_value(quantities: Quantities, place: Place) -> float:
+    return quantities.look_at(place.index[0]).draw().interval(place.index[1])[1]
+
+
+OUTPUT = {
+    "logits": Rule("logit", NEXT, _logit, _logit_value),
+    "logits.shifted": Rule("logit − max", NEXT, _shifted, _shifted_value),
+    "probability": Rule("probability of the next token", NEXT, _probability, _probability_value),
+    "probability.exp": Rule("exp(logit − max)", NEXT, _exp, _exp_value),
+    "probability.sum": Rule("sum over the vocabulary", ("position",), _sum, _sum_value),
+    "sample.u": Rule("the random number", ("position",), _u, _u_value),
+    "sample.after": Rule("probability of being drawn", NEXT, _after, _after_value),
+    "sample.exp": Rule("exp((logit − max) / T)", NEXT, _sample_exp, _sample_exp_value),
+    "sample.sum": Rule("sum over the tokens that are left", ("position",), _sample_sum, _sample_sum_value),
+    "sample.low": Rule("where a token's part of 0 to 1 begins", NEXT, _low, _low_value),
+    "sample.high": Rule("where a token's part of 0 to 1 ends", NEXT, _high, _high_value),
+}

@@ -1,0 +1,131 @@
+"""The MLP: its neurons, what they add to the residual stream, and which tokens that speaks for."""
+
+import math
+
+from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, bracketed, number
+from lab.inspect.formulas.linear_formulas import linear
+
+NEURON = ("position", "neuron")
+
+
+def _pre(quantities: Quantities, place: Place) -> Answer:
+    position, neuron = place.index
+    return linear(quantities, place, position, f"h.{place.layer}.mlp.c_fc", neuron, "ln2.out", "W_in")
+
+
+def _post(quantities: Quantities, place: Place) -> Answer:
+    position, neuron = place.index
+    x = quantities.operand("x, before GELU", f"{place.block}mlp.pre[{position},{neuron}]")
+    inner = math.sqrt(2 / math.pi) * (x.value + 0.044715 * x.value**3)
+    text = bracketed(x.value)
+    return Answer(
+        "x/2 × (1 + tanh(√(2/π) × (x + 0.044715 x³)))",
+        f"{text}/2 × (1 + tanh(0.7979 × ({text} + 0.044715 × {text}³)))",
+        [x],
+        0.5 * x.value * (1 + math.tanh(inner)),
+    )
+
+
+def _out(quantities: Quantities, place: Place) -> Answer:
+    position, i = place.index
+    return linear(quantities, place, position, f"h.{place.layer}.mlp.c_proj", i, "mlp.post", "W_out")
+
+
+def _neuron_out(quantities: Quantities, place: Place) -> Answer:
+    position, neuron, i = place.index
+    post = quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]")
+    weight = quantities.operand("W_out", f"h.{place.layer}.mlp.c_proj.weight[{i},{neuron}]")
+    written = f"{number(post.value)} × {bracketed(weight.value)}"
+    return Answer("GELU(x) × W_out", written, [post, weight], post.value * weight.value)
+
+
+def _neuron_out_value(quantities: Quantities, place: Place) -> float:
+    position, neuron, i = place.index
+    weight = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"]
+    return float(quantities.trace[f"{place.block}mlp.post"][position, neuron]) * float(weight[i, neuron])
+
+
+def _pushes(quantities: Quantities, place: Place) -> Answer:
+    position, neuron, token = place.index
+    post, push, scale = operands = [
+        quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]"),
+        quantities.operand("push of the neuron's vector", f"{place.block}mlp.push[{neuron},{token}]"),
+        quantities.operand("scale of the final norm", f"ln_final.scale[{position}]"),
+    ]
+    written = f"{number(post.value)} × {bracketed(push.value)} / {number(scale.value)}"
+    return Answer("GELU(x) × push / scale", written, operands, post.value * push.value / scale.value)
+
+
+def _pushes_value(quantities: Quantities, place: Place) -> float:
+    position, neuron, token = place.index
+    post = float(quantities.trace[f"{place.block}mlp.post"][position, neuron])
+    return post * _push_of(quantities, place, neuron, token) / float(quantities.trace["ln_final.scale"][position, 0])
+
+
+def _push_of(quantities: Quantities, place: Place, neuron: int, token: int) -> float:
+    vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
+    gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
+    return float(((vector - vector.mean()) * gain) @ embedding)
+
+
+def _push(quantities: Quantities, place: Place) -> Answer:
+    neuron, token = place.index
+    vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
+    return quantities.dot(
+        "Σᵢ neuron's vector[i] through the final norm's gain × token's embedding[i]",
+        (vector - vector.mean()) * quantities.weights["ln_f.weight"].double(),
+        lambda i: f"{place.block}mlp.push_vector[{neuron},{i}]",
+        quantities.weights["wte.weight"][token],
+        lambda i: f"wte.weight[{token},{i}]",
+        "dimension",
+    )
+
+
+def _push_value(quantities: Quantities, place: Place) -> float:
+    return _push_of(quantities, place, *place.index)
+
+
+def _push_vector(quantities: Quantities, place: Place) -> Answer:
+    neuron, i = place.index
+    weight, mean, gain = operands = [
+        quantities.operand("W_out", f"h.{place.layer}.mlp.c_proj.weight[{i},{neuron}]"),
+        quantities.operand("mean of the neuron's vector", f"{place.block}mlp.push_mean[{neuron}]"),
+        quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
+    ]
+    written = f"({number(weight.value)} − {bracketed(mean.value)}) × {bracketed(gain.value)}"
+    return Answer("(W_out − mean) × gain", written, operands, (weight.value - mean.value) * gain.value)
+
+
+def _push_vector_value(quantities: Quantities, place: Place) -> float:
+    neuron, i = place.index
+    vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
+    return float((vector[i] - vector.mean()) * quantities.weights["ln_f.weight"][i].double())
+
+
+def _push_mean(quantities: Quantities, place: Place) -> Answer:
+    (neuron,) = place.index
+    name = f"h.{place.layer}.mlp.c_proj.weight"
+    vector = quantities.weights[name][:, neuron]
+    answer = quantities.sum("", vector, lambda i: (f"dimension {i + 1}", f"{name}[{i},{neuron}]"))
+    assert answer.recomputed is not None
+    count = len(vector)
+    written = f"({answer.numbers}) / {count}"
+    return Answer(f"Σᵢ W_out[i] / {count}", written, answer.operands, answer.recomputed / count)
+
+
+def _push_mean_value(quantities: Quantities, place: Place) -> float:
+    return float(quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, place.index[0]].double().mean())
+
+
+MLP = {
+    "blocks.N.mlp.pre": Rule("neuron before GELU", NEURON, _pre),
+    "blocks.N.mlp.post": Rule("neuron after GELU", NEURON, _post),
+    "blocks.N.mlp_out": Rule("MLP's output", ("position", "dimension"), _out),
+    "blocks.N.mlp.neuron_out": Rule("what a neuron adds", (*NEURON, "dimension"), _neuron_out, _neuron_out_value),
+    "blocks.N.mlp.pushes": Rule("push of a neuron", (*NEURON, "token"), _pushes, _pushes_value),
+    "blocks.N.mlp.push": Rule("push of a neuron's vector", ("neuron", "token"), _push, _push_value),
+    "blocks.N.mlp.push_vector": Rule(
+        "neuron's vector through the final norm's gain", ("neuron", "dimension"), _push_vector, _push_vector_value
+    ),
+    "blocks.N.mlp.push_mean": Rule("mean of a neuron's vector", ("neuron",), _push_mean, _push_mean_value),
+}

@@ -1,0 +1,155 @@
+"""The residual stream: the embeddings it starts from, all that is written into it, and how adding turns it."""
+
+import torch
+from torch import Tensor
+
+from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, number
+from lab.views.explanation import Operand
+from models.trace import BEFORE, STREAMS
+
+PARTS = ("position", "dimension")
+TOKEN = "A token's id is a name, not a size: it says which row of the token embedding is looked up."
+
+
+def _token(quantities: Quantities, place: Place) -> Answer:
+    return Answer("", "", [], None, TOKEN)
+
+
+def _token_value(quantities: Quantities, place: Place) -> float:
+    return float(quantities.trace.ids[place.index[0]])
+
+
+def _embed(quantities: Quantities, place: Place) -> Answer:
+    position, i = place.index
+    token = quantities.trace.ids[position]
+    return _looked_up(quantities, f"row {token} of the token embedding", f"wte.weight[{token},{i}]")
+
+
+def _pos_embed(quantities: Quantities, place: Place) -> Answer:
+    position, i = place.index
+    return _looked_up(quantities, f"row {position} of the position embedding", f"wpe.weight[{position},{i}]")
+
+
+def _looked_up(quantities: Quantities, formula: str, ref: str) -> Answer:
+    weight = quantities.operand("weight", ref)
+    return Answer(formula, number(weight.value), [weight], weight.value)
+
+
+def _stream(quantities: Quantities, place: Place) -> Answer:
+    """The residual stream as the sum of all that was written into it before."""
+    assert place.layer is not None
+    position, i = place.index
+    at = f"[{position},{i}]"
+    if any(edit.name.rpartition(".")[2] in (*STREAMS, "attn_out") for edit in quantities.trace.edits):
+        return _last_addition(quantities, place, at)
+    operands = [quantities.operand("token embedding", f"embed{at}"), quantities.operand("position embedding", f"pos_embed{at}")]
+    for layer in range(place.layer + 1):
+        if layer < place.layer or place.name != "resid_pre":
+            operands += _attention_parts(quantities, layer, position, i, f"layer {layer + 1} ")
+        if layer < place.layer or place.name == "resid_post":
+            operands.append(quantities.operand(f"layer {layer + 1} mlp", f"blocks.{layer}.mlp_out{at}"))
+    formula = "embeddings + every head + every bias + every MLP so far"
+    if len(operands) == 2:
+        formula = "token embedding + position embedding"
+    return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
+
+
+def _last_addition(quantities: Quantities, place: Place, at: str) -> Answer:
+    """The residual stream as what it was before, interventions and all, and what was added last."""
+    assert place.layer is not None
+    if place.name == "resid_pre" and place.layer:
+        operands = [quantities.operand("the residual stream after the layer before", f"blocks.{place.layer - 1}.resid_post{at}")]
+        return Answer("the residual stream as it was", number(operands[0].value), operands, operands[0].value)
+    names = {
+        "resid_pre": (("token embedding", "embed"), ("position embedding", "pos_embed")),
+        "resid_mid": (("residual stream before", f"{place.block}resid_pre"), ("attention's output", f"{place.block}attn_out")),
+        "resid_post": (("residual stream before", f"{place.block}resid_mid"), ("MLP's output", f"{place.block}mlp_out")),
+    }[place.name]
+    operands = [quantities.operand(label, name + at) for label, name in names]
+    formula = " + ".join(label for label, _ in names)
+    return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
+
+
+def _values(operands: list[Operand]) -> Tensor:
+    return torch.tensor([each.value for each in operands], dtype=torch.float64)
+
+
+def _attention_parts(quantities: Quantities, layer: int, position: int, i: int, prefix: str = "") -> list[Operand]:
+    return [
+        *(
+            quantities.operand(f"{prefix}head {head + 1}", f"blocks.{layer}.attn.head_out[{head},{position},{i}]")
+            for head in range(quantities.config.heads)
+        ),
+        quantities.operand(f"{prefix}attention bias", f"h.{layer}.attn.c_proj.bias[{i}]"),
+    ]
+
+
+def _attn_out(quantities: Quantities, place: Place) -> Answer:
+    assert place.layer is not None
+    parts = _attention_parts(quantities, place.layer, place.index[0], place.index[1])
+    return quantities.sum("every head + bias", _values(parts), lambda n: (parts[n].label, parts[n].ref))
+
+
+def _before(place: Place) -> str:
+    """The stream that something was added to, which gave this one."""
+    return place.block + ("resid_pre" if place.name.startswith("resid_mid") else "resid_mid")
+
+
+def _after(place: Place) -> str:
+    """The stream that this gave, which may be the one before an intervention."""
+    return place.whole.rpartition(".")[0]
+
+
+def _cosine(quantities: Quantities, place: Place) -> Answer:
+    at = f"[{place.index[0]}]"
+    dot, before, after = operands = [
+        quantities.operand("before · after", f"{_after(place)}.dot{at}"),
+        quantities.operand("length before", f"{_before(place)}.norm{at}"),
+        quantities.operand("length after", f"{_after(place)}.norm{at}"),
+    ]
+    lengths = before.value * after.value
+    written = f"{number(dot.value)} / ({number(before.value)} × {number(after.value)})"
+    return Answer("(before · after) / (length before × length after)", written, operands, dot.value / lengths if lengths else 0.0)
+
+
+def _cosine_value(quantities: Quantities, place: Place) -> float:
+    before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
+    lengths = float(before.norm() * after.norm())
+    return float(before @ after) / lengths if lengths else 0.0
+
+
+def _dot(quantities: Quantities, place: Place) -> Answer:
+    position = place.index[0]
+    return quantities.dot(
+        "Σᵢ before[i] × after[i]",
+        quantities.trace[_before(place)][position],
+        lambda i: f"{_before(place)}[{position},{i}]",
+        quantities.trace[_after(place)][position],
+        lambda i: f"{_after(place)}[{position},{i}]",
+        "dimension",
+    )
+
+
+def _dot_value(quantities: Quantities, place: Place) -> float:
+    before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
+    return float(before @ after)
+
+
+STREAM = {
+    "tokens": Rule("id of a token", ("position",), _token, _token_value),
+    "embed": Rule("token embedding", PARTS, _embed),
+    "pos_embed": Rule("position embedding", PARTS, _pos_embed),
+    "blocks.N.resid_pre": Rule("residual stream before the layer", PARTS, _stream),
+    "blocks.N.resid_mid": Rule("residual stream after attention", PARTS, _stream),
+    "blocks.N.resid_post": Rule("residual stream after the layer", PARTS, _stream),
+    "blocks.N.attn_out": Rule("attention's output", PARTS, _attn_out),
+    **{
+        f"blocks.N.{stream}{before}.{part}": rule
+        for stream in ("resid_mid", "resid_post")
+        for before in ("", BEFORE)
+        for part, rule in {
+            "cosine": Rule("cosine of the stream before and after", ("position",), _cosine, _cosine_value),
+            "dot": Rule("stream before · stream after", ("position",), _dot, _dot_value),
+        }.items()
+    },
+}

@@ -1,0 +1,176 @@
+"""What interventions do to a prediction: the ranking before and after, and how far apart the two distributions are.
+
+The numbers come from the logits of two traces; nothing here needs torch.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from lab.core.number_format import fixed, probability, significant, whole
+from lab.inspect.interventions import Interventions, all_in_words
+from lab.views.blocks import Cell, Column, Note, Table, View
+from lab.views.softmax_table import SMALL_DIGITS, softmax
+
+LISTED = 10
+"""The likeliest tokens before that are listed, and as many of those after."""
+
+
+class Change(msgspec.Struct):
+    """One candidate for the next token, before and after. Ranks count from 1."""
+
+    id: int
+    label: str
+    before: float
+    after: float
+    rank_before: int
+    rank_after: int
+
+
+class Effect(msgspec.Struct):
+    """The next token's distribution at one position without the interventions and with them."""
+
+    words: str
+    """The interventions, in words."""
+    here: str
+    """The token at the position, quoted."""
+    position: int
+    vocab_size: int
+    kl: float
+    """KL(before ‖ after) in bits, over the whole vocabulary."""
+    changes: list[Change]
+    """The likeliest tokens before or after, by falling probability before; the first of them led before."""
+    others_before: float
+    """What all other tokens share."""
+    others_after: float
+
+    @property
+    def first_before(self) -> Change:
+        return next(change for change in self.changes if change.rank_before == 1)
+
+    @property
+    def first_after(self) -> Change:
+        return next(change for change in self.changes if change.rank_after == 1)
+
+
+def kl_bits(before: np.ndarray, after: np.ndarray) -> float:
+    """KL(p ‖ q) = Σ p (log2 p − log2 q) of the softmaxes p and q of two rows of logits (V,), in bits and float64.
+
+    Kullback & Leibler 1951: the bits more that a reader needs who expects q while p is true. 0 where the two agree.
+    """
+    logs = [row - row.max() - np.log(np.exp(row - row.max()).sum()) for row in (np.float64(before), np.float64(after))]
+    return max(0.0, float((np.exp(logs[0]) * (logs[0] - logs[1])).sum() / np.log(2)))
+
+
+def effect(before: np.ndarray, after: np.ndarray, label: Callable[[int], str], words: str, here: str, position: int) -> Effect:
+    """From the logits (V,) of the model as it is and with the interventions."""
+    p, q = softmax(before), softmax(after)
+    listed = list(dict.fromkeys([*_order(p)[:LISTED].tolist(), *_order(q)[:LISTED].tolist()]))
+    listed.sort(key=lambda id_: (-p[id_], id_))
+    places = [_places(each) for each in (p, q)]
+    changes = [Change(id_, label(id_), float(p[id_]), float(q[id_]), int(places[0][id_]), int(places[1][id_])) for id_ in listed]
+    rest = np.ones(len(p), dtype=bool)
+    rest[listed] = False
+    others = float(p[rest].sum()), float(q[rest].sum())
+    return Effect(words, here, position, len(p), kl_bits(before, after), changes, *others)
+
+
+def _order(p: np.ndarray) -> np.ndarray:
+    """Ids by falling probability, the lower id first on a tie."""
+    order: np.ndarray = np.argsort(-p, kind="stable")
+    return order
+
+
+def _places(p: np.ndarray) -> np.ndarray:
+    """The rank of every id, 1 for the likeliest."""
+    places = np.empty(len(p), dtype=np.int64)
+    places[_order(p)] = np.arange(1, len(p) + 1)
+    return places
+
+
+def in_short(effect: Effect) -> str:
+    """`“ fast” 41.2% → 12.0%, now “ home” 33.1%`."""
+    first, then = effect.first_before, effect.first_after
+    words = f"“{first.label}” {probability(first.before)} → {probability(first.after)}"
+    return words if then is first else f"{words}, now “{then.label}” {probability(then.after)}"
+
+
+def sentence(effect: Effect) -> str:
+    """What happens to the first choice, and how far the whole distribution moves."""
+    first, then = effect.first_before, effect.first_after
+    lead = f"With {effect.words}, after {effect.here}"
+    if then.id != first.id:
+        says = (
+            f"{lead} the model says “{then.label}” ({probability(then.after)}, before {probability(then.before)}) instead of "
+            f"“{first.label}” ({probability(first.before)} before, now {probability(first.after)})."
+        )
+    elif probability(first.before) == probability(first.after):
+        says = f"{lead} the model still says “{first.label}”, {probability(first.before)} as before."
+    else:
+        says = (
+            f"{lead} the model still says “{first.label}”, but gives it {probability(first.after)} instead of "
+            f"{probability(first.before)}."
+        )
+    return f"{says} {kl_in_words(effect.kl)}"
+
+
+def kl_in_words(kl: float) -> str:
+    if kl == 0:
+        return "KL(before ‖ after) = 0 bits: the two distributions are the same."
+    return f"KL(before ‖ after) = {significant(kl)} bits."
+
+
+def points(before: float, after: float) -> str:
+    """The change of a probability in percentage points, as the two printed percentages give it: `+12.0`, `−0.3`, `>−0.1`."""
+    printed = round(after * 100, 1) - round(before * 100, 1)
+    return fixed(printed if abs(printed) > 0.05 else min(max((after - before) * 100, -0.04), 0.04), 1, sign=True)
+
+
+def effect_view(effect: Effect, made: Interventions) -> View:
+    """The ranking before | after, side by side."""
+    columns = [
+        Column("token", align="left"),
+        Column("before"),
+        Column("after"),
+        Column("change"),
+        Column("rank"),
+        Column("→ rank"),
+    ]
+    rows = [
+        [
+            Cell(change.label, style="strong" if change is effect.first_after else ""),
+            Cell(probability(change.before, digits=SMALL_DIGITS), change.before, bar=change.before),
+            Cell(probability(change.after, digits=SMALL_DIGITS), change.after, bar=change.after),
+            Cell(points(change.before, change.after), change.after - change.before),
+            Cell(whole(change.rank_before), float(change.rank_before)),
+            Cell(whole(change.rank_after), float(change.rank_after)),
+        ]
+        for change in effect.changes
+    ]
+    rest = effect.vocab_size - len(effect.changes)
+    if rest:
+        moved = effect.others_after - effect.others_before
+        rows.append(
+            [
+                Cell(f"{whole(rest)} others", style="dim"),
+                Cell(probability(effect.others_before), effect.others_before, bar=effect.others_before, style="dim"),
+                Cell(probability(effect.others_after), effect.others_after, bar=effect.others_after, style="dim"),
+                Cell(points(effect.others_before, effect.others_after), moved, style="dim"),
+                Cell(""),
+                Cell(""),
+            ]
+        )
+    table = Table(
+        columns,
+        rows,
+        title=f"position {effect.position + 1} predicts token {effect.position + 2}; change in percentage points",
+        total=[Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell("0"), Cell(""), Cell("")],
+        selected=effect.changes.index(effect.first_after),
+    )
+    kl = Note(
+        "KL, over all tokens: how many bits more, on average, the next token costs a reader who expects what the model says now, "
+        "if what it said before is true. 0 means that nothing changed."
+    )
+    note = Note(f"On: {all_in_words(made)}. b or escape leads back, x changes what is under the cursor, X puts all back.")
+    return View("effect", "before | after", sentence(effect), [table, note, kl])

@@ -1,0 +1,190 @@
+"""Direct logit attribution: how much each part of the model speaks for a token, as numbers that add up to its logit.
+
+The logit is a dot product with the final norm's output, and that norm is linear once its scale is held at the value it has.
+So every vector that was written into the residual stream has a share of its own (Elhage et al. 2021, "A Mathematical
+Framework for Transformer Circuits"; nostalgebraist 2020 for the lens it generalises).
+
+Interventions on what is written, and on the stream itself, are linear too: one that scales, replaces by the mean over the
+positions, or patches says how much of what each position held goes on. So what is switched off has no share, what is scaled has
+its scaled share, and what is patched in is a part of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import torch
+from torch import Tensor
+
+from lab.inspect.interventions import name_of
+from models.config import ModelConfig
+from models.edits import Edit
+from models.gpt import GPT
+from models.trace import Trace
+
+FINAL_BIAS = "final norm's bias"
+
+
+class Share(msgspec.Struct):
+    """What one part adds to the logit (or to the difference of two logits)."""
+
+    label: str
+    value: float
+    layer: int | None = None
+    """0-based; None for the embeddings and the final norm's bias."""
+
+
+class Attribution(msgspec.Struct, kw_only=True):
+    """Shares in the order of the computation, patches last; with `leftover` they add up to `logit`."""
+
+    token: int
+    against: int | None
+    logit: float
+    """The token's logit, or how far it is above that of `against`."""
+    shares: list[Share]
+    leftover: float
+    """What rounding leaves: about 0."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part's vector in the residual stream at a position, as it arrives at the final norm."""
+
+    label: str
+    layer: int | None
+    vector: Tensor
+    """(C,), float64."""
+    weights: dict[int, float]
+    """How much of what it wrote at each position is in it: all of the position itself, unless there are interventions."""
+    source: Callable[[int, int], str] | None
+    """Name of what it wrote at a position in a dimension; None for a patch, whose numbers are another prompt's."""
+
+
+def patches(edits: Sequence[Edit]) -> list[Edit]:
+    """The edits that put vectors of their own into the residual stream."""
+    return [edit for edit in edits if edit.action == "patch" and not edit.name.endswith(".attn.z")]
+
+
+def final_bias_at(config: ModelConfig) -> int:
+    """The final norm's bias by its number among the shares: those before it are parts, those after it patches."""
+    return 2 + config.layers * (config.heads + 3)
+
+
+def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
+    """`layer 2 head 1`, `layer 4 mlp`, `final norm's bias`: the share of that index."""
+    if index < 2:
+        return ("token embedding", "position embedding")[index]
+    if index == final_bias_at(config):
+        return FINAL_BIAS
+    if index > final_bias_at(config):
+        _, layer, part = patches(edits)[index - final_bias_at(config) - 1].name.split(".", 2)
+        return f"{name_of(part, int(layer), 0)} (patched)"
+    layer_, inside = divmod(index - 2, config.heads + 3)
+    names = [*(f"head {head + 1}" for head in range(config.heads)), "attention bias", "mlp", "mlp bias"]
+    return f"layer {layer_ + 1} {names[inside]}"
+
+
+@torch.no_grad()
+def parts(model: GPT, trace: Trace, position: int) -> list[Part]:
+    """What embeddings, every head, every MLP, every bias and every patch put into the residual stream; the same for all tokens.
+
+    Looks into every layer, which costs about one forward pass.
+    """
+    config, heads = model.config, model.config.heads
+    weights = torch.zeros(len(trace.ids), dtype=torch.float64)
+    weights[position] = 1.0
+    patched: dict[Edit, Tensor] = {}
+    found: list[tuple[int | None, Tensor, dict[int, float], Callable[[int, int], str]]] = []
+
+    def through(name: str, weights: Tensor) -> Tensor:
+        """The weights of what was there before the edits of the value called `name`."""
+        return _before([edit for edit in trace.edits if edit.name == name], weights, patched)
+
+    def add(layer: int | None, written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
+        """`written` (T, C), or (C,) for what is the same at every position."""
+        if written.dim() == 1:
+            total = float(weights.sum())
+            found.append((layer, total * written.double(), {position: total} if total else {}, source))
+            return
+        used = weights.nonzero()[:, 0]
+        found.append(
+            (layer, weights[used] @ written[used].double(), dict(zip(used.tolist(), weights[used].tolist(), strict=True)), source)
+        )
+
+    for layer in reversed(range(config.layers)):
+        block, hidden = f"blocks.{layer}.", f"h.{layer}."
+        weights = through(f"{block}resid_post", weights)
+        inner = through(f"{block}mlp_out", weights)
+        mlp_bias = model.get_parameter(f"{hidden}mlp.c_proj.bias")
+        add(layer, mlp_bias, inner, lambda t, i, hidden=hidden: f"{hidden}mlp.c_proj.bias[{i}]")  # type: ignore[misc]
+        used = inner.nonzero()[:, 0]
+        written = torch.zeros(len(trace.ids), config.width, dtype=torch.float64)
+        written[used] = trace[f"{block}mlp.post"][used].double() @ model.get_parameter(f"{hidden}mlp.c_proj.weight").double().T
+        add(layer, written, inner, lambda t, i, block=block: f"{block}mlp_out.unbiased[{t},{i}]")  # type: ignore[misc]
+        weights = through(f"{block}resid_mid", weights)
+        inner = through(f"{block}attn_out", weights)
+        attention_bias = model.get_parameter(f"{hidden}attn.c_proj.bias")
+        add(layer, attention_bias, inner, lambda t, i, hidden=hidden: f"{hidden}attn.c_proj.bias[{i}]")  # type: ignore[misc]
+        used = inner.nonzero()[:, 0]
+        z = trace[f"{block}attn.z"][used].double()  # (n, H, D)
+        output = model.get_parameter(f"{hidden}attn.c_proj.weight").double().T.view(heads, config.head_width, -1)  # (H, D, C)
+        for head in reversed(range(heads)):
+            written = torch.zeros(len(trace.ids), config.width, dtype=torch.float64)
+            written[used] = z[:, head] @ output[head]
+            add(layer, written, inner, lambda t, i, block=block, head=head: f"{block}attn.head_out[{head},{t},{i}]")  # type: ignore[misc]
+        weights = through(f"{block}resid_pre", weights)
+    add(None, trace["pos_embed"], weights, lambda t, i: f"pos_embed[{t},{i}]")
+    add(None, trace["embed"], weights, lambda t, i: f"embed[{t},{i}]")
+    result = [
+        Part(part_name(config, trace.edits, index), layer, vector.detach(), used, source)
+        for index, (layer, vector, used, source) in enumerate(reversed(found))
+    ]
+    nothing = torch.zeros(config.width, dtype=torch.float64)
+    for k, edit in enumerate(patches(trace.edits)):
+        label = part_name(config, trace.edits, final_bias_at(config) + 1 + k)
+        result.append(Part(label, int(edit.name.split(".")[1]), patched.get(edit, nothing), {}, None))
+    return result
+
+
+def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor]) -> Tensor:
+    """How much of what each position held before the edits there is in a sum of `weights` (T,) of what they hold after them.
+
+    `patched` gets what the patches add to that sum.
+    """
+    weights = weights.clone()
+    for edit in reversed(edits):
+        rows = slice(None) if edit.position is None else slice(edit.position, edit.position + 1)
+        if edit.action == "scale":
+            weights[rows] *= edit.scale
+        elif edit.action == "mean":
+            each = weights[rows].sum() / len(weights)
+            weights[rows] = 0.0
+            weights += each
+        elif edit.action == "patch" and edit.value is not None:
+            patched[edit] = weights[rows].sum() * torch.tensor(edit.value, dtype=torch.float64)
+            weights[rows] = 0.0
+    return weights
+
+
+@torch.no_grad()
+def attribute(
+    model: GPT, trace: Trace, position: int, token: int, against: int | None = None, found: list[Part] | None = None
+) -> Attribution:
+    """The shares of embeddings, positions, every head, every MLP and every bias in a token's logit after `position`.
+
+    With `against`, in the difference of the two tokens' logits, which what speaks for both alike does not enter. `found` saves
+    looking for the position's parts once more.
+    """
+    found = parts(model, trace, position) if found is None else found
+    embedding = model.wte.weight.detach()  # (V, C)
+    direction = embedding[token].double() - (embedding[against].double() if against is not None else 0.0)  # (C,)
+    scale = float(trace["ln_final.scale"][position, 0])
+    seen = model.ln_f.weight.detach().double() * direction / scale  # (C,): what a centred vector is multiplied with
+    vectors = torch.stack([part.vector for part in found])  # (parts, C)
+    values = (vectors - vectors.mean(-1, keepdim=True)) @ seen
+    shares = [Share(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
+    shares.insert(final_bias_at(model.config), Share(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
+    logit = float(trace["ln_final.out"][position].double() @ direction)
+    return Attribution(
+        token=token, against=against, logit=logit, shares=shares, leftover=logit - sum(each.value for each in shares)
+    )

@@ -1,0 +1,70 @@
+"""The prompts that were looked at, newest last, in one small file of the home. Nothing here needs torch."""
+
+from pathlib import Path
+
+import msgspec
+
+from lab.core.atomic_io import in_words, write_atomic
+from lab.core.bounded_json import NOT_JSON
+from lab.core.errors import UserError
+from lab.core.safe_open import read_regular
+
+PROMPTS_KEPT = 200
+CHARACTERS_KEPT = 200_000
+"""Of all prompts together: a pasted chapter may push older prompts out, but the file stays small."""
+LARGEST_HISTORY = 64 << 20
+
+
+class Entry(msgspec.Struct):
+    """One line of the file; an object, so that a later version can say more."""
+
+    text: str
+
+
+def history_path(home: Path) -> Path:
+    return home / "prompts.jsonl"
+
+
+def read_history(home: Path) -> list[str]:
+    """The prompts, newest last; lines that cannot be read are passed over. Never fails."""
+    try:
+        lines = read_regular(history_path(home), LARGEST_HISTORY, follow=True).splitlines()
+    except (OSError, UserError):
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(msgspec.json.decode(line, type=Entry).text)
+        except NOT_JSON:
+            continue
+    return bounded(found)
+
+
+def bounded(prompts: list[str]) -> list[str]:
+    """The newest of the prompts, each once, as many as are kept."""
+    kept: dict[str, None] = {}
+    characters = 0
+    for text in reversed(prompts):
+        if not text or text in kept:
+            continue
+        characters += len(text)
+        if len(kept) == PROMPTS_KEPT or characters > CHARACTERS_KEPT:
+            break
+        kept[text] = None
+    return list(reversed(kept))
+
+
+def remember(home: Path, text: str) -> list[str]:
+    """Puts a prompt at the end, where it is the only one of its wording, and gives all of them.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    prompts = bounded([*read_history(home), text])
+    lines = b"".join(msgspec.json.encode(Entry(prompt.encode("utf-8", "replace").decode())) + b"\n" for prompt in prompts)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(history_path(home), lines)
+    except OSError as error:
+        raise in_words(error, f"keep the prompt in {history_path(home)}") from error
+    return prompts

@@ -1,0 +1,122 @@
+"""Which parts of the model speak for a token: the shares of its logit as signed bars that add up to it."""
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed, probability, significant
+from lab.inspect.logit_attribution import Attribution, Share, attribute, parts
+from lab.inspect.stages.cells import decimals_for, term_decimals
+from lab.inspect.stages.logits_stage import largest
+from lab.inspect.stages.stage_context import Look
+from lab.views.blocks import Cell, Column, Note, Parity, Table, View
+from lab.views.number_refs import ref
+from lab.views.softmax_table import softmax
+
+CANDIDATES = 6
+"""Other tokens that are offered to ask about."""
+WHAT_IS_LEFT = "The model's logit − all shares: what rounding leaves, about 0."
+WHAT_A_SHARE_IS = (
+    "Each part wrote a vector into the residual stream. The output head reads their sum through the final norm; with that norm's "
+    "scale held as it is here, what it reads from each of them adds up to the logit."
+)
+
+
+def attribution(look: Look, candidate: int | None = None, against: int | None = None, by_size: bool = True) -> View:
+    """The shares of every part in the logit of `candidate` (the most probable token if None), or in how far that is above the
+    logit of `against`; the largest first, or in the order of the computation.
+
+    Raises:
+        UserError: if the vocabulary has no such token.
+    """
+    token = look.answer if candidate is None else candidate
+    for each in (token, against):
+        check_token(look, each)
+    model, trace, at = look.opened.model, look.trace, look.position
+    found = look.traced.once("parts", at, lambda: parts(model, trace, at))
+    shares = attribute(model, trace, at, token, against, found)
+    what = _quoted(look, token)
+    title = f"what speaks for {what}" + (f" rather than {_quoted(look, against)}" if against is not None else "")
+    parity = Parity("sum of the shares · model's logit", abs(shares.leftover), 1)
+    return View(
+        "attribution",
+        title,
+        _sentence(look, shares),
+        [_table(look, shares, by_size), Note(WHAT_A_SHARE_IS), _candidates(look)],
+        parity,
+    )
+
+
+def check_token(look: Look, token: int | None) -> None:
+    """Raises: UserError, if the vocabulary has no such token."""
+    if token is not None and not 0 <= token < look.config.vocab_size:
+        raise UserError(f"{token} is no token of {look.opened.run.name}: ids are 0 to {look.config.vocab_size - 1}.")
+
+
+def _quoted(look: Look, token: int) -> str:
+    return f"“{look.tokenizer.label(token)}”"
+
+
+def _sentence(look: Look, found: Attribution) -> str:
+    token = _quoted(look, found.token)
+    if found.against is None:
+        about = f"After {look.here} the logit of {token} is {significant(found.logit)}"
+    else:
+        above = "above" if found.logit >= 0 else "below"
+        about = f"After {look.here} the logit of {token} is {significant(abs(found.logit))} {above} that of "
+        about += _quoted(look, found.against)
+    return f"{about}. What speaks most for it: {_most(found.shares, 1)}; most against it: {_most(found.shares, -1)}."
+
+
+def _most(shares: list[Share], sign: int) -> str:
+    """The largest share on one side: `layer 4 mlp (+3.21)`."""
+    side = [each for each in shares if each.value * sign > 0]
+    if not side:
+        return "nothing"
+    most = max(side, key=lambda each: abs(each.value))
+    return f"{most.label} ({significant(most.value, sign=True)})"
+
+
+def _table(look: Look, found: Attribution, by_size: bool) -> Table:
+    order = list(range(len(found.shares)))
+    if by_size:
+        order.sort(key=lambda part: -abs(found.shares[part].value))
+    shares = [found.shares[part] for part in order]
+    values = [each.value for each in shares]
+    most = max((abs(value) for value in values), default=0.0) or 1.0
+    decimals = decimals_for(values, found.logit, digits=3)
+    places = term_decimals(np.array([*values, found.leftover]), found.logit, decimals)
+    rows = [
+        [Cell(each.label), Cell(fixed(each.value, places, sign=True), each.value, _name(look, found, part), each.value / most)]
+        for part, each in zip(order, shares, strict=True)
+    ]
+    leftover = fixed(found.leftover, places, sign=True)
+    rows.append([Cell("leftover (rounding)", style="dim"), Cell(leftover, found.leftover, note=WHAT_IS_LEFT, style="dim")])
+    tokens = (found.token,) if found.against is None else (found.token, found.against)
+    name = ref("logits" if found.against is None else "logits.over", look.position, *tokens)
+    label = "= logit" if found.against is None else "= difference of the logits"
+    total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]
+    columns = [Column("part", align="left"), Column("share")]
+    listed = "largest first" if by_size else "in the order of the computation"
+    return Table(columns, rows, title=f"{len(shares)} parts, {listed}; ▒ against │ for █", total=total)
+
+
+def _name(look: Look, found: Attribution, part: int) -> str:
+    """Name of a part's share, parts being counted in the order of the computation."""
+    if found.against is None:
+        return ref("logits.share", look.position, part, found.token)
+    return ref("logits.share.over", look.position, part, found.token, found.against)
+
+
+def _candidates(look: Look) -> Table:
+    """Tokens to ask about next; each number names its token."""
+    probabilities = softmax(look.logits)
+    rows = [
+        [
+            Cell(look.tokenizer.label(id_)),
+            Cell(significant(float(look.logits[id_]), 4), float(look.logits[id_]), ref("logits", look.position, id_)),
+            Cell(probability(float(probabilities[id_])), float(probabilities[id_]), ref("probability", look.position, id_)),
+        ]
+        for id_ in largest(look.logits, CANDIDATES)
+    ]
+    columns = [Column("token", align="left"), Column("logit"), Column("probability")]
+    return Table(columns, rows, title="candidates: with the cursor on one, a asks about it, v compares with it")

@@ -1,0 +1,148 @@
+"""Cells, columns of numbers that align, and sums whose printed terms give the printed total."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.core.number_format import fixed, significant
+from lab.inspect.stages.stage_context import Numbers
+from lab.views.blocks import Array, Cell, Column, Strip, Table
+from lab.views.number_refs import product
+
+DIGITS = 4
+"""Significant figures of the largest number of a column."""
+MOST_DECIMALS = 9
+OPERAND_DIGITS = range(5, 9)
+"""Significant figures that the operands of a printed result may have: the fewest with which they reproduce it."""
+
+
+def decimals_for(*columns: Numbers | Sequence[float] | float, digits: int = DIGITS) -> int:
+    """Decimals with which the largest of the numbers has so many significant figures."""
+    largest = max((float(np.abs(np.asarray(column)).max(initial=0.0)) for column in columns), default=0.0)
+    if largest == 0.0 or not np.isfinite(largest):
+        return digits - 1
+    exponent = int(f"{largest:.{digits - 1}e}".partition("e")[2])
+    return min(max(0, digits - 1 - exponent), MOST_DECIMALS)
+
+
+def number(value: float, decimals: int, ref: str = "", style: str = "", bar: float | None = None) -> Cell:
+    return Cell(fixed(float(value), decimals), value=float(value), ref=ref, style=style, bar=bar)
+
+
+def figures(value: float, digits: int, ref: str = "") -> Cell:
+    return Cell(significant(float(value), digits), value=float(value), ref=ref)
+
+
+def strip(title: str, values: Numbers, ref: str) -> Strip:
+    return Strip(title, Array.of(values), ref)
+
+
+def norm(vector: Numbers) -> float:
+    """Euclidean length."""
+    return float(np.sqrt(np.square(vector, dtype=np.float64).sum()))
+
+
+def cosine(a: Numbers, b: Numbers) -> float:
+    """Cosine of the angle between two vectors, 0 where one has no length."""
+    lengths = norm(a) * norm(b)
+    return float(a.astype(np.float64) @ b) / lengths if lengths else 0.0
+
+
+def around(count: int, centre: int, limit: int) -> range:
+    """At most `limit` indices of `count`, those nearest to `centre`."""
+    start = max(0, min(centre - limit // 2, count - limit))
+    return range(start, min(count, start + limit))
+
+
+@dataclass(frozen=True)
+class Series:
+    """A column of numbers over the rows of a table."""
+
+    title: str
+    values: Numbers
+    ref: Callable[[int], str]
+    """Name of the number in row i."""
+
+
+def series_table(
+    label_title: str, labels: Sequence[str], series: Sequence[Series], decimals: Sequence[int], title: str = ""
+) -> Table:
+    """One row for each label, one column for each series with its number of decimals."""
+    rows = [
+        [Cell(label), *(number(each.values[row], places, each.ref(row)) for each, places in zip(series, decimals, strict=True))]
+        for row, label in enumerate(labels)
+    ]
+    return Table([Column(label_title, align="left"), *(Column(each.title) for each in series)], rows, title=title)
+
+
+def rounded(values: Numbers | float, decimals: int) -> Numbers:
+    """The numbers as they are printed."""
+    return np.round(np.asarray(values, dtype=np.float64), decimals)
+
+
+def reproduces(computed: Numbers, result: Numbers | float, decimals: int) -> bool:
+    """Whether what was computed from printed operands hits the printed result to one in its last digit."""
+    return bool(np.all(np.abs(computed - rounded(result, decimals)) <= 1.0000001 * 10.0**-decimals))
+
+
+def to_figures(values: Numbers, digits: int) -> Numbers:
+    """The numbers as `significant` prints them with so many figures."""
+    return np.array([float(f"{value:.{digits - 1}e}") for value in np.asarray(values, dtype=np.float64).tolist()])
+
+
+def term_decimals(terms: Numbers, total: float, decimals: int) -> int:
+    """Decimals for the terms of a sum, at least one more than its total's: as printed, they add up to the printed total."""
+    places = range(decimals + 1, decimals + 6)
+    return next((each for each in places if reproduces(rounded(terms, each).sum(), total, decimals)), places[-1])
+
+
+def factor_digits(left: Numbers, right: Numbers, decimals: int) -> int:
+    """Significant figures for the factors with which their printed products hit the printed ones."""
+    results = left.astype(np.float64) * right
+
+    def enough(digits: int) -> bool:
+        return reproduces(to_figures(left, digits) * to_figures(right, digits), results, decimals)
+
+    return next((digits for digits in OPERAND_DIGITS if enough(digits)), OPERAND_DIGITS[-1])
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A dot product written out: `left` × `right` = terms, biggest first; the rest in one row, a bias, and the total."""
+
+    label_title: str
+    label: Callable[[int], str]
+    left: Series
+    right: Series
+    total: str
+    total_ref: str
+    bias: float | None = None
+    bias_ref: str = ""
+    shown: int = 8
+
+    def table(self, title: str) -> Table:
+        terms = self.left.values.astype(np.float64) * self.right.values
+        order = np.argsort(-np.abs(terms), kind="stable")
+        top, rest = order[: self.shown], order[self.shown :]
+        extra = [float(terms[rest].sum())] * (len(rest) > 0) + ([] if self.bias is None else [self.bias])
+        total = float(terms.sum()) + (self.bias or 0.0)
+        decimals = decimals_for(terms, total, digits=3)
+        places = term_decimals(np.append(terms[top], extra), total, decimals)
+        digits = factor_digits(self.left.values[top], self.right.values[top], places)
+        rows = [
+            [
+                Cell(self.label(index)),
+                figures(self.left.values[index], digits, self.left.ref(index)),
+                figures(self.right.values[index], digits, self.right.ref(index)),
+                number(terms[index], places, product(self.left.ref(index), self.right.ref(index))),
+            ]
+            for index in top.tolist()
+        ]
+        if len(rest):
+            rows.append([Cell(f"{len(rest)} others", style="dim"), Cell(""), Cell(""), number(extra[0], places, style="dim")])
+        if self.bias is not None:
+            rows.append([Cell("bias"), Cell(""), Cell(""), number(self.bias, places, self.bias_ref)])
+        columns = [Column(self.label_title, align="left"), Column(self.left.title), Column(self.right.title), Column("product")]
+        sum_row = [Cell(self.total), Cell(""), Cell(""), number(total, decimals, self.total_ref)]
+        return Table(columns, rows, title=title, total=sum_row)

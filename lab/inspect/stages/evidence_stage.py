@@ -1,0 +1,217 @@
+"""Where it learned that: the prediction of a token beside what the training text itself says at such a place."""
+
+import os
+from collections.abc import Sequence
+
+from lab.core.errors import UserError
+from lab.core.number_format import probability, significant, whole
+from lab.data.token_file import Tokens, token_dtype
+from lab.inspect.stages.attribution_stage import check_token
+from lab.inspect.stages.stage_context import Look
+from lab.inspect.training_text_evidence import Evidence, Following, Ids, Verbatim, search
+from lab.views.blocks import Block, Cell, Column, Note, Table, View
+from lab.views.number_refs import ref
+from lab.views.softmax_table import softmax
+from models.token_labels import printable
+from models.unembed import Slices
+
+ENOUGH = 5
+"""Places in the text from which on its frequencies are worth comparing with the model's probabilities."""
+LONG, FEW = 12, 3
+"""A stretch of so many tokens that the text has in so few places cannot be told by habit: only by heart."""
+AGREE = 3.0
+"""Factor within which the model's probability is called about the text's share."""
+AROUND = 14
+"""Tokens of the text shown on either side of the stretch."""
+STRETCH = 24
+"""Tokens of the stretch itself that are shown."""
+
+NO_TEXT = (
+    "The training text is not here: {run} has no {file} in its folder, as a run that was moved without it, so what the text says "
+    "cannot be looked up."
+)
+
+
+def evidence(look: Look, prompt: Sequence[int], candidate: int | None = None) -> Slices[View]:
+    """What the run's training text says about `candidate` (the most probable token if None) after `prompt`: all tokens up to the
+    position, those before the window too.
+
+    Raises:
+        UserError: if the vocabulary has no such token, or the text is damaged.
+    """
+    check_token(look, candidate)
+    token = look.answer if candidate is None else candidate
+    name = _quoted(look, [token])
+    title = f"where it learned {name}"
+    run = look.opened.run
+    if not os.path.lexists(run.tokens_path):
+        return View("evidence", title, NO_TEXT.format(run=run.name, file=run.tokens_path.name), [])
+    text = Tokens(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids
+    split = run.config.data.split
+    if len(text) != run.config.data.tokens:
+        raise UserError(f"{run.tokens_path} holds {whole(len(text))} tokens instead of {whole(run.config.data.tokens)}.")
+    found = yield from search(text, split, prompt, token)
+    given = softmax(look.logits)
+    p = float(given[token])
+    blocks: list[Block] = [_habits(look, found, prompt, token, p)]
+    chosen = habit(found)
+    if chosen is not None:
+        blocks.append(_followers(look, found, chosen, prompt, given.tolist()))
+    if found.verbatim is not None:
+        blocks += [_stretch(look, found, found.verbatim, len(prompt), text), Note(_excerpt(look, found.verbatim, text))]
+    return View("evidence", title, verdict(look, found, prompt, token, p), blocks)
+
+
+def habit(found: Evidence) -> Following | None:
+    """The longest of the contexts that the text has often enough to speak of frequencies; else the longest that it has."""
+    often = (each for each in found.following if each.occurrences >= ENOUGH)
+    return next(often, found.following[0] if found.following else None)
+
+
+def verdict(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: float) -> str:
+    """One sentence that tells what was learned by heart from what was learned as a habit, and both from what is new."""
+    name, model = _quoted(look, [token]), f"the model gives it {probability(p)}"
+    chosen, verbatim = habit(found), found.verbatim
+    if chosen is None or verbatim is None:
+        last = _quoted(look, prompt[-1:])
+        return f"New: the training text never has {last} with a token after it, so nothing there says what comes next; {model}."
+    after, share = _quoted(look, prompt[-chosen.length :]), chosen.candidate / chosen.occurrences
+    by_heart = verbatim.length >= LONG and verbatim.places <= FEW and verbatim.candidate == verbatim.places
+    if by_heart and share < 0.5:
+        times = "once" if verbatim.places == 1 else f"in {verbatim.places} places"
+        return (
+            f"By heart, it seems: the training text has the last {verbatim.length} tokens word for word {times}, always with "
+            f"{name} after them, though after {after} alone it comes only {_of(chosen)}; {model}."
+        )
+    if chosen.candidate:
+        habits = f"after {after} the training text has {name} {_of(chosen)}"
+        if p > 0 and 1 / AGREE <= share / p <= AGREE:
+            return f"A habit of the text: {habits}, and {model}."
+        if p > share:
+            return (
+                f"More than this habit: {habits}, but {model}, more, so it goes by more than the last {_tokens(chosen.length)}."
+            )
+        return f"Less than this habit: {habits}, but {model}, less: it has yet to learn the habit, or goes by more."
+    shorter = next((each for each in found.following if each.candidate), None)
+    if shorter is None:
+        return f"New: the training text never has {name} right after {_quoted(look, prompt[-1:])}; {model}."
+    where = f"after {_quoted(look, prompt[-shorter.length :])} {_of(shorter)}"
+    if shorter.length > chosen.length:
+        return f"Rare: the training text has {name} {where}, but hardly ever has that stretch; {model}."
+    return f"New in this place: the training text never has {name} after {after}, only {where}; {model}."
+
+
+def _of(following: Following) -> str:
+    """`80 of 402 times (19.9%)`."""
+    share = probability(following.candidate / following.occurrences)
+    return f"{whole(following.candidate)} of {whole(following.occurrences)} times ({share})"
+
+
+def _tokens(count: int) -> str:
+    return "token" if count == 1 else f"{count} tokens"
+
+
+def _shown(look: Look, ids: Sequence[int]) -> str:
+    """Tokens as one line of text."""
+    return printable(look.tokenizer.decode_bytes(ids))
+
+
+def _quoted(look: Look, ids: Sequence[int]) -> str:
+    return f"“{_shown(look, ids)}”"
+
+
+def _habits(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
+    """How often the last three, two and one tokens were followed by the token, and what the model gives it."""
+    name = _quoted(look, [token])
+    rows = []
+    for each in found.following:
+        share = each.candidate / each.occurrences
+        most = ", ".join(f"{_shown(look, [id_]).strip()} {whole(count)}" for id_, count in each.followers[:3])
+        rows.append(
+            [
+                Cell(_quoted(look, prompt[-each.length :])),
+                Cell(whole(each.occurrences), each.occurrences, note=_counted(found, look, prompt[-each.length :])),
+                Cell(whole(each.candidate), each.candidate, note=_counted(found, look, [*prompt[-each.length :], token])),
+                Cell(probability(share), share, bar=share, note=_divided(each.candidate, each.occurrences)),
+                Cell(most, style="dim"),
+            ]
+        )
+    missing = [length for length in (3, 2, 1) if length <= len(prompt) and all(each.length != length for each in found.following)]
+    for length in reversed(missing):
+        never = [Cell("0", 0), Cell(""), Cell("never", style="dim"), Cell("")]
+        rows.insert(0, [Cell(_quoted(look, prompt[-length:]), style="dim"), *never])
+    columns = [
+        Column("after", align="left"),
+        Column("places"),
+        Column(name),
+        Column("share"),
+        Column("most often", align="left", optional=True),
+    ]
+    model = Cell(probability(p), p, ref("probability", look.position, token), bar=p)
+    total = [Cell("the model says"), Cell(""), Cell(""), model, Cell("")]
+    return Table(columns, rows, title=f"in {whole(found.searched)} training tokens", total=total)
+
+
+def _counted(found: Evidence, look: Look, ids: Sequence[int]) -> str:
+    """What a count counts: it comes from the text alone, so there is no formula to open."""
+    return f"A count, not a formula: how often {_quoted(look, ids)} stands in the {whole(found.searched)} training tokens."
+
+
+def _divided(count: int, of: int) -> str:
+    return f"{whole(count)} / {whole(of)} = {significant(count / of, 6)}: two counts in the training text, divided."
+
+
+def _followers(look: Look, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
+    """What the text has after the chosen stretch, and what the model gives each of these."""
+    rows = [
+        [
+            Cell(look.tokenizer.label(id_)),
+            Cell(whole(count), count, note=_counted(found, look, [*prompt[-chosen.length :], id_])),
+            Cell(
+                probability(count / chosen.occurrences),
+                count / chosen.occurrences,
+                bar=count / chosen.occurrences,
+                note=_divided(count, chosen.occurrences),
+            ),
+            Cell(probability(given[id_]), given[id_], ref("probability", look.position, id_), bar=given[id_]),
+        ]
+        for id_, count in chosen.followers
+    ]
+    rest = chosen.occurrences - sum(count for _, count in chosen.followers)
+    if rest:
+        p = max(0.0, 1 - sum(given[id_] for id_, _ in chosen.followers))
+        share = rest / chosen.occurrences
+        rows.append(
+            [
+                Cell("others", style="dim"),
+                Cell(whole(rest), rest, style="dim"),
+                Cell(probability(share), share, bar=share, style="dim"),
+                Cell(probability(p), p, bar=p, style="dim"),
+            ]
+        )
+    columns = [Column("came next", align="left"), Column("times"), Column("share"), Column("model")]
+    return Table(columns, rows, title=f"what the text has after {_quoted(look, prompt[-chosen.length :])}")
+
+
+def _stretch(look: Look, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
+    """The longest end of the prompt that the text has word for word: how long, how often, where first, and what came next."""
+    all_of_it = " (all of it)" if verbatim.length == length else f" of {length}"
+    place = verbatim.first / found.searched
+    following = look.tokenizer.label(int(text[verbatim.first + verbatim.length]))
+    rows = [
+        [Cell("length in tokens"), Cell(whole(verbatim.length) + all_of_it, verbatim.length)],
+        [Cell("places"), Cell(whole(verbatim.places), verbatim.places)],
+        [Cell("first at token"), Cell(f"{whole(verbatim.first + 1)} ({probability(place)} in)", verbatim.first + 1)],
+        [Cell("what came next there"), Cell(f"“{following}”")],
+    ]
+    title = "the longest end of the prompt that the text has word for word"
+    return Table([Column("", align="left"), Column("", align="left")], rows, title=title)
+
+
+def _excerpt(look: Look, verbatim: Verbatim, text: Ids) -> str:
+    """The text around the first place, the stretch between » and «."""
+    end = verbatim.first + verbatim.length
+    start = max(verbatim.first, end - STRETCH)
+    parts = (text[max(0, start - AROUND) : start], text[start:end], text[end : end + AROUND])
+    before, stretch, after = (_shown(look, part.tolist()) for part in parts)
+    return f"There, the stretch between » and «: … {before}»{stretch}«{after} …"

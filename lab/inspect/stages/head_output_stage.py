@@ -1,0 +1,226 @@
+"""What attention does with its patterns: the heads side by side, the values they gather, what that adds to the stream."""
+
+import numpy as np
+
+from lab.core.number_format import probability, significant
+from lab.inspect.stages.attention_stage import head_title, listed_keys, most_attended
+from lab.inspect.stages.cells import (
+    Series,
+    around,
+    cosine,
+    decimals_for,
+    figures,
+    norm,
+    number,
+    series_table,
+    strip,
+    term_decimals,
+)
+from lab.inspect.stages.head_summary import COLUMNS, Summary, most_bits, row_of, summary_of
+from lab.inspect.stages.stage_context import Look, Numbers
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
+from lab.views.number_refs import product, ref
+
+KEYS = 64
+DIMENSIONS = 4
+WRITTEN_OUT = 8
+
+
+def heads(look: Look) -> View:
+    """One line for each head of the layer: how spread its attention is, and what falls on the places that heads like."""
+    at = look.position
+    patterns = look.array(f"{look.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
+    found = [summary_of(pattern) for pattern in patterns]
+    rows = [row_of(look, look.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
+    title = f"from {look.here}: entropy over {at + 1} choices, {most_bits(at + 1)}"
+    table = Table(COLUMNS, rows, title=title, selected=look.head)
+    shown = around(at + 1, at, KEYS)
+    overview = Matrix(
+        f"where each head looks from {look.here}",
+        [f"head {head + 1}" for head in range(look.config.heads)],
+        [look.label(key) for key in shown],
+        Array.of(patterns[:, shown.start : shown.stop]),
+        "each row adds up to 1" if len(shown) == at + 1 else f"tokens {shown.start + 1} to {shown.stop}",
+        ref(f"{look.block}attn.pattern", ":", at, f"{shown.start}:"),
+        (look.head, max(0, int(patterns[look.head].argmax()) - shown.start)),
+    )
+    # Independent of the pattern itself: the model's own z, from which the pattern is judged through the values.
+    values = look.heads(f"{look.block}attn.v")[:, : at + 1].astype(np.float64)
+    z = np.einsum("hk,hkd->hd", patterns, values)
+    return View(
+        "heads",
+        f"{look.place} · attention · all heads",
+        _summary(look, found),
+        [table, overview],
+        look.parity(look.before(f"{look.block}attn.z", at), z, at),
+    )
+
+
+def _summary(look: Look, found: list[Summary]) -> str:
+    if look.position == 0:
+        return f"{look.here} is the first token: every head can look at nothing but it."
+    sharpest = min(range(len(found)), key=lambda head: found[head].bits)
+    of = found[sharpest]
+    target = "itself" if of.key == look.position else look.quoted(of.key)
+    sentence = (
+        f"Of {len(found)} heads, head {sharpest + 1} is the most decided at {look.here}: "
+        f"{significant(of.bits)} bits, {probability(of.most)} on {target}."
+    )
+    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(look.position + 1).endswith("(sink)")]
+    if sinks:
+        which = f"Head {sinks[0]} rests" if len(sinks) == 1 else f"Heads {', '.join(sinks)} rest"
+        sentence += f" {which} on the first token, {look.quoted(0)}: an attention sink."
+    return sentence
+
+
+def values(look: Look) -> View:
+    """pattern × v, key by key, whose sum is the head's output z."""
+    block, head, at, width = look.block, look.head, look.position, look.config.head_width
+    pattern = look.array(f"{block}attn.pattern")[head, at, : at + 1].astype(np.float64)
+    v = look.heads(f"{block}attn.v")[head, : at + 1].astype(np.float64)
+    weighted = pattern[:, None] * v  # (i + 1, D)
+    z = weighted.sum(0)
+    z_name = look.before(f"{block}attn.z", at, head)
+    keys, rest = listed_keys(look)
+    first = min(DIMENSIONS, width)
+    rows_values = np.vstack([weighted[keys], weighted[rest].sum(0, keepdims=True)]) if rest else weighted[keys]
+    decimals = decimals_for(rows_values[:, :first], z[:first], digits=3)
+    places = max(term_decimals(rows_values[:, d], float(z[d]), decimals) for d in range(first))
+    lengths = decimals_for([norm(row) for row in rows_values], norm(z))
+
+    def dimensions(vector: Numbers, style: str, key: int | None) -> list[Cell]:
+        named = ["" if key is None else _weighted(look, key, d) for d in range(first)]
+        return [number(vector[d], places, named[d], style) for d in range(first)]
+
+    rows = []
+    for key in keys:
+        p = float(pattern[key])
+        rows.append(
+            [
+                Cell(look.name(key)),
+                Cell(probability(p), p, ref(f"{block}attn.pattern", head, at, key), p),
+                number(norm(weighted[key]), lengths, ref(f"{block}attn.weighted_v.norm", head, at, key)),
+                *dimensions(weighted[key], "", key),
+            ]
+        )
+    if rest:
+        p, vector = float(pattern[rest].sum()), rows_values[-1]
+        label, share = Cell(f"{len(rest)} other keys", style="dim"), Cell(probability(p), p, bar=p, style="dim")
+        rows.append([label, share, number(norm(vector), lengths, style="dim"), *dimensions(vector, "dim", None)])
+    total = [
+        Cell("Σ = z"),
+        Cell("100%", value=1.0),
+        number(norm(z), lengths, ref(f"{z_name}.norm", at, head)),
+        *(number(z[d], decimals, ref(z_name, at, head, d)) for d in range(first)),
+    ]
+    columns = [Column("key", align="left"), Column("pattern"), Column("‖p × v‖")]
+    columns += [Column(f"p × v [{d + 1}]", optional=d > 0) for d in range(first)]
+    key = most_attended(look)
+    title = f"pattern × v of {look.here}: its length and first {first} of {width} numbers"
+    blocks: list[Block] = [
+        Table(columns, rows, title=title, total=total, selected=keys.index(key)),
+        _written_out(look, key, float(pattern[key]), v[key]),
+        strip(f"v of {look.quoted(key)}, the most attended", v[key], ref(f"{block}attn.v", key, head)),
+        strip("z: what the head takes along, all values added up", z, ref(z_name, at, head)),
+    ]
+    lengths_of = [norm(row) for row in weighted]
+    most = int(np.argmax(lengths_of))
+    sentence = (
+        f"The head takes from each token as much of its value as it pays attention to it: most comes from {look.quoted(most)} "
+        f"(length {significant(lengths_of[most])}), and the sum z has length {significant(norm(z))}."
+    )
+    return View("values", head_title(look, "values"), sentence, blocks, look.parity(z_name, z, at, head))
+
+
+def _weighted(look: Look, key: int, dimension: int) -> str:
+    """Name of one dimension of pattern × v."""
+    pattern = ref(f"{look.block}attn.pattern", look.head, look.position, key)
+    return product(pattern, ref(f"{look.block}attn.v", key, look.head, dimension))
+
+
+def _written_out(look: Look, key: int, p: float, v: Numbers) -> Table:
+    """pattern × v of one key, number by number."""
+    block, head, at = look.block, look.head, look.position
+    first = min(WRITTEN_OUT, len(v))
+    columns = [
+        Series("pattern", np.full(first, p), lambda row: ref(f"{block}attn.pattern", head, at, key)),
+        Series("v", v[:first], lambda row: ref(f"{block}attn.v", key, head, row)),
+        Series("pattern × v", p * v[:first], lambda row: _weighted(look, key, row)),
+    ]
+    labels = [str(d + 1) for d in range(first)]
+    # Two more figures in the factors than in the product, so that they reproduce it.
+    decimals = [decimals_for(p, digits=5), decimals_for(v[:first], digits=5), decimals_for(p * v[:first], digits=3)]
+    return series_table("dimension", labels, columns, decimals, title=f"{look.quoted(key)} written out")
+
+
+def attn_out(look: Look) -> View:
+    """Each head's output through its part of the output matrix; with the bias they add up to what attention says."""
+    block, at = look.block, look.position
+    outputs = head_outputs(look)
+    name = look.before(f"{block}attn_out", at)
+    bias_name = f"h.{look.layer}.attn.c_proj.bias"
+    bias = look.weight(bias_name).astype(np.float64)
+    out = outputs.sum(0) + bias
+    size = norm(out)
+    # A vector's share of a sum is its projection onto it: the shares add up to 1, and one that works against it is negative.
+    shares = [float(each @ out) / size**2 if size else 0.0 for each in (*outputs, bias)]
+    z = look.array(f"{block}attn.z")[at]
+    decimals = decimals_for([norm(each) for each in outputs], size)
+    rows = [
+        [
+            Cell(f"head {head + 1}"),
+            number(norm(z[head]), decimals_for([norm(each) for each in z]), ref(f"{block}attn.z.norm", at, head)),
+            number(norm(outputs[head]), decimals, ref(f"{block}attn.head_out.norm", head, at)),
+            _share(shares[head], ref(f"{block}attn.head_out.share", head, at)),
+        ]
+        for head in range(look.config.heads)
+    ]
+    rows.append([Cell("bias"), Cell(""), number(norm(bias), decimals, f"{bias_name}.norm"), _share(shares[-1], "")])
+    total = [
+        Cell("Σ = attention's output"),
+        Cell(""),
+        number(size, decimals, ref(f"{name}.norm", at)),
+        Cell("100%", 1.0),
+    ]
+    columns = [Column("part", align="left"), Column("‖z‖"), Column("‖output‖"), Column("share")]
+    stream = look.row(f"{block}resid_pre")
+    blocks: list[Block] = [
+        Table(columns, rows, title=f"what each head adds at {look.here}", total=total, selected=look.head),
+        _beside_stream(look, out, stream),
+        strip(f"output of head {look.head + 1}", outputs[look.head], ref(f"{block}attn.head_out", look.head, at)),
+        strip("attention's output: all heads and the bias", out, ref(name, at)),
+    ]
+    strongest = int(np.argmax(shares[:-1]))
+    sentence = (
+        f"Head {strongest + 1} makes {probability(shares[strongest])} of what attention says at {look.here}; all heads and the "
+        f"bias together are a vector of length {significant(size)}, added to a stream of length {significant(norm(stream))}."
+    )
+    parity = look.parity(name, out, at)
+    return View("attn_out", f"{look.place} · attention · output projection", sentence, blocks, parity)
+
+
+def head_outputs(look: Look) -> Numbers:
+    """What each head adds to the residual stream at the position, (H, C): its z through its part of the output matrix."""
+    width = look.config.head_width
+    matrix = look.weight(f"h.{look.layer}.attn.c_proj.weight").astype(np.float64)  # (C, H·D)
+    z = look.row(f"{look.block}attn.z")  # (H, D)
+    return np.stack([matrix[:, h * width : (h + 1) * width] @ z[h] for h in range(look.config.heads)])
+
+
+def _share(share: float, name: str) -> Cell:
+    return Cell(probability(share), share, name, bar=max(0.0, min(1.0, share)))
+
+
+def _beside_stream(look: Look, out: Numbers, stream: Numbers) -> Table:
+    after, at, name = stream + out, look.position, look.before(f"{look.block}attn_out", look.position)
+    # Where attention's output is changed, what is reached with what it was has no name.
+    reached = "" if look.changed(f"{look.block}attn_out", at) else look.before(f"{look.block}resid_mid", at)
+    return Table(
+        [Column("in the residual stream", align="left"), Column("value")],
+        [
+            [Cell("length of the stream before"), figures(norm(stream), 4, ref(f"{look.block}resid_pre.norm", at))],
+            [Cell("length of what is added"), figures(norm(out), 4, ref(f"{name}.norm", at))],
+            [Cell("cosine between the two"), figures(cosine(stream, out), 4)],
+            [Cell("length after adding"), figures(norm(after), 4, reached and ref(f"{reached}.norm", at))],
+        ],
+    )

@@ -1,0 +1,100 @@
+"""LayerNorm, which stands before attention, before the MLP and after the last layer."""
+
+import numpy as np
+
+from lab.core.number_format import significant
+from lab.inspect.stages.cells import (
+    Series,
+    decimals_for,
+    figures,
+    norm,
+    reproduces,
+    rounded,
+    series_table,
+    strip,
+    to_figures,
+)
+from lab.inspect.stages.stage_context import Look, Numbers
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_refs import ref
+
+EPSILON = 1e-5
+"""Added to the variance inside the root, as in GPT-2 (`models.gpt.EPSILON`)."""
+DIMENSIONS = 8
+FIGURES = 7
+"""Significant figures of mean, variance and scale, from which every dimension is computed."""
+
+
+def ln1(look: Look) -> View:
+    return _layer_norm(look, "ln1", look.block + "ln1", look.block + "resid_pre", f"h.{look.layer}.ln_1", "attention reads")
+
+
+def ln2(look: Look) -> View:
+    return _layer_norm(look, "ln2", look.block + "ln2", look.block + "resid_mid", f"h.{look.layer}.ln_2", "the MLP reads")
+
+
+def ln_final(look: Look) -> View:
+    last = f"blocks.{look.config.layers - 1}.resid_post"
+    return _layer_norm(look, "ln_final", "ln_final", last, "ln_f", "the output head reads")
+
+
+def _layer_norm(look: Look, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
+    """(x − mean) / sqrt(variance + eps) · gain + bias (Ba et al. 2016), in float64 from the residual stream `stream`."""
+    at, width = look.position, look.config.width
+    x = look.row(stream)
+    gain, bias = (look.weight(f"{weight}.{part}").astype(np.float64) for part in ("weight", "bias"))
+    mean = float(x.mean())
+    variance = float(np.square(x - mean).mean())
+    scale = float(np.sqrt(variance + EPSILON))
+    normalized = (x - mean) / scale
+    result = normalized * gain + bias
+    steps = Table(
+        [Column(f"over the {width} numbers", align="left"), Column("value")],
+        [
+            [Cell("mean"), figures(mean, FIGURES, ref(f"{name}.mean", at))],
+            [Cell("variance: mean of (x − mean)²"), figures(variance, FIGURES, ref(f"{name}.variance", at))],
+            [Cell(f"variance + {EPSILON:.5f}"), figures(variance + EPSILON, FIGURES)],
+            [Cell("√ = scale"), figures(scale, FIGURES, ref(f"{name}.scale", at))],
+        ],
+    )
+    first = min(DIMENSIONS, width)
+    columns = [
+        Series("x", x[:first], lambda row: ref(stream, at, row)),
+        Series("x − mean", x[:first] - mean, lambda row: ref(f"{name}.centred", at, row)),
+        Series("÷ scale", normalized[:first], lambda row: ref(f"{name}.normalized", at, row)),
+        Series("gain", gain[:first], lambda row: ref(f"{weight}.weight", row)),
+        Series("bias", bias[:first], lambda row: ref(f"{weight}.bias", row)),
+        Series("· gain + bias", result[:first], lambda row: ref(f"{name}.out", at, row)),
+    ]
+    labels = [str(dimension + 1) for dimension in range(first)]
+    decimals = _decimals([each.values for each in columns], mean, scale)
+    table = series_table("dimension", labels, columns, decimals, title=f"the first {first} of {width} numbers")
+    strips = [
+        strip("before: the residual stream", x, ref(stream, at)),
+        strip(f"after: what {reader}", result, ref(f"{name}.out", at)),
+    ]
+    sentence = (
+        f"LayerNorm gives what {reader} at {look.here} one size: it takes away the mean {significant(mean)}, divides by "
+        f"{significant(scale)}, so that the norm goes from {significant(norm(x))} to {significant(norm(normalized))}, then "
+        f"multiplies each dimension by a learned gain and adds a learned bias."
+    )
+    title = "final norm" if stage == "ln_final" else f"{look.place} · LayerNorm {1 if stage == 'ln1' else 2}"
+    return View(stage, title, sentence, [steps, table, *strips], look.parity(f"{name}.out", result, at))
+
+
+def _decimals(columns: list[Numbers], mean: float, scale: float) -> list[int]:
+    """Decimals of x, x − mean, ÷ scale, gain, bias and result: the fewest with which each column reproduces the next."""
+    x, centred, normalized, gain, bias, result = columns
+    last = decimals_for(result, digits=3)
+    printed_mean, printed_scale = to_figures(np.array([mean, scale]), FIGURES)
+    for digits in range(4, 9):
+        a = decimals_for(x, centred, digits=digits)
+        b, c = decimals_for(normalized, digits=digits - 1), decimals_for(gain, digits=digits - 1)
+        d = max(last, decimals_for(bias, digits=digits - 1))
+        if (
+            reproduces(rounded(x, a) - printed_mean, centred, a)
+            and reproduces(rounded(centred, a) / printed_scale, normalized, b)
+            and reproduces(rounded(normalized, b) * rounded(gain, c) + rounded(bias, d), result, last)
+        ):
+            break
+    return [a, a, b, c, d, last]

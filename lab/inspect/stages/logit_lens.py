@@ -1,0 +1,88 @@
+"""The way through the model: its tokens, its steps with the logit lens beside each, and what the model says in the end."""
+
+import numpy as np
+
+from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_order import steps
+from lab.views.blocks import Guess, Step, Token, Way
+from lab.views.softmax_table import softmax
+from models.unembed import Slices, unembed
+
+GUESSES = 20
+BELOW_1 = 1 - 2**-53
+"""The largest float below 1: a softmax over several tokens never gives one of them everything."""
+
+
+def way(look: Look) -> Slices[Way]:
+    found = steps(look.config.layers)
+    lenses = yield from lens(look)
+    for step in found:
+        answer = lenses.get(_stream(step, look.config.layers))
+        if answer is not None:
+            step.lens, step.rank = answer
+    drawn = look.draw()
+    next(step for step in found if step.stage == "sample").lens = Guess(
+        drawn.id, look.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
+    )
+    return Way(
+        tokens=[Token(id_, look.label(i), look.traced.probabilities[i]) for i, id_ in enumerate(look.ids)],
+        steps=found,
+        position=look.position,
+        dropped=look.dropped,
+        top=_top(look),
+    )
+
+
+def _stream(step: Step, layers: int) -> str:
+    """The residual stream that a step leaves behind, "" for steps that leave it as it is."""
+    if step.stage == "embed":
+        return "blocks.0.resid_pre"
+    if step.stage in ("resid_mid", "resid_post"):
+        return f"blocks.{step.layer}.{step.stage}"
+    return f"blocks.{layers - 1}.resid_post" if step.stage in ("ln_final", "logits") else ""
+
+
+def streams(layers: int) -> list[str]:
+    """Every residual stream that has a lens, in order; the last one's lens are the logits."""
+    return ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(layers) for part in ("resid_mid", "resid_post"))]
+
+
+Lens = dict[str, tuple[Guess, int]]
+
+
+def lens(look: Look) -> Slices[Lens]:
+    """For each residual stream at the position, what the model would say if it stopped there, and its final answer's rank there.
+
+    The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
+    """
+    held: Lens | None = look.traced.held("lens", look.position)
+    if held is None:
+        held = yield from _lens(look)
+        look.traced.hold("lens", look.position, held)
+    return held
+
+
+def _lens(look: Look) -> Slices[Lens]:
+    import torch
+
+    from models.trace import layer_norm
+
+    names = streams(look.config.layers)
+    rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
+    logits = yield from unembed(look.opened.model, layer_norm(rows, look.opened.model.ln_f))  # (2L + 1, V)
+    best, ids = logits.max(-1)
+    # In fp32 what is left of 1 for all other tokens is lost, and a lens would read 100% beside the >99% of another.
+    probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
+    ranks = ((logits > logits[:, look.answer, None]).sum(-1) + 1).tolist()
+    return {
+        name: (Guess(id_, look.tokenizer.label(id_), p), rank)
+        for name, id_, p, rank in zip(names, ids.tolist(), probabilities, ranks, strict=True)
+    }
+
+
+def _top(look: Look) -> list[Guess]:
+    probabilities: Numbers = softmax(look.logits)
+    count = min(GUESSES, len(probabilities))
+    found = np.argpartition(-probabilities, count - 1)[:count]
+    ordered = sorted(found.tolist(), key=lambda id_: (-probabilities[id_], id_))
+    return [Guess(id_, look.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]

@@ -1,0 +1,80 @@
+"""The end of the way: logits, and the softmax over the whole vocabulary."""
+
+import numpy as np
+
+from lab.core.number_format import probability, significant, whole
+from lab.inspect.stages.stage_context import Look, Numbers
+from lab.views.blocks import Parity, View
+from lab.views.number_refs import ref
+from lab.views.softmax_table import Others, Titles, softmax, softmax_table
+
+LISTED = 20
+"""Tokens listed of a distribution; the rest of the vocabulary is one row."""
+
+
+def largest(values: Numbers, count: int) -> list[int]:
+    """Indices of the `count` largest values, falling, the lower index first on a tie, as the sampling orders them."""
+    count = min(count, len(values))
+    edge = np.partition(values, len(values) - count)[len(values) - count]
+    found = np.flatnonzero(values >= edge)
+    return [int(index) for index in found[np.argsort(-values[found], kind="stable")][:count]]
+
+
+def logits(look: Look) -> View:
+    """The next token's logits, their softmax over the whole vocabulary, and the row that stands for all other tokens."""
+    at, values = look.position, look.logits
+    top = largest(values, LISTED)
+    rest = np.ones(len(values), dtype=bool)
+    rest[top] = False
+    exps = np.exp(values - values.max())
+    names = {"score": "logits", "shifted": "logits.shifted", "exp": "probability.exp", "softmax": "probability"}
+
+    def name(column: str, row: int | None) -> str:
+        return ref("probability.sum", at) if row is None else ref(names[column], at, top[row])
+
+    table = softmax_table(
+        [look.tokenizer.label(id_) for id_ in top],
+        values[top],
+        subtract_max=True,
+        percent=True,
+        others=Others(f"{whole(int(rest.sum()))} others", float(exps[rest].sum())) if rest.any() else None,
+        titles=Titles("token", score="logit", softmax="probability"),
+        title=f"after {look.here}: position {at + 1} predicts token {at + 2}",
+        ref=name,
+    )
+    return View("logits", "logits → softmax", _says(look, top), [table], _logits_parity(look, top))
+
+
+def _says(look: Look, top: list[int]) -> str:
+    values = look.logits
+    probabilities = softmax(values)
+    sentence = (
+        f"The final norm's output is multiplied by the vector of each of the {whole(len(values))} tokens: after {look.here}, "
+        f"“{look.tokenizer.label(top[0])}” scores highest and gets {probability(float(probabilities[top[0]]))}"
+    )
+    if len(top) > 1:
+        lead = significant(float(values[top[0]] - values[top[1]]))
+        sentence += f", {lead} in logit above “{look.tokenizer.label(top[1])}”"
+    if look.position + 1 < len(look.ids):
+        following = look.ids[look.position + 1]
+        rank = 1 + int((values > values[following]).sum())
+        sentence += (
+            f". The prompt goes on with {look.quoted(look.position + 1)}, which got "
+            f"{probability(float(probabilities[following]))} (rank {whole(rank)})"
+        )
+    return sentence + "."
+
+
+def _logits_parity(look: Look, top: list[int]) -> Parity:
+    """All logits against the fast path's; where it is not held, those listed against the dot products in float64."""
+    fast = look.traced.fast.get("ln_final.out")
+    if fast is None:
+        x = look.row("ln_final.out")
+        listed = look.weight("wte.weight")[top].astype(np.float64) @ x
+        return Parity("logits listed · float64", float(np.abs(listed - look.logits[top]).max()), len(top))
+
+    def delta() -> float:
+        own = look.unembed(fast[look.position : look.position + 1].numpy())[0]
+        return float(np.abs(own - look.logits).max())
+
+    return Parity("logits · fast path", look.traced.once("logits parity", look.position, delta), len(look.logits))

@@ -1,0 +1,56 @@
+"""The two additions of a layer: what attention, then the MLP, adds to the residual stream."""
+
+import math
+
+import numpy as np
+
+from lab.core.number_format import significant
+from lab.inspect.stages.cells import Series, cosine, decimals_for, figures, norm, series_table, strip
+from lab.inspect.stages.stage_context import Look
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_refs import ref
+
+DIMENSIONS = 8
+
+
+def resid_mid(look: Look) -> View:
+    return _add(look, "resid_mid", "attention", "resid_pre", "attn_out")
+
+
+def resid_post(look: Look) -> View:
+    return _add(look, "resid_post", "the MLP", "resid_mid", "mlp_out")
+
+
+def _add(look: Look, stage: str, adder: str, before_name: str, added_name: str) -> View:
+    """before + what is added = after, and how far that turned the vector."""
+    at, width = look.position, look.config.width
+    before, added = look.row(look.block + before_name), look.row(look.block + added_name)
+    after = before + added
+    first = min(DIMENSIONS, width)
+    sum_name = look.before(look.block + stage, at).removeprefix(look.block)
+    parts = (("before", before_name, before), (f"+ {adder}", added_name, added), ("= after", sum_name, after))
+    table = series_table(
+        "dimension",
+        [str(dimension + 1) for dimension in range(first)],
+        [
+            Series(title, vector[:first], lambda row, name=name: ref(look.block + name, at, row))  # type: ignore[misc]
+            for title, name, vector in parts
+        ],
+        [decimals_for(*(vector[:first] for _, _, vector in parts))] * 3,
+        title=f"the first {first} of {width} numbers",
+    )
+    turned = math.degrees(math.acos(max(-1.0, min(1.0, cosine(before, after)))))
+    lengths = Table(
+        [Column("length", align="left"), Column("value")],
+        [
+            *([Cell(title), figures(norm(vector), 4, ref(f"{look.block}{name}.norm", at))] for title, name, vector in parts),
+            [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{look.block}{sum_name}.cosine", at))],
+        ],
+    )
+    strips = [strip(title, vector, ref(look.block + name, at)) for title, name, vector in parts]
+    sentence = (
+        f"What {adder} says at {look.here} (length {significant(norm(added))}) is added to the residual stream, which goes from "
+        f"length {significant(norm(before))} to {significant(norm(after))} and turns by {turned:.0f}°."
+    )
+    title = f"{look.place} · residual add after {adder}"
+    return View(stage, title, sentence, [table, lengths, *strips], look.parity(look.block + sum_name, np.asarray(after), at))

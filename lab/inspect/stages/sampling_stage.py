@@ -1,0 +1,154 @@
+"""The draw of the next token: the distribution before and after the settings, laid end to end, and where the number falls."""
+
+import numpy as np
+
+from lab.core.number_format import probability, whole
+from lab.inspect.stages.logits_stage import LISTED, largest
+from lab.inspect.stages.stage_context import Draw, Look, Numbers
+from lab.views.blocks import Block, Cell, Column, Line01, Parity, Part, Table, View
+from lab.views.number_refs import ref
+from lab.views.softmax_table import SMALL_DIGITS, softmax
+
+MOST_DRAW_DECIMALS = 12
+ON_THE_LINE = 12
+"""Tokens with a place of their own on the line from 0 to 1; a terminal's line has room for few names."""
+
+
+def sample(look: Look) -> View:
+    """The distribution before and after temperature, top-k and top-p, and the number that picks the next token."""
+    at, draw = look.position, look.draw()
+    listed = largest(look.logits, LISTED)
+    if draw.id not in listed:
+        listed.append(draw.id)
+    low, high = draw.interval(draw.id)
+    decimals = _draw_decimals(low, draw.u, high)
+    rows = [_sample_row(look, draw, id_, decimals) for id_ in listed]
+    rest = np.ones(len(draw.before), dtype=bool)
+    rest[listed] = False
+    if rest.any():
+        rows.append(_others_row(draw, rest))
+    columns = [Column("token", align="left"), Column("before"), Column("after"), Column("from"), Column("to")]
+    total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
+    table = Table(columns, rows, title=_settings(look), total=total, selected=listed.index(draw.id))
+    label = look.tokenizer.label(draw.id)
+    seed = f"u, from seed {look.sampling.seed} and place {look.draws_for + 1}"
+    number = Table(
+        [Column("the draw", align="left"), Column("value")],
+        [
+            [Cell(seed), _fraction(draw.u, decimals, "sample.u", at)],
+            [Cell("falls at or above"), _fraction(low, decimals, "sample.low", at, draw.id)],
+            [Cell("and below"), _fraction(high, decimals, "sample.high", at, draw.id)],
+            [Cell("which belongs to"), Cell(label, style="strong")],
+        ],
+    )
+    blocks: list[Block] = [_line(look, draw, listed, decimals), table, number]
+    return View("sample", "sample", _drawn_sentence(look, draw, decimals), blocks, _sample_parity(look, draw, listed))
+
+
+def _line(look: Look, draw: Draw, listed: list[int], decimals: int) -> Line01:
+    """The most probable tokens as they lie end to end, the one that is drawn among them, what is between them as others."""
+    at = look.position
+    named = {id_ for id_ in listed[:ON_THE_LINE] if draw.kept[id_]} | {draw.id}
+    parts: list[Part] = []
+    reached = 0.0
+    for id_ in sorted(named, key=draw.place):
+        low, high = draw.interval(id_)
+        if low > reached:
+            parts.append(Part("others", reached, low))
+        parts.append(Part(look.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
+        reached = high
+    if len(named) < int(draw.kept.sum()):
+        parts.append(Part("others", reached, 1.0))
+    selected = next(i for i, part in enumerate(parts) if part.ref == ref("sample.after", at, draw.id))
+    return Line01("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
+
+
+def _settings(look: Look) -> str:
+    sampling = look.sampling
+    if sampling.greedy or sampling.temperature == 0:
+        return "greedy: always the most probable token"
+    parts = [f"temperature {sampling.temperature:g}"]
+    parts.append(f"top-k {sampling.top_k}" if sampling.top_k else "no top-k")
+    parts.append(f"top-p {sampling.top_p:g}" if sampling.top_p < 1 else "no top-p")
+    return ", ".join(parts)
+
+
+def _draw_decimals(low: float, u: float, high: float) -> int:
+    """The fewest decimals, at least 4, with which u is still seen to lie in its interval."""
+    for decimals in range(4, MOST_DRAW_DECIMALS):
+        if round(low, decimals) <= round(u, decimals) < round(high, decimals):
+            return decimals
+    return MOST_DRAW_DECIMALS
+
+
+def _fraction(value: float, decimals: int, name: str, *indices: int) -> Cell:
+    return Cell(f"{value:.{decimals}f}", value, ref(name, *indices))
+
+
+def _sample_row(look: Look, draw: Draw, id_: int, decimals: int) -> list[Cell]:
+    at = look.position
+    style = "" if draw.kept[id_] else "struck"
+    p, q = float(draw.before[id_]), float(draw.after[id_])
+    cells = [
+        Cell(look.tokenizer.label(id_), style=style),
+        Cell(probability(p, digits=SMALL_DIGITS), p, ref("probability", at, id_), p, style),
+    ]
+    if not draw.kept[id_]:
+        return [*cells, Cell(f"out: {_why_out(look, id_)}", style="dim"), Cell(""), Cell("")]
+    low, high = draw.interval(id_)
+    return [
+        *cells,
+        Cell(probability(q, digits=SMALL_DIGITS), q, ref("sample.after", at, id_), q),
+        _fraction(low, decimals, "sample.low", at, id_),
+        _fraction(high, decimals, "sample.high", at, id_),
+    ]
+
+
+def _why_out(look: Look, id_: int) -> str:
+    """Which setting crosses a token out."""
+    sampling = look.sampling
+    if sampling.greedy or sampling.temperature == 0:
+        return "greedy"
+    above = int((look.logits > look.logits[id_]).sum() + (look.logits[:id_] == look.logits[id_]).sum())
+    return "top-k" if sampling.top_k and above >= sampling.top_k else "top-p"
+
+
+def _others_row(draw: Draw, rest: Numbers) -> list[Cell]:
+    count, left = int(rest.sum()), int(draw.kept[rest].sum())
+    p, q = float(draw.before[rest].sum()), float(draw.after[rest].sum())
+    label = f"{whole(count)} others" + (f", {whole(count - left)} of them out" if 0 < left < count else "")
+    return [
+        Cell(label, style="dim"),
+        Cell(probability(p, digits=SMALL_DIGITS), p, bar=p, style="dim"),
+        Cell(probability(q, digits=SMALL_DIGITS), q, bar=q, style="dim") if left else Cell("out", style="dim"),
+        Cell(""),
+        Cell(""),
+    ]
+
+
+def _drawn_sentence(look: Look, draw: Draw, decimals: int) -> str:
+    label, kept = look.tokenizer.label(draw.id), int(draw.kept.sum())
+    if kept == 1:
+        given = probability(float(draw.before[draw.id]))
+        return f"Only one token is left to draw from after {look.here}: “{label}”, which the model gives {given}."
+    place = draw.place(draw.id)
+    rank = "the most probable token" if place == 0 else f"rank {whole(place + 1)}"
+    return (
+        f"After {look.here} {whole(kept)} tokens may be drawn. Laid end to end they fill 0 to 1; the random number "
+        f"{draw.u:.{decimals}f} falls on “{label}” ({rank}, {probability(float(draw.after[draw.id]))})."
+    )
+
+
+def _sample_parity(look: Look, draw: Draw, listed: list[int]) -> Parity:
+    """Temperature and filters worked out once more here, from the logits, against the distribution that is drawn from."""
+    sampling, values = look.sampling, look.logits
+    own = np.zeros_like(values)
+    if sampling.greedy or sampling.temperature == 0:
+        own[int(values.argmax())] = 1.0
+    else:
+        top = np.argsort(-values, kind="stable")[: sampling.top_k or None]
+        p = softmax(values[top] / sampling.temperature)
+        if sampling.top_p < 1:
+            p = p[: int(np.searchsorted(np.cumsum(p), sampling.top_p)) + 1]
+        own[top[: len(p)]] = p / p.sum()
+    return Parity("after · models.sampling", float(np.abs(own[listed] - draw.after[listed]).max()), len(listed))

@@ -1,0 +1,192 @@
+"""What is being looked at: a trace, and the position, layer and head of the cursor. Every stage is a function of it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.inspect.model_cache import OpenModel, Traced
+from lab.views.blocks import Parity
+from models.config import ModelConfig
+from models.sampling_settings import Sampling
+from models.unembed import finish, unembed
+
+if TYPE_CHECKING:
+    from models.tokenizer import Tokenizer
+    from models.trace import Trace
+
+Numbers = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The next token's distribution, and the token that sampling draws from it."""
+
+    before: Numbers
+    """(V,) at temperature 1 with no filter."""
+    after: Numbers
+    """(V,) what is drawn from; 0 for tokens filtered out."""
+    kept: Numbers
+    order: Numbers
+    """Ids in the order in which they are laid end to end."""
+    ends: Numbers
+    """Where each of them ends between 0 and 1, in that order."""
+    u: float
+    id: int
+
+    def place(self, id_: int) -> int:
+        """Where in the order an id is."""
+        return int(np.flatnonzero(self.order == id_)[0])
+
+    def interval(self, id_: int) -> tuple[float, float]:
+        """What the id takes up between 0 and 1."""
+        place = self.place(id_)
+        return (float(self.ends[place - 1]) if place else 0.0), float(self.ends[place])
+
+
+@dataclass(frozen=True)
+class Look:
+    opened: OpenModel
+    traced: Traced
+    dropped: int
+    """Tokens of the prompt that lie before the window."""
+    earlier: int
+    """Tokens that came before the prompt; they count for the place of a draw."""
+    position: int
+    """0-based within the window."""
+    sampling: Sampling
+    layer: int = 0
+    head: int = 0
+    width: int | None = None
+    """Room on the screen in columns, where it is known."""
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.opened.model.config
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        return self.opened.tokenizer
+
+    @property
+    def trace(self) -> "Trace":
+        return self.traced.trace
+
+    @property
+    def ids(self) -> list[int]:
+        return self.trace.ids
+
+    @property
+    def block(self) -> str:
+        """Prefix of the names of this layer's values."""
+        return f"blocks.{self.layer}."
+
+    @property
+    def place(self) -> str:
+        return f"layer {self.layer + 1}"
+
+    def array(self, name: str) -> Numbers:
+        """The trace's value of that name, float32, not copied."""
+        value: Numbers = self.trace[name].numpy()
+        return value
+
+    def heads(self, name: str) -> Numbers:
+        """One of q, k, v and z with the heads first, (H, T, D)."""
+        return self.array(name).swapaxes(0, 1)
+
+    def row(self, name: str) -> Numbers:
+        """The value (T, ...) at the position, in float64."""
+        row: Numbers = self.array(name)[self.position].astype(np.float64)
+        return row
+
+    def changed(self, name: str, *index: int) -> bool:
+        """Whether an intervention changes the value called `name` at these first indices."""
+        return any(edit.name == name and edit.changes(index) for edit in self.trace.edits)
+
+    def before(self, name: str, *index: int) -> str:
+        """What the trace calls the value as it is computed: `name` itself, unless an intervention changes it there."""
+        return f"{name}.before" if self.changed(name, *index) else name
+
+    def weight(self, name: str) -> Numbers:
+        """The model's weight of that name, float32, not copied."""
+        value: Numbers = self.opened.model.get_parameter(name).detach().float().numpy()
+        return value
+
+    def label(self, index: int) -> str:
+        return self.tokenizer.label(self.ids[index])
+
+    def name(self, index: int) -> str:
+        """A token as the label of a row: its number, counted from 1, and the token."""
+        return f"{index + 1:>{len(str(len(self.ids)))}} {self.label(index)}"
+
+    def quoted(self, index: int) -> str:
+        """A token in a sentence; with its number where the prompt has it more than once."""
+        twice = self.ids.count(self.ids[index]) > 1
+        return f"“{self.label(index)}”{f' (token {index + 1})' if twice else ''}"
+
+    @property
+    def here(self) -> str:
+        """The token at the position, in a sentence."""
+        return self.quoted(self.position)
+
+    @cached_property
+    def logits(self) -> Numbers:
+        """What the model says about the token after the position, (V,), float64."""
+        if self.traced.logits is not None:
+            held: Numbers = self.traced.logits[self.position].double().numpy()
+            return held
+
+        def make() -> Numbers:
+            row: Numbers = self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
+            return row
+
+        return self.traced.once("logits", self.position, make)
+
+    @property
+    def answer(self) -> int:
+        """The token that the model finds most probable after the position."""
+        return int(self.logits.argmax())
+
+    def unembed(self, vectors: Numbers) -> Numbers:
+        """Dot products (n, V) of vectors (n, C) with every row of the token embedding, float32."""
+        import torch
+
+        products: Numbers = finish(unembed(self.opened.model, torch.from_numpy(vectors.astype(np.float32)))).numpy()
+        return products
+
+    @property
+    def draws_for(self) -> int:
+        """The 0-based place in the whole text that the token after the position is drawn for."""
+        return self.earlier + self.dropped + self.position + 1
+
+    def draw(self) -> Draw:
+        """The next token as `models.sampling.generate` would draw it with this seed."""
+        return self.traced.once(("draw", self.draws_for, self.sampling), self.position, self._draw)
+
+    def _draw(self) -> Draw:
+        import torch
+
+        from models.sampling import distribution, draw, uniform
+
+        found = distribution(torch.from_numpy(self.logits), self.sampling)
+        u = uniform(self.sampling.seed, self.draws_for)
+        order = found.after.argsort(descending=True, stable=True)
+        return Draw(
+            before=found.before.numpy(),
+            after=found.after.numpy(),
+            kept=found.kept.numpy(),
+            order=order.numpy(),
+            ends=found.after[order].cumsum(-1).numpy(),
+            u=u,
+            id=draw(found.after, u),
+        )
+
+    def parity(self, name: str, shown: Numbers, *at: int | slice) -> Parity:
+        """`shown` against the model's own value of that name at those indices: the fast path's where it is held."""
+        fast = self.traced.fast.get(name)
+        own = (self.array(name) if fast is None else fast.numpy())[at]
+        assert own.shape == shown.shape, (name, own.shape, shown.shape)
+        finite = np.isfinite(own) & np.isfinite(shown)
+        delta = float(np.abs(own[finite] - shown[finite]).max()) if finite.any() else 0.0
+        return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()))

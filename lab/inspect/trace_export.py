@@ -1,0 +1,46 @@
+"""The trace of one forward pass as a file: an archive of every array, or a summary in JSON."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.core.atomic_io import write_atomic
+from lab.inspect.trace_summary import TraceSummary
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from models.trace import Trace
+
+
+def write_npz(path: Path, traced: "Trace") -> None:
+    """What numpy.savez would write, one array in memory at a time, and in place of the file only when it is whole.
+
+    Raises:
+        OSError: as the system says; the file that was there is then untouched.
+    """
+    for _ in npz_slices(path, traced):
+        pass
+
+
+def npz_slices(path: Path, traced: "Trace") -> Slices[None]:
+    """The same, array by array."""
+    import numpy as np
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name in traced.names():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, traced[name].numpy(force=True), allow_pickle=False)
+                yield
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, found: TraceSummary) -> None:
+    """The summary as indented JSON. Raises: OSError."""
+    import msgspec
+
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")

@@ -1,0 +1,71 @@
+"""What is shown of the gradients of one training step: how much of them each part of the model gets."""
+
+import math
+
+from lab.core.number_format import probability, significant, whole
+from lab.inspect.stages.cells import decimals_for, figures, number
+from lab.one_step.stage_views import StepLook
+from lab.views.blocks import Cell, Column, Note, Parity, Table, View
+
+
+def part_of(name: str) -> str:
+    """Which part of the model a weight belongs to: `token embedding`, `2 attention`, `2 MLP`, `2 norms`, `final norm` …"""
+    if name.startswith("h."):
+        _, layer, inside, *_ = name.split(".")
+        kind = "attention" if inside == "attn" else "MLP" if inside == "mlp" else "norms"
+        return f"{int(layer) + 1} {kind}"
+    return {"wte": "token embedding", "wpe": "position embedding", "ln_f": "final norm"}[name.split(".")[0]]
+
+
+def gradients(look: StepLook) -> View:
+    found = look.step.gradients
+    assert found is not None
+    squares: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for name, norm in found.norms.items():
+        part = part_of(name)
+        squares[part] = squares.get(part, 0.0) + norm**2
+        sizes[part] = sizes.get(part, 0) + look.step.names[name].numel()
+    whole_square = sum(squares.values()) or 1.0
+    most = max(squares, key=lambda part: squares[part])
+    rms = {part: math.sqrt(squares[part] / sizes[part]) for part in squares}
+    if found.factor < 1.0:
+        clipping = (
+            f"That is above the run's limit of {significant(found.clip)}, so clipping multiplies every gradient by "
+            f"{significant(found.clip)} ÷ {significant(found.total, 4)} = {significant(found.factor, 4)}."
+        )
+    else:
+        clipping = f"That is below the run's limit of {significant(found.clip)}, so clipping changes nothing."
+    sentence = (
+        f"Going back through the model, p − one-hot becomes a gradient for each of its {whole(sum(sizes.values()))} weights: how "
+        f"much the loss rises if that weight is raised. Their length together, the gradient norm{look.steps_so_far}, is "
+        f"{significant(found.total, 4)}. {clipping} The {_part_in_words(most)} has the largest share, "
+        f"{probability(squares[most] / whole_square, 0)} of its square."
+    )
+    norms = [math.sqrt(square) for square in squares.values()]
+    largest = max(norms) or 1.0
+    places = decimals_for(norms, found.total, digits=4)
+    rows = [
+        [
+            Cell(part),
+            number(norm, places, bar=norm / largest),
+            Cell(probability(norm**2 / whole_square), norm**2 / whole_square),
+            figures(rms[part], 2),
+        ]
+        for part, norm in zip(squares, norms, strict=True)
+    ]
+    columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=True)]
+    total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), places), Cell("100%"), Cell("")]
+    tied = Note(
+        "The token embedding gets gradient from two sides: as the input of the tokens, and as the head, which is the same one. "
+        "“Of a weight” is the root mean square of a part's gradients: parts differ much in size."
+    )
+    parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1)
+    return View(
+        "gradients", "gradient of each part", sentence, [Table(columns, rows, title="part by part", total=total), tied], parity
+    )
+
+
+def _part_in_words(part: str) -> str:
+    number_, _, kind = part.partition(" ")
+    return f"{kind} of layer {number_}" if number_.isdecimal() else part

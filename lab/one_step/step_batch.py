@@ -1,0 +1,75 @@
+"""What one training step under the microscope learns from: a batch of the run's own data, or a typed sentence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.data.token_file import Batches, Ids, Tokens, token_dtype
+from lab.runs.run_folder import Run
+from models.parameter_count import parameter_count
+from models.tokenizer import Tokenizer
+
+MOST_FLOPS = 1e12
+"""A batch that needs more is cut to as many of its windows as need less, but at least one: some ten seconds on a laptop."""
+
+
+@dataclass(frozen=True)
+class StepBatch:
+    """Windows of tokens, and the same moved on by one: what is to be predicted at each place."""
+
+    ids: Ids
+    """(B, T)"""
+    targets: Ids
+    """(B, T)"""
+    step: int | None = None
+    """Step of the run that takes this batch, counted from 0; None: a typed sentence."""
+    left_out: int = 0
+    """Windows of the run's batch, or tokens of the sentence, that are not used."""
+    parts: int = 1
+    """How many parts it is computed in, one after the other."""
+
+    @property
+    def predictions(self) -> int:
+        return int(self.targets.size)
+
+    def window(self, index: int) -> list[int]:
+        """The T + 1 tokens of a window."""
+        return [int(self.ids[index, 0]), *self.targets[index].tolist()]
+
+
+def own_batch(run: Run, step: int, parts: int) -> StepBatch:
+    """The batch that the run's trainer takes for its update number `step`, counted from 0, in so many parts.
+
+    Raises:
+        UserError: if the run's tokens cannot be read, or there is no such step.
+    """
+    config = run.config
+    if step < 0:
+        raise UserError("There is no earlier batch: this is the one of the run's first step.")
+    tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
+    if len(tokens) != config.data.tokens:
+        raise UserError(f"{run.tokens_path} is not the text that {run.name} was trained on; e types a sentence instead.")
+    batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+    ids, targets = batches.at(step)
+    flops = 6 * parameter_count(config.model) * config.model.context  # of one window, forward and back
+    windows = max(1, min(len(ids), int(MOST_FLOPS / flops)))
+    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, min(windows, parts))
+
+
+def sentence_batch(tokenizer: Tokenizer, text: str, context: int) -> StepBatch:
+    """The sentence as one window, whose every token but the first is predicted; what does not fit into the context is left out.
+
+    Raises:
+        UserError: if nothing is predicted.
+    """
+    ids = tokenizer.encode(text)
+    if not ids:
+        raise UserError("The sentence is empty, so there is nothing to learn from; type two words or more.")
+    if len(ids) == 1:
+        raise UserError(
+            f"“{tokenizer.label(ids[0])}” is one token, so nothing is predicted: a loss needs a token and the one after it. "
+            "Type more."
+        )
+    kept = np.array([ids[: context + 1]], np.int64)
+    return StepBatch(kept[:, :-1], kept[:, 1:], left_out=len(ids) - kept.size)

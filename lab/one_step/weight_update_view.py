@@ -1,0 +1,140 @@
+"""What is shown of one weight in one training step: the optimizer's formula with the real numbers."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim import AdamW as TorchAdamW
+
+from lab.core.errors import UserError
+from lab.core.number_format import significant, whole
+from lab.one_step.adamw_update import AdamW
+from lab.one_step.muon_update import Muon, muon_of
+from lab.one_step.stage_views import StepLook
+from lab.one_step.step_state import Moved
+from lab.one_step.training_step import OneStep
+from lab.one_step.weight_changes_view import in_words
+from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
+from lab.views.number_refs import split
+
+FIGURES = 6
+"""Significant figures of the terms of an update, so that it can be checked by hand."""
+
+Terms = list[tuple[str, str, float]]
+"""Name, formula and value of each."""
+
+OF_ADAMW = (
+    "m is the running mean of the gradients, v that of their squares; dividing by 1 − β^t takes out that both began at 0. "
+    "The ratio is near ±1 where the gradients agreed from step to step, near 0 where they did not: here {}."
+)
+OF_MUON = (
+    "m is the running mean of the gradients. Muon then takes about the nearest orthogonal matrix, by five Newton-Schulz steps: o "
+    "is this weight's place in it, so that the step depends on the whole matrix and not on this gradient alone; it may even go "
+    "along with it. The factor 0.2·√{} gives it the size of an AdamW step."
+)
+
+
+def weight(look: StepLook, ref: str) -> View:
+    """Raises: UserError if the model has no such weight."""
+    step = look.step
+    assert step.moves is not None
+    name, index = _named(look, ref or step.moves.largest[0].ref)
+    parameter, group = step.names[name], step.group_of(step.names[name])
+    rule = group.get("rule", "adamw" if isinstance(step.optimizer, TorchAdamW) else type(step.optimizer).__name__)
+    state = dict(step.optimizer.state.get(parameter, {}))
+    adamw = _adamw_of(parameter, state, group, index) if rule == "adamw" else None
+    muon = muon_of(parameter, state, group, index, step.optimizer.dtype) if rule == "muon" else None  # type: ignore[attr-defined]
+    before, after = step.tried(parameter)
+    assert parameter.grad is not None
+    moved = Moved(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
+    words = in_words(look, moved)
+    sentence = (
+        f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and {look.next_step} makes "
+        f"it {significant(moved.after, FIGURES)}: {significant(moved.after - moved.before, 3, sign=True)}."
+    )
+    title = f"one weight: {moved.ref}"
+    terms = adamw or muon
+    if terms is None:
+        return View("weight", title, sentence, _plain(moved, rule))
+    blocks = _of_muon(step, terms) if isinstance(terms, Muon) else _of_adamw(step, terms)
+    parity = Parity(f"{moved.ref} by the formula · optimizer", abs(terms.after - moved.after), 1)
+    return View("weight", title, sentence, blocks, parity)
+
+
+def _adamw_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], index: tuple[int, ...]) -> AdamW:
+    assert weight.grad is not None
+    m, v = (float(state[key][index]) if key in state else 0.0 for key in ("exp_avg", "exp_avg_sq"))
+    beta1, beta2 = group["betas"]
+    count = int(state.get("step", 0)) + 1
+    rate, eps, decay = group["lr"], group["eps"], group["weight_decay"]
+    return AdamW(float(weight[index]), float(weight.grad[index]), m, v, count, rate, beta1, beta2, eps, decay)
+
+
+def _named(look: StepLook, ref: str) -> tuple[str, tuple[int, ...]]:
+    name, places = split(ref)
+    parameter = look.step.names.get(name)
+    known = parameter is not None and len(places) == parameter.dim() and all(place.isdecimal() for place in places)
+    index = tuple(map(int, places)) if known else ()
+    if parameter is None or not known or any(at >= size for at, size in zip(index, parameter.shape, strict=True)):
+        raise UserError(f"There is no weight called {ref}.")
+    return name, index
+
+
+def _n(value: float) -> str:
+    return significant(value, FIGURES)
+
+
+def _gradient(step: OneStep, gradient: float) -> str:
+    """How the gradient that the optimizer gets comes about."""
+    assert step.gradients is not None
+    factor = step.gradients.factor
+    return f"{_n(gradient / factor)} × {significant(factor, 4)} (clipping)" if factor < 1.0 else "clipping changes nothing"
+
+
+def _table(title: str, terms: Terms, w: float, after: float) -> Table:
+    rows = [[Cell(name), Cell(formula), Cell(_n(value), value)] for name, formula, value in terms]
+    total = [Cell("after"), Cell(f"{_n(w)} + moved + decay"), Cell(_n(after), after)]
+    return Table([Column("", align="left"), Column(title, align="left"), Column("value")], rows, total=total)
+
+
+def _decay(terms: AdamW | Muon) -> tuple[str, str, float]:
+    return "decay", f"−{_n(terms.rate)} × {terms.decay:g} × {_n(terms.w)}", terms.decayed
+
+
+def _of_adamw(step: OneStep, terms: AdamW) -> list[Block]:
+    kept1, new1, kept2, new2 = (f"{each:.10g}" for each in (terms.beta1, 1 - terms.beta1, terms.beta2, 1 - terms.beta2))
+    rows = [
+        ("g", _gradient(step, terms.g), terms.g),
+        ("m", f"{kept1} × {_n(terms.m)} + {new1} × g", terms.new_m),
+        ("v", f"{kept2} × {_n(terms.v)} + {new2} × g²", terms.new_v),
+        ("m̂", f"m ÷ (1 − {kept1}^{terms.step})", terms.m_hat),
+        ("v̂", f"v ÷ (1 − {kept2}^{terms.step})", terms.v_hat),
+        ("ratio", f"m̂ ÷ (√v̂ + {significant(terms.eps, 1)})", terms.ratio),
+        ("moved", f"−{_n(terms.rate)} × ratio", terms.moved),
+        _decay(terms),
+    ]
+    decay = "Weight decay pulls the weight towards 0." if terms.decay else "Biases and norms are not decayed."
+    count = f"This is update {whole(terms.step)} of the optimizer's own count."
+    words = OF_ADAMW.format(significant(terms.ratio))
+    return [_table("AdamW", rows, terms.w, terms.after), Note(f"{words} {decay} {count}")]
+
+
+def _of_muon(step: OneStep, terms: Muon) -> list[Block]:
+    kept, new = f"{terms.momentum:g}", f"{1 - terms.momentum:.10g}"
+    rows = [
+        ("g", _gradient(step, terms.g), terms.g),
+        ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
+        ("ahead", f"{new} × g + {kept} × m", terms.ahead),
+        ("o", "ahead, made nearly orthogonal", terms.o),
+        ("moved", f"−{_n(terms.rate)} × {_n(terms.scale)} × o", terms.moved),
+        _decay(terms),
+    ]
+    words = f"{OF_MUON.format(terms.long)} Weight decay pulls the weight towards 0."
+    return [_table("Muon", rows, terms.w, terms.after), Note(words)]
+
+
+def _plain(moved: Moved, rule: str) -> list[Block]:
+    numbers = (("before", moved.before), ("gradient", moved.gradient), ("step", moved.after - moved.before))
+    rows = [[Cell(label), Cell(_n(value), value)] for label, value in numbers]
+    total = [Cell("after"), Cell(_n(moved.after), moved.after)]
+    note = f"This weight follows {rule}, a rule whose terms the lab does not write out."
+    return [Table([Column("", align="left"), Column("value")], rows, total=total), Note(note)]

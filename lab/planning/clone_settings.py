@@ -1,0 +1,75 @@
+"""A run's settings once more: as they would be typed into the form of a new run, and whether its text is still what it was."""
+
+from typing import Any
+
+from lab.core.errors import UserError
+from lab.core.number_format import whole
+from lab.data.text_source import STDIN, open_corpus
+from lab.planning.run_request import FIXED_VOCABULARY, RunRequest, default_dropout, shape, train_config
+from lab.planning.settings_form import Settings
+from lab.runs.run_schema import RunConfig, TrainConfig
+from models.config import DEFAULT_PRESET, PRESETS
+
+SHAPE = ("layers", "heads", "width", "context")
+
+
+def preset_of(config: RunConfig) -> str:
+    """The preset that has the run's shape, or most of its numbers."""
+    model = config.model
+
+    def likeness(name: str) -> tuple[int, bool]:
+        return sum(getattr(PRESETS[name], field) == getattr(model, field) for field in SHAPE), name == DEFAULT_PRESET
+
+    return max(PRESETS, key=likeness)
+
+
+def settings_of(config: RunConfig) -> Settings:
+    """The form as it would be filled in for this run. What is the default, and the name, is left empty."""
+    preset = preset_of(config)
+    model, train = config.model, config.train
+    request = RunRequest(text=config.data.source, preset=preset, optimizer=train.optimizer)
+    usual = shape(request, model.vocab_size)
+    usual_train = train_config(request, model)
+    typed = {name: str(getattr(model, name)) for name in SHAPE if getattr(model, name) != getattr(usual, name)}
+    if model.dropout != default_dropout(train, model, config.data.split):
+        typed["dropout"] = f"{model.dropout:g}"
+    if config.tokenizer.kind not in FIXED_VOCABULARY:
+        typed["vocab"] = str(config.tokenizer.vocab_size)
+    if train.minutes is not None:
+        typed["length"] = f"{train.minutes:g} min"
+    elif train.steps != usual_train.steps:
+        typed["length"] = f"{train.steps} steps"
+    for name in ("batch", "accumulate", "lr", "seed", "patience"):
+        if getattr(train, name) != getattr(usual_train, name):
+            typed[name] = f"{getattr(train, name):g}" if name == "lr" else str(getattr(train, name))
+    return Settings(
+        preset=preset,
+        tokenizer=config.tokenizer.kind,
+        schedule=train.schedule,
+        optimizer=train.optimizer,
+        device=train.device,
+        **typed,
+    )
+
+
+def kept_of(config: RunConfig) -> dict[str, Any]:
+    """The fields of a `RunRequest` that the form does not show, where the run's are not the usual ones; and its prompts."""
+    usual = TrainConfig()
+    hidden = set(RunRequest.__struct_fields__) & set(TrainConfig.__struct_fields__) - {*Settings.__dataclass_fields__}
+    values = {name: getattr(config.train, name) for name in sorted(hidden - {"steps", "minutes"})}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+
+
+def text_trouble(config: RunConfig) -> str:
+    """What is wrong with learning from the same text again; empty if it is what it was. Reads the whole text."""
+    data = config.data
+    if data.source == STDIN:
+        return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."
+    try:
+        facts = open_corpus(data.source, data.encoding).measure()
+    except UserError:
+        return "The text that it learned from cannot be read any more; 2 chooses another."
+    if facts.sha256 != data.sha256:
+        sizes = f"{whole(data.bytes)} bytes then, {whole(facts.bytes)} now"
+        return f"{data.source} has changed since ({sizes}), so that a new run does not compare with the old one."
+    return ""

@@ -1,0 +1,167 @@
+"""How long one training step takes on this machine: measured by taking twenty in a process of its own, and remembered.
+
+`python -P -m lab.planning.step_time` reads a `Question` from its input and prints the seconds. Imports nothing heavy; that
+process does.
+"""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from lab.core.atomic_io import in_words, write_atomic
+from lab.core.bounded_json import LARGEST_CONFIG, read_json
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.machine import cores, gpu, processor
+from lab.runs.run_schema import TrainConfig
+from lab.runs.run_store import trainer_environment
+from models.config import ModelConfig
+
+FILE = ".steps.json"
+"""In the folder of runs."""
+WARM_UP = 3
+STEPS = 20
+SECONDS = 15.0
+"""After which no further step is begun: a large model's few steps tell enough."""
+FEWEST = 2
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What a step's time depends on, besides the machine."""
+
+    model: ModelConfig
+    train: TrainConfig
+    home: str
+
+
+def key_of(model: ModelConfig, train: TrainConfig) -> str:
+    """What is measured once: the machine, the shape, and how a step is computed."""
+    computed = (train.optimizer, train.device, train.precision, train.attention, train.threads)
+    said = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
+    said += [f"batch {train.batch} in {train.accumulate}", *(str(each) for each in computed)]
+    return f"{processor()}, {cores()} cores, {gpu()}: {', '.join(said)}"
+
+
+def known(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
+    """Seconds a step as measured before, or None."""
+    return _read(home).get(key_of(model, train))
+
+
+def _read(home: Path) -> dict[str, float]:
+    try:
+        return read_json(home / FILE, dict[str, float], LARGEST_CONFIG)
+    except (OSError, DamagedFileError):
+        return {}  # nothing is lost: it is measured again
+
+
+class StepTimer:
+    """One measurement, which another thread may give up."""
+
+    def __init__(self, model: ModelConfig, train: TrainConfig, home: Path) -> None:
+        self._question = Question(model, train, str(home))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._gives_up = threading.Event()
+
+    def measure(self, after: float = 0.0) -> float | None:
+        """Takes the steps, some seconds, and remembers their time, unless it is known; gives it. None if it was given up.
+
+        `after` is for how many seconds it waits before.
+
+        Raises:
+            UserError: if the steps cannot be taken, with the reason, or the time not be kept.
+        """
+        home = Path(self._question.home)
+        if seconds := known(self._question.model, self._question.train, home):
+            return seconds
+        if self._gives_up.wait(after):
+            return None
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise in_words(error, f"keep the time of a step in {home}") from error
+        command = [sys.executable, "-P", "-m", "lab.planning.step_time"]
+        environment = trainer_environment(self._question.train)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        )
+        if self._gives_up.is_set():
+            self._process.kill()
+        said, trouble = self._process.communicate(msgspec.json.encode(self._question))
+        if self._gives_up.is_set():
+            return None
+        if self._process.returncode:
+            last = (trouble.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            raise UserError(f"The time of a step could not be measured: {last}")
+        seconds = float(said)
+        try:
+            write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {self._key: seconds}), indent=1))
+        except OSError as error:
+            raise in_words(error, f"keep the time of a step in {home}") from error
+        return seconds
+
+    @property
+    def _key(self) -> str:
+        return key_of(self._question.model, self._question.train)
+
+    def give_up(self) -> None:
+        """Ends the measurement, if it runs."""
+        self._gives_up.set()
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+
+def take_steps(question: Question) -> float:
+    """Seconds of a step: the lower quartile of twenty on made-up tokens, after some to warm up, computed as a run would.
+
+    The time is remembered, and other programs only ever make a step slower: a median would keep a busy moment for good.
+    """
+    import numpy as np
+    import torch
+
+    from lab.planning.autotune import choose
+    from lab.planning.device import choose_device
+    from models.gpt import GPT
+    from models.optimizer import compute_in, make_optimizer
+
+    model_config, train = question.model, question.train
+    device = choose_device(train.device)
+    chosen = choose(model_config, train, device, Path(question.home))
+    torch.set_num_threads(chosen.threads)
+    torch.set_float32_matmul_precision("high")
+    model = GPT(model_config, seed=0).to(device)
+    model.attend_by(chosen.attention)
+    optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
+    compute_in(optimizer, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
+    shape = (train.batch, model_config.context)
+    ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
+    times: list[float] = []
+    give_up = time.monotonic() + SECONDS
+    while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < give_up):
+        started = time.perf_counter()
+        model.zero_grad(set_to_none=True)
+        for part, aim in zip(ids.tensor_split(train.accumulate), targets.tensor_split(train.accumulate), strict=True):
+            with torch.autocast(device.type, torch.bfloat16, enabled=chosen.precision == "bf16"):
+                loss = model.loss(part, aim)
+            (loss * len(part) / len(ids)).backward()  # type: ignore[no-untyped-call]
+        float(torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip))
+        optimizer.step()
+        times.append(time.perf_counter() - started)
+    return float(np.quantile(times[WARM_UP:] or times[1:], 0.25))
+
+
+def main() -> int:
+    """The process that measures."""
+    try:
+        seconds = take_steps(msgspec.json.decode(sys.stdin.buffer.read(), type=Question))
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{seconds!r}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""A run's training as a row of places to look at the model from, and what has changed between two of them. No torch."""
+
+from dataclasses import dataclass
+
+from lab.core.errors import UserError
+from lab.core.number_format import probability, significant, whole
+from lab.runs.run_folder import Run
+from lab.views.blocks import Guess, Line01, Matrix, Strip, Table, View, Way
+from lab.views.number_refs import element
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Weights that can be looked at."""
+
+    checkpoint: str
+    """What the engine opens them by: "best", "last", or a snapshot's step."""
+    step: int
+    names: tuple[str, ...] = ()
+    """"best", "last", where the weights are these as well."""
+
+
+def stops(run: Run) -> list[Stop]:
+    """All that can be opened, by step, each step once: where it is the best or the last, in full precision.
+
+    Raises:
+        UserError: if the run has no snapshots.
+    """
+    found = {file.step: Stop(file.name, file.step) for file in run.snapshots()}
+    if not found:
+        raise UserError(f"{run.name} has no snapshots to look back at; a run of your own keeps them while it trains (4, then s).")
+    for file in run.checkpoints():
+        if file.name in ("best", "last"):
+            names = (*found[file.step].names, file.name) if file.step in found else (file.name,)
+            found[file.step] = Stop(names[0], file.step, names)
+    return [found[step] for step in sorted(found)]
+
+
+def index_of(stops: list[Stop], checkpoint: str, step: int | None) -> int:
+    """Which of the stops a model is: by its name, else the nearest by step."""
+    for index, stop in enumerate(stops):
+        if checkpoint == stop.checkpoint or checkpoint in stop.names:
+            return index
+    at = int(checkpoint) if checkpoint.isdecimal() else stops[-1].step if step is None else step
+    return min(range(len(stops)), key=lambda index: abs(stops[index].step - at))
+
+
+def value_of(view: View, ref: str) -> float | None:
+    """The number of that name, None where the view does not show it."""
+    for block in view.blocks:
+        if isinstance(block, Table):
+            rows = [*block.rows, *([block.total] if block.total else [])]
+            found = next((cell.value for row in rows for cell in row if cell.ref == ref and cell.value is not None), None)
+        elif isinstance(block, Line01):
+            found = next((part.high - part.low for part in block.parts if part.ref == ref), None)
+        elif isinstance(block, Strip | Matrix):
+            found = _element_of(block, ref)
+        else:
+            found = None
+        if found is not None:
+            return found
+    return None
+
+
+def _element_of(block: Strip | Matrix, ref: str) -> float | None:
+    if not block.ref or ref.partition("[")[0] != block.ref.partition("[")[0]:
+        return None
+    values = block.values.numpy()
+    if isinstance(block, Strip):
+        values = values.reshape(-1)
+        places: list[tuple[int, ...]] = [(index,) for index in range(values.size)]
+    else:
+        places = [(row, column) for row in range(values.shape[0]) for column in range(values.shape[1])]
+    found = next((float(values[place]) for place in places if element(block.ref, *place) == ref), None)
+    return None if found is None or found != found else found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was shown of one model: its step, the way, and the view."""
+
+    step: int
+    way: Way
+    view: View
+
+
+def prediction_in_words(now: Seen, before: Seen | None) -> str:
+    """What the model says now, and how probable that was before: `says “ran” 41.2%, +29.1 points since step 256 (then “sat”)`."""
+    top = now.way.top[0]
+    words = f"says “{top.label}” {probability(top.probability)}"
+    if before is None:
+        return words
+    was = _probability_of(before.way.top, top.id)
+    since = _since(now, before)
+    if was is None:
+        words += f", which at step {whole(before.step)} was below {probability(before.way.top[-1].probability)}"
+    else:
+        words += f", {_points(top.probability - was)} {since}"
+    old = before.way.top[0]
+    return words if old.id == top.id else f"{words}; it then said “{old.label}” {probability(old.probability)}"
+
+
+def _since(now: Seen, before: Seen) -> str:
+    """`since step 256`; `against step 256` where one has gone back in time, so that a rise does not read as a fall."""
+    return f"{'since' if now.step >= before.step else 'against'} step {whole(before.step)}"
+
+
+def _probability_of(guesses: list[Guess], id_: int) -> float | None:
+    return next((guess.probability for guess in guesses if guess.id == id_), None)
+
+
+def _points(difference: float) -> str:
+    """A difference of two probabilities."""
+    if abs(difference) < 0.0005:
+        return "no change"
+    return f"{'+' if difference > 0 else '−'}{abs(difference) * 100:.1f} points"
+
+
+def number_in_words(ref: str, now: Seen, before: Seen | None) -> str:
+    """A number of the view now and by how much it has changed; "" where it has no name."""
+    if not ref:
+        return ""
+    value = value_of(now.view, ref)
+    if value is None:
+        return f"{ref} is not among what is shown at this step"
+    words = f"{ref} = {significant(value, 4)}"
+    was = None if before is None or before.view.stage != now.view.stage else value_of(before.view, ref)
+    if was is None or before is None:
+        return words
+    return f"{words}, {significant(value - was, 3, sign=True)} {_since(now, before)} ({significant(was, 4)})"

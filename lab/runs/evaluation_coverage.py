@@ -1,0 +1,48 @@
+"""How much of the validation part an evaluation is of. Nothing here needs torch."""
+
+from typing import NamedTuple
+
+from lab.core.number_format import probability, whole
+from lab.runs.run_schema import DataConfig, FinalEvaluation, Status
+
+
+class Share(NamedTuple):
+    """A part of the validation part, in bytes or tokens."""
+
+    part: int
+    total: int
+    unit: str
+
+    @property
+    def is_whole(self) -> bool:
+        return self.part >= self.total
+
+    @property
+    def in_words(self) -> str:
+        """`all 111,540 bytes`, `32,841 of 111,540 bytes`."""
+        share = f"all {whole(self.part)}" if self.is_whole else f"{whole(self.part)} of {whole(self.total)}"
+        return f"{share} {self.unit}"
+
+    @property
+    def in_short(self) -> str:
+        """The same for a narrow column: `29%, 32,841 bytes`."""
+        share = "all" if self.is_whole else f"{probability(self.part / self.total, 0)},"
+        return f"{share} {whole(self.part)} {self.unit}"
+
+
+def during_training(data: DataConfig, status: Status) -> Share | None:
+    """Of the evaluations during training; None where that is not known yet, and in a run from before it was kept in bytes, in
+    tokens."""
+    if data.evaluated is not None:
+        return Share(data.evaluated.bytes, data.val_bytes, "bytes")
+    return Share(status.eval_tokens, data.tokens - data.split, "tokens") if status.eval_tokens else None
+
+
+def at_the_end(data: DataConfig, found: FinalEvaluation) -> Share:
+    """Of an evaluation at the end."""
+    return Share(found.bytes, data.val_bytes, "bytes")
+
+
+def latest_share(data: DataConfig, status: Status) -> Share | None:
+    """Of the evaluation at the end where there is one, else of those during training."""
+    return at_the_end(data, status.final) if status.final else during_training(data, status)

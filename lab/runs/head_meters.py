@@ -1,0 +1,103 @@
+"""What attention heads are good for, measured on text that holds nothing but a repetition: random tokens, and the same once more.
+
+Of such a sequence the second half can be foretold only by finding the same place in the first (Olsson et al. 2022, "In-context
+Learning and Induction Heads"). With r tokens seen twice and the pattern A of a head, rows being queries, the three meters are
+
+    previous    mean over t ≥ 1 of A[t, t − 1]            how much it looks one token back
+    duplicate   mean over t ≥ r of A[t, t − r]            how much it looks at the same token, where that stood before
+    induction   mean over t ≥ r of A[t, t − r + 1]        how much it looks at what came after the same token
+
+so each is a share of attention from 0 to 1. They are the stripes that TransformerLens averages; there the induction stripe begins
+one row earlier, at the end of the first half, where nothing has been repeated yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lab.core.number_format import fixed, probability, whole
+
+Meter = Literal["previous", "duplicate", "induction"]
+METERS: tuple[Meter, ...] = ("previous", "duplicate", "induction")
+
+FORMED = 0.3
+"""A head that pays this share of its attention is said to do it."""
+WEAK = 3.0
+"""A head that pays so many times what chance would, but less than that, is called weak."""
+
+WHAT_IT_DOES: dict[Meter, str] = {
+    "previous": "the token just before",
+    "duplicate": "the same token, where it stood before",
+    "induction": "what came after the same token last time",
+}
+
+INDUCTION = (
+    "With such a head a model repeats what it has read. "
+    "It looks up what came after this token the last time, for which a head in a layer before it has to look one token back."
+)
+
+
+def chance(meter: Meter, repeated: int) -> float:
+    """What a head would score that spreads its attention evenly over all tokens it may see: the mean of 1 / (t + 1)."""
+    rows = range(1, 2 * repeated) if meter == "previous" else range(repeated, 2 * repeated)
+    return sum(1 / (t + 1) for t in rows) / len(rows) if rows else 0.0
+
+
+@dataclass(frozen=True)
+class Strongest:
+    """The head that does most of one thing; layer and head count from 0."""
+
+    meter: Meter
+    layer: int
+    head: int
+    score: float
+
+    @property
+    def name(self) -> str:
+        return head_name(self.layer, self.head)
+
+
+def head_name(layer: int, head: int) -> str:
+    """As on every screen: layer and head counted from 1."""
+    return f"{layer + 1}.{head + 1}"
+
+
+def strongest(meter: Meter, scores: Sequence[Sequence[float]]) -> Strongest:
+    """Of the scores [layer][head], of which there is at least one."""
+    score, layer, head = max((score, -layer, -head) for layer, row in enumerate(scores) for head, score in enumerate(row))
+    return Strongest(meter, -layer, -head, score)
+
+
+def in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequence[float]]]) -> str:
+    """A few sentences: how far the heads have come at this step, the strongest by name, and what that means."""
+    if not repeated:
+        return "There are no meters: the text has too few different tokens to make a sequence of them that repeats."
+    best = {meter: strongest(meter, scores[meter]) for meter in METERS}
+    found = best["induction"]
+    level = chance("induction", repeated)
+    share = f"{probability(found.score)} of its attention to {WHAT_IT_DOES['induction']}"
+    beside = f"{fixed(found.score / level, 1)} times what chance would ({probability(level)})"
+    if found.score >= FORMED:
+        words = f"An induction head has formed: at step {whole(step)} head {found.name} pays {share}, {beside}."
+    elif found.score >= WEAK * level:
+        words = f"A weak induction head: at step {whole(step)} head {found.name} pays {share}, {beside}."
+    else:
+        words = f"No induction head at step {whole(step)}: the nearest, head {found.name}, pays {share}, {beside}."
+    words += f" {INDUCTION}"
+    back = best["previous"]
+    if back.score >= FORMED:
+        words += f" Head {back.name} looks one token back ({probability(back.score)}), which an induction head builds on."
+    return words
+
+
+def course_in_words(meter: Meter, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:
+    """When this head began to do it: the first evaluation from which on it stays above `FORMED`, or that it never did."""
+    if not scores:
+        return ""
+    since = len(scores)
+    while since and scores[since - 1] >= FORMED:
+        since -= 1
+    now = fixed(scores[-1], 2)
+    if since == len(scores):
+        return f"{meter} {now} (chance {fixed(chance(meter, repeated), 2)})"
+    return f"{meter} {now}, above {FORMED:g} since step {whole(int(steps[since]))}"

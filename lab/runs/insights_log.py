@@ -1,0 +1,86 @@
+"""What insights.jsonl has said so far of the inside of a model, kept small enough for thousands of evaluations."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.runs.head_meters import METERS, Meter
+from lab.runs.run_schema import Insight, PartUpdate
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """One evaluation. `L` layers, `H` heads, `T` tokens of the probe."""
+
+    step: int
+    took: float
+    repeated: int
+    scores: Scores
+    """(3, L, H) in the order of `METERS`; (3, 0, 0) where nothing was measured."""
+    pattern: Scores
+    """(L, H, T): what the probe's last token pays to each of its tokens."""
+    truth_probability: float
+    top: tuple[tuple[str, float], ...]
+    parts: tuple[PartUpdate, ...]
+
+    def of(self, meter: Meter) -> Scores:
+        """(L, H)."""
+        scores: Scores = self.scores[METERS.index(meter)]
+        return scores
+
+
+def moment_of(insight: Insight) -> Moment:
+    scores = np.array([insight.previous, insight.duplicate, insight.induction], np.float32)
+    return Moment(
+        step=insight.step,
+        took=insight.took,
+        repeated=insight.repeated,
+        scores=scores if insight.repeated else np.zeros((3, 0, 0), np.float32),
+        pattern=np.array(insight.pattern, np.float32),
+        truth_probability=insight.truth_probability,
+        top=tuple(insight.top),
+        parts=tuple(insight.parts),
+    )
+
+
+class Inside:
+    """The evaluations of one run in the order of their steps, and the place in the text that the probe is."""
+
+    def __init__(self) -> None:
+        self.moments: list[Moment] = []
+        self.probe: tuple[str, ...] = ()
+        self.truth = ""
+        self.highest = [0.0] * len(METERS)
+        """The highest score of any head so far, in the order of `METERS`."""
+
+    def add(self, insights: Sequence[Insight]) -> None:
+        """Takes in new lines."""
+        for insight in insights:
+            moment = moment_of(insight)
+            self.moments.append(moment)
+            if moment.repeated:
+                self.highest = np.maximum(self.highest, moment.scores.max((1, 2))).tolist()
+            if insight.probe:
+                self.probe, self.truth = tuple(insight.probe), insight.truth
+
+    def join(self, other: "Inside") -> None:
+        """Takes in what another was given since."""
+        self.moments += other.moments
+        self.highest = np.maximum(self.highest, other.highest).tolist()
+        if other.probe:
+            self.probe, self.truth = other.probe, other.truth
+
+    def at(self, step: float | None) -> int | None:
+        """Index of the last evaluation up to this step, or of the newest for None; None where there is none."""
+        found = len(self.moments) if step is None else bisect_right(self.moments, step, key=lambda moment: moment.step)
+        return found - 1 if found else None
+
+    @property
+    def took(self) -> float:
+        """Seconds that all measuring took."""
+        return sum(moment.took for moment in self.moments)

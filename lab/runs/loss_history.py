@@ -1,0 +1,173 @@
+"""A run's losses as columns of numbers, and fewer of them for a plot without losing a spike."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from lab.core.float_columns import Column, Floats
+from lab.runs.run_schema import Metric
+
+SMOOTHED_SHARE = 1 / 20
+LONGEST_SMOOTHING = 100
+"""The smoothed line is a running mean over about the last twentieth of the steps, at most so many. A fixed length would lag far
+behind the steep beginning, or be too short for the noise further on."""
+
+SPEED_STEPS = 10
+"""Steps over which the speed is averaged: single ones jump when the machine has something else to do."""
+SPEED_MEMORY = 50 * SPEED_STEPS
+"""Before so many steps, one counts for less than a float can hold."""
+
+
+class History:
+    """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
+
+    `steps`, `losses`, `smooth`, `seconds`, `rates`, `grad_norms` and `speeds` go together, one entry a training step, NaN where
+    a line has none; so do `eval_steps`, `eval_seconds` and `val_losses`.
+    `smooth` is an exponential mean whose length grows with the run.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, for another run or a file that began anew."""
+        self.steps = Column()
+        self.losses = Column()
+        self.smooth = Column()
+        self.lowest_smooth = math.inf
+        self.lowest_smooth_step = 0.0
+        self.seconds = Column()
+        self.rates = Column(np.float32)
+        self.grad_norms = Column(np.float32)
+        self.speeds = Column(np.float32)
+        self.eval_steps = Column()
+        self.eval_seconds = Column()
+        self.val_losses = Column()
+        self.latest: Metric | None = None
+        self.last_training: Metric | None = None
+        """The latest line that has a training loss, a learning rate and a speed."""
+        self.last_evaluation: Metric | None = None
+        self.best_evaluation: Metric | None = None
+        self.speed: float | None = None
+        """Tokens a second of late, a running mean over about `SPEED_STEPS` steps."""
+        self._smoothed: dict[tuple[float, int], Column] = {}
+        self.version = 0
+        """Grows with every change, so that a plot knows when it is out of date."""
+
+    def add(self, metrics: Iterable[Metric]) -> bool:
+        """Take in new lines, in the order of the file, which is that of the steps. Says whether there were any."""
+        lines = list(metrics)
+        if not lines:
+            return False
+        self.latest = lines[-1]
+        trained = [line for line in lines if line.loss is not None]
+        evaluated = [line for line in lines if line.val_loss is not None]
+        if trained:
+            self._add_trained(trained)
+        if evaluated:
+            self._add_evaluated(evaluated)
+        self.version += 1
+        return True
+
+    def _add_trained(self, lines: list[Metric]) -> None:
+        self.last_training = lines[-1]
+        before = len(self.steps)
+        self.steps.extend([line.step for line in lines])
+        self.losses.extend([line.loss for line in lines])
+        self.seconds.extend([line.seconds for line in lines])
+        self.rates.extend([line.lr for line in lines])
+        self.grad_norms.extend([line.grad_norm for line in lines])
+        self.speeds.extend([line.tokens_per_second for line in lines])
+        speed = self.speed
+        for line in lines[-SPEED_MEMORY:]:
+            if line.tokens_per_second is not None:
+                speed = line.tokens_per_second if speed is None else speed + (line.tokens_per_second - speed) / SPEED_STEPS
+        self.speed = speed
+        _smooth_on(self.smooth, self.losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
+        new = self.smooth[before:]
+        lowest = int(new.argmin())
+        if new[lowest] < self.lowest_smooth:
+            self.lowest_smooth, self.lowest_smooth_step = float(new[lowest]), self.steps[before + lowest]
+
+    def _add_evaluated(self, lines: list[Metric]) -> None:
+        self.last_evaluation = lines[-1]
+        self.eval_steps.extend([line.step for line in lines])
+        self.eval_seconds.extend([line.seconds for line in lines])
+        self.val_losses.extend([_or_nan(line.val_loss) for line in lines])
+        best = min(lines, key=lambda line: _or_nan(line.val_loss))
+        if self.best_evaluation is None or _or_nan(best.val_loss) < _or_nan(self.best_evaluation.val_loss):
+            self.best_evaluation = best
+
+    def smoothed(self, share: float, longest: int) -> Column:
+        """The training loss as `smooth` has it, over another share of the steps. Only what is new is computed."""
+        if (share, longest) == (SMOOTHED_SHARE, LONGEST_SMOOTHING):
+            return self.smooth
+        found = self._smoothed.setdefault((share, longest), Column())
+        _smooth_on(found, self.losses, share, longest)
+        return found
+
+
+def smooth(losses: Floats) -> Column:
+    """`History.smooth` of these losses alone."""
+    means = Column()
+    _smooth_on(means, losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
+    return means
+
+
+def _smooth_on(means: Column, losses: Column | Floats, share: float, longest: int) -> None:
+    """Goes on with the running means of `losses`: mean += (loss − mean) / length, the length being `share` of the steps so far,
+    at least 1 and at most `longest`.
+
+    While the length grows one by one; then in blocks, where mean k is r^k (mean + Σ r^-j loss_j / length), r = 1 − 1/length.
+    """
+    at, end = len(means), len(losses)
+    mean = means[-1] if at else 0.0
+    growing: list[float] = []
+    new = losses[at : min(end, max(at, math.ceil(longest / share)))]
+    for count, loss in enumerate(new.tolist(), at + 1):
+        mean += (loss - mean) / min(max(1.0, count * share), longest)
+        growing.append(mean)
+    means.extend(growing)
+    shrink = 1 - 1 / longest
+    powers = shrink ** np.arange(1, 2 * longest + 1)
+    for start in range(at + len(growing), end, 2 * longest):
+        block = losses[start : min(end, start + 2 * longest)]
+        r = powers[: len(block)]
+        made = r * (mean + np.cumsum(block / r) / longest)
+        mean = float(made[-1])
+        means.extend(made)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def thin(xs: Sequence[float] | Floats, ys: Sequence[float] | Floats, buckets: int) -> tuple[list[float], list[float]]:
+    """At most two points for each of `buckets` equal stretches of x: the lowest and the highest, in their order.
+
+    `xs` must not fall. What a plot with that many columns would show is unchanged, a spike of one step included.
+    """
+    x, y = np.asarray(xs), np.asarray(ys)
+    if len(x) <= 2 * buckets:
+        return x.tolist(), y.tolist()
+    starts = np.searchsorted(x, np.linspace(x[0], x[-1], buckets + 1)[:-1])
+    chosen: list[int] = []
+    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(x)], strict=True):
+        if start < end:
+            part = y[start:end]
+            low, high = start + int(part.argmin()), start + int(part.argmax())
+            chosen += [low] if low == high else [min(low, high), max(low, high)]
+    return x[chosen].tolist(), y[chosen].tolist()
+
+
+def nice_ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from `low` to `high`, near `about` of them, spaced by 1, 2 or 5 times a power of ten."""
+    if not high > low or about < 1:
+        return [low]
+    rough = (high - low) / about
+    power = 10.0 ** np.floor(np.log10(rough))
+    spacing = float(min((m * power for m in (1, 2, 5, 10)), key=lambda size: abs(size - rough)))
+    first = np.ceil(low / spacing - 1e-9)
+    last = np.floor(high / spacing + 1e-9)
+    return [float(tick * spacing) + 0.0 for tick in np.arange(first, last + 1)]

@@ -1,0 +1,159 @@
+"""metrics.jsonl and the other files of lines: a line is appended whole or not at all, and read while someone else appends."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
+
+import msgspec
+
+from lab.core.atomic_io import replace_atomic, write_all
+from lab.core.bounded_json import LARGEST_LINE, LARGEST_LINES, NOT_JSON
+from lab.core.errors import DamagedFileError
+from lab.core.safe_open import open_regular, open_to_append
+from lab.runs.run_schema import Event, Insight, Metric, Sample
+
+Line = TypeVar("Line", Metric, Sample, Event, Insight)
+
+TAIL = 8192
+"""Bytes at the end of a file that are sure to hold its last line."""
+
+
+class LineReader(Generic[Line]):
+    """Reads a growing file of JSON lines, only ever what is new.
+
+    A last line without its newline is left for the next time. When the file has been replaced or has become shorter, which a
+    resumed training does with lines after its checkpoint, reading starts over and `restarted` is True: throw away what you had.
+    A line that is no JSON of the right type is passed over. A missing file is an empty one.
+    """
+
+    def __init__(self, path: Path, kind: type[Line]) -> None:
+        self.path = path
+        self.restarted = False
+        self._decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(kind)
+        self._offset = 0
+        self._file_id = (0, 0)
+
+    def read(self, most: int | None = None) -> list[Line]:
+        """Lines that appeared since the last call, in at most so many bytes of the file; empty where there is no more."""
+        if most is not None:
+            return self._read(most)
+        lines, before = self._read(LARGEST_LINE), -1
+        restarted = self.restarted
+        while self._offset != before:
+            before = self._offset
+            lines += self._read(LARGEST_LINE)
+        self.restarted = restarted
+        return lines
+
+    def _read(self, most: int) -> list[Line]:
+        self.restarted = False
+        try:
+            with open_regular(self.path, LARGEST_LINES) as file:
+                facts = os.fstat(file.fileno())
+                file_id = (facts.st_dev, facts.st_ino)
+                if self._offset and (file_id != self._file_id or facts.st_size < self._offset):
+                    self.restarted, self._offset = True, 0
+                self._file_id = file_id
+                file.seek(self._offset)
+                new = file.read(most)
+        except (OSError, DamagedFileError):
+            self.restarted, self._offset = self._offset > 0, 0
+            return []
+        whole = new[: new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return _decode(self._decoder, whole)
+
+
+class MetricsReader(LineReader[Metric]):
+    """`LineReader` of a run's metrics.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, Metric)
+
+
+class LineWriter:
+    """Appends JSON lines to a file, each with one write to the end. Keep one for as long as the file is yours.
+
+    Raises:
+        DamagedFileError: if it is no regular file.
+        OSError: from `write` as the system says; what was written of that line is taken back.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = open_to_append(path)
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, line: Metric | Sample | Event | Insight) -> None:
+        """One line, in the file for every reader when this returns."""
+        end = os.fstat(self._descriptor).st_size
+        try:
+            write_all(self._descriptor, self._encoder.encode(line) + b"\n")
+        except OSError:
+            os.ftruncate(self._descriptor, end)
+            raise
+
+    def sync(self) -> None:
+        """Every line so far on the disk itself."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Line]:
+    try:
+        return decoder.decode_lines(whole_lines)
+    except NOT_JSON:
+        lines = []
+    for raw in whole_lines.splitlines():
+        try:
+            lines.append(decoder.decode(raw))
+        except NOT_JSON:
+            continue
+    return lines
+
+
+def last_line(path: Path, kind: type[Line]) -> Line | None:
+    """The last whole line, found without reading the file from its start."""
+    try:
+        with open_regular(path, LARGEST_LINES) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            tail = file.read(2 * TAIL)
+    except (OSError, DamagedFileError):
+        return None
+    lines = _decode(msgspec.json.Decoder(kind), tail[: tail.rfind(b"\n") + 1])
+    return lines[-1] if lines else None
+
+
+def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
+    """Drops the lines of steps after `step`, a torn last line and lines that cannot be read; tells how many were dropped.
+
+    The file is replaced atomically, and left alone where every line stays.
+
+    Raises:
+        DamagedFileError: if it is no regular file, or has a line that no run writes.
+    """
+    decoder = msgspec.json.Decoder(kind)
+
+    def stays(line: bytes) -> bool:
+        decoded = _decode(decoder, line) if line.endswith(b"\n") else []
+        return bool(decoded) and decoded[0].step <= step
+
+    try:
+        with open_regular(path, LARGEST_LINES) as file:
+            dropped = sum(not stays(line) for line in _lines(path, file))
+            if dropped:
+                file.seek(0)
+                replace_atomic(path, (line for line in _lines(path, file) if stays(line)))
+    except FileNotFoundError:
+        return 0
+    return dropped
+
+
+def _lines(path: Path, file: BinaryIO) -> Iterator[bytes]:
+    """The lines with their ends. Raises: DamagedFileError, for one that is longer than any line of a run."""
+    while line := file.readline(LARGEST_LINE):
+        if len(line) == LARGEST_LINE:
+            raise DamagedFileError(path, f"is damaged: it has a line of more than {LARGEST_LINE:,} bytes")
+        yield line

@@ -1,0 +1,265 @@
+"""One run's folder: what its files say, and the commands that its trainer takes. Imports nothing heavy.
+
+Whoever can read the folder can watch the run, and reading never fails because someone is just writing.
+"""
+
+import functools
+import os
+import platform
+import re
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from lab.core.atomic_io import in_words
+from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, decode_json, read_json
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import is_real_folder, open_to_hold, read_regular
+from lab.core.safetensors_file import read_metadata, step_of
+from lab.runs import trainer_commands
+from lab.runs.metrics_log import LineReader, MetricsReader, last_line
+from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
+from lab.runs.trainer_commands import CommandName
+
+HEARTBEAT_FRESH = 10.0
+"""Seconds after which a trainer that has said nothing counts as gone. It says something every second."""
+
+ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
+"""The phases in which there is a trainer, or should be."""
+
+STATUS_PADDING = 2048
+"""status.json is filled up with spaces to this length, so that it can be written over in place on a full disk."""
+
+
+SNAPSHOT = re.compile(r"([0-9]{1,12})\.safetensors")
+
+
+class CheckpointFile(NamedTuple):
+    """Weights that can be opened by `name`: "last", "best", "previous", or a snapshot's step in decimal digits."""
+
+    name: str
+    path: Path
+    step: int
+    bytes: int
+
+
+class Run:
+    """One run's folder. Making one reads nothing; `open_run` checks that there is a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is what the run is called even after the folder was renamed."""
+        return self.path.name
+
+    @property
+    def tokens_path(self) -> Path:
+        return self.path / "tokens.bin"
+
+    @property
+    def tokenizer_path(self) -> Path:
+        return self.path / "tokenizer.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples_path(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def insights_path(self) -> Path:
+        return self.path / "insights.jsonl"
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def status_path(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "trainer.log"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def control_path(self) -> Path:
+        return self.path / "control"
+
+    @property
+    def snapshots_path(self) -> Path:
+        return self.path / "snapshots"
+
+    @functools.cached_property
+    def config(self) -> RunConfig:
+        """config.json, read once.
+
+        Raises:
+            DamagedFileError: if it cannot be used as it is, or a newer llmlab wrote it.
+            UserError: if it is missing.
+        """
+        path = self.path / "config.json"
+        try:
+            raw = read_regular(path, LARGEST_CONFIG)
+        except FileNotFoundError:
+            raise UserError(f"{self.path} is not a run: it has no config.json.") from None
+        except OSError as error:
+            raise DamagedFileError(path, f"cannot be read: {(error.strerror or str(error)).lower()}") from error
+        version = decode_json(path, raw, _Version).format
+        if version > FORMAT:
+            raise DamagedFileError(path, f"was made by a newer llmlab (format {version}, this one reads {FORMAT}); update llmlab")
+        return decode_json(path, raw, RunConfig)
+
+    def status(self) -> Status:
+        """What the trainer last said. Before its first word, and where the file is damaged, a stopped one."""
+        return self.read_status()[0]
+
+    def read_status(self) -> tuple[Status, str]:
+        """What the trainer last said, and the reason if status.json cannot be used; empty if it can, or is not there yet."""
+        try:
+            return read_json(self.status_path, Status, LARGEST_STATUS), ""
+        except FileNotFoundError:
+            return Status(phase="stopped", message="Not started yet."), ""
+        except DamagedFileError as error:
+            problem = f"{error.path.name} {error.reason}"
+        except OSError as error:
+            problem = f"status.json cannot be read: {(error.strerror or str(error)).lower()}"
+        return Status(phase="stopped", message=f"{problem}."), problem
+
+    def alive(self) -> bool:
+        """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
+
+        A lock held on another machine may be invisible from here, so that there the heartbeat alone says it.
+        """
+        return self._is_alive(self.status())
+
+    def phase(self) -> Phase | Literal["interrupted", "not answering"]:
+        """The phase as it really is: "interrupted" where the status tells of a trainer that is gone, "not answering" where it is
+        there, for the lock is held, but gives no sign of life."""
+        return self.phase_of(self.status())
+
+    def phase_of(self, status: Status) -> Phase | Literal["interrupted", "not answering"]:
+        """The phase, where the status has been read already."""
+        if status.phase not in ACTIVE or self._is_alive(status):
+            return status.phase
+        return "interrupted" if is_elsewhere(status) or not lock_is_held(self.lock_path) else "not answering"
+
+    def _is_alive(self, status: Status) -> bool:
+        fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
+        return fresh and (is_elsewhere(status) or lock_is_held(self.lock_path))
+
+    def metrics(self) -> MetricsReader:
+        """A reader of metrics.jsonl, standing at its start."""
+        return MetricsReader(self.metrics_path)
+
+    def last_metric(self) -> Metric | None:
+        """The last line of metrics.jsonl, found without reading all of it."""
+        return last_line(self.metrics_path, Metric)
+
+    def samples(self) -> list[Sample]:
+        """Everything in samples.jsonl."""
+        return LineReader(self.samples_path, Sample).read()
+
+    def events(self) -> LineReader[Event]:
+        """A reader of events.jsonl, standing at its start."""
+        return LineReader(self.events_path, Event)
+
+    def checkpoints(self) -> list[CheckpointFile]:
+        """The weights that can be opened: best, last, previous as far as they exist and are whole, then snapshots by step."""
+        found = []
+        for name in ("best", "last", "previous"):
+            path = self.path / f"{name}.safetensors"
+            step = step_of(read_metadata(path))
+            size = _size_of(path)
+            if step is not None and size is not None:
+                found.append(CheckpointFile(name, path, step, size))
+        return found + self.snapshots()
+
+    def snapshots(self) -> list[CheckpointFile]:
+        """The snapshots, by step. One that the trainer drops meanwhile is left out, and so is what is no regular file."""
+        try:
+            names = os.listdir(self.snapshots_path) if is_real_folder(self.snapshots_path) else []
+        except OSError:
+            return []
+        found = []
+        for name in names:
+            path = self.snapshots_path / name
+            match = SNAPSHOT.fullmatch(name)
+            if match is not None and (size := _size_of(path)) is not None:
+                found.append(CheckpointFile(str(int(match[1])), path, int(match[1]), size))
+        return sorted(found, key=lambda file: file.step)
+
+    def command(self, name: CommandName, text: str = "") -> None:
+        """Leaves a command for the run's trainer; `text` is the prompt of a sample.
+
+        Raises:
+            UserError: if no trainer is there to take it, or the folder cannot be written.
+        """
+        if not self.alive():
+            status = self.status()
+            if self.phase_of(status) == "not answering":
+                raise UserError(
+                    f"The trainer of {self.name}, process {status.pid}, does not answer: it may be halted. `kill -CONT "
+                    f"{status.pid}` lets it go on; `kill -9 {status.pid}` ends it and loses what came after the last checkpoint."
+                )
+            raise UserError(f"{self.name} is not training now, so there is nothing to {name}.")
+        try:
+            trainer_commands.send(self.control_path, name, text)
+        except OSError as error:
+            raise in_words(error, f"{name} {self.name}") from error
+
+
+def is_elsewhere(status: Status) -> bool:
+    """Whether the trainer that wrote this is, or was, on another machine."""
+    return status.host not in ("", platform.node())
+
+
+class _Version(msgspec.Struct):
+    format: Count
+
+
+def lock_is_held(path: Path) -> bool:
+    """Whether some process holds the lock. Asks for it shared, so that those who ask do not disturb each other."""
+    try:
+        descriptor = open_to_hold(path)
+    except (OSError, DamagedFileError):
+        return False
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _size_of(path: Path) -> int | None:
+    """The size of a regular file, None if it is none or has gone."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else None

@@ -1,0 +1,94 @@
+"""One run, followed from its files: each reading gives what is new since the last."""
+
+from dataclasses import dataclass
+
+from lab.core.errors import UserError
+from lab.runs.insights_log import Inside
+from lab.runs.loss_history import History
+from lab.runs.metrics_log import LineReader
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Event, Insight, Metric, RunConfig, Sample, Status
+from lab.runs.run_store import is_run
+from lab.runs.trainer_silence import why_silent
+
+BLOCK = 1 << 22
+"""Bytes of a file that are turned into numbers at once, so that a long one never is in memory as lines."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What a reading found.
+
+    `history` holds all metrics the first time, and when the file began anew; else it is None and `metrics` holds the new ones,
+    to be added to the history that was given out before. The others are new ones too, or all where `..._anew` says so.
+    """
+
+    config: RunConfig
+    status: Status
+    phase: str
+    history: History | None
+    metrics: list[Metric]
+    samples: list[Sample]
+    samples_anew: bool
+    inside: Inside
+    inside_anew: bool
+    events: list[Event]
+    events_anew: bool
+    silence: str = ""
+    """Why its trainer says nothing, where it should; empty if that is not known."""
+
+
+class RunFeed:
+    """Reads a run again and again, one call at a time, beside the event loop: the first reading of a long run takes long."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._metrics = run.metrics()
+        self._samples = LineReader(run.samples_path, Sample)
+        self._insights = LineReader(run.insights_path, Insight)
+        self._events = run.events()
+        self._first = True
+
+    def read(self) -> News:
+        """What is new.
+
+        Raises:
+            UserError: if the run's settings cannot be read, or its folder is not there any more.
+        """
+        if not is_run(self.run.path):
+            raise UserError(f"{self.run.name} is not there any more: it was renamed, moved or deleted.")
+        config = self.run.config
+        metrics, samples, events = self._metrics.read(BLOCK), self._samples.read(), self._events.read()
+        history = None
+        if self._first or self._metrics.restarted:
+            history = History()
+            while metrics:
+                history.add(metrics)
+                metrics = self._metrics.read(BLOCK)
+        else:
+            while more := self._metrics.read(BLOCK):
+                metrics += more
+        inside = Inside()
+        insights = self._insights.read(BLOCK)
+        inside_anew = self._first or self._insights.restarted
+        while insights:
+            inside.add(insights)
+            insights = self._insights.read(BLOCK)
+        samples_anew, events_anew = (self._first or reader.restarted for reader in (self._samples, self._events))
+        self._first = False
+        status = self.run.status()
+        phase = self.run.phase_of(status)
+        return News(
+            config,
+            status,
+            phase,
+            history,
+            metrics,
+            samples,
+            samples_anew,
+            inside,
+            inside_anew,
+            events,
+            events_anew,
+            why_silent(self.run, status, phase),
+        )

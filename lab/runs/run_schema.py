@@ -1,0 +1,307 @@
+"""What a run's files hold, as types: config.json, status.json, metrics.jsonl, samples.jsonl, events.jsonl and
+insights.jsonl.
+
+A run folder is input, not truth, so every number and string has a bound here, which holds before anything is computed from it.
+Nothing here needs torch; the screens read runs with these types alone.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from lab.core.limits import LIMITS
+from models.config import LARGEST, ModelConfig
+from models.lr_schedule import Schedule
+
+FORMAT = 1
+"""Version of the run folder's layout; a reader refuses a newer one in words."""
+
+REALS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
+
+MOST_STEPS = 1_000_000_000
+
+Step = Annotated[int, Meta(ge=0, le=MOST_STEPS)]
+Count = Annotated[int, Meta(ge=0, le=1 << 62)]
+"""Bytes, characters, tokens, a process."""
+Seconds = Annotated[float, Meta(ge=0, le=1e10)]
+UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
+"""Up to the year 5138."""
+Loss = Annotated[float, Meta(ge=0, le=3.5e38)]
+"""A loss, the norm of a gradient: what fp32 can hold."""
+Rate = Annotated[float, Meta(ge=0, le=1e18)]
+Share = Annotated[float, Meta(ge=0, le=1.001)]
+"""From 0 to 1, and what rounding adds."""
+Word = Annotated[str, Meta(max_length=500)]
+Path = Annotated[str, Meta(max_length=10_000)]
+Sentence = Annotated[str, Meta(max_length=20_000)]
+Text = Annotated[str, Meta(max_length=1 << 20)]
+
+
+def _within(name: str) -> Meta:
+    """The bounds that a new run's setting has."""
+    return Meta(**LIMITS[name].meta(whole=name not in REALS))
+
+
+OptimizerName = Literal["muon", "adamw"]
+
+Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
+
+
+class Stretches(msgspec.Struct, frozen=True, array_like=True):
+    """Parts of the validation part that an evaluation is made on."""
+
+    tokens: Annotated[tuple[tuple[Count, Count], ...], Meta(min_length=1, max_length=1024)]
+    """Half-open ranges of tokens.bin, in order."""
+    bytes: Count
+    sha256: Word
+    """Checksum of the bytes. Evaluations on stretches with the same one are on the same bytes, whatever the tokens."""
+
+
+class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The text that a run learns from, as it was when the run was made. Sizes are of the cleaned text."""
+
+    name: Word
+    source: Path
+    encoding: Word
+    sha256: Word
+    bytes: Count
+    characters: Count
+    tokens: Count
+    split: Count
+    """Index of the first validation token in tokens.bin: [0, split) is trained on, [split, tokens) never."""
+    tokens_sha256: Word = ""
+    """Checksum of tokens.bin; empty in runs made before it was kept."""
+    train_bytes: Count
+    val_bytes: Count
+    evaluated: Stretches | None = None
+    """What evaluations during training are made on; in runs from before it was kept, the first tokens of the validation part, as
+    many as `status.json` says."""
+    final: Stretches | None = None
+    """What the evaluation at the end is made on; None in such runs."""
+    entropy_bits_per_byte: Loss | None = None
+    """True entropy of the source where it is known, which is the floor of bits per byte."""
+
+    def __post_init__(self) -> None:
+        if self.split > self.tokens:
+            raise ValueError(f"the validation part begins at token {self.split:,} of {self.tokens:,}")
+        for stretches in (self.evaluated, self.final):
+            edges = [self.split, *(edge for each in stretches.tokens for edge in each), self.tokens] if stretches else []
+            if edges != sorted(edges):
+                raise ValueError("what its evaluations are made on is not in the validation part")
+
+
+class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Literal["bytes", "bpe", "gpt2"]
+    vocab_size: Annotated[int, Meta(ge=1, le=LARGEST["vocab_size"])]
+
+
+class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run is trained. `steps` or `minutes` says when it ends, and one of them is None."""
+
+    batch: Annotated[int, _within("batch")] = 16
+    """Windows of `context` tokens in one step."""
+    accumulate: Annotated[int, _within("accumulate")] = 1
+    """Parts that a step's windows are computed in, one after the other, so that they need less memory at once."""
+    steps: Annotated[int, _within("steps")] | None = 2000
+    minutes: Annotated[float, _within("minutes")] | None = None
+    optimizer: OptimizerName = "adamw"
+    """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs follow AdamW alone."""
+    lr: Annotated[float, _within("lr")] = 2e-3
+    """Peak learning rate; it warms up over `warmup` of the run and falls to `final_lr` times itself as `schedule` says."""
+    schedule: Schedule = "cosine"
+    final_lr: Annotated[float, _within("final_lr")] = 0.1
+    warmup: Annotated[float, _within("warmup")] = 0.03
+    weight_decay: Annotated[float, _within("weight_decay")] = 0.1
+    beta1: Annotated[float, _within("beta1")] = 0.9
+    beta2: Annotated[float, _within("beta2")] = 0.95
+    clip: Annotated[float, _within("clip")] = 1.0
+    seed: Annotated[int, _within("seed")] = 1337
+    device: Word = "auto"
+    threads: Annotated[int, _within("threads")] | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    attention: Literal["auto", "plain", "fused"] = "auto"
+    """By plain products, by torch's fused kernel, or whichever is quicker on this machine."""
+    eval_every: Annotated[int, _within("eval_every")] = 100
+    """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
+    patience: Annotated[int, _within("patience")] | None = None
+    """Evaluations in a row without a new lowest validation loss after which training ends early; None: never."""
+    prompts: tuple[Text, ...] = ()
+    sample_tokens: Annotated[int, _within("sample_tokens")] = 80
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("training ends after `steps` or after `minutes`, and exactly one of them must be given")
+        if self.accumulate > self.batch:
+            raise ValueError(f"a batch of {self.batch} windows cannot be computed in {self.accumulate} parts")
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """config.json: what was asked. Written once, before the run exists under its name."""
+
+    format: Count = FORMAT
+    name: Word
+    created: UnixTime
+    """Unix time in seconds."""
+    model: ModelConfig
+    tokenizer: TokenizerConfig
+    data: DataConfig
+    train: TrainConfig
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.vocab_size != self.model.vocab_size:
+            raise ValueError(f"the tokenizer has {self.tokenizer.vocab_size:,} tokens and the model {self.model.vocab_size:,}")
+
+
+class FinalEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the weights of `step` come to on `DataConfig.final`, which is the whole validation part or a large sample of it."""
+
+    step: Step
+    tokens: Count
+    bytes: Count
+    val_loss: Loss | None = None
+    bits_per_byte: Loss | None = None
+
+
+class Status(msgspec.Struct, kw_only=True):
+    """status.json: what the trainer is doing. Replaced atomically, about once a second."""
+
+    phase: Phase
+    step: Step = 0
+    steps: Step | None = None
+    """The step at which the run ends, where that is known."""
+    pid: Count = 0
+    pid_started: UnixTime = 0.0
+    host: Word = ""
+    heartbeat: UnixTime = 0.0
+    """Unix time of this writing, in seconds."""
+    seconds: Seconds = 0.0
+    """Time spent training so far, over all resumes, pauses excluded."""
+    device: Word = ""
+    precision: Word = ""
+    """"fp32" or "bf16", as chosen for this machine when the run began."""
+    threads: Step = 0
+    """Processor cores it computes on now; 0 where that is not known."""
+    computed: Sentence = ""
+    """How steps are computed and why, in one line for people."""
+    best_val_loss: Loss | None = None
+    best_step: Step | None = None
+    """Step of the lowest validation loss so far, whose weights are kept."""
+    eval_tokens: Count = 0
+    """Tokens of the validation part on which every evaluation of this run is made."""
+    eval_bytes: Count = 0
+    """The bytes that they stand for; 0 in runs from before it was kept."""
+    final: FinalEvaluation | None = None
+    """The last weights, evaluated when the run had reached its end; None before, and in runs that ended before this was done."""
+    final_best: FinalEvaluation | None = None
+    """The same of the best weights."""
+    no_room: bool = False
+    """Whether it waits for room on a full disk, with what was computed since the last checkpoint in memory alone."""
+    stopping: bool = False
+    """Whether it stops as soon as there is room."""
+    message: Sentence = ""
+    """One sentence on what is happening or, after a failure, what went wrong and what to do."""
+
+
+class Metric(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """One line of metrics.jsonl: the state after `step` updates. Step 0 has an evaluation only.
+
+    `loss` is that of the step's batch before the update, in nats per token.
+    """
+
+    step: Step
+    tokens: Count
+    epoch: Rate
+    seconds: Seconds
+    loss: Loss | None = None
+    lr: Loss | None = None
+    grad_norm: Loss | None = None
+    tokens_per_second: Rate | None = None
+    val_loss: Loss | None = None
+    bits_per_byte: Loss | None = None
+    """Validation loss in bits for each byte of validation text: the figure that compares across tokenizers."""
+
+
+class Sample(msgspec.Struct, kw_only=True):
+    """One line of samples.jsonl: what the model wrote after `prompt` at `step`."""
+
+    step: Step
+    prompt: Text
+    text: Text
+
+
+EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
+"""What can be marked on a run's curve:
+
+checkpoint: saved, so that nothing before this step can be lost any more.
+best: the lowest validation loss so far, whose weights are kept.
+pause, resume: it stood still, asked to or for want of room on the disk; it went on, also in a new process.
+stop: a command or a signal ended it; `text` says which.
+bad_step: the loss of this step was no number or far outside its recent spread, so that its update was not applied.
+back: after several bad steps the weights are those of an earlier step again, and the learning rate is halved from here on.
+micro_batch: memory did not suffice, and a step is computed in smaller parts from here on.
+early_stop: the validation loss had not improved for as many evaluations as were asked for.
+"""
+
+
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One line of events.jsonl: what happened to the run after `step` updates. Steps never go down from line to line."""
+
+    step: Step
+    seconds: Seconds
+    """Time spent training so far, pauses excluded, as in the metric of that step."""
+    kind: EventKind
+    text: Sentence = ""
+    """A sentence for `back`, `bad_step`, `micro_batch`, `early_stop` and `stop`; often empty for the others."""
+
+
+class PartUpdate(msgspec.Struct, array_like=True):
+    """What a step did to a part of the model: `embedding`, `positions`, `3 attention`, `3 MLP` (layers from 1), `final norm`."""
+
+    part: Word
+    grad_norm: Loss
+    """L2 norm of the gradient of all its parameters, before clipping: all squares add up to that of the metric."""
+    ratio: Loss | None
+    """‖change‖ / ‖weights‖ of its matrices, weights as they were before the step; None where a part has none."""
+
+
+class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One line of insights.jsonl: what was measured inside the model at the evaluation after `step` updates.
+
+    The meters are those of `lab.runs.head_meters`, from 0 to 1, by [layer][head]. The probe is a place in the validation text.
+    """
+
+    step: Step
+    took: Seconds
+    """Seconds that measuring took."""
+    repeated: Step = 0
+    """Length of the random sequence that is seen twice; 0 where the text has too few tokens for meters."""
+    previous: list[list[Share]] = []
+    duplicate: list[list[Share]] = []
+    induction: list[list[Share]] = []
+    probe: list[Path] = []
+    """The probe's tokens as they are shown."""
+    truth: Path = ""
+    """The token that comes next in the text, as it is shown."""
+    truth_probability: Share = 0.0
+    top: list[tuple[Path, Share]] = []
+    """The likeliest next tokens with their probabilities."""
+    pattern: list[list[list[Share]]] = []
+    """What the probe's last token pays to each of its tokens: [layer][head][token]."""
+    parts: list[PartUpdate] = []
+    """Of the step that led here; empty at step 0, and where that step was not applied."""
+
+    def __post_init__(self) -> None:
+        heads = {tuple(map(len, meter)) for meter in (self.previous, self.duplicate, self.induction)}
+        if self.repeated and (len(heads) != 1 or not _is_table(next(iter(heads)))):
+            raise ValueError("the meters must have one number for each head of each layer")
+        if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and self._pays_to_the_probe()):
+            raise ValueError("the pattern must have one number for each head of each layer and token of the probe")
+
+    def _pays_to_the_probe(self) -> bool:
+        return all(len(row) == len(self.probe) for layer in self.pattern for row in layer)
+
+
+def _is_table(widths: tuple[int, ...]) -> bool:
+    """Whether rows of these lengths are a table with something in it."""
+    return len(set(widths)) == 1 and widths[0] > 0

@@ -1,0 +1,39 @@
+"""The tokenizer of a run, read from its folder and held to be the one that its model was made for. Nothing here needs torch."""
+
+from typing import TYPE_CHECKING
+
+from lab.core.atomic_io import in_words
+from lab.core.errors import UserError
+from lab.core.safe_open import read_regular
+from lab.runs.run_folder import Run
+
+if TYPE_CHECKING:
+    from models.tokenizer import Tokenizer
+
+MOST_BYTES = 1 << 26
+"""Of tokenizer.json. GPT-2's has 1 MB, and the largest vocabulary that can be asked for about 30."""
+
+
+def tokenizer_of(run: Run) -> "Tokenizer":
+    """The run's tokenizer.
+
+    Raises:
+        UserError: if its file is missing, damaged, or another model's.
+    """
+    from models.tokenizer import Tokenizer, TokenizerError
+
+    path, size = run.tokenizer_path, run.config.model.vocab_size
+    try:
+        found = Tokenizer.loads(read_regular(path, MOST_BYTES), path)
+    except FileNotFoundError as error:
+        raise UserError(f"{run.name} has no tokenizer: {path} is missing; put a good copy there.") from error
+    except OSError as error:
+        raise in_words(error, f"read {path}") from error
+    except TokenizerError as error:
+        raise UserError(str(error)) from error
+    if found.vocab_size != size:
+        raise UserError(
+            f"{path} has {found.vocab_size:,} tokens and the model of {run.name} has {size:,}; put the tokenizer there that it "
+            "was trained with."
+        )
+    return found

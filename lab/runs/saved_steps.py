@@ -1,0 +1,28 @@
+"""What of a run is saved, read from its files: nothing else may be called saved."""
+
+from lab.core.safetensors_file import is_whole, read_metadata, step_of
+from lab.runs.run_folder import Run
+
+
+def saved_step(run: Run) -> int | None:
+    """The step that training would go on from; None where no checkpoint is whole."""
+    for name in ("last", "previous"):
+        path = run.path / f"{name}.safetensors"
+        step = step_of(read_metadata(path))
+        if step is not None and is_whole(path):
+            return step
+    return None
+
+
+def stopped_in_words(run: Run, resume: str) -> tuple[str, bool]:
+    """How a stopped run stands, and whether that step is saved. `resume` is the command that goes on with it."""
+    status, saved = run.status(), saved_step(run)
+    message = f" {status.message}" if status.message else ""
+    if saved == status.step:
+        return f"{run.name} is stopped at step {saved} and saved.{message} `{resume}` goes on.", True
+    if saved is None:
+        return f"{run.name} is stopped at step {status.step}, and no checkpoint of it is whole.{message}", False
+    return (
+        f"{run.name} is stopped at step {status.step}, which is not saved: its last whole checkpoint is of step {saved}."
+        f"{message} `{resume}` goes on from there."
+    ), False

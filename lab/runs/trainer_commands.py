@@ -1,0 +1,59 @@
+"""What a screen or a command asks of a running trainer: one file per command, put into the run's control/ folder by a rename."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from lab.core.atomic_io import write_synced
+from lab.core.bounded_json import LARGEST_COMMAND
+from lab.core.errors import DamagedFileError
+from lab.core.safe_open import is_real_folder, read_regular
+
+CommandName = Literal["pause", "resume", "stop", "save", "sample", "discard"]
+COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
+"""`stop` saves first, however long a full disk makes it wait; `discard` ends such a wait without saving. Both are files without
+contents, which even a full disk takes."""
+
+
+class Command(NamedTuple):
+    name: CommandName
+    text: str
+    """For `sample`, the prompt; empty for the run's own prompts."""
+
+
+def send(folder: Path, name: CommandName, text: str = "") -> None:
+    """Leaves a command for the trainer. The same command sent twice before the trainer looks is one command.
+
+    Raises:
+        OSError: if the folder cannot be written.
+        DamagedFileError: if it is a link.
+    """
+    folder.mkdir(stat.S_IMODE(folder.parent.stat().st_mode), exist_ok=True)
+    if not is_real_folder(folder):
+        raise DamagedFileError(folder, "is a link, not a folder")
+    temporary = folder / f".{name}.{os.getpid()}"
+    write_synced(temporary, [text.encode("utf-8", "replace")])
+    os.replace(temporary, folder / name)
+
+
+def take(folder: Path) -> list[Command]:
+    """Takes the waiting commands, oldest first; each is given out once. Names that are no command are left alone."""
+    try:
+        waiting = [name for name in COMMANDS if is_real_folder(folder) and name in set(os.listdir(folder))]
+    except FileNotFoundError:
+        return []
+    taken = []
+    for name in waiting:
+        mine = folder / f".{name}.taken"
+        try:
+            os.replace(folder / name, mine)  # first, or one that is sent while the other is read would be removed unread
+            taken.append((mine.stat().st_mtime_ns, Command(name, _read(mine))))
+            mine.unlink()
+        except (OSError, DamagedFileError):
+            continue  # taken back by whoever sent it
+    return [command for _, command in sorted(taken)]
+
+
+def _read(file: Path) -> str:
+    return read_regular(file, LARGEST_COMMAND).decode("utf-8", "replace")

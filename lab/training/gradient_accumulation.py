@@ -1,0 +1,99 @@
+"""One training step's gradient, in as many parts as memory needs."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+from lab.core.errors import UserError
+from lab.core.out_of_memory import give_back, is_out_of_memory
+from lab.data.token_file import Batches
+from models.gpt import GPT
+
+
+class Gradient:
+    """Loss and gradient of a step's whole batch, summed up over micro-batches of about the same size.
+
+    Each micro-batch's mean loss counts by its share of the windows, so that the sum is the batch's own gradient but for the order
+    in which floats are added (gradient accumulation). With dropout the masks, too, depend on how many micro-batches there are:
+    they are drawn one micro-batch after the other.
+    """
+
+    def __init__(
+        self,
+        model: GPT,
+        batches: Batches,
+        seed: int,
+        device: torch.device,
+        arithmetic: Callable[[], AbstractContextManager[None]],
+        parts: int,
+    ) -> None:
+        """`parts` is how many micro-batches make a step; `arithmetic` gives the context of a forward pass."""
+        self.parts = parts
+        self._model = model
+        self._batches = batches
+        self._seed = seed
+        self._device = device
+        self._arithmetic = arithmetic
+
+    def compute(self, step: int) -> float:
+        """Leaves the gradient in the weights and returns the loss, in nats per token.
+
+        Where memory does not suffice, `parts` is doubled, up to one window each, and the step begun anew.
+
+        Raises:
+            UserError: if memory does not suffice for one window.
+        """
+        while True:
+            try:
+                return self._compute(step)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Only here the exception, and with it what the attempt had allocated, is gone.
+            self._model.zero_grad(set_to_none=True)
+            give_back(self._device)
+            if self.parts >= self._batches.batch:
+                raise UserError(
+                    f"There is not enough memory for even one window of {self._batches.context} tokens; "
+                    "start a new run with a smaller --context or a smaller model."
+                )
+            self.parts = min(2 * self.parts, self._batches.batch)
+
+    def _compute(self, step: int) -> float:
+        ids, targets = (torch.from_numpy(part).to(self._device) for part in self._batches.at(step))
+        if self._model.config.dropout:
+            seed_dropout(self._device, seed_of(self._seed, step))
+        self._model.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self._device)
+        for part_ids, part_targets in zip(ids.tensor_split(self.parts), targets.tensor_split(self.parts), strict=True):
+            share = len(part_ids) / len(ids)
+            with self._arithmetic():
+                loss = self._model.loss(part_ids, part_targets)
+            (loss if share == 1.0 else loss * share).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * share
+        return float(total)
+
+    @property
+    def windows(self) -> int:
+        """Windows of the largest micro-batch."""
+        return -(-self._batches.batch // self.parts)
+
+
+def seed_of(seed: int, step: int) -> int:
+    """Seed of a step's dropout. Hashed, for torch takes only the low 32 bits of a seed on the CPU."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
+
+
+def seed_dropout(device: torch.device, seed: int) -> None:
+    """Seeds the generator that dropout on this device draws from.
+
+    `torch.manual_seed` seeds those of all kinds of devices, and for each that is not in use it writes down the whole call stack,
+    which takes longer than a step of a small model.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

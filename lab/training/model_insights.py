@@ -1,0 +1,180 @@
+"""What is measured inside the model at each evaluation: head meters, a fixed place in the text, and what the last step changed.
+
+None of it touches training: no random number is drawn, no weight or gradient changed, and the same weights give the same figures.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab.data.token_file import Ids, Tokens
+from lab.runs.run_schema import Insight, PartUpdate, RunConfig
+from models.attention_patterns import blocks_of, hidden_with_patterns
+from models.gpt import GPT
+from models.token_labels import printable
+from models.tokenizer import Tokenizer
+
+MOST_REPEATED = 32
+"""Tokens of the random sequence that is seen twice, where the context has room for them."""
+SEQUENCES = 8
+"""Sequences that the meters are the mean of: some hundred places, so that chance alone moves them by about a hundredth."""
+TOKENS_LOOKED_AT = 1_000_000
+"""Of the training text, to find the tokens that occur: one that never does has a vector that was never trained."""
+
+PROBE_TOKENS = 12
+"""As many as can stand below one another in 24 lines."""
+PROBE_SEARCH = 20_000
+"""Tokens of the validation part in which a place for the probe is sought."""
+TOP = 5
+
+
+class Insights:
+    """Measures one run's model, always on the same tokens, which follow from the run's seed and text."""
+
+    def __init__(self, config: RunConfig, tokens: Tokens, tokenizer: Tokenizer) -> None:
+        context, seed = config.model.context, config.train.seed
+        self._repeats = repeats(np.unique(tokens[: min(config.data.split, TOKENS_LOOKED_AT)]), context, seed)
+        ids = tokens[config.data.split : min(config.data.tokens, config.data.split + PROBE_SEARCH)].astype(np.int64)
+        letters = {id for id in np.unique(ids).tolist() if tokenizer.token_bytes(id).decode(errors="replace").strip().isalpha()}
+        start, stop = probe_place(ids, min(context, PROBE_TOKENS), letters)
+        self._probe, self._truth = ids[start:stop], int(ids[stop])
+        self._names = tokenizer
+
+    def measure(self, model: GPT, step: int, parts: list[PartUpdate]) -> Insight:
+        """One line of insights.jsonl. `parts` are from the `Update` of the step that led here."""
+        started = time.perf_counter()
+        insight = Insight(step=step, took=0.0, parts=parts)
+        if self._repeats is not None:
+            scores = head_scores(model, torch.from_numpy(self._repeats))
+            if bool(torch.isfinite(scores).all()):
+                insight.repeated = self._repeats.shape[1] // 2
+                insight.previous, insight.duplicate, insight.induction = (_rounded(each) for each in scores)
+        self._look_at_the_probe(model, insight)
+        insight.took = round(time.perf_counter() - started, 4)
+        return insight
+
+    def _look_at_the_probe(self, model: GPT, insight: Insight) -> None:
+        rows: list[Tensor] = []
+        ids = torch.from_numpy(self._probe)[None].to(model.wte.weight.device)
+        hidden = hidden_with_patterns(model, ids, lambda _, pattern: rows.append(pattern[0, :, -1].cpu()))
+        with torch.inference_mode():
+            probabilities = model.unembed(hidden[0, -1]).double().softmax(-1).cpu()
+        if not bool(torch.isfinite(probabilities).all()):
+            return
+        top = probabilities.topk(min(TOP, len(probabilities)))
+        insight.probe = [self._name(id) for id in self._probe.tolist()]
+        insight.truth, insight.truth_probability = self._name(self._truth), _short(float(probabilities[self._truth]))
+        insight.top = [(self._name(id), _short(p)) for id, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+        insight.pattern = [_rounded(each) for each in rows]
+
+    def _name(self, id: int) -> str:
+        return printable(self._names.token_bytes(id))
+
+
+def repeats(occurring: Ids, context: int, seed: int) -> Ids | None:
+    """`SEQUENCES` rows of different random tokens of those that occur, each row followed by itself: (B, 2r).
+
+    None where there are fewer than two such tokens, or no room for two of each.
+    """
+    length = min(MOST_REPEATED, context // 2, len(occurring))
+    if length < 2:
+        return None
+    random = np.random.Philox(key=np.array([seed & (1 << 64) - 1, 0x68656164], np.uint64))
+    order = [np.argsort(random.random_raw(len(occurring)), kind="stable")[:length] for _ in range(SEQUENCES)]
+    half = occurring[np.stack(order)].astype(np.int64)  # (B, r)
+    return np.concatenate([half, half], axis=1)
+
+
+def head_scores(model: GPT, ids: Tensor) -> Tensor:
+    """Previous-token, duplicate-token and induction score of every head, (3, layers, H), as `lab.runs.head_meters` defines them.
+
+    `ids` (B, 2r) are sequences of r tokens that are repeated once.
+    """
+    found: list[Tensor] = []
+    hidden_with_patterns(model, ids.to(model.wte.weight.device), lambda _, pattern: found.append(stripes(pattern).cpu()))
+    return torch.stack(found, dim=1)
+
+
+def stripes(pattern: Tensor) -> Tensor:
+    """The three scores of each head, (3, H), of patterns (B, H, 2r, 2r)."""
+    repeated = pattern.shape[-1] // 2
+    previous = pattern.diagonal(-1, -2, -1)  # (B, H, 2r - 1)
+    duplicate = pattern.diagonal(-repeated, -2, -1)  # (B, H, r)
+    induction = pattern.diagonal(1 - repeated, -2, -1)[..., 1:]  # (B, H, r): without the row that ends the first half
+    return torch.stack([each.mean((0, 2)) for each in (previous, duplicate, induction)])
+
+
+def probe_place(ids: Ids, most: int, letters: set[int]) -> tuple[int, int]:
+    """Where to look all along, [start, stop), `ids[stop]` being what comes next.
+
+    The first place whose last token, one of `letters`, stood at least three before with the same token after it: there the next
+    token can be known from the probe alone, and an induction head be seen at work. Else the beginning.
+    """
+    length = min(most, len(ids) - 1)
+    if length < 4:
+        return 0, length  # too short for a token, what follows it, and three tokens between
+    for stop in range(length, len(ids)):
+        last = stop - 1
+        if int(ids[last]) not in letters:
+            continue
+        before = ids[stop - length : last - 2]
+        after = ids[stop - length + 1 : last - 1]
+        if bool(((before == ids[last]) & (after == ids[stop])).any()):
+            return stop - length, stop
+    return 0, length
+
+
+class Update:
+    """A step's gradients and what it changes, part by part. Made between the backward pass and the clipping of gradients."""
+
+    def __init__(self, model: GPT) -> None:
+        self._parts = {
+            part: [weight for weight in weights if weight.grad is not None] for part, weights in parts_of(model).items()
+        }
+        self._norms = {part: _norm(weight.grad for weight in weights) for part, weights in self._parts.items()}
+        self._before = {part: [each.detach().clone() for each in _matrices(weights)] for part, weights in self._parts.items()}
+
+    @torch.no_grad()
+    def done(self) -> list[PartUpdate]:
+        """Call it after the optimizer's step, once. Empty where a gradient was no number."""
+        made = []
+        for part, weights in self._parts.items():
+            before = self._before.pop(part)
+            change = _norm(now - then for now, then in zip(_matrices(weights), before, strict=True))
+            size = _norm(before)
+            ratio = _short(change / size) if size else None
+            if not math.isfinite(self._norms[part]) or (ratio is not None and not math.isfinite(ratio)):
+                return []
+            made.append(PartUpdate(part, _short(self._norms[part]), ratio))
+        return made
+
+
+def parts_of(model: GPT) -> dict[str, list[Tensor]]:
+    """Every parameter in one part, in the order of the forward pass; a norm belongs to the part that it stands before."""
+    parts: dict[str, list[Tensor]] = {"embedding": [model.wte.weight], "positions": [model.wpe.weight]}
+    for layer, block in enumerate(blocks_of(model), 1):
+        parts[f"{layer} attention"] = [*block.ln_1.parameters(), *block.attn.parameters()]
+        parts[f"{layer} MLP"] = [*block.ln_2.parameters(), *block.mlp.parameters()]
+    return parts | {"final norm": list(model.ln_f.parameters())}
+
+
+def _matrices(weights: Iterable[Tensor]) -> list[Tensor]:
+    return [weight for weight in weights if weight.dim() >= 2]
+
+
+def _norm(tensors: Iterable[Tensor | None]) -> float:
+    """L2 norm of all of them together."""
+    norms = torch._foreach_norm([tensor.detach() for tensor in tensors if tensor is not None] or [torch.zeros(1)])
+    return float(torch.stack([norm.float() for norm in norms]).norm())
+
+
+def _rounded(rows: Tensor) -> list[list[float]]:
+    return [[_short(value) for value in row] for row in rows.tolist()]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,113 @@
+"""Going back to a good state when steps turn bad."""
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lab.core.errors import UserError
+from lab.core.number_format import significant
+from lab.core.out_of_memory import is_out_of_memory
+from lab.planning.run_request import lower_rate
+from lab.runs import checkpoint
+from lab.runs.checkpoint import Cursor, load_optimizer, optimizer_tensors
+from lab.runs.run_folder import Run
+
+HALVINGS = 6
+"""Times in a row that training goes back, each time to half the learning rate, before it gives up."""
+GOOD_STRETCH = 100
+"""Steps without going back, after which the next time counts as the first."""
+KEEP_EVERY = 50
+"""Steps between the states that are kept. Keeping one copies as many numbers as weights and optimizer have, in milliseconds."""
+MODEL, OPTIMIZER = "model.", "optimizer."
+
+
+class Rescue:
+    """Keeps a good state of training in memory, 12 bytes for each parameter with AdamW, and goes back to it.
+
+    A state is good when the loss of the next batch was ordinary with it: one that was only reached by an ordinary step may itself
+    be ruined by that step. After going back no new state is kept for `GOOD_STRETCH` steps.
+    """
+
+    def __init__(self, run: Run, model: nn.Module, optimizer: Optimizer, cursor: Cursor, kept: dict[str, Tensor]) -> None:
+        """`kept` are the tensors of the good state that the checkpoint held, if it held one."""
+        self._run = run
+        self._model = model
+        self._optimizer = optimizer
+        self._cursor = cursor
+        self._tensors = kept
+        self._step, self._losses = cursor.good_step, cursor.good_losses
+
+    def keep_if_due(self, losses: list[float]) -> None:
+        """Before an ordinary step is applied; `losses` are those by which it was judged."""
+        step = self._cursor.step
+        if self._just_went_back() or not (self._step is None or step % KEEP_EVERY == 0):
+            return
+        self._tensors, self._step = {}, None
+        try:
+            kept = {MODEL + name: weight.detach().clone() for name, weight in self._model.state_dict().items()}
+            kept |= {OPTIMIZER + name: value.clone() for name, value in optimizer_tensors(self._model, self._optimizer).items()}
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return  # without room for it, the checkpoint before the last is what can be gone back to
+        self._tensors, self._step, self._losses = kept, step, list(losses)
+
+    def go_back(self, why: str) -> str:
+        """Puts the good state back into model and optimizer, and halves the rate; returns what was done, in a sentence.
+
+        Raises:
+            UserError: if there is no such state, or halving has not helped so far.
+        """
+        cursor = self._cursor
+        cursor.halvings = cursor.halvings + 1 if self._just_went_back() else 1
+        if cursor.halvings > HALVINGS:
+            raise UserError(self.no_hope(f"{why}, up to step {cursor.step}, though the rate was halved {HALVINGS} times"))
+        step, losses = self._restore()
+        if step is None:
+            raise UserError(self.no_hope(f"{why}, up to step {cursor.step}, and there is no earlier state to go back to"))
+        cursor.watch.go_back(losses)
+        cursor.went_back_at = cursor.step
+        cursor.rate_factor /= 2
+        return f"Went back from step {cursor.step} to the weights of step {step}, because {why}. {self.rate_in_words()}"
+
+    @torch.no_grad()
+    def _restore(self) -> tuple[int | None, list[float]]:
+        if self._step is None:
+            earlier = checkpoint.load_previous(self._run, self._model, self._optimizer)
+            return (earlier.step, earlier.watch.losses) if earlier else (None, [])
+        self._model.load_state_dict(_under(MODEL, self._tensors))
+        own = {name: value.clone() for name, value in _under(OPTIMIZER, self._tensors).items()}
+        load_optimizer(self._model, self._optimizer, own)
+        return self._step, self._losses
+
+    def to_save(self) -> dict[str, Tensor]:
+        """The good state's tensors, if a checkpoint is to hold them: in trouble. Notes in the cursor which they are."""
+        cursor = self._cursor
+        in_trouble = cursor.watch.bad > 0 or self._just_went_back()
+        cursor.good_step, cursor.good_losses = (self._step, self._losses) if in_trouble else (None, [])
+        return self._tensors if in_trouble else {}
+
+    def _just_went_back(self) -> bool:
+        at = self._cursor.went_back_at
+        return at is not None and self._cursor.step - at < GOOD_STRETCH
+
+    def rate_in_words(self) -> str:
+        """How far the learning rate is from what was asked for; empty where it is not."""
+        factor, at = self._cursor.rate_factor, self._cursor.went_back_at
+        if factor == 1.0:
+            return ""
+        peak = significant(self._run.config.train.lr * factor, 2)
+        return f"Since step {at} the learning rate is 1/{round(1 / factor)} of what was asked for, {peak} at its peak."
+
+    def no_hope(self, what: str) -> str:
+        """Why training has failed, and which rate to begin anew with."""
+        config = self._run.config
+        lower = lower_rate(config.train, config.model.width, self._cursor.rate_factor)
+        return (
+            f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
+            f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."
+        )
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

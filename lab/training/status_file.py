@@ -1,0 +1,103 @@
+"""How a trainer tells what it is doing: status.json, written at every change of phase and once a second as a sign of life."""
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lab.core.atomic_io import is_full, is_refused, temporary_beside, write_all
+from lab.core.safe_open import open_to_overwrite, open_to_replace
+from lab.runs.run_folder import STATUS_PADDING
+from lab.runs.run_schema import Phase, Status
+
+BEAT_SECONDS = 1.0
+
+
+class StatusBoard:
+    """Holds the status and writes it. `update` is for the training loop; a thread writes the heartbeat through long steps.
+
+    The file is replaced atomically but not synced: a heartbeat from before a power cut is of no use to anyone.
+    """
+
+    def __init__(self, path: Path, status: Status) -> None:
+        self._path = path
+        self._status = status
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    def start(self) -> None:
+        """Writes the status for the first time and starts the heartbeat.
+
+        Raises:
+            OSError: if the file cannot be written.
+        """
+        self._write()
+        self._thread.start()
+
+    def update(self, phase: Phase | None = None, **changes: Any) -> None:
+        """Changes fields of the status; a change of phase or message is in the file when this returns."""
+        if phase is not None:
+            changes["phase"] = phase
+        with self._lock:
+            told = any(
+                changes.get(name, getattr(self._status, name)) != getattr(self._status, name) for name in ("phase", "message")
+            )
+            self._status = msgspec.structs.replace(self._status, **changes)
+        if told:
+            self._write()
+
+    def end(self) -> None:
+        """Writes the status for the last time."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._write()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                self._write()
+            except OSError:
+                continue  # the training loop meets the same fault when it saves, and handles it there
+
+    def _write(self) -> None:
+        with self._lock:
+            self._status.heartbeat = time.time()
+            content = msgspec.json.encode(self._status) + b"\n"
+            content = content[:-1].ljust(STATUS_PADDING - 1) + b"\n"
+            temporary = temporary_beside(self._path)
+            try:
+                descriptor = open_to_replace(temporary)
+                try:
+                    write_all(descriptor, content)
+                finally:
+                    os.close(descriptor)
+                os.replace(temporary, self._path)
+            except OSError as error:
+                if not is_full(error) and not is_refused(error):
+                    raise
+                try:
+                    self._write_over(content)
+                except FileNotFoundError:
+                    raise error from None
+            finally:
+                with contextlib.suppress(PermissionError):  # then there is none
+                    temporary.unlink(missing_ok=True)
+
+    def _write_over(self, content: bytes) -> None:
+        """On a full disk, or in a folder that takes no new files: into the blocks that the file already has, in one write, which
+        readers see before or after."""
+        descriptor = open_to_overwrite(self._path)
+        try:
+            os.pwrite(descriptor, content, 0)
+        finally:
+            os.close(descriptor)

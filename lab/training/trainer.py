@@ -1,0 +1,166 @@
+"""The process that trains one run: `python -P -m lab.training.trainer PATH`. It owns the run's lock for as long as it lives.
+
+This module is everything around the training itself: owning the run, signals, the status, and the last word when something goes
+wrong. torch is imported only when the run is owned, in `lab.training.training_loop`, so that a second trainer is turned away
+at once.
+
+SIGTERM, SIGINT and SIGHUP save and end; the same signal once more ends at once, and the last checkpoint stands.
+"""
+
+import contextlib
+import os
+import platform
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import filelock
+import psutil  # type: ignore[import-untyped]
+
+from lab.core.atomic_io import in_words, remove_leftovers
+from lab.core.errors import UserError
+from lab.runs import trainer_commands
+from lab.runs.inspect_lock import run_lock
+from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
+from lab.runs.run_schema import Status
+from lab.runs.run_store import open_run, refuse_finished
+from lab.training.status_file import StatusBoard
+from lab.training.stop_signals import Signals
+
+NICENESS = 5
+"""Training takes what others leave: the screen, and other people's work."""
+
+LISTEN_SECONDS = 3.0
+"""For so long a trainer on another machine, which writes its status every second, is listened for."""
+
+LOCK_SECONDS = 2.0
+"""For so long the lock is asked for again where its holder seems to be gone or only looking whether it is held."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Trains the run whose folder is named. Returns the exit code: 0 finished or stopped, 1 failed, 2 not begun."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1:
+        say("usage: python -P -m lab.training.trainer PATH-OF-A-RUN")
+        return 2
+    signals = Signals()
+    signals.watch()
+    try:
+        run = open_run(Path(arguments[0]).absolute())
+        lock = own(run)
+    except UserError as error:
+        say(str(error))
+        return 2
+    try:
+        return train(run, signals)
+    finally:
+        lock.release()
+
+
+def own(run: Run) -> filelock.BaseFileLock:
+    """The run's lock, held.
+
+    Raises:
+        UserError: if another trainer holds it, saying who.
+    """
+    before = run.status()
+    if is_elsewhere(before) and before.phase in ACTIVE and beats(run, before):
+        raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
+    lock = run_lock(run.lock_path)
+    give_up = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            status = run.status()
+            if run.alive() or time.monotonic() > give_up:
+                raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.") from None
+            time.sleep(0.05)
+        except OSError as error:
+            raise in_words(error, f"train {run.name}") from error
+        else:
+            return lock
+
+
+def beats(run: Run, status: Status) -> bool:
+    """Whether a trainer on another machine gives signs of life: new ones, for its clock, and so their time, may be wrong."""
+    give_up = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < give_up:
+        if run.status().heartbeat != status.heartbeat:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def of_the_one_before(status: Status) -> str:
+    """A sentence if the last trainer was on another machine and ended without a word."""
+    if not is_elsewhere(status) or status.phase not in ACTIVE:
+        return ""
+    return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
+
+
+def train(run: Run, signals: Signals) -> int:
+    """Everything that only the owner of the run may do."""
+    before = run.status()
+    try:
+        refuse_finished(run)
+        remove_leftovers(run.path)
+        trainer_commands.take(run.control_path)
+        status = Status(
+            phase="starting",
+            step=before.step,
+            steps=run.config.train.steps,
+            pid=os.getpid(),
+            pid_started=psutil.Process().create_time(),
+            host=platform.node(),
+            seconds=before.seconds,
+        )
+        board = StatusBoard(run.status_path, status)
+        board.start()
+    except UserError as error:
+        say(str(error))
+        return 2
+    except OSError as error:
+        say(str(in_words(error, f"train {run.name}")))
+        return 2
+    be_nice()
+    from models.tokenizer import TokenizerError
+
+    try:
+        from lab.training.training_loop import Training
+
+        Training(run, board, signals, of_the_one_before(before)).train()
+    except (UserError, TokenizerError) as error:
+        fail(board, str(error))
+    except Exception as error:
+        traceback.print_exc()
+        fail(board, f"The trainer met an error of its own ({type(error).__name__}: {error}); see trainer.log.")
+    try:
+        board.end()
+    except OSError as error:
+        say(str(in_words(error, f"write the status of {run.name}")))
+        return 1
+    return 1 if board.status.phase == "failed" else 0
+
+
+def fail(board: StatusBoard, sentence: str) -> None:
+    """Tells the reason in the log and in the status, where there is still a place to write it."""
+    say(sentence)
+    with contextlib.suppress(OSError):
+        board.update("failed", message=sentence)
+
+
+def be_nice() -> None:
+    if hasattr(os, "nice"):
+        os.nice(max(0, NICENESS - os.nice(0)))
+
+
+def say(sentence: str) -> None:
+    """A line in trainer.log, which standard error leads to."""
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

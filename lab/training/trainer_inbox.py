@@ -1,0 +1,79 @@
+"""What reaches a trainer from outside while it works: commands and signals."""
+
+import time
+from pathlib import Path
+
+from lab.runs import trainer_commands
+from lab.runs.trainer_commands import Command, CommandName
+from lab.training.stop_signals import Signals
+
+POLL_SECONDS = 0.05
+"""How often control/ is looked at; a look costs some microseconds."""
+
+
+class EndAskedError(Exception):
+    """A signal or a command wants the training to end. `by` says which, `save` whether the state at hand is to be saved."""
+
+    def __init__(self, by: str, save: bool = True) -> None:
+        super().__init__(by)
+        self.by = by
+        self.save = save
+
+
+class Inbox:
+    """Commands in the order in which they came. To stop is not kept waiting: it is raised."""
+
+    def __init__(self, folder: Path, signals: Signals) -> None:
+        self._folder = folder
+        self._signals = signals
+        self._waiting: list[Command] = []
+        self._polled = 0.0
+
+    @property
+    def end_asked_by(self) -> str:
+        """A signal's name, or "stop"; empty while nothing asks for the end."""
+        if self._signals.caught:
+            return self._signals.caught
+        return "stop" if any(command.name in ("stop", "discard") for command in self._waiting) else ""
+
+    def poll(self) -> None:
+        """Fetches what is new; costs nothing if called again within `POLL_SECONDS`.
+
+        Raises:
+            EndAskedError: at a command to stop, and at a signal.
+        """
+        if not self._signals.caught:
+            self._fetch()
+        if by := self.end_asked_by:
+            raise EndAskedError(by)
+
+    def _fetch(self) -> None:
+        now = time.monotonic()
+        if now - self._polled >= POLL_SECONDS:
+            self._polled = now
+            self._waiting += trainer_commands.take(self._folder)
+
+    def next(self) -> Command | None:
+        """The command that has waited longest, if any is there. Raises what `poll` does."""
+        self.poll()
+        return self._waiting.pop(0) if self._waiting else None
+
+    def wait(self, seconds: float, until: CommandName) -> bool:
+        """Waits for a command, which is taken; True if it came, False when the time is up or something new asks for the end.
+
+        Raises:
+            EndAskedError: at the command to discard what is not saved. Nothing else ends the training from here.
+        """
+        give_up = time.monotonic() + seconds
+        asked_before = self.end_asked_by
+        while True:
+            self._fetch()
+            if any(command.name == "discard" for command in self._waiting):
+                raise EndAskedError("stop", save=False)
+            for command in self._waiting:
+                if command.name == until:
+                    self._waiting.remove(command)
+                    return True
+            if time.monotonic() >= give_up or self.end_asked_by != asked_before:
+                return False
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,218 @@
+"""What Inspect shows, as plain data: a view is a list of blocks, a block is made of cells, a cell knows which number it shows.
+
+The engine builds these from a trace (`lab.inspect.stages`) and sends them over the pipe; the screen draws them and knows
+nothing of them. A cell's `ref` names the quantity in the trace's own names, with its indices: `blocks.0.attn.pattern[2,3,1]`.
+"""
+
+import msgspec
+import numpy as np
+
+
+class Array(msgspec.Struct, frozen=True):
+    """A float32 array on the wire: raw little-endian bytes, no JSON of numbers. NaN stands for a masked place."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> "Array":
+        return cls(values.shape, np.ascontiguousarray(values, dtype="<f4").tobytes())
+
+    def numpy(self) -> np.ndarray:
+        return np.frombuffer(self.data, dtype="<f4").reshape(self.shape)
+
+
+class Cell(msgspec.Struct, omit_defaults=True):
+    """One place of a table: its text as shown, and where it is a number, the value and its name."""
+
+    text: str
+    value: float | None = None
+    ref: str = ""
+    bar: float | None = None
+    """Length of a bar drawn in the cell, 0 to 1; `text` then stands before it. Where a column has negative ones, down to −1, its
+    bars grow to both sides of an axis."""
+    note: str = ""
+    """What is said of a number without a name when it is asked what it is made of: of a count, what was counted."""
+    style: str = ""
+    """"", "dim", "strong", "masked" or "struck" (crossed out); never a colour."""
+
+
+class Column(msgspec.Struct, omit_defaults=True):
+    title: str
+    align: str = "right"
+    optional: bool = False
+    """May be left out where the screen is narrow."""
+
+
+class Table(msgspec.Struct, tag=True, omit_defaults=True):
+    """Rows of cells under titled columns. `total` is set apart below (a sum, an `others` row)."""
+
+    columns: list[Column]
+    rows: list[list[Cell]]
+    title: str = ""
+    total: list[Cell] | None = None
+    selected: int | None = None
+    """The row that the cursor's choice stands for, such as the most attended key."""
+
+
+class Strip(msgspec.Struct, tag=True, omit_defaults=True):
+    """One vector as a strip of shades, darkest at the largest magnitude, sign by hue and glyph."""
+
+    title: str
+    values: Array
+    ref: str = ""
+
+
+class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
+    """A matrix of shades with a label for each row and column. NaN is drawn as masked."""
+
+    title: str
+    row_labels: list[str]
+    column_labels: list[str]
+    values: Array
+    legend: str = ""
+    ref: str = ""
+    selected: tuple[int, int] | None = None
+
+
+class Thumbnail(msgspec.Struct, omit_defaults=True):
+    """A small picture of a matrix from 0 to 1, for one look among many."""
+
+    label: str
+    """`2.3`: layer and head as they are shown."""
+    values: Array
+    """(rows, columns); NaN is masked."""
+    caption: str = ""
+    """A word or two beside the label."""
+    summary: str = ""
+    """What there is to know of it, in one line."""
+    value: float | None = None
+    """The one number that stands for it, called `ref`."""
+    ref: str = ""
+
+
+class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
+    """Thumbnails side by side, `group` of which belong together: a group begins a line of its own."""
+
+    title: str
+    legend: str
+    thumbnails: list[Thumbnail]
+    group: int
+    selected: int = 0
+
+
+class Part(msgspec.Struct, omit_defaults=True):
+    """What one thing takes up between 0 and 1: from `low` to below `high`."""
+
+    label: str
+    low: float
+    high: float
+    ref: str = ""
+    """Name of its length, high − low."""
+
+
+class Line01(msgspec.Struct, tag=True, omit_defaults=True):
+    """Parts laid end to end from 0 to 1, and a caret beneath them at `mark`, which falls on the part `selected`."""
+
+    title: str
+    parts: list[Part]
+    mark: float
+    mark_label: str
+    selected: int
+
+
+class Note(msgspec.Struct, tag=True):
+    """A paragraph in plain words."""
+
+    text: str
+
+
+Block = Table | Strip | Matrix | Gallery | Line01 | Note
+
+
+class Parity(msgspec.Struct):
+    """What is displayed against the model's own tensor: the largest absolute difference over `count` numbers."""
+
+    name: str
+    max_delta: float
+    count: int
+
+
+class View(msgspec.Struct, omit_defaults=True):
+    """One stage of the way through the model, for one layer, head and position."""
+
+    stage: str
+    title: str
+    sentence: str
+    """What is being seen and why it matters, with the user's own numbers in it."""
+    blocks: list[Block]
+    parity: Parity | None = None
+
+
+class Token(msgspec.Struct, omit_defaults=True):
+    """One token of the prompt. `label` is printable whatever its bytes are."""
+
+    id: int
+    label: str
+    probability: float | None = None
+    """What the model gave this token before it was there; None for the first."""
+
+
+class Guess(msgspec.Struct):
+    """A next token that the model considers, with its probability over the whole vocabulary."""
+
+    id: int
+    label: str
+    probability: float
+
+
+class Step(msgspec.Struct, omit_defaults=True):
+    """One line of the way through: a stage, and what the model would say if it stopped there (the logit lens)."""
+
+    stage: str
+    """Name of the stage, the same for every layer: `tokens`, `embed`, `scores`, `mlp` ..."""
+    title: str
+    group: str
+    """The line of the left column it belongs to: `tokens`, `embed`, `1 attention`, `1 mlp`, `final norm` ..."""
+    layer: int | None = None
+    """0-based; shown 1-based."""
+    lens: Guess | None = None
+    """Top guess of the logit lens at the chosen position, on the last step of a group that changes the residual stream."""
+    rank: int | None = None
+    """Rank that the model's final answer has in this step's lens, 1 being the top."""
+
+
+class Way(msgspec.Struct):
+    """The prompt and every step of its way through the model, for one position."""
+
+    tokens: list[Token]
+    steps: list[Step]
+    position: int
+    dropped: int
+    """How many tokens of the prompt lie before the window, because the prompt is longer than the context."""
+    top: list[Guess]
+
+
+class SavedTrace(msgspec.Struct):
+    """What was written of a trace."""
+
+    arrays: int
+    """How many values it holds; 0 for a summary."""
+    bytes: int
+
+
+class ModelFacts(msgspec.Struct, kw_only=True):
+    """Which weights the engine holds."""
+
+    run: str
+    checkpoint: str
+    """"best", "last" or a snapshot's step."""
+    step: int
+    layers: int
+    heads: int
+    width: int
+    context: int
+    vocab_size: int
+    parameters: int
+    tokenizer: str
+    val_loss: float | None = None

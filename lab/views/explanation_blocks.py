@@ -1,0 +1,102 @@
+"""An explanation as a view, which whatever draws views can draw: each operand a cell that can be explained in turn."""
+
+from collections.abc import Sequence
+
+from lab.core.number_format import column, significant
+from lab.views.blocks import Block, Cell, Column, Note, Table, View
+from lab.views.explanation import Explanation, Operand
+from lab.views.number_refs import TIMES, split
+
+FIGURES = 6
+"""Significant figures of operands: two more than in the formula, so that the formula can be checked."""
+CRUMBS = 3
+"""Steps of the way down that the title names."""
+
+
+def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
+    """What a number is made of. `trail` holds the references from the number first asked about down to this one."""
+    value = significant(explanation.value, FIGURES)
+    blocks: list[Block] = []
+    if explanation.recomputed is None:
+        blocks += [Note(explanation.note), *_leaf(explanation)]
+    else:
+        worked_out = significant(explanation.recomputed, FIGURES)
+        check = f"The model has {value}: |Δ| {significant(explanation.delta, 2)}."
+        blocks.append(Note(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
+        if explanation.operands:
+            blocks.append(_terms(explanation.operands) if explanation.is_sum else _operands(explanation.operands))
+        if explanation.note:
+            blocks.append(Note(explanation.note))
+    blocks.append(Note(f"its name, counted from 0: {explanation.ref}"))
+    sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
+    return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
+
+
+def _operands(operands: Sequence[Operand]) -> Table:
+    rows = [
+        [
+            Cell(operand.label, style="" if operand.ref else "dim"),
+            Cell(significant(operand.value, FIGURES), operand.value, operand.ref, style="" if operand.ref else "dim"),
+        ]
+        for operand in operands
+    ]
+    return Table([Column("made of", align="left"), Column("value")], rows)
+
+
+def _terms(operands: Sequence[Operand]) -> Table:
+    """The terms of a sum, aligned by their decimal points, with the products that they are and a bar for each."""
+    values = [operand.value for operand in operands]
+    most = max(map(abs, values)) or 1.0
+    products = any(operand.factors for operand in operands)
+    rows = []
+    for operand, text in zip(operands, column(values, FIGURES), strict=True):
+        style = "" if operand.ref else "dim"
+        factors = [Cell(operand.factors, style=style)] if products else []
+        number = Cell(text, operand.value, operand.ref, bar=operand.value / most, style=style)
+        rows.append([Cell(operand.label, style=style), *factors, number])
+    columns = [Column("made of", align="left"), *([Column("product")] if products else []), Column("value")]
+    return Table(columns, rows)
+
+
+def _leaf(explanation: Explanation) -> list[Block]:
+    """A weight before training and now; nothing for other leaves."""
+    if explanation.initial is None:
+        return []
+    change = explanation.value - explanation.initial
+    rows = [
+        [Cell("before training (step 0)"), Cell(significant(explanation.initial, FIGURES), explanation.initial)],
+        [Cell("now, at the step shown"), Cell(significant(explanation.value, FIGURES), explanation.value)],
+        [Cell("changed by"), Cell(significant(change, FIGURES, sign=True), change)],
+    ]
+    return [Table([Column("weight", align="left"), Column("value")], rows)]
+
+
+def _crumbs(trail: Sequence[str]) -> str:
+    """`explain · 4 deep: … › product › query › weight`."""
+    named = [short(ref) for ref in trail]
+    shown = ["…", *named[-CRUMBS:]] if len(named) > CRUMBS else named
+    deep = f" · {len(named)} deep" if len(named) > 1 else ""
+    return f"explain{deep}: {' › '.join(shown)}"
+
+
+def short(ref: str) -> str:
+    """What kind of number a reference names, in a word."""
+    if TIMES in ref:
+        left, _, right = ref.partition(TIMES)
+        return "square" if left == right else "product"
+    word = split(ref)[0].rpartition(".")[2]
+    return {
+        "norm": "length",
+        "attn_scores": "score",
+        "scores_raw": "q·k",
+        "logits": "logit",
+        "out": "after norm",
+        "resid_pre": "stream",
+        "resid_mid": "stream",
+        "resid_post": "stream",
+        "head_out": "head's output",
+        "attn_out": "attention",
+        "mlp_out": "MLP",
+        "pre": "neuron",
+        "post": "GELU",
+    }.get(word, word)

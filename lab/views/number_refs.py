@@ -1,0 +1,62 @@
+"""Names of numbers. `blocks.0.attn.pattern[2,3,1]` is what the trace calls `blocks.0.attn.pattern`, at head 2, query 3, key 1.
+
+A whole strip or matrix has one name with an open place for each of its own indices: `blocks.0.attn.pattern[2,3,:]` is the row of
+that query, `blocks.0.attn.pattern[2,8:,8:]` the window whose first row and column are token 8. `a × b` is a product of two
+numbers. Nothing here needs torch.
+
+A value that an intervention changes has a second name, `blocks.0.attn_out.before[...]`: what it was before the change.
+
+Beside the names of the trace, of the model's weights and those that `lab.inspect.explain_number` adds, views name what is
+derived from them: `X.norm[...]` for the length of a vector X[...], `ln1.centred` (x − mean),
+`attn.shifted`, `logits.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
+`attn.head_out.share[h,t]`, `logits.share[t,p,v]` (of part p in the logit of token v),
+`logits.share.part[t,p,i]` (what arrives of the part),
+`logits.share.over[t,p,v,w]`,
+`logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,
+`sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
+"""
+
+OF_TOKENS = (
+    *("logits", "logits.shifted", "logits.share", "probability", "probability.exp"),
+    *("sample.after", "sample.low", "sample.high"),
+)
+"""Families whose last index is a token that may come next."""
+
+TIMES = " × "
+
+
+def product(left: str, right: str) -> str:
+    return left + TIMES + right
+
+
+def ref(name: str, *indices: int | str) -> str:
+    """`name[i,j]`; an index may be an open place, ":" or "8:"."""
+    return f"{name}[{','.join(str(index) for index in indices)}]" if indices else name
+
+
+def split(reference: str) -> tuple[str, list[str]]:
+    """The name and its indices as they are written."""
+    name, _, inside = reference.partition("[")
+    return name, inside.rstrip("]").split(",") if inside else []
+
+
+def element(reference: str, *indices: int) -> str:
+    """The name of one element: `indices` fill the open places in their order, those left over follow at the end.
+
+    `pattern[2,8:,8:]` with 1, 3 is `pattern[2,9,11]`; `embed[4]` with 7 is `embed[4,7]`; "" stays "". Of a product both sides
+    are taken at the same place.
+    """
+    if not reference:
+        return ""
+    if TIMES in reference:
+        return TIMES.join(element(side, *indices) for side in reference.split(TIMES))
+    name, places = split(reference)
+    rest = list(indices)
+    filled = [int(place.rstrip(":") or 0) + rest.pop(0) if place.endswith(":") and rest else place for place in places]
+    return ref(name, *filled, *rest)
+
+
+def next_token(reference: str) -> int | None:
+    """The token that a number of the prediction is about, None for any other number: 7 for `logits[4,7]`."""
+    name, indices = split(reference)
+    return int(indices[-1]) if name in OF_TOKENS else None

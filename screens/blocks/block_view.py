@@ -1,0 +1,250 @@
+"""One view of the engine, drawn line by line, with a cursor that stands on a number."""
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+from textual.strip import Strip
+
+from lab.core.visible_text import visible
+from lab.views.blocks import View
+from screens.blocks.page import Cursor, Page, lay_view
+from screens.blocks.text_layout import Spot
+from screens.widgets.line_view import LineView
+
+KINDS = (
+    "title",
+    "head",
+    "dim",
+    "strong",
+    "selected",
+    "mark",
+    "masked",
+    "struck",
+    "bar",
+    "positive",
+    "negative",
+    "note",
+    "cursor",
+)
+
+
+class BlockView(LineView):
+    """Shows a `View`: its title in the border, its sentence, its blocks. Only the lines in sight are ever laid out."""
+
+    COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
+    DEFAULT_CSS = """
+    BlockView {
+        & > .block--title { text-style: bold; }
+        & > .block--head { color: $foreground 70%; }
+        & > .block--dim { color: $foreground 60%; }
+        & > .block--strong { text-style: bold; }
+        & > .block--selected { color: $accent; text-style: bold; }
+        & > .block--mark { color: $accent; text-style: bold; }
+        & > .block--masked { color: $foreground 40%; }
+        & > .block--struck { color: $foreground 60%; text-style: strike; }
+        & > .block--bar { color: $primary; }
+        & > .block--positive { color: $primary; }
+        & > .block--negative { color: $warning; }
+        & > .block--note { color: $foreground; }
+        & > .block--cursor { text-style: reverse bold; }
+    }
+    """
+    HELP = (
+        "**The view.** Arrows or `hjkl` move from number to number; its full value and its name stand in the line below. "
+        "`escape` or `tab` leads back to the way through."
+    )
+    BINDINGS = [
+        Binding("down,j", "walk(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below"),
+        Binding("up,k", "walk(-1,0)", "Up", id="view.up", show=False, tooltip="The number above"),
+        Binding("left,h", "walk(0,-1)", "Left", id="view.left", show=False, tooltip="The number to the left"),
+        Binding("right,l", "walk(0,1)", "Right", id="view.right", show=False, tooltip="The number to the right"),
+        Binding("home", "row_end(-1)", "Row start", id="view.row_start", show=False, tooltip="First number of the row"),
+        Binding("end", "row_end(1)", "Row end", id="view.row_end", show=False, tooltip="Last number of the row"),
+    ]
+
+    class SpotChanged(Message):
+        """The cursor stands on another number, or (None) on none."""
+
+        def __init__(self, view: "BlockView", spot: Spot | None) -> None:
+            super().__init__()
+            self.view = view
+            self.spot = spot
+
+        @property
+        def control(self) -> "BlockView":
+            return self.view
+
+    class WidthChanged(Message):
+        """There is another width for the view than before."""
+
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.width = width
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.view: View | None = None
+        self.beside: View | None = None
+        """A view of the same step side by side with this one, which is laid out alike."""
+        self.laid = Page([], 1)
+        self.cursor: Cursor | None = None
+        self.holds_cursor = False
+        """Whether the cursor stays in sight, and on its number, while the focus is elsewhere."""
+        self._strips: dict[tuple[int, int], Strip] = {}
+        self._title = ""
+        self._laid_for = 0
+        self._followed: Cursor | None = None
+
+    def show(self, view: View) -> None:
+        """Draw another view; one of the same stage keeps its scroll position and its cursor."""
+        same = self.view is not None and view.stage == self.view.stage
+        held = self.laid.spot(self.cursor).ref if same and self.holds_cursor and self.cursor is not None else ""
+        self.view = view
+        self.wait(False)
+        self._lay_out()
+        if not same:
+            self.cursor = self.laid.first() if self.has_focus else None
+            self.top = self.left = 0
+        elif self.cursor is not None:
+            found = self.laid.find_ref(held, self.cursor) if held else None
+            self.cursor = found or (self.cursor if self.laid.has(self.cursor) else self.laid.first())
+        followed = self.laid.followed()
+        if followed is not None and followed != self._followed:
+            if same or followed != self.laid.first():
+                self._reveal(self.laid.spot(followed))
+            if same and self.cursor is not None:
+                self.cursor = followed
+        self._followed = followed
+        self._tell()
+
+    def stand_beside(self, view: View | None) -> None:
+        """Lay out as `view` is, which stands beside this one; by itself where there is none."""
+        if view is not self.beside:
+            self.beside = view
+            self._lay_out()
+            self.refresh()
+
+    @property
+    def spot(self) -> Spot | None:
+        """The number under the cursor; None where there is none, or the focus is elsewhere."""
+        return self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
+
+    def place(self, cursor: Cursor) -> None:
+        """Put the cursor on a place that the view has; any other is ignored."""
+        if self.laid.has(cursor):
+            self.cursor = cursor
+            self._tell()
+
+    def wait(self, waiting: bool) -> None:
+        """Mark that what is drawn is not yet what was asked for."""
+        title = (self.view.title if self.view is not None else "") + (" …" if waiting else "")
+        if title != self._title:
+            self._title = title
+            self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
+
+    def rest_in_words(self, above: int, below: int) -> str:
+        if not below:
+            return f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
+        return f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
+
+    def _lay_out(self) -> None:
+        self._laid_for = self.room
+        self._strips.clear()
+        if self.view is not None:
+            self.laid = lay_view(self.view, self.room, self.beside)
+            self.set_extent(self.laid.height, self.laid.width)
+
+    def on_resize(self) -> None:
+        if self.room != self._laid_for:
+            self._lay_out()
+            self.post_message(self.WidthChanged(self.room))
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+
+    def draw(self, line: int) -> Strip:
+        key = (line, self.left)
+        strip = self._strips.get(key)
+        if strip is None:
+            strip = self._strips[key] = self._strip(line)
+        return self._with_cursor(strip, line)
+
+    def _strip(self, line: int) -> Strip:
+        width, base = self.room, self.style_of("")
+        laid, pinned_width = self.laid.line(line)
+        pinned = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pinned], pinned_width)
+        rest = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pieces])
+        room = max(0, width - pinned_width)
+        cut = rest.cell_length > self.left + room
+        if self.left or cut:
+            rest = rest.crop(self.left, self.left + room)
+            if self.left and rest.cell_length:
+                rest = Strip.join([Strip([Segment("…", self._style("dim"))]), rest.crop(1)])
+        strip = Strip.join([pinned, rest]).adjust_cell_length(width, base)
+        if cut:
+            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self._style("dim"))])])
+        return strip
+
+    def _style(self, kind: str) -> Style:
+        return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
+
+    def _with_cursor(self, strip: Strip, line: int) -> Strip:
+        if self.cursor is None or not (self.has_focus or self.holds_cursor):
+            return strip
+        spot = self.laid.spot(self.cursor)
+        if spot.line != line:
+            return strip
+        pinned = self.laid.line(line)[1]
+        start = spot.start if spot.start < pinned else max(pinned, spot.start - self.left)
+        end = start + spot.width
+        under = strip.crop(start, end).apply_style(self.get_component_rich_style("block--cursor", partial=True))
+        return Strip.join([strip.crop(0, start), under, strip.crop(end)])
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
+        if has_focus and self.cursor is None:
+            self.cursor = self.laid.first()
+        self._tell()
+
+    def _tell(self) -> None:
+        spot = self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
+        if spot is not None:
+            self._reveal(spot)
+        self.refresh()
+        self.post_message(self.SpotChanged(self, spot))
+
+    def _reveal(self, spot: Spot) -> None:
+        pinned = self.laid.line(spot.line)[1]
+        if spot.start + spot.width <= pinned:
+            pass
+        elif spot.start - self.left < pinned + 1:
+            self.left = spot.start - pinned - 1
+        elif spot.start + spot.width + 1 - self.left > self.room:
+            self.left = spot.start + spot.width + 1 - self.room
+        self.show_line(spot.line + spot.height - 1, margin=1)
+        self.show_line(spot.line, margin=1)
+
+    def action_walk(self, rows: int, columns: int) -> None:
+        if self.cursor is None:
+            self.top += rows
+            return
+        self.cursor = self.laid.move(self.cursor, rows, columns)
+        self._tell()
+
+    def action_row_end(self, side: int) -> None:
+        if self.cursor is not None:
+            self.cursor = self.laid.move(self.cursor, 0, side * self.laid.blocks[self.cursor[0]].columns)
+            self._tell()
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        found = self.laid.at(offset.y + self.top, offset.x, self.left)
+        if found is not None:
+            self.cursor = found
+            self._tell()

@@ -1,0 +1,184 @@
+"""A view's blocks one under the other, and the walk of the cell cursor over them."""
+
+from dataclasses import dataclass, replace
+
+from rich.cells import cell_len
+
+from lab.core.number_format import significant, whole
+from lab.views.blocks import Block, Gallery, Line01, Matrix, Note, Parity, Strip, Table, View
+from screens.blocks.gallery_layout import lay_gallery
+from screens.blocks.interval_layout import lay_line01
+from screens.blocks.matrix_layout import lay_matrix
+from screens.blocks.strip_layout import lay_strip
+from screens.blocks.table_layout import lay_table
+from screens.blocks.text_layout import Laid, Line, Spot, wrap
+
+Cursor = tuple[int, int, int]
+"""Block, row and column."""
+
+
+@dataclass
+class LaidNote(Laid):
+    lines: list[str]
+    kind: str
+
+    def line(self, y: int) -> Line:
+        return Line(((self.lines[y], self.kind),))
+
+
+def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
+    lines = wrap(text, width)
+    laid = LaidNote(lines, kind)
+    laid.height, laid.width = len(lines), width
+    return laid
+
+
+def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
+    """The block at this width; one of the same kind `beside` it gets the same columns and the same scale."""
+    match block:
+        case Table():
+            return lay_table(block, width, beside if isinstance(beside, Table) else None)
+        case Strip():
+            return lay_strip(block, width, beside if isinstance(beside, Strip) else None)
+        case Matrix():
+            return lay_matrix(block, width, beside if isinstance(beside, Matrix) else None)
+        case Gallery():
+            return lay_gallery(block, width)
+        case Line01():
+            return lay_line01(block, width)
+        case Note():
+            return lay_note(block.text, width)
+
+
+def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
+    """A view's sentence, its blocks, and how far they are from the model's own tensor, one under the other.
+
+    A view of the same step `beside` it is laid out alike, so that the two can be compared.
+    """
+    others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
+    laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
+    laid += [lay_block(block, width, other) for block, other in zip(view.blocks, others, strict=True)]
+    if view.parity is not None:
+        laid.append(lay_note(in_words(view.parity), width, "dim"))
+    return Page(laid, width)
+
+
+def _likes(view: View, beside: View) -> list[Block | None]:
+    """For each block of a view the other view's of its kind, the first for the first; either may have more than the other."""
+    found: list[Block | None] = []
+    for index, block in enumerate(view.blocks):
+        before = sum(type(each) is type(block) for each in view.blocks[:index])
+        alike = [each for each in beside.blocks if type(each) is type(block)]
+        found.append(alike[before] if before < len(alike) else None)
+    return found
+
+
+def in_words(parity: Parity) -> str:
+    """`Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers.`"""
+    name, _, against = parity.name.partition(" · ")
+    numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"
+    title = f"Parity ({against})" if against else "Parity"
+    if any(each.isdecimal() for each in name):
+        name += " (names count from 0)"
+    return f"{title}: {name}, max |Δ| {significant(parity.max_delta, 2)} over {numbers}."
+
+
+class Page:
+    """The blocks of a view one under the other, and the walk of the cell cursor over them."""
+
+    def __init__(self, blocks: list[Laid], room: int) -> None:
+        self.blocks = blocks
+        self.room = room
+        """Width of the view in character cells; a wider block scrolls sideways."""
+        self.tops: list[int] = []
+        top = 0
+        for block in blocks:
+            self.tops.append(top)
+            top += block.height + 1
+        self.height = max(0, top - 1)
+        self.width = max((block.width for block in blocks), default=0)
+
+    def find(self, y: int) -> tuple[int, int] | None:
+        """The block at line `y` and the line within it; None on the empty line between two."""
+        for index, (top, block) in enumerate(zip(self.tops, self.blocks, strict=True)):
+            if top <= y < top + block.height:
+                return index, y - top
+        return None
+
+    def line(self, y: int) -> tuple[Line, int]:
+        """Line `y` and how many of its character cells are pinned: all of them where the block fits into `room`."""
+        found = self.find(y)
+        if found is None:
+            return Line(()), 0
+        block = self.blocks[found[0]]
+        line = block.line(found[1])
+        if block.width <= self.room:
+            line = Line((), (*line.pinned, *line.pieces))
+        return line, sum(cell_len(text) for text, _ in line.pinned)
+
+    def first(self) -> Cursor | None:
+        """Block, row and column where the cursor first lands; None where there is nothing to stand on."""
+        for index, block in enumerate(self.blocks):
+            if block.rows and block.columns:
+                return (index, *block.start())
+        return None
+
+    def followed(self) -> Cursor | None:
+        """The marked choice that is to stay in sight, None where there is none."""
+        return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.FOLLOWS), None)
+
+    def has(self, cursor: Cursor) -> bool:
+        """Whether the cursor's place exists here."""
+        index, row, column = cursor
+        return index < len(self.blocks) and row < self.blocks[index].rows and column < self.blocks[index].columns
+
+    def find_ref(self, ref: str, near: Cursor) -> Cursor | None:
+        """The place in the same block, best the same one, where the number of that name is; None where it is not shown."""
+        if self.has(near) and self.spot(near).ref == ref:
+            return near
+        index = near[0]
+        if index >= len(self.blocks):
+            return None
+        block = self.blocks[index]
+        places = ((index, row, column) for row in range(block.rows) for column in range(block.columns))
+        return next((place for place in places if self.spot(place).ref == ref), None)
+
+    def at(self, y: int, x: int, scroll_x: int) -> Cursor | None:
+        """The place drawn at line `y` and character cell `x` of the window scrolled sideways by `scroll_x`."""
+        found = self.find(y)
+        if found is None:
+            return None
+        index, line = found
+        block = self.blocks[index]
+        if block.width > self.room and x >= block.pinned:
+            x += scroll_x
+        for row in range(block.rows):
+            if abs(block.spot(row, 0).line - line) > 1:
+                continue
+            for column in range(block.columns):
+                spot = block.spot(row, column)
+                if spot.line == line and spot.start <= x < spot.start + spot.width:
+                    return index, row, column
+        return None
+
+    def spot(self, cursor: Cursor) -> Spot:
+        """The place under `cursor`, its line counted from the top of the page."""
+        index, row, column = cursor
+        spot = self.blocks[index].spot(row, column)
+        return replace(spot, line=spot.line + self.tops[index])
+
+    def move(self, cursor: Cursor, rows: int, columns: int) -> Cursor:
+        """The cursor moved; past the last row of a block it enters the next one, and at the ends it stays."""
+        index, row, column = cursor
+        block = self.blocks[index]
+        row, column = row + rows, min(max(column + columns, 0), block.columns - 1)
+        if 0 <= row < block.rows:
+            return index, row, column
+        step = 1 if row >= block.rows else -1
+        other = index + step
+        while 0 <= other < len(self.blocks):
+            block = self.blocks[other]
+            if block.rows and block.columns:
+                return other, 0 if step > 0 else block.rows - 1, min(column, block.columns - 1)
+            other += step
+        return index, min(max(row, 0), self.blocks[index].rows - 1), column

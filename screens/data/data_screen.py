@@ -1,0 +1,260 @@
+"""Data: choose a text, and see what it is before anything is trained on it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Button, Input, Label, Static
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, fixed, whole
+from lab.data.text_source import BUILTINS
+from lab.data.text_statistics import Kind, TextFacts, TokenCount, count_tokens, file_size, read_facts
+from lab.planning.run_request import default_vocabulary
+from models.config import DEFAULT_PRESET
+from models.gpt2_vocabulary_files import VocabularyError
+from models.tokenizer import TokenizerError
+from screens.base_screen import LabScreen
+from screens.data.path_input import PathInput
+from screens.data.text_tree import TextTree
+from screens.messages import TextChosen
+from screens.widgets.fact_list import Fact, Facts
+from screens.widgets.samples_view import printable
+
+SECONDS_OF_MOVING = 0.15
+"""So long after the last key the text under the mark is read."""
+
+READ_UNASKED = 50_000_000
+"""Bytes up to which a file is read as soon as the mark is on it."""
+
+KINDS: tuple[Kind, ...] = ("bpe", "gpt2")
+
+
+class PreviewScroll(VerticalScroll):
+    """The beginning of the text, which can be scrolled."""
+
+    HELP: ClassVar[str | None] = "**The text's beginning**, cleaned, as the tokenizer will see it. Arrows or j and k scroll it."
+    BINDINGS = [
+        Binding("j,down", "scroll_down", "Down", id="preview.down", show=False, tooltip="Scroll down"),
+        Binding("k,up", "scroll_up", "Up", id="preview.up", show=False, tooltip="Scroll up"),
+    ]
+
+
+class DataScreen(LabScreen):
+    """A path or a pick on the left, what it is on the right, and a button that takes it to Train."""
+
+    AUTO_FOCUS = "#texts"
+    MODE = "data"
+    HELP = """
+Choose the text that a model will learn from: any plain text file, or one of the two built-in texts. On the right is what it is
+once it is **cleaned**: without a byte-order mark, in UTF-8, with one kind of line end. Nothing else is changed.
+
+A **token** is a piece of text with a number. `bytes` makes each byte one; `bpe` learns frequent pieces from your own text; `gpt2`
+has OpenAI's 50,257 pieces. A model is trained on the first nine tenths of the text; the last tenth is kept to check what it has
+learned.
+"""
+    BINDINGS = [
+        Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text"),
+        Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Go to the text field for a path"),
+    ]
+
+    @dataclass
+    class FactsRead(Message):
+        """What a text is, or why it cannot be used."""
+
+        source: str
+        facts: TextFacts | None
+        trouble: str = ""
+        too_large: str = ""
+
+    @dataclass
+    class Counted(Message):
+        """A text's length in tokens of one kind, or why it cannot be told."""
+
+        source: str
+        kind: Kind
+        count: TokenCount | None
+        trouble: str = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._source = ""
+        self._facts: TextFacts | None = None
+        self._counts: dict[Kind, str] = {}
+        self._move_timer: Timer | None = None
+        self._take_when_read = False
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal(id="data-path"):
+            yield Label("path", classes="field-label")
+            yield PathInput(id="path-input")
+            yield Label("encoding", classes="field-label")
+            yield Input(
+                id="encoding", placeholder="found out", compact=True, tooltip="Only where the lab cannot tell: cp1252, latin-1 …"
+            )
+        yield Static(id="data-hint", markup=False)
+        with Horizontal(id="data-body"):
+            yield TextTree(id="texts")
+            with Vertical(id="data-facts"):
+                yield Facts(id="text-facts")
+                with Horizontal(id="data-use"):
+                    yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
+                    yield Label("enter here, or u")
+                with PreviewScroll(id="preview"):
+                    yield Static(id="preview-text", markup=False)
+
+    def on_mount(self) -> None:
+        self._show()
+        if self.lab.text_source:
+            self._choose(self.lab.text_source)
+
+    def resting_focus(self) -> str | None:
+        return "#texts"
+
+    def go_back(self) -> bool:
+        tree = self.query_one(TextTree)
+        if self.focused is tree:
+            return False
+        tree.focus()
+        return True
+
+    @on(TextTree.Highlighted)
+    def _mark_moved(self, message: TextTree.Highlighted) -> None:
+        if self._source and not self.query_one(TextTree).has_focus:
+            return  # the mark moved by itself, and another text was asked for by name
+        self._take_when_read = False
+        self._forget_the_mark()
+        self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(message.source, asked=False))
+
+    @on(TextTree.Chosen)
+    def _picked(self, message: TextTree.Chosen) -> None:
+        self._take(message.source)
+
+    @on(PathInput.Submitted)
+    @on(Input.Submitted, "#encoding")
+    def _typed(self) -> None:
+        typed = self.query_one(PathInput).value.strip()
+        if typed or self._source:
+            self._take(typed or self._source)
+
+    @on(PathInput.Candidates)
+    def _show_candidates(self, message: PathInput.Candidates) -> None:
+        if message.typed.strip() == self._source:
+            return  # it was taken meanwhile, and what was found there is said already
+        names = [os.path.basename(name.rstrip("/")) + ("/" if name.endswith("/") else "") for name in message.names]
+        self._hint("  ".join(names) if message.typed else "")
+
+    def _take(self, source: str) -> None:
+        """Read a text, and go to the button that uses it once it is known to be one."""
+        self._forget_the_mark()
+        self._take_when_read = True
+        self._choose(source)
+
+    def _forget_the_mark(self) -> None:
+        """What is under the mark, and was to be read in a moment, is no longer wanted."""
+        if self._move_timer is not None:
+            self._move_timer.stop()
+
+    def _choose(self, source: str, *, asked: bool = True) -> None:
+        """Look at a text. Unasked, a file so large that reading it takes long is only named."""
+        self._source, self._facts, self._counts = source, None, {}
+        self._hint(BUILTINS.get(source, ""))
+        self._show()
+        self._read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
+
+    @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
+    def _read(self, source: str, encoding: str | None, *, asked: bool) -> None:
+        size = file_size(source)
+        if not asked and size is not None and size > READ_UNASKED:
+            self.post_message(self.FactsRead(source, None, too_large=f"{Path(source).name} has {bytes_(size)}; enter reads it."))
+            return
+        try:
+            facts = read_facts(source, encoding)
+        except UserError as error:
+            self.post_message(self.FactsRead(source, None, str(error)))
+            return
+        self.post_message(self.FactsRead(source, facts))
+        for kind in KINDS:
+            try:
+                vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
+                self.post_message(self.Counted(source, kind, count_tokens(source, encoding, kind, vocabulary)))
+            except (TokenizerError, VocabularyError) as error:
+                self.post_message(self.Counted(source, kind, None, str(error)))
+
+    @on(FactsRead)
+    def _show_facts(self, message: FactsRead) -> None:
+        if message.source != self._source:
+            return
+        self._facts = message.facts
+        if message.too_large:
+            self._hint(message.too_large)
+        if message.trouble:
+            self._hint(message.trouble.replace("--encoding", "the encoding"), wrong=True)
+        self._show()
+        if message.facts is not None and self._take_when_read:
+            self.query_one("#use").focus()
+        self._take_when_read = False
+
+    @on(Counted)
+    def _show_count(self, message: Counted) -> None:
+        if message.source != self._source:
+            return
+        if message.count is None:
+            self._counts[message.kind] = message.trouble
+        else:
+            about = "" if message.count.exact else "about "
+            vocabulary = f" (vocabulary {whole(message.count.vocab_size)})" if message.kind == "bpe" else ""
+            self._counts[message.kind] = f"{about}{whole(message.count.tokens)} as {message.kind}{vocabulary}"
+        self._show()
+
+    def _hint(self, words: str, *, wrong: bool = False) -> None:
+        hint = self.query_one("#data-hint", Static)
+        hint.set_class(wrong, "-wrong")
+        hint.update(f"✗ {words}" if wrong else words)
+
+    def _show(self) -> None:
+        facts = self._facts
+        self.query_one("#text-facts", Facts).facts = self._lines(facts)
+        self.query_one("#preview-text", Static).update(printable(facts.preview) if facts else "")
+        self.query_one("#preview").scroll_home(animate=False)
+        self.query_one("#use").disabled = facts is None
+        self.refresh_bindings()
+
+    def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
+        if facts is None:
+            return (("text", self._source or "none chosen yet; stories is a good first one"),)
+        lines = [
+            ("text", f"{facts.name}, built in" if facts.source in BUILTINS else facts.source),
+            ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
+            ("tokens", f"{whole(facts.bytes)} as bytes"),
+            *(("", self._counts.get(kind, f"counting {kind} …")) for kind in KINDS),
+            ("cleaned", facts.cleaning),
+            ("split", f"{bytes_(facts.bytes * 0.9)} to train on, {bytes_(facts.bytes * 0.1)} to check with"),
+        ]
+        if facts.entropy_bits_per_byte is not None:
+            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the least possible"))
+        return tuple(lines)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "use" or self._facts is not None
+
+    @on(Button.Pressed, "#use")
+    def _use_pressed(self) -> None:
+        self.action_use()
+
+    def action_use(self) -> None:
+        if self._facts is not None:
+            encoding = self.query_one("#encoding", Input).value.strip()
+            self.post_message(TextChosen(self._facts.source, encoding, "train"))
+
+    def action_type(self) -> None:
+        self.query_one(PathInput).focus()

@@ -1,0 +1,172 @@
+"""The texts one can choose: the built-in ones, then the files around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import Tree
+from textual.widgets.tree import TreeNode
+
+from lab.core.errors import UserError
+from lab.data.file_browser import Listing, listing
+from lab.data.text_source import BUILTINS
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a line stands for: a text by its source, or a folder."""
+
+    source: str = ""
+    folder: Path | None = None
+
+
+class TextTree(Tree[Place]):
+    """Folders are read when they are opened, beside the event loop. Posts `Highlighted` and `Chosen` with a text's source."""
+
+    HELP: ClassVar[str | None] = """
+**The texts.** `stories` and `python` need no file. Arrows or h, j, k, l move and open folders; enter takes the text under the
+mark. Backspace shows the folder above.
+"""
+    ICON_NODE = "▸ "
+    ICON_NODE_EXPANDED = "▾ "
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "cursor_down", "Down", id="texts.down", show=False, tooltip="Next line"),
+        Binding("up,k", "cursor_up", "Up", id="texts.up", show=False, tooltip="Line above"),
+        Binding("right,l", "open", "Open folder", id="texts.open", show=False, tooltip="Open the folder"),
+        Binding(
+            "left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to the one it is in"
+        ),
+        Binding("backspace", "above", "Folder above", id="texts.above", tooltip="Show the folder above this one"),
+        Binding("enter", "select_cursor", "Take", id="texts.take", tooltip="Take this text, or open this folder"),
+    ]
+    DEFAULT_CSS = """
+    TextTree { background: $background; padding: 0; &:focus { background-tint: $foreground 0%; } }
+    """
+
+    @dataclass
+    class Highlighted(Message):
+        """The mark is on this text."""
+
+        source: str
+
+    @dataclass
+    class Chosen(Message):
+        """Enter was pressed on this text."""
+
+        source: str
+
+    @dataclass
+    class Listed(Message):
+        """A folder's contents, or why they cannot be read."""
+
+        node: TreeNode[Place]
+        folder: Path
+        found: Listing | None
+        trouble: str = ""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("texts", id=id)
+        self.show_root = False
+        self.show_guides = False
+        self.guide_depth = 2
+
+    def on_mount(self) -> None:
+        for name in BUILTINS:
+            self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), Place(source=name))
+        self.show_folder(Path.cwd())
+        self.cursor_line = 0
+
+    def show_folder(self, folder: Path) -> None:
+        """Make this the folder that is listed below the built-in texts."""
+        for node in list(self.root.children):
+            if node.data is not None and node.data.folder is not None:
+                node.remove()
+        node = self.root.add(Text(f"{shortened(folder)}/"), Place(folder=folder), expand=True)
+        self._list(node, folder)
+
+    @on(Tree.NodeExpanded)
+    def _expanded(self, event: Tree.NodeExpanded[Place]) -> None:
+        event.stop()
+        place = event.node.data
+        if place is not None and place.folder is not None and not event.node.children:
+            self._list(event.node, place.folder)
+
+    @work(thread=True, group="listing", exit_on_error=True)
+    def _list(self, node: TreeNode[Place], folder: Path) -> None:
+        try:
+            self.post_message(self.Listed(node, folder, listing(folder)))
+        except UserError as error:
+            self.post_message(self.Listed(node, folder, None, str(error)))
+
+    @on(Listed)
+    def _show_listing(self, message: Listed) -> None:
+        message.stop()
+        node = message.node
+        if node.children:
+            return
+        if message.found is None:
+            node.add_leaf(Text(message.trouble, style="italic"), Place())
+            return
+        for name in message.found.folders:
+            node.add(Text(f"{name}/"), Place(folder=message.folder / name))
+        for name in message.found.files:
+            node.add_leaf(Text(name), Place(source=str(message.folder / name)))
+        if message.found.left_out:
+            node.add_leaf(Text(f"… {message.found.left_out:,} more; type the name above", style="italic"), Place())
+        elif not node.children:
+            node.add_leaf(Text("nothing here", style="italic"), Place())
+
+    def render_label(self, node: TreeNode[Place], base_style: Style, style: Style) -> Text:
+        """With a mark on the line of the cursor, so that it can be seen without colour."""
+        mark = "▌" if node is self.cursor_node else " "
+        icon = (self.ICON_NODE_EXPANDED if node.is_expanded else self.ICON_NODE) if node.allow_expand else ""
+        label = node.label if isinstance(node.label, Text) else Text(str(node.label))
+        shown = label.copy()
+        shown.stylize_before(style)
+        return Text.assemble((mark, base_style), (icon, base_style), shown)
+
+    @on(Tree.NodeHighlighted)
+    def _highlighted(self, event: Tree.NodeHighlighted[Place]) -> None:
+        event.stop()
+        if event.node.data is not None and event.node.data.source:
+            self.post_message(self.Highlighted(event.node.data.source))
+
+    @on(Tree.NodeSelected)
+    def _selected(self, event: Tree.NodeSelected[Place]) -> None:
+        event.stop()
+        if event.node.data is not None and event.node.data.source:
+            self.post_message(self.Chosen(event.node.data.source))
+
+    def action_open(self) -> None:
+        node = self.cursor_node
+        if node is not None and node.allow_expand and not node.is_expanded:
+            node.expand()
+        else:
+            self.action_cursor_down()
+
+    def action_close(self) -> None:
+        node = self.cursor_node
+        if node is None:
+            return
+        if node.allow_expand and node.is_expanded:
+            node.collapse()
+        elif node.parent is not None and node.parent is not self.root:
+            self.move_cursor(node.parent)
+
+    def action_above(self) -> None:
+        top = next((node for node in self.root.children if node.data is not None and node.data.folder is not None), None)
+        if top is not None and top.data is not None and top.data.folder is not None:
+            self.show_folder(top.data.folder.parent)
+
+
+def shortened(folder: Path) -> str:
+    """The folder's path with the user's home as `~`."""
+    home = Path.home()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) and folder != home else str(folder)

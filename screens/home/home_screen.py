@@ -1,0 +1,175 @@
+"""Home: the way from text to prediction, the user's runs, and the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from screens.base_screen import LabScreen
+from screens.home.pipeline_map import PathMap
+from screens.home.run_table import MARKS, RunTable
+from screens.messages import RunChosen
+
+if TYPE_CHECKING:
+    from lab.core.machine import Machine
+    from lab.runs.run_summary import RunSummary
+
+START_HERE = (
+    "You have no runs yet. [b]Start here:[/b] press [b]2[/b] for a text, and enter until it trains. "
+    "Or press [b]5[/b] to look inside the demo model first."
+)
+
+
+WITH_RUNS = "space marks, v compares; a: its settings again, r: rename, D: delete"
+
+
+class HomeScreen(LabScreen):
+    """Where the lab opens."""
+
+    MODE = "home"
+    HELP = """
+Above is the way from a text to a prediction, with the key of the mode that shows each step.
+
+Below are your runs. A **run** is one model being trained, or trained, on one text; each is a folder on disk, and training goes on
+when the lab is closed. `val loss` is the loss at the last evaluation, on text that the run never trains on, in nats per token;
+`bits/byte` is the same in a unit that compares across tokenizers: fewer is better. `demo` is a model that ships with the lab.
+Once a run has ended they are of the whole validation part, before of a part of it, the same bytes for all runs on a text.
+
+**Comparing.** `space` marks a run with a letter, `v` shows the marked ones beside each other: curves, settings, samples.
+"""
+    BINDINGS = [
+        Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Look inside this run's model"),
+        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training, live if it goes on"),
+        Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run"),
+        Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),
+        Binding("a", "again", "Again", id="home.again", tooltip="A new run with this run's settings and text"),
+        Binding("r", "rename", "Rename", id="home.rename", tooltip="Give this run another name"),
+        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first, and says what it frees"),
+    ]
+    FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.compare")
+
+    @dataclass
+    class MachineRead(Message):
+        """What this machine has."""
+
+        machine: Machine
+        home: str
+
+    def compose_body(self) -> ComposeResult:
+        yield PathMap(id="path")
+        yield Static(START_HERE, id="start-here")
+        yield RunTable(id="runs")
+        yield Static(id="run-line", markup=False)
+        yield Static(id="machine")
+
+    def on_mount(self) -> None:
+        self.watch(self.lab, "runs", self._show_runs)
+        self.call_after_refresh(self._read_machine)
+
+    def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
+        self.query_one(RunTable).runs = runs
+        self.query_one("#start-here").display = self.lab.runs_known and all(run.is_demo for run in runs)
+
+    @work(thread=True, group="machine", exclusive=True, exit_on_error=True)
+    def _read_machine(self) -> None:
+        from lab.core.machine import machine
+        from lab.runs.run_store import home
+
+        self.post_message(self.MachineRead(machine(), str(home())))
+
+    @on(MachineRead)
+    def _show_machine(self, message: MachineRead) -> None:
+        from lab.core.number_format import bytes_
+
+        facts = message.machine
+        cores = "1 core" if facts.cores == 1 else f"{facts.cores} cores"
+        trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the processor"
+        self.query_one("#machine", Static).update(
+            Content.from_markup(
+                "[$foreground 60%]This machine:[/] $processor, $cores, $memory memory, $trains_on. "
+                "[$foreground 60%]Runs are in[/] $home",
+                processor=facts.processor,
+                cores=cores,
+                memory=bytes_(facts.memory),
+                trains_on=trains_on,
+                home=message.home,
+            )
+        )
+
+    @on(RunTable.Opened)
+    def _open_run(self, message: RunTable.Opened) -> None:
+        self.post_message(RunChosen(message.run.name, "train" if message.run.going_on else "inspect"))
+
+    @on(RunTable.Moved)
+    def _tell_of_run(self) -> None:
+        table = self.query_one(RunTable)
+        line = self.query_one("#run-line", Static)
+        words = _of_marks(table.marked) or _of_damage(table.selected) or _of_owner(table.selected)
+        line.set_class(bool(words), "-news")
+        if not words and any(not run.is_demo for run in table.runs):
+            words = WITH_RUNS
+        line.update(words)
+        line.display = bool(words)
+        self.refresh_bindings()
+
+    @property
+    def selected(self) -> RunSummary | None:
+        """The run under the cursor."""
+        return self.query_one(RunTable).selected
+
+    def action_choose(self, mode: str) -> None:
+        if self.selected is not None:
+            self.post_message(RunChosen(self.selected.name, mode))
+
+    def action_compare(self) -> None:
+        marked = self.query_one(RunTable).marked
+        if len(marked) > 1:
+            self.lab.compare_runs(marked)
+        elif self.selected is not None and marked and self.selected.name not in marked:
+            self.lab.compare_runs((*marked, self.selected.name))
+        elif self.selected is not None:
+            self.lab.compare_with(self.selected.name)
+
+    def action_again(self) -> None:
+        if self.selected is not None:
+            self.lab.use_settings(self.selected)
+
+    def action_rename(self) -> None:
+        if self.selected is not None:
+            self.lab.rename_run(self.selected)
+
+    def action_delete(self) -> None:
+        if self.selected is not None:
+            self.lab.delete_run(self.selected)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in ("choose", "compare", "again", "rename", "delete") or self.selected is not None
+
+
+def _of_marks(marked: tuple[str, ...]) -> str:
+    """What can be done with the marked runs."""
+    if not marked:
+        return ""
+    names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
+    return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'}, space marks and unmarks."
+
+
+def _of_damage(run: RunSummary | None) -> str:
+    """Which file of the run cannot be used, and why."""
+    return f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
+
+
+def _of_owner(run: RunSummary | None) -> str:
+    """Who trains the run, where that is another machine."""
+    if run is None or not run.owner:
+        return ""
+    if run.going_on:
+        return f"{run.name} is trained by {run.owner}, another machine. It can be watched, paused and stopped from here."
+    return f"{run.name} was trained by {run.owner}, another machine."

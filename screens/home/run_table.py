@@ -1,0 +1,227 @@
+"""The list of runs, one line each, with a cursor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from lab.core.visible_text import visible
+
+if TYPE_CHECKING:
+    from lab.runs.run_summary import RunSummary
+
+
+class TableColumn(NamedTuple):
+    """A column of the table. Those with the highest `rank` are left out first where the screen is narrow; 0 is never."""
+
+    title: str
+    width: int
+    rank: int
+    align_right: bool
+    text: Callable[[RunSummary], str]
+
+
+def _phase(run: RunSummary) -> str:
+    from lab.runs.run_summary import PHASES
+
+    return " ".join(PHASES[run.phase])
+
+
+def _step(run: RunSummary) -> str:
+    from lab.core.number_format import count
+
+    return count(run.step) + (f" / {count(run.steps)}" if run.steps else "")
+
+
+def _number(value: float | None, decimals: int) -> str:
+    from lab.core.number_format import fixed
+
+    return "·" if value is None else fixed(value, decimals)
+
+
+def _speed(run: RunSummary) -> str:
+    from lab.core.number_format import count
+
+    return count(run.tokens_per_second) if run.tokens_per_second else "·"
+
+
+def _age(run: RunSummary) -> str:
+    from lab.core.number_format import ago
+
+    if run.going_on or run.is_demo:
+        return "now" if run.going_on else "ships"
+    return ago(max(0.0, time.time() - run.seen)) if run.seen else "·"
+
+
+MARKS = "ABCDE"
+"""The letters of marked runs, which they have in the comparison too."""
+SHORTEST_NAME = 12
+MARGIN = 3
+"""Columns before the name: the cursor, the letter of a marked run, and a gap."""
+COLUMNS = (
+    TableColumn("text", 16, 4, False, lambda run: run.text),
+    TableColumn("phase", 13, 0, False, _phase),
+    TableColumn("step", 15, 1, True, _step),
+    TableColumn("val loss", 8, 0, True, lambda run: _number(run.val_loss, 3)),
+    TableColumn("bits/byte", 9, 2, True, lambda run: _number(run.bits_per_byte, 3)),
+    TableColumn("tokens/s", 8, 5, True, _speed),
+    TableColumn("seen", 11, 3, True, _age),
+)
+
+
+def _choose_columns(width: int) -> tuple[int, list[TableColumn]]:
+    """The width of the name and the columns that fit beside it."""
+    columns = list(COLUMNS)
+    while True:
+        left = width - MARGIN - sum(column.width + 2 for column in columns)
+        droppable = [column for column in columns if column.rank]
+        if left >= SHORTEST_NAME or not droppable:
+            return max(4, left), columns
+        columns.remove(max(droppable, key=lambda column: column.rank))
+
+
+def _fit(text: str, width: int, *, right: bool = False) -> str:
+    """The text at exactly this width; what is cut ends in `…`."""
+    text = visible(text)
+    if len(text) > width:
+        text = text[: width - 1] + "…"
+    return " " * (width - len(text)) + text if right else set_cell_size(text, width)
+
+
+class RunTable(ScrollView, can_focus=True):
+    """Shows runs as they change on disk. The cursor stays on its run when others appear, and near it when it goes.
+
+    Runs can be marked; each gets the next letter, in the order of marking.
+    """
+
+    HELP = (
+        "**The list of runs.** Arrows or j and k move the cursor `▸`; enter opens the run. "
+        "Space marks the run with a letter, to compare it with others that are marked."
+    )
+    BINDINGS = [
+        Binding("down,j", "move(1)", "Down", id="runs.down", show=False, tooltip="Next run"),
+        Binding("up,k", "move(-1)", "Up", id="runs.up", show=False, tooltip="Previous run"),
+        Binding("home,g", "move(-1000000)", "First", id="runs.first", show=False, tooltip="First run"),
+        Binding("end,G", "move(1000000)", "Last", id="runs.last", show=False, tooltip="Last run"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark this run to compare it with others, or take its mark off"),
+        Binding("enter", "open", "Open", id="runs.open", tooltip="Watch the run if it is training, else look inside its model"),
+    ]
+    COMPONENT_CLASSES = {"run-table--title", "run-table--cursor", "run-table--going-on", "run-table--failed", "run-table--quiet"}
+    DEFAULT_CSS = """
+    RunTable {
+        & > .run-table--title { color: $text-muted; }
+        & > .run-table--cursor { background: $primary 30%; text-style: bold; }
+        &:focus > .run-table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
+        & > .run-table--going-on { color: $text-success; }
+        & > .run-table--failed { color: $text-error; }
+        & > .run-table--quiet { color: $foreground; }
+    }
+    """
+
+    runs: reactive[tuple[RunSummary, ...]] = reactive((), always_update=True)
+    cursor: reactive[int] = reactive(0)
+    marked: reactive[tuple[str, ...]] = reactive(())
+    """Names of the marked runs, in the order of marking."""
+
+    @dataclass
+    class Moved(Message):
+        """Another run is under the cursor, or other runs are marked."""
+
+    @dataclass
+    class Opened(Message):
+        """Enter was pressed on a run."""
+
+        run: RunSummary
+
+    @property
+    def selected(self) -> RunSummary | None:
+        """The run under the cursor."""
+        return self.runs[self.cursor] if self.cursor < len(self.runs) else None
+
+    def watch_runs(self, before: tuple[RunSummary, ...], runs: tuple[RunSummary, ...]) -> None:
+        name = before[self.cursor].name if self.cursor < len(before) else None
+        near = max(0, min(self.cursor, len(runs) - 1))
+        self.set_reactive(RunTable.cursor, next((at for at, run in enumerate(runs) if run.name == name), near))
+        there = {run.name for run in runs}
+        if not there.issuperset(self.marked):
+            self.marked = tuple(name for name in self.marked if name in there)
+        self.virtual_size = Size(self.size.width, len(runs) + 1)
+        self.post_message(self.Moved())
+        self.refresh()
+
+    def watch_cursor(self) -> None:
+        self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
+        self.post_message(self.Moved())
+        self.refresh()
+
+    def watch_marked(self) -> None:
+        self.post_message(self.Moved())
+
+    def validate_cursor(self, cursor: int) -> int:
+        return max(0, min(cursor, len(self.runs) - 1))
+
+    def action_move(self, by: int) -> None:
+        self.cursor += by
+
+    def action_mark(self) -> None:
+        if self.selected is None:
+            return
+        name = self.selected.name
+        if name in self.marked:
+            self.marked = tuple(other for other in self.marked if other != name)
+        elif len(self.marked) < len(MARKS):
+            self.marked = (*self.marked, name)
+        else:
+            self.notify(f"No more than {len(MARKS)} runs are compared at once.")
+
+    def action_open(self) -> None:
+        if self.selected is not None:
+            self.post_message(self.Opened(self.selected))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in ("open", "mark") or self.selected is not None
+
+    def on_click(self, event: events.Click) -> None:
+        row = event.y + self.scroll_offset.y - 1
+        if 0 <= row < len(self.runs):
+            self.cursor = row
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        name_width, columns = _choose_columns(width)
+        row = y + self.scroll_offset.y
+        base = self.rich_style
+        if y == 0:
+            words = (
+                " " * MARGIN
+                + _fit("your runs", name_width)
+                + "".join("  " + _fit(column.title, column.width, right=column.align_right) for column in columns)
+            )
+            return self._line(words, self.get_component_rich_style("run-table--title"), width)
+        if row - 1 >= len(self.runs):
+            return Strip.blank(width, base)
+        run = self.runs[row - 1]
+        selected = row - 1 == self.cursor
+        mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
+        words = ("▸" if selected else " ") + mark + " " + _fit(run.name, name_width)
+        words += "".join("  " + _fit(column.text(run), column.width, right=column.align_right) for column in columns)
+        troubled = run.phase in ("failed", "interrupted", "not answering", "damaged")
+        kind = "going-on" if run.going_on else "failed" if troubled else "quiet"
+        style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")
+        return self._line(words, style, width)
+
+    def _line(self, words: str, style: Style, width: int) -> Strip:
+        return Strip([Segment(words, style)]).adjust_cell_length(width, style)

@@ -1,0 +1,105 @@
+"""What is changed in the model at the moment, one line each, and what that does to the prediction."""
+
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from rich.text import Text
+from textual.binding import Binding
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from lab.inspect.intervention_effect import Effect, in_short
+from lab.inspect.interventions import Intervention, Interventions
+from screens.blocks.text_layout import fit, wrap
+from screens.widgets.line_view import LineView
+
+TALLEST = 9
+"""Lines that the list may take with its border; more are scrolled."""
+
+
+def on_in_words(made: Interventions) -> str:
+    """`1 intervention on`, `2 interventions on`."""
+    return f"{len(made)} intervention{'s' if len(made) > 1 else ''} on"
+
+
+class InterventionList(LineView):
+    """Gone while nothing is changed."""
+
+    COMPONENT_CLASSES = {"interventions--name", "interventions--current", "interventions--effect"}
+    DEFAULT_CSS = """
+    InterventionList {
+        display: none; height: 4; border: round $warning; border-title-color: $warning; border-title-style: bold;
+        & > .interventions--name { color: $foreground; text-style: bold; }
+        & > .interventions--current { color: $accent; text-style: reverse bold; }
+        & > .interventions--effect { color: $success; }
+    }
+    """
+    HELP = (
+        "**Interventions.** What is changed in the model while it reads the prompt, and what becomes of its first choice. "
+        "`j` and `k` choose one, `delete` or `x` takes it back, `X` takes all back."
+    )
+    BINDINGS = [
+        Binding("down,j", "move(1)", "Choose", id="interventions.down", key_display="j/k", tooltip="The intervention below"),
+        Binding("up,k", "move(-1)", "Up", id="interventions.up", show=False, tooltip="The intervention above"),
+        Binding("delete,x", "remove", "Take back", id="interventions.remove", tooltip="Take back the chosen intervention"),
+    ]
+
+    made: reactive[Interventions] = reactive(())
+    effect: reactive[Effect | None] = reactive(None)
+    chosen: reactive[int] = reactive(0)
+
+    @dataclass
+    class Removed(Message):
+        """An intervention is to be taken back."""
+
+        intervention: Intervention
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: list[tuple[str, int | None]] = []
+
+    def watch_made(self) -> None:
+        self.display = bool(self.made)
+        self.chosen = min(self.chosen, max(0, len(self.made) - 1))
+        self.border_title = Text(on_in_words(self.made)) if self.made else ""
+        self._build()
+
+    def watch_effect(self) -> None:
+        self._build()
+
+    def watch_chosen(self) -> None:
+        self._build()
+
+    def on_resize(self) -> None:
+        self._build()
+
+    def _build(self) -> None:
+        lines: list[tuple[str, int | None]] = []
+        for index, each in enumerate(self.made):
+            first, *rest = wrap(each.in_words, max(8, self.room - 2))
+            lines += [(f"• {first}", index), *((f"  {line}", index) for line in rest)]
+        if self.effect is not None:
+            lines += [(line, None) for line in wrap(in_short(self.effect), self.room)]
+        self._lines = lines
+        self.styles.height = min(TALLEST, len(lines) + 2)
+        self.set_extent(len(lines))
+        line = next((number for number, (_, index) in enumerate(lines) if index == self.chosen), 0)
+        self.show_line(line)
+
+    def draw(self, line: int) -> Strip:
+        text, index = self._lines[line]
+        kind = "effect" if index is None else "current" if index == self.chosen and self.has_focus else "name"
+        style = self.style_of(f"interventions--{kind}")
+        return Strip([Segment(fit(text, self.room), style)]).adjust_cell_length(self.room, self.style_of(""))
+
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        self.chosen = min(max(self.chosen + by, 0), len(self.made) - 1)
+
+    def action_remove(self) -> None:
+        if self.chosen < len(self.made):
+            self.post_message(self.Removed(self.made[self.chosen]))

@@ -1,0 +1,115 @@
+"""What a key changes when it is pressed: the part of the model that the step or the number under the cursor belongs to."""
+
+import re
+from typing import NamedTuple
+
+from lab.inspect.interventions import Intervention, Part, Source, name_of
+from lab.views.blocks import Token, Way
+from screens.inspect.selection import Aim, Prompt, position_in
+
+PARTS: dict[str, Part] = {
+    **dict.fromkeys(("tokens", "embed"), "tokens"),
+    **dict.fromkeys(("ln1", "qkv", "scores", "matrix", "heads", "thumbnails", "values"), "attn.z"),
+    **dict.fromkeys(("attn_out", "resid_mid"), "attn_out"),
+    **dict.fromkeys(("ln2", "mlp", "neurons", "resid_post"), "mlp_out"),
+}
+"""Step: what is switched off there."""
+
+PATCHED: dict[str, Part] = {
+    **PARTS,
+    **dict.fromkeys(("tokens", "embed", "ln1"), "resid_pre"),
+    **dict.fromkeys(("resid_mid", "ln2"), "resid_mid"),
+    "resid_post": "resid_post",
+}
+"""Step: what is taken from the second prompt there."""
+
+_IN_HEAD = re.compile(r"blocks\.(\d+)\.attn\.([\w.]+)\[(\d+)(?:,(\d+))?(?:,(\d+))?")
+_POSITION_FIRST = "qkvz"
+"""Numbers of a head whose first index is the position and whose second the head; of all others the first is."""
+_WHOLE = re.compile(r"blocks\.(\d+)\.(attn_out|mlp)")
+_TOKEN = re.compile(r"(?:tokens|embed|pos_embed)\[(\d+)")
+_BY_KEY = ("pattern", "attn_scores", "scores_raw", "shifted", "exp", "weighted_v")
+"""Numbers of a head whose third index is a key."""
+
+
+class Target(NamedTuple):
+    """A part of the model; `place` and `token` are the token's that is chosen."""
+
+    part: Part
+    layer: int
+    head: int
+    place: int
+    token: str
+
+    @property
+    def in_words(self) -> str:
+        return name_of(self.part, self.layer, self.head, f"{self.place + 1} “{self.token}”")
+
+
+def target(aim: Aim, way: Way, ref: str = "", *, patch: bool = False) -> Target | None:
+    """What the number called `ref` belongs to, else what the step is about; None where there is nothing to change.
+
+    With `patch`, what can be taken from another prompt there, which may be the residual stream itself.
+    """
+    at = position_in(aim, way)
+    here = at, _label(way, at)
+    found = _IN_HEAD.match(ref)
+    if found:
+        return Target("attn.z", int(found[1]), int(found[4] if found[2][0] in _POSITION_FIRST and found[4] else found[3]), *here)
+    found = _WHOLE.match(ref)
+    if found and not patch:
+        return Target("attn_out" if found[2] == "attn_out" else "mlp_out", int(found[1]), 0, *here)
+    found = _TOKEN.match(ref)
+    if found and not patch and int(found[1]) < len(way.tokens):
+        return Target("tokens", 0, 0, int(found[1]), _label(way, int(found[1])))
+    part = (PATCHED if patch else PARTS).get(aim.stage)
+    if part is None:
+        return None
+    inside = aim.stage not in ("tokens", "embed")
+    return Target(part, aim.layer if inside else 0, aim.head if part == "attn.z" else 0, *here)
+
+
+def key_under(aim: Aim, way: Way, ref: str = "") -> int:
+    """The token that a head is to look at: the key of the number called `ref`, else the chosen token."""
+    found = _IN_HEAD.match(ref)
+    if found and found[5] is not None and found[2].removesuffix(".norm") in _BY_KEY:
+        return int(found[5])
+    return position_in(aim, way)
+
+
+def switch(at: Target, mean: bool) -> Intervention:
+    """The intervention that switches the target off, or with `mean` puts its mean in its place."""
+    if at.part == "tokens":
+        return Intervention(part="tokens", how="hide", place=at.place, token=at.token)
+    return Intervention(part=at.part, how="mean" if mean else "off", layer=at.layer, head=at.head)
+
+
+def scaled(at: Target, factor: float) -> Intervention:
+    return Intervention(part=at.part, how="scale", layer=at.layer, head=at.head, factor=factor)
+
+
+def look_at(at: Target, key: int, way: Way) -> Intervention:
+    """The intervention that makes the target, a head, look at the key alone."""
+    return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, place=key, token=_label(way, key))
+
+
+def from_second(at: Target, way: Way, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
+    """The intervention that puts the second prompt's vector in the target's place, positions aligned from the end.
+
+    `tokens` are the second prompt's. None where it has no token so far from its end.
+    """
+    there = aligned(at.place, len(way.tokens), len(tokens))
+    if there is None:
+        return None
+    source = Source(text=second.text, ids=second.ids, position=there, token=tokens[there].label)
+    return Intervention(part=at.part, how="patch", layer=at.layer, head=at.head, place=at.place, token=at.token, source=source)
+
+
+def aligned(position: int, length: int, other: int) -> int | None:
+    """The position as far from the end of `other` tokens as `position` is from that of `length`; None where there is none."""
+    there = other - (length - position)
+    return there if there >= 0 else None
+
+
+def _label(way: Way, position: int) -> str:
+    return way.tokens[position].label if position < len(way.tokens) else ""

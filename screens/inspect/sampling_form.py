@@ -1,0 +1,109 @@
+"""Temperature, top-k, top-p and seed on one row of fields."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input
+
+from lab.engine.protocol import SamplingSettings
+from models.config import ConfigError
+from models.sampling_settings import Sampling
+
+N = TypeVar("N", int, float)
+
+
+class SettingError(ValueError):
+    """A field does not hold what it must; the message is one sentence."""
+
+
+def settings_from(temperature: str, top_k: str, top_p: str, seed: str) -> SamplingSettings:
+    """What the fields mean; an empty one, or `-`, switches its setting off. Temperature 0 always takes the likeliest token.
+
+    Raises:
+        SettingError: naming the first field that cannot be used.
+    """
+    heat = _number(float, temperature, 1.0, "The temperature must be a number, 0 or above")
+    kept = _number(int, top_k, 0, "Top-k must be a whole number of tokens to keep, or 0 for all")
+    mass = _number(float, top_p, 1.0, "Top-p must be a probability, 1 for off")
+    start = _number(int, seed, 0, "The seed must be a whole number")
+    try:
+        Sampling(temperature=heat, top_k=kept, top_p=mass, seed=start)
+    except ConfigError as error:
+        raise SettingError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
+    return SamplingSettings(temperature=heat or 1.0, top_k=kept, top_p=mass, seed=start, greedy=heat == 0)
+
+
+def _number(kind: Callable[[str], N], text: str, off: N, sentence: str) -> N:
+    text = text.strip().replace(",", ".")
+    if text in ("", "-", "–"):
+        return off
+    try:
+        return kind(text)
+    except ValueError:
+        raise SettingError(f"{sentence}, not {text!r}.") from None
+
+
+def in_short(settings: SamplingSettings) -> str:
+    """The settings as they stand in the facts line: `T=1 k=- p=- seed 0`."""
+    heat = "0 greedy" if settings.greedy else f"{settings.temperature:g}"
+    return f"T={heat} k={settings.top_k or '-'} p={'-' if settings.top_p >= 1 else f'{settings.top_p:g}'} seed {settings.seed}"
+
+
+class SamplingForm(Horizontal):
+    """Four fields; `enter` in any of them applies all."""
+
+    DEFAULT_CSS = """
+    SamplingForm {
+        height: 3;
+        & > Input { width: 1fr; min-width: 14; border: round $foreground 30%; }
+        & > Input { border-title-color: $foreground 90%; background: $background; }
+        & > Input:focus { border: round $accent; }
+    }
+    """
+    HELP = (
+        "**Sampling.** *Temperature* divides the logits: below 1 sharper, above 1 flatter, 0 always takes the likeliest. "
+        "*Top-k* keeps the k likeliest tokens, *top-p* the fewest whose probabilities reach p. The *seed* fixes the random "
+        "numbers. `tab` leads to the next field, `enter` applies, `escape` leaves things as they were."
+    )
+
+    @dataclass
+    class Applied(Message):
+        settings: SamplingSettings
+
+    @dataclass
+    class Refused(Message):
+        sentence: str
+
+    def compose(self) -> ComposeResult:
+        for name, title in (("temperature", "temperature"), ("top_k", "top-k"), ("top_p", "top-p"), ("seed", "seed")):
+            field = Input(id=f"sampling-{name}")
+            field.border_title = title
+            yield field
+
+    def load(self, settings: SamplingSettings) -> None:
+        """Fill the fields and put the cursor into the first."""
+        values = (
+            "0" if settings.greedy else f"{settings.temperature:g}",
+            str(settings.top_k),
+            f"{settings.top_p:g}",
+            str(settings.seed),
+        )
+        fields = list(self.query(Input))
+        for field, value in zip(fields, values, strict=True):
+            field.value = value
+        fields[0].focus()
+
+    @on(Input.Submitted)
+    def _apply(self, event: Input.Submitted) -> None:
+        event.stop()
+        try:
+            settings = settings_from(*(field.value for field in self.query(Input)))
+        except SettingError as error:
+            self.post_message(self.Refused(str(error)))
+        else:
+            self.post_message(self.Applied(settings))

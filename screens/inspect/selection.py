@@ -1,0 +1,199 @@
+"""What Inspect is aimed at, as one value, and how keys move it along the way through. No widget, no engine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab.engine.protocol import SamplingSettings
+from lab.inspect.interventions import Interventions, in_prompt
+from lab.inspect.stages.stage_order import OF_ANY_LAYER
+from lab.views.blocks import ModelFacts, Step, Way
+
+UNCHANGED = SamplingSettings()
+"""The model's own distribution."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens under the microscope: a text as typed, or ids once sampled tokens have been appended."""
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+    earlier: int = 0
+    """Tokens of the prompt before `ids`, which had already left the window when the ids were taken over."""
+    appended: int = 0
+    """How many of the last `ids` were sampled after what was typed."""
+    is_cut: bool = False
+    """Whether the end of `text` was cut off, so that only the ids say what stands before those appended."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What the screen wants to see."""
+
+    run: str
+    checkpoint: str = "best"
+    prompt: Prompt = Prompt()
+    position: int | None = None
+    """0-based within the window; None is the last token."""
+    sampling: SamplingSettings = UNCHANGED
+    stage: str = "tokens"
+    layer: int = 0
+    head: int = 0
+    width: int = 80
+    """Room for the view, in columns."""
+    interventions: Interventions = ()
+    """What is changed in the model, in the order in which it was asked for."""
+    second: Prompt | None = None
+    """Another prompt that is looked at beside this one, as the model itself takes it."""
+    aside: str = ""
+    """What stands in the place of the step: "attribution" or "evidence" of a token; "" is the step itself."""
+    candidate: int | None = None
+    """The token that these are about; None is the one that the model finds most probable."""
+    against: int | None = None
+    """The token that the attribution compares it with."""
+    by_size: bool = True
+    """Whether the attribution lists its parts by size."""
+    trail: tuple[str, ...] = ()
+    """The numbers being explained, from the one first asked about down to the one in view."""
+
+    @property
+    def shows(self) -> str:
+        """The stage of the view that is aimed at, as the view itself says it."""
+        return f"explain {self.trail[-1]}" if self.trail else self.aside or self.stage
+
+    def on_stage(self) -> "Aim":
+        """The aim at the step itself, with nothing in its place."""
+        return replace(self, aside="", candidate=None, against=None, trail=())
+
+    @property
+    def model(self) -> tuple[str, str]:
+        return self.run, self.checkpoint
+
+    @property
+    def way(self) -> tuple[Any, ...]:
+        """Everything that the way through depends on."""
+        return self.run, self.checkpoint, self.prompt, self.position, self.sampling, self.interventions
+
+    def prompt_params(self) -> dict[str, object]:
+        prompt = {"text": self.prompt.text, "ids": self.prompt.ids, "earlier": self.prompt.earlier}
+        return {"run": self.run, "checkpoint": self.checkpoint, **prompt, "interventions": self.interventions}
+
+    def way_params(self) -> dict[str, object]:
+        return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}
+
+    def view_params(self) -> dict[str, object]:
+        own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
+        return {**self.way_params(), **own}
+
+    def question(self) -> tuple[str, dict[str, object]]:
+        """The method that answers what is aimed at, and its params."""
+        if self.trail:
+            return "explain", {**self.view_params(), "ref": self.trail[-1]}
+        if self.aside == "attribution":
+            own = {"candidate": self.candidate, "against": self.against, "by_size": self.by_size}
+            return "attribution", {**self.view_params(), **own}
+        if self.aside == "effect":
+            return "effect", self.way_params()
+        if self.aside == "compare" and self.second is not None:
+            own = {"layer": self.layer, "head": self.head, "width_hint": self.width}
+            return "compare", {**self.way_params(), **own, "second_text": self.second.text, "second_ids": self.second.ids}
+        if self.aside:
+            return self.aside, {**self.view_params(), "candidate": self.candidate}
+        return "view", self.view_params()
+
+
+def index_of(aim: Aim, steps: Sequence[Step]) -> int:
+    """Index of the step aimed at; where the model has no such layer, of the same stage in the last one; else 0."""
+    matching = [(index, step.layer) for index, step in enumerate(steps) if step.stage == aim.stage]
+    exact = [index for index, layer in matching if layer is None or layer == aim.layer]
+    return exact[0] if exact else matching[-1][0] if matching else 0
+
+
+def at_step(aim: Aim, step: Step) -> Aim:
+    """The aim moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
+    return replace(aim.on_stage(), stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
+
+
+def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
+    """The same stage `by` layers on; from a step that shows no layer's own, the nearest step within a layer in that direction."""
+    layered = [index for index, step in enumerate(steps) if step.layer is not None]
+    here = index_of(aim, steps)
+    if not layered:
+        return aim
+    if steps[here].layer is not None or aim.stage in OF_ANY_LAYER:
+        last = steps[layered[-1]].layer or 0
+        return replace(aim, layer=min(max(aim.layer + by, 0), last), trail=())
+    ahead = [index for index in layered if (index > here) == (by > 0)]
+    return at_step(aim, steps[ahead[0] if by > 0 else ahead[-1]]) if ahead else aim
+
+
+def position_in(aim: Aim, way: Way) -> int:
+    """The position aimed at, 0-based within the window of `way`."""
+    last = len(way.tokens) - 1
+    return last if aim.position is None else min(aim.position, last)
+
+
+def at_position(aim: Aim, way: Way, position: int) -> Aim:
+    """The aim at another position, or at the last one if there are not so many."""
+    moved = None if position >= len(way.tokens) - 1 else max(0, position)
+    return replace(aim, position=moved, candidate=None, against=None, trail=())
+
+
+def with_prompt(aim: Aim, prompt: Prompt) -> Aim:
+    """The aim at the last token of another prompt."""
+    kept = in_prompt(aim.interventions, same_tokens(aim.prompt, prompt))
+    return replace(aim, prompt=prompt, position=None, candidate=None, against=None, trail=(), interventions=kept)
+
+
+def same_tokens(old: Prompt, new: Prompt) -> int:
+    """How many tokens at the beginning of two prompts are known to be the same, at the same places."""
+    if old.ids is not None and new.ids is not None:
+        differ = [i for i, (a, b) in enumerate(zip(old.ids, new.ids, strict=False)) if a != b]
+        return 0 if old.earlier != new.earlier else min([len(old.ids), len(new.ids), *differ[:1]])
+    one = old if new.ids is None else new
+    if old.text != new.text or one.earlier or one.ids is None:
+        return 0
+    return len(one.ids) - one.appended
+
+
+def beside(aim: Aim, way: Way, second: Way) -> Aim:
+    """The same step of the second prompt, whose way is `second`, at the position as far from its end."""
+    assert aim.second is not None
+    behind = len(way.tokens) - 1 - position_in(aim, way)
+    position = max(0, len(second.tokens) - 1 - behind) if behind else None
+    return replace(alone(aim), position=position)
+
+
+def alone(aim: Aim) -> Aim:
+    """The second prompt as if it were the only one, at its last token."""
+    assert aim.second is not None
+    return replace(aim.on_stage(), prompt=aim.second, second=None, interventions=(), position=None)
+
+
+def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:
+    """`prompt`, whose way is `way`, with one more token; held as ids from then on, for sampled tokens are not tokenized again."""
+    if prompt.ids is None:
+        prompt = replace(prompt, ids=tuple(token.id for token in way.tokens), earlier=way.dropped)
+    return replace(prompt, ids=(*(prompt.ids or ()), id), appended=prompt.appended + 1)
+
+
+def within(aim: Aim, facts: ModelFacts) -> Aim:
+    """The aim with layer, head and interventions that this model has."""
+    kept = tuple(each for each in aim.interventions if each.layer < facts.layers and each.head < facts.heads)
+    return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1), interventions=kept)
+
+
+def cut_after(prompt: Prompt, way: Way, position: int | None) -> Prompt:
+    """`prompt`, whose way is `way`, without what comes after the position within the window. None is its end."""
+    if position is None or position >= len(way.tokens) - 1:
+        return prompt
+    ids = tuple(token.id for token in way.tokens) if prompt.ids is None else prompt.ids
+    less = len(way.tokens) - 1 - position
+    return replace(
+        prompt,
+        ids=ids[: len(ids) - less],
+        earlier=way.dropped if prompt.ids is None else prompt.earlier,
+        appended=max(0, prompt.appended - less),
+        is_cut=prompt.is_cut or less > prompt.appended,
+    )

@@ -1,0 +1,146 @@
+"""The slider over a run's training: a place for each snapshot, the one in view marked, and what has changed since the last."""
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.number_format import whole
+from lab.reports.training_timeline import Stop
+from screens.blocks.text_layout import fit
+
+HERE, STOP, RAIL = "●", "┼", "─"
+
+
+def columns_of(count: int, width: int) -> list[int]:
+    """Where each stop stands on a rail of `width` characters, the first and the last at its ends."""
+    if count < 2:
+        return [0] * count
+    return [round(index * (width - 1) / (count - 1)) for index in range(count)]
+
+
+def title_of(stop: Stop) -> str:
+    names = f" ({', '.join(stop.names)})" if stop.names else ""
+    return f"step {whole(stop.step)}{names}"
+
+
+class TimeSlider(Widget, can_focus=True):
+    """Four lines: where one is, the rail, and what changed. Stops are evenly spaced, although they are not in steps."""
+
+    COMPONENT_CLASSES = {"time--rail", "time--here", "time--words", "time--dim"}
+    DEFAULT_CSS = """
+    TimeSlider {
+        height: 4; padding: 0 1; background: $panel; display: none;
+        &.-open { display: block; }
+        & > .time--rail { color: $foreground 50%; }
+        & > .time--here { color: $foreground; text-style: bold; }
+        & > .time--words { color: $foreground; }
+        & > .time--dim { color: $foreground 65%; }
+        &:focus > .time--here { color: $accent; text-style: bold reverse; }
+    }
+    """
+    HELP = (
+        "**Time travel.** Each mark is a snapshot of the weights that training left behind, step 0 being before any training; "
+        "they lie closer together at the beginning, where most happens. `←` and `→` look at the same prompt, step, head and "
+        "number with other weights, `space` plays it to the end. `enter` keeps the weights in view, `escape` goes back to those "
+        "you came with. A cursor that was put on a number with `enter` stays on it, and the change of that number is told. "
+        "All other keys of Inspect work meanwhile. Snapshots after step 0 are kept in bf16, so their numbers are rounded."
+    )
+    BINDINGS = [
+        Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot"),
+        Binding("left", "move(-1)", "Earlier", id="time.earlier", show=False, tooltip="The snapshot before"),
+        Binding("space", "play", "Play", id="time.play", tooltip="Play the training from here to its end; again to stop"),
+        Binding("home", "end(0)", "Untrained", id="time.first", show=False, tooltip="Before any training"),
+        Binding("end", "end(-1)", "Trained", id="time.last", show=False, tooltip="The last weights"),
+        Binding("enter", "close(True)", "Keep", id="time.keep", tooltip="Close the slider and stay with these weights"),
+        Binding("escape", "close(False)", "Back", id="time.back", tooltip="Close the slider and go back to where you came from"),
+    ]
+
+    stops: reactive[tuple[Stop, ...]] = reactive(())
+    index: reactive[int] = reactive(0)
+    words: reactive[tuple[str, str]] = reactive(("", ""))
+    """What changed in the prediction, and in the number under the cursor."""
+    playing: reactive[bool] = reactive(False)
+
+    @dataclass
+    class Moved(Message):
+        """Another stop was chosen."""
+
+        index: int
+
+    class Played(Message):
+        """It shall play, or stop playing."""
+
+    @dataclass
+    class Closed(Message):
+        keep: bool
+
+    def action_move(self, by: int) -> None:
+        self._go(self.index + by)
+
+    def action_end(self, index: int) -> None:
+        self._go(index % max(1, len(self.stops)))
+
+    def _go(self, index: int) -> None:
+        if 0 <= index < len(self.stops) and index != self.index:
+            self.post_message(self.Moved(index))
+
+    def action_play(self) -> None:
+        self.post_message(self.Played())
+
+    def action_close(self, keep: bool) -> None:
+        self.post_message(self.Closed(keep))
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        if not self.stops or width < 1:
+            return Strip.blank(width, self.rich_style)
+        segments = (self._title(width), self._rail(width), self._words(0, width), self._words(1, width))[y]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _title(self, width: int) -> list[Segment]:
+        here = f" {title_of(self.stops[self.index])} "
+        of = f"  {self.index + 1} of {len(self.stops)}" + ("  ▶ playing" if self.playing else "")
+        keys = "←/→ move  space play  enter keep  escape back"
+        room = width - cell_len(here) - cell_len(of)
+        tail = fit(keys, room, "right") if room > cell_len(keys) + 2 else " " * max(0, room)
+        dim = self.get_component_rich_style("time--dim")
+        return [Segment(here, self.get_component_rich_style("time--here")), Segment(of + tail, dim)]
+
+    def _ends(self) -> tuple[str, str]:
+        return f"{whole(self.stops[0].step)} ", f" {whole(self.stops[-1].step)}"
+
+    def _rail(self, width: int) -> list[Segment]:
+        left, right = self._ends()
+        room = max(2, width - cell_len(left) - cell_len(right))
+        glyphs = [RAIL] * room
+        places = columns_of(len(self.stops), room)
+        for stop, place in zip(self.stops, places, strict=True):
+            glyphs[place] = "b" if "best" in stop.names else STOP
+        at = places[self.index]
+        rail, dim = self.get_component_rich_style("time--rail"), self.get_component_rich_style("time--dim")
+        return [
+            Segment(left, dim),
+            Segment("".join(glyphs[:at]), rail),
+            Segment(HERE, self.get_component_rich_style("time--here")),
+            Segment("".join(glyphs[at + 1 :]), rail),
+            Segment(right, dim),
+        ]
+
+    def _words(self, which: int, width: int) -> list[Segment]:
+        return [Segment(fit(self.words[which], width), self.get_component_rich_style("time--words"))]
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or not self.stops:
+            return
+        left, right = self._ends()
+        room = max(2, self.content_size.width - cell_len(left) - cell_len(right))
+        places = columns_of(len(self.stops), room)
+        self._go(min(range(len(places)), key=lambda index: abs(places[index] + cell_len(left) - offset.x)))

@@ -1,0 +1,99 @@
+"""Scores to change and their softmax beside them, computed as they change."""
+
+import math
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input
+
+from lab.views.blocks import Block, Note, Table, View
+from screens.blocks.block_view import BlockView
+from screens.widgets.choice import Choice
+
+LABELS = ("The", "big", "dog", "ran")
+SCORES = (0.3, 0.8, 1.2, 0.5)
+STEP = 0.1
+PLAIN, SHIFTED = "exp of each score", "exp of score − largest"
+FARTHEST = 1e6
+"""Scores beyond this are refused: their exp has no digits left to show."""
+
+
+class ScoreInput(Input):
+    """A number that `up` and `down` change by a tenth."""
+
+    BINDINGS = [
+        Binding("up", "nudge(1)", "+0.1", id="score.up", key_display="↑/↓", tooltip="Add 0.1 to the score"),
+        Binding("down", "nudge(-1)", "−0.1", id="score.down", show=False, tooltip="Take 0.1 from the score"),
+    ]
+
+    @property
+    def score(self) -> float | None:
+        """The number that stands in the field; None if none does."""
+        try:
+            number = float(self.value.strip().replace(",", ".").replace("−", "-"))
+        except ValueError:
+            return None
+        return number if math.isfinite(number) and abs(number) <= FARTHEST else None
+
+    def action_nudge(self, by: int) -> None:
+        if self.score is not None:
+            self.value = f"{round(self.score + by * STEP, 6):g}"
+            self.cursor_position = len(self.value)
+
+
+class SoftmaxBench(Vertical):
+    """Four scores in a row of fields, and the table of exp, Σ and softmax under them."""
+
+    DEFAULT_CSS = """
+    SoftmaxBench {
+        height: 15;
+        & > Horizontal { height: 3; }
+        & ScoreInput { width: 1fr; min-width: 9; padding: 0 1; border: round $foreground 30%; }
+        & ScoreInput { border-title-color: $foreground 90%; background: $background; }
+        & ScoreInput:focus { border: round $accent; }
+        & Choice { margin: 0 1; }
+        & BlockView { height: 1fr; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            for label, score in zip(LABELS, SCORES, strict=True):
+                field = ScoreInput(f"{score:g}", select_on_focus=False)
+                field.border_title = Text(label)
+                yield field
+        yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Whether the largest score is subtracted before exp")
+        yield BlockView(id="softmax-table")
+
+    def on_mount(self) -> None:
+        self.query_one(BlockView).can_focus = False
+        self._compute()
+
+    @on(Input.Changed)
+    @on(Choice.Changed)
+    def _compute(self) -> None:
+        from lab.views.softmax_table import softmax_table
+
+        fields = list(self.query(ScoreInput))
+        scores = [field.score for field in fields]
+        known = [score for score in scores if score is not None]
+        if len(known) < len(scores):
+            bad = next(field for field in fields if field.score is None)
+            self._show([Note(f"The score of {bad.border_title} must be a number, not {bad.value!r}.")])
+            return
+        table = softmax_table(LABELS, known, subtract_max=self.query_one(Choice).value == SHIFTED)
+        self._show([table, Note(worked(table))])
+
+    def _show(self, blocks: list[Block]) -> None:
+        self.query_one(BlockView).show(View("softmax", "softmax of these scores", "", blocks))
+
+
+def worked(table: Table) -> str:
+    """The largest row of a softmax table as arithmetic, in the numbers that are printed there."""
+    assert table.selected is not None
+    assert table.total is not None
+    label, *_, before, exp, share = (cell.text for cell in table.rows[table.selected])
+    return f"{label}: exp({before}) = {exp}, and {exp} ÷ {table.total[-2].text} = {share}."

@@ -1,0 +1,4 @@
+"""The line plot and its canvas.
+
+Begin with `line_plot`.
+"""

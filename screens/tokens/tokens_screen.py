@@ -1,0 +1,236 @@
+"""The mode Tokens: typed text as the model sees it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.reactive import var
+from textual.widgets import TextArea
+
+from lab.views.blocks import Note, View
+from screens.base_screen import LabScreen
+from screens.blocks.block_view import BlockView
+from screens.tokens.token_flow import TokenFlow
+from screens.widgets.status_line import Line
+
+if TYPE_CHECKING:
+    from lab.data.token_statistics import Counts
+    from models.tokenizer import Tokenizer
+
+EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
+"""Short words, a rare one, characters of several bytes and a number: what makes tokenizers differ."""
+
+MOST_SHOWN = 20_000
+"""Tokens that are drawn; a longer text is counted in full."""
+
+RUN = "run"
+"""Stands for the tokenizer of the run that the lab has chosen."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A text cut into tokens."""
+
+    ids: list[int]
+    labels: list[str]
+    breaks: list[bool]
+    counts: "Counts"
+    about: str
+
+
+class TokensScreen(LabScreen):
+    """The text is cut in a thread, always the newest one; a vocabulary is read once."""
+
+    MODE = "tokens"
+    TEXT_FIELDS = (TextArea,)
+    HELP = (
+        "A model never sees letters: text is cut into tokens, each with a number. What you type goes to the text; `escape` "
+        "leaves it, and `e` leads back. Then `t` changes the tokenizer, arrows choose a token; its bytes and merges are below."
+    )
+    DEFAULT_CSS = """
+    TokensScreen {
+        #tokens-text { height: 5; border: round $foreground 30%; padding: 0 1; background: $background; }
+        #tokens-text:focus { border: round $accent; }
+        #tokens-flow { height: 1fr; min-height: 4; }
+        #tokens-one { height: 1fr; }
+        &.-tall #tokens-text { height: 8; }
+    }
+    """
+    BINDINGS = [
+        Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text"),
+        Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Cut the text with the next tokenizer"),
+    ]
+
+    kind: var[str] = var("gpt2")
+    """Which tokenizer cuts the text: gpt2, bytes, or run."""
+
+    @dataclass
+    class WasCut(Message):
+        """The text of that number has been cut."""
+
+        number: int
+        cut: Cut
+
+    @dataclass
+    class NotCut(Message):
+        """The text of that number cannot be cut, for the reason that the sentence gives."""
+
+        number: int
+        sentence: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokenizers: dict[str, Tokenizer] = {}
+        self._number = 0
+        self._answered = -1
+        self._busy = False
+        self._cut: Cut | None = None
+
+    def compose_body(self) -> ComposeResult:
+        text = TextArea(EXAMPLE, id="tokens-text", show_line_numbers=False)
+        text.border_title = "text · escape leaves it"
+        text.select_all()
+        yield text
+        yield Line(id="tokens-kinds")
+        yield Line(most_lines=2, id="tokens-counts")
+        flow = TokenFlow(id="tokens-flow")
+        flow.border_title = "tokens"
+        yield flow
+        yield BlockView(id="tokens-one")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the text as it stands has been cut, or refused."""
+        return not self._busy and self._answered == self._number
+
+    def on_mount(self) -> None:
+        self.mode_opened()
+        self.watch(self.app, "run_name", self._run_changed)
+
+    def mode_opened(self) -> None:
+        """What is typed goes to the text, in the place of the example at first."""
+        self.query_one(TextArea).focus()
+
+    def resting_focus(self) -> str | None:
+        return "#tokens-flow"
+
+    def go_back(self) -> bool:
+        flow = self.query_one(TokenFlow)
+        if self.focused is flow:
+            return False
+        flow.focus()
+        return True
+
+    def action_edit(self) -> None:
+        self.query_one(TextArea).focus()
+
+    def action_tokenizer(self) -> None:
+        kinds = ["gpt2", "bytes", RUN]
+        self.kind = kinds[(kinds.index(self.kind) + 1) % len(kinds)]
+
+    def watch_kind(self) -> None:
+        self._name_kinds()
+        self._ask()
+
+    def _run_changed(self, name: str) -> None:
+        self._name_kinds()
+        self._ask()
+
+    def _name_kinds(self) -> None:
+        names = {"gpt2": "GPT-2", "bytes": "bytes", RUN: f"run {self.lab.run_name}"}
+        words = [f"‹ {name} ›" if kind == self.kind else f"  {name}  " for kind, name in names.items()]
+        line = self.query_one("#tokens-kinds", Line)
+        line.left = "tokenizer  " + " ".join(words)
+
+    @on(TextArea.Changed)
+    def _typed(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        """Cut the text as it is now; while one is being cut, the newest waits and those between are skipped."""
+        self._number += 1
+        if not self._busy:
+            self._busy = True
+            self._cut_text(self._number, self.query_one(TextArea).text, self.kind, self.lab.run_name)
+
+    @work(thread=True, group="cut")
+    def _cut_text(self, number: int, text: str, kind: str, run: str) -> None:
+        from lab.core.errors import UserError
+        from lab.data.token_statistics import Counts, explanation
+        from models.tokenizer import TokenizerError
+
+        try:
+            tokenizer = self._tokenizer(kind, run)
+        except (UserError, TokenizerError) as error:
+            self.post_message(self.NotCut(number, str(error)))
+            return
+        ids = tokenizer.encode(text)
+        drawn = ids[:MOST_SHOWN]
+        labels = [tokenizer.label(id) for id in drawn]
+        breaks = [b"\n" in tokenizer.token_bytes(id) for id in drawn]
+        counts = Counts(len(text), len(text.encode("utf-8", "surrogatepass")), len(ids))
+        self.post_message(self.WasCut(number, Cut(ids, labels, breaks, counts, explanation(tokenizer, run))))
+
+    def _tokenizer(self, kind: str, run: str) -> "Tokenizer":
+        """Raises: UserError or TokenizerError."""
+        from lab.runs.run_store import open_run
+        from lab.runs.run_tokenizer import tokenizer_of
+        from models.tokenizer import Tokenizer
+
+        key = f"run {run}" if kind == RUN else kind
+        if key not in self._tokenizers:
+            match kind:
+                case "gpt2":
+                    self._tokenizers[key] = Tokenizer.gpt2()
+                case "bytes":
+                    self._tokenizers[key] = Tokenizer.bytes_()
+                case _:
+                    self._tokenizers[key] = tokenizer_of(open_run(run))
+        return self._tokenizers[key]
+
+    @on(WasCut)
+    def _show_cut(self, message: WasCut) -> None:
+        self._done(message.number)
+        cut = self._cut = message.cut
+        more = f" (the first {MOST_SHOWN:,} are drawn)" if len(cut.ids) > len(cut.labels) else ""
+        self._say(cut.counts.sentence + more)
+        flow = self.query_one(TokenFlow)
+        flow.show(cut.labels, cut.breaks)
+        self._show_one(flow.chosen)
+
+    @on(NotCut)
+    def _show_why_not(self, message: NotCut) -> None:
+        self._done(message.number)
+        self._cut = None
+        self._say(message.sentence, trouble=True)
+        self.query_one(TokenFlow).show([], [])
+        self.query_one(BlockView).show(View("none", "no tokens", message.sentence, []))
+
+    def _done(self, number: int) -> None:
+        self._busy = False
+        self._answered = number
+        if number != self._number:
+            self._ask()
+
+    def _say(self, words: str, *, trouble: bool = False) -> None:
+        line = self.query_one("#tokens-counts", Line)
+        line.set_class(trouble, "-trouble")
+        line.left = words
+
+    @on(TokenFlow.Chosen)
+    def _token_chosen(self, message: TokenFlow.Chosen) -> None:
+        self._show_one(message.index)
+
+    def _show_one(self, index: int) -> None:
+        from lab.data.token_statistics import merge_table, quoted
+
+        cut = self._cut
+        tokenizer = self._tokenizers.get(f"run {self.lab.run_name}" if self.kind == RUN else self.kind)
+        if cut is None or tokenizer is None or not cut.ids:
+            return
+        id = cut.ids[min(index, len(cut.ids) - 1)]
+        title = f"token {index + 1} of {len(cut.ids):,}: {quoted(tokenizer, id)} = {id}"
+        self.query_one(BlockView).show(View("token", title, "", [merge_table(tokenizer, id), Note(cut.about)]))

@@ -1,0 +1,4 @@
+"""Runs side by side, opened from Home or Train.
+
+Begin with `compare_screen`.
+"""

@@ -1,0 +1,161 @@
+"""Runs in columns beside each other: their results, the settings in which they differ, and what they wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from textwrap import wrap
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual import events
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from lab.core.number_format import whole
+from lab.core.visible_text import visible
+from lab.reports.run_comparison import Contender, Row, differences, results, stops, written_at
+from screens.widgets.samples_view import printable
+
+Line = list[tuple[str, str]]
+"""Pieces of a line, each with its role."""
+
+LABEL_WIDTH = 17
+GAP = 2
+NARROWEST_SAMPLE = 23
+"""Columns below which lines of text are no longer readable; then fewer runs are shown at once."""
+WINNER = " ◂"
+
+
+def _cell(text: str, width: int) -> str:
+    """The text at exactly this width; what is cut ends in `…`."""
+    text = visible(text)
+    if cell_len(text) > width:
+        text = set_cell_size(text, max(0, width - 1)) + "…"
+    return set_cell_size(text, width)
+
+
+def table_lines(runs: Sequence[Contender], width: int) -> list[Line]:
+    """Results, then the settings that differ, a column for each run."""
+    column = max(8, min(30, (width - LABEL_WIDTH) // len(runs) - GAP))
+    lines = [_table_line("", [run.title for run in runs], column, "head", None)]
+    lines += [_row(row, column) for row in results(runs)]
+    different = differences(runs)
+    words = "settings that differ" if different else "Their settings are the same in everything."
+    return [*lines, [(words, "head")], *(_row(row, column) for row in different)]
+
+
+def _row(row: Row, column: int) -> Line:
+    return _table_line(row.label, row.values, column, "text", row.winner)
+
+
+def _table_line(label: str, values: Sequence[str], column: int, role: str, winner: int | None) -> Line:
+    line = [(_cell(label, LABEL_WIDTH), "label")]
+    for at, value in enumerate(values):
+        won = at == winner
+        line.append((_cell(value + WINNER * won, column) + " " * GAP, "winner" if won else role))
+    return line
+
+
+def samples_shown(runs: Sequence[Contender], width: int) -> int:
+    """How many runs' samples fit beside each other."""
+    return max(1, min(len(runs), (width + GAP) // (NARROWEST_SAMPLE + GAP)))
+
+
+def sample_lines(runs: Sequence[Contender], at: int, first: int, width: int) -> list[Line]:
+    """What each wrote when the same share of its training was done; `first` is the first run shown where not all fit."""
+    found = stops(runs)
+    if not found:
+        return [[("They have written nothing yet; they write at every evaluation.", "label")]]
+    stop = found[min(at, len(found) - 1)]
+    shown = runs[first : first + samples_shown(runs, width)]
+    column = (width + GAP) // len(shown) - GAP
+    title = f"After {stop:.0%} of their training they write"
+    if len(shown) < len(runs):
+        title += f"   runs {first + 1} to {first + len(shown)}, [ ] for others"
+    where = f"   {at + 1} of {len(found)}, ← →"
+    if len(title) + len(where) <= width:
+        title += where
+    columns = [_sample_column(run, stop, column) for run in shown]
+    lines: list[Line] = [[(_cell(title, width), "label")]]
+    for row in range(max(map(len, columns))):
+        line: Line = []
+        for cells in columns:
+            pieces = cells[row] if row < len(cells) else []
+            used = sum(cell_len(text) for text, _ in pieces)
+            line += [*pieces, (" " * (column + GAP - used), "text")]
+        lines.append(line)
+    return lines
+
+
+def _sample_column(run: Contender, stop: float, width: int) -> list[Line]:
+    samples = written_at(run, stop)
+    if not samples:
+        return [[(_cell(run.title, width), "head")], [(_cell("not so far yet", width), "label")]]
+    lines: list[Line] = [[(_cell(f"{run.title}, step {whole(samples[0].step)}", width), "head")]]
+    for number, sample in enumerate(samples):
+        if number:
+            lines.append([])
+        left = len(printable(sample.prompt))
+        for paragraph in (printable(sample.prompt) + printable(sample.text)).split("\n"):
+            for part in _wrapped(paragraph, width):
+                lines.append([(part[:left], "prompt"), (part[left:], "text")])
+                left = max(0, left - len(part))
+            left = max(0, left - 1)
+    return lines
+
+
+def _wrapped(paragraph: str, width: int) -> list[str]:
+    """Pieces of the paragraph, nothing lost, none wider than the column: some signs take two cells."""
+    narrow = width if cell_len(paragraph) == len(paragraph) else max(1, width // 2)
+    return wrap(paragraph, narrow, drop_whitespace=False, replace_whitespace=False) or [""]
+
+
+class RunColumns(ScrollView, can_focus=False):
+    """Lines that are laid out for its width and scroll down."""
+
+    COMPONENT_CLASSES = {f"run-columns--{role}" for role in ("label", "head", "text", "prompt", "winner")}
+    DEFAULT_CSS = """
+    RunColumns {
+        scrollbar-size-vertical: 1; scrollbar-gutter: stable; overflow-x: hidden;
+        & > .run-columns--label { color: $text-muted; }
+        & > .run-columns--head { text-style: bold; }
+        & > .run-columns--text { color: $foreground; }
+        & > .run-columns--prompt { text-style: bold underline; }
+        & > .run-columns--winner { color: $text-success; text-style: bold; }
+    }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lay: Callable[[int], list[Line]] = lambda width: []
+        self._lines: list[Line] = []
+
+    @property
+    def lines(self) -> list[Line]:
+        """What is shown, from the first line on."""
+        return self._lines
+
+    def show(self, lay: Callable[[int], list[Line]]) -> None:
+        """Show what this function lays out for a width."""
+        self._lay = lay
+        self._lay_out()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        width = max(1, self.scrollable_content_region.width)
+        self._lines = self._lay(width)
+        self.virtual_size = Size(width, len(self._lines))
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        row = y + self.scroll_offset.y
+        width = self.scrollable_content_region.width
+        if row >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        segments = [
+            Segment(text, self.get_component_rich_style(f"run-columns--{role}")) for text, role in self._lines[row] if text
+        ]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)

@@ -1,0 +1,259 @@
+"""Runs beside each other: their curves in one plot, which is better and by how much, where they differ, and what they wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.reports.run_comparison import LETTERS, Contender, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
+from lab.runs.loss_history import History
+from lab.runs.run_follower import News, RunFeed
+from lab.runs.run_store import open_run
+from screens.base_screen import LabScreen
+from screens.plot.line_plot import Plot
+from screens.plot.plot_window import PlotView
+from screens.train.compare.compare_columns import RunColumns, sample_lines, samples_shown, table_lines
+from screens.train.compare.compare_curves import WHOLE, figure
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.mode_bar import ModeBar
+from screens.widgets.sentences import Sentences, whole_sentences
+
+SECONDS_BETWEEN_READINGS = 1.0
+READINGS_SKIPPED_AT_REST = 4
+"""Runs that do not go on are looked at this much more rarely: somebody may resume them from elsewhere."""
+MOST_RUNS = len(LETTERS)
+MOST_LINES_OF_WORDS = 4
+"""As many lines of sentences leave room for the curves, in 24 lines."""
+
+
+class CompareScreen(LabScreen):
+    """Stands over the mode from which it was asked for; escape leads back there."""
+
+    MODE = "compare"
+    AUTO_FOCUS = ""
+    FIRST_KEYS = ("compare.part", "compare.axis", "compare.bits", "compare.zoom")
+    HELP = """
+**Several runs in one plot.** Each run has a letter. Its line is the smoothed training loss, drawn whole or in dashes of its own;
+the letters on the plot are its loss on validation text, which it never trains on. Above stands which run is better there, and by
+how much.
+
+A loss is per token, and tokens differ from one tokenizer to another: a model with long tokens has fewer of them to guess, each of
+them harder. **Bits per byte** counts the same for all, so that it is used wherever the tokenizers or the texts differ.
+
+`a` counts steps, tokens, epochs or time below: runs with larger batches see more tokens in a step, larger models take more time.
+
+Below: what each came to (`◂` marks the best), and only those settings in which they differ; and what they wrote when the same
+share of their training was done. Where the screen is too narrow for both, `d` changes between them.
+"""
+    BINDINGS = [
+        Binding("d", "part", "Table/samples", id="compare.part", tooltip="The table, or what they write"),
+        Binding("a", "axis", "X axis", id="compare.axis", tooltip="Below the curves: steps, tokens, epochs or time"),
+        Binding("b", "bits", "Bits per byte", id="compare.bits", tooltip="Bits per byte or nats per token"),
+        Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all of them"),
+        Binding("y", "log_y", "Log scale", id="compare.log", tooltip="Loss on a logarithmic or a linear scale"),
+        Binding("m", "smoothing", "Smoothing", id="compare.smoothing", tooltip="Smoothing: medium, strong or light"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Closer", id="compare.closer", show=False, tooltip="Look closer"),
+        Binding("minus", "zoom(2.0)", "Wider", id="compare.wider", show=False, tooltip="Twice as much of the curves"),
+        Binding("comma", "pan(-0.5)", "Earlier", id="compare.back", show=False, tooltip="To earlier parts of the curves"),
+        Binding("full_stop", "pan(0.5)", "Later", id="compare.forth", show=False, tooltip="To later parts of the curves"),
+        Binding("end,G", "follow", "Follow", id="compare.follow", show=False, tooltip="The whole curves, as they grow"),
+        Binding("left,h", "walk(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="What they wrote earlier"),
+        Binding("right,l", "walk(1)", "Later samples", id="compare.later", show=False, tooltip="What they wrote later"),
+        Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Down in the part below"),
+        Binding("up,k", "scroll_part(-1)", "Up", id="compare.up", show=False, tooltip="Up in the part below"),
+        Binding(
+            "left_square_bracket", "others(-1)", "Runs before", id="compare.before", show=False, tooltip="Samples of other runs"
+        ),
+        Binding(
+            "right_square_bracket", "others(1)", "Runs after", id="compare.after", show=False, tooltip="Samples of other runs"
+        ),
+    ]
+
+    plot_view: var[PlotView] = var(PlotView())
+    bits: var[bool] = var(False)
+    samples_below: var[bool] = var(False)
+    """On a narrow screen: whether the samples are shown rather than the table."""
+    stop: var[int | None] = var(None)
+    """Index of the share of training whose samples are shown; None: the last that all have reached."""
+    first: var[int] = var(0)
+    """The first run whose samples are shown, where not all fit beside each other."""
+
+    @dataclass
+    class Read(Message):
+        """News of some of the runs, by their place, or why one cannot be read."""
+
+        news: list[tuple[int, RunFeed, str, News]]
+        trouble: str = ""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self.names = tuple(names[:MOST_RUNS])
+        self.runs: list[Contender] = []
+        """Empty until all have been read once."""
+        self._feeds: dict[int, RunFeed] = {}
+        self._ticks = 0
+
+    def compose(self) -> ComposeResult:
+        yield ModeBar(self.app.current_mode)
+        yield Sentences("Reading the runs …", id="compare-words", markup=False)
+        yield Plot(id="compare-plot")
+        with Horizontal(id="compare-below"):
+            yield RunColumns(id="compare-table")
+            yield RunColumns(id="compare-samples")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
+        self._tick()
+
+    def go_back(self) -> bool:
+        self.dismiss()
+        return True
+
+    def _tick(self) -> None:
+        """Read those that go on, now and then all, unless the last reading is not over yet."""
+        if not self.is_current or any(worker.group == "feeds" and worker.is_running for worker in self.workers):
+            return
+        all_of_them = not self.runs or self._ticks % READINGS_SKIPPED_AT_REST == 0
+        self._ticks += 1
+        wanted = [at for at in range(len(self.names)) if all_of_them or self.runs[at].going_on]
+        if wanted:
+            self._read([(at, self._feeds.get(at)) for at in wanted])
+
+    @work(thread=True, group="feeds", exit_on_error=True)
+    def _read(self, wanted: list[tuple[int, RunFeed | None]]) -> None:
+        news = []
+        try:
+            for at, known in wanted:
+                feed = known or RunFeed(open_run(self.names[at]))
+                news.append((at, feed, "" if known else vocabulary_of(feed.run), feed.read()))
+        except UserError as error:
+            self.post_message(self.Read(news, str(error)))
+        else:
+            self.post_message(self.Read(news))
+
+    @on(Read)
+    def _show_news(self, message: Read) -> None:
+        if message.trouble:
+            self.query_one("#compare-words", Sentences).say(message.trouble)
+            self._feeds.clear()
+            self.runs.clear()
+            self.query_one("#compare-plot", Plot).figure = None
+            for part in self.query(RunColumns):
+                part.show(lambda width: [])
+            self.refresh_bindings()
+            return
+        if not self.runs:
+            for at, _, vocabulary, news in message.news:
+                name, letter = self.names[at], LETTERS[at]
+                self.runs.append(Contender(letter, name, vocabulary, news.config, news.status, news.phase, History()))
+            self.bits = in_bits(self.runs)
+        for at, feed, _, news in message.news:
+            self._feeds[at] = feed
+            self.runs[at].take(news)
+        self._show()
+
+    def _show(self) -> None:
+        self._draw()
+        words = self.query_one("#compare-words", Sentences)
+        most = MOST_LINES_OF_WORDS if self.has_class("-short") else 2 * MOST_LINES_OF_WORDS
+        words.say(whole_sentences(verdict(self.runs), self.size.width - 4, most))
+        self.query_one("#compare-table", RunColumns).show(lambda width: table_lines(self.runs, width))
+        self._show_samples()
+        self.refresh_bindings()
+
+    def _draw(self) -> None:
+        if self.runs:
+            self.query_one("#compare-plot", Plot).figure = figure(self.runs, self.plot_view, bits=self.bits)
+
+    @property
+    def _stop(self) -> int:
+        return furthest_common(self.runs) if self.stop is None else self.stop
+
+    def _show_samples(self) -> None:
+        if self.runs:
+            samples = self.query_one("#compare-samples", RunColumns)
+            samples.show(lambda width: sample_lines(self.runs, self._stop, self.first, width))
+
+    def watch_plot_view(self) -> None:
+        self._draw()
+
+    def watch_bits(self) -> None:
+        self._draw()
+
+    def watch_stop(self) -> None:
+        self._show_samples()
+
+    def watch_first(self) -> None:
+        self._show_samples()
+
+    def watch_samples_below(self, samples: bool) -> None:
+        self.set_class(samples, "-samples")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "bits":
+                return bool(self.runs) and same_tokens(self.runs)
+            case "part":
+                return not self.shows_both
+            case "others":
+                return bool(self.runs) and samples_shown(self.runs, self._samples_width) < len(self.runs)
+        return True
+
+    @property
+    def shows_both(self) -> bool:
+        """Whether table and samples stand beside each other."""
+        return self.has_class("-wide")
+
+    @property
+    def _samples_width(self) -> int:
+        return self.query_one("#compare-samples", RunColumns).scrollable_content_region.width or self.size.width
+
+    def action_part(self) -> None:
+        self.samples_below = not self.samples_below
+
+    def action_axis(self) -> None:
+        self.plot_view = self.plot_view.next_x()
+
+    def action_bits(self) -> None:
+        self.bits = not self.bits
+
+    def action_log_y(self) -> None:
+        self.plot_view = replace(self.plot_view, log_y=not self.plot_view.log_y)
+
+    def action_smoothing(self) -> None:
+        self.plot_view = self.plot_view.next_smoothing()
+
+    def action_recent(self) -> None:
+        everything = self.plot_view.following(1.0)
+        self.plot_view = self.plot_view.following(0.5) if self.plot_view == everything else everything
+
+    def action_zoom(self, by: float) -> None:
+        self.plot_view = self.plot_view.zoomed(by, WHOLE)
+
+    def action_pan(self, by: float) -> None:
+        self.plot_view = self.plot_view.panned(by, WHOLE)
+
+    def action_follow(self) -> None:
+        self.plot_view = self.plot_view.following(1.0)
+
+    def action_walk(self, by: int) -> None:
+        if self.runs:
+            self.stop = max(0, min(self._stop + by, len(stops(self.runs)) - 1))
+            self.samples_below = True
+
+    def action_others(self, by: int) -> None:
+        self.first = max(0, min(self.first + by, len(self.runs) - samples_shown(self.runs, self._samples_width)))
+
+    def action_scroll_part(self, by: int) -> None:
+        for part in self.query(RunColumns):
+            if part.display:
+                part.scroll_relative(y=by, animate=False)

@@ -1,0 +1,181 @@
+"""The pages of Train about the inside of the model: the meters of its heads, a fixed place in the text, and what steps change."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.reactive import reactive, var
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.visible_text import visible
+from lab.runs.head_meters import METERS, Meter, chance, course_in_words, head_name, strongest
+from lab.runs.insights_log import Inside
+from lab.runs.run_schema import OptimizerName
+from screens.plot.line_plot import Figure, Plot, Series
+from screens.plot.plot_canvas import Piece
+from screens.train.insights_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
+
+Page = Literal["heads", "probe", "updates"]
+PAGES: tuple[Page, ...] = ("heads", "probe", "updates")
+
+COURSE_ROWS = 9
+"""Lines that the course of a head needs; it is shown by itself where so many are left over."""
+
+DASHES: dict[Meter, tuple[int, int] | None] = {"previous": (3, 2), "duplicate": (1, 1), "induction": None}
+
+WAITING = (
+    "Nothing has been measured inside this model yet: that happens at every evaluation, the first one before the first step."
+)
+NEVER = "Nothing was measured inside this model: it was trained by a lab that did not do so yet. A new run has it."
+
+
+class PageLines(Widget):
+    """Lines of pieces; a part of them scrolls so that the chosen row is in view."""
+
+    ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor", "here")
+    COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}
+    DEFAULT_CSS = """
+    PageLines {
+        height: 1fr;
+        & > .page-lines--text { color: $foreground; }
+        & > .page-lines--title { text-style: bold; }
+        & > .page-lines--dim { color: $text-muted; }
+        & > .page-lines--bar { color: $primary; }
+        & > .page-lines--strong { color: $warning; text-style: bold; }
+        & > .page-lines--course { color: $foreground 70%; }
+        & > .page-lines--cursor { text-style: bold reverse; }
+        & > .page-lines--here { background: $primary 40%; color: $foreground; text-style: bold underline; }
+    }
+    """
+    lines: reactive[tuple[list[Piece], ...]] = reactive(())
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        pieces = cut(self.lines[y], width) if y < len(self.lines) else []
+        segments = [Segment(visible(text), self.get_component_rich_style(f"page-lines--{role}")) for text, role in pieces]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+
+class InsideView(Vertical):
+    """One of the pages, at one evaluation. The screen says which, and hands on the keys."""
+
+    DEFAULT_CSS = """
+    InsideView { height: 1fr; display: none; }
+    InsideView Plot { height: 9; display: none; }
+    """
+    page: var[Page] = var("heads")
+    moment: var[float | None] = var(None)
+    """Step of the evaluation looked at; None follows the newest."""
+    head: var[tuple[int, int] | None] = var(None)
+    """Layer and head, from 0; None is the strongest of the newest evaluation."""
+    course: var[bool] = var(False)
+    """Whether the course of the head is drawn large even where that leaves little room for the others."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.inside = Inside()
+        self._going_on = False
+        self._share = 0.0
+        self._optimizer: OptimizerName = "adamw"
+
+    def compose(self) -> ComposeResult:
+        yield PageLines(id="inside-lines")
+        yield Plot(id="inside-course")
+
+    def show(self, inside: Inside, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
+        """Show what is known now; `going_on` says whether more may come, `seconds` how long the training has taken."""
+        if inside is not self.inside:
+            self.head = None
+        self.inside, self._going_on, self._optimizer = inside, going_on, optimizer
+        self._share = min(1.0, inside.took / seconds) if seconds else 0.0
+        self.draw()
+
+    def watch_page(self) -> None:
+        self.draw()
+
+    def watch_moment(self) -> None:
+        self.draw()
+
+    def watch_head(self) -> None:
+        self.draw()
+
+    def watch_course(self) -> None:
+        self.draw()
+
+    def on_resize(self) -> None:
+        self.draw()
+
+    @property
+    def chosen(self) -> tuple[int, int]:
+        """Layer and head that are looked at: the chosen one, else the one that does most of the last thing that heads have come
+        to do, induction before the previous token."""
+        if self.head is not None:
+            return self.head
+        measured = [moment for moment in self.inside.moments if moment.repeated]
+        if not measured:
+            return (0, 0)
+        last = measured[-1]
+        found = [strongest(meter, last.of(meter).tolist()) for meter in ("induction", "previous")]
+        best = max(found, key=lambda each: each.score / chance(each.meter, last.repeated))
+        return best.layer, best.head
+
+    def choose(self, by: int) -> None:
+        """Another head, so many further on in the order of layers."""
+        measured = [moment for moment in self.inside.moments if moment.pattern.size]
+        if not measured:
+            return
+        layers, heads = measured[-1].pattern.shape[:2]
+        layer, head = self.chosen
+        self.head = divmod(max(0, min(layer * heads + head + by, layers * heads - 1)), heads)
+
+    def draw(self) -> None:
+        """Work the lines out anew."""
+        if not self.display or not self.is_mounted:
+            return
+        width, height = self.size
+        at = self.inside.at(self.moment)
+        plot, shown = self.query_one("#inside-course", Plot), self.query_one("#inside-lines", PageLines)
+        plot.display = False
+        if at is None:
+            shown.lines = tuple(words_lines(WAITING if self._going_on else NEVER, width))
+            return
+        if self.page == "probe":
+            shown.lines = tuple(probe_lines(self.inside, at, self.chosen, width, height))
+            return
+        if self.page == "updates":
+            above, rows = updates_lines(self.inside, at, width, self._optimizer)
+            shown.lines = tuple(above + rows[: max(1, height - len(above))])
+            return
+        above = heads_above(self.inside, at, width, height, self._share)
+        layers, heads = self.inside.moments[at].scores.shape[1:]
+        room = height - len(above)
+        plot.display = layers > 0 and (room - layers * heads >= COURSE_ROWS or self.course)
+        if plot.display:
+            plot.styles.height = max(COURSE_ROWS, room - layers * heads)
+            plot.figure = self._course()
+            room -= max(COURSE_ROWS, room - layers * heads)
+        layer, head = self.chosen
+        room = max(1, room)
+        first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
+        in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
+        shown.lines = (*above, *(head_line(self.inside, at, each, each == (layer, head), width) for each in in_view))
+
+    def _course(self) -> Figure:
+        """The three meters of the head over the steps."""
+        layer, head = self.chosen
+        measured = [moment for moment in self.inside.moments if moment.repeated]
+        steps = np.array([moment.step for moment in measured], np.float64)
+        repeated = measured[-1].repeated
+        series = []
+        for place, (meter, role) in enumerate(zip(METERS, ("run0", "run4", "run1"), strict=True)):
+            scores = np.array([moment.scores[place, layer, head] for moment in measured], np.float64)
+            name = course_in_words(meter, steps.tolist(), scores.tolist(), repeated)
+            series.append(Series(f"{head_name(layer, head)} {name}", meter, "line", role, steps, scores, dashes=DASHES[meter]))
+        level = chance("induction", repeated)
+        series.append(Series(f"chance {level:.2f}", f"chance {level:.2f}", "level", "level", (0.0,), (level,)))
+        return Figure(tuple(series), version=(id(self.inside), len(measured), layer, head), x_label="steps")

@@ -1,0 +1,324 @@
+"""A new run from its settings to its first step: the form, then the preparation, then a trainer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+from textual import on, work
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widget import Widget
+
+from lab.core.errors import UserError
+from lab.core.machine import machine
+from lab.data.text_statistics import count_tokens, read_facts
+from lab.planning.prepare_run import Progress, prepare_run
+from lab.planning.run_cost import cost_of, fitting_steps, text_in_words
+from lab.planning.run_request import RunRequest
+from lab.planning.settings_form import Plan, Text, defaults, make_plan
+from lab.planning.step_time import StepTimer, key_of
+from lab.runs.run_store import home, start_trainer
+from lab.runs.run_summary import RunSummary
+from models.gpt2_vocabulary_files import VocabularyError
+from models.tokenizer import TokenizerError
+from screens.messages import SettingsCopied
+from screens.train.preparation_view import Preparation
+from screens.train.run_form import RunForm
+
+SECONDS_BETWEEN_PROGRESS = 0.1
+SECONDS_OF_PEACE = 2.0
+"""So long after the last change some steps of the planned run are taken, to know how long one takes."""
+SECONDS_OF_TYPING = 0.3
+"""So long after the last key the text is counted in tokens again."""
+
+FIRST_TEXT = "stories"
+"""What is suggested before any text was chosen: it needs no file, and its true entropy is known."""
+
+
+class CancelledError(Exception):
+    """The user no longer wants the run that is being prepared."""
+
+
+@dataclass(frozen=True)
+class CountKey:
+    """What the length of a text in tokens depends on."""
+
+    source: str
+    encoding: str | None
+    tokenizer: str
+    vocab: str
+
+
+class NewRun(Widget):
+    """Posts `Begun` when the trainer runs. `runs` tells it how fast this machine has been."""
+
+    preparing: reactive[bool] = reactive(False)
+    runs: reactive[tuple[RunSummary, ...]] = reactive(())
+
+    @dataclass
+    class Counted(Message):
+        """The text's size in bytes and tokens, or why it has none."""
+
+        key: CountKey
+        text: Text
+        name: str
+        trouble: tuple[str, str] | None = None
+
+    @dataclass
+    class Timed(Message):
+        """How long a step of the planned run takes on this machine, or why that cannot be measured."""
+
+        key: str
+        seconds: float | None
+        trouble: str = ""
+
+    @dataclass
+    class Prepared(Message):
+        """The preparation is so far."""
+
+        progress: Progress
+
+    @dataclass
+    class Begun(Message):
+        """The run exists and its trainer runs."""
+
+        name: str
+
+    @dataclass
+    class Refused(Message):
+        """The run could not be made, or not started; `name` is that of a run which exists all the same."""
+
+        sentence: str
+        name: str | None = None
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._text = Text(FIRST_TEXT)
+        self._text_name = FIRST_TEXT
+        self._trouble: tuple[str, str] | None = None
+        self._refusal: tuple[str, str] | None = None
+        """What the preparation found wrong, until a setting is changed."""
+        self._hidden: dict[str, Any] = {}
+        """Fields of the request that the form does not show, copied from another run."""
+        self._machine = machine()
+        self._cancel = threading.Event()
+        self._counted: CountKey | None = None
+        self._count_timer: Timer | None = None
+        self._step_seconds: dict[str, float | None] = {}
+        self._step_timer: StepTimer | None = None
+        self._timed = ""
+        """Of which plan the step is being timed."""
+
+    def compose(self) -> ComposeResult:
+        yield RunForm(id="form")
+        yield Preparation(id="preparation")
+
+    def on_mount(self) -> None:
+        self.query_one(Preparation).display = False
+        self._plan()
+
+    def on_show(self) -> None:
+        self._plan()
+
+    def on_hide(self) -> None:
+        self._give_up_timing()
+
+    def on_unmount(self) -> None:
+        self._give_up_timing()
+
+    @property
+    def form(self) -> RunForm:
+        """The settings."""
+        return self.query_one(RunForm)
+
+    def fill(self, copied: SettingsCopied) -> None:
+        """Take over the settings of a run, the text being chosen already. They hold until another text is chosen."""
+        self._hidden = copied.hidden
+        self.form.fill(copied.settings)
+        self._plan()
+        self._count()
+        words = f"The settings of {copied.name}, and its text."
+        if copied.trouble:
+            self._refusal = ("", copied.trouble)
+            self._plan()
+            words = f"The settings of {copied.name}."
+        self.notify(words, markup=False)
+
+    def choose_text(self, source: str, encoding: str) -> None:
+        """Learn from this text; an empty source stands for the suggestion."""
+        self._hidden = {}
+        self._refusal = None
+        self._text = Text(source or FIRST_TEXT, encoding or None)
+        self._text_name = self._text.source
+        self._trouble = None
+        self._plan()
+        self._count()
+
+    def watch_preparing(self, preparing: bool) -> None:
+        self.form.display = not preparing
+        self.query_one(Preparation).display = preparing
+
+    def cancel(self) -> None:
+        """Give up the preparation; nothing of the run stays."""
+        self._cancel.set()
+
+    def start(self) -> None:
+        """Make the run and start its trainer, or go to the first field that is wrong."""
+        self._refusal = None
+        plan = self._plan()
+        if plan.request is None or self._trouble is not None:
+            wrong = next((name for name in plan.problems if name), None)
+            if wrong is not None:
+                self.form.focus_field(wrong)
+            return
+        self._cancel.clear()
+        self._give_up_timing()
+        self.query_one(Preparation).stages = ()
+        self.preparing = True
+        self._make(msgspec.structs.replace(plan.request, **self._hidden))
+
+    @on(RunForm.Started)
+    def _start_wanted(self) -> None:
+        self.start()
+
+    @on(RunForm.Changed)
+    def _settings_changed(self) -> None:
+        self._refusal = None
+        self._plan()
+        if self._count_timer is not None:
+            self._count_timer.stop()
+        self._count_timer = self.set_timer(SECONDS_OF_TYPING, self._count)
+
+    def _plan(self) -> Plan:
+        form = self.form
+        plan = make_plan(form.settings, self._text, memory=self._machine.memory)
+        step_seconds = self._time_of_a_step(plan)
+        if not form.settings.length.strip():
+            steps = fitting_steps(plan, self._text, self.runs, self._machine, step_seconds)
+            plan = make_plan(form.settings, self._text, memory=self._machine.memory, steps=steps)
+        form.defaults = defaults(form.settings, self._text, plan)
+        form.text = text_in_words(self._text, self._text_name)
+        form.cost = cost_of(plan, self._text, self.runs, self._machine, step_seconds)
+        form.problems = (*(said for said in (self._refusal, self._trouble) if said), *plan.problems.items())
+        return plan
+
+    def _time_of_a_step(self, plan: Plan) -> float | None:
+        """In seconds, if it is known. Else it is measured soon, unless another run keeps the machine busy."""
+        if plan.request is None or plan.model is None or plan.train is None or self._text.tokens is None:
+            self._give_up_timing()
+            return None
+        key = key_of(plan.model, plan.train)
+        if key not in self._step_seconds and key != self._timed:
+            self._give_up_timing()
+            busy = any(run.going_on for run in self.runs)
+            if self.is_on_screen and not self.preparing and not busy:
+                self._timed = key
+                self._step_timer = StepTimer(plan.model, plan.train, home())
+                self._time_steps(self._step_timer, key)
+        return self._step_seconds.get(key)
+
+    def _give_up_timing(self) -> None:
+        if self._step_timer is not None:
+            self._step_timer.give_up()
+        self._step_timer, self._timed = None, ""
+
+    @work(thread=True, group="time", exit_on_error=True)
+    def _time_steps(self, timer: StepTimer, key: str) -> None:
+        try:
+            seconds = timer.measure(SECONDS_OF_PEACE)
+        except UserError as error:
+            self.post_message(self.Timed(key, None, str(error)))
+        else:
+            if seconds is not None:
+                self.post_message(self.Timed(key, seconds))
+
+    @on(Timed)
+    def _show_time(self, message: Timed) -> None:
+        self._step_seconds[message.key] = message.seconds
+        if message.trouble:
+            self.notify(message.trouble, severity="warning", markup=False)
+        if not self.preparing:
+            self._plan()
+
+    def _count(self) -> None:
+        settings = self.form.settings
+        vocab = settings.vocab or defaults(settings, self._text)["vocab"]
+        key = CountKey(self._text.source, self._text.encoding, settings.tokenizer, vocab)
+        if key != self._counted and vocab.isdecimal():
+            self._counted = key
+            self._count_tokens(key, settings.preset)
+
+    @work(thread=True, group="count", exclusive=True, exit_on_error=True)
+    def _count_tokens(self, key: CountKey, preset: str) -> None:
+        text = Text(key.source, key.encoding)
+        name = key.source
+        try:
+            facts = read_facts(key.source, key.encoding)
+            text, name = replace(text, bytes=facts.bytes), facts.name
+            count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab))  # type: ignore[arg-type]
+        except UserError as error:
+            self.post_message(self.Counted(key, text, name, ("", str(error))))
+        except (TokenizerError, VocabularyError) as error:
+            self.post_message(self.Counted(key, text, name, ("tokenizer", str(error))))
+        else:
+            most = count.vocab_size if count.vocab_size < int(key.vocab) else None
+            self.post_message(self.Counted(key, replace(text, tokens=count.tokens, most_vocab=most), name))
+
+    @on(Counted)
+    def _show_count(self, message: Counted) -> None:
+        if message.key != self._counted:
+            return
+        first_time = self._text.bytes is None
+        self._text, self._text_name, self._trouble = message.text, message.name, message.trouble
+        self._plan()
+        if first_time:
+            self._count()  # a short text has a smaller vocabulary by default than was assumed
+
+    @work(thread=True, group="make", exclusive=True, exit_on_error=True)
+    def _make(self, request: RunRequest) -> None:
+        last = 0.0
+        stage = ""
+
+        def report(progress: Progress) -> None:
+            nonlocal last, stage
+            if self._cancel.is_set():
+                raise CancelledError
+            if progress.stage != stage or time.monotonic() - last > SECONDS_BETWEEN_PROGRESS:
+                last, stage = time.monotonic(), progress.stage
+                self.post_message(self.Prepared(progress))
+
+        name = None
+        try:
+            run = prepare_run(request, report)
+            name = run.name
+            self.post_message(self.Prepared(Progress("encoding", "starting the trainer", 0.0)))
+            start_trainer(run)
+        except CancelledError:
+            self.post_message(self.Refused("The preparation was given up; nothing was written."))
+        except UserError as error:
+            self.post_message(self.Refused(str(error), name))
+        else:
+            self.post_message(self.Begun(name))
+
+    @on(Prepared)
+    def _show_progress(self, message: Prepared) -> None:
+        preparation = self.query_one(Preparation)
+        words, fraction = message.progress.words, message.progress.fraction
+        before = [stage for stage in preparation.stages if stage[0] != words]
+        preparation.stages = (*before, (words, fraction))
+
+    @on(Refused)
+    def _refused(self, message: Refused) -> None:
+        self.preparing = False
+        self._refusal = ("", message.sentence)
+        self._plan()
+
+    @on(Begun)
+    def _begun(self) -> None:
+        self.preparing = False

@@ -1,0 +1,4 @@
+"""One training step under the microscope, opened from Train.
+
+Begin with `one_step_screen`.
+"""

@@ -1,0 +1,164 @@
+"""A run's curves as figures: the losses, the small panels, and every number at one step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lab.core.float_columns import Column, Floats
+from lab.core.number_format import count, duration, fixed, significant, whole
+from lab.reports.baselines import Floor, bytes_per_token
+from lab.runs.loss_history import History
+from lab.runs.run_schema import Event, EventKind, RunConfig
+from screens.plot.line_plot import EVENT_SIGNS, Figure, Series
+from screens.plot.plot_window import SMOOTHINGS, PlotView
+from screens.widgets.fact_list import Fact
+
+TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
+"""From so many seconds on, the unit's length in seconds and its name."""
+
+
+class Curves:
+    """A run's history seen through a `PlotView`."""
+
+    def __init__(self, name: str, config: RunConfig, history: History, view: PlotView, events: Sequence[Event] = ()) -> None:
+        self.name = name
+        self.config = config
+        self.history = history
+        self.view = view
+        self.events = events
+        self.latest = float(history.latest.step) if history.latest else 0.0
+        self.first, self.last = view.window(self.latest)
+        self.per_loss = 1 / math.log(2) / bytes_per_token(config.data, history) if view.bits else 1.0
+        """Turns nats per token into what is shown."""
+        self.unit, self._x_of_step = self._x_axis()
+
+    def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
+        """The name of the x axis, and what turns steps and seconds into places on it. Tokens and epochs grow with the steps."""
+        latest = self.history.latest
+        if self.view.x == "time":
+            seconds = latest.seconds if latest else 0.0
+            _, size, unit = next(row for row in TIME_UNITS if seconds >= row[0])
+            return unit, lambda steps, seconds: scaled(seconds, 1 / size)
+        factor = 1.0
+        if latest is not None and latest.step:
+            factor = {"tokens": latest.tokens, "epochs": latest.epoch}.get(self.view.x, latest.step) / latest.step
+        return self.view.x, lambda steps, seconds: scaled(steps, factor or 1.0)
+
+    def _part(self, steps: Sequence[float]) -> slice:
+        """Which of them are in view."""
+        return slice(bisect_left(steps, self.first), bisect_right(steps, self.last))
+
+    def _version(self, *more: object) -> object:
+        return (self.name, id(self.history), self.history.version, self.view, *more)
+
+    def losses(self, floors: Sequence[Floor] = ()) -> Figure:
+        """Training loss of each step and smoothed, validation, and what to compare them with."""
+        history, view = self.history, self.view
+        train, evaluated = self._part(history.steps), self._part(history.eval_steps)
+        xs = self._x_of_step(history.steps[train], history.seconds[train])
+        mean, share, longest = SMOOTHINGS[view.smoothing]
+        smooth = history.smoothed(share, longest)
+        words = f"{mean} smoothing" if view.smoothing else "smoothed"
+        eval_xs = self._x_of_step(history.eval_steps[evaluated], history.eval_seconds[evaluated])
+        unit = "bits/byte" if view.bits else "loss"
+        series = [
+            Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.per_loss)),
+            Series(words, "mean", "line", "train", xs, scaled(smooth[train], self.per_loss)),
+            Series("validation", "val", "marks", "validation", eval_xs, scaled(history.val_losses[evaluated], self.per_loss)),
+        ]
+        for floor in floors if view.floors else ():
+            level = floor.loss * self.per_loss
+            series.append(Series(f"{floor.name} = {level:.2f}", f"{floor.short} {level:.2f}", "level", "level", (0.0,), (level,)))
+        return Figure(
+            tuple(series),
+            version=self._version(tuple(floors), len(self.events)),
+            x_label=self.unit,
+            log_y=view.log_y,
+            empty="The curve begins with the first step.",
+            events=self.marks(),
+        )
+
+    def marks(self) -> tuple[tuple[float, EventKind], ...]:
+        """What happened in the stretch in view, and where on the x axis; of the lowest validation losses the last one."""
+        seen = [each for each in self._happened() if self.first <= each[0] <= self.last]
+        xs = self._x_of_step(np.array([step for step, _, _ in seen], float), np.array([second for _, second, _ in seen], float))
+        return tuple(zip(xs.tolist(), (kind for _, _, kind in seen), strict=True))
+
+    def _happened(self) -> list[tuple[float, float, EventKind]]:
+        """Step, seconds and kind of everything that is marked."""
+        found: list[tuple[float, float, EventKind]] = [
+            (event.step, event.seconds, event.kind) for event in self.events if event.kind != "best"
+        ]
+        best = self.history.best_evaluation
+        if best is not None and best.step:
+            found.append((best.step, best.seconds, "best"))
+        return found
+
+    def panels(self) -> tuple[Figure, Figure, Figure]:
+        """Learning rate, gradient norm and speed over the same stretch."""
+        history = self.history
+        train = self._part(history.steps)
+        steps, seconds = history.steps[train], history.seconds[train]
+        figures = []
+        for name, column in (
+            ("learning rate", history.rates),
+            ("gradient norm", history.grad_norms),
+            ("tokens/s", history.speeds),
+        ):
+            ys: Floats = column[train]
+            known = np.isfinite(ys)
+            xs = self._x_of_step(steps, seconds)
+            series = Series(name, name, "line", "train", xs if known.all() else xs[known], ys if known.all() else ys[known])
+            figures.append(Figure((series,), version=self._version(name), x_label=self.unit, empty=f"No {name} yet."))
+        return figures[0], figures[1], figures[2]
+
+    def x_at(self, at: int) -> float:
+        """Where on the x axis the training step with this index in the history lies."""
+        return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
+
+    def numbers_at(self, at: int, reach: float) -> tuple[Fact, ...]:
+        """Every series at the training step with this index, and what happened at most `reach` steps away; validation is that of
+        the last evaluation up to it."""
+        history = self.history
+        step = history.steps[at]
+        latest = history.latest
+        tokens = step * latest.tokens / latest.step if latest and latest.step else 0.0
+        epoch = step * latest.epoch / latest.step if latest and latest.step else 0.0
+        _, share, longest = SMOOTHINGS[self.view.smoothing]
+        evaluated = bisect_right(history.eval_steps, step) - 1
+        val = "·"
+        if evaluated >= 0:
+            val = fixed(history.val_losses[evaluated] * self.per_loss, 3)
+            if history.eval_steps[evaluated] != step:
+                val += f" @ {count(history.eval_steps[evaluated])}"
+        kinds = {kind for when, _, kind in self._happened() if abs(when - step) <= reach}
+        signs = [signs for kind, signs in EVENT_SIGNS.items() if kind in kinds]
+        here = " ".join(signs[0]) if len(signs) == 1 else " ".join(sign for sign, _ in signs)  # the legend has their words
+        return (
+            ("at step", whole(int(step))),
+            ("tokens", count(tokens)),
+            ("epoch", fixed(epoch, 2)),
+            ("after", duration(history.seconds[at])),
+            ("train", fixed(history.losses[at] * self.per_loss, 3)),
+            ("smoothed", fixed(history.smoothed(share, longest)[at] * self.per_loss, 3)),
+            ("val", val),
+            ("unit", "bits/byte" if self.view.bits else "nats/token"),
+            ("rate", _number(history.rates[at], 3)),
+            ("grad norm", _number(history.grad_norms[at], 3)),
+            ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
+            ("here", here or "·"),
+        )
+
+
+def _number(value: float, digits: int) -> str:
+    return "·" if math.isnan(value) else significant(value, digits)
+
+
+def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:
+    """Each times the factor; the values themselves where it is 1, without a copy."""
+    found = values.values if isinstance(values, Column) else np.asarray(values)
+    return found if factor == 1.0 else found * factor

@@ -1,0 +1,369 @@
+"""Train: settings and their cost, then the run as it learns; any run on disk can be watched, live or afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.message import Message
+from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.reports.baselines import TextEntropy, run_entropy
+from lab.reports.machine_usage import UsageMeter
+from lab.runs.run_folder import ACTIVE
+from lab.runs.run_follower import News, RunFeed
+from lab.runs.run_store import open_run, start_trainer
+from lab.runs.run_summary import RunSummary
+from lab.runs.trainer_commands import CommandName
+from screens.dialogs.confirm import AskScreen
+from screens.messages import Arrived, RunChosen, SettingsCopied
+from screens.train.curve_keys import CURVE_ACTIONS, CurveKeys
+from screens.train.insights_view import PAGES
+from screens.train.new_run import NewRun
+from screens.train.run_view import RunView, Watched
+
+SECONDS_BETWEEN_READINGS = 0.5
+"""How often a run that goes on is read: each reading takes from the training."""
+READINGS_SKIPPED_AT_REST = 4
+"""A run that does not go on is looked at this much more rarely: somebody may resume it from elsewhere."""
+
+
+class TrainScreen(CurveKeys):
+    """Two views in one place: a new run, and a run being watched."""
+
+    MODE = "train"
+    AUTO_FOCUS = ""
+    FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect", "train.step")
+    HELP = """
+**Watching a run.** The faint dots are the loss of each step, the line is their running mean, the diamonds are the
+loss on text that is never trained on. **Loss** is in nats per token: how surprised the model is by the token that comes. *By
+chance* is what guessing evenly among the whole vocabulary would lose, ln V. *One of* turns the loss into the number of equally
+likely tokens among which the model is left guessing, e^loss. *Bits/byte* is the validation loss in a unit that compares across
+tokenizers.
+
+**Lines to compare with** (`f`). *Chance*: guessing evenly. *Unigram*: knowing only how frequent each token is. *Bigram*: knowing
+the one token before as well. Both are entropies of the counts of the training text itself. *Source*: the true entropy, where the
+text was made by a known source; no model can stay below it on new text.
+
+**The curve.** `c` puts a cursor on it, which the arrows move and which reads out every number at a step. `+` `-` zoom, `,` `.` go
+to earlier and later steps, `end` shows all and follows. `a` counts steps, tokens, epochs or time below; `y` is logarithmic; `b`
+means bits per byte; `m` smooths more or less; `d` shows the learning rate, the gradient norm and the speed, and once more what
+training takes of the processor, the memory and the GPU. On the axis ▴ is a checkpoint, ★ the lowest validation loss so far, ✗ a
+step so bad that it was not applied, ↶ where it went back to an earlier state, ‖ a pause, ▸ where it went on, ■ the end.
+
+**Inside the model** (`e`, `t`, `g`). At each evaluation the lab measures, on random tokens that come twice, what every attention
+head looks at: one token back, the same token, or what came after it last time, which is an *induction head*. `t` is a fixed place
+in the validation text: what the model expects there, and where one head looks. `g` is how much a step changes each part of the
+model. The arrows walk through the evaluations, and choose a head.
+
+Training goes on when you leave this screen, the lab, or the terminal.
+"""
+    BINDINGS = [
+        Binding("s", "start", "Start", id="train.start", tooltip="Make this run and train it"),
+        Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training"),
+        Binding("r", "resume", "Resume", id="train.resume", tooltip="Go on with the training from where it is"),
+        Binding("x", "stop", "Stop", id="train.stop", tooltip="Save, and end the training; asks first"),
+        Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
+        Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Look inside this run's model"),
+        Binding("o", "one_step", "One step", id="train.step", tooltip="One training step of this run under the microscope"),
+        Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
+        Binding(
+            "left,h",
+            "walk(-1)",
+            "Earlier sample",
+            id="train.earlier",
+            show=False,
+            tooltip="What it wrote earlier; the cursor back",
+        ),
+        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="What it wrote later; the cursor on"),
+        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Down in a long sample"),
+        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Up in a long sample"),
+        Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
+        Binding(
+            "right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"
+        ),
+    ]
+
+    making: var[bool] = var(True)
+    """Whether the new run is shown rather than the run being watched."""
+
+    @dataclass
+    class Read(Message):
+        """News of the run in view, or why there is none."""
+
+        name: str
+        feed: RunFeed | None
+        news: News | None
+        trouble: str = ""
+
+    @dataclass
+    class Measured(Message):
+        """The entropies of a run's own text."""
+
+        name: str
+        entropy: TextEntropy | None
+
+    @dataclass
+    class Done(Message):
+        """What was asked of a run could not be done; empty if it could."""
+
+        trouble: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched: Watched | None = None
+        self._feed: RunFeed | None = None
+        self._usage = UsageMeter()
+        self._ticks = 0
+        self._runs_seen = False
+        """The lab reads them after its first paint: a quick hand is here before, and still finds the run that goes on."""
+
+    def compose_body(self) -> ComposeResult:
+        yield NewRun(id="new-run")
+        yield RunView(id="run")
+
+    def on_mount(self) -> None:
+        self.watch(self.lab, "text_source", self._follow_text)
+        self.watch(self.lab, "run_name", self._follow_run, init=False)
+        self.watch(self.lab, "runs", self._follow_runs)
+        self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
+        self.watch_making(self.making)
+
+    @property
+    def new_run(self) -> NewRun:
+        """The view of a new run."""
+        return self.query_one(NewRun)
+
+    def resting_focus(self) -> str | None:
+        return "#start" if self.making else None
+
+    def go_back(self) -> bool:
+        if self.making and self.new_run.preparing:
+            self.new_run.cancel()
+        elif self.making and self.watched is not None:
+            self.making = False
+        elif not self.making and self.view.page in PAGES:
+            self.view.page = "words"
+        elif not self.making and self.view.cursor is not None:
+            self.view.cursor = None
+        else:
+            return False
+        return True
+
+    def watch_making(self, making: bool) -> None:
+        if not self.query(RunView):
+            return
+        self.new_run.display = making
+        self.new_run.disabled = not making  # or a focus asked for a moment ago would still come, and enter start a run
+        self.view.display = not making
+        if making:
+            self.new_run.form.focus_start()
+        else:
+            self.set_focus(None)
+            self._ticks = 0
+            self._tick()
+        self.refresh_bindings()
+
+    @on(Arrived)
+    def _arrive(self, message: Arrived) -> None:
+        self.making = message.what == "text" or self.new_run.preparing
+
+    @on(SettingsCopied)
+    def _fill_form(self, message: SettingsCopied) -> None:
+        self.making = True
+        self.new_run.fill(message)
+
+    def _follow_text(self, source: str) -> None:
+        self.new_run.choose_text(source, self.lab.text_encoding)
+
+    def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
+        self.new_run.runs = runs
+        going_on = self.lab.names_going_on()
+        if runs and not self._runs_seen and going_on and not self.lab.text_source:
+            self.making = False
+            self.post_message(RunChosen(going_on[0]))
+        self._runs_seen = self._runs_seen or bool(runs)
+
+    @on(NewRun.Begun)
+    def _begun(self, message: NewRun.Begun) -> None:
+        self.making = False
+        self.post_message(RunChosen(message.name))
+        self.lab.read_runs()
+
+    def _follow_run(self) -> None:
+        self._feed = None
+        self._ticks = 0
+        self._tick()
+
+    def _tick(self) -> None:
+        """Read the run, if it is in view and the last reading is over."""
+        if self.making or not self.is_current:
+            return
+        at_rest = self.watched is not None and self.watched.phase not in ACTIVE
+        self._ticks += 1
+        if at_rest and self._feed is not None and self._ticks % READINGS_SKIPPED_AT_REST:
+            return
+        if not any(worker.group == "feed" and worker.is_running for worker in self.workers):
+            self._read(self.lab.run_name, self._feed)
+
+    @work(thread=True, group="feed", exit_on_error=True)
+    def _read(self, name: str, feed: RunFeed | None) -> None:
+        try:
+            feed = feed or RunFeed(open_run(name))
+            news = feed.read()
+            if news.phase in ACTIVE:
+                self._usage.sample(news.status)
+            self.post_message(self.Read(name, feed, news))
+        except UserError as error:
+            self.post_message(self.Read(name, feed, None, str(error)))
+
+    @on(Read)
+    def _show_news(self, message: Read) -> None:
+        if message.name != self.lab.run_name:
+            return
+        self._feed = message.feed
+        news = message.news
+        if news is None:
+            self.view.show_trouble(message.trouble)
+            return
+        if news.history is not None or self.watched is None:
+            history = news.history
+            assert history is not None
+        else:
+            history = self.watched.history
+            history.add(news.metrics)
+        before = self.watched
+        samples = (() if news.samples_anew or before is None else before.samples) + tuple(news.samples)
+        events = (() if news.events_anew or before is None else before.events) + tuple(news.events)
+        inside = news.inside if news.inside_anew or before is None else before.inside
+        if inside is not news.inside:
+            inside.join(news.inside)
+        phase_before = self.watched.phase if self.watched else ""
+        opened = self.watched is None or self.watched.name != message.name
+        self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples, inside, events, self._usage)
+        self.watched.silence = news.silence
+        self.view.show(self.watched)
+        if opened:
+            self._measure(message.name)
+        if phase_before != news.phase:
+            self.refresh_bindings()
+
+    @work(thread=True, group="entropy", exit_on_error=True)
+    def _measure(self, name: str) -> None:
+        try:
+            self.post_message(self.Measured(name, run_entropy(open_run(name))))
+        except UserError:
+            return  # the reading of the run says what is wrong with it
+
+    @on(Measured)
+    def _show_entropy(self, message: Measured) -> None:
+        if self.watched is not None and message.name == self.watched.name:
+            self.view.show_entropy(message.entropy)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        watching = not self.making and self.watched is not None
+        phase = self.watched.phase if watching and self.watched else ""
+        if action == "course":
+            return watching and self.view.page == "heads"
+        if action in CURVE_ACTIONS:
+            return watching
+        match action:
+            case "start":
+                return self.making and not self.new_run.preparing
+            case "command":
+                return phase in ("starting", "training")
+            case "resume":
+                return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
+            case "stop":
+                return phase in ACTIVE
+            case "inspect" | "one_step" | "compare" | "walk" | "scroll_sample" | "other":
+                return watching
+            case "new":
+                return not self.making
+        return True
+
+    def action_start(self) -> None:
+        self.new_run.start()
+
+    def action_new(self) -> None:
+        self.making = True
+
+    def action_inspect(self) -> None:
+        self.post_message(RunChosen(self.lab.run_name, "inspect"))
+
+    def action_one_step(self) -> None:
+        from screens.train.one_step.one_step_screen import OneStepScreen
+
+        self.app.push_screen(OneStepScreen())
+
+    def action_compare(self) -> None:
+        self.lab.compare_with(self.lab.run_name)
+
+    def action_walk(self, by: int) -> None:
+        if self.view.cursor is None or self.view.page in PAGES:
+            self.view.walk(by)
+        else:
+            self.view.move_cursor(by)
+
+    def action_scroll_sample(self, by: int) -> None:
+        if self.view.page in PAGES:
+            self.view.inside.choose(by)
+        else:
+            self.view.samples.scroll_text(by)
+
+    def action_other(self, by: int) -> None:
+        names = [run.name for run in self.lab.runs]
+        if self.lab.run_name in names:
+            at = names.index(self.lab.run_name) + by
+            self.post_message(RunChosen(names[max(0, min(at, len(names) - 1))]))
+
+    def action_command(self, name: CommandName) -> None:
+        self._tell(self.lab.run_name, name)
+
+    def action_resume(self) -> None:
+        paused = self.watched is not None and self.watched.phase == "paused"
+        self._tell(self.lab.run_name, "resume" if paused else None)
+
+    def action_stop(self) -> None:
+        name = self.lab.run_name
+        step = self.watched.status.step if self.watched else 0
+        words = f"{name} is at step {step:,}. Its weights are saved, and r goes on with the training from there."
+        question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
+        command: CommandName = "stop"
+        if self.watched is not None and self.watched.status.no_room:
+            words = f"{name} is at step {step:,}, and the disk is full. It stops as soon as there is room to save that."
+            question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
+            if self.watched.status.stopping:
+                words = f"{name} waits for room to save step {step:,}. To stop it now loses what came after its last checkpoint."
+                question = AskScreen("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
+                command = "discard"
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._tell(name, command)
+
+        self.app.push_screen(question, answered)
+
+    @work(thread=True, group="tell", exit_on_error=True)
+    def _tell(self, name: str, command: CommandName | None) -> None:
+        """Send a command to the run's trainer, or, with None, start one that goes on with it."""
+        try:
+            run = open_run(name)
+            if command is None:
+                start_trainer(run)
+            else:
+                run.command(command)
+        except UserError as error:
+            self.post_message(self.Done(str(error)))
+        else:
+            self.post_message(self.Done(""))
+
+    @on(Done)
+    def _done(self, message: Done) -> None:
+        if message.trouble:
+            self.notify(message.trouble, severity="error", markup=False)
+        self._ticks = 0
+        self.lab.read_runs()

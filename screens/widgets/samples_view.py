@@ -1,0 +1,106 @@
+"""What the model wrote at its evaluations, one evaluation at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from textwrap import wrap
+
+from rich.segment import Segment
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.number_format import whole
+from lab.core.visible_text import visible
+from lab.runs.run_schema import Sample
+
+
+def printable(text: str) -> str:
+    """Text as it can be shown on lines of its own; tabs become spaces."""
+    return visible(text.replace("\t", "    ").replace("\r\n", "\n"), keep="\n")
+
+
+class Samples(Widget):
+    """The newest sample, until the user walks back; then that one, until they walk to the end again."""
+
+    COMPONENT_CLASSES = {"samples--title", "samples--prompt", "samples--text"}
+    DEFAULT_CSS = """
+    Samples {
+        & > .samples--title { color: $text-muted; }
+        & > .samples--prompt { text-style: bold underline; }
+        & > .samples--text { color: $foreground; }
+    }
+    """
+    samples: reactive[tuple[Sample, ...]] = reactive(())
+    chosen: reactive[int | None] = reactive(None)
+    """Index of the evaluation looked at; None follows the newest."""
+    scrolled: reactive[int] = reactive(0)
+    has_arrows: reactive[bool] = reactive(True)
+    """Whether ← and → walk here; else they move a cursor elsewhere."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._steps: list[int] = []
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps at which it wrote."""
+        return self._steps
+
+    def watch_samples(self, samples: tuple[Sample, ...]) -> None:
+        self._steps = sorted({sample.step for sample in samples})
+        if self.chosen is None:
+            self.scrolled = 0
+
+    def look_at(self, step: float | None) -> None:
+        """What it wrote last up to this step; None: the newest, and whatever comes."""
+        self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
+        self.scrolled = 0
+
+    def scroll_text(self, by: int) -> None:
+        """Down or up in a sample that is longer than its place."""
+        most = len(self._text_lines()) - (self.size.height - 1)
+        self.scrolled = max(0, min(self.scrolled + by, most))
+
+    def _text_lines(self) -> list[list[tuple[str, str]]]:
+        """Every line of the samples looked at, as (text, role) pieces."""
+        at = len(self._steps) - 1 if self.chosen is None else self.chosen
+        lines: list[list[tuple[str, str]]] = []
+        for sample in self.samples:
+            if sample.step != self._steps[at]:
+                continue
+            if lines:
+                lines.append([])
+            prompt = printable(sample.prompt)
+            left = len(prompt)
+            for paragraph in (prompt + printable(sample.text)).split("\n"):
+                parts = wrap(paragraph, max(10, self.size.width), drop_whitespace=False, replace_whitespace=False) or [""]
+                for part in parts:
+                    lines.append([(part[:left], "prompt"), (part[left:], "text")])
+                    left = max(0, left - len(part))
+                left = max(0, left - 1)
+        return lines
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.size
+        title = self.get_component_rich_style("samples--title")
+        if not self._steps:
+            words = "It has written nothing yet; it writes at every evaluation." if y == 0 else ""
+            return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
+        if y == 0:
+            at = len(self._steps) if self.chosen is None else self.chosen + 1
+            arrows = ", ← → walks" if self.has_arrows else ""
+            words = f"What it writes at step {whole(self._steps[at - 1])}   ({at} of {len(self._steps)}{arrows})"
+            return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
+        lines = self._text_lines()
+        row = y - 1 + self.scrolled
+        if row >= len(lines):
+            return Strip.blank(width, self.rich_style)
+        segments = [Segment(text, self.get_component_rich_style(f"samples--{role}")) for text, role in lines[row] if text]
+        strip = Strip(segments)
+        if y == height - 1 and row + 1 < len(lines):
+            more = f" … {len(lines) - row - 1} more ↓"
+            strip = Strip.join(
+                [strip.crop(0, width - len(more)).adjust_cell_length(width - len(more)), Strip([Segment(more, title)])]
+            )
+        return strip.adjust_cell_length(width, self.rich_style)

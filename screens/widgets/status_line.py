@@ -1,0 +1,64 @@
+"""One line with words at the left and at the right; where both do not fit, parts of the right give way, then the left is cut."""
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.css.scalar import Scalar
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.visible_text import visible
+from screens.blocks.text_layout import fit, wrap
+
+
+class Line(Widget):
+    """Cheap to change: a new text costs one line of drawing and no layout, unless it needs another number of lines."""
+
+    COMPONENT_CLASSES = {"line--left", "line--right"}
+    DEFAULT_CSS = """
+    Line {
+        height: 1; padding: 0 1;
+        & > .line--left { color: $foreground; }
+        & > .line--right { color: $foreground 65%; }
+        &.-trouble > .line--left { color: $error; text-style: bold; }
+    }
+    """
+
+    left: reactive[str] = reactive("")
+    right: reactive[tuple[str, ...]] = reactive(())
+    """Parts joined by two spaces, the least important first."""
+
+    def __init__(self, *, most_lines: int = 1, id: str | None = None) -> None:
+        """With `most_lines` above 1, words that are too long are wrapped into so many lines before they are cut."""
+        super().__init__(id=id)
+        self._most_lines = most_lines
+        self._lines = [""]
+
+    def watch_left(self) -> None:
+        self._wrap()
+
+    def on_resize(self) -> None:
+        self._wrap()
+
+    def _wrap(self) -> None:
+        width = self.content_size.width
+        if self._most_lines == 1 or cell_len(self.left) <= width or width < 1:
+            self._lines = [self.left]
+        else:
+            lines = wrap(self.left, width)
+            first = self._most_lines - 1
+            self._lines = [*lines[:first], " ".join(lines[first:])] if len(lines) > first else lines
+        if self.is_attached and self.styles.height != Scalar.from_number(len(self._lines)):
+            self.styles.height = len(self._lines)
+
+    def render_line(self, y: int) -> Strip:
+        width = self.content_size.width
+        words = self._lines[y] if y < len(self._lines) else ""
+        parts = [visible(part) for part in self.right] if y == 0 else []
+        while parts and cell_len(words) + 2 + cell_len("  ".join(parts)) > width:
+            parts.pop(0)
+        right = "  ".join(parts)
+        left = fit(words, max(0, width - cell_len(right)))
+        segments = [Segment(left, self.get_component_rich_style("line--left"))]
+        segments.append(Segment(right, self.get_component_rich_style("line--right")))
+        return Strip(segments).adjust_cell_length(width, self.rich_style)

@@ -1,0 +1,217 @@
+"""What `llmlab bench` reports and compares. Nothing here asserts how fast anything is."""
+
+import contextlib
+import json
+import math
+import os
+import subprocess
+import sys
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from lab.bench.bench_history import Report, Row, append, history, series
+from lab.bench.first_paint import LAB, TEXTUAL, Opened
+from lab.bench.growth_curves import _grown
+from lab.bench.nanogpt_race import RECIPE
+from lab.bench.timed_process import Contender, compare, ratio
+from lab.bench.watching_cost import Watching
+from lab.cli.bench_command import described
+from lab.cli.commands import run
+from lab.core.errors import UserError
+
+SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
+
+
+def report(date: str, *rows: Row, machine: str = "this one") -> Report:
+    return Report(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
+
+
+def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
+    one, other = (
+        Contender(name, "lab.bench.worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
+        for name, kind in (("forward", "forward"), ("trace", "tracing"))
+    )
+    job = {"kind": "training", "shape": SHAPE, "batch": 2, "optimizer": "muon", "home": str(tmp_path), "threads": 1}
+    trainer = Contender("training", "lab.bench.worker", job, os.environ)
+    with one, other, trainer:
+        compare([one, other, trainer], 2)
+    assert [len(contender.rates) for contender in (one, other, trainer)] == [2, 2, 2]
+    assert min(one.rates + other.rates + trainer.rates) > 0
+    assert trainer.told["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
+    assert ratio(one, one) == 1.0
+
+
+def test_a_contender_that_cannot_work_says_why() -> None:
+    broken = Contender(
+        "it", "lab.bench.worker", {"kind": "forward", "shape": SHAPE | {"heads": 3}, "tokens": 8, "threads": 1}, os.environ
+    )
+    with pytest.raises(UserError, match=r"it could not be measured: .*width 8 cannot be divided among 3 heads"), broken:
+        compare([broken], 1)
+
+
+def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in whose model gives every character the same logit but one, so that its loss is known."""
+    from lab.bench.other_projects import train_nanogpt, validate_nanogpt
+
+    (tmp_path / "model.py").write_text(
+        "from dataclasses import dataclass\n"
+        "import torch\n"
+        "from torch.nn.functional import cross_entropy\n"
+        "@dataclass\n"
+        "class GPTConfig:\n"
+        "    block_size: int\n"
+        "    vocab_size: int\n"
+        "class GPT(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "        self.config, self.logits = config, torch.nn.Parameter(torch.zeros(config.vocab_size))\n"
+        "    def forward(self, ids, targets):\n"
+        "        return None, cross_entropy(self.logits.expand(targets.numel(), -1), targets.reshape(-1))\n"
+    )
+    (tmp_path / "train.py").write_text(
+        "import os, sys, torch\n"
+        "from model import GPT, GPTConfig\n"
+        "assert sys.argv[1:] == ['--dataset=race']\n"
+        "arguments = dict(block_size=8, vocab_size=4)\n"
+        "model = GPT(GPTConfig(**arguments))\n"
+        "model.logits.data[0] = 1.0\n"
+        "kept = {'model': model.state_dict(), 'model_args': arguments, 'config': object()}\n"
+        "torch.save(kept, os.path.join('out', 'ckpt.pt'))\n"
+    )
+    ids = np.array([0, 0, 1, 2, 0, 3, 0, 0, 0, 1, 0, 2, 0], np.uint16)
+    ids.tofile(tmp_path / "val.bin")
+    for module, name in ((torch, "save"), (sys, "argv"), (sys, "path")):
+        monkeypatch.setattr(module, name, copy(getattr(module, name)))  # put back afterwards
+    monkeypatch.setattr(torch, "load", None)
+    checkpoint = str(tmp_path / "kept.safetensors")
+    train_nanogpt(str(tmp_path), ["--dataset=race"], checkpoint)
+    monkeypatch.delitem(sys.modules, "model")
+    assert not (tmp_path / "out").exists()
+    zeros = int((ids[1:] == 0).sum())
+    expected = math.log(math.e + 3) - zeros / (len(ids) - 1)
+    assert validate_nanogpt(str(tmp_path), checkpoint, str(tmp_path / "val.bin")) == pytest.approx(expected, rel=1e-6)
+
+
+def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
+    """A stand-in with nanoGPT's interface, whose loss is that of a bigram table."""
+    (tmp_path / "model.py").write_text(
+        "import torch\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\n"
+        "class GPTConfig:\n"
+        "    block_size: int; vocab_size: int; n_layer: int; n_head: int; n_embd: int; dropout: float; bias: bool\n"
+        "class GPT(torch.nn.Module):\n"
+        "    def __init__(self, config):\n"
+        "        super().__init__()\n"
+        "        print('number of parameters: none')\n"
+        "        self.table = torch.nn.Embedding(config.vocab_size, config.vocab_size)\n"
+        "    def configure_optimizers(self, decay, rate, betas, device):\n"
+        "        return torch.optim.AdamW(self.parameters(), lr=rate, betas=betas)\n"
+        "    def forward(self, ids, targets):\n"
+        "        logits = self.table(ids)\n"
+        "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
+    )
+    job = {"kind": "nanogpt", "folder": str(tmp_path), "shape": SHAPE, "batch": 2}
+    contender = Contender("nanoGPT", "lab.bench.other_projects", job, os.environ)
+    with contender:
+        compare([contender], 1)
+    assert contender.rate > 0
+
+
+@pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])
+def test_an_app_is_timed_to_its_first_frame(program: str, tmp_path: Path) -> None:
+    opened = Opened(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
+    opened.close()
+    assert opened.seconds > 0
+
+
+def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="ended before its first paint"):
+        Opened("raise SystemExit(1)", os.environ)
+
+
+def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.bench.watching_cost.WARM_UP", 0.0)
+    monkeypatch.setattr("lab.bench.watching_cost.CATCH_UP", 0.0)
+    with Watching() as watching:
+        watching.turn(0.3)
+        trainer, lab = watching.processes
+        assert psutil.pid_exists(trainer)
+        assert psutil.pid_exists(lab)
+    assert watching.shown[0] > 0
+    assert watching.alone[0] > 0
+    assert not psutil.pid_exists(lab)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(trainer).wait(30)
+
+
+def test_growth_is_told_as_a_power_and_drawn() -> None:
+    told = list(_grown("a step over width", (64, 128, 256), (2.0, 6.0, 24.0)))
+    assert [(row.name, row.size, row.ratio) for row in told] == [("64", 64, 1.0), ("128", 128, 3.0), ("256", 256, 12.0)]
+    assert told[-1].note == "between the last two it grows as size^2.00"
+    measured = report("2026-01-01T10:00:00", *told)
+    said = described(measured)
+    assert "a step over width, in ms" in said
+    assert said.count("●") == 3
+    assert not series([measured], "this one")
+
+
+def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Nothing was measured yet"):
+        history(tmp_path)
+    row = Row("training", "micro", 9000.0, "tokens/s", 0.25, "the product's limit")
+    other = Row("limits", "reading memory", 19.0, "GB/s")
+    for date, machine in (
+        ("2026-01-01T10:00:00", "this one"),
+        ("2026-01-02T10:00:00", "another"),
+        ("2026-01-03T10:00:00", "this one"),
+    ):
+        append(report(date, row, other, machine=machine), tmp_path)
+    reports = history(tmp_path)
+    assert [one.date[8:10] for one in reports] == ["01", "02", "03"]
+    assert series(reports, "this one") == {
+        "training: micro": [("2026-01-01T10:00:00", 0.25), ("2026-01-03T10:00:00", 0.25)],
+        "limits: reading memory": [("2026-01-01T10:00:00", 19.0), ("2026-01-03T10:00:00", 19.0)],
+    }
+    (tmp_path / "bench.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match="cannot be read"):
+        history(tmp_path)
+
+
+def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (
+        Row("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
+        Row("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
+    )
+    text = described(report("2026-01-01T10:00:00", *rows))
+    assert "with nothing else going on" in text
+    assert "9000 tokens/s  25% of the product's limit" in text
+    assert "1.54 × a forward pass" in text
+    append(report("2026-01-01T10:00:00", *rows), home)
+    append(report("2026-01-05T10:00:00", rows[0]), home)
+    assert run(["bench", "--history"]) == 0
+    shown = capsys.readouterr().out
+    assert "training: micro" in shown
+    assert "2026-01-05" in shown
+    assert "looking: trace: 1.54 on 2026-01-01" in shown
+    assert run(["bench", "--history", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path) -> None:
+    for arguments in (["--against", "nanogpt=/nowhere"], ["--against", str(tmp_path)], ["--race", "stories"], ["--history"]):
+        assert run(["bench", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("llmlab: ")
+        assert error.count("\n") == 1
+
+
+def test_the_bench_imports_no_torch_before_its_processes_do() -> None:
+    code = "import sys, lab.bench.bench_suite, lab.bench.nanogpt_race, lab.cli.bench_command; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
+    assert "--compile=False" in RECIPE

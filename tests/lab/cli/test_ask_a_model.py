@@ -1,0 +1,154 @@
+"""`llmlab generate`, `trace` and what else asks a run's model, on a run with random weights."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lab.runs.checkpoint import save_best
+from lab.runs.run_store import Run
+from models.gpt import GPT
+from models.sampling import Sampling, generate
+from models.tokenizer import Tokenizer
+from models.trace import Trace
+
+Call = Callable[..., Any]
+
+CONTEXT = 16
+
+
+@pytest.fixture
+def run(empty_run) -> Run:
+    run = empty_run("tale")
+    save_best(run, GPT(run.config.model, seed=1), step=7, val_loss=1.0)
+    Tokenizer.bytes_().save(run.tokenizer_path)
+    return run
+
+
+@pytest.fixture
+def model(run: Run) -> GPT:
+    return GPT(run.config.model, seed=1).eval()
+
+
+def test_generate_writes_what_sampling_draws(llmlab: Call, run: Run, model: GPT) -> None:
+    done = llmlab(
+        "generate", "tale", "-p", "The ", "-n", "40", "--temperature", "0.7", "--top-k", "50", "--top-p", "0.9", "--seed", "3"
+    )
+    settings = Sampling(temperature=0.7, top_k=50, top_p=0.9, seed=3)
+    drawn = [token.id for token in generate(model, list(b"The "), 40, settings)]
+    assert done.out == "The " + bytes(drawn).decode(errors="replace") + "\n"
+    assert (done.code, done.err) == (0, "")
+
+
+def test_generate_is_the_same_for_the_same_seed_only(llmlab: Call, run: Run) -> None:
+    texts = [llmlab("generate", run.path, "-p", "a", "-n", "20", "--seed", seed).out for seed in ("1", "1", "2")]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_samples_are_those_of_the_next_seeds(llmlab: Call, run: Run) -> None:
+    alone = [llmlab("generate", "tale", "-p", "a", "-n", "12", "--seed", str(seed)).out for seed in (5, 6, 7)]
+    together = llmlab("generate", "tale", "-p", "a", "-n", "12", "--seed", "5", "--samples", "3").out
+    assert together == "".join(f"--- seed {seed}\n{text}" for seed, text in zip((5, 6, 7), alone, strict=True))
+
+
+def test_bf16_is_for_those_who_ask_for_it_and_for_large_models(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+    monkeypatch.setattr(GPT, "hold_in_bf16", lambda self: held.append(True))
+    for arguments in ([], ["--precision", "fp32"], ["--precision", "bf16"]):
+        assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
+    assert held == [True]
+    monkeypatch.setattr("lab.cli.generate_command.LARGE", 10)
+    monkeypatch.setattr("lab.planning.device._cpu_multiplies_bf16", lambda: True)
+    for arguments in ([], ["--precision", "fp32"]):
+        assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
+    assert held == [True, True]
+
+
+def test_temperature_0_is_greedy(llmlab: Call, run: Run) -> None:
+    greedy = llmlab("generate", "tale", "-p", "a", "-n", "20", "--greedy").out
+    assert llmlab("generate", "tale", "-p", "a", "-n", "20", "--temperature", "0", "--seed", "5").out == greedy
+
+
+def test_a_prompt_longer_than_the_context_is_windowed_and_said_so(llmlab: Call, run: Run) -> None:
+    done = llmlab("generate", "tale", "-p", "x" * 20, "-n", "2")
+    assert done.code == 0
+    assert done.err == (
+        "llmlab: the prompt has 20 tokens and the context of tale is 16: the model sees the last 16, without the first 4.\n"
+    )
+    assert done.out.startswith("x" * 20)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "word"),
+    [("--temperature", "-1", "temperature"), ("--top-k", "-1", "top-k"), ("--top-p", "0", "top-p"), ("--checkpoint", "99", "99")],
+)
+def test_settings_out_of_range(llmlab: Call, run: Run, option: str, value: str, word: str) -> None:
+    llmlab("generate", "tale", option, value).assert_mistake(word)
+
+
+def test_npz_holds_every_intermediate_by_name(llmlab: Call, run: Run, model: GPT, tmp_path: Path) -> None:
+    file = tmp_path / "trace.npz"
+    assert llmlab("trace", "tale", "-p", "The big", "--npz", file).code == 0
+    traced = Trace(model, list(b"The big"))
+    with np.load(file) as arrays:
+        assert arrays.files == traced.names()
+        for name in arrays.files:
+            np.testing.assert_array_equal(arrays[name], traced[name].numpy())
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_json(llmlab: Call, run: Run, model: GPT) -> None:
+    found = json.loads(llmlab("trace", "tale", "-p", "x" * 12 + "The big", "--json", "--top", "3").out)
+    ids = (b"x" * 12 + b"The big")[-CONTEXT:]
+    with torch.no_grad():
+        probabilities = model(torch.tensor([list(ids)]))[0].softmax(-1)
+    assert set(found) == {"run", "checkpoint", "step", "dropped", "tokens", "top", "logit_lens"}
+    assert (found["run"], found["checkpoint"], found["step"], found["dropped"]) == ("tale", "best", 7, 3)
+    assert [token["id"] for token in found["tokens"]] == list(ids)
+    assert found["tokens"][0]["probability"] is None
+    given = [float(probabilities[position, id_]) for position, id_ in enumerate(ids[1:])]
+    assert [token["probability"] for token in found["tokens"][1:]] == pytest.approx(given, rel=1e-4)
+    values, top = probabilities[-1].topk(3)
+    assert [candidate["id"] for candidate in found["top"]] == top.tolist()
+    assert [candidate["probability"] for candidate in found["top"]] == pytest.approx(values.tolist(), rel=1e-4)
+    assert [row["name"] for row in found["logit_lens"]] == ["blocks.0.resid_pre", "blocks.0.resid_post", "blocks.1.resid_post"]
+    last = found["logit_lens"][-1]["top"]
+    assert [candidate["id"] for candidate in last] == top.tolist()
+    assert [candidate["probability"] for candidate in last] == pytest.approx(values.tolist(), rel=1e-4)
+
+
+def test_summary(llmlab: Call, run: Run) -> None:
+    done = llmlab("trace", "tale", "-p", "The big")
+    assert done.code == 0
+    for words in ("best weights, step 7", "layer 2", 'After "g" it expects', "blocks.1.attn.pattern", "2 × 7 × 7"):
+        assert words in done.out
+
+
+def test_a_truncated_checkpoint(llmlab: Call, run: Run) -> None:
+    weights = run.path / "best.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    before = sorted(run.path.iterdir())
+    for command in ("generate", "trace"):
+        llmlab(command, "tale", "-p", "a").assert_mistake("tale", "best.safetensors", "is damaged (100 bytes are missing)")
+    assert sorted(run.path.iterdir()) == before
+
+
+def test_a_run_without_weights_and_one_that_does_not_exist(llmlab: Call, empty_run) -> None:
+    empty_run("tale")
+    llmlab("generate", "tale").assert_mistake("no weights yet")
+    llmlab("generate", "tael").assert_mistake("no run called 'tael'", "did you mean tale")
+    llmlab("trace", "nothing like it", "-p", "a").assert_mistake("no run called")
+
+
+def test_params_of_a_run(llmlab: Call, run: Run, model: GPT) -> None:
+    found = json.loads(llmlab("params", "tale", "--json").out)
+    assert found["total"] == sum(weight.numel() for weight in model.parameters())
+
+
+def test_tokens_of_a_run(llmlab: Call, run: Run) -> None:
+    found = json.loads(llmlab("tokenize", "--tokenizer", "tale", "ab", "--json").out)
+    assert [token["id"] for token in found["tokens"]] == [97, 98]

@@ -1,0 +1,176 @@
+"""The command line, called as the console script calls it, except where a test is about processes and terminals."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.cli.commands import COMMANDS
+
+Call = Callable[..., Any]
+
+LLMLAB = Path(sys.executable).with_name("llmlab")
+
+TINY = [
+    "--preset",
+    "nano",
+    "--context",
+    "16",
+    "--batch",
+    "4",
+    "--tokenizer",
+    "bytes",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+    "--quiet",
+]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("The big dog ran fast. " * 200)
+    return path
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help(llmlab: Call, name: str) -> None:
+    done = llmlab(*name.split(), "--help")
+    assert done.code == 0
+    assert done.out.startswith(f"Usage: llmlab {name}".rstrip())
+    assert done.err == ""
+
+
+def test_version(llmlab: Call) -> None:
+    assert llmlab("--version").out.startswith("llmlab 0.")
+
+
+def test_without_a_terminal_the_lab_does_not_open() -> None:
+    done = subprocess.run([LLMLAB], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "llmlab --help" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["frobnicate"], ["frobnicate", "llmlab --help"]),
+        (["--frobnicate"], ["--frobnicate"]),
+        (["train"], ["TEXT", "llmlab train --help"]),
+        (["train", "stories", "--preset", "huge"], ["--preset", "nano"]),
+        (["train", "stories", "--steps", "0"], ["--steps"]),
+        (["train", "stories", "--steps", "1", "--minutes", "1"], ["--steps or --minutes"]),
+        (["stop"], ["RUN"]),
+        (["params", "demo", "--preset", "nano"], ["not both"]),
+        (["tokenize", "a", "--file", "b"], ["not both"]),
+        (["trace", "demo", "-p", "a", "--npz", "/nowhere/at/all.npz"], ["/nowhere/at"]),
+        (["generate", "demo", "-p", ""], ["prompt is empty"]),
+    ],
+)
+def test_wrong_usage_is_one_line(llmlab: Call, home: Path, arguments: list[str], words: list[str]) -> None:
+    llmlab(*arguments).assert_mistake(*words)
+    assert list(home.iterdir()) == []
+
+
+def test_an_error_of_the_labs_own_keeps_its_traceback(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lab.runs.run_store.list_runs", broken)
+    with pytest.raises(ZeroDivisionError):
+        llmlab("runs")
+
+
+def test_ctrl_c_is_quiet(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.runs.run_store.list_runs", interrupted)
+    done = llmlab("runs")
+    assert (done.code, done.out, done.err.strip()) == (130, "", "")
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([LLMLAB, "params", "--preset", "gpt2"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert done.stderr == ""
+
+
+class TestTokenize:
+    def test_table(self, llmlab: Call) -> None:
+        lines = llmlab("tokenize", "The big dog ran").out.splitlines()
+        assert [line.split(maxsplit=1)[0] for line in lines[1:5]] == ["464", "1263", "3290", "4966"]
+        assert lines[2].split() == ["1263", "20", "62", "69", "67", "big"]
+        assert lines[-1].startswith("4 tokens, 15 bytes")
+
+    def test_json(self, llmlab: Call) -> None:
+        found = json.loads(llmlab("tokenize", "--tokenizer", "bytes", "é", "--json").out)
+        assert found == {
+            "tokenizer": "bytes",
+            "vocab_size": 256,
+            "tokens": [{"id": 195, "bytes": "c3", "label": "\\xc3"}, {"id": 169, "bytes": "a9", "label": "\\xa9"}],
+        }
+
+    def test_a_file_and_standard_input_are_the_same(self, llmlab: Call, text: Path) -> None:
+        from_file = llmlab("tokenize", "--file", text, "--json")
+        piped = subprocess.run([LLMLAB, "tokenize", "--json"], input=text.read_bytes(), capture_output=True, check=True)
+        assert json.loads(from_file.out) == json.loads(piped.stdout)
+        assert len(json.loads(from_file.out)["tokens"]) > 200
+
+    def test_mistakes(self, llmlab: Call, home: Path, tmp_path: Path) -> None:
+        llmlab("tokenize", "--file", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
+        llmlab("tokenize", "--tokenizer", "nosuch", "a").assert_mistake("no run called 'nosuch'")
+
+
+class TestParams:
+    def test_counts_add_up(self, llmlab: Call) -> None:
+        found = json.loads(llmlab("params", "--preset", "gpt2", "--json").out)
+        assert found["total"] == 124_439_808
+        assert sum(found["parts"].values()) == found["total"]
+        assert sum(weight["count"] for weight in found["weights"] if weight["tied_to"] is None) == found["total"]
+
+    def test_printed_counts_add_up(self, llmlab: Call) -> None:
+        done = llmlab("params", "--preset", "nano", "--vocab", "300")
+        weights, parts, summary = done.out.split("\n\n")[1:]
+        counts = [line.split()[-1].replace(",", "") for line in weights.splitlines()[1:]]
+        total = sum(int(count) for count in counts if count.isdigit())
+        assert counts[-1] == "wte.weight"
+        rows = [line.rsplit(maxsplit=2)[1].replace(",", "") for line in parts.splitlines()[1:]]
+        assert [sum(map(int, rows[:-1])), int(rows[-1])] == [total, total]
+        assert total == 300 * 64 + 64 * 64 + 2 * (12 * 64**2 + 13 * 64) + 2 * 64
+        assert "parameters" in summary
+
+
+def test_a_real_training_from_the_command_line(llmlab: Call, home: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begun from standard input, paused, let go on, stopped, resumed to its end, and asked to write."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    begun = llmlab("train", "-", *TINY, "--steps", "200", "--eval-every", "100", "--name", "first", "--detach")
+    assert begun.code == 0, begun.err
+    assert begun.out.splitlines()[-1] == "first is training. `llmlab` shows it, `llmlab stop first` stops it."
+    try:
+        assert llmlab("pause", "first").out.startswith("first is paused at step ")
+        assert json.loads(llmlab("runs", "--json").out)[0]["phase"] == "paused"
+        assert llmlab("resume", "first", "--detach").code == 0
+    finally:
+        stopped = llmlab("stop", "first")
+    assert stopped.out.startswith("first is stopped at step ")
+    assert json.loads(llmlab("runs", "--json").out)[0]["alive"] is False
+    finished = llmlab("resume", "first", "--quiet")
+    assert finished.code == 0, finished.err
+    assert "step 200/200" in finished.out
+    assert "first finished: 200 steps" in finished.out
+    llmlab("resume", "first").assert_mistake("first has finished")
+    assert llmlab("generate", "first", "-p", "The big", "-n", "8").out.startswith("The big")
+    assert [path.name for path in home.iterdir()] == ["first"]
+    assert json.loads((home / "first" / "config.json").read_text())["data"]["bytes"] == len(text.read_bytes())

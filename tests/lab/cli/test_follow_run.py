@@ -1,0 +1,269 @@
+"""Following and commanding a run, with the test in the place of its trainer."""
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.cli.follow_run import follow, tell_the_end
+from lab.core.atomic_io import write_atomic
+from lab.core.safetensors_file import write_tensors
+from lab.runs import trainer_commands
+from lab.runs.metrics_log import LineWriter
+from lab.runs.run_schema import FinalEvaluation, Metric, Phase, Status, TrainConfig
+from lab.runs.run_store import Run
+
+Call = Callable[..., Any]
+LLMLAB = Path(sys.executable).with_name("llmlab")
+STEPS = 40
+
+
+class StandIn:
+    """Does to a run's files what a trainer does."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.status = Status(phase="training", steps=STEPS, pid=os.getpid())
+        self.metrics = LineWriter(run.metrics_path)
+
+    def say(self, phase: Phase, step: int, message: str = "") -> None:
+        if phase == "stopped":
+            write_tensors(self.run.path / "last.safetensors", {}, {"step": str(step)})
+        self.status = msgspec.structs.replace(
+            self.status, phase=phase, step=step, message=message, heartbeat=time.time(), seconds=step / 10
+        )
+        write_atomic(self.run.status_path, msgspec.json.encode(self.status))
+
+    def evaluate(self, step: int) -> None:
+        common = {"step": step, "tokens": step * 64, "epoch": 0.0, "seconds": step / 10}
+        self.metrics.write(Metric(**common, loss=5 - step / 10, lr=1e-3, grad_norm=1.0, tokens_per_second=2560.0))
+        self.metrics.write(Metric(**common, val_loss=5.5 - step / 10, bits_per_byte=(5.5 - step / 10) / 0.693147))
+
+    def answer(self, asked: str, phase: Phase, step: int) -> threading.Thread:
+        """Waits for a command in the background, and then is in that phase."""
+
+        def wait() -> None:
+            while [command.name for command in trainer_commands.take(self.run.control_path)] != [asked]:
+                time.sleep(0.01)
+            self.say(phase, step)
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        return thread
+
+
+@contextmanager
+def owned(run: Run) -> Iterator[StandIn]:
+    with run.lock_path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield StandIn(run)
+
+
+@pytest.fixture
+def run(empty_run: Any) -> Run:
+    run = empty_run("tale")
+    config = msgspec.structs.replace(run.config, train=TrainConfig(batch=4, steps=STEPS))
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    return Run(run.path)
+
+
+def test_a_line_for_each_evaluation_and_a_last_word(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(run) as trainer:
+        trainer.say("training", 10)
+        trainer.evaluate(10)
+        codes: list[int] = []
+        following = threading.Thread(target=lambda: codes.append(follow(run, quiet=True)))
+        following.start()
+        trainer.evaluate(20)
+        trainer.say("training", 20)
+        time.sleep(0.3)
+        trainer.evaluate(STEPS)
+        trainer.say("finished", STEPS)
+    following.join(timeout=10)
+    assert codes == [0]
+    lines = capsys.readouterr().out.splitlines()
+    # 20 steps of 4 windows of 16 tokens are left, at 2560 tokens a second
+    assert lines[0].startswith("step 10/40  loss 4.000  val loss 4.500  6.492 bits/byte  2,560 tokens/s  0.")
+    assert [line.split()[1] for line in lines[:3]] == ["10/40", "20/40", "40/40"]
+    assert lines[3] == "tale finished: 40 steps in 4.0 s, validation loss 1.500, 2.164 bits/byte."
+
+
+def test_evaluations_of_before_are_no_news(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(10)
+        trainer.evaluate(20)
+        trainer.say("stopped", 20)
+    assert follow(run, after=10, quiet=True) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step 20/40")
+    assert lines[1] == "tale is stopped at step 20 and saved. `llmlab resume tale` goes on."
+
+
+def test_failure_and_death_are_told_on_stderr(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(run) as trainer:
+        trainer.say("failed", 7, "The loss became NaN at step 7; lower the learning rate.")
+    assert tell_the_end(run) == 1
+    assert capsys.readouterr() == ("", "llmlab: tale failed at step 7: The loss became NaN at step 7; lower the learning rate.\n")
+    trainer.say("training", 9)
+    assert follow(run, quiet=True) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "died at step 9" in err
+    assert "llmlab resume tale" in err
+
+
+def test_ctrl_c_leaves_the_training_alone(run: Run) -> None:
+    with owned(run) as trainer:
+        trainer.say("paused", 5)
+        process = subprocess.Popen(
+            [LLMLAB, "resume", "tale", "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        trainer.answer("resume", "training", 5).join(timeout=20)
+        trainer.evaluate(10)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("step 10/40")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert (out, err.strip()) == ("", "tale goes on training. `llmlab stop tale` stops it, `llmlab` shows it.")
+        assert trainer_commands.take(run.control_path) == []
+
+
+def test_a_bar_in_a_terminal(run: Run) -> None:
+    """At 80 columns, the bar's line holds steps, losses, speed and time left."""
+    with owned(run) as trainer:
+        trainer.say("training", 10)
+        trainer.evaluate(10)
+        screen, terminal = pty.openpty()
+        environment = os.environ | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm-256color"}
+        imports = "from lab.cli.follow_run import follow; from lab.runs.run_store import open_run"
+        code = f"{imports}; raise SystemExit(follow(open_run('tale')))"
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code], stdin=terminal, stdout=terminal, stderr=terminal, env=environment
+        )
+        os.close(terminal)
+        seen = ""
+        while "left" not in seen:
+            seen += os.read(screen, 4096).decode()
+        trainer.evaluate(STEPS)
+        trainer.say("finished", STEPS)
+    while True:
+        try:
+            seen += os.read(screen, 4096).decode()
+        except OSError:
+            break
+    os.close(screen)
+    assert process.wait(timeout=10) == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+    first = next(line for line in re.split(r"[\r\n]+", plain) if "left" in line)
+    assert re.fullmatch(r"10/40 [━╸╺]+ +loss 4.000  val 4.500 2,560 tokens/s 0\.\d s left", first.strip())
+    assert "40/40" in plain
+    assert "tale finished: 40 steps" in plain
+
+
+def test_stop_and_pause_wait_for_the_trainer(run: Run, llmlab: Call) -> None:
+    with owned(run) as trainer:
+        trainer.say("training", 10)
+        trainer.answer("pause", "paused", 11)
+        assert llmlab("pause", "tale") == (0, "tale is paused at step 11. `llmlab resume tale` lets it go on.\n", "")
+        llmlab("pause", "tale").assert_mistake("paused already")
+        answering = trainer.answer("resume", "training", 11)
+        assert llmlab("resume", "tale", "--detach") == (0, "tale goes on from step 11.\n", "")
+        answering.join(timeout=10)
+        trainer.say("training", 12)
+        llmlab("resume", "tale").assert_mistake("is being trained already")
+        trainer.answer("stop", "stopped", 13)
+        assert llmlab("stop", "tale") == (0, "tale is stopped at step 13 and saved. `llmlab resume tale` goes on.\n", "")
+
+
+def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(20)
+        trainer.say("training", 20)
+        found = msgspec.json.decode(llmlab("runs", "--json").out)
+        table = llmlab("runs").out
+    assert found == [
+        {
+            "name": "tale",
+            "path": str(run.path),
+            "phase": "training",
+            "alive": True,
+            "step": 20,
+            "steps": 40,
+            "seconds": 2.0,
+            "loss": 3.0,
+            "val_loss": 3.5,
+            "bits_per_byte": pytest.approx(3.5 / 0.693147),
+            "evaluated_bytes": None,
+            "validation_bytes": 100,
+            "final": None,
+            "final_best": None,
+            "device": "",
+            "parameters": 2 * (12 * 16**2 + 13 * 16) + 256 * 16 + 16 * 16 + 2 * 16,
+            "tokenizer": "bytes",
+            "text": "tale",
+            "created": 1.0,
+            "message": "",
+        }
+    ]
+    assert table.splitlines()[1].split()[:5] == ["tale", "training", "20/40", "~3.500", "~5.049"]
+
+
+def test_no_runs(home: Path, llmlab: Call) -> None:
+    assert llmlab("runs", "--json").out.strip() == "[]"
+    assert llmlab("runs").out.splitlines()[-1].startswith(f"No runs of yours yet in {home}")
+
+
+def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(STEPS)
+        trainer.status.best_step, trainer.status.best_val_loss = 20, 1.25
+        trainer.say("finished", STEPS)
+    assert tell_the_end(run) == 0
+    assert (
+        "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
+        in capsys.readouterr().out
+    )
+
+
+def test_the_list_has_the_whole_validation_part_once_a_run_has_ended(run: Run, llmlab: Call) -> None:
+    with owned(run) as trainer:
+        trainer.evaluate(STEPS)
+        last = {"step": STEPS, "tokens": 100, "bytes": 100, "val_loss": 1.75, "bits_per_byte": 2.52}
+        trainer.status.final = trainer.status.final_best = msgspec.convert(last, FinalEvaluation)
+        trainer.say("finished", STEPS)
+    (found,) = msgspec.json.decode(llmlab("runs", "--json").out)
+    assert (found["val_loss"], found["bits_per_byte"]) == (1.75, 2.52)
+    assert (found["evaluated_bytes"], found["validation_bytes"], found["final"]) == (100, 100, last)
+    assert llmlab("runs").out.splitlines()[1].split()[:5] == ["tale", "finished", "40/40", "1.750", "2.520"]
+
+
+def test_the_end_of_a_run_is_told_on_the_whole_validation_part(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """The data of the run: 100 tokens and 100 bytes of validation. Before the end, it says on how much of it the figures are."""
+    with owned(run) as trainer:
+        trainer.evaluate(STEPS)
+        trainer.status.eval_tokens = 64
+        trainer.say("finished", STEPS)
+    assert tell_the_end(run) == 0
+    assert "validation loss 1.500, 2.164 bits/byte on 64 of 100 tokens of validation text." in capsys.readouterr().out
+    best = FinalEvaluation(step=20, tokens=100, bytes=100, val_loss=1.7, bits_per_byte=2.45)
+    trainer.status.final = FinalEvaluation(step=STEPS, tokens=100, bytes=100, val_loss=1.75, bits_per_byte=2.52)
+    trainer.status.final_best = best
+    trainer.say("finished", STEPS)
+    assert tell_the_end(run) == 0
+    assert (
+        "validation loss 1.750, 2.520 bits/byte on all 100 bytes (100 tokens) of validation text; "
+        "of the best weights, those of step 20, which are opened, validation loss 1.700, 2.450 bits/byte."
+    ) in capsys.readouterr().out

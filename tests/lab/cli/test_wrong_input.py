@@ -1,0 +1,216 @@
+"""Wrong input to every command, more than 300 kinds: one sentence, exit code 1 or 2, and nothing left behind.
+
+They are called in this process, as the console script calls them; a sample goes through processes of their own.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.cli.commands import COMMANDS, run
+from lab.runs.run_folder import Run
+
+LLMLAB = Path(sys.executable).with_name("llmlab")
+TEXT = "TEXT"
+"""Stands for a good text in the cases below."""
+
+HUGE = ("1000000000000", "9" * 30, "1" + "0" * 400, "9" * 5000)
+NO_NUMBERS = ("", " ", "x", "nan", "inf", "-inf", "1e300", "0x10", "1,5", "½", "-1", "1\n2", "\x1b[2J", "\udce9")
+
+WHOLE = ("steps", "vocab", "layers", "heads", "width", "context", "batch", "accumulate", "threads", "eval-every", "patience")
+REAL = ("minutes", "lr", "dropout")
+CHOICES = ("preset", "tokenizer", "optimizer", "schedule", "precision", "attention", "device")
+NAMES = (
+    "",
+    " ",
+    ".",
+    "..",
+    "a/b",
+    "/",
+    "-x",
+    ".x",
+    "a\nb",
+    "a\x1b[2Jb",
+    "\udce9",
+    "a\\b",
+    "n" * 101,
+    "n" * 9000,
+    "漢" * 100,
+    "a:b",
+    "‮x",
+)
+"""That no run can have."""
+NO_RUNS = (
+    *NAMES[:1],
+    "nothing",
+    "/nowhere/at/all",
+    "~nobody",
+    "~nobody/x",
+    "a\0b",
+    "\udce9",
+    "n" * 9000,
+    "a/" * 3000,
+    "\x1b[2J",
+    "‮x",
+)
+
+
+def cases() -> Iterator[tuple[str, ...]]:
+    """The command lines."""
+    for name in WHOLE:
+        for value in (*HUGE, *NO_NUMBERS, "0", "1.5"):
+            yield "train", TEXT, f"--{name}={value}"
+    for name in REAL:
+        for value in (*HUGE, *(value for value in NO_NUMBERS if value)):
+            yield "train", TEXT, f"--{name}={value}"
+    for value in ("9" * 30, "-1", "1.5", "x", "9" * 5000):
+        yield "train", TEXT, f"--seed={value}"
+    for name in CHOICES:
+        for value in ("", "x", "CPU\n", "\x1b[2J", "n" * 9000):
+            yield "train", TEXT, f"--{name}={value}"
+    for value in NAMES:
+        yield "train", TEXT, f"--name={value}"
+    for value in ("", "klingon", "utf-16", "ascii\n", "rot13", "\udce9", "n" * 9000):
+        yield "train", TEXT, f"--encoding={value}"
+    for text in (
+        "",
+        ".",
+        "/",
+        "/dev/null",
+        "nothing.txt",
+        "a\0b",
+        "\udce9",
+        "n" * 9000,
+        "~nobody/x",
+        "stories:0MB",
+        "a/" * 3000,
+        "\x1b[2J",
+    ):
+        yield "train", text
+        yield "tokenize", "--tokenizer", "bytes", "--file", text
+    yield "train", TEXT, "--steps=1", "--minutes=1"
+    yield "train", TEXT, "--width=130", "--heads=4"
+    yield "train", TEXT, "--width=65536", "--layers=1024"
+    yield "train", TEXT, "--batch=4", "--accumulate=5"
+    yield "train", TEXT, "--tokenizer=bytes", "--vocab=300"
+    yield "train", TEXT, "--prompt=\udce9"
+    yield "train", TEXT, "--context=100000"
+    for command in ("resume", "stop", "pause", "delete", "generate", "params"):
+        for name in NO_RUNS:
+            yield command, name
+    for name in NO_RUNS:
+        yield "trace", name, "--prompt", "a"
+        yield "rename", name, "new"
+        yield "tokenize", "a", "--tokenizer", name
+    yield "rename", "demo", "new"
+    yield "delete", "demo", "--yes"
+    for option, wrong in {
+        "tokens": (*HUGE, "0", "-1", "x", ""),
+        "samples": (*HUGE, "0", "-1", "x", "1.5"),
+        "temperature": ("-1", "nan", "inf", "x", ""),
+        "top-k": ("-1", "x", "1.5", ""),
+        "top-p": ("0", "-1", "2", "nan", "x"),
+        "seed": ("-1", "x", "9" * 30, "9" * 5000),
+        "precision": ("", "fp64"),
+        "checkpoint": ("", "worst", "²", "-1", "7", "9" * 5000, "\x1b[2J", "../best"),
+        "prompt": ("",),
+    }.items():
+        for value in wrong:
+            yield "generate", "demo", f"--{option}={value}"
+    for option, wrong in {
+        "top": (*HUGE, "0", "-1", "x"),
+        "npz": ("/nowhere/at/all.npz", "."),
+        "checkpoint": ("", "worst", "9" * 5000),
+    }.items():
+        for value in wrong:
+            yield "trace", "demo", "--prompt=a", f"--{option}={value}"
+    for value in (*HUGE, "0", "-1", "x"):
+        yield "params", "--preset=nano", f"--vocab={value}"
+    yield "params", "demo", "--preset=nano"
+    yield "params", "--preset=huge"
+    yield "tokenize", "a", "--file=b"
+    for value in ("x", "nanogpt=", "nanogpt=/nowhere", "nanogpt=\udce9", "nanogpt=" + "n" * 9000, "nanogpt=a\0b"):
+        yield "bench", f"--against={value}"
+    yield "bench", "--race=stories"
+    for command in COMMANDS:
+        yield command, "--nonsense"
+        yield command, "a", "b", "c", "d"
+    for command in ("", "x", "\x1b[2J", "\udce9", "n" * 9000, "-z"):
+        yield (command,)
+
+
+CASES = list(cases())
+
+
+def is_one_clear_sentence(said: str) -> bool:
+    """On one line and not long, without anything a terminal acts on; never the words of a fault of the lab's own."""
+    words = said.removeprefix("llmlab: ")
+    return (
+        said.startswith("llmlab: ")
+        and said.count("\n") == 1
+        and said.endswith(".\n")
+        and 20 < len(words) < 500
+        and words.strip().isprintable()
+        and not any(name in words for name in ("Traceback", "Error", "Errno", "an error of its own"))
+    )
+
+
+def test_there_are_enough_of_them_and_every_command_is_among_them() -> None:
+    assert len(set(CASES)) >= 300
+    assert set(COMMANDS) <= {case[0] for case in CASES}
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "no command"])
+def test_wrong_input_is_one_sentence_and_leaves_nothing(
+    command: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The big dog ran fast. Straße. " * 200)
+    monkeypatch.chdir(tmp_path)
+
+    def accepted(run: Run) -> int:
+        raise RuntimeError(f"{run.name} would be trained")
+
+    monkeypatch.setattr("lab.runs.run_store.start_trainer", accepted)
+    before = sorted(tmp_path.rglob("*"))
+    wrong = []
+    for case in CASES:
+        if case[0] == command or (command == "no command" and case[0] not in COMMANDS):
+            capfd.readouterr()
+            try:
+                code = run([str(text) if argument == TEXT else argument for argument in case])
+            except Exception as error:  # every fault is told, with the input it came from
+                wrong.append((case, repr(error)))
+                continue
+            out, said = capfd.readouterr()
+            if code not in (1, 2) or out or not is_one_clear_sentence(said):
+                wrong.append((case, f"{code} {out[:200]!r} {said[:600]!r}"))
+            if sorted(tmp_path.rglob("*")) != before:
+                wrong.append((case, f"left {sorted(tmp_path.rglob('*'))}"))
+                break
+    assert not wrong, "\n".join(f"{str(case)[:150]}: {said}" for case, said in wrong)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "TEXT", "--layers", "1000000000"),
+        ("train", b"\xff\x1b[2J"),
+        ("generate", "demo", "--samples", "1000000000"),
+        ("stop", "n" * 9000),
+        (b"\xe9",),
+    ],
+)
+def test_the_same_in_a_process_of_its_own(arguments: tuple[str | bytes, ...], home: Path, tmp_path: Path) -> None:
+    (tmp_path / "TEXT").write_text("The big dog ran fast. " * 100)
+    done = subprocess.run(
+        [os.fsencode(LLMLAB), *map(os.fsencode, arguments)], cwd=tmp_path, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert done.stdout == b""
+    assert is_one_clear_sentence(done.stderr.decode())
+    assert list(home.iterdir()) == []

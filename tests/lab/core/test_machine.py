@@ -1,0 +1,117 @@
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lab.core import machine
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty file system that the module reads instead of this machine's."""
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    for cached in (machine.cores, machine.memory, machine.processor):
+        cached.cache_clear()
+        monkeypatch.setattr(machine, cached.__name__, cached.__wrapped__)
+    return tmp_path
+
+
+def put(root: Path, name: str, text: str) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_facts_agree_with_psutil_where_no_group_limits_them(root: Path) -> None:
+    assert machine.memory() == psutil.virtual_memory().total
+    assert machine.cores() == len(psutil.Process().cpu_affinity() or []) or not hasattr(os, "sched_getaffinity")
+
+
+def test_cores_are_cut_to_the_quota_of_a_parent_group(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    put(root, "proc/self/cgroup", "0::/box/inner\n")
+    put(root, "sys/fs/cgroup/box/cpu.max", "350000 100000\n")
+    put(root, "sys/fs/cgroup/box/inner/cpu.max", "max 100000\n")
+    assert machine.cores() == 3
+
+
+def test_less_than_one_core_is_one(root: Path) -> None:
+    put(root, "proc/self/cgroup", "0::/\n")
+    put(root, "sys/fs/cgroup/cpu.max", "50000 100000\n")
+    assert machine.cores() == 1
+
+
+def test_limits_of_cgroup_version_1(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    put(root, "proc/self/cgroup", "4:memory:/docker/abc\n1:cpu,cpuacct:/docker/abc\n")
+    put(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1")
+    put(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000")
+    put(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "1000000")
+    assert machine.cores() == 64
+    assert machine.memory() == 1_000_000
+
+
+def test_memory_is_cut_to_the_limit_of_the_group(root: Path) -> None:
+    put(root, "proc/self/cgroup", "0::/\n")
+    put(root, "sys/fs/cgroup/memory.max", "123456789\n")
+    assert machine.memory() == 123_456_789
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: Intel(R) Xeon(R)  CPU @ 2.20GHz\n", "Intel Xeon CPU @ 2.20GHz"),
+        ("model name\t: unknown\n", os.uname().machine),
+        ("BogoMIPS\t: 48.00\n", os.uname().machine),
+    ],
+)
+def test_processor(root: Path, cpuinfo: str, name: str) -> None:
+    put(root, "proc/cpuinfo", cpuinfo)
+    assert machine.processor() == name
+
+
+def test_graphics_cards_by_name(root: Path) -> None:
+    assert machine.nvidia_gpus() == []
+    assert machine.why_no_cuda() == "this machine shows no NVIDIA GPU"
+    put(root, "dev/nvidia0", "")
+    put(root, "dev/nvidiactl", "")
+    assert machine.nvidia_gpus() == ["NVIDIA GPU"]
+    put(root, "proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 42\n")
+    assert machine.nvidia_gpus() == ["NVIDIA H100 80GB HBM3"]
+    assert machine.device_description("cuda:0") == "NVIDIA H100 80GB HBM3"
+
+
+def test_a_card_counts_only_if_torch_can_use_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, "dev/nvidia0", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(machine, "torch_speaks_cuda", lambda: True)
+    assert machine.has_cuda()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not machine.has_cuda()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(machine, "torch_speaks_cuda", lambda: False)
+    assert machine.why_no_cuda() == "the installed torch was built without CUDA"
+
+
+def test_torch_speaks_cuda_agrees_with_torch() -> None:
+    import torch
+
+    assert machine.torch_speaks_cuda() == (torch.version.cuda is not None)
+
+
+def test_free_disk_of_a_place_that_does_not_exist_yet(tmp_path: Path) -> None:
+    assert machine.free_disk(tmp_path / "a" / "b") == pytest.approx(psutil.disk_usage(str(tmp_path)).free, rel=0.2)
+
+
+def test_cheap_enough_for_the_first_paint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 ms is the aim; the best of several keeps a busy machine from failing it."""
+    best = 1.0
+    for _ in range(20):
+        for cached in (machine.cores, machine.memory, machine.processor):
+            getattr(cached, "cache_clear", lambda: None)()
+        start = time.perf_counter()
+        machine.machine()
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.005

@@ -1,0 +1,95 @@
+"""Characters that a terminal acts on, or that nobody sees, against Unicode's own table of what each character is."""
+
+import json
+import sys
+import unicodedata
+
+import pytest
+
+from lab.core.visible_text import visible, visible_json
+
+SHOWN_FORMATS = {0x70F, 0x890, 0x891, 0x8E2, 0x6DD, 0x110BD, 0x110CD, *range(0x600, 0x606)}
+"""Signs of Arabic, Syriac and Kaithi that Unicode counts as formats although they are ink on paper."""
+
+INVISIBLE_LETTERS_AND_MARKS = {0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0}
+"""Unicode's Default_Ignorable_Code_Point among letters and marks, variation selectors aside."""
+
+
+def test_every_character_alone() -> None:
+    wrong = []
+    for code in range(sys.maxunicode + 1):
+        character, kind = chr(code), unicodedata.category(chr(code))
+        selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
+        hidden = kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and code not in SHOWN_FORMATS)
+        hidden = hidden or selector or code in INVISIBLE_LETTERS_AND_MARKS
+        # Not yet assigned ones in these ranges are kept invisible by Unicode for what comes.
+        if kind == "Cn" or 0x13440 <= code <= 0x1345F:
+            continue
+        if (visible(character) != character) != hidden:
+            wrong.append(hex(code))
+    assert wrong == []
+
+
+def test_what_is_written_out_can_be_shown_and_stays_as_it_is() -> None:
+    for code in range(sys.maxunicode + 1):
+        shown = visible(chr(code))
+        if shown != chr(code):
+            assert shown.isprintable()
+            assert visible(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b]0;owned\x07", "␛]0;owned␇"),
+        ("\x1b[2J", "␛[2J"),
+        ("\x9b2J\x9d0;owned\x9c", r"\u009b2J\u009d0;owned\u009c"),
+        (b"\x9b2J".decode("utf-8", "surrogateescape"), r"\x9b2J"),
+        ("txt.\u202eexe", r"txt.\u202eexe"),
+        ("\u2066a\u2069", r"\u2066a\u2069"),
+        ("a\u200bb\ufeff", r"a\u200bb\ufeff"),
+        ("a\u2028b\u2029", r"a\u2028b\u2029"),
+        ("\U000e0041\U000e007f", r"\U000e0041\U000e007f"),
+        ("\ud83d", r"\ud83d"),
+        ("one\ntwo\tthree\r\x7f", "one⏎two⇥three␍␡"),
+        ("pass\u200dword", r"pass\u200dword"),
+        ("a\ufe0f\ufe0f", "a\ufe0f" + r"\ufe0f"),
+        ("\U0001f600\U000e0100", "\U0001f600" + r"\U000e0100"),
+    ],
+)
+def test_payloads(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ünïcödé, e\u0301, ﬁ, Ελλάδα, кириллица, עברית, العربية",
+        "漢字かな交じり文\u3000한국어",
+        "葛\U000e0100飾区",
+        "می\u200cخواهم",
+        "क्\u200dष",
+        "\U0001f469\u200d\U0001f4bb \U0001f469\U0001f3fd\u200d\U0001f4bb",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466",
+        "\U0001f3f3\ufe0f\u200d\U0001f308 \u2764\ufe0f\u200d\U0001f525 1\ufe0f\u20e3 \u2602\ufe0e",
+        "\U0001f1e9\U0001f1ea",
+        "10\u00a0000 \u2009m",
+        "a plain line",
+        "",
+    ],
+)
+def test_what_people_write_stays(text: str) -> None:
+    assert visible(text) == text
+
+
+def test_what_is_to_be_kept_is_kept() -> None:
+    assert visible("a\n\tb\x1b", keep="\n") == "a\n⇥b␛"
+    assert visible("a\n\tb\x1b", keep="\n\t") == "a\n\tb␛"
+
+
+def test_json_is_the_same_data() -> None:
+    value = {"na\x7fme": "\x1b[2J \x9b \u202e \U000e0041 \u2028 é 犬 \U0001f469\u200d\U0001f4bb"}
+    shown = visible_json(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == value
+    assert visible(shown, keep="\n") == shown
+    assert "é 犬 \U0001f469\u200d\U0001f4bb" in shown

@@ -1,0 +1,157 @@
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from lab.data import builtin_stories
+from lab.data.story_grammar import Choices, Grammar, Part, Tables
+
+SIZE = 200_000
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return "".join(builtin_stories.generate(SIZE, seed=1))
+
+
+def with_few_words(which: slice) -> Tables:
+    """The grammar with some of the alternatives only in each row of words, so that its texts can be listed."""
+    words = {"look", "hero", "name", "other", "verb", "how", "mood", "mood2", "colour", "thing", "where", "did", "played"}
+
+    def cut(table: Mapping[str, Any]) -> dict[str, Any]:
+        if isinstance(next(iter(table.values())), dict):
+            return {given: cut(row) for given, row in table.items()}
+        return dict(list(table.items())[which])
+
+    return {name: cut(table) if name in words else table for name, table in builtin_stories.TABLES.items()}
+
+
+@pytest.mark.parametrize("which", [slice(1), slice(1, 2), slice(-1, None)])
+def test_the_texts_of_a_part_of_the_grammar_are_all_different_and_sum_to_one(which: slice) -> None:
+    grammar = Grammar(with_few_words(which))
+    found = list(grammar.texts())
+    assert len(found) == len({text for _, text in found}) > 4_000
+    assert math.fsum(p for p, _ in found) == pytest.approx(1, abs=1e-12)
+    assert grammar.expected().bits == pytest.approx(-math.fsum(p * math.log2(p) for p, _ in found), rel=1e-12)
+    assert grammar.expected().bytes == pytest.approx(math.fsum(p * len(text) for p, text in found), rel=1e-12)
+
+
+def beginnings(grammar: Grammar, parts: tuple[Part, ...], length: int) -> set[str]:
+    """The first `length` characters of every text of `parts`, whatever came before: a copy may be any text of any table that
+    binds it."""
+
+    def texts(parts: tuple[Part, ...], left: int) -> Iterator[str]:
+        if not parts or left <= 0:
+            yield ""
+            return
+        part, rest = parts[0], parts[1:]
+        if part.text:
+            heads = {part.text}
+        else:
+            rows = [
+                row
+                for (table, _), row in grammar.rows.items()
+                if table in (sources(part.copied) if part.copied else {part.table})
+            ]
+            heads = {head for row in rows for alternative in row.alternatives for head in texts(alternative, left)}
+        for head in heads:
+            for tail in texts(rest, left - len(head)):
+                yield (head + tail)[:left]
+
+    def sources(variable: str) -> set[str]:
+        every = (part for row in grammar.rows.values() for alternative in row.alternatives for part in alternative)
+        return {part.table for part in every if part.bound == variable}
+
+    return set(texts(parts, length))
+
+
+def test_no_text_of_an_alternative_begins_with_one_of_another() -> None:
+    """Then a reader who goes from left to right always knows which alternative was taken: each story is derived in one way
+    only."""
+    grammar = builtin_stories.grammar()
+    checked = 0
+    for row in grammar.rows.values():
+        for one, other in itertools.combinations(row.alternatives, 2):
+            assert any(not _may_begin_alike(grammar, one, other, length) for length in (1, 4, 12, 24, 60)), (one, other)
+            checked += 1
+    assert checked > 300
+
+
+def _may_begin_alike(grammar: Grammar, one: tuple[Part, ...], other: tuple[Part, ...], length: int) -> bool:
+    ours, theirs = beginnings(grammar, one, length), beginnings(grammar, other, length)
+    if ours & theirs:
+        return True
+    short = [text for text in ours | theirs if len(text) < length]
+    return any(long.startswith(text) for text in short for long in (theirs if text in ours else ours))
+
+
+def test_rows_are_probabilities() -> None:
+    for row in builtin_stories.grammar().rows.values():
+        assert isinstance(row, Choices)
+        assert math.fsum(row.probabilities) == pytest.approx(1, abs=1e-12)
+        assert min(row.probabilities) > 0
+
+
+def test_a_long_text_costs_as_many_bits_as_the_entropy_says(text: str) -> None:
+    """The law of large numbers: within four standard errors of the mean over stories, taken from the sample itself."""
+    entropy = builtin_stories.entropy_bits_per_byte()
+    bits = [-builtin_stories.log2_probability(story) - entropy * len(story) for story in re.findall(r".+?\n\n", text, re.DOTALL)]
+    mean = sum(bits) / len(bits)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in bits) / (len(bits) - 1))
+    assert abs(mean) < 4 * spread / math.sqrt(len(bits))
+    assert -builtin_stories.log2_probability(text) / len(text) == pytest.approx(entropy, rel=0.01)
+
+
+def test_the_entropy_is_far_below_that_of_letters(text: str) -> None:
+    assert 0.1 < builtin_stories.entropy_bits_per_byte() < 0.3
+
+
+def test_text_that_is_no_story_has_no_probability() -> None:
+    with pytest.raises(ValueError, match="0 ways"):
+        builtin_stories.log2_probability("Once there was a big mouse named Rex.")
+
+
+def test_the_text_is_the_same_everywhere_and_always() -> None:
+    data = "".join(builtin_stories.generate(50_000)).encode()
+    assert hashlib.sha256(data).hexdigest() == "c343e9bb2fa34f490e5fd2cdd223f2169a54ccad8f44085be62737de0c3c0a29"
+
+
+def test_a_seed_gives_another_text(text: str) -> None:
+    assert "".join(builtin_stories.generate(SIZE, seed=1)) == text
+    assert "".join(builtin_stories.generate(SIZE, seed=2)) != text
+
+
+def test_a_longer_text_begins_with_the_shorter(text: str) -> None:
+    assert text.startswith("".join(builtin_stories.generate(10_000, seed=1)))
+
+
+def test_the_size_is_that_asked_for_and_one_story_more_at_most() -> None:
+    for size in (1, 1000, 70_000, 150_000):
+        text = "".join(builtin_stories.generate(size))
+        assert size <= len(text) < size + 600
+        assert text.endswith(".\n\n")
+    assert not list(builtin_stories.generate(0))
+
+
+def test_stories_read_well(text: str) -> None:
+    assert text.isascii()
+    assert "the big dog ran fast." in text
+    assert not re.search(r"\ba [aeiou]|  | [.,!?]|\{|\}", text)
+
+
+def test_the_grammar_of_english_holds(text: str) -> None:
+    kinds = {"girl": "She", "queen": "She", "boy": "He", "king": "He"}
+    for story in text.split("\n\n")[:-1]:
+        hero, name = re.search(r"^(?:Once there was|One day) a \w+ (\w+) named (\w+)", story).groups()  # type: ignore[union-attr]
+        pronouns = set(re.findall(r"(?:^|[.!?,\"] |Soon |Then |At last )(She|He|It|she|he|it)\b", story))
+        assert {pronoun.title() for pronoun in pronouns} <= {kinds.get(hero, "It")}
+        things = set(re.findall(r"\b(ball|apple|hat|flower|boat|kite|key|ring)\b", story))
+        assert len(things) == 1
+        friend = re.search(r" met a \w+ \w+ named (\w+)", story)
+        names = {name} | ({friend[1]} if friend else set())
+        said = set(re.findall(r"(?:said|asked) ([A-Z]\w+)|Hello, (\w+)|\b([A-Z]\w+) and ([A-Z]\w+)", story))
+        assert {word for words in said for word in words if word} <= names

@@ -1,0 +1,55 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.file_browser import common_start, completions, listing
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("alpha.txt", "alpine.txt", "Beta.txt", ".hidden"):
+        (tmp_path / name).touch()
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "story.txt").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_listing_has_folders_first_and_nothing_hidden(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert listing(folder).folders == ("zoo",)
+    assert listing(folder).files == ("alpha.txt", "alpine.txt", "Beta.txt")
+    monkeypatch.setattr("lab.data.file_browser.MOST_ENTRIES", 2)
+    short = listing(folder)
+    assert (short.folders, short.files, short.left_out) == (("zoo",), ("alpha.txt",), 2)
+
+
+def test_a_folder_that_cannot_be_read_is_one_sentence(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"^Cannot look into .*gone: no such file or directory\.$"):
+        listing(folder / "gone")
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("al", ["alpha.txt", "alpine.txt"]),
+        ("alpi", ["alpine.txt"]),
+        ("zo", ["zoo/"]),
+        ("zoo/", ["zoo/story.txt"]),
+        (".h", [".hidden"]),
+        ("st", ["stories"]),
+        ("no/such/", []),
+    ],
+)
+def test_completions_are_what_is_there(folder: Path, typed: str, found: list[str]) -> None:
+    assert completions(typed) == found
+    absolute = os.path.join(folder, typed)
+    assert completions(absolute) == [os.path.join(folder, name) for name in found if name != "stories"]
+
+
+@pytest.mark.parametrize(
+    ("names", "start"), [([], ""), (["one"], "one"), (["alpha.txt", "alpine.txt"], "alp"), (["a", "ab"], "a"), (["x", "y"], "")]
+)
+def test_the_common_start_is_all_that_can_be_completed(names: list[str], start: str) -> None:
+    assert common_start(names) == start

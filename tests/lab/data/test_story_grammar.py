@@ -1,0 +1,106 @@
+import math
+import random
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.data.story_grammar import Grammar, Row, Tables
+
+SMALL: Tables = {
+    "story": {"A {hero=hero} ran{how}. {next}": 3, "{hero=hero} sat. {She:hero} slept{how}!": 1},
+    "hero": {"{size} dog": 2, "girl": 1, "cat": 1},
+    "size": {"big": 3, "small": 1},
+    "how": {" fast": 2, " home": 1, "": 0.5},
+    "next": {"{She:hero} saw a {thing=thing}. {act:thing} {$hero}, {$thing}": 2, "The {$hero} was {mood:hero}.": 1},
+    "She": {"girl": {"She": 1}, "big dog": {"It": 1}, "small dog": {"It": 1, "He": 1}, "cat": {"It": 1}},
+    "thing": {"ball": 1, "egg{how}": 2},
+    "act": {
+        "ball": {"Kick {extra=how} {mood:hero}{$extra}": 2, "Roll": 1},
+        "egg": {"Eat": 1},
+        "egg fast": {"Eat": 1},
+        "egg home": {"Boil {how}{how}": 1, "Hide": 3},
+    },
+    "mood": {
+        "girl": {"glad": 1},
+        "big dog": {"sad, as a {$hero} is, {She:hero}": 1, "glad": 2},
+        "small dog": {"mad": 1},
+        "cat": {"glad": 1, "mad": 1},
+    },
+}
+"""Everything a grammar may hold: nesting, rows, variables bound inside and outside, copied, and read inside a row."""
+
+
+def brute_force(grammar: Grammar) -> tuple[float, float, int, int]:
+    """Entropy and expected bytes over every derivation, the number of derivations and of different texts."""
+    found = list(grammar.texts())
+    assert sum(p for p, _ in found) == pytest.approx(1, abs=1e-12)
+    return (
+        -sum(p * math.log2(p) for p, _ in found),
+        sum(p * len(text.encode()) for p, text in found),
+        len(found),
+        len({text for _, text in found}),
+    )
+
+
+def test_expectations_are_those_of_every_derivation() -> None:
+    grammar = Grammar(SMALL)
+    bits, length, derivations, _ = brute_force(grammar)
+    assert derivations > 250
+    assert grammar.expected().bits == pytest.approx(bits, rel=1e-12)
+    assert grammar.expected().bytes == pytest.approx(length, rel=1e-12)
+
+
+def test_the_worked_out_entropy_of_a_coin_and_a_die() -> None:
+    grammar = Grammar(
+        {"story": {"{coin=coin}{die:coin}": 1}, "coin": {"H": 1, "T": 1}, "die": {"H": {"é": 1}, "T": dict.fromkeys("1234", 1)}}
+    )
+    assert grammar.expected().bits == 1 + 0.5 * 2
+    assert grammar.expected().bytes == 1 + 0.5 * 2 + 0.5 * 1
+
+
+def test_each_text_that_is_drawn_has_its_probability() -> None:
+    grammar = Grammar(SMALL)
+    probability: dict[str, float] = defaultdict(float)
+    for p, text in grammar.texts():
+        probability[text] += p
+    source = random.Random(3)
+    counts: dict[str, int] = defaultdict(int)
+    for _ in range(40_000):
+        counts[grammar.draw(source)] += 1
+    assert set(counts) <= set(probability)
+    for text, p in probability.items():
+        assert abs(counts[text] - 40_000 * p) < 5 * math.sqrt(40_000 * p) + 1
+
+
+def test_derivations_of_a_text_are_all_of_them() -> None:
+    grammar = Grammar(SMALL)
+    by_text: dict[str, list[float]] = defaultdict(list)
+    for p, text in grammar.texts():
+        by_text[text].append(math.log2(p))
+    assert max(map(len, by_text.values())) > 1, "this grammar is ambiguous on purpose: `how` may be empty twice"
+    for text, logs in by_text.items():
+        whole = [log2 for log2, end in grammar.derivations("- " + text, 2) if end == len(text) + 2]
+        assert sorted(whole) == pytest.approx(sorted(logs))
+    assert not list(grammar.derivations("The moon"))
+
+
+@given(st.recursive(st.sampled_from(["a", "bb", "é"]), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=12))
+def test_expectations_of_any_nesting(shape: list[object] | str) -> None:
+    tables: dict[str, Row] = {}
+
+    def table(node: list[object] | str) -> str:
+        if isinstance(node, str):
+            return node
+        name = f"t{len(tables)}"
+        row: dict[str, float] = {}
+        tables[name] = row
+        for index, inner in enumerate(node):
+            row["{x=" + table(inner)[1:] + "{$x}" if isinstance(inner, list) else f"{index}{inner}"] = index + 1
+        return "{" + name + "}"
+
+    grammar = Grammar({"story": {"<" + table(shape) + ">": 1}} | tables)
+    bits, length, *_ = brute_force(grammar)
+    assert grammar.expected().bits == pytest.approx(bits, abs=1e-9)
+    assert grammar.expected().bytes == pytest.approx(length)

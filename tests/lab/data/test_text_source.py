@@ -1,0 +1,355 @@
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import tiktoken
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.core.errors import UserError
+from lab.data import text_encoding
+from lab.data import text_source as corpus_module
+from lab.data.text_source import BUILTINS, CHUNK, WINDOW, open_corpus, preview, split_safely
+
+GPT2_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+"""The pattern as it stands in GPT-2's released encoder.py."""
+BYTES = tiktoken.Encoding(
+    "pieces",
+    pat_str=GPT2_PATTERN,
+    mergeable_ranks={bytes([byte]): byte for byte in range(256)}
+    | {
+        token: 256 + rank
+        for rank, token in enumerate(
+            (b"  ", b" a", b"\n\n", b"\n ", b"aa", b" \n", b"'s", b"..", b"a.", b"\n\n\n", b" \x1c", b".\x1c")
+        )
+    },
+    special_tokens={},
+)
+"""A small vocabulary in which a wrong split changes the ids."""
+TEXTS = st.one_of(
+    st.text(alphabet=" \n\t\r\x0b\x1c\x85\xa0\u2028\u3000ab's.,。²٣犬é\u0301—", max_size=120),
+    st.text(max_size=60),
+    st.lists(st.sampled_from(["\n\n", " ", "\n", "aa", ".", "'s", "a.", "  ", "\t", "\x1c"]), max_size=60).map("".join),
+)
+
+
+def parts(text: str, size: int) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30))
+def test_tokens_of_the_chunks_are_tokens_of_the_whole(text: str, size: int, window: int, step: int) -> None:
+    chunks = list(split_safely(parts(text, step), size, window, 10_000))
+    assert "".join(chunks) == text
+    assert all(len(chunk) >= size for chunk in chunks[:-1])
+    assert [id for chunk in chunks for id in BYTES.encode_ordinary(chunk)] == BYTES.encode_ordinary(text)
+
+
+@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
+def test_borders_do_not_depend_on_how_the_text_arrives(text: str, size: int, window: int, one: int, other: int) -> None:
+    assert list(split_safely(parts(text, one), size, window)) == list(split_safely(parts(text, other), size, window))
+
+
+@pytest.mark.parametrize("text", ["a" * 3000, "犬" * 3000, " " * 3000, "." * 3000, "\n" * 3000])
+def test_a_text_with_no_border_is_split_at_the_longest(text: str) -> None:
+    chunks = list(split_safely(parts(text, 7), 100, 10, 1000))
+    assert "".join(chunks) == text
+    assert max(map(len, chunks)) <= 1000
+
+
+@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(12, 40))
+def test_no_chunk_is_longer_than_the_longest(text: str, size: int, window: int, longest: int) -> None:
+    chunks = list(split_safely([text], size, window, longest))
+    assert "".join(chunks) == text
+    assert all(len(chunk) <= longest for chunk in chunks)
+
+
+def test_lines_are_the_preferred_border() -> None:
+    line = "The big dog ran fast. " * 20
+    text = f"{line.strip()}\n{line}"
+    assert next(iter(split_safely([text], 400, 100))) == f"{line.strip()}\n"
+
+
+def write(tmp_path: Path, data: bytes) -> str:
+    path = tmp_path / "some notes.txt"
+    path.write_bytes(data)
+    return str(path)
+
+
+def text_of(source: str, encoding: str | None = None) -> str:
+    return "".join(open_corpus(source, encoding).chunks())
+
+
+@given(TEXTS.filter(lambda text: text and "\0" not in text and not text.startswith("\ufeff")), st.integers(1, 9))
+def test_the_text_is_what_python_reads(tmp_path_factory: pytest.TempPathFactory, text: str, block: int) -> None:
+    path = tmp_path_factory.mktemp("text") / "text"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_encoding, "BLOCK", block)
+        for written, asked in (
+            ("utf-8", None),
+            ("utf-8-sig", None),
+            ("utf-16", None),
+            ("utf-32", None),
+            ("utf-16-le", "utf-16-le"),
+        ):
+            path.write_bytes(text.encode(written))
+            with path.open(encoding=written) as file:  # universal newlines
+                expected = file.read()
+            corpus = open_corpus(str(path), asked)
+            assert "".join(corpus.chunks()) == expected
+            encoded = expected.encode()
+            facts = corpus.measure()
+            assert (facts.bytes, facts.characters, facts.sha256) == (
+                len(encoded),
+                len(expected),
+                hashlib.sha256(encoded).hexdigest(),
+            )
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("shift_jis", "犬が走った。\r\n"), ("cp1251", "Собака бежала.\r"), ("gb18030", "狗跑得很快。\n")]
+)
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 1000])
+def test_other_encodings_are_read_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, text: str, block: int
+) -> None:
+    monkeypatch.setattr(text_encoding, "BLOCK", block)
+    source = write(tmp_path, (text * 5).encode(encoding))
+    corpus = open_corpus(source, encoding)
+    assert "".join(corpus.chunks()) == "".join(text.replace("\r\n", "\n").replace("\r", "\n") * 5)
+    assert corpus.encoding == {"shift_jis": "shift_jis", "cp1251": "cp1251", "gb18030": "gb18030"}[encoding]
+
+
+def test_a_byte_order_mark_is_not_text_whoever_names_the_encoding(tmp_path: Path) -> None:
+    assert text_of(write(tmp_path, "\ufeffhello".encode()), "utf-8") == "hello"
+    assert text_of(write(tmp_path, "\ufeffhello".encode("utf-16-le")), "utf-16-le") == "hello"
+
+
+def test_names_and_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path, b"hello\n")
+    monkeypatch.chdir(tmp_path)
+    corpus = open_corpus("some notes.txt")
+    assert (corpus.name, corpus.source, corpus.encoding) == ("some notes", source, "utf-8")
+    assert (corpus.bytes, corpus.characters, corpus.entropy_bits_per_byte) == (6, 6, None)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_corpus("~/some notes.txt").source == source
+
+
+def test_progress_goes_to_the_end(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    source = write(tmp_path, "é line\r\n".encode("utf-16") * 100_000)
+    open_corpus(source).measure(lambda done, total: seen.append((done, total)))
+    assert len(seen) > 2
+    assert seen == sorted(seen)
+    assert seen[-1] == (os.path.getsize(source),) * 2
+
+
+def test_a_text_is_measured_once(tmp_path: Path) -> None:
+    source = write(tmp_path, b"hello")
+    corpus = open_corpus(source)
+    before = corpus.measure()
+    Path(source).write_bytes(b"other")
+    assert corpus.measure() == before
+
+
+def test_a_preview_reads_no_more_than_it_shows(tmp_path: Path) -> None:
+    class Endless:
+        read = 0
+
+        def __call__(self) -> Iterable[tuple[str, int]]:
+            while True:
+                self.read += 1
+                yield "The dog ran.\n" * 1000, 0
+
+    endless = Endless()
+    corpus = corpus_module.Corpus("endless", "endless", "utf-8", 0, lambda: iter(endless()))
+    assert preview(corpus, 25) == "The dog ran.\nThe dog ran."
+    assert endless.read * 13_000 < CHUNK + WINDOW + 20_000
+    assert len(preview(corpus, 600_000)) == 600_000
+
+
+def test_a_large_file_is_never_held_as_a_whole(tmp_path: Path) -> None:
+    """The limit on memory is one that the file does not fit in."""
+    path = tmp_path / "large.txt"
+    with path.open("wb") as file:
+        for _ in range(96):
+            file.write(b"The big dog ran fast. " * 47_662 + b"\n")
+    code = (
+        "import sys; from lab.data.text_source import open_corpus\n"
+        "import resource; now = int(open('/proc/self/statm').read().split()[0]) * 4096\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (now + 48_000_000,) * 2)\n"
+        "corpus = open_corpus(sys.argv[1]); print(corpus.bytes, sum(map(len, corpus.chunks())))"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("memory can be limited on Linux only")
+    ran = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    assert ran.stdout.split() == [str(path.stat().st_size)] * 2
+
+
+def message(source: str, encoding: str | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        for _ in open_corpus(source, encoding).chunks():
+            pass
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    return text
+
+
+def test_each_mistake_is_one_clear_sentence(tmp_path: Path) -> None:
+    assert "does not exist" in message(str(tmp_path / "none.txt"))
+    assert "stories or python" in message(str(tmp_path / "none.txt"))
+    assert "is a folder" in message(str(tmp_path))
+    assert "is empty" in message(write(tmp_path, b""))
+    assert "is empty" in message(write(tmp_path, b"\xef\xbb\xbf"))
+    assert "is empty" in message(write(tmp_path, b"\xff\xfe"))
+    assert "NUL" in message(write(tmp_path, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"))
+    assert "NUL" in message(write(tmp_path, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), "latin-1")
+    assert "device" in message("/dev/null")
+    assert "a NUL character" in message("a\0b")
+    assert "Not a directory" in message(write(tmp_path, b"x") + "/inside")
+    assert "name too long" in message("x" * 5000)
+    assert "not a text encoding" in message("python", "klingon")
+    assert "not a text encoding" in message("python", "rot13")
+    assert "no size" in message("stories:0")
+
+
+def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write(tmp_path, b"secret")
+    Path(source).chmod(0)
+    if os.access(source, os.R_OK):  # the superuser may read anything
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(text_encoding, "open_regular", refuse)
+    assert "may not be read" in message(source)
+
+
+def test_an_error_of_the_disk_further_on(tmp_path: Path) -> None:
+    def read() -> Iterable[tuple[str, int]]:
+        yield "hello", 5
+        raise OSError(5, "Input/output error")
+
+    corpus = corpus_module.Corpus("bad", "/bad", "utf-8", 10, lambda: iter(read()))
+    with pytest.raises(UserError, match=r"/bad cannot be read \(Input/output error\)"):
+        list(corpus.chunks())
+
+
+FRENCH = "Le café où j'ai mangé des crêpes était très agréable, l'élève s'est levé à cinq heures pour aller à l'école. "
+RUSSIAN = "Большая собака быстро бежала, потом она увидела красный мяч у реки и принесла его домой. "
+JAPANESE = "大きな犬が速く走った。川のそばで赤いボールを見つけて、家に持って帰った。"
+POLISH = "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Zażółć gęślą jaźń. "
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("cp1252", FRENCH), ("cp1251", RUSSIAN), ("koi8-r", RUSSIAN), ("shift_jis", JAPANESE), ("cp1250", POLISH)],
+)
+def test_the_encoding_to_try_is_the_right_one(tmp_path: Path, encoding: str, text: str) -> None:
+    source = write(tmp_path, ("ascii first. " * 10 + text * 20).encode(encoding))
+    said = message(source)
+    assert "is not UTF-8: byte " in said
+    advice = said.partition("--encoding ")[2].rstrip(".")
+    assert text_of(source, advice) == text_of(source, encoding)
+
+
+def test_the_offset_of_the_first_bad_byte_is_named(tmp_path: Path) -> None:
+    assert "byte 7 (0xe9)" in message(write(tmp_path, b"the caf\xe9 was closed all day"))
+
+
+@pytest.mark.parametrize("offset", [3, 70_000, 600_001, 1_300_000])
+def test_damage_further_on_is_found_with_its_offset(tmp_path: Path, offset: int) -> None:
+    data = bytearray("größer ".encode() * 200_000)
+    while data[offset] >= 0x80:
+        offset += 1
+    data[offset] = 0xFF
+    assert f"byte {offset:,} (0xff)" in message(write(tmp_path, bytes(data)))
+    assert "damaged UTF-8" in message(write(tmp_path, bytes(data)))
+
+
+def test_a_file_that_ends_inside_a_character(tmp_path: Path) -> None:
+    assert "byte 4, where it ends inside a character" in message(write(tmp_path, b"caf " + "犬".encode()[:2]), "utf-8")
+
+
+def test_a_wrong_encoding_that_was_asked_for(tmp_path: Path) -> None:
+    said = message(write(tmp_path, "犬が走った。\n".encode()), "ascii")
+    assert "is not ascii: byte 0 (0xe7)" in said
+    assert "leave --encoding out" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_recognised(tmp_path: Path, encoding: str) -> None:
+    source = write(tmp_path, ("The big dog ran fast.\n" * 5).encode(encoding))
+    assert message(source).endswith(f"try --encoding {encoding}.")
+    assert text_of(source, encoding) == "The big dog ran fast.\n" * 5
+
+
+def test_half_a_character_from_an_escape_is_an_error(tmp_path: Path) -> None:
+    assert "half a character" in message(write(tmp_path, rb"hello \ud800 there"), "unicode_escape")
+
+
+def test_random_bytes_are_no_text(tmp_path: Path) -> None:
+    data = bytes(byte for byte in os.urandom(60_000) if byte)
+    assert "choose a plain text file" in message(write(tmp_path, data))
+
+
+def test_standard_input_can_be_read_twice() -> None:
+    code = (
+        "from lab.data.text_source import open_corpus; c = open_corpus('-')\n"
+        "print(c.name, c.source, c.bytes, ascii([*c.chunks()]), ascii([*c.chunks()]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], input="café\r\n".encode(), capture_output=True, check=True)
+    assert ran.stdout.decode() == "stdin - 6 ['caf\\xe9\\n'] ['caf\\xe9\\n']\n"
+    ran = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=False)
+    assert b"UserError: standard input is empty" in ran.stderr
+
+
+def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="is a named pipe, which can be read only once"):
+        open_corpus(str(path))
+    writer = threading.Thread(target=path.write_bytes, args=(b"hello\n",), daemon=True)
+    corpus = open_corpus(str(path), on_wait=writer.start)  # it begins to write when it is said that it is waited for
+    writer.join()
+    assert ("".join(corpus.chunks()), corpus.bytes) == ("hello\n", 6)
+
+
+def test_the_language_reference() -> None:
+    from pydoc_data.topics import topics
+
+    corpus = open_corpus("python")
+    text = "".join(corpus.chunks())
+    assert corpus.bytes == len(text.encode()) > 400_000
+    assert all(topics[topic].strip("\n") in text for topic in topics)
+    assert text.index(topics["with"].strip("\n")) > text.index(topics["assert"].strip("\n"))
+
+
+def test_stories_of_any_size() -> None:
+    for source, size in (("stories", 1_000_000), ("stories:20kB", 20_000), ("stories:0.3MB", 300_000), ("stories:500", 500)):
+        corpus = open_corpus(source)
+        text = "".join(corpus.chunks())
+        assert size <= corpus.bytes == len(text) == corpus.characters < size + 1000
+        assert corpus.entropy_bits_per_byte
+        assert "".join(open_corpus(corpus.source).chunks()) == text
+
+
+def test_builtins_are_described() -> None:
+    assert set(BUILTINS) == {"stories", "python"}
+    assert all(BUILTINS.values())
+
+
+def test_neither_numpy_nor_tiktoken_is_needed_to_open_a_text(tmp_path: Path) -> None:
+    code = (
+        "import sys; from lab.data.text_source import open_corpus; open_corpus(sys.argv[1]).sha256\n"
+        "print({'numpy', 'tiktoken', 'torch'} & {*sys.modules})"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, write(tmp_path, b"hello")], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"

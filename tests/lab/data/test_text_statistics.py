@@ -1,0 +1,87 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.text_statistics import SAMPLE, count_tokens, read_facts
+from models.tokenizer import Tokenizer
+
+LINE = "The big dog ran fast. Zoë sat.\n"
+
+
+def write(path: Path, contents: bytes) -> str:
+    path.write_bytes(contents)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("contents", "encoding", "cleaning"),
+    [
+        ((LINE * 3).encode(), None, "nothing to clean: UTF-8, lines end in \\n"),
+        (b"\xef\xbb\xbf" + (LINE * 3).encode(), None, "byte-order mark dropped"),
+        ((LINE * 3).replace("\n", "\r\n").encode(), None, "3 line ends \\r\\n made \\n"),
+        (
+            b"\xef\xbb\xbf" + (LINE * 3).replace("\n", "\r\n").encode(),
+            None,
+            "byte-order mark dropped and 3 line ends \\r\\n made \\n",
+        ),
+        ((LINE * 3).replace("\n", "\r").encode(), None, "line ends \\r made \\n"),
+        ((LINE * 3).encode("utf-16"), None, "decoded from utf-16 (188 B) into UTF-8 (96 B), lines end in \\n"),
+        ((LINE * 3).encode("cp1252"), "cp1252", "decoded from cp1252 (93 B) into UTF-8 (96 B), lines end in \\n"),
+    ],
+)
+def test_what_cleaning_did_is_told(tmp_path: Path, contents: bytes, encoding: str | None, cleaning: str) -> None:
+    facts = read_facts(write(tmp_path / "a.txt", contents), encoding)
+    assert facts.preview == LINE * 3
+    assert (facts.bytes, facts.characters) == (len((LINE * 3).encode()), len(LINE * 3))
+    assert facts.cleaning == cleaning
+
+
+def test_a_text_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    for source in (
+        str(tmp_path / "no.txt"),
+        str(tmp_path),
+        write(tmp_path / "empty", b""),
+        write(tmp_path / "b", b"\0\1\2" * 99),
+        "a\0b",
+        "x" * 5000,
+        "~nobody-here/x",
+    ):
+        with pytest.raises(UserError) as caught:
+            read_facts(source)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.txt", b"one two three\n")
+    assert read_facts(source).bytes == 14
+    write(tmp_path / "a.txt", b"one two three four\n")
+    os.utime(source, ns=(1, 1))
+    assert read_facts(source).bytes == 19
+
+
+def test_a_short_text_is_counted_exactly(tmp_path: Path) -> None:
+    text = LINE * 200
+    source = write(tmp_path / "a.txt", text.encode())
+    assert count_tokens(source, None, "bytes", 256).tokens == len(text.encode())
+    counted = count_tokens(source, None, "bpe", 300)
+    assert counted.tokens == len(Tokenizer.train([text], 300).encode(text))
+    assert counted.exact
+    assert count_tokens(source, None, "gpt2", 50257).tokens == len(Tokenizer.gpt2().encode(text))
+
+
+def test_a_long_text_is_estimated_from_its_beginning(tmp_path: Path) -> None:
+    text = LINE * (2 * SAMPLE // len(LINE))
+    source = write(tmp_path / "a.txt", text.encode())
+    counted = count_tokens(source, None, "bpe", 300)
+    assert not counted.exact
+    true = 2 * SAMPLE // len(LINE) * len(Tokenizer.train([LINE * 200], 300).encode(LINE))
+    assert counted.tokens == pytest.approx(true, rel=0.01)
+
+
+def test_what_can_be_read_only_once_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for source in ("-", str(tmp_path / "pipe")):
+        with pytest.raises(UserError, match="only once"):
+            read_facts(source)

@@ -1,0 +1,233 @@
+"""Attribution and evidence as views: numbers against numpy in float64 and against a search by slices, and every printed sum."""
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from lab.core.errors import UserError
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import AttributionParams, EvidenceParams, ExplainParams
+from lab.views.blocks import Note, Table, View
+from models.edits import Edit
+from models.unembed import finish
+
+PROMPT = "The big dog ran fast. The cat"
+
+
+def table(view: View, index: int = 0) -> Table:
+    return [block for block in view.blocks if isinstance(block, Table)][index]
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-").replace(",", "").lstrip("<>"))
+
+
+@pytest.mark.parametrize(("position", "against"), [(None, None), (3, None), (None, 5), (0, 270)])
+def test_the_shares_are_the_oracles_and_as_printed_add_up(
+    position: int | None, against: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any
+) -> None:
+    oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
+    at = len(oracle.ids) - 1 if position is None else position
+    view = engine.attribution(
+        AttributionParams(run="tiny", text=PROMPT, stage="", position=position, candidate=7, against=against)
+    )
+    shares = {row[0].text: row[1].value for row in table(view).rows}
+    w, v = oracle.weights, oracle.values
+    direction = w["wte.weight"][7] - (w["wte.weight"][against] if against is not None else 0)
+    seen = w["ln_f.weight"] * direction / v["ln_final.scale"][at]
+
+    def share(vector: np.ndarray) -> float:
+        return float((vector - vector.mean()) @ seen)
+
+    expected = {"token embedding": share(v["embed"][at]), "position embedding": share(v["pos_embed"][at])}
+    for layer in range(2):
+        place, block, h = f"layer {layer + 1}", f"blocks.{layer}.", f"h.{layer}."
+        for head in range(2):
+            expected[f"{place} head {head + 1}"] = share(v[f"{block}attn.head_out"][head, at])
+        expected[f"{place} attention bias"] = share(w[f"{h}attn.c_proj.bias"])
+        expected[f"{place} mlp"] = share(v[f"{block}mlp_out"][at] - w[f"{h}mlp.c_proj.bias"])
+        expected[f"{place} mlp bias"] = share(w[f"{h}mlp.c_proj.bias"])
+    expected["final norm's bias"] = float(w["ln_f.bias"] @ direction)
+    leftover = shares.pop("leftover (rounding)")
+    assert leftover == pytest.approx(0, abs=1e-4)
+    assert shares == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    logits = v["logits"][at]
+    total = table(view).total
+    assert total is not None
+    assert total[1].value == pytest.approx(logits[7] - (logits[against] if against is not None else 0), rel=1e-4, abs=1e-4)
+    decimals = len(total[1].text.partition(".")[2])
+    printed = sum(number(row[1].text) for row in table(view).rows if row[1].text[0] not in "<>")
+    assert abs(printed - number(total[1].text)) <= 1.01 * 10.0**-decimals
+    assert total[1].ref == (f"logits.over[{at},7,{against}]" if against is not None else f"logits[{at},7]")
+    for row in table(view).rows:
+        if row[1].ref:  # every share opens its own formula, and that gives the share
+            found = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="", ref=row[1].ref))
+            assert found.value == pytest.approx(row[1].value, rel=1e-6, abs=1e-9)
+            assert found.delta <= 1e-6
+            assert row[0].text in found.formula or against is not None or row[0].text == "final norm's bias"
+        else:
+            assert row[1].note.startswith("The model's logit − all shares")
+    assert sum(bool(row[1].ref) for row in table(view).rows) == len(expected)
+
+
+def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(tiny: Any, engine: EngineMethods) -> None:
+    asked = AttributionParams(run="tiny", text=PROMPT, stage="")
+    by_size = table(engine.attribution(asked)).rows[:-1]
+    sizes = [abs(row[1].value or 0) for row in by_size]
+    assert sizes == sorted(sizes, reverse=True)
+    assert abs(by_size[0][1].bar or 0) == 1
+    for row in by_size:
+        assert row[1].value is not None
+        assert row[1].bar is not None
+        assert (row[1].bar < 0) == (row[1].value < 0) == row[1].text.startswith(("−", ">"))
+    in_order = [row[0].text for row in table(engine.attribution(msgspec.structs.replace(asked, by_size=False))).rows]
+    assert in_order[:4] == ["token embedding", "position embedding", "layer 1 head 1", "layer 1 head 2"]
+    assert in_order[-2:] == ["final norm's bias", "leftover (rounding)"]
+
+
+def test_a_scaled_stream_scales_every_share(tiny: Any, engine: EngineMethods) -> None:
+    edit = Edit("blocks.1.resid_post", "scale", position=3, scale=2.0)
+    asked = AttributionParams(run="tiny", text=PROMPT, stage="", position=3, candidate=5, by_size=False)
+    *before, _ = table(engine.attribution(asked)).rows
+    *after, leftover = table(engine.attribution(msgspec.structs.replace(asked, edits=(edit,)))).rows
+    assert leftover[0].text == "leftover (rounding)"
+    assert abs(leftover[1].value or 0) < 1e-4
+    # Twice the stream has about twice the scale (but for ε), which takes the doubling back.
+    for one, other in zip(before, after, strict=True):
+        assert other[1].value == pytest.approx(one[1].value, rel=1e-3, abs=1e-5)
+
+
+def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    logits = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["logits"][-1]
+    top = int(logits.argmax())
+    view = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage=""))
+    assert view.title == f"what speaks for “{tiny.tokenizer.label(top)}”"
+    candidates = [row[2].ref for row in table(view, 1).rows]
+    at = len(tiny.tokenizer.encode(PROMPT)) - 1
+    assert candidates == [f"probability[{at},{id_}]" for id_ in np.argsort(-logits, kind="stable")[:6]]
+    with pytest.raises(UserError, match="999999 is no token of tiny"):
+        engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage="", candidate=999999))
+
+
+def with_text(tiny: Any, text: str, held_out: int = 0) -> list[int]:
+    """Gives the run a training text; its last `held_out` tokens are for validation."""
+    ids: list[int] = tiny.tokenizer.encode(text)
+    np.array(ids, "<u2").tofile(tiny.run.tokens_path)
+    config = tiny.run.config
+    data = msgspec.structs.replace(config.data, tokens=len(ids), split=len(ids) - held_out)
+    (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(config, data=data)))
+    return ids
+
+
+def ask(engine: EngineMethods, text: str, candidate: int | None = None) -> View:
+    view = finish(engine.evidence(EvidenceParams(run="tiny", text=text, stage="", candidate=candidate)).work)
+    assert isinstance(view, View)
+    return view
+
+
+def test_counts_shares_and_place_are_those_of_a_search_by_slices(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+    ids = with_text(tiny, "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3)
+    prompt = tiny.tokenizer.encode("The big dog")
+    (candidate,) = tiny.tokenizer.encode(" ran")[:1]
+    view = ask(engine, "The big dog", candidate)
+    probability = oracle_of(tiny, prompt).values["probability"][-1]
+    rows = table(view).rows
+    assert len(rows) == 3
+    for length, row in zip((3, 2, 1), rows, strict=True):
+        places = [i + length for i in range(len(ids) - length) if ids[i : i + length] == prompt[-length:]]
+        hits = sum(ids[place] == candidate for place in places)
+        assert (row[1].value, row[2].value) == (len(places), hits)
+        assert row[3].value == pytest.approx(hits / len(places))
+    total = table(view).total
+    assert total is not None
+    assert total[3].value == pytest.approx(probability[candidate], rel=1e-4)
+
+    followers = table(view, 1)
+    places = [i + 3 for i in range(len(ids) - 3) if ids[i : i + 3] == prompt[-3:]]
+    counted = Counter(tiny.tokenizer.label(ids[place]) for place in places)
+    assert {row[0].text: row[1].value for row in followers.rows} == dict(counted)
+    shown = {row[0].text: row[3].value for row in followers.rows}
+    for id_ in {ids[place] for place in places}:
+        assert shown[tiny.tokenizer.label(id_)] == pytest.approx(probability[id_], rel=1e-4)
+
+
+def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, engine: EngineMethods) -> None:
+    before, stretch, after = "The cat sat. ", "The big dog ran", " home. The cat sat. "
+    ids = with_text(tiny, before + stretch + after)
+    view = ask(engine, "sat sat sat. " + stretch)
+    prompt = tiny.tokenizer.encode("sat sat sat. " + stretch)
+    longest = max(n for n in range(1, len(prompt)) if any(ids[i : i + n] == prompt[-n:] for i in range(len(ids) - n)))
+    first = next(i for i in range(len(ids)) if ids[i : i + longest] == prompt[-longest:])
+    rows = {row[0].text: row[1].text for row in table(view, 2).rows}
+    assert rows["length in tokens"] == f"{longest} of {len(prompt)}"
+    assert rows["places"] == "1"
+    assert rows["first at token"].startswith(f"{first + 1} (")
+    assert rows["what came next there"] == f"“{tiny.tokenizer.label(ids[first + longest])}”"
+    (excerpt,) = [block.text for block in view.blocks if isinstance(block, Note)]
+    inside = excerpt.rpartition("»")[2].partition("«")[0]
+    assert inside == tiny.tokenizer.decode(prompt[-longest:])
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt", "candidate", "word"),
+    [
+        ("The big dog ran fast. " * 9, "The big dog", " ran", "habit"),
+        ("The big dog ran fast. " * 9 + "A big cat.", "fast. The big", " cat", "New in this place"),
+        ("The big dog ran fast. " * 9, "The big dog", " home", "New: the training text never has"),
+        ("The big dog ran fast. " * 9, "Zzz", " ran", "New: the training text never has"),
+    ],
+)
+def test_the_sentence_tells_a_habit_from_what_is_new(
+    text: str, prompt: str, candidate: str, word: str, tiny: Any, engine: EngineMethods
+) -> None:
+    with_text(tiny, text)
+    (id_,) = tiny.tokenizer.encode(candidate)[:1]
+    assert word in ask(engine, prompt, id_).sentence
+
+
+def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: EngineMethods) -> None:
+    long = "The small cat sat. The big dog ran home. The cat ran fast. The dog sat home."
+    with_text(tiny, "The dog sat fast. " * 9 + long + " " + "The dog sat fast. " * 9)
+    prompt = long.removesuffix(" home.")
+    sentence = ask(engine, prompt, tiny.tokenizer.encode(" home")[0]).sentence
+    assert sentence.startswith("By heart, it seems")
+    assert "word for word once" in sentence
+
+
+def test_what_is_held_out_is_not_searched(tiny: Any, engine: EngineMethods) -> None:
+    part = len(tiny.tokenizer.encode("The big dog ran fast. "))
+    with_text(tiny, "The big dog ran fast. " * 4, held_out=2 * part)
+    assert table(ask(engine, "The big dog")).rows[0][1].value == 2
+
+
+def test_a_run_without_its_text_says_so_in_one_sentence(tiny: Any, engine: EngineMethods) -> None:
+    view = ask(engine, PROMPT)
+    assert view.blocks == []
+    assert view.sentence.startswith("The training text is not here: tiny has no tokens.bin")
+    assert view.sentence.count(". ") == 0
+
+
+def test_a_text_of_another_length_than_the_runs_is_refused(tiny: Any, engine: EngineMethods) -> None:
+    with_text(tiny, "The big dog ran fast. ")
+    np.array([1, 2, 3], "<u2").tofile(tiny.run.tokens_path)
+    with pytest.raises(UserError, match="holds 3 tokens instead of"):
+        ask(engine, PROMPT)
+
+
+def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engine: EngineMethods) -> None:
+    text = "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3
+    ids = with_text(tiny, text)
+    view = ask(engine, "The big dog", tiny.tokenizer.encode(" ran")[0])
+    row = table(view).rows[-1]  # the last token alone
+    of, count, share = (cell.value for cell in row[1:4])
+    assert row[1].note == f"A count, not a formula: how often {row[0].text} stands in the {len(ids)} training tokens."
+    assert row[2].note.startswith("A count, not a formula: how often ")
+    assert row[3].note.startswith(f"{count} / {of} = {share:.6f}"[:14])
+    for block in view.blocks:
+        for cells in block.rows if isinstance(block, Table) else []:
+            for cell in cells[1:4]:
+                nameless = cell.value is not None and not cell.ref and cell.style != "dim" and len(cells) > 2
+                assert not nameless or cell.note, cells

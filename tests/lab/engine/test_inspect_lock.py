@@ -1,0 +1,33 @@
+"""A run whose weights are in memory is held, and let go when it is asked for or has made room for others."""
+
+from typing import Any
+
+import pytest
+
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import LetGoParams, OpenParams
+from lab.inspect import model_cache
+from lab.runs.inspect_lock import is_held
+
+
+def test_an_open_run_is_held_until_it_is_let_go(tiny: Any, engine: EngineMethods) -> None:
+    assert not is_held(tiny.run.path)
+    engine.open(OpenParams(run="tiny"))
+    assert is_held(tiny.run.path)
+    assert engine.let_go(LetGoParams(path=str(tiny.run.path)))
+    assert not is_held(tiny.run.path)
+    engine.open(OpenParams(run="tiny"))
+    assert is_held(tiny.run.path)
+    engine.let_go(LetGoParams(path="/another/run"))
+    assert is_held(tiny.run.path)
+    engine.let_go(LetGoParams(path=str(tiny.run.path)))
+
+
+def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_cache, "WEIGHTS_BUDGET", 0)
+    runs = [make_run(name).run for name in ("first", "second", "third")]
+    for run in runs:
+        engine.open(OpenParams(run=run.name))
+    assert [is_held(run.path) for run in runs] == [False, True, True]
+    for run in runs:
+        engine.let_go(LetGoParams(path=str(run.path)))

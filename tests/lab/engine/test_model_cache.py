@@ -1,0 +1,115 @@
+"""What the engine holds while several ask at once, when weights change on disk, and when a run is let go of."""
+
+import gc
+import weakref
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.engine.methods import EngineMethods
+from lab.engine.protocol import GenerateParams, LetGoParams, OpenParams, SampleParams
+from lab.inspect import model_cache
+from lab.inspect.model_cache import Shelf, Traced
+
+ROUNDS = 200
+
+
+def in_turns(works: list[Generator[None, None, Traced]]) -> list[Traced | None]:
+    """Takes each a slice on in turn, as the server does; what each came to, None where it had no end within `ROUNDS`."""
+    results: dict[int, Traced] = {}
+    for _ in range(ROUNDS):
+        for at, work in enumerate(works):
+            if at not in results:
+                try:
+                    next(work)
+                except StopIteration as end:
+                    results[at] = end.value
+    return [results.get(at) for at in range(len(works))]
+
+
+@pytest.mark.parametrize("requests", [2, 3, 7])
+def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tiny: Any) -> None:
+    held = Shelf()
+    model = held.model("tiny", "best")
+    prompts = [[number, 5, 9] for number in range(requests)]
+    results = in_turns([held.traced_in_slices(model, ids) for ids in prompts])
+    assert [traced.trace.ids if traced else None for traced in results] == prompts
+
+
+def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
+    held = Shelf()
+    model = held.model("tiny", "best")
+    for number in range(5):
+        given_up = held.traced_in_slices(model, [number, 5])
+        next(given_up)
+        given_up.close()
+    assert len(held._begun) <= model_cache.BEGUN_HELD
+    assert in_turns([held.traced_in_slices(model, [7, 7])])[0] is not None
+
+
+def test_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
+    held = Shelf()
+    model = held.model("tiny", "best")
+    others = [held.traced_in_slices(model, [number, 5]) for number in range(model_cache.BEGUN_HELD)]
+    for other in others:
+        next(other)
+    assert held.traced(model, [9, 9]).trace.ids == [9, 9]
+    assert all(in_turns(others))
+
+
+def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
+    held = Shelf()
+    old = held.model("tiny", "best")
+    held.traced(old, [1, 2])
+    half_made, unaware = held.traced_in_slices(old, [3, 4]), held.traced_in_slices(old, [5, 6])
+    next(half_made)
+    half_made.close()
+    next(unaware)
+    tiny.save("best", 200, seed=7)
+    assert held.model("tiny", "best", fresh=True) is not old
+    assert not held._traces
+    assert not held._begun
+    (late,) = in_turns([unaware])
+    assert late is not None
+    assert late.trace.ids == [5, 6]
+    assert not held._traces
+    gone = weakref.ref(old.model)
+    del old, half_made, unaware, late
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: EngineMethods) -> None:
+    engine.open(OpenParams(run="tiny"))
+    table = engine.table()
+    asked = [
+        table["sample"].function(SampleParams(run="tiny", text="The big dog")).work,  # type: ignore[attr-defined]
+        table["generate"].function(GenerateParams(run="tiny", text="The", n=5)),
+    ]
+    for work in asked:
+        next(work)  # type: ignore[call-overload]
+    model = weakref.ref(engine.shelf.model("tiny", "best").model)
+    engine.let_go(LetGoParams(path=str(tiny.run.path)))
+    for work in asked:
+        with pytest.raises(UserError, match="tiny is being renamed or deleted"):
+            next(work)  # type: ignore[call-overload]
+    gc.collect()
+    assert model() is None
+
+
+def test_a_trace_that_failed_can_be_asked_for_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Shelf()
+    model = held.model("tiny", "best")
+    with monkeypatch.context() as broken:
+        broken.setattr(model_cache, "_fast", lambda *_: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(MemoryError):
+            held.traced(model, [1, 2])
+    assert held.traced(model, [1, 2]).trace.ids == [1, 2]
+
+
+def test_a_damaged_tokenizer_is_the_user_s_to_mend_and_no_bug(tiny: Any) -> None:
+    tiny.run.tokenizer_path.write_text("{}")
+    with pytest.raises(UserError, match="tokenizer's file is damaged"):
+        Shelf().model("tiny", "best")

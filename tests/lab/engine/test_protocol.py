@@ -1,0 +1,68 @@
+import io
+
+import msgspec
+import pytest
+
+from lab.engine import protocol
+from lab.engine.protocol import Cancel, Failure, Message, Reply, Request, body_length, frame, read_frame
+from lab.engine.request_queue import WorkQueue
+
+
+def request(id_: int, group: str | None = None) -> Request:
+    return Request(id_, "view", msgspec.Raw(msgspec.msgpack.encode({"layer": id_})), group)
+
+
+def test_messages_survive_the_frame_and_its_length_is_little_endian() -> None:
+    messages = [request(1, "way"), Cancel(1), request(70_000)]
+    pipe = io.BytesIO(b"".join(frame(message) for message in messages))
+    assert pipe.getvalue()[:4] == len(msgspec.msgpack.encode(messages[0])).to_bytes(4, "little")
+    for message in messages:
+        body = read_frame(pipe)
+        assert body is not None
+        got = msgspec.msgpack.decode(body, type=Message)
+        assert msgspec.msgpack.encode(got) == msgspec.msgpack.encode(message)
+    assert read_frame(pipe) is None
+
+
+def test_a_reply_carries_result_or_error() -> None:
+    for reply in (Reply(3, result=msgspec.Raw(b"\x2a")), Reply(4, error=Failure("user", "No.")), Reply(5, done=False)):
+        got = msgspec.msgpack.decode(frame(reply)[4:], type=Reply)
+        assert (got.id, got.error, got.done) == (reply.id, reply.error, reply.done)
+        assert got.result == reply.result
+
+
+@pytest.mark.parametrize("cut", [1, 3, 4, 9])
+def test_a_frame_cut_short_is_the_end(cut: int) -> None:
+    assert read_frame(io.BytesIO(frame(request(1))[:cut])) is None
+
+
+def test_text_in_the_pipe_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(protocol.WireError, match="something else wrote into it"):
+        body_length(b"Warn")
+    monkeypatch.setattr(protocol, "MAX_FRAME", 10)
+    with pytest.raises(protocol.WireError, match="longer than a frame may be"):
+        frame(request(1))
+
+
+def test_the_queue_keeps_order_and_drops_older_ones_of_a_group() -> None:
+    queue = WorkQueue()
+    assert queue.put(request(1, "view")) == []
+    assert queue.put(request(2)) == []
+    assert [(old.id, reason) for old, reason in queue.put(request(3, "view"))] == [(1, "superseded")]
+    taken = [queue.take(wait=True), queue.take(wait=False), queue.take(wait=False)]
+    assert [one.id if one else None for one in taken] == [2, 3, None]
+
+
+def test_the_queue_ends_a_stream_by_group_and_by_cancel() -> None:
+    queue = WorkQueue()
+    queue.put(request(1, "generate"))
+    queue.put(request(2))
+    queue.take(wait=False)
+    queue.take(wait=False)
+    assert queue.put(request(3, "generate")) == []
+    assert queue.put(Cancel(2)) == []
+    assert (queue.ended(1), queue.ended(2), queue.ended(3)) == ("superseded", "cancelled", None)
+    queue.finish(1)
+    assert queue.ended(1) is None
+    assert [(old.id, reason) for old, reason in queue.put(Cancel(3))] == [(3, "cancelled")]
+    assert queue.put(Cancel(99)) == []

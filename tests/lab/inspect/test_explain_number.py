@@ -1,0 +1,158 @@
+"""Every number explained to its leaves: recomputed from the operands, it is what the model has."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from lab.inspect.explain_number import Explainer
+from lab.inspect.formula_terms import TERMS, UnknownNumberError
+from models.config import ModelConfig
+from models.edits import Edit
+from models.gpt import GPT
+from models.trace import Trace
+
+CONFIG = ModelConfig(layers=2, heads=3, width=24, context=8, vocab_size=40)
+IDS = [3, 17, 0, 39, 3]
+
+
+def perturbed(seed: int) -> GPT:
+    """A random model whose biases and gains are random too, so that a forgotten one shows."""
+    model = GPT(CONFIG, seed=seed).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += torch.randn(weight.shape, generator=generator) * 0.2
+    return model
+
+
+@pytest.fixture(scope="module")
+def explainer() -> Explainer:
+    model = perturbed(5)
+    start = GPT(CONFIG, seed=5).state_dict()
+    return Explainer(model, Trace(model, IDS), lambda token: f"t{token}", start.__getitem__)
+
+
+def descend(explainer: Explainer, ref: str, rng: np.random.Generator) -> str:
+    """Follows random operands from `ref` down to a weight, checking each step; gives the weight's reference."""
+    for _ in range(60):
+        explanation = explainer.explain(ref)
+        if explanation.recomputed is None:
+            return ref
+        assert explanation.delta <= 2e-5 * max(1.0, abs(explanation.value)), explanation
+        for operand in explanation.operands:
+            if operand.ref:
+                assert explainer.value(operand.ref) is not None
+        following = [operand.ref for operand in explanation.operands if operand.ref]
+        ref = following[rng.integers(len(following))]
+    raise AssertionError(f"no weight was reached below {ref}")
+
+
+ROOTS = [
+    "probability[4,7]", "probability[0,39]", "blocks.1.attn.pattern[2,4,1]", "blocks.0.attn.pattern[0,0,0]",
+    "blocks.1.resid_post[3,20]", "blocks.0.resid_pre[1,2]", "blocks.1.mlp_out[2,5]", "ln_final.scale[4]",
+    "logits.share[4,0,7]", "logits.share[4,3,7]", "logits.share[2,6,7]", "logits.share[3,14,0]", "logits.share.over[4,9,7,39]",
+    "logits.over[4,7,0]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_way_down_ends_at_a_weight_and_every_step_recomputes(explainer: Explainer, root: str) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        leaf = descend(explainer, root, rng)
+        name, index = re.fullmatch(r"(.+)\[(.+)\]", leaf).groups()  # type: ignore[union-attr]
+        assert name in explainer.weights
+        place = tuple(int(n) for n in index.split(","))
+        assert explainer.explain(leaf).initial == float(GPT(CONFIG, seed=5).state_dict()[name][place])
+
+
+def test_every_name_of_the_trace_can_be_explained(explainer: Explainer) -> None:
+    for name in explainer.trace.names():
+        value = explainer.trace[name]
+        index = [size - 1 for size in value.shape]
+        if name.endswith(("pattern", "attn_scores", "scores_raw")):
+            index[-1] = 0
+        explanation = explainer.explain(f"{name}[{','.join(map(str, index))}]")
+        assert explanation.value == pytest.approx(float(value[tuple(index)]), abs=1e-6)
+        assert explanation.delta <= 2e-5 * max(1.0, abs(explanation.value))
+
+
+def test_the_terms_of_a_long_sum_are_the_largest_and_the_others_make_it_exact(explainer: Explainer) -> None:
+    explanation = explainer.explain("logits[4,7]")
+    x = explainer.trace["ln_final.out"][4].double().numpy()
+    products = x * explainer.weights["wte.weight"][7].double().numpy()
+    shown = sorted(np.abs(products))[::-1][:TERMS]
+    assert [abs(operand.value) for operand in explanation.operands[:-1]] == pytest.approx(shown)
+    assert explanation.operands[-1].label == f"{24 - TERMS} others"
+    assert math.fsum(operand.value for operand in explanation.operands) == pytest.approx(products.sum())
+
+
+def test_the_factors_of_a_dot_product_are_written_beside_its_terms(explainer: Explainer) -> None:
+    for operand in explainer.explain("blocks.1.attn.scores_raw[0,3,1]").operands[:TERMS]:
+        a, b = (float(text.strip(" ()").replace("−", "-")) for text in operand.factors.split("×"))
+        assert a * b == pytest.approx(operand.value, rel=2e-3)
+
+
+def test_the_written_formula_gives_the_number(explainer: Explainer) -> None:
+    explanation = explainer.explain("blocks.0.attn.pattern[1,3,2]")
+    written = explanation.numbers.replace("−", "-").replace("exp", "math.exp")
+    assert eval(written, {"math": math}) == pytest.approx(explanation.value, abs=2e-3)
+
+
+def test_a_title_counts_from_one_and_names_the_tokens(explainer: Explainer) -> None:
+    title = explainer.explain("blocks.1.attn.pattern[0,3,1]").title
+    assert title == "attention pattern, layer 2, head 1, from 4 “t39”, to 2 “t17”"
+
+
+def test_a_masked_place_says_so(explainer: Explainer) -> None:
+    explanation = explainer.explain("blocks.0.attn.pattern[0,1,3]")
+    assert (explanation.value, explanation.recomputed, explanation.delta) == (0.0, 0.0, 0.0)
+    assert "Masked" in explanation.note
+    assert "Masked" in explainer.explain("blocks.0.attn.attn_scores[0,1,3]").note
+
+
+def test_an_intervention_is_named_where_it_was_made() -> None:
+    model = perturbed(1)
+    trace = Trace(model, IDS, [Edit("blocks.0.attn.z", "scale", head=1)])
+    explainer = Explainer(model, trace, str)
+    assert "intervention" in explainer.explain("blocks.0.attn.z[2,1,0]").note
+    assert explainer.explain("blocks.0.attn_out[2,4]").delta < 1e-5
+    assert explainer.explain("blocks.1.resid_post[2,4]").delta < 1e-5
+
+
+@pytest.mark.parametrize(
+    "ref", ["", "logits", "logits[1]x", "blocks.9.resid_pre[0,0]", "logits[99,0]", "blocks.0.nothing[0,0]", "logits[0,40]"]
+)
+def test_what_is_no_number_is_refused_in_words(explainer: Explainer, ref: str) -> None:
+    with pytest.raises(UnknownNumberError):
+        explainer.explain(ref)
+
+
+def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> None:
+    parts = 2 + CONFIG.layers * (CONFIG.heads + 3) + 1
+    shares = [explainer.value(f"logits.share[4,{part},7]") for part in range(parts)]
+    assert math.fsum(shares) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
+    assert "layer 2 mlp bias" in explainer.explain("logits.share[4,13,7]").title
+    with pytest.raises(UnknownNumberError, match="no part"):
+        explainer.value(f"logits.share[4,{parts},7]")
+    with pytest.raises(UnknownNumberError, match="no number of its own"):
+        explainer.explain(f"logits.share.term[4,{parts - 1},7,0]")
+
+
+def test_the_rest_of_a_long_sum_is_marked_in_the_formula_too(explainer: Explainer) -> None:
+    found = explainer.explain("logits[4,7]")
+    others = found.operands[-1]
+    assert others.label == f"{CONFIG.width - TERMS} others"
+    assert found.numbers.endswith(f"({others.label})")
+    assert "others" not in explainer.explain("blocks.0.resid_pre[1,2]").numbers
+
+
+def test_a_weight_as_an_operand_has_a_short_label(explainer: Explainer) -> None:
+    found = explainer.explain("blocks.0.ln1.out[1,2] × h.0.attn.c_attn.weight[29,2]")
+    assert [each.label for each in found.operands][1] == "W_K: stream 3 → key 6"
+    found = explainer.explain("blocks.0.attn.z[2,1,3] × h.0.attn.c_proj.weight[5,11]")
+    assert [each.label for each in found.operands][1] == "W_O: z 4 → stream 6"
+    assert max(len(each.label) for each in found.operands) <= 41

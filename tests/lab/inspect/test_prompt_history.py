@@ -1,0 +1,49 @@
+"""The file of prompts: small, whole, and no reason to fail."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.inspect.prompt_history import CHARACTERS_KEPT, PROMPTS_KEPT, bounded, history_path, read_history, remember
+
+
+def test_prompts_come_back_newest_last_each_once(tmp_path: Path) -> None:
+    for text in ("a", "b", "line\nbreak", "a"):
+        remember(tmp_path, text)
+    assert read_history(tmp_path) == ["b", "line\nbreak", "a"]
+    assert [json.loads(line)["text"] for line in history_path(tmp_path).read_text().splitlines()] == ["b", "line\nbreak", "a"]
+
+
+def test_a_home_that_is_not_there_yet_has_no_prompts_and_gets_a_file(tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    assert read_history(home) == []
+    assert remember(home, "first") == ["first"]
+    assert read_history(home) == ["first"]
+
+
+def test_damaged_lines_and_those_of_a_later_version_are_passed_over_or_read(tmp_path: Path) -> None:
+    history_path(tmp_path).write_bytes(b'{"text":"a"}\nnonsense\n{"text":3}\n\xff\xfe\n{"text":"b","when":1}\n{"te')
+    assert read_history(tmp_path) == ["a", "b"]
+    assert remember(tmp_path, "c") == ["a", "b", "c"]
+
+
+def test_as_many_are_kept_as_are_said() -> None:
+    assert bounded([str(i) for i in range(500)]) == [str(i) for i in range(500 - PROMPTS_KEPT, 500)]
+    long = ["x" * 90_000, "y" * 90_000, "z" * 90_000]
+    assert bounded(long) == long[1:]
+    assert bounded(["a", "x" * (CHARACTERS_KEPT + 1)]) == []
+    assert bounded(["a", "", "b"]) == ["a", "b"]
+
+
+def test_any_character_can_be_kept(tmp_path: Path) -> None:
+    text = "👩‍👩‍👧 \x00\x1b[31m <|endoftext|> \u2028 \ud83d"
+    remember(tmp_path, text)
+    assert read_history(tmp_path) == [text.replace("\ud83d", "?")]
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^Cannot keep the prompt in .*prompts\.jsonl: .*\.$"):
+        remember(tmp_path / "file", "a")

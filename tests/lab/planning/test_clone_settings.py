@@ -1,0 +1,64 @@
+"""A run's settings as they would be typed again."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.planning.clone_settings import kept_of, settings_of, text_trouble
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
+from lab.planning.settings_form import Settings, Text, make_plan
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "tale.txt"
+    path.write_text("The big dog met the old cat. Then they ran home.\n" * 200)
+    return path
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"preset": "nano", "steps": 60},
+        {"preset": "nano", "context": 16, "minutes": 2.5, "lr": 0.004, "seed": 7, "batch": 3, "dropout": 0.1},
+        {
+            "preset": "nano",
+            "tokenizer": "bytes",
+            "width": 32,
+            "heads": 4,
+            "schedule": "wsd",
+            "clip": 0.5,
+            "prompts": ("The big",),
+        },
+    ],
+)
+def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Path, asked: dict[str, Any]) -> None:
+    """Only its name and the moment at which it was made differ."""
+    first = prepare_run(RunRequest(text=str(text), device="cpu", **asked))
+    plan = make_plan(settings_of(first.config), Text(str(text), bytes=text.stat().st_size))
+    assert plan.problems == {}
+    assert plan.request is not None
+    second = prepare_run(msgspec.structs.replace(plan.request, **kept_of(first.config)))
+    assert second.name == "tale-2" if first.name == "tale" else second.name
+    same = msgspec.structs.replace(second.config, name=first.config.name, created=first.config.created)
+    assert same == first.config
+
+
+def test_what_is_the_default_stays_empty(home: Path, text: Path) -> None:
+    first = prepare_run(RunRequest(text=str(text), preset="nano", vocab=270))
+    assert settings_of(first.config) == Settings(preset="nano", vocab="270")
+
+
+def test_a_text_that_changed_or_is_gone_is_told(home: Path, text: Path) -> None:
+    config = prepare_run(RunRequest(text=str(text), preset="nano", context=16)).config
+    assert text_trouble(config) == ""
+    before = text.stat().st_size
+    text.write_text(text.read_text() + "The end.\n")
+    assert f"has changed since ({before:,} bytes then, {before + 9:,} now)" in text_trouble(config)
+    text.unlink()
+    assert "cannot be read any more" in text_trouble(config)
+    piped = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, name="stdin", source="-"))
+    assert "came through standard input" in text_trouble(piped)

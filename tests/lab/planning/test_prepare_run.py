@@ -1,0 +1,216 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from lab.core import machine
+from lab.core.errors import UserError
+from lab.data.default_prompts import opening
+from lab.planning.default_length import default_steps, default_steps_in_words
+from lab.planning.prepare_run import Progress, RunRequest, prepare_run
+from lab.planning.run_request import default_vocabulary
+from lab.planning.step_time import FILE, key_of
+from lab.runs.run_schema import RunConfig
+from lab.runs.run_store import list_runs, open_run
+from models.tokenizer import Tokenizer
+
+TALE = "".join(
+    f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
+)
+
+
+def ask(text: Path | str, **settings: object) -> RunRequest:
+    small = {"preset": "nano", "tokenizer": "bytes", "context": 16}
+    return RunRequest(text=str(text), **(small | settings))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tale(tmp_path: Path) -> Path:
+    path = tmp_path / "tale.txt"
+    path.write_text(TALE)
+    return path
+
+
+def test_a_run_holds_its_text_as_tokens_its_tokenizer_and_what_was_asked(tale: Path, home: Path) -> None:
+    run = prepare_run(ask(tale, tokenizer="bpe", vocab=300, steps=7, lr=0.5, heads=4, prompts=("The",)))
+    assert run.path == home / "tale"
+    assert sorted(os.listdir(run.path)) == ["config.json", "tokenizer.json", "tokens.bin"]
+    config = msgspec.json.decode((run.path / "config.json").read_bytes(), type=RunConfig)
+    assert config == run.config == open_run("tale").config
+    tokenizer = Tokenizer.load(run.tokenizer_path)
+    ids = np.fromfile(run.tokens_path, "<u2")
+    assert tokenizer.decode(ids.tolist()) == TALE
+    data, train = config.data, config.train
+    assert (data.tokens, data.bytes, data.characters) == (len(ids), len(TALE), len(TALE))
+    assert data.train_bytes == len(tokenizer.decode_bytes(ids[: data.split].tolist()))
+    assert data.train_bytes + data.val_bytes == data.bytes
+    assert (config.model.heads, config.model.vocab_size, config.tokenizer.vocab_size) == (
+        4,
+        tokenizer.vocab_size,
+        tokenizer.vocab_size,
+    )
+    assert (train.steps, train.minutes, train.lr, train.prompts) == (7, None, 0.5, ("The",))
+    assert run.phase() == "stopped"
+
+
+def test_names_follow_the_text_and_count_on(tale: Path, home: Path) -> None:
+    assert [prepare_run(ask(tale)).name for _ in range(3)] == ["tale", "tale-2", "tale-3"]
+    assert prepare_run(ask(tale, name="other tale", minutes=2.0)).config.train.steps is None
+    odd = tale.with_name("…what: a *tale*?.txt")
+    odd.write_text(TALE)
+    assert prepare_run(ask(odd)).name == "…what- a -tale"
+    demo = tale.with_name("demo.txt")
+    demo.write_text(TALE)
+    assert prepare_run(ask(demo)).name == "text"
+    assert len(list_runs()) == 6
+
+
+def test_bpe_never_sees_the_validation_part(tmp_path: Path, home: Path) -> None:
+    path = tmp_path / "two.txt"
+    path.write_text("ab" * 900 + "xy" * 100)
+    run = prepare_run(ask(path, tokenizer="bpe", vocab=258))
+    tokenizer = Tokenizer.load(run.tokenizer_path)
+    assert {tokenizer.token_bytes(id) for id in range(256, tokenizer.vocab_size)} == {b"ab", b"abab"}
+
+
+def test_progress_goes_through_the_stages_and_a_raise_cancels(tale: Path, home: Path) -> None:
+    told: list[Progress] = []
+    prepare_run(ask(tale, tokenizer="bpe"), told.append)
+    assert [stage for i, stage in enumerate(p.stage for p in told) if not i or told[i - 1].stage != stage] == [
+        "reading",
+        "learning",
+        "encoding",
+    ]
+    assert told[-1].fraction == 1.0
+
+    def cancel(progress: Progress) -> None:
+        if progress.stage == "encoding":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_run(ask(tale), cancel)
+    assert os.listdir(home) == ["tale"]
+
+
+MISTAKES = [
+    ({"name": "a/b"}, "cannot be a run's name"),
+    ({"name": "taken"}, "There is a run called taken already"),
+    ({"preset": "huge"}, "no preset called 'huge'; choose one of nano, micro"),
+    ({"steps": 5, "minutes": 1.0}, "give only one"),
+    ({"steps": 0}, "steps must be at least 1, not 0"),
+    ({"minutes": 0.0}, "minutes must be above 0"),
+    ({"lr": -1.0}, "lr must be above 0"),
+    ({"lr": float("inf")}, "lr must be at most 1,000, not inf"),
+    ({"lr": float("nan")}, "lr must be above 0"),
+    ({"seed": -1}, "seed must be"),
+    ({"eval_every": 0}, "eval every must be at least 1"),
+    ({"heads": 7}, "width 64 cannot be divided among 7 heads"),
+    ({"dropout": 1.0}, "dropout must be"),
+    ({"layers": 0}, "layers must be at least 1"),
+    ({"context": 500}, "too short for a context of 500 tokens: it has .* use a longer text or a context of at most"),
+    ({"tokenizer": "bpe", "vocab": 256}, "256 is too small"),
+    ({"vocab": 300}, "The bytes tokenizer has 256 tokens"),
+    ({"encoding": "utf-99"}, "utf-99"),
+    ({"device": "tpu"}, "no device called 'tpu'"),
+    ({"device": "cuda"}, "device cuda cannot be used: there is none"),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), MISTAKES, ids=[str(next(iter(settings.items()))) for settings, _ in MISTAKES])
+def test_a_mistake_is_one_sentence_and_leaves_nothing(
+    settings: dict[str, object], sentence: str, tale: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.planning.device.why_no_cuda", lambda: "there is none")
+    assert machine.why_no_cuda
+    (home / "taken").mkdir()
+    with pytest.raises(UserError, match=sentence) as told:
+        prepare_run(ask(tale, **settings))
+    assert "\n" not in str(told.value)
+    assert os.listdir(home) == ["taken"]
+
+
+def test_texts_that_cannot_be_learned_from_leave_not_even_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMLAB_HOME", str(tmp_path / "new" / "home"))
+    (tmp_path / "short.txt").write_text("ten bytes.")
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "binary.bin").write_bytes(bytes(range(256)) * 100)
+    (tmp_path / "latin.txt").write_bytes(("é" * 5000).encode("latin-1"))
+    for text in ("nowhere.txt", ".", "empty.txt", "binary.bin", "latin.txt", "short.txt"):
+        with pytest.raises(UserError):
+            prepare_run(ask(tmp_path / text))
+    assert not (tmp_path / "new" / "home").exists()
+
+
+def test_a_home_that_cannot_be_written_is_told_in_words(tale: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"Cannot make a run in .*: (not a directory|file exists)\."):
+        prepare_run(ask(tale, home=tmp_path / "file"))
+
+
+def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_not(tale: Path, home: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = os.uname().nodename
+    for folder in (
+        f".preparing-{dead.pid}-1@{host}",
+        f".preparing-{os.getppid()}-1@{host}",
+        f".preparing-{dead.pid}-1@elsewhere",
+    ):
+        (home / folder).mkdir()
+        (home / folder / "tokens.bin").touch()
+    prepare_run(ask(tale))
+    assert set(os.listdir(home)) == {f".preparing-{dead.pid}-1@elsewhere", f".preparing-{os.getppid()}-1@{host}", "tale"}
+    assert [run.name for run in list_runs()] == ["tale"]
+
+
+def test_a_device_is_tried_where_the_machine_seems_to_have_it(tale: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if machine.has_cuda():
+        pytest.skip("this machine has CUDA")
+    monkeypatch.setattr("lab.planning.device.why_no_cuda", lambda: "")
+    with pytest.raises(UserError, match=r"device cuda:0 cannot be used \(.+\); use --device cpu\."):
+        prepare_run(ask(tale, device="cuda:0"))
+    assert os.listdir(home) == []
+
+
+def test_default_prompts_begin_a_line_or_a_sentence() -> None:
+    assert opening("the rest of it,\n\nGREMIO:\nGood morrow, neighbour Baptista.\n") == "GREMIO:\n"
+    assert opening("st.\nThe big brown dog ran fast over the hill.\nAnd") == "The big brown dog"
+    assert opening("of it. The dog ran. The cat sat.") == "The dog ran. The"
+    assert opening("one endless line of words with no full stop") == "endless line of words"
+    assert opening("word") == "word"
+    assert opening("") == "\n"
+    assert opening("\ufffd\n\ufffdx\n    return x + 1\nrest") == "    return x + 1\n"
+
+
+def test_short_texts_get_small_vocabularies() -> None:
+    assert default_vocabulary("micro", 1_115_394) == 1024
+    assert default_vocabulary("micro", 10_000) == 356
+    assert default_vocabulary("gpt2", 10) == 257
+
+
+def test_a_run_without_a_length_has_the_steps_that_fit_into_four_minutes_here(home: Path, tmp_path: Path) -> None:
+    """The time of a step is the one that was measured before: 0.4 s, so 600, less what evaluations take."""
+    text = tmp_path / "tale.txt"
+    text.write_text("The big dog met the wet cat. Then they ran home.\n" * 400)
+    request = RunRequest(text=str(text), preset="nano", tokenizer="bytes", device="cpu", threads=1)
+    plain = prepare_run(request)
+    assert plain.config.train.steps == 2000
+    (home / FILE).write_bytes(msgspec.json.encode({key_of(plain.config.model, plain.config.train): 0.4}))
+    run = prepare_run(msgspec.structs.replace(request, steps_by_machine=True, name="fits"))
+    assert run.config.train == msgspec.structs.replace(plain.config.train, steps=500)
+    for length in ({"steps": 70}, {"minutes": 0.5}):
+        asked = prepare_run(msgspec.structs.replace(request, steps_by_machine=True, name=next(iter(length)), **length))
+        assert (asked.config.train.steps, asked.config.train.minutes) == (length.get("steps"), length.get("minutes"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps", "words"),
+    [(0.01, 2000, "they fit into 4 minutes here"), (0.25, 900, "about as many as"), (9.0, 300, "4 minutes or more here")],
+)
+def test_the_steps_by_default_are_explained(seconds: float, steps: int, words: str) -> None:
+    assert default_steps(seconds) == steps
+    assert words in default_steps_in_words(steps)

@@ -1,0 +1,52 @@
+"""Timing the steps of a planned run: for real, once, and given up in time."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.planning.step_time import FILE, StepTimer, key_of, known
+from lab.runs.run_schema import TrainConfig
+from models.config import ModelConfig
+
+MODEL = ModelConfig(layers=1, heads=1, width=16, context=16, vocab_size=300)
+TRAIN = TrainConfig(batch=4, threads=1, device="cpu", accumulate=2)
+
+
+def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path) -> None:
+    """Some milliseconds for a model that small; seconds would be the start of Python or torch."""
+    home = tmp_path / "home"
+    seconds = StepTimer(MODEL, TRAIN, home).measure()
+    assert seconds is not None
+    assert 1e-5 < seconds < 1.0
+    assert known(MODEL, TRAIN, home) == seconds
+    started = time.monotonic()
+    assert StepTimer(MODEL, TRAIN, home).measure(after=60.0) == seconds
+    assert time.monotonic() - started < 1.0
+    assert known(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN, home) is None
+    (home / FILE).write_bytes(b"{not json")
+    assert known(MODEL, TRAIN, home) is None
+
+
+def test_what_a_step_depends_on_is_in_its_key() -> None:
+    others = (TrainConfig(batch=5), TrainConfig(accumulate=2), TrainConfig(optimizer="muon"), TrainConfig(threads=1))
+    assert len({key_of(MODEL, train) for train in (TrainConfig(), *others)}) == 5
+    assert key_of(MODEL, TrainConfig(lr=1.0, steps=7)) == key_of(MODEL, TrainConfig())
+
+
+@pytest.mark.parametrize("after", [60.0, 0.0])
+def test_it_is_given_up_while_it_waits_and_while_it_runs(after: float, tmp_path: Path) -> None:
+    timer = StepTimer(MODEL, TRAIN, tmp_path)
+    threading.Timer(0.3, timer.give_up).start()
+    started = time.monotonic()
+    assert timer.measure(after=after) is None
+    assert time.monotonic() - started < 10.0
+    assert not (tmp_path / FILE).exists()
+
+
+def test_why_it_cannot_be_timed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(UserError, match="Cannot keep the time of a step in "):
+        StepTimer(MODEL, TRAIN, tmp_path / "home").measure()

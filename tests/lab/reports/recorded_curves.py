@@ -1,0 +1,63 @@
+"""The runs that record_curves.py recorded."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from lab.reports.baselines import TextEntropy
+from lab.reports.diagnosis import Diagnosis, diagnose
+from lab.runs.loss_history import History
+from lab.runs.run_schema import Event, Metric, RunConfig, Status
+
+WHERE = Path(__file__).parent / "curves"
+NAMES = sorted(path.stem for path in WHERE.glob("*.jsonl"))
+
+
+class Head(msgspec.Struct):
+    """The first line of a recorded run."""
+
+    config: RunConfig
+    status: Status
+    entropy: TextEntropy | None
+    events: list[Event]
+    losses: list[float | None]
+    rates: list[float]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run, up to a step."""
+
+    head: Head
+    metrics: list[Metric]
+    history: History
+    events: list[Event]
+
+    def diagnosis(self, phase: str = "") -> Diagnosis:
+        return diagnose(
+            self.head.config, self.head.status, self.history, phase=phase, entropy=self.head.entropy, events=self.events
+        )
+
+
+@cache
+def _read(name: str) -> tuple[Head, list[Metric]]:
+    first, *rest = (WHERE / f"{name}.jsonl").read_bytes().splitlines()
+    head = msgspec.json.decode(first, type=Head)
+    assert len(head.losses) == len(head.rates)
+    whole = {line.step: line for line in (msgspec.json.decode(raw, type=Metric) for raw in rest)}
+    metrics = [whole[0]] if 0 in whole else []
+    for step, (loss, rate) in enumerate(zip(head.losses, head.rates, strict=True), 1):
+        metrics.append(whole.get(step) or Metric(step=step, tokens=0, epoch=0.0, seconds=0.0, loss=loss, lr=rate))
+    return head, metrics
+
+
+@cache
+def recorded(name: str, until: float = float("inf")) -> Recorded:
+    """Whole lines of metrics where there was an evaluation, and at the end; of the other steps loss and learning rate."""
+    head, metrics = _read(name)
+    metrics = [metric for metric in metrics if metric.step <= until]
+    history = History()
+    history.add(metrics)
+    return Recorded(head, metrics, history, [event for event in head.events if event.step <= until])

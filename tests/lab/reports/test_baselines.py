@@ -1,0 +1,125 @@
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+import lab.reports.baselines
+from lab.reports.baselines import TextEntropy, bytes_per_token, copied_share, floors, run_entropy, text_entropy, validation_text
+from lab.runs.loss_history import History
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import DataConfig, Metric
+
+
+def entropy_by_hand(ids: list[int]) -> tuple[float, float]:
+    """By the definitions, one term after the other."""
+    n = len(ids)
+    unigram = -sum(count / n * math.log(count / n) for count in Counter(ids).values())
+    pairs, this = Counter(itertools.pairwise(ids)), Counter(ids[:-1])
+    bigram = -sum(count / (n - 1) * math.log(count / this[a]) for (a, _), count in pairs.items())
+    return unigram, bigram
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=200))
+def test_both_entropies_are_those_of_the_definition(ids: list[int]) -> None:
+    found = text_entropy(np.array(ids, "<u2"), 7)
+    assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(ids), abs=1e-9)
+
+
+def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
+    counted = text_entropy(ids, 300)
+    monkeypatch.setattr(lab.reports.baselines, "MOST_COUNTERS", 0)
+    assert text_entropy(ids, 300).bigram == pytest.approx(counted.bigram)
+
+
+def test_a_text_that_repeats_has_no_bigram_entropy() -> None:
+    found = text_entropy(np.array([0, 1, 2, 3] * 50, "<u2"), 4)
+    assert found.unigram == pytest.approx(math.log(4))
+    assert found.bigram == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_entropy_of_a_run_is_of_its_training_part_alone(empty_run: object, home: Path) -> None:
+    run: Run = empty_run()  # type: ignore[operator]
+    assert run_entropy(run) is None
+    training = [1, 2, 1, 3] * 225
+    np.array(training + [200] * 100, "<u2").tofile(run.tokens_path)
+    found = run_entropy(run)
+    assert found is not None
+    assert (found.unigram, found.bigram) == pytest.approx(entropy_by_hand(training))
+    assert run_entropy(run) is found, "measured once"
+
+
+def test_the_validation_part_is_compared_with_the_training_part_by_the_definitions() -> None:
+    ids, end = [0, 1, 2, 0, 1, 0] * 50, [0, 3, 3, 1] * 20
+    found = validation_text(np.array(ids, "<u2"), np.array(end, "<u2"), 4, 1.0)
+    assert found is not None
+    counts = Counter(ids)
+    cross = -sum(math.log((counts[token] + 1) / (len(ids) + 4)) for token in end) / len(end)
+    own = entropy_by_hand(end)[0]
+    assert (found.tokens, found.cross_entropy, found.unigram) == (80, pytest.approx(cross), pytest.approx(own))
+    assert found.divergence == pytest.approx(cross - own - 2 / 160 - 2 / 600)
+
+
+def test_two_samples_of_one_source_do_not_diverge() -> None:
+    """On average: without what chance makes of it the divergence would be about 100 / 1,000 / 2."""
+    random = np.random.default_rng(1)
+    parts = [(random.integers(0, 100, 9000), random.integers(0, 100, 1000)) for _ in range(50)]
+    found = [validation_text(ids.astype("<u2"), end.astype("<u2"), 100, 1.0) for ids, end in parts]
+    assert np.mean([each.divergence for each in found if each]) == pytest.approx(0.0, abs=0.003)
+
+
+def test_copied_stretches_are_found_at_whole_tokens_only() -> None:
+    random = np.random.default_rng(2)
+    ids = random.integers(0, 60_000, 5000).astype("<u2")
+    assert copied_share(ids, ids[1000:2000], 1.0) == 1.0
+    assert copied_share(ids, random.integers(0, 60_000, 1000).astype("<u2"), 1.0) == 0.0
+    half = np.concatenate([ids[:600], random.integers(0, 60_000, 600).astype("<u2")])
+    assert copied_share(ids, half, 1.0) == pytest.approx(0.4, abs=0.11)
+    shifted = np.frombuffer(ids.tobytes()[1:-1], "<u2")  # the same bytes, half a token on
+    assert copied_share(ids, shifted, 1.0) == 0.0
+    assert copied_share(ids, ids[:100], 1.0) is None, "shorter than one stretch"
+
+
+def data(entropy: float | None = None) -> DataConfig:
+    return DataConfig(
+        name="t",
+        source="t",
+        encoding="utf-8",
+        sha256="",
+        bytes=1000,
+        characters=1000,
+        tokens=300,
+        split=250,
+        train_bytes=880,
+        val_bytes=120,
+        entropy_bits_per_byte=entropy,
+    )
+
+
+def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do() -> None:
+    history = History()
+    assert bytes_per_token(data(), history) == pytest.approx(120 / 50)
+    # 2 nats a token in tokens of 4 bytes are 2 / ln 2 / 4 bits a byte
+    history.add([Metric(step=1, tokens=1, epoch=0.0, seconds=0.0, val_loss=2.0, bits_per_byte=2 / math.log(2) / 4)])
+    assert bytes_per_token(data(), history) == pytest.approx(4.0)
+    known = floors(100, data(0.5), history, None)
+    assert [floor.short for floor in known] == ["chance", "source"]
+    assert known[0].loss == pytest.approx(math.log(100))
+    assert known[1].loss == pytest.approx(0.5 * 4 * math.log(2))
+
+
+def test_floors_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
+    data = empty_run().config.data
+    whole, part = (
+        floors(256, replace(data, split=split, tokens=split + 100), History(), TextEntropy(2.0, 1.0))
+        for split in (10**7, 10**7 + 1)
+    )
+    assert [floor.name for floor in whole] == ["by chance: ln V", "its tokens' frequencies", "its pairs'"]
+    assert part[1].name == "its tokens' frequencies in the first 10.0M tokens"

@@ -1,0 +1,294 @@
+"""The diagnosis, on the runs that record_curves.py trained to go well or to fail in a known way."""
+
+import math
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from lab.planning.run_request import default_rate
+from lab.reports.diagnosis import diagnose
+from lab.runs.loss_history import History
+from tests.lab.reports.recorded_curves import NAMES, recorded
+
+LIMIT = r"what this model can make|no limit|near the entropy|not help"
+MORE_STEPS = "a run with more steps may well go lower"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a run must be told, and what it must not."""
+
+    verdict: str
+    says: tuple[str, ...] = ()
+    """Regular expressions, each of which the sentences must hold."""
+    never: tuple[str, ...] = ()
+    """And those of which they must hold none."""
+    passes: frozenset[str] = field(default_factory=frozenset)
+    """Verdicts that it may get on the way, beside those that every run may."""
+
+
+ON_THE_WAY = {"waiting", "too early to tell", "warming up", "learning", "plateau"}
+
+
+def passes(*verdicts: str) -> frozenset[str]:
+    return frozenset(verdicts)
+
+
+RATE_UP = (r"is far below the default of 0\.003",)
+RATE_DOWN = (r"is far above the default of 0\.003",)
+
+TABLE = {
+    "learning": Case("learning", (MORE_STEPS,), ("rate",)),
+    "learning-manual": Case("learning", (MORE_STEPS,), ("rate", "longer text")),
+    "learning-half-way": Case("learning", (), (MORE_STEPS, "ended", "rate")),
+    "learning-muon": Case("learning", (), ("rate",)),
+    "learning-dropout": Case("learning", (), ("dropout",)),
+    "learning-rare-evaluations": Case("learning", (r"the validation loss was [\d.]+ at step 400",), ("step 0 ", "ended")),
+    "learning-by-minutes": Case("learning", (MORE_STEPS,)),
+    "learning-before-overfitting": Case("learning", (), ("best", "ended")),
+    "learning-with-a-gap": Case("learning", (), ("rate",)),
+    "learning-short-manual": Case("learning", (), ("rate", "mix")),
+    "too-short": Case("learning", (MORE_STEPS,), (LIMIT,)),
+    "too-short-to-tell": Case("too early to tell", ("10 steps so far", "more steps would tell more"), ("from", "went")),
+    "paused-early": Case("too early to tell", (r"1\d steps so far",), ("ended", "went")),
+    "paused-at-once": Case("waiting", ("no step",)),
+    "overfitting": Case("overfitting", ("longer text",), ("stopped", "vocabulary", MORE_STEPS)),
+    "overfitting-bpe": Case("overfitting", ("longer text",), (MORE_STEPS,)),
+    "overfitting-at-first": Case("overfitting", (), (MORE_STEPS,)),
+    "overfitting-paused": Case("overfitting", ("so that it can be stopped",), (MORE_STEPS,)),
+    "overfitting-ended-early": Case("overfitting", (), ("can be stopped", MORE_STEPS)),
+    "overfitting-large-vocabulary": Case("overfitting", (r"smaller vocabulary may help",), (MORE_STEPS,)),
+    "small-text": Case("text too small", ("540 tokens", "A longer text"), ("vocabulary", "rate", MORE_STEPS)),
+    "small-text-large-model": Case("text too small", ("smaller model",), ("vocabulary", "rate", MORE_STEPS)),
+    "small-text-vocabulary": Case("text too small", ("smaller vocabulary may help",), ("rate", MORE_STEPS)),
+    "differs-manual-at-the-end": Case("validation text differs", ("token frequencies", "mix"), ("overfit", "longer text")),
+    "differs-words-at-the-end": Case("validation text differs", ("token frequencies", "mix"), ("overfit", "longer text")),
+    "differs-bpe": Case("validation text differs", ("mix",), ("overfit", "longer text")),
+    "differs-in-the-first-epoch": Case("validation text differs", ("in the first epoch", "mix"), ("overfit", "longer text")),
+    "differs-easier-end": Case("validation text differs", ("token frequencies",), ("overfit", "longer text")),
+    "copied-text": Case("validation text copied", ("100% of the validation text",), ("rate", "new text is")),
+    "copied-one-letter": Case("validation text copied", ("100% of the validation text",), ("nan",)),
+    "rate-too-low-at-chance": Case("plateau", (*RATE_UP, "guessing all tokens alike", "not the limit"), (LIMIT,)),
+    "rate-too-low-rarely-evaluated": Case("plateau", (*RATE_UP, "not the limit"), (LIMIT,)),
+    "rate-too-low-muon": Case("learning", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
+    "rate-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
+    "rate-too-high-unrescued": Case("learning", (*RATE_DOWN, r"0\.3 "), (LIMIT, "below")),
+    "rate-too-high": Case("learning", RATE_DOWN, (LIMIT, "below", MORE_STEPS)),
+    "rate-too-high-muon": Case(
+        "learning", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
+    ),
+    "rolled-back": Case(
+        "learning",
+        (*RATE_DOWN, r"learning rate of 3 \(0\.38 after 3 rollbacks\)"),
+        (r"0\.30", MORE_STEPS),
+        passes("rolled back"),
+    ),
+    "rolled-back-half-way": Case("learning", (*RATE_DOWN, r"after \d rollbacks"), (r"0\.30",), passes("rolled back")),
+    "plateau-independent-letters": Case(
+        "plateau", (r"about the bigram entropy of the training text \(2\.08\)", "If more than"), ("not the limit", "rate")
+    ),
+    "dropout-too-high": Case("learning", (r"dropout of 0\.9 is high",), (LIMIT, "learning rate of", MORE_STEPS)),
+    "learning-context-of-two": Case("learning", (MORE_STEPS,), (LIMIT, "far")),
+    "plateau-model-too-small": Case("plateau", ("larger model",), (LIMIT, "far")),
+    "diverged-unrescued": Case("diverged", (r"such as 0\.0030, the default .* instead of 1\.",), ("0.10", "Stop it")),
+    "diverged-nan-unrescued": Case("diverged", ("NaN or infinite", r"such as 0\.0030"), ("Stop it",)),
+    "diverged-lr-1000": Case("diverged", (r"after 6 rollbacks", r"such as 0\.0030"), ("Stop it",), passes("rolled back")),
+    "diverged-lr-100": Case("diverged", (r"such as 0\.0030",), ("Stop it",), passes("rolled back")),
+    "warming-up": Case("warming up", (r"rises to 0\.003 until step 100",), ("plateau",)),
+    "warming-up-slowly": Case("warming up", (r"rises to 0\.001 until step 500",), ("plateau",)),
+    "warming-up-by-minutes": Case("warming up", (r"rises to 0\.003 over the first 150 seconds",), ("plateau",)),
+    "diverged-while-warming-up": Case(
+        "diverged", (r"such as 0\.0030", r"10 \(1\.2 after 3 rollbacks\)"), ("rises to",), passes("rolled back")
+    ),
+}
+
+
+def told(name: str, until: float = float("inf")) -> str:
+    return recorded(name, until).diagnosis().sentences
+
+
+def test_every_recorded_run_is_in_the_table() -> None:
+    assert list(NAMES) == sorted(TABLE)
+    assert len(TABLE) >= 25
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_run_gets_its_verdict_and_no_other(name: str) -> None:
+    case, found = TABLE[name], recorded(name).diagnosis()
+    assert found.verdict == case.verdict, found.sentences
+    assert found.sentences.lower().startswith(case.verdict)
+    assert found.sentences.endswith(".")
+    for words in case.says:
+        assert re.search(words, found.sentences), (words, found.sentences)
+    for words in case.never:
+        assert not re.search(words, found.sentences), (words, found.sentences)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_run_is_called_what_it_does_not_become(name: str) -> None:
+    """At every evaluation on the way, the verdict is one that a run of this kind may pass through."""
+    case = TABLE[name]
+    for step in recorded(name).history.eval_steps:
+        found = recorded(name, step).diagnosis("training")
+        assert found.verdict in ON_THE_WAY | {case.verdict} | case.passes, f"{found.sentences} at step {step}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_loss_in_a_sentence_is_that_of_the_step_it_names(name: str) -> None:
+    """Recomputed from the metrics: evaluations exactly, smoothed losses within what their smoothing can differ by."""
+    run = recorded(name)
+    losses = dict(zip(run.history.eval_steps, run.history.val_losses, strict=True))
+    bad = {event.step for event in run.events if event.kind == "bad_step"}
+    trained = [metric for metric in run.metrics if metric.loss is not None and metric.step not in bad]
+    said = run.diagnosis().sentences
+    number = r"([\d,]+(?:\.\d+)?)"
+    for first, last, before, now in re.findall(
+        rf"from step {number} to {number} the validation loss went from {number} to {number}", said
+    ):
+        assert losses[float(first.replace(",", ""))] == pytest.approx(float(before), abs=0.005)
+        assert losses[float(last.replace(",", ""))] == pytest.approx(float(now), abs=0.005)
+    for first, last, *pair in re.findall(
+        rf"from step {number} to {number} the training loss (?:went|fell) from {number} to {number}", said
+    ):
+        for step, loss in zip((first, last), pair, strict=True):
+            near = [m.loss for m in trained if m.loss is not None and abs(m.step - float(step.replace(",", ""))) <= 30]
+            assert min(near) - 0.005 <= float(loss) <= max(near) + 0.005
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loss_above_the_text_s_entropies_is_never_called_its_limit(name: str) -> None:
+    """At every evaluation on the way."""
+    for step in recorded(name).history.eval_steps:
+        run = recorded(name, step)
+        found, entropy = run.diagnosis("training"), run.head.entropy
+        assert entropy is not None
+        assert "can make of this text" not in found.sentences
+        if found.verdict == "plateau" and run.history.smooth[-1] > min(entropy.unigram, entropy.bigram) * 1.03:
+            assert "so it is not the limit of the text" in found.sentences, found.sentences
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_rate_is_advised_above_what_worked(name: str) -> None:
+    """A lower rate that is advised is at most half of what rollbacks have left, and at most the default."""
+    run = recorded(name)
+    for step in run.history.eval_steps:
+        here = recorded(name, step)
+        left = here.head.config.train.lr * 0.5 ** sum(event.kind == "back" for event in here.events)
+        default = default_rate(here.head.config.model.width, here.head.config.train.optimizer)
+        for advised in re.findall(r"lower learning rate, such as ([\d.e−-]+\d)", here.diagnosis().sentences):
+            assert float(advised.replace("−", "-")) <= min(left / 2, default) * 1.05
+        for above in re.findall(r"far above the default of ([\d.e-]+\d);", here.diagnosis().sentences):
+            assert float(above) <= min(left / 2, default)
+
+
+def test_overfitting_names_the_best_step_and_both_losses() -> None:
+    run = recorded("overfitting")
+    best_loss, best_step = min(zip(run.history.val_losses, run.history.eval_steps, strict=True))
+    said = run.diagnosis()
+    assert f"from step {best_step:.0f} to 600 the training loss fell" in said.evidence
+    assert f"rose from {best_loss:.2f} to {run.history.val_losses[-1]:.2f}" in said.evidence
+    assert f"The weights of step {best_step:.0f} are kept" in said.advice
+
+
+def test_a_text_too_small_names_the_best_step_too() -> None:
+    history = recorded("small-text").history
+    best_step = min(zip(history.val_losses, history.eval_steps, strict=True))[1]
+    advice = recorded("small-text").diagnosis().advice
+    assert advice.startswith(f"The weights of step {best_step:.0f} are kept as the best; the validation loss ")
+
+
+def test_overfitting_is_said_from_the_third_evaluation_above_the_best() -> None:
+    history = recorded("overfitting").history
+    best = min(range(len(history.val_losses)), key=lambda at: history.val_losses[at])
+    verdicts = [recorded("overfitting", step).diagnosis().verdict for step in history.eval_steps[best : best + 4]]
+    assert verdicts == ["learning", "learning", "learning", "overfitting"]
+
+
+def test_the_weights_of_step_0_are_never_called_the_best() -> None:
+    """The trainer does not keep them, whatever they lose."""
+    for name in NAMES:
+        for step in recorded(name).history.eval_steps:
+            assert "weights of step 0 " not in told(name, step)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_advice_to_stop_is_for_a_run_that_goes_on(name: str) -> None:
+    for phase in ("finished", "stopped", "interrupted", "failed"):
+        said = recorded(name).diagnosis(phase).sentences
+        assert "Stop it" not in said
+        assert "can be stopped" not in said
+
+
+def test_right_after_a_rollback_nothing_is_judged() -> None:
+    run = recorded("rolled-back")
+    (first, *_) = [event.step for event in run.events if event.kind == "back"]
+    found = recorded("rolled-back", first + 5).diagnosis("training")
+    assert found.verdict == "rolled back"
+    assert "for the first time: 3 was asked for, and its peak is now 1.5." in found.evidence
+
+
+def test_warming_up_after_a_rollback_rises_to_what_is_left() -> None:
+    found = recorded("diverged-while-warming-up", 200).diagnosis("training")
+    assert found.verdict == "warming up", found.sentences
+    left = 10 * 0.5 ** sum(event.kind == "back" for event in recorded("diverged-while-warming-up", 200).events)
+    assert f"rises to {left:g} until step 500 (10 was asked for; " in found.evidence
+
+
+def test_steps_that_were_not_applied_are_not_judged() -> None:
+    """A spike of three steps, after which the trainer went back, is in the metrics but not in what is said of the loss."""
+    run = recorded("rolled-back")
+    bad = {event.step for event in run.events if event.kind == "bad_step"}
+    worst = max(metric.loss for metric in run.metrics if metric.step in bad and metric.loss is not None)
+    assert worst > 2 * math.log(256)
+    for step in range(min(bad), 300, 7):
+        assert recorded("rolled-back", step).diagnosis("training").verdict != "diverged"
+
+
+def test_before_the_first_step_it_waits() -> None:
+    assert recorded("learning", until=0).diagnosis().verdict == "waiting"
+
+
+def test_no_sentence_says_that_a_loss_went_from_a_number_to_the_same() -> None:
+    """On every recorded run, at every evaluation."""
+    for name in NAMES:
+        for step in recorded(name).history.eval_steps:
+            for before, now in re.findall(r"(?:went|fell|rose) from ([\d.]+) to ([\d.]+)", told(name, step)):
+                assert before != now, (name, step)
+
+
+@pytest.mark.parametrize("fall", [0.004, 0.0])
+def test_losses_that_are_near_each_other_are_told_apart(fall: float) -> None:
+    run = recorded("learning")
+    evaluations = [metric for metric in run.metrics if metric.val_loss is not None]
+    assert evaluations[-1] is run.metrics[-1]
+    before = next(metric.val_loss for metric in evaluations if metric.step == 460)
+    assert before is not None
+    history = History()
+    history.add([*run.metrics[:-1], msgspec.structs.replace(run.metrics[-1], val_loss=before - fall)])
+    fell, stayed = f"from {before:.3f} (step 460) to {before - fall:.3f} (step 600)", f"stayed at {before:.4f} (steps 460 to 600)"
+    words = fell if fall else stayed
+    assert f", and the validation loss {words}." in diagnose(run.head.config, run.head.status, history).evidence
+
+
+def test_a_step_that_is_nan_is_not_called_diverged_while_the_trainer_can_go_back() -> None:
+    run = recorded("diverged-nan-unrescued")
+    assert run.head.status.phase == "failed"
+    assert run.diagnosis("training").verdict != "diverged"
+
+
+def test_a_loss_near_the_entropy_of_the_source_is_called_its_limit() -> None:
+    """The independent letters again, as if their source were known as that of `stories` is."""
+    run = recorded("plateau-independent-letters")
+    data = msgspec.structs.replace(run.head.config.data, entropy_bits_per_byte=3.0)  # eight letters alike
+    said = diagnose(msgspec.structs.replace(run.head.config, data=data), run.head.status, run.history).sentences
+    assert re.search(r"At 3\.0\d\d bits per byte it is near the entropy of the source \(3\.000\)", said)
+
+
+def test_the_text_is_not_judged_where_it_is_not_known() -> None:
+    """As with a run whose tokens are gone."""
+    run = recorded("rate-too-low-muon")
+    said = diagnose(run.head.config, run.head.status, run.history).sentences
+    assert "entropy" not in said
+    assert "limit" not in said

@@ -1,0 +1,301 @@
+"""What is said of runs beside each other, checked against numbers worked out by hand."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.reports.run_comparison import (
+    Contender,
+    differences,
+    furthest_common,
+    in_bits,
+    results,
+    same_tokens,
+    stops,
+    unit_note,
+    verdict,
+    vocabulary_of,
+    written_at,
+)
+from lab.runs.loss_history import History
+from lab.runs.run_folder import Run
+from lab.runs.run_follower import RunFeed
+from lab.runs.run_schema import (
+    DataConfig,
+    FinalEvaluation,
+    Metric,
+    RunConfig,
+    Sample,
+    Status,
+    Stretches,
+    TokenizerConfig,
+    TrainConfig,
+)
+from models.config import ModelConfig
+from models.tokenizer import Tokenizer
+
+
+def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> Contender:
+    """A run of 400 steps of 64 tokens each; `losses` are those of its evaluations, in nats per token of two bytes each."""
+    kind = facts.get("kind", "bytes")
+    config = RunConfig(
+        name="as it was made",
+        created=1.0,
+        model=ModelConfig(layers=2, heads=2, width=facts.get("width", 16), context=16, vocab_size=256),
+        tokenizer=TokenizerConfig(kind=kind, vocab_size=256),
+        data=DataConfig(
+            name=facts.get("text", "tale"),
+            source="tale.txt",
+            encoding="utf-8",
+            sha256=facts.get("sha256", "abcdef012345"),
+            bytes=1000,
+            characters=1000,
+            tokens=500,
+            split=450,
+            train_bytes=900,
+            val_bytes=100,
+            evaluated=None if facts.get("before") else Stretches(((450, 475),), 50, "of the 50 bytes"),
+            final=None if facts.get("before") else Stretches(((450, 500),), 100, "of all 100 bytes"),
+        ),
+        train=TrainConfig(batch=4, **{"steps": 400, **facts.get("train", {})}),
+    )
+    history = History()
+    history.add(
+        Metric(
+            step=step,
+            tokens=step * 64,
+            epoch=0.0,
+            seconds=step * 0.5,
+            loss=loss,
+            val_loss=loss,
+            bits_per_byte=loss / math.log(2) / facts.get("bytes_per_token", 2.0),
+        )
+        for step, loss in (losses or {}).items()
+    )
+    status = Status(phase="finished", step=max(losses or {0: 0}), steps=config.train.steps, seconds=200.0)
+    if whole_loss := facts.get("whole"):
+        bits = whole_loss / math.log(2) / facts.get("bytes_per_token", 2.0)
+        status.final_best = FinalEvaluation(step=400, tokens=50, bytes=100, val_loss=whole_loss, bits_per_byte=bits)
+    status.eval_tokens = 25 if facts.get("before") else 0
+    phase = facts.get("phase", "finished")
+    run = Contender(letter, name or letter.lower(), facts.get("vocabulary", kind), config, status, phase, history)
+    run.samples = [Sample(step=step, prompt="The", text=f" {letter}{step}") for step in (losses or {})]
+    return run
+
+
+def test_the_better_run_and_by_how_much() -> None:
+    runs = [contender("A", "slow", {0: 5.0, 200: 3.0, 400: 2.5}), contender("B", "quick", {0: 5.0, 200: 2.0, 400: 2.2})]
+    assert verdict(runs) == (
+        "B quick is better on 50 of 100 bytes of validation text: 2.000 nats per token at its best against 2.500 "
+        "of A slow, 0.500 less (20%)."
+    )
+    assert unit_note(runs) == ""
+    assert not in_bits(runs)
+
+
+def test_runs_that_have_ended_are_ranked_on_the_whole_validation_part() -> None:
+    """In the evaluations during training, on a part of it, they stand the other way round."""
+    slow, quick = contender("A", "slow", {0: 5.0, 400: 2.0}, whole=2.5), contender("B", "quick", {0: 5.0, 400: 2.2}, whole=2.4)
+    assert verdict([slow, quick]) == (
+        "B quick is better on all 100 bytes of validation text: 2.400 nats per token at its best against 2.500 "
+        "of A slow, 0.100 less (4.0%)."
+    )
+    rows = {row.label: row for row in results([slow, quick])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.500", "2.400"), 1)
+    assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
+    going = contender("B", "quick", {0: 5.0, 400: 2.2}, phase="training")
+    assert verdict([slow, going]).startswith("A slow is better on 50 of 100 bytes of validation text: 2.000 nats per token")
+    rows = {row.label: row for row in results([slow, going])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.200"), 0)
+    assert rows["… evaluated on"].values == ("50%, 50 bytes", "50%, 50 bytes")
+
+
+def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
+    """Runs from before were evaluated on the first tokens of a validation part that began elsewhere for every tokenizer."""
+    old, new = contender("A", "old", {0: 5.0, 400: 2.0}, before=True), contender("B", "new", {0: 5.0, 400: 2.2}, whole=2.4)
+    said = verdict([old, new])
+    assert said.startswith(
+        "They do not compare: they were evaluated on different parts of the text (A 25 of 50 tokens; B 50 of 100 bytes)."
+    )
+    assert "better" not in said
+    rows = {row.label: row for row in results([old, new])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.400"), None)
+    assert rows["… in bits/byte"].winner is None
+    assert rows["… evaluated on"].values == ("50%, 25 tokens", "all 100 bytes")
+    third = contender("C", "other", {0: 5.0, 400: 1.9})
+    assert verdict([old, new, third]).startswith(
+        "C other is better on 50 of 100 bytes of validation text: 1.900 nats per token at its best against 2.200 of B new, "
+        "0.300 less (14%). A does not compare with them, evaluated on another part of the text."
+    )
+    assert next(row for row in results([old, new, third]) if row.label == "best val loss").winner is None
+    same = contender("B", "old too", {0: 5.0, 400: 2.2}, before=True)
+    assert verdict([old, same]).startswith("A old is better on 25 of 50 tokens of validation text")
+    other = contender("B", "gpt2", {0: 5.0, 400: 2.2}, before=True, kind="gpt2")
+    assert verdict([old, other]).startswith("They do not compare")
+
+
+def test_three_runs_are_ranked() -> None:
+    runs = [contender(letter, losses={400: loss}) for letter, loss in (("A", 2.5), ("B", 2.0), ("C", 2.25))]
+    assert (
+        verdict(runs) == "B b is best on 50 of 100 bytes of validation text: 2.000 nats per token at its best; "
+        "then C c 2.250, +0.250; A a 2.500, +0.500."
+    )
+
+
+def test_runs_that_are_alike_are_called_so() -> None:
+    runs = [contender("A", losses={400: 2.0}), contender("B", losses={400: 2.005})]
+    assert (
+        verdict(runs)
+        == "A a and B b are alike on 50 of 100 bytes of validation text: 2.000 and 2.005 nats per token at their best."
+    )
+    runs.append(contender("C", losses={400: 3.0}))
+    assert verdict(runs).endswith("at their best; then C c 3.000, +1.000.")
+    runs[1] = contender("B", losses={400: 2.02})
+    assert "alike" not in verdict(runs)
+
+
+def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
+    """3 nats a token of 4 bytes are less a byte than 2 nats a token of 1 byte."""
+    runs = [
+        contender("A", losses={400: 2.0}, bytes_per_token=1.0),
+        contender("B", losses={400: 3.0}, kind="gpt2", bytes_per_token=4.0),
+    ]
+    assert not same_tokens(runs)
+    a, b = 2 / math.log(2), 3 / math.log(2) / 4
+    assert verdict(runs).startswith(
+        f"B b is better on 50 of 100 bytes of validation text: {b:.3f} bits per byte at its best against {a:.3f}"
+    )
+    assert (
+        unit_note(runs) == "Their tokenizers differ (A bytes 256, B gpt2 256): losses per token do not compare, bits per byte do."
+    )
+    by_label = {row.label: row for row in results(runs)}
+    assert by_label["… in bits/byte"].winner == 1
+    assert by_label["best val loss"].winner is None, "2 nats a byte are not better than 3 nats in 4 bytes"
+    both = [runs[0], contender("B", losses={400: 3.0}, kind="gpt2", text="saga", sha256="999999")]
+    assert unit_note(both) == (
+        "Their tokenizers (A bytes 256, B gpt2 256) and texts (A tale, B saga) differ: only bits per byte compare, "
+        "and one text may be easier."
+    )
+    texts = [contender("A", losses={400: 2.0}), contender("B", losses={400: 3.0}, text="saga", sha256="999999")]
+    assert same_tokens(texts)
+    assert in_bits(texts)
+    assert unit_note(texts) == "Their texts differ (A tale, B saga): one may be easier to predict than another, in any unit."
+    assert verdict(texts).startswith("A a is better, each on a validation text of its own: "), "also where the note has no room"
+
+
+def test_a_run_that_has_seen_less_is_compared_at_its_end_too() -> None:
+    runs = [
+        contender("A", losses={0: 5.0, 200: 3.0, 400: 2.0}),
+        contender("B", losses={0: 5.0, 100: 4.0, 200: 2.5}, phase="training"),
+    ]
+    runs[1].status = Status(phase="training", step=200, steps=400)
+    said = verdict(runs)
+    assert "A a is better" in said
+    assert "After about the same 12.8k tokens: A 3.000, B 2.500 nats per token." in said
+    seldom = contender("A", losses={0: 5.0, 400: 2.0})
+    assert "After about" not in verdict([seldom, runs[1]]), "it was evaluated at no such time"
+    assert said.endswith("B is still training, 50% done.")
+
+
+def test_nothing_is_said_of_runs_that_have_not_learned_anything() -> None:
+    nothing = "has been evaluated since its first step, so there is nothing to compare yet."
+    assert verdict([contender("A"), contender("B", losses={0: 5.0})]) == f"None of them {nothing}"
+    begun = contender("A", losses={0: 1.0}, phase="training")
+    begun.status = Status(phase="training", step=0, steps=400)
+    assert verdict([begun, contender("B", losses={0: 5.0, 400: 2.0})]) == f"Only B b {nothing} A is still training, 0% done."
+
+
+def test_the_table_has_what_each_came_to() -> None:
+    runs = [contender("A", losses={0: 5.0, 200: 2.0, 400: 2.5}), contender("B", losses={})]
+    by_label = {row.label: row.values for row in results(runs)}
+    assert by_label["best val loss"] == ("2.000", "·")
+    assert by_label["… at step"] == ("200", "·")
+    assert by_label["… in bits/byte"] == (f"{1 / math.log(2):.3f}", "·")
+    assert by_label["tokens seen"] == ("25.6k", "·")
+    assert by_label["time training"] == ("3 min 20 s", "3 min 20 s")
+    width = 16
+    assert by_label["parameters"][0] == f"{(2 * (12 * width**2 + 13 * width) + 256 * width + 16 * width + 2 * width) / 1000:.1f}k"
+
+
+def test_only_settings_that_differ_are_listed() -> None:
+    same = [contender("A"), contender("B")]
+    assert differences(same) == []
+    runs = [contender("A", train={"lr": 0.002}), contender("B", width=32, train={"lr": 0.006, "steps": None, "minutes": 5.0})]
+    assert [(row.label, row.values) for row in differences(runs)] == [
+        ("width", ("16", "32")),
+        ("steps", ("400", "·")),
+        ("minutes", ("·", "5")),
+        ("learning rate", ("0.002", "0.006")),
+    ]
+    texts = [contender("A", sha256="111111aa"), contender("B", sha256="222222bb")]
+    assert [row.values for row in differences(texts)] == [("tale, 1,000 bytes, 111111", "tale, 1,000 bytes, 222222")]
+    vocabularies = [contender("A", "one", kind="bpe", vocabulary="x"), contender("B", "two", kind="bpe", vocabulary="y")]
+    assert [row.values for row in differences(vocabularies)] == [("bpe of one", "bpe of two")]
+
+
+def test_samples_are_taken_at_the_same_share_of_training() -> None:
+    long = contender("A", losses={0: 5.0, 200: 3.0, 400: 2.0})
+    short = contender("B", losses={0: 5.0, 50: 3.0, 100: 2.0}, train={"steps": 100})
+    assert stops([long, short]) == [0.0, 0.5, 1.0]
+    assert [
+        (sample.text, other.text)
+        for stop in (0.0, 0.5, 1.0)
+        for sample in written_at(long, stop)
+        for other in written_at(short, stop)
+    ] == [
+        (" A0", " B0"),
+        (" A200", " B50"),
+        (" A400", " B100"),
+    ]
+    going = contender("B", losses={0: 5.0, 50: 3.0}, train={"steps": 100}, phase="training")
+    assert furthest_common([long, going]) == 1
+    assert written_at(going, 1.0) == []
+    assert furthest_common([long, contender("B")]) == 2
+
+
+def test_a_run_by_minutes_counts_its_time() -> None:
+    run = contender("A", losses={0: 5.0, 60: 3.0}, train={"steps": None, "minutes": 1.0}, phase="stopped")
+    assert run.share(60) == 0.5, "60 steps of half a second are half of a minute"
+    run.phase = "finished"
+    run.status = Status(phase="finished", step=60, seconds=30.0)
+    assert run.share(60) == 1.0
+
+
+def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
+    run: Run = empty_run("tale")
+    first = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0, val_loss=5.0, bits_per_byte=5.0)
+    run.metrics_path.write_bytes(msgspec.json.encode(first) + b"\n")
+    feed = RunFeed(run)
+    news = feed.read()
+    taken = Contender("A", "tale", "bytes", news.config, news.status, news.phase, History())
+    taken.take(news)
+    assert taken.best == first
+    second = Metric(step=9, tokens=9, epoch=0.0, seconds=1.0, loss=3.0, val_loss=4.0, bits_per_byte=4.0)
+    with run.metrics_path.open("ab") as file:
+        file.write(msgspec.json.encode(second) + b"\n")
+    run.status_path.write_bytes(msgspec.json.encode(Status(phase="finished", step=9)))
+    taken.take(feed.read())
+    assert (taken.best, taken.phase, list(taken.history.val_losses)) == (second, "finished", [5.0, 4.0])
+    run.path.rename(run.path.with_name("saga"))
+    with pytest.raises(UserError, match="tale is not there any more"):
+        feed.read()
+
+
+def test_vocabularies_learned_from_other_texts_are_not_the_same(empty_run: Any) -> None:
+    runs = [empty_run("a"), empty_run("b"), empty_run("c")]
+    for run, text in zip(runs, ("the cat sat " * 50, "the cat sat " * 50, "a big dog ran " * 50), strict=True):
+        config = msgspec.structs.replace(
+            run.config, tokenizer=TokenizerConfig(kind="bpe", vocab_size=262), model=replace(run.config.model, vocab_size=262)
+        )
+        (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+        del run.config
+        Tokenizer.train([text], 262).save(run.tokenizer_path)
+    a, b, c = (vocabulary_of(run) for run in runs)
+    assert a == b != c
+    runs[0].tokenizer_path.unlink()
+    with pytest.raises(UserError, match="Cannot read the tokenizer of a"):
+        vocabulary_of(runs[0])

@@ -1,0 +1,197 @@
+"""Renaming and deleting runs, from Python and from the command line."""
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.runs import run_store
+from lab.runs.inspect_lock import hold, is_held
+from lab.runs.rename_delete import DELETING, delete_run, rename_run, size_of
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
+from lab.runs.run_store import list_runs, open_run
+
+EmptyRun = Callable[..., Run]
+Call = Callable[..., object]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != "lock"}
+
+
+def test_a_renamed_run_is_the_same_files_under_another_name(empty_run: EmptyRun, home: Path) -> None:
+    run = empty_run("tale")
+    before = contents(run.path)
+    renamed = rename_run(run, "old tale")
+    assert (renamed.name, renamed.path) == ("old tale", home / "old tale")
+    assert contents(renamed.path) == before
+    assert [found.name for found in list_runs()] == ["old tale"]
+    with pytest.raises(UserError, match="no run called 'tale'"):
+        open_run("tale")
+    assert rename_run(renamed, "tale").path == run.path
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "1 to 100 characters"),
+        ("a/b", "cannot be a run's name"),
+        ("demo", "ships with the lab"),
+        ("tale", "called already"),
+        ("saga", "a run called saga already"),
+        ("exports", "something else called exports"),
+        ("\u7f6a" * 100, "300 bytes"),
+    ],
+)
+def test_names_that_are_refused_leave_everything_alone(empty_run: EmptyRun, home: Path, name: str, words: str) -> None:
+    run = empty_run("tale")
+    empty_run("saga")
+    (home / "exports").mkdir()
+    with pytest.raises(UserError, match=words):
+        rename_run(run, name)
+    assert sorted(path.name for path in home.iterdir()) == ["exports", "saga", "tale"]
+
+
+def test_the_demo_stays(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run("demo-copy")
+    monkeypatch.setattr("lab.runs.rename_delete.demo", lambda: run.path)
+    for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
+        with pytest.raises(UserError, match="ships with the lab"):
+            change()
+    assert run_store.is_run(run.path)
+
+
+def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    with filelock.FileLock(run.lock_path):
+        for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
+            with pytest.raises(UserError, match="starting or ending"):
+                change()
+        status = Status(phase="training", pid=7, host=platform.node(), heartbeat=time.time())
+        run.status_path.write_bytes(msgspec.json.encode(status))
+        for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
+            with pytest.raises(UserError, match=f"being trained by process 7 on {platform.node()}; stop it first"):
+                change()
+    assert run_store.is_run(run.path)
+    rename_run(run, "mine")
+
+
+def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    descriptor = hold(run.path)
+    assert descriptor is not None
+    assert is_held(run.path)
+    for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
+        with pytest.raises(UserError, match="tale is open in Inspect of another lab"):
+            change()
+    os.close(descriptor)
+    assert not is_held(run.path)
+    assert rename_run(run, "mine").name == "mine"
+    assert not is_held(run.path), "there is nothing to hold any more"
+
+
+def test_deleting_frees_what_it_says(empty_run: EmptyRun, home: Path) -> None:
+    run = empty_run()
+    kept = empty_run("kept")
+    run.snapshots_path.mkdir()
+    (run.snapshots_path / "0.safetensors").write_bytes(os.urandom(300_000))
+    os.link(kept.path / "config.json", run.path / "linked")
+    size = size_of(run)
+    assert 300_000 <= size < 340_000
+    assert delete_run(run) == size
+    assert [path.name for path in home.iterdir()] == ["kept"]
+
+
+def test_a_kill_while_deleting_leaves_no_half_of_a_run(empty_run: EmptyRun, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, other = empty_run("tale"), empty_run("other")
+    (run.path / "last.safetensors").write_bytes(bytes(1000))
+
+    def killed(path: Path, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            delete_run(run)
+    (left,) = home.glob(f"{DELETING}*")
+    assert sorted(contents(left)) == ["config.json", "last.safetensors"]
+    assert [found.name for found in list_runs()] == ["other"]
+    delete_run(other)
+    assert list(home.iterdir()) == []
+
+
+def test_a_link_to_a_run_elsewhere_is_left_to_the_user(empty_run: EmptyRun, home: Path, tmp_path: Path) -> None:
+    run = empty_run()
+    run.path.rename(tmp_path / "elsewhere")
+    run.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="is a link to"):
+        delete_run(run)
+    assert run_store.is_run(tmp_path / "elsewhere")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_told_in_words(empty_run: EmptyRun, home: Path) -> None:
+    run = empty_run()
+    home.chmod(0o500)
+    try:
+        with pytest.raises(UserError, match="Cannot rename tale: permission denied"):
+            rename_run(run, "saga")
+    finally:
+        home.chmod(0o700)
+
+
+class TestCommands:
+    def test_rename(self, llmlab: Call, empty_run: EmptyRun, home: Path) -> None:
+        empty_run("tale")
+        done = llmlab("rename", "tale", "saga")
+        assert (done.code, done.out) == (0, f"tale is called saga now; it is in {home / 'saga'}.\n")
+        llmlab("rename", "tale", "x").assert_mistake("no run called 'tale'")
+        llmlab("rename", "saga", "a/b").assert_mistake("cannot be a run's name")
+        llmlab("rename", "demo", "mine").assert_mistake("ships with the lab")
+        llmlab("rename", "saga").assert_mistake("NEW", "llmlab rename --help")
+
+    def test_params_uses_the_name_of_the_folder(self, llmlab: Call, empty_run: EmptyRun) -> None:
+        rename_run(empty_run("tale"), "saga")
+        assert "saga" in llmlab("params", "saga").out
+        assert "tale" not in llmlab("params", "saga").out
+
+    def test_delete_asks(self, llmlab: Call, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = empty_run("tale")
+        llmlab("delete", "tale").assert_mistake("cannot be undone", "--yes")
+        assert run_store.is_run(run.path)
+        asked: list[str] = []
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+        monkeypatch.setattr("click.confirm", lambda words: asked.append(words) or False)
+        assert llmlab("delete", "tale").code == 1
+        assert run_store.is_run(run.path)
+        monkeypatch.setattr("click.confirm", lambda words: True)
+        done = llmlab("delete", "tale")
+        assert (done.code, done.out) == (
+            0,
+            f"tale is deleted; that freed {asked[0].partition('frees ')[2].partition(' and')[0]}.\n",
+        )
+        assert not run.path.exists()
+
+    def test_delete_without_asking(self, llmlab: Call, empty_run: EmptyRun) -> None:
+        run = empty_run("tale")
+        assert llmlab("delete", "tale", "--yes").code == 0
+        assert not run.path.exists()
+        llmlab("delete", "tale", "--yes").assert_mistake("no run called 'tale'")
+        llmlab("delete", "demo", "--yes").assert_mistake("ships with the lab", "neither renamed nor deleted")
+
+    def test_runs_lists_the_demo_last(self, llmlab: Call, empty_run: EmptyRun) -> None:
+        lines = llmlab("runs").out.splitlines()
+        assert [line.split()[0] for line in lines] == ["run", "demo", "No"]
+        empty_run("tale")
+        lines = llmlab("runs").out.splitlines()
+        assert [line.split()[0] for line in lines] == ["run", "tale", "demo"]
+        assert "val loss" in lines[0]
+        assert " loss" not in lines[0].replace("val loss", "")  # the last step's would disagree with the smoothed one of Train

@@ -1,0 +1,177 @@
+import platform
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.runs import run_folder, run_follower, run_summary
+from lab.runs.run_schema import DataConfig, Metric, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
+from lab.runs.run_store import Run
+from lab.runs.run_summary import RunsWatcher
+from models.config import PRESETS
+from models.parameter_count import flops_per_token
+
+encode = msgspec.json.encode
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(run_summary, "demo", lambda: tmp_path / "no-demo")
+    run = Run(tmp_path / "runs" / "tale")
+    run.path.mkdir(parents=True)
+    config = RunConfig(
+        name="tale",
+        created=1000.0,
+        model=PRESETS["nano"].config(300),
+        tokenizer=TokenizerConfig(kind="bpe", vocab_size=300),
+        data=DataConfig(
+            name="fable",
+            source="fable.txt",
+            encoding="utf-8",
+            sha256="",
+            bytes=1000,
+            characters=1000,
+            tokens=300,
+            split=270,
+            train_bytes=900,
+            val_bytes=100,
+        ),
+        train=TrainConfig(steps=400),
+    )
+    (run.path / "config.json").write_bytes(encode(config))
+    run.status_path.write_bytes(encode(Status(phase="stopped", step=100, heartbeat=2000.0)))
+    return run
+
+
+def metric(step: int, loss: float | None = None, val_loss: float | None = None) -> bytes:
+    line = Metric(
+        step=step, tokens=step * 50, epoch=0.0, seconds=step * 2.0, loss=loss, val_loss=val_loss, bits_per_byte=val_loss
+    )
+    return encode(line) + b"\n"
+
+
+def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
+    watcher = RunsWatcher(run.path.parent)
+    (bare,) = watcher.read()
+    assert (bare.loss, bare.val_loss, bare.bits_per_byte) == (None, None, None)
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + metric(2, 4.0) + b'{"step": 3, "lo')
+    (told,) = watcher.read()
+    assert (told.loss, told.val_loss, told.bits_per_byte) == (4.0, 6.0, 6.0)
+    assert (told.name, told.text, told.plan, told.step, told.done) == ("tale", "fable", "400 steps", 100, 0.25)
+    assert told.mean_speed == 25.0
+    assert (told.phase, told.seen, told.going_on) == ("stopped", 2000.0, False)
+    assert told.flops_per_token == flops_per_token(PRESETS["nano"].config(300))
+    with run.metrics_path.open("ab") as file:
+        file.write(b"\n" + metric(4, 3.0, 3.5))
+    assert [(told.loss, told.val_loss) for told in watcher.read()] == [(3.0, 3.5)]
+
+
+def test_a_file_that_has_not_changed_is_not_opened_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.metrics_path.write_bytes(metric(1, 5.0))
+    watcher = RunsWatcher(run.path.parent)
+    watcher.read()
+    monkeypatch.setattr(run_summary, "_read_latest", lambda path, searched: pytest.fail("it was read again"))
+    assert watcher.read()[0].loss == 5.0
+
+
+def test_numbers_are_found_at_the_end_of_a_long_file(run: Run) -> None:
+    lines = [metric(step, 5.0) for step in range(20_000)] + [metric(20_000, 1.0, 2.0)]
+    run.metrics_path.write_bytes(b"".join(lines))
+    (told,) = RunsWatcher(run.path.parent).read()
+    assert (told.loss, told.val_loss) == (1.0, 2.0)
+
+
+def test_the_validation_loss_is_found_however_long_ago_it_was(run: Run) -> None:
+    """Evaluations every 1,000 steps, read at step 1,800: some 80 kB of training steps lie behind the last evaluation."""
+    lines = [metric(0, None, 6.0), *(metric(step, 5.0, 2.5 if step == 1000 else None) for step in range(1, 1801))]
+    assert sum(map(len, lines[1001:])) < sum(map(len, lines)) - run_summary.BLOCK
+    run.metrics_path.write_bytes(b"".join(lines))
+    watcher = RunsWatcher(run.path.parent)
+    (told,) = watcher.read()
+    assert (told.loss, told.val_loss, told.bits_per_byte) == (5.0, 2.5, 2.5)
+    with run.metrics_path.open("ab") as file:
+        file.write(b"".join(metric(step, 4.0) for step in range(1801, 5000)))
+    (told,) = watcher.read()
+    assert (told.loss, told.val_loss) == (4.0, 2.5)
+
+
+def test_a_file_that_was_replaced_is_searched_from_its_end_to_its_beginning(run: Run) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0, 2.0))
+    watcher = RunsWatcher(run.path.parent)
+    assert watcher.read()[0].val_loss == 2.0
+    other = run.path / "other"
+    other.write_bytes(b"".join([metric(0, None, 7.0), *(metric(step, 5.0) for step in range(1, 3000))]))
+    other.replace(run.metrics_path)
+    assert watcher.read()[0].val_loss == 7.0
+
+
+@pytest.mark.parametrize("block", [7, 64, 100, 4096])
+def test_the_latest_numbers_do_not_depend_on_the_blocks_read(run: Run, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + b"[[[[\n" + metric(2, 4.0) + metric(3, 1.0)[:-1])
+    monkeypatch.setattr(run_summary, "BLOCK", max(block, len(metric(2, 4.0))))
+    (told,) = RunsWatcher(run.path.parent).read()
+    assert (told.loss, told.val_loss) == (4.0, 6.0)
+
+
+def test_a_status_without_its_trainer_is_an_interrupted_run(run: Run) -> None:
+    run.status_path.write_bytes(encode(Status(phase="training", step=100, heartbeat=2000.0)))
+    assert RunsWatcher(run.path.parent).read()[0].phase == "interrupted"
+
+
+def test_a_feed_gives_everything_first_and_then_only_what_is_new(run: Run) -> None:
+    run.metrics_path.write_bytes(metric(1, 5.0) + metric(2, 4.0))
+    run.samples_path.write_bytes(encode(Sample(step=1, prompt="a", text="b")) + b"\n")
+    followed = run_follower.RunFeed(run)
+    first = followed.read()
+    assert first.history is not None
+    assert list(first.history.losses) == [5.0, 4.0]
+    assert (len(first.metrics), len(first.samples), first.samples_anew) == (0, 1, True)
+    with run.metrics_path.open("ab") as file:
+        file.write(metric(3, 3.0))
+    then = followed.read()
+    assert then.history is None
+    assert [line.step for line in then.metrics] == [3]
+    assert (then.samples, then.samples_anew) == ([], False)
+    run.metrics_path.write_bytes(metric(1, 5.0))
+    anew = followed.read()
+    assert anew.history is not None
+    assert list(anew.history.losses) == [5.0]
+
+
+def test_a_run_at_rest_is_told_again_without_opening_a_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0))
+    watcher = RunsWatcher(run.path.parent)
+    (first,) = watcher.read()
+    for reader in ("read_json", "read_regular"):
+        monkeypatch.setattr(run_folder, reader, lambda path, *_: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(run_summary, "open_regular", lambda path: pytest.fail(f"{path} was opened again"))
+    assert watcher.read()[0] is first
+    monkeypatch.undo()
+    run.status_path.write_bytes(encode(Status(phase="stopped", step=250, heartbeat=2001.0)))
+    assert RunsWatcher(run.path.parent).read()[0] == watcher.read()[0]
+    assert watcher.read()[0].step == 250
+
+
+def test_what_is_renamed_damaged_or_gone_is_noticed(run: Run) -> None:
+    watcher = RunsWatcher(run.path.parent)
+    assert [said.name for said in watcher.read()] == ["tale"]
+    moved = run.path.rename(run.path.with_name("saga"))
+    assert [said.name for said in watcher.read()] == ["saga"]
+    assert list(watcher._known) == [str(moved)]
+    config = (moved / "config.json").read_bytes()
+    (moved / "config.json").write_bytes(config[:-9])
+    (said,) = watcher.read()
+    assert (said.name, said.phase) == ("saga", "damaged")
+    assert said.problem.startswith("config.json is damaged")
+    assert watcher.read()[0] is said, "its settings are read again"
+    (moved / "config.json").write_bytes(config)
+    assert [said.name for said in watcher.read()] == ["saga"]
+
+
+def test_a_trainer_on_another_machine_is_named(run: Run) -> None:
+    run.status_path.write_bytes(encode(Status(phase="training", host="abacus", pid=71, heartbeat=time.time())))
+    (said,) = RunsWatcher(run.path.parent).read()
+    assert (said.phase, said.owner) == ("training", "process 71 on abacus")
+    run.status_path.write_bytes(encode(Status(phase="finished", host=platform.node(), pid=71)))
+    assert RunsWatcher(run.path.parent).read()[0].owner == ""

@@ -1,0 +1,103 @@
+"""A trainer that says nothing: halted, gone, or kept from writing into its folder. The reason reaches who looks at the run."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.runs import checkpoint, trainer_silence
+from lab.runs.run_folder import Run
+from lab.runs.run_follower import RunFeed
+from lab.runs.run_schema import Status
+from lab.runs.trainer_silence import why_silent
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+Call = Callable[..., Any]
+
+
+def say(run: Run, seconds_ago: float) -> Status:
+    status = Status(phase="training", step=7, pid=4711, heartbeat=time.time() - seconds_ago)
+    run.status_path.write_bytes(msgspec.json.encode(status))
+    return status
+
+
+def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab: Call) -> None:
+    """It holds the lock, as a process does that SIGSTOP has halted, and its last sign of life is old."""
+    run = empty_run()
+    say(run, 75)
+    with filelock.FileLock(run.lock_path):
+        assert run.phase() == "not answering"
+        listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
+        assert (listed["phase"], listed["alive"]) == ("not answering", False)
+        assert listed["message"].startswith("The trainer, process 4711, is there but has said nothing for 1 min 15 s")
+        assert "no answer" in llmlab("runs").out or "not answering" in llmlab("runs").out
+        assert RunFeed(run).read().silence == listed["message"]
+        for command in ("stop", "pause"):
+            llmlab(command, "tale").assert_mistake("process 4711, does not answer", "kill -CONT 4711")
+        say(run, 0)
+        assert run.phase() == "training"
+        assert RunFeed(run).read().silence == ""
+    say(run, 75)
+    assert run.phase() == "interrupted"
+
+
+def test_the_last_words_in_the_log_are_told_if_they_are_newer_than_the_status(empty_run: Callable[..., Run]) -> None:
+    run = empty_run()
+    run.log_path.write_text("Cannot save a checkpoint: permission denied.\n")
+    status = say(run, 60)
+    assert why_silent(run, status, run.phase()) == (
+        "The trainer is gone; its last words: Cannot save a checkpoint: permission denied."
+    )
+    os.utime(run.log_path, (0, 0))
+    assert why_silent(run, status, run.phase()) == ""
+
+
+def test_a_folder_that_cannot_be_written_is_the_reason(
+    empty_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, llmlab: Call
+) -> None:
+    """As on a file system that has become read-only, where nothing can be left behind."""
+    run = empty_run()
+    say(run, 60)
+    monkeypatch.setattr(trainer_silence.os, "access", lambda path, mode: Path(path) != run.path)
+    listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
+    assert listed["message"] == f"The trainer is gone, and {run.path} cannot be written now, so that it could not save."
+
+
+def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after chmod a-w on the folder: what is there can be written over, and nothing be made, renamed or removed."""
+    run = tiny_run()
+    make, save = os.open, checkpoint.save_training
+    closed: list[bool] = []
+
+    def refuse(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        if closed and flags & os.O_CREAT and Path(path).parent == run.path and not Path(path).exists():
+            raise PermissionError(13, "Permission denied", str(path))
+        return make(path, flags, *rest, **named)
+
+    def close_then_save(*arguments: Any) -> None:
+        if arguments[3].step >= 5:
+            closed.append(True)
+        save(*arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(checkpoint, "save_training", close_then_save)
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
+    status = train_here(run)
+    assert closed
+    assert (status.phase, status.message) == ("failed", "Cannot save a checkpoint: permission denied.")
+    assert run.phase() == "failed"
+
+
+def test_a_command_to_a_run_at_rest_is_refused_as_before(empty_run: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match="tale is not training now"):
+        empty_run().command("stop")

@@ -1,0 +1,248 @@
+"""Ends a trainer again and again at random moments, and checks each time that nothing saved is lost. Anyone can run it:
+
+    python tests/lab/kill_rounds.py --rounds 50
+
+Each round starts the trainer, sends it `save` commands, and ends it, half of the time while it starts, by SIGKILL, SIGTERM or
+SIGHUP; or, where tmux is there, once in ten rounds takes away the tmux in which it was started, which the trainer must outlive
+before it is killed. Then the run must open, its last checkpoint load and be no older than the one seen before, and its metrics
+hold each step once. In the end the run is stopped with SIGTERM, and its weights, metrics and samples are compared, bit for bit,
+with those of a run that nobody ended.
+
+Trainers are forked from this process, which has torch already, so that a round takes tenths of a second; those of tmux are
+started as the lab starts them.
+"""
+
+import argparse
+import contextlib
+import os
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+
+import lab.training.training_loop  # noqa: F401  forked trainers have it already
+from lab.core.errors import UserError
+from lab.core.safetensors_file import is_whole, read_metadata
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run, lock_is_held
+from lab.training import trainer
+
+TEXT = "".join(
+    f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"
+)
+PATIENCE = 60.0
+WAYS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+TMUX_EVERY = 10
+
+
+class Forked:
+    """A trainer of a session of its own, forked from this process."""
+
+    def __init__(self, run: Run) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._train(run)
+
+    @staticmethod
+    def _train(run: Run) -> NoReturn:
+        code = 99
+        try:
+            os.setsid()
+            log = os.open(run.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            code = trainer.main([str(run.path)])
+        finally:
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it lives."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self) -> int:
+        while (code := self.poll()) is None:
+            time.sleep(0.002)
+        return code
+
+
+def wait_for_training(run: Run, process: Forked) -> None:
+    """Returns when the process has reached the training loop."""
+    give_up = time.monotonic() + PATIENCE
+    while not (run.status().pid == process.pid and run.status().phase == "training"):
+        assert process.poll() is None, run.log_path.read_text()
+        assert time.monotonic() < give_up, "the trainer does not come to training"
+        time.sleep(0.01)
+
+
+def live_and_die(run: Run, chance: random.Random, by: signal.Signals) -> None:
+    """One life of a trainer."""
+    process = Forked(run)
+    began = chance.random() < 0.5
+    if began:
+        wait_for_training(run, process)
+    death = time.monotonic() + chance.uniform(0.0, 0.4)
+    while time.monotonic() < death:
+        with contextlib.suppress(UserError):  # it is still starting
+            run.command("save")
+        time.sleep(chance.uniform(0.0, 0.1))
+    os.kill(process.pid, by)
+    code = process.wait()
+    if by is signal.SIGKILL or (code == -by and not began):  # it came before the trainer could watch for it
+        return
+    assert code == 0, run.log_path.read_text()
+    status = run.status()
+    assert (status.phase, status.message) == ("stopped", f"Ended by {by.name}."), status
+    assert saved_step(run) == status.step, "what a signal ends is saved"
+
+
+def lose_the_terminal(run: Run, chance: random.Random) -> None:
+    """Starts the trainer as a user does in tmux, takes tmux away, sees the trainer go on, and kills it."""
+    server = f"llmlab-kills-{os.getpid()}"
+    environment = os.environ | {"LLMLAB_HOME": str(run.path.parent), "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = f"{shlex.quote(sys.executable)} -P -m lab.cli.main resume {shlex.quote(run.name)}"
+    before = run.status().pid
+    subprocess.run(["tmux", "-L", server, "-f", "/dev/null", "new-session", "-d", command], check=True, env=environment)
+    try:
+        wait_until(lambda: run.status().pid != before and run.phase() == "training", "no trainer was started in tmux")
+        time.sleep(chance.uniform(0.0, 0.3))
+    finally:
+        subprocess.run(["tmux", "-L", server, "kill-server"], check=True)
+    step = run.status().step
+    wait_until(lambda: run.status().step > step, "the trainer did not outlive tmux")
+    os.kill(run.status().pid, signal.SIGKILL)
+    wait_until(lambda: not lock_is_held(run.lock_path), "the trainer does not die")
+
+
+def wait_until(what: Callable[[], bool], otherwise: str) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < give_up, otherwise
+        time.sleep(0.01)
+
+
+def saved_step(run: Run) -> int:
+    """The step of the last checkpoint, which must be whole; -1 before the first."""
+    path = run.path / "last.safetensors"
+    if not path.exists():
+        return -1
+    assert is_whole(path), "the last checkpoint is damaged"
+    previous = run.path / "previous.safetensors"
+    assert not previous.exists() or is_whole(previous), "the previous checkpoint is damaged"
+    return int((read_metadata(path) or {})["step"])
+
+
+def check_lines(run: Run, saved: int) -> None:
+    """Each step once and in order, none missing up to the last checkpoint; a torn last line is for the next trainer to remove."""
+    steps = [metric.step for metric in run.metrics().read()]
+    assert steps == list(range(len(steps))), "metrics.jsonl has a step twice or lacks one"
+    assert len(steps) > saved, "metrics.jsonl lacks steps that the last checkpoint has"
+    for sample in run.samples():
+        assert sample.step in steps
+
+
+def stop(run: Run, after: int) -> int:
+    """Trains beyond step `after`, and by one step at least, and ends by SIGTERM; the step it stands at then."""
+    process = Forked(run)
+    wait_for_training(run, process)
+    give_up = time.monotonic() + PATIENCE
+    while run.status().step <= max(after, 0):
+        assert time.monotonic() < give_up, "the trainer takes no step"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait() == 0, run.log_path.read_text()
+    status = run.status()
+    assert status.phase == "stopped", status
+    return status.step
+
+
+def facts(run: Run, step: int) -> tuple[list[object], list[object]]:
+    """The run's metrics up to a step, without what depends on the clock, and its samples."""
+    metrics = [metric for metric in run.metrics().read() if metric.step <= step]
+    timeless = [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
+    return list(timeless), [sample for sample in run.samples() if sample.step <= step]
+
+
+def train_straight(run: Run, until: int) -> None:
+    """Trains in this process, with nobody disturbing it, and stops at a step."""
+    from lab.runs.run_schema import Status
+    from lab.training.status_file import StatusBoard
+    from lab.training.stop_signals import Signals
+    from lab.training.training_loop import Training
+
+    signals = Signals()
+    training = Training(run, StatusBoard(run.status_path, Status(phase="starting")), signals)
+    take_step = training._take_step
+
+    def step_and_look() -> None:
+        take_step()
+        if training.cursor.step >= until:
+            signals.caught = "SIGTERM"
+
+    training._take_step = step_and_look  # type: ignore[method-assign]
+    training.train()
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=20)
+    options.add_argument("--seed", type=int, default=None)
+    asked = options.parse_args()
+    torch.set_num_threads(1)  # a process whose torch has threads cannot be forked
+    tmux = shutil.which("tmux") is not None
+    seed = random.randrange(10**6) if asked.seed is None else asked.seed
+    chance = random.Random(seed)
+    print(f"seed {seed}")
+    with tempfile.TemporaryDirectory(prefix="llmlab-kills-") as folder:
+        text = Path(folder) / "tale.txt"
+        text.write_text(TEXT)
+        request = RunRequest(
+            text=str(text), preset="nano", tokenizer="bytes", layers=1, width=16, context=16, dropout=0.1, batch=4, threads=1,
+            steps=1_000_000, eval_every=50, sample_tokens=4, device="cpu", home=Path(folder) / "runs",
+        )  # fmt: skip
+        killed, straight = prepare_run(request), prepare_run(request)
+        saved = -1
+        for number in range(1, asked.rounds + 1):
+            by = chance.choice(WAYS)
+            if tmux and number % TMUX_EVERY == 0:
+                lose_the_terminal(killed, chance)
+            else:
+                live_and_die(killed, chance, by)
+            now = saved_step(killed)
+            assert now >= saved, f"the last checkpoint went back from step {saved} to {now}"
+            saved = now
+            check_lines(killed, saved)
+            if saved >= 0:
+                assert load_model(killed, "last")[1] == saved
+            how = "lost tmux, then SIGKILL" if tmux and number % TMUX_EVERY == 0 else by.name
+            print(f"round {number}: {how}, step {killed.status().step} reached, step {saved} saved", flush=True)
+        end = stop(killed, saved)
+        check_lines(killed, end)
+        assert killed.metrics_path.read_bytes().endswith(b"\n")
+        assert not list(killed.path.glob(".*.tmp")), "temporary files are left"
+        train_straight(straight, end)
+        one, other = load_model(killed, "last")[0].state_dict(), load_model(straight, "last")[0].state_dict()
+        assert all(torch.equal(one[name], other[name]) for name in one), (
+            "the weights differ from those of a run that was not killed"
+        )
+        assert facts(killed, end) == facts(straight, end), "the metrics differ from those of a run that was not killed"
+    print(f"{asked.rounds} ends: nothing saved was lost, and the weights after {end} steps are those of a run that nobody ended.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""A full disk: nothing computed is thrown away unasked, and what is called saved is on the disk."""
+
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import filelock
+import msgspec
+import pytest
+import torch
+
+from lab.cli.follow_run import tell_the_end
+from lab.runs import checkpoint, trainer_commands
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
+from lab.runs.saved_steps import saved_step
+from lab.training.trainer_inbox import Inbox
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+Call = Callable[..., Any]
+
+
+class Disk:
+    """Has no room for checkpoints of steps after `full_after` until `make_room`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, full_after: int) -> None:
+        self.full_after: int | None = full_after
+        save = checkpoint.save_training
+
+        def save_if_there_is_room(*arguments: object) -> None:
+            cursor = arguments[3]
+            assert isinstance(cursor, checkpoint.Cursor)
+            if self.full_after is not None and cursor.step > self.full_after:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(checkpoint, "save_training", save_if_there_is_room)
+        monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
+        monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
+
+    def make_room(self) -> None:
+        self.full_after = None
+
+
+def while_it_waits(monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[], None]) -> list[Callable[[], None]]:
+    """Has these happen, one each time that the trainer begins to wait; gives those that have not happened yet."""
+    left, wait = list(happenings), Inbox.wait
+
+    def happen(self: Inbox, *arguments: object) -> bool:
+        left.pop(0)()
+        return wait(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Inbox, "wait", happen)
+    monkeypatch.setattr("lab.training.disk_full_retry.ROOM_SECONDS", 0.2)
+    return left
+
+
+def test_a_stop_waits_for_room_and_then_saves_all(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, straight = tiny_run(), tiny_run()
+    train_here(straight)
+    disk = Disk(monkeypatch, full_after=7)
+    seen: list[Status] = []
+
+    def stop() -> None:
+        seen.append(run.status())
+        trainer_commands.send(run.control_path, "stop")
+
+    def make_room() -> None:
+        seen.append(run.status())
+        disk.make_room()
+
+    left = while_it_waits(monkeypatch, stop, make_room)
+    status = train_here(run)
+    assert not left
+    assert [(said.phase, said.no_room, said.stopping) for said in seen] == [("paused", True, False), ("paused", True, True)]
+    assert seen[1].message.endswith("The last checkpoint, of step 7, is whole. It stops as soon as there is room.")
+    assert (status.phase, status.step, status.message, status.no_room, status.stopping) == ("stopped", 8, "", False, False)
+    assert saved_step(run) == load_model(run, "last")[1] == 8
+    monkeypatch.undo()
+    assert train_here(run).phase == "finished"
+    one, other = (load_model(each, "last")[0].state_dict() for each in (run, straight))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_disk_that_fills_up_before_the_last_save_is_waited_for_too(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run()
+    disk = Disk(monkeypatch, full_after=0)
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 1e9)
+    left = while_it_waits(monkeypatch, disk.make_room)
+    status = train_here(run, until=5)
+    assert not left
+    assert (status.phase, status.step, status.message) == ("stopped", 5, "Ended by SIGTERM.")
+    assert saved_step(run) == 5
+
+
+def test_only_who_says_so_discards_what_is_not_saved(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny_run()
+    Disk(monkeypatch, full_after=7)
+    left = while_it_waits(
+        monkeypatch,
+        lambda: trainer_commands.send(run.control_path, "stop"),
+        lambda: None,
+        lambda: trainer_commands.send(run.control_path, "discard"),
+    )
+    status = train_here(run)
+    assert not left
+    assert (status.phase, status.step) == ("stopped", 7)
+    assert status.message == (
+        "Ended on a full disk at step 8; what was not saved was discarded, as asked. The last checkpoint, of step 7, is whole."
+    )
+    assert saved_step(run) == 7
+    assert tell_the_end(run) == 0
+    assert "is stopped at step 7 and saved. Ended on a full disk at step 8" in capfd.readouterr().out
+
+
+def test_stop_says_that_it_is_waited_for_room(empty_run: Callable[..., Run], llmlab: Call) -> None:
+    run = empty_run()
+    said = Status(phase="paused", step=294, heartbeat=time.time() + 5, no_room=True, stopping=True)
+    run.status_path.write_bytes(msgspec.json.encode(said))
+    with filelock.FileLock(run.lock_path):
+        done = llmlab("stop", "tale")
+    assert done.code == 1
+    assert done.out == ""
+    assert done.err == (
+        "llmlab: tale is not stopped yet: the disk is full, so that step 294 cannot be saved. It waits, and stops as soon as "
+        "there is room. `llmlab stop --discard tale` gives up all of it.\n"
+    )
+    assert [command.name for command in trainer_commands.take(run.control_path)] == ["stop"]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_saved_is_said_of_what_is_on_the_disk(
+    damaged: bool, tiny_run: TinyRun, train_here: TrainHere, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tiny_run()
+    train_here(run, until=3)
+    train_here(run, until=6)
+    status = run.status()
+    if damaged:
+        last = run.path / "last.safetensors"
+        last.write_bytes(last.read_bytes()[:-100])
+    else:
+        status.step = 9
+        run.status_path.write_bytes(msgspec.json.encode(status))
+    assert tell_the_end(run) == 1
+    whole = 3 if damaged else 6
+    assert f"at step {status.step}, which is not saved: its last whole checkpoint is of step {whole}." in capfd.readouterr().err
+
+
+def test_a_command_sent_again_while_it_is_read_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer_commands.send(tmp_path, "sample", "one")
+    read = trainer_commands.read_regular
+
+    def read_while_another_comes(path: Path, most: int) -> bytes:
+        text = read(path, most)
+        monkeypatch.setattr(trainer_commands, "read_regular", read)
+        trainer_commands.send(tmp_path, "sample", "two")
+        return text
+
+    monkeypatch.setattr(trainer_commands, "read_regular", read_while_another_comes)
+    assert [trainer_commands.take(tmp_path)[0].text, trainer_commands.take(tmp_path)[0].text] == ["one", "two"]
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,185 @@
+"""Evaluations during training against the whole validation part, token by token, in float64 and one window at a time."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from lab.data.token_file import Tokens, token_dtype, token_lengths
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Metric, Status
+from lab.runs.trainer_commands import Command
+from lab.training.evaluation import Evaluator
+from lab.training.training_loop import Training
+from models.gpt import GPT
+from models.tokenizer import Tokenizer
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+@pytest.fixture
+def long_tale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A text whose validation part becomes harder to predict towards its end, and is evaluated in few places."""
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATED", (4, 200))
+    monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 16)
+    path = tmp_path / "long.txt"
+    easy = "The big dog ran home. The cat sat.\n" * 1000
+    hard = "".join(f"{at * 7919 % 10007} größere Hunde ßaßen {at * 31 % 977}.\n" for at in range(60))
+    path.write_text(easy + hard)
+    return path
+
+
+def losses_of_tokens(run: Run, model: GPT) -> torch.Tensor:
+    """-ln p of every token of the validation part, each in the window of the whole part that it lies in."""
+    data, context = run.config.data, run.config.model.context
+    ids = torch.from_numpy(np.fromfile(run.tokens_path, "<u2").astype(np.int64))
+    model = model.double()
+    found = []
+    for start in range(data.split - 1, data.tokens - 1, context):
+        window = ids[start : min(start + context, data.tokens - 1) + 1]
+        with torch.no_grad():
+            rows = model(window[None, :-1])[0].log_softmax(-1)
+        found.append(-rows.gather(1, window[1:, None])[:, 0])
+    return torch.cat(found)
+
+
+def evaluated(run: Run) -> list[tuple[int, float | None, float | None]]:
+    return [(line.step, line.val_loss, line.bits_per_byte) for line in run.metrics().read() if line.val_loss is not None]
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "bpe"])
+def test_an_evaluation_is_a_sample_of_the_whole_part(
+    tokenizer: str, long_tale: Path, tiny_run: TinyRun, train_here: TrainHere
+) -> None:
+    run = tiny_run(text=str(long_tale), tokenizer=tokenizer, vocab=280 if tokenizer == "bpe" else None, steps=20)
+    status = train_here(run)
+    data = run.config.data
+    assert data.evaluated is not None
+    losses = losses_of_tokens(run, load_model(run, "last")[0])
+    places = [place for start, stop in data.evaluated.tokens for place in range(start - data.split, stop - data.split)]
+    assert len(places) < len(losses) / 2
+    lengths = token_lengths(Tokenizer.load(run.tokenizer_path))[np.fromfile(run.tokens_path, "<u2")[data.split :]]
+    last = run.last_metric()
+    assert last is not None
+    assert last.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
+    assert last.bits_per_byte == pytest.approx(float(losses[places].sum()) / math.log(2) / lengths[places].sum(), rel=2e-6)
+    assert (status.eval_tokens, status.eval_bytes) == (len(places), lengths[places].sum()) == (len(places), data.evaluated.bytes)
+    first = float(losses[: len(places)].mean())
+    assert abs(float(losses[places].mean()) - first) > 0.05 * first, "the beginning of the part would not do"
+
+
+def test_evaluations_do_not_depend_on_how_often_they_are_made(long_tale: Path, tiny_run: TinyRun, train_here: TrainHere) -> None:
+    often, seldom = (tiny_run(text=str(long_tale), steps=20, eval_every=every, batch=4) for every in (2, 10))
+    train_here(often)
+    train_here(seldom)
+    assert [line for line in evaluated(often) if line[0] in (0, 10, 20)] == evaluated(seldom)
+
+
+def test_what_a_run_trains_in_does_not_round_its_evaluations(long_tale: Path, tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(text=str(long_tale), steps=20, precision="bf16")
+    assert train_here(run).precision == "bf16"
+    data = run.config.data
+    assert data.evaluated is not None
+    losses = losses_of_tokens(run, load_model(run, "last")[0])
+    places = [place for start, stop in data.evaluated.tokens for place in range(start - data.split, stop - data.split)]
+    last = run.last_metric()
+    assert last is not None
+    assert last.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
+
+
+def test_a_run_from_before_is_evaluated_on_what_it_was_then(long_tale: Path, tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """16 windows at least, from the start of the validation part, and three tenths of the tokens of the steps in between."""
+    run = tiny_run(text=str(long_tale), steps=20, eval_every=10)
+    config = run.path / "config.json"
+    said = msgspec.json.decode(config.read_bytes())
+    del said["data"]["evaluated"], said["data"]["final"]
+    config.write_bytes(msgspec.json.encode(said))
+    run = Run(run.path)
+    tokens, tokenizer = Tokens(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path)
+    assert Evaluator(run.config, tokens, token_lengths(tokenizer)).tokens == max(16 * 16, round(0.3 * 10 * 4 * 16) // 16 * 16)
+    train_here(run, until=12)
+    assert train_here(run).phase == "finished"
+    losses = losses_of_tokens(run, load_model(run, "last")[0])
+    last: Metric | None = run.last_metric()
+    assert last is not None
+    assert last.val_loss == pytest.approx(float(losses[:256].mean()), rel=2e-6)
+
+
+def test_the_last_and_the_best_weights_are_evaluated_on_the_whole_part_at_the_end(
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere
+) -> None:
+    """The best are other weights: the learning rate is far too high for the later steps."""
+    run = tiny_run(text=str(long_tale), tokenizer="bpe", vocab=280, steps=30, eval_every=5, lr=0.3, warmup=0.0)
+    status = train_here(run)
+    data = run.config.data
+    assert status.phase == "finished"
+    assert status.best_step not in (None, 30)
+    for found, which, step in ((status.final, "last", 30), (status.final_best, "best", status.best_step)):
+        losses = losses_of_tokens(run, load_model(run, which)[0])
+        assert found is not None
+        assert found.val_loss is not None
+        assert (found.step, found.tokens, found.bytes) == (step, data.tokens - data.split, data.val_bytes)
+        assert found.val_loss == pytest.approx(float(losses.mean()), rel=2e-6)
+        assert found.bits_per_byte == pytest.approx(float(losses.sum()) / math.log(2) / data.val_bytes, rel=2e-6)
+
+
+def test_of_a_huge_validation_part_a_large_sample_is_evaluated(
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.data.train_val_split.FINAL", (8, 300))
+    run = tiny_run(text=str(long_tale), steps=10)
+    found, data = train_here(run).final, run.config.data
+    assert found is not None
+    assert data.final is not None
+    assert found.bytes == data.final.bytes == pytest.approx(2400, abs=8 * 16)
+    assert found.bytes < data.val_bytes
+    losses = losses_of_tokens(run, load_model(run, "last")[0])
+    places = [place for start, stop in data.final.tokens for place in range(start - data.split, stop - data.split)]
+    assert found.val_loss == pytest.approx(float(losses[places].mean()), rel=2e-6)
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
+    how: str, long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, broken = (tiny_run(text=str(long_tale), steps=10) for _ in range(2))
+    train_here(straight)
+    if how == "signal":
+        status = train_here(broken, until=10)
+        assert (status.phase, status.step, status.final) == ("stopped", 10, None)
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr("lab.training.training_loop.Training._final", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                train_here(broken)
+    assert [line.step for line in broken.metrics().read()] == list(range(11))
+    status = train_here(broken)
+    assert (status.phase, status.final) == ("finished", straight.status().final)
+    assert status.final is not None
+    assert evaluated(broken) == evaluated(straight)
+    last, same = (load_model(run, "last")[0].state_dict() for run in (broken, straight))
+    assert all(torch.equal(last[name], same[name]) for name in last)
+
+
+def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
+    long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing a sample leaves a model in training mode, in which dropout would be at work."""
+    straight, asked = (tiny_run(text=str(long_tale), steps=10, dropout=0.5) for _ in range(2))
+    train_here(straight)
+    obey = Training._obey
+
+    def serve(training: Training) -> None:
+        if training.cursor.step == 10:
+            training._serve(Command(name="sample", text="The"))
+        obey(training)
+
+    monkeypatch.setattr(Training, "_obey", serve)
+    assert train_here(asked).final == straight.status().final
+    assert len(asked.samples()) > len(straight.samples())

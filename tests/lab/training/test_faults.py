@@ -1,0 +1,334 @@
+"""What befalls a run's folder between two trainings: moved, copied, damaged, out of date, read-only, owned by another machine.
+
+Each is tried on a run that was really trained and stopped, and that is then gone on with, or refused in one sentence.
+"""
+
+import collections
+import itertools
+import json
+import os
+import platform
+import shutil
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+import msgspec
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.core.safetensors_file import is_whole, read_metadata
+from lab.runs import checkpoint
+from lab.runs.checkpoint import load_model
+from lab.runs.metrics_log import LineWriter
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import FORMAT, Metric, Status
+from lab.runs.run_store import open_run
+from lab.training import trainer
+from lab.training.trainer_inbox import Inbox
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
+    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
+
+
+def assert_same_run(one: Run, other: Run) -> None:
+    assert same(one.metrics().read()) == same(other.metrics().read())
+    first, second = (load_model(run, "last")[0].state_dict() for run in (one, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def straight(tiny_run: TinyRun, train_here: TrainHere) -> Run:
+    """One that nothing befell."""
+    run = tiny_run()
+    train_here(run)
+    return run
+
+
+@pytest.fixture
+def stopped(tiny_run: TinyRun, train_here: TrainHere) -> Run:
+    """Stopped after step 17, with a checkpoint of step 12 before that."""
+    run = tiny_run()
+    train_here(run, until=12)
+    train_here(run, until=17)
+    return run
+
+
+def test_a_moved_run_goes_on_under_its_new_name(stopped: Run, straight: Run, train_here: TrainHere, tmp_path: Path) -> None:
+    moved = stopped.path.rename(tmp_path / "quite another name")
+    run = open_run(moved)
+    assert run.name == "quite another name"
+    assert train_here(run).phase == "finished"
+    assert_same_run(run, straight)
+
+
+def test_a_copy_taken_while_it_trains_is_a_run_of_its_own(
+    stopped: Run, straight: Run, train_here: TrainHere, tmp_path: Path
+) -> None:
+    """The copy's status tells of a live trainer, which is not the copy's."""
+    status = stopped.status()
+    status.phase, status.heartbeat, status.pid, status.host = "training", time.time(), os.getpid(), platform.node()
+    stopped.status_path.write_bytes(msgspec.json.encode(status))
+    with filelock.FileLock(stopped.lock_path):
+        assert stopped.phase() == "training"
+        copy = Run(Path(shutil.copytree(stopped.path, tmp_path / "copy")))
+        assert copy.phase() == "interrupted"
+        trainer.own(copy).release()
+        assert train_here(copy).phase == "finished"
+    assert_same_run(copy, straight)
+    assert stopped.status().step == 17
+
+
+def test_a_text_that_is_gone_or_changed_is_said_and_not_mixed_in(stopped: Run, straight: Run, train_here: TrainHere) -> None:
+    text = Path(stopped.config.data.source)
+    said = []
+    for change in (lambda: text.write_text("quite another text\n" * 100), text.unlink):
+        change()
+        train_here(stopped, until=stopped.status().step + 1)
+        said += [event.text for event in stopped.events().read() if event.kind == "resume"][-1:]
+    goes_on = "training goes on with the text as it was when the run was made."
+    assert said == [f"{text} has changed; {goes_on}", f"{text} is gone; {goes_on}"]
+    assert train_here(stopped).phase == "finished"
+    assert_same_run(stopped, straight)
+
+
+def test_a_text_that_was_only_touched_is_not_called_changed(stopped: Run, train_here: TrainHere) -> None:
+    os.utime(stopped.config.data.source)
+    train_here(stopped, until=18)
+    assert [event.text for event in stopped.events().read() if event.kind == "resume"][-1] == ""
+
+
+def flip(path: Path, at: int) -> bytes:
+    """Changes one byte; gives what was there."""
+    before = path.read_bytes()
+    path.write_bytes(before[:at] + bytes([before[at] ^ 0x10]) + before[at + 1 :])
+    return before
+
+
+def test_no_changed_byte_of_a_checkpoint_goes_unseen(stopped: Run) -> None:
+    """Here and there in the header, where the place in training stands too, and in the numbers."""
+    path = stopped.path / "last.safetensors"
+    (length,) = struct.unpack("<Q", path.read_bytes()[:8])
+    size, cursor = path.stat().st_size, (read_metadata(path) or {})["cursor"]
+    for at in [*range(0, 8 + length, 13), *range(8 + length, size, 5000), size - 1]:
+        whole = flip(path, at)
+        assert not is_whole(path) or (read_metadata(path) or {}).get("cursor") in (None, cursor), at
+        path.write_bytes(whole)
+    assert is_whole(path)
+
+
+def test_a_checkpoint_whose_metadata_has_lost_its_name_is_not_used(stopped: Run, straight: Run, train_here: TrainHere) -> None:
+    """The checksums stand there, too; but every checkpoint says where training stood."""
+    flip(stopped.path / "last.safetensors", 12)
+    assert train_here(stopped).phase == "finished"
+    assert (stopped.path / "damaged.safetensors").exists()
+    assert_same_run(stopped, straight)
+
+
+@pytest.mark.parametrize("name", ["last.safetensors", "metrics.jsonl", "status.json", "samples.jsonl", "events.jsonl"])
+@pytest.mark.parametrize("share", [0.02, 0.6])
+def test_one_changed_byte_does_not_hinder_going_on(
+    name: str, share: float, stopped: Run, straight: Run, train_here: TrainHere
+) -> None:
+    path = stopped.path / name
+    flip(path, int(share * path.stat().st_size))
+    Run(stopped.path).status()
+    assert train_here(stopped).phase == "finished"
+    first, second = (load_model(run, "last")[0].state_dict() for run in (stopped, straight))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    steps = [metric.step for metric in stopped.metrics().read()]
+    assert steps == sorted(set(steps))
+    assert len(steps) >= 30, "at most the line with that byte is lost"
+
+
+def test_a_changed_byte_of_the_tokens_is_one_sentence(stopped: Run, train_here: TrainHere) -> None:
+    whole = flip(stopped.tokens_path, 400)
+    status = train_here(stopped)
+    assert status.phase == "failed"
+    assert status.message.startswith(f"{stopped.tokens_path} is not what it was when {stopped.name} was made")
+    stopped.tokens_path.write_bytes(whole)
+    assert train_here(stopped).phase == "finished"
+
+
+def test_a_changed_byte_of_the_settings_is_one_sentence(stopped: Run, train_here: TrainHere) -> None:
+    """Wherever it lies, but in the name, which the folder says, and in white space."""
+    path = stopped.path / "config.json"
+    whole = path.read_bytes()
+    for at in range(40, len(whole), 29):
+        flip(path, at)
+        if json_or_none(path.read_bytes(), "name") != json_or_none(whole, "name"):
+            try:
+                said = train_here(Run(stopped.path), until=17).message
+            except UserError as error:
+                said = str(error)
+            assert "config.json" in said or "tokens.bin is not what it was" in said, (at, said)
+        path.write_bytes(whole)
+    assert train_here(Run(stopped.path)).phase == "finished"
+
+
+def json_or_none(raw: bytes, without: str) -> object:
+    try:
+        return {name: value for name, value in json.loads(raw).items() if name != without}
+    except ValueError:
+        return None
+
+
+def test_a_run_of_before_these_settings_goes_on(stopped: Run, straight: Run, train_here: TrainHere) -> None:
+    """Without whatever config.json and the checkpoint's cursor have got since format 1 began."""
+    config = json.loads((stopped.path / "config.json").read_bytes())
+    for new in ("accumulate", "schedule", "patience", "attention"):
+        config["train"].pop(new, None)
+    config["data"].pop("tokens_sha256")
+    (stopped.path / "config.json").write_text(json.dumps(config))
+    old = {"step", "seconds", "precision", "best_val_loss", "best_step", "pending"}
+    for path in (stopped.path / "last.safetensors", stopped.path / "previous.safetensors"):
+        cursor = json.loads((read_metadata(path) or {})["cursor"])
+        rewrite(path, json.dumps({name: value for name, value in cursor.items() if name in old}))
+    assert train_here(Run(stopped.path)).phase == "finished"
+    assert_same_run(stopped, straight)
+
+
+def rewrite(path: Path, cursor: str) -> None:
+    """The file with another cursor, as it was written before headers had a checksum."""
+    raw = path.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    header["__metadata__"].pop("header_crc32")
+    header["__metadata__"]["cursor"] = cursor
+    written = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(written)) + written + raw[8 + length :])
+
+
+def test_a_run_of_a_newer_lab_says_what_to_do(stopped: Run) -> None:
+    path = stopped.path / "config.json"
+    path.write_bytes(path.read_bytes().replace(b'"format": 1', f'"format": {FORMAT + 1}'.encode()))
+    with pytest.raises(UserError, match=r"was made by a newer llmlab \(format 2, this one reads 1\); update llmlab"):
+        _ = Run(stopped.path).config
+
+
+def say(run: Run, **changes: object) -> Status:
+    status = msgspec.structs.replace(run.status(), **{"phase": "training", "pid": 71, "host": "abacus"} | changes)
+    run.status_path.write_bytes(msgspec.json.encode(status))
+    return status
+
+
+@pytest.mark.parametrize("clock", [0.0, -3600.0, 3600.0])
+def test_a_silent_trainer_of_another_machine_is_taken_over(clock: float, stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last sign of life may be from the future: clocks differ. The lock of a dead machine may lie there, held by nobody."""
+    monkeypatch.setattr(trainer, "LISTEN_SECONDS", 0.3)
+    status = say(stopped, heartbeat=time.time() + clock)
+    stopped.lock_path.touch()
+    trainer.own(stopped).release()
+    assert trainer.of_the_one_before(status) == (
+        "Process 71 on abacus trained it before and is silent, so that this one has taken over."
+    )
+    assert trainer.of_the_one_before(msgspec.structs.replace(status, host=platform.node())) == ""
+
+
+def test_a_live_trainer_of_another_machine_is_left_alone_whatever_its_clock_says(stopped: Run) -> None:
+    then = time.time() - 7200
+    say(stopped, heartbeat=then)
+    beat = threading.Timer(0.3, lambda: say(stopped, heartbeat=then + 1))
+    beat.start()
+    with pytest.raises(UserError, match="is being trained already, by process 71 on abacus"):
+        trainer.own(stopped)
+    beat.join()
+
+
+def test_a_clock_set_back_makes_no_dead_run_alive_and_no_live_one_dead(stopped: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the lock decides; a live trainer's next sign of life, a second later, has the new time."""
+    now = time.time()
+    say(stopped, host=platform.node(), heartbeat=now)
+    monkeypatch.setattr(time, "time", lambda: now - 3600)
+    assert stopped.phase() == "interrupted"
+    with filelock.FileLock(stopped.lock_path):
+        say(stopped, host=platform.node(), heartbeat=time.time())
+        assert stopped.phase() == "training"
+        with pytest.raises(UserError, match="is being trained already"):
+            trainer.own(stopped)
+
+
+def mounted(folder: Path, *options: str) -> None:
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", ",".join(options), "none", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("mounting a file system is not allowed here")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted(folder, "size=2m")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_read_only_folder_is_one_sentence(disk: Path, stopped: Run, train_here: TrainHere) -> None:
+    run = Run(Path(shutil.copytree(stopped.path, disk / "run")))
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(UserError, match=r"^Cannot train run: read-only file system\.$"):
+        trainer.own(run)
+    assert run.phase() == "stopped"
+    assert load_model(run, "last")[1] == 17
+
+
+@pytest.mark.parametrize(
+    ("place", "owner", "name"),
+    [
+        ("save a checkpoint", checkpoint, "save_training"),
+        ("keep a snapshot", checkpoint, "save_snapshot"),
+        ("write the metrics", LineWriter, "write"),
+    ],
+)
+def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
+    place: str, owner: object, name: str, disk: Path, tiny_run: TinyRun, straight: Run, train_here: TrainHere,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Another fills the file system at the fifth such write, and makes room when the trainer waits. tmpfs gives pages of 4 kB,
+    so that of the metrics a later line is the one without room, or something else before it."""
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
+    run = tiny_run(home=disk)
+    ballast, write, calls = disk / "ballast", getattr(owner, name), 0
+    said: list[str] = []
+
+    def filling(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+                collections.deque(map(file.write, itertools.repeat(bytes(4096))), maxlen=0)
+        return write(*arguments)
+
+    def wait(self: Inbox, seconds: float, until: str) -> bool:
+        status = run.status()
+        assert run.status().phase == "paused"
+        before = read_metadata(run.path / "last.safetensors")
+        assert is_whole(run.path / "last.safetensors") or before is None
+        said.append(status.message)
+        ballast.unlink()
+        return True
+
+    monkeypatch.setattr(owner, name, filling)
+    monkeypatch.setattr(Inbox, "wait", wait)
+    assert train_here(run).phase == "finished"
+    assert len(said) == 1
+    assert said[0].startswith("Paused because the disk is full: there is no room to ")
+    if place != "write the metrics":
+        assert place in said[0]
+    kinds = [event.kind for event in run.events().read()]
+    assert kinds.index("pause") < kinds.index("resume")
+    assert_same_run(run, straight)

@@ -1,0 +1,167 @@
+"""Steps in parts: the same update as in one, and fewer windows at once where memory does not suffice, tried with a real limit."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.planning.run_request import RunRequest, check_settings
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
+from models.gpt import GPT
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_a_step_in_parts_is_the_step(parts: int, optimizer: str, tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """But for the order of additions; the parts of seven windows are of different sizes."""
+    settings = {"batch": 7, "steps": 8, "dropout": 0.0, "precision": "fp32", "optimizer": optimizer, "lr": 1e-3}
+    whole, split = tiny_run(**settings), tiny_run(**settings, accumulate=parts)
+    train_here(whole)
+    train_here(split)
+    for one, other in zip(whole.metrics().read(), split.metrics().read(), strict=True):
+        assert (one.tokens, one.epoch, one.lr) == (other.tokens, other.epoch, other.lr)
+        assert one.loss == (None if other.loss is None else pytest.approx(other.loss, abs=2e-5))
+        assert one.grad_norm == (None if other.grad_norm is None else pytest.approx(other.grad_norm, abs=2e-4))
+    first, second = (load_model(run, "last")[0].state_dict() for run in (whole, split))
+    for name, weight in first.items():
+        torch.testing.assert_close(weight, second[name], atol=2e-5, rtol=1e-4)
+
+
+def test_more_parts_than_windows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="A batch of 4 windows cannot be computed in 5 parts"):
+        check_settings(RunRequest(text="stories", batch=4, accumulate=5, home=tmp_path))
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:
+    """Has the model fail in training with more than so many windows at once. Gives the sizes it was asked for."""
+    loss, sizes = GPT.loss, list[int]()
+
+    def limited(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            sizes.append(len(ids))
+            if len(ids) > most:
+                raise error
+        return loss(self, ids, targets)
+
+    monkeypatch.setattr(GPT, "loss", limited)
+    return sizes
+
+
+REFUSALS = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+    ),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_out_of_memory_halves_the_micro_batch_and_goes_on(
+    error: Exception, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"batch": 6, "steps": 4, "eval_every": 100}
+    split = tiny_run(**settings, accumulate=4)
+    train_here(split)
+    run = tiny_run(**settings)
+    sizes = short_of_memory(monkeypatch, 2, error)
+    assert train_here(run, until=2).phase == "stopped"
+    assert sizes == [6, 3, 2, 2, 1, 1, 2, 2, 1, 1]
+    sizes.clear()
+    status = train_here(run)
+    assert status.phase == "finished"
+    assert sizes == [2, 2, 1, 1] * 2, "what was found is remembered in the checkpoint"
+    said = [event.text for event in run.events().read() if event.kind == "micro_batch"]
+    assert said == [
+        "A step of 6 windows did not fit into memory; since step 1 it is computed in 4 parts of 2 windows, which draw other "
+        "dropout masks than the whole would."
+    ]
+    one, other = load_model(run, "last")[0].state_dict(), load_model(split, "last")[0].state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one), "as if it had been asked for"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_parts_are_said_to_give_the_same_result_only_where_they_do(
+    dropout: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps, so that the second begins with weights that the first has left."""
+    settings = {"batch": 4, "steps": 2, "eval_every": 100, "dropout": dropout, "precision": "fp32", "lr": 1e-3}
+    whole = tiny_run(**settings)
+    train_here(whole)
+    run = tiny_run(**settings)
+    short_of_memory(monkeypatch, 2, MemoryError())
+    train_here(run)
+    said = next(event.text for event in run.events().read() if event.kind == "micro_batch")
+    losses = [[metric.loss or 0.0 for metric in each.metrics().read()[1:]] for each in (whole, run)]
+    same = losses[0] == pytest.approx(losses[1], abs=2e-5)
+    assert same == (dropout == 0.0)
+    assert same == ("with the same result but for rounding" in said)
+
+
+def test_if_one_window_does_not_fit_that_is_one_sentence(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run()
+    sizes = short_of_memory(monkeypatch, 0, MemoryError())
+    status = train_here(run)
+    assert status.phase == "failed"
+    sentence = "There is not enough memory for even one window of 16 tokens; start a new run with a smaller --context or "
+    assert status.message == sentence + "a smaller model."
+    assert sizes == [4, 2, 1]
+
+
+def test_another_error_of_torch_is_not_taken_for_it(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_of_memory(monkeypatch, 0, RuntimeError("expected scalar type Long"))
+    with pytest.raises(RuntimeError, match="expected scalar type Long"):
+        train_here(tiny_run())
+
+
+LIMITED = """
+import os, resource, sys
+from pathlib import Path
+from lab.core.errors import UserError
+from lab.runs.run_schema import Status
+from lab.runs.run_folder import Run
+from lab.training.stop_signals import Signals
+from lab.training.status_file import StatusBoard
+from lab.training.training_loop import Training
+
+for path, megabytes in zip(sys.argv[1::2], sys.argv[2::2]):
+    board = StatusBoard(Run(Path(path)).status_path, Status(phase="starting", pid=os.getpid()))
+    training = Training(Run(Path(path)), board, Signals())
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes) * 2**20, resource.RLIM_INFINITY))
+    try:
+        training.train()
+    except UserError as error:
+        board.update("failed", message=str(error))
+    board.end()
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is set by what Linux says is used")
+def test_with_a_limit_on_the_process(tiny_run: TinyRun) -> None:
+    """64 windows of 128 tokens need some 60 MB here. The limit is RLIMIT_AS, at which the system itself refuses memory."""
+    settings = {"width": 64, "layers": 2, "context": 128, "batch": 64, "steps": 2, "eval_every": 100, "precision": "fp32"}
+    fits = tiny_run(text="stories:60kB", dropout=0.0, **settings)
+    does_not = tiny_run(text="stories:60kB", dropout=0.0, **(settings | {"width": 512, "context": 512, "batch": 2}))
+    command = [sys.executable, "-P", "-c", LIMITED, str(does_not.path), "30", str(fits.path), "20"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert fits.status().phase == "finished", fits.status().message
+    assert [metric.step for metric in fits.metrics().read()] == [0, 1, 2]
+    assert [event.kind for event in fits.events().read()].count("micro_batch") >= 1
+    assert does_not.status().phase == "failed"
+    assert "not enough memory" in does_not.status().message

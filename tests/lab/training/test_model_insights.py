@@ -1,0 +1,218 @@
+"""What is measured inside the model: against numpy, against attention made by hand, and without a trace in training."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from lab.data.token_file import Tokens, token_dtype
+from lab.runs.head_meters import METERS, chance, in_words, strongest
+from lab.runs.metrics_log import LineReader
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Insight, Status
+from lab.training.model_insights import Insights, Update, head_scores, parts_of, probe_place, repeats, stripes
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.optimizer import make_optimizer
+from models.tokenizer import Tokenizer
+from models.trace import Trace
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+CONFIG = ModelConfig(layers=2, heads=3, width=24, context=24, vocab_size=50, dropout=0.2)
+
+
+def lines(run: Run) -> list[Insight]:
+    return LineReader(run.insights_path, Insight).read()
+
+
+def as_written(found: list[Insight]) -> list[dict[str, object]]:
+    """Without the time that it took, which depends on the machine."""
+    return [{name: getattr(line, name) for name in line.__struct_fields__ if name != "took"} for line in found]
+
+
+def model_with_large_weights() -> GPT:
+    """Its patterns are far from even."""
+    model = GPT(CONFIG, seed=3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(8.0)
+    return model
+
+
+def looking_at(r: int, offset: Callable[[int], int]) -> torch.Tensor:
+    """A pattern (1, 1, 2r, 2r) that pays everything to one token: query t to key `offset(t)`."""
+    pattern = torch.zeros(1, 1, 2 * r, 2 * r)
+    for t in range(2 * r):
+        pattern[0, 0, t, max(0, offset(t))] = 1.0
+    return pattern
+
+
+def test_a_perfect_head_of_each_kind_scores_one_and_nothing_elsewhere() -> None:
+    r = 5
+    heads = {
+        "previous": looking_at(r, lambda t: t - 1),
+        "duplicate": looking_at(r, lambda t: t - r if t >= r else t),
+        "induction": looking_at(r, lambda t: t - r + 1 if t >= r else t),
+    }
+    for place, name in enumerate(METERS):
+        scores = stripes(heads[name])[:, 0].tolist()
+        assert scores[place] == 1.0
+        assert [score for at, score in enumerate(scores) if at != place] == [0.0, 0.0]
+
+
+def test_attention_spread_evenly_scores_what_chance_is_said_to_be() -> None:
+    for r in (2, 5, 32):
+        even = torch.ones(2 * r, 2 * r).tril()
+        even = (even / even.sum(-1, keepdim=True))[None, None]
+        assert stripes(even)[:, 0].tolist() == pytest.approx([chance(meter, r) for meter in METERS], rel=1e-5)
+
+
+def test_scores_are_those_of_the_trace_s_patterns_summed_in_numpy() -> None:
+    model = model_with_large_weights()
+    ids = repeats(np.arange(5, 45), CONFIG.context, seed=11)
+    assert ids is not None
+    r = ids.shape[1] // 2
+    assert (r, len(ids)) == (12, 8)
+    expected = np.zeros((3, CONFIG.layers, CONFIG.heads))
+    for row in ids:
+        trace = Trace(model, row.tolist())
+        for layer in range(CONFIG.layers):
+            pattern = trace[f"blocks.{layer}.attn.pattern"].numpy().astype(np.float64)
+            for head in range(CONFIG.heads):
+                a = pattern[head]
+                expected[0, layer, head] += np.mean([a[t, t - 1] for t in range(1, 2 * r)]) / len(ids)
+                expected[1, layer, head] += np.mean([a[t, t - r] for t in range(r, 2 * r)]) / len(ids)
+                expected[2, layer, head] += np.mean([a[t, t - r + 1] for t in range(r, 2 * r)]) / len(ids)
+    assert expected.max() > 2 * expected.min()
+    np.testing.assert_allclose(head_scores(model, torch.from_numpy(ids)).numpy(), expected, atol=1e-5)
+
+
+def test_the_sequences_are_different_tokens_that_occur_each_seen_twice() -> None:
+    occurring = np.array([3, 8, 9, 20, 77])
+    ids = repeats(occurring, 64, seed=1)
+    assert ids is not None
+    assert ids.shape == (8, 10)
+    assert all(sorted(row[:5]) == occurring.tolist() and row[:5].tolist() == row[5:].tolist() for row in ids)
+    assert len({tuple(row) for row in ids}) > 1
+    assert np.array_equal(ids, repeats(occurring, 64, seed=1))  # type: ignore[arg-type]
+    assert not np.array_equal(ids, repeats(occurring, 64, seed=2))  # type: ignore[arg-type]
+    assert repeats(np.array([3]), 64, seed=1) is None
+    assert repeats(occurring, 3, seed=1) is None
+
+
+def test_the_probe_ends_where_the_next_token_stands_in_it_already() -> None:
+    ids = np.array([9, 1, 2, 9, 3, 4, 5, 6, 1, 2, 7, 8])
+    assert probe_place(ids, 8, {1}) == (1, 9), "1 is followed by 2 as before"
+    assert probe_place(ids, 8, {4}) == (0, 8), "there is no such place"
+    assert probe_place(np.array([5, 6]), 8, {5}) == (0, 1)
+    for most in (1, 2, 3):
+        assert probe_place(ids, most, {1, 2}) == (0, most), "a context too short for any repetition"
+
+
+def test_measuring_leaves_training_as_it_was(tiny_run: TinyRun) -> None:
+    run = tiny_run()
+    tokens = Tokens(run.tokens_path, token_dtype(256))
+    model = GPT(run.config.model, seed=1).train()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    torch.manual_seed(5)
+    expected = torch.rand(4)
+    torch.manual_seed(5)
+    measured = Insights(run.config, tokens, Tokenizer.load(run.tokenizer_path))
+    found, again = measured.measure(model, 3, []), measured.measure(model, 3, [])
+    assert torch.equal(torch.rand(4), expected), "no random number was drawn"
+    assert model.training
+    assert all(weight.grad is None for weight in model.parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert not model.h[0].attn.c_attn._forward_hooks  # type: ignore[union-attr]
+    assert as_written([found]) == as_written([again])
+
+
+def test_the_probe_is_what_the_model_says(tiny_run: TinyRun) -> None:
+    run = tiny_run()
+    tokenizer = Tokenizer.load(run.tokenizer_path)
+    model = GPT(run.config.model, seed=1)
+    found = Insights(run.config, Tokens(run.tokens_path, token_dtype(256)), tokenizer).measure(model, 0, [])
+    ids = tokenizer.encode("".join(found.probe).replace("⏎", "\n").replace("␣", " "))
+    trace = Trace(model, ids)
+    p = trace["logits"][-1].double().softmax(-1).numpy()
+    best = p.argsort()[::-1][:5]
+    assert [value for _, value in found.top] == pytest.approx(p[best].tolist(), rel=1e-3)
+    assert found.truth_probability == pytest.approx(p[tokenizer.encode(found.truth.replace("␣", " "))[0]], rel=1e-3)
+    assert found.pattern[0][1] == pytest.approx(trace["blocks.0.attn.pattern"][1, -1].tolist(), abs=1e-4)
+    assert found.truth in found.probe
+
+
+def test_a_model_of_no_numbers_is_told_of_as_nothing(tiny_run: TinyRun) -> None:
+    run = tiny_run()
+    model = GPT(run.config.model, seed=1)
+    with torch.no_grad():
+        model.wte.weight.fill_(math.nan)
+    found = Insights(run.config, Tokens(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+    assert as_written([found.measure(model, 2, [])]) == as_written([Insight(step=2, took=0.0)])
+
+
+def test_gradients_and_changes_are_those_of_each_part() -> None:
+    model = model_with_large_weights()
+    parts = parts_of(model)
+    assert sum(len(weights) for weights in parts.values()) == len(list(model.parameters()))
+    optimizer = make_optimizer(model, 0.01)
+    ids = torch.randint(50, (2, 9), generator=torch.Generator().manual_seed(1))
+    model.loss(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
+    grads = {name: weight.grad.double().numpy().copy() for name, weight in model.named_parameters() if weight.grad is not None}
+    before = {name: weight.detach().double().numpy().copy() for name, weight in model.named_parameters()}
+    update = Update(model)
+    total = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01))
+    optimizer.step()
+    found = {each.part: each for each in update.done()}
+    assert list(found) == ["embedding", "positions", "1 attention", "1 MLP", "2 attention", "2 MLP", "final norm"]
+    assert math.sqrt(sum(each.grad_norm**2 for each in found.values())) == pytest.approx(total, rel=1e-3)
+    names = (
+        "h.1.ln_2.weight",
+        "h.1.ln_2.bias",
+        *(f"h.1.mlp.{part}.{kind}" for part in ("c_fc", "c_proj") for kind in ("weight", "bias")),
+    )
+    assert found["2 MLP"].grad_norm == pytest.approx(math.sqrt(sum((grads[name] ** 2).sum() for name in names)), rel=1e-3)
+    matrices = ("h.1.mlp.c_fc.weight", "h.1.mlp.c_proj.weight")
+    after = {name: weight.detach().double().numpy() for name, weight in model.named_parameters()}
+    change = math.sqrt(sum(((after[name] - before[name]) ** 2).sum() for name in matrices))
+    size = math.sqrt(sum((before[name] ** 2).sum() for name in matrices))
+    assert found["2 MLP"].ratio == pytest.approx(change / size, rel=1e-3)
+    assert found["final norm"].ratio is None
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0])
+def test_a_line_an_evaluation_whether_interrupted_or_not(
+    patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while the evaluation of step 10 is made, and between two: what was written beyond is written anew."""
+    monkeypatch.setattr("lab.training.training_loop.BREAK_OFF_SECONDS", patience)
+    straight, broken = tiny_run(), tiny_run()
+    train_here(straight)
+    found = lines(straight)
+    assert [line.step for line in found] == [0, 10, 20, 30]
+    norms = {metric.step: metric.grad_norm for metric in straight.metrics().read()}
+    for line in found[1:]:
+        assert math.sqrt(sum(each.grad_norm**2 for each in line.parts)) == pytest.approx(norms[line.step], rel=1e-3)
+    assert not found[0].parts
+    for stop in (10, 13):
+        train_here(broken, until=stop)
+    with broken.insights_path.open("ab") as file:
+        file.write(b'{"step":20,"took":0.0}\n{"step":3')
+    train_here(broken)
+    assert as_written(lines(broken)) == as_written(found)
+
+
+def test_words_name_the_strongest_head_and_what_it_does() -> None:
+    scores = {"previous": [[0.1, 0.5], [0.1, 0.1]], "duplicate": [[0.0, 0.0], [0.0, 0.0]], "induction": [[0.0, 0.1], [0.61, 0.0]]}
+    words = in_words(1200, 32, scores)  # type: ignore[arg-type]
+    assert words.startswith("An induction head has formed: at step 1,200 head 2.1 pays 61.0% of its attention to what came after")
+    assert "times what chance would (2.1%)" in words
+    assert "Head 1.2 looks one token back (50.0%)" in words
+    scores["induction"] = [[0.0, 0.1], [0.0, 0.0]]
+    assert in_words(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
+    scores["induction"] = [[0.02, 0.03], [0.0, 0.0]]
+    assert in_words(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
+    assert strongest("previous", [[0.5, 0.5]]).head == 0

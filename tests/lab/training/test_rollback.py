@@ -1,0 +1,180 @@
+"""Going back to a good state after bad steps, each time by real training with an absurd learning rate or a spoiled loss."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lab.core.safetensors_file import read_metadata
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Metric, Status
+from lab.training.rollback import HALVINGS
+from models.gpt import GPT
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+WILD = {"lr": 3.0, "optimizer": "adamw", "warmup": 0.0, "steps": 40, "precision": "fp32"}
+
+
+def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
+    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
+
+
+def backs(run: Run) -> list[int]:
+    return [event.step for event in run.events().read() if event.kind == "back"]
+
+
+def assert_every_file_is_finite(run: Run) -> None:
+    for file in run.checkpoints():
+        assert all(bool(torch.isfinite(weight).all()) for weight in load_model(run, file.name)[0].state_dict().values()), file
+
+
+def test_an_absurd_rate_is_halved_until_it_learns(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(**WILD)
+    status = train_here(run)
+    assert status.phase == "finished"
+    times = len(backs(run))
+    assert 1 <= times < HALVINGS
+    factor = 1 / 2**times
+    metrics = run.metrics().read()
+    assert [m.step for m in metrics] == list(range(41)), "no step twice, and none missing"
+    assert metrics[-1].lr == pytest.approx(0.1 * 3.0 * factor)
+    assert metrics[-1].val_loss is not None
+    assert metrics[-1].val_loss < math.log(256)
+    assert f"the learning rate is 1/{2**times} of what was asked for, {3.0 * factor:.2g} at its peak." in status.message
+    first = next(event for event in run.events().read() if event.kind == "back")
+    assert first.text.startswith(f"Went back from step {first.step} to the weights of step 0, because the loss was no number or")
+    bad = [event for event in run.events().read() if event.kind == "bad_step"]
+    assert len(bad) >= 3 * times
+    assert "so its update was not applied" in bad[0].text
+    assert_every_file_is_finite(run)
+
+
+@pytest.mark.parametrize("stops", [(2, 3, 4), (5, 9), (12, 30)])
+def test_interrupted_anywhere_around_it_nothing_changes(stops: tuple[int, ...], tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """Also between bad steps, and right after going back: the good state is in the checkpoint then, and so are rate and count."""
+    straight, broken = tiny_run(**WILD), tiny_run(**WILD)
+    train_here(straight)
+    assert backs(straight)
+    for stop in stops:
+        assert train_here(broken, until=stop).step == stop
+    status = train_here(broken)
+    assert status.phase == "finished"
+    assert backs(broken) == backs(straight)
+    assert same(broken.metrics().read()) == same(straight.metrics().read())
+    one, other = load_model(broken, "last")[0].state_dict(), load_model(straight, "last")[0].state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert (status.best_val_loss, status.best_step) == (straight.status().best_val_loss, straight.status().best_step)
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[int], bool]) -> list[dict[str, torch.Tensor]]:
+    """Makes the loss of some steps, counted from 1, no number. Gives the weights before each step."""
+    loss, before = GPT.loss, list[dict[str, torch.Tensor]]()
+
+    def spoiled(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return loss(self, ids, targets)
+        before.append({name: weight.detach().clone() for name, weight in self.named_parameters()})
+        return loss(self, ids, targets) * (math.nan if is_bad(len(before)) else 1.0)
+
+    monkeypatch.setattr(GPT, "loss", spoiled)
+    return before
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_state_gone_back_to_is_the_one_of_the_last_fiftieth_step(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = spoil(monkeypatch, lambda step: step in (60, 61, 62))
+    run = tiny_run(steps=65, eval_every=100)
+    assert train_here(run).phase == "finished"
+    assert backs(run) == [62]
+    assert equal(before[59], before[60])
+    assert equal(before[59], before[61])
+    assert equal(before[62], before[50]), "the 63rd step begins where the 51st did"
+    metrics = run.metrics().read()
+    assert [m.step for m in metrics if m.step and m.loss is None] == [60, 61, 62]
+    assert_every_file_is_finite(run)
+
+
+def test_two_bad_steps_are_passed_over(tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = spoil(monkeypatch, lambda step: step % 5 in (0, 1))
+    run = tiny_run(steps=30)
+    status = train_here(run)
+    assert (status.phase, status.message, backs(run)) == ("finished", "", [])
+    assert equal(before[9], before[11])
+    assert not equal(before[11], before[12])
+
+
+def test_it_gives_up_in_a_sentence_when_halving_does_not_help(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, lambda step: step > 5)
+    run = tiny_run(steps=100)
+    status = train_here(run)
+    assert status.phase == "failed"
+    assert len(backs(run)) == HALVINGS
+    assert f"the rate was halved {HALVINGS} times" in status.message
+    assert "start a new run with a lower one, such as " in status.message
+    assert_every_file_is_finite(run)
+
+
+def test_a_good_stretch_makes_the_next_time_the_first(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One time more than it may go back in a row."""
+    monkeypatch.setattr("lab.training.rollback.GOOD_STRETCH", 20)
+    every = 40
+    spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
+    run = tiny_run(steps=(HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
+    status = train_here(run)
+    assert status.phase == "finished", status.message
+    assert len(backs(run)) == HALVINGS + 1
+
+
+def test_the_best_weights_and_the_halved_rate_are_not_forgotten(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, lambda step: step in (22, 23, 24))
+    run = tiny_run(steps=60)
+    before = train_here(run, until=26)
+    assert before.best_step == 20
+    seen = train_here(run, until=26)
+    assert (seen.best_step, seen.best_val_loss) == (20, before.best_val_loss)
+    assert (read_metadata(run.path / "best.safetensors") or {})["step"] == "20"
+    lr = [m.lr for m in run.metrics().read()]
+    train_here(run, until=28)
+    after = [m.lr for m in run.metrics().read()]
+    assert after[:27] == lr
+    assert after[27] is not None
+    assert lr[21] is not None
+    assert after[27] < 0.6 * lr[21]
+
+
+def test_weights_that_are_no_numbers_are_never_saved(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are ruined by the tenth step, after which it is told to end."""
+    step, calls = torch.optim.AdamW.step, 0
+
+    def ruin(self: torch.optim.AdamW, *arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        done = step(self, *arguments)
+        if calls == 10:
+            self.param_groups[0]["params"][0].data[255] = math.inf
+        return done
+
+    run = tiny_run(steps=30, optimizer="adamw")
+    monkeypatch.setattr(torch.optim.AdamW, "step", ruin)
+    assert train_here(run, until=10).phase == "stopped"
+    assert backs(run) == [10]
+    assert_every_file_is_finite(run)
+    assert train_here(run).phase == "finished"
+    assert backs(run) == [10]
+    assert_every_file_is_finite(run)

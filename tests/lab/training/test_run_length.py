@@ -1,0 +1,97 @@
+"""The learning rate's schedules and the early end, in closed form and in real training."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
+from lab.runs.run_store import start_trainer
+from models.lr_schedule import DECAY, schedule_factor
+from models.optimizer import lr_factor
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+def test_the_cosine_is_that_of_the_optimizer() -> None:
+    for progress in (-1.0, 0.0, 0.01, 0.03, 0.5, 0.999, 1.0, 2.0):
+        assert schedule_factor("cosine", progress, 0.03, 0.1) == pytest.approx(lr_factor(progress, 0.03, 0.1), abs=1e-12)
+
+
+def test_wsd_rises_stands_and_falls_by_the_square_root() -> None:
+    def at(progress: float) -> float:
+        return schedule_factor("wsd", progress, 0.1, 0.05)
+
+    assert [at(0.0), at(0.05), at(0.1), at(0.5), at(1 - DECAY)] == pytest.approx([0.0, 0.5, 1.0, 1.0, 1.0])
+    assert at(1 - 0.75 * DECAY) == pytest.approx(0.05 + 0.95 * (1 - math.sqrt(0.25)))
+    assert at(1.0) == at(1.5) == pytest.approx(0.05)
+    falling = [at(1 - DECAY + DECAY * share / 10) for share in range(11)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_a_warm_up_into_the_decay_cuts_the_decay_short() -> None:
+    assert schedule_factor("wsd", 0.9, 0.9, 0.0) == 1.0
+    assert schedule_factor("wsd", 1.0, 0.9, 0.0) == pytest.approx(0.0)
+    assert schedule_factor("wsd", 0.5, 1.0, 0.0) == 0.5
+    assert schedule_factor("wsd", 1.0, 1.0, 0.0) == 1.0
+
+
+def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=40, schedule="wsd", warmup=0.1, lr=1e-3)
+    assert train_here(run).phase == "finished"
+    rates = [metric.lr for metric in run.metrics().read() if metric.lr is not None]
+    assert rates[:4] == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3])
+    assert rates[4:32] == [1e-3] * 28
+    assert rates[33] == pytest.approx(1e-4 + 9e-4 * (1 - math.sqrt(2 / 8)))
+    assert rates[-1] == pytest.approx(1e-4)
+
+
+def test_a_run_follows_wsd_by_minutes(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=None, minutes=0.015, schedule="wsd", lr=1e-3)
+    train_here(run)
+    metrics = [metric for metric in run.metrics().read() if metric.lr is not None]
+    middle = [metric.lr for metric in metrics if 0.1 < metric.seconds / 0.9 < 0.75]
+    assert middle == [1e-3] * len(middle)
+    assert len(middle) > 3
+    assert metrics[-1].lr is not None
+    assert metrics[-1].lr < 4e-4
+
+
+def test_patience_ends_a_run_and_says_so(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """A rate that undoes what was learned: from the best on, every evaluation is worse, or no better."""
+    run = tiny_run(steps=400, eval_every=5, patience=3, lr=0.3, warmup=0.0, optimizer="adamw")
+    status = train_here(run)
+    evaluations = [
+        (metric.step, metric.val_loss) for metric in run.metrics().read() if metric.val_loss is not None and metric.step
+    ]
+    best = min(evaluations, key=lambda each: each[1] or 0.0)
+    assert status.phase == "finished"
+    assert status.step == best[0] + 3 * 5 == evaluations[-1][0] < 400
+    assert status.message == (
+        f"Ended early: no better validation loss in 3 evaluations in a row; the best weights are those of step {best[0]}."
+    )
+    assert [event.step for event in run.events().read() if event.kind == "early_stop"] == [status.step]
+    assert load_model(run, "best")[1] == best[0]
+    assert load_model(run, "last")[1] == status.step
+    assert run.snapshots()[-1].step == status.step
+    with pytest.raises(UserError, match=f"has finished its {status.step} steps"):
+        start_trainer(run)
+
+
+def test_patience_is_not_forgotten_when_interrupted(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    settings = {"steps": 400, "eval_every": 5, "patience": 4, "lr": 0.3, "warmup": 0.0, "optimizer": "adamw"}
+    straight, broken = tiny_run(**settings), tiny_run(**settings)
+    end = train_here(straight).step
+    for stop in range(7, end, 7):
+        assert train_here(broken, until=stop).step == stop
+    assert train_here(broken).step == end
+    assert broken.status().phase == "finished"
+
+
+def test_without_patience_it_goes_to_its_end(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=60, eval_every=5, lr=0.3, warmup=0.0, optimizer="adamw")
+    assert train_here(run).step == 60

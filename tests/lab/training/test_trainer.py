@@ -1,0 +1,177 @@
+"""The trainer as a process: signals, commands, kills, and who owns a run. Each start of one imports torch, so there are few."""
+
+import collections
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.runs.checkpoint import load_model
+from lab.runs.run_folder import Run, lock_is_held
+from lab.runs.run_schema import Metric, Status
+from lab.runs.run_store import start_trainer
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+PATIENCE = 60.0
+
+
+@pytest.fixture(autouse=True)
+def _no_trainer_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "lab.training.trainer" in command and str(tmp_path) in command[-1]:
+            process.kill()
+
+
+def wait_for(what: Callable[[], object]) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < give_up, "waited in vain"
+        time.sleep(0.01)
+
+
+def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
+    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
+
+
+def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    settings = {"steps": 1000, "eval_every": 250}
+    run, straight = tiny_run(**settings), tiny_run(**settings)
+    pid = start_trainer(run)
+    wait_for(lambda: run.status().step >= 20)
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not lock_is_held(run.lock_path))
+    status = run.status()
+    assert (status.phase, status.message, status.pid) == ("stopped", "Ended by SIGTERM.", pid)
+    assert 20 <= status.step < 1000
+    last = run.last_metric()
+    assert last is not None
+    assert last.step == load_model(run, "last")[1] == status.step
+    start_trainer(run)
+    wait_for(lambda: run.phase() == "finished")
+    train_here(straight)
+    one, other = load_model(run, "last")[0].state_dict(), load_model(straight, "last")[0].state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert same(run.metrics().read()) == same(straight.metrics().read())
+    assert run.samples() == straight.samples()
+    with pytest.raises(UserError, match="has finished its 1000 steps"):
+        start_trainer(run)
+
+
+def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_away(tiny_run: TinyRun) -> None:
+    run = tiny_run(steps=1_000_000)
+    pid = start_trainer(run)
+    wait_for(lambda: run.status().phase == "training" and run.status().step > 5)
+    run.command("pause")
+    wait_for(lambda: run.phase() == "paused")
+    step = run.status().step
+    assert load_model(run, "last")[1] == step
+    run.command("sample", "The wet")
+    wait_for(lambda: any(sample.prompt == "The wet" and sample.step == step for sample in run.samples()))
+
+    with pytest.raises(UserError, match=f"is being trained already, by process {pid} on "):
+        start_trainer(run)
+    second = subprocess.run(
+        [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], capture_output=True, text=True, check=False
+    )
+    assert second.returncode == 2
+    assert second.stderr == f"tale is being trained already, by process {pid} on {os.uname().nodename}.\n"
+    status = run.status()
+    assert (status.pid, status.phase, status.step) == (pid, "paused", step)
+
+    beat = status.heartbeat
+    wait_for(lambda: run.status().heartbeat > beat)
+    assert run.alive()
+    run.command("resume")
+    wait_for(lambda: run.status().step > step)
+    assert run.phase() == "training"
+    run.command("stop")
+    wait_for(lambda: not lock_is_held(run.lock_path))
+    status = run.status()
+    assert (status.phase, status.message) == ("stopped", "")
+    assert load_model(run, "last")[1] == status.step
+    with pytest.raises(UserError, match="not training now"):
+        run.command("stop")
+
+
+def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own(
+    tiny_run: TinyRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny_run(steps=1_000_000)
+    for folder in (run.path, run.path.parent):
+        for name in ("lab", "models"):
+            (folder / name).mkdir()
+            (folder / name / "__init__.py").write_text("raise ImportError('this is not the lab')")
+    monkeypatch.chdir(run.path.parent)
+    program = (
+        "import os, signal, sys; from lab.runs.run_store import open_run, start_trainer; start_trainer(open_run(sys.argv[1]));"
+        "os.killpg(0, signal.SIGKILL)"
+    )
+    parent = subprocess.run([sys.executable, "-P", "-c", program, str(run.path)], start_new_session=True, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    wait_for(lambda: run.status().step > 5)
+    trainer = psutil.Process(run.status().pid)
+    assert os.getsid(trainer.pid) == trainer.pid
+    step = run.status().step
+    wait_for(lambda: run.status().step > step)
+    os.kill(trainer.pid, signal.SIGHUP)
+    wait_for(lambda: not lock_is_held(run.lock_path))
+    assert (run.status().phase, run.status().message) == ("stopped", "Ended by SIGHUP.")
+
+
+def test_nothing_saved_is_lost_by_kills_at_random_moments() -> None:
+    """Two rounds of the script; run it by itself for more."""
+    script = Path(__file__).with_name("kill_rounds.py")
+    command = [sys.executable, str(script), "--rounds", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MB of its own, where this user may make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, small_disk: Path) -> None:
+    run = tiny_run(steps=1_000_000, home=small_disk)
+    pid = start_trainer(run)
+    wait_for(lambda: run.status().step > 5)
+    run.command("save")
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        collections.deque(map(file.write, itertools.repeat(bytes(4096))), maxlen=0)
+    wait_for(lambda: run.status().message.startswith("Paused because the disk is full"))
+    status = run.status()
+    assert run.phase() == "paused"
+    assert run.alive()
+    time.sleep(1.5)
+    assert run.status().heartbeat > status.heartbeat
+    assert load_model(run, "last")[1] <= status.step
+    ballast.unlink()
+    run.command("resume")
+    wait_for(lambda: run.phase() == "training" and run.status().step > status.step + 5)
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not lock_is_held(run.lock_path))
+    steps = [metric.step for metric in run.metrics().read()]
+    assert steps == list(range(run.status().step + 1))
+    assert load_model(run, "last")[1] == run.status().step

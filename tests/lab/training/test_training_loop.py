@@ -1,0 +1,333 @@
+import errno
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from msgspec.structs import force_setattr
+from torch.nn.functional import cross_entropy
+
+from lab.data.token_file import Batches, Tokens, token_dtype
+from lab.runs import checkpoint
+from lab.runs.checkpoint import load_model
+from lab.runs.metrics_log import LineWriter
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Insight, Metric, Status
+from lab.training.gradient_accumulation import seed_of
+from models.gpt import GPT
+from models.tokenizer import Tokenizer, TokenizerError
+
+TinyRun = Callable[..., Run]
+TrainHere = Callable[..., Status]
+
+
+@pytest.fixture(autouse=True)
+def _one_core() -> Iterator[None]:
+    """Models this small are quicker on one core, above all beside other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
+    """What of the metrics must not depend on how fast the machine was."""
+    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
+
+
+def weights(run: Run, which: str = "last") -> dict[str, torch.Tensor]:
+    return load_model(run, which)[0].state_dict()
+
+
+def assert_equal_weights(one: Run, other: Run, which: str = "last") -> None:
+    first, second = weights(one, which), weights(other, which)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_run_leaves_one_line_a_step_samples_and_checkpoints(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(prompts=("The", "Then they"))
+    status = train_here(run)
+    assert (status.phase, status.step, status.steps, status.device) == ("finished", 30, None, "cpu")
+    metrics = run.metrics().read()
+    assert [m.step for m in metrics] == list(range(31))
+    assert [m.step for m in metrics if m.val_loss is not None] == [0, 10, 20, 30]
+    assert [m.tokens for m in metrics] == [step * 4 * 16 for step in range(31)]
+    assert metrics[0].loss is None
+    assert metrics[1].loss == pytest.approx(math.log(256), abs=0.1)
+    assert metrics[-1].val_loss is not None
+    assert metrics[-1].val_loss < 5.0
+    assert [(s.step, s.prompt) for s in run.samples()] == [(step, p) for step in (0, 10, 20, 30) for p in ("The", "Then they")]
+    assert [file.name for file in run.checkpoints()] == ["best", "last", "previous", *map(str, (0, 1, 2, *range(3, 31, 3)))]
+    best = min((m for m in metrics[1:] if m.val_loss is not None), key=lambda m: m.val_loss or 0.0)
+    assert (status.best_val_loss, status.best_step) == (best.val_loss, best.step)
+    assert checkpoint.best_so_far(run) == (best.val_loss, best.step)
+
+
+def test_the_initial_snapshot_is_the_initial_model(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=2)
+    train_here(run)
+    fresh = GPT(run.config.model, seed=run.config.train.seed).state_dict()
+    assert all(torch.equal(fresh[name], weight) for name, weight in weights(run, "0").items())
+
+
+def test_training_is_the_textbook_loop(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """Against a plain loop: torch's cross entropy, its unfused AdamW, and the schedule written out."""
+    run = tiny_run(steps=12, precision="fp32", warmup=0.25, optimizer="adamw")
+    train_here(run)
+    config, train = run.config, run.config.train
+    model = GPT(config.model, seed=train.seed)
+    groups = [
+        {"params": [w for w in model.parameters() if w.dim() == 2], "weight_decay": train.weight_decay},
+        {"params": [w for w in model.parameters() if w.dim() == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(train.beta1, train.beta2), fused=False, foreach=False)
+    tokens = Tokens(run.tokens_path, token_dtype(256))
+    batches = Batches(tokens, 0, config.data.split, config.model.context, train.batch, train.seed)
+    metrics = run.metrics().read()
+    for step in range(12):
+        progress = (step + 1) / 12
+        fall = 0.1 + 0.9 * (1 + math.cos(math.pi * (progress - 0.25) / 0.75)) / 2
+        lr = train.lr * (progress / 0.25 if progress < 0.25 else fall)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        ids, targets = (torch.from_numpy(part) for part in batches.at(step))
+        torch.manual_seed(seed_of(train.seed, step))
+        loss = cross_entropy(model(ids).flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        norm = math.sqrt(sum(float((w.grad.double() ** 2).sum()) for w in model.parameters() if w.grad is not None))
+        for weight in model.parameters():
+            assert weight.grad is not None
+            weight.grad *= min(1.0, train.clip / norm)
+        optimizer.step()
+        metric = metrics[step + 1]
+        assert metric.loss == pytest.approx(loss.item(), abs=2e-4)
+        assert metric.lr == pytest.approx(lr, rel=1e-5)
+        assert metric.grad_norm == pytest.approx(norm, rel=1e-3)
+    for name, weight in weights(run).items():
+        torch.testing.assert_close(weight, model.state_dict()[name], atol=2e-4, rtol=1e-3)
+
+
+def test_validation_loss_and_bits_per_byte_are_of_the_validation_part(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    """Against one forward pass per token, over the whole part; with bytes as tokens, bits per byte are bits per token."""
+    run = tiny_run(steps=20, eval_every=10, precision="fp32")
+    status = train_here(run)
+    data, context = run.config.data, run.config.model.context
+    model, step = load_model(run, "last")
+    ids = np.fromfile(run.tokens_path, "<u2").astype(np.int64)
+    first, total, count = data.split - 1, 0.0, 0
+    for start in range(first, data.tokens - 1, context):
+        window = torch.from_numpy(ids[start : min(start + context, data.tokens - 1) + 1])
+        for end in range(1, len(window)):
+            with torch.no_grad():
+                total -= float(model(window[None, :end])[0, -1].double().log_softmax(-1)[window[end]])
+            count += 1
+    assert step == 20
+    assert status.eval_tokens == count == data.tokens - data.split
+    metric = run.last_metric()
+    assert metric is not None
+    assert metric.val_loss == pytest.approx(total / count, abs=1e-5)
+    assert metric.bits_per_byte == pytest.approx(total / count / math.log(2), abs=1e-5)
+
+
+@pytest.mark.parametrize("patience", [0.0, 60.0])
+@pytest.mark.parametrize("stops", [(7,), (10, 20, 21), (0, 1)])
+def test_interrupted_training_equals_uninterrupted(
+    stops: tuple[int, ...], patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps 0, 10 and 20 have an evaluation, so there the signal comes while it is made: it is broken off, or awaited."""
+    monkeypatch.setattr("lab.training.training_loop.BREAK_OFF_SECONDS", patience)
+    straight, broken = tiny_run(), tiny_run()
+    train_here(straight)
+    for stop in stops:
+        status = train_here(broken, until=stop)
+        assert (status.phase, status.step, status.message) == ("stopped", stop, "Ended by SIGTERM.")
+        last = broken.last_metric()
+        assert (last.step if last else -1) == (stop - 1 if stop % 10 == 0 and not patience else stop)
+    assert train_here(broken).phase == "finished"
+    assert same(broken.metrics().read()) == same(straight.metrics().read())
+    assert broken.samples() == straight.samples()
+    for which in ("last", "best", "6", "30"):
+        assert_equal_weights(straight, broken, which)
+
+
+def test_what_was_written_after_the_last_checkpoint_is_written_anew(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run, straight = tiny_run(), tiny_run()
+    train_here(straight)
+    train_here(run, until=13)
+    with run.metrics_path.open("ab") as file:
+        file.write(b'{"step":14,"tokens":1,"epoch":0,"seconds":0}\n{"step":15,"tok')
+    with run.samples_path.open("ab") as file:
+        file.write(b'{"step":20,"prompt":"a","text":"b"}\n')
+    checkpoint.save_snapshot(run, GPT(run.config.model), 25)
+    assert train_here(run).phase == "finished"
+    assert same(run.metrics().read()) == same(straight.metrics().read())
+    assert run.samples() == straight.samples()
+    assert [file.step for file in run.snapshots()] == [file.step for file in straight.snapshots()]
+
+
+def test_an_absurd_learning_rate_fails_in_words_and_spoils_no_checkpoint(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(warmup=0.0, precision="fp32")
+    force_setattr(run.config.train, "lr", 1e25)  # more than a run may ask for
+    status = train_here(run)
+    assert status.phase == "failed"
+    assert "The learning rate of 1e+25 is too high" in status.message
+    assert "3 steps in a row" in status.message
+    raw = run.metrics_path.read_text()
+    assert "NaN" not in raw
+    assert "Infinity" not in raw
+    assert run.metrics().read()[-1].loss is None
+    for file in run.checkpoints():
+        assert all(bool(torch.isfinite(weight).all()) for weight in weights(run, file.name).values())
+
+
+def test_a_bad_step_is_not_applied(tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tiny_run(steps=6)
+    bad, calls = 3, 0
+    loss = GPT.loss
+
+    def spoiled(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += self.training
+        return loss(self, ids, targets) * (math.nan if self.training and calls == bad else 1.0)
+
+    monkeypatch.setattr(GPT, "loss", spoiled)
+    assert train_here(run).phase == "finished"
+    metrics = run.metrics().read()
+    assert [m.step for m in metrics if m.step and m.loss is None] == [3]
+    assert all(torch.equal(weights(run, "2")[name], weights(run, "3")[name]) for name in weights(run, "2"))
+    assert not all(torch.equal(weights(run, "3")[name], weights(run, "4")[name]) for name in weights(run, "3"))
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+class FullNowAndThen:
+    """Stands before a function that writes, and has it find a full disk twice in its third call with a `kind`."""
+
+    def __init__(self, write: Callable[..., Any], seen: list[Status], run: Run, kind: type[Any] = object) -> None:
+        self.write, self.seen, self.run, self.kind, self.calls = write, seen, run, kind, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not isinstance(arguments[-1], self.kind):
+            return self.write(*arguments)
+        self.calls += 1
+        if self.calls in (3, 4):
+            self.seen.append(self.run.status())
+            raise FULL
+        return self.write(*arguments)
+
+
+@pytest.mark.parametrize(
+    "place", ["write the metrics", "write what was measured", "keep a snapshot", "keep the best weights", "save a checkpoint"]
+)
+def test_a_full_disk_pauses_the_training_until_there_is_room(
+    place: str, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, straight = tiny_run(), tiny_run()
+    train_here(straight)
+    monkeypatch.setattr("lab.training.disk_full_retry.ROOM_SECONDS", 0.01)
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
+    seen: list[Status] = []
+    owner, name = {
+        "write the metrics": (LineWriter, "write"),
+        "write what was measured": (LineWriter, "write"),
+        "keep a snapshot": (checkpoint, "save_snapshot"),
+        "keep the best weights": (checkpoint, "save_best"),
+        "save a checkpoint": (checkpoint, "save_training"),
+    }[place]
+    kind = {"write the metrics": Metric, "write what was measured": Insight}.get(place, object)
+    full = FullNowAndThen(getattr(owner, name), seen, run, kind)
+    monkeypatch.setattr(owner, name, lambda *arguments: full(*arguments))
+    assert train_here(run).phase == "finished"
+    assert [status.phase for status in seen] == ["training", "paused"]
+    assert f"Paused because the disk is full: there is no room to {place}. The last checkpoint, of step" in seen[1].message
+    assert same(run.metrics().read()) == same(straight.metrics().read())
+    assert_equal_weights(straight, run)
+
+
+def test_another_fault_of_the_disk_is_one_sentence(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    run = tiny_run()
+    monkeypatch.setattr(checkpoint, "save_training", broken)
+    status = train_here(run)
+    assert (status.phase, status.message) == ("failed", "Cannot save a checkpoint: input/output error.")
+
+
+def test_a_run_by_minutes_ends_with_an_evaluation(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run(steps=None, minutes=0.02)
+    status = train_here(run)
+    assert status.phase == "finished"
+    assert 1.2 <= status.seconds < 3.0
+    metrics = run.metrics().read()
+    assert metrics[-1].val_loss is not None
+    rates = [m.lr for m in metrics if m.lr]
+    assert max(rates) == pytest.approx(run.config.train.lr, rel=0.02)
+    assert rates[-1] == pytest.approx(0.1 * run.config.train.lr, rel=0.1)
+    assert run.snapshots()[-1].step == status.step
+
+
+def test_tokens_that_are_not_those_of_the_run_are_refused(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run = tiny_run()
+    with run.tokens_path.open("ab") as file:
+        file.write(b"xy")
+    status = train_here(run)
+    assert status.phase == "failed"
+    assert "tokens.bin" in status.message
+
+
+def test_a_damaged_last_checkpoint_costs_only_what_came_after_the_one_before(tiny_run: TinyRun, train_here: TrainHere) -> None:
+    run, straight = tiny_run(), tiny_run()
+    train_here(straight)
+    train_here(run, until=12)
+    train_here(run, until=18)
+    last = run.path / "last.safetensors"
+    Path(last).write_bytes(last.read_bytes()[:-100])
+    seen = train_here(run, until=12)
+    assert seen.message == "Ended by SIGTERM."
+    assert seen.step == 12
+    assert (run.path / "damaged.safetensors").exists()
+    assert train_here(run).phase == "finished"
+    assert same(run.metrics().read()) == same(straight.metrics().read())
+    assert_equal_weights(straight, run)
+
+
+def test_seeds_of_dropout_differ_and_fit_what_torch_takes() -> None:
+    seeds = {seed_of(seed, step) for seed in range(5) for step in range(1000)}
+    assert len(seeds) == 5000
+    assert max(seeds) < 2**32
+
+
+def test_a_tokenizer_that_cannot_be_used_is_one_sentence(tiny_run: TinyRun) -> None:
+    """Also where it shows only while samples are written: then it must not pass for logits that are no numbers."""
+    run = tiny_run()
+    run.tokenizer_path.write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    status = run.status()
+    assert status.phase == "failed"
+    assert status.message.startswith(f"{run.tokenizer_path}: the tokenizer's file is damaged")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fault_of_the_tokenizer_while_samples_are_written_is_not_swallowed(
+    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        raise TokenizerError("7 is no token.")
+
+    monkeypatch.setattr(Tokenizer, "decode", broken)
+    with pytest.raises(TokenizerError, match=r"7 is no token\."):
+        train_here(tiny_run(prompts=("The",)))

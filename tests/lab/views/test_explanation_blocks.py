@@ -1,0 +1,87 @@
+"""An explanation as blocks: everything in it is there to be read, and each operand leads on."""
+
+import math
+
+import pytest
+
+from lab.views.blocks import Note, Table
+from lab.views.explanation import Explanation, Operand
+from lab.views.explanation_blocks import explanation_view, short
+
+SHARE = Explanation(
+    ref="blocks.0.attn.pattern[0,3,1]",
+    title="attention pattern, layer 1",
+    formula="exp(score − max) / Σ",
+    numbers="exp(0.3 − 1.2) / 2.5",
+    operands=[Operand("score", 0.3, "blocks.0.attn.attn_scores[0,3,1]"), Operand("12 others", 1.5)],
+    value=0.16263,
+    recomputed=0.16263 + 1e-7,
+)
+
+
+def test_formula_numbers_and_check_stand_above_the_operands() -> None:
+    view = explanation_view(SHARE, ["probability[3,7]", SHARE.ref])
+    assert view.title == "explain · 2 deep: probability › pattern"
+    assert view.sentence == "Attention pattern, layer 1 = 0.162630"
+    note, table, name = view.blocks
+    assert note == Note("exp(score − max) / Σ\n= exp(0.3 − 1.2) / 2.5\n= 0.162630\nThe model has 0.162630: |Δ| 1.0e−7.")
+    assert isinstance(table, Table)
+    assert [row[1].ref for row in table.rows] == ["blocks.0.attn.attn_scores[0,3,1]", ""]
+    assert [row[1].text for row in table.rows] == ["0.300000", "1.50000"]
+    assert name == Note("its name, counted from 0: blocks.0.attn.pattern[0,3,1]")
+
+
+def test_a_weight_shows_what_training_did_to_it() -> None:
+    weight = Explanation(
+        ref="wte.weight[7,2]",
+        title="token embedding",
+        formula="",
+        numbers="",
+        operands=[],
+        value=0.5,
+        initial=0.75,
+        note="A weight.",
+    )
+    view = explanation_view(weight, ["logits[3,7]", "a[1] × b[1]", "c[2] × c[2]", "ln1.out[1,2]", weight.ref])
+    note, table, _name = view.blocks
+    assert view.title == "explain · 5 deep: … › square › after norm › weight"
+    assert note == Note("A weight.")
+    assert isinstance(table, Table)
+    assert [row[1].text for row in table.rows] == ["0.750000", "0.500000", "−0.250000"]
+
+
+def test_the_terms_of_a_sum_align_and_carry_bars_that_tell_the_sign() -> None:
+    terms = [
+        Operand("dimension 4", -4.0, "a[3] × b[3]", "−2.000 × 2.000"),
+        Operand("bias", 1.25, "c[0]"),
+        Operand("3 others", 0.5),
+    ]
+    score = Explanation(
+        ref="q[0]", title="x", formula="f", numbers="n", operands=terms, value=-2.25, recomputed=-2.25, is_sum=True
+    )
+    table = explanation_view(score, ["q[0]"]).blocks[1]
+    assert isinstance(table, Table)
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["dimension 4", "−2.000 × 2.000", "−4.00000"],
+        ["bias", "", "1.25000"],
+        ["3 others", "", "0.50000"],
+    ]
+    assert [row[2].bar for row in table.rows] == [-1.0, 0.3125, 0.125]
+    assert table.rows[2][2].style == "dim"
+
+
+def test_what_is_masked_is_said() -> None:
+    masked = Explanation(
+        ref="a[0]", title="x", formula="f", numbers="n", operands=[], value=-math.inf, recomputed=-math.inf, note="M."
+    )
+    view = explanation_view(masked, ["a[0]"])
+    assert view.blocks[0] == Note("f\n= n\n= −∞\nThe model has −∞: |Δ| 0.")
+    assert Note("M.") in view.blocks
+
+
+@pytest.mark.parametrize(
+    ("ref", "word"),
+    [("a[1] × b[2]", "product"), ("a[1] × a[1]", "square"), ("embed.norm[3]", "length"), ("h.0.mlp.c_fc.bias[3]", "bias")],
+)
+def test_a_number_in_a_word(ref: str, word: str) -> None:
+    assert short(ref) == word

@@ -1,0 +1,132 @@
+import math
+
+import pytest
+import torch
+from transformers import get_cosine_with_min_lr_schedule_with_warmup
+
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.optimizer import MuonAdamW, lr_factor, make_optimizer, orthogonal
+
+CONFIG = ModelConfig(layers=2, heads=2, width=8, context=16, vocab_size=23)
+
+
+def test_matrices_and_embeddings_decay_and_nothing_else() -> None:
+    model = GPT(CONFIG)
+    decayed, kept = make_optimizer(model, 1e-3, 0.1).param_groups
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    assert (decayed["weight_decay"], kept["weight_decay"]) == (0.1, 0.0)
+    assert {names[id(weight)].split(".")[-2] for weight in decayed["params"]} == {"wte", "wpe", "c_attn", "c_proj", "c_fc"}
+    assert all(names[id(weight)].endswith("bias") or ".ln_" in f".{names[id(weight)]}" for weight in kept["params"])
+    assert len(decayed["params"]) + len(kept["params"]) == len(names)
+
+
+def test_the_first_update_is_adamw_in_closed_form() -> None:
+    # after one step the bias-corrected averages are g and g², so that each weight moves by lr · g / (|g| + eps) after its decay
+    model, lr, decay = GPT(CONFIG, 1).double(), 0.01, 0.1
+    optimizer = make_optimizer(model, lr, decay, (0.9, 0.95))
+    ids = torch.arange(16)[None]
+    model.loss(ids, ids).backward()
+    weight = model.wte.weight
+    assert weight.grad is not None
+    expected = weight.detach() * (1 - lr * decay) - lr * weight.grad / (weight.grad.abs() + 1e-8)
+    optimizer.step()
+    assert (weight - expected).abs().max() < 1e-12
+
+
+def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
+    steps, warmup, final = 200, 20, 0.1
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup, steps, min_lr_rate=final)
+    for step in range(steps + 1):
+        assert lr_factor(step / steps, warmup / steps, final) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    ("progress", "warmup", "factor"), [(0.0, 0.0, 1.0), (2.0, 0.1, 0.2), (-1.0, 0.1, 0.0), (0.5, 0.0, 0.6), (1.0, 1.0, 1.0)]
+)
+def test_the_learning_rate_at_its_edges(progress: float, warmup: float, factor: float) -> None:
+    assert math.isclose(lr_factor(progress, warmup, 0.2), factor, abs_tol=1e-12)
+
+
+def train(model: GPT, optimizers: list[torch.optim.Optimizer], steps: int = 4) -> None:
+    for step in range(steps):
+        ids = torch.randint(23, (2, 17), generator=torch.Generator().manual_seed(step))
+        model.loss(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon since 2.9")
+def test_muon_is_torchs_muon_and_adamw() -> None:
+    """Against torch's two optimizers side by side; the fused matrix of queries, keys and values taken as one, as torch would."""
+    model, twin = GPT(CONFIG, 1), GPT(CONFIG, 1)
+    optimizer = make_optimizer(model, 1e-2, 0.1, rule="muon")
+    for group in optimizer.param_groups:
+        group["parts"] = 1
+    hidden = [weight for name, weight in twin.named_parameters() if name.startswith("h.") and weight.dim() == 2]
+    rest = [weight for name, weight in twin.named_parameters() if not (name.startswith("h.") and weight.dim() == 2)]
+    groups = [{"params": [w for w in rest if w.dim() == size], "weight_decay": decay} for size, decay in ((2, 0.1), (1, 0.0))]
+    theirs = [
+        torch.optim.Muon(hidden, lr=1e-2, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95)),
+    ]
+    start = {name: weight.clone() for name, weight in model.state_dict().items()}
+    train(model, [optimizer], 1)
+    train(twin, theirs, 1)
+    for name, weight in model.state_dict().items():
+        moved = (weight - start[name]).abs().max()
+        assert (weight - twin.state_dict()[name]).abs().max() <= 1e-3 * moved, name
+    train(model, [optimizer])
+    train(twin, theirs)
+    moved, expected = (
+        torch.cat([(weight - start[name]).flatten() for name, weight in one.state_dict().items()]) for one in (model, twin)
+    )
+    assert float(torch.nn.functional.cosine_similarity(moved, expected, dim=0)) > 0.99  # bf16 rounding grows from step to step
+
+
+def test_an_orthogonal_matrix_keeps_directions_and_loses_sizes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 12, 40, dtype=torch.float64, generator=generator)
+    made = orthogonal(x, torch.float64)
+    left, sizes, right = torch.linalg.svd(x, full_matrices=False)
+    in_their_base = left.mT @ made @ right.mT
+    found = in_their_base.diagonal(dim1=1, dim2=2)
+    assert float(sizes.max() / sizes.min()) > 2.0
+    assert (in_their_base - torch.diag_embed(found)).abs().max() < 1e-9
+    assert 0.65 < float(found.min()) < float(found.max()) < 1.25
+
+
+def test_a_singular_value_comes_near_one_unless_it_is_tiny() -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=generator))[0] for _ in range(2))
+    sizes = torch.tensor([0.9, 0.4, 0.1, 0.03, 0.01, 0.002, 0.00004, 0.0], dtype=torch.float64)
+    share = sizes / sizes.norm()
+    found = (left.mT @ orthogonal((left * sizes) @ right.mT[None], torch.float64)[0] @ right).diagonal()
+    assert 0.002 < float(share[5]) < 0.0021
+    assert 0.68 < float(found[:6].min()) < float(found[:6].max()) < 1.21
+    assert float(found[6]) == pytest.approx(485 * float(share[6]), rel=0.01)
+    assert float(found[6]) < 0.02
+    assert float(found[7]) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_queries_keys_and_values_are_made_orthogonal_each_by_itself() -> None:
+    """At the first step the momentum is the gradient's multiple, so that each part moves by its own gradient, made orthogonal."""
+    model = GPT(CONFIG, 2)
+    optimizer = make_optimizer(model, 1e-2, 0.0, rule="muon")
+    assert isinstance(optimizer, MuonAdamW)
+    optimizer.dtype = torch.float32
+    weight = model.h[0].attn.c_attn.weight
+    before = weight.detach().clone()
+    ids = torch.arange(16)[None] % 7
+    model.loss(ids, ids).backward()  # type: ignore[no-untyped-call]
+    assert weight.grad is not None
+    expected = torch.cat([orthogonal(part[None], torch.float32)[0] for part in weight.grad.split(8)])
+    optimizer.step()
+    assert [group["rule"] for group in optimizer.param_groups] == ["adamw", "adamw", "muon", "muon"]
+    moved = (before - weight.detach()) / (1e-2 * 0.2 * math.sqrt(8))
+    assert (moved - expected).abs().max() < 1e-3
+    assert (moved.view(3, 8, 8)[0] - orthogonal(weight.grad[None], torch.float32)[0, :8]).abs().max() > 0.1

@@ -1,0 +1,213 @@
+"""Tables, strips and matrices on a grid of characters."""
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, Note, Parity, Strip, Table, View
+from lab.views.softmax_table import softmax_table
+from screens.blocks.glyphs import bar, column_glyphs, shade
+from screens.blocks.matrix_layout import lay_matrix
+from screens.blocks.page import in_words, lay_view
+from screens.blocks.strip_layout import lay_strip
+from screens.blocks.table_layout import LaidTable, lay_table
+from screens.blocks.text_layout import Line, fit, wrap
+
+
+def text_of(line: Line) -> str:
+    return "".join(text for text, _ in (*line.pinned, *line.pieces))
+
+
+def drawn(laid: object) -> list[str]:
+    return [text_of(laid.line(y)) for y in range(laid.height)]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["dog", "a long label", "日本語", "🙂🙂🙂", ""])
+@pytest.mark.parametrize("width", [1, 2, 5, 20])
+def test_fit_gives_exactly_the_width(text: str, width: int) -> None:
+    assert cell_len(fit(text, width)) == width
+
+
+def test_fit_marks_what_it_cuts() -> None:
+    assert fit("attention", 5) == "atte…"
+    assert fit("attention", 9) == "attention"
+
+
+def test_wrap_keeps_every_word_and_no_line_is_too_wide() -> None:
+    text = "ran pays 38.9% of its attention to dog, and averyveryverylongword to nothing"
+    lines = wrap(text, 12)
+    assert all(cell_len(line) <= 12 for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+@pytest.mark.parametrize(("fraction", "cells"), [(0.0, 0.0), (0.5, 5.0), (1.0, 10.0), (0.33, 3.25), (1e-9, 0.125)])
+def test_a_bar_is_as_long_as_its_number_to_an_eighth(fraction: float, cells: float) -> None:
+    length = sum(1 if glyph == "█" else (" ▏▎▍▌▋▊▉".index(glyph)) / 8 for glyph in bar(fraction, 10))
+    assert length == cells
+
+
+def test_shades_tell_sign_and_size_without_colour() -> None:
+    levels = [shade(value, 1.0) for value in (1.0, 0.6, 0.3, 0.1, 0.0, -0.1, -0.3, -0.6, -1.0)]
+    assert levels == ["█", "▓", "▒", "░", " ", "−", "=", "≡", "≣"]
+    assert shade(float("nan"), 1.0) == "·"
+
+
+def test_upright_bars_put_one_glyph_on_the_side_of_the_sign() -> None:
+    up, down = column_glyphs(np.array([1.0, -1.0, 0.5, 0.0], dtype=np.float32), 1.0)
+    assert up == "█ ▄ "
+    assert down == " █  "
+
+
+def attention_table(rows: int = 3, selected: int | None = 1) -> Table:
+    columns = [Column("key", "left"), Column("q·k", optional=True), Column("÷√d"), Column("softmax")]
+    body = [
+        [Cell(f" word{i}"), Cell("1.00", 1.0), Cell("0.50", 0.5), Cell("25.0%", 0.25, f"pattern[0,2,{i}]", bar=0.25)]
+        for i in range(rows)
+    ]
+    return Table(columns, body, "head 1", [Cell("Σ"), Cell(""), Cell(""), Cell("100%", 1.0)], selected)
+
+
+def test_a_table_fits_its_room_and_a_narrow_one_says_what_is_hidden() -> None:
+    wide, narrow = lay_table(attention_table(), 60), lay_table(attention_table(), 30)
+    assert all(cell_len(line) <= 60 for line in drawn(wide))
+    assert all(cell_len(line) <= 30 for line in drawn(narrow))
+    assert "q·k" in drawn(wide)[1]
+    assert not any("q·k" in line for line in drawn(narrow))
+    assert "1 more column" in " ".join(drawn(narrow)[:3])
+
+
+def test_the_selected_row_is_marked_with_a_glyph() -> None:
+    assert [line.startswith("▸") for line in drawn(lay_table(attention_table(), 60))[2:5]] == [False, True, False]
+
+
+def test_a_spot_lies_where_its_text_is_drawn() -> None:
+    laid = lay_table(attention_table(), 60)
+    for row in range(laid.rows):
+        for column in range(laid.columns):
+            spot = laid.spot(row, column)
+            line = text_of(laid.line(spot.line))
+            cells = laid.table.total if row == 3 else laid.table.rows[row]
+            assert cells is not None
+            assert line[spot.start : spot.start + spot.width].strip() == cells[column].text.strip()
+    assert laid.spot(2, 3).ref == "pattern[0,2,2]"
+    assert laid.start() == (1, 3)
+
+
+def test_a_strip_shows_each_value_once_whatever_the_width() -> None:
+    values = np.linspace(-1, 1, 100, dtype=np.float32)
+    for width in (20, 50, 70, 200):
+        laid = lay_strip(Strip("v", Array.of(values), "embed[3]"), width)
+        assert laid.width <= width
+        seen = [laid.spot(row, column).value for row in range(laid.rows) for column in range(laid.columns)]
+        assert seen[:100] == pytest.approx(values.tolist())
+        assert laid.spot(0, 7).ref == "embed[3,7]"
+
+
+def test_a_small_matrix_has_numbers_and_a_large_one_shades() -> None:
+    size = 12
+    values = np.tril(np.full((size, size), 0.25, dtype=np.float32))
+    values[np.triu_indices(size, 1)] = np.nan
+    labels = [f"t{i}" for i in range(size)]
+    matrix = Matrix("pattern", labels, labels, Array.of(values), "query ↓ key →", "blocks.0.attn.pattern[1]", (2, 1))
+    with_numbers, two_wide, one_wide = (lay_matrix(matrix, width) for width in (90, 40, 20))
+    assert (with_numbers.numbers, two_wide.numbers, one_wide.numbers) == (True, False, False)
+    assert (two_wide.cell_width, one_wide.cell_width) == (2, 1)
+    for laid in (with_numbers, two_wide, one_wide):
+        assert sum("masked" in line for line in drawn(laid)) == 1
+        row = text_of(laid.line(laid.spot(2, 0).line))
+        assert row.startswith("▸ t2")
+        assert row.count("·") == size - 3
+        assert laid.spot(2, 1).ref == "blocks.0.attn.pattern[1,2,1]"
+        assert laid.spot(2, 5).masked
+        assert laid.spot(2, 1).value == 0.25
+    assert "0.25" in text_of(with_numbers.line(with_numbers.spot(2, 0).line))
+    assert "▾" in text_of(with_numbers.header)
+
+
+def test_the_columns_of_a_window_are_numbered_as_in_the_whole() -> None:
+    values = Array.of(np.ones((12, 12)))
+    labels = ["t"] * 12
+    laid = lay_matrix(Matrix("m", labels, labels, values, ref="blocks.0.attn.pattern[0,64:,64:]", selected=(0, 3)), 20)
+    assert text_of(laid.header).split() == ["65", "▾68"]
+    assert laid.spot(2, 5).ref == "blocks.0.attn.pattern[0,66,69]"
+    whole = lay_matrix(Matrix("m", labels, labels, values, ref="blocks.0.attn.pattern[0,:,:]"), 20)
+    assert text_of(whole.header).split() == ["1", "10"]
+
+
+def test_a_matrix_of_a_thousand_rows_is_laid_out_without_drawing_it() -> None:
+    size = 1024
+    labels = ["t"] * size
+    laid = lay_matrix(Matrix("m", labels, labels, Array.of(np.ones((size, size)))), 100)
+    assert laid.height == size + len(laid.head)
+    assert text_of(laid.line(laid.height - 1)).count("█") == size
+
+
+def test_the_cursor_walks_through_all_blocks_and_back() -> None:
+    blocks: list[Block] = [attention_table(2), Note("words"), Strip("v", Array.of(np.ones(8)), "x")]
+    page = lay_view(View("s", "t", "", blocks), 60)
+    cursor = page.first()
+    assert cursor == (0, 1, 3)
+    down = [cursor]
+    for _ in range(5):
+        cursor = page.move(cursor, 1, 0)
+        down.append(cursor)
+    assert down[1:] == [(0, 2, 3), (2, 0, 3), (2, 0, 3), (2, 0, 3), (2, 0, 3)]
+    assert page.spot(cursor).ref == "x[3]"
+    assert page.move(page.move(cursor, -1, 0), 0, -9) == (0, 2, 0)
+
+
+def test_a_click_finds_the_cell_that_is_drawn_there() -> None:
+    page = lay_view(View("s", "t", "words", [attention_table(3)]), 60)
+    for row in range(3):
+        spot = page.spot((1, row, 3))
+        assert page.at(spot.line, spot.start + 1, 0) == (1, row, 3)
+    assert page.at(0, 0, 0) is None
+
+
+def test_parity_says_what_was_compared_with_what() -> None:
+    words = in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
+    assert words == "Parity (fast path): blocks.0.attn.z (names count from 0), max |Δ| 1.2e−7 over 32 numbers."
+    assert in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."
+
+
+def softmax_view(scores: list[float], label: str) -> View:
+    table = softmax_table(
+        [f"{label}{n}" for n in range(len(scores))], scores, raw=[4 * x for x in scores], percent=True, subtract_max=True
+    )
+    return View("scores", "t", "Sentence.", [table])
+
+
+@pytest.mark.parametrize("width", range(30, 90, 3))
+def test_two_tables_side_by_side_show_the_same_columns_at_the_same_places(width: int) -> None:
+    views = softmax_view([1.0, 2.0], "a"), softmax_view([-12.0, 230.5, 229.0, 0.0], "a longer label ")
+    views[1].blocks.insert(0, Note("Only here."))  # what one has more than the other does not undo the pairs
+    first, second = (lay_view(view, width, other) for view, other in (views, views[::-1]))
+    one, two = first.blocks[1], second.blocks[2]
+    assert isinstance(one, LaidTable)
+    assert isinstance(two, LaidTable)
+    assert (one.shown, one.widths, one.bar_widths) == (two.shown, two.widths, two.bar_widths)
+    assert lay_view(views[0], width).blocks[1].line(1) == lay_table(views[0].blocks[0], width).line(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 90])
+def test_two_matrices_side_by_side_have_one_scale(width: int) -> None:
+    small, large = np.full((3, 3), 0.5, dtype=np.float32), np.full((4, 4), 0.5, dtype=np.float32)
+    large[3, 3] = 8.0
+    labels = [str(n) for n in range(4)]
+    matrices = [Matrix("m", labels[: len(each)], labels[: len(each)], Array.of(each)) for each in (small, large)]
+    one, two = lay_matrix(matrices[0], width, matrices[1]), lay_matrix(matrices[1], width, matrices[0])
+    assert one.limit == two.limit == 8.0
+    assert (one.cell_width, one.numbers, one.label_width) == (two.cell_width, two.numbers, two.label_width)
+    assert one.line(len(one.head)).pieces[0] == two.line(len(two.head)).pieces[0] or not one.numbers
+    assert (
+        text_of(one.line(len(one.head)))[: one.pinned + one.cell_width]
+        == text_of(two.line(len(two.head)))[: two.pinned + two.cell_width]
+    )
+    assert lay_matrix(matrices[0], width).limit == 0.5
+
+
+def test_two_strips_side_by_side_have_one_scale() -> None:
+    strips = [Strip("s", Array.of(np.array(each, dtype=np.float32))) for each in ([1.0, -1.0], [1.0, 4.0, 2.0])]
+    one, two = lay_strip(strips[0], 60, strips[1]), lay_strip(strips[1], 60, strips[0])
+    assert one.limit == two.limit == 4.0
+    assert text_of(one.line(1))[5] == text_of(two.line(1))[5] == "▂"

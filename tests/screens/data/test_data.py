@@ -1,0 +1,135 @@
+"""Data: choosing a text."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from screens.app import LabApp
+from screens.data.data_screen import DataScreen
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+class DataApp(LabApp):
+    DEFAULT_MODE = "data"
+
+
+@pytest.fixture
+def app() -> DataApp:
+    return DataApp(preload=False)
+
+
+def screen_of(pilot: Pilot[None]) -> DataScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, DataScreen)
+    return screen
+
+
+def facts(pilot: Pilot[None]) -> dict[str, str]:
+    return dict(screen_of(pilot).query_one("#text-facts").facts)  # type: ignore[attr-defined]
+
+
+def hint(pilot: Pilot[None]) -> str:
+    return str(screen_of(pilot).query_one("#data-hint", Static).content)
+
+
+async def type_path(pilot: Pilot[None], path: str, *keys: str) -> None:
+    await pilot.press("slash", *keys)
+    screen_of(pilot).query_one("#path-input", Input).value = path
+    await pilot.press("enter")
+
+
+async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(screen_of(pilot)._counts) == 2)
+        assert facts(pilot)["text"] == "stories, built in"
+        assert "bits per byte" in facts(pilot)["entropy"]
+        await pilot.press("enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert (app.current_mode, app.text_source) == ("train", "stories")
+        assert app.focused is not None
+        assert app.focused.id == "start"
+
+
+async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> None:
+    text = Path("fable.txt").read_text()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: "fable.txt" in facts(pilot)["text"] and len(screen_of(pilot)._counts) == 2)
+        assert facts(pilot)["size"] == f"{len(text.encode()):,} bytes, {len(text):,} characters"
+        assert facts(pilot)["cleaned"] == "nothing to clean: UTF-8, lines end in \\n"
+        assert str(screen_of(pilot).query_one("#preview-text", Static).content) == text[:8000]
+        await pilot.press("u")
+        await pilot.pause()
+        assert app.text_source == str(Path("fable.txt").absolute())
+
+
+async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, until: Any) -> None:
+    Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
+    Path("empty.txt").touch()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for path, words in (
+            ("gone.txt", "does not exist"),
+            (".", "is a folder"),
+            ("picture.png", "is not text"),
+            ("empty.txt", "is empty"),
+        ):
+            await type_path(pilot, path)
+            await until(pilot, lambda words=words: words in hint(pilot))
+            assert hint(pilot).startswith("✗ ")
+            await pilot.press("escape", "u")
+            assert app.current_mode == "data"
+            assert app.text_source == ""
+
+
+async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp, until: Any) -> None:
+    text = "Où est le chat? Il a dormi à côté de la fenêtre, près du poêle.\n" * 40
+    Path("french.txt").write_bytes(text.encode("cp1252"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "french.txt")
+        await until(pilot, lambda: "is not UTF-8" in hint(pilot))
+        assert "try the encoding " in hint(pilot)
+        screen_of(pilot).query_one("#encoding", Input).value = "cp1252"
+        screen_of(pilot).query_one("#encoding").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: screen_of(pilot)._facts is not None)
+        assert "decoded from cp1252" in facts(pilot)["cleaned"]
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.text_encoding == "cp1252"
+
+
+async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -> None:
+    Path("fables-2.txt").touch()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("slash", "f", "a")
+        field = screen_of(pilot).query_one("#path-input", Input)
+        await until(pilot, lambda: hint(pilot) == "fable.txt  fables-2.txt")
+        await pilot.press("tab")
+        assert field.value == "fable"
+        await pilot.press("s")
+        await until(pilot, lambda: hint(pilot) == "fables-2.txt")
+        await pilot.press("tab")
+        assert field.value == "fables-2.txt"
+        await until(pilot, lambda: hint(pilot) == "fables-2.txt")
+        await pilot.press("tab")
+        await pilot.pause()
+        assert app.focused is not field
+
+
+async def test_a_file_is_found_in_the_tree_by_keys_alone(app: DataApp, until: Any) -> None:
+    Path("more").mkdir()
+    Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = screen_of(pilot).query_one("#texts")
+        await until(pilot, lambda: len(tree.root.children[-1].children) == 2)  # type: ignore[attr-defined]
+        await pilot.press("j", "j", "j", "l")
+        await until(pilot, lambda: tree.cursor_node.children)  # type: ignore[attr-defined]
+        await pilot.press("j", "enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
+        assert facts(pilot)["text"] == str(Path("more", "tale.txt").absolute())

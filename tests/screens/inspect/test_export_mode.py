@@ -1,0 +1,143 @@
+"""What is taken out of Inspect, over the fake engine."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+
+from lab.exchange.export_files import file_name
+from lab.runs.run_store import home
+from lab.views.blocks import Array, Matrix, ModelFacts, Note, SavedTrace, View
+from screens.blocks.page import lay_view
+from screens.dialogs.export_menu import ExportMenu
+from screens.inspect.export_mode import text_of
+from screens.inspect.inspect_screen import InspectScreen
+from screens.widgets.status_line import Line
+
+Open = Callable[..., Any]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def saves(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save_trace(self: Any, path: str, kind: str, **_: Any) -> SavedTrace:
+        Path(path).write_bytes(b"x" * 1500)
+        return SavedTrace(30 if kind == "npz" else 0, 1500)
+
+    monkeypatch.setattr(type(engine), "save_trace", save_trace, raising=False)
+
+
+async def take(pilot: Pilot[None], settle: Settle, key: str) -> str:
+    await pilot.press("o")
+    for _ in range(200):
+        await pilot.pause(0.01)
+        if isinstance(pilot.app.screen, ExportMenu):
+            break
+    await pilot.press(key)
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        screen = pilot.app.screen
+        if isinstance(screen, InspectScreen):
+            words = screen.query_one("#inspect-status", Line).left
+            if words.startswith(("Saved", "Copied", "Cannot", "The ")):
+                return words
+    raise AssertionError("nothing was said")
+
+
+async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await pilot.press(*["j"] * 4)
+        await settle(pilot)
+        words = await take(pilot, settle, "c")
+        text = pilot.app.clipboard
+        assert words.startswith(f"Copied {len(text.splitlines())} lines")
+        assert text.splitlines()[0] == "tale, step 2,000 (best): layer 1 · scores · head 1, position 4"
+        assert text.splitlines()[1] == "The│ big│ dog│ ran"
+        assert "softmax" in text
+        assert "looks back at 4 tokens." in text
+        assert "Parity: scores" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "said"),
+    [
+        ("t", "tale-step-2000-layer-1-scores-head-1-position-4.txt", " B)."),
+        ("s", "tale-step-2000-layer-1-scores-head-1-position-4.svg", "kB)."),
+        ("n", "tale-step-2000-trace.npz", "(30 arrays, 1.5 kB)."),
+        ("j", "tale-step-2000-trace.json", "(1.5 kB)."),
+    ],
+)
+async def test_files_are_written_beside_the_runs_and_it_is_said_where(
+    key: str, name: str, said: str, inspect: Open, settle: Settle
+) -> None:
+    async with inspect() as pilot:
+        await pilot.press(*["j"] * 4)
+        await settle(pilot)
+        words = await take(pilot, settle, key)
+        path = home() / "exports" / name
+        assert words.startswith("Saved ")
+        assert name in words
+        assert words.endswith(said)
+        assert path.stat().st_size > 0
+        if key == "s":
+            assert path.read_text().startswith("<svg")
+            assert "softmax" in path.read_text()
+            assert "take out" not in path.read_text()
+
+
+async def test_escape_takes_nothing_out(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await pilot.press("o")
+        await pilot.pause(0.1)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, InspectScreen)
+        assert not (home() / "exports").exists()
+
+
+async def test_what_goes_wrong_is_one_sentence(inspect: Open, settle: Settle, engine: Any, tmp_path: Path) -> None:
+    async with inspect() as pilot:
+        (home() / "exports").write_text("in the way")
+        assert (await take(pilot, settle, "s")).startswith("Cannot make the folder")
+        (home() / "exports").unlink()
+        engine.refuses["save_trace"] = "Cannot write it: no space left on device."
+        assert await take(pilot, settle, "n") == "Cannot write it: no space left on device."
+
+
+def test_a_view_in_text_is_whole_whatever_is_in_sight() -> None:
+    size = 40
+    matrix = Matrix("m", [f"row{i}" for i in range(size)], [str(i) for i in range(size)], Array.of(np.ones((size, size))))
+    lines = text_of(lay_view(View("s", "t", "A sentence.", [matrix, Note("The end.")]), 20)).splitlines()
+    assert (lines[0], lines[-1]) == ("A sentence.", "The end.")
+    assert sum(line.lstrip().startswith("row") for line in lines) == size
+    assert all(line.count("█") == size for line in lines if line.lstrip().startswith("row"))
+
+
+async def test_what_was_taken_out_before_is_not_written_over(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        for number in ("", "-2", "-3"):
+            assert f"tale-step-2000-trace{number}.npz" in await take(pilot, settle, "n")
+            pilot.app.screen.query_one("#inspect-status", Line).left = ""
+        assert len(list((home() / "exports").iterdir())) == 3
+
+
+def test_names_of_files_are_taken_by_every_system() -> None:
+    facts = ModelFacts(
+        run="My run: ä/b",
+        checkpoint="best",
+        step=7,
+        layers=1,
+        heads=1,
+        width=1,
+        context=1,
+        vocab_size=1,
+        parameters=1,
+        tokenizer="bpe",
+    )
+    view = View("explain", 'blocks.0.attn.pattern[0,1,2] “x” <y> "z" \\ | ?', "", [])
+    name = file_name(facts, view, 2, "svg")
+    assert name == "my-run-b-step-7-blocks-0-attn-pattern-0-1-2-x-y-z-position-3.svg"

@@ -1,0 +1,124 @@
+"""Learn: the lessons, and the softmax that is computed from what is typed."""
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Markdown, OptionList
+
+from lab.lessons import lessons
+from lab.views.blocks import Note, Table
+from lab.views.softmax_table import softmax_table
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_screen import LessonText
+from screens.learn.softmax_editor import LABELS, SCORES, ScoreInput, worked
+from screens.widgets.choice import Choice
+
+SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
+
+
+@pytest.fixture
+def app(home: Any) -> LabApp:
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+
+    return LearnApp(preload=False)
+
+
+def table(pilot: Pilot[None]) -> Table:
+    view = pilot.app.screen.query_one("#softmax-table", BlockView).view
+    assert view is not None
+    found = view.blocks[0]
+    assert isinstance(found, Table)
+    return found
+
+
+def column(found: Table, title: str) -> list[str]:
+    at = [column.title for column in found.columns].index(title)
+    return [row[at].text for row in found.rows]
+
+
+async def open_softmax(pilot: Pilot[None]) -> None:
+    await pilot.pause()
+    await pilot.press(*["j"] * SOFTMAX)
+    await pilot.press("right", "tab")
+
+
+async def test_each_lesson_is_shown_when_it_is_reached(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        titles = []
+        for _ in lessons():
+            titles.append(pilot.app.screen.query_one(LessonText).border_title)
+            await pilot.press("j")
+        assert titles == [lesson.title for lesson in lessons()]
+        await pilot.press("k")
+        await pilot.pause()
+        assert pilot.app.screen.query_one(Markdown).source == lessons()[-2].text
+
+
+async def test_the_worked_example_as_in_the_notes(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_softmax(pilot)
+        found = table(pilot)
+        assert column(found, "exp") == ["1.35", "2.23", "3.32", "1.65"]
+        assert column(found, "softmax") == ["0.16", "0.26", "0.39", "0.19"]
+        assert found.total is not None
+        assert [cell.text for cell in found.total] == ["Σ", "", "8.54", "1.00"]
+
+
+async def test_typing_and_arrows_change_the_whole_column(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_softmax(pilot)
+        before = column(table(pilot), "softmax")
+        await pilot.press(*["up"] * 9)
+        first = pilot.app.screen.query(ScoreInput).first()
+        assert first.value == "1.2"
+        after = column(table(pilot), "softmax")
+        assert after[0] == after[2]
+        assert all(a != b for a, b in zip(after, before, strict=True))
+        await pilot.press("ctrl+u", "x")
+        view = pilot.app.screen.query_one("#softmax-table", BlockView).view
+        assert view is not None
+        assert view.blocks == [Note("The score of The must be a number, not 'x'.")]
+
+
+async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_softmax(pilot)
+        before = column(table(pilot), "softmax")
+        pilot.app.screen.query_one(Choice).focus()
+        await pilot.press("right")
+        found = table(pilot)
+        assert column(found, "exp")[2] == "1.00"
+        assert column(found, "softmax") == before
+
+
+async def test_escape_leads_out_one_level_at_a_time(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_softmax(pilot)
+        await pilot.press("3")
+        assert pilot.app.current_mode == "learn", "a digit in a score is part of the score"
+        await pilot.press("escape")
+        assert isinstance(pilot.app.focused, LessonText)
+        await pilot.press("escape")
+        assert isinstance(pilot.app.focused, OptionList)
+        await pilot.press("escape")
+        assert pilot.app.current_mode == "home"
+
+
+def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:
+    assert worked(softmax_table(LABELS, SCORES)) == "dog: exp(1.20) = 3.32, and 3.32 ÷ 8.54 = 0.39."
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("lesson", ["first", "softmax"])
+def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        if lesson == "softmax":
+            await open_softmax(pilot)
+        await pilot.pause()
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=go)

@@ -1,0 +1,148 @@
+"""The plot: what plotext draws from what is given."""
+
+import math
+import time
+from array import array
+from dataclasses import replace
+
+import pytest
+
+from screens.plot.line_plot import Drawn, Figure, Series, draw, legend, with_cursor
+
+
+def figure(*series: Series, log_y: bool = False) -> Figure:
+    return Figure(series, version=0, x_label="steps", log_y=log_y)
+
+
+def line(ys: list[float], kind: str = "line", role: str = "train") -> Series:
+    return Series(role, role, kind, role, list(range(len(ys))), ys)  # type: ignore[arg-type]
+
+
+def rows(drawn: Drawn) -> list[str]:
+    return ["".join(text for text, _ in pieces) for pieces in drawn.lines]
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 8), (52, 13), (88, 23), (200, 60)])
+def test_it_has_the_size_that_is_asked_for(width: int, height: int) -> None:
+    drawn = rows(draw(figure(line([5.0, 4.0, 3.0, 2.5, 2.2])), width, height))
+    assert len(drawn) == height
+    assert all(len(row) <= width for row in drawn)
+
+
+def test_each_curve_has_its_own_marks_besides_its_colour() -> None:
+    falling = [5.0 * math.exp(-x / 30) + 1 for x in range(100)]
+    drawn = draw(
+        figure(
+            line(falling, "dots", "raw"),
+            line(falling, "line", "train"),
+            Series("val", "val", "marks", "validation", [0, 50, 99], [6.0, 2.5, 1.6]),
+            Series("chance", "chance", "level", "level", (0,), (5.5,)),
+        ),
+        60,
+        20,
+    )
+    marks = {
+        role: {sign for text, r in (piece for pieces in drawn.lines for piece in pieces) if r == role for sign in text.strip()}
+        for role in ("raw", "train", "validation", "level")
+    }
+    assert marks["validation"] == {"◆"}
+    assert marks["level"] == {"╌"}
+    assert all("\u2800" <= sign <= "\u28ff" for sign in marks["raw"] | marks["train"])
+    assert sum(text.count("◆") for pieces in drawn.lines for text, _ in pieces) == 3
+
+
+def test_a_spike_of_one_step_stands_out_of_a_long_run() -> None:
+    ys = [2.0] * 100_000
+    ys[43_210] = 9.0
+    drawn = rows(draw(figure(line(ys)), 60, 20))
+    top = drawn[: 20 // 3]
+    assert any("\u2800" < sign <= "\u28ff" for row in top for sign in row)
+
+
+def test_a_level_outside_the_curves_is_left_out_rather_than_squeezing_them() -> None:
+    far = Series("chance", "chance", "level", "level", (0,), (11.0,))
+    assert "╌" not in "".join(rows(draw(figure(line([3.0, 2.0, 1.5]), far), 60, 12)))
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+def test_one_point_a_flat_line_and_a_tiny_place_are_drawn_too(log_y: bool) -> None:
+    for ys in ([3.0], [3.0, 3.0], [0.001, 0.002]):
+        assert draw(figure(line(ys), log_y=log_y), 20, 5)
+
+
+def test_ticks_are_round_and_the_last_says_what_is_counted() -> None:
+    drawn = rows(draw(figure(line([5.0 - x / 500 for x in range(2001)])), 80, 20))
+    assert drawn[-1].split() == ["0", "500", "1,000", "1,500", "2,000", "steps"]
+    labels = [row.partition("┤")[0].strip() for row in drawn if "┤" in row]
+    assert [float(label) for label in labels] == sorted((float(label) for label in labels), reverse=True)
+
+
+def test_a_million_steps_cost_little_more_than_a_thousand() -> None:
+    ys = [2.0 + math.sin(x) for x in range(1_000_000)]
+    long = Series("train", "train", "dots", "raw", array("d", range(1_000_000)), array("d", ys))
+    draw(figure(line(ys[:1000], "dots", "raw")), 90, 24)
+    began = time.process_time()
+    draw(figure(long), 90, 24)
+    assert time.process_time() - began < 0.25
+
+
+def test_a_level_carries_its_name_where_there_is_room_and_the_legend_has_the_others() -> None:
+    falling = line([5.0 * math.exp(-x / 3) + 1 for x in range(100)])
+    level = Series("by chance = 4.00", "chance 4.00", "level", "level", (0,), (4.0,))
+    drawn = draw(figure(falling, level), 60, 16)
+    assert sum("╌ chance 4.00 ╌" in row for row in rows(drawn)) == 1
+    assert drawn.named == {"chance 4.00"}
+    assert not draw(figure(falling, level), 14, 16).named
+
+
+def test_a_legend_that_is_too_long_still_names_the_bad_steps() -> None:
+    steps = line([5.0, 4.0, 3.0, 2.5])
+    drawn = replace(draw(figure(steps), 60, 12), events=("checkpoint", "bad_step", "best", "back"))
+    for width, signs in ((80, "▴✗★↶"), (36, "✗↶"), (23, "✗"), (9, "")):
+        words = "".join(text for text, _ in legend([steps], drawn, width))
+        assert len(words) <= max(width, len("⠤⠒⠤ train  "))
+        assert {sign for sign in "▴✗★↶" if sign in words} == set(signs), words
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+def test_a_level_s_name_stands_on_its_own_line(log_y: bool) -> None:
+    for y in (1.2, 2.0, 3.1, 4.4, 5.5):
+        level = Series("level", f"at {y}", "level", "level", (0,), (y,))
+        drawn = rows(draw(figure(line([6.0, 1.0]), level, log_y=log_y), 60, 23))
+        assert [row for row in drawn if "╌" in row] == [row for row in drawn if f" at {y} " in row] != []
+
+
+def test_a_column_is_where_the_point_is_drawn() -> None:
+    spike = [1.0] * 41
+    spike[30] = 9.0
+    drawn = draw(figure(line(spike)), 60, 12)
+    column = drawn.column(30)
+    assert column is not None
+    top = rows(drawn)[0] + rows(drawn)[1]
+    assert abs(next(at for at, sign in enumerate(rows(drawn)[1]) if "\u2800" < sign <= "\u28ff") - column) <= 1, top
+    assert drawn.column(41) is None
+    assert (drawn.column(0), drawn.column(40)) == (drawn.left, drawn.right)
+    text = "".join(text for text, _ in with_cursor(drawn.lines[1], column))
+    assert text[column] == "│"
+
+
+def test_ticks_below_one_keep_their_decimals() -> None:
+    xs = [x / 1000 for x in range(400)]
+    drawn = rows(draw(figure(Series("t", "t", "line", "train", xs, [x * 1e-3 for x in xs])), 80, 10))
+    assert "0.1" in drawn[-1]
+    assert "0.0002" in "".join(drawn)
+
+
+def test_a_logarithmic_scale_is_even_in_ratios() -> None:
+    halving = [1024.0 / 2**x for x in range(11)]
+    drawn = draw(figure(line(halving), log_y=True), 70, 25)
+    tops = []
+    for x in (0, 5, 10):
+        column = drawn.column(x)
+        assert column is not None
+        tops.append(next(y for y, row in enumerate(rows(drawn)) if len(row) > column and "\u2800" < row[column] <= "\u28ff"))
+    assert tops[2] - tops[0] >= 20, "it uses the height"
+    assert abs((tops[0] + tops[2]) / 2 - tops[1]) <= 1, "a straight line"
+    labels = [float(row.partition("┤")[0]) for row in rows(drawn) if "┤" in row]
+    assert labels == sorted(labels, reverse=True)
+    assert {1000.0, 100.0, 10.0, 1.0} <= set(labels)

@@ -1,0 +1,360 @@
+"""Runs beside each other, and what is done with whole runs from Home: rename, delete, their settings again."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Static
+
+from lab.reports.run_comparison import Contender
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Metric, TokenizerConfig
+from models.config import PRESETS
+from screens.app import LabApp
+from screens.dialogs.ask_text import AskText
+from screens.dialogs.choose_run import RunChooser
+from screens.dialogs.confirm import AskScreen
+from screens.home.run_table import RunTable
+from screens.plot.line_plot import Plot
+from screens.train.compare.compare_columns import RunColumns, samples_shown
+from screens.train.compare.compare_screen import CompareScreen
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+
+
+@pytest.fixture
+def app() -> LabApp:
+    made = LabApp(preload=False)
+    made.animation_level = "none"
+    return made
+
+
+@pytest.fixture
+def two_runs(make_run: Any) -> tuple[Run, Run]:
+    """`newer` has another learning rate and is no better."""
+    older = make_run("older", created=1000.0, step=400, steps=400, text="stories")
+    newer = make_run("newer", created=2000.0, step=200, steps=400, phase="stopped", text="stories")
+    change(newer, train=msgspec.structs.replace(newer.config.train, lr=0.006))
+    for run in (older, newer):
+        run.tokenizer_path.write_text("{}")
+    return older, newer
+
+
+def change(run: Run, **fields: Any) -> None:
+    config = msgspec.structs.replace(run.config, **fields)
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    del run.config
+
+
+def words(pilot: Pilot[None]) -> str:
+    return str(pilot.app.screen.query_one("#compare-words", Static).content)
+
+
+def plotted(pilot: Pilot[None]) -> str:
+    plot = pilot.app.screen.query_one(Plot)
+    return "\n".join(plot.render_line(y).text for y in range(plot.size.height))
+
+
+def table(pilot: Pilot[None], id_: str = "table") -> list[str]:
+    part = pilot.app.screen.query_one(f"#compare-{id_}", RunColumns)
+    return ["".join(text for text, _ in line).rstrip() for line in part.lines]
+
+
+def compared(pilot: Pilot[None]) -> list[Contender]:
+    screen = pilot.app.screen
+    return screen.runs if isinstance(screen, CompareScreen) else []
+
+
+async def marked_and_compared(app: LabApp, pilot: Pilot[None], until: Any, runs: int = 2) -> None:
+    await until(pilot, lambda: len(app.runs) >= runs)
+    for _ in range(runs):
+        await pilot.press("space", "down")
+    await pilot.press("v")
+    await until(pilot, lambda: len(compared(pilot)) == runs and table(pilot) and words(pilot))
+
+
+async def test_marked_runs_are_compared(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        assert [run.title for run in compared(pilot)] == ["A newer", "B older"]
+        older, newer = (Run(run.path).metrics().read() for run in two_runs)
+        best = [min(line.val_loss for line in lines if line.val_loss) for lines in (newer, older)]
+        where = "on 32,800 of 111,539 bytes of validation text"
+        assert f"B older is better {where}: {best[1]:.3f} nats per token at its best against {best[0]:.3f}" in words(pilot)
+        assert "After about the same 410k tokens" in words(pilot)
+        rows = table(pilot)
+        assert rows[0].split() == ["A", "newer", "B", "older"]
+        assert [row.split()[3:] for row in rows if row.startswith("best val loss")] == [[f"{best[0]:.3f}", f"{best[1]:.3f}", "◂"]]
+        at = rows.index("settings that differ")
+        assert [row.split() for row in rows[at + 1 :]] == [["learning", "rate", "0.006", "0.002"]]
+        drawn = plotted(pilot)
+        assert {"A", "B"} <= {sign for line in drawn.splitlines()[1:-1] for sign in line}
+        await pilot.press("escape")
+        assert app.current_mode == "home"
+        assert isinstance(app.screen.query_one(RunTable), RunTable)
+
+
+async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        for unit in ("steps", "tokens", "epochs", "seconds", "steps"):
+            await pilot.pause()
+            assert unit in plotted(pilot).splitlines()[-1]
+            await pilot.press("a")
+        figure = app.screen.query_one(Plot).figure
+        losses = {series.name: list(series.ys) for series in figure.series if series.kind == "marks" and series.sign == "B"}
+        await pilot.press("b")
+        await pilot.pause()
+        figure = app.screen.query_one(Plot).figure
+        (nats,) = losses.values()
+        lines = [line for line in two_runs[0].metrics().read() if line.val_loss]
+        (bits,) = [list(series.ys) for series in figure.series if series.sign == "B"]
+        assert nats == pytest.approx([line.val_loss for line in lines])
+        assert bits == pytest.approx([line.bits_per_byte for line in lines])
+        await pilot.press("z")
+        await pilot.pause()
+        xs = [x for series in app.screen.query_one(Plot).figure.series for x in series.xs]
+        assert min(xs) >= 0.5 * max(xs)
+
+
+async def test_other_tokenizers_are_compared_in_bits_per_byte_only(app: LabApp, two_runs: Any, until: Any) -> None:
+    change(two_runs[1], tokenizer=TokenizerConfig(kind="gpt2", vocab_size=50257), model=PRESETS["micro"].config(50257))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        assert "Their tokenizers differ (A gpt2 50,257, B bpe 1,024): losses per token do not compare" in words(pilot)
+        assert "bits per byte at its best" in words(pilot)
+        screen: Any = app.screen
+        await pilot.press("b")
+        assert screen.bits, "a loss per token would mislead"
+
+
+async def test_a_run_that_trains_goes_on_in_the_plot(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("done", created=1000.0, step=400, steps=400).tokenizer_path.write_text("{}")
+    live = make_run("live", created=2000.0, step=100, steps=400, phase="training")
+    live.tokenizer_path.write_text("{}")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        assert "A is still training, 25% done." in words(pilot)
+        line = Metric(step=200, tokens=409_600, epoch=1.0, seconds=50.0, loss=1.0, val_loss=1.0, bits_per_byte=0.5)
+        with live.metrics_path.open("ab") as file:
+            file.write(msgspec.json.encode(line) + b"\n")
+        await until(pilot, lambda: "A live is better" in words(pilot))
+        assert compared(pilot)[0].history.steps[-1] == 200
+
+
+async def test_samples_stand_beside_each_other(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        assert not app.screen.query_one("#compare-samples").display
+        await pilot.press("d")
+        await pilot.pause()
+        assert app.screen.query_one("#compare-samples").display
+        rows = table(pilot, "samples")
+        assert rows[0].startswith("After 50% of their training they write")
+        assert rows[1].split("  ")[0] == "A newer, step 200"
+        assert "B older, step 200" in rows[1]
+        await pilot.press("left", "left")
+        rows = table(pilot, "samples")
+        assert rows[1].split("  ")[0] == "A newer, step 0"
+        assert "xqv ee oth" in rows[2]
+        await pilot.press(*["right"] * 9)
+        assert "step 200" in table(pilot, "samples")[1], "the last that any of them wrote"
+
+
+async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: Any) -> None:
+    for number in range(7):
+        make_run(f"run-{number}", created=1000.0 - number, step=100, steps=100).tokenizer_path.write_text("{}")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 7)
+        for _ in range(7):
+            await pilot.press("space", "down")
+        assert app.screen.query_one(RunTable).marked == tuple(f"run-{number}" for number in range(5))
+        await pilot.press("v")
+        await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
+        await pilot.press("d")
+        assert samples_shown(compared(pilot), 75) == 3
+        assert "runs 1 to 3, [ ] for others" in table(pilot, "samples")[0]
+        await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
+        assert "runs 3 to 5" in table(pilot, "samples")[0]
+        assert "E run-4, step 100" in table(pilot, "samples")[1]
+
+
+async def test_without_colour_the_lines_differ_in_their_dashes(
+    two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        first, second = (series for series in app.screen.query_one(Plot).figure.series if series.kind == "line")
+        assert (first.dashes, second.dashes) == (None, (3, 2))
+        legend = plotted(pilot).splitlines()[0]
+        assert "⠤⠒⠤ newer" in legend
+        assert "⠤⠤⠤  ⠤ older" in legend
+
+
+async def test_train_offers_another_run(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("down", "t")
+        await until(pilot, lambda: getattr(app.screen, "watched", None) is not None)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(compared(pilot)) == 2)
+        assert [run.title for run in compared(pilot)] == ["A older", "B newer"]
+        await pilot.press("4")
+        assert not isinstance(app.screen, CompareScreen), "the key of the mode below leads back to it"
+
+
+async def test_one_run_alone_is_compared_with_a_chosen_one(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("v")
+        await until(pilot, lambda: isinstance(app.screen, RunChooser))
+        await pilot.press("escape", "space", "down", "v")
+        await until(pilot, lambda: len(compared(pilot)) == 2)
+
+
+async def test_a_run_that_goes_while_it_is_compared_is_told(app: LabApp, two_runs: Any, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await marked_and_compared(app, pilot, until)
+        two_runs[0].path.rename(two_runs[0].path.with_name("moved"))
+        screen: Any = app.screen
+        screen._ticks = 0
+        screen._tick()
+        await until(pilot, lambda: "older" in words(pilot) and "newer" not in words(pilot))
+        await pilot.press("d", "d", "j", "k", "a", "z", "left", "right")
+        await pilot.resize_terminal(120, 40)
+        await pilot.press("m", "y")
+        assert not app.screen.query_one("#compare-table", RunColumns).lines
+        two_runs[0].path.with_name("moved").rename(two_runs[0].path)
+        screen._tick()
+        await until(pilot, lambda: "newer" in words(pilot) and app.screen.query_one("#compare-table", RunColumns).lines)
+
+
+async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        assert app.run_name == "newer"
+        await pilot.press("space")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, AskText))
+        field = app.screen.query_one(Input)
+        for wrong, why in (("older", "a run called older already"), ("a/b", "cannot be a run's name")):
+            field.value = wrong
+            await pilot.press("enter")
+            assert why in str(app.screen.query_one("#ask-text-trouble", Static).content)
+        field.value = "newest"
+        await pilot.press("enter")
+        await until(pilot, lambda: [run.name for run in app.runs] == ["newest", "older"])
+        assert app.run_name == "newest"
+        assert app.screen.query_one(RunTable).marked == ("newest",)
+        assert sorted(path.name for path in home.iterdir()) == ["newest", "older"]
+
+
+async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
+    (two_runs[1].path / "last.safetensors").write_bytes(os.urandom(3_000_000))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        said = app.screen._words
+        assert "newer learned from stories for 200 steps" in said
+        assert "frees 3." in said
+        assert "cannot be undone" in said
+        await pilot.press("enter")
+        assert isinstance(app.screen, AskScreen), "enter comes too easily for what cannot be undone"
+        await pilot.press("escape")
+        assert two_runs[1].path.is_dir()
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        await pilot.press("D")
+        await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
+        assert app.run_name == "older"
+        assert [path.name for path in home.iterdir()] == ["older"]
+
+
+async def test_a_run_that_trains_is_neither_renamed_nor_deleted(app: LabApp, make_run: Any, until: Any) -> None:
+    run = make_run("busy", phase="training", step=10)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        for key in ("r", "D"):
+            await pilot.press(key)
+            await until(pilot, lambda: any("being trained" in note.message for note in app._notifications))
+            app.clear_notifications()
+        assert run.path.is_dir()
+
+
+async def test_settings_are_used_again(app: LabApp, make_run: Any, until: Any, home: Path) -> None:
+    run = make_run("first", step=100, steps=100)
+    text = Path("fable.txt").absolute()
+    data = msgspec.structs.replace(run.config.data, name="fable.txt", source=str(text))
+    train = msgspec.structs.replace(run.config.train, lr=0.004, seed=7, clip=0.5)
+    change(run, data=data, train=train)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("a")
+        await until(pilot, lambda: app.current_mode == "train" and app.screen.query("#problems"))
+        screen: Any = app.screen
+        problems = screen.query_one("#problems")
+        await until(pilot, lambda: "has changed since" in str(problems.content))
+        form = screen.new_run.form
+        assert (form.settings.lr, form.settings.seed, form.settings.preset, form.settings.length) == (
+            "0.004",
+            "7",
+            "micro",
+            "100 steps",
+        )
+        assert form.query_one("#lr", Input).value == "0.004"
+        assert app.text_source == str(text)
+        assert screen.new_run._hidden == {"clip": 0.5, "prompts": ("The big dog",)}
+        app.text_source = "stories"
+        assert screen.new_run._hidden == {}
+
+
+async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, until: Any) -> None:
+    run = make_run("far", phase="training", step=10)
+    run.status_path.write_bytes(run.status_path.read_bytes().replace(b'"host":""', b'"host":"abacus"'))
+    descriptor = os.open(run.lock_path, os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.pause()
+        line = str(app.screen.query_one("#run-line", Static).content)
+        assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
+        assert app.runs[0].going_on
+        await pilot.press("t")
+        await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-reading", Static).content))
+        await pilot.press("p")
+        await until(pilot, lambda: (run.control_path / "pause").exists())
+
+
+async def test_the_palette_names_the_run(app: LabApp, two_runs: Any, until: Any) -> None:
+    from screens.command_palette import LabCommands
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        names = [name for name, _, _ in LabCommands(app.screen)._commands()]
+        for name in ("Rename newer", "Delete newer", "Compare newer with another run", "A new run with the settings of newer"):
+            assert name in names
+        app.run_name = "demo"
+        names = [name for name, _, _ in LabCommands(app.screen)._commands()]
+        assert not {"Rename demo", "Delete demo"} & set(names)
+
+
+@SIZES
+def test_picture(snap_compare: Any, two_runs: Any, until: Any, size: tuple[int, int]) -> None:
+    app = LabApp(preload=False)
+    app.animation_level = "none"
+
+    async def ready(pilot: Pilot[None]) -> None:
+        await marked_and_compared(app, pilot, until)
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)

@@ -1,0 +1,336 @@
+"""One training step under the microscope, over an engine made of hand-written answers: no torch, no process."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from lab.engine.client import EngineDied, EngineError
+from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
+from lab.views.blocks import Array, Block, Cell, Column, Note, Strip, Table, Token, View
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.messages import Arrived, RunChosen
+from screens.train.one_step.loss_strip import LossStrip, loss_of
+from screens.train.one_step.one_step_screen import OneStepScreen
+from screens.train.one_step.stage_list import StageList
+from screens.train.train_screen import TrainScreen
+from screens.widgets.key_bar import KeyBar
+from screens.widgets.status_line import Line
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+WINDOWS = (("The", " big", " dog", " ran", " fast", "."), ("The", " old", " cat", " sat", " on", "⏎"))
+CHANCES = (0.5, 0.02, 0.9, 1e-7, 0.999)
+WEIGHTS = ("wte.weight[3,5]", "h.0.attn.c_attn.weight[1,2]", "ln_f.bias[0]")
+
+
+class FakeEngine:
+    """Answers as the real one does, in shapes and words. `calls` lists what was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[StepParams] = []
+        self.dies = False
+        self.closed = False
+        self.starts = 1
+        self.pid: int | None = 1
+
+    async def call(self, method: str, *, type: type[Any], group: str | None = None, **params: Any) -> Any:
+        assert (method, type, group) == ("one_step", StepAnswer, "one_step")
+        asked = StepParams(**params)
+        self.calls.append(asked)
+        await asyncio.sleep(0)
+        if self.dies:
+            self.dies = False
+            raise EngineDied("The engine was killed by SIGKILL.")
+        if asked.text == "":
+            raise EngineError("The sentence is empty, so there is nothing to learn from; type two words or more.")
+        return self.answer(asked)
+
+    def answer(self, asked: StepParams) -> StepAnswer:
+        labels = WINDOWS[asked.window] if asked.text is None else tuple(asked.text)
+        chances = [None, *(min(0.999, p * 1.5**asked.applied) for p in CHANCES)]
+        tokens = [Token(index, label, p) for index, (label, p) in enumerate(zip(labels, chances, strict=False))]
+        facts = StepFacts(
+            run=asked.run,
+            checkpoint="last",
+            step=2000,
+            batch=None if asked.text is not None else 2000 + asked.ahead,
+            windows=2 if asked.text is None else 1,
+            applied=asked.applied,
+            losses=[4.0 - 0.25 * step for step in range(asked.applied + 1)],
+            rate=2e-4,
+        )
+        position = min(4, len(tokens) - 1) if asked.position is None else asked.position
+        return StepAnswer(facts, tokens, asked.window, position, self.view(asked, position))
+
+    def view(self, asked: StepParams, position: int) -> View:
+        rows = [[Cell(ref.split(".")[0]), Cell("0.1", 0.1, ref), Cell("0.2", 0.2, ref)] for ref in WEIGHTS]
+        table = Table([Column("weight", align="left"), Column("before"), Column("after")], rows)
+        strip = Strip("all of this window", Array.of(np.array([0.7, 3.9, 0.1, 16.1, 0.001])))
+        blocks: list[Block] = [table] if asked.stage == "moves" else [strip] if asked.stage == "losses" else []
+        sentence = f"Token {position + 1} after {asked.applied} steps. " + (f"About {asked.weight}." if asked.weight else "")
+        return View(asked.stage, STAGES[asked.stage], sentence, [*blocks, Note("What is seen, in a sentence.")])
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class TrainApp(LabApp):
+    DEFAULT_MODE = "train"
+
+
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def screen_of(pilot: Pilot[None]) -> OneStepScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, OneStepScreen)
+    return screen
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    for _ in range(1000):
+        await pilot.pause(0)
+        screen = pilot.app.screen
+        if not isinstance(screen, OneStepScreen) or screen.is_settled:
+            break
+        await asyncio.sleep(0.002)
+    await pilot.pause(0)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
+    fake = FakeEngine()
+    monkeypatch.setattr("screens.train.one_step.one_step_screen.EngineClient", lambda: fake)
+    return fake
+
+
+@pytest.fixture
+def opened(engine: FakeEngine, make_run: Callable[..., object], until: Any) -> Any:
+    """Train with a run in view, and `o` pressed."""
+    make_run("tale")
+
+    @asynccontextmanager
+    async def open_it(size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
+        app = TrainApp(run="tale", preload=False)
+        async with app.run_test(size=size) as pilot:
+            app.post_message(RunChosen("tale", "train"))
+            train = app.screen
+            assert isinstance(train, TrainScreen)
+            await until(pilot, lambda: train.watched is not None)
+            await pilot.press("o")
+            await settle(pilot)
+            yield pilot
+
+    return open_it
+
+
+def answered(pilot: Pilot[None]) -> StepParams:
+    found = screen_of(pilot).answered
+    assert found is not None
+    return found
+
+
+def status(pilot: Pilot[None]) -> str:
+    return screen_of(pilot).query_one("#step-status", Line).left
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    for key in keys:
+        await pilot.press(key)
+    await settle(pilot)
+
+
+async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        assert engine.calls[0] == StepParams(run="tale")
+        assert screen_of(pilot).query_one(BlockView).view == engine.view(StepParams(run="tale"), 4)
+        strip = screen_of(pilot).query_one(LossStrip)
+        assert strip.chosen == 4
+        assert [loss_of(token) for token in strip.tokens] == ["–", "0.69", "3.91", "0.11", "16.1", "<0.01"]
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, TrainScreen)
+        assert engine.closed
+
+
+async def test_the_moves_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
+    async with opened() as pilot:
+        await until(pilot, lambda: StepParams(run="tale", stage="moves") in engine.calls)
+        await press(pilot, "l", "j")
+        assert engine.calls.count(StepParams(run="tale", stage="moves")) == 1
+        await press(pilot, "space")
+        await until(pilot, lambda: StepParams(run="tale", stage="moves", applied=1) in engine.calls)
+
+
+async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
+    async with opened() as pilot:
+        for stage in ("losses", "error", "gradients"):
+            await until(pilot, lambda stage=stage: any(call.stage == stage for call in engine.calls))
+            await pilot.pause(0.01)
+            await press(pilot, "j")
+            assert answered(pilot).stage == stage
+            assert [call.stage for call in engine.calls].count(stage) == 1
+            assert screen_of(pilot).query_one(BlockView).view == engine.view(answered(pilot), 4)
+        asked = len(engine.calls)
+        await press(pilot, "k", "k")
+        assert answered(pilot).stage == "losses"
+        assert "error" not in [call.stage for call in engine.calls[asked:]]
+
+
+async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        seen = [answered(pilot).stage]
+        for _ in range(len(STAGES)):
+            await press(pilot, "j")
+            seen.append(answered(pilot).stage)
+        assert list(dict.fromkeys(seen)) == list(STAGES)
+        assert screen_of(pilot).query_one(StageList).current == len(STAGES) - 1
+        await press(pilot, "g")
+        assert answered(pilot).stage == "batch"
+        assert status(pilot).startswith("stage 1 of 7")
+
+
+async def test_space_takes_a_step_each_time_and_u_undoes_one(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        await press(pilot, "u")
+        assert answered(pilot).applied == 0
+        await press(pilot, "space", "space", "space")
+        assert answered(pilot).applied == 3
+        facts = screen_of(pilot).query_one("#step-facts", Line)
+        assert facts.right[-2:] == ("tale step 2,000 (last) + 3 taken", "loss 4.000 → 3.250")
+        await press(pilot, "u")
+        assert answered(pilot).applied == 2
+        assert facts.right[-2:] == ("tale step 2,000 (last) + 2 taken", "loss 4.000 → 3.500")
+
+
+async def test_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        await press(pilot, "right", "right", "right")
+        assert answered(pilot).position == 5
+        await press(pilot, *["left"] * 9)
+        assert answered(pilot).position == 1
+        await press(pilot, "right_square_bracket", "right_square_bracket")
+        assert answered(pilot).window == 1
+        assert str(answered(pilot).position) == "None"
+        await press(pilot, "space", "right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
+        assert answered(pilot).ahead == 1
+        assert answered(pilot).applied == 0
+        await press(pilot, "b")
+        assert (answered(pilot).ahead, answered(pilot).window) == (0, 0)
+        await press(pilot, "r")
+        assert answered(pilot).opened == 1
+
+
+async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        await press(pilot, "space", "e")
+        editor = screen_of(pilot).query_one("#step-editor", Input)
+        assert editor.has_focus
+        editor.value = "abc"
+        await press(pilot, "enter")
+        assert (answered(pilot).text, answered(pilot).applied) == ("abc", 0)
+        assert screen_of(pilot).query_one("#step-facts", Line).left == "sentence · token 3/3"
+        await press(pilot, "b")
+        assert answered(pilot).text is None
+
+
+async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        await press(pilot, "j", "space")
+        before = screen_of(pilot).aim
+        await press(pilot, "e")
+        screen_of(pilot).query_one("#step-editor", Input).value = ""
+        await press(pilot, "enter")
+        assert status(pilot).startswith("The sentence is empty")
+        assert screen_of(pilot).query_one("#step-status").has_class("-trouble")
+        assert screen_of(pilot).aim == before
+        await press(pilot, "j")
+        assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "error")
+        assert not screen_of(pilot).query_one("#step-status").has_class("-trouble")
+
+
+async def test_escape_leaves_the_editor_then_the_numbers_then_the_screen(opened: Any) -> None:
+    async with opened() as pilot:
+        await press(pilot, "e", "escape")
+        assert screen_of(pilot).query_one(StageList).has_focus
+        await press(pilot, "G", "k", "k", "enter")
+        assert screen_of(pilot).query_one(BlockView).has_focus
+        await press(pilot, "escape")
+        assert screen_of(pilot).query_one(StageList).has_focus
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, TrainScreen)
+
+
+async def test_enter_on_one_of_the_largest_moves_shows_that_weight(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        await press(pilot, "j", "j", "j", "j", "enter", "down")
+        assert WEIGHTS[1] in status(pilot)
+        await press(pilot, "enter")
+        assert (answered(pilot).stage, answered(pilot).weight) == ("weight", WEIGHTS[1])
+        assert screen_of(pilot).query_one(StageList).has_focus
+
+
+async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        await press(pilot, "space")
+        engine.dies = True
+        await pilot.press("h")
+        for _ in range(50):
+            await pilot.pause(0.01)
+            if "SIGKILL" in status(pilot):
+                break
+        assert "The next key starts another" in status(pilot)
+        await press(pilot, "j")
+        assert (answered(pilot).stage, answered(pilot).applied) == ("losses", 1)
+        assert status(pilot).startswith("stage 2 of 7")
+
+
+async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngine, make_run: Callable[..., object]) -> None:
+    make_run("other")
+    async with opened() as pilot:
+        await press(pilot, "space")
+        screen_of(pilot).lab.run_name = "other"
+        await settle(pilot)
+        assert answered(pilot) == StepParams(run="other")
+
+
+async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any) -> None:
+    async with opened() as pilot:
+        screen_of(pilot).post_message(Arrived("run"))
+        await pilot.pause()
+        assert isinstance(pilot.app.screen, TrainScreen)
+
+
+async def test_help_and_keys_tell_of_it(opened: Any) -> None:
+    async with opened((120, 40)) as pilot:
+        words = "".join(segment.text for segment in screen_of(pilot).query_one(KeyBar).render_line(0))
+        assert "space take the step" in words
+        assert "undo" not in words
+        await press(pilot, "space")
+        assert "u undo" in "".join(segment.text for segment in screen_of(pilot).query_one(KeyBar).render_line(0))
+        assert all(binding.tooltip for binding in OneStepScreen.BINDINGS)  # type: ignore[union-attr]
+
+
+def test_a_loss_of_a_token_that_had_no_probability_at_all_is_infinite() -> None:
+    assert loss_of(Token(1, "x", 0.0)) == "∞"
+    assert loss_of(Token(1, "x", math.exp(-9.94))) == "9.94"
+    assert loss_of(Token(1, "x", math.exp(-9.96))) == "10.0"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picture(engine: FakeEngine, make_run: Callable[..., object], snap_compare: Any, size: tuple[int, int]) -> None:
+    make_run("tale")
+
+    async def go(pilot: Pilot[None]) -> None:
+        pilot.app.push_screen(OneStepScreen(engine))
+        await settle(pilot)
+        await press(pilot, "j", "space", "space")
+
+    assert snap_compare(TrainApp(run="tale", preload=False), terminal_size=size, run_before=go)
