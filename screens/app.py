@@ -45,7 +45,7 @@ def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
     """A function that imports a mode's module when the mode is first visited, and makes its screen."""
 
     def make() -> Screen[Any]:
-        module = import_module(f"screens.{mode}")
+        module = import_module(f"screens.{mode}.{mode}_screen")
         return cast(Screen[Any], getattr(module, f"{mode.title()}Screen")())
 
     return make
@@ -145,7 +145,7 @@ class LabApp(ManagingApp):
     @work(thread=True, group="import", exclusive=True, exit_on_error=True)
     def _import_screens(self) -> None:
         for mode in MODE_NAMES:
-            import_module(f"screens.{mode}")
+            import_module(f"screens.{mode}.{mode}_screen")
         import_module("plotext")
 
     def read_runs(self) -> None:

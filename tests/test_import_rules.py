@@ -30,9 +30,9 @@ TORCH_FREE = (
 )
 """Modules and packages that must do without torch. The trainer is one of them until it owns its run."""
 
-OPENS_THE_LAB = "lab.cli.main"
+OPENS_THE_LAB = "lab.cli"
 FIRST_PAINT = (
-    "lab.cli.main",
+    "lab.cli",
     "lab.runs.run_store",
     "lab.core.machine",
     "lab.runs.run_schema",
@@ -117,7 +117,7 @@ def test_what_home_needs_loads_nothing_heavy(name: str) -> None:
 
 
 def test_opening_the_lab_loads_neither_the_command_line_nor_anything_heavy() -> None:
-    assert not loaded_after("import lab.cli.main, screens.app, screens.home.home_screen") & {"click", *HEAVY}
+    assert not loaded_after("import lab.cli, screens.app, screens.home.home_screen") & {"click", *HEAVY}
 
 
 def test_models_import_neither_lab_nor_screens() -> None:

@@ -68,7 +68,7 @@ class Watching:
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         environment = {**os.environ, "LLMLAB_HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._lab = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab.cli.main"],
+            [sys.executable, "-P", "-m", "lab.cli"],
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

@@ -1,4 +1,31 @@
-"""The command `llmlab`: one file per command, and the entry point.
+"""The command `llmlab`: the entry point, and one file per command.
 
-Begin with `commands`, the list of commands. Nothing here imports torch before a command runs.
+With no arguments it opens the lab, and then imports nothing that the first screen does not need. Begin with `commands`, the list
+of commands. Nothing here imports torch before a command runs.
 """
+
+import sys
+
+
+def main() -> int:
+    """Run what the command line asks for; the result is the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
+    try:
+        return _main(sys.argv[1:])
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(arguments: list[str]) -> int:
+    if arguments:
+        from lab.cli.commands import run
+
+        return run(arguments)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print(
+            "llmlab: the lab opens in a terminal only; `llmlab --help` lists the commands that work without one.", file=sys.stderr
+        )
+        return 2
+    from screens.app import run as open_lab
+
+    open_lab()
+    return 0

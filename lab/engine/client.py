@@ -21,7 +21,7 @@ from lab.views.blocks import Token
 
 T = TypeVar("T")
 
-COMMAND = (sys.executable, "-P", "-m", "lab.engine")
+COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 """-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
 
 ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}

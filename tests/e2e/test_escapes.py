@@ -71,7 +71,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts.mkdir()
     text = hostile_texts(texts)
     shutil.copy(texts / "one\x1b]0;owned\x07.txt", text)
-    command = [sys.executable, "-P", "-m", "lab.cli.main", "train", str(text), "--name", "tale", "--prompt", PAYLOAD]
+    command = [sys.executable, "-P", "-m", "lab.cli", "train", str(text), "--name", "tale", "--prompt", PAYLOAD]
     small = ["--preset", "nano", "--tokenizer", "bytes", "--layers", "1", "--heads", "2", "--width", "16", "--context", "16"]
     terminal = PseudoTerminal([*command, *small, "--steps", "2", "--batch", "2", "--threads", "1"], environment(place), texts)
     try:
@@ -148,7 +148,7 @@ def test_no_command_lets_a_sequence_through(place: Path) -> None:
 
 def test_a_pipe_gets_every_byte_as_it_is(place: Path) -> None:
     written = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.cli.main", "generate", f"run{PAYLOAD}", "-p", PAYLOAD + KEPT, "-n", "1"],
+        [sys.executable, "-P", "-m", "lab.cli", "generate", f"run{PAYLOAD}", "-p", PAYLOAD + KEPT, "-n", "1"],
         env=os.environ | environment(place),
         cwd=place,
         capture_output=True,
@@ -158,7 +158,7 @@ def test_a_pipe_gets_every_byte_as_it_is(place: Path) -> None:
 
 
 def test_no_screen_lets_a_sequence_through(place: Path) -> None:
-    lab = PseudoTerminal([sys.executable, "-P", "-m", "lab.cli.main"], environment(place), place / "texts")
+    lab = PseudoTerminal([sys.executable, "-P", "-m", "lab.cli"], environment(place), place / "texts")
     paste = f"\x1b[200~{PAYLOAD}{KEPT}\x1b[201~"
     try:
         lab.until("1 Home", "broken␛]0;owned", "run␛]0;owned", "damaged␛]0;owned")

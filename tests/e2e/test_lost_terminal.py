@@ -12,7 +12,7 @@ def test_the_lab_ends_with_its_terminal(tmp_path: Path) -> None:
     master, terminal = pty.openpty()
     environment = {**os.environ, "LLMLAB_HOME": str(tmp_path), "TERM": "xterm-256color"}
     lab = subprocess.Popen(
-        [sys.executable, "-P", "-m", "lab.cli.main"],
+        [sys.executable, "-P", "-m", "lab.cli"],
         stdin=terminal,
         stdout=terminal,
         stderr=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine import claim_pipes
+from lab.engine.process import claim_pipes
 from lab.engine.server import InSlices, Method, Server
 
 

@@ -312,7 +312,7 @@ def test_a_gigabyte_without_a_line_is_not_read_into_memory(empty_run: EmptyRun) 
 def test_train_says_that_it_waits_for_the_writer_of_a_pipe_and_answers_ctrl_c(home: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    command = [sys.executable, "-P", "-m", "lab.cli.main", "train", str(pipe)]
+    command = [sys.executable, "-P", "-m", "lab.cli", "train", str(pipe)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr is not None
         assert "is a named pipe; waiting for a program to write to it" in process.stderr.readline()

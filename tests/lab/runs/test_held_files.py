@@ -36,7 +36,7 @@ def test_resuming_is_equal_to_the_bit(dropout: float, tiny_run: TinyRun, train_h
 def test_of_four_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: TrainHere) -> None:
     run = tiny_run(steps=1_000_000)
     train_here(run, until=3)
-    command = [sys.executable, "-P", "-m", "lab.cli.main", "resume", str(run.path), "--detach"]
+    command = [sys.executable, "-P", "-m", "lab.cli", "resume", str(run.path), "--detach"]
     resumes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=run.path.parent)
         for _ in range(4)

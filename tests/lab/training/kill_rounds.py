@@ -115,7 +115,7 @@ def lose_the_terminal(run: Run, chance: random.Random) -> None:
     """Starts the trainer as a user does in tmux, takes tmux away, sees the trainer go on, and kills it."""
     server = f"llmlab-kills-{os.getpid()}"
     environment = os.environ | {"LLMLAB_HOME": str(run.path.parent), "PYTHONPATH": str(Path(__file__).parents[3])}
-    command = f"{shlex.quote(sys.executable)} -P -m lab.cli.main resume {shlex.quote(run.name)}"
+    command = f"{shlex.quote(sys.executable)} -P -m lab.cli resume {shlex.quote(run.name)}"
     before = run.status().pid
     subprocess.run(["tmux", "-L", server, "-f", "/dev/null", "new-session", "-d", command], check=True, env=environment)
     try:

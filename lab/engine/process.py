@@ -1,9 +1,7 @@
-"""The engine: the process beside the screen that holds the model and computes what Inspect shows. `python -P -m lab.engine`.
+"""The engine process, `python -P -m lab.engine.process`: holds the model and computes what Inspect shows.
 
-It reads requests from its standard input and writes replies to its standard output (`lab.engine.protocol`), and ends when
-its input closes,
-which is what happens when its parent dies in whatever way. Whatever torch or a library prints goes to standard error, which the
-client sends to a log.
+It reads requests from its standard input and writes replies to its standard output (`lab.engine.protocol`). It ends when its
+input closes, which happens however its parent dies. What torch or a library prints goes to standard error, a log of the client.
 """
 
 import faulthandler
