@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from models.gpt import GPT
 
 
-class Place(NamedTuple):
+class ParitySite(NamedTuple):
     """Where in the model a tensor is found: what goes into a module or comes out of it; of q, k and v, which of the three."""
 
     name: str
@@ -44,27 +44,27 @@ def fast_tensors(model: GPT, ids: Sequence[int], names: Collection[str] | None =
     return kept
 
 
-def _places(model: GPT) -> Iterator[Place]:
-    yield Place("embed", model.wte, "out")
+def _places(model: GPT) -> Iterator[ParitySite]:
+    yield ParitySite("embed", model.wte, "out")
     block: Any
     for layer, block in enumerate(model.h):
         prefix = f"blocks.{layer}."
-        yield Place(prefix + "resid_pre", block, "in")
-        yield Place(prefix + "ln1.out", block.ln_1, "out")
+        yield ParitySite(prefix + "resid_pre", block, "in")
+        yield ParitySite(prefix + "ln1.out", block.ln_1, "out")
         for third, part in enumerate("qkv"):
-            yield Place(f"{prefix}attn.{part}", block.attn.c_attn, "out", third)
-        yield Place(prefix + "attn.z", block.attn.c_proj, "in", 0)
-        yield Place(prefix + "attn_out", block.attn, "out")
-        yield Place(prefix + "resid_mid", block.ln_2, "in")
-        yield Place(prefix + "ln2.out", block.ln_2, "out")
-        yield Place(prefix + "mlp.pre", block.mlp.c_fc, "out")
-        yield Place(prefix + "mlp.post", block.mlp.c_proj, "in")
-        yield Place(prefix + "mlp_out", block.mlp, "out")
-        yield Place(prefix + "resid_post", block, "out")
-    yield Place("ln_final.out", model.ln_f, "out")
+            yield ParitySite(f"{prefix}attn.{part}", block.attn.c_attn, "out", third)
+        yield ParitySite(prefix + "attn.z", block.attn.c_proj, "in", 0)
+        yield ParitySite(prefix + "attn_out", block.attn, "out")
+        yield ParitySite(prefix + "resid_mid", block.ln_2, "in")
+        yield ParitySite(prefix + "ln2.out", block.ln_2, "out")
+        yield ParitySite(prefix + "mlp.pre", block.mlp.c_fc, "out")
+        yield ParitySite(prefix + "mlp.post", block.mlp.c_proj, "in")
+        yield ParitySite(prefix + "mlp_out", block.mlp, "out")
+        yield ParitySite(prefix + "resid_post", block, "out")
+    yield ParitySite("ln_final.out", model.ln_f, "out")
 
 
-def _hook(place: Place, kept: dict[str, Tensor], split: tuple[int, int]) -> torch.utils.hooks.RemovableHandle:
+def _hook(place: ParitySite, kept: dict[str, Tensor], split: tuple[int, int]) -> torch.utils.hooks.RemovableHandle:
     def keep(value: Tensor) -> None:
         value = value[0]
         if place.third is not None:  # (T, 3*C), or z's (T, C), to (T, H, D)

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 HISTORY = "bench.jsonl"
 
 
-class Row(msgspec.Struct, frozen=True, omit_defaults=True):
+class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
     """One figure. `value` is in `unit`; `ratio` compares it with what `against` names, measured in turns with it."""
 
     group: str
@@ -35,7 +35,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     """Processes that wanted a core, averaged over the minute before it began. Above 0 others were at work."""
     seconds: float
-    rows: list[Row]
+    rows: list[BenchRow]
 
 
 def append(report: Report, home: Path) -> None:

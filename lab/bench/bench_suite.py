@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.bench.bench_history import Row
+from lab.bench.bench_history import BenchRow
 from lab.bench.first_paint import LAB, TEXTUAL, Opened
-from lab.bench.timed_process import Contender, compare, ratio
+from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watching_cost import Watching
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
@@ -55,20 +55,20 @@ class Suite:
         self.plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
         self.tuned = SPINNING | self.plain | MALLOC
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[BenchRow]:
         """All groups, each row as soon as it is known."""
         for group in (self._limits, self._presets, self._beside_nanogpt, self._writing, self._looking, self._screen):
             yield from group()
 
-    def ours(self, name: str, kind: str, **job: object) -> Contender:
+    def ours(self, name: str, kind: str, **job: object) -> TimedProcess:
         """A job of `lab.bench.worker` in the environment that our own trainer gets."""
-        return Contender(name, WORKER, {"kind": kind, "threads": self.threads} | job, self.tuned)
+        return TimedProcess(name, WORKER, {"kind": kind, "threads": self.threads} | job, self.tuned)
 
-    def trainer(self, name: str, shape: ModelConfig, batch: int, optimizer: str = DEFAULT_OPTIMIZER) -> Contender:
+    def trainer(self, name: str, shape: ModelConfig, batch: int, optimizer: str = DEFAULT_OPTIMIZER) -> TimedProcess:
         """Training steps of this shape, so many windows each, computed as the trainer would."""
         return self.ours(name, "training", shape=asdict(shape), batch=batch, optimizer=optimizer, home=str(self.home))
 
-    def _limits(self) -> Iterator[Row]:
+    def _limits(self) -> Iterator[BenchRow]:
         self.say("the machine's limits")
         jobs = {
             "fp32": self.ours("product in fp32", "gemm", size=1024, dtype="float32"),
@@ -76,32 +76,32 @@ class Suite:
             "memory": self.ours("reading memory", "reading", megabytes=512),
         }
         with jobs["fp32"], jobs["bf16"], jobs["memory"]:
-            compare(list(jobs.values()), ROUNDS)
+            time_in_turns(list(jobs.values()), ROUNDS)
         for key, job in jobs.items():
             self.ceilings[key] = max(job.rates)  # a limit is what was reached at best
-        yield Row("limits", "matrix product in fp32", self.ceilings["fp32"] / 1e9, "GFLOP/s")
+        yield BenchRow("limits", "matrix product in fp32", self.ceilings["fp32"] / 1e9, "GFLOP/s")
         low = self.ceilings["bf16"]
-        yield Row("limits", "matrix product in bf16", low / 1e9, "GFLOP/s", ratio(jobs["bf16"], jobs["fp32"]), "fp32")
-        yield Row("limits", "reading memory", self.ceilings["memory"] / 1e9, "GB/s")
+        yield BenchRow("limits", "matrix product in bf16", low / 1e9, "GFLOP/s", ratio(jobs["bf16"], jobs["fp32"]), "fp32")
+        yield BenchRow("limits", "reading memory", self.ceilings["memory"] / 1e9, "GB/s")
 
-    def _presets(self) -> Iterator[Row]:
+    def _presets(self) -> Iterator[BenchRow]:
         for name, preset in PRESETS.items():
             shape = preset.config(LEARNED[name])
             batch = train_config(RunRequest(text="", preset=name), shape).batch
             batch = max(1, min(batch, int(MOST_FLOPS / flops_per_token(shape) / shape.context)))
             needed = training_bytes(shape, batch)
             if needed > memory() / 2:
-                yield Row("training", name, note=f"left out: a step needs {bytes_(needed)}")
+                yield BenchRow("training", name, note=f"left out: a step needs {bytes_(needed)}")
                 continue
             self.say(f"training {name}")
             with self.trainer(name, shape, batch) as trainer:
-                compare([trainer], FEW)
+                time_in_turns([trainer], FEW)
             reached = trainer.rate * flops_per_token(shape)
             share = reached / self.ceilings[trainer.told["precision"]]
             note = f"{batch} × {shape.context} tokens a step in {trainer.told['precision']}"
-            yield Row("training", name, trainer.rate, "tokens/s", share, "the product's limit", note)
+            yield BenchRow("training", name, trainer.rate, "tokens/s", share, "the product's limit", note)
 
-    def _beside_nanogpt(self) -> Iterator[Row]:
+    def _beside_nanogpt(self) -> Iterator[BenchRow]:
         if self.nanogpt is None:
             return
         own_batch = train_config(RunRequest(text="", context=NANOGPT.context), NANOGPT).batch
@@ -113,12 +113,12 @@ class Suite:
         ):
             self.say(f"beside nanoGPT: {name}")
             job = {"kind": "nanogpt", "folder": str(self.nanogpt), "shape": asdict(shape), "batch": NANOGPT_BATCH}
-            own, theirs = self.trainer(name, shape, batch, optimizer), Contender("nanoGPT", RIVAL, job, self.plain)
+            own, theirs = self.trainer(name, shape, batch, optimizer), TimedProcess("nanoGPT", RIVAL, job, self.plain)
             with own, theirs:
-                compare([own, theirs], ROUNDS)
-            yield Row("beside nanoGPT", name, own.rate, "tokens/s", ratio(own, theirs), "nanoGPT")
+                time_in_turns([own, theirs], ROUNDS)
+            yield BenchRow("beside nanoGPT", name, own.rate, "tokens/s", ratio(own, theirs), "nanoGPT")
 
-    def _writing(self) -> Iterator[Row]:
+    def _writing(self) -> Iterator[BenchRow]:
         micro = PRESETS["micro"].config(LEARNED["micro"])
         gpt2 = PRESETS["gpt2"].config(GPT2_VOCABULARY)
         with_rival = importlib.util.find_spec("transformers") is not None
@@ -130,31 +130,33 @@ class Suite:
             with ExitStack() as working:
                 for each in (own, *rivals):
                     working.enter_context(each)
-                compare([own, *rivals], FEW)
+                time_in_turns([own, *rivals], FEW)
             limit = self.ceilings["memory"] / own.told["bytes_per_token"]
             note = f"{own.rate / limit:.0%} of what reading {bytes_(own.told['bytes_per_token'])} of weights a token allows"
             best = max(rivals, key=lambda rival: rival.rate, default=None)
             against = f"Hugging Face, fp32, with cache, {best.job['threads']} of its threads" if best else ""
-            yield Row("writing", name, own.rate, "tokens/s", ratio(own, best) if best else None, against, note)
+            yield BenchRow("writing", name, own.rate, "tokens/s", ratio(own, best) if best else None, against, note)
 
-    def _hugging_face(self, threads: int, job: dict[str, object]) -> Contender:
-        return Contender(f"Hugging Face, {threads}", RIVAL, {"kind": "hugging face", "threads": threads} | job, self.plain)
+    def _hugging_face(self, threads: int, job: dict[str, object]) -> TimedProcess:
+        return TimedProcess(f"Hugging Face, {threads}", RIVAL, {"kind": "hugging face", "threads": threads} | job, self.plain)
 
-    def _looking(self) -> Iterator[Row]:
+    def _looking(self) -> Iterator[BenchRow]:
         self.say("tracing")
         shape = asdict(PRESETS["micro"].config(LEARNED["micro"]))
         traced = self.ours("trace", "tracing", shape=shape, tokens=TRACED)
         plain = self.ours("forward", "forward", shape=shape, tokens=TRACED)
         tokens = self.ours("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
         with traced, plain:
-            compare([traced, plain], ROUNDS)
+            time_in_turns([traced, plain], ROUNDS)
         took = 1000 / traced.rate
-        yield Row("looking", f"trace of {TRACED} tokens", took, "ms", ratio(plain, traced), "a forward pass: times as long")
+        yield BenchRow("looking", f"trace of {TRACED} tokens", took, "ms", ratio(plain, traced), "a forward pass: times as long")
         with tokens:
-            compare([tokens], FEW)
-        yield Row("looking", "text into tokens", tokens.rate / 1e6, "MB/s", note=f"vocabulary of {tokens.told['vocabulary']}")
+            time_in_turns([tokens], FEW)
+        yield BenchRow(
+            "looking", "text into tokens", tokens.rate / 1e6, "MB/s", note=f"vocabulary of {tokens.told['vocabulary']}"
+        )
 
-    def _screen(self) -> Iterator[Row]:
+    def _screen(self) -> Iterator[BenchRow]:
         self.say("opening the lab")
         environment = dict(os.environ)
         ours: list[float] = []
@@ -166,10 +168,10 @@ class Suite:
                 opened.close()
         times = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
         note = "from starting the process to its first frame"
-        yield Row("screen", "first paint", statistics.median(ours), "s", times, "Textual's own: times as long", note)
+        yield BenchRow("screen", "first paint", statistics.median(ours), "s", times, "Textual's own: times as long", note)
         opened = Opened(LAB, environment, settle=True)
         opened.close()
-        yield Row("screen", "memory", opened.memory / 1e6, "MB", note="resident, after the first paint")
+        yield BenchRow("screen", "memory", opened.memory / 1e6, "MB", note="resident, after the first paint")
         self.say("training while the lab shows it")
         with Watching() as watching:
             for _ in range(TURNS):
@@ -177,4 +179,4 @@ class Suite:
         kept = sum(watching.shown) / sum(watching.alone)  # not the median of turns, of which only some have an evaluation in them
         note = f"on Train, at 120 × 40; the lab takes {statistics.median(watching.load):.1%} of a core"
         shown = statistics.median(watching.shown)
-        yield Row("screen", "training watched", shown, "steps/s", kept, "the same with the lab halted", note)
+        yield BenchRow("screen", "training watched", shown, "steps/s", kept, "the same with the lab halted", note)

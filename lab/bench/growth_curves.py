@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lab.bench.bench_history import Row
+from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import Suite
 from lab.bench.first_paint import LISTED, Opened
-from lab.bench.timed_process import compare
+from lab.bench.timed_process import time_in_turns
 from lab.core.errors import UserError
 from lab.runs.run_store import demo
 from models.config import PRESETS, ModelConfig
@@ -55,7 +55,7 @@ print(json.dumps(took))
 """
 
 
-def rows(suite: Suite) -> Iterator[Row]:
+def rows(suite: Suite) -> Iterator[BenchRow]:
     """Every figure over every size, in milliseconds."""
     for what, sizes, shapes in (
         ("width", WIDTHS, [replace(BASE, width=n, heads=n // HEAD_WIDTH) for n in WIDTHS]),
@@ -71,17 +71,17 @@ def rows(suite: Suite) -> Iterator[Row]:
     yield from _grown("a frame of the loss plot over points", POINTS, _frames(suite))
 
 
-def _grown(group: str, sizes: Sequence[int], milliseconds: Sequence[float]) -> Iterator[Row]:
+def _grown(group: str, sizes: Sequence[int], milliseconds: Sequence[float]) -> Iterator[BenchRow]:
     power = math.log(milliseconds[-1] / milliseconds[-2]) / math.log(sizes[-1] / sizes[-2])
     for size, took in zip(sizes, milliseconds, strict=True):
         note = f"between the last two it grows as size^{power:.2f}" if size == sizes[-1] else ""
-        yield Row(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note, size)
+        yield BenchRow(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note, size)
 
 
 def _steps(suite: Suite, shapes: Sequence[ModelConfig]) -> list[float]:
     with ExitStack() as working:
         contenders = [working.enter_context(suite.trainer("", shape, TOKENS // shape.context)) for shape in shapes]
-        compare(contenders, ROUNDS)
+        time_in_turns(contenders, ROUNDS)
     return [1000 * TOKENS / trainer.rate for trainer in contenders]
 
 
@@ -89,7 +89,7 @@ def _traces(suite: Suite) -> list[float]:
     shape = asdict(replace(BASE, context=max(TRACED)))
     with ExitStack() as working:
         contenders = [working.enter_context(suite.ours("", "tracing", shape=shape, tokens=tokens)) for tokens in TRACED]
-        compare(contenders, ROUNDS)
+        time_in_turns(contenders, ROUNDS)
     return [1000 / contender.rate for contender in contenders]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import plotext
 
-from lab.bench.bench_history import Report, Row, series
+from lab.bench.bench_history import BenchRow, Report, series
 from lab.core.number_format import significant
 
 WIDTH, HEIGHT = 76, 10
@@ -30,7 +30,7 @@ def plotted(reports: Sequence[Report]) -> str:
     return "\n".join(parts)
 
 
-def grown(rows: Sequence[Row]) -> str:
+def grown(rows: Sequence[BenchRow]) -> str:
     """One group of `lab.bench.growth_curves` on two logarithmic axes, where a power is a straight line and its slope is the
     power."""
     sizes, figures = [row.size for row in rows], [row.value for row in rows]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.bench.bench_history import Row
+from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import Say
 from lab.core.errors import UserError
 from lab.core.number_format import duration
@@ -36,7 +36,7 @@ OVERHEAD = 6.0
 """Seconds that our process takes before and after training, which are taken off the minutes that it trains."""
 
 
-def run(nanogpt: Path, text: str, say: Say) -> Iterator[Row]:
+def run(nanogpt: Path, text: str, say: Say) -> Iterator[BenchRow]:
     """Both, one after the other.
 
     Raises:
@@ -47,13 +47,15 @@ def run(nanogpt: Path, text: str, say: Say) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         say(f"nanoGPT on {corpus.name}")
         theirs, wall = _nanogpt(nanogpt, content, len(content.encode()[:split].decode()), Path(folder))
-        yield Row(f"race on {corpus.name}", "nanoGPT", theirs, "nats per character", note=f"{duration(wall)} from start to end")
+        yield BenchRow(
+            f"race on {corpus.name}", "nanoGPT", theirs, "nats per character", note=f"{duration(wall)} from start to end"
+        )
         say(f"ours on {corpus.name}, for {duration(wall)}")
         own, took, ours = _ours(text, wall, Path(folder) / "home")
         config = ours.config
         size = f"{config.model.layers} × {config.model.width}, context {config.model.context}, batch {config.train.batch}"
         note = f"{duration(took)} from start to end, {ours.status().step} steps; {size}, {config.train.optimizer}"
-        yield Row(f"race on {corpus.name}", "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
+        yield BenchRow(f"race on {corpus.name}", "llmlab", own, "nats per character", own / theirs, "nanoGPT's", note)
 
 
 def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float, float]:

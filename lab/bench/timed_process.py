@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 
 
 @dataclass
-class Contender:
+class TimedProcess:
     """A process that does a round of work for every line on its standard input, and answers how much and how long.
 
     `module` is run with `job` as its argument, in JSON; see `lab.bench.worker`. `environment` is all that the process gets.
@@ -79,7 +79,7 @@ class Contender:
         return statistics.median(self.rates)
 
 
-def compare(contenders: Sequence[Contender], rounds: int, between: Callable[[], None] = lambda: None) -> None:
+def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Callable[[], None] = lambda: None) -> None:
     """Runs them in turns, so that whatever else the machine does falls on all of them alike.
 
     Raises:
@@ -95,6 +95,6 @@ def compare(contenders: Sequence[Contender], rounds: int, between: Callable[[], 
             contender.round()
 
 
-def ratio(one: Contender, other: Contender) -> float:
+def ratio(one: TimedProcess, other: TimedProcess) -> float:
     """How many times as fast `one` is: the median over the rounds, each compared with the round beside it."""
     return statistics.median(a / b for a, b in zip(one.rates, other.rates, strict=True))

@@ -16,7 +16,7 @@ from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
-    from lab.bench.bench_history import Report, Row
+    from lab.bench.bench_history import BenchRow, Report
     from lab.bench.bench_suite import Say
 
 PREFIX = "nanogpt="
@@ -126,7 +126,7 @@ def described(report: "Report") -> str:
         f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "
         f"{'with nothing else going on' if report.load < 0.3 else f'others kept {report.load:.1f} cores busy before'}"
     ]
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[BenchRow]] = {}
     for row in report.rows:
         groups.setdefault(row.group, []).append(row)
     for group, rows in groups.items():
@@ -139,11 +139,11 @@ def described(report: "Report") -> str:
     return "\n\n".join(parts)
 
 
-def _value(row: "Row") -> str:
+def _value(row: "BenchRow") -> str:
     return "" if row.value is None else f"{significant(row.value)} {row.unit}"
 
 
-def _compared(row: "Row") -> str:
+def _compared(row: "BenchRow") -> str:
     if row.ratio is None:
         return ""
     return f"{row.ratio:.0%} of {row.against}" if "limit" in row.against else f"{significant(row.ratio)} × {row.against}"

@@ -12,7 +12,7 @@ from lab.cli.commands import complain
 from lab.cli.table_output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
-from lab.runs.evaluation_coverage import Share
+from lab.runs.evaluation_coverage import EvaluatedShare
 from lab.runs.run_folder import ACTIVE, Run, lock_is_held
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.trainer_silence import why_silent
@@ -154,7 +154,7 @@ def _entries(found: Iterable[Run]) -> Iterator[RunEntry]:
             continue  # renamed or deleted just now
 
 
-def _bytes_of(share: Share | None, all_bytes: int) -> int | None:
+def _bytes_of(share: EvaluatedShare | None, all_bytes: int) -> int | None:
     if share is None or (share.unit != "bytes" and not share.is_whole):
         return None
     return all_bytes if share.is_whole else share.part

@@ -20,7 +20,7 @@ from models.config import DEFAULT_PRESET, PRESETS
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
-    from lab.planning.prepare_run import Progress
+    from lab.planning.prepare_run import PrepareProgress
 
 
 def following_options(command: Any) -> Any:
@@ -133,7 +133,7 @@ def waiting_for_writer(source: str) -> str:
 
 
 @contextmanager
-def preparation_shown(*, bar: bool) -> Iterator[Callable[["Progress"], None]]:
+def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], None]]:
     """Gives a function that shows how far the preparation is: as a bar that goes away when it is done, or not at all."""
     if not bar:
         yield lambda progress: None

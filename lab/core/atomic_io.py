@@ -91,7 +91,7 @@ def remove_leftovers(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def in_words(error: OSError, what: str) -> UserError:
+def os_error_in_words(error: OSError, what: str) -> UserError:
     """A failed system call as a sentence: `Cannot <what>: no space left on device.`"""
     reason = (error.strerror or str(error)).lower()
     return UserError(f"Cannot {what}: {reason}.")

@@ -30,12 +30,12 @@ class Limit(NamedTuple):
     @property
     def lowest(self) -> str:
         """The lower bound in words: `at least 1`, `above 0`."""
-        return f"{'above' if self.above else 'at least'} {in_words(self.least)}"
+        return f"{'above' if self.above else 'at least'} {limit_in_words(self.least)}"
 
     @property
     def highest(self) -> str:
         """The upper bound in words: `at most 1,024`, `below 1`."""
-        return f"{'below' if self.below else 'at most'} {in_words(self.most)}"
+        return f"{'below' if self.below else 'at most'} {limit_in_words(self.most)}"
 
     def meta(self, *, whole: bool = False) -> dict[str, Any]:
         """The same bounds as arguments of `msgspec.Meta`; `whole` for fields that are integers."""
@@ -43,7 +43,7 @@ class Limit(NamedTuple):
         return {"gt" if self.above else "ge": least, "lt" if self.below else "le": most}
 
 
-def in_words(bound: float) -> str:
+def limit_in_words(bound: float) -> str:
     """A bound as it stands in a sentence: 1,024, 0.5, 2^63 − 1."""
     if bound == 2**63 - 1:
         return "2^63 − 1"

@@ -72,7 +72,7 @@ def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str,
     write_synced(path, chunks())
 
 
-class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TensorEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor's entry in the header."""
 
     dtype: str
@@ -82,7 +82,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Header(NamedTuple):
     metadata: dict[str, str]
-    tensors: dict[str, Place]
+    tensors: dict[str, TensorEntry]
 
     @property
     def step(self) -> int:
@@ -170,7 +170,7 @@ def _parsed(file: BinaryIO) -> Header:
         raise ValueError("is no file of weights: its first bytes are no length of a header")
     entries = msgspec.json.decode(file.read(length), type=dict[str, msgspec.Raw])
     metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
-    tensors = {name: msgspec.json.decode(entry, type=Place) for name, entry in entries.items()}
+    tensors = {name: msgspec.json.decode(entry, type=TensorEntry) for name, entry in entries.items()}
     if own := metadata.get(HEADER_CHECKSUM):
         told = {name: value for name, value in metadata.items() if name != HEADER_CHECKSUM}
         if _checksum_of_header({"__metadata__": told} | msgspec.to_builtins(tensors)) != own:

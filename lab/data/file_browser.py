@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.core.atomic_io import in_words
+from lab.core.atomic_io import os_error_in_words
 from lab.data.text_source import BUILTINS
 
 MOST_ENTRIES = 1000
@@ -30,7 +30,7 @@ def listing(folder: Path) -> Listing:
         with os.scandir(folder) as entries:
             found = [(not _is_folder(entry), entry.name) for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
-        raise in_words(error, f"look into {folder}") from error
+        raise os_error_in_words(error, f"look into {folder}") from error
     found.sort(key=lambda pair: (pair[0], pair[1].casefold()))
     kept = found[:MOST_ENTRIES]
     return Listing(

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
 
-Row = Mapping[str, float]
-Tables = Mapping[str, Row | Mapping[str, Row]]
+GrammarRow = Mapping[str, float]
+Tables = Mapping[str, GrammarRow | Mapping[str, GrammarRow]]
 Values = dict[str, str]
 
 START = "story"
@@ -32,7 +32,7 @@ _PLACE = re.compile(r"\{(?:\$(?P<copied>\w+)|(?:(?P<bound>\w+)=)?(?P<table>\w+)(
 
 
 @dataclass(frozen=True)
-class Part:
+class GrammarPart:
     """One piece of an alternative: `text`, or the value of the variable `copied`, or a choice from `table`, of the row that the
     variable `given` names, kept in the variable `bound`."""
 
@@ -57,7 +57,7 @@ class Part:
 class Choices:
     """One row of a table: alternatives, their probabilities, and the running sums of these."""
 
-    alternatives: tuple[tuple[Part, ...], ...]
+    alternatives: tuple[tuple[GrammarPart, ...], ...]
     probabilities: tuple[float, ...]
     upto: tuple[float, ...]
 
@@ -94,28 +94,28 @@ class Grammar:
     def draw(self, source: random.Random) -> str:
         """One text. Only `source.random()` is used, whose sequence Python keeps the same over its versions."""
         pieces: list[str] = []
-        self._write((Part(table=START),), {}, source, pieces)
+        self._write((GrammarPart(table=START),), {}, source, pieces)
         return "".join(pieces)
 
     def expected(self) -> Expected:
         """Entropy of one text in bits, and its expected bytes: sums over all choices, each weighted by the probability of
         reaching it, which is that of the condition that its row sets."""
-        return self._cost((), (Part(table=START),), 1.0)
+        return self._cost((), (GrammarPart(table=START),), 1.0)
 
     def derivations(self, text: str, at: int = 0) -> Iterator[tuple[float, int]]:
         """Every way to derive a text that stands at `at`: the log2 of its probability, and where it ends."""
-        for log2, end, _ in self._read((Part(table=START),), text, at, {}):
+        for log2, end, _ in self._read((GrammarPart(table=START),), text, at, {}):
             yield log2, end
 
     def texts(self) -> Iterator[tuple[float, str]]:
         """Every derivation there is: its probability and its text. For small grammars."""
-        for probability, text, _ in self._all((Part(table=START),), {}):
+        for probability, text, _ in self._all((GrammarPart(table=START),), {}):
             yield probability, text
 
-    def _row(self, part: Part, values: Values) -> Choices:
+    def _row(self, part: GrammarPart, values: Values) -> Choices:
         return self.rows[part.table, values[part.given] if part.given else ""]
 
-    def _write(self, parts: tuple[Part, ...], values: Values, source: random.Random, pieces: list[str]) -> None:
+    def _write(self, parts: tuple[GrammarPart, ...], values: Values, source: random.Random, pieces: list[str]) -> None:
         for part in parts:
             if part.text:
                 pieces.append(part.text)
@@ -128,7 +128,7 @@ class Grammar:
                 if part.bound:
                     values[part.bound] = "".join(pieces[start:])
 
-    def _cost(self, before: tuple[Part, ...], parts: tuple[Part, ...], chance: float) -> Expected:
+    def _cost(self, before: tuple[GrammarPart, ...], parts: tuple[GrammarPart, ...], chance: float) -> Expected:
         """Expected bits and bytes of `parts` after `before`, times the `chance` of getting there. Expectations add up, so
         each part is looked at by itself, with the distribution of the one variable that it reads."""
         total = Expected(0.0, 0.0)
@@ -144,12 +144,12 @@ class Grammar:
                     continue
                 row = self.rows[part.table, value]
                 total += Expected(-chance * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
-                within = (*earlier, Part(given=part.given, text=value)) if part.given else earlier
+                within = (*earlier, GrammarPart(given=part.given, text=value)) if part.given else earlier
                 for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
                     total += self._cost(within, alternative, chance * share * probability)
         return total
 
-    def _find_marginal(self, parts: tuple[Part, ...], variable: str) -> dict[str, float]:
+    def _find_marginal(self, parts: tuple[GrammarPart, ...], variable: str) -> dict[str, float]:
         """How probable each value of `variable` is after `parts`, given that the conditions among them hold."""
         states: dict[tuple[tuple[str, str], ...], float] = {(): 1.0}
         for index, part in enumerate(parts):
@@ -166,21 +166,23 @@ class Grammar:
         total = sum(sums.values())
         return {value: weight / total for value, weight in sums.items()}
 
-    def _relevant(self, parts: tuple[Part, ...], variable: str) -> tuple[Part, ...]:
+    def _relevant(self, parts: tuple[GrammarPart, ...], variable: str) -> tuple[GrammarPart, ...]:
         """The parts that the value of `variable` depends on, and all conditions."""
         needed = {variable}
-        kept: list[Part] = []
+        kept: list[GrammarPart] = []
         for part in reversed(parts):
             if part.is_condition or self._binds(part) & needed:
                 kept.insert(0, part)
                 needed |= self._needs(part)
         return tuple(kept)
 
-    def _needed(self, variables: AbstractSet[str], parts: tuple[Part, ...]) -> AbstractSet[str]:
+    def _needed(self, variables: AbstractSet[str], parts: tuple[GrammarPart, ...]) -> AbstractSet[str]:
         """The variables to be known before `parts` so that `variables` are known after."""
         return frozenset(variables).union(*(self._needs(part) for part in parts))
 
-    def _bindings(self, parts: tuple[Part, ...], values: Values, needed: AbstractSet[str]) -> Iterator[tuple[float, Values]]:
+    def _bindings(
+        self, parts: tuple[GrammarPart, ...], values: Values, needed: AbstractSet[str]
+    ) -> Iterator[tuple[float, Values]]:
         """The variables after `parts`, with probabilities; choices that set none of those needed are passed over."""
         if not parts:
             yield 1.0, values
@@ -201,22 +203,22 @@ class Grammar:
                 for probability, last in self._bindings(alternative + rest, values, needed):
                     yield chosen * probability, last
 
-    def _inside(self, part: Part) -> Iterator[Part]:
+    def _inside(self, part: GrammarPart) -> Iterator[GrammarPart]:
         """The parts of every alternative that a choice may take."""
         for (table, _), row in self.rows.items():
             if table == part.table:
                 for alternative in row.alternatives:
                     yield from alternative
 
-    def _find_binds(self, part: Part) -> frozenset[str]:
+    def _find_binds(self, part: GrammarPart) -> frozenset[str]:
         """The variables that a part may set."""
         return frozenset({part.bound} - {""}).union(*(self._binds(inner) for inner in self._inside(part)))
 
-    def _find_reads(self, part: Part) -> frozenset[str]:
+    def _find_reads(self, part: GrammarPart) -> frozenset[str]:
         """The variables that a part's text may depend on."""
         return frozenset({part.reads} - {""}).union(*(self._reads(inner) for inner in self._inside(part)))
 
-    def _find_needs(self, part: Part) -> frozenset[str]:
+    def _find_needs(self, part: GrammarPart) -> frozenset[str]:
         """The variables that what a part sets may depend on."""
         if part.is_condition or part.bound:
             return self._reads(part)
@@ -224,7 +226,7 @@ class Grammar:
             return frozenset()
         return frozenset({part.given} - {""}).union(*(self._needs(inner) for inner in self._inside(part)))
 
-    def _read(self, parts: tuple[Part, ...], text: str, at: int, values: Values) -> Iterator[tuple[float, int, Values]]:
+    def _read(self, parts: tuple[GrammarPart, ...], text: str, at: int, values: Values) -> Iterator[tuple[float, int, Values]]:
         if not parts:
             yield 0.0, at, values
             return
@@ -241,7 +243,7 @@ class Grammar:
                 for more, last, finally_ in self._read(rest, text, end, kept):
                     yield math.log2(probability) + log2 + more, last, finally_
 
-    def _all(self, parts: tuple[Part, ...], values: Values) -> Iterator[tuple[float, str, Values]]:
+    def _all(self, parts: tuple[GrammarPart, ...], values: Values) -> Iterator[tuple[float, str, Values]]:
         if not parts:
             yield 1.0, "", values
             return
@@ -259,21 +261,21 @@ class Grammar:
                     yield chosen * probability * more, text + tail, finally_
 
 
-def _choices(row: Row) -> Choices:
+def _choices(row: GrammarRow) -> Choices:
     total = sum(row.values())
     probabilities = tuple(weight / total for weight in row.values())
     upto = [*accumulate(probabilities)]
     return Choices(tuple(_parts(text) for text in row), probabilities, (*upto[:-1], 1.0))
 
 
-def _parts(alternative: str) -> tuple[Part, ...]:
-    parts: list[Part] = []
+def _parts(alternative: str) -> tuple[GrammarPart, ...]:
+    parts: list[GrammarPart] = []
     at = 0
     for place in _PLACE.finditer(alternative):
         if at < place.start():
-            parts.append(Part(text=alternative[at : place.start()]))
-        parts.append(Part(**{name: value for name, value in place.groupdict().items() if value}))
+            parts.append(GrammarPart(text=alternative[at : place.start()]))
+        parts.append(GrammarPart(**{name: value for name, value in place.groupdict().items() if value}))
         at = place.end()
     if at < len(alternative):
-        parts.append(Part(text=alternative[at:]))
+        parts.append(GrammarPart(text=alternative[at:]))
     return tuple(parts)

@@ -36,7 +36,7 @@ LONGEST = 1 << 22
 """Characters after which a chunk ends anywhere: a text with no space, newline or punctuation for so long is then tokenized a
 little otherwise around this place than as a whole (still without loss)."""
 
-Progress = Callable[[int, int], None]
+ReadProgress = Callable[[int, int], None]
 """Called with how much is done and the total, in the same unit."""
 
 _BORDERS = (
@@ -95,7 +95,7 @@ class Corpus:
         """
         return split_safely(text for text, _ in self._reading())
 
-    def measure(self, progress: Progress | None = None) -> Facts:
+    def measure(self, progress: ReadProgress | None = None) -> Facts:
         """Reads the text once to know its size and checksum, unless that is known. `progress` counts bytes of the file.
 
         Raises:

@@ -24,7 +24,7 @@ BLOCK = 1 << 22
 """Tokens whose bytes are counted at a time."""
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
-Progress = Callable[[int, int], None]
+TokenizeProgress = Callable[[int, int], None]
 """Called with how much is done and the total, both in bytes of text."""
 
 
@@ -49,7 +49,7 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 def prepare_tokens(
-    corpus: Corpus, split: Split, tokenizer: Tokenizer, path: str | Path, progress: Progress | None = None
+    corpus: Corpus, split: Split, tokenizer: Tokenizer, path: str | Path, progress: TokenizeProgress | None = None
 ) -> Prepared:
     """Encodes the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
 

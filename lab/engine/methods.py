@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
-from lab.core.atomic_io import in_words
+from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
 from lab.engine.one_step_methods import StepBench
@@ -34,17 +34,17 @@ from lab.engine.protocol import (
 from lab.engine.server import InSlices, Method
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import Intervention, all_in_words, resolved
-from lab.inspect.model_cache import OpenModel, Shelf
+from lab.inspect.model_cache import ModelCache, OpenModel
 from lab.inspect.stages.attribution_stage import attribution
 from lab.inspect.stages.evidence_stage import evidence
 from lab.inspect.stages.intervention_notice import marked
 from lab.inspect.stages.logit_lens import way
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_table import show_in_slices
-from lab.inspect.stages.two_prompts_stage import compare
+from lab.inspect.stages.two_prompts_stage import two_prompts
 from lab.inspect.trace_export import npz_slices, write_json
 from lab.inspect.trace_summary import summarize
-from lab.views.blocks import Array, ModelFacts, SavedTrace, Token, View, Way
+from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.explanation import Explanation
 from models.edits import Edit
 from models.parameter_count import parameter_count
@@ -68,7 +68,7 @@ LARGEST_TRACE = MAX_FRAME - (1 << 20)
 
 class EngineMethods:
     def __init__(self) -> None:
-        self.shelf = Shelf()
+        self.shelf = ModelCache()
         self.bench = StepBench()
 
     def table(self) -> dict[str, Method]:
@@ -125,7 +125,7 @@ class EngineMethods:
             val_loss=_val_loss(opened),
         )
 
-    def way(self, params: WayParams) -> Way:
+    def way(self, params: WayParams) -> LensPath:
         """Raises: UserError."""
         return finish(way(self._look(params, params.sampling, params.position)))
 
@@ -168,7 +168,7 @@ class EngineMethods:
         ids = _ids(look.opened, params.text, params.ids)[: look.dropped + look.position + 1]
         return InSlices(evidence(look, ids, params.candidate))
 
-    def _explainer(self, look: Look) -> "Explainer":
+    def _explainer(self, look: StageContext) -> "Explainer":
         from lab.inspect.explain_number import Explainer
 
         return Explainer(
@@ -225,7 +225,7 @@ class EngineMethods:
         other = _second(params)
         second = self._look(other, params.sampling, None, params.layer, params.head, params.width_hint)
         behind = len(first.ids) - 1 - first.position
-        return compare(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
+        return two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
 
     def _edits(self, opened: OpenModel, params: PromptParams) -> tuple[Edit, ...]:
         """What is to be done inside the forward pass, the vectors of other prompts looked up."""
@@ -270,7 +270,7 @@ class EngineMethods:
                 )
                 write_json(path, found)
         except OSError as error:
-            raise in_words(error, f"write {path}") from error
+            raise os_error_in_words(error, f"write {path}") from error
         return SavedTrace(len(look.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
 
     def _look(
@@ -281,7 +281,7 @@ class EngineMethods:
         layer: int = 0,
         head: int = 0,
         width: int | None = None,
-    ) -> Look:
+    ) -> StageContext:
         opened = self.shelf.model(params.run, params.checkpoint)
         config = opened.model.config
         if not 0 <= layer < config.layers:
@@ -291,7 +291,7 @@ class EngineMethods:
         ids = _ids(opened, params.text, params.ids)
         window = ids[-config.context :]
         last = len(window) - 1
-        return Look(
+        return StageContext(
             opened=opened,
             traced=self.shelf.traced(opened, window, self._edits(opened, params)),
             dropped=len(ids) - len(window),

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lab.core.atomic_io import in_words, write_atomic
+from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.views.blocks import ModelFacts, View
 
 
@@ -40,7 +40,7 @@ def prepare(home: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise in_words(error, f"make the folder {folder}") from error
+        raise os_error_in_words(error, f"make the folder {folder}") from error
     return folder
 
 
@@ -50,5 +50,5 @@ def write_text(path: Path, text: str) -> int:
     try:
         write_atomic(path, contents)
     except OSError as error:
-        raise in_words(error, f"write {path}") from error
+        raise os_error_in_words(error, f"write {path}") from error
     return len(contents)

@@ -3,7 +3,7 @@
 `lab.inspect.formula_terms` says how a number is called, `lab.inspect.formulas` what each family of numbers is computed from.
 """
 
-from lab.inspect.formula_terms import Place, Quantities, Rule, number, times
+from lab.inspect.formula_terms import NumberLocation, Quantities, Rule, number, times
 from lab.inspect.formulas.formula_table import RULES
 from lab.inspect.formulas.intervention_formulas import edited
 from lab.inspect.logit_attribution import part_name
@@ -66,7 +66,7 @@ class Explainer(Quantities):
             return short_weight(place.name, place.index, self.config, self.label)
         return f"{rule.title}, {self._axis(rule.axes[-1], place.index[-1])}"
 
-    def _title(self, place: Place, rule: Rule) -> str:
+    def _title(self, place: NumberLocation, rule: Rule) -> str:
         if place.name in self.weights:
             return weight_in_words(place.name, place.index, self.config, self.label)
         words = [rule.title] + ([] if place.layer is None else [f"layer {place.layer + 1}"])

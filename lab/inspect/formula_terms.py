@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from lab.core.number_format import significant, whole
-from lab.inspect.logit_attribution import Part, parts
+from lab.inspect.logit_attribution import Contributor, parts
 from lab.views.explanation import Operand
 from lab.views.number_refs import TIMES
 from models.gpt import GPT
 from models.trace import BEFORE, Trace
 
 if TYPE_CHECKING:
-    from lab.inspect.stages.stage_context import Look
+    from lab.inspect.stages.stage_context import StageContext
 
 TERMS = 8
 """Terms of a long sum that are shown one by one; the rest is one `others` row."""
@@ -41,7 +41,7 @@ class UnknownNumberError(ValueError):
 
 
 @dataclass(frozen=True)
-class Place:
+class NumberLocation:
     """A reference taken apart: `name` without the layer, `layer` if there is one, the indices."""
 
     ref: str
@@ -76,8 +76,8 @@ class Rule:
 
     title: str
     axes: tuple[str, ...]
-    explain: Callable[["Quantities", Place], Answer]
-    value: Callable[["Quantities", Place], float] | None = None
+    explain: Callable[["Quantities", NumberLocation], Answer]
+    value: Callable[["Quantities", NumberLocation], float] | None = None
     """None where the trace itself has the number."""
 
 
@@ -96,7 +96,7 @@ class Quantities:
         trace: Trace,
         label: Callable[[int], str],
         initial: Callable[[str], Tensor] | None = None,
-        look_at: Callable[[int], "Look"] | None = None,
+        look_at: Callable[[int], "StageContext"] | None = None,
     ) -> None:
         self._model = model
         self.trace = trace
@@ -107,7 +107,7 @@ class Quantities:
         self._look_at = look_at
         self._heads: dict[tuple[int, int], Tensor] = {}
         self._logits: dict[int, Tensor] = {}
-        self._parts: dict[int, list[Part]] = {}
+        self._parts: dict[int, list[Contributor]] = {}
 
     def value(self, ref: str) -> float:
         """The number itself, as the model has it. Raises UnknownNumberError."""
@@ -124,7 +124,7 @@ class Quantities:
         except (KeyError, IndexError):
             raise UnknownNumberError(f"{ref} is not a number of this model and prompt.") from None
 
-    def place(self, ref: str) -> Place:
+    def place(self, ref: str) -> NumberLocation:
         match = _REF.fullmatch(ref)
         if not match:
             raise UnknownNumberError(f"“{ref}” is not the name of a number, such as blocks.0.attn.pattern[0,1,0].")
@@ -134,9 +134,9 @@ class Quantities:
         block = _BLOCK.fullmatch(match[1])
         if block and int(block[1]) >= self.config.layers:
             raise UnknownNumberError(f"{ref} is in a layer that this model of {self.config.layers} layers does not have.")
-        return Place(ref, block[2], int(block[1]), index) if block else Place(ref, match[1], None, index)
+        return NumberLocation(ref, block[2], int(block[1]), index) if block else NumberLocation(ref, match[1], None, index)
 
-    def rule(self, place: Place) -> Rule:
+    def rule(self, place: NumberLocation) -> Rule:
         """The rule of the place's family, whose number of indices it has. Raises UnknownNumberError."""
         rule = self._family(place.whole, place)
         if rule is None:
@@ -145,7 +145,7 @@ class Quantities:
             raise UnknownNumberError(f"{place.ref} is not one number: {place.whole} has {len(rule.axes)} indices.")
         return rule
 
-    def _family(self, name: str, place: Place) -> Rule | None:
+    def _family(self, name: str, place: NumberLocation) -> Rule | None:
         if name in self.weights:
             return self.rules["weight." + str(self.weights[name].dim())]
         found = self.rules.get(("blocks.N." if place.layer is not None else "") + name.removeprefix(place.block))
@@ -166,7 +166,7 @@ class Quantities:
         """Name of a value as it is computed: `name` itself, unless an edit changes it."""
         return name + BEFORE if self.trace.is_edited(name) else name
 
-    def parts(self, position: int) -> list[Part]:
+    def parts(self, position: int) -> list[Contributor]:
         """What was written into the residual stream at a position, as it arrives at the final norm."""
         if position not in self._parts:
             self._parts[position] = parts(self._model, self.trace, position)
@@ -190,7 +190,7 @@ class Quantities:
             self._logits[position] = self.trace.lens(last, [position])[0].double()
         return self._logits[position]
 
-    def look_at(self, position: int) -> "Look":
+    def look_at(self, position: int) -> "StageContext":
         """Raises UnknownNumberError where nothing is known of draws, or there is no such position."""
         if self._look_at is None or position >= len(self.trace.ids):
             raise UnknownNumberError(f"No token is drawn at position {position + 1}.")
@@ -250,7 +250,7 @@ class Quantities:
         )
 
 
-def _without_before(rule: Rule) -> Callable[[Quantities, Place], Answer]:
+def _without_before(rule: Rule) -> Callable[[Quantities, NumberLocation], Answer]:
     """The rule's formula, which is that of the value before its edit."""
     return lambda quantities, place: rule.explain(quantities, replace(place, name=place.name.removesuffix(BEFORE)))
 

@@ -14,7 +14,7 @@ from models.edits import Edit
 
 How = Literal["off", "mean", "scale", "attend", "hide", "patch"]
 
-Part = Literal["attn.z", "attn_out", "mlp_out", "tokens", "resid_pre", "resid_mid", "resid_post"]
+ModelPart = Literal["attn.z", "attn_out", "mlp_out", "tokens", "resid_pre", "resid_mid", "resid_post"]
 """What is changed, by its name in the trace; `tokens` is one token as every later one sees it."""
 
 
@@ -39,7 +39,7 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         "patch"   at `place`, the vector that `source` has there
     """
 
-    part: Part
+    part: ModelPart
     how: How
     layer: int = 0
     """0-based, as `head`; shown 1-based."""

@@ -25,7 +25,7 @@ from models.trace import Trace
 FINAL_BIAS = "final norm's bias"
 
 
-class Share(msgspec.Struct):
+class Contribution(msgspec.Struct):
     """What one part adds to the logit (or to the difference of two logits)."""
 
     label: str
@@ -41,13 +41,13 @@ class Attribution(msgspec.Struct, kw_only=True):
     against: int | None
     logit: float
     """The token's logit, or how far it is above that of `against`."""
-    shares: list[Share]
+    shares: list[Contribution]
     leftover: float
     """What rounding leaves: about 0."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Contributor:
     """One part's vector in the residual stream at a position, as it arrives at the final norm."""
 
     label: str
@@ -85,7 +85,7 @@ def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
 
 
 @torch.no_grad()
-def parts(model: GPT, trace: Trace, position: int) -> list[Part]:
+def parts(model: GPT, trace: Trace, position: int) -> list[Contributor]:
     """What embeddings, every head, every MLP, every bias and every patch put into the residual stream; the same for all tokens.
 
     Looks into every layer, which costs about one forward pass.
@@ -136,13 +136,13 @@ def parts(model: GPT, trace: Trace, position: int) -> list[Part]:
     add(None, trace["pos_embed"], weights, lambda t, i: f"pos_embed[{t},{i}]")
     add(None, trace["embed"], weights, lambda t, i: f"embed[{t},{i}]")
     result = [
-        Part(part_name(config, trace.edits, index), layer, vector.detach(), used, source)
+        Contributor(part_name(config, trace.edits, index), layer, vector.detach(), used, source)
         for index, (layer, vector, used, source) in enumerate(reversed(found))
     ]
     nothing = torch.zeros(config.width, dtype=torch.float64)
     for k, edit in enumerate(patches(trace.edits)):
         label = part_name(config, trace.edits, final_bias_at(config) + 1 + k)
-        result.append(Part(label, int(edit.name.split(".")[1]), patched.get(edit, nothing), {}, None))
+        result.append(Contributor(label, int(edit.name.split(".")[1]), patched.get(edit, nothing), {}, None))
     return result
 
 
@@ -168,7 +168,7 @@ def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor])
 
 @torch.no_grad()
 def attribute(
-    model: GPT, trace: Trace, position: int, token: int, against: int | None = None, found: list[Part] | None = None
+    model: GPT, trace: Trace, position: int, token: int, against: int | None = None, found: list[Contributor] | None = None
 ) -> Attribution:
     """The shares of embeddings, positions, every head, every MLP and every bias in a token's logit after `position`.
 
@@ -182,8 +182,8 @@ def attribute(
     seen = model.ln_f.weight.detach().double() * direction / scale  # (C,): what a centred vector is multiplied with
     vectors = torch.stack([part.vector for part in found])  # (parts, C)
     values = (vectors - vectors.mean(-1, keepdim=True)) @ seen
-    shares = [Share(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
-    shares.insert(final_bias_at(model.config), Share(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
+    shares = [Contribution(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
+    shares.insert(final_bias_at(model.config), Contribution(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
     logit = float(trace["ln_final.out"][position].double() @ direction)
     return Attribution(
         token=token, against=against, logit=logit, shares=shares, leftover=logit - sum(each.value for each in shares)

@@ -109,7 +109,7 @@ class Traced:
         return answer
 
 
-class Shelf:
+class ModelCache:
     """Loads models and traces prompts, and keeps the latest of both."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import in_words, write_atomic
+from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.bounded_json import NOT_JSON
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
@@ -66,5 +66,5 @@ def remember(home: Path, text: str) -> list[str]:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomic(history_path(home), lines)
     except OSError as error:
-        raise in_words(error, f"keep the prompt in {history_path(home)}") from error
+        raise os_error_in_words(error, f"keep the prompt in {history_path(home)}") from error
     return prompts

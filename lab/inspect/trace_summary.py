@@ -18,7 +18,7 @@ class Candidate(msgspec.Struct):
     probability: float
 
 
-class Lens(msgspec.Struct):
+class LensRow(msgspec.Struct):
     """What the model would say if it stopped at this residual stream."""
 
     name: str
@@ -45,7 +45,7 @@ class TraceSummary(msgspec.Struct, kw_only=True):
     tokens: list[TracedToken]
     top: list[Candidate]
     """Next tokens after the last one, likeliest first, with probabilities over the whole vocabulary."""
-    logit_lens: list[Lens]
+    logit_lens: list[LensRow]
     """For the last token: after the embedding, and after each layer."""
 
 
@@ -72,7 +72,7 @@ def summarize(
         tokens=_tokens(ids, [None, *before], tokenizer),
         top=candidates(logits[-1]),
         logit_lens=[
-            Lens(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in residual_streams(traced.config.layers)
+            LensRow(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in residual_streams(traced.config.layers)
         ],
     )
 

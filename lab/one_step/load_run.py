@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 from lab.core.errors import DamagedFileError
 from lab.one_step.training_step import OneStep
 from lab.planning.device import choose_precision
-from lab.runs.checkpoint import GOOD, Cursor, load_model, put_training, read_training
+from lab.runs.checkpoint import GOOD, TrainerState, load_model, put_training, read_training
 from lab.runs.run_folder import Run
 from models.gpt import GPT
 from models.optimizer import compute_in, make_optimizer
@@ -32,7 +32,7 @@ def open_step(run: Run) -> OneStep:
         return OneStep(run, model, optimizer, cursor, name, not optimizer.state)
     model, step = load_model(run, "best")
     precision = choose_precision(run.config.train.precision, torch.device("cpu"))
-    return OneStep(run, model, _optimizer(run, model), Cursor(step=step, precision=precision), "best", True)
+    return OneStep(run, model, _optimizer(run, model), TrainerState(step=step, precision=precision), "best", True)
 
 
 def _optimizer(run: Run, model: GPT) -> Optimizer:

@@ -40,7 +40,7 @@ class Moves:
 
 
 @dataclass
-class State:
+class StepState:
     """Weights and optimizer state, copied."""
 
     weights: dict[str, Tensor]
@@ -48,7 +48,7 @@ class State:
 
 
 @dataclass
-class Moment:
+class StepSnapshot:
     """What was found with the weights after so many steps."""
 
     loss: float
@@ -59,7 +59,7 @@ class Moment:
     """(B·T, C) what the head is applied to; None where it was dropped."""
     head: Tensor | None = None
     """The head's weights (V, C), once they are not the model's own any more."""
-    state: State | None = None
+    state: StepState | None = None
     predicted: float | None = None
     """Of the step that was taken from here."""
     rate: float = 0.0

@@ -16,9 +16,9 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.one_step.step_batch import StepBatch
-from lab.one_step.step_state import Gradients, Moment, Moved, Moves, State
-from lab.runs.checkpoint import Cursor
-from lab.runs.progress import chance
+from lab.one_step.step_state import Gradients, Moved, Moves, StepSnapshot, StepState
+from lab.runs.checkpoint import TrainerState
+from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import seed_of
 from lab.training.run_length import rate_of_next
@@ -42,13 +42,13 @@ class OneStep:
     run: Run
     model: GPT
     optimizer: torch.optim.Optimizer
-    cursor: Cursor
+    cursor: TrainerState
     checkpoint: str
     is_fresh: bool
     """Whether there is no optimizer state of the run, so that it begins anew."""
     batch: StepBatch | None = None
     applied: int = 0
-    moments: list[Moment] = field(default_factory=list)
+    moments: list[StepSnapshot] = field(default_factory=list)
     """What was found after 0, 1, … steps; the last is of the present weights, unless it is still to be found."""
     gradients: Gradients | None = None
     """Of the present weights, which then hold the clipped gradients."""
@@ -63,7 +63,7 @@ class OneStep:
         return dict(self.model.named_parameters())
 
     @property
-    def now(self) -> Moment:
+    def now(self) -> StepSnapshot:
         return self.moments[self.applied]
 
     @property
@@ -78,7 +78,7 @@ class OneStep:
         """Whether the trainer would find the step bad and not apply it."""
         assert self.gradients is not None
         watch = copy.deepcopy(self.cursor.watch)
-        return watch.is_bad(self.now.loss, self.gradients.total, chance(self.run.config.model.vocab_size))
+        return watch.is_bad(self.now.loss, self.gradients.total, uniform_baseline(self.run.config.model.vocab_size))
 
     def learn_from(self, batch: StepBatch) -> None:
         """Another batch, from the weights of the checkpoint."""
@@ -127,7 +127,7 @@ class OneStep:
         if not (abs(loss) < float("inf") and total < float("inf")):
             raise UserError(NO_NUMBER_AFTER if self.applied else NO_NUMBER)
         whole = torch.cat(hidden)
-        moment = Moment(loss, self.losses_of(whole, self.model.wte.weight.detach()), whole, rate=self.rate)
+        moment = StepSnapshot(loss, self.losses_of(whole, self.model.wte.weight.detach()), whole, rate=self.rate)
         self.moments[self.applied :] = [moment]
         self.gradients = Gradients(norms, total, clip, min(1.0, clip / (total + 1e-6)))
 
@@ -271,7 +271,9 @@ class OneStep:
         moment.predicted = self.moves.predicted
         size = sum(weight.numel() * 4 for weight in self.names.values()) * 3
         if self.applied == 0 or size * (self.applied + 1) <= UNDO_BYTES:
-            moment.state = State({name: w.detach().clone() for name, w in self.names.items()}, self._optimizer_state(copy=True))
+            moment.state = StepState(
+                {name: w.detach().clone() for name, w in self.names.items()}, self._optimizer_state(copy=True)
+            )
             moment.head = moment.state.weights["wte.weight"]
         else:
             moment.head = self.model.wte.weight.detach().clone()
@@ -314,7 +316,7 @@ def _tensors(state: dict[str, dict[str, Any]]) -> list[Tensor]:
     return [value for each in state.values() for value in each.values() if isinstance(value, Tensor)]
 
 
-def _all_of(state: State) -> list[Tensor]:
+def _all_of(state: StepState) -> list[Tensor]:
     return [*state.weights.values(), *_tensors(state.optimizer)]
 
 

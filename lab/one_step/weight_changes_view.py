@@ -15,12 +15,12 @@ SHORTER = (("token embedding", "embedding"), ("position embedding", "position"),
 """What stands in a table for the words of a weight."""
 
 
-def in_words(look: StepLook, moved: Moved) -> str:
+def moves_in_words(look: StepLook, moved: Moved) -> str:
     return weight_in_words(moved.name, moved.index, look.step.run.config.model, look.tokenizer.label)
 
 
 def in_short(look: StepLook, moved: Moved) -> str:
-    words = in_words(look, moved)
+    words = moves_in_words(look, moved)
     for long, short in SHORTER:
         words = words.replace(long, short)
     return words
@@ -37,7 +37,7 @@ def moves(look: StepLook) -> View:
     sentence = (
         f"{look.next_step[:1].upper()}{look.next_step[1:]} changes {whole(found.changed)} of "
         f"{whole(sum(w.numel() for w in step.names.values()))} weights; together they move by {everywhere} of their own "
-        f"length. Furthest moves {in_words(look, first)}: from "
+        f"length. Furthest moves {moves_in_words(look, first)}: from "
         f"{significant(first.before, 4)} by {significant(change, 3, sign=True)}. {_why_alike(look)}"
     )
     rows = [

@@ -12,7 +12,7 @@ from lab.one_step.muon_update import Muon, muon_of
 from lab.one_step.stage_views import StepLook
 from lab.one_step.step_state import Moved
 from lab.one_step.training_step import OneStep
-from lab.one_step.weight_changes_view import in_words
+from lab.one_step.weight_changes_view import moves_in_words
 from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
 from lab.views.number_refs import split
 
@@ -46,7 +46,7 @@ def weight(look: StepLook, ref: str) -> View:
     before, after = step.tried(parameter)
     assert parameter.grad is not None
     moved = Moved(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
-    words = in_words(look, moved)
+    words = moves_in_words(look, moved)
     sentence = (
         f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and {look.next_step} makes "
         f"it {significant(moved.after, FIGURES)}: {significant(moved.after - moved.before, 3, sign=True)}."

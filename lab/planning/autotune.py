@@ -35,7 +35,7 @@ TOKENS = 1024
 
 Precision = Literal["fp32", "bf16"]
 Attention = Literal["auto", "plain", "fused"]
-Way = tuple[Precision, Attention]
+ComputeChoice = tuple[Precision, Attention]
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home:
     kernels: tuple[Attention, ...] = ("fused", "plain") if train.attention == "auto" and not model.dropout else (train.attention,)
     times = _known(model, train.batch, [(precision, kernel) for precision in precisions for kernel in kernels], home)
     best = min(times, key=lambda way: times[way])
-    return Choice(*best, threads, in_words(best, times, threads))
+    return Choice(*best, threads, choice_in_words(best, times, threads))
 
 
 def default_threads(cores: int) -> int:
@@ -69,7 +69,7 @@ def default_threads(cores: int) -> int:
     return cores if cores <= 2 else cores - 1
 
 
-def in_words(best: Way, times: dict[Way, float], threads: int) -> str:
+def choice_in_words(best: ComputeChoice, times: dict[ComputeChoice, float], threads: int) -> str:
     """Such as `bf16 (2.4 times as fast as fp32), attention written out (1.3 times as fast as the fused kernel), 2 threads`."""
     precision, attention = best
     names = {"plain": "attention written out", "fused": "the fused attention kernel", "auto": "the usual attention kernel"}
@@ -83,7 +83,7 @@ def in_words(best: Way, times: dict[Way, float], threads: int) -> str:
     return ", ".join(said)
 
 
-def _known(model: ModelConfig, batch: int, ways: list[Way], home: Path) -> dict[Way, float]:
+def _known(model: ModelConfig, batch: int, ways: list[ComputeChoice], home: Path) -> dict[ComputeChoice, float]:
     """Seconds of one layer in each way: from the file, or measured now. A single way needs no measuring."""
     import torch
 
@@ -102,12 +102,12 @@ def _known(model: ModelConfig, batch: int, ways: list[Way], home: Path) -> dict[
     return dict(zip(ways, known[key], strict=True))
 
 
-def measure(ways: list[Way], layer: Callable[[Way], None]) -> dict[Way, float]:
+def measure(ways: list[ComputeChoice], layer: Callable[[ComputeChoice], None]) -> dict[ComputeChoice, float]:
     """Median processor seconds of each way on one thread, the ways tried in turn."""
     import torch
 
     before = torch.get_num_threads()
-    times: dict[Way, list[float]] = {way: [] for way in ways}
+    times: dict[ComputeChoice, list[float]] = {way: [] for way in ways}
     give_up = time.monotonic() + SECONDS
     torch.set_num_threads(1)
     try:
@@ -127,7 +127,7 @@ def _windows(model: ModelConfig, batch: int) -> int:
     return max(1, min(batch, TOKENS // model.context))
 
 
-def _layer(model: ModelConfig, batch: int) -> Callable[[Way], None]:
+def _layer(model: ModelConfig, batch: int) -> Callable[[ComputeChoice], None]:
     """One layer of the model, forward and backward, on some windows of a step."""
     import torch
 
@@ -137,7 +137,7 @@ def _layer(model: ModelConfig, batch: int) -> Callable[[Way], None]:
     x = torch.empty(_windows(model, batch), model.context, model.width)
     x.normal_(generator=torch.Generator().manual_seed(0))
 
-    def run(way: Way) -> None:
+    def run(way: ComputeChoice) -> None:
         block.attn.kernel = way[1]
         with torch.autocast("cpu", torch.bfloat16, enabled=way[0] == "bf16"):
             y = block(x, None, 0)

@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from lab.core.atomic_io import in_words, sync_folder, write_atomic
+from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import run_folder_mode
 from lab.data.default_prompts import opening
@@ -36,7 +36,7 @@ from lab.planning.run_request import (
     smallest_model,
     train_config,
 )
-from lab.planning.settings_form import Plan, Settings, Text
+from lab.planning.settings_form import Plan, Settings, TextSize
 from lab.planning.step_time import StepTimer
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from lab.runs.run_store import LONGEST_NAME, Run, home
@@ -49,7 +49,7 @@ PROMPT_TOKENS = 1000
 Stage = Literal["reading", "learning", "encoding", "timing"]
 
 
-class Progress(msgspec.Struct, frozen=True):
+class PrepareProgress(msgspec.Struct, frozen=True):
     """How far the preparation is: reading the text, learning the vocabulary (of bpe only), encoding the text, timing a step (only
     where the machine decides how many there are)."""
 
@@ -61,7 +61,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 def prepare_run(
-    request: RunRequest, progress: Callable[[Progress], None] = lambda _: None, on_wait: Callable[[], None] | None = None
+    request: RunRequest, progress: Callable[[PrepareProgress], None] = lambda _: None, on_wait: Callable[[], None] | None = None
 ) -> Run:
     """Makes the run that is asked for. Whatever goes wrong, and if `progress` raises to cancel, nothing is left on disk.
 
@@ -75,7 +75,7 @@ def prepare_run(
     check_memory(smallest_model(request), "auto" if request.device is None else request.device)
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding, on_wait)
-    corpus.measure(lambda done, total: progress(Progress("reading", f"reading {corpus.name}", done / max(total, 1))))
+    corpus.measure(lambda done, total: progress(PrepareProgress("reading", f"reading {corpus.name}", done / max(total, 1))))
     split = split_text(corpus)
     tokenizer = make_tokenizer(request, corpus, split, progress)
     model = shape(request, tokenizer.vocab_size)
@@ -92,7 +92,7 @@ def prepare_run(
                 _remove_if_empty(where)
             raise
     except OSError as error:
-        raise in_words(error, f"make a run in {where}") from error
+        raise os_error_in_words(error, f"make a run in {where}") from error
 
 
 def _write(
@@ -103,19 +103,19 @@ def _write(
     split: Split,
     tokenizer: Tokenizer,
     model: ModelConfig,
-    progress: Callable[[Progress], None],
+    progress: Callable[[PrepareProgress], None],
 ) -> Run:
     run = Run(folder)
 
     def report(done: int, total: int) -> None:
-        progress(Progress("encoding", "encoding the text", done / total))
+        progress(PrepareProgress("encoding", "encoding the text", done / total))
 
     prepared = prepare_tokens(corpus, split, tokenizer, run.tokens_path, report)
     check_length(prepared, model.context)
     tokenizer.save(run.tokenizer_path)
     train = train_config(request, model)
     if request.steps_by_machine and request.steps is None and request.minutes is None:
-        progress(Progress("timing", "timing a step on this machine", 0.0))
+        progress(PrepareProgress("timing", "timing a step on this machine", 0.0))
         train = msgspec.structs.replace(train, steps=_steps_by_machine(request, train, model, corpus, prepared, where))
     if request.dropout is None:
         model = replace(model, dropout=default_dropout(train, model, prepared.split))
@@ -175,12 +175,12 @@ def _steps_by_machine(
     except UserError as error:
         raise UserError(f"{error} With --steps or --minutes it need not be.") from error
     assert seconds is not None, "nobody has given it up"
-    text = Text(corpus.source, bytes=corpus.bytes, tokens=prepared.tokens)
+    text = TextSize(corpus.source, bytes=corpus.bytes, tokens=prepared.tokens)
     plan = Plan(Settings(), model=model, train=train)
     return default_steps(seconds * (1 + plan.share_of_evaluations(text)))
 
 
-def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: Callable[[Progress], None]) -> Tokenizer:
+def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: Callable[[PrepareProgress], None]) -> Tokenizer:
     """The tokenizer that is asked for; bpe learns from the part of the text that is trained on, and not from the rest.
 
     Raises:
@@ -194,7 +194,7 @@ def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: 
         size = request.vocab or default_vocabulary(request.preset, corpus.bytes)
 
         def report(fraction: float) -> None:
-            progress(Progress("learning", f"learning a vocabulary of {size:,}", fraction))
+            progress(PrepareProgress("learning", f"learning a vocabulary of {size:,}", fraction))
 
         return Tokenizer.train(_training_text(corpus, split, report), size)
     except TokenizerError as error:

@@ -7,7 +7,7 @@ from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.planning.default_length import default_steps, default_steps_in_words
 from lab.planning.run_request import default_rate, many_epochs
-from lab.planning.settings_form import TRAINING_PART, Plan, Text, flops_per_second, is_same
+from lab.planning.settings_form import TRAINING_PART, Plan, TextSize, flops_per_second, is_same
 from lab.reports.diagnosis import SMALL_TEXT
 from models.parameter_count import flops_per_token
 
@@ -23,7 +23,7 @@ HIGH_RATE = 5
 
 
 def cost_of(
-    plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None = None
+    plan: Plan, text: TextSize, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None = None
 ) -> tuple[tuple[str, str], ...]:
     """Labels and what stands beside them; what the plan's mistakes leave open is left out.
 
@@ -57,7 +57,7 @@ def cost_of(
 
 
 def speed_of(
-    plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
+    plan: Plan, text: TextSize, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
 ) -> tuple[float, str]:
     """Floating-point operations a second to expect, evaluations included, and where that is from, in words.
 
@@ -75,7 +75,7 @@ def speed_of(
 
 
 def fitting_steps(
-    plan: Plan, text: Text, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
+    plan: Plan, text: TextSize, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
 ) -> int | None:
     """For how many steps the planned run is trained where its length is left empty; None where the plan says nothing of it."""
     if plan.model is None or plan.tokens_per_step is None:
@@ -84,7 +84,7 @@ def fitting_steps(
     return default_steps(plan.tokens_per_step * flops_per_token(plan.model) / speed)
 
 
-def _tokens_in_words(tokens: float, plan: Plan, text: Text, *, by_steps: bool) -> str:
+def _tokens_in_words(tokens: float, plan: Plan, text: TextSize, *, by_steps: bool) -> str:
     about = "" if by_steps else "about "
     per_parameter = tokens / (plan.parameters or 1)
     words = f"{about}{count(tokens)} tokens, {per_parameter:.1f} for each parameter"
@@ -115,7 +115,7 @@ def _step_in_words(plan: Plan) -> str:
     return words
 
 
-def _advice(plan: Plan, text: Text) -> str:
+def _advice(plan: Plan, text: TextSize) -> str:
     assert plan.model is not None
     assert plan.train is not None
     assert plan.parameters is not None
@@ -136,7 +136,7 @@ def _advice(plan: Plan, text: Text) -> str:
     return "; ".join(said)
 
 
-def text_in_words(text: Text, name: str) -> str:
+def text_in_words(text: TextSize, name: str) -> str:
     """`stories, 1.0 MB, about 380k tokens`."""
     words = name
     if text.bytes is not None:

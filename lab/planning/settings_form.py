@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from lab.core.errors import UserError
-from lab.core.limits import LIMITS, VOCABULARY, in_words, shortened
+from lab.core.limits import LIMITS, VOCABULARY, limit_in_words, shortened
 from lab.core.machine import has_mps, why_no_cuda
 from lab.core.number_format import bytes_, whole
 from lab.data.train_val_split import VALIDATION_FRACTION, evaluated_windows
@@ -77,7 +77,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Text:
+class TextSize:
     """What is known of the text that the run will learn from; the tokens only once they were counted."""
 
     source: str
@@ -127,7 +127,7 @@ class Plan:
         """Tokens that one step is computed on."""
         return self.model.context * self.train.batch if self.model and self.train else None
 
-    def share_of_evaluations(self, text: Text) -> float:
+    def share_of_evaluations(self, text: TextSize) -> float:
         """Time of an evaluation, without its samples, over that of the steps between two: a token costs a third of a step's, for
         it has no backward pass. A text that is not known yet is taken for a long one."""
         if self.train is None or self.model is None:
@@ -152,7 +152,7 @@ class Plan:
         return self.train.steps * self.tokens_per_step * flops_per_token(self.model) / flops_per_second
 
 
-def make_plan(settings: Settings, text: Text, *, memory: int | None = None, steps: int | None = None) -> Plan:
+def make_plan(settings: Settings, text: TextSize, *, memory: int | None = None, steps: int | None = None) -> Plan:
     """Reads the settings. What is known of the text and the machine sharpens the checks; None leaves them to the preparation.
 
     `steps` is for how many a run is trained where the length is left empty.
@@ -201,7 +201,7 @@ def make_plan(settings: Settings, text: Text, *, memory: int | None = None, step
     return plan
 
 
-def _check(plan: Plan, request: RunRequest, text: Text, memory: int | None) -> None:
+def _check(plan: Plan, request: RunRequest, text: TextSize, memory: int | None) -> None:
     for name, check in (("name", _check_name), ("device", _check_device), ("", _check_rest)):
         try:
             check(request)
@@ -239,7 +239,7 @@ def _check_rest(request: RunRequest) -> None:
     check_settings(msgspec.structs.replace(request, device="auto"))
 
 
-def defaults(settings: Settings, text: Text, plan: Plan | None = None) -> dict[str, str]:
+def defaults(settings: Settings, text: TextSize, plan: Plan | None = None) -> dict[str, str]:
     """What stands for each field that is left empty; the dropout follows from the whole plan, where there is one."""
     request = RunRequest(text=text.source, preset=settings.preset)
     model = shape(request, 1)
@@ -354,7 +354,7 @@ class _Reader:
 
     def _too_long(self, unit: str, number: float) -> bool:
         if LIMITS[unit].problem(number):
-            self.problems["length"] = f"Train for must be at most {in_words(LIMITS[unit].most)} {unit}."
+            self.problems["length"] = f"Train for must be at most {limit_in_words(LIMITS[unit].most)} {unit}."
         return "length" in self.problems
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import in_words, write_atomic
+from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.bounded_json import LARGEST_CONFIG, read_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.machine import cores, gpu, processor
@@ -81,7 +81,7 @@ class StepTimer:
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise in_words(error, f"keep the time of a step in {home}") from error
+            raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         command = [sys.executable, "-P", "-m", "lab.planning.step_time"]
         environment = trainer_environment(self._question.train)
         self._process = subprocess.Popen(
@@ -99,7 +99,7 @@ class StepTimer:
         try:
             write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {self._key: seconds}), indent=1))
         except OSError as error:
-            raise in_words(error, f"keep the time of a step in {home}") from error
+            raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         return seconds
 
     @property

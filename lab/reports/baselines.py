@@ -14,7 +14,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import count
 from lab.data.token_file import Tokens, token_dtype
-from lab.runs.progress import chance
+from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
 
@@ -154,7 +154,7 @@ class Floor:
 
 def floors(vocab_size: int, data: DataConfig, history: "History", entropy: TextEntropy | None) -> tuple[Floor, ...]:
     """Those that are known, from the highest by its nature to the lowest."""
-    found = [Floor("by chance: ln V", "chance", chance(vocab_size))]
+    found = [Floor("by chance: ln V", "chance", uniform_baseline(vocab_size))]
     if entropy is not None:
         part = f" in the first {count(MOST_TOKENS)} tokens" if data.split > MOST_TOKENS else ""
         found.append(Floor(f"its tokens' frequencies{part}", "unigram", entropy.unigram))

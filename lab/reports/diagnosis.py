@@ -17,7 +17,7 @@ import numpy as np
 from lab.core.number_format import count, fixed, probability, significant, whole
 from lab.planning.run_request import default_rate, lower_rate
 from lab.reports.baselines import STRETCH_BYTES, TextEntropy
-from lab.runs.progress import chance
+from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, RunConfig, Status
 from models.parameter_count import parameter_count
@@ -195,7 +195,7 @@ class _Case:
 
     @property
     def by_chance(self) -> float:
-        return chance(self.config.model.vocab_size)
+        return uniform_baseline(self.config.model.vocab_size)
 
     @property
     def of_late(self) -> float:

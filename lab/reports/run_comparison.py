@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.core.atomic_io import in_words
+from lab.core.atomic_io import os_error_in_words
 from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.number_format import count, duration, fixed, significant, whole
 from lab.core.safe_open import read_regular
-from lab.runs.evaluation_coverage import Share, at_the_end, during_training
+from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
 from lab.runs.loss_history import History
 from lab.runs.progress import progress
 from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_follower import News
+from lab.runs.run_follower import RunUpdate
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
@@ -45,7 +45,7 @@ NONE = "·"
 
 
 @dataclass
-class Contender:
+class ComparedRun:
     """A run that is compared. `letter` stands for it in the plot; `vocabulary` is the same for runs with the same tokens."""
 
     letter: str
@@ -81,7 +81,7 @@ class Contender:
         """Whether a trainer is at it."""
         return self.phase in ACTIVE
 
-    def take(self, news: News) -> None:
+    def take(self, news: RunUpdate) -> None:
         """Take in what was read of it."""
         self.status, self.phase = news.status, news.phase
         if news.history is not None:
@@ -136,25 +136,25 @@ def vocabulary_of(run: Run) -> str:
     try:
         return hashlib.sha256(read_regular(run.tokenizer_path, LARGEST_TOKENIZER)).hexdigest()
     except OSError as error:
-        raise in_words(error, f"read the tokenizer of {run.name}") from error
+        raise os_error_in_words(error, f"read the tokenizer of {run.name}") from error
 
 
-def same_tokens(runs: Sequence[Contender]) -> bool:
+def same_tokens(runs: Sequence[ComparedRun]) -> bool:
     """Whether their losses per token compare."""
     return len({run.vocabulary for run in runs}) <= 1
 
 
-def same_text(runs: Sequence[Contender]) -> bool:
+def same_text(runs: Sequence[ComparedRun]) -> bool:
     """Whether they learn from the same text, and so are tested on the same."""
     return len({run.config.data.sha256 for run in runs}) <= 1
 
 
-def in_bits(runs: Sequence[Contender]) -> bool:
+def in_bits(runs: Sequence[ComparedRun]) -> bool:
     """Whether they have to be compared in bits per byte."""
     return not (same_tokens(runs) and same_text(runs))
 
 
-def unit_note(runs: Sequence[Contender]) -> str:
+def unit_note(runs: Sequence[ComparedRun]) -> str:
     """Why bits per byte are shown, or what even these do not tell; empty where losses simply compare."""
     kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
     texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
@@ -170,7 +170,7 @@ Figures = Metric | FinalEvaluation
 """Both have a step, a validation loss, and bits per byte."""
 
 
-def comparable(runs: Sequence[Contender]) -> tuple[list[Contender], bool]:
+def comparable(runs: Sequence[ComparedRun]) -> tuple[list[ComparedRun], bool]:
     """Those of the runs whose results are of the same bytes, and whether these are the results at the end.
 
     Runs on other texts have a validation part each: they count as comparable, and it is said.
@@ -182,7 +182,7 @@ def comparable(runs: Sequence[Contender]) -> tuple[list[Contender], bool]:
             continue
         if not same_text(learned):
             return learned, final
-        same: dict[str, list[Contender]] = {}
+        same: dict[str, list[ComparedRun]] = {}
         for run in learned:
             same.setdefault(run.whole_of if final else run.evaluated_on, []).append(run)
         largest = max(same.values(), key=len, default=[])
@@ -191,7 +191,7 @@ def comparable(runs: Sequence[Contender]) -> tuple[list[Contender], bool]:
     return [], False
 
 
-def figures_of(run: Contender, final: bool) -> Figures | None:
+def figures_of(run: ComparedRun, final: bool) -> Figures | None:
     """What the run has come to at its best."""
     return run.whole if final else run.best
 
@@ -200,13 +200,13 @@ def _score(figures: Figures | None, bits: bool) -> float | None:
     return None if figures is None else figures.bits_per_byte if bits else figures.val_loss
 
 
-def share_of(run: Contender, final: bool) -> Share | None:
+def share_of(run: ComparedRun, final: bool) -> EvaluatedShare | None:
     """How much of its validation part these are of; None where that is not known."""
     data = run.config.data
     return at_the_end(data, run.whole) if final and run.whole else during_training(data, run.status)
 
 
-def verdict(runs: Sequence[Contender]) -> str:
+def verdict(runs: Sequence[ComparedRun]) -> str:
     """Which is better and by how much, at its best; what does not compare; and how they stood after the same tokens, where some
     have seen more."""
     bits = in_bits(runs)
@@ -251,7 +251,7 @@ def verdict(runs: Sequence[Contender]) -> str:
     return " ".join(part for part in (words, others, unit_note(runs), as_far, _unfinished(runs)) if part)
 
 
-def _not_compared(left_out: Sequence[Contender], ranked: Sequence[Contender]) -> str:
+def _not_compared(left_out: Sequence[ComparedRun], ranked: Sequence[ComparedRun]) -> str:
     if not left_out or len(ranked) < 2:
         return ""
     letters = " and ".join(run.letter for run in left_out)
@@ -259,7 +259,7 @@ def _not_compared(left_out: Sequence[Contender], ranked: Sequence[Contender]) ->
     return f"{letters} {verb} not compare with them, evaluated on another part of the text."
 
 
-def _as_far(runs: Sequence[Contender], bits: bool, unit: str) -> str:
+def _as_far(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
     """The comparison where all had seen about as many tokens, as late as they were evaluated so; empty where that is the end."""
     if same_text(runs) and len({run.evaluated_on for run in runs}) > 1:
         return ""
@@ -277,7 +277,7 @@ def _as_far(runs: Sequence[Contender], bits: bool, unit: str) -> str:
     return ""
 
 
-def _evaluated_near(run: Contender, tokens: float) -> float | None:
+def _evaluated_near(run: ComparedRun, tokens: float) -> float | None:
     """Its validation loss when it had seen about so many tokens, if it was evaluated then."""
     steps, wanted = run.history.eval_steps, tokens / run.tokens_per_step
     after = bisect_left(steps, wanted)
@@ -285,20 +285,20 @@ def _evaluated_near(run: Contender, tokens: float) -> float | None:
     return run.history.val_losses[near] if abs(steps[near] - wanted) <= (1 - ABOUT_AS_FAR) * wanted else None
 
 
-def per_byte(run: Contender) -> float:
+def per_byte(run: ComparedRun) -> float:
     """Turns its nats per token into bits per byte."""
     from lab.reports.baselines import bytes_per_token
 
     return 1 / math.log(2) / bytes_per_token(run.config.data, run.history)
 
 
-def _unfinished(runs: Sequence[Contender]) -> str:
+def _unfinished(runs: Sequence[ComparedRun]) -> str:
     going = [f"{run.letter} is still {run.phase}, {progress(run.config, run.status):.0%} done" for run in runs if run.going_on]
     return "; ".join(going) + "." if going else ""
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """A line of the table: one value for each run. `winner` is the index of the best, where one is."""
 
     label: str
@@ -306,26 +306,26 @@ class Row:
     winner: int | None = None
 
 
-def results(runs: Sequence[Contender]) -> list[Row]:
+def results(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
     """What each run has come to. The best is marked where all compare."""
     ranked, final = comparable(runs)
     all_compare = len(ranked) == sum(run.has_learned for run in runs)
     ends = [final or (not all_compare and run.whole is not None) for run in runs]
     best = [figures_of(run, end) for run, end in zip(runs, ends, strict=True)]
 
-    def row(label: str, values: Sequence[float | None], write: Any, best: bool = False) -> Row:
+    def row(label: str, values: Sequence[float | None], write: Any, best: bool = False) -> ComparisonRow:
         known = [value for value in values if value is not None]
         winner = values.index(min(known)) if best and len(known) > 1 and len(set(known)) > 1 else None
-        return Row(label, tuple(NONE if value is None else write(value) for value in values), winner)
+        return ComparisonRow(label, tuple(NONE if value is None else write(value) for value in values), winner)
 
     latest = [run.history.latest for run in runs]
-    rows = [Row("state", tuple(run.phase for run in runs))]
+    rows = [ComparisonRow("state", tuple(run.phase for run in runs))]
     losses = row("best val loss", [_score(each, bits=False) for each in best], fixed, best=all_compare and same_tokens(runs))
     rows.append(losses)
     rows.append(row("… in bits/byte", [_score(each, bits=True) for each in best], fixed, best=all_compare))
     rows.append(row("… at step", [each.step if each else None for each in best], whole))
     shares = [share_of(run, end) for run, end in zip(runs, ends, strict=True)]
-    rows.append(Row("… evaluated on", tuple(share.in_short if share else NONE for share in shares)))
+    rows.append(ComparisonRow("… evaluated on", tuple(share.in_short if share else NONE for share in shares)))
     rows.append(row("steps done", [run.status.step for run in runs], whole))
     rows.append(row("tokens seen", [metric.tokens if metric else None for metric in latest], count))
     rows.append(row("time training", [run.status.seconds or None for run in runs], duration))
@@ -333,22 +333,22 @@ def results(runs: Sequence[Contender]) -> list[Row]:
     return rows
 
 
-def differences(runs: Sequence[Contender]) -> list[Row]:
+def differences(runs: Sequence[ComparedRun]) -> list[ComparisonRow]:
     """The settings in which they differ, and no other."""
     texts = [run.config.data.name for run in runs]
     if not same_text(runs) and len(set(texts)) < len(texts):
         texts = [f"{run.config.data.name}, {whole(run.config.data.bytes)} bytes, {run.config.data.sha256[:6]}" for run in runs]
-    rows = [Row("text", tuple(texts))]
-    rows.append(Row("tokenizer", tuple(run.config.tokenizer.kind for run in runs)))
+    rows = [ComparisonRow("text", tuple(texts))]
+    rows.append(ComparisonRow("tokenizer", tuple(run.config.tokenizer.kind for run in runs)))
     if not same_tokens(runs) and len(set(rows[-1].values)) == 1:
-        rows[-1] = Row("tokenizer", tuple(f"{run.config.tokenizer.kind} of {run.name}" for run in runs))
+        rows[-1] = ComparisonRow("tokenizer", tuple(f"{run.config.tokenizer.kind} of {run.name}" for run in runs))
     rows += [_setting(name, [getattr(run.config.model, name) for run in runs]) for name in ModelConfig.__dataclass_fields__]
     rows += [_setting(name, [getattr(run.config.train, name) for run in runs]) for name in TrainConfig.__struct_fields__]
     return [row for row in rows if len(set(row.values)) > 1]
 
 
-def _setting(name: str, values: Sequence[object]) -> Row:
-    return Row(LABELS.get(name, name.replace("_", " ")), tuple(_written(value) for value in values))
+def _setting(name: str, values: Sequence[object]) -> ComparisonRow:
+    return ComparisonRow(LABELS.get(name, name.replace("_", " ")), tuple(_written(value) for value in values))
 
 
 def _written(value: object) -> str:
@@ -363,18 +363,18 @@ def _written(value: object) -> str:
     return " | ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def stops(runs: Sequence[Contender]) -> list[float]:
+def stops(runs: Sequence[ComparedRun]) -> list[float]:
     """The shares of training at which any of them wrote samples, in order."""
     return sorted({round(run.share(step), 3) for run in runs for step in {sample.step for sample in run.samples}})
 
 
-def furthest_common(runs: Sequence[Contender]) -> int:
+def furthest_common(runs: Sequence[ComparedRun]) -> int:
     """Index of the last of `stops` that every run which has written anything has reached."""
     reached = [max(run.share(sample.step) for sample in run.samples) for run in runs if run.samples]
     return max(0, bisect_right(stops(runs), round(min(reached, default=0.0), 3)) - 1)
 
 
-def written_at(run: Contender, stop: float) -> list[Sample]:
+def written_at(run: ComparedRun, stop: float) -> list[Sample]:
     """What the run had written last when so much of its training was done; nothing if it has not come so far."""
     steps = sorted({sample.step for sample in run.samples})
     shares = [round(run.share(step), 3) for step in steps]

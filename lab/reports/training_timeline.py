@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.runs.run_folder import Run
-from lab.views.blocks import Guess, Line01, Matrix, Strip, Table, View, Way
+from lab.views.blocks import Guess, LensPath, Line01, Matrix, Strip, Table, View
 from lab.views.number_refs import element
 
 
 @dataclass(frozen=True)
-class Stop:
+class TimelineStop:
     """Weights that can be looked at."""
 
     checkpoint: str
@@ -20,23 +20,23 @@ class Stop:
     """"best", "last", where the weights are these as well."""
 
 
-def stops(run: Run) -> list[Stop]:
+def stops(run: Run) -> list[TimelineStop]:
     """All that can be opened, by step, each step once: where it is the best or the last, in full precision.
 
     Raises:
         UserError: if the run has no snapshots.
     """
-    found = {file.step: Stop(file.name, file.step) for file in run.snapshots()}
+    found = {file.step: TimelineStop(file.name, file.step) for file in run.snapshots()}
     if not found:
         raise UserError(f"{run.name} has no snapshots to look back at; a run of your own keeps them while it trains (4, then s).")
     for file in run.checkpoints():
         if file.name in ("best", "last"):
             names = (*found[file.step].names, file.name) if file.step in found else (file.name,)
-            found[file.step] = Stop(names[0], file.step, names)
+            found[file.step] = TimelineStop(names[0], file.step, names)
     return [found[step] for step in sorted(found)]
 
 
-def index_of(stops: list[Stop], checkpoint: str, step: int | None) -> int:
+def index_of(stops: list[TimelineStop], checkpoint: str, step: int | None) -> int:
     """Which of the stops a model is: by its name, else the nearest by step."""
     for index, stop in enumerate(stops):
         if checkpoint == stop.checkpoint or checkpoint in stop.names:
@@ -80,7 +80,7 @@ class Seen:
     """What was shown of one model: its step, the way, and the view."""
 
     step: int
-    way: Way
+    way: LensPath
     view: View
 
 

@@ -18,7 +18,7 @@ def power(ratio: float) -> str:
     return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
 
 
-def in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
+def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
     """Which parts change most and least at this step, whether that is much, and where the gradient is largest."""
     rule = (
         "A healthy step changes weights by about a thousandth of their size (1e−3, a rule of thumb of Stanford's CS231n): "

@@ -29,7 +29,7 @@ from lab.core.safe_open import is_real_folder, opened_by_name, read_regular
 from lab.core.safetensors_file import FLOATS, Header, RawTensor, check_whole, read_header, write_tensors
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate
-from lab.training.spike_detector import Watch
+from lab.training.spike_detector import SpikeDetector
 from models.gpt import GPT
 from models.parameter_count import BYTES, inventory, parameter_count
 
@@ -61,7 +61,7 @@ class NotFiniteError(Exception):
     """Weights or optimizer state hold NaN or infinity, which no file may."""
 
 
-class Cursor(msgspec.Struct, kw_only=True):
+class TrainerState(msgspec.Struct, kw_only=True):
     """Where training stands, beside weights and optimizer state."""
 
     step: Annotated[int, Meta(ge=0, le=int(LIMITS["steps"].most))] = 0
@@ -88,7 +88,7 @@ class Cursor(msgspec.Struct, kw_only=True):
     """What that step changed, for its line of insights.jsonl."""
     parts: Annotated[int, Meta(**LIMITS["accumulate"].meta(whole=True))] | None = None
     """Micro-batches of a step, where memory made them more than was asked for."""
-    watch: Watch = msgspec.field(default_factory=Watch)
+    watch: SpikeDetector = msgspec.field(default_factory=SpikeDetector)
     rate_factor: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """What the schedule's learning rate is multiplied by: halved each time that training goes back."""
     halvings: int = 0
@@ -103,7 +103,7 @@ class Cursor(msgspec.Struct, kw_only=True):
 
 
 class Resumed(msgspec.Struct):
-    cursor: Cursor
+    cursor: TrainerState
     note: str = ""
     """A sentence if the newest checkpoint could not be used."""
     good: dict[str, Tensor] = {}
@@ -111,7 +111,7 @@ class Resumed(msgspec.Struct):
 
 
 def save_training(
-    run: Run, model: nn.Module, optimizer: Optimizer, cursor: Cursor, good: dict[str, Tensor] | None = None
+    run: Run, model: nn.Module, optimizer: Optimizer, cursor: TrainerState, good: dict[str, Tensor] | None = None
 ) -> None:
     """Makes the present state the last checkpoint, and what was the last the previous. At no instant is there no good file.
 
@@ -184,7 +184,7 @@ def load_training(run: Run, model: nn.Module, optimizer: Optimizer) -> Resumed |
     return None
 
 
-def load_previous(run: Run, model: nn.Module, optimizer: Optimizer) -> Cursor | None:
+def load_previous(run: Run, model: nn.Module, optimizer: Optimizer) -> TrainerState | None:
     """Puts the checkpoint before the last into model and optimizer, and gives its cursor; None where none can be read."""
     path = run.path / "previous.safetensors"
     try:
@@ -197,7 +197,7 @@ def load_previous(run: Run, model: nn.Module, optimizer: Optimizer) -> Cursor | 
 
 def read_training(
     run: Run, path: Path, without: tuple[str, ...] = (), *, same_settings: bool = False
-) -> tuple[Cursor, dict[str, Tensor]]:
+) -> tuple[TrainerState, dict[str, Tensor]]:
     """A checkpoint that training goes on from: its place in training, and all its tensors but those `without`.
 
     With `same_settings` it must have been saved under the run's config.json as it is now.
@@ -211,7 +211,7 @@ def read_training(
     if CURSOR not in header.metadata:
         raise DamagedFileError(path, "holds no place in training, so that training cannot go on from it")
     try:
-        cursor = msgspec.json.decode(header.metadata[CURSOR], type=Cursor)
+        cursor = msgspec.json.decode(header.metadata[CURSOR], type=TrainerState)
     except (msgspec.DecodeError, RecursionError) as error:
         raise DamagedFileError(path, f"says nothing that can be read of its place in training ({error})") from error
     if same_settings and cursor.settings and cursor.settings != settings_checksum(run):

@@ -6,7 +6,7 @@ from lab.core.number_format import probability, whole
 from lab.runs.run_schema import DataConfig, FinalEvaluation, Status
 
 
-class Share(NamedTuple):
+class EvaluatedShare(NamedTuple):
     """A part of the validation part, in bytes or tokens."""
 
     part: int
@@ -30,19 +30,19 @@ class Share(NamedTuple):
         return f"{share} {whole(self.part)} {self.unit}"
 
 
-def during_training(data: DataConfig, status: Status) -> Share | None:
+def during_training(data: DataConfig, status: Status) -> EvaluatedShare | None:
     """Of the evaluations during training; None where that is not known yet, and in a run from before it was kept in bytes, in
     tokens."""
     if data.evaluated is not None:
-        return Share(data.evaluated.bytes, data.val_bytes, "bytes")
-    return Share(status.eval_tokens, data.tokens - data.split, "tokens") if status.eval_tokens else None
+        return EvaluatedShare(data.evaluated.bytes, data.val_bytes, "bytes")
+    return EvaluatedShare(status.eval_tokens, data.tokens - data.split, "tokens") if status.eval_tokens else None
 
 
-def at_the_end(data: DataConfig, found: FinalEvaluation) -> Share:
+def at_the_end(data: DataConfig, found: FinalEvaluation) -> EvaluatedShare:
     """Of an evaluation at the end."""
-    return Share(found.bytes, data.val_bytes, "bytes")
+    return EvaluatedShare(found.bytes, data.val_bytes, "bytes")
 
 
-def latest_share(data: DataConfig, status: Status) -> Share | None:
+def latest_share(data: DataConfig, status: Status) -> EvaluatedShare | None:
     """Of the evaluation at the end where there is one, else of those during training."""
     return at_the_end(data, status.final) if status.final else during_training(data, status)

@@ -37,7 +37,7 @@ INDUCTION = (
 )
 
 
-def chance(meter: Meter, repeated: int) -> float:
+def head_meter_chance(meter: Meter, repeated: int) -> float:
     """What a head would score that spreads its attention evenly over all tokens it may see: the mean of 1 / (t + 1)."""
     rows = range(1, 2 * repeated) if meter == "previous" else range(repeated, 2 * repeated)
     return sum(1 / (t + 1) for t in rows) / len(rows) if rows else 0.0
@@ -68,13 +68,13 @@ def strongest(meter: Meter, scores: Sequence[Sequence[float]]) -> Strongest:
     return Strongest(meter, -layer, -head, score)
 
 
-def in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequence[float]]]) -> str:
+def meter_in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequence[float]]]) -> str:
     """A few sentences: how far the heads have come at this step, the strongest by name, and what that means."""
     if not repeated:
         return "There are no meters: the text has too few different tokens to make a sequence of them that repeats."
     best = {meter: strongest(meter, scores[meter]) for meter in METERS}
     found = best["induction"]
-    level = chance("induction", repeated)
+    level = head_meter_chance("induction", repeated)
     share = f"{probability(found.score)} of its attention to {WHAT_IT_DOES['induction']}"
     beside = f"{fixed(found.score / level, 1)} times what chance would ({probability(level)})"
     if found.score >= FORMED:
@@ -99,5 +99,5 @@ def course_in_words(meter: Meter, steps: Sequence[float], scores: Sequence[float
         since -= 1
     now = fixed(scores[-1], 2)
     if since == len(scores):
-        return f"{meter} {now} (chance {fixed(chance(meter, repeated), 2)})"
+        return f"{meter} {now} (chance {fixed(head_meter_chance(meter, repeated), 2)})"
     return f"{meter} {now}, above {FORMED:g} since step {whole(int(steps[since]))}"

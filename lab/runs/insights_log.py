@@ -14,7 +14,7 @@ Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class InsightPoint:
     """One evaluation. `L` layers, `H` heads, `T` tokens of the probe."""
 
     step: int
@@ -34,9 +34,9 @@ class Moment:
         return scores
 
 
-def moment_of(insight: Insight) -> Moment:
+def moment_of(insight: Insight) -> InsightPoint:
     scores = np.array([insight.previous, insight.duplicate, insight.induction], np.float32)
-    return Moment(
+    return InsightPoint(
         step=insight.step,
         took=insight.took,
         repeated=insight.repeated,
@@ -52,7 +52,7 @@ class Inside:
     """The evaluations of one run in the order of their steps, and the place in the text that the probe is."""
 
     def __init__(self) -> None:
-        self.moments: list[Moment] = []
+        self.moments: list[InsightPoint] = []
         self.probe: tuple[str, ...] = ()
         self.truth = ""
         self.highest = [0.0] * len(METERS)

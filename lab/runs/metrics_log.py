@@ -13,13 +13,13 @@ from lab.core.errors import DamagedFileError
 from lab.core.safe_open import open_regular, open_to_append
 from lab.runs.run_schema import Event, Insight, Metric, Sample
 
-Line = TypeVar("Line", Metric, Sample, Event, Insight)
+MetricLine = TypeVar("MetricLine", Metric, Sample, Event, Insight)
 
 TAIL = 8192
 """Bytes at the end of a file that are sure to hold its last line."""
 
 
-class LineReader(Generic[Line]):
+class LineReader(Generic[MetricLine]):
     """Reads a growing file of JSON lines, only ever what is new.
 
     A last line without its newline is left for the next time. When the file has been replaced or has become shorter, which a
@@ -27,14 +27,14 @@ class LineReader(Generic[Line]):
     A line that is no JSON of the right type is passed over. A missing file is an empty one.
     """
 
-    def __init__(self, path: Path, kind: type[Line]) -> None:
+    def __init__(self, path: Path, kind: type[MetricLine]) -> None:
         self.path = path
         self.restarted = False
-        self._decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[MetricLine] = msgspec.json.Decoder(kind)
         self._offset = 0
         self._file_id = (0, 0)
 
-    def read(self, most: int | None = None) -> list[Line]:
+    def read(self, most: int | None = None) -> list[MetricLine]:
         """Lines that appeared since the last call, in at most so many bytes of the file; empty where there is no more."""
         if most is not None:
             return self._read(most)
@@ -46,7 +46,7 @@ class LineReader(Generic[Line]):
         self.restarted = restarted
         return lines
 
-    def _read(self, most: int) -> list[Line]:
+    def _read(self, most: int) -> list[MetricLine]:
         self.restarted = False
         try:
             with open_regular(self.path, LARGEST_LINES) as file:
@@ -101,7 +101,7 @@ class LineWriter:
         os.close(self._descriptor)
 
 
-def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Line]:
+def _decode(decoder: msgspec.json.Decoder[MetricLine], whole_lines: bytes) -> list[MetricLine]:
     try:
         return decoder.decode_lines(whole_lines)
     except NOT_JSON:
@@ -114,7 +114,7 @@ def _decode(decoder: msgspec.json.Decoder[Line], whole_lines: bytes) -> list[Lin
     return lines
 
 
-def last_line(path: Path, kind: type[Line]) -> Line | None:
+def last_line(path: Path, kind: type[MetricLine]) -> MetricLine | None:
     """The last whole line, found without reading the file from its start."""
     try:
         with open_regular(path, LARGEST_LINES) as file:
@@ -126,7 +126,7 @@ def last_line(path: Path, kind: type[Line]) -> Line | None:
     return lines[-1] if lines else None
 
 
-def keep_lines_up_to(path: Path, kind: type[Line], step: int) -> int:
+def keep_lines_up_to(path: Path, kind: type[MetricLine], step: int) -> int:
     """Drops the lines of steps after `step`, a torn last line and lines that cannot be read; tells how many were dropped.
 
     The file is replaced atomically, and left alone where every line stays.

@@ -15,7 +15,7 @@ SAME = 0.03
 """Training and validation loss this near each other, as a fraction, are called about the same."""
 
 
-def chance(vocab_size: int) -> float:
+def uniform_baseline(vocab_size: int) -> float:
     """Loss in nats per token of guessing all tokens alike: ln V."""
     return math.log(vocab_size)
 
@@ -26,10 +26,10 @@ def choices(loss: float) -> str:
     return fixed(perplexity, 1) if perplexity < 9.95 else count(round(perplexity))
 
 
-def reading(config: RunConfig, status: Status, history: "History", *, copied: bool = False) -> str:
+def run_sentence(config: RunConfig, status: Status, history: "History", *, copied: bool = False) -> str:
     """A few sentences on how far the model has come. `copied` says that the validation text is in the training text too."""
     vocabulary = config.tokenizer.vocab_size
-    worst = fixed(chance(vocabulary), 2)
+    worst = fixed(uniform_baseline(vocabulary), 2)
     by_chance = f"The model guesses among {whole(vocabulary)} tokens; by chance it would lose {worst} nats a token."
     if status.phase == "failed":
         return status.message or "The trainer failed without saying why; its trainer.log in the run's folder may say more."

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.core.atomic_io import in_words, sync_folder
+from lab.core.atomic_io import os_error_in_words, sync_folder
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.inspect_lock import is_held, run_lock
 from lab.runs.run_folder import Run
@@ -66,7 +66,7 @@ def rename_run(run: Run, name: str) -> Run:
             os.rename(run.path, run.path.with_name(name))
             sync_folder(run.path.parent)
         except OSError as error:
-            raise in_words(error, f"rename {run.name}") from error
+            raise os_error_in_words(error, f"rename {run.name}") from error
     return Run(run.path.with_name(name))
 
 
@@ -86,11 +86,11 @@ def delete_run(run: Run) -> int:
             os.rename(run.path, hidden)
             sync_folder(home)
         except OSError as error:
-            raise in_words(error, f"delete {run.name}") from error
+            raise os_error_in_words(error, f"delete {run.name}") from error
     try:
         shutil.rmtree(hidden)
     except OSError as error:
-        raise in_words(error, f"remove all of {run.name}, the rest of which is in {hidden}") from error
+        raise os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {hidden}") from error
     for leftover in home.glob(f"{DELETING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     return freed
@@ -130,7 +130,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
     except filelock.Timeout:
         raise UserError(f"{run.name} is held by a trainer that is starting or ending; try again in a moment.") from None
     except OSError as error:
-        raise in_words(error, f"{what} {run.name}") from error
+        raise os_error_in_words(error, f"{what} {run.name}") from error
     try:
         if is_held(run.path):
             raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")

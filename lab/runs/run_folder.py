@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from lab.core.atomic_io import in_words
+from lab.core.atomic_io import os_error_in_words
 from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, decode_json, read_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import is_real_folder, open_to_hold, read_regular
@@ -221,7 +221,7 @@ class Run:
         try:
             trainer_commands.send(self.control_path, name, text)
         except OSError as error:
-            raise in_words(error, f"{name} {self.name}") from error
+            raise os_error_in_words(error, f"{name} {self.name}") from error
 
 
 def is_elsewhere(status: Status) -> bool:

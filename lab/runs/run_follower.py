@@ -16,7 +16,7 @@ BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class News:
+class RunUpdate:
     """What a reading found.
 
     `history` holds all metrics the first time, and when the file began anew; else it is None and `metrics` holds the new ones,
@@ -38,7 +38,7 @@ class News:
     """Why its trainer says nothing, where it should; empty if that is not known."""
 
 
-class RunFeed:
+class RunFollower:
     """Reads a run again and again, one call at a time, beside the event loop: the first reading of a long run takes long."""
 
     def __init__(self, run: Run) -> None:
@@ -49,7 +49,7 @@ class RunFeed:
         self._events = run.events()
         self._first = True
 
-    def read(self) -> News:
+    def read(self) -> RunUpdate:
         """What is new.
 
         Raises:
@@ -78,7 +78,7 @@ class RunFeed:
         self._first = False
         status = self.run.status()
         phase = self.run.phase_of(status)
-        return News(
+        return RunUpdate(
             config,
             status,
             phase,

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab.core.atomic_io import in_words
+from lab.core.atomic_io import os_error_in_words
 from lab.core.atomic_io import write_atomic as write_atomic
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.limits import quoted
@@ -195,7 +195,7 @@ def start_trainer(run: Run) -> int:
                 start_new_session=True,
             )
     except OSError as error:
-        raise in_words(error, f"start training {run.name}") from error
+        raise os_error_in_words(error, f"start training {run.name}") from error
     _started.append(process)
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up:

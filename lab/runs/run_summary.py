@@ -13,7 +13,7 @@ import msgspec
 from lab.core.bounded_json import LARGEST_LINES, NOT_JSON
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import open_regular
-from lab.runs.evaluation_coverage import Share, latest_share
+from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.progress import plan_in_words, progress
 from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs.run_schema import Metric, Status, TrainConfig
@@ -60,7 +60,7 @@ class RunSummary:
     val_loss: float | None = None
     bits_per_byte: float | None = None
     """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
-    evaluated: Share | None = None
+    evaluated: EvaluatedShare | None = None
     """How much of the validation part they are of."""
     tokens_per_second: float | None = None
     mean_speed: float | None = None

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from lab.core.atomic_io import in_words
+from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
 from lab.runs.run_folder import Run
@@ -28,7 +28,7 @@ def tokenizer_of(run: Run) -> "Tokenizer":
     except FileNotFoundError as error:
         raise UserError(f"{run.name} has no tokenizer: {path} is missing; put a good copy there.") from error
     except OSError as error:
-        raise in_words(error, f"read {path}") from error
+        raise os_error_in_words(error, f"read {path}") from error
     except TokenizerError as error:
         raise UserError(str(error)) from error
     if found.vocab_size != size:

@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 
-from lab.core.atomic_io import in_words, is_full
+from lab.core.atomic_io import is_full, os_error_in_words
 from lab.training.status_file import StatusBoard
-from lab.training.trainer_inbox import Inbox
+from lab.training.trainer_inbox import TrainerInbox
 from lab.training.training_clock import Clock
 
 ROOM_SECONDS = 5.0
 """How often a full disk is tried again."""
 
 
-class Patience:
+class DiskFullRetry:
     """Writes that wait, as if training were paused, until there is room for them."""
 
-    def __init__(self, board: StatusBoard, clock: Clock, inbox: Inbox) -> None:
+    def __init__(self, board: StatusBoard, clock: Clock, inbox: TrainerInbox) -> None:
         self._board = board
         self._clock = clock
         self._inbox = inbox
@@ -38,7 +38,7 @@ class Patience:
                 break
             except OSError as error:
                 if not is_full(error):
-                    raise in_words(error, what) from error
+                    raise os_error_in_words(error, what) from error
             stopping = bool(self._inbox.end_asked_by)
             waited = f"Paused because the disk is full: there is no room to {what}. {last_saved}"
             waited += " It stops as soon as there is room." if stopping else ""

@@ -12,7 +12,7 @@ from lab.data.token_file import Batches
 from models.gpt import GPT
 
 
-class Gradient:
+class GradientAccumulator:
     """Loss and gradient of a step's whole batch, summed up over micro-batches of about the same size.
 
     Each micro-batch's mean loss counts by its share of the windows, so that the sum is the batch's own gradient but for the order

@@ -9,7 +9,7 @@ from lab.core.number_format import significant
 from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.run_request import lower_rate
 from lab.runs import checkpoint
-from lab.runs.checkpoint import Cursor, load_optimizer, optimizer_tensors
+from lab.runs.checkpoint import TrainerState, load_optimizer, optimizer_tensors
 from lab.runs.run_folder import Run
 
 HALVINGS = 6
@@ -21,14 +21,14 @@ KEEP_EVERY = 50
 MODEL, OPTIMIZER = "model.", "optimizer."
 
 
-class Rescue:
+class Rollback:
     """Keeps a good state of training in memory, 12 bytes for each parameter with AdamW, and goes back to it.
 
     A state is good when the loss of the next batch was ordinary with it: one that was only reached by an ordinary step may itself
     be ruined by that step. After going back no new state is kept for `GOOD_STRETCH` steps.
     """
 
-    def __init__(self, run: Run, model: nn.Module, optimizer: Optimizer, cursor: Cursor, kept: dict[str, Tensor]) -> None:
+    def __init__(self, run: Run, model: nn.Module, optimizer: Optimizer, cursor: TrainerState, kept: dict[str, Tensor]) -> None:
         """`kept` are the tensors of the good state that the checkpoint held, if it held one."""
         self._run = run
         self._model = model

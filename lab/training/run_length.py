@@ -2,13 +2,13 @@
 
 import math
 
-from lab.runs.checkpoint import Cursor
+from lab.runs.checkpoint import TrainerState
 from lab.runs.run_schema import TrainConfig
 from lab.training.training_clock import Clock, Speed
 from models.lr_schedule import schedule_factor
 
 
-def rate_of_next(train: TrainConfig, cursor: Cursor, step: int, seconds: float, step_seconds: float) -> float:
+def rate_of_next(train: TrainConfig, cursor: TrainerState, step: int, seconds: float, step_seconds: float) -> float:
     """Learning rate of the step after `step` steps and `seconds` of training, which will take about `step_seconds`.
 
     The schedule is asked for the moment at which that step is done.
@@ -17,10 +17,10 @@ def rate_of_next(train: TrainConfig, cursor: Cursor, step: int, seconds: float, 
     return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * cursor.rate_factor
 
 
-class Course:
+class RunLength:
     """Where a run stands between its beginning and its end."""
 
-    def __init__(self, train: TrainConfig, cursor: Cursor, clock: Clock, speed: Speed) -> None:
+    def __init__(self, train: TrainConfig, cursor: TrainerState, clock: Clock, speed: Speed) -> None:
         self._train = train
         self._cursor = cursor
         self._clock = clock

@@ -17,7 +17,7 @@ HOPELESS = 2.0
 """A loss above so many times ln V is a spike whatever came before; a model that knows nothing loses ln V."""
 
 
-class Watch(msgspec.Struct):
+class SpikeDetector(msgspec.Struct):
     """Losses of late, by which the next one is judged. Part of a checkpoint, so that a resumed run judges as it would have.
 
     A step is bad if its loss or the norm of its gradient is no number, or if its loss is a spike: more than `DEVIATIONS` standard

@@ -18,7 +18,7 @@ from pathlib import Path
 import filelock
 import psutil  # type: ignore[import-untyped]
 
-from lab.core.atomic_io import in_words, remove_leftovers
+from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError
 from lab.runs import trainer_commands
 from lab.runs.inspect_lock import run_lock
@@ -78,7 +78,7 @@ def own(run: Run) -> filelock.BaseFileLock:
                 raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.") from None
             time.sleep(0.05)
         except OSError as error:
-            raise in_words(error, f"train {run.name}") from error
+            raise os_error_in_words(error, f"train {run.name}") from error
         else:
             return lock
 
@@ -122,7 +122,7 @@ def train(run: Run, signals: Signals) -> int:
         say(str(error))
         return 2
     except OSError as error:
-        say(str(in_words(error, f"train {run.name}")))
+        say(str(os_error_in_words(error, f"train {run.name}")))
         return 2
     be_nice()
     from models.tokenizer import TokenizerError
@@ -139,7 +139,7 @@ def train(run: Run, signals: Signals) -> int:
     try:
         board.end()
     except OSError as error:
-        say(str(in_words(error, f"write the status of {run.name}")))
+        say(str(os_error_in_words(error, f"write the status of {run.name}")))
         return 1
     return 1 if board.status.phase == "failed" else 0
 

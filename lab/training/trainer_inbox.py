@@ -20,7 +20,7 @@ class EndAskedError(Exception):
         self.save = save
 
 
-class Inbox:
+class TrainerInbox:
     """Commands in the order in which they came. To stop is not kept waiting: it is raised."""
 
     def __init__(self, folder: Path, signals: Signals) -> None:

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from lab.core.atomic_io import in_words, is_full
+from lab.core.atomic_io import is_full, os_error_in_words
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import count
@@ -29,23 +29,23 @@ from lab.planning.autotune import choose
 from lab.planning.device import choose_device
 from lab.planning.run_request import check_memory
 from lab.runs import checkpoint
-from lab.runs.checkpoint import Cursor, NotFiniteError
+from lab.runs.checkpoint import NotFiniteError, TrainerState
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
-from lab.runs.progress import chance
+from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, FinalEvaluation, Insight, Metric, Sample
 from lab.runs.run_tokenizer import tokenizer_of
 from lab.runs.trainer_commands import Command
-from lab.training.disk_full_retry import Patience
+from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.evaluation import Evaluation, Evaluator, write_samples
-from lab.training.gradient_accumulation import Gradient
+from lab.training.gradient_accumulation import GradientAccumulator
 from lab.training.gradient_accumulation import seed_of as seed_of
 from lab.training.model_insights import Insights, Update
-from lab.training.rollback import Rescue
-from lab.training.run_length import Course
+from lab.training.rollback import Rollback
+from lab.training.run_length import RunLength
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import Signals
-from lab.training.trainer_inbox import POLL_SECONDS, EndAskedError, Inbox
+from lab.training.trainer_inbox import POLL_SECONDS, EndAskedError, TrainerInbox
 from lab.training.training_clock import BackOff, Clock, Speed
 from models.gpt import GPT
 from models.optimizer import compute_in, make_optimizer
@@ -101,21 +101,21 @@ class Training:
         self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer))
         self.insights = Insights(config, tokens, self.tokenizer)
         parts = self.cursor.parts or config.train.accumulate
-        self.gradient = Gradient(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
-        self.rescue = Rescue(run, self.model, self.optimizer, self.cursor, resumed.good if resumed else {})
-        self.chance = chance(config.model.vocab_size)
+        self.gradient = GradientAccumulator(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
+        self.rescue = Rollback(run, self.model, self.optimizer, self.cursor, resumed.good if resumed else {})
+        self.chance = uniform_baseline(config.model.vocab_size)
         notes = (resumed.note, change_of_text(config.data, config.created)) if resumed else ()
         self.note = " ".join(each for each in (note, *notes, self.rescue.rate_in_words()) if each)
         self.clock = Clock(self.cursor.seconds)
         self.speed = Speed(self.cursor.step_seconds)
         self.processor_seconds = time.process_time()
-        self.course = Course(config.train, self.cursor, self.clock, self.speed)
+        self.course = RunLength(config.train, self.cursor, self.clock, self.speed)
         self.over = self.course.is_over()
         self.saved_step: int | None = self.cursor.step if resumed else None
         self.saved_at = time.monotonic()
         self.save_seconds = 0.0
-        self.inbox = Inbox(run.control_path, signals)
-        self.patience = Patience(board, self.clock, self.inbox)
+        self.inbox = TrainerInbox(run.control_path, signals)
+        self.patience = DiskFullRetry(board, self.clock, self.inbox)
         self._drop_what_comes_after(-1 if resumed is None else self.cursor.step)
         self.metrics = LineWriter(run.metrics_path)
         self.samples = LineWriter(run.samples_path)
@@ -136,9 +136,9 @@ class Training:
             eval_bytes=self.evaluator.bytes,
         )
 
-    def _first_cursor(self) -> Cursor:
+    def _first_cursor(self) -> TrainerState:
         chosen = choose(self.config.model, self.config.train, self.device, self.run.path.parent)
-        return Cursor(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.why)
+        return TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.why)
 
     def _compute_as_chosen(self) -> BackOff:
         """Sets up torch as the cursor says. Threads that the user asked for are not given up while others want the cores."""
@@ -431,7 +431,7 @@ class Training:
             self.events.write(Event(step=step, seconds=round(self.clock.seconds(), 3), kind="stop", text=message))
         except OSError as error:
             if not is_full(error):
-                raise in_words(error, "write what happened") from error
+                raise os_error_in_words(error, "write what happened") from error
         self.board.update("stopped", message=message, step=step, no_room=False, stopping=False)
 
     def _last_saved(self) -> str:
@@ -455,7 +455,7 @@ class Training:
             keep_lines_up_to(self.run.insights_path, Insight, step)
             checkpoint.drop_snapshots_after(self.run, step)
         except OSError as error:
-            raise in_words(error, f"go on with {self.run.name}") from error
+            raise os_error_in_words(error, f"go on with {self.run.name}") from error
 
     def _arithmetic(self) -> AbstractContextManager[None]:
         if self.cursor.precision == "bf16":

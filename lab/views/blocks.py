@@ -101,7 +101,7 @@ class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
     selected: int = 0
 
 
-class Part(msgspec.Struct, omit_defaults=True):
+class DrawPart(msgspec.Struct, omit_defaults=True):
     """What one thing takes up between 0 and 1: from `low` to below `high`."""
 
     label: str
@@ -115,7 +115,7 @@ class Line01(msgspec.Struct, tag=True, omit_defaults=True):
     """Parts laid end to end from 0 to 1, and a caret beneath them at `mark`, which falls on the part `selected`."""
 
     title: str
-    parts: list[Part]
+    parts: list[DrawPart]
     mark: float
     mark_label: str
     selected: int
@@ -166,7 +166,7 @@ class Guess(msgspec.Struct):
     probability: float
 
 
-class Step(msgspec.Struct, omit_defaults=True):
+class StageEntry(msgspec.Struct, omit_defaults=True):
     """One line of the way through: a stage, and what the model would say if it stopped there (the logit lens)."""
 
     stage: str
@@ -182,11 +182,11 @@ class Step(msgspec.Struct, omit_defaults=True):
     """Rank that the model's final answer has in this step's lens, 1 being the top."""
 
 
-class Way(msgspec.Struct):
+class LensPath(msgspec.Struct):
     """The prompt and every step of its way through the model, for one position."""
 
     tokens: list[Token]
-    steps: list[Step]
+    steps: list[StageEntry]
     position: int
     dropped: int
     """How many tokens of the prompt lie before the window, because the prompt is longer than the context."""

@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from lab.core.visible_text import visible
 from lab.views.blocks import View
-from screens.blocks.page import Cursor, Page, lay_view
+from screens.blocks.page import CellCursor, Page, lay_view
 from screens.blocks.text_layout import Spot
 from screens.widgets.line_view import LineView
 
@@ -90,13 +90,13 @@ class BlockView(LineView):
         self.beside: View | None = None
         """A view of the same step side by side with this one, which is laid out alike."""
         self.laid = Page([], 1)
-        self.cursor: Cursor | None = None
+        self.cursor: CellCursor | None = None
         self.holds_cursor = False
         """Whether the cursor stays in sight, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
         self._title = ""
         self._laid_for = 0
-        self._followed: Cursor | None = None
+        self._followed: CellCursor | None = None
 
     def show(self, view: View) -> None:
         """Draw another view; one of the same stage keeps its scroll position and its cursor."""
@@ -132,7 +132,7 @@ class BlockView(LineView):
         """The number under the cursor; None where there is none, or the focus is elsewhere."""
         return self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
 
-    def place(self, cursor: Cursor) -> None:
+    def place(self, cursor: CellCursor) -> None:
         """Put the cursor on a place that the view has; any other is ignored."""
         if self.laid.has(cursor):
             self.cursor = cursor

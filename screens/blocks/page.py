@@ -13,7 +13,7 @@ from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import lay_table
 from screens.blocks.text_layout import Laid, Line, Spot, wrap
 
-Cursor = tuple[int, int, int]
+CellCursor = tuple[int, int, int]
 """Block, row and column."""
 
 
@@ -59,7 +59,7 @@ def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     laid += [lay_block(block, width, other) for block, other in zip(view.blocks, others, strict=True)]
     if view.parity is not None:
-        laid.append(lay_note(in_words(view.parity), width, "dim"))
+        laid.append(lay_note(block_in_words(view.parity), width, "dim"))
     return Page(laid, width)
 
 
@@ -73,7 +73,7 @@ def _likes(view: View, beside: View) -> list[Block | None]:
     return found
 
 
-def in_words(parity: Parity) -> str:
+def block_in_words(parity: Parity) -> str:
     """`Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers.`"""
     name, _, against = parity.name.partition(" · ")
     numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"
@@ -116,23 +116,23 @@ class Page:
             line = Line((), (*line.pinned, *line.pieces))
         return line, sum(cell_len(text) for text, _ in line.pinned)
 
-    def first(self) -> Cursor | None:
+    def first(self) -> CellCursor | None:
         """Block, row and column where the cursor first lands; None where there is nothing to stand on."""
         for index, block in enumerate(self.blocks):
             if block.rows and block.columns:
                 return (index, *block.start())
         return None
 
-    def followed(self) -> Cursor | None:
+    def followed(self) -> CellCursor | None:
         """The marked choice that is to stay in sight, None where there is none."""
         return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.FOLLOWS), None)
 
-    def has(self, cursor: Cursor) -> bool:
+    def has(self, cursor: CellCursor) -> bool:
         """Whether the cursor's place exists here."""
         index, row, column = cursor
         return index < len(self.blocks) and row < self.blocks[index].rows and column < self.blocks[index].columns
 
-    def find_ref(self, ref: str, near: Cursor) -> Cursor | None:
+    def find_ref(self, ref: str, near: CellCursor) -> CellCursor | None:
         """The place in the same block, best the same one, where the number of that name is; None where it is not shown."""
         if self.has(near) and self.spot(near).ref == ref:
             return near
@@ -143,7 +143,7 @@ class Page:
         places = ((index, row, column) for row in range(block.rows) for column in range(block.columns))
         return next((place for place in places if self.spot(place).ref == ref), None)
 
-    def at(self, y: int, x: int, scroll_x: int) -> Cursor | None:
+    def at(self, y: int, x: int, scroll_x: int) -> CellCursor | None:
         """The place drawn at line `y` and character cell `x` of the window scrolled sideways by `scroll_x`."""
         found = self.find(y)
         if found is None:
@@ -161,13 +161,13 @@ class Page:
                     return index, row, column
         return None
 
-    def spot(self, cursor: Cursor) -> Spot:
+    def spot(self, cursor: CellCursor) -> Spot:
         """The place under `cursor`, its line counted from the top of the page."""
         index, row, column = cursor
         spot = self.blocks[index].spot(row, column)
         return replace(spot, line=spot.line + self.tops[index])
 
-    def move(self, cursor: Cursor, rows: int, columns: int) -> Cursor:
+    def move(self, cursor: CellCursor, rows: int, columns: int) -> CellCursor:
         """The cursor moved; past the last row of a block it enters the next one, and at the ends it stays."""
         index, row, column = cursor
         block = self.blocks[index]

@@ -20,14 +20,14 @@ from lab.data.text_source import BUILTINS
 
 
 @dataclass(frozen=True)
-class Place:
+class TreeEntry:
     """What a line stands for: a text by its source, or a folder."""
 
     source: str = ""
     folder: Path | None = None
 
 
-class TextTree(Tree[Place]):
+class TextTree(Tree[TreeEntry]):
     """Folders are read when they are opened, beside the event loop. Posts `Highlighted` and `Chosen` with a text's source."""
 
     HELP: ClassVar[str | None] = """
@@ -66,7 +66,7 @@ mark. Backspace shows the folder above.
     class Listed(Message):
         """A folder's contents, or why they cannot be read."""
 
-        node: TreeNode[Place]
+        node: TreeNode[TreeEntry]
         folder: Path
         found: Listing | None
         trouble: str = ""
@@ -79,7 +79,7 @@ mark. Backspace shows the folder above.
 
     def on_mount(self) -> None:
         for name in BUILTINS:
-            self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), Place(source=name))
+            self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), TreeEntry(source=name))
         self.show_folder(Path.cwd())
         self.cursor_line = 0
 
@@ -88,18 +88,18 @@ mark. Backspace shows the folder above.
         for node in list(self.root.children):
             if node.data is not None and node.data.folder is not None:
                 node.remove()
-        node = self.root.add(Text(f"{shortened(folder)}/"), Place(folder=folder), expand=True)
+        node = self.root.add(Text(f"{shortened(folder)}/"), TreeEntry(folder=folder), expand=True)
         self._list(node, folder)
 
     @on(Tree.NodeExpanded)
-    def _expanded(self, event: Tree.NodeExpanded[Place]) -> None:
+    def _expanded(self, event: Tree.NodeExpanded[TreeEntry]) -> None:
         event.stop()
         place = event.node.data
         if place is not None and place.folder is not None and not event.node.children:
             self._list(event.node, place.folder)
 
     @work(thread=True, group="listing", exit_on_error=True)
-    def _list(self, node: TreeNode[Place], folder: Path) -> None:
+    def _list(self, node: TreeNode[TreeEntry], folder: Path) -> None:
         try:
             self.post_message(self.Listed(node, folder, listing(folder)))
         except UserError as error:
@@ -112,18 +112,18 @@ mark. Backspace shows the folder above.
         if node.children:
             return
         if message.found is None:
-            node.add_leaf(Text(message.trouble, style="italic"), Place())
+            node.add_leaf(Text(message.trouble, style="italic"), TreeEntry())
             return
         for name in message.found.folders:
-            node.add(Text(f"{name}/"), Place(folder=message.folder / name))
+            node.add(Text(f"{name}/"), TreeEntry(folder=message.folder / name))
         for name in message.found.files:
-            node.add_leaf(Text(name), Place(source=str(message.folder / name)))
+            node.add_leaf(Text(name), TreeEntry(source=str(message.folder / name)))
         if message.found.left_out:
-            node.add_leaf(Text(f"… {message.found.left_out:,} more; type the name above", style="italic"), Place())
+            node.add_leaf(Text(f"… {message.found.left_out:,} more; type the name above", style="italic"), TreeEntry())
         elif not node.children:
-            node.add_leaf(Text("nothing here", style="italic"), Place())
+            node.add_leaf(Text("nothing here", style="italic"), TreeEntry())
 
-    def render_label(self, node: TreeNode[Place], base_style: Style, style: Style) -> Text:
+    def render_label(self, node: TreeNode[TreeEntry], base_style: Style, style: Style) -> Text:
         """With a mark on the line of the cursor, so that it can be seen without colour."""
         mark = "▌" if node is self.cursor_node else " "
         icon = (self.ICON_NODE_EXPANDED if node.is_expanded else self.ICON_NODE) if node.allow_expand else ""
@@ -133,13 +133,13 @@ mark. Backspace shows the folder above.
         return Text.assemble((mark, base_style), (icon, base_style), shown)
 
     @on(Tree.NodeHighlighted)
-    def _highlighted(self, event: Tree.NodeHighlighted[Place]) -> None:
+    def _highlighted(self, event: Tree.NodeHighlighted[TreeEntry]) -> None:
         event.stop()
         if event.node.data is not None and event.node.data.source:
             self.post_message(self.Highlighted(event.node.data.source))
 
     @on(Tree.NodeSelected)
-    def _selected(self, event: Tree.NodeSelected[Place]) -> None:
+    def _selected(self, event: Tree.NodeSelected[TreeEntry]) -> None:
         event.stop()
         if event.node.data is not None and event.node.data.source:
             self.post_message(self.Chosen(event.node.data.source))

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.widget import Widget
 
 
-class Stop(NamedTuple):
+class PipelineStop(NamedTuple):
     """One step of the way: its name, what happens there, and the key of the mode that shows it."""
 
     title: str
@@ -19,12 +19,12 @@ class Stop(NamedTuple):
 
 
 WAY = (
-    Stop("collect text", "a file of yours, or a built-in text", "2 Data"),
-    Stop("clean", "one encoding, one kind of line end", "2 Data"),
-    Stop("tokens", "cut into pieces, each with a number", "3 Tokens"),
-    Stop("train", "guess the next one, measure, adjust", "4 Train"),
-    Stop("frozen", "the weights stay as they are now", "5 Inspect"),
-    Stop("predict", "one token at a time, every number shown", "5 Inspect"),
+    PipelineStop("collect text", "a file of yours, or a built-in text", "2 Data"),
+    PipelineStop("clean", "one encoding, one kind of line end", "2 Data"),
+    PipelineStop("tokens", "cut into pieces, each with a number", "3 Tokens"),
+    PipelineStop("train", "guess the next one, measure, adjust", "4 Train"),
+    PipelineStop("frozen", "the weights stay as they are now", "5 Inspect"),
+    PipelineStop("predict", "one token at a time, every number shown", "5 Inspect"),
 )
 TITLE = "From text to prediction"
 

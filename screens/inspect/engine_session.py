@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeVar
 
 from lab.engine.client import EngineDied, EngineError, Superseded
 from lab.inspect.intervention_effect import Effect, effect_view
-from lab.views.blocks import ModelFacts, SavedTrace, Token, View, Way
+from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.explanation import Explanation
 from lab.views.explanation_blocks import explanation_view
-from screens.inspect.selection import Aim, alone, at_step, beside, index_of, within
+from screens.inspect.selection import Selection, alone, at_step, beside, index_of, within
 
 T = TypeVar("T")
 
@@ -47,13 +47,13 @@ class Callbacks:
     """Where answers go. Each is called in the event loop of `Microscope.serve`."""
 
     facts: Callable[[ModelFacts], None]
-    way: Callable[[Aim, Way], None]
-    view: Callable[[Aim, View], None]
+    way: Callable[[Selection, LensPath], None]
+    view: Callable[[Selection, View], None]
     trouble: Callable[[str, bool], None]
     """A sentence, and whether the engine died of it."""
-    effect: Callable[[Aim, Effect], None] = lambda aim, effect: None
+    effect: Callable[[Selection, Effect], None] = lambda aim, effect: None
     """What the interventions do, where there are any."""
-    second: Callable[[Aim, Way, View | None], None] = lambda aim, way, view: None
+    second: Callable[[Selection, LensPath, View | None], None] = lambda aim, way, view: None
     """The second prompt's way, where there is one, and its view of the step unless something else is in view."""
 
 
@@ -63,7 +63,7 @@ class Microscope:
     def __init__(self, engine: Engine, callbacks: Callbacks) -> None:
         self.engine = engine
         self._to = callbacks
-        self._aim: Aim | None = None
+        self._aim: Selection | None = None
         self._wake = asyncio.Event()
         self.expected: tuple[str, ...] = ()
         """Checkpoints that may be aimed at next, all else being the same: fetched while nobody asks for anything."""
@@ -72,8 +72,8 @@ class Microscope:
         """Models whose weights on disk were looked at since the last `forget`."""
         self._facts_for: tuple[str, str] | None = None
         self._way_for: tuple[Any, ...] | None = None
-        self._ways: OrderedDict[tuple[Any, ...], Way] = OrderedDict()
-        self._views: OrderedDict[Aim, View] = OrderedDict()
+        self._ways: OrderedDict[tuple[Any, ...], LensPath] = OrderedDict()
+        self._views: OrderedDict[Selection, View] = OrderedDict()
         self._effects: OrderedDict[tuple[Any, ...], Effect] = OrderedDict()
         self._answering = False
         self._unanswered_since: float | None = None
@@ -91,7 +91,7 @@ class Microscope:
         """Whether the newest look has been answered, or refused."""
         return not self._answering and not self._wake.is_set()
 
-    def look(self, aim: Aim) -> View | None:
+    def look(self, aim: Selection) -> View | None:
         """Aim at something else. The view at once if it is at hand; otherwise None, and it comes through the callbacks."""
         self._aim = aim
         self._looks += 1
@@ -151,16 +151,16 @@ class Microscope:
             if (current := asyncio.current_task()) is not None and current.cancelling():
                 raise
 
-    async def sample(self, aim: Aim) -> Token:
+    async def sample(self, aim: Selection) -> Token:
         """The token drawn for the place after the prompt. Raises: EngineError."""
         return await self.engine.call("sample", type=Token, group="sample", **aim.prompt_params(), sampling=aim.sampling)
 
-    async def save_trace(self, aim: Aim, path: str, kind: str) -> SavedTrace:
+    async def save_trace(self, aim: Selection, path: str, kind: str) -> SavedTrace:
         """Has the engine write the trace that is aimed at. Raises: EngineError."""
         params = {**aim.prompt_params(), "path": path, "kind": kind}
         return await self.engine.call("save_trace", type=SavedTrace, group="save", **params)
 
-    async def _answer(self, aim: Aim) -> None:
+    async def _answer(self, aim: Selection) -> None:
         facts = await self._open(aim.model, "open")
         if self._facts_for != aim.model:
             self._facts_for = aim.model
@@ -184,7 +184,7 @@ class Microscope:
             self._fresh.add(model)
         return self._known[model]
 
-    async def _answer_view(self, aim: Aim) -> None:
+    async def _answer_view(self, aim: Selection) -> None:
         look = self._looks
         view = await self._view(aim, "view")
         if look > self._shown:
@@ -192,32 +192,32 @@ class Microscope:
             self._unanswered_since = None
             self._to.view(aim, view)
 
-    async def _answer_way(self, aim: Aim) -> None:
+    async def _answer_way(self, aim: Selection) -> None:
         if self._way_for == aim.way:
             return
         way = await self._way(aim, "way")
         self._way_for = aim.way
         self._to.way(aim, way)
 
-    async def _way(self, aim: Aim, group: str) -> Way:
+    async def _way(self, aim: Selection, group: str) -> LensPath:
         way = self._ways.get(aim.way)
         if way is None:
-            way = await self.engine.call("way", type=Way, group=group, **aim.way_params())
+            way = await self.engine.call("way", type=LensPath, group=group, **aim.way_params())
         _keep(self._ways, aim.way, way)
         return way
 
-    async def _answer_effect(self, aim: Aim) -> None:
+    async def _answer_effect(self, aim: Selection) -> None:
         if aim.interventions:
             self._to.effect(aim, await self._effect(aim))
 
-    async def _effect(self, aim: Aim) -> Effect:
+    async def _effect(self, aim: Selection) -> Effect:
         effect = self._effects.get(aim.way)
         if effect is None:
             effect = await self.engine.call("effect", type=Effect, group="effect", **aim.way_params())
         _keep(self._effects, aim.way, effect)
         return effect
 
-    async def _answer_second(self, aim: Aim) -> None:
+    async def _answer_second(self, aim: Selection) -> None:
         if aim.second is None:
             return
         second = beside(aim, await self._way(aim, "way"), await self._way(alone(aim), "second"))
@@ -225,14 +225,14 @@ class Microscope:
         view = None if aim.aside or aim.trail else await self._view(second, "second view")
         self._to.second(aim, way, view)
 
-    async def _view(self, aim: Aim, group: str) -> View:
+    async def _view(self, aim: Selection, group: str) -> View:
         view = self._views.get(aim)
         if view is None:
             view = await self._ask(aim, group)
         _keep(self._views, aim, view)
         return view
 
-    async def _ask(self, aim: Aim, group: str) -> View:
+    async def _ask(self, aim: Selection, group: str) -> View:
         method, params = aim.question()
         if method == "effect":
             return effect_view(await self._effect(aim), aim.interventions)
@@ -241,7 +241,7 @@ class Microscope:
             return explanation_view(explanation, aim.trail)
         return await self.engine.call(method, type=View, group=group, **params)
 
-    async def _look_ahead(self, aim: Aim) -> None:
+    async def _look_ahead(self, aim: Selection) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
         the checkpoints that are expected, else the next step and the one before."""
         for checkpoint in self.expected:
@@ -262,7 +262,7 @@ class Microscope:
             except EngineError:
                 return  # Nobody is looking there yet; whoever goes there gets the sentence.
 
-    async def _look_ahead_to(self, aim: Aim) -> None:
+    async def _look_ahead_to(self, aim: Selection) -> None:
         if self._wake.is_set():
             return
         try:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from textual.binding import Binding
 from textual.reactive import var
 
-from lab.views.blocks import View, Way
+from lab.views.blocks import LensPath, View
 from lab.views.number_refs import next_token
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.blocks.page import Cursor
-from screens.inspect.selection import Aim
+from screens.blocks.page import CellCursor
+from screens.inspect.selection import Selection
 
 NO_FORMULA = "This one has no formula of its own; move to another number."
 NO_DEEPER = "Nothing lies deeper here: backspace climbs back, escape leaves."
@@ -47,13 +47,13 @@ class WhyScreen(LabScreen):
         Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation"),
     ]
 
-    aim: var[Aim | None] = var(None)
-    _way: Way | None = None
+    aim: var[Selection | None] = var(None)
+    _way: LensPath | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._cursors: list[Cursor] = []
-        self._return_to: Cursor | None = None
+        self._cursors: list[CellCursor] = []
+        self._return_to: CellCursor | None = None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         aim = self.aim
@@ -122,7 +122,7 @@ class WhyScreen(LabScreen):
         if self.aim is not None:
             self.aim = replace(self.aim, by_size=not self.aim.by_size)
 
-    def why_changed(self, old: Aim | None, new: Aim) -> None:
+    def why_changed(self, old: Selection | None, new: Selection) -> None:
         """To be called when the aim has changed: which keys there are depends on it."""
         if old is None or (old.trail, old.aside) != (new.trail, new.aside):
             self.refresh_bindings()

@@ -11,12 +11,12 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
-from lab.views.blocks import ModelFacts, Way
+from lab.views.blocks import LensPath, ModelFacts
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.blocks.page import Page
 from screens.inspect.engine_session import Microscope
-from screens.inspect.selection import Aim, position_in
+from screens.inspect.selection import Selection, position_in
 
 CLIPBOARD_BYTES = 74_000
 """What terminals take through OSC 52 at least: xterm's limit of 100,000 characters in base64."""
@@ -43,10 +43,10 @@ class TakingOutScreen(LabScreen):
         ),
     ]
 
-    aim: var[Aim | None] = var(None)
+    aim: var[Selection | None] = var(None)
     microscope: Microscope
     _facts: ModelFacts | None
-    _way: Way | None
+    _way: LensPath | None
 
     def view_in_text(self) -> str:
         """The view under two lines that say what it is of."""

@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
-from lab.views.blocks import Guess, Step, Way
+from lab.views.blocks import Guess, LensPath, StageEntry
 from screens.blocks.text_layout import fit
 from screens.widgets.line_view import LineView
 
@@ -25,7 +25,7 @@ RANK_FROM = 20
 
 
 @dataclass(frozen=True)
-class Row:
+class ForwardPassRow:
     """One line of the column: a group of steps, or under the current group one of its steps."""
 
     name: str
@@ -36,9 +36,9 @@ class Row:
     rank: int | None = None
 
 
-def rows_of(steps: list[Step], current: int) -> list[Row]:
+def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
     """Every group once, the current one with its steps beneath if it has several."""
-    rows: list[Row] = []
+    rows: list[ForwardPassRow] = []
     groups: list[list[int]] = []
     for index, step in enumerate(steps):
         if groups and steps[groups[-1][-1]].group == step.group:
@@ -48,9 +48,11 @@ def rows_of(steps: list[Step], current: int) -> list[Row]:
     for members in groups:
         seen = [steps[index] for index in members if steps[index].lens is not None]
         last = seen[-1] if seen else None
-        rows.append(Row(steps[members[0]].group, members[0], True, last.lens if last else None, last.rank if last else None))
+        rows.append(
+            ForwardPassRow(steps[members[0]].group, members[0], True, last.lens if last else None, last.rank if last else None)
+        )
         if current in members and len(members) > 1:
-            rows += [Row(steps[index].title, index, False) for index in members]
+            rows += [ForwardPassRow(steps[index].title, index, False) for index in members]
     return rows
 
 
@@ -72,7 +74,7 @@ class WayList(LineView):
         "logit lens: the token that the model would predict if it stopped there, read with the final norm and the embedding. "
         "Where the column has no room for the rank that the model's final answer has there, the line below says it."
     )
-    steps: reactive[tuple[Step, ...]] = reactive((), layout=False)
+    steps: reactive[tuple[StageEntry, ...]] = reactive((), layout=False)
     current: reactive[int] = reactive(0)
 
     @dataclass
@@ -83,10 +85,10 @@ class WayList(LineView):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._rows: list[Row] = []
+        self._rows: list[ForwardPassRow] = []
         self.border_title = "the way through"
 
-    def show(self, way: Way) -> None:
+    def show(self, way: LensPath) -> None:
         self.steps = tuple(way.steps)
 
     def watch_steps(self) -> None:
@@ -158,7 +160,7 @@ class WayList(LineView):
             self.post_message(self.Chosen(self._rows[offset.y + self.top].step))
 
 
-def _lens(row: Row, room: int) -> str:
+def _lens(row: ForwardPassRow, room: int) -> str:
     """The lens's guess in the room there is for it: the token, its probability, and the rank of the model's final answer."""
     if row.lens is None:
         return ""

@@ -15,7 +15,7 @@ from textual.timer import Timer
 from lab.core.number_format import whole
 from lab.engine.client import EngineClient, EngineDied
 from lab.inspect.stages.stage_order import steps as steps_of
-from lab.views.blocks import ModelFacts, Step, View, Way
+from lab.views.blocks import LensPath, ModelFacts, StageEntry, View
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import Callbacks, Engine, Microscope
 from screens.inspect.explain_mode import WhyScreen
@@ -25,11 +25,21 @@ from screens.inspect.interventions_mode import ChangesScreen, Columns, SecondPro
 from screens.inspect.prompt_bar import PromptBar
 from screens.inspect.sampling_form import SamplingForm
 from screens.inspect.sampling_mode import SamplingScreen
-from screens.inspect.selection import Aim, Prompt, at_position, at_step, in_layer, index_of, position_in, with_prompt, within
+from screens.inspect.selection import (
+    Prompt,
+    Selection,
+    at_position,
+    at_step,
+    in_layer,
+    index_of,
+    position_in,
+    with_prompt,
+    within,
+)
 from screens.inspect.time_slider import TimeSlider
 from screens.inspect.time_travel import TimeScreen
 from screens.messages import RunChosen
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 PENDING_AFTER = 0.12
@@ -139,9 +149,9 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             Callbacks(self._facts_came, self._way_came, self._view_came, self._trouble_came, self.effect_came, self.second_came),
         )
         self._facts: ModelFacts | None = None
-        self._way: Way | None = None
-        self._steps: tuple[Step, ...] = ()
-        self._good: Aim | None = None
+        self._way: LensPath | None = None
+        self._steps: tuple[StageEntry, ...] = ()
+        self._good: Selection | None = None
         """The aim that was answered last: its model and prompt are kept where another cannot be opened, or is no prompt."""
         self._pending: Timer | None = None
         self._is_behind_question = False
@@ -155,7 +165,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         yield SecondPrompt(id="inspect-second")
         yield Columns(id="inspect-columns")
         yield TimeSlider(id="inspect-time")
-        yield Line(most_lines=3, id="inspect-status")
+        yield StatusLine(most_lines=3, id="inspect-status")
 
     def on_mount(self) -> None:
         self._bar, self._list, self._view = self.query_one(PromptBar), self.query_one(WayList), self.query_one(BlockView)
@@ -248,7 +258,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self.leave_time()
         if self._facts is None:
             self._set_steps(tuple(steps_of(message.layers)))
-        base = self.aim or Aim(message.run, width=self._view.room)
+        base = self.aim or Selection(message.run, width=self._view.room)
         self.aim = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
 
     @on(BlockView.WidthChanged)
@@ -256,7 +266,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         if self.aim is not None:
             self.aim = replace(self.aim, width=message.width)
 
-    def watch_aim(self, old: Aim | None, new: Aim | None) -> None:
+    def watch_aim(self, old: Selection | None, new: Selection | None) -> None:
         if new is None:
             return
         self._mark()
@@ -277,7 +287,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             if self.focused is not self._view:
                 self._say_where()
 
-    def _set_steps(self, steps: tuple[Step, ...]) -> None:
+    def _set_steps(self, steps: tuple[StageEntry, ...]) -> None:
         self._steps = steps
         self._list.steps = steps
 
@@ -288,7 +298,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             self.aim = within(self.aim, facts)
             self._mark()
 
-    def _way_came(self, aim: Aim, way: Way) -> None:
+    def _way_came(self, aim: Selection, way: LensPath) -> None:
         self._way, self._way_prompt, self._good = way, aim.prompt, aim
         self._set_steps(tuple(way.steps))
         self._bar.show_way(way, aim.prompt)
@@ -296,7 +306,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self.way_changed(way)
         self._mark()
 
-    def _view_came(self, aim: Aim, view: View) -> None:
+    def _view_came(self, aim: Selection, view: View) -> None:
         self._show(view)
         self.time_view(aim, view)
 
@@ -357,7 +367,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self._say(words, trouble=trouble)
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
-        line = self.query_one("#inspect-status", Line)
+        line = self.query_one("#inspect-status", StatusLine)
         line.set_class(trouble, "-trouble")
         line.left = words
 

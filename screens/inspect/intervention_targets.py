@@ -3,11 +3,11 @@
 import re
 from typing import NamedTuple
 
-from lab.inspect.interventions import Intervention, Part, Source, name_of
-from lab.views.blocks import Token, Way
-from screens.inspect.selection import Aim, Prompt, position_in
+from lab.inspect.interventions import Intervention, ModelPart, Source, name_of
+from lab.views.blocks import LensPath, Token
+from screens.inspect.selection import Prompt, Selection, position_in
 
-PARTS: dict[str, Part] = {
+PARTS: dict[str, ModelPart] = {
     **dict.fromkeys(("tokens", "embed"), "tokens"),
     **dict.fromkeys(("ln1", "qkv", "scores", "matrix", "heads", "thumbnails", "values"), "attn.z"),
     **dict.fromkeys(("attn_out", "resid_mid"), "attn_out"),
@@ -15,7 +15,7 @@ PARTS: dict[str, Part] = {
 }
 """Step: what is switched off there."""
 
-PATCHED: dict[str, Part] = {
+PATCHED: dict[str, ModelPart] = {
     **PARTS,
     **dict.fromkeys(("tokens", "embed", "ln1"), "resid_pre"),
     **dict.fromkeys(("resid_mid", "ln2"), "resid_mid"),
@@ -35,7 +35,7 @@ _BY_KEY = ("pattern", "attn_scores", "scores_raw", "shifted", "exp", "weighted_v
 class Target(NamedTuple):
     """A part of the model; `place` and `token` are the token's that is chosen."""
 
-    part: Part
+    part: ModelPart
     layer: int
     head: int
     place: int
@@ -46,7 +46,7 @@ class Target(NamedTuple):
         return name_of(self.part, self.layer, self.head, f"{self.place + 1} “{self.token}”")
 
 
-def target(aim: Aim, way: Way, ref: str = "", *, patch: bool = False) -> Target | None:
+def target(aim: Selection, way: LensPath, ref: str = "", *, patch: bool = False) -> Target | None:
     """What the number called `ref` belongs to, else what the step is about; None where there is nothing to change.
 
     With `patch`, what can be taken from another prompt there, which may be the residual stream itself.
@@ -69,7 +69,7 @@ def target(aim: Aim, way: Way, ref: str = "", *, patch: bool = False) -> Target 
     return Target(part, aim.layer if inside else 0, aim.head if part == "attn.z" else 0, *here)
 
 
-def key_under(aim: Aim, way: Way, ref: str = "") -> int:
+def key_under(aim: Selection, way: LensPath, ref: str = "") -> int:
     """The token that a head is to look at: the key of the number called `ref`, else the chosen token."""
     found = _IN_HEAD.match(ref)
     if found and found[5] is not None and found[2].removesuffix(".norm") in _BY_KEY:
@@ -88,12 +88,12 @@ def scaled(at: Target, factor: float) -> Intervention:
     return Intervention(part=at.part, how="scale", layer=at.layer, head=at.head, factor=factor)
 
 
-def look_at(at: Target, key: int, way: Way) -> Intervention:
+def look_at(at: Target, key: int, way: LensPath) -> Intervention:
     """The intervention that makes the target, a head, look at the key alone."""
     return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, place=key, token=_label(way, key))
 
 
-def from_second(at: Target, way: Way, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
+def from_second(at: Target, way: LensPath, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
     """The intervention that puts the second prompt's vector in the target's place, positions aligned from the end.
 
     `tokens` are the second prompt's. None where it has no token so far from its end.
@@ -111,5 +111,5 @@ def aligned(position: int, length: int, other: int) -> int | None:
     return there if there >= 0 else None
 
 
-def _label(way: Way, position: int) -> str:
+def _label(way: LensPath, position: int) -> str:
     return way.tokens[position].label if position < len(way.tokens) else ""

@@ -11,14 +11,14 @@ from textual.widgets import Static
 
 from lab.inspect.intervention_effect import Effect, in_short
 from lab.inspect.interventions import Intervention, all_in_words, at, in_prompt, put, toggled, without
-from lab.views.blocks import Token, View, Way
+from lab.views.blocks import LensPath, Token, View
 from screens.blocks.block_view import BlockView
 from screens.dialogs.ask_text import AskText
 from screens.inspect.explain_mode import WhyScreen
 from screens.inspect.forward_pass_list import WayList
 from screens.inspect.intervention_list import InterventionList
 from screens.inspect.intervention_targets import Target, from_second, key_under, look_at, scaled, switch, target
-from screens.inspect.selection import Aim, Prompt
+from screens.inspect.selection import Prompt, Selection
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.token_strip import TokenStrip
 
@@ -133,7 +133,7 @@ class ChangesScreen(WhyScreen):
         self._dropped = 0
         self._news = False
         """Whether the next effect is that of a key just pressed, and so to be told."""
-        self._told: tuple[Aim, str] | None = None
+        self._told: tuple[Selection, str] | None = None
         """What was told last, as long as nothing else is aimed at."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -274,7 +274,7 @@ class ChangesScreen(WhyScreen):
         else:
             self._change(toggled(aim.interventions, new))
 
-    def why_changed(self, old: Aim | None, new: Aim) -> None:
+    def why_changed(self, old: Selection | None, new: Selection) -> None:
         super().why_changed(old, new)
         if old is not None and (old.interventions, old.second) == (new.interventions, new.second) and old.aside == new.aside:
             return
@@ -299,7 +299,7 @@ class ChangesScreen(WhyScreen):
         if self.aim is not None and self.aim.aside == "effect" and not self.aim.interventions:
             self.aim = self.aim.on_stage()
 
-    def effect_came(self, aim: Aim, effect: Effect) -> None:
+    def effect_came(self, aim: Selection, effect: Effect) -> None:
         """What the interventions do to the prediction at the position."""
         if self.aim is None or aim.interventions != self.aim.interventions:
             return
@@ -313,7 +313,7 @@ class ChangesScreen(WhyScreen):
             self._told = self.aim, words
             self.tell(words)
 
-    def second_came(self, aim: Aim, way: Way, view: View | None) -> None:
+    def second_came(self, aim: Selection, way: LensPath, view: View | None) -> None:
         """The second prompt's tokens, and its view of the step unless something else is in view."""
         if self.aim is None or aim.second != self.aim.second:
             return
@@ -331,7 +331,7 @@ class ChangesScreen(WhyScreen):
         first.stand_beside(views[1])
         second.stand_beside(views[0])
 
-    def way_changed(self, way: Way) -> None:
+    def way_changed(self, way: LensPath) -> None:
         """To be called with every way: what names a place is taken back when the window has slid from under it."""
         if self.aim is not None and way.dropped > self._dropped and self.aim.interventions:
             self.aim = replace(self.aim, interventions=in_prompt(self.aim.interventions, 0))

@@ -10,12 +10,12 @@ from textual.widgets import Input
 
 from lab.core.number_format import fixed, whole
 from lab.engine.protocol import SamplingSettings
-from lab.views.blocks import ModelFacts, Way
+from lab.views.blocks import LensPath, ModelFacts
 from screens.inspect.intervention_list import on_in_words
 from screens.inspect.sampling_form import SamplingForm, in_short
-from screens.inspect.selection import Aim, Prompt, position_in
+from screens.inspect.selection import Prompt, Selection, position_in
 from screens.widgets.prompt_input import PromptInput, shown
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 
@@ -41,7 +41,7 @@ class PromptBar(Vertical):
 
     def compose(self) -> ComposeResult:
         yield TokenStrip(id="prompt-tokens")
-        yield Line(id="prompt-facts")
+        yield StatusLine(id="prompt-facts")
         editor = PromptInput(id="prompt-editor", select_on_focus=False)
         editor.border_title = "prompt · enter shows it to the model · escape leaves it"
         yield editor
@@ -52,16 +52,16 @@ class PromptBar(Vertical):
         """Whether fields stand in the place of the tokens."""
         return self.has_class("-editing") or self.has_class("-settings")
 
-    def show_way(self, way: Way, prompt: Prompt) -> None:
+    def show_way(self, way: LensPath, prompt: Prompt) -> None:
         """Draw the tokens of `prompt`, whose way is `way`."""
         strip = self.query_one(TokenStrip)
         strip.tokens, strip.dropped = tuple(way.tokens), way.dropped + prompt.earlier
         strip.written = prompt.appended
         strip.guess = way.top[0] if way.top else None
 
-    def mark(self, aim: Aim, way: Way | None, facts: ModelFacts | None) -> None:
+    def mark(self, aim: Selection, way: LensPath | None, facts: ModelFacts | None) -> None:
         """Show what follows from the aim alone: the chosen token, and which numbers are being looked at."""
-        line = self.query_one("#prompt-facts", Line)
+        line = self.query_one("#prompt-facts", StatusLine)
         if way is not None:
             position = position_in(aim, way)
             strip = self.query_one(TokenStrip)

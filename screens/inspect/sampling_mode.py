@@ -12,10 +12,10 @@ from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.protocol import SamplingSettings
-from lab.views.blocks import Way
+from lab.views.blocks import LensPath
 from screens.base_screen import LabScreen
 from screens.inspect.engine_session import Microscope
-from screens.inspect.selection import Aim, Prompt, cut_after, with_prompt, with_token
+from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Tokens a second that the model may write by itself; never more than the views can follow."""
@@ -27,7 +27,7 @@ SECONDS_BETWEEN_ASKING = 0.01
 
 
 @dataclass(frozen=True)
-class Moment:
+class SamplingUndo:
     """What undo goes back to."""
 
     prompt: Prompt
@@ -69,14 +69,14 @@ class SamplingScreen(LabScreen):
         Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Fewer tokens a second"),
     ]
 
-    aim: var[Aim | None] = var(None)
+    aim: var[Selection | None] = var(None)
     microscope: Microscope
-    _way: Way | None = None
+    _way: LensPath | None = None
     _way_prompt: Prompt | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        self._undo: list[Moment] = []
+        self._undo: list[SamplingUndo] = []
         self._pace = 2
         self._writing: Worker[None] | None = None
 
@@ -120,7 +120,7 @@ class SamplingScreen(LabScreen):
         if self.aim is None:
             return
         if prompt != self.aim.prompt:
-            self._undo = [*self._undo[1 - UNDO_KEPT :], Moment(self.aim.prompt, self.aim.position)]
+            self._undo = [*self._undo[1 - UNDO_KEPT :], SamplingUndo(self.aim.prompt, self.aim.position)]
         self.aim = replace(with_prompt(self.aim, prompt), sampling=sampling or self.aim.sampling)
         self.refresh_bindings()
 

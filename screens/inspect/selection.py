@@ -7,7 +7,7 @@ from typing import Any
 from lab.engine.protocol import SamplingSettings
 from lab.inspect.interventions import Interventions, in_prompt
 from lab.inspect.stages.stage_order import OF_ANY_LAYER
-from lab.views.blocks import ModelFacts, Step, Way
+from lab.views.blocks import LensPath, ModelFacts, StageEntry
 
 UNCHANGED = SamplingSettings()
 """The model's own distribution."""
@@ -28,7 +28,7 @@ class Prompt:
 
 
 @dataclass(frozen=True)
-class Aim:
+class Selection:
     """What the screen wants to see."""
 
     run: str
@@ -62,7 +62,7 @@ class Aim:
         """The stage of the view that is aimed at, as the view itself says it."""
         return f"explain {self.trail[-1]}" if self.trail else self.aside or self.stage
 
-    def on_stage(self) -> "Aim":
+    def on_stage(self) -> "Selection":
         """The aim at the step itself, with nothing in its place."""
         return replace(self, aside="", candidate=None, against=None, trail=())
 
@@ -103,19 +103,19 @@ class Aim:
         return "view", self.view_params()
 
 
-def index_of(aim: Aim, steps: Sequence[Step]) -> int:
+def index_of(aim: Selection, steps: Sequence[StageEntry]) -> int:
     """Index of the step aimed at; where the model has no such layer, of the same stage in the last one; else 0."""
     matching = [(index, step.layer) for index, step in enumerate(steps) if step.stage == aim.stage]
     exact = [index for index, layer in matching if layer is None or layer == aim.layer]
     return exact[0] if exact else matching[-1][0] if matching else 0
 
 
-def at_step(aim: Aim, step: Step) -> Aim:
+def at_step(aim: Selection, step: StageEntry) -> Selection:
     """The aim moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
     return replace(aim.on_stage(), stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
 
 
-def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
+def in_layer(aim: Selection, steps: Sequence[StageEntry], by: int) -> Selection:
     """The same stage `by` layers on; from a step that shows no layer's own, the nearest step within a layer in that direction."""
     layered = [index for index, step in enumerate(steps) if step.layer is not None]
     here = index_of(aim, steps)
@@ -128,19 +128,19 @@ def in_layer(aim: Aim, steps: Sequence[Step], by: int) -> Aim:
     return at_step(aim, steps[ahead[0] if by > 0 else ahead[-1]]) if ahead else aim
 
 
-def position_in(aim: Aim, way: Way) -> int:
+def position_in(aim: Selection, way: LensPath) -> int:
     """The position aimed at, 0-based within the window of `way`."""
     last = len(way.tokens) - 1
     return last if aim.position is None else min(aim.position, last)
 
 
-def at_position(aim: Aim, way: Way, position: int) -> Aim:
+def at_position(aim: Selection, way: LensPath, position: int) -> Selection:
     """The aim at another position, or at the last one if there are not so many."""
     moved = None if position >= len(way.tokens) - 1 else max(0, position)
     return replace(aim, position=moved, candidate=None, against=None, trail=())
 
 
-def with_prompt(aim: Aim, prompt: Prompt) -> Aim:
+def with_prompt(aim: Selection, prompt: Prompt) -> Selection:
     """The aim at the last token of another prompt."""
     kept = in_prompt(aim.interventions, same_tokens(aim.prompt, prompt))
     return replace(aim, prompt=prompt, position=None, candidate=None, against=None, trail=(), interventions=kept)
@@ -157,7 +157,7 @@ def same_tokens(old: Prompt, new: Prompt) -> int:
     return len(one.ids) - one.appended
 
 
-def beside(aim: Aim, way: Way, second: Way) -> Aim:
+def beside(aim: Selection, way: LensPath, second: LensPath) -> Selection:
     """The same step of the second prompt, whose way is `second`, at the position as far from its end."""
     assert aim.second is not None
     behind = len(way.tokens) - 1 - position_in(aim, way)
@@ -165,26 +165,26 @@ def beside(aim: Aim, way: Way, second: Way) -> Aim:
     return replace(alone(aim), position=position)
 
 
-def alone(aim: Aim) -> Aim:
+def alone(aim: Selection) -> Selection:
     """The second prompt as if it were the only one, at its last token."""
     assert aim.second is not None
     return replace(aim.on_stage(), prompt=aim.second, second=None, interventions=(), position=None)
 
 
-def with_token(prompt: Prompt, way: Way, id: int) -> Prompt:
+def with_token(prompt: Prompt, way: LensPath, id: int) -> Prompt:
     """`prompt`, whose way is `way`, with one more token; held as ids from then on, for sampled tokens are not tokenized again."""
     if prompt.ids is None:
         prompt = replace(prompt, ids=tuple(token.id for token in way.tokens), earlier=way.dropped)
     return replace(prompt, ids=(*(prompt.ids or ()), id), appended=prompt.appended + 1)
 
 
-def within(aim: Aim, facts: ModelFacts) -> Aim:
+def within(aim: Selection, facts: ModelFacts) -> Selection:
     """The aim with layer, head and interventions that this model has."""
     kept = tuple(each for each in aim.interventions if each.layer < facts.layers and each.head < facts.heads)
     return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1), interventions=kept)
 
 
-def cut_after(prompt: Prompt, way: Way, position: int | None) -> Prompt:
+def cut_after(prompt: Prompt, way: LensPath, position: int | None) -> Prompt:
     """`prompt`, whose way is `way`, without what comes after the position within the window. None is its end."""
     if position is None or position >= len(way.tokens) - 1:
         return prompt

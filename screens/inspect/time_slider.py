@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from lab.reports.training_timeline import Stop
+from lab.reports.training_timeline import TimelineStop
 from screens.blocks.text_layout import fit
 
 HERE, STOP, RAIL = "●", "┼", "─"
@@ -25,7 +25,7 @@ def columns_of(count: int, width: int) -> list[int]:
     return [round(index * (width - 1) / (count - 1)) for index in range(count)]
 
 
-def title_of(stop: Stop) -> str:
+def title_of(stop: TimelineStop) -> str:
     names = f" ({', '.join(stop.names)})" if stop.names else ""
     return f"step {whole(stop.step)}{names}"
 
@@ -62,7 +62,7 @@ class TimeSlider(Widget, can_focus=True):
         Binding("escape", "close(False)", "Back", id="time.back", tooltip="Close the slider and go back to where you came from"),
     ]
 
-    stops: reactive[tuple[Stop, ...]] = reactive(())
+    stops: reactive[tuple[TimelineStop, ...]] = reactive(())
     index: reactive[int] = reactive(0)
     words: reactive[tuple[str, str]] = reactive(("", ""))
     """What changed in the prediction, and in the number under the cursor."""

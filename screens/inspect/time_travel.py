@@ -10,13 +10,13 @@ from textual.message import Message
 from textual.reactive import var
 from textual.worker import Worker
 
-from lab.reports.training_timeline import Seen, Stop, index_of, number_in_words, prediction_in_words
-from lab.views.blocks import ModelFacts, View, Way
+from lab.reports.training_timeline import Seen, TimelineStop, index_of, number_in_words, prediction_in_words
+from lab.views.blocks import LensPath, ModelFacts, View
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import Microscope
 from screens.inspect.forward_pass_list import WayList
-from screens.inspect.selection import Aim
+from screens.inspect.selection import Selection
 from screens.inspect.time_slider import TimeSlider
 
 SECONDS_A_STOP = 0.7
@@ -29,8 +29,8 @@ SECONDS_BETWEEN_ASKING = 0.01
 class Shown:
     """What has come so far for one aim."""
 
-    aim: Aim
-    way: Way | None = None
+    aim: Selection
+    way: LensPath | None = None
     view: View | None = None
 
     def seen(self, step: int) -> Seen | None:
@@ -44,7 +44,7 @@ class TimeScreen(LabScreen):
         Binding("t", "time", "Time", id="inspect.time", tooltip="Look at this place with the weights of any moment of training"),
     ]
 
-    aim: var[Aim | None] = var(None)
+    aim: var[Selection | None] = var(None)
     microscope: Microscope
     _facts: ModelFacts | None
 
@@ -53,14 +53,14 @@ class TimeScreen(LabScreen):
         """Which snapshots the run has."""
 
         run: str
-        stops: tuple[Stop, ...]
+        stops: tuple[TimelineStop, ...]
 
     def __init__(self) -> None:
         super().__init__()
         self._came_from: str | None = None
         """The checkpoint that was in view when the slider was opened; None while it is closed."""
         self._shown: Shown | None = None
-        self._before: tuple[Aim, Seen] | None = None
+        self._before: tuple[Selection, Seen] | None = None
         self._playing: Worker[None] | None = None
 
     @property
@@ -172,17 +172,17 @@ class TimeScreen(LabScreen):
         slider = self.query_one(TimeSlider)
         slider.index = index_of(list(slider.stops), self.aim.checkpoint, None)
 
-    def time_way(self, aim: Aim, way: Way) -> None:
+    def time_way(self, aim: Selection, way: LensPath) -> None:
         """To be called when a way has come."""
         self._showing(aim).way = way
         self._tell_change()
 
-    def time_view(self, aim: Aim, view: View) -> None:
+    def time_view(self, aim: Selection, view: View) -> None:
         """To be called when a view is shown."""
         self._showing(aim).view = view
         self._tell_change()
 
-    def _showing(self, aim: Aim) -> Shown:
+    def _showing(self, aim: Selection) -> Shown:
         """What has come for this aim. Where it is one with other weights, what was shown with the weights before is kept."""
         shown = self._shown
         if shown is None or shown.aim != aim:

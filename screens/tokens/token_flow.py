@@ -16,7 +16,7 @@ from screens.widgets.line_view import LineView
 
 
 @dataclass(frozen=True)
-class Place:
+class TokenSpan:
     """Where a token is drawn."""
 
     line: int
@@ -24,15 +24,15 @@ class Place:
     width: int
 
 
-def places_of(labels: list[str], breaks: list[bool], width: int) -> list[Place]:
+def places_of(labels: list[str], breaks: list[bool], width: int) -> list[TokenSpan]:
     """A place for each label: side by side, a bar after each, on a new line where there is no room or after a line break."""
-    places: list[Place] = []
+    places: list[TokenSpan] = []
     line = at = 0
     for label, breaks_line in zip(labels, breaks, strict=True):
         size = min(max(1, cell_len(label)), max(1, width - 1))
         if at and at + size + 1 > width:
             line, at = line + 1, 0
-        places.append(Place(line, at, size))
+        places.append(TokenSpan(line, at, size))
         at += size + 1
         if breaks_line:
             line, at = line + 1, 0
@@ -73,7 +73,7 @@ class TokenFlow(LineView):
         super().__init__(id=id)
         self._labels: list[str] = []
         self._breaks: list[bool] = []
-        self._places: list[Place] = []
+        self._places: list[TokenSpan] = []
         self._lines: list[int] = []
 
     def show(self, labels: list[str], breaks: list[bool]) -> None:

@@ -14,7 +14,7 @@ from lab.views.blocks import Note, View
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.tokens.token_flow import TokenFlow
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.data.token_statistics import Counts
@@ -94,8 +94,8 @@ class TokensScreen(LabScreen):
         text.border_title = "text · escape leaves it"
         text.select_all()
         yield text
-        yield Line(id="tokens-kinds")
-        yield Line(most_lines=2, id="tokens-counts")
+        yield StatusLine(id="tokens-kinds")
+        yield StatusLine(most_lines=2, id="tokens-counts")
         flow = TokenFlow(id="tokens-flow")
         flow.border_title = "tokens"
         yield flow
@@ -142,7 +142,7 @@ class TokensScreen(LabScreen):
     def _name_kinds(self) -> None:
         names = {"gpt2": "GPT-2", "bytes": "bytes", RUN: f"run {self.lab.run_name}"}
         words = [f"‹ {name} ›" if kind == self.kind else f"  {name}  " for kind, name in names.items()]
-        line = self.query_one("#tokens-kinds", Line)
+        line = self.query_one("#tokens-kinds", StatusLine)
         line.left = "tokenizer  " + " ".join(words)
 
     @on(TextArea.Changed)
@@ -216,7 +216,7 @@ class TokensScreen(LabScreen):
             self._ask()
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
-        line = self.query_one("#tokens-counts", Line)
+        line = self.query_one("#tokens-counts", StatusLine)
         line.set_class(trouble, "-trouble")
         line.left = words
 

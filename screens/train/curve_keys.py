@@ -7,7 +7,7 @@ from dataclasses import replace
 from textual.binding import Binding
 
 from screens.base_screen import LabScreen
-from screens.train.insights_view import Page
+from screens.train.insights_view import InsightsPage
 from screens.train.run_view import RunView
 
 CURVE_ACTIONS = (
@@ -63,7 +63,7 @@ class CurveKeys(LabScreen):
     def action_panels(self) -> None:
         self.view.page = {"words": "curves", "curves": "machine"}.get(self.view.page, "words")  # type: ignore[assignment]
 
-    def action_page(self, page: Page) -> None:
+    def action_page(self, page: InsightsPage) -> None:
         self.view.page = "words" if self.view.page == page else page
 
     def action_course(self) -> None:

@@ -9,11 +9,10 @@ from itertools import pairwise
 from rich.cells import cell_len
 
 from lab.core.number_format import fixed, probability, significant, whole
-from lab.reports.update_ratios import HEALTHY, power
-from lab.reports.update_ratios import in_words as updates_in_words
-from lab.runs.head_meters import FORMED, METERS, chance, head_name
-from lab.runs.head_meters import in_words as heads_in_words
-from lab.runs.insights_log import Inside, Moment
+from lab.reports.update_ratios import HEALTHY, power, updates_in_words
+from lab.runs.head_meters import FORMED, METERS, head_meter_chance, head_name
+from lab.runs.head_meters import meter_in_words as heads_in_words
+from lab.runs.insights_log import Inside, InsightPoint
 from lab.runs.run_schema import OptimizerName
 from screens.blocks.glyphs import EIGHTHS_UP, POSITIVE_SHADES, bar
 from screens.blocks.text_layout import fit, wrap
@@ -45,7 +44,7 @@ def moment_words(inside: Inside, at: int) -> str:
     return f"step {whole(inside.moments[at].step)} ({at + 1} of {len(inside.moments)}, ← → walks)"
 
 
-def over_time(inside: Inside, marked: int | None, width: int, sign: Callable[[Moment], str], role: str) -> list[Piece]:
+def over_time(inside: Inside, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str) -> list[Piece]:
     """One sign for each evaluation, or for so many that they fit; that of the marked one stands out."""
     each = max(1, math.ceil(len(inside.moments) / max(1, width)))
     wide = max(1, min(MOST_CELLS, width // len(inside.moments)))
@@ -85,7 +84,7 @@ def heads_above(inside: Inside, at: int, width: int, height: int, share: float) 
     titles = dict(zip(METERS, ("looks one back", "at the same token", "at what came after it"), strict=True))
     names: list[Piece] = [(fit("head", 6), "dim")]
     for meter in METERS:
-        level = fixed(chance(meter, moment.repeated), 2)
+        level = fixed(head_meter_chance(meter, moment.repeated), 2)
         words = f"{titles[meter]}, chance {level}" if room >= 34 else f"{meter}, chance {level}"
         names.append((fit(words, room - 1) + " ", "title"))
     hint = "   ↑ ↓ head  ⏎ its course" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
@@ -101,7 +100,7 @@ def head_line(inside: Inside, at: int, head: tuple[int, int], chosen: bool, widt
     for place, highest in enumerate(inside.highest):
         value, scale = float(inside.moments[at].scores[place, layer, number]), max(FORMED, highest)
 
-        def sign(each: Moment, place: int = place, scale: float = scale) -> str:
+        def sign(each: InsightPoint, place: int = place, scale: float = scale) -> str:
             return height_sign(float(each.scores[place, layer, number]) / scale) if each.repeated else " "
 
         row.append((fit(bar(value, bar_room), bar_room), "strong" if value >= FORMED else "bar"))
@@ -130,7 +129,7 @@ def probe_lines(inside: Inside, at: int, head: tuple[int, int], width: int, heig
     bar_room = min(20, max(6, (width - LABEL - 8) // 3))
     strip = width - LABEL - bar_room - 9
 
-    def line(label: str, now: float | None, sign: Callable[[Moment], str], role: str) -> list[Piece]:
+    def line(label: str, now: float | None, sign: Callable[[InsightPoint], str], role: str) -> list[Piece]:
         number = "·" if now is None else probability(now)
         return [
             (fit(label, LABEL) + " ", role),
@@ -142,7 +141,7 @@ def probe_lines(inside: Inside, at: int, head: tuple[int, int], width: int, heig
     lines = [*above, [("what comes next", "title"), ("   " + moment_words(inside, at), "dim")]]
     lines.append(line("▸" + inside.truth, moment.truth_probability, lambda each: shade_sign(each.truth_probability), "strong"))
 
-    def share_of(token: str) -> Callable[[Moment], str]:
+    def share_of(token: str) -> Callable[[InsightPoint], str]:
         return lambda each: shade_sign(dict(each.top).get(token))
 
     lines += [line(" " + token, dict(moment.top)[token], share_of(token), "text") for token in tokens]
@@ -152,7 +151,7 @@ def probe_lines(inside: Inside, at: int, head: tuple[int, int], width: int, heig
     lines.append([(title, "title"), ("   ↑ ↓ head", "dim")])
     for place, token in enumerate(inside.probe):
 
-        def sign(each: Moment, place: int = place) -> str:
+        def sign(each: InsightPoint, place: int = place) -> str:
             return shade_sign(float(each.pattern[layer, number, place]) if each.pattern.size else None)
 
         lines.append(line(" " + token, float(moment.pattern[layer, number, place]), sign, "text"))
@@ -190,7 +189,7 @@ def updates_lines(inside: Inside, at: int, width: int, optimizer: OptimizerName)
     rows = []
     for place, part in enumerate(moment.parts):
 
-        def sign(each: Moment, place: int = place) -> str:
+        def sign(each: InsightPoint, place: int = place) -> str:
             return ratio_sign(each.parts[place].ratio) if each.parts else " "
 
         row: list[Piece] = [(fit(part.part, LABEL) + " ", "text")]

@@ -13,15 +13,15 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from lab.runs.head_meters import METERS, Meter, chance, course_in_words, head_name, strongest
+from lab.runs.head_meters import METERS, Meter, course_in_words, head_meter_chance, head_name, strongest
 from lab.runs.insights_log import Inside
 from lab.runs.run_schema import OptimizerName
 from screens.plot.line_plot import Figure, Plot, Series
 from screens.plot.plot_canvas import Piece
 from screens.train.insights_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
 
-Page = Literal["heads", "probe", "updates"]
-PAGES: tuple[Page, ...] = ("heads", "probe", "updates")
+InsightsPage = Literal["heads", "probe", "updates"]
+PAGES: tuple[InsightsPage, ...] = ("heads", "probe", "updates")
 
 COURSE_ROWS = 9
 """Lines that the course of a head needs; it is shown by itself where so many are left over."""
@@ -68,7 +68,7 @@ class InsideView(Vertical):
     InsideView { height: 1fr; display: none; }
     InsideView Plot { height: 9; display: none; }
     """
-    page: var[Page] = var("heads")
+    page: var[InsightsPage] = var("heads")
     moment: var[float | None] = var(None)
     """Step of the evaluation looked at; None follows the newest."""
     head: var[tuple[int, int] | None] = var(None)
@@ -121,7 +121,7 @@ class InsideView(Vertical):
             return (0, 0)
         last = measured[-1]
         found = [strongest(meter, last.of(meter).tolist()) for meter in ("induction", "previous")]
-        best = max(found, key=lambda each: each.score / chance(each.meter, last.repeated))
+        best = max(found, key=lambda each: each.score / head_meter_chance(each.meter, last.repeated))
         return best.layer, best.head
 
     def choose(self, by: int) -> None:
@@ -176,6 +176,6 @@ class InsideView(Vertical):
             scores = np.array([moment.scores[place, layer, head] for moment in measured], np.float64)
             name = course_in_words(meter, steps.tolist(), scores.tolist(), repeated)
             series.append(Series(f"{head_name(layer, head)} {name}", meter, "line", role, steps, scores, dashes=DASHES[meter]))
-        level = chance("induction", repeated)
+        level = head_meter_chance("induction", repeated)
         series.append(Series(f"chance {level:.2f}", f"chance {level:.2f}", "level", "level", (0.0,), (level,)))
         return Figure(tuple(series), version=(id(self.inside), len(measured), layer, head), x_label="steps")

@@ -18,10 +18,10 @@ from textual.widget import Widget
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.text_statistics import count_tokens, read_facts
-from lab.planning.prepare_run import Progress, prepare_run
+from lab.planning.prepare_run import PrepareProgress, prepare_run
 from lab.planning.run_cost import cost_of, fitting_steps, text_in_words
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import Plan, Text, defaults, make_plan
+from lab.planning.settings_form import Plan, TextSize, defaults, make_plan
 from lab.planning.step_time import StepTimer, key_of
 from lab.runs.run_store import home, start_trainer
 from lab.runs.run_summary import RunSummary
@@ -66,7 +66,7 @@ class NewRun(Widget):
         """The text's size in bytes and tokens, or why it has none."""
 
         key: CountKey
-        text: Text
+        text: TextSize
         name: str
         trouble: tuple[str, str] | None = None
 
@@ -82,7 +82,7 @@ class NewRun(Widget):
     class Prepared(Message):
         """The preparation is so far."""
 
-        progress: Progress
+        progress: PrepareProgress
 
     @dataclass
     class Begun(Message):
@@ -99,7 +99,7 @@ class NewRun(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._text = Text(FIRST_TEXT)
+        self._text = TextSize(FIRST_TEXT)
         self._text_name = FIRST_TEXT
         self._trouble: tuple[str, str] | None = None
         self._refusal: tuple[str, str] | None = None
@@ -154,7 +154,7 @@ class NewRun(Widget):
         """Learn from this text; an empty source stands for the suggestion."""
         self._hidden = {}
         self._refusal = None
-        self._text = Text(source or FIRST_TEXT, encoding or None)
+        self._text = TextSize(source or FIRST_TEXT, encoding or None)
         self._text_name = self._text.source
         self._trouble = None
         self._plan()
@@ -256,7 +256,7 @@ class NewRun(Widget):
 
     @work(thread=True, group="count", exclusive=True, exit_on_error=True)
     def _count_tokens(self, key: CountKey, preset: str) -> None:
-        text = Text(key.source, key.encoding)
+        text = TextSize(key.source, key.encoding)
         name = key.source
         try:
             facts = read_facts(key.source, key.encoding)
@@ -285,7 +285,7 @@ class NewRun(Widget):
         last = 0.0
         stage = ""
 
-        def report(progress: Progress) -> None:
+        def report(progress: PrepareProgress) -> None:
             nonlocal last, stage
             if self._cancel.is_set():
                 raise CancelledError
@@ -297,7 +297,7 @@ class NewRun(Widget):
         try:
             run = prepare_run(request, report)
             name = run.name
-            self.post_message(self.Prepared(Progress("encoding", "starting the trainer", 0.0)))
+            self.post_message(self.Prepared(PrepareProgress("encoding", "starting the trainer", 0.0)))
             start_trainer(run)
         except CancelledError:
             self.post_message(self.Refused("The preparation was given up; nothing was written."))

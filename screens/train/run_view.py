@@ -23,7 +23,7 @@ from lab.reports.diagnosis import diagnose
 from lab.reports.machine_usage import UsageMeter
 from lab.runs.insights_log import Inside
 from lab.runs.loss_history import History
-from lab.runs.progress import chance, choices, plan_in_words, progress, reading, time_left
+from lab.runs.progress import choices, plan_in_words, progress, run_sentence, time_left, uniform_baseline
 from lab.runs.run_folder import ACTIVE, is_elsewhere
 from lab.runs.run_schema import Event, RunConfig, Sample, Status
 from lab.runs.run_summary import PHASES, owner_in_words
@@ -319,7 +319,7 @@ class RunView(Widget):
             events=watched.events,
         )
         copied = found.verdict == "validation text copied"
-        parts = [reading(watched.config, watched.status, watched.history, copied=copied)]
+        parts = [run_sentence(watched.config, watched.status, watched.history, copied=copied)]
         if found.verdict != "waiting" and watched.phase != "failed":
             parts.insert(0, found.sentences)
         message = watched.status.message
@@ -354,7 +354,7 @@ def numbers_of(watched: Watched) -> tuple[Fact, ...]:
         ("val", fixed(evaluation.val_loss, 3) if evaluation and evaluation.val_loss is not None else "·"),
         ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
         ("bits/byte", fixed(evaluation.bits_per_byte, 3) if evaluation and evaluation.bits_per_byte is not None else "·"),
-        ("by chance", f"{fixed(chance(config.model.vocab_size), 3)}"),
+        ("by chance", f"{fixed(uniform_baseline(config.model.vocab_size), 3)}"),
         ("one of", f"{choices(history.smooth[-1])} tokens" if history.smooth else "·"),
     ]
     return tuple(facts)

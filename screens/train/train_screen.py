@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 from lab.reports.baselines import TextEntropy, run_entropy
 from lab.reports.machine_usage import UsageMeter
 from lab.runs.run_folder import ACTIVE
-from lab.runs.run_follower import News, RunFeed
+from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run, start_trainer
 from lab.runs.run_summary import RunSummary
 from lab.runs.trainer_commands import CommandName
@@ -95,8 +95,8 @@ Training goes on when you leave this screen, the lab, or the terminal.
         """News of the run in view, or why there is none."""
 
         name: str
-        feed: RunFeed | None
-        news: News | None
+        feed: RunFollower | None
+        news: RunUpdate | None
         trouble: str = ""
 
     @dataclass
@@ -115,7 +115,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def __init__(self) -> None:
         super().__init__()
         self.watched: Watched | None = None
-        self._feed: RunFeed | None = None
+        self._feed: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
         self._runs_seen = False
@@ -210,9 +210,9 @@ Training goes on when you leave this screen, the lab, or the terminal.
             self._read(self.lab.run_name, self._feed)
 
     @work(thread=True, group="feed", exit_on_error=True)
-    def _read(self, name: str, feed: RunFeed | None) -> None:
+    def _read(self, name: str, feed: RunFollower | None) -> None:
         try:
-            feed = feed or RunFeed(open_run(name))
+            feed = feed or RunFollower(open_run(name))
             news = feed.read()
             if news.phase in ACTIVE:
                 self._usage.sample(news.status)

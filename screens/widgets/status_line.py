@@ -11,7 +11,7 @@ from lab.core.visible_text import visible
 from screens.blocks.text_layout import fit, wrap
 
 
-class Line(Widget):
+class StatusLine(Widget):
     """Cheap to change: a new text costs one line of drawing and no layout, unless it needs another number of lines."""
 
     COMPONENT_CLASSES = {"line--left", "line--right"}

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, number, times
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, number, times
 from lab.inspect.formulas.linear_formulas import linear
 from lab.inspect.formulas.softmax_formulas import MASKED, exponential, exps, shifted, softmax
 from lab.views.number_refs import product
@@ -14,34 +14,34 @@ PER_HEAD = ("position", "head", "dimension")
 PAIR = ("head", "from", "to")
 
 
-def _scores_row(quantities: Quantities, place: Place) -> Tensor:
+def _scores_row(quantities: Quantities, place: NumberLocation) -> Tensor:
     """The scores of the place's head and query, (T,)."""
     return quantities.trace[f"{place.block}attn.attn_scores"][place.index[0], place.index[1]]
 
 
-def _pattern(quantities: Quantities, place: Place) -> Answer:
+def _pattern(quantities: Quantities, place: NumberLocation) -> Answer:
     row = _scores_row(quantities, place)
     return softmax(quantities, place, f"{place.block}attn", f"{place.block}attn.attn_scores", row)
 
 
-def _exp(quantities: Quantities, place: Place) -> Answer:
+def _exp(quantities: Quantities, place: NumberLocation) -> Answer:
     return exponential(quantities, place, f"{place.block}attn.attn_scores", _scores_row(quantities, place))
 
 
-def _exp_value(quantities: Quantities, place: Place) -> float:
+def _exp_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(exps(_scores_row(quantities, place))[place.index[2]])
 
 
-def _shifted(quantities: Quantities, place: Place) -> Answer:
+def _shifted(quantities: Quantities, place: NumberLocation) -> Answer:
     return shifted(quantities, place, f"{place.block}attn.attn_scores", _scores_row(quantities, place))
 
 
-def _shifted_value(quantities: Quantities, place: Place) -> float:
+def _shifted_value(quantities: Quantities, place: NumberLocation) -> float:
     row = _scores_row(quantities, place).double()
     return float(row[place.index[2]] - row.max())
 
 
-def _sum(quantities: Quantities, place: Place) -> Answer:
+def _sum(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query = place.index
     return quantities.sum(
         "Σ over the keys of exp(score − max)",
@@ -50,11 +50,11 @@ def _sum(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _sum_value(quantities: Quantities, place: Place) -> float:
+def _sum_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(exps(_scores_row(quantities, place)).sum())
 
 
-def _score(quantities: Quantities, place: Place) -> Answer:
+def _score(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query, key = place.index
     raw = quantities.operand("q·k", f"{place.block}attn.scores_raw[{head},{query},{key}]")
     width = quantities.config.head_width
@@ -64,7 +64,7 @@ def _score(quantities: Quantities, place: Place) -> Answer:
     return Answer(f"q·k / √d, d = {width}", written, [raw], raw.value / math.sqrt(width))
 
 
-def _score_raw(quantities: Quantities, place: Place) -> Answer:
+def _score_raw(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query, key = place.index
     return quantities.dot(
         "Σ_d q[d] × k[d]",
@@ -76,27 +76,27 @@ def _score_raw(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _projection(quantities: Quantities, place: Place) -> Answer:
+def _projection(quantities: Quantities, place: NumberLocation) -> Answer:
     position, head, d = place.index
     letter = place.name[-1]
     row = "qkv".index(letter) * quantities.config.width + head * quantities.config.head_width + d
     return linear(quantities, place, position, f"h.{place.layer}.attn.c_attn", row, "ln1.out", f"W_{letter.upper()}")
 
 
-def _weighted(quantities: Quantities, place: Place) -> Answer:
+def _weighted(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query, key, d = place.index
     share = quantities.operand("attention pattern", f"{place.block}attn.pattern[{head},{query},{key}]")
     v = quantities.operand("value", f"{place.block}attn.v[{key},{head},{d}]")
     return Answer("pattern × v", f"{number(share.value)} × {number(v.value)}", [share, v], share.value * v.value)
 
 
-def _weighted_value(quantities: Quantities, place: Place) -> float:
+def _weighted_value(quantities: Quantities, place: NumberLocation) -> float:
     head, query, key, d = place.index
     pattern, v = quantities.trace[f"{place.block}attn.pattern"], quantities.trace[f"{place.block}attn.v"]
     return float(pattern[head, query, key]) * float(v[key, head, d])
 
 
-def _z(quantities: Quantities, place: Place) -> Answer:
+def _z(quantities: Quantities, place: NumberLocation) -> Answer:
     query, head, d = place.index
     pattern = quantities.trace[f"{place.block}attn.pattern"][head, query, : query + 1].double()
     v = quantities.trace[f"{place.block}attn.v"][: query + 1, head, d].double()
@@ -109,7 +109,7 @@ def _z(quantities: Quantities, place: Place) -> Answer:
     return quantities.sum(written, pattern * v, operand, factors=lambda k: times(float(pattern[k]), float(v[k])))
 
 
-def _head_out(quantities: Quantities, place: Place) -> Answer:
+def _head_out(quantities: Quantities, place: NumberLocation) -> Answer:
     head, position, i = place.index
     first = head * quantities.config.head_width
     name = f"h.{place.layer}.attn.c_proj.weight"
@@ -123,12 +123,12 @@ def _head_out(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _head_out_value(quantities: Quantities, place: Place) -> float:
+def _head_out_value(quantities: Quantities, place: NumberLocation) -> float:
     assert place.layer is not None
     return float(quantities.heads(place.layer, place.index[1])[place.index[0], place.index[2]])
 
 
-def _along(quantities: Quantities, place: Place) -> Answer:
+def _along(quantities: Quantities, place: NumberLocation) -> Answer:
     assert place.layer is not None
     head, position = place.index
     out = quantities.before(f"{place.block}attn_out")
@@ -142,14 +142,14 @@ def _along(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _along_value(quantities: Quantities, place: Place) -> float:
+def _along_value(quantities: Quantities, place: NumberLocation) -> float:
     assert place.layer is not None
     head, position = place.index
     out = quantities.trace[quantities.before(f"{place.block}attn_out")][position].double()
     return float(quantities.heads(place.layer, position)[head] @ out)
 
 
-def _share(quantities: Quantities, place: Place) -> Answer:
+def _share(quantities: Quantities, place: NumberLocation) -> Answer:
     head, position = place.index
     along = quantities.operand("head's output · attention's output", f"{place.block}attn.head_out.along[{head},{position}]")
     length = quantities.operand("length of attention's output", f"{quantities.before(f'{place.block}attn_out')}.norm[{position}]")
@@ -161,7 +161,7 @@ def _share(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _share_value(quantities: Quantities, place: Place) -> float:
+def _share_value(quantities: Quantities, place: NumberLocation) -> float:
     out = quantities.trace[quantities.before(f"{place.block}attn_out")][place.index[1]].double()
     squared = float(out @ out)
     return _along_value(quantities, place) / squared if squared else 0.0
@@ -173,12 +173,12 @@ def _surprise(p: Tensor) -> Tensor:
     return nats / math.log(2)
 
 
-def _pattern_row(quantities: Quantities, place: Place) -> Tensor:
+def _pattern_row(quantities: Quantities, place: NumberLocation) -> Tensor:
     head, query = place.index[:2]
     return quantities.trace[f"{place.block}attn.pattern"][head, query, : query + 1]
 
 
-def _entropy(quantities: Quantities, place: Place) -> Answer:
+def _entropy(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query = place.index
     return quantities.sum(
         "Σ over the keys of p × log₂(1/p), in bits",
@@ -187,18 +187,18 @@ def _entropy(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _entropy_value(quantities: Quantities, place: Place) -> float:
+def _entropy_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_surprise(_pattern_row(quantities, place)).sum())
 
 
-def _entropy_term(quantities: Quantities, place: Place) -> Answer:
+def _entropy_term(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query, key = place.index
     p = quantities.operand("p, attention paid", f"{place.block}attn.pattern[{head},{query},{key}]")
     recomputed = p.value * math.log2(1 / p.value) if p.value else 0.0
     return Answer("p × log₂(1/p)", f"{number(p.value)} × log₂(1 / {number(p.value)})", [p], recomputed)
 
 
-def _entropy_term_value(quantities: Quantities, place: Place) -> float:
+def _entropy_term_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_surprise(_pattern_row(quantities, place))[place.index[2]])
 
 

@@ -11,8 +11,18 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lab.core.number_format import whole
-from lab.inspect.formula_terms import TERMS, Answer, Place, Quantities, Rule, UnknownNumberError, bracketed, number, times
-from lab.inspect.logit_attribution import Part, final_bias_at
+from lab.inspect.formula_terms import (
+    TERMS,
+    Answer,
+    NumberLocation,
+    Quantities,
+    Rule,
+    UnknownNumberError,
+    bracketed,
+    number,
+    times,
+)
+from lab.inspect.logit_attribution import Contributor, final_bias_at
 from lab.views.explanation import Operand
 
 HELD = "The final norm's scale is held at what it is here, so that the shares of all parts add up to the logit."
@@ -20,7 +30,7 @@ PATCHED = "An intervention put this number here, in the place of the model's own
 ARRIVES = "Interventions change what of this part goes on to the final norm."
 
 
-def part_of(quantities: Quantities, position: int, index: int) -> Part | None:
+def part_of(quantities: Quantities, position: int, index: int) -> Contributor | None:
     """The part of that index, None for the final norm's bias. Raises UnknownNumberError where there are not so many."""
     found, bias = quantities.parts(position), final_bias_at(quantities.config)
     if index > len(found):
@@ -28,7 +38,7 @@ def part_of(quantities: Quantities, position: int, index: int) -> Part | None:
     return None if index == bias else found[index - (index > bias)]
 
 
-def _ref(part: Part, place: Place) -> Callable[[int], str]:
+def _ref(part: Contributor, place: NumberLocation) -> Callable[[int], str]:
     """Names of a part's numbers: what it wrote itself, where all of that and nothing else arrives."""
     position, index = place.index[:2]
     source = part.source
@@ -37,7 +47,7 @@ def _ref(part: Part, place: Place) -> Callable[[int], str]:
     return lambda i: f"logits.share.part[{position},{index},{i}]"
 
 
-def _arrived(quantities: Quantities, place: Place) -> Answer:
+def _arrived(quantities: Quantities, place: NumberLocation) -> Answer:
     """What an intervention lets through of a part: each position's number times how much of it goes on."""
     i, part = place.index[2], _some(quantities, place)
     if part.source is None:
@@ -56,15 +66,15 @@ def _arrived(quantities: Quantities, place: Place) -> Answer:
     return Answer(f"Σ of {part.label} × what goes on of it", " + ".join(written) or "0", operands, total, ARRIVES)
 
 
-def _written_at(quantities: Quantities, part: Part, position: int) -> str:
+def _written_at(quantities: Quantities, part: Contributor, position: int) -> str:
     return part.label if "bias" in part.label else f"{part.label} at {quantities.token_at(position)}"
 
 
-def _arrived_value(quantities: Quantities, place: Place) -> float:
+def _arrived_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_some(quantities, place).vector[place.index[2]])
 
 
-def _some(quantities: Quantities, place: Place) -> Part:
+def _some(quantities: Quantities, place: NumberLocation) -> Contributor:
     part = part_of(quantities, *place.index[:2])
     if part is None:
         raise UnknownNumberError(f"{place.ref} is no number of its own.")
@@ -77,7 +87,7 @@ def _seen(quantities: Quantities, position: int, token: int) -> Tensor:
     return gain * embedding / float(quantities.trace["ln_final.scale"][position, 0])
 
 
-def _terms(quantities: Quantities, place: Place) -> Tensor:
+def _terms(quantities: Quantities, place: NumberLocation) -> Tensor:
     position, index, token = place.index[:3]
     part = part_of(quantities, position, index)
     if part is None:
@@ -85,7 +95,7 @@ def _terms(quantities: Quantities, place: Place) -> Tensor:
     return (part.vector - part.vector.mean()) * _seen(quantities, position, token)
 
 
-def _share(quantities: Quantities, place: Place) -> Answer:
+def _share(quantities: Quantities, place: NumberLocation) -> Answer:
     position, index, token = place.index
     part = part_of(quantities, position, index)
     if part is None:
@@ -108,11 +118,11 @@ def _share(quantities: Quantities, place: Place) -> Answer:
     return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, HELD, is_sum=True)
 
 
-def _share_value(quantities: Quantities, place: Place) -> float:
+def _share_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_terms(quantities, place).sum())
 
 
-def _term(quantities: Quantities, place: Place) -> Answer:
+def _term(quantities: Quantities, place: NumberLocation) -> Answer:
     position, index, token, i = place.index
     part = part_of(quantities, position, index)
     if part is None:
@@ -130,11 +140,11 @@ def _term(quantities: Quantities, place: Place) -> Answer:
     return Answer(formula, f"{written} / {number(scale.value)}", operands, recomputed)
 
 
-def _term_value(quantities: Quantities, place: Place) -> float:
+def _term_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_terms(quantities, place)[place.index[3]])
 
 
-def _mean(quantities: Quantities, place: Place) -> Answer:
+def _mean(quantities: Quantities, place: NumberLocation) -> Answer:
     position, index = place.index
     part = part_of(quantities, position, index)
     if part is None:
@@ -147,14 +157,14 @@ def _mean(quantities: Quantities, place: Place) -> Answer:
     return Answer(answer.formula, f"({answer.numbers}) / {width}", answer.operands, answer.recomputed / width, is_sum=True)
 
 
-def _mean_value(quantities: Quantities, place: Place) -> float:
+def _mean_value(quantities: Quantities, place: NumberLocation) -> float:
     part = part_of(quantities, *place.index)
     if part is None:
         raise UnknownNumberError(f"{place.ref} is no number of its own.")
     return float(part.vector.mean())
 
 
-def _share_over(quantities: Quantities, place: Place) -> Answer:
+def _share_over(quantities: Quantities, place: NumberLocation) -> Answer:
     position, index, token, other = place.index
     shares = [
         quantities.operand(f"share in the logit of “{quantities.label(each)}”", f"logits.share[{position},{index},{each}]")
@@ -163,19 +173,19 @@ def _share_over(quantities: Quantities, place: Place) -> Answer:
     return _difference("share in the one logit − share in the other", *shares)
 
 
-def _share_over_value(quantities: Quantities, place: Place) -> float:
+def _share_over_value(quantities: Quantities, place: NumberLocation) -> float:
     position, index, token, other = place.index
     one, two = (quantities.value(f"logits.share[{position},{index},{each}]") for each in (token, other))
     return one - two
 
 
-def _over(quantities: Quantities, place: Place) -> Answer:
+def _over(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token, other = place.index
     logits = [quantities.operand(f"logit of “{quantities.label(each)}”", f"logits[{position},{each}]") for each in (token, other)]
     return _difference("the one logit − the other", *logits)
 
 
-def _over_value(quantities: Quantities, place: Place) -> float:
+def _over_value(quantities: Quantities, place: NumberLocation) -> float:
     position, token, other = place.index
     return quantities.value(f"logits[{position},{token}]") - quantities.value(f"logits[{position},{other}]")
 
@@ -185,7 +195,7 @@ def _difference(formula: str, one: Operand, two: Operand) -> Answer:
     return Answer(formula, written, [one, two], one.value - two.value)
 
 
-def _unbiased(quantities: Quantities, place: Place) -> Answer:
+def _unbiased(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     name = f"h.{place.layer}.mlp.c_proj.weight"
     return quantities.dot(
@@ -198,7 +208,7 @@ def _unbiased(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _unbiased_value(quantities: Quantities, place: Place) -> float:
+def _unbiased_value(quantities: Quantities, place: NumberLocation) -> float:
     position, i = place.index
     post = quantities.trace[f"{place.block}mlp.post"][position].double()
     return float(post @ quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][i].double())

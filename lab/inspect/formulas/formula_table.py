@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, Rule
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule
 from lab.inspect.formulas.attention_formulas import ATTENTION
 from lab.inspect.formulas.attribution_formulas import SHARES
 from lab.inspect.formulas.layer_norm_formulas import NORMS
@@ -19,12 +19,12 @@ WEIGHT = "A weight: training set it, and nothing in this prompt changes it."
 TIED = " It also turns the final norm's output into this token's logit: embedding and output head are one matrix."
 
 
-def _weight(quantities: Quantities, place: Place) -> Answer:
+def _weight(quantities: Quantities, place: NumberLocation) -> Answer:
     initial = None if quantities.initial is None else float(quantities.initial(place.name)[place.index])
     return Answer("", "", [], None, WEIGHT + (TIED if place.name == "wte.weight" else ""), initial)
 
 
-def _elements(quantities: Quantities, place: Place) -> list[str]:
+def _elements(quantities: Quantities, place: NumberLocation) -> list[str]:
     """The references of the vector's numbers whose length this is."""
     vector = place.whole.removesuffix(".norm")
     if vector in quantities.weights:
@@ -42,7 +42,7 @@ def _elements(quantities: Quantities, place: Place) -> list[str]:
     return [f"{vector}[{before}{i}]" for i in range(count)]
 
 
-def _length(quantities: Quantities, place: Place) -> Answer:
+def _length(quantities: Quantities, place: NumberLocation) -> Answer:
     elements = _elements(quantities, place)
     values = torch.tensor([quantities.value(ref) for ref in elements], dtype=torch.float64)
     answer = quantities.sum("√(Σᵢ x[i]²)", values.square(), lambda i: (f"x[{i + 1}]²", product(elements[i], elements[i])))
@@ -50,7 +50,7 @@ def _length(quantities: Quantities, place: Place) -> Answer:
     return replace(answer, numbers=f"√({answer.numbers})", recomputed=math.sqrt(answer.recomputed))
 
 
-def _length_value(quantities: Quantities, place: Place) -> float:
+def _length_value(quantities: Quantities, place: NumberLocation) -> float:
     return math.hypot(*(quantities.value(ref) for ref in _elements(quantities, place)))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, bracketed, number
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, bracketed, number
 from lab.views.explanation import Operand
 from models.edits import Edit
 from models.trace import BEFORE
@@ -16,7 +16,7 @@ PUT = "An intervention put this number here, in the place of the model's own."
 HIDDEN = "An intervention hides this token from all after it."
 
 
-def edited(quantities: Quantities, place: Place, edits: Sequence[Edit]) -> Answer:
+def edited(quantities: Quantities, place: NumberLocation, edits: Sequence[Edit]) -> Answer:
     """The formula of a number that `edits` change, of which there is at least one."""
     edit = edits[-1]
     if edit.action == "patch":
@@ -38,7 +38,7 @@ def edited(quantities: Quantities, place: Place, edits: Sequence[Edit]) -> Answe
     return _mean(quantities, place)
 
 
-def _mean(quantities: Quantities, place: Place) -> Answer:
+def _mean(quantities: Quantities, place: NumberLocation) -> Answer:
     """The mean over the prompt's positions, which are the first index."""
     tokens = len(quantities.trace.ids)
     names = [_before(place, (t, *place.index[1:])) for t in range(tokens)]
@@ -51,5 +51,5 @@ def _mean(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _before(place: Place, index: tuple[int, ...]) -> str:
+def _before(place: NumberLocation, index: tuple[int, ...]) -> str:
     return f"{place.whole}{BEFORE}[{','.join(map(str, index))}]"

@@ -5,32 +5,32 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, bracketed, number
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, bracketed, number
 from lab.views.number_refs import product
 from models.gpt import EPSILON
 
 
-def _norm(place: Place) -> str:
+def _norm(place: NumberLocation) -> str:
     """Name of the norm that the place is in: `ln_final`, `blocks.0.ln1`."""
     return place.block + place.name.partition(".")[0]
 
 
-def _weights(place: Place) -> str:
+def _weights(place: NumberLocation) -> str:
     return "ln_f" if place.layer is None else f"h.{place.layer}.ln_{_norm(place)[-1]}"
 
 
-def _source(quantities: Quantities, place: Place) -> str:
+def _source(quantities: Quantities, place: NumberLocation) -> str:
     """The residual stream that the norm is applied to."""
     if place.layer is None:
         return f"blocks.{quantities.config.layers - 1}.resid_post"
     return place.block + ("resid_pre" if place.name.startswith("ln1") else "resid_mid")
 
 
-def _input(quantities: Quantities, place: Place) -> Tensor:
+def _input(quantities: Quantities, place: NumberLocation) -> Tensor:
     return quantities.trace[_source(quantities, place)][place.index[0]].double()
 
 
-def _out(quantities: Quantities, place: Place) -> Answer:
+def _out(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     normalized, gain, bias = operands = [
         quantities.operand("(x − mean) / scale", f"{_norm(place)}.normalized[{position},{i}]"),
@@ -41,7 +41,7 @@ def _out(quantities: Quantities, place: Place) -> Answer:
     return Answer("(x − mean) / scale × gain + bias", written, operands, normalized.value * gain.value + bias.value)
 
 
-def _normalized(quantities: Quantities, place: Place) -> Answer:
+def _normalized(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     centred = quantities.operand("x − mean", f"{_norm(place)}.centred[{position},{i}]")
     scale = quantities.operand("scale, √(variance + ε)", f"{_norm(place)}.scale[{position}]")
@@ -49,39 +49,39 @@ def _normalized(quantities: Quantities, place: Place) -> Answer:
     return Answer("(x − mean) / scale", written, [centred, scale], centred.value / scale.value)
 
 
-def _centred(quantities: Quantities, place: Place) -> Answer:
+def _centred(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     x = quantities.operand("x, the residual stream", f"{_source(quantities, place)}[{position},{i}]")
     mean = quantities.operand("mean of x", f"{_norm(place)}.mean[{position}]")
     return Answer("x − mean", f"{number(x.value)} − {bracketed(mean.value)}", [x, mean], x.value - mean.value)
 
 
-def _centred_value(quantities: Quantities, place: Place) -> float:
+def _centred_value(quantities: Quantities, place: NumberLocation) -> float:
     x = _input(quantities, place)
     return float(x[place.index[1]] - x.mean())
 
 
-def _scale(quantities: Quantities, place: Place) -> Answer:
+def _scale(quantities: Quantities, place: NumberLocation) -> Answer:
     variance = quantities.operand("variance of x", f"{_norm(place)}.variance[{place.index[0]}]")
     written = f"√({number(variance.value)} + {EPSILON:g})"
     return Answer("√(variance + ε)", written, [variance], math.sqrt(variance.value + EPSILON))
 
 
-def _scale_value(quantities: Quantities, place: Place) -> float:
+def _scale_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(quantities.trace[f"{_norm(place)}.scale"][place.index[0], 0])
 
 
-def _mean(quantities: Quantities, place: Place) -> Answer:
+def _mean(quantities: Quantities, place: NumberLocation) -> Answer:
     x, source = _input(quantities, place), _source(quantities, place)
     answer = quantities.sum("", x, lambda i: (f"x[{i + 1}]", f"{source}[{place.index[0]},{i}]"))
     return _over(answer, "Σᵢ x[i]", len(x))
 
 
-def _mean_value(quantities: Quantities, place: Place) -> float:
+def _mean_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_input(quantities, place).mean())
 
 
-def _variance(quantities: Quantities, place: Place) -> Answer:
+def _variance(quantities: Quantities, place: NumberLocation) -> Answer:
     x = _input(quantities, place)
 
     def operand(i: int) -> tuple[str, str]:
@@ -91,7 +91,7 @@ def _variance(quantities: Quantities, place: Place) -> Answer:
     return _over(quantities.sum("", (x - x.mean()).square(), operand), "Σᵢ (x[i] − mean)²", len(x))
 
 
-def _variance_value(quantities: Quantities, place: Place) -> float:
+def _variance_value(quantities: Quantities, place: NumberLocation) -> float:
     x = _input(quantities, place)
     return float((x - x.mean()).square().mean())
 

@@ -1,9 +1,11 @@
 """x W + b, which four places of every layer share."""
 
-from lab.inspect.formula_terms import Answer, Place, Quantities
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities
 
 
-def linear(quantities: Quantities, place: Place, position: int, layer: str, row: int, source: str, symbol: str) -> Answer:
+def linear(
+    quantities: Quantities, place: NumberLocation, position: int, layer: str, row: int, source: str, symbol: str
+) -> Answer:
     """Output `row` of the linear map `layer` at a position; `source` names its input within the place's layer."""
     return quantities.dot(
         f"Σᵢ {source}[i] × {symbol}[i] + bias",

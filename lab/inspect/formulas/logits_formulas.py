@@ -4,9 +4,9 @@ import math
 
 import torch
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, bracketed, number
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, bracketed, number
 from lab.inspect.formulas.softmax_formulas import exponential, exps, shifted, softmax
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.explanation import Operand
 
 NEXT = ("position", "token")
@@ -15,7 +15,7 @@ LEFT_OUT = "Temperature, top-k or top-p leave this token out, so it cannot be dr
 FIRST = "Nothing lies before it: it is the most probable token."
 
 
-def _logit(quantities: Quantities, place: Place) -> Answer:
+def _logit(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
     return quantities.dot(
         "Σᵢ final norm[i] × token's embedding[i]",
@@ -27,36 +27,36 @@ def _logit(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _logit_value(quantities: Quantities, place: Place) -> float:
+def _logit_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(quantities.logits(place.index[0])[place.index[1]])
 
 
-def _shifted(quantities: Quantities, place: Place) -> Answer:
+def _shifted(quantities: Quantities, place: NumberLocation) -> Answer:
     return shifted(quantities, place, "logits", quantities.logits(place.index[0]))
 
 
-def _shifted_value(quantities: Quantities, place: Place) -> float:
+def _shifted_value(quantities: Quantities, place: NumberLocation) -> float:
     logits = quantities.logits(place.index[0])
     return float(logits[place.index[1]] - logits.max())
 
 
-def _probability(quantities: Quantities, place: Place) -> Answer:
+def _probability(quantities: Quantities, place: NumberLocation) -> Answer:
     return softmax(quantities, place, "probability", "logits", quantities.logits(place.index[0]))
 
 
-def _probability_value(quantities: Quantities, place: Place) -> float:
+def _probability_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(quantities.logits(place.index[0]).softmax(-1)[place.index[1]])
 
 
-def _exp(quantities: Quantities, place: Place) -> Answer:
+def _exp(quantities: Quantities, place: NumberLocation) -> Answer:
     return exponential(quantities, place, "logits", quantities.logits(place.index[0]))
 
 
-def _exp_value(quantities: Quantities, place: Place) -> float:
+def _exp_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(exps(quantities.logits(place.index[0]))[place.index[1]])
 
 
-def _sum(quantities: Quantities, place: Place) -> Answer:
+def _sum(quantities: Quantities, place: NumberLocation) -> Answer:
     (position,) = place.index
     return quantities.sum(
         "Σ over the vocabulary of exp(logit − max)",
@@ -65,24 +65,24 @@ def _sum(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _sum_value(quantities: Quantities, place: Place) -> float:
+def _sum_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(exps(quantities.logits(place.index[0])).sum())
 
 
-def _is_greedy(look: Look) -> bool:
+def _is_greedy(look: StageContext) -> bool:
     return look.sampling.greedy or look.sampling.temperature == 0
 
 
-def _u(quantities: Quantities, place: Place) -> Answer:
+def _u(quantities: Quantities, place: NumberLocation) -> Answer:
     look = quantities.look_at(place.index[0])
     return Answer("", "", [], None, f"{DRAWN} Here: seed {look.sampling.seed}, token {look.draws_for + 1} of the text.")
 
 
-def _u_value(quantities: Quantities, place: Place) -> float:
+def _u_value(quantities: Quantities, place: NumberLocation) -> float:
     return quantities.look_at(place.index[0]).draw().u
 
 
-def _after(quantities: Quantities, place: Place) -> Answer:
+def _after(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
     look = quantities.look_at(position)
     before = quantities.operand("probability before", f"probability[{position},{token}]")
@@ -100,16 +100,16 @@ def _after(quantities: Quantities, place: Place) -> Answer:
     return Answer("exp((logit − max) / T) / Σ over the tokens that are left", written, operands, recomputed)
 
 
-def _after_value(quantities: Quantities, place: Place) -> float:
+def _after_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(quantities.look_at(place.index[0]).draw().after[place.index[1]])
 
 
-def _warmed(look: Look) -> torch.Tensor:
+def _warmed(look: StageContext) -> torch.Tensor:
     """exp((logit − max) / T) of every token, (V,)."""
     return exps(torch.from_numpy(look.logits / (look.sampling.temperature or 1.0)))
 
 
-def _sample_exp(quantities: Quantities, place: Place) -> Answer:
+def _sample_exp(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
     look = quantities.look_at(position)
     temperature = look.sampling.temperature or 1.0
@@ -120,11 +120,11 @@ def _sample_exp(quantities: Quantities, place: Place) -> Answer:
     return Answer("exp((logit − max) / T)", written, [score, top, Operand("T, the temperature", temperature)], recomputed)
 
 
-def _sample_exp_value(quantities: Quantities, place: Place) -> float:
+def _sample_exp_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_warmed(quantities.look_at(place.index[0]))[place.index[1]])
 
 
-def _sample_sum(quantities: Quantities, place: Place) -> Answer:
+def _sample_sum(quantities: Quantities, place: NumberLocation) -> Answer:
     (position,) = place.index
     look = quantities.look_at(position)
     kept = torch.from_numpy(look.draw().kept).nonzero()[:, 0]
@@ -135,12 +135,12 @@ def _sample_sum(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _sample_sum_value(quantities: Quantities, place: Place) -> float:
+def _sample_sum_value(quantities: Quantities, place: NumberLocation) -> float:
     look = quantities.look_at(place.index[0])
     return float(_warmed(look)[torch.from_numpy(look.draw().kept)].sum())
 
 
-def _low(quantities: Quantities, place: Place) -> Answer:
+def _low(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
     draw = quantities.look_at(position).draw()
     before = draw.order[: draw.place(token)].tolist()
@@ -152,11 +152,11 @@ def _low(quantities: Quantities, place: Place) -> Answer:
     return answer if before else Answer("0 for the first token", "0", [], 0.0, FIRST)
 
 
-def _low_value(quantities: Quantities, place: Place) -> float:
+def _low_value(quantities: Quantities, place: NumberLocation) -> float:
     return quantities.look_at(place.index[0]).draw().interval(place.index[1])[0]
 
 
-def _high(quantities: Quantities, place: Place) -> Answer:
+def _high(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
     low = quantities.operand("where it begins", f"sample.low[{position},{token}]")
     share = quantities.operand("its probability", f"sample.after[{position},{token}]")
@@ -164,7 +164,7 @@ def _high(quantities: Quantities, place: Place) -> Answer:
     return Answer("where it begins + its probability", written, [low, share], low.value + share.value)
 
 
-def _high_value(quantities: Quantities, place: Place) -> float:
+def _high_value(quantities: Quantities, place: NumberLocation) -> float:
     return quantities.look_at(place.index[0]).draw().interval(place.index[1])[1]
 
 

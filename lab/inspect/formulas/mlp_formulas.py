@@ -2,18 +2,18 @@
 
 import math
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, bracketed, number
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, bracketed, number
 from lab.inspect.formulas.linear_formulas import linear
 
 NEURON = ("position", "neuron")
 
 
-def _pre(quantities: Quantities, place: Place) -> Answer:
+def _pre(quantities: Quantities, place: NumberLocation) -> Answer:
     position, neuron = place.index
     return linear(quantities, place, position, f"h.{place.layer}.mlp.c_fc", neuron, "ln2.out", "W_in")
 
 
-def _post(quantities: Quantities, place: Place) -> Answer:
+def _post(quantities: Quantities, place: NumberLocation) -> Answer:
     position, neuron = place.index
     x = quantities.operand("x, before GELU", f"{place.block}mlp.pre[{position},{neuron}]")
     inner = math.sqrt(2 / math.pi) * (x.value + 0.044715 * x.value**3)
@@ -26,12 +26,12 @@ def _post(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _out(quantities: Quantities, place: Place) -> Answer:
+def _out(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     return linear(quantities, place, position, f"h.{place.layer}.mlp.c_proj", i, "mlp.post", "W_out")
 
 
-def _neuron_out(quantities: Quantities, place: Place) -> Answer:
+def _neuron_out(quantities: Quantities, place: NumberLocation) -> Answer:
     position, neuron, i = place.index
     post = quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]")
     weight = quantities.operand("W_out", f"h.{place.layer}.mlp.c_proj.weight[{i},{neuron}]")
@@ -39,13 +39,13 @@ def _neuron_out(quantities: Quantities, place: Place) -> Answer:
     return Answer("GELU(x) × W_out", written, [post, weight], post.value * weight.value)
 
 
-def _neuron_out_value(quantities: Quantities, place: Place) -> float:
+def _neuron_out_value(quantities: Quantities, place: NumberLocation) -> float:
     position, neuron, i = place.index
     weight = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"]
     return float(quantities.trace[f"{place.block}mlp.post"][position, neuron]) * float(weight[i, neuron])
 
 
-def _pushes(quantities: Quantities, place: Place) -> Answer:
+def _pushes(quantities: Quantities, place: NumberLocation) -> Answer:
     position, neuron, token = place.index
     post, push, scale = operands = [
         quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]"),
@@ -56,19 +56,19 @@ def _pushes(quantities: Quantities, place: Place) -> Answer:
     return Answer("GELU(x) × push / scale", written, operands, post.value * push.value / scale.value)
 
 
-def _pushes_value(quantities: Quantities, place: Place) -> float:
+def _pushes_value(quantities: Quantities, place: NumberLocation) -> float:
     position, neuron, token = place.index
     post = float(quantities.trace[f"{place.block}mlp.post"][position, neuron])
     return post * _push_of(quantities, place, neuron, token) / float(quantities.trace["ln_final.scale"][position, 0])
 
 
-def _push_of(quantities: Quantities, place: Place, neuron: int, token: int) -> float:
+def _push_of(quantities: Quantities, place: NumberLocation, neuron: int, token: int) -> float:
     vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
     gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
     return float(((vector - vector.mean()) * gain) @ embedding)
 
 
-def _push(quantities: Quantities, place: Place) -> Answer:
+def _push(quantities: Quantities, place: NumberLocation) -> Answer:
     neuron, token = place.index
     vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
     return quantities.dot(
@@ -81,11 +81,11 @@ def _push(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _push_value(quantities: Quantities, place: Place) -> float:
+def _push_value(quantities: Quantities, place: NumberLocation) -> float:
     return _push_of(quantities, place, *place.index)
 
 
-def _push_vector(quantities: Quantities, place: Place) -> Answer:
+def _push_vector(quantities: Quantities, place: NumberLocation) -> Answer:
     neuron, i = place.index
     weight, mean, gain = operands = [
         quantities.operand("W_out", f"h.{place.layer}.mlp.c_proj.weight[{i},{neuron}]"),
@@ -96,13 +96,13 @@ def _push_vector(quantities: Quantities, place: Place) -> Answer:
     return Answer("(W_out − mean) × gain", written, operands, (weight.value - mean.value) * gain.value)
 
 
-def _push_vector_value(quantities: Quantities, place: Place) -> float:
+def _push_vector_value(quantities: Quantities, place: NumberLocation) -> float:
     neuron, i = place.index
     vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
     return float((vector[i] - vector.mean()) * quantities.weights["ln_f.weight"][i].double())
 
 
-def _push_mean(quantities: Quantities, place: Place) -> Answer:
+def _push_mean(quantities: Quantities, place: NumberLocation) -> Answer:
     (neuron,) = place.index
     name = f"h.{place.layer}.mlp.c_proj.weight"
     vector = quantities.weights[name][:, neuron]
@@ -113,7 +113,7 @@ def _push_mean(quantities: Quantities, place: Place) -> Answer:
     return Answer(f"Σᵢ W_out[i] / {count}", written, answer.operands, answer.recomputed / count)
 
 
-def _push_mean_value(quantities: Quantities, place: Place) -> float:
+def _push_mean_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, place.index[0]].double().mean())
 
 

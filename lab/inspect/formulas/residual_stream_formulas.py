@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, Place, Quantities, Rule, number
+from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, number
 from lab.views.explanation import Operand
 from models.trace import BEFORE, STREAMS
 
@@ -11,21 +11,21 @@ PARTS = ("position", "dimension")
 TOKEN = "A token's id is a name, not a size: it says which row of the token embedding is looked up."
 
 
-def _token(quantities: Quantities, place: Place) -> Answer:
+def _token(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer("", "", [], None, TOKEN)
 
 
-def _token_value(quantities: Quantities, place: Place) -> float:
+def _token_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(quantities.trace.ids[place.index[0]])
 
 
-def _embed(quantities: Quantities, place: Place) -> Answer:
+def _embed(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     token = quantities.trace.ids[position]
     return _looked_up(quantities, f"row {token} of the token embedding", f"wte.weight[{token},{i}]")
 
 
-def _pos_embed(quantities: Quantities, place: Place) -> Answer:
+def _pos_embed(quantities: Quantities, place: NumberLocation) -> Answer:
     position, i = place.index
     return _looked_up(quantities, f"row {position} of the position embedding", f"wpe.weight[{position},{i}]")
 
@@ -35,7 +35,7 @@ def _looked_up(quantities: Quantities, formula: str, ref: str) -> Answer:
     return Answer(formula, number(weight.value), [weight], weight.value)
 
 
-def _stream(quantities: Quantities, place: Place) -> Answer:
+def _stream(quantities: Quantities, place: NumberLocation) -> Answer:
     """The residual stream as the sum of all that was written into it before."""
     assert place.layer is not None
     position, i = place.index
@@ -54,7 +54,7 @@ def _stream(quantities: Quantities, place: Place) -> Answer:
     return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
 
 
-def _last_addition(quantities: Quantities, place: Place, at: str) -> Answer:
+def _last_addition(quantities: Quantities, place: NumberLocation, at: str) -> Answer:
     """The residual stream as what it was before, interventions and all, and what was added last."""
     assert place.layer is not None
     if place.name == "resid_pre" and place.layer:
@@ -84,23 +84,23 @@ def _attention_parts(quantities: Quantities, layer: int, position: int, i: int, 
     ]
 
 
-def _attn_out(quantities: Quantities, place: Place) -> Answer:
+def _attn_out(quantities: Quantities, place: NumberLocation) -> Answer:
     assert place.layer is not None
     parts = _attention_parts(quantities, place.layer, place.index[0], place.index[1])
     return quantities.sum("every head + bias", _values(parts), lambda n: (parts[n].label, parts[n].ref))
 
 
-def _before(place: Place) -> str:
+def _before(place: NumberLocation) -> str:
     """The stream that something was added to, which gave this one."""
     return place.block + ("resid_pre" if place.name.startswith("resid_mid") else "resid_mid")
 
 
-def _after(place: Place) -> str:
+def _after(place: NumberLocation) -> str:
     """The stream that this gave, which may be the one before an intervention."""
     return place.whole.rpartition(".")[0]
 
 
-def _cosine(quantities: Quantities, place: Place) -> Answer:
+def _cosine(quantities: Quantities, place: NumberLocation) -> Answer:
     at = f"[{place.index[0]}]"
     dot, before, after = operands = [
         quantities.operand("before · after", f"{_after(place)}.dot{at}"),
@@ -112,13 +112,13 @@ def _cosine(quantities: Quantities, place: Place) -> Answer:
     return Answer("(before · after) / (length before × length after)", written, operands, dot.value / lengths if lengths else 0.0)
 
 
-def _cosine_value(quantities: Quantities, place: Place) -> float:
+def _cosine_value(quantities: Quantities, place: NumberLocation) -> float:
     before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
     lengths = float(before.norm() * after.norm())
     return float(before @ after) / lengths if lengths else 0.0
 
 
-def _dot(quantities: Quantities, place: Place) -> Answer:
+def _dot(quantities: Quantities, place: NumberLocation) -> Answer:
     position = place.index[0]
     return quantities.dot(
         "Σᵢ before[i] × after[i]",
@@ -130,7 +130,7 @@ def _dot(quantities: Quantities, place: Place) -> Answer:
     )
 
 
-def _dot_value(quantities: Quantities, place: Place) -> float:
+def _dot_value(quantities: Quantities, place: NumberLocation) -> float:
     before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
     return float(before @ after)
 

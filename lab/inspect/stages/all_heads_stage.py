@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.head_summary import COLUMNS, Summary, in_words, most_bits, row_of
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.head_summary import COLUMNS, Summary, head_in_words, most_bits, row_of
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Array, Gallery, Parity, Table, Thumbnail, View
 from lab.views.number_refs import ref
 from models.unembed import Slices
@@ -47,7 +47,7 @@ class Overview:
         return Summary(bits, itself, previous, first, key, most)
 
 
-def thumbnails(look: Look) -> Slices[View]:
+def thumbnails(look: StageContext) -> Slices[View]:
     """A picture of each head of each layer, its summary in words where it is chosen, and all summaries as a table."""
     columns = picture_columns(look.width or ROOM, look.config.heads, len(look.ids))
     rows = picture_rows(look.width or ROOM, look.config.heads, columns)
@@ -68,7 +68,7 @@ def thumbnails(look: Look) -> Slices[View]:
                 name,
                 Array.of(found.pictures[layer, head]),
                 summary.brief(at + 1),
-                in_words(look, name, summary),
+                head_in_words(look, name, summary),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
             )
@@ -86,7 +86,7 @@ def thumbnails(look: Look) -> Slices[View]:
     kind = summaries[chosen].brief(at + 1)
     entropy = f"{significant(summaries[chosen].bits)} bits"
     title = f"{look.place} · head {look.head + 1} of all: {entropy}" + (f", {kind}" if kind else "")
-    return View("thumbnails", title, in_words(look, names[chosen], summaries[chosen]), [gallery, table], found.parity)
+    return View("thumbnails", title, head_in_words(look, names[chosen], summaries[chosen]), [gallery, table], found.parity)
 
 
 def picture_columns(room: int, heads: int, tokens: int) -> int:
@@ -108,7 +108,7 @@ def _legend(tokens: int, rows: int, columns: int) -> str:
     return f"{shades}   shrunken: a character is the largest of up to {of}"
 
 
-def _overview(look: Look, rows: int, columns: int) -> Slices[Overview]:
+def _overview(look: StageContext, rows: int, columns: int) -> Slices[Overview]:
     """Goes through all layers, one a slice; what is not needed of a layer is not made."""
     import torch
 

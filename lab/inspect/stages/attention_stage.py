@@ -7,7 +7,7 @@ import numpy as np
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.cells import Series, Sum, around, strip
 from lab.inspect.stages.head_summary import SINK
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Array, Matrix, Parity, View
 from lab.views.number_refs import product, ref
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
@@ -20,7 +20,7 @@ WINDOW = 64
 """Rows and columns of a matrix at one time."""
 
 
-def listed_keys(look: Look) -> tuple[list[int], list[int]]:
+def listed_keys(look: StageContext) -> tuple[list[int], list[int]]:
     """The keys that the head may look at from the position: those to list, in order of position, and those left over.
 
     Of many, the most attended, the first token and the query itself are listed.
@@ -33,16 +33,16 @@ def listed_keys(look: Look) -> tuple[list[int], list[int]]:
     return sorted(list(ranked)[:KEYS]), sorted(list(ranked)[KEYS:])
 
 
-def head_title(look: Look, what: str) -> str:
+def head_title(look: StageContext, what: str) -> str:
     return f"{look.place} · attention · head {look.head + 1} · {what}"
 
 
-def most_attended(look: Look) -> int:
+def most_attended(look: StageContext) -> int:
     pattern = look.array(look.block + "attn.pattern")[look.head, look.position, : look.position + 1]
     return int(pattern.argmax())
 
 
-def qkv(look: Look) -> View:
+def qkv(look: StageContext) -> View:
     """Query, key and value of the head, how one of their numbers is made, and which dimensions make the largest score."""
     block, head, at, width = look.block, look.head, look.position, look.config.head_width
     q, k, v = (look.heads(f"{block}attn.{part}") for part in "qkv")
@@ -87,7 +87,7 @@ def qkv(look: Look) -> View:
     return View("qkv", head_title(look, "q, k, v"), sentence, [*strips[:3], score, projection, *strips[3:]], _qkv_parity(look, x))
 
 
-def _qkv_parity(look: Look, x: Numbers) -> Parity:
+def _qkv_parity(look: StageContext, x: Numbers) -> Parity:
     """q, k and v of the head at the position, from the weights in float64, against the model's own."""
     head, width, full = look.head, look.config.head_width, look.config.width
     found: list[Parity] = []
@@ -101,7 +101,7 @@ def _qkv_parity(look: Look, x: Numbers) -> Parity:
     return Parity(name, worst.max_delta, sum(parity.count for parity in found))
 
 
-def scores(look: Look) -> View:
+def scores(look: StageContext) -> View:
     """q·k, ÷√d, − max, exp and softmax of one query, row by row."""
     block, head, at = look.block, look.head, look.position
     raw = look.array(f"{block}attn.scores_raw")[head, at, : at + 1].astype(np.float64)
@@ -137,13 +137,13 @@ def scores(look: Look) -> View:
     return View("scores", head_title(look, "scores → softmax"), _pays(look, pattern), [table], parity)
 
 
-def _masked(look: Look) -> list[str]:
+def _masked(look: StageContext) -> list[str]:
     future = range(look.position + 1, len(look.ids))
     rows = [look.name(key) for key in future[:MASKED]]
     return [*rows, f"… {len(future) - MASKED} more"] if len(future) > MASKED else rows
 
 
-def _pays(look: Look, pattern: Numbers) -> str:
+def _pays(look: StageContext, pattern: Numbers) -> str:
     if look.position == 0:
         return f"{look.here} is the first token: it can look at nothing but itself, so it pays itself 100% of its attention."
     key = int(pattern.argmax())
@@ -156,7 +156,7 @@ def _pays(look: Look, pattern: Numbers) -> str:
     return sentence + "."
 
 
-def matrix(look: Look) -> View:
+def matrix(look: StageContext) -> View:
     """The scores of every query and key: raw, scaled and masked, and after the softmax."""
     block, head = look.block, look.head
     shown = around(len(look.ids), look.position, WINDOW)
@@ -192,7 +192,7 @@ def _hide(values: Numbers, masked: Numbers) -> Numbers:
     return np.where(masked, np.nan, values)
 
 
-def _matrix(look: Look, shown: range, title: str, values: Numbers, name: str, legend: str) -> Matrix:
+def _matrix(look: StageContext, shown: range, title: str, values: Numbers, name: str, legend: str) -> Matrix:
     labels = [look.name(index) for index in shown]
     row = look.position - shown.start
     place = f"{shown.start}:"

@@ -4,10 +4,10 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant
-from lab.inspect.logit_attribution import Attribution, Share, attribute, parts
+from lab.inspect.logit_attribution import Attribution, Contribution, attribute, parts
 from lab.inspect.stages.cells import decimals_for, term_decimals
 from lab.inspect.stages.logits_stage import largest
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Note, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import softmax
@@ -21,7 +21,7 @@ WHAT_A_SHARE_IS = (
 )
 
 
-def attribution(look: Look, candidate: int | None = None, against: int | None = None, by_size: bool = True) -> View:
+def attribution(look: StageContext, candidate: int | None = None, against: int | None = None, by_size: bool = True) -> View:
     """The shares of every part in the logit of `candidate` (the most probable token if None), or in how far that is above the
     logit of `against`; the largest first, or in the order of the computation.
 
@@ -46,17 +46,17 @@ def attribution(look: Look, candidate: int | None = None, against: int | None = 
     )
 
 
-def check_token(look: Look, token: int | None) -> None:
+def check_token(look: StageContext, token: int | None) -> None:
     """Raises: UserError, if the vocabulary has no such token."""
     if token is not None and not 0 <= token < look.config.vocab_size:
         raise UserError(f"{token} is no token of {look.opened.run.name}: ids are 0 to {look.config.vocab_size - 1}.")
 
 
-def _quoted(look: Look, token: int) -> str:
+def _quoted(look: StageContext, token: int) -> str:
     return f"“{look.tokenizer.label(token)}”"
 
 
-def _sentence(look: Look, found: Attribution) -> str:
+def _sentence(look: StageContext, found: Attribution) -> str:
     token = _quoted(look, found.token)
     if found.against is None:
         about = f"After {look.here} the logit of {token} is {significant(found.logit)}"
@@ -67,7 +67,7 @@ def _sentence(look: Look, found: Attribution) -> str:
     return f"{about}. What speaks most for it: {_most(found.shares, 1)}; most against it: {_most(found.shares, -1)}."
 
 
-def _most(shares: list[Share], sign: int) -> str:
+def _most(shares: list[Contribution], sign: int) -> str:
     """The largest share on one side: `layer 4 mlp (+3.21)`."""
     side = [each for each in shares if each.value * sign > 0]
     if not side:
@@ -76,7 +76,7 @@ def _most(shares: list[Share], sign: int) -> str:
     return f"{most.label} ({significant(most.value, sign=True)})"
 
 
-def _table(look: Look, found: Attribution, by_size: bool) -> Table:
+def _table(look: StageContext, found: Attribution, by_size: bool) -> Table:
     order = list(range(len(found.shares)))
     if by_size:
         order.sort(key=lambda part: -abs(found.shares[part].value))
@@ -100,14 +100,14 @@ def _table(look: Look, found: Attribution, by_size: bool) -> Table:
     return Table(columns, rows, title=f"{len(shares)} parts, {listed}; ▒ against │ for █", total=total)
 
 
-def _name(look: Look, found: Attribution, part: int) -> str:
+def _name(look: StageContext, found: Attribution, part: int) -> str:
     """Name of a part's share, parts being counted in the order of the computation."""
     if found.against is None:
         return ref("logits.share", look.position, part, found.token)
     return ref("logits.share.over", look.position, part, found.token, found.against)
 
 
-def _candidates(look: Look) -> Table:
+def _candidates(look: StageContext) -> Table:
     """Tokens to ask about next; each number names its token."""
     probabilities = softmax(look.logits)
     rows = [

@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.core.number_format import significant
 from lab.inspect.stages.cells import Series, around, decimals_for, figures, norm, series_table, strip
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
 from lab.views.number_refs import ref
 
@@ -23,7 +23,7 @@ def hexadecimal(data: bytes) -> str:
     return data.hex(" ")
 
 
-def tokens(look: Look) -> View:
+def tokens(look: StageContext) -> View:
     """The prompt's tokens with ids and bytes, and how the chosen one was merged from single bytes."""
     tokenizer, id_ = look.tokenizer, look.ids[look.position]
     data = tokenizer.token_bytes(id_)
@@ -50,7 +50,7 @@ def tokens(look: Look) -> View:
     return View("tokens", "tokens", _made_of(look, len(data), len(leaves)), blocks, parity)
 
 
-def _made_of(look: Look, size: int, leaves: int) -> str:
+def _made_of(look: StageContext, size: int, leaves: int) -> str:
     """One sentence on what the chosen token is."""
     here, id_ = look.here, look.ids[look.position]
     where = f"{here} is token {look.position + 1} of {len(look.ids)}"
@@ -61,12 +61,12 @@ def _made_of(look: Look, size: int, leaves: int) -> str:
     return f"{where}: number {id_} of the vocabulary, {kind}."
 
 
-def _rank(look: Look, id_: int) -> Cell:
+def _rank(look: StageContext, id_: int) -> Cell:
     rank = look.tokenizer.merge_rank(id_)
     return Cell("byte" if rank is None else str(rank + 1), value=None if rank is None else rank + 1, style="dim")
 
 
-def _branches(look: Look, node: "Node", lead: str, below: str) -> list[list[Cell]]:
+def _branches(look: StageContext, node: "Node", lead: str, below: str) -> list[list[Cell]]:
     """A row for the node and for all beneath it, drawn as a tree."""
     row = [
         Cell(lead + look.tokenizer.label(node.id)),
@@ -87,7 +87,7 @@ def _leaves(node: "Node") -> list[bytes]:
     return [node.bytes]
 
 
-def embed(look: Look) -> View:
+def embed(look: StageContext) -> View:
     """Token vector + position vector = residual stream."""
     position, id_, width = look.position, look.ids[look.position], look.config.width
     # The table's rows themselves, not the trace's copies of them: the sum below is then an independent one.

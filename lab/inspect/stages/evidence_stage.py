@@ -7,7 +7,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.data.token_file import Tokens, token_dtype
 from lab.inspect.stages.attribution_stage import check_token
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.training_text_evidence import Evidence, Following, Ids, Verbatim, search
 from lab.views.blocks import Block, Cell, Column, Note, Table, View
 from lab.views.number_refs import ref
@@ -32,7 +32,7 @@ NO_TEXT = (
 )
 
 
-def evidence(look: Look, prompt: Sequence[int], candidate: int | None = None) -> Slices[View]:
+def evidence(look: StageContext, prompt: Sequence[int], candidate: int | None = None) -> Slices[View]:
     """What the run's training text says about `candidate` (the most probable token if None) after `prompt`: all tokens up to the
     position, those before the window too.
 
@@ -68,7 +68,7 @@ def habit(found: Evidence) -> Following | None:
     return next(often, found.following[0] if found.following else None)
 
 
-def verdict(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: float) -> str:
+def verdict(look: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> str:
     """One sentence that tells what was learned by heart from what was learned as a habit, and both from what is new."""
     name, model = _quoted(look, [token]), f"the model gives it {probability(p)}"
     chosen, verbatim = habit(found), found.verbatim
@@ -111,16 +111,16 @@ def _tokens(count: int) -> str:
     return "token" if count == 1 else f"{count} tokens"
 
 
-def _shown(look: Look, ids: Sequence[int]) -> str:
+def _shown(look: StageContext, ids: Sequence[int]) -> str:
     """Tokens as one line of text."""
     return printable(look.tokenizer.decode_bytes(ids))
 
 
-def _quoted(look: Look, ids: Sequence[int]) -> str:
+def _quoted(look: StageContext, ids: Sequence[int]) -> str:
     return f"“{_shown(look, ids)}”"
 
 
-def _habits(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
+def _habits(look: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
     """How often the last three, two and one tokens were followed by the token, and what the model gives it."""
     name = _quoted(look, [token])
     rows = []
@@ -152,7 +152,7 @@ def _habits(look: Look, found: Evidence, prompt: Sequence[int], token: int, p: f
     return Table(columns, rows, title=f"in {whole(found.searched)} training tokens", total=total)
 
 
-def _counted(found: Evidence, look: Look, ids: Sequence[int]) -> str:
+def _counted(found: Evidence, look: StageContext, ids: Sequence[int]) -> str:
     """What a count counts: it comes from the text alone, so there is no formula to open."""
     return f"A count, not a formula: how often {_quoted(look, ids)} stands in the {whole(found.searched)} training tokens."
 
@@ -161,7 +161,7 @@ def _divided(count: int, of: int) -> str:
     return f"{whole(count)} / {whole(of)} = {significant(count / of, 6)}: two counts in the training text, divided."
 
 
-def _followers(look: Look, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
+def _followers(look: StageContext, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
     """What the text has after the chosen stretch, and what the model gives each of these."""
     rows = [
         [
@@ -193,7 +193,7 @@ def _followers(look: Look, found: Evidence, chosen: Following, prompt: Sequence[
     return Table(columns, rows, title=f"what the text has after {_quoted(look, prompt[-chosen.length :])}")
 
 
-def _stretch(look: Look, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
+def _stretch(look: StageContext, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
     """The longest end of the prompt that the text has word for word: how long, how often, where first, and what came next."""
     all_of_it = " (all of it)" if verbatim.length == length else f" of {length}"
     place = verbatim.first / found.searched
@@ -208,7 +208,7 @@ def _stretch(look: Look, found: Evidence, verbatim: Verbatim, length: int, text:
     return Table([Column("", align="left"), Column("", align="left")], rows, title=title)
 
 
-def _excerpt(look: Look, verbatim: Verbatim, text: Ids) -> str:
+def _excerpt(look: StageContext, verbatim: Verbatim, text: Ids) -> str:
     """The text around the first place, the stretch between » and «."""
     end = verbatim.first + verbatim.length
     start = max(verbatim.first, end - STRETCH)

@@ -17,7 +17,7 @@ from lab.inspect.stages.cells import (
     term_decimals,
 )
 from lab.inspect.stages.head_summary import COLUMNS, Summary, most_bits, row_of, summary_of
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
 from lab.views.number_refs import product, ref
 
@@ -26,7 +26,7 @@ DIMENSIONS = 4
 WRITTEN_OUT = 8
 
 
-def heads(look: Look) -> View:
+def heads(look: StageContext) -> View:
     """One line for each head of the layer: how spread its attention is, and what falls on the places that heads like."""
     at = look.position
     patterns = look.array(f"{look.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
@@ -56,7 +56,7 @@ def heads(look: Look) -> View:
     )
 
 
-def _summary(look: Look, found: list[Summary]) -> str:
+def _summary(look: StageContext, found: list[Summary]) -> str:
     if look.position == 0:
         return f"{look.here} is the first token: every head can look at nothing but it."
     sharpest = min(range(len(found)), key=lambda head: found[head].bits)
@@ -73,7 +73,7 @@ def _summary(look: Look, found: list[Summary]) -> str:
     return sentence
 
 
-def values(look: Look) -> View:
+def values(look: StageContext) -> View:
     """pattern × v, key by key, whose sum is the head's output z."""
     block, head, at, width = look.block, look.head, look.position, look.config.head_width
     pattern = look.array(f"{block}attn.pattern")[head, at, : at + 1].astype(np.float64)
@@ -132,13 +132,13 @@ def values(look: Look) -> View:
     return View("values", head_title(look, "values"), sentence, blocks, look.parity(z_name, z, at, head))
 
 
-def _weighted(look: Look, key: int, dimension: int) -> str:
+def _weighted(look: StageContext, key: int, dimension: int) -> str:
     """Name of one dimension of pattern × v."""
     pattern = ref(f"{look.block}attn.pattern", look.head, look.position, key)
     return product(pattern, ref(f"{look.block}attn.v", key, look.head, dimension))
 
 
-def _written_out(look: Look, key: int, p: float, v: Numbers) -> Table:
+def _written_out(look: StageContext, key: int, p: float, v: Numbers) -> Table:
     """pattern × v of one key, number by number."""
     block, head, at = look.block, look.head, look.position
     first = min(WRITTEN_OUT, len(v))
@@ -153,7 +153,7 @@ def _written_out(look: Look, key: int, p: float, v: Numbers) -> Table:
     return series_table("dimension", labels, columns, decimals, title=f"{look.quoted(key)} written out")
 
 
-def attn_out(look: Look) -> View:
+def attn_out(look: StageContext) -> View:
     """Each head's output through its part of the output matrix; with the bias they add up to what attention says."""
     block, at = look.block, look.position
     outputs = head_outputs(look)
@@ -199,7 +199,7 @@ def attn_out(look: Look) -> View:
     return View("attn_out", f"{look.place} · attention · output projection", sentence, blocks, parity)
 
 
-def head_outputs(look: Look) -> Numbers:
+def head_outputs(look: StageContext) -> Numbers:
     """What each head adds to the residual stream at the position, (H, C): its z through its part of the output matrix."""
     width = look.config.head_width
     matrix = look.weight(f"h.{look.layer}.attn.c_proj.weight").astype(np.float64)  # (C, H·D)
@@ -211,7 +211,7 @@ def _share(share: float, name: str) -> Cell:
     return Cell(probability(share), share, name, bar=max(0.0, min(1.0, share)))
 
 
-def _beside_stream(look: Look, out: Numbers, stream: Numbers) -> Table:
+def _beside_stream(look: StageContext, out: Numbers, stream: Numbers) -> Table:
     after, at, name = stream + out, look.position, look.before(f"{look.block}attn_out", look.position)
     # Where attention's output is changed, what is reached with what it was has no name.
     reached = "" if look.changed(f"{look.block}attn_out", at) else look.before(f"{look.block}resid_mid", at)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.cells import number
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Cell, Column
 from lab.views.number_refs import ref
 
@@ -80,7 +80,7 @@ def most_bits(choices: int) -> str:
     return "so 0 bits" if choices == 1 else f"at most {significant(math.log2(choices))} bits"
 
 
-def row_of(look: Look, layer: int, head: int, name: str, found: Summary) -> list[Cell]:
+def row_of(look: StageContext, layer: int, head: int, name: str, found: Summary) -> list[Cell]:
     """The summary as a row under COLUMNS."""
     at, block = look.position, f"blocks.{layer}.attn."
 
@@ -99,7 +99,7 @@ def row_of(look: Look, layer: int, head: int, name: str, found: Summary) -> list
     ]
 
 
-def in_words(look: Look, name: str, found: Summary) -> str:
+def head_in_words(look: StageContext, name: str, found: Summary) -> str:
     """`Head 2.3 rests on the first token (sink) at “ ran”: 0.91 bits over 4 choices (at most 2 bits), 80% on the first …`."""
     at = look.position
     kind = found.kind(at + 1)

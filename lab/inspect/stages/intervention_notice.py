@@ -2,7 +2,7 @@
 
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.inspect.stages.cells import strip
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Note, Strip, View
 from lab.views.number_refs import ref
 
@@ -23,7 +23,7 @@ ENTERING = {"ln1": "resid_pre", "scores": "attn.attn_scores", "matrix": "attn.at
 """The value that a stage starts from, as an intervention has left it."""
 
 
-def marked(view: View, look: Look, made: Interventions) -> View:
+def marked(view: View, look: StageContext, made: Interventions) -> View:
     """The view with notes on the interventions made right where it begins and ends, if there are any.
 
     The stage works out what the model computes; what goes on in its place is added at the end.
@@ -43,7 +43,7 @@ def marked(view: View, look: Look, made: Interventions) -> View:
     return view
 
 
-def _changing(made: Interventions, look: Look, stage: str, values: dict[str, str]) -> Interventions:
+def _changing(made: Interventions, look: StageContext, stage: str, values: dict[str, str]) -> Interventions:
     """The interventions on the value that the stage shows, at the place that it shows of it."""
     if stage not in values:
         return ()
@@ -54,7 +54,7 @@ def _changing(made: Interventions, look: Look, stage: str, values: dict[str, str
     return tuple(each for each in made if any(edit.name == name and edit.changes(at) for edit in each.edits(look.config.layers)))
 
 
-def _after(look: Look, stage: str) -> Strip:
+def _after(look: StageContext, stage: str) -> Strip:
     """The vector that goes on."""
     at, name = look.position, f"blocks.{0 if stage == 'embed' else look.layer}.{SUBJECTS[stage]}"
     if stage == "scores":

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import bytes_, count, fixed, whole
 from lab.inspect.stages.cells import around, strip
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Note, Table, View
 from lab.views.number_refs import ref
 from models.parameter_count import kv_cache_bytes, multiplications
@@ -13,7 +13,7 @@ ROWS = 24
 """Cached tokens drawn as rows, those nearest to the new one."""
 
 
-def cache(look: Look) -> View:
+def cache(look: StageContext) -> View:
     """Which keys and values a model that writes token by token holds when it has just seen the token at the position."""
     tokens = look.position + 1
     new = tokens if look.dropped else 1
@@ -31,15 +31,15 @@ def cache(look: Look) -> View:
     return View("cache", f"KV cache · {_place(look)}", _sentence(look, tokens), blocks, parity)
 
 
-def _place(look: Look) -> str:
+def _place(look: StageContext) -> str:
     return f"layer {look.layer + 1} · head {look.head + 1}"
 
 
-def _name(look: Look, which: str, position: int | str) -> str:
+def _name(look: StageContext, which: str, position: int | str) -> str:
     return ref(f"{look.block}attn.{which}", position, look.head, ":")
 
 
-def _sentence(look: Look, tokens: int) -> str:
+def _sentence(look: StageContext, tokens: int) -> str:
     size = bytes_(kv_cache_bytes(look.config, tokens))
     if look.dropped:
         return (
@@ -57,7 +57,7 @@ def _sentence(look: Look, tokens: int) -> str:
     )
 
 
-def _layers(look: Look, tokens: int, new: int) -> Table:
+def _layers(look: StageContext, tokens: int, new: int) -> Table:
     config = look.config
     each = kv_cache_bytes(config, tokens) // config.layers
     row = config.heads * config.head_width
@@ -83,7 +83,7 @@ def _layers(look: Look, tokens: int, new: int) -> Table:
     return Table(columns, rows, title="what is held, 4 bytes a number", total=total, selected=look.layer)
 
 
-def _saved(look: Look, tokens: int) -> Table:
+def _saved(look: StageContext, tokens: int) -> Table:
     config = look.config
     with_it, without = multiplications(config, tokens, 1), multiplications(config, tokens, tokens)
     share = f"{fixed(without / with_it, 1)} × as many"
@@ -99,7 +99,7 @@ def _saved(look: Look, tokens: int) -> Table:
     return Table(columns, rows, title=f"to predict token {tokens + 1}: {formula}")
 
 
-def _rows(look: Look, which: str, values: Numbers) -> Matrix:
+def _rows(look: StageContext, which: str, values: Numbers) -> Matrix:
     """The last cached rows of the head, the new one marked."""
     shown = around(len(values), len(values) - 1, ROWS)
     what = "keys" if which == "k" else "values"
@@ -115,7 +115,7 @@ def _rows(look: Look, which: str, values: Numbers) -> Matrix:
     )
 
 
-def _when_lost(look: Look, tokens: int) -> str:
+def _when_lost(look: StageContext, tokens: int) -> str:
     context = look.config.context
     full = bytes_(kv_cache_bytes(look.config, context))
     left = context - tokens

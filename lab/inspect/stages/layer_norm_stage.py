@@ -14,7 +14,7 @@ from lab.inspect.stages.cells import (
     strip,
     to_figures,
 )
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
 
@@ -25,20 +25,20 @@ FIGURES = 7
 """Significant figures of mean, variance and scale, from which every dimension is computed."""
 
 
-def ln1(look: Look) -> View:
+def ln1(look: StageContext) -> View:
     return _layer_norm(look, "ln1", look.block + "ln1", look.block + "resid_pre", f"h.{look.layer}.ln_1", "attention reads")
 
 
-def ln2(look: Look) -> View:
+def ln2(look: StageContext) -> View:
     return _layer_norm(look, "ln2", look.block + "ln2", look.block + "resid_mid", f"h.{look.layer}.ln_2", "the MLP reads")
 
 
-def ln_final(look: Look) -> View:
+def ln_final(look: StageContext) -> View:
     last = f"blocks.{look.config.layers - 1}.resid_post"
     return _layer_norm(look, "ln_final", "ln_final", last, "ln_f", "the output head reads")
 
 
-def _layer_norm(look: Look, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
+def _layer_norm(look: StageContext, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
     """(x − mean) / sqrt(variance + eps) · gain + bias (Ba et al. 2016), in float64 from the residual stream `stream`."""
     at, width = look.position, look.config.width
     x = look.row(stream)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.inspect.stages.stage_order import steps
-from lab.views.blocks import Guess, Step, Token, Way
+from lab.views.blocks import Guess, LensPath, StageEntry, Token
 from lab.views.softmax_table import softmax
 from models.unembed import Slices, unembed
 
@@ -13,7 +13,7 @@ BELOW_1 = 1 - 2**-53
 """The largest float below 1: a softmax over several tokens never gives one of them everything."""
 
 
-def way(look: Look) -> Slices[Way]:
+def way(look: StageContext) -> Slices[LensPath]:
     found = steps(look.config.layers)
     lenses = yield from lens(look)
     for step in found:
@@ -24,7 +24,7 @@ def way(look: Look) -> Slices[Way]:
     next(step for step in found if step.stage == "sample").lens = Guess(
         drawn.id, look.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
     )
-    return Way(
+    return LensPath(
         tokens=[Token(id_, look.label(i), look.traced.probabilities[i]) for i, id_ in enumerate(look.ids)],
         steps=found,
         position=look.position,
@@ -33,7 +33,7 @@ def way(look: Look) -> Slices[Way]:
     )
 
 
-def _stream(step: Step, layers: int) -> str:
+def _stream(step: StageEntry, layers: int) -> str:
     """The residual stream that a step leaves behind, "" for steps that leave it as it is."""
     if step.stage == "embed":
         return "blocks.0.resid_pre"
@@ -50,7 +50,7 @@ def streams(layers: int) -> list[str]:
 Lens = dict[str, tuple[Guess, int]]
 
 
-def lens(look: Look) -> Slices[Lens]:
+def lens(look: StageContext) -> Slices[Lens]:
     """For each residual stream at the position, what the model would say if it stopped there, and its final answer's rank there.
 
     The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
@@ -62,7 +62,7 @@ def lens(look: Look) -> Slices[Lens]:
     return held
 
 
-def _lens(look: Look) -> Slices[Lens]:
+def _lens(look: StageContext) -> Slices[Lens]:
     import torch
 
     from models.trace import layer_norm
@@ -80,7 +80,7 @@ def _lens(look: Look) -> Slices[Lens]:
     }
 
 
-def _top(look: Look) -> list[Guess]:
+def _top(look: StageContext) -> list[Guess]:
     probabilities: Numbers = softmax(look.logits)
     count = min(GUESSES, len(probabilities))
     found = np.argpartition(-probabilities, count - 1)[:count]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Parity, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
@@ -20,7 +20,7 @@ def largest(values: Numbers, count: int) -> list[int]:
     return [int(index) for index in found[np.argsort(-values[found], kind="stable")][:count]]
 
 
-def logits(look: Look) -> View:
+def logits(look: StageContext) -> View:
     """The next token's logits, their softmax over the whole vocabulary, and the row that stands for all other tokens."""
     at, values = look.position, look.logits
     top = largest(values, LISTED)
@@ -45,7 +45,7 @@ def logits(look: Look) -> View:
     return View("logits", "logits → softmax", _says(look, top), [table], _logits_parity(look, top))
 
 
-def _says(look: Look, top: list[int]) -> str:
+def _says(look: StageContext, top: list[int]) -> str:
     values = look.logits
     probabilities = softmax(values)
     sentence = (
@@ -65,7 +65,7 @@ def _says(look: Look, top: list[int]) -> str:
     return sentence + "."
 
 
-def _logits_parity(look: Look, top: list[int]) -> Parity:
+def _logits_parity(look: StageContext, top: list[int]) -> Parity:
     """All logits against the fast path's; where it is not held, those listed against the dot products in float64."""
     fast = look.traced.fast.get("ln_final.out")
     if fast is None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.core.number_format import significant
 from lab.inspect.stages.cells import Series, Sum, decimals_for, figures, norm, number, reproduces, rounded, series_table, strip
-from lab.inspect.stages.stage_context import Look, Numbers
+from lab.inspect.stages.stage_context import Numbers, StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
 
@@ -24,7 +24,7 @@ def gelu(x: Numbers) -> Numbers:
     return result
 
 
-def strengths(look: Look) -> Numbers:
+def strengths(look: StageContext) -> Numbers:
     """Length of what each neuron adds at the position, (4C,): |post| times the length of its output vector."""
     matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
     lengths: Numbers = look.traced.once(
@@ -33,7 +33,7 @@ def strengths(look: Look) -> Numbers:
     return np.abs(look.row(f"{look.block}mlp.post")) * lengths
 
 
-def mlp(look: Look) -> View:
+def mlp(look: StageContext) -> View:
     """pre → GELU → post of the strongest neurons, one of them written out, and the output."""
     block, at = look.block, look.position
     pre = look.row(f"{block}mlp.pre")
@@ -78,7 +78,7 @@ def _pre_decimals(pre: Numbers) -> int:
     return next((each for each in places if reproduces(gelu(rounded(pre, each)), gelu(pre), after)), places[-1])
 
 
-def _written_out(look: Look, neuron: int) -> Table:
+def _written_out(look: StageContext, neuron: int) -> Table:
     """How one neuron's input is made: x · weights + bias."""
     block, at = look.block, look.position
     weight, bias = f"h.{look.layer}.mlp.c_fc.weight", f"h.{look.layer}.mlp.c_fc.bias"
@@ -94,7 +94,7 @@ def _written_out(look: Look, neuron: int) -> Table:
     ).table(f"how neuron {neuron + 1} comes about")
 
 
-def neurons(look: Look) -> View:
+def neurons(look: StageContext) -> View:
     """The strongest neurons, and the tokens whose logits they push up and down, the final norm's scale held fast."""
     block, at = look.block, look.position
     post = look.row(f"{block}mlp.post")
@@ -132,7 +132,7 @@ def neurons(look: Look) -> View:
     return View("neurons", f"{look.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
 
 
-def through_final_norm(look: Look, vectors: Numbers) -> Numbers:
+def through_final_norm(look: StageContext, vectors: Numbers) -> Numbers:
     """What vectors (n, C) added to the residual stream become in the final norm's output, its scale at the position held fast."""
     gain = look.weight("ln_f.weight").astype(np.float64)
     scale = float(look.array("ln_final.scale")[look.position, 0])
@@ -150,7 +150,7 @@ def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
 
 
 def _rows(
-    look: Look, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
+    look: StageContext, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
 ) -> list[list[Cell]]:
     """One row for each pair of tokens pushed up and down, the first with the neuron's name."""
     block, at = look.block, look.position

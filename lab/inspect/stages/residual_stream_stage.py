@@ -6,22 +6,22 @@ import numpy as np
 
 from lab.core.number_format import significant
 from lab.inspect.stages.cells import Series, cosine, decimals_for, figures, norm, series_table, strip
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
 
 DIMENSIONS = 8
 
 
-def resid_mid(look: Look) -> View:
+def resid_mid(look: StageContext) -> View:
     return _add(look, "resid_mid", "attention", "resid_pre", "attn_out")
 
 
-def resid_post(look: Look) -> View:
+def resid_post(look: StageContext) -> View:
     return _add(look, "resid_post", "the MLP", "resid_mid", "mlp_out")
 
 
-def _add(look: Look, stage: str, adder: str, before_name: str, added_name: str) -> View:
+def _add(look: StageContext, stage: str, adder: str, before_name: str, added_name: str) -> View:
     """before + what is added = after, and how far that turned the vector."""
     at, width = look.position, look.config.width
     before, added = look.row(look.block + before_name), look.row(look.block + added_name)

@@ -4,8 +4,8 @@ import numpy as np
 
 from lab.core.number_format import probability, whole
 from lab.inspect.stages.logits_stage import LISTED, largest
-from lab.inspect.stages.stage_context import Draw, Look, Numbers
-from lab.views.blocks import Block, Cell, Column, Line01, Parity, Part, Table, View
+from lab.inspect.stages.stage_context import Draw, Numbers, StageContext
+from lab.views.blocks import Block, Cell, Column, DrawPart, Line01, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
@@ -14,7 +14,7 @@ ON_THE_LINE = 12
 """Tokens with a place of their own on the line from 0 to 1; a terminal's line has room for few names."""
 
 
-def sample(look: Look) -> View:
+def sample(look: StageContext) -> View:
     """The distribution before and after temperature, top-k and top-p, and the number that picks the next token."""
     at, draw = look.position, look.draw()
     listed = largest(look.logits, LISTED)
@@ -45,25 +45,25 @@ def sample(look: Look) -> View:
     return View("sample", "sample", _drawn_sentence(look, draw, decimals), blocks, _sample_parity(look, draw, listed))
 
 
-def _line(look: Look, draw: Draw, listed: list[int], decimals: int) -> Line01:
+def _line(look: StageContext, draw: Draw, listed: list[int], decimals: int) -> Line01:
     """The most probable tokens as they lie end to end, the one that is drawn among them, what is between them as others."""
     at = look.position
     named = {id_ for id_ in listed[:ON_THE_LINE] if draw.kept[id_]} | {draw.id}
-    parts: list[Part] = []
+    parts: list[DrawPart] = []
     reached = 0.0
     for id_ in sorted(named, key=draw.place):
         low, high = draw.interval(id_)
         if low > reached:
-            parts.append(Part("others", reached, low))
-        parts.append(Part(look.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
+            parts.append(DrawPart("others", reached, low))
+        parts.append(DrawPart(look.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
         reached = high
     if len(named) < int(draw.kept.sum()):
-        parts.append(Part("others", reached, 1.0))
+        parts.append(DrawPart("others", reached, 1.0))
     selected = next(i for i, part in enumerate(parts) if part.ref == ref("sample.after", at, draw.id))
     return Line01("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
 
 
-def _settings(look: Look) -> str:
+def _settings(look: StageContext) -> str:
     sampling = look.sampling
     if sampling.greedy or sampling.temperature == 0:
         return "greedy: always the most probable token"
@@ -85,7 +85,7 @@ def _fraction(value: float, decimals: int, name: str, *indices: int) -> Cell:
     return Cell(f"{value:.{decimals}f}", value, ref(name, *indices))
 
 
-def _sample_row(look: Look, draw: Draw, id_: int, decimals: int) -> list[Cell]:
+def _sample_row(look: StageContext, draw: Draw, id_: int, decimals: int) -> list[Cell]:
     at = look.position
     style = "" if draw.kept[id_] else "struck"
     p, q = float(draw.before[id_]), float(draw.after[id_])
@@ -104,7 +104,7 @@ def _sample_row(look: Look, draw: Draw, id_: int, decimals: int) -> list[Cell]:
     ]
 
 
-def _why_out(look: Look, id_: int) -> str:
+def _why_out(look: StageContext, id_: int) -> str:
     """Which setting crosses a token out."""
     sampling = look.sampling
     if sampling.greedy or sampling.temperature == 0:
@@ -126,7 +126,7 @@ def _others_row(draw: Draw, rest: Numbers) -> list[Cell]:
     ]
 
 
-def _drawn_sentence(look: Look, draw: Draw, decimals: int) -> str:
+def _drawn_sentence(look: StageContext, draw: Draw, decimals: int) -> str:
     label, kept = look.tokenizer.label(draw.id), int(draw.kept.sum())
     if kept == 1:
         given = probability(float(draw.before[draw.id]))
@@ -139,7 +139,7 @@ def _drawn_sentence(look: Look, draw: Draw, decimals: int) -> str:
     )
 
 
-def _sample_parity(look: Look, draw: Draw, listed: list[int]) -> Parity:
+def _sample_parity(look: StageContext, draw: Draw, listed: list[int]) -> Parity:
     """Temperature and filters worked out once more here, from the logits, against the distribution that is drawn from."""
     sampling, values = look.sampling, look.logits
     own = np.zeros_like(values)

@@ -46,7 +46,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Look:
+class StageContext:
     opened: OpenModel
     traced: Traced
     dropped: int

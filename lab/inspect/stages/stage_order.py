@@ -1,6 +1,6 @@
 """The stages of the way through the model, in the order of the computation. Nothing here needs torch or numpy."""
 
-from lab.views.blocks import Step
+from lab.views.blocks import StageEntry
 
 BEFORE_LAYERS = {"tokens": ("tokens", "tokens"), "embed": ("embedding + position", "embed + position")}
 ATTENTION = {
@@ -30,10 +30,10 @@ OF_ANY_LAYER = ("cache",)
 """Stages outside the layers that show what belongs to one of them."""
 
 
-def steps(layers: int) -> list[Step]:
+def steps(layers: int) -> list[StageEntry]:
     """Every step of a model with so many layers, in order, the lens left empty."""
-    found = [Step(stage, title, group) for stage, (title, group) in BEFORE_LAYERS.items()]
+    found = [StageEntry(stage, title, group) for stage, (title, group) in BEFORE_LAYERS.items()]
     for layer in range(layers):
         for stages, part in ((ATTENTION, "attention"), (MLP, "mlp")):
-            found += [Step(stage, title, f"{layer + 1} {part}", layer) for stage, title in stages.items()]
-    return found + [Step(stage, title, group) for stage, (title, group) in AFTER_LAYERS.items()]
+            found += [StageEntry(stage, title, f"{layer + 1} {part}", layer) for stage, title in stages.items()]
+    return found + [StageEntry(stage, title, group) for stage, (title, group) in AFTER_LAYERS.items()]

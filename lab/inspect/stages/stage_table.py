@@ -15,12 +15,12 @@ from lab.inspect.stages import (
     residual_stream_stage,
     sampling_stage,
 )
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_order import STAGES
 from lab.views.blocks import View
 from models.unembed import Slices, finish
 
-VIEWS: dict[str, Callable[[Look], View]] = {
+VIEWS: dict[str, Callable[[StageContext], View]] = {
     "tokens": embedding_stage.tokens,
     "embed": embedding_stage.embed,
     "ln1": layer_norm_stage.ln1,
@@ -42,16 +42,16 @@ VIEWS: dict[str, Callable[[Look], View]] = {
 }
 
 
-LONG: dict[str, Callable[[Look], Slices[View]]] = {"thumbnails": all_heads_stage.thumbnails}
+LONG: dict[str, Callable[[StageContext], Slices[View]]] = {"thumbnails": all_heads_stage.thumbnails}
 """Those that go through all layers."""
 
 
-def show(stage: str, look: Look) -> View:
+def show(stage: str, look: StageContext) -> View:
     """The view of a stage. Raises: UserError if there is no such stage."""
     return finish(show_in_slices(stage, look))
 
 
-def show_in_slices(stage: str, look: Look) -> Slices[View]:
+def show_in_slices(stage: str, look: StageContext) -> Slices[View]:
     """The same, a layer a slice where it goes through all of them."""
     if stage in LONG:
         return (yield from LONG[stage](look))

@@ -7,7 +7,7 @@ from lab.inspect.intervention_effect import kl_bits
 from lab.inspect.stages.cells import cosine, norm, number
 from lab.inspect.stages.logit_lens import lens, streams
 from lab.inspect.stages.logits_stage import largest
-from lab.inspect.stages.stage_context import Look
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import SMALL_DIGITS, softmax
@@ -19,7 +19,7 @@ KEYS = 32
 """Keys listed of each attention row, those nearest to the position."""
 
 
-def compare(first: Look, second: Look) -> View:
+def two_prompts(first: StageContext, second: StageContext) -> View:
     """The next token of both, the logit lens of both after each step, and the attention row of one head in both."""
     best = [look.tokenizer.label(look.answer) for look in (first, second)]
     p, q = softmax(first.logits), softmax(second.logits)
@@ -31,7 +31,7 @@ def compare(first: Look, second: Look) -> View:
     return View("compare", title, sentence, [_next(first, second, p, q), _lenses(first, second), _attention(first, second)])
 
 
-def _next(first: Look, second: Look, p: np.ndarray, q: np.ndarray) -> Table:
+def _next(first: StageContext, second: StageContext, p: np.ndarray, q: np.ndarray) -> Table:
     listed = list(dict.fromkeys([*largest(p, TOP), *largest(q, TOP)]))
     rows = [
         [
@@ -55,7 +55,7 @@ def _next(first: Look, second: Look, p: np.ndarray, q: np.ndarray) -> Table:
     return Table(columns, rows, title="what comes next")
 
 
-def _lenses(first: Look, second: Look) -> Table:
+def _lenses(first: StageContext, second: StageContext) -> Table:
     """After each step, what either prompt would say if the model stopped there, and how alike the two streams are."""
     found = finish(lens(first)), finish(lens(second))
     rows = []
@@ -96,7 +96,7 @@ def _step(stream: str) -> str:
     return f"{int(layer) + 1} {'attention' if part == 'resid_mid' else 'mlp'}"
 
 
-def _attention(first: Look, second: Look) -> Table:
+def _attention(first: StageContext, second: StageContext) -> Table:
     """The attention row of one head in both, aligned at the query."""
     rows: list[list[Cell]] = []
     for back in range(min(KEYS, max(first.position, second.position) + 1)):
@@ -111,7 +111,7 @@ def _attention(first: Look, second: Look) -> Table:
     return Table(columns, rows, title=f"where {place} looks from {first.here} and from {second.here}")
 
 
-def _key(look: Look, back: int) -> list[Cell]:
+def _key(look: StageContext, back: int) -> list[Cell]:
     """The key so far before the query, and what it gets."""
     key = look.position - back
     if key < 0:

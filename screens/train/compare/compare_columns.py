@@ -14,10 +14,10 @@ from textual.strip import Strip
 
 from lab.core.number_format import whole
 from lab.core.visible_text import visible
-from lab.reports.run_comparison import Contender, Row, differences, results, stops, written_at
+from lab.reports.run_comparison import ComparedRun, ComparisonRow, differences, results, stops, written_at
 from screens.widgets.samples_view import printable
 
-Line = list[tuple[str, str]]
+CompareLine = list[tuple[str, str]]
 """Pieces of a line, each with its role."""
 
 LABEL_WIDTH = 17
@@ -35,7 +35,7 @@ def _cell(text: str, width: int) -> str:
     return set_cell_size(text, width)
 
 
-def table_lines(runs: Sequence[Contender], width: int) -> list[Line]:
+def table_lines(runs: Sequence[ComparedRun], width: int) -> list[CompareLine]:
     """Results, then the settings that differ, a column for each run."""
     column = max(8, min(30, (width - LABEL_WIDTH) // len(runs) - GAP))
     lines = [_table_line("", [run.title for run in runs], column, "head", None)]
@@ -45,11 +45,11 @@ def table_lines(runs: Sequence[Contender], width: int) -> list[Line]:
     return [*lines, [(words, "head")], *(_row(row, column) for row in different)]
 
 
-def _row(row: Row, column: int) -> Line:
+def _row(row: ComparisonRow, column: int) -> CompareLine:
     return _table_line(row.label, row.values, column, "text", row.winner)
 
 
-def _table_line(label: str, values: Sequence[str], column: int, role: str, winner: int | None) -> Line:
+def _table_line(label: str, values: Sequence[str], column: int, role: str, winner: int | None) -> CompareLine:
     line = [(_cell(label, LABEL_WIDTH), "label")]
     for at, value in enumerate(values):
         won = at == winner
@@ -57,12 +57,12 @@ def _table_line(label: str, values: Sequence[str], column: int, role: str, winne
     return line
 
 
-def samples_shown(runs: Sequence[Contender], width: int) -> int:
+def samples_shown(runs: Sequence[ComparedRun], width: int) -> int:
     """How many runs' samples fit beside each other."""
     return max(1, min(len(runs), (width + GAP) // (NARROWEST_SAMPLE + GAP)))
 
 
-def sample_lines(runs: Sequence[Contender], at: int, first: int, width: int) -> list[Line]:
+def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -> list[CompareLine]:
     """What each wrote when the same share of its training was done; `first` is the first run shown where not all fit."""
     found = stops(runs)
     if not found:
@@ -77,9 +77,9 @@ def sample_lines(runs: Sequence[Contender], at: int, first: int, width: int) -> 
     if len(title) + len(where) <= width:
         title += where
     columns = [_sample_column(run, stop, column) for run in shown]
-    lines: list[Line] = [[(_cell(title, width), "label")]]
+    lines: list[CompareLine] = [[(_cell(title, width), "label")]]
     for row in range(max(map(len, columns))):
-        line: Line = []
+        line: CompareLine = []
         for cells in columns:
             pieces = cells[row] if row < len(cells) else []
             used = sum(cell_len(text) for text, _ in pieces)
@@ -88,11 +88,11 @@ def sample_lines(runs: Sequence[Contender], at: int, first: int, width: int) -> 
     return lines
 
 
-def _sample_column(run: Contender, stop: float, width: int) -> list[Line]:
+def _sample_column(run: ComparedRun, stop: float, width: int) -> list[CompareLine]:
     samples = written_at(run, stop)
     if not samples:
         return [[(_cell(run.title, width), "head")], [(_cell("not so far yet", width), "label")]]
-    lines: list[Line] = [[(_cell(f"{run.title}, step {whole(samples[0].step)}", width), "head")]]
+    lines: list[CompareLine] = [[(_cell(f"{run.title}, step {whole(samples[0].step)}", width), "head")]]
     for number, sample in enumerate(samples):
         if number:
             lines.append([])
@@ -128,15 +128,15 @@ class RunColumns(ScrollView, can_focus=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lay: Callable[[int], list[Line]] = lambda width: []
-        self._lines: list[Line] = []
+        self._lay: Callable[[int], list[CompareLine]] = lambda width: []
+        self._lines: list[CompareLine] = []
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[CompareLine]:
         """What is shown, from the first line on."""
         return self._lines
 
-    def show(self, lay: Callable[[int], list[Line]]) -> None:
+    def show(self, lay: Callable[[int], list[CompareLine]]) -> None:
         """Show what this function lays out for a width."""
         self._lay = lay
         self._lay_out()

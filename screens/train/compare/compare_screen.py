@@ -13,9 +13,9 @@ from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.reports.run_comparison import LETTERS, Contender, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
+from lab.reports.run_comparison import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
 from lab.runs.loss_history import History
-from lab.runs.run_follower import News, RunFeed
+from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run
 from screens.base_screen import LabScreen
 from screens.plot.line_plot import Plot
@@ -90,15 +90,15 @@ share of their training was done. Where the screen is too narrow for both, `d` c
     class Read(Message):
         """News of some of the runs, by their place, or why one cannot be read."""
 
-        news: list[tuple[int, RunFeed, str, News]]
+        news: list[tuple[int, RunFollower, str, RunUpdate]]
         trouble: str = ""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = tuple(names[:MOST_RUNS])
-        self.runs: list[Contender] = []
+        self.runs: list[ComparedRun] = []
         """Empty until all have been read once."""
-        self._feeds: dict[int, RunFeed] = {}
+        self._feeds: dict[int, RunFollower] = {}
         self._ticks = 0
 
     def compose(self) -> ComposeResult:
@@ -129,11 +129,11 @@ share of their training was done. Where the screen is too narrow for both, `d` c
             self._read([(at, self._feeds.get(at)) for at in wanted])
 
     @work(thread=True, group="feeds", exit_on_error=True)
-    def _read(self, wanted: list[tuple[int, RunFeed | None]]) -> None:
+    def _read(self, wanted: list[tuple[int, RunFollower | None]]) -> None:
         news = []
         try:
             for at, known in wanted:
-                feed = known or RunFeed(open_run(self.names[at]))
+                feed = known or RunFollower(open_run(self.names[at]))
                 news.append((at, feed, "" if known else vocabulary_of(feed.run), feed.read()))
         except UserError as error:
             self.post_message(self.Read(news, str(error)))
@@ -154,7 +154,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
         if not self.runs:
             for at, _, vocabulary, news in message.news:
                 name, letter = self.names[at], LETTERS[at]
-                self.runs.append(Contender(letter, name, vocabulary, news.config, news.status, news.phase, History()))
+                self.runs.append(ComparedRun(letter, name, vocabulary, news.config, news.status, news.phase, History()))
             self.bits = in_bits(self.runs)
         for at, feed, _, news in message.news:
             self._feeds[at] = feed

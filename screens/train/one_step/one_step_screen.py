@@ -23,7 +23,7 @@ from screens.messages import Arrived
 from screens.train.one_step.loss_strip import LossStrip
 from screens.train.one_step.stage_list import StageList
 from screens.widgets.prompt_input import PromptInput, shown
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 PENDING_AFTER = 0.12
@@ -109,14 +109,14 @@ class OneStepScreen(LabScreen):
 
     def compose_body(self) -> ComposeResult:
         yield LossStrip(id="step-tokens")
-        yield Line(id="step-facts")
+        yield StatusLine(id="step-facts")
         editor = PromptInput(id="step-editor", select_on_focus=False)
         editor.border_title = "a sentence to learn from · enter takes it · escape leaves it"
         yield editor
         with Horizontal(id="step-columns"):
             yield StageList(id="step-stages")
             yield BlockView(id="step-view")
-        yield Line(most_lines=3, id="step-status")
+        yield StatusLine(most_lines=3, id="step-status")
 
     def on_mount(self) -> None:
         self._list, self._view = self.query_one(StageList), self.query_one(BlockView)
@@ -231,7 +231,7 @@ class OneStepScreen(LabScreen):
 
     def _tell_facts(self, answer: StepAnswer) -> None:
         facts = answer.facts
-        line = self.query_one("#step-facts", Line)
+        line = self.query_one("#step-facts", StatusLine)
         batch = "sentence" if facts.batch is None else f"window {answer.window + 1}/{facts.windows}"
         line.left = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
         taken = f" + {facts.applied} taken" if facts.applied else ""
@@ -245,7 +245,7 @@ class OneStepScreen(LabScreen):
             self._say(f"stage {place} of {len(STAGES)} · {KEYS}")
 
     def _say(self, words: str, *, trouble: bool = False) -> None:
-        line = self.query_one("#step-status", Line)
+        line = self.query_one("#step-status", StatusLine)
         line.set_class(trouble, "-trouble")
         line.left = words
 

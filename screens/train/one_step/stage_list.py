@@ -1,7 +1,7 @@
 """The stages of one training step, as the left column of its screen."""
 
 from lab.engine.one_step_protocol import STAGES
-from lab.views.blocks import Step
+from lab.views.blocks import StageEntry
 from screens.inspect.forward_pass_list import WayList
 
 
@@ -16,4 +16,4 @@ class StageList(WayList):
 
     def on_mount(self) -> None:
         self.border_title = "one step"
-        self.steps = tuple(Step(stage, title, title) for stage, title in STAGES.items())
+        self.steps = tuple(StageEntry(stage, title, title) for stage, title in STAGES.items())

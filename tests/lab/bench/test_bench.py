@@ -14,11 +14,11 @@ import psutil
 import pytest
 import torch
 
-from lab.bench.bench_history import Report, Row, append, history, series
+from lab.bench.bench_history import BenchRow, Report, append, history, series
 from lab.bench.first_paint import LAB, TEXTUAL, Opened
 from lab.bench.growth_curves import _grown
 from lab.bench.nanogpt_race import RECIPE
-from lab.bench.timed_process import Contender, compare, ratio
+from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watching_cost import Watching
 from lab.cli.bench_command import described
 from lab.cli.commands import run
@@ -27,19 +27,19 @@ from lab.core.errors import UserError
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
 
 
-def report(date: str, *rows: Row, machine: str = "this one") -> Report:
+def report(date: str, *rows: BenchRow, machine: str = "this one") -> Report:
     return Report(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
 
 
 def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
     one, other = (
-        Contender(name, "lab.bench.worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
+        TimedProcess(name, "lab.bench.worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
         for name, kind in (("forward", "forward"), ("trace", "tracing"))
     )
     job = {"kind": "training", "shape": SHAPE, "batch": 2, "optimizer": "muon", "home": str(tmp_path), "threads": 1}
-    trainer = Contender("training", "lab.bench.worker", job, os.environ)
+    trainer = TimedProcess("training", "lab.bench.worker", job, os.environ)
     with one, other, trainer:
-        compare([one, other, trainer], 2)
+        time_in_turns([one, other, trainer], 2)
     assert [len(contender.rates) for contender in (one, other, trainer)] == [2, 2, 2]
     assert min(one.rates + other.rates + trainer.rates) > 0
     assert trainer.told["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
@@ -47,11 +47,11 @@ def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
 
 
 def test_a_contender_that_cannot_work_says_why() -> None:
-    broken = Contender(
+    broken = TimedProcess(
         "it", "lab.bench.worker", {"kind": "forward", "shape": SHAPE | {"heads": 3}, "tokens": 8, "threads": 1}, os.environ
     )
     with pytest.raises(UserError, match=r"it could not be measured: .*width 8 cannot be divided among 3 heads"), broken:
-        compare([broken], 1)
+        time_in_turns([broken], 1)
 
 
 def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +117,9 @@ def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
         "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
     )
     job = {"kind": "nanogpt", "folder": str(tmp_path), "shape": SHAPE, "batch": 2}
-    contender = Contender("nanoGPT", "lab.bench.other_projects", job, os.environ)
+    contender = TimedProcess("nanoGPT", "lab.bench.other_projects", job, os.environ)
     with contender:
-        compare([contender], 1)
+        time_in_turns([contender], 1)
     assert contender.rate > 0
 
 
@@ -164,8 +164,8 @@ def test_growth_is_told_as_a_power_and_drawn() -> None:
 def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Nothing was measured yet"):
         history(tmp_path)
-    row = Row("training", "micro", 9000.0, "tokens/s", 0.25, "the product's limit")
-    other = Row("limits", "reading memory", 19.0, "GB/s")
+    row = BenchRow("training", "micro", 9000.0, "tokens/s", 0.25, "the product's limit")
+    other = BenchRow("limits", "reading memory", 19.0, "GB/s")
     for date, machine in (
         ("2026-01-01T10:00:00", "this one"),
         ("2026-01-02T10:00:00", "another"),
@@ -185,8 +185,8 @@ def test_the_history_keeps_every_measurement_and_compares_only_one_machine(tmp_p
 
 def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = (
-        Row("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
-        Row("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
+        BenchRow("training", "micro", 9000.0, "tokens/s", 0.253, "the product's limit", "16 × 128 tokens a step in bf16"),
+        BenchRow("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
     )
     text = described(report("2026-01-01T10:00:00", *rows))
     assert "with nothing else going on" in text

@@ -9,7 +9,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS, Limit, quoted
 from lab.planning.run_request import RunRequest, check_memory, check_settings
-from lab.planning.settings_form import LABELS, Settings, Text, make_plan
+from lab.planning.settings_form import LABELS, Settings, TextSize, make_plan
 from models.config import ConfigError, ModelConfig
 
 ABSURD = [10**9 + 1, 10**30, 1e300, math.inf, math.nan, -1]
@@ -42,7 +42,7 @@ def test_no_shape_takes_an_absurd_number_whoever_makes_it(name: str) -> None:
 @pytest.mark.parametrize("field", [field for field in Settings.__dataclass_fields__ if field in {*LIMITS, "vocab", "length"}])
 @pytest.mark.parametrize("typed", ["1000000000000", "9" * 30, "1" + "0" * 320, "9" * 5000, "1e300", "-1"])
 def test_the_form_says_the_bound_beside_the_field(field: str, typed: str) -> None:
-    plan = make_plan(Settings(**{field: typed}), Text("stories", bytes=10**6, tokens=300_000), memory=10**15)
+    plan = make_plan(Settings(**{field: typed}), TextSize("stories", bytes=10**6, tokens=300_000), memory=10**15)
     if field == "seed" and typed == "1000000000000":
         assert not plan.problems
         return
@@ -55,7 +55,7 @@ def test_the_form_says_the_bound_beside_the_field(field: str, typed: str) -> Non
 
 def test_lengths_have_the_same_bounds_in_every_unit() -> None:
     for typed in ("1000000001", "1000000001 steps", "1000001 min", "20000 h", "70000000 s"):
-        problems = make_plan(Settings(length=typed), Text("stories")).problems
+        problems = make_plan(Settings(length=typed), TextSize("stories")).problems
         assert list(problems) == ["length"]
         assert "must be at most 1,000,000" in problems["length"]
 

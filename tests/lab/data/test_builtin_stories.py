@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.data import builtin_stories
-from lab.data.story_grammar import Choices, Grammar, Part, Tables
+from lab.data.story_grammar import Choices, Grammar, GrammarPart, Tables
 
 SIZE = 200_000
 
@@ -40,11 +40,11 @@ def test_the_texts_of_a_part_of_the_grammar_are_all_different_and_sum_to_one(whi
     assert grammar.expected().bytes == pytest.approx(math.fsum(p * len(text) for p, text in found), rel=1e-12)
 
 
-def beginnings(grammar: Grammar, parts: tuple[Part, ...], length: int) -> set[str]:
+def beginnings(grammar: Grammar, parts: tuple[GrammarPart, ...], length: int) -> set[str]:
     """The first `length` characters of every text of `parts`, whatever came before: a copy may be any text of any table that
     binds it."""
 
-    def texts(parts: tuple[Part, ...], left: int) -> Iterator[str]:
+    def texts(parts: tuple[GrammarPart, ...], left: int) -> Iterator[str]:
         if not parts or left <= 0:
             yield ""
             return
@@ -81,7 +81,7 @@ def test_no_text_of_an_alternative_begins_with_one_of_another() -> None:
     assert checked > 300
 
 
-def _may_begin_alike(grammar: Grammar, one: tuple[Part, ...], other: tuple[Part, ...], length: int) -> bool:
+def _may_begin_alike(grammar: Grammar, one: tuple[GrammarPart, ...], other: tuple[GrammarPart, ...], length: int) -> bool:
     ours, theirs = beginnings(grammar, one, length), beginnings(grammar, other, length)
     if ours & theirs:
         return True

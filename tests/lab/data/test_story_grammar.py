@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.data.story_grammar import Grammar, Row, Tables
+from lab.data.story_grammar import Grammar, GrammarRow, Tables
 
 SMALL: Tables = {
     "story": {"A {hero=hero} ran{how}. {next}": 3, "{hero=hero} sat. {She:hero} slept{how}!": 1},
@@ -88,7 +88,7 @@ def test_derivations_of_a_text_are_all_of_them() -> None:
 
 @given(st.recursive(st.sampled_from(["a", "bb", "é"]), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=12))
 def test_expectations_of_any_nesting(shape: list[object] | str) -> None:
-    tables: dict[str, Row] = {}
+    tables: dict[str, GrammarRow] = {}
 
     def table(node: list[object] | str) -> str:
         if isinstance(node, str):

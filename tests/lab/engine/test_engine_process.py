@@ -12,7 +12,7 @@ import pytest
 from lab.engine.client import EngineClient, EngineDied, EngineError
 from lab.engine.one_step_protocol import StepAnswer
 from lab.engine.protocol import SamplingSettings
-from lab.views.blocks import Array, ModelFacts, Token, View, Way
+from lab.views.blocks import Array, LensPath, ModelFacts, Token, View
 from lab.views.explanation import Explanation
 
 
@@ -29,7 +29,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
 
     facts = await client.call("open", type=ModelFacts, run="tiny", checkpoint="best")
     assert (facts.layers, facts.step) == (2, 100)
-    way = await client.call("way", type=Way, group="way", **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+    way = await client.call("way", type=LensPath, group="way", **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
     assert [token.id for token in way.tokens] == tiny.tokenizer.encode("The big dog ran")
     view = await client.call("view", type=View, group="view", **prompt, stage="scores", layer=1, head=1, width_hint=80)
     assert view.parity is not None
@@ -49,7 +49,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     assert written[0].id == (await client.call("sample", type=Token, **prompt)).id
 
     with pytest.raises(EngineError, match="The prompt is empty"):
-        await client.call("way", type=Way, run="tiny", text="")
+        await client.call("way", type=LensPath, run="tiny", text="")
     with pytest.raises(EngineError, match="temperature must be 0 or above"):
         await client.call("sample", type=Token, **prompt, sampling={"temperature": -1.0})
     assert client.starts == 1
@@ -57,8 +57,8 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     assert client.pid is not None
     os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match="killed by SIGKILL"):
-        await client.call("way", type=Way, **prompt)
-    again = await client.call("way", type=Way, **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+        await client.call("way", type=LensPath, **prompt)
+    again = await client.call("way", type=LensPath, **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
     assert again == way
     assert client.starts == 2
 
@@ -107,7 +107,7 @@ async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(t
     assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
     many = asyncio.create_task(client.call("one_step", type=StepAnswer, **ask, applied=5000))
     await asyncio.sleep(0.2)
-    way = await client.call("way", type=Way, run="tiny", checkpoint="best", text="The big dog ran")  # served in between
+    way = await client.call("way", type=LensPath, run="tiny", checkpoint="best", text="The big dog ran")  # served in between
     assert [token.label for token in way.tokens] == [token.label for token in first.tokens]
     assert not many.done()
     many.cancel()
@@ -117,7 +117,7 @@ async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(t
     assert taken.facts.losses[-1] < first.facts.losses[0]
     undone = await client.call("one_step", type=StepAnswer, **ask)
     assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
-    same = await client.call("way", type=Way, run="tiny", checkpoint="best", text="The big dog ran")
+    same = await client.call("way", type=LensPath, run="tiny", checkpoint="best", text="The big dog ran")
     assert same == way  # what Inspect shows has other weights than those that are stepped
     with pytest.raises(EngineError, match="The sentence is empty"):
         await client.call("one_step", type=StepAnswer, **ask | {"text": ""})

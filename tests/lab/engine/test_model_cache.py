@@ -11,7 +11,7 @@ from lab.core.errors import UserError
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import GenerateParams, LetGoParams, OpenParams, SampleParams
 from lab.inspect import model_cache
-from lab.inspect.model_cache import Shelf, Traced
+from lab.inspect.model_cache import ModelCache, Traced
 
 ROUNDS = 200
 
@@ -31,7 +31,7 @@ def in_turns(works: list[Generator[None, None, Traced]]) -> list[Traced | None]:
 
 @pytest.mark.parametrize("requests", [2, 3, 7])
 def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tiny: Any) -> None:
-    held = Shelf()
+    held = ModelCache()
     model = held.model("tiny", "best")
     prompts = [[number, 5, 9] for number in range(requests)]
     results = in_turns([held.traced_in_slices(model, ids) for ids in prompts])
@@ -39,7 +39,7 @@ def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tin
 
 
 def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
-    held = Shelf()
+    held = ModelCache()
     model = held.model("tiny", "best")
     for number in range(5):
         given_up = held.traced_in_slices(model, [number, 5])
@@ -50,7 +50,7 @@ def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
 
 
 def test_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
-    held = Shelf()
+    held = ModelCache()
     model = held.model("tiny", "best")
     others = [held.traced_in_slices(model, [number, 5]) for number in range(model_cache.BEGUN_HELD)]
     for other in others:
@@ -60,7 +60,7 @@ def test_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
 
 
 def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
-    held = Shelf()
+    held = ModelCache()
     old = held.model("tiny", "best")
     held.traced(old, [1, 2])
     half_made, unaware = held.traced_in_slices(old, [3, 4]), held.traced_in_slices(old, [5, 6])
@@ -100,7 +100,7 @@ def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: EngineMet
 
 
 def test_a_trace_that_failed_can_be_asked_for_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Shelf()
+    held = ModelCache()
     model = held.model("tiny", "best")
     with monkeypatch.context() as broken:
         broken.setattr(model_cache, "_fast", lambda *_: (_ for _ in ()).throw(MemoryError()))
@@ -112,4 +112,4 @@ def test_a_trace_that_failed_can_be_asked_for_again(tiny: Any, monkeypatch: pyte
 def test_a_damaged_tokenizer_is_the_user_s_to_mend_and_no_bug(tiny: Any) -> None:
     tiny.run.tokenizer_path.write_text("{}")
     with pytest.raises(UserError, match="tokenizer's file is damaged"):
-        Shelf().model("tiny", "best")
+        ModelCache().model("tiny", "best")

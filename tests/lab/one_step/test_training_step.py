@@ -22,7 +22,7 @@ from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training.gradient_accumulation import seed_of
-from lab.training.run_length import Course
+from lab.training.run_length import RunLength
 from lab.training.training_clock import Clock, Speed
 from lab.views.blocks import Table
 from models.gpt import GPT
@@ -234,10 +234,10 @@ def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_h
     step.cursor.seconds, step.cursor.step_seconds = 100.0, 20.0
     clock, speed = Clock(100.0), Speed(20.0)
     clock.stop()
-    first = Course(run.config.train, step.cursor, clock, speed).rate
+    first = RunLength(run.config.train, step.cursor, clock, speed).rate
     assert step.rate == pytest.approx(first, rel=1e-4)
     step.applied = 2
-    assert step.rate == pytest.approx(Course(run.config.train, step.cursor, Clock(140.0), speed).rate, rel=1e-3)
+    assert step.rate == pytest.approx(RunLength(run.config.train, step.cursor, Clock(140.0), speed).rate, rel=1e-3)
     assert step.rate < first
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.planning import autotune
-from lab.planning.autotune import Way, choose, default_threads, in_words, measure
+from lab.planning.autotune import ComputeChoice, choice_in_words, choose, default_threads, measure
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
@@ -22,11 +22,11 @@ def _bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "cores", lambda: 2)
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[Way, float]) -> list[list[Way]]:
+def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[ComputeChoice, float]) -> list[list[ComputeChoice]]:
     """Puts these times in the place of measured ones; gives the list of what was asked for."""
-    asked: list[list[Way]] = []
+    asked: list[list[ComputeChoice]] = []
 
-    def answer(ways: list[Way], _: object) -> dict[Way, float]:
+    def answer(ways: list[ComputeChoice], _: object) -> dict[ComputeChoice, float]:
         asked.append(ways)
         return {way: seconds[way] for way in ways}
 
@@ -34,7 +34,12 @@ def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[Way, float]) -> list
     return asked
 
 
-TIMES: dict[Way, float] = {("fp32", "fused"): 4.0, ("fp32", "plain"): 5.0, ("bf16", "fused"): 3.0, ("bf16", "plain"): 2.0}
+TIMES: dict[ComputeChoice, float] = {
+    ("fp32", "fused"): 4.0,
+    ("fp32", "plain"): 5.0,
+    ("bf16", "fused"): 3.0,
+    ("bf16", "plain"): 2.0,
+}
 
 
 def test_the_quickest_way_is_chosen_told_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +83,7 @@ def test_one_core_of_many_is_left_to_others() -> None:
 def test_measuring_times_every_way_and_leaves_the_threads_as_they_were() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    tried: list[Way] = []
+    tried: list[ComputeChoice] = []
     times = measure(list(TIMES), tried.append)
     assert times.keys() == TIMES.keys()
     assert min(times.values()) >= 0
@@ -91,7 +96,9 @@ def test_a_real_layer_runs_in_every_way(tmp_path: Path) -> None:
     chosen = choose(SHAPE, TrainConfig(), CPU, tmp_path)
     assert chosen.precision in ("fp32", "bf16")
     assert chosen.attention in ("plain", "fused")
-    assert in_words((chosen.precision, chosen.attention), {(chosen.precision, chosen.attention): 1.0}, 1).endswith("1 thread")
+    assert choice_in_words((chosen.precision, chosen.attention), {(chosen.precision, chosen.attention): 1.0}, 1).endswith(
+        "1 thread"
+    )
 
 
 @pytest.mark.parametrize("trouble", ["a folder in the file's place", "a full disk", "bytes that are no text"])

@@ -11,7 +11,7 @@ from lab.core import machine
 from lab.core.errors import UserError
 from lab.data.default_prompts import opening
 from lab.planning.default_length import default_steps, default_steps_in_words
-from lab.planning.prepare_run import Progress, RunRequest, prepare_run
+from lab.planning.prepare_run import PrepareProgress, RunRequest, prepare_run
 from lab.planning.run_request import default_vocabulary
 from lab.planning.step_time import FILE, key_of
 from lab.runs.run_schema import RunConfig
@@ -78,7 +78,7 @@ def test_bpe_never_sees_the_validation_part(tmp_path: Path, home: Path) -> None:
 
 
 def test_progress_goes_through_the_stages_and_a_raise_cancels(tale: Path, home: Path) -> None:
-    told: list[Progress] = []
+    told: list[PrepareProgress] = []
     prepare_run(ask(tale, tokenizer="bpe"), told.append)
     assert [stage for i, stage in enumerate(p.stage for p in told) if not i or told[i - 1].stage != stage] == [
         "reading",
@@ -87,7 +87,7 @@ def test_progress_goes_through_the_stages_and_a_raise_cancels(tale: Path, home: 
     ]
     assert told[-1].fraction == 1.0
 
-    def cancel(progress: Progress) -> None:
+    def cancel(progress: PrepareProgress) -> None:
         if progress.stage == "encoding":
             raise KeyboardInterrupt
 

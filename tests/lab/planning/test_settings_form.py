@@ -9,13 +9,13 @@ from lab.core.machine import Machine
 from lab.planning.default_length import default_steps
 from lab.planning.run_cost import cost_of, fitting_steps, text_in_words
 from lab.planning.run_request import MANY_EPOCHS, default_dropout
-from lab.planning.settings_form import FLOPS_PER_CORE, FLOPS_PER_GPU, Settings, Text, defaults, flops_per_second, make_plan
+from lab.planning.settings_form import FLOPS_PER_CORE, FLOPS_PER_GPU, Settings, TextSize, defaults, flops_per_second, make_plan
 from lab.runs.run_schema import TrainConfig
 from lab.runs.run_summary import RunSummary
 from models.config import PRESETS
 from models.parameter_count import flops_per_token
 
-TEXT = Text("stories", None, 1_000_000, 250_000)
+TEXT = TextSize("stories", None, 1_000_000, 250_000)
 MACHINE = Machine(processor="a processor", cores=2, memory=8_000_000_000, gpu=None)
 
 
@@ -232,11 +232,11 @@ def test_the_cost_is_told_in_words() -> None:
 
 
 def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
-    text = Text("stories", None, 1_000_000, 250_000, most_vocab=746)
+    text = TextSize("stories", None, 1_000_000, 250_000, most_vocab=746)
     plan = make_plan(Settings(), text)
     assert plan.model == PRESETS["micro"].config(746, dropout=0.1)
     assert dict(cost_of(plan, text, [], MACHINE))["vocabulary"].startswith("746 tokens")
-    always = Text("stories", None, 1_000_000, 1_000_000, most_vocab=256)
+    always = TextSize("stories", None, 1_000_000, 1_000_000, most_vocab=256)
     plan = make_plan(Settings(tokenizer="bytes"), always)
     assert "vocabulary" not in dict(cost_of(plan, always, [], MACHINE)), "bytes are 256 whatever the text is"
     assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500, dropout=0.1)
@@ -247,7 +247,7 @@ def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given(monkeypatc
     """Of 940,800 weights, more than there are tokens to train on, 8 epochs of 225,000 tokens are many, which are 879 steps; of
     1,800,000 tokens, 20 epochs, which are 17,578 steps. Two cores go through 8 epochs of the former in 57 s, at most."""
     monkeypatch.setattr("lab.planning.run_request.cores", lambda: 2)
-    long_text = Text("a.txt", None, 8_000_000, 2_000_000)
+    long_text = TextSize("a.txt", None, 8_000_000, 2_000_000)
     for text, length, typed, dropout in (
         (TEXT, "878", "", 0.0),
         (TEXT, "880", "", 0.1),
@@ -305,9 +305,9 @@ def test_a_measured_time_is_told_as_one() -> None:
     ):
         assert dict(cost_of(plan, TEXT, [other], MACHINE, 0.5))["time"].startswith(told)
     assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
-    short = Text("tale", None, 100_000, 25_000)
+    short = TextSize("tale", None, 100_000, 25_000)
     assert plan.share_of_evaluations(short) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
-    assert plan.share_of_evaluations(Text("unknown")) < 0.05
+    assert plan.share_of_evaluations(TextSize("unknown")) < 0.05
 
 
 def test_a_head_that_is_most_of_the_work_and_a_high_rate_are_advised_against() -> None:
@@ -324,7 +324,7 @@ def test_a_text_too_small_for_the_model_is_told_before_the_start() -> None:
     """Nine tenths of 10,000 tokens are fewer than a hundredth of 940,800 parameters."""
     plan = make_plan(Settings(length="100"), TEXT)
     for tokens, small in ((10_000, True), (10_500, False)):
-        told = dict(cost_of(plan, Text("a.txt", None, 40_000, tokens), [], MACHINE))
+        told = dict(cost_of(plan, TextSize("a.txt", None, 40_000, tokens), [], MACHINE))
         assert ("are too few for 941k parameters" in told.get("advice", "")) == small
 
 

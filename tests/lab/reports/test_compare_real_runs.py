@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from lab.reports.run_comparison import Contender, comparable, figures_of, results, verdict, vocabulary_of
+from lab.reports.run_comparison import ComparedRun, comparable, figures_of, results, verdict, vocabulary_of
 from lab.runs.checkpoint import load_model
 from lab.runs.loss_history import History
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFeed
+from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
 
 C = "".join(
@@ -43,11 +43,11 @@ def bits_per_byte(run: Run) -> float:
     return total / math.log(2) / data.val_bytes
 
 
-def contenders(runs: list[Run]) -> list[Contender]:
+def contenders(runs: list[Run]) -> list[ComparedRun]:
     found = []
     for letter, run in zip("ABC", runs, strict=False):
-        news = RunFeed(run).read()
-        found.append(Contender(letter, run.name, vocabulary_of(run), news.config, news.status, news.phase, History()))
+        news = RunFollower(run).read()
+        found.append(ComparedRun(letter, run.name, vocabulary_of(run), news.config, news.status, news.phase, History()))
         found[-1].take(news)
     return found
 

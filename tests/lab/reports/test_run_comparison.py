@@ -9,7 +9,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.reports.run_comparison import (
-    Contender,
+    ComparedRun,
     differences,
     furthest_common,
     in_bits,
@@ -23,7 +23,7 @@ from lab.reports.run_comparison import (
 )
 from lab.runs.loss_history import History
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFeed
+from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import (
     DataConfig,
     FinalEvaluation,
@@ -39,7 +39,7 @@ from models.config import ModelConfig
 from models.tokenizer import Tokenizer
 
 
-def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> Contender:
+def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> ComparedRun:
     """A run of 400 steps of 64 tokens each; `losses` are those of its evaluations, in nats per token of two bytes each."""
     kind = facts.get("kind", "bytes")
     config = RunConfig(
@@ -82,7 +82,7 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
         status.final_best = FinalEvaluation(step=400, tokens=50, bytes=100, val_loss=whole_loss, bits_per_byte=bits)
     status.eval_tokens = 25 if facts.get("before") else 0
     phase = facts.get("phase", "finished")
-    run = Contender(letter, name or letter.lower(), facts.get("vocabulary", kind), config, status, phase, history)
+    run = ComparedRun(letter, name or letter.lower(), facts.get("vocabulary", kind), config, status, phase, history)
     run.samples = [Sample(step=step, prompt="The", text=f" {letter}{step}") for step in (losses or {})]
     return run
 
@@ -269,9 +269,9 @@ def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
     run: Run = empty_run("tale")
     first = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0, val_loss=5.0, bits_per_byte=5.0)
     run.metrics_path.write_bytes(msgspec.json.encode(first) + b"\n")
-    feed = RunFeed(run)
+    feed = RunFollower(run)
     news = feed.read()
-    taken = Contender("A", "tale", "bytes", news.config, news.status, news.phase, History())
+    taken = ComparedRun("A", "tale", "bytes", news.config, news.status, news.phase, History())
     taken.take(news)
     assert taken.best == first
     second = Metric(step=9, tokens=9, epoch=0.0, seconds=1.0, loss=3.0, val_loss=4.0, bits_per_byte=4.0)

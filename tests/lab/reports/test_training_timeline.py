@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.reports.training_timeline import Seen, Stop, index_of, number_in_words, prediction_in_words, stops, value_of
+from lab.reports.training_timeline import Seen, TimelineStop, index_of, number_in_words, prediction_in_words, stops, value_of
 from lab.runs.run_folder import CheckpointFile, Run
-from lab.views.blocks import Array, Cell, Column, Guess, Line01, Matrix, Note, Part, Strip, Table, View, Way
+from lab.views.blocks import Array, Cell, Column, DrawPart, Guess, LensPath, Line01, Matrix, Note, Strip, Table, View
 
 
 class FakeRun(Run):
@@ -26,13 +26,13 @@ class FakeRun(Run):
 def test_stops_are_by_step_and_named_weights_stand_for_a_snapshot_of_the_same_step() -> None:
     run = FakeRun([0, 1, 500, 1000], best=800, last=1000, previous=900)
     assert stops(run) == [
-        Stop("0", 0),
-        Stop("1", 1),
-        Stop("500", 500),
-        Stop("best", 800, ("best",)),
-        Stop("last", 1000, ("last",)),
+        TimelineStop("0", 0),
+        TimelineStop("1", 1),
+        TimelineStop("500", 500),
+        TimelineStop("best", 800, ("best",)),
+        TimelineStop("last", 1000, ("last",)),
     ]
-    assert stops(FakeRun([0, 10], best=10, last=10))[-1] == Stop("best", 10, ("best", "last"))
+    assert stops(FakeRun([0, 10], best=10, last=10))[-1] == TimelineStop("best", 10, ("best", "last"))
 
 
 def test_a_run_without_snapshots_is_one_sentence() -> None:
@@ -44,7 +44,10 @@ def test_a_run_without_snapshots_is_one_sentence() -> None:
     ("checkpoint", "step", "index"), [("best", None, 2), ("last", None, 2), ("0", None, 0), ("9", None, 1), ("previous", 1, 0)]
 )
 def test_a_checkpoint_is_found_by_name_or_by_the_nearest_step(checkpoint: str, step: int | None, index: int) -> None:
-    assert index_of([Stop("0", 0), Stop("10", 10), Stop("best", 50, ("best", "last"))], checkpoint, step) == index
+    assert (
+        index_of([TimelineStop("0", 0), TimelineStop("10", 10), TimelineStop("best", 50, ("best", "last"))], checkpoint, step)
+        == index
+    )
 
 
 def view(p: float, stage: str = "scores") -> View:
@@ -58,7 +61,7 @@ def view(p: float, stage: str = "scores") -> View:
         ),
         Strip("s", Array.of(values[0]), "embed[3]"),
         Matrix("m", ["a", "b"], ["a", "b"], Array.of(values), ref="blocks.0.attn.pattern[1,8:,8:]"),
-        Line01("l", [Part("a", 0.25, 0.75, "sample.after[3,7]")], 0.3, "u", 0),
+        Line01("l", [DrawPart("a", 0.25, 0.75, "sample.after[3,7]")], 0.3, "u", 0),
     ]
     return View(stage, stage, "", blocks)
 
@@ -82,7 +85,7 @@ def test_a_number_is_found_in_any_block_by_its_name(ref: str, value: float | Non
 
 
 def seen(step: int, top: list[tuple[int, str, float]], p: float = 0.5, stage: str = "scores") -> Seen:
-    return Seen(step, Way([], [], 0, 0, [Guess(*guess) for guess in top]), view(p, stage))
+    return Seen(step, LensPath([], [], 0, 0, [Guess(*guess) for guess in top]), view(p, stage))
 
 
 RAN, SAT, FAST = (1, " ran", 0.412), (2, " sat", 0.3), (3, " fast", 0.05)

@@ -17,8 +17,8 @@ from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs import checkpoint
 from lab.runs.checkpoint import (
-    Cursor,
     NotFiniteError,
+    TrainerState,
     load_model,
     load_training,
     optimizer_tensors,
@@ -60,7 +60,7 @@ class Trainee:
             self.step += 1
 
     def save(self, run: Run) -> None:
-        save_training(run, self.model, self.optimizer, Cursor(step=self.step, precision="fp32"))
+        save_training(run, self.model, self.optimizer, TrainerState(step=self.step, precision="fp32"))
 
     def equals(self, other: "Trainee") -> bool:
         mine, theirs = self.state(), other.state()
@@ -70,7 +70,7 @@ class Trainee:
         return self.model.state_dict() | optimizer_tensors(self.model, self.optimizer)
 
 
-def loaded(run: Run) -> tuple[Trainee, Cursor, str]:
+def loaded(run: Run) -> tuple[Trainee, TrainerState, str]:
     trainee = Trainee(run)
     resumed = load_training(run, trainee.model, trainee.optimizer)
     assert resumed is not None

@@ -23,7 +23,7 @@ from lab.reports.run_comparison import vocabulary_of
 from lab.runs.checkpoint import thin_snapshots
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFeed
+from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_store import find_run, list_runs, open_run
 from lab.runs.run_summary import RunsWatcher
@@ -106,7 +106,7 @@ def test_a_run_that_is_never_finished_divides_nothing_by_zero(empty_run: EmptyRu
     assert llmlab("runs").code == 0
     change(run, "train.minutes", 1e-300)
     assert llmlab("runs").code == 0
-    assert RunFeed(open_run("tale")).read().phase == "stopped"
+    assert RunFollower(open_run("tale")).read().phase == "stopped"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_deep_nesting_ends_nothing(empty_run: EmptyRun, name: str, llmlab: Call)
     assert done.code == 0
     assert "tale" in done.out
     if name != "config.json":
-        RunFeed(run).read()
+        RunFollower(run).read()
     assert llmlab("rename", "tale", "saga").code == 0
     assert llmlab("delete", "saga", "--yes").code == 0
 
@@ -244,7 +244,7 @@ def test_what_insights_say_of_heads_is_a_table_or_passed_over(empty_run: EmptyRu
         b'{"step":3,"took":0.1,"probe":["a","b"],"pattern":[[[0.5,0.5]],[[0.4,0.6]]]}',
     ]
     run.insights_path.write_bytes(b"\n".join(lines) + b"\n")
-    assert [moment.step for moment in RunFeed(run).read().inside.moments] == [1, 3]
+    assert [moment.step for moment in RunFollower(run).read().inside.moments] == [1, 3]
 
 
 def test_every_number_of_a_line_has_a_bound() -> None:
@@ -303,7 +303,7 @@ def test_a_gigabyte_without_a_line_is_not_read_into_memory(empty_run: EmptyRun) 
     with pytest.raises(DamagedFileError, match="a line of more than"):
         keep_lines_up_to(run.metrics_path, Metric, 0)
     assert run.metrics().read() == []
-    RunFeed(run).read()
+    RunFollower(run).read()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 50_000_000

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.one_step.load_run import open_step
-from lab.runs.checkpoint import Cursor, load_model, load_training, save_best, save_training
+from lab.runs.checkpoint import TrainerState, load_model, load_training, save_best, save_training
 from lab.runs.run_folder import Run
 from models.gpt import GPT
 from models.optimizer import make_optimizer
@@ -37,7 +37,7 @@ def run(empty_run: EmptyRun) -> Run:
     optimizer = make_optimizer(model, 1e-3)
     model.loss(torch.zeros(1, 4, dtype=torch.int64), torch.ones(1, 4, dtype=torch.int64)).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    save_training(made, model, optimizer, Cursor(step=1, precision="fp32"))
+    save_training(made, model, optimizer, TrainerState(step=1, precision="fp32"))
     save_best(made, model, 1, 2.5)
     Tokenizer.bytes_().save(made.tokenizer_path)
     return made
@@ -150,7 +150,7 @@ def test_a_place_in_training_that_cannot_be(cursor: str, run: Run) -> None:
     model = GPT(run.config.model, seed=1)
     with pytest.raises(UserError, match=r"last\.safetensors says nothing that can be read of its place in training"):
         load_training(run, model, make_optimizer(model, 1e-3))
-    assert open_step(run).cursor == Cursor(step=1, precision=open_step(run).cursor.precision)  # that of best
+    assert open_step(run).cursor == TrainerState(step=1, precision=open_step(run).cursor.precision)  # that of best
 
 
 def test_an_optimizer_of_another_shape_is_refused(run: Run) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from lab.core.float_columns import Column
 from lab.reports.machine_usage import UsageMeter
-from lab.reports.update_ratios import in_words, power
+from lab.reports.update_ratios import power, updates_in_words
 from lab.runs.insights_log import Inside
 from lab.runs.loss_history import History
 from lab.runs.metrics_log import LineWriter
-from lab.runs.run_follower import RunFeed
+from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Event, Insight, Metric, PartUpdate, Status
 
 
@@ -51,7 +51,7 @@ def test_a_feed_gives_insights_and_events_once_and_all_of_them_where_a_file_bega
     lines, events = LineWriter(run.insights_path), LineWriter(run.events_path)
     lines.write(insight(0))
     events.write(Event(step=0, seconds=0.0, kind="checkpoint"))
-    feed = RunFeed(run)
+    feed = RunFollower(run)
     news = feed.read()
     assert (news.inside_anew, news.events_anew) == (True, True)
     assert [moment.step for moment in news.inside.moments] == [0]
@@ -74,7 +74,7 @@ def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run, monkeypatc
     lines = LineWriter(run.metrics_path)
     for step in range(1, 301):
         lines.write(Metric(step=step, tokens=step, epoch=0.0, seconds=float(step), loss=1 / step))
-    feed = RunFeed(run)
+    feed = RunFollower(run)
     history = feed.read().history
     assert history is not None
     assert list(history.steps) == list(range(1, 301))
@@ -116,16 +116,16 @@ def test_the_running_mean_does_not_depend_on_how_the_lines_arrive(at_once: int) 
 
 def test_updates_are_told_by_part_with_the_rule_they_are_measured_by() -> None:
     parts = [PartUpdate("embedding", 3.0, 2e-4), PartUpdate("1 MLP", 4.0, 1.2e-3), PartUpdate("final norm", 0.0, None)]
-    words = in_words(1200, parts)
+    words = updates_in_words(1200, parts)
     assert words.startswith("The update at step 1,200 changes 1 MLP most, by 1.2e−3 of its size, and embedding least, by 2.0e−4.")
     assert "64% of the gradient (squared) is in 1 MLP." in words
     assert "far" not in words
-    assert "far more" in in_words(9, [PartUpdate("embedding", 1.0, 0.05)])
-    assert "far less" in in_words(9, [PartUpdate("embedding", 1.0, 1e-5)])
-    muon = in_words(9, [PartUpdate("1 MLP", 1.0, 0.05)], "muon")
+    assert "far more" in updates_in_words(9, [PartUpdate("embedding", 1.0, 0.05)])
+    assert "far less" in updates_in_words(9, [PartUpdate("embedding", 1.0, 1e-5)])
+    muon = updates_in_words(9, [PartUpdate("1 MLP", 1.0, 0.05)], "muon")
     assert "with it a hundredth is usual" in muon
     assert "far" not in muon
-    assert in_words(0, []).startswith("No step was measured here")
+    assert updates_in_words(0, []).startswith("No step was measured here")
     assert power(0.0123) == "1.2e−2"
 
 

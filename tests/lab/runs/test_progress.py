@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from lab.runs.loss_history import History
-from lab.runs.progress import chance, choices, plan_in_words, progress, reading, time_left
+from lab.runs.progress import choices, plan_in_words, progress, run_sentence, time_left, uniform_baseline
 from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, RunConfig, Status, Stretches, TokenizerConfig, TrainConfig
 from models.config import PRESETS
 
@@ -56,7 +56,7 @@ TRAINING = Status(phase="training", step=10)
 
 
 def test_chance_is_the_loss_of_a_uniform_guess() -> None:
-    assert chance(1024) == pytest.approx(-sum(math.log(1 / 1024) for _ in range(1024)) / 1024)
+    assert uniform_baseline(1024) == pytest.approx(-sum(math.log(1 / 1024) for _ in range(1024)) / 1024)
 
 
 @pytest.mark.parametrize(("loss", "words"), [(0.0, "1.0"), (math.log(2), "2.0"), (3.2, "25"), (math.log(1024), "1,024")])
@@ -65,25 +65,25 @@ def test_choices_are_the_equally_likely_tokens_with_that_loss(loss: float, words
 
 
 def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
-    said = reading(config(), TRAINING, history((10, 3.2, None)))
+    said = run_sentence(config(), TRAINING, history((10, 3.2, None)))
     assert "among 1,024 tokens; by chance it would lose 6.93 nats" in said
     assert "It loses 3.20 now, as if it were choosing among 25." in said
 
 
 def test_before_the_first_step_it_says_so() -> None:
-    assert "not taken a step" in reading(config(), TRAINING, History())
+    assert "not taken a step" in run_sentence(config(), TRAINING, History())
 
 
 @pytest.mark.parametrize(
     ("val_loss", "words"), [(3.25, "about the same (3.25)"), (4.0, "loses 4.00, 0.80 more"), (2.9, "loses 2.90, 0.30 less")]
 )
 def test_validation_is_compared_with_training(val_loss: float, words: str) -> None:
-    assert words in reading(config(), TRAINING, history((10, 3.2, val_loss)))
+    assert words in run_sentence(config(), TRAINING, history((10, 3.2, val_loss)))
 
 
 def test_a_copied_validation_text_is_not_called_text_it_never_trains_on() -> None:
     for val_loss in (3.2, 4.0):
-        said = reading(config(), TRAINING, history((10, 3.2, val_loss)), copied=True)
+        said = run_sentence(config(), TRAINING, history((10, 3.2, val_loss)), copied=True)
         assert "On the validation text it loses" in said
         assert "never trains" not in said
         assert "holds there too" not in said
@@ -92,19 +92,19 @@ def test_a_copied_validation_text_is_not_called_text_it_never_trains_on() -> Non
 def test_a_lower_validation_loss_is_said_to_be_without_dropout_where_there_is_some() -> None:
     made = config()
     with_dropout = msgspec.structs.replace(made, model=dataclasses.replace(made.model, dropout=0.1))
-    assert "0.30 less (there without dropout)." in reading(with_dropout, TRAINING, history((10, 3.2, 2.9)))
-    assert "0.30 less." in reading(made, TRAINING, history((10, 3.2, 2.9)))
+    assert "0.30 less (there without dropout)." in run_sentence(with_dropout, TRAINING, history((10, 3.2, 2.9)))
+    assert "0.30 less." in run_sentence(made, TRAINING, history((10, 3.2, 2.9)))
 
 
 def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
-    said = reading(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))
+    said = run_sentence(config(entropy=1.25), TRAINING, history((10, 3.2, 3.0)))
     assert "1.250 bits per byte" in said
     assert "at 1.500" in said
 
 
 def test_a_failure_is_told_in_its_own_words() -> None:
-    assert reading(config(), Status(phase="failed", message="No room."), History()) == "No room."
-    assert "trainer.log" in reading(config(), Status(phase="failed"), History())
+    assert run_sentence(config(), Status(phase="failed", message="No room."), History()) == "No room."
+    assert "trainer.log" in run_sentence(config(), Status(phase="failed"), History())
 
 
 def test_time_left_follows_from_the_speed() -> None:
@@ -125,14 +125,14 @@ def test_progress_is_a_share() -> None:
 
 
 def test_validation_is_compared_with_the_training_of_its_own_step() -> None:
-    said = reading(config(), TRAINING, history((0, None, 6.9), (1, 6.8, None), (50, 3.0, None)))
+    said = run_sentence(config(), TRAINING, history((0, None, 6.9), (1, 6.8, None), (50, 3.0, None)))
     assert "On text it never trains on it lost 6.90 at step 0." in said
-    said = reading(config(), TRAINING, history((100, 4.0, 4.5), (101, 1.0, None)))
+    said = run_sentence(config(), TRAINING, history((100, 4.0, 4.5), (101, 1.0, None)))
     assert "loses 4.50, 0.50 more than the 4.00 at step 100." in said
-    said = reading(config(), TRAINING, history((100, 3.088, 3.465)))
+    said = run_sentence(config(), TRAINING, history((100, 3.088, 3.465)))
     assert "It loses 3.09 now" in said
     assert "loses 3.46, 0.37 more." in said  # what is said adds up, though 3.465 − 3.088 is nearer to 0.38
-    said = reading(config(), TRAINING, history((100, 3.7, 3.75), (101, 1.0, None)))
+    said = run_sentence(config(), TRAINING, history((100, 3.7, 3.75), (101, 1.0, None)))
     assert "loses about the same (3.75, against 3.70 at step 100)" in said
 
 
@@ -140,15 +140,15 @@ def test_figures_say_on_how_much_of_the_validation_part_they_are() -> None:
     now, seen = TRAINING, history((10, 3.2, 3.3))
     part = msgspec.structs.replace(config().data, evaluated=Stretches(((270, 280),), 33, "e"))
     sampled = msgspec.structs.replace(config(), data=part)
-    assert reading(sampled, now, seen).endswith("These evaluations are on 33 of 100 bytes of validation text.")
-    assert "These evaluations" not in reading(config(), now, seen), "it is not known yet"
+    assert run_sentence(sampled, now, seen).endswith("These evaluations are on 33 of 100 bytes of validation text.")
+    assert "These evaluations" not in run_sentence(config(), now, seen), "it is not known yet"
     last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=3.25, bits_per_byte=1.4)
     ended = Status(phase="finished", step=20, final=last, final_best=last)
-    assert reading(sampled, ended, seen).startswith(
+    assert run_sentence(sampled, ended, seen).startswith(
         "On all 100 bytes of validation text the last weights lose 3.250 (1.400 bits/byte)."
     )
     ended.final_best = msgspec.structs.replace(last, step=10, val_loss=3.125, bits_per_byte=1.3)
-    assert reading(sampled, ended, seen).startswith(
+    assert run_sentence(sampled, ended, seen).startswith(
         "On all 100 bytes of validation text the last weights lose 3.250 (1.400 bits/byte), "
         "the best, of step 10, 3.125 (1.300 bits/byte)."
     )

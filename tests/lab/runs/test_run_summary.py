@@ -122,7 +122,7 @@ def test_a_status_without_its_trainer_is_an_interrupted_run(run: Run) -> None:
 def test_a_feed_gives_everything_first_and_then_only_what_is_new(run: Run) -> None:
     run.metrics_path.write_bytes(metric(1, 5.0) + metric(2, 4.0))
     run.samples_path.write_bytes(encode(Sample(step=1, prompt="a", text="b")) + b"\n")
-    followed = run_follower.RunFeed(run)
+    followed = run_follower.RunFollower(run)
     first = followed.read()
     assert first.history is not None
     assert list(first.history.losses) == [5.0, 4.0]

@@ -13,7 +13,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.runs import checkpoint, trainer_silence
 from lab.runs.run_folder import Run
-from lab.runs.run_follower import RunFeed
+from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
 from lab.runs.trainer_silence import why_silent
 
@@ -38,12 +38,12 @@ def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab
         assert (listed["phase"], listed["alive"]) == ("not answering", False)
         assert listed["message"].startswith("The trainer, process 4711, is there but has said nothing for 1 min 15 s")
         assert "no answer" in llmlab("runs").out or "not answering" in llmlab("runs").out
-        assert RunFeed(run).read().silence == listed["message"]
+        assert RunFollower(run).read().silence == listed["message"]
         for command in ("stop", "pause"):
             llmlab(command, "tale").assert_mistake("process 4711, does not answer", "kill -CONT 4711")
         say(run, 0)
         assert run.phase() == "training"
-        assert RunFeed(run).read().silence == ""
+        assert RunFollower(run).read().silence == ""
     say(run, 75)
     assert run.phase() == "interrupted"
 

@@ -17,7 +17,7 @@ from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.saved_steps import saved_step
-from lab.training.trainer_inbox import Inbox
+from lab.training.trainer_inbox import TrainerInbox
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -33,7 +33,7 @@ class Disk:
 
         def save_if_there_is_room(*arguments: object) -> None:
             cursor = arguments[3]
-            assert isinstance(cursor, checkpoint.Cursor)
+            assert isinstance(cursor, checkpoint.TrainerState)
             if self.full_after is not None and cursor.step > self.full_after:
                 raise OSError(errno.ENOSPC, "No space left on device")
             save(*arguments)  # type: ignore[arg-type]
@@ -48,13 +48,13 @@ class Disk:
 
 def while_it_waits(monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[], None]) -> list[Callable[[], None]]:
     """Has these happen, one each time that the trainer begins to wait; gives those that have not happened yet."""
-    left, wait = list(happenings), Inbox.wait
+    left, wait = list(happenings), TrainerInbox.wait
 
-    def happen(self: Inbox, *arguments: object) -> bool:
+    def happen(self: TrainerInbox, *arguments: object) -> bool:
         left.pop(0)()
         return wait(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Inbox, "wait", happen)
+    monkeypatch.setattr(TrainerInbox, "wait", happen)
     monkeypatch.setattr("lab.training.disk_full_retry.ROOM_SECONDS", 0.2)
     return left
 

@@ -30,7 +30,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import FORMAT, Metric, Status
 from lab.runs.run_store import open_run
 from lab.training import trainer
-from lab.training.trainer_inbox import Inbox
+from lab.training.trainer_inbox import TrainerInbox
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -313,7 +313,7 @@ def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
                 collections.deque(map(file.write, itertools.repeat(bytes(4096))), maxlen=0)
         return write(*arguments)
 
-    def wait(self: Inbox, seconds: float, until: str) -> bool:
+    def wait(self: TrainerInbox, seconds: float, until: str) -> bool:
         status = run.status()
         assert run.status().phase == "paused"
         before = read_metadata(run.path / "last.safetensors")
@@ -323,7 +323,7 @@ def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
         return True
 
     monkeypatch.setattr(owner, name, filling)
-    monkeypatch.setattr(Inbox, "wait", wait)
+    monkeypatch.setattr(TrainerInbox, "wait", wait)
     assert train_here(run).phase == "finished"
     assert len(said) == 1
     assert said[0].startswith("Paused because the disk is full: there is no room to ")

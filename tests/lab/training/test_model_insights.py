@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.data.token_file import Tokens, token_dtype
-from lab.runs.head_meters import METERS, chance, in_words, strongest
+from lab.runs.head_meters import METERS, head_meter_chance, meter_in_words, strongest
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Status
@@ -67,7 +67,7 @@ def test_attention_spread_evenly_scores_what_chance_is_said_to_be() -> None:
     for r in (2, 5, 32):
         even = torch.ones(2 * r, 2 * r).tril()
         even = (even / even.sum(-1, keepdim=True))[None, None]
-        assert stripes(even)[:, 0].tolist() == pytest.approx([chance(meter, r) for meter in METERS], rel=1e-5)
+        assert stripes(even)[:, 0].tolist() == pytest.approx([head_meter_chance(meter, r) for meter in METERS], rel=1e-5)
 
 
 def test_scores_are_those_of_the_trace_s_patterns_summed_in_numpy() -> None:
@@ -207,12 +207,12 @@ def test_a_line_an_evaluation_whether_interrupted_or_not(
 
 def test_words_name_the_strongest_head_and_what_it_does() -> None:
     scores = {"previous": [[0.1, 0.5], [0.1, 0.1]], "duplicate": [[0.0, 0.0], [0.0, 0.0]], "induction": [[0.0, 0.1], [0.61, 0.0]]}
-    words = in_words(1200, 32, scores)  # type: ignore[arg-type]
+    words = meter_in_words(1200, 32, scores)  # type: ignore[arg-type]
     assert words.startswith("An induction head has formed: at step 1,200 head 2.1 pays 61.0% of its attention to what came after")
     assert "times what chance would (2.1%)" in words
     assert "Head 1.2 looks one token back (50.0%)" in words
     scores["induction"] = [[0.0, 0.1], [0.0, 0.0]]
-    assert in_words(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
+    assert meter_in_words(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
     scores["induction"] = [[0.02, 0.03], [0.0, 0.0]]
-    assert in_words(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
+    assert meter_in_words(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
     assert strongest("previous", [[0.5, 0.5]]).head == 0

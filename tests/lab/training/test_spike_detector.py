@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from lab.runs.progress import chance
+from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
-from lab.training.spike_detector import FEWEST, LEAST_JUMP, WINDOW, Watch
+from lab.training.spike_detector import FEWEST, LEAST_JUMP, WINDOW, SpikeDetector
 from tests.lab.reports.recorded_curves import NAMES, recorded
 
 TinyRun = Callable[..., Run]
@@ -21,8 +21,8 @@ def bad_steps(name: str) -> list[int]:
     """Up to the first rollback, after which the losses before it count again."""
     run = recorded(name)
     back = next((event.step for event in run.events if event.kind == "back"), math.inf)
-    worst = chance(run.head.config.model.vocab_size)
-    watch = Watch()
+    worst = uniform_baseline(run.head.config.model.vocab_size)
+    watch = SpikeDetector()
     return [
         metric.step
         for metric in run.metrics
@@ -65,35 +65,35 @@ def test_a_spike_is_seven_deviations_above_the_mean_and_a_nat() -> None:
     losses = [3.0 + noise.gauss(0.0, 0.3) for _ in range(WINDOW)]
     mean = sum(losses) / WINDOW
     deviation = math.sqrt(sum((loss - mean) ** 2 for loss in losses) / WINDOW)
-    watch = Watch(losses=losses)
+    watch = SpikeDetector(losses=losses)
     assert not watch.is_bad(mean + 6.9 * deviation, 1.0, 9.0)
-    assert Watch(losses=losses).is_bad(mean + 7.1 * deviation, 1.0, 9.0)
+    assert SpikeDetector(losses=losses).is_bad(mean + 7.1 * deviation, 1.0, 9.0)
     known_by_heart = [0.05] * WINDOW
-    assert not Watch(losses=known_by_heart).is_bad(0.04 + LEAST_JUMP, 1.0, 9.0)
-    assert Watch(losses=known_by_heart).is_bad(0.06 + LEAST_JUMP, 1.0, 9.0)
+    assert not SpikeDetector(losses=known_by_heart).is_bad(0.04 + LEAST_JUMP, 1.0, 9.0)
+    assert SpikeDetector(losses=known_by_heart).is_bad(0.06 + LEAST_JUMP, 1.0, 9.0)
 
 
 def test_with_few_losses_only_the_hopeless_and_what_is_no_number_is_bad() -> None:
-    watch = Watch(losses=[1.0] * (FEWEST - 1))
+    watch = SpikeDetector(losses=[1.0] * (FEWEST - 1))
     assert not watch.is_bad(8.0, 1.0, 5.0)
-    assert Watch().is_bad(10.1, 1.0, 5.0)
-    assert Watch().is_bad(math.nan, 1.0, 5.0)
-    assert Watch().is_bad(1.0, math.inf, 5.0)
+    assert SpikeDetector().is_bad(10.1, 1.0, 5.0)
+    assert SpikeDetector().is_bad(math.nan, 1.0, 5.0)
+    assert SpikeDetector().is_bad(1.0, math.inf, 5.0)
 
 
 def test_a_large_gradient_alone_is_no_reason() -> None:
-    assert not Watch(losses=[1.0] * WINDOW).is_bad(1.0, 1e6, 5.0)
+    assert not SpikeDetector(losses=[1.0] * WINDOW).is_bad(1.0, 1e6, 5.0)
 
 
 def test_an_odd_place_of_the_text_is_passed_over_twice_not_for_ever() -> None:
     """Every tenth loss is 4 nats above the rest, which hardly spread."""
-    watch = Watch(losses=[2.0] * WINDOW)
+    watch = SpikeDetector(losses=[2.0] * WINDOW)
     judged = [watch.is_bad(6.0 if step % 10 == 0 else 2.0, 1.0, 6.0) for step in range(200)]
     assert [step for step, bad in enumerate(judged) if bad] == [0, 10]
 
 
 def test_what_is_held_while_steps_are_bad_hides_no_further_one() -> None:
-    watch = Watch(losses=[2.0] * WINDOW)
+    watch = SpikeDetector(losses=[2.0] * WINDOW)
     assert all(watch.is_bad(6.0, 1.0, 6.0) for _ in range(50))
     assert watch.bad == 50
     assert not watch.is_bad(2.0, 1.0, 6.0)
@@ -103,5 +103,5 @@ def test_what_is_held_while_steps_are_bad_hides_no_further_one() -> None:
 
 def test_it_is_the_same_after_being_saved() -> None:
     noise = random.Random(2)
-    watch = Watch(losses=[noise.gauss(3.0, 0.1) for _ in range(WINDOW)], held=[9.123456789], bad=1)
-    assert msgspec.json.decode(msgspec.json.encode(watch), type=Watch) == watch
+    watch = SpikeDetector(losses=[noise.gauss(3.0, 0.1) for _ in range(WINDOW)], held=[9.123456789], bad=1)
+    assert msgspec.json.decode(msgspec.json.encode(watch), type=SpikeDetector) == watch

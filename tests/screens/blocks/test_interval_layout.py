@@ -3,15 +3,15 @@
 import pytest
 from rich.cells import cell_len
 
-from lab.views.blocks import Line01, Part
+from lab.views.blocks import DrawPart, Line01
 from screens.blocks.interval_layout import LaidLine01, lay_line01
 
 PARTS = [
-    Part(" fast", 0.0, 0.5, "sample.after[3,1]"),
-    Part(".", 0.5, 0.75, "sample.after[3,2]"),
-    Part("others", 0.75, 0.9),
-    Part("odd", 0.9, 0.901, "sample.after[3,9]"),
-    Part("others", 0.901, 1.0),
+    DrawPart(" fast", 0.0, 0.5, "sample.after[3,1]"),
+    DrawPart(".", 0.5, 0.75, "sample.after[3,2]"),
+    DrawPart("others", 0.75, 0.9),
+    DrawPart("odd", 0.9, 0.901, "sample.after[3,9]"),
+    DrawPart("others", 0.901, 1.0),
 ]
 
 

@@ -20,17 +20,17 @@ from lab.views.blocks import (
     Column,
     Gallery,
     Guess,
+    LensPath,
     Matrix,
     ModelFacts,
     Note,
     Parity,
-    Step,
+    StageEntry,
     Strip,
     Table,
     Thumbnail,
     Token,
     View,
-    Way,
 )
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
@@ -55,14 +55,14 @@ ATTENTION = {
 MLP = {"ln2": "LayerNorm 2", "mlp": "neurons: in, GELU", "neurons": "strongest neurons", "resid_post": "residual add"}
 
 
-def way_through() -> list[Step]:
+def way_through() -> list[StageEntry]:
     """The steps of the fake model, written down here so that what these tests see changes only with the screen."""
-    found = [Step("tokens", "tokens", "tokens"), Step("embed", "embedding + position", "embed + position")]
+    found = [StageEntry("tokens", "tokens", "tokens"), StageEntry("embed", "embedding + position", "embed + position")]
     for layer in range(LAYERS):
         for stages, part in ((ATTENTION, "attention"), (MLP, "mlp")):
-            found += [Step(stage, title, f"{layer + 1} {part}", layer) for stage, title in stages.items()]
-    found += [Step("ln_final", "final norm", "final norm"), Step("logits", "logits → softmax", "logits → softmax")]
-    return [*found, Step("sample", "sample", "sample")]
+            found += [StageEntry(stage, title, f"{layer + 1} {part}", layer) for stage, title in stages.items()]
+    found += [StageEntry("ln_final", "final norm", "final norm"), StageEntry("logits", "logits → softmax", "logits → softmax")]
+    return [*found, StageEntry("sample", "sample", "sample")]
 
 
 def ids_of(text: str) -> list[int]:
@@ -150,10 +150,10 @@ class FakeEngine:
             raise EngineError("The prompt is empty: type some text for the model to go on with.")
         return everything[-CONTEXT:], max(0, len(everything) - CONTEXT)
 
-    def way(self, text: str, ids: tuple[int, ...] | None, position: int | None, **_: Any) -> Way:
+    def way(self, text: str, ids: tuple[int, ...] | None, position: int | None, **_: Any) -> LensPath:
         window, dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)
-        walked: list[Step] = []
+        walked: list[StageEntry] = []
         for step in way_through():
             if step.stage in ("embed", "resid_mid", "resid_post", "ln_final"):
                 depth = 1.0 if step.layer is None else (step.layer + 1) / LAYERS
@@ -163,7 +163,7 @@ class FakeEngine:
             walked.append(step)
         tokens = [Token(id, label_of(id), None if index == 0 else 0.1) for index, id in enumerate(window)]
         top = [Guess(3049, " fast", 0.412), Guess(13, ".", 0.2)] if at == len(window) - 1 else [Guess(1263, " big", 0.6)]
-        return Way(tokens, walked, at, dropped, top)
+        return LensPath(tokens, walked, at, dropped, top)
 
     def view(
         self, text: str, ids: tuple[int, ...] | None, stage: str, layer: int, head: int, position: int | None, **_: Any
@@ -243,7 +243,7 @@ class FakeEngine:
 
 
 @pytest.fixture
-def steps() -> list[Step]:
+def steps() -> list[StageEntry]:
     return way_through()
 
 

@@ -7,7 +7,22 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from lab.views.blocks import Array, Cell, Column, Line01, Matrix, Note, Parity, Part, Step, Strip, Table, Token, View, Way
+from lab.views.blocks import (
+    Array,
+    Cell,
+    Column,
+    DrawPart,
+    LensPath,
+    Line01,
+    Matrix,
+    Note,
+    Parity,
+    StageEntry,
+    Strip,
+    Table,
+    Token,
+    View,
+)
 from screens.app import LabApp
 
 SIZES = [(80, 24), (120, 40)]
@@ -35,7 +50,7 @@ def sample_view() -> View:
     ]
     columns = [Column("token", "left"), Column("before"), Column("after"), Column("from"), Column("to")]
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
-    parts = [Part(" fast", 0.0, 0.6733, "sample.after[3,1]"), Part(".", 0.6733, 1.0, "sample.after[3,2]")]
+    parts = [DrawPart(" fast", 0.0, 0.6733, "sample.after[3,1]"), DrawPart(".", 0.6733, 1.0, "sample.after[3,2]")]
     line = Line01("laid end to end, from 0 to 1", parts, 0.7311, "u = 0.7311", 1)
     words = "After “ ran” 2 tokens may be drawn. Laid end to end they fill 0 to 1; the random number 0.7311 falls on “.”."
     table = Table(columns, rows, title="temperature 1, top-k 2, no top-p", total=total, selected=1)
@@ -88,9 +103,9 @@ def ends(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = type(engine)
     way, view = kind.way, kind.view
 
-    def longer(self: Any, **params: Any) -> Way:
-        found: Way = way(self, **params)
-        found.steps.append(Step("cache", "KV cache", "KV cache"))
+    def longer(self: Any, **params: Any) -> LensPath:
+        found: LensPath = way(self, **params)
+        found.steps.append(StageEntry("cache", "KV cache", "KV cache"))
         if params["ids"] is not None:
             found.tokens = [
                 Token(t.id, t.label, p) for t, p in zip(found.tokens, (None, 0.03, 0.6, 0.2, 0.412, 0.02), strict=False)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from lab.views.blocks import ModelFacts, Step, Way
+from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.inspect.engine_session import PATIENCE, Callbacks, Microscope
-from screens.inspect.selection import Aim, Prompt, at_position, at_step, in_layer, index_of, with_token
+from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
 
-AIM = Aim("tale", prompt=Prompt("The big dog ran"), stage="scores")
+AIM = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
 
 
 class Record:
@@ -18,8 +18,8 @@ class Record:
 
     def __init__(self, engine: Any) -> None:
         self.facts: list[ModelFacts] = []
-        self.ways: list[Aim] = []
-        self.views: list[Aim] = []
+        self.ways: list[Selection] = []
+        self.views: list[Selection] = []
         self.sentences: list[tuple[str, bool]] = []
         to = Callbacks(
             self.facts.append,
@@ -116,7 +116,7 @@ async def test_a_layer_that_the_model_has_not_is_not_asked_for(record: Record, e
     assert (engine.asked("view")[0]["layer"], engine.asked("view")[0]["head"]) == (1, 3)
 
 
-def test_every_step_of_every_layer_is_found_again(steps: list[Step]) -> None:
+def test_every_step_of_every_layer_is_found_again(steps: list[StageEntry]) -> None:
     way = steps
     aim = at_step(AIM, way[0])
     for index in range(len(way)):
@@ -125,7 +125,7 @@ def test_every_step_of_every_layer_is_found_again(steps: list[Step]) -> None:
     assert len(way) == 2 + 2 * 13 + 3
 
 
-def test_a_layer_key_keeps_the_stage_and_enters_the_layers_from_outside(steps: list[Step]) -> None:
+def test_a_layer_key_keeps_the_stage_and_enters_the_layers_from_outside(steps: list[StageEntry]) -> None:
     way = steps
     assert in_layer(AIM, way, 1) == replace(AIM, layer=1)
     assert in_layer(replace(AIM, layer=1), way, 1).layer == 1
@@ -135,7 +135,7 @@ def test_a_layer_key_keeps_the_stage_and_enters_the_layers_from_outside(steps: l
 
 
 def test_the_last_position_stays_the_last_when_the_prompt_grows(engine: Any) -> None:
-    way: Way = engine.way("The big dog ran", None, None)
+    way: LensPath = engine.way("The big dog ran", None, None)
     assert at_position(AIM, way, 1).position == 1
     assert at_position(AIM, way, 3).position is None
     assert at_position(AIM, way, -1).position == 0

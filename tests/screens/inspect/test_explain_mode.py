@@ -14,7 +14,7 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.inspect.forward_pass_list import WayList
 from screens.inspect.inspect_screen import InspectScreen
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -80,7 +80,7 @@ def title(pilot: Pilot[None]) -> str:
 
 
 def status(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#inspect-status", Line).left
+    return screen_of(pilot).query_one("#inspect-status", StatusLine).left
 
 
 def keys(pilot: Pilot[None]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from screens.blocks.page import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.export_mode import text_of
 from screens.inspect.inspect_screen import InspectScreen
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -42,7 +42,7 @@ async def take(pilot: Pilot[None], settle: Settle, key: str) -> str:
         await asyncio.sleep(0.01)
         screen = pilot.app.screen
         if isinstance(screen, InspectScreen):
-            words = screen.query_one("#inspect-status", Line).left
+            words = screen.query_one("#inspect-status", StatusLine).left
             if words.startswith(("Saved", "Copied", "Cannot", "The ")):
                 return words
     raise AssertionError("nothing was said")
@@ -121,7 +121,7 @@ async def test_what_was_taken_out_before_is_not_written_over(inspect: Open, sett
     async with inspect() as pilot:
         for number in ("", "-2", "-3"):
             assert f"tale-step-2000-trace{number}.npz" in await take(pilot, settle, "n")
-            pilot.app.screen.query_one("#inspect-status", Line).left = ""
+            pilot.app.screen.query_one("#inspect-status", StatusLine).left = ""
         assert len(list((home() / "exports").iterdir())) == 3
 
 

@@ -10,13 +10,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from lab.views.blocks import Step
+from lab.views.blocks import StageEntry
 from screens.blocks.block_view import BlockView
 from screens.inspect.forward_pass_list import WayList
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.sampling_form import SettingError, in_short, settings_from
 from screens.widgets.prompt_input import PromptInput, meant, shown
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 Open = Callable[..., Any]
@@ -30,11 +30,11 @@ def screen_of(pilot: Pilot[None]) -> InspectScreen:
 
 
 def status(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#inspect-status", Line).left
+    return screen_of(pilot).query_one("#inspect-status", StatusLine).left
 
 
 def facts(pilot: Pilot[None]) -> str:
-    line = screen_of(pilot).query_one("#prompt-facts", Line)
+    line = screen_of(pilot).query_one("#prompt-facts", StatusLine)
     return f"{line.left} {'  '.join(line.right)}"
 
 
@@ -50,7 +50,7 @@ async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
     await settle(pilot)
 
 
-async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle, steps: list[Step]) -> None:
+async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle, steps: list[StageEntry]) -> None:
     async with inspect() as pilot:
         way = steps
         titles = [shown_view(pilot)]

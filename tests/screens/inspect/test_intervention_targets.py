@@ -6,13 +6,13 @@ import pytest
 
 from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_order import IN_LAYERS
-from lab.views.blocks import ModelFacts, Token, Way
+from lab.views.blocks import LensPath, ModelFacts, Token
 from screens.inspect.intervention_targets import aligned, key_under, target
-from screens.inspect.selection import Aim, Prompt, beside, same_tokens, with_prompt, within
+from screens.inspect.selection import Prompt, Selection, beside, same_tokens, with_prompt, within
 
 LABELS = ["The", " big", " dog", " ran"]
-WAY = Way([Token(i, label) for i, label in enumerate(LABELS)], [], 3, 0, [])
-AIM = Aim("tale", stage="scores", layer=1, head=2)
+WAY = LensPath([Token(i, label) for i, label in enumerate(LABELS)], [], 3, 0, [])
+AIM = Selection("tale", stage="scores", layer=1, head=2)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_head_is_the_second_index_of_q_k_v_and_z_and_the_first_of_the_rest(r
 def test_positions_are_aligned_from_the_end() -> None:
     assert [aligned(p, 4, 6) for p in range(4)] == [2, 3, 4, 5]
     assert [aligned(p, 4, 2) for p in range(4)] == [None, None, 0, 1]
-    second = Way([Token(0, "x")] * 6, [], 5, 0, [])
+    second = LensPath([Token(0, "x")] * 6, [], 5, 0, [])
     aim = replace(AIM, second=Prompt("other"), position=1)
     assert (beside(aim, WAY, second).position, beside(aim, WAY, second).prompt) == (3, Prompt("other"))
     assert beside(replace(aim, position=None), WAY, second).position is None

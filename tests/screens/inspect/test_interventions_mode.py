@@ -11,7 +11,7 @@ from lab.inspect.interventions import Intervention, Source
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.intervention_list import InterventionList
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 Open = Callable[..., Any]
@@ -38,11 +38,11 @@ def words(pilot: Pilot[None]) -> list[str]:
 
 
 def status(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#inspect-status", Line).left
+    return screen_of(pilot).query_one("#inspect-status", StatusLine).left
 
 
 def facts(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#prompt-facts", Line).left
+    return screen_of(pilot).query_one("#prompt-facts", StatusLine).left
 
 
 def listed(pilot: Pilot[None]) -> InterventionList:

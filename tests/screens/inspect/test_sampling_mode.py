@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.views.blocks import Token, Way
+from lab.views.blocks import LensPath, Token
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.sampling_mode import PACES
 from screens.inspect.selection import Prompt, cut_after, with_token
 from screens.widgets.prompt_input import PromptInput
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import LEVELS, TokenStrip, level
 
 Open = Callable[..., Any]
@@ -30,7 +30,7 @@ def labels(pilot: Pilot[None]) -> list[str]:
 
 
 def line(pilot: Pilot[None], name: str) -> str:
-    found = screen_of(pilot).query_one(name, Line)
+    found = screen_of(pilot).query_one(name, StatusLine)
     return f"{found.left} {'  '.join(found.right)}"
 
 
@@ -153,8 +153,8 @@ def test_a_block_stands_as_many_eighths_high_as_the_token_was_probable(p: float,
     assert level(Token(1, "a", p)) == block
 
 
-def way_of(ids: list[int], dropped: int = 0) -> Way:
-    return Way([Token(id_, "x") for id_ in ids], [], len(ids) - 1, dropped, [])
+def way_of(ids: list[int], dropped: int = 0) -> LensPath:
+    return LensPath([Token(id_, "x") for id_ in ids], [], len(ids) - 1, dropped, [])
 
 
 def test_cutting_keeps_the_place_of_the_next_draw() -> None:

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.reports.training_timeline import Stop
+from lab.reports.training_timeline import TimelineStop
 from lab.views.blocks import Table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.inspect.forward_pass_list import WayList
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.time_slider import TimeSlider, columns_of
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 
 Open = Callable[..., Any]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
 
-STOPS = (Stop("0", 0), Stop("1", 1), Stop("256", 256), Stop("best", 2000, ("best", "last")))
+STOPS = (TimelineStop("0", 0), TimelineStop("1", 1), TimelineStop("256", 256), TimelineStop("best", 2000, ("best", "last")))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def slider_of(pilot: Pilot[None]) -> TimeSlider:
 
 
 def facts(pilot: Pilot[None]) -> str:
-    return "  ".join(pilot.app.screen.query_one("#prompt-facts", Line).right)
+    return "  ".join(pilot.app.screen.query_one("#prompt-facts", StatusLine).right)
 
 
 async def go(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
@@ -166,7 +166,7 @@ async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was
         engine.refuses["open"] = "tale has no checkpoint called '0'."
         await go(pilot, settle, "home")
         assert slider_of(pilot).index == 2
-        assert pilot.app.screen.query_one("#inspect-status", Line).left == "tale has no checkpoint called '0'."
+        assert pilot.app.screen.query_one("#inspect-status", StatusLine).left == "tale has no checkpoint called '0'."
 
 
 async def test_a_run_without_snapshots_is_told_in_a_sentence(
@@ -174,7 +174,7 @@ async def test_a_run_without_snapshots_is_told_in_a_sentence(
 ) -> None:
     from lab.core.errors import UserError
 
-    def none(run: object) -> list[Stop]:
+    def none(run: object) -> list[TimelineStop]:
         raise UserError("tale has no snapshots.")
 
     monkeypatch.setattr("lab.reports.training_timeline.stops", none)
@@ -182,9 +182,9 @@ async def test_a_run_without_snapshots_is_told_in_a_sentence(
         await pilot.press("t")
         for _ in range(100):
             await pilot.pause(0.01)
-            if "no snapshots" in pilot.app.screen.query_one("#inspect-status", Line).left:
+            if "no snapshots" in pilot.app.screen.query_one("#inspect-status", StatusLine).left:
                 break
-        assert pilot.app.screen.query_one("#inspect-status", Line).left == "tale has no snapshots."
+        assert pilot.app.screen.query_one("#inspect-status", StatusLine).left == "tale has no snapshots."
         assert isinstance(pilot.app.screen, InspectScreen)
         assert not slider_of(pilot).has_class("-open")
 

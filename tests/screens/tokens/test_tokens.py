@@ -17,7 +17,7 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.tokens.token_flow import TokenFlow, places_of
 from screens.tokens.tokens_screen import TokensScreen
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def write(pilot: Pilot[None], text: str) -> None:
 
 
 def counts(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#tokens-counts", Line).left
+    return screen_of(pilot).query_one("#tokens-counts", StatusLine).left
 
 
 def one(pilot: Pilot[None]) -> tuple[str, list[list[str]]]:

@@ -83,7 +83,7 @@ def timed(action: Callable[[], object], times: int = 5) -> float:
 
 
 async def measure(run: Run) -> None:
-    from lab.runs.run_follower import RunFeed
+    from lab.runs.run_follower import RunFollower
     from screens.app import LabApp
     from screens.messages import RunChosen
     from screens.plot.line_plot import draw
@@ -112,7 +112,7 @@ async def measure(run: Run) -> None:
         say("the curve by time, in bits per byte, logarithmic", timed(lambda: draw(other.losses(()), 88, 24)), "ms")
         say("another smoothing, the first time", timed(lambda: curves.history.smoothed(1 / 5, 1000), 1), "ms")
         say("all that a reading changes on the screen", timed(lambda: view.show(screen.watched)), "ms")
-        feed = RunFeed(run)
+        feed = RunFollower(run)
         say("reading the whole file, processor time alone", timed(feed.read, 1), "ms")
         attached = process.memory_info().rss
         with run.metrics_path.open("ab") as file:

@@ -156,11 +156,11 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
 
 
 async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.planning.prepare_run import Progress
+    from lab.planning.prepare_run import PrepareProgress
 
-    def prepare(request: Any, progress: Callable[[Progress], None]) -> Run:
+    def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
         while True:
-            progress(Progress("learning", "learning a vocabulary of 300", 0.5))
+            progress(PrepareProgress("learning", "learning a vocabulary of 300", 0.5))
             time.sleep(0.01)
 
     monkeypatch.setattr("screens.train.new_run.prepare_run", prepare)

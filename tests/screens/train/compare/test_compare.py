@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from lab.reports.run_comparison import Contender
+from lab.reports.run_comparison import ComparedRun
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
 from models.config import PRESETS
@@ -65,7 +65,7 @@ def table(pilot: Pilot[None], id_: str = "table") -> list[str]:
     return ["".join(text for text, _ in line).rstrip() for line in part.lines]
 
 
-def compared(pilot: Pilot[None]) -> list[Contender]:
+def compared(pilot: Pilot[None]) -> list[ComparedRun]:
     screen = pilot.app.screen
     return screen.runs if isinstance(screen, CompareScreen) else []
 

@@ -22,7 +22,7 @@ from screens.train.one_step.one_step_screen import OneStepScreen
 from screens.train.one_step.stage_list import StageList
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
-from screens.widgets.status_line import Line
+from screens.widgets.status_line import StatusLine
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -139,7 +139,7 @@ def answered(pilot: Pilot[None]) -> StepParams:
 
 
 def status(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#step-status", Line).left
+    return screen_of(pilot).query_one("#step-status", StatusLine).left
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
@@ -203,7 +203,7 @@ async def test_space_takes_a_step_each_time_and_u_undoes_one(opened: Any, engine
         assert answered(pilot).applied == 0
         await press(pilot, "space", "space", "space")
         assert answered(pilot).applied == 3
-        facts = screen_of(pilot).query_one("#step-facts", Line)
+        facts = screen_of(pilot).query_one("#step-facts", StatusLine)
         assert facts.right[-2:] == ("tale step 2,000 (last) + 3 taken", "loss 4.000 → 3.250")
         await press(pilot, "u")
         assert answered(pilot).applied == 2
@@ -236,7 +236,7 @@ async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, en
         editor.value = "abc"
         await press(pilot, "enter")
         assert (answered(pilot).text, answered(pilot).applied) == ("abc", 0)
-        assert screen_of(pilot).query_one("#step-facts", Line).left == "sentence · token 3/3"
+        assert screen_of(pilot).query_one("#step-facts", StatusLine).left == "sentence · token 3/3"
         await press(pilot, "b")
         assert answered(pilot).text is None
 
