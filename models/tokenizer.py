@@ -13,24 +13,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Self, get_args
 
 import tiktoken
 
+from models.gpt2_vocabulary_files import vocabulary
 from models.token_labels import printable
-
-Kind = Literal["bytes", "bpe", "gpt2"]
+from models.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 """How text is split before merging: the contractions of English, letters, digits, other signs (each with one space before
 it), spaces. It is the pattern of GPT-2's released `encoder.py` in the equivalent form that tiktoken gives it, which
 backtracks less."""
 
-END_OF_TEXT = "<|endoftext|>"
 FORMAT = 1
 """Version of the saved file; a reader refuses a newer one in words."""
 
-BYTES = 256
+BYTES = FIXED_VOCABULARY_SIZES["bytes"]
 LONG_RUN = 100_000
 """Whitespace runs from this length on are cut where the pattern cuts them anyway: its engine gives up with a panic after a
 million steps of backtracking, which one run of a million spaces and a letter takes."""
@@ -39,10 +38,6 @@ _SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-
-
-class TokenizerError(ValueError):
-    """A vocabulary that cannot be made, read or used as asked; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,7 @@ class Tokenizer:
     """
 
     def __init__(
-        self, kind: Kind, tokens: Sequence[bytes], special: dict[str, int] | None = None, pattern: str = PATTERN
+        self, kind: TokenizerKind, tokens: Sequence[bytes], special: dict[str, int] | None = None, pattern: str = PATTERN
     ) -> None:
         """`tokens[id]` is the bytes of each token in the order of merging, the single bytes first; special ids follow them.
 
@@ -72,7 +67,7 @@ class Tokenizer:
         """
         special = dict(special or {})
         ranks = {token: rank for rank, token in enumerate(tokens)}
-        if kind not in get_args(Kind):
+        if kind not in get_args(TokenizerKind):
             raise TokenizerError(f"there is no kind of tokenizer called {kind!r}.")
         if set(tokens[:BYTES]) != {bytes([byte]) for byte in range(BYTES)}:
             raise TokenizerError("a vocabulary must start with the 256 single bytes.")
@@ -104,8 +99,6 @@ class Tokenizer:
         Raises:
             VocabularyError: (a TokenizerError) if OpenAI's files are nowhere to be found.
         """
-        from models.gpt2_vocabulary_files import vocabulary
-
         tokens = vocabulary(download)
         return cls("gpt2", tokens, {END_OF_TEXT: len(tokens)})
 

@@ -20,6 +20,7 @@ from lab.planning.run_request import VOCABULARY as LEARNED
 from lab.runs.run_store import MALLOC, SPINNING, demo
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
+from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 WORKER, RIVAL = "lab.bench.worker", "lab.bench.other_projects"
 ROUNDS = 5
@@ -31,12 +32,11 @@ TURNS, SECONDS_A_TURN = 10, 2.0
 """Of training watched and not watched."""
 TRACED = 64
 PROMPT, WRITTEN = 16, 48
-GPT2_VOCABULARY = 50_257
 
 NANOGPT = ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=65)
 """The shape of nanoGPT's recipe for a CPU, with tinyshakespeare's characters; its batch is 12."""
 NANOGPT_BATCH = 12
-WIDE_HEAD = ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=GPT2_VOCABULARY)
+WIDE_HEAD = ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=FIXED_VOCABULARY_SIZES["gpt2"])
 
 Say = Callable[[str], None]
 
@@ -120,7 +120,7 @@ class Suite:
 
     def _writing(self) -> Iterator[BenchRow]:
         micro = PRESETS["micro"].config(LEARNED["micro"])
-        gpt2 = PRESETS["gpt2"].config(GPT2_VOCABULARY)
+        gpt2 = PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"])
         with_rival = importlib.util.find_spec("transformers") is not None
         for name, shape, tokens in (("micro", micro, WRITTEN), ("gpt2", gpt2, WRITTEN // 2)):
             self.say(f"writing with {name}")

@@ -22,6 +22,7 @@ from lab.bench.timed_process import time_in_turns
 from lab.core.errors import UserError
 from lab.runs.run_store import demo
 from models.config import PRESETS, ModelConfig
+from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 ROUNDS = 3
 TOKENS = 2048
@@ -31,7 +32,7 @@ HEAD_WIDTH = 32
 WIDTHS = (64, 128, 256, 512)
 LAYERS = (1, 2, 4, 8, 16)
 CONTEXTS = (32, 64, 128, 256, 512)
-VOCABULARIES = (256, 1024, 4096, 16_384, 50_257)
+VOCABULARIES = (256, 1024, 4096, 16_384, FIXED_VOCABULARY_SIZES["gpt2"])
 TRACED = (16, 64, 256, 1024)
 RUNS = (1, 10, 100, 1000)
 POINTS = (1_000, 10_000, 100_000, 1_000_000)

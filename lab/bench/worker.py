@@ -14,14 +14,13 @@ from typing import Any
 import torch
 
 from lab.bench.sample_tokens import random_tokens
-from lab.cli.generate_command import LARGE
 from lab.planning.autotune import choose
-from lab.planning.device import choose_precision
+from lab.planning.device import generates_in_bf16
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizer import Rule, compute_in, make_optimizer
-from models.parameter_count import flops_per_token, parameter_count
+from models.parameter_count import flops_per_token
 
 CLIP = 1.0
 LEAST_SECONDS = 0.4
@@ -118,7 +117,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     from models.sampling import Sampling, generate
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
-    if parameter_count(model.config) > LARGE and choose_precision("auto", torch.device("cpu")) == "bf16":
+    if generates_in_bf16(model.config):
         model.hold_in_bf16()
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
 

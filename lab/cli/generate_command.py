@@ -14,14 +14,11 @@ from lab.core.errors import UserError
 from lab.core.limits import SAMPLES, SAMPLING_SEED, WRITTEN_TOKENS
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
+from lab.planning.device import generates_in_bf16
 from models.parameter_count import BYTES
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
-
-LARGE = 30_000_000
-"""Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the
-speed."""
 
 ACTIVATIONS = 16
 """Numbers as long as the residual stream that a block needs for one token, besides its keys and values."""
@@ -89,14 +86,9 @@ def generate(
 
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     asked = prompted(run, prompt, checkpoint)
-    import torch
-
-    from lab.planning.device import choose_precision
-    from models.parameter_count import parameter_count
     from models.sampling import generate, generate_together
 
-    large = parameter_count(asked.model.config) > LARGE and choose_precision("auto", torch.device("cpu")) == "bf16"
-    if precision == "bf16" or (precision == "auto" and large):
+    if precision == "bf16" or (precision == "auto" and generates_in_bf16(asked.model.config)):
         asked.model.hold_in_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]

@@ -9,11 +9,10 @@ from lab.cli.table_output import table, write_json
 from lab.core.number_format import bytes_, count, whole
 from lab.planning.run_request import VOCABULARY
 from models.config import DEFAULT_PRESET, PRESETS
+from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
     from models.config import ModelConfig
-
-GPT2_VOCABULARY = 50_257
 
 
 @click.command(short_help="List every weight of a model, adding up.")
@@ -42,7 +41,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
         name, config = found.name, found.config.model
     else:
         name = preset or DEFAULT_PRESET
-        config = PRESETS[name].config(vocab or (GPT2_VOCABULARY if name == "gpt2" else VOCABULARY[name]))
+        config = PRESETS[name].config(vocab or (FIXED_VOCABULARY_SIZES.get(name) or VOCABULARY[name]))
     if as_json:
         from models.parameter_count import by_part, inventory, parameter_count
 

@@ -6,7 +6,6 @@ import stat
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
@@ -14,8 +13,7 @@ from lab.core.safe_open import open_regular
 from lab.data.text_source import BUILTINS, STDIN, Corpus, open_corpus, path_of, preview
 from lab.data.train_val_split import pieces, split_text
 from models.tokenizer import Tokenizer
-
-Kind = Literal["bytes", "bpe", "gpt2"]
+from models.tokenizer_kinds import TokenizerKind
 
 PREVIEW = 8_000
 """Characters of the text's beginning that are kept to be looked at."""
@@ -43,7 +41,7 @@ class TextFacts:
 class TokenCount:
     """A text's length in tokens of one kind. `tokens` is exact, or estimated from a sample of the text."""
 
-    kind: Kind
+    kind: TokenizerKind
     vocab_size: int
     tokens: int
     exact: bool
@@ -58,7 +56,7 @@ def read_facts(source: str, encoding: str | None = None) -> TextFacts:
     return _read_facts(source, encoding, _stamp(source))
 
 
-def count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int) -> TokenCount:
+def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int) -> TokenCount:
     """How many tokens the text is. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
 
     Raises:
@@ -130,7 +128,7 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _count_tokens(source: str, encoding: str | None, kind: Kind, vocab_size: int, stamp: tuple[int, int]) -> TokenCount:
+def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, stamp: tuple[int, int]) -> TokenCount:
     if kind == "bytes":
         return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
     corpus = open_corpus(source, encoding)

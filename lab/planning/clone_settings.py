@@ -5,10 +5,11 @@ from typing import Any
 from lab.core.errors import UserError
 from lab.core.number_format import whole
 from lab.data.text_source import STDIN, open_corpus
-from lab.planning.run_request import FIXED_VOCABULARY, RunRequest, default_dropout, shape, train_config
+from lab.planning.run_request import RunRequest, default_dropout, shape, train_config
 from lab.planning.settings_form import Settings
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS
+from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 SHAPE = ("layers", "heads", "width", "context")
 
@@ -33,7 +34,7 @@ def settings_of(config: RunConfig) -> Settings:
     typed = {name: str(getattr(model, name)) for name in SHAPE if getattr(model, name) != getattr(usual, name)}
     if model.dropout != default_dropout(train, model, config.data.split):
         typed["dropout"] = f"{model.dropout:g}"
-    if config.tokenizer.kind not in FIXED_VOCABULARY:
+    if config.tokenizer.kind not in FIXED_VOCABULARY_SIZES:
         typed["vocab"] = str(config.tokenizer.vocab_size)
     if train.minutes is not None:
         typed["length"] = f"{train.minutes:g} min"

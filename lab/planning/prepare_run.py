@@ -41,7 +41,8 @@ from lab.planning.step_time import StepTimer
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from lab.runs.run_store import LONGEST_NAME, Run, home
 from models.config import ModelConfig
-from models.tokenizer import Tokenizer, TokenizerError
+from models.tokenizer import Tokenizer
+from models.tokenizer_kinds import TokenizerError
 
 PROMPT_TOKENS = 1000
 """Tokens at the start of the validation part among which the default prompt is looked for."""

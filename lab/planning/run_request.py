@@ -16,11 +16,10 @@ from lab.runs.run_store import check_name, home
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.lr_schedule import Schedule
 from models.parameter_count import BYTES, flops_per_token, parameter_count
+from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES, TokenizerKind
 
 VOCABULARY = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium": 8192, "gpt2": 16384}
 """How many tokens BPE learns for a preset, so that the embedding is no more than about a third of the weights."""
-
-FIXED_VOCABULARY = {"bytes": 256, "gpt2": 50_257}
 
 BYTES_PER_TOKEN = 100
 """A vocabulary learned by default has one token for so many bytes of text at most: rarer merges would hardly be trained."""
@@ -66,7 +65,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A path, "-" for standard input, or a built-in text's name."""
     name: str | None = None
     preset: str = DEFAULT_PRESET
-    tokenizer: Literal["bytes", "bpe", "gpt2"] = "bpe"
+    tokenizer: TokenizerKind = "bpe"
     vocab: int | None = None
     encoding: str | None = None
     layers: int | None = None
@@ -122,7 +121,7 @@ def check_settings(request: RunRequest) -> None:
             raise UserError(f"A bpe vocabulary holds the 256 bytes and at least one merge, so {request.vocab} is too small.")
         if problem := VOCABULARY_LIMIT.problem(request.vocab):
             raise UserError(f"vocab must {problem}, not {request.vocab}.")
-    fixed = FIXED_VOCABULARY.get(request.tokenizer)
+    fixed = FIXED_VOCABULARY_SIZES.get(request.tokenizer)
     if fixed and request.vocab not in (None, fixed):
         raise UserError(
             f"The {request.tokenizer} tokenizer has {fixed} tokens, whatever the text; only bpe can have {request.vocab}."
@@ -160,7 +159,7 @@ def _check_numbers(request: RunRequest) -> None:
 
 def smallest_model(request: RunRequest) -> ModelConfig:
     """The model that is asked for, with the smallest vocabulary that it can have. Raises what `shape` raises."""
-    return shape(request, FIXED_VOCABULARY.get(request.tokenizer) or request.vocab or SMALLEST_VOCABULARY)
+    return shape(request, FIXED_VOCABULARY_SIZES.get(request.tokenizer) or request.vocab or SMALLEST_VOCABULARY)
 
 
 def shape(request: RunRequest, vocab_size: int) -> ModelConfig:

@@ -14,7 +14,6 @@ from lab.core.number_format import bytes_, whole
 from lab.data.train_val_split import VALIDATION_FRACTION, evaluated_windows
 from lab.planning.run_request import (
     DEFAULT_OPTIMIZER,
-    FIXED_VOCABULARY,
     RunRequest,
     check_settings,
     default_dropout,
@@ -26,6 +25,7 @@ from lab.runs.run_schema import TrainConfig
 from lab.runs.run_store import check_name, home
 from models.config import DEFAULT_PRESET, ModelConfig
 from models.parameter_count import BYTES, by_part, flops_per_token, parameter_count, training_bytes
+from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -179,7 +179,9 @@ def make_plan(settings: Settings, text: TextSize, *, memory: int | None = None, 
         name=settings.name.strip() or None,
         **numbers,
     )
-    vocab_size = FIXED_VOCABULARY.get(settings.tokenizer) or vocab or default_vocabulary(settings.preset, text.bytes or 1 << 30)
+    vocab_size = (
+        FIXED_VOCABULARY_SIZES.get(settings.tokenizer) or vocab or default_vocabulary(settings.preset, text.bytes or 1 << 30)
+    )
     if settings.tokenizer == "bpe" and text.most_vocab is not None:
         vocab_size = min(vocab_size, text.most_vocab)
     try:
@@ -245,7 +247,7 @@ def defaults(settings: Settings, text: TextSize, plan: Plan | None = None) -> di
     model = shape(request, 1)
     train = train_config(msgspec.structs.replace(request, optimizer=settings.optimizer), model)
     of_shape = plan.train if plan is not None and plan.train is not None else train
-    vocab = FIXED_VOCABULARY.get(settings.tokenizer) or default_vocabulary(settings.preset, text.bytes or 1 << 30)
+    vocab = FIXED_VOCABULARY_SIZES.get(settings.tokenizer) or default_vocabulary(settings.preset, text.bytes or 1 << 30)
     numbers = {name: str(getattr(model, name)) for name in ("layers", "heads", "width", "context", "dropout")}
     if plan is not None and plan.model is not None and not settings.dropout.strip():
         numbers["dropout"] = str(plan.model.dropout)

@@ -13,6 +13,7 @@ from msgspec import Meta
 from lab.core.limits import LIMITS
 from models.config import LARGEST, ModelConfig
 from models.lr_schedule import Schedule
+from models.tokenizer_kinds import TokenizerKind
 
 FORMAT = 1
 """Version of the run folder's layout; a reader refuses a newer one in words."""
@@ -92,7 +93,7 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):
-    kind: Literal["bytes", "bpe", "gpt2"]
+    kind: TokenizerKind
     vocab_size: Annotated[int, Meta(ge=1, le=LARGEST["vocab_size"])]
 
 

@@ -20,7 +20,8 @@ def tokenizer_of(run: Run) -> "Tokenizer":
     Raises:
         UserError: if its file is missing, damaged, or another model's.
     """
-    from models.tokenizer import Tokenizer, TokenizerError
+    from models.tokenizer import Tokenizer
+    from models.tokenizer_kinds import TokenizerError
 
     path, size = run.tokenizer_path, run.config.model.vocab_size
     try:

@@ -18,11 +18,11 @@ from textual.widgets import Button, Input, Label, Static
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, fixed, whole
 from lab.data.text_source import BUILTINS
-from lab.data.text_statistics import Kind, TextFacts, TokenCount, count_tokens, file_size, read_facts
+from lab.data.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
 from lab.planning.run_request import default_vocabulary
 from models.config import DEFAULT_PRESET
 from models.gpt2_vocabulary_files import VocabularyError
-from models.tokenizer import TokenizerError
+from models.tokenizer_kinds import TokenizerError, TokenizerKind
 from screens.base_screen import LabScreen
 from screens.data.path_input import PathInput
 from screens.data.text_tree import TextTree
@@ -36,7 +36,7 @@ SECONDS_OF_MOVING = 0.15
 READ_UNASKED = 50_000_000
 """Bytes up to which a file is read as soon as the mark is on it."""
 
-KINDS: tuple[Kind, ...] = ("bpe", "gpt2")
+KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
 
 
 class PreviewScroll(VerticalScroll):
@@ -81,7 +81,7 @@ learned.
         """A text's length in tokens of one kind, or why it cannot be told."""
 
         source: str
-        kind: Kind
+        kind: TokenizerKind
         count: TokenCount | None
         trouble: str = ""
 
@@ -89,7 +89,7 @@ learned.
         super().__init__()
         self._source = ""
         self._facts: TextFacts | None = None
-        self._counts: dict[Kind, str] = {}
+        self._counts: dict[TokenizerKind, str] = {}
         self._move_timer: Timer | None = None
         self._take_when_read = False
 

@@ -160,7 +160,7 @@ class TokensScreen(LabScreen):
     def _cut_text(self, number: int, text: str, kind: str, run: str) -> None:
         from lab.core.errors import UserError
         from lab.data.token_statistics import Counts, explanation
-        from models.tokenizer import TokenizerError
+        from models.tokenizer_kinds import TokenizerError
 
         try:
             tokenizer = self._tokenizer(kind, run)

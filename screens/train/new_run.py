@@ -26,7 +26,7 @@ from lab.planning.step_time import StepTimer, key_of
 from lab.runs.run_store import home, start_trainer
 from lab.runs.run_summary import RunSummary
 from models.gpt2_vocabulary_files import VocabularyError
-from models.tokenizer import TokenizerError
+from models.tokenizer_kinds import TokenizerError
 from screens.messages import SettingsCopied
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import RunForm

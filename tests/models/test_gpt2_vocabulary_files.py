@@ -13,7 +13,8 @@ import pytest
 
 from models import gpt2_vocabulary_files
 from models.gpt2_vocabulary_files import IDS, MERGES, SHA256, VocabularyError, vocabulary
-from models.tokenizer import Tokenizer, TokenizerError
+from models.tokenizer import Tokenizer
+from models.tokenizer_kinds import TokenizerError
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-from models.tokenizer import LONG_RUN, PATTERN, Node, Tokenizer, TokenizerError
+from models.tokenizer import LONG_RUN, PATTERN, Node, Tokenizer
+from models.tokenizer_kinds import TokenizerError
 
 ORIGINAL = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 """The pattern as it stands in GPT-2's released encoder.py."""

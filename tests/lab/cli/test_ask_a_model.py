@@ -61,7 +61,7 @@ def test_bf16_is_for_those_who_ask_for_it_and_for_large_models(llmlab: Call, run
     for arguments in ([], ["--precision", "fp32"], ["--precision", "bf16"]):
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
     assert held == [True]
-    monkeypatch.setattr("lab.cli.generate_command.LARGE", 10)
+    monkeypatch.setattr("lab.planning.device.LARGER_THAN_CACHES", 10)
     monkeypatch.setattr("lab.planning.device._cpu_multiplies_bf16", lambda: True)
     for arguments in ([], ["--precision", "fp32"]):
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
