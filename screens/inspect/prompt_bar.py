@@ -25,7 +25,7 @@ class PromptBar(Vertical):
     DEFAULT_CSS = """
     PromptBar {
         height: 3;
-        Line.-changed > .line--left { color: $warning; text-style: bold; }
+        StatusLine.-changed > .line--left { color: $warning; text-style: bold; }
         #prompt-editor, SamplingForm { display: none; height: 3; }
         #prompt-editor { border: round $accent; border-title-color: $foreground 90%; background: $background; }
         &.-editing > *, &.-settings > * { display: none; }

@@ -16,7 +16,7 @@ class StatusLine(Widget):
 
     COMPONENT_CLASSES = {"line--left", "line--right"}
     DEFAULT_CSS = """
-    Line {
+    StatusLine {
         height: 1; padding: 0 1;
         & > .line--left { color: $foreground; }
         & > .line--right { color: $foreground 65%; }
