@@ -166,14 +166,14 @@ class GPT(nn.Module):
                 std = INIT_STD / math.sqrt(2 * self.config.layers) if name.endswith("c_proj.weight") else INIT_STD
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
 
-    def hold_in_bf16(self) -> None:
+    def cast_matrices_to_bf16(self) -> None:
         """Keeps the matrices in bf16, so that generation reads half as much for each token. Norms, positions and the residual
         stream stay in fp32. Not for training, nor for numbers that are looked at: logits are then rounded to 8 bits, too."""
         for module in self.modules():
             if isinstance(module, nn.Linear) or module is self.wte:
                 module.to(torch.bfloat16)
 
-    def attend_by(self, kernel: Kernel) -> None:
+    def set_attention_kernel(self, kernel: Kernel) -> None:
         """Has every layer compute its attention by this kernel."""
         for module in self.modules():
             if isinstance(module, Attention):

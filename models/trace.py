@@ -71,7 +71,7 @@ class Trace:
             pass
 
     @classmethod
-    def in_slices(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Generator[None, None, Self]:
+    def incremental(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Generator[None, None, Self]:
         """The same trace, made a layer at a time: yields after each, so that a long one can be given up."""
         trace = cls.__new__(cls)
         trace._begin(model, ids, edits)
@@ -156,13 +156,13 @@ class Trace:
         return self._look_inside(layer)["attn.z"] @ output.T.view(heads, width, -1)  # (H, T, D) @ (H, D, C)
 
     @torch.no_grad()
-    def looks(self, layer: int) -> tuple[Tensor, Tensor]:
+    def pattern_and_values(self, layer: int) -> tuple[Tensor, Tensor]:
         """Pattern (H, T, T) and values (H, T, D) of a layer, without the rest of it being made, or another's being let go of."""
         inside = self._inside
         made = inside[1] if inside is not None and inside[0] == layer else self._attention(layer, self._entering(layer))
         return made["attn.pattern"], made["attn.v"]
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Keep no inside of a layer; it is made again when it is looked at."""
         self._inside = None
 

@@ -69,8 +69,8 @@ class ManagingApp(App[None]):
 
     async def _let_go(self, run: RunSummary) -> None:
         """Have this lab's own engine hold the run no longer."""
-        for let_go in self.holders:
-            await let_go(run.path)
+        for release in self.holders:
+            await release(run.path)
 
     def rename_run(self, run: RunSummary) -> None:
         """Ask for another name, and give it."""

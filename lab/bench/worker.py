@@ -90,7 +90,7 @@ def training(shape: dict[str, Any], batch: int, optimizer: Rule, home: str) -> t
     config = ModelConfig(**shape)
     chosen = choose(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
     model = GPT(config, seed=1)
-    model.attend_by(chosen.attention)
+    model.set_attention_kernel(chosen.attention)
     updates = make_optimizer(model, 1e-3, rule=optimizer)
     compute_in(updates, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
     ids = torch.from_numpy(random_tokens(config.vocab_size, (8, batch, config.context + 1)))
@@ -118,7 +118,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
     if generates_in_bf16(model.config):
-        model.hold_in_bf16()
+        model.cast_matrices_to_bf16()
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
 
     def work() -> float:

@@ -89,7 +89,7 @@ def generate(
     from models.sampling import generate, generate_together
 
     if precision == "bf16" or (precision == "auto" and generates_in_bf16(asked.model.config)):
-        asked.model.hold_in_bf16()
+        asked.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
         refuse_too_many(asked.model.config, samples, tokens)

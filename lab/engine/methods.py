@@ -21,9 +21,9 @@ from lab.engine.protocol import (
     EvidenceParams,
     ExplainParams,
     GenerateParams,
-    LetGoParams,
     OpenParams,
     PromptParams,
+    ReleaseParams,
     SampleParams,
     SamplingSettings,
     SaveTraceParams,
@@ -40,7 +40,7 @@ from lab.inspect.stages.evidence_stage import evidence
 from lab.inspect.stages.intervention_notice import marked
 from lab.inspect.stages.logit_lens import way
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.stages.stage_table import show_in_slices
+from lab.inspect.stages.stage_table import show_incrementally
 from lab.inspect.stages.two_prompts_stage import two_prompts
 from lab.inspect.trace_export import npz_slices, write_json
 from lab.inspect.trace_summary import summarize
@@ -74,7 +74,7 @@ class EngineMethods:
     def table(self) -> dict[str, Method]:
         return {
             "open": Method(OpenParams, self.open),
-            "let_go": Method(LetGoParams, self.let_go),
+            "release": Method(ReleaseParams, self.release),
             "way": Method(WayParams, self._traced_first(self.way_in_slices)),
             "view": Method(ViewParams, self._traced_first(self.view_in_slices)),
             "explain": Method(ExplainParams, self._traced_first(self.explain)),
@@ -96,15 +96,15 @@ class EngineMethods:
             for each in _looked_at(params):
                 opened = self.shelf.model(each.run, each.checkpoint)
                 window = _ids(opened, each.text, each.ids)[-opened.model.config.context :]
-                yield from self.shelf.traced_in_slices(opened, window, self._edits(opened, each))
+                yield from self.shelf.traced_incrementally(opened, window, self._edits(opened, each))
             result = function(params)
             return (yield from result.work) if isinstance(result, InSlices) else result
 
         return lambda params: InSlices(work(params))
 
-    def let_go(self, params: LetGoParams) -> bool:
+    def release(self, params: ReleaseParams) -> bool:
         """Holds the run no longer."""
-        self.shelf.let_go(Path(params.path))
+        self.shelf.release(Path(params.path))
         return True
 
     def open(self, params: OpenParams) -> ModelFacts:
@@ -143,7 +143,7 @@ class EngineMethods:
 
     def _view(self, params: ViewParams) -> Slices[View]:
         look = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
-        return marked((yield from show_in_slices(params.stage, look)), look, params.interventions)
+        return marked((yield from show_incrementally(params.stage, look)), look, params.interventions)
 
     def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""

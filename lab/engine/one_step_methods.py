@@ -85,7 +85,7 @@ class StepBench:
 def _inspected(look: StepLook) -> Slices[Tensor]:
     """(T, C) what the head is applied to in Inspect's forward pass of the window."""
     model = look.step.model
-    trace = yield from Trace.in_slices(model, look.ids[:-1])
+    trace = yield from Trace.incremental(model, look.ids[:-1])
     return layer_norm(trace[f"blocks.{model.config.layers - 1}.resid_post"], model.ln_f)
 
 

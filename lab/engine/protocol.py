@@ -46,8 +46,8 @@ class OpenParams(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: CheckpointName = "best"
 
 
-class LetGoParams(msgspec.Struct, frozen=True, kw_only=True):
-    """`let_go` -> True. Forgets all of a run, so that it can be renamed or deleted."""
+class ReleaseParams(msgspec.Struct, frozen=True, kw_only=True):
+    """`release` -> True. Forgets all of a run, so that it can be renamed or deleted."""
 
     path: str
     """The run's folder."""

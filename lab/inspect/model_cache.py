@@ -146,7 +146,7 @@ class ModelCache:
             self._release_unused()
         return held
 
-    def let_go(self, path: Path) -> None:
+    def release(self, path: Path) -> None:
         """Forgets all of a run, so that it can be renamed or deleted."""
         for key in [key for key in self._models if key[0] == path]:
             gone = self._models.pop(key)
@@ -173,7 +173,7 @@ class ModelCache:
         """
         return finish(self._traced(model, ids, edits, in_turn=False))
 
-    def traced_in_slices(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Slices[Traced]:
+    def traced_incrementally(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Slices[Traced]:
         """The same a layer at a time. Whoever else asks for it meanwhile goes on with what is begun; where as many as are held
         are being made for others, it waits for one of them to be done."""
         return self._traced(model, ids, edits, in_turn=True)
@@ -230,7 +230,7 @@ class ModelCache:
         if 20 * tokens * config.width + 3 * config.heads * tokens**2 > INSIDE_BUDGET:
             for each in self._traces.values():
                 if each is not looked_at:
-                    each.trace.let_go()
+                    each.trace.release()
             if looked_at is None:
                 self._keep_within(TRACE_BUDGET - _stream_numbers(config, tokens))
 
@@ -290,7 +290,7 @@ def _trace(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Slices[Tr
     from models.trace import Trace
 
     try:
-        trace = yield from Trace.in_slices(model, ids, edits)
+        trace = yield from Trace.incremental(model, ids, edits)
     except ValueError as error:
         raise UserError(f"This cannot be traced: {error}") from error
     fast = {} if edits else _fast(model, ids)

@@ -27,7 +27,7 @@ def open_step(run: Run) -> OneStep:
         model = GPT(run.config.model, seed=None)
         optimizer = _optimizer(run, model)
         put_training(run, path, model, optimizer, tensors)
-        model.attend_by(cursor.attention)
+        model.set_attention_kernel(cursor.attention)
         compute_in(optimizer, torch.bfloat16 if cursor.precision == "bf16" else torch.float32)
         return OneStep(run, model, optimizer, cursor, name, not optimizer.state)
     model, step = load_model(run, "best")

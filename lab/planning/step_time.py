@@ -132,7 +132,7 @@ def take_steps(question: Question) -> float:
     torch.set_num_threads(chosen.threads)
     torch.set_float32_matmul_precision("high")
     model = GPT(model_config, seed=0).to(device)
-    model.attend_by(chosen.attention)
+    model.set_attention_kernel(chosen.attention)
     optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
     compute_in(optimizer, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
     shape = (train.batch, model_config.context)

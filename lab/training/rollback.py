@@ -61,10 +61,10 @@ class Rollback:
         cursor = self._cursor
         cursor.halvings = cursor.halvings + 1 if self._just_went_back() else 1
         if cursor.halvings > HALVINGS:
-            raise UserError(self.no_hope(f"{why}, up to step {cursor.step}, though the rate was halved {HALVINGS} times"))
+            raise UserError(self.failure_message(f"{why}, up to step {cursor.step}, though the rate was halved {HALVINGS} times"))
         step, losses = self._restore()
         if step is None:
-            raise UserError(self.no_hope(f"{why}, up to step {cursor.step}, and there is no earlier state to go back to"))
+            raise UserError(self.failure_message(f"{why}, up to step {cursor.step}, and there is no earlier state to go back to"))
         cursor.watch.go_back(losses)
         cursor.went_back_at = cursor.step
         cursor.rate_factor /= 2
@@ -99,7 +99,7 @@ class Rollback:
         peak = significant(self._run.config.train.lr * factor, 2)
         return f"Since step {at} the learning rate is 1/{round(1 / factor)} of what was asked for, {peak} at its peak."
 
-    def no_hope(self, what: str) -> str:
+    def failure_message(self, what: str) -> str:
         """Why training has failed, and which rate to begin anew with."""
         config = self._run.config
         lower = lower_rate(config.train, config.model.width, self._cursor.rate_factor)

@@ -142,7 +142,7 @@ class Training:
 
     def _compute_as_chosen(self) -> BackOff:
         """Sets up torch as the cursor says. Threads that the user asked for are not given up while others want the cores."""
-        self.model.attend_by(self.cursor.attention)
+        self.model.set_attention_kernel(self.cursor.attention)
         compute_in(self.optimizer, torch.bfloat16 if self.cursor.precision == "bf16" else torch.float32)
         threads = self.config.train.threads or self.cursor.threads or cores()
         now = threads if self.config.train.threads else self.cursor.threads_now or threads
@@ -185,7 +185,7 @@ class Training:
         except EndAskedError as asked:
             self._end(asked)
         except NotFiniteError as error:
-            raise UserError(self.rescue.no_hope(f"{error} holds values that are no numbers")) from error
+            raise UserError(self.rescue.failure_message(f"{error} holds values that are no numbers")) from error
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise UserError(self._out_of_memory()) from error
@@ -308,7 +308,7 @@ class Training:
         last = best = self._final(evaluator, self.model, self.cursor.step)
         if self.cursor.best_step not in (None, self.cursor.step):
             model, step = checkpoint.load_model(self.run, "best", str(self.device))
-            model.attend_by(self.cursor.attention)
+            model.set_attention_kernel(self.cursor.attention)
             best = self._final(evaluator, model, step)
         self.board.update(final=last, final_best=best)
 

@@ -181,7 +181,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self._release()
         if self._engine.pid is not None:
             with suppress(EngineDied):  # then it holds nothing
-                await self._engine.call("let_go", type=bool, path=str(path))
+                await self._engine.call("release", type=bool, path=str(path))
 
     def _release(self) -> None:
         """Hold the run no longer from here."""

@@ -196,7 +196,7 @@ def test_one_token_at_a_time_is_for_one_sequence_in_fp32(make_model) -> None:
     model = make_model()
     assert serves(model, 1)
     assert not serves(model, 2)
-    model.hold_in_bf16()
+    model.cast_matrices_to_bf16()
     assert not serves(model, 1)
 
 

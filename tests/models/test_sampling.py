@@ -166,7 +166,7 @@ def test_a_draw_among_many_tokens_is_that_of_a_full_sort() -> None:
 
 def test_matrices_in_bf16_write_nearly_what_fp32_says(make_model) -> None:
     exact, low = (make_model(13, layers=3, width=32, heads=4, context=40, vocab_size=61) for _ in range(2))
-    low.hold_in_bf16()
+    low.cast_matrices_to_bf16()
     assert {name for name, weight in low.state_dict().items() if weight.dtype == torch.float32} == {
         name for name in low.state_dict() if ".ln_" in f".{name}" or name.startswith("wpe")
     }

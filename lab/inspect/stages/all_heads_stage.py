@@ -116,9 +116,9 @@ def _overview(look: StageContext, rows: int, columns: int) -> Slices[Overview]:
     pictures, summaries = [], []
     worst, numbers = 0.0, 0
     if len(look.ids) > LONG:
-        look.trace.let_go()
+        look.trace.release()
     for layer in range(look.config.layers):
-        pattern, v = look.trace.looks(layer)  # (H, T, T), (H, T, D)
+        pattern, v = look.trace.pattern_and_values(layer)  # (H, T, T), (H, T, D)
         pictures.append(shrunken(pattern.numpy(), rows, columns))
         summaries.append(_summaries(pattern))
         fast = look.traced.fast.get(f"blocks.{layer}.attn.z")

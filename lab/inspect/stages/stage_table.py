@@ -48,10 +48,10 @@ LONG: dict[str, Callable[[StageContext], Slices[View]]] = {"thumbnails": all_hea
 
 def show(stage: str, look: StageContext) -> View:
     """The view of a stage. Raises: UserError if there is no such stage."""
-    return finish(show_in_slices(stage, look))
+    return finish(show_incrementally(stage, look))
 
 
-def show_in_slices(stage: str, look: StageContext) -> Slices[View]:
+def show_incrementally(stage: str, look: StageContext) -> Slices[View]:
     """The same, a layer a slice where it goes through all of them."""
     if stage in LONG:
         return (yield from LONG[stage](look))

@@ -57,7 +57,7 @@ def test_samples_are_those_of_the_next_seeds(llmlab: Call, run: Run) -> None:
 
 def test_bf16_is_for_those_who_ask_for_it_and_for_large_models(llmlab: Call, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[bool] = []
-    monkeypatch.setattr(GPT, "hold_in_bf16", lambda self: held.append(True))
+    monkeypatch.setattr(GPT, "cast_matrices_to_bf16", lambda self: held.append(True))
     for arguments in ([], ["--precision", "fp32"], ["--precision", "bf16"]):
         assert llmlab("generate", "tale", "-p", "a", "-n", "2", *arguments).code == 0
     assert held == [True]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import LetGoParams, OpenParams
+from lab.engine.protocol import OpenParams, ReleaseParams
 from lab.inspect import model_cache
 from lab.runs.inspect_lock import is_held
 
@@ -14,13 +14,13 @@ def test_an_open_run_is_held_until_it_is_let_go(tiny: Any, engine: EngineMethods
     assert not is_held(tiny.run.path)
     engine.open(OpenParams(run="tiny"))
     assert is_held(tiny.run.path)
-    assert engine.let_go(LetGoParams(path=str(tiny.run.path)))
+    assert engine.release(ReleaseParams(path=str(tiny.run.path)))
     assert not is_held(tiny.run.path)
     engine.open(OpenParams(run="tiny"))
     assert is_held(tiny.run.path)
-    engine.let_go(LetGoParams(path="/another/run"))
+    engine.release(ReleaseParams(path="/another/run"))
     assert is_held(tiny.run.path)
-    engine.let_go(LetGoParams(path=str(tiny.run.path)))
+    engine.release(ReleaseParams(path=str(tiny.run.path)))
 
 
 def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,4 +30,4 @@ def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: EngineMet
         engine.open(OpenParams(run=run.name))
     assert [is_held(run.path) for run in runs] == [False, True, True]
     for run in runs:
-        engine.let_go(LetGoParams(path=str(run.path)))
+        engine.release(ReleaseParams(path=str(run.path)))

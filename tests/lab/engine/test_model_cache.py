@@ -9,7 +9,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import GenerateParams, LetGoParams, OpenParams, SampleParams
+from lab.engine.protocol import GenerateParams, OpenParams, ReleaseParams, SampleParams
 from lab.inspect import model_cache
 from lab.inspect.model_cache import ModelCache, Traced
 
@@ -34,7 +34,7 @@ def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tin
     held = ModelCache()
     model = held.model("tiny", "best")
     prompts = [[number, 5, 9] for number in range(requests)]
-    results = in_turns([held.traced_in_slices(model, ids) for ids in prompts])
+    results = in_turns([held.traced_incrementally(model, ids) for ids in prompts])
     assert [traced.trace.ids if traced else None for traced in results] == prompts
 
 
@@ -42,17 +42,17 @@ def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
     for number in range(5):
-        given_up = held.traced_in_slices(model, [number, 5])
+        given_up = held.traced_incrementally(model, [number, 5])
         next(given_up)
         given_up.close()
     assert len(held._begun) <= model_cache.BEGUN_HELD
-    assert in_turns([held.traced_in_slices(model, [7, 7])])[0] is not None
+    assert in_turns([held.traced_incrementally(model, [7, 7])])[0] is not None
 
 
 def test_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
-    others = [held.traced_in_slices(model, [number, 5]) for number in range(model_cache.BEGUN_HELD)]
+    others = [held.traced_incrementally(model, [number, 5]) for number in range(model_cache.BEGUN_HELD)]
     for other in others:
         next(other)
     assert held.traced(model, [9, 9]).trace.ids == [9, 9]
@@ -63,7 +63,7 @@ def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
     held = ModelCache()
     old = held.model("tiny", "best")
     held.traced(old, [1, 2])
-    half_made, unaware = held.traced_in_slices(old, [3, 4]), held.traced_in_slices(old, [5, 6])
+    half_made, unaware = held.traced_incrementally(old, [3, 4]), held.traced_incrementally(old, [5, 6])
     next(half_made)
     half_made.close()
     next(unaware)
@@ -91,7 +91,7 @@ def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: EngineMet
     for work in asked:
         next(work)  # type: ignore[call-overload]
     model = weakref.ref(engine.shelf.model("tiny", "best").model)
-    engine.let_go(LetGoParams(path=str(tiny.run.path)))
+    engine.release(ReleaseParams(path=str(tiny.run.path)))
     for work in asked:
         with pytest.raises(UserError, match="tiny is being renamed or deleted"):
             next(work)  # type: ignore[call-overload]

@@ -106,8 +106,8 @@ def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: EngineMethod
 
     ask(engine)
     asked: list[int] = []
-    looks = Trace.looks
-    monkeypatch.setattr(Trace, "looks", lambda self, layer: asked.append(layer) or looks(self, layer))
+    real = Trace.pattern_and_values
+    monkeypatch.setattr(Trace, "pattern_and_values", lambda self, layer: asked.append(layer) or real(self, layer))
     for position in (0, 3, None):
         for layer in (0, 1):
             ask(engine, layer=layer, head=1, position=position)
