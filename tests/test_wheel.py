@@ -58,7 +58,7 @@ def run_elsewhere(installed: Path, tmp_path: Path, *command: str) -> subprocess.
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder for data is named after Linux's convention")
 def test_installed_it_keeps_runs_in_the_users_data_folder(installed: Path, tmp_path: Path) -> None:
-    program = "import lab.runs.run_store as r; print(r.__file__, r.home(), r.demo(), sep='\\n')"
+    program = "import lab.runs.home_folder as r; print(r.__file__, r.home(), r.demo(), sep='\\n')"
     file, home, demo = run_elsewhere(installed, tmp_path, "-c", program).stdout.splitlines()
     assert Path(file).parent == installed / "lab" / "runs"
     assert Path(home) == tmp_path / "data" / "llmlab" / "runs"

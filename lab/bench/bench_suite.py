@@ -14,10 +14,11 @@ from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watching_cost import Watching
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
+from lab.core.torch_environment import KEEP_FREED_MEMORY, OPENMP_SPIN
 from lab.planning.autotune import default_threads
 from lab.planning.run_request import DEFAULT_OPTIMIZER, RunRequest, train_config
 from lab.planning.run_request import VOCABULARY as LEARNED
-from lab.runs.run_store import MALLOC, SPINNING, demo
+from lab.runs.home_folder import demo
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
 from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
@@ -53,7 +54,7 @@ class Suite:
         self.ceilings: dict[str, float] = {}
         self.threads = default_threads(cores())
         self.plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-        self.tuned = SPINNING | self.plain | MALLOC
+        self.tuned = OPENMP_SPIN | self.plain | KEEP_FREED_MEMORY
 
     def rows(self) -> Iterator[BenchRow]:
         """All groups, each row as soon as it is known."""

@@ -20,7 +20,7 @@ from lab.bench.bench_suite import Suite
 from lab.bench.first_paint import LISTED, Opened
 from lab.bench.timed_process import time_in_turns
 from lab.core.errors import UserError
-from lab.runs.run_store import demo
+from lab.runs.home_folder import demo
 from models.config import PRESETS, ModelConfig
 from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 

@@ -20,11 +20,12 @@ from lab.bench.bench_history import BenchRow
 from lab.bench.bench_suite import Say
 from lab.core.errors import UserError
 from lab.core.number_format import duration
+from lab.core.torch_environment import torch_environment
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.prepare_run import RunRequest, prepare_run
 from lab.runs.run_folder import Run
-from lab.runs.run_store import start_trainer, trainer_environment
+from lab.training.start_trainer import start_trainer
 
 RECIPE = (
     "config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64 "
@@ -104,6 +105,6 @@ def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
         capture_output=True,
         text=True,
         check=True,
-        env=trainer_environment(ours.config.train),
+        env=torch_environment(ours.config.train.threads),
     )
     return float(asked.stdout.split()[-1]), took, ours

@@ -23,7 +23,7 @@ import psutil  # type: ignore[import-untyped]
 from lab.core.errors import UserError
 from lab.planning.prepare_run import RunRequest, prepare_run
 from lab.runs.run_folder import Run
-from lab.runs.run_store import start_trainer
+from lab.training.start_trainer import start_trainer
 
 COLUMNS, ROWS = 120, 40
 OPEN = b"tokens/s"

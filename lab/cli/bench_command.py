@@ -47,7 +47,7 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, a
     """
     from lab.bench.bench_history import append
     from lab.bench.bench_history import history as read_history
-    from lab.runs.run_store import home
+    from lab.runs.home_folder import home
 
     if history:
         reports = read_history(home())

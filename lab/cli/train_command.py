@@ -173,7 +173,7 @@ def evaluations_in_words(run: Run) -> str:
 
 def begin(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
     """Starts the run's trainer and follows it, unless asked to return."""
-    from lab.runs.run_store import start_trainer
+    from lab.training.start_trainer import start_trainer
 
     start_trainer(run)
     if detach:

@@ -1,6 +1,7 @@
 """What a run's model is first asked to go on with, so that Inspect never opens on nothing."""
 
-from lab.runs.run_store import Run, demo
+from lab.runs.home_folder import demo
+from lab.runs.run_folder import Run
 
 DEMO = "Once there was a big dog named Rex. Rex ran"
 

@@ -38,8 +38,10 @@ from lab.planning.run_request import (
 )
 from lab.planning.settings_form import Plan, Settings, TextSize
 from lab.planning.step_time import StepTimer
+from lab.runs.home_folder import home
+from lab.runs.run_folder import Run
+from lab.runs.run_names import LONGEST_NAME
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
-from lab.runs.run_store import LONGEST_NAME, Run, home
 from models.config import ModelConfig
 from models.tokenizer import Tokenizer
 from models.tokenizer_kinds import TokenizerError

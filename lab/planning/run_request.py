@@ -11,8 +11,9 @@ from lab.core.limits import VOCABULARY as VOCABULARY_LIMIT
 from lab.core.machine import cores, gpu, memory, trains_on_gpu
 from lab.core.number_format import bytes_
 from lab.planning.device import check_device
+from lab.runs.home_folder import home
+from lab.runs.run_names import check_name
 from lab.runs.run_schema import OptimizerName, TrainConfig
-from lab.runs.run_store import check_name, home
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.lr_schedule import Schedule
 from models.parameter_count import BYTES, flops_per_token, parameter_count

@@ -21,8 +21,9 @@ from lab.planning.run_request import (
     shape,
     train_config,
 )
+from lab.runs.home_folder import home
+from lab.runs.run_names import check_name
 from lab.runs.run_schema import TrainConfig
-from lab.runs.run_store import check_name, home
 from models.config import DEFAULT_PRESET, ModelConfig
 from models.parameter_count import BYTES, by_part, flops_per_token, parameter_count, training_bytes
 from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES

@@ -16,8 +16,8 @@ from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.bounded_json import LARGEST_CONFIG, read_json
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.machine import cores, gpu, processor
+from lab.core.torch_environment import torch_environment
 from lab.runs.run_schema import TrainConfig
-from lab.runs.run_store import trainer_environment
 from models.config import ModelConfig
 
 FILE = ".steps.json"
@@ -83,7 +83,7 @@ class StepTimer:
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         command = [sys.executable, "-P", "-m", "lab.planning.step_time"]
-        environment = trainer_environment(self._question.train)
+        environment = torch_environment(self._question.train.threads)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 
 from lab.core.atomic_io import os_error_in_words, sync_folder
 from lab.core.errors import DamagedFileError, UserError
+from lab.runs.home_folder import demo
 from lab.runs.inspect_lock import is_held, run_lock
 from lab.runs.run_folder import Run
-from lab.runs.run_store import check_name, demo, is_run
+from lab.runs.run_names import check_name
+from lab.runs.run_store import is_run
 
 DELETING = ".deleting-"
 """Begins the hidden name that a run has while it is removed. Whoever finds one may remove it: nobody wants it any more."""
@@ -25,7 +27,7 @@ def check_new_name(run: Run, name: str) -> str:
     """The name, if the run may be given it.
 
     Raises:
-        UserError: as `lab.runs.run_store.check_name`; if it is the run's own; if something else has it.
+        UserError: as `lab.runs.run_names.check_name`; if it is the run's own; if something else has it.
     """
     check_name(name)
     if name == run.name:

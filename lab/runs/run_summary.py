@@ -14,10 +14,11 @@ from lab.core.bounded_json import LARGEST_LINES, NOT_JSON
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
+from lab.runs.home_folder import demo, home
 from lab.runs.progress import plan_in_words, progress
 from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs.run_schema import Metric, Status, TrainConfig
-from lab.runs.run_store import demo, home, is_run, run_folders
+from lab.runs.run_store import is_run, run_folders
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 

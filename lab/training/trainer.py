@@ -24,7 +24,8 @@ from lab.runs import trainer_commands
 from lab.runs.inspect_lock import run_lock
 from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
 from lab.runs.run_schema import Status
-from lab.runs.run_store import open_run, refuse_finished
+from lab.runs.run_store import open_run
+from lab.training.start_trainer import refuse_finished
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import Signals
 

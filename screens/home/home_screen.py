@@ -80,7 +80,7 @@ Once a run has ended they are of the whole validation part, before of a part of 
     @work(thread=True, group="machine", exclusive=True, exit_on_error=True)
     def _read_machine(self) -> None:
         from lab.core.machine import machine
-        from lab.runs.run_store import home
+        from lab.runs.home_folder import home
 
         self.post_message(self.MachineRead(machine(), str(home())))
 

@@ -62,7 +62,7 @@ class TakingOutScreen(LabScreen):
 
     @work(exclusive=True, group="take out")
     async def action_take_out(self) -> None:
-        from lab.runs.run_store import home
+        from lab.runs.home_folder import home
         from screens.dialogs.export_menu import ExportMenu
 
         if self.aim is None or self._facts is None or self._way is None or self.query_one(BlockView).view is None:

@@ -23,8 +23,9 @@ from lab.planning.run_cost import cost_of, fitting_steps, text_in_words
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import Plan, TextSize, defaults, make_plan
 from lab.planning.step_time import StepTimer, key_of
-from lab.runs.run_store import home, start_trainer
+from lab.runs.home_folder import home
 from lab.runs.run_summary import RunSummary
+from lab.training.start_trainer import start_trainer
 from models.gpt2_vocabulary_files import VocabularyError
 from models.tokenizer_kinds import TokenizerError
 from screens.messages import SettingsCopied

@@ -15,9 +15,10 @@ from lab.reports.baselines import TextEntropy, run_entropy
 from lab.reports.machine_usage import UsageMeter
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
-from lab.runs.run_store import open_run, start_trainer
+from lab.runs.run_store import open_run
 from lab.runs.run_summary import RunSummary
 from lab.runs.trainer_commands import CommandName
+from lab.training.start_trainer import start_trainer
 from screens.dialogs.confirm import AskScreen
 from screens.messages import Arrived, RunChosen, SettingsCopied
 from screens.train.curve_keys import CURVE_ACTIONS, CurveKeys

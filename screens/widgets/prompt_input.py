@@ -62,7 +62,7 @@ class PromptInput(Input):
     @work(thread=True, exclusive=True, group="history")
     def _read_history(self) -> None:
         from lab.inspect.prompt_history import read_history
-        from lab.runs.run_store import home
+        from lab.runs.home_folder import home
 
         self.history = read_history(home())
 
@@ -75,7 +75,7 @@ class PromptInput(Input):
     def _remember(self, text: str) -> None:
         from lab.core.errors import UserError
         from lab.inspect.prompt_history import remember
-        from lab.runs.run_store import home
+        from lab.runs.home_folder import home
 
         try:
             self.history = remember(home(), text)

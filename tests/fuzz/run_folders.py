@@ -354,22 +354,23 @@ def trainers_in_this_process() -> Iterator[None]:
     """Lets `resume` train here: a process for each would take most of the time."""
     import torch
 
-    from lab.runs import run_store
+    from lab.runs.run_folder import Run
+    from lab.training import start_trainer as starting
     from lab.training import trainer
 
-    def start_trainer(run: run_store.Run) -> int:
-        run_store.refuse_to_start(run)
+    def start_trainer(run: Run) -> int:
+        starting.refuse_to_start(run)
         if trainer.main([str(run.path)]) == 2:
-            raise run_store.UserError("the trainer did not begin")
+            raise starting.UserError("the trainer did not begin")
         return os.getpid()
 
-    real, nice = run_store.start_trainer, trainer.be_nice
+    real, nice = starting.start_trainer, trainer.be_nice
     threads, handlers = torch.get_num_threads(), {number: signal.getsignal(number) for number in (1, 2, 15)}
-    run_store.start_trainer, trainer.be_nice = start_trainer, lambda: None
+    starting.start_trainer, trainer.be_nice = start_trainer, lambda: None
     try:
         yield
     finally:
-        run_store.start_trainer, trainer.be_nice = real, nice
+        starting.start_trainer, trainer.be_nice = real, nice
         torch.set_num_threads(threads)
         for number, handler in handlers.items():
             signal.signal(number, handler)

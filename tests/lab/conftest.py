@@ -8,8 +8,8 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, Status, TokenizerConfig, TrainConfig
-from lab.runs.run_store import Run
 from models.config import ModelConfig
 
 EmptyRun = Callable[..., Run]

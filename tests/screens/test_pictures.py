@@ -30,7 +30,7 @@ def some_runs(make_run: Any) -> None:
 @SIZES
 def test_home(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     some_runs(make_run)
-    monkeypatch.setattr("lab.runs.run_store.home", lambda: Path("/home/you/runs"))
+    monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
     app = app_in("home")
 
     async def ready(pilot: Pilot[None]) -> None:
@@ -41,7 +41,7 @@ def test_home(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int
 
 @SIZES
 def test_an_empty_home(snap_compare: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.runs.run_store.home", lambda: Path("/home/you/runs"))
+    monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
     app = app_in("home")
 
     async def ready(pilot: Pilot[None]) -> None:

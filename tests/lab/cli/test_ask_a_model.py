@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lab.runs.checkpoint import save_best
-from lab.runs.run_store import Run
+from lab.runs.run_folder import Run
 from models.gpt import GPT
 from models.sampling import Sampling, generate
 from models.tokenizer import Tokenizer

@@ -22,8 +22,8 @@ from lab.core.atomic_io import write_atomic
 from lab.core.safetensors_file import write_tensors
 from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineWriter
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation, Metric, Phase, Status, TrainConfig
-from lab.runs.run_store import Run
 
 Call = Callable[..., Any]
 LLMLAB = Path(sys.executable).with_name("llmlab")

@@ -175,7 +175,7 @@ def test_wrong_input_is_one_sentence_and_leaves_nothing(
     def accepted(run: Run) -> int:
         raise RuntimeError(f"{run.name} would be trained")
 
-    monkeypatch.setattr("lab.runs.run_store.start_trainer", accepted)
+    monkeypatch.setattr("lab.training.start_trainer.start_trainer", accepted)
     before = sorted(tmp_path.rglob("*"))
     wrong = []
     for case in CASES:

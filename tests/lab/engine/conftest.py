@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from lab.engine.methods import EngineMethods
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
-from lab.runs.run_store import Run
 from models.config import ModelConfig
 from models.edits import Edit
 from models.gpt import GPT

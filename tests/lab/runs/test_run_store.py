@@ -1,6 +1,5 @@
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +8,12 @@ import filelock
 import msgspec
 import pytest
 
+from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
-from lab.runs import run_store, trainer_commands
+from lab.runs import trainer_commands
 from lab.runs.run_folder import STATUS_PADDING, Run
 from lab.runs.run_schema import Metric, RunConfig, Sample, Status
-from lab.runs.run_store import check_name, list_runs, open_run, start_trainer, write_atomic
+from lab.runs.run_store import list_runs, open_run
 
 EmptyRun = Callable[..., Run]
 
@@ -22,32 +22,6 @@ def say(run: Run, **fields: object) -> None:
     known = {"phase": "training", "heartbeat": time.time(), "pid": 7, "host": platform.node()}
     status = Status(**known | fields)  # type: ignore[arg-type]
     write_atomic(run.status_path, msgspec.json.encode(status))
-
-
-def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("LLMLAB_HOME", raising=False)
-    root = Path(run_store.__file__).parents[2]
-    assert run_store.home() == root / "checkpoints"
-    assert run_store.demo() == root / "checkpoints" / "demo"
-    monkeypatch.setenv("LLMLAB_HOME", "~/runs")
-    assert run_store.home() == Path.home() / "runs"
-    monkeypatch.delenv("LLMLAB_HOME")
-    monkeypatch.setattr(run_store, "source_checkout", lambda: None)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    if sys.platform == "linux":
-        assert run_store.home() == tmp_path / "llmlab" / "runs"
-    assert run_store.demo() == root / "lab" / "demo"
-
-
-@pytest.mark.parametrize("name", ["", ".hidden", "-p", "a/b", "a\\b", "a\nb", " a", "a" * 101, "罪" * 100, "demo", ".."])
-def test_names_that_no_run_may_have(name: str) -> None:
-    with pytest.raises(UserError):
-        check_name(name)
-
-
-def test_names_that_a_run_may_have() -> None:
-    for name in ("tinyshakespeare", "tiny-2", "Ulysses (1922)", "罪と罰", "a.b"):
-        assert check_name(name) == name
 
 
 def test_lists_runs_newest_first_then_damaged_ones_and_nothing_else(empty_run: EmptyRun, home: Path) -> None:
@@ -152,46 +126,6 @@ def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> No
     assert trainer_commands.take(run.control_path) == [("sample", "Once upon\na time"), ("pause", "")]
     assert trainer_commands.take(run.control_path) == []
     assert os.listdir(run.control_path) == []
-
-
-def test_a_run_that_cannot_be_started_is_refused_with_a_reason(empty_run: EmptyRun) -> None:
-    run = empty_run()
-    with pytest.raises(UserError, match=r"tokens\.bin"):
-        start_trainer(run)
-    say(run, phase="finished", step=50)
-    with pytest.raises(UserError, match="finished its 50 steps"):
-        start_trainer(run)
-    say(run)
-    with filelock.FileLock(run.lock_path), pytest.raises(UserError, match=f"by process 7 on {platform.node()}"):
-        start_trainer(run)
-    say(run, host="abacus")
-    with pytest.raises(UserError, match="by process 7 on abacus"):
-        start_trainer(run)
-
-
-def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = empty_run()
-    run.tokens_path.touch()
-    run.log_path.write_text("from an earlier time\n")
-    fake = run.path / "python"
-    fake.write_text("#!/bin/sh\necho loading\necho The moon is in the wrong phase.\nexit 1\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(fake))
-    with pytest.raises(UserError, match=r"^The moon is in the wrong phase\.$"):
-        start_trainer(run)
-
-
-def test_the_trainer_s_environment_is_the_user_s_with_what_training_needs(
-    empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [*run_store.MALLOC, *run_store.SPINNING, "OMP_WAIT_POLICY", "OMP_NUM_THREADS"]:
-        monkeypatch.delenv(name, raising=False)
-    config = empty_run().config.train
-    assert run_store.trainer_environment(config) == dict(os.environ) | run_store.MALLOC | run_store.SPINNING
-    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1")
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    threads = msgspec.structs.replace(config, threads=3)
-    assert run_store.trainer_environment(threads) == dict(os.environ) | {"OMP_NUM_THREADS": "3"}
 
 
 def test_two_hundred_runs_are_listed_in_a_moment(empty_run: EmptyRun) -> None:

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from lab.runs import run_folder, run_follower, run_summary
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, Metric, RunConfig, Sample, Status, TokenizerConfig, TrainConfig
-from lab.runs.run_store import Run
 from lab.runs.run_summary import RunsWatcher
 from models.config import PRESETS
 from models.parameter_count import flops_per_token

@@ -18,7 +18,7 @@ from lab.core.errors import UserError
 from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run, lock_is_held
 from lab.runs.run_schema import Metric, Status
-from lab.runs.run_store import start_trainer
+from lab.training.start_trainer import start_trainer
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]

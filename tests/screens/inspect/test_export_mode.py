@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.exchange.export_files import file_name
-from lab.runs.run_store import home
+from lab.runs.home_folder import home
 from lab.views.blocks import Array, Matrix, ModelFacts, Note, SavedTrace, View
 from screens.blocks.page import lay_view
 from screens.dialogs.export_menu import ExportMenu

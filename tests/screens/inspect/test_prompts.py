@@ -9,7 +9,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from lab.inspect.prompt_history import read_history, remember
-from lab.runs.run_store import home
+from lab.runs.home_folder import home
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.token_strip import TokenStrip
 

@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from lab.core.errors import UserError
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
-from lab.runs.run_store import Run
 from screens.app import LabApp
 from screens.dialogs.confirm import AskScreen
 from screens.messages import RunChosen, TextChosen

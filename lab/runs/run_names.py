@@ -1,0 +1,29 @@
+"""Rules for a run's name: its length, characters and reserved words."""
+
+from lab.core.errors import UserError
+from lab.core.limits import quoted
+
+LONGEST_NAME = 100
+LONGEST_NAME_BYTES = 240
+"""As UTF-8; file systems allow 255."""
+
+
+def check_name(name: str) -> str:
+    """The name, if a run may be called that.
+
+    Raises:
+        UserError: if it is empty, too long, hidden, reserved, or no plain name of a folder.
+    """
+    if not name or len(name) > LONGEST_NAME:
+        raise UserError(f"A run's name must have 1 to {LONGEST_NAME} characters, not {len(name)}.")
+    if not name.isprintable() or set(name) & set('/\\:*?"<>|') or name != name.strip() or name[0] in ".-":
+        raise UserError(
+            f"{quoted(name)} cannot be a run's name: use letters, digits, spaces, - and _, and begin with no dot or dash."
+        )
+    if len(name.encode()) > LONGEST_NAME_BYTES:
+        raise UserError(
+            f"{name} is too long for the name of a folder: {len(name.encode())} bytes, of {LONGEST_NAME_BYTES} at most."
+        )
+    if name == "demo":
+        raise UserError("demo is the name of the model that ships with the lab; choose another name.")
+    return name

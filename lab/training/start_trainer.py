@@ -1,0 +1,95 @@
+"""Start the trainer process of a run, or refuse with the reason."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab.core.atomic_io import os_error_in_words
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import open_regular, open_to_append
+from lab.core.torch_environment import torch_environment
+from lab.runs.run_folder import ACTIVE, Run
+
+START_SECONDS = 60.0
+"""How long a trainer may take to its first word. Python itself needs a tenth of a second; a sleeping network disk much more."""
+
+LAST_LOG_BYTES = 1 << 20
+"""Bytes of its log in which a trainer that died at once is believed to have said why."""
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def start_trainer(run: Run) -> int:
+    """Starts the process that trains the run, or goes on with it, and waits until it has said so or has died. Returns its pid.
+
+    The trainer belongs to no terminal and outlives this process.
+
+    Raises:
+        UserError: if the run has finished, another trainer owns it, or the new one died, in whose last words the reason is.
+    """
+    refuse_to_start(run)
+    _started[:] = [process for process in _started if process.poll() is None]
+    try:
+        with os.fdopen(open_to_append(run.log_path), "ab") as log:
+            said_before = log.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=run.path,
+                env=torch_environment(run.config.train.threads),
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise os_error_in_words(error, f"start training {run.name}") from error
+    _started.append(process)
+    give_up = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up:
+        status = run.status()
+        ended = process.poll() is not None
+        if status.pid == process.pid and (status.phase in ACTIVE or (ended and not process.returncode)):
+            return process.pid
+        if ended:
+            reason = status.message if status.pid == process.pid else _last_words(run.log_path, said_before)
+            raise UserError(reason or f"The trainer of {run.name} ended at once with exit code {process.returncode}.")
+        time.sleep(0.02)
+    process.terminate()
+    raise UserError(f"The trainer of {run.name} said nothing for {START_SECONDS:.0f} seconds; its log is {run.log_path}.")
+
+
+def refuse_to_start(run: Run) -> None:
+    """Does nothing if the run can be trained on now.
+
+    Raises:
+        UserError: if it has finished, or a trainer owns it.
+    """
+    status = run.status()
+    if run.alive():
+        raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.")
+    refuse_finished(run)
+    if not os.path.lexists(run.tokens_path):
+        raise UserError(f"{run.name} cannot be trained on: its tokens.bin is not in {run.path}.")
+
+
+def refuse_finished(run: Run) -> None:
+    """Does nothing if the run has not reached its end. Its schedule was made for so many steps, so there is no adding to them.
+
+    Raises:
+        UserError: if it has.
+    """
+    status = run.status()
+    if status.phase == "finished":
+        raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
+
+
+def _last_words(log: Path, start: int) -> str:
+    try:
+        with open_regular(log) as file:
+            file.seek(start)
+            lines = file.read(LAST_LOG_BYTES).decode(errors="replace").strip().splitlines()
+    except (OSError, DamagedFileError):
+        return ""
+    return lines[-1].strip() if lines else ""

@@ -1,0 +1,21 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.runs import home_folder
+
+
+def test_home_is_the_checkout_s_own_folder_unless_asked_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LLMLAB_HOME", raising=False)
+    root = Path(home_folder.__file__).parents[2]
+    assert home_folder.home() == root / "checkpoints"
+    assert home_folder.demo() == root / "checkpoints" / "demo"
+    monkeypatch.setenv("LLMLAB_HOME", "~/runs")
+    assert home_folder.home() == Path.home() / "runs"
+    monkeypatch.delenv("LLMLAB_HOME")
+    monkeypatch.setattr(home_folder, "source_checkout", lambda: None)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    if sys.platform == "linux":
+        assert home_folder.home() == tmp_path / "llmlab" / "runs"
+    assert home_folder.demo() == root / "lab" / "demo"

@@ -1,0 +1,49 @@
+import platform
+import sys
+import time
+from collections.abc import Callable
+
+import filelock
+import msgspec
+import pytest
+
+from lab.core.atomic_io import write_atomic
+from lab.core.errors import UserError
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Status
+from lab.training.start_trainer import start_trainer
+
+EmptyRun = Callable[..., Run]
+
+
+def say(run: Run, **fields: object) -> None:
+    known = {"phase": "training", "heartbeat": time.time(), "pid": 7, "host": platform.node()}
+    status = Status(**known | fields)  # type: ignore[arg-type]
+    write_atomic(run.status_path, msgspec.json.encode(status))
+
+
+def test_a_run_that_cannot_be_started_is_refused_with_a_reason(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    with pytest.raises(UserError, match=r"tokens\.bin"):
+        start_trainer(run)
+    say(run, phase="finished", step=50)
+    with pytest.raises(UserError, match="finished its 50 steps"):
+        start_trainer(run)
+    say(run)
+    with filelock.FileLock(run.lock_path), pytest.raises(UserError, match=f"by process 7 on {platform.node()}"):
+        start_trainer(run)
+    say(run, host="abacus")
+    with pytest.raises(UserError, match="by process 7 on abacus"):
+        start_trainer(run)
+
+
+def test_the_last_words_of_a_trainer_that_dies_are_the_reason(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = empty_run()
+    run.tokens_path.touch()
+    run.log_path.write_text("from an earlier time\n")
+    fake = run.path / "python"
+    fake.write_text("#!/bin/sh\necho loading\necho The moon is in the wrong phase.\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with pytest.raises(UserError, match=r"^The moon is in the wrong phase\.$"):
+        start_trainer(run)
