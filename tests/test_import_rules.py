@@ -16,8 +16,8 @@ PACKAGES = ("models", "lab", "screens")
 TORCH_FREE = (
     "models.config",
     "models.parameter_count",
-    "models.tokenizer",
-    "models.gpt2_vocabulary_files",
+    "models.tokenizers.tokenizer",
+    "models.tokenizers.gpt2_vocabulary_files",
     "lab.engine.client",
     "lab.cli",
     "lab.data.text_source",

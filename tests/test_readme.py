@@ -29,7 +29,7 @@ def test_the_demos_words_are_counted() -> None:
     import numpy as np
 
     from lab.runs.run_folder import Run
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
     demo = Run(ROOT / "checkpoints" / "demo")
     ids = np.fromfile(demo.tokens_path, "<u2")[: demo.config.data.split].tolist()

@@ -21,7 +21,7 @@ from lab.planning.run_request import VOCABULARY as LEARNED
 from lab.runs.home_folder import demo
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
-from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 WORKER, RIVAL = "lab.bench.worker", "lab.bench.other_projects"
 ROUNDS = 5

@@ -22,7 +22,7 @@ from lab.bench.timed_process import time_in_turns
 from lab.core.errors import UserError
 from lab.runs.home_folder import demo
 from models.config import PRESETS, ModelConfig
-from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 ROUNDS = 3
 TOKENS = 2048

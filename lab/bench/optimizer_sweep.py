@@ -22,7 +22,7 @@ from lab.data.train_val_split import split_text
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizer import compute_in, lr_factor, make_optimizer
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 BYTES = 256
 CLIP = 1.0

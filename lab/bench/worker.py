@@ -156,7 +156,7 @@ def tracing(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
 
 def tokenizing(text: str) -> tuple[Work, dict[str, Any]]:
     """Bytes of text a second that a run's tokenizer takes apart."""
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(Path(text))
     sample = "Once there was a big dog named Rex. Rex ran fast, and the cat sat still in the sun.\n" * 2000

@@ -25,7 +25,11 @@ COMMANDS = {
 }
 """Each command and the module of this package that holds it, in the order of the help."""
 
-MISTAKES = {("lab.core.errors", "UserError"), ("models.config", "ConfigError"), ("models.tokenizer_kinds", "TokenizerError")}
+MISTAKES = {
+    ("lab.core.errors", "UserError"),
+    ("models.config", "ConfigError"),
+    ("models.tokenizers.tokenizer_kinds", "TokenizerError"),
+}
 """Exceptions whose message is one sentence for the user, by name: reporting one imports none of the others' modules."""
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)

@@ -9,7 +9,7 @@ from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:
     from models.gpt import GPT
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
 
 SMALL = 30_000_000

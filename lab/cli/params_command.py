@@ -9,7 +9,7 @@ from lab.cli.table_output import table, write_json
 from lab.core.number_format import bytes_, count, whole
 from lab.planning.run_request import VOCABULARY
 from models.config import DEFAULT_PRESET, PRESETS
-from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
     from models.config import ModelConfig

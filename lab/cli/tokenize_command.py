@@ -9,7 +9,7 @@ import click
 from lab.cli.table_output import write_json
 
 if TYPE_CHECKING:
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
 BYTES_WIDTH = 24
 """Columns for a token's bytes in hexadecimal: eight of them, which few tokens exceed; a longer one pushes its text aside."""
@@ -21,7 +21,7 @@ def tokenizer_named(name: str) -> "Tokenizer":
     Raises:
         UserError: if there is no such run, naming near ones.
     """
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
     if name == "gpt2":
         return Tokenizer.gpt2()

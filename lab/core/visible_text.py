@@ -3,7 +3,7 @@
 import functools
 import re
 
-from models.token_labels import spelled_out
+from models.tokenizers.token_labels import spelled_out
 
 _HIDDEN = (
     "\\x00-\\x1f\\x7f-\\x9f"  # controls: C0, DEL, C1

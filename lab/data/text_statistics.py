@@ -12,8 +12,8 @@ from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import open_regular
 from lab.data.text_source import BUILTINS, STDIN, Corpus, open_corpus, path_of, preview
 from lab.data.train_val_split import pieces, split_text
-from models.tokenizer import Tokenizer
-from models.tokenizer_kinds import TokenizerKind
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 PREVIEW = 8_000
 """Characters of the text's beginning that are kept to be looked at."""

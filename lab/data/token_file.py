@@ -15,7 +15,7 @@ from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.text_source import Corpus
 from lab.data.train_val_split import Ranges, Split, pieces, within
 from lab.runs.run_schema import Stretches
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 NOT_COUNTED = -100
 """Target of a place whose loss does not count, as torch's cross entropy has it."""

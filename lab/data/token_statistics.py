@@ -8,7 +8,7 @@ from lab.core.number_format import significant, whole
 from lab.views.blocks import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from models.tokenizer import Node, Tokenizer
+    from models.tokenizers.tokenizer import Node, Tokenizer
 
 MOST_BYTES = 24
 """Bytes of one token that are written out; a longer one (a long word, a run of spaces) ends in `…`."""

@@ -18,7 +18,7 @@ from lab.one_step.weight_update_view import weight
 from lab.runs.run_store import open_run
 from lab.runs.run_tokenizer import tokenizer_of
 from lab.views.blocks import Token, View
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace, layer_norm
 from models.unembed import Slices
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.gpt import GPT
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
 T = TypeVar("T")

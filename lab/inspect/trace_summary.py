@@ -8,7 +8,7 @@ import msgspec
 if TYPE_CHECKING:
     import torch
 
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
 

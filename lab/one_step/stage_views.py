@@ -14,7 +14,7 @@ from lab.inspect.stages.stage_context import Numbers
 from lab.one_step.training_step import OneStep
 from lab.runs.run_folder import ACTIVE
 from lab.views.blocks import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 ROWS = 9
 """Tokens listed around the chosen one: with the sentence above them they fit into 24 lines."""

@@ -8,7 +8,7 @@ from lab.core.errors import UserError
 from lab.data.token_file import Batches, Ids, Tokens, token_dtype
 from lab.runs.run_folder import Run
 from models.parameter_count import parameter_count
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 MOST_FLOPS = 1e12
 """A batch that needs more is cut to as many of its windows as need less, but at least one: some ten seconds on a laptop."""

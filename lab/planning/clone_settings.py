@@ -9,7 +9,7 @@ from lab.planning.run_request import RunRequest, default_dropout, shape, train_c
 from lab.planning.settings_form import Settings
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS
-from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 SHAPE = ("layers", "heads", "width", "context")
 

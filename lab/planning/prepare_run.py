@@ -43,8 +43,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_names import LONGEST_NAME
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from models.config import ModelConfig
-from models.tokenizer import Tokenizer
-from models.tokenizer_kinds import TokenizerError
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerError
 
 PROMPT_TOKENS = 1000
 """Tokens at the start of the validation part among which the default prompt is looked for."""

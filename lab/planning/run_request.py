@@ -17,7 +17,7 @@ from lab.runs.run_schema import OptimizerName, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
 from models.lr_schedule import Schedule
 from models.parameter_count import BYTES, flops_per_token, parameter_count
-from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES, TokenizerKind
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES, TokenizerKind
 
 VOCABULARY = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium": 8192, "gpt2": 16384}
 """How many tokens BPE learns for a preset, so that the embedding is no more than about a third of the weights."""

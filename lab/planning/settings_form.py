@@ -26,7 +26,7 @@ from lab.runs.run_names import check_name
 from lab.runs.run_schema import TrainConfig
 from models.config import DEFAULT_PRESET, ModelConfig
 from models.parameter_count import BYTES, by_part, flops_per_token, parameter_count, training_bytes
-from models.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary

@@ -13,7 +13,7 @@ from msgspec import Meta
 from lab.core.limits import LIMITS
 from models.config import LARGEST, ModelConfig
 from models.lr_schedule import Schedule
-from models.tokenizer_kinds import TokenizerKind
+from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 FORMAT = 1
 """Version of the run folder's layout; a reader refuses a newer one in words."""

@@ -8,7 +8,7 @@ from lab.core.safe_open import read_regular
 from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
 MOST_BYTES = 1 << 26
 """Of tokenizer.json. GPT-2's has 1 MB, and the largest vocabulary that can be asked for about 30."""
@@ -20,8 +20,8 @@ def tokenizer_of(run: Run) -> "Tokenizer":
     Raises:
         UserError: if its file is missing, damaged, or another model's.
     """
-    from models.tokenizer import Tokenizer
-    from models.tokenizer_kinds import TokenizerError
+    from models.tokenizers.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer_kinds import TokenizerError
 
     path, size = run.tokenizer_path, run.config.model.vocab_size
     try:

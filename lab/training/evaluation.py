@@ -12,7 +12,7 @@ from lab.data.train_val_split import MOST_FINAL, Ranges
 from lab.runs.run_schema import DataConfig, RunConfig, Sample
 from models.gpt import GPT
 from models.sampling import Sampling, generate
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 TOKENS_AT_ONCE = 4096
 """Tokens of one forward pass, about: large enough to keep the cores busy, small enough to look at commands in between."""

@@ -15,8 +15,8 @@ from lab.data.token_file import Ids, Tokens
 from lab.runs.run_schema import Insight, PartUpdate, RunConfig
 from models.attention_patterns import blocks_of, hidden_with_patterns
 from models.gpt import GPT
-from models.token_labels import printable
-from models.tokenizer import Tokenizer
+from models.tokenizers.token_labels import printable
+from models.tokenizers.tokenizer import Tokenizer
 
 MOST_REPEATED = 32
 """Tokens of the random sequence that is seen twice, where the context has room for them."""

@@ -126,7 +126,7 @@ def train(run: Run, signals: Signals) -> int:
         say(str(os_error_in_words(error, f"train {run.name}")))
         return 2
     be_nice()
-    from models.tokenizer_kinds import TokenizerError
+    from models.tokenizers.tokenizer_kinds import TokenizerError
 
     try:
         from lab.training.training_loop import Training

@@ -21,8 +21,8 @@ from lab.data.text_source import BUILTINS
 from lab.data.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
 from lab.planning.run_request import default_vocabulary
 from models.config import DEFAULT_PRESET
-from models.gpt2_vocabulary_files import VocabularyError
-from models.tokenizer_kinds import TokenizerError, TokenizerKind
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
 from screens.base_screen import LabScreen
 from screens.data.path_input import PathInput
 from screens.data.text_tree import TextTree

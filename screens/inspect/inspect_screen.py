@@ -466,7 +466,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         from lab.core.errors import UserError
         from lab.runs.run_store import open_run
         from lab.runs.run_tokenizer import tokenizer_of
-        from models.tokenizer_kinds import TokenizerError
+        from models.tokenizers.tokenizer_kinds import TokenizerError
 
         try:
             return tokenizer_of(open_run(run)).decode(ids), ""

@@ -18,7 +18,7 @@ from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.data.token_statistics import Counts
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
 EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
 """Short words, a rare one, characters of several bytes and a number: what makes tokenizers differ."""
@@ -160,7 +160,7 @@ class TokensScreen(LabScreen):
     def _cut_text(self, number: int, text: str, kind: str, run: str) -> None:
         from lab.core.errors import UserError
         from lab.data.token_statistics import Counts, explanation
-        from models.tokenizer_kinds import TokenizerError
+        from models.tokenizers.tokenizer_kinds import TokenizerError
 
         try:
             tokenizer = self._tokenizer(kind, run)
@@ -178,7 +178,7 @@ class TokensScreen(LabScreen):
         """Raises: UserError or TokenizerError."""
         from lab.runs.run_store import open_run
         from lab.runs.run_tokenizer import tokenizer_of
-        from models.tokenizer import Tokenizer
+        from models.tokenizers.tokenizer import Tokenizer
 
         key = f"run {run}" if kind == RUN else kind
         if key not in self._tokenizers:

@@ -26,8 +26,8 @@ from lab.planning.step_time import StepTimer, key_of
 from lab.runs.home_folder import home
 from lab.runs.run_summary import RunSummary
 from lab.training.start_trainer import start_trainer
-from models.gpt2_vocabulary_files import VocabularyError
-from models.tokenizer_kinds import TokenizerError
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.tokenizers.tokenizer_kinds import TokenizerError
 from screens.messages import SettingsCopied
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import RunForm

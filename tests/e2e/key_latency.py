@@ -209,7 +209,7 @@ def make_gpt2(home: str, tokens: int) -> None:
     from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
     from models.config import PRESETS
     from models.gpt import GPT
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
 
     tokenizer, folder = Tokenizer.gpt2(), Path(home) / "shape"
     config = PRESETS["gpt2"].config(tokenizer.vocab_size)

@@ -11,7 +11,7 @@ from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
 from lab.views.number_refs import ref
 
 if TYPE_CHECKING:
-    from models.tokenizer import Node
+    from models.tokenizers.tokenizer import Node
 
 ROWS = 200
 """Tokens listed at one time; a longer prompt is listed around the position."""

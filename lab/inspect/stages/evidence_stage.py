@@ -12,7 +12,7 @@ from lab.inspect.training_text_evidence import Evidence, Following, Ids, Verbati
 from lab.views.blocks import Block, Cell, Column, Note, Table, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import softmax
-from models.token_labels import printable
+from models.tokenizers.token_labels import printable
 from models.unembed import Slices
 
 ENOUGH = 5

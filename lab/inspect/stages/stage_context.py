@@ -13,7 +13,7 @@ from models.sampling_settings import Sampling
 from models.unembed import finish, unembed
 
 if TYPE_CHECKING:
-    from models.tokenizer import Tokenizer
+    from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
 
 Numbers = np.ndarray[Any, np.dtype[Any]]

@@ -13,7 +13,7 @@ from lab.runs.checkpoint import save_best
 from lab.runs.run_folder import Run
 from models.gpt import GPT
 from models.sampling import Sampling, generate
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 
 Call = Callable[..., Any]

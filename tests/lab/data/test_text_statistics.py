@@ -5,7 +5,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.data.text_statistics import SAMPLE, count_tokens, read_facts
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 LINE = "The big dog ran fast. Zoë sat.\n"
 

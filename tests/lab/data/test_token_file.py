@@ -12,7 +12,7 @@ from lab.core.errors import UserError
 from lab.data.text_source import Corpus, open_corpus
 from lab.data.token_file import Batches, Tokens, Validation, count_bytes, counted, prepare_tokens, token_dtype, token_lengths
 from lab.data.train_val_split import Split, split_text
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 MakeTokens = Callable[[int], Tokens]
 

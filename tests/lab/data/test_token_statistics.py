@@ -1,7 +1,7 @@
 """What is said of a text's tokens, against the bytes themselves."""
 
 from lab.data.token_statistics import MOST_BYTES, Counts, explanation, hex_of, merge_table
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 
 def test_counts_in_words() -> None:

@@ -13,7 +13,7 @@ from lab.data.text_source import Corpus, open_corpus
 from lab.data.train_val_split import pieces, split_text, within
 from lab.planning.prepare_run import RunRequest, prepare_run
 from lab.runs.run_folder import Run
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 
 def corpus_of(text: str, size: int = 1000) -> Corpus:

@@ -18,7 +18,7 @@ from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainCon
 from models.config import ModelConfig
 from models.edits import Edit
 from models.gpt import GPT
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 TEXT = "The big dog ran fast. The small cat ran home. The big cat sat. "
 PROMPT = "The big dog ran fast. The cat"

@@ -6,7 +6,7 @@ from lab.core.number_format import fixed, whole
 from lab.lessons import lessons
 from models.config import PRESETS
 from models.parameter_count import inventory, parameter_count
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 TEXTS = {lesson.name: lesson.text for lesson in lessons()}
 GPT2 = PRESETS["gpt2"].config(50257)

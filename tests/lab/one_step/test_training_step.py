@@ -26,7 +26,7 @@ from lab.training.run_length import RunLength
 from lab.training.training_clock import Clock, Speed
 from lab.views.blocks import Table
 from models.gpt import GPT
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 from models.unembed import finish
 

@@ -16,7 +16,7 @@ from lab.planning.run_request import default_vocabulary
 from lab.planning.step_time import FILE, key_of
 from lab.runs.run_schema import RunConfig
 from lab.runs.run_store import list_runs, open_run
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 TALE = "".join(
     f"The {size} dog met the {colour} cat.\nThen they ran home.\n" for size in ("big", "old", "wet") for colour in "abcdefgh"

@@ -36,7 +36,7 @@ from lab.runs.run_schema import (
     TrainConfig,
 )
 from models.config import ModelConfig
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 
 def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None = None, **facts: Any) -> ComparedRun:

@@ -22,7 +22,7 @@ from lab.runs.checkpoint import TrainerState, load_model, load_training, save_be
 from lab.runs.run_folder import Run
 from models.gpt import GPT
 from models.optimizer import make_optimizer
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 Call = Callable[..., Any]
 EmptyRun = Callable[..., Run]

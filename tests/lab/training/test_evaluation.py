@@ -17,7 +17,7 @@ from lab.runs.trainer_commands import Command
 from lab.training.evaluation import Evaluator
 from lab.training.training_loop import Training
 from models.gpt import GPT
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]

@@ -16,7 +16,7 @@ from lab.training.model_insights import Insights, Update, head_scores, parts_of,
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizer import make_optimizer
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 
 TinyRun = Callable[..., Run]

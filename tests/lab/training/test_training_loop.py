@@ -20,8 +20,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Metric, Status
 from lab.training.gradient_accumulation import seed_of
 from models.gpt import GPT
-from models.tokenizer import Tokenizer
-from models.tokenizer_kinds import TokenizerError
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerError
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]

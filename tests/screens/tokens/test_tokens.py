@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from lab.views.blocks import Table
-from models.gpt2_vocabulary_files import VocabularyError
-from models.tokenizer import Tokenizer
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.tokens.token_flow import TokenFlow, places_of

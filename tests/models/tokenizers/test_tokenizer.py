@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-from models.tokenizer import LONG_RUN, PATTERN, Node, Tokenizer
-from models.tokenizer_kinds import TokenizerError
+from models.tokenizers.tokenizer import LONG_RUN, PATTERN, Node, Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerError
 
 ORIGINAL = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 """The pattern as it stands in GPT-2's released encoder.py."""
@@ -265,7 +265,7 @@ def test_bpe_encodes_by_replaying_its_merges_in_order(tokenizers: dict[str, Toke
 def test_training_does_not_depend_on_the_number_of_cores(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
     tokenizers["bpe"].save(tmp_path / "here.json")
     code = (
-        "import sys; from models.tokenizer import Tokenizer\n"
+        "import sys; from models.tokenizers.tokenizer import Tokenizer\n"
         "Tokenizer.train([open(sys.argv[1], encoding='utf-8').read()], 340).save(sys.argv[2])"
     )
     (tmp_path / "text").write_text(TEXT, "utf-8", newline="\n")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from models.tokenizer_kinds import END_OF_TEXT, TokenizerError
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT, TokenizerError
 
 MERGES = "vocab.bpe"
 IDS = "encoder.json"

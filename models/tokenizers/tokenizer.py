@@ -17,9 +17,9 @@ from typing import Self, get_args
 
 import tiktoken
 
-from models.gpt2_vocabulary_files import vocabulary
-from models.token_labels import printable
-from models.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
+from models.tokenizers.gpt2_vocabulary_files import vocabulary
+from models.tokenizers.token_labels import printable
+from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
 """How text is split before merging: the contractions of English, letters, digits, other signs (each with one space before
@@ -204,7 +204,7 @@ class Tokenizer:
         return nodes[0]
 
     def label(self, id: int) -> str:
-        """The token as a terminal can show it on one line, whatever its bytes are: see `models.token_labels.printable`."""
+        """The token as a terminal can show it on one line, whatever its bytes are (`printable`)."""
         return printable(self.token_bytes(id))
 
     def save(self, path: str | Path) -> None:
