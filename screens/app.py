@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -14,19 +15,31 @@ from textual import events, on, work
 from textual.binding import Binding
 from textual.driver import Driver
 from textual.message import Message
-from textual.reactive import Reactive, var
+from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 
+from screens.app_state import AppState
 from screens.base_screen import LabScreen
 from screens.command_palette import LabCommands
-from screens.messages import Arrived, ModeChosen, RunChosen, TextChosen
-from screens.run_actions import ManagingApp
+from screens.messages import (
+    Arrived,
+    CloneSettings,
+    CompareRuns,
+    CompareWith,
+    DeleteRun,
+    ModeChosen,
+    RenameRun,
+    RunChosen,
+    RunsChanged,
+    TextChosen,
+)
 from screens.terminal_input import read_what_comes
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary, RunsWatcher
+    from screens.run_actions import RunActions
 
 SECONDS_BETWEEN_READINGS = 1.0
 """How often the runs are read from disk; a trainer writes its status about as often."""
@@ -51,11 +64,8 @@ def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-class LabApp(ManagingApp):
-    """llmlab's terminal interface.
-
-    Shared state is held here as reactives. A screen watches what it needs and posts a message of `screens.messages` to change it.
-    """
+class LabApp(AppState):
+    """llmlab's terminal interface: shows the modes, keeps the shared state up to date, and handles the screens' messages."""
 
     TITLE = "llmlab"
     CSS_PATH = Path(__file__).with_name("lab.tcss")
@@ -85,16 +95,6 @@ class LabApp(ManagingApp):
 
     theme: Reactive[str] = Reactive("tokyo-night")
     """Of the class, for setting it would have all styles parsed again before the first paint."""
-    text_source: var[str] = var("")
-    """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
-    text_encoding: var[str] = var("")
-    """The encoding that the user gave for it; empty finds it out from the file."""
-    run_name: var[str] = var("demo")
-    """The run that Train and Inspect show: a name in the user's home, a path, or `demo`. At first the newest, if there is any."""
-    runs: var[tuple[RunSummary, ...]] = var((), always_update=True)
-    """Every run as last read from disk, newest first, the demo last."""
-    runs_known: var[bool] = var(False)
-    """Whether `runs` has been read at all."""
 
     @dataclass
     class RunsRead(Message):
@@ -146,6 +146,7 @@ class LabApp(ManagingApp):
     def _import_screens(self) -> None:
         for mode in MODE_NAMES:
             import_module(f"screens.{mode}.{mode}_screen")
+        import_module("screens.run_actions")
         import_module("plotext")
 
     def read_runs(self) -> None:
@@ -168,10 +169,6 @@ class LabApp(ManagingApp):
             self.run_name = message.runs[0].name
         self.runs_known = True
         self.runs = tuple(message.runs)
-
-    def run_summary(self, name: str) -> RunSummary | None:
-        """The run of that name as last read."""
-        return next((run for run in self.runs if name in (run.name, str(run.path))), None)
 
     def delay_update(self, delay: float = 0.0) -> None:
         """Textual holds the picture for 50 ms while it changes modes; that alone is as long as a key may take here."""
@@ -198,7 +195,7 @@ class LabApp(ManagingApp):
 
     async def action_quit(self) -> None:
         """Leave at once, or, where a run goes on, say so first."""
-        names = self.names_going_on()
+        names = self.active_runs()
         if not names or isinstance(self.screen, ModalScreen):
             self._leave()
             return
@@ -209,17 +206,13 @@ class LabApp(ManagingApp):
         question = AskScreen("Leave the lab?", words, key="q", yes="leave", no="stay")
         self.push_screen(question, self._leave_if)
 
-    def names_going_on(self) -> list[str]:
-        """The runs that a trainer is at now."""
-        return [run.name for run in self.runs if run.going_on]
-
     def _leave_if(self, yes: bool | None) -> None:
         if yes:
             self._leave()
 
     def _leave(self) -> None:
         """Leave now; what goes on is said once more on the terminal."""
-        self.exit(message="\n".join(f"{name} goes on training; llmlab shows it again." for name in self.names_going_on()) or None)
+        self.exit(message="\n".join(f"{name} goes on training; llmlab shows it again." for name in self.active_runs()) or None)
 
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:
@@ -240,6 +233,39 @@ class LabApp(ManagingApp):
         if message.open_mode:
             self.switch_mode(message.open_mode)
             self.screen.post_message(Arrived("run"))
+
+    @cached_property
+    def _run_actions(self) -> RunActions:
+        from screens.run_actions import RunActions
+
+        return RunActions(self)
+
+    def _manage(self, action: Coroutine[Any, Any, None]) -> None:
+        self.run_worker(action, group="manage", exit_on_error=True)
+
+    @on(RenameRun)
+    def _rename_run(self, message: RenameRun) -> None:
+        self._manage(self._run_actions.rename(message.run))
+
+    @on(DeleteRun)
+    def _delete_run(self, message: DeleteRun) -> None:
+        self._manage(self._run_actions.delete(message.run))
+
+    @on(CloneSettings)
+    def _clone_settings(self, message: CloneSettings) -> None:
+        self._manage(self._run_actions.clone_settings(message.run))
+
+    @on(CompareWith)
+    def _compare_with(self, message: CompareWith) -> None:
+        self._manage(self._run_actions.compare_with(message.name))
+
+    @on(CompareRuns)
+    def _compare_runs(self, message: CompareRuns) -> None:
+        self._run_actions.compare(message.names)
+
+    @on(RunsChanged)
+    def _runs_changed(self) -> None:
+        self.read_runs()
 
 
 def run() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -13,12 +13,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from screens.app_state import AppState
 from screens.messages import ModeChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
-
-if TYPE_CHECKING:
-    from screens.app import LabApp
 
 SECONDS_UNTIL_SPARED = 1.0
 """How long after a mode's first picture the collector is spared what it has made, which takes as long as a slow key."""
@@ -27,9 +25,7 @@ SECONDS_UNTIL_SPARED = 1.0
 class LabScreen(Screen[None]):
     """A mode of the lab. A subclass names its `MODE`, says in `HELP` what it is for, and yields its content in `compose_body`.
 
-    State that several modes share lives in the app as reactives (`text_source`, `run_name`, `runs`); a screen follows
-    one with `self.watch(self.lab, "run_name", self.follow_run)` in `on_mount`, and asks for a change by posting a message of
-    `screens.messages`.
+    A screen follows shared state with `self.watch(self.lab, "run_name", self.follow_run)` in `on_mount`.
     """
 
     MODE: ClassVar[str] = ""
@@ -75,9 +71,9 @@ class LabScreen(Screen[None]):
         yield from ()
 
     @property
-    def lab(self) -> LabApp:
-        """The app, with its own type."""
-        return cast("LabApp", self.app)
+    def lab(self) -> AppState:
+        """The state that all modes share."""
+        return cast(AppState, self.app)
 
     def go_back(self) -> bool:
         """Leave one level inside this screen. False says that there is none to leave; then escape leads to Home."""

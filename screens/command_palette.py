@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.message import Message
 from textual.types import IgnoreReturnCallbackType
 
-from screens.messages import RunChosen
-
-if TYPE_CHECKING:
-    from screens.app import LabApp
+from screens.app_state import AppState
+from screens.messages import CloneSettings, CompareWith, DeleteRun, RenameRun, RunChosen
 
 Command = tuple[str, str, IgnoreReturnCallbackType]
 """What the palette shows, what it says of it, and what it does."""
@@ -29,7 +28,7 @@ class LabCommands(Provider):
     """
 
     def _commands(self) -> Iterator[Command]:
-        app = cast("LabApp", self.app)
+        app = cast(AppState, self.app)
         seen: set[str] = set()
         for node, binding, enabled, tooltip in self.screen.active_bindings.values():
             words = tooltip or binding.tooltip
@@ -39,21 +38,21 @@ class LabCommands(Provider):
             key = app.get_key_display(binding)
             yield words, f"key {key}", partial(app.run_action, binding.action, node)
         for run in app.runs:
-            yield f"Watch the run {run.name}", f"{run.text}, {run.phase}", self._choose(run.name, "train")
-            yield f"Inspect the model of {run.name}", f"{run.text}, {run.phase}", self._choose(run.name, "inspect")
+            yield f"Watch the run {run.name}", f"{run.text}, {run.phase}", self._post(RunChosen(run.name, "train"))
+            yield f"Inspect the model of {run.name}", f"{run.text}, {run.phase}", self._post(RunChosen(run.name, "inspect"))
         current = app.run_summary(app.run_name)
         if current is not None:
             name = current.name
-            yield f"Compare {name} with another run", "curves, settings, samples", partial(app.compare_with, name)
-            yield f"A new run with the settings of {name}", "the form, filled in", partial(app.use_settings, current)
+            yield f"Compare {name} with another run", "curves, settings, samples", self._post(CompareWith(name))
+            yield f"A new run with the settings of {name}", "the form, filled in", self._post(CloneSettings(current))
             if not current.is_demo:
-                yield f"Rename {name}", "its folder gets the name", partial(app.rename_run, current)
-                yield f"Delete {name}", "asks first", partial(app.delete_run, current)
+                yield f"Rename {name}", "its folder gets the name", self._post(RenameRun(current))
+                yield f"Delete {name}", "asks first", self._post(DeleteRun(current))
         yield "Change the colours", "choose a theme", app.action_change_theme
         yield "Save a picture of the screen", "an SVG file", partial(app.set_timer, 0.1, app.deliver_screenshot)
 
-    def _choose(self, name: str, mode: str) -> Callable[[], object]:
-        return partial(self.app.post_message, RunChosen(name, mode))
+    def _post(self, message: Message) -> Callable[[], object]:
+        return partial(self.app.post_message, message)
 
     async def discover(self) -> Hits:
         for words, help_text, callback in self._commands():

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from textual.message import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lab.planning.settings_form import Settings
+    from lab.runs.run_summary import RunSummary
 
 
 @dataclass
@@ -52,3 +55,51 @@ class ModeChosen(Message):
     """The user wants to see another mode."""
 
     mode: str
+
+
+@dataclass
+class RenameRun(Message):
+    """Ask for another name of this run, and give it."""
+
+    run: RunSummary
+
+
+@dataclass
+class RunRenamed(Message):
+    """To the screen in view: a run has another name now."""
+
+    before: str
+    now: str
+
+
+@dataclass
+class DeleteRun(Message):
+    """Ask whether this run may go, and delete it."""
+
+    run: RunSummary
+
+
+@dataclass
+class CloneSettings(Message):
+    """Fill the form of a new run with the settings and the text of this one."""
+
+    run: RunSummary
+
+
+@dataclass
+class CompareRuns(Message):
+    """Show these runs beside each other."""
+
+    names: Sequence[str]
+
+
+@dataclass
+class CompareWith(Message):
+    """Ask with which other run to compare this one, and show both."""
+
+    name: str
+
+
+@dataclass
+class RunsChanged(Message):
+    """Something was done to a run: read the runs now."""

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from screens.base_screen import LabScreen
 from screens.home.pipeline_map import PathMap
 from screens.home.run_table import MARKS, RunTable
-from screens.messages import RunChosen
+from screens.messages import CloneSettings, CompareRuns, CompareWith, DeleteRun, RenameRun, RunChosen, RunRenamed
 
 if TYPE_CHECKING:
     from lab.core.machine import Machine
@@ -119,6 +119,11 @@ Once a run has ended they are of the whole validation part, before of a part of 
         line.display = bool(words)
         self.refresh_bindings()
 
+    @on(RunRenamed)
+    def _keep_mark(self, message: RunRenamed) -> None:
+        table = self.query_one(RunTable)
+        table.marked = tuple(message.now if name == message.before else name for name in table.marked)
+
     @property
     def selected(self) -> RunSummary | None:
         """The run under the cursor."""
@@ -131,23 +136,23 @@ Once a run has ended they are of the whole validation part, before of a part of 
     def action_compare(self) -> None:
         marked = self.query_one(RunTable).marked
         if len(marked) > 1:
-            self.lab.compare_runs(marked)
+            self.post_message(CompareRuns(marked))
         elif self.selected is not None and marked and self.selected.name not in marked:
-            self.lab.compare_runs((*marked, self.selected.name))
+            self.post_message(CompareRuns((*marked, self.selected.name)))
         elif self.selected is not None:
-            self.lab.compare_with(self.selected.name)
+            self.post_message(CompareWith(self.selected.name))
 
     def action_again(self) -> None:
         if self.selected is not None:
-            self.lab.use_settings(self.selected)
+            self.post_message(CloneSettings(self.selected))
 
     def action_rename(self) -> None:
         if self.selected is not None:
-            self.lab.rename_run(self.selected)
+            self.post_message(RenameRun(self.selected))
 
     def action_delete(self) -> None:
         if self.selected is not None:
-            self.lab.delete_run(self.selected)
+            self.post_message(DeleteRun(self.selected))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action not in ("choose", "compare", "again", "rename", "delete") or self.selected is not None

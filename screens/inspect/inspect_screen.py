@@ -174,7 +174,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self.set_interval(SECONDS_BETWEEN_PULSES, self._feel_pulse)
         self.run_worker(self.microscope.serve(), name="microscope", group="microscope", exit_on_error=True)
         self.watch(self.app, "run_name", self._follow_run)
-        self.lab.holders.append(self._let_go)
+        self.lab.release_run.append(self._let_go)
 
     async def _let_go(self, path: Path) -> None:
         """Have the engine, where one runs, hold the run in this folder no longer."""

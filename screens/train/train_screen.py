@@ -20,7 +20,7 @@ from lab.runs.run_summary import RunSummary
 from lab.runs.trainer_commands import CommandName
 from lab.training.start_trainer import start_trainer
 from screens.dialogs.confirm import AskScreen
-from screens.messages import Arrived, RunChosen, SettingsCopied
+from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.curve_keys import CURVE_ACTIONS, CurveKeys
 from screens.train.insights_view import PAGES
 from screens.train.new_run import NewRun
@@ -182,7 +182,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
 
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs
-        going_on = self.lab.names_going_on()
+        going_on = self.lab.active_runs()
         if runs and not self._runs_seen and going_on and not self.lab.text_source:
             self.making = False
             self.post_message(RunChosen(going_on[0]))
@@ -192,7 +192,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def _begun(self, message: NewRun.Begun) -> None:
         self.making = False
         self.post_message(RunChosen(message.name))
-        self.lab.read_runs()
+        self.post_message(RunsChanged())
 
     def _follow_run(self) -> None:
         self._feed = None
@@ -301,7 +301,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self.app.push_screen(OneStepScreen())
 
     def action_compare(self) -> None:
-        self.lab.compare_with(self.lab.run_name)
+        self.post_message(CompareWith(self.lab.run_name))
 
     def action_walk(self, by: int) -> None:
         if self.view.cursor is None or self.view.page in PAGES:
@@ -367,4 +367,4 @@ Training goes on when you leave this screen, the lab, or the terminal.
         if message.trouble:
             self.notify(message.trouble, severity="error", markup=False)
         self._ticks = 0
-        self.lab.read_runs()
+        self.post_message(RunsChanged())

@@ -114,7 +114,7 @@ async def test_the_palette_offers_what_is_possible_now(app: LabApp, make_run: An
         await pilot.press("escape")
         make_run("busy", phase="training", step=10)
         app.read_runs()
-        await until(pilot, lambda: app.names_going_on())
+        await until(pilot, lambda: app.active_runs())
         await pilot.press("1", "home", "t")
         await until(pilot, lambda: "Pause the training" in palette(app))
 
