@@ -1,6 +1,13 @@
 """The shape of a GPT-2 and the presets. Nothing here needs torch."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
+
+Precision = Literal["fp32", "bf16"]
+"""Number format of the matrix products; weights and optimizer state stay fp32."""
+
+AttentionKernel = Literal["auto", "plain", "fused"]
+"""How attention is computed: by two plain products and a softmax, by torch's fused kernel, or as is usually quicker."""
 
 LARGEST = {"layers": 1024, "heads": 1024, "width": 1 << 16, "context": 1 << 17, "vocab_size": 1 << 20}
 """The most of each number that a shape can have: beyond any GPT-2, and small enough that nothing computed from it overflows."""

@@ -6,14 +6,13 @@ In the comments B is the batch, T the tokens, C the width, H the heads, D = C / 
 """
 
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from models.chunked_cross_entropy import head_cross_entropy
-from models.config import ModelConfig
+from models.config import AttentionKernel, ModelConfig
 from models.fast_dropout import Dropout
 from models.fast_dropout import dropout as drop
 
@@ -23,9 +22,6 @@ INIT_STD = 0.02
 """Standard deviation of every matrix at the start; the two residual projections get it divided by sqrt(2 layers)."""
 PLAIN_UP_TO = 512
 """Up to this many tokens bf16 attention is quicker on a CPU by two plain products than by torch's fused kernel (measured)."""
-
-Kernel = Literal["auto", "plain", "fused"]
-"""How attention is computed: by two plain products and a softmax, by torch's fused kernel, or as is usually quicker."""
 
 
 class KVCache:
@@ -56,7 +52,7 @@ class KVCache:
         return self.keys[layer, :, :, :end].to(k.dtype), self.values[layer, :, :, :end].to(v.dtype)
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, kernel: Kernel = "auto") -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, kernel: AttentionKernel = "auto") -> Tensor:
     """Causal attention, softmax(q kᵀ / sqrt(D)) v, of queries (B, H, T, D) that are the last T of the S keys (B, H, S, D).
 
     The kernel "auto" is torch's fused one, except on a CPU where plain products are quicker: short sequences in bf16, and with
@@ -85,7 +81,7 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        self.kernel: Kernel = "auto"
+        self.kernel: AttentionKernel = "auto"
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
         self.attn_dropout = config.dropout
@@ -173,7 +169,7 @@ class GPT(nn.Module):
             if isinstance(module, nn.Linear) or module is self.wte:
                 module.to(torch.bfloat16)
 
-    def set_attention_kernel(self, kernel: Kernel) -> None:
+    def set_attention_kernel(self, kernel: AttentionKernel) -> None:
         """Has every layer compute its attention by this kernel."""
         for module in self.modules():
             if isinstance(module, Attention):

@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +18,7 @@ from lab.core.atomic_io import write_atomic
 from lab.core.machine import cores, processor
 from lab.planning.device import choose_precision
 from lab.runs.run_schema import TrainConfig
-from models.config import ModelConfig
+from models.config import AttentionKernel, ModelConfig, Precision
 
 if TYPE_CHECKING:
     import torch
@@ -33,35 +33,35 @@ SECONDS = 1.5
 TOKENS = 1024
 """Tokens that are tried with, about: enough to fill the caches as a step does."""
 
-Precision = Literal["fp32", "bf16"]
-Attention = Literal["auto", "plain", "fused"]
-ComputeChoice = tuple[Precision, Attention]
+Candidate = tuple[Precision, AttentionKernel]
 
 
-class Choice(msgspec.Struct, frozen=True):
+class ComputeChoice(msgspec.Struct, frozen=True):
     """How steps are computed. `why` is one line for people."""
 
     precision: Precision
-    attention: Attention
+    attention: AttentionKernel
     threads: int
     why: str
 
 
-def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home: Path) -> Choice:
+def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home: Path) -> ComputeChoice:
     """What is asked for, and the quickest of what is left to the machine. Sets nothing but the file in `home`."""
     from models.parameter_count import flops_per_token
 
     usual = choose_precision(train.precision, device)
     if device.type != "cpu":
-        return Choice(usual, train.attention, train.threads or cores(), f"{usual}, as usual on {device.type}")
+        return ComputeChoice(usual, train.attention, train.threads or cores(), f"{usual}, as usual on {device.type}")
     threads = train.threads or default_threads(cores())
     if flops_per_token(model) * model.context * train.batch < SMALL:
-        return Choice(usual, train.attention, train.threads or 1, f"{usual}; a step is too short for more than one core")
+        return ComputeChoice(usual, train.attention, train.threads or 1, f"{usual}; a step is too short for more than one core")
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if train.precision == "auto" and usual == "bf16" else (usual,)
-    kernels: tuple[Attention, ...] = ("fused", "plain") if train.attention == "auto" and not model.dropout else (train.attention,)
+    kernels: tuple[AttentionKernel, ...] = (
+        ("fused", "plain") if train.attention == "auto" and not model.dropout else (train.attention,)
+    )
     times = _known(model, train.batch, [(precision, kernel) for precision in precisions for kernel in kernels], home)
     best = min(times, key=lambda way: times[way])
-    return Choice(*best, threads, choice_in_words(best, times, threads))
+    return ComputeChoice(*best, threads, choice_in_words(best, times, threads))
 
 
 def default_threads(cores: int) -> int:
@@ -69,7 +69,7 @@ def default_threads(cores: int) -> int:
     return cores if cores <= 2 else cores - 1
 
 
-def choice_in_words(best: ComputeChoice, times: dict[ComputeChoice, float], threads: int) -> str:
+def choice_in_words(best: Candidate, times: dict[Candidate, float], threads: int) -> str:
     """Such as `bf16 (2.4 times as fast as fp32), attention written out (1.3 times as fast as the fused kernel), 2 threads`."""
     precision, attention = best
     names = {"plain": "attention written out", "fused": "the fused attention kernel", "auto": "the usual attention kernel"}
@@ -83,7 +83,7 @@ def choice_in_words(best: ComputeChoice, times: dict[ComputeChoice, float], thre
     return ", ".join(said)
 
 
-def _known(model: ModelConfig, batch: int, ways: list[ComputeChoice], home: Path) -> dict[ComputeChoice, float]:
+def _known(model: ModelConfig, batch: int, ways: list[Candidate], home: Path) -> dict[Candidate, float]:
     """Seconds of one layer in each way: from the file, or measured now. A single way needs no measuring."""
     import torch
 
@@ -102,12 +102,12 @@ def _known(model: ModelConfig, batch: int, ways: list[ComputeChoice], home: Path
     return dict(zip(ways, known[key], strict=True))
 
 
-def measure(ways: list[ComputeChoice], layer: Callable[[ComputeChoice], None]) -> dict[ComputeChoice, float]:
+def measure(ways: list[Candidate], layer: Callable[[Candidate], None]) -> dict[Candidate, float]:
     """Median processor seconds of each way on one thread, the ways tried in turn."""
     import torch
 
     before = torch.get_num_threads()
-    times: dict[ComputeChoice, list[float]] = {way: [] for way in ways}
+    times: dict[Candidate, list[float]] = {way: [] for way in ways}
     give_up = time.monotonic() + SECONDS
     torch.set_num_threads(1)
     try:
@@ -127,7 +127,7 @@ def _windows(model: ModelConfig, batch: int) -> int:
     return max(1, min(batch, TOKENS // model.context))
 
 
-def _layer(model: ModelConfig, batch: int) -> Callable[[ComputeChoice], None]:
+def _layer(model: ModelConfig, batch: int) -> Callable[[Candidate], None]:
     """One layer of the model, forward and backward, on some windows of a step."""
     import torch
 
@@ -137,7 +137,7 @@ def _layer(model: ModelConfig, batch: int) -> Callable[[ComputeChoice], None]:
     x = torch.empty(_windows(model, batch), model.context, model.width)
     x.normal_(generator=torch.Generator().manual_seed(0))
 
-    def run(way: ComputeChoice) -> None:
+    def run(way: Candidate) -> None:
         block.attn.kernel = way[1]
         with torch.autocast("cpu", torch.bfloat16, enabled=way[0] == "bf16"):
             y = block(x, None, 0)

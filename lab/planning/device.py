@@ -3,17 +3,15 @@
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.machine import has_mps, why_no_cuda
-from models.config import ModelConfig
+from models.config import ModelConfig, Precision
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
     import torch
-
-Precision = Literal["fp32", "bf16"]
 
 LARGER_THAN_CACHES = 30_000_000
 """Parameters beyond which weights do not stay in the caches from one token to the next, so that half as many bytes are twice the

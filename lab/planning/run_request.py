@@ -1,7 +1,6 @@
 """What a user asks a run to be, checked as far as that can be done without the text. Imports nothing heavy."""
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -13,8 +12,8 @@ from lab.core.number_format import bytes_
 from lab.planning.device import check_device
 from lab.runs.home_folder import home
 from lab.runs.run_names import check_name
-from lab.runs.run_schema import OptimizerName, TrainConfig
-from models.config import DEFAULT_PRESET, PRESETS, ConfigError, ModelConfig
+from lab.runs.run_schema import OptimizerName, PrecisionSetting, TrainConfig
+from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, ConfigError, ModelConfig
 from models.lr_schedule import Schedule
 from models.parameter_count import BYTES, flops_per_token, parameter_count
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES, TokenizerKind
@@ -90,8 +89,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     device: str | None = None
     threads: int | None = None
-    precision: Literal["auto", "fp32", "bf16"] | None = None
-    attention: Literal["auto", "plain", "fused"] | None = None
+    precision: PrecisionSetting | None = None
+    attention: AttentionKernel | None = None
     eval_every: int | None = None
     patience: int | None = None
     prompts: tuple[str, ...] = ()

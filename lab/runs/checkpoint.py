@@ -10,7 +10,7 @@ import os
 import stat
 import zlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import torch
@@ -30,6 +30,7 @@ from lab.core.safetensors_file import FLOATS, Header, RawTensor, check_whole, re
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate
 from lab.training.spike_detector import SpikeDetector
+from models.config import AttentionKernel, Precision
 from models.gpt import GPT
 from models.parameter_count import BYTES, inventory, parameter_count
 
@@ -68,9 +69,9 @@ class TrainerState(msgspec.Struct, kw_only=True):
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     step_seconds: Annotated[float, Meta(ge=0)] = 0.0
     """How long the latest step took: in a run by minutes the next one's learning rate is for the moment at which it is done."""
-    precision: Literal["fp32", "bf16"]
+    precision: Precision
     """As chosen when the run began, so that it ends in the same arithmetic."""
-    attention: Literal["auto", "plain", "fused"] = "auto"
+    attention: AttentionKernel = "auto"
     """As chosen when the run began; so are `threads`."""
     threads: Annotated[int, Meta(ge=0, le=int(LIMITS["threads"].most))] = 0
     """Chosen when the run began, for the order in which numbers are added depends on them; 0 in runs from before."""

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS
-from models.config import LARGEST, ModelConfig
+from models.config import LARGEST, AttentionKernel, ModelConfig, Precision
 from models.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
@@ -45,6 +45,9 @@ def _within(name: str) -> Meta:
 
 
 OptimizerName = Literal["muon", "adamw"]
+
+PrecisionSetting = Literal["auto", Precision]
+"""A precision, or "auto" for the quicker one on this machine."""
 
 Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
 
@@ -120,8 +123,8 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int, _within("seed")] = 1337
     device: Word = "auto"
     threads: Annotated[int, _within("threads")] | None = None
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    attention: Literal["auto", "plain", "fused"] = "auto"
+    precision: PrecisionSetting = "auto"
+    attention: AttentionKernel = "auto"
     """By plain products, by torch's fused kernel, or whichever is quicker on this machine."""
     eval_every: Annotated[int, _within("eval_every")] = 100
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""

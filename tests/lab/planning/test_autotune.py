@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.planning import autotune
-from lab.planning.autotune import ComputeChoice, choice_in_words, choose, default_threads, measure
+from lab.planning.autotune import Candidate, choice_in_words, choose, default_threads, measure
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
@@ -22,11 +22,11 @@ def _bf16_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autotune, "cores", lambda: 2)
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[ComputeChoice, float]) -> list[list[ComputeChoice]]:
+def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[Candidate, float]) -> list[list[Candidate]]:
     """Puts these times in the place of measured ones; gives the list of what was asked for."""
-    asked: list[list[ComputeChoice]] = []
+    asked: list[list[Candidate]] = []
 
-    def answer(ways: list[ComputeChoice], _: object) -> dict[ComputeChoice, float]:
+    def answer(ways: list[Candidate], _: object) -> dict[Candidate, float]:
         asked.append(ways)
         return {way: seconds[way] for way in ways}
 
@@ -34,7 +34,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[ComputeChoice, float
     return asked
 
 
-TIMES: dict[ComputeChoice, float] = {
+TIMES: dict[Candidate, float] = {
     ("fp32", "fused"): 4.0,
     ("fp32", "plain"): 5.0,
     ("bf16", "fused"): 3.0,
@@ -83,7 +83,7 @@ def test_one_core_of_many_is_left_to_others() -> None:
 def test_measuring_times_every_way_and_leaves_the_threads_as_they_were() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    tried: list[ComputeChoice] = []
+    tried: list[Candidate] = []
     times = measure(list(TIMES), tried.append)
     assert times.keys() == TIMES.keys()
     assert min(times.values()) >= 0
