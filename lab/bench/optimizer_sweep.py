@@ -16,9 +16,11 @@ from pathlib import Path
 
 import torch
 
+from lab.data.data_order import TrainingBatches
 from lab.data.text_source import open_corpus
-from lab.data.token_file import Batches, Prepared, Tokens, Validation, prepare_tokens, token_dtype
+from lab.data.token_file import PreparedTokens, TokenFile, prepare_tokens, token_dtype
 from lab.data.train_val_split import split_text
+from lab.data.validation_windows import ValidationWindows
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizer import compute_in, lr_factor, make_optimizer
@@ -49,14 +51,14 @@ class Trial:
     precision: str = "bf16"
 
 
-def run(trial: Trial, tokens: Tokens, prepared: Prepared) -> dict[str, float]:
+def run(trial: Trial, tokens: TokenFile, prepared: PreparedTokens) -> dict[str, float]:
     """Trains on the text as bytes. `val_loss` is in nats per byte over the whole validation part, `step_ms` the median step."""
     shape = ModelConfig(layers=trial.layers, heads=trial.heads, width=trial.width, context=trial.context, vocab_size=BYTES)
     model = GPT(shape, seed=trial.seed)
     optimizer = make_optimizer(model, trial.lr, trial.weight_decay, (0.9, trial.beta2), trial.rule)  # type: ignore[arg-type]
     low = trial.precision == "bf16"
     compute_in(optimizer, torch.bfloat16 if low else torch.float32)
-    batches = Batches(tokens, 0, prepared.split, trial.context, trial.batch, trial.seed)
+    batches = TrainingBatches(tokens, 0, prepared.split, trial.context, trial.batch, trial.seed)
     times = []
     for step in range(trial.steps):
         started = time.perf_counter()
@@ -70,7 +72,7 @@ def run(trial: Trial, tokens: Tokens, prepared: Prepared) -> dict[str, float]:
         optimizer.step()
         optimizer.zero_grad()
         times.append(time.perf_counter() - started)
-    windows = Validation(tokens, prepared.split, prepared.tokens, trial.context, 4096 // trial.context)
+    windows = ValidationWindows(tokens, prepared.split, prepared.tokens, trial.context, 4096 // trial.context)
     total = 0.0
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
         for ids_, targets_ in windows:
@@ -96,7 +98,7 @@ def main() -> None:
             corpus = open_corpus(text)
             corpus.measure()
             prepared = prepare_tokens(corpus, split_text(corpus), Tokenizer.bytes_(), path)
-            tokens = Tokens(path, token_dtype(BYTES))
+            tokens = TokenFile(path, token_dtype(BYTES))
             for values in itertools.product(*(getattr(asked, name) for name in options)):
                 trial = Trial(text=corpus.name, **dict(zip(options, values, strict=True)))
                 line = json.dumps(asdict(trial) | run(trial, tokens, prepared))

@@ -161,7 +161,8 @@ def validate_nanogpt(folder: str, checkpoint: str, ids: str) -> float:
 
 def validate_ours(run: str) -> float:
     """Of a run's best weights, in fp32."""
-    from lab.data.token_file import Tokens, Validation, token_dtype
+    from lab.data.token_file import TokenFile, token_dtype
+    from lab.data.validation_windows import ValidationWindows
     from lab.runs.checkpoint import load_model
     from lab.runs.run_store import open_run
     from lab.runs.run_tokenizer import tokenizer_of
@@ -169,8 +170,8 @@ def validate_ours(run: str) -> float:
     found = open_run(Path(run))
     model, _ = load_model(found, "best")
     data = found.config.data
-    tokens = Tokens(found.tokens_path, token_dtype(model.config.vocab_size))
-    windows = Validation(tokens, data.split, data.tokens, model.config.context, 32)
+    tokens = TokenFile(found.tokens_path, token_dtype(model.config.vocab_size))
+    windows = ValidationWindows(tokens, data.split, data.tokens, model.config.context, 32)
     total = 0.0
     for ids, targets in windows:
         with torch.inference_mode():

@@ -49,7 +49,7 @@ def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
     Raises:
         UserError: if there is no such run, or no weights that can be read.
     """
-    from lab.data.first_prompt import first_prompt
+    from lab.data.default_prompts import first_prompt
     from lab.runs.run_store import open_run
 
     if prompt == "":

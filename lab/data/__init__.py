@@ -1,4 +1,5 @@
-"""Texts in, tokens out: choose, decode, split, tokenize, and the order in which training sees the tokens.
+"""Texts in, tokens out: choose, decode, split, tokenize, and the data order of training.
 
-Begin with `text_source` and `token_file`. Imports `lab.core` and `lab.runs`, and no torch.
+Begin with `text_source` (open a text), `token_file` (its tokens on disk) and `data_order` (the batch of a step). Imports
+`lab.core`, `lab.runs` and `models`, and no torch.
 """

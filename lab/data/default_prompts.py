@@ -1,4 +1,10 @@
-"""What a model is asked to go on with when nobody has said."""
+"""Default prompts: of a new run, from its validation text, and of Inspect, from the run that is opened."""
+
+from lab.runs.home_folder import demo
+from lab.runs.run_folder import Run
+
+DEMO_PROMPT = "Once there was a big dog named Rex. Rex ran"
+
 
 LONGEST_LINE = 30
 """Characters up to which a line is taken whole, such as the name of who speaks in a play; of a longer line, its first words."""
@@ -6,7 +12,7 @@ LONGEST_LINE = 30
 WORDS = 4
 
 
-def opening(text: str) -> str:
+def prompt_from_text(text: str) -> str:
     """The beginning of a line of `text`, or of a sentence where the lines are long: a short prompt in the manner of the text.
 
     The first line is passed over where there is another, since `text` may begin in the middle of it. A short line keeps its
@@ -26,3 +32,11 @@ def _first_words(line: str) -> str:
     indent = line[: len(line) - len(line.lstrip())]
     words = " ".join(line.split()[:WORDS])
     return (indent + words)[:LONGEST_LINE].rstrip() if words else ""
+
+
+def first_prompt(run: Run) -> str:
+    """The first of the prompts that the run samples from, or for the demo a sentence of the kind that it was trained on."""
+    if run.path == demo():
+        return DEMO_PROMPT
+    prompts = run.config.train.prompts
+    return prompts[0] if prompts else "The"

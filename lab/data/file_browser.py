@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.core.atomic_io import os_error_in_words
-from lab.data.text_source import BUILTINS
+from lab.data.builtin_texts import BUILTINS
 
 MOST_ENTRIES = 1000
 """More than this nobody looks through; typing the beginning of a name finds the rest."""

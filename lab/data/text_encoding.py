@@ -44,7 +44,7 @@ def check_encoding(encoding: str) -> str:
     return name
 
 
-def sniff(path: Path, shown: str) -> str:
+def detect_encoding(path: Path, shown: str) -> str:
     """The encoding to read a file with when none is asked for: what its byte-order mark says, else UTF-8.
 
     Raises:
@@ -117,13 +117,13 @@ def _undecodable(path: Path, encoding: str, shown: str, asked: bool, offset: int
     bad = text.count("\N{REPLACEMENT CHARACTER}")
     if sum(not character.isascii() for character in text) > 2 * bad:
         return UserError(f"{shown} is damaged UTF-8: {where} cannot be decoded; drop what is broken with iconv -c -t utf-8.")
-    guess = _guess(sample)
+    guess = _suggest_encoding(sample)
     if guess is None:
         return UserError(f"{shown} is not UTF-8: {where} cannot be decoded, nor by any other encoding; choose a plain text file.")
     return UserError(f"{shown} is not UTF-8: {where} cannot be decoded; try --encoding {guess}.")
 
 
-def _guess(sample: bytes) -> str | None:
+def _suggest_encoding(sample: bytes) -> str | None:
     """The encoding that makes the most plausible text of a sample; cp1252 where it does as well as the best, since it is far
     more common."""
     import charset_normalizer

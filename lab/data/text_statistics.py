@@ -10,7 +10,9 @@ from pathlib import Path
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import open_regular
-from lab.data.text_source import BUILTINS, STDIN, Corpus, open_corpus, path_of, preview
+from lab.data.builtin_texts import is_builtin
+from lab.data.corpus import STDIN, Corpus, preview
+from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import pieces, split_text
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -82,7 +84,7 @@ def _stamp(source: str) -> tuple[int, int]:
 def _found(source: str) -> os.stat_result | None:
     """What lies at the path that a source is, if there is anything."""
     try:
-        return None if source in BUILTINS else os.stat(Path(source).expanduser())
+        return None if is_builtin(source) else os.stat(Path(source).expanduser())
     except (OSError, ValueError, RuntimeError):
         return None
 
@@ -109,7 +111,7 @@ def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> Te
 
 
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
-    if corpus.source in BUILTINS or corpus.source.startswith("stories:"):
+    if is_builtin(corpus.source):
         return "nothing to clean"
     path = path_of(corpus.source)
     with open_regular(path, follow=True) as file:

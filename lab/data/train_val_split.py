@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lab.data.text_source import Corpus
+from lab.data.corpus import Corpus
 
 VALIDATION_FRACTION = 0.1
 """Of the bytes of a text, about: the validation part begins at a border after the other nine tenths."""

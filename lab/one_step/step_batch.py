@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.core.errors import UserError
-from lab.data.token_file import Batches, Ids, Tokens, token_dtype
+from lab.data.data_order import TrainingBatches
+from lab.data.token_file import Ids, TokenFile, token_dtype
 from lab.runs.run_folder import Run
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
@@ -47,10 +48,10 @@ def own_batch(run: Run, step: int, parts: int) -> StepBatch:
     config = run.config
     if step < 0:
         raise UserError("There is no earlier batch: this is the one of the run's first step.")
-    tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
+    tokens = TokenFile(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
     if len(tokens) != config.data.tokens:
         raise UserError(f"{run.tokens_path} is not the text that {run.name} was trained on; e types a sentence instead.")
-    batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+    batches = TrainingBatches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
     ids, targets = batches.at(step)
     flops = 6 * parameter_count(config.model) * config.model.context  # of one window, forward and back
     windows = max(1, min(len(ids), int(MOST_FLOPS / flops)))

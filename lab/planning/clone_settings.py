@@ -4,7 +4,8 @@ from typing import Any
 
 from lab.core.errors import UserError
 from lab.core.number_format import whole
-from lab.data.text_source import STDIN, open_corpus
+from lab.data.corpus import STDIN
+from lab.data.text_source import open_corpus
 from lab.planning.run_request import RunRequest, default_dropout, shape, train_config
 from lab.planning.settings_form import Settings
 from lab.runs.run_schema import RunConfig, TrainConfig

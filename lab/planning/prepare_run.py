@@ -20,10 +20,11 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
 from lab.core.safe_open import run_folder_mode
-from lab.data.default_prompts import opening
+from lab.data.corpus import Corpus
+from lab.data.default_prompts import prompt_from_text
 from lab.data.text_provenance import sha256_of
-from lab.data.text_source import Corpus, open_corpus
-from lab.data.token_file import Prepared, Tokens, prepare_tokens, token_dtype
+from lab.data.text_source import open_corpus
+from lab.data.token_file import PreparedTokens, TokenFile, prepare_tokens, token_dtype
 from lab.data.train_val_split import Split, pieces, split_text
 from lab.planning.default_length import default_steps
 from lab.planning.run_request import RunRequest as RunRequest
@@ -123,9 +124,9 @@ def _write(
     if request.dropout is None:
         model = replace(model, dropout=default_dropout(train, model, prepared.split))
     if not train.prompts:
-        tokens = Tokens(run.tokens_path, token_dtype(tokenizer.vocab_size))
+        tokens = TokenFile(run.tokens_path, token_dtype(tokenizer.vocab_size))
         unseen = tokens[prepared.split : prepared.split + PROMPT_TOKENS].tolist()
-        train = msgspec.structs.replace(train, prompts=(opening(tokenizer.decode(unseen)),))
+        train = msgspec.structs.replace(train, prompts=(prompt_from_text(tokenizer.decode(unseen)),))
     facts = corpus.measure()
     data = DataConfig(
         name=corpus.name,
@@ -168,7 +169,7 @@ def _write(
 
 
 def _steps_by_machine(
-    request: RunRequest, train: TrainConfig, model: ModelConfig, corpus: Corpus, prepared: Prepared, where: Path
+    request: RunRequest, train: TrainConfig, model: ModelConfig, corpus: Corpus, prepared: PreparedTokens, where: Path
 ) -> int:
     """Times a step, unless it was timed before. Raises: UserError if that cannot be done."""
     if request.dropout is None:
@@ -212,7 +213,7 @@ def _training_text(corpus: Corpus, split: Split, report: Callable[[float], None]
         report(min(1.0, (offset + len(piece)) / split.split))
 
 
-def check_length(prepared: Prepared, context: int) -> None:
+def check_length(prepared: PreparedTokens, context: int) -> None:
     """Does nothing if both parts of the text hold a window of the context and the token after it.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import count
-from lab.data.token_file import Tokens, token_dtype
+from lab.data.token_file import TokenFile, token_dtype
 from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
@@ -91,7 +91,7 @@ def run_entropy(run: Run) -> TextEntropy | None:
 @functools.lru_cache(maxsize=32)
 def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: float) -> TextEntropy | None:
     try:
-        tokens = Tokens(path, token_dtype(vocab_size))
+        tokens = TokenFile(path, token_dtype(vocab_size))
     except UserError:
         return None
     ids, end = tokens[:split], tokens[split:]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from lab.data.token_file import Ids, Tokens, Validation, count_bytes, counted
+from lab.data.token_file import Ids, TokenFile, count_bytes
 from lab.data.train_val_split import MOST_FINAL, Ranges
+from lab.data.validation_windows import ValidationWindows, counted_targets
 from lab.runs.run_schema import DataConfig, RunConfig, Sample
 from models.gpt import GPT
 from models.sampling import Sampling, generate
@@ -30,7 +31,7 @@ class Evaluation(NamedTuple):
 class Evaluator:
     """Evaluates always on the same tokens, in fp32 whatever the training computes in."""
 
-    def __init__(self, config: RunConfig, tokens: Tokens, token_bytes: Ids, *, final: bool = False) -> None:
+    def __init__(self, config: RunConfig, tokens: TokenFile, token_bytes: Ids, *, final: bool = False) -> None:
         """`token_bytes` is the length in bytes of each token, by id; `final` asks for the evaluation at the end of the run.
 
         Raises:
@@ -39,7 +40,7 @@ class Evaluator:
         model, data = config.model, config.data
         batch = max(1, TOKENS_AT_ONCE // model.context)
         ranges = final_ranges(data) if final else evaluated_ranges(config)
-        self._windows = Validation(tokens, data.split, data.tokens, model.context, batch, ranges)
+        self._windows = ValidationWindows(tokens, data.split, data.tokens, model.context, batch, ranges)
         self.tokens = self._windows.tokens
         """How many tokens are predicted in one evaluation."""
         self.bytes = sum(count_bytes(tokens, token_bytes, start, stop) for start, stop in ranges)
@@ -58,7 +59,7 @@ class Evaluator:
                 model.eval()
                 with torch.inference_mode(), full_precision():
                     loss = model.loss(torch.from_numpy(ids).to(device), torch.from_numpy(targets).to(device))
-                total += float(loss) * counted(targets)
+                total += float(loss) * counted_targets(targets)
                 between()
         finally:
             model.train()

@@ -8,7 +8,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.out_of_memory import give_back, is_out_of_memory
-from lab.data.token_file import Batches
+from lab.data.data_order import TrainingBatches
 from models.gpt import GPT
 
 
@@ -23,7 +23,7 @@ class GradientAccumulator:
     def __init__(
         self,
         model: GPT,
-        batches: Batches,
+        batches: TrainingBatches,
         seed: int,
         device: torch.device,
         arithmetic: Callable[[], AbstractContextManager[None]],

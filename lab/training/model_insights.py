@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.data.token_file import Ids, Tokens
+from lab.data.token_file import Ids, TokenFile
 from lab.runs.run_schema import Insight, PartUpdate, RunConfig
 from models.attention_patterns import blocks_of, hidden_with_patterns
 from models.gpt import GPT
@@ -35,7 +35,7 @@ TOP = 5
 class Insights:
     """Measures one run's model, always on the same tokens, which follow from the run's seed and text."""
 
-    def __init__(self, config: RunConfig, tokens: Tokens, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: RunConfig, tokens: TokenFile, tokenizer: Tokenizer) -> None:
         context, seed = config.model.context, config.train.seed
         self._repeats = repeats(np.unique(tokens[: min(config.data.split, TOKENS_LOOKED_AT)]), context, seed)
         ids = tokens[config.data.split : min(config.data.tokens, config.data.split + PROBE_SEARCH)].astype(np.int64)

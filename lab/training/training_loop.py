@@ -23,8 +23,9 @@ from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import count
 from lab.core.out_of_memory import give_back, is_out_of_memory
+from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
-from lab.data.token_file import Batches, Tokens, token_dtype, token_lengths
+from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.planning.autotune import choose
 from lab.planning.device import choose_device
 from lab.planning.run_request import check_memory
@@ -80,11 +81,11 @@ class Training:
         self.device = choose_device(config.train.device)
         torch.set_float32_matmul_precision("high")
         self.tokenizer = tokenizer_of(run)
-        tokens = Tokens(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
+        tokens = TokenFile(run.tokens_path, token_dtype(config.tokenizer.vocab_size))
         if len(tokens) != config.data.tokens:
             raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {config.data.tokens}; start a new run.")
         check_tokens(run)
-        self.batches = Batches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+        self.batches = TrainingBatches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
         check_memory(config.model, config.train.device)
         self.model = GPT(config.model, seed=config.train.seed).to(self.device)
         self.optimizer = make_optimizer(

@@ -15,8 +15,8 @@ from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from lab.core.errors import UserError
+from lab.data.builtin_texts import BUILTINS
 from lab.data.file_browser import Listing, listing
-from lab.data.text_source import BUILTINS
 
 
 @dataclass(frozen=True)

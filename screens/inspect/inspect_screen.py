@@ -238,7 +238,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     @work(thread=True, exclusive=True, group="first prompt")
     def _read_run(self, name: str) -> None:
         from lab.core.errors import UserError
-        from lab.data.first_prompt import first_prompt
+        from lab.data.default_prompts import first_prompt
         from lab.runs.inspect_lock import hold
         from lab.runs.run_store import open_run
 

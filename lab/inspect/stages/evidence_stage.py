@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
-from lab.data.token_file import Tokens, token_dtype
+from lab.data.token_file import TokenFile, token_dtype
 from lab.inspect.stages.attribution_stage import check_token
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.training_text_evidence import Evidence, Following, Ids, Verbatim, search
@@ -46,7 +46,7 @@ def evidence(look: StageContext, prompt: Sequence[int], candidate: int | None = 
     run = look.opened.run
     if not os.path.lexists(run.tokens_path):
         return View("evidence", title, NO_TEXT.format(run=run.name, file=run.tokens_path.name), [])
-    text = Tokens(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids
+    text = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids
     split = run.config.data.split
     if len(text) != run.config.data.tokens:
         raise UserError(f"{run.tokens_path} holds {whole(len(text))} tokens instead of {whole(run.config.data.tokens)}.")

@@ -7,72 +7,20 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data import text_encoding
-from lab.data import text_source as corpus_module
-from lab.data.text_source import BUILTINS, CHUNK, WINDOW, open_corpus, preview, split_safely
+from lab.data.corpus import Corpus, preview
+from lab.data.text_chunks import CHUNK, WINDOW
+from lab.data.text_source import open_corpus
 
-GPT2_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-"""The pattern as it stands in GPT-2's released encoder.py."""
-BYTES = tiktoken.Encoding(
-    "pieces",
-    pat_str=GPT2_PATTERN,
-    mergeable_ranks={bytes([byte]): byte for byte in range(256)}
-    | {
-        token: 256 + rank
-        for rank, token in enumerate(
-            (b"  ", b" a", b"\n\n", b"\n ", b"aa", b" \n", b"'s", b"..", b"a.", b"\n\n\n", b" \x1c", b".\x1c")
-        )
-    },
-    special_tokens={},
-)
-"""A small vocabulary in which a wrong split changes the ids."""
 TEXTS = st.one_of(
     st.text(alphabet=" \n\t\r\x0b\x1c\x85\xa0\u2028\u3000ab's.,。²٣犬é\u0301—", max_size=120),
     st.text(max_size=60),
     st.lists(st.sampled_from(["\n\n", " ", "\n", "aa", ".", "'s", "a.", "  ", "\t", "\x1c"]), max_size=60).map("".join),
 )
-
-
-def parts(text: str, size: int) -> list[str]:
-    return [text[at : at + size] for at in range(0, len(text), size)]
-
-
-@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30))
-def test_tokens_of_the_chunks_are_tokens_of_the_whole(text: str, size: int, window: int, step: int) -> None:
-    chunks = list(split_safely(parts(text, step), size, window, 10_000))
-    assert "".join(chunks) == text
-    assert all(len(chunk) >= size for chunk in chunks[:-1])
-    assert [id for chunk in chunks for id in BYTES.encode_ordinary(chunk)] == BYTES.encode_ordinary(text)
-
-
-@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
-def test_borders_do_not_depend_on_how_the_text_arrives(text: str, size: int, window: int, one: int, other: int) -> None:
-    assert list(split_safely(parts(text, one), size, window)) == list(split_safely(parts(text, other), size, window))
-
-
-@pytest.mark.parametrize("text", ["a" * 3000, "犬" * 3000, " " * 3000, "." * 3000, "\n" * 3000])
-def test_a_text_with_no_border_is_split_at_the_longest(text: str) -> None:
-    chunks = list(split_safely(parts(text, 7), 100, 10, 1000))
-    assert "".join(chunks) == text
-    assert max(map(len, chunks)) <= 1000
-
-
-@given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(12, 40))
-def test_no_chunk_is_longer_than_the_longest(text: str, size: int, window: int, longest: int) -> None:
-    chunks = list(split_safely([text], size, window, longest))
-    assert "".join(chunks) == text
-    assert all(len(chunk) <= longest for chunk in chunks)
-
-
-def test_lines_are_the_preferred_border() -> None:
-    line = "The big dog ran fast. " * 20
-    text = f"{line.strip()}\n{line}"
-    assert next(iter(split_safely([text], 400, 100))) == f"{line.strip()}\n"
 
 
 def write(tmp_path: Path, data: bytes) -> str:
@@ -167,7 +115,7 @@ def test_a_preview_reads_no_more_than_it_shows(tmp_path: Path) -> None:
                 yield "The dog ran.\n" * 1000, 0
 
     endless = Endless()
-    corpus = corpus_module.Corpus("endless", "endless", "utf-8", 0, lambda: iter(endless()))
+    corpus = Corpus("endless", "endless", "utf-8", 0, lambda: iter(endless()))
     assert preview(corpus, 25) == "The dog ran.\nThe dog ran."
     assert endless.read * 13_000 < CHUNK + WINDOW + 20_000
     assert len(preview(corpus, 600_000)) == 600_000
@@ -237,7 +185,7 @@ def test_an_error_of_the_disk_further_on(tmp_path: Path) -> None:
         yield "hello", 5
         raise OSError(5, "Input/output error")
 
-    corpus = corpus_module.Corpus("bad", "/bad", "utf-8", 10, lambda: iter(read()))
+    corpus = Corpus("bad", "/bad", "utf-8", 10, lambda: iter(read()))
     with pytest.raises(UserError, match=r"/bad cannot be read \(Input/output error\)"):
         list(corpus.chunks())
 
@@ -320,30 +268,6 @@ def test_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
     corpus = open_corpus(str(path), on_wait=writer.start)  # it begins to write when it is said that it is waited for
     writer.join()
     assert ("".join(corpus.chunks()), corpus.bytes) == ("hello\n", 6)
-
-
-def test_the_language_reference() -> None:
-    from pydoc_data.topics import topics
-
-    corpus = open_corpus("python")
-    text = "".join(corpus.chunks())
-    assert corpus.bytes == len(text.encode()) > 400_000
-    assert all(topics[topic].strip("\n") in text for topic in topics)
-    assert text.index(topics["with"].strip("\n")) > text.index(topics["assert"].strip("\n"))
-
-
-def test_stories_of_any_size() -> None:
-    for source, size in (("stories", 1_000_000), ("stories:20kB", 20_000), ("stories:0.3MB", 300_000), ("stories:500", 500)):
-        corpus = open_corpus(source)
-        text = "".join(corpus.chunks())
-        assert size <= corpus.bytes == len(text) == corpus.characters < size + 1000
-        assert corpus.entropy_bits_per_byte
-        assert "".join(open_corpus(corpus.source).chunks()) == text
-
-
-def test_builtins_are_described() -> None:
-    assert set(BUILTINS) == {"stories", "python"}
-    assert all(BUILTINS.values())
 
 
 def test_neither_numpy_nor_tiktoken_is_needed_to_open_a_text(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.data.text_source import Corpus, open_corpus
+from lab.data.corpus import Corpus
+from lab.data.text_source import open_corpus
 from lab.data.train_val_split import pieces, split_text, within
 from lab.planning.prepare_run import RunRequest, prepare_run
 from lab.runs.run_folder import Run

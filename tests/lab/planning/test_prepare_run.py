@@ -9,7 +9,7 @@ import pytest
 
 from lab.core import machine
 from lab.core.errors import UserError
-from lab.data.default_prompts import opening
+from lab.data.default_prompts import prompt_from_text
 from lab.planning.default_length import default_steps, default_steps_in_words
 from lab.planning.prepare_run import PrepareProgress, RunRequest, prepare_run
 from lab.planning.run_request import default_vocabulary
@@ -177,13 +177,13 @@ def test_a_device_is_tried_where_the_machine_seems_to_have_it(tale: Path, home: 
 
 
 def test_default_prompts_begin_a_line_or_a_sentence() -> None:
-    assert opening("the rest of it,\n\nGREMIO:\nGood morrow, neighbour Baptista.\n") == "GREMIO:\n"
-    assert opening("st.\nThe big brown dog ran fast over the hill.\nAnd") == "The big brown dog"
-    assert opening("of it. The dog ran. The cat sat.") == "The dog ran. The"
-    assert opening("one endless line of words with no full stop") == "endless line of words"
-    assert opening("word") == "word"
-    assert opening("") == "\n"
-    assert opening("\ufffd\n\ufffdx\n    return x + 1\nrest") == "    return x + 1\n"
+    assert prompt_from_text("the rest of it,\n\nGREMIO:\nGood morrow, neighbour Baptista.\n") == "GREMIO:\n"
+    assert prompt_from_text("st.\nThe big brown dog ran fast over the hill.\nAnd") == "The big brown dog"
+    assert prompt_from_text("of it. The dog ran. The cat sat.") == "The dog ran. The"
+    assert prompt_from_text("one endless line of words with no full stop") == "endless line of words"
+    assert prompt_from_text("word") == "word"
+    assert prompt_from_text("") == "\n"
+    assert prompt_from_text("\ufffd\n\ufffdx\n    return x + 1\nrest") == "    return x + 1\n"
 
 
 def test_short_texts_get_small_vocabularies() -> None:

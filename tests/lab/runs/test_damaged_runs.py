@@ -16,7 +16,7 @@ import pytest
 
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.text_provenance import change_of_text, check_tokens
-from lab.data.token_file import Tokens
+from lab.data.token_file import TokenFile
 from lab.planning.clone_settings import text_trouble
 from lab.reports.baselines import run_entropy
 from lab.reports.run_comparison import vocabulary_of
@@ -276,7 +276,7 @@ def test_a_tokenizer_or_tokens_that_are_no_file_are_named(tiny_run: TinyRun, mak
         (run.tokenizer_path, tokenizer_of),
         (run.tokenizer_path, vocabulary_of),
         (run.tokens_path, check_tokens),
-        (run.tokens_path, lambda run: Tokens(run.tokens_path, np.dtype(np.uint16))),
+        (run.tokens_path, lambda run: TokenFile(run.tokens_path, np.dtype(np.uint16))),
     ):
         kept = path.with_name("kept")
         path.rename(kept)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.data.token_file import Tokens, token_dtype, token_lengths
+from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
@@ -101,7 +101,7 @@ def test_a_run_from_before_is_evaluated_on_what_it_was_then(long_tale: Path, tin
     del said["data"]["evaluated"], said["data"]["final"]
     config.write_bytes(msgspec.json.encode(said))
     run = Run(run.path)
-    tokens, tokenizer = Tokens(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path)
+    tokens, tokenizer = TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path)
     assert Evaluator(run.config, tokens, token_lengths(tokenizer)).tokens == max(16 * 16, round(0.3 * 10 * 4 * 16) // 16 * 16)
     train_here(run, until=12)
     assert train_here(run).phase == "finished"

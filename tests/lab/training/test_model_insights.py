@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.data.token_file import Tokens, token_dtype
+from lab.data.token_file import TokenFile, token_dtype
 from lab.runs.head_meters import METERS, head_meter_chance, meter_in_words, strongest
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
@@ -114,7 +114,7 @@ def test_the_probe_ends_where_the_next_token_stands_in_it_already() -> None:
 
 def test_measuring_leaves_training_as_it_was(tiny_run: TinyRun) -> None:
     run = tiny_run()
-    tokens = Tokens(run.tokens_path, token_dtype(256))
+    tokens = TokenFile(run.tokens_path, token_dtype(256))
     model = GPT(run.config.model, seed=1).train()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     torch.manual_seed(5)
@@ -134,7 +134,7 @@ def test_the_probe_is_what_the_model_says(tiny_run: TinyRun) -> None:
     run = tiny_run()
     tokenizer = Tokenizer.load(run.tokenizer_path)
     model = GPT(run.config.model, seed=1)
-    found = Insights(run.config, Tokens(run.tokens_path, token_dtype(256)), tokenizer).measure(model, 0, [])
+    found = Insights(run.config, TokenFile(run.tokens_path, token_dtype(256)), tokenizer).measure(model, 0, [])
     ids = tokenizer.encode("".join(found.probe).replace("⏎", "\n").replace("␣", " "))
     trace = Trace(model, ids)
     p = trace["logits"][-1].double().softmax(-1).numpy()
@@ -150,7 +150,7 @@ def test_a_model_of_no_numbers_is_told_of_as_nothing(tiny_run: TinyRun) -> None:
     model = GPT(run.config.model, seed=1)
     with torch.no_grad():
         model.wte.weight.fill_(math.nan)
-    found = Insights(run.config, Tokens(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+    found = Insights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
     assert as_written([found.measure(model, 2, [])]) == as_written([Insight(step=2, took=0.0)])
 
 

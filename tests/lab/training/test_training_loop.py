@@ -12,7 +12,8 @@ import torch
 from msgspec.structs import force_setattr
 from torch.nn.functional import cross_entropy
 
-from lab.data.token_file import Batches, Tokens, token_dtype
+from lab.data.data_order import TrainingBatches
+from lab.data.token_file import TokenFile, token_dtype
 from lab.runs import checkpoint
 from lab.runs.checkpoint import load_model
 from lab.runs.metrics_log import LineWriter
@@ -87,8 +88,8 @@ def test_training_is_the_textbook_loop(tiny_run: TinyRun, train_here: TrainHere)
         {"params": [w for w in model.parameters() if w.dim() == 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(train.beta1, train.beta2), fused=False, foreach=False)
-    tokens = Tokens(run.tokens_path, token_dtype(256))
-    batches = Batches(tokens, 0, config.data.split, config.model.context, train.batch, train.seed)
+    tokens = TokenFile(run.tokens_path, token_dtype(256))
+    batches = TrainingBatches(tokens, 0, config.data.split, config.model.context, train.batch, train.seed)
     metrics = run.metrics().read()
     for step in range(12):
         progress = (step + 1) / 12

@@ -1,0 +1,43 @@
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.builtin_texts import BUILTINS
+from lab.data.text_source import open_corpus
+
+
+def text_of(source: str, encoding: str | None = None) -> str:
+    return "".join(open_corpus(source, encoding).chunks())
+
+
+def message(source: str, encoding: str | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        for _ in open_corpus(source, encoding).chunks():
+            pass
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    return text
+
+
+def test_the_language_reference() -> None:
+    from pydoc_data.topics import topics
+
+    corpus = open_corpus("python")
+    text = "".join(corpus.chunks())
+    assert corpus.bytes == len(text.encode()) > 400_000
+    assert all(topics[topic].strip("\n") in text for topic in topics)
+    assert text.index(topics["with"].strip("\n")) > text.index(topics["assert"].strip("\n"))
+
+
+def test_stories_of_any_size() -> None:
+    for source, size in (("stories", 1_000_000), ("stories:20kB", 20_000), ("stories:0.3MB", 300_000), ("stories:500", 500)):
+        corpus = open_corpus(source)
+        text = "".join(corpus.chunks())
+        assert size <= corpus.bytes == len(text) == corpus.characters < size + 1000
+        assert corpus.entropy_bits_per_byte
+        assert "".join(open_corpus(corpus.source).chunks()) == text
+
+
+def test_builtins_are_described() -> None:
+    assert set(BUILTINS) == {"stories", "python"}
+    assert all(BUILTINS.values())
