@@ -12,7 +12,7 @@ from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, prepare_tokens, token_dtype
 from lab.data.train_val_split import split_text
 from lab.data.validation_windows import ValidationWindows, counted_targets
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
 
 MakeTokens = Callable[[int], TokenFile]
 

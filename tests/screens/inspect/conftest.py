@@ -276,7 +276,7 @@ def settle() -> Settle:
 def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> LabApp:
     """The lab with Inspect in front, over the fake engine and a run of files alone."""
     make_run("tale")
-    monkeypatch.setattr("lab.data.first_prompt.first_prompt", lambda run: "The big dog ran")
+    monkeypatch.setattr("lab.data.default_prompts.first_prompt", lambda run: "The big dog ran")
 
     class InspectApp(LabApp):
         MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
@@ -289,7 +289,7 @@ def app(engine: FakeEngine, make_run: Callable[..., object], monkeypatch: pytest
 def inspect(app: LabApp, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> Open:
     @asynccontextmanager
     async def open_it(prompt: str = "The big dog ran", size: tuple[int, int] = (80, 24)) -> AsyncIterator[Pilot[None]]:
-        monkeypatch.setattr("lab.data.first_prompt.first_prompt", lambda run: prompt)
+        monkeypatch.setattr("lab.data.default_prompts.first_prompt", lambda run: prompt)
         async with app.run_test(size=size) as pilot:
             await settle(pilot)
             yield pilot
