@@ -34,16 +34,16 @@ from lab.engine.protocol import (
 from lab.engine.server import InSlices, Method
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import Intervention, all_in_words, resolved
+from lab.inspect.logit_attribution_view import attribution
 from lab.inspect.model_cache import ModelCache, OpenModel
-from lab.inspect.stages.attribution_stage import attribution
-from lab.inspect.stages.evidence_stage import evidence
-from lab.inspect.stages.intervention_notice import marked
+from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import way
 from lab.inspect.stages.stage_context import StageContext
-from lab.inspect.stages.stage_table import show_incrementally
-from lab.inspect.stages.two_prompts_stage import two_prompts
+from lab.inspect.stages.stage_registry import stage_view
 from lab.inspect.trace_export import npz_slices, write_json
 from lab.inspect.trace_summary import summarize
+from lab.inspect.training_text_evidence_view import evidence
+from lab.inspect.two_prompts_view import two_prompts
 from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.explanation import Explanation
 from models.edits import Edit
@@ -143,7 +143,7 @@ class EngineMethods:
 
     def _view(self, params: ViewParams) -> Slices[View]:
         look = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
-        return marked((yield from show_incrementally(params.stage, look)), look, params.interventions)
+        return add_intervention_notes((yield from stage_view(params.stage, look)), look, params.interventions)
 
     def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""

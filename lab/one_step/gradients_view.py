@@ -3,9 +3,9 @@
 import math
 
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.stages.cells import decimals_for, figures, number
 from lab.one_step.stage_views import StepLook
 from lab.views.blocks import Cell, Column, Note, Parity, Table, View
+from lab.views.number_tables import decimals_for, figures, number
 
 
 def part_of(name: str) -> str:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from lab.core.number_format import bytes_, fixed, probability, significant, whole
-from lab.inspect.stages.cells import around, decimals_for, figures, number
-from lab.inspect.stages.stage_context import Numbers
 from lab.one_step.training_step import OneStep
 from lab.runs.run_folder import ACTIVE
 from lab.views.blocks import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
+from lab.views.number_tables import Numbers, around, decimals_for, figures, number
 from models.tokenizers.tokenizer import Tokenizer
 
 ROWS = 9

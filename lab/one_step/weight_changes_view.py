@@ -4,12 +4,11 @@ import numpy as np
 from torch.optim import AdamW as TorchAdamW
 
 from lab.core.number_format import fixed, probability, significant, whole
-from lab.inspect.stages.cells import around, decimals_for, figures, number
-from lab.inspect.stages.stage_context import Numbers
 from lab.inspect.weight_names import weight_in_words
 from lab.one_step.stage_views import ROWS, TOP, StepLook
 from lab.one_step.step_state import Moved
 from lab.views.blocks import Block, Cell, Column, Note, Table, View
+from lab.views.number_tables import Numbers, around, decimals_for, figures, number
 
 SHORTER = (("token embedding", "embedding"), ("position embedding", "position"), ("dimension", "dim"), (" of the stream", ""))
 """What stands in a table for the words of a weight."""

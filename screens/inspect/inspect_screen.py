@@ -14,7 +14,7 @@ from textual.timer import Timer
 
 from lab.core.number_format import whole
 from lab.engine.client import EngineClient, EngineDied
-from lab.inspect.stages.stage_order import steps as steps_of
+from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import LensPath, ModelFacts, StageEntry, View
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import Callbacks, Engine, Microscope
@@ -257,7 +257,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
             return
         self.leave_time()
         if self._facts is None:
-            self._set_steps(tuple(steps_of(message.layers)))
+            self._set_steps(tuple(stage_entries(message.layers)))
         base = self.aim or Selection(message.run, width=self._view.room)
         self.aim = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
 

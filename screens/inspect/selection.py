@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.engine.protocol import SamplingSettings
 from lab.inspect.interventions import Interventions, in_prompt
-from lab.inspect.stages.stage_order import OF_ANY_LAYER
+from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 
 UNCHANGED = SamplingSettings()

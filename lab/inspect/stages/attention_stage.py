@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from lab.core.number_format import probability, significant
-from lab.inspect.stages.cells import Series, Sum, around, strip
-from lab.inspect.stages.head_summary import SINK
-from lab.inspect.stages.stage_context import Numbers, StageContext
+from lab.inspect.stages.attention_heads_stage import SINK
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Matrix, Parity, View
 from lab.views.number_refs import product, ref
+from lab.views.number_tables import Numbers, Series, Sum, around, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 
 KEYS = 64

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.cells import Series, around, decimals_for, figures, norm, series_table, strip
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import Series, around, decimals_for, figures, norm, series_table, strip
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node

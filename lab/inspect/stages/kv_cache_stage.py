@@ -3,10 +3,10 @@
 import numpy as np
 
 from lab.core.number_format import bytes_, count, fixed, whole
-from lab.inspect.stages.cells import around, strip
-from lab.inspect.stages.stage_context import Numbers, StageContext
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Note, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import Numbers, around, strip
 from models.parameter_count import kv_cache_bytes, multiplications
 
 ROWS = 24

@@ -3,7 +3,11 @@
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.cells import (
+from lab.inspect.stages.stage_context import StageContext
+from lab.views.blocks import Cell, Column, Table, View
+from lab.views.number_refs import ref
+from lab.views.number_tables import (
+    Numbers,
     Series,
     decimals_for,
     figures,
@@ -14,9 +18,6 @@ from lab.inspect.stages.cells import (
     strip,
     to_figures,
 )
-from lab.inspect.stages.stage_context import Numbers, StageContext
-from lab.views.blocks import Cell, Column, Table, View
-from lab.views.number_refs import ref
 
 EPSILON = 1e-5
 """Added to the variance inside the root, as in GPT-2 (`models.gpt.EPSILON`)."""

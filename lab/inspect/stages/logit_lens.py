@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from lab.inspect.stages.stage_context import Numbers, StageContext
-from lab.inspect.stages.stage_order import steps
+from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import Guess, LensPath, StageEntry, Token
+from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax
 from models.unembed import Slices, unembed
 
@@ -14,7 +15,7 @@ BELOW_1 = 1 - 2**-53
 
 
 def way(look: StageContext) -> Slices[LensPath]:
-    found = steps(look.config.layers)
+    found = stage_entries(look.config.layers)
     lenses = yield from lens(look)
     for step in found:
         answer = lenses.get(_stream(step, look.config.layers))

@@ -3,9 +3,10 @@
 import numpy as np
 
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.stages.stage_context import Numbers, StageContext
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Parity, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import Numbers
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 
 LISTED = 20

@@ -5,10 +5,22 @@ import math
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.cells import Series, Sum, decimals_for, figures, norm, number, reproduces, rounded, series_table, strip
-from lab.inspect.stages.stage_context import Numbers, StageContext
+from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import (
+    Numbers,
+    Series,
+    Sum,
+    decimals_for,
+    figures,
+    norm,
+    number,
+    reproduces,
+    rounded,
+    series_table,
+    strip,
+)
 
 STRONGEST = 12
 """Neurons listed."""

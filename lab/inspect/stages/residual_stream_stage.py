@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from lab.core.number_format import significant
-from lab.inspect.stages.cells import Series, cosine, decimals_for, figures, norm, series_table, strip
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import Series, cosine, decimals_for, figures, norm, series_table, strip
 
 DIMENSIONS = 8
 

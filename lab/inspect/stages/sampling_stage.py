@@ -4,9 +4,10 @@ import numpy as np
 
 from lab.core.number_format import probability, whole
 from lab.inspect.stages.logits_stage import LISTED, largest
-from lab.inspect.stages.stage_context import Draw, Numbers, StageContext
+from lab.inspect.stages.stage_context import Draw, StageContext
 from lab.views.blocks import Block, Cell, Column, DrawPart, Line01, Parity, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import Numbers
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 MOST_DRAW_DECIMALS = 12

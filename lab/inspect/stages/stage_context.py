@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lab.inspect.model_cache import OpenModel, Traced
 from lab.views.blocks import Parity
+from lab.views.number_tables import Numbers
 from models.config import ModelConfig
 from models.sampling_settings import Sampling
 from models.unembed import finish, unembed
@@ -15,8 +16,6 @@ from models.unembed import finish, unembed
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
     from models.trace import Trace
-
-Numbers = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import AttributionParams, ExplainParams, ViewParams
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
-from lab.inspect.stages.stage_order import IN_LAYERS, STAGES
+from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Note, Strip, Table, View
 
 from .conftest import PROMPT

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from lab.core.errors import UserError
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import ExplainParams, SamplingSettings, ViewParams
-from lab.inspect.stages.stage_order import IN_LAYERS, STAGES
+from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Strip, Table, View
 from lab.views.explanation import Explanation
 from lab.views.number_refs import element

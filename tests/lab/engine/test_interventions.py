@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import CompareParams, EffectParams, TraceParams, ViewParams, WayParams
 from lab.inspect.interventions import Intervention, Source
-from lab.inspect.stages.stage_order import STAGES
+from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table
 from models.gpt import GPT
 

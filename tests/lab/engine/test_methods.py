@@ -22,7 +22,7 @@ from lab.engine.protocol import (
     ViewParams,
     WayParams,
 )
-from lab.inspect.stages.stage_order import STAGES
+from lab.inspect.stages.stage_registry import STAGES
 from models.config import ConfigError
 from models.edits import Edit
 from models.gpt import GPT

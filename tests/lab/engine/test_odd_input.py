@@ -8,7 +8,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import GenerateParams, SampleParams, SaveTraceParams, TraceParams, ViewParams, WayParams
-from lab.inspect.stages.stage_order import STAGES
+from lab.inspect.stages.stage_registry import STAGES
 from models.unembed import finish
 from screens.blocks.page import lay_view
 

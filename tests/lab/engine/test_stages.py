@@ -11,7 +11,7 @@ import torch
 
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import SamplingSettings, ViewParams
-from lab.inspect.stages.stage_order import IN_LAYERS, STAGES
+from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Cell, Line01, Matrix, Note, Strip, Table, View
 from lab.views.number_refs import element
 

@@ -9,7 +9,7 @@ import torch
 
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import OpenParams, ViewParams
-from lab.inspect.stages.all_heads_stage import picture_columns, picture_rows
+from lab.inspect.stages.attention_heads_stage import picture_columns, picture_rows
 from lab.views.blocks import Gallery, Table, View
 
 PROMPT = "The big dog ran fast. The cat"

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from textual.pilot import Pilot
 
-from lab.inspect.stages.stage_order import steps
+from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import Guess
 from screens.inspect.forward_pass_list import WayList, _lens, rows_of
 
@@ -15,7 +15,7 @@ Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 
 def lens_texts(label: str, probability: float, room: int) -> str:
-    found = steps(2)
+    found = stage_entries(2)
     for step in found:
         if step.stage in ("resid_mid", "logits"):
             step.lens, step.rank = Guess(5, label, probability), 12

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.data.token_file import TokenFile, token_dtype
-from lab.inspect.stages.attribution_stage import check_token
+from lab.inspect.logit_attribution_view import check_token
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.training_text_evidence import Evidence, Following, Ids, Verbatim, search
 from lab.views.blocks import Block, Cell, Column, Note, Table, View

@@ -1,12 +1,15 @@
-"""What attention does with its patterns: the heads side by side, the values they gather, what that adds to the stream."""
+"""Attention's output: the values that each head gathers, and what the heads add to the residual stream."""
 
 import numpy as np
 
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.attention_stage import head_title, listed_keys, most_attended
-from lab.inspect.stages.cells import (
+from lab.inspect.stages.stage_context import StageContext
+from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.number_refs import product, ref
+from lab.views.number_tables import (
+    Numbers,
     Series,
-    around,
     cosine,
     decimals_for,
     figures,
@@ -16,61 +19,9 @@ from lab.inspect.stages.cells import (
     strip,
     term_decimals,
 )
-from lab.inspect.stages.head_summary import COLUMNS, Summary, most_bits, row_of, summary_of
-from lab.inspect.stages.stage_context import Numbers, StageContext
-from lab.views.blocks import Array, Block, Cell, Column, Matrix, Table, View
-from lab.views.number_refs import product, ref
 
-KEYS = 64
 DIMENSIONS = 4
 WRITTEN_OUT = 8
-
-
-def heads(look: StageContext) -> View:
-    """One line for each head of the layer: how spread its attention is, and what falls on the places that heads like."""
-    at = look.position
-    patterns = look.array(f"{look.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
-    found = [summary_of(pattern) for pattern in patterns]
-    rows = [row_of(look, look.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
-    title = f"from {look.here}: entropy over {at + 1} choices, {most_bits(at + 1)}"
-    table = Table(COLUMNS, rows, title=title, selected=look.head)
-    shown = around(at + 1, at, KEYS)
-    overview = Matrix(
-        f"where each head looks from {look.here}",
-        [f"head {head + 1}" for head in range(look.config.heads)],
-        [look.label(key) for key in shown],
-        Array.of(patterns[:, shown.start : shown.stop]),
-        "each row adds up to 1" if len(shown) == at + 1 else f"tokens {shown.start + 1} to {shown.stop}",
-        ref(f"{look.block}attn.pattern", ":", at, f"{shown.start}:"),
-        (look.head, max(0, int(patterns[look.head].argmax()) - shown.start)),
-    )
-    # Independent of the pattern itself: the model's own z, from which the pattern is judged through the values.
-    values = look.heads(f"{look.block}attn.v")[:, : at + 1].astype(np.float64)
-    z = np.einsum("hk,hkd->hd", patterns, values)
-    return View(
-        "heads",
-        f"{look.place} · attention · all heads",
-        _summary(look, found),
-        [table, overview],
-        look.parity(look.before(f"{look.block}attn.z", at), z, at),
-    )
-
-
-def _summary(look: StageContext, found: list[Summary]) -> str:
-    if look.position == 0:
-        return f"{look.here} is the first token: every head can look at nothing but it."
-    sharpest = min(range(len(found)), key=lambda head: found[head].bits)
-    of = found[sharpest]
-    target = "itself" if of.key == look.position else look.quoted(of.key)
-    sentence = (
-        f"Of {len(found)} heads, head {sharpest + 1} is the most decided at {look.here}: "
-        f"{significant(of.bits)} bits, {probability(of.most)} on {target}."
-    )
-    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(look.position + 1).endswith("(sink)")]
-    if sinks:
-        which = f"Head {sinks[0]} rests" if len(sinks) == 1 else f"Heads {', '.join(sinks)} rest"
-        sentence += f" {which} on the first token, {look.quoted(0)}: an attention sink."
-    return sentence
 
 
 def values(look: StageContext) -> View:

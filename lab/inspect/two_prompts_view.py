@@ -4,12 +4,12 @@ import numpy as np
 
 from lab.core.number_format import probability, significant
 from lab.inspect.intervention_effect import kl_bits
-from lab.inspect.stages.cells import cosine, norm, number
 from lab.inspect.stages.logit_lens import lens, streams
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import cosine, norm, number
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 from models.unembed import finish
 

@@ -5,11 +5,11 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant
 from lab.inspect.logit_attribution import Attribution, Contribution, attribute, parts
-from lab.inspect.stages.cells import decimals_for, term_decimals
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Note, Parity, Table, View
 from lab.views.number_refs import ref
+from lab.views.number_tables import decimals_for, term_decimals
 from lab.views.softmax_table import softmax
 
 CANDIDATES = 6

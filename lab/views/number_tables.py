@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lab.core.number_format import fixed, significant
-from lab.inspect.stages.stage_context import Numbers
 from lab.views.blocks import Array, Cell, Column, Strip, Table
 from lab.views.number_refs import product
+
+Numbers = np.ndarray[Any, np.dtype[Any]]
 
 DIGITS = 4
 """Significant figures of the largest number of a column."""
