@@ -199,11 +199,11 @@ class LabApp(AppState):
         if not names or isinstance(self.screen, ModalScreen):
             self._leave()
             return
-        from screens.dialogs.confirm import AskScreen
+        from screens.dialogs.confirm import ConfirmDialog
 
         what = f"{names[0]} goes" if len(names) == 1 else f"{len(names)} runs go"
         words = f"{what} on training when you leave: that needs no terminal. Open the lab again to see how far it is."
-        question = AskScreen("Leave the lab?", words, key="q", yes="leave", no="stay")
+        question = ConfirmDialog("Leave the lab?", words, key="q", yes="leave", no="stay")
         self.push_screen(question, self._leave_if)
 
     def _leave_if(self, yes: bool | None) -> None:

@@ -14,7 +14,7 @@ from lab.runs.run_folder import Run
 from screens.app_state import AppState
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
-from screens.dialogs.confirm import AskScreen
+from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import RunRenamed, RunsChanged, SettingsCopied
 from screens.train.compare.compare_screen import CompareScreen
 
@@ -67,7 +67,7 @@ class RunActions:
             if run.problem:
                 learned = f"{run.name} is damaged: {run.problem}."
             words = f"{learned} Its weights, curves and samples are removed, which frees {bytes_(size)}. This cannot be undone."
-            dialog = AskScreen("Delete this run?", words, key="D", yes="delete", no="keep it", by_enter=False)
+            dialog = ConfirmDialog("Delete this run?", words, key="D", yes="delete", no="keep it", by_enter=False)
             if not await self._app.push_screen_wait(dialog):
                 return
             await self._release(run)

@@ -10,9 +10,9 @@ from textual.strip import Strip
 
 from lab.core.visible_text import visible
 from lab.views.blocks import View
-from screens.blocks.page import CellCursor, Page, lay_view
-from screens.blocks.text_layout import Spot
-from screens.widgets.line_view import LineView
+from screens.blocks.block_layout import Spot
+from screens.blocks.view_layout import CellCursor, Page, lay_view
+from screens.widgets.line_scroll_view import LineScrollView
 
 KINDS = (
     "title",
@@ -31,7 +31,7 @@ KINDS = (
 )
 
 
-class BlockView(LineView):
+class BlockView(LineScrollView):
     """Shows a `View`: its title in the border, its sentence, its blocks. Only the lines in sight are ever laid out."""
 
     COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}

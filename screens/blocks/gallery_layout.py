@@ -6,8 +6,9 @@ from functools import cached_property
 from rich.cells import cell_len
 
 from lab.views.blocks import Gallery, Thumbnail
-from screens.blocks.glyphs import shade
-from screens.blocks.text_layout import Laid, Line, Piece, Spot, fit, heading, merged
+from screens.blocks.bars_and_shades import shade
+from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
+from screens.widgets.text_fitting import fit
 
 GAP = 1
 """Empty character cells between two thumbnails."""

@@ -6,7 +6,8 @@ from functools import cached_property
 from rich.cells import cell_len
 
 from lab.views.blocks import Line01
-from screens.blocks.text_layout import Laid, Line, Piece, Spot, fit, heading, merged
+from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
+from screens.widgets.text_fitting import fit
 
 GLYPHS = "█▓"
 """Neighbours take turns, so that a border shows without colour."""

@@ -11,8 +11,9 @@ from rich.cells import cell_len
 from lab.core.number_format import fixed, significant
 from lab.views.blocks import Matrix
 from lab.views.number_refs import element, split
-from screens.blocks.glyphs import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
-from screens.blocks.text_layout import Laid, Line, Piece, Spot, fit, heading, merged
+from screens.blocks.bars_and_shades import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
+from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
+from screens.widgets.text_fitting import fit
 
 LABEL_WIDTH = 12
 """Longest label of a row before it is shortened."""

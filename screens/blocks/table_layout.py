@@ -6,8 +6,9 @@ from functools import cached_property
 from rich.cells import cell_len
 
 from lab.views.blocks import Cell, Table
-from screens.blocks.glyphs import bar, signed_bar
-from screens.blocks.text_layout import Laid, Line, Piece, Spot, fit, heading
+from screens.blocks.bars_and_shades import bar, signed_bar
+from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading
+from screens.widgets.text_fitting import fit
 
 BAR_WIDTHS = (4, 28)
 """Shortest bar worth drawing, and the longest that still reads as one number beside another."""

@@ -27,8 +27,8 @@ from screens.base_screen import LabScreen
 from screens.data.path_input import PathInput
 from screens.data.text_tree import TextTree
 from screens.messages import TextChosen
-from screens.widgets.fact_list import Fact, Facts
-from screens.widgets.samples_view import printable
+from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.text_fitting import printable
 
 SECONDS_OF_MOVING = 0.15
 """So long after the last key the text under the mark is read."""
@@ -105,7 +105,7 @@ learned.
         with Horizontal(id="data-body"):
             yield TextTree(id="texts")
             with Vertical(id="data-facts"):
-                yield Facts(id="text-facts")
+                yield FactList(id="text-facts")
                 with Horizontal(id="data-use"):
                     yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
                     yield Label("enter here, or u")
@@ -223,7 +223,7 @@ learned.
 
     def _show(self) -> None:
         facts = self._facts
-        self.query_one("#text-facts", Facts).facts = self._lines(facts)
+        self.query_one("#text-facts", FactList).facts = self._lines(facts)
         self.query_one("#preview-text", Static).update(printable(facts.preview) if facts else "")
         self.query_one("#preview").scroll_home(animate=False)
         self.query_one("#use").disabled = facts is None

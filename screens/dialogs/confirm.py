@@ -7,12 +7,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 
-class AskScreen(ModalScreen[bool]):
+class ConfirmDialog(ModalScreen[bool]):
     """Answers True on enter or on the key that asked, False on escape. `yes` and `no` say what these do."""
 
     BINDINGS = [Binding("enter", "answer(True)", "Yes", id="ask.yes"), Binding("escape,n", "answer(False)", "No", id="ask.no")]
     DEFAULT_CSS = """
-    AskScreen {
+    ConfirmDialog {
         align: center middle;
         #ask { width: 64; max-width: 100%; height: auto; border: round $primary; background: $surface; padding: 1 2; }
         #ask-keys { margin: 1 0 0 0; text-style: bold; }

@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from screens.base_screen import LabScreen
-from screens.home.pipeline_map import PathMap
+from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, RunTable
 from screens.messages import CloneSettings, CompareRuns, CompareWith, DeleteRun, RenameRun, RunChosen, RunRenamed
 
@@ -63,7 +63,7 @@ Once a run has ended they are of the whole validation part, before of a part of 
         home: str
 
     def compose_body(self) -> ComposeResult:
-        yield PathMap(id="path")
+        yield PipelineMap(id="path")
         yield Static(START_HERE, id="start-here")
         yield RunTable(id="runs")
         yield Static(id="run-line", markup=False)

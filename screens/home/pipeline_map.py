@@ -29,25 +29,31 @@ WAY = (
 TITLE = "From text to prediction"
 
 
-class PathMap(Widget):
+class PipelineMap(Widget):
     """Boxes with arrows where there is room for them, else one line for each step."""
 
-    COMPONENT_CLASSES = {"path-map--title", "path-map--stop", "path-map--words", "path-map--key", "path-map--line"}
+    COMPONENT_CLASSES = {
+        "pipeline-map--title",
+        "pipeline-map--stop",
+        "pipeline-map--words",
+        "pipeline-map--key",
+        "pipeline-map--line",
+    }
     DEFAULT_CSS = """
-    PathMap {
+    PipelineMap {
         height: 8;
-        & > .path-map--title { color: $text-muted; }
-        & > .path-map--stop { text-style: bold; }
-        & > .path-map--words { color: $text-muted; }
-        & > .path-map--key { color: $footer-key-foreground; text-style: bold; }
-        & > .path-map--line { color: $primary; }
+        & > .pipeline-map--title { color: $text-muted; }
+        & > .pipeline-map--stop { text-style: bold; }
+        & > .pipeline-map--words { color: $text-muted; }
+        & > .pipeline-map--key { color: $footer-key-foreground; text-style: bold; }
+        & > .pipeline-map--line { color: $primary; }
     }
     """
     BOX = 15
     """Fewest columns inside a box. Each of the six needs its border and the arrow to the next besides."""
 
     def _style(self, name: str, text: str) -> tuple[str, Style]:
-        return text, self.get_component_rich_style(f"path-map--{name}")
+        return text, self.get_component_rich_style(f"pipeline-map--{name}")
 
     def render(self) -> Text:
         boxes = self.size.width >= len(WAY) * (self.BOX + 3) - 1

@@ -9,7 +9,7 @@ from lab.views.blocks import LensPath, View
 from lab.views.number_refs import next_token
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.blocks.page import CellCursor
+from screens.blocks.view_layout import CellCursor
 from screens.inspect.selection import Selection
 
 NO_FORMULA = "This one has no formula of its own; move to another number."

@@ -14,7 +14,7 @@ from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import LensPath, ModelFacts
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.blocks.page import Page
+from screens.blocks.view_layout import Page
 from screens.inspect.engine_session import Microscope
 from screens.inspect.selection import Selection, position_in
 

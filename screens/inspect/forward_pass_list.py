@@ -11,8 +11,8 @@ from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Guess, LensPath, StageEntry
-from screens.blocks.text_layout import fit
-from screens.widgets.line_view import LineView
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import fit
 
 NAME_WIDTHS = (8, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
@@ -56,7 +56,7 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
     return rows
 
 
-class WayList(LineView):
+class WayList(LineScrollView):
     """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps."""
 
     COMPONENT_CLASSES = {"way--group", "way--step", "way--current", "way--lens", "way--dim"}

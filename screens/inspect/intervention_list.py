@@ -11,8 +11,8 @@ from textual.strip import Strip
 
 from lab.inspect.intervention_effect import Effect, in_short
 from lab.inspect.interventions import Intervention, Interventions
-from screens.blocks.text_layout import fit, wrap
-from screens.widgets.line_view import LineView
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import fit, wrap
 
 TALLEST = 9
 """Lines that the list may take with its border; more are scrolled."""
@@ -23,7 +23,7 @@ def on_in_words(made: Interventions) -> str:
     return f"{len(made)} intervention{'s' if len(made) > 1 else ''} on"
 
 
-class InterventionList(LineView):
+class InterventionList(LineScrollView):
     """Gone while nothing is changed."""
 
     COMPONENT_CLASSES = {"interventions--name", "interventions--current", "interventions--effect"}

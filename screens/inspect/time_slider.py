@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from lab.core.number_format import whole
 from lab.reports.training_timeline import TimelineStop
-from screens.blocks.text_layout import fit
+from screens.widgets.text_fitting import fit
 
 HERE, STOP, RAIL = "●", "┼", "─"
 

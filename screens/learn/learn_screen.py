@@ -9,7 +9,7 @@ from textual.widgets.option_list import Option
 
 from lab.lessons import lessons
 from screens.base_screen import LabScreen
-from screens.learn.softmax_editor import SoftmaxBench
+from screens.learn.softmax_editor import SoftmaxEditor
 
 
 class LessonText(VerticalScroll, inherit_bindings=False):
@@ -48,8 +48,8 @@ class LearnScreen(LabScreen):
         #learn-list, #learn-lesson { border-title-color: $foreground 90%; }
         #learn-lesson:focus { border: round $accent; }
         #learn-lesson Markdown { background: transparent; padding: 0 1; margin: 0; }
-        SoftmaxBench { display: none; }
-        &.-softmax SoftmaxBench { display: block; }
+        SoftmaxEditor { display: none; }
+        &.-softmax SoftmaxEditor { display: block; }
         &.-narrow #learn-list { width: 22; }
     }
     """
@@ -72,7 +72,7 @@ class LearnScreen(LabScreen):
             yield choices
             with LessonText(id="learn-lesson"):
                 yield Markdown(id="learn-text")
-                yield SoftmaxBench()
+                yield SoftmaxEditor()
 
     def on_mount(self) -> None:
         choices = self.query_one(OptionList)

@@ -44,11 +44,11 @@ class ScoreInput(Input):
             self.cursor_position = len(self.value)
 
 
-class SoftmaxBench(Vertical):
+class SoftmaxEditor(Vertical):
     """Four scores in a row of fields, and the table of exp, Σ and softmax under them."""
 
     DEFAULT_CSS = """
-    SoftmaxBench {
+    SoftmaxEditor {
         height: 15;
         & > Horizontal { height: 3; }
         & ScoreInput { width: 1fr; min-width: 9; padding: 0 1; border: round $foreground 30%; }

@@ -19,7 +19,7 @@ from lab.core.number_format import count
 from lab.core.visible_text import visible
 from lab.runs.loss_history import nice_ticks, thin
 from lab.runs.run_schema import EventKind
-from screens.plot.plot_canvas import SMALLEST_ON_LOG, Canvas, Piece, label_row, log_ticks, tick_labels
+from screens.plot.braille_canvas import SMALLEST_ON_LOG, Canvas, Piece, label_row, log_ticks, tick_labels
 
 Kind = Literal["dots", "line", "marks", "level"]
 

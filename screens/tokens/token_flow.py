@@ -11,8 +11,8 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from screens.blocks.text_layout import fit
-from screens.widgets.line_view import LineView
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import fit
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def places_of(labels: list[str], breaks: list[bool], width: int) -> list[TokenSp
     return places
 
 
-class TokenFlow(LineView):
+class TokenFlow(LineScrollView):
     """Tokens are told apart by the bar between them, and by their shade; the chosen one is inverted."""
 
     COMPONENT_CLASSES = {"flow--even", "flow--odd", "flow--chosen", "flow--bar"}

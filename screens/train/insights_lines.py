@@ -14,10 +14,10 @@ from lab.runs.head_meters import FORMED, METERS, head_meter_chance, head_name
 from lab.runs.head_meters import meter_in_words as heads_in_words
 from lab.runs.insights_log import Inside, InsightPoint
 from lab.runs.run_schema import OptimizerName
-from screens.blocks.glyphs import EIGHTHS_UP, POSITIVE_SHADES, bar
-from screens.blocks.text_layout import fit, wrap
-from screens.plot.plot_canvas import Piece
-from screens.widgets.sentences import whole_sentences
+from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES, bar
+from screens.plot.braille_canvas import Piece
+from screens.train.summary_text import whole_sentences
+from screens.widgets.text_fitting import fit, wrap
 
 Lines = list[list[Piece]]
 

@@ -16,8 +16,8 @@ from lab.core.visible_text import visible
 from lab.runs.head_meters import METERS, Meter, course_in_words, head_meter_chance, head_name, strongest
 from lab.runs.insights_log import Inside
 from lab.runs.run_schema import OptimizerName
+from screens.plot.braille_canvas import Piece
 from screens.plot.line_plot import Figure, Plot, Series
-from screens.plot.plot_canvas import Piece
 from screens.train.insights_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
 
 InsightsPage = Literal["heads", "probe", "updates"]

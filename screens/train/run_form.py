@@ -16,7 +16,7 @@ from textual.widgets import Button, Input, Label, Static
 from lab.planning.settings_form import DEVICES, Settings
 from models.config import PRESETS
 from screens.widgets.choice import Choice
-from screens.widgets.fact_list import Fact, Facts
+from screens.widgets.fact_list import Fact, FactList
 
 LABELS = {"preset": "shape", "length": "train for", "lr": "learning rate", "vocab": "vocabulary"}
 TOOLTIPS = {
@@ -140,7 +140,7 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
             yield Static("What it costs", id="cost-title", classes="heading")
-            yield Facts(id="cost")
+            yield FactList(id="cost")
 
     def on_mount(self) -> None:
         self.query_one("#problems").display = bool(self.problems)
@@ -155,7 +155,7 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
 
     def watch_cost(self, cost: tuple[Fact, ...]) -> None:
         if self.is_mounted:
-            self.query_one("#cost", Facts).facts = cost
+            self.query_one("#cost", FactList).facts = cost
             self.query_one("#cost-title").display = bool(cost)
 
     def watch_problems(self, problems: tuple[tuple[str, str], ...]) -> None:

@@ -28,13 +28,13 @@ from lab.runs.run_folder import ACTIVE, is_elsewhere
 from lab.runs.run_schema import Event, RunConfig, Sample, Status
 from lab.runs.run_summary import PHASES, owner_in_words
 from screens.plot.line_plot import Plot
-from screens.plot.plot_window import PlotView
+from screens.plot.plot_settings import PlotSettings
 from screens.train.insights_view import PAGES, InsideView
-from screens.train.run_curves import Curves
-from screens.train.usage_figures import usage_figures
-from screens.widgets.fact_list import Fact, Facts
-from screens.widgets.samples_view import Samples
-from screens.widgets.sentences import Sentences, whole_sentences
+from screens.train.run_plots import RunPlots
+from screens.train.samples_view import SamplesView
+from screens.train.summary_text import SummaryText, whole_sentences
+from screens.train.usage_plots import usage_plots
+from screens.widgets.fact_list import Fact, FactList
 
 MOST_LINES_OF_WORDS = 5
 """As many lines of sentences about the run leave room for what it writes, in 24 lines."""
@@ -115,7 +115,7 @@ class RunHeader(Widget):
 class RunView(Widget):
     """Everything about one run on one screen. `show` is called when something is new."""
 
-    plot_view: var[PlotView] = var(PlotView())
+    plot_view: var[PlotSettings] = var(PlotSettings())
     cursor: var[int | None] = var(None)
     """Index of the training step that is read out; None: the newest numbers are shown."""
     page: var[RunPage] = var("words")
@@ -135,20 +135,20 @@ class RunView(Widget):
         yield RunHeader(id="run-header")
         with Horizontal(id="run-middle"):
             yield Plot(id="run-plot")
-            yield Facts(id="run-facts")
+            yield FactList(id="run-facts")
         with Vertical(id="run-words"):
-            yield Sentences(id="run-reading", markup=False)
-            yield Samples(id="run-samples")
-            yield Sentences(id="run-computed", markup=False)
+            yield SummaryText(id="run-reading", markup=False)
+            yield SamplesView(id="run-samples")
+            yield SummaryText(id="run-computed", markup=False)
             with Horizontal(id="run-panels"):
                 for name in PANELS:
                     yield Plot(id=f"run-{name}")
         yield InsideView(id="run-inside")
 
     @property
-    def samples(self) -> Samples:
+    def samples(self) -> SamplesView:
         """The part that shows what the run writes."""
-        return self.query_one(Samples)
+        return self.query_one(SamplesView)
 
     @property
     def inside(self) -> InsideView:
@@ -165,8 +165,8 @@ class RunView(Widget):
             self.moment = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
-        self.query_one("#run-reading", Sentences).say(self._words(watched))
-        self.query_one("#run-computed", Sentences).say(
+        self.query_one("#run-reading", SummaryText).say(self._words(watched))
+        self.query_one("#run-computed", SummaryText).say(
             watched.status.computed and f"Each step is computed in {watched.status.computed}."
         )
         self.samples.samples = watched.samples
@@ -185,7 +185,7 @@ class RunView(Widget):
             return False
         return curves.latest - self._drawn[1] >= self._steps_a_column(curves) / DOTS_A_COLUMN
 
-    def _steps_a_column(self, curves: Curves) -> float:
+    def _steps_a_column(self, curves: RunPlots) -> float:
         return (curves.last - curves.first) / self.query_one("#run-plot", Plot).columns
 
     def _occasion(self) -> object:
@@ -201,13 +201,13 @@ class RunView(Widget):
 
     def show_trouble(self, sentence: str) -> None:
         """Show why there is nothing to see."""
-        self.query_one("#run-reading", Sentences).say(sentence)
+        self.query_one("#run-reading", SummaryText).say(sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the run's own text, once they are known, and judge the run by them."""
         self.entropy = entropy
         if self.watched is not None:
-            self.query_one("#run-reading", Sentences).say(self._words(self.watched))
+            self.query_one("#run-reading", SummaryText).say(self._words(self.watched))
         self._draw()
 
     def watch_plot_view(self) -> None:
@@ -240,9 +240,9 @@ class RunView(Widget):
             at = max(0, min(at + by, len(steps) - 1))
             self.moment = None if at == len(steps) - 1 else steps[at]
 
-    def _curves(self) -> Curves | None:
+    def _curves(self) -> RunPlots | None:
         watched = self.watched
-        return Curves(watched.name, watched.config, watched.history, self.plot_view, watched.events) if watched else None
+        return RunPlots(watched.name, watched.config, watched.history, self.plot_view, watched.events) if watched else None
 
     def _draw(self) -> None:
         curves = self._curves()
@@ -253,7 +253,7 @@ class RunView(Widget):
         self.query_one("#run-plot", Plot).figure = curves.losses(known)
         if self.page in ("curves", "machine"):
             usage = self.watched.usage if self.watched else None
-            figures = curves.panels() if self.page == "curves" else usage_figures(usage)
+            figures = curves.panels() if self.page == "curves" else usage_plots(usage)
             for name, figure in zip_longest(PANELS, figures):
                 plot = self.query_one(f"#run-{name}", Plot)
                 plot.display = figure is not None
@@ -267,7 +267,7 @@ class RunView(Widget):
             return
         at = self.cursor
         shown = at is not None and at < len(curves.history.steps)
-        self.query_one("#run-facts", Facts).facts = (
+        self.query_one("#run-facts", FactList).facts = (
             curves.numbers_at(at, self._steps_a_column(curves) / 2) if at is not None and shown else numbers_of(self.watched)
         )
         x = curves.x_at(at) if at is not None and shown else None

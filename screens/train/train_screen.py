@@ -19,7 +19,7 @@ from lab.runs.run_store import open_run
 from lab.runs.run_summary import RunSummary
 from lab.runs.trainer_commands import CommandName
 from lab.training.start_trainer import start_trainer
-from screens.dialogs.confirm import AskScreen
+from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.curve_keys import CURVE_ACTIONS, CurveKeys
 from screens.train.insights_view import PAGES
@@ -332,14 +332,14 @@ Training goes on when you leave this screen, the lab, or the terminal.
         name = self.lab.run_name
         step = self.watched.status.step if self.watched else 0
         words = f"{name} is at step {step:,}. Its weights are saved, and r goes on with the training from there."
-        question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
+        question = ConfirmDialog("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
         command: CommandName = "stop"
         if self.watched is not None and self.watched.status.no_room:
             words = f"{name} is at step {step:,}, and the disk is full. It stops as soon as there is room to save that."
-            question = AskScreen("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
+            question = ConfirmDialog("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
             if self.watched.status.stopping:
                 words = f"{name} waits for room to save step {step:,}. To stop it now loses what came after its last checkpoint."
-                question = AskScreen("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
+                question = ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
                 command = "discard"
 
         def answered(yes: bool | None) -> None:

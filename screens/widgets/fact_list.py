@@ -14,12 +14,12 @@ Fact = tuple[str, str]
 """A label and what it is; an empty pair is an empty line."""
 
 
-class Facts(Widget):
+class FactList(Widget):
     """As high as its facts need at its width. Values are plain text: no markup in them is read."""
 
     COMPONENT_CLASSES = {"facts--label", "facts--value"}
     DEFAULT_CSS = """
-    Facts {
+    FactList {
         height: auto; width: 1fr;
         & > .facts--label { color: $text-muted; }
         & > .facts--value { color: $foreground; }

@@ -8,7 +8,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.blocks.text_layout import fit, wrap
+from screens.widgets.text_fitting import fit, wrap
 
 
 class StatusLine(Widget):

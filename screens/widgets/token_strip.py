@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Guess, Token
-from screens.blocks.text_layout import fit
+from screens.widgets.text_fitting import fit
 
 LEVELS = "▁▂▃▄▅▆▇█"
 """The block before the id of a token that the model wrote: as high as the probability that it had given it, in eighths."""

@@ -11,7 +11,7 @@ from textual.widgets import Input
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.command_palette import LabCommands
-from screens.dialogs.confirm import AskScreen
+from screens.dialogs.confirm import ConfirmDialog
 from screens.help_screen import HelpScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
@@ -135,7 +135,7 @@ async def test_q_says_that_training_goes_on_and_leaves_only_when_asked_again(app
         assert "● busy 0%" in line_of(pilot, ModeBar)
         await pilot.press("q")
         await pilot.pause()
-        assert isinstance(app.screen, AskScreen)
+        assert isinstance(app.screen, ConfirmDialog)
         assert "busy goes on training" in app.screen._words
         await pilot.press("escape")
         assert not app._exit

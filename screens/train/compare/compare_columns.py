@@ -15,7 +15,7 @@ from textual.strip import Strip
 from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.reports.run_comparison import ComparedRun, ComparisonRow, differences, results, stops, written_at
-from screens.widgets.samples_view import printable
+from screens.widgets.text_fitting import printable
 
 CompareLine = list[tuple[str, str]]
 """Pieces of a line, each with its role."""

@@ -19,12 +19,12 @@ from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run
 from screens.base_screen import LabScreen
 from screens.plot.line_plot import Plot
-from screens.plot.plot_window import PlotView
+from screens.plot.plot_settings import PlotSettings
 from screens.train.compare.compare_columns import RunColumns, sample_lines, samples_shown, table_lines
-from screens.train.compare.compare_curves import WHOLE, figure
+from screens.train.compare.compare_plot import WHOLE, figure
+from screens.train.summary_text import SummaryText, whole_sentences
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
-from screens.widgets.sentences import Sentences, whole_sentences
 
 SECONDS_BETWEEN_READINGS = 1.0
 READINGS_SKIPPED_AT_REST = 4
@@ -77,7 +77,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
         ),
     ]
 
-    plot_view: var[PlotView] = var(PlotView())
+    plot_view: var[PlotSettings] = var(PlotSettings())
     bits: var[bool] = var(False)
     samples_below: var[bool] = var(False)
     """On a narrow screen: whether the samples are shown rather than the table."""
@@ -103,7 +103,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
-        yield Sentences("Reading the runs …", id="compare-words", markup=False)
+        yield SummaryText("Reading the runs …", id="compare-words", markup=False)
         yield Plot(id="compare-plot")
         with Horizontal(id="compare-below"):
             yield RunColumns(id="compare-table")
@@ -143,7 +143,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
     @on(Read)
     def _show_news(self, message: Read) -> None:
         if message.trouble:
-            self.query_one("#compare-words", Sentences).say(message.trouble)
+            self.query_one("#compare-words", SummaryText).say(message.trouble)
             self._feeds.clear()
             self.runs.clear()
             self.query_one("#compare-plot", Plot).figure = None
@@ -163,7 +163,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def _show(self) -> None:
         self._draw()
-        words = self.query_one("#compare-words", Sentences)
+        words = self.query_one("#compare-words", SummaryText)
         most = MOST_LINES_OF_WORDS if self.has_class("-short") else 2 * MOST_LINES_OF_WORDS
         words.say(whole_sentences(verdict(self.runs), self.size.width - 4, most))
         self.query_one("#compare-table", RunColumns).show(lambda width: table_lines(self.runs, width))

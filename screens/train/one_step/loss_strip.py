@@ -7,7 +7,7 @@ from rich.segment import Segment
 
 from lab.core.number_format import fixed
 from lab.views.blocks import Token
-from screens.blocks.text_layout import fit
+from screens.widgets.text_fitting import fit
 from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
 
 FIRST = "–"

@@ -10,7 +10,7 @@ from lab.engine.methods import EngineMethods
 from lab.engine.protocol import GenerateParams, SampleParams, SaveTraceParams, TraceParams, ViewParams, WayParams
 from lab.inspect.stages.stage_registry import STAGES
 from models.unembed import finish
-from screens.blocks.page import lay_view
+from screens.blocks.view_layout import lay_view
 
 CONTEXT = 16
 

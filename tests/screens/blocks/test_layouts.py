@@ -6,12 +6,13 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Array, Block, Cell, Column, Matrix, Note, Parity, Strip, Table, View
 from lab.views.softmax_table import softmax_table
-from screens.blocks.glyphs import bar, column_glyphs, shade
+from screens.blocks.bars_and_shades import bar, column_glyphs, shade
+from screens.blocks.block_layout import Line
 from screens.blocks.matrix_layout import lay_matrix
-from screens.blocks.page import block_in_words, lay_view
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
-from screens.blocks.text_layout import Line, fit, wrap
+from screens.blocks.view_layout import lay_view, parity_in_words
+from screens.widgets.text_fitting import fit, wrap
 
 
 def text_of(line: Line) -> str:
@@ -165,9 +166,9 @@ def test_a_click_finds_the_cell_that_is_drawn_there() -> None:
 
 
 def test_parity_says_what_was_compared_with_what() -> None:
-    words = block_in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
+    words = parity_in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
     assert words == "Parity (fast path): blocks.0.attn.z (names count from 0), max |Δ| 1.2e−7 over 32 numbers."
-    assert block_in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."
+    assert parity_in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."
 
 
 def softmax_view(scores: list[float], label: str) -> View:

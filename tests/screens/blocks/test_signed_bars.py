@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lab.views.blocks import Cell, Column, Table
-from screens.blocks.glyphs import column_glyphs, signed_bar
+from screens.blocks.bars_and_shades import column_glyphs, signed_bar
 from screens.blocks.table_layout import lay_table
 
 

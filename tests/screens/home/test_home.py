@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.dialogs.confirm import AskScreen
+from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -121,7 +121,7 @@ async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
         said = str(app.screen.query_one("#run-line", Static).render())
         assert said == "bad is damaged: config.json is damaged: Expected `int`, got `float` - at `$.model.layers`. D deletes it."
         await pilot.press("D")
-        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         assert "bad is damaged: config.json is damaged" in app.screen._words
         await pilot.press("D")
         await until(pilot, lambda: not config.parent.exists())

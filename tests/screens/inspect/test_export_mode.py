@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from lab.exchange.export_files import file_name
 from lab.runs.home_folder import home
 from lab.views.blocks import Array, Matrix, ModelFacts, Note, SavedTrace, View
-from screens.blocks.page import lay_view
+from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.export_mode import text_of
 from screens.inspect.inspect_screen import InspectScreen

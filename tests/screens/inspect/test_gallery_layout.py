@@ -5,10 +5,10 @@ import pytest
 from rich.cells import cell_len
 
 from lab.views.blocks import Array, Gallery, Thumbnail, View
+from screens.blocks.block_layout import Line
 from screens.blocks.block_view import BlockView
 from screens.blocks.gallery_layout import lay_gallery
-from screens.blocks.page import lay_view
-from screens.blocks.text_layout import Line
+from screens.blocks.view_layout import lay_view
 from screens.inspect.inspect_screen import InspectScreen
 
 

@@ -1,6 +1,6 @@
 """A run of a million steps, as Train meets it: how long attaching takes, what it costs in memory, and how long a picture takes.
 
-    python tests/screens/million_steps.py [STEPS]
+    python tests/screens/train/million_steps.py [STEPS]
 
 Writes a run of that many steps into a temporary folder, opens it in the lab without a terminal, and prints one line per figure.
 """

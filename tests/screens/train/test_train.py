@@ -17,7 +17,7 @@ from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
 from screens.app import LabApp
-from screens.dialogs.confirm import AskScreen
+from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import RunChosen, TextChosen
 from screens.train.preparation_view import Preparation
 from screens.train.run_form import Field
@@ -237,7 +237,7 @@ async def test_keys_pause_resume_and_stop_by_the_runs_control_files(
         assert not (run.control_path / "stop").exists()
         await pilot.press("x")
         await pilot.pause()
-        assert isinstance(app.screen, AskScreen)
+        assert isinstance(app.screen, ConfirmDialog)
         assert "step 100" in app.screen._words
         await pilot.press("x")
         await until(pilot, lambda: (run.control_path / "stop").exists())

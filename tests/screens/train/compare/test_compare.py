@@ -17,7 +17,7 @@ from models.config import PRESETS
 from screens.app import LabApp
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
-from screens.dialogs.confirm import AskScreen
+from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
 from screens.plot.line_plot import Plot
 from screens.train.compare.compare_columns import RunColumns, samples_shown
@@ -263,17 +263,17 @@ async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_run
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
         await pilot.press("D")
-        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         said = app.screen._words
         assert "newer learned from stories for 200 steps" in said
         assert "frees 3." in said
         assert "cannot be undone" in said
         await pilot.press("enter")
-        assert isinstance(app.screen, AskScreen), "enter comes too easily for what cannot be undone"
+        assert isinstance(app.screen, ConfirmDialog), "enter comes too easily for what cannot be undone"
         await pilot.press("escape")
         assert two_runs[1].path.is_dir()
         await pilot.press("D")
-        await until(pilot, lambda: isinstance(app.screen, AskScreen))
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         await pilot.press("D")
         await until(pilot, lambda: [run.name for run in app.runs] == ["older"])
         assert app.run_name == "older"

@@ -11,21 +11,16 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import whole
-from lab.core.visible_text import visible
 from lab.runs.run_schema import Sample
+from screens.widgets.text_fitting import printable
 
 
-def printable(text: str) -> str:
-    """Text as it can be shown on lines of its own; tabs become spaces."""
-    return visible(text.replace("\t", "    ").replace("\r\n", "\n"), keep="\n")
-
-
-class Samples(Widget):
+class SamplesView(Widget):
     """The newest sample, until the user walks back; then that one, until they walk to the end again."""
 
     COMPONENT_CLASSES = {"samples--title", "samples--prompt", "samples--text"}
     DEFAULT_CSS = """
-    Samples {
+    SamplesView {
         & > .samples--title { color: $text-muted; }
         & > .samples--prompt { text-style: bold underline; }
         & > .samples--text { color: $foreground; }

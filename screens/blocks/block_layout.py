@@ -11,10 +11,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 from lab.core.number_format import MINUS
-from lab.core.visible_text import visible
+from screens.widgets.text_fitting import wrap
 
 Piece = tuple[str, str]
 
@@ -82,43 +82,6 @@ class Laid:
 def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """The pieces with neighbours of the same kind made one: fewer to draw."""
     return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
-
-
-def fit(text: str, width: int, align: str = "left") -> str:
-    """`text` on exactly `width` character cells; what does not fit ends in an ellipsis."""
-    text = visible(text)
-    length = cell_len(text)
-    if length > width:
-        return set_cell_size(text, width - 1) + "…" if width > 1 else "…"[:width]
-    space = " " * (width - length)
-    if align == "right":
-        return space + text
-    if align == "center":
-        half = len(space) // 2
-        return space[:half] + text + space[half:]
-    return text + space
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be."""
-    lines: list[str] = []
-    for paragraph in visible(text, keep="\n").split("\n"):
-        line = ""
-        for word in paragraph.split(" "):
-            rest = word
-            joined = f"{line} {rest}" if line else rest
-            if cell_len(joined) <= width:
-                line = joined
-                continue
-            if line:
-                lines.append(line)
-            while cell_len(rest) > width:
-                head = set_cell_size(rest, width).rstrip(" ")
-                lines.append(head)
-                rest = rest[max(1, len(head)) :]
-            line = rest
-        lines.append(line)
-    return lines
 
 
 def heading(title: str, words: str, width: int) -> list[Line]:

@@ -6,12 +6,13 @@ from rich.cells import cell_len
 
 from lab.core.number_format import significant, whole
 from lab.views.blocks import Block, Gallery, Line01, Matrix, Note, Parity, Strip, Table, View
+from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.interval_layout import lay_line01
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import lay_table
-from screens.blocks.text_layout import Laid, Line, Spot, wrap
+from screens.widgets.text_fitting import wrap
 
 CellCursor = tuple[int, int, int]
 """Block, row and column."""
@@ -59,7 +60,7 @@ def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     laid += [lay_block(block, width, other) for block, other in zip(view.blocks, others, strict=True)]
     if view.parity is not None:
-        laid.append(lay_note(block_in_words(view.parity), width, "dim"))
+        laid.append(lay_note(parity_in_words(view.parity), width, "dim"))
     return Page(laid, width)
 
 
@@ -73,7 +74,7 @@ def _likes(view: View, beside: View) -> list[Block | None]:
     return found
 
 
-def block_in_words(parity: Parity) -> str:
+def parity_in_words(parity: Parity) -> str:
     """`Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers.`"""
     name, _, against = parity.name.partition(" · ")
     numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"

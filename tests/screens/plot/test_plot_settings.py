@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screens.plot.plot_window import FEWEST_STEPS, SMOOTHINGS, X_AXES, PlotView
+from screens.plot.plot_settings import FEWEST_STEPS, SMOOTHINGS, X_AXES, PlotSettings
 
 
 def test_it_follows_the_run_until_it_is_moved_back() -> None:
-    view = PlotView().zoomed(0.5, 1000.0)
+    view = PlotSettings().zoomed(0.5, 1000.0)
     assert view.follows
     assert view.window(1000.0) == (500.0, 1000.0)
     assert view.window(2000.0) == (1000.0, 2000.0)
@@ -17,7 +17,7 @@ def test_it_follows_the_run_until_it_is_moved_back() -> None:
 
 
 def test_the_step_that_is_zoomed_about_keeps_its_place() -> None:
-    view = PlotView().zoomed(0.5, 1000.0, about=250.0)
+    view = PlotSettings().zoomed(0.5, 1000.0, about=250.0)
     assert view.window(1000.0) == (125.0, 625.0)
     assert view.zoomed(2.0, 1000.0).window(1000.0) == (0.0, 1000.0)
 
@@ -27,7 +27,7 @@ def test_the_step_that_is_zoomed_about_keeps_its_place() -> None:
     st.floats(1, 1e6),
 )
 def test_the_window_never_leaves_the_run(moves: list[tuple[bool, float, float]], latest: float) -> None:
-    view = PlotView()
+    view = PlotSettings()
     for zoom, by, place in moves:
         view = view.zoomed(abs(by), latest, place * latest) if zoom else view.panned(by, latest)
         first, last = view.window(latest)
@@ -36,16 +36,16 @@ def test_the_window_never_leaves_the_run(moves: list[tuple[bool, float, float]],
 
 
 def test_axes_and_smoothings_go_round() -> None:
-    view = PlotView()
+    view = PlotSettings()
     seen = []
     for _ in X_AXES:
         seen.append(view.x)
         view = view.next_x()
     assert tuple(seen) == X_AXES
-    assert view == PlotView()
+    assert view == PlotSettings()
     for _ in SMOOTHINGS:
         view = view.next_smoothing()
-    assert view == PlotView()
+    assert view == PlotSettings()
 
 
 def test_the_first_smoothing_is_the_history_s_own() -> None:

@@ -1,7 +1,7 @@
 """What training takes of the machine, as the small panels show it."""
 
 from lab.reports.machine_usage import Usage, UsageMeter
-from screens.train.usage_figures import usage_figures
+from screens.train.usage_plots import usage_plots
 
 
 def meter(*samples: Usage) -> UsageMeter:
@@ -12,13 +12,13 @@ def meter(*samples: Usage) -> UsageMeter:
 
 
 def test_before_the_second_sample_there_is_a_sentence() -> None:
-    for found in (usage_figures(None), usage_figures(meter(Usage(1.0, 0.5, 10)))):
+    for found in (usage_plots(None), usage_plots(meter(Usage(1.0, 0.5, 10)))):
         assert [figure.empty for figure in found] == ["Measured while it trains and you watch."]
 
 
 def test_processor_and_memory_are_the_machine_s_and_the_trainer_s() -> None:
     samples = (Usage(100.0, 0.5, 2_000_000_000), Usage(101.5, 0.75, 3_000_000_000, 2.5, 400_000_000))
-    cpu, memory = usage_figures(meter(*samples))
+    cpu, memory = usage_plots(meter(*samples))
     everything, trainer = cpu.series
     assert (everything.name, list(everything.xs), list(everything.ys)) == ("all 3.0 of 4 cores", [0.0, 1.5], [2.0, 3.0])
     assert (trainer.name, list(trainer.xs), list(trainer.ys)) == ("trainer 2.5", [1.5], [2.5])
@@ -29,6 +29,6 @@ def test_processor_and_memory_are_the_machine_s_and_the_trainer_s() -> None:
 
 def test_a_card_has_panels_of_its_own_where_there_is_one() -> None:
     samples = (Usage(100.0, 0.5, 1, gpu=0.5, gpu_memory=10**9), Usage(101.0, 0.5, 1, gpu=0.98, gpu_memory=2 * 10**9))
-    figures = usage_figures(meter(*samples))
+    figures = usage_plots(meter(*samples))
     assert [figure.series[0].name for figure in figures[2:]] == ["GPU busy 98%", "GPU memory 2.0 GB"]
     assert list(figures[3].series[0].ys) == [1.0, 2.0]

@@ -14,17 +14,17 @@ from lab.reports.baselines import Floor, bytes_per_token
 from lab.runs.loss_history import History
 from lab.runs.run_schema import Event, EventKind, RunConfig
 from screens.plot.line_plot import EVENT_SIGNS, Figure, Series
-from screens.plot.plot_window import SMOOTHINGS, PlotView
+from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.widgets.fact_list import Fact
 
 TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 """From so many seconds on, the unit's length in seconds and its name."""
 
 
-class Curves:
-    """A run's history seen through a `PlotView`."""
+class RunPlots:
+    """A run's history seen through a `PlotSettings`."""
 
-    def __init__(self, name: str, config: RunConfig, history: History, view: PlotView, events: Sequence[Event] = ()) -> None:
+    def __init__(self, name: str, config: RunConfig, history: History, view: PlotSettings, events: Sequence[Event] = ()) -> None:
         self.name = name
         self.config = config
         self.history = history

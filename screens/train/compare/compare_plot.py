@@ -9,17 +9,17 @@ import numpy as np
 from lab.core.float_columns import Floats
 from lab.reports.run_comparison import ComparedRun, per_byte
 from screens.plot.line_plot import RUN_ROLES, Figure, Series
-from screens.plot.plot_window import SMOOTHINGS, PlotView
-from screens.train.run_curves import TIME_UNITS
+from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
+from screens.train.run_plots import TIME_UNITS
 
 DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 4))
 """How the smoothed training loss of each is drawn."""
 
 WHOLE = 1000.0
-"""Length of the x axis for a `PlotView`: what is zoomed and panned are thousandths of it, whatever it counts."""
+"""Length of the x axis for a `PlotSettings`: what is zoomed and panned are thousandths of it, whatever it counts."""
 
 
-def figure(runs: Sequence[ComparedRun], view: PlotView, *, bits: bool) -> Figure:
+def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Figure:
     """Smoothed training loss as lines, validation loss as the runs' letters."""
     unit, factors = _x_axis(runs, view)
     ends = [_end(run, view) * factor for run, factor in zip(runs, factors, strict=True)]
@@ -46,7 +46,7 @@ def figure(runs: Sequence[ComparedRun], view: PlotView, *, bits: bool) -> Figure
     )
 
 
-def _x_axis(runs: Sequence[ComparedRun], view: PlotView) -> tuple[str, list[float]]:
+def _x_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> tuple[str, list[float]]:
     """The name of the x axis, and for each run what its steps, or its seconds, are multiplied with."""
     latest = [run.history.latest for run in runs]
     if view.x == "time":
@@ -59,7 +59,7 @@ def _x_axis(runs: Sequence[ComparedRun], view: PlotView) -> tuple[str, list[floa
     return view.x, [amount / step if step else 1.0 for amount, step in counted]
 
 
-def _end(run: ComparedRun, view: PlotView) -> float:
+def _end(run: ComparedRun, view: PlotSettings) -> float:
     latest = run.history.latest
     return 0.0 if latest is None else latest.seconds if view.x == "time" else float(latest.step)
 

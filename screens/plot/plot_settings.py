@@ -18,7 +18,7 @@ FEWEST_STEPS = 10.0
 
 
 @dataclass(frozen=True)
-class PlotView:
+class PlotSettings:
     """`pinned` is a stretch of steps that stays; without it the last `share` of the steps so far is shown, as the run goes on."""
 
     x: XAxis = "steps"
@@ -39,13 +39,13 @@ class PlotView:
     def follows(self) -> bool:
         return self.pinned is None
 
-    def next_x(self) -> "PlotView":
+    def next_x(self) -> "PlotSettings":
         return replace(self, x=X_AXES[(X_AXES.index(self.x) + 1) % len(X_AXES)])
 
-    def next_smoothing(self) -> "PlotView":
+    def next_smoothing(self) -> "PlotSettings":
         return replace(self, smoothing=(self.smoothing + 1) % len(SMOOTHINGS))
 
-    def zoomed(self, by: float, latest: float, about: float | None = None) -> "PlotView":
+    def zoomed(self, by: float, latest: float, about: float | None = None) -> "PlotSettings":
         """`by` below 1 looks closer. The step `about` keeps its place; without it the end of the run, or the middle of a pinned
         stretch."""
         first, last = self.window(latest)
@@ -59,7 +59,7 @@ class PlotView:
         start = min(max(0.0, centre - place * width), latest - width)
         return replace(self, pinned=(start, start + width))
 
-    def panned(self, by: float, latest: float) -> "PlotView":
+    def panned(self, by: float, latest: float) -> "PlotSettings":
         """Earlier (`by` below 0) or later, by this share of what is in view; at the end it follows the run again."""
         first, last = self.window(latest)
         width = last - first
@@ -68,6 +68,6 @@ class PlotView:
             return self.following(width / latest if latest else 1.0)
         return replace(self, pinned=(start, start + width))
 
-    def following(self, share: float) -> "PlotView":
+    def following(self, share: float) -> "PlotSettings":
         """The last share of the run, and whatever comes."""
         return replace(self, pinned=None, share=share)

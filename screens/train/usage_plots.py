@@ -11,7 +11,7 @@ from screens.plot.line_plot import Figure, Series
 GIGA = 1e9
 
 
-def usage_figures(meter: UsageMeter | None) -> list[Figure]:
+def usage_plots(meter: UsageMeter | None) -> list[Figure]:
     """Processor and memory of the machine and of the trainer; the card's where there is one."""
     samples = list(meter.samples) if meter else []
     if meter is None or len(samples) < 2:

@@ -11,20 +11,20 @@ WHEEL = 3
 """Lines that one notch of a mouse wheel moves."""
 
 
-class LineView(Widget, can_focus=True):
+class LineScrollView(Widget, can_focus=True):
     """What Textual's ScrollView is, but a change of content costs no layout of the screen, only the lines that are drawn anew.
 
     A subclass gives `draw` and calls `set_extent` when its content has changed. What lies below is told by the thumb at the
     right and in the border.
     """
 
-    COMPONENT_CLASSES = {"line-view--thumb"}
+    COMPONENT_CLASSES = {"line-scroll-view--thumb"}
     DEFAULT_CSS = """
-    LineView {
+    LineScrollView {
         border: round $foreground 30%; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%;
         padding: 0 0 0 1;
         &:focus { border: round $accent; }
-        & > .line-view--thumb { color: $foreground 50%; }
+        & > .line-scroll-view--thumb { color: $foreground 50%; }
     }
     """
 
@@ -105,7 +105,7 @@ class LineView(Widget, can_focus=True):
         height = self.extent[0]
         line = self.top + y
         strip = self.draw(line) if line < height else Strip.blank(self.room, self.style_of(""))
-        return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-view--thumb"))], 1)])
+        return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-scroll-view--thumb"))], 1)])
 
     def _thumb(self, y: int) -> str:
         height, window = self.extent[0], self.window

@@ -4,10 +4,10 @@ import re
 
 from textual.widgets import Static
 
-from screens.blocks.text_layout import wrap
+from screens.widgets.text_fitting import wrap
 
 
-class Sentences(Static):
+class SummaryText(Static):
     """Plain text that changes often; the screen is laid out anew only where it needs more or fewer lines."""
 
     def say(self, text: str) -> None:

@@ -1,0 +1,47 @@
+"""Text in character cells: cut or padded to a width, wrapped, made printable."""
+
+from rich.cells import cell_len, set_cell_size
+
+from lab.core.visible_text import visible
+
+
+def fit(text: str, width: int, align: str = "left") -> str:
+    """`text` on exactly `width` character cells; what does not fit ends in an ellipsis."""
+    text = visible(text)
+    length = cell_len(text)
+    if length > width:
+        return set_cell_size(text, width - 1) + "…" if width > 1 else "…"[:width]
+    space = " " * (width - length)
+    if align == "right":
+        return space + text
+    if align == "center":
+        half = len(space) // 2
+        return space[:half] + text + space[half:]
+    return text + space
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be."""
+    lines: list[str] = []
+    for paragraph in visible(text, keep="\n").split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            rest = word
+            joined = f"{line} {rest}" if line else rest
+            if cell_len(joined) <= width:
+                line = joined
+                continue
+            if line:
+                lines.append(line)
+            while cell_len(rest) > width:
+                head = set_cell_size(rest, width).rstrip(" ")
+                lines.append(head)
+                rest = rest[max(1, len(head)) :]
+            line = rest
+        lines.append(line)
+    return lines
+
+
+def printable(text: str) -> str:
+    """Text as it can be shown on lines of its own; tabs become spaces."""
+    return visible(text.replace("\t", "    ").replace("\r\n", "\n"), keep="\n")
