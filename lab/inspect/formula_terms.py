@@ -85,7 +85,7 @@ class Quantities:
     """The numbers of one trace, by reference.
 
     `label` gives a token id's printable text; `initial` a weight's value before training by name, or None where it is not known;
-    `look_at` what the engine already knows of a position: its logits, and the draw of the next token.
+    `context_at` what the engine already knows of a position: its logits, and the draw of the next token.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {}
@@ -96,7 +96,7 @@ class Quantities:
         trace: Trace,
         label: Callable[[int], str],
         initial: Callable[[str], Tensor] | None = None,
-        look_at: Callable[[int], "StageContext"] | None = None,
+        context_at: Callable[[int], "StageContext"] | None = None,
     ) -> None:
         self._model = model
         self.trace = trace
@@ -104,7 +104,7 @@ class Quantities:
         self.weights = {name: weight.detach() for name, weight in model.named_parameters()}
         self.label = label
         self.initial = initial
-        self._look_at = look_at
+        self._context_at = context_at
         self._heads: dict[tuple[int, int], Tensor] = {}
         self._logits: dict[int, Tensor] = {}
         self._parts: dict[int, list[Contributor]] = {}
@@ -183,18 +183,18 @@ class Quantities:
 
     def logits(self, position: int) -> Tensor:
         """What the model says about the token after a position, (V,), float64."""
-        if self._look_at is not None:
-            return torch.from_numpy(self.look_at(position).logits)
+        if self._context_at is not None:
+            return torch.from_numpy(self.context_at(position).logits)
         if position not in self._logits:
             last = f"blocks.{self.config.layers - 1}.resid_post"
             self._logits[position] = self.trace.lens(last, [position])[0].double()
         return self._logits[position]
 
-    def look_at(self, position: int) -> "StageContext":
+    def context_at(self, position: int) -> "StageContext":
         """Raises UnknownNumberError where nothing is known of draws, or there is no such position."""
-        if self._look_at is None or position >= len(self.trace.ids):
+        if self._context_at is None or position >= len(self.trace.ids):
             raise UnknownNumberError(f"No token is drawn at position {position + 1}.")
-        return self._look_at(position)
+        return self._context_at(position)
 
     def token_at(self, position: int) -> str:
         """A token of the prompt in a label: `4 “ ran”`."""

@@ -32,18 +32,18 @@ NO_TEXT = (
 )
 
 
-def evidence(look: StageContext, prompt: Sequence[int], candidate: int | None = None) -> Slices[View]:
+def evidence(context: StageContext, prompt: Sequence[int], candidate: int | None = None) -> Slices[View]:
     """What the run's training text says about `candidate` (the most probable token if None) after `prompt`: all tokens up to the
     position, those before the window too.
 
     Raises:
         UserError: if the vocabulary has no such token, or the text is damaged.
     """
-    check_token(look, candidate)
-    token = look.answer if candidate is None else candidate
-    name = _quoted(look, [token])
+    check_token(context, candidate)
+    token = context.answer if candidate is None else candidate
+    name = _quoted(context, [token])
     title = f"where it learned {name}"
-    run = look.opened.run
+    run = context.opened.run
     if not os.path.lexists(run.tokens_path):
         return View("evidence", title, NO_TEXT.format(run=run.name, file=run.tokens_path.name), [])
     text = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids
@@ -51,15 +51,15 @@ def evidence(look: StageContext, prompt: Sequence[int], candidate: int | None = 
     if len(text) != run.config.data.tokens:
         raise UserError(f"{run.tokens_path} holds {whole(len(text))} tokens instead of {whole(run.config.data.tokens)}.")
     found = yield from search(text, split, prompt, token)
-    given = softmax(look.logits)
+    given = softmax(context.logits)
     p = float(given[token])
-    blocks: list[Block] = [_habits(look, found, prompt, token, p)]
+    blocks: list[Block] = [_habits(context, found, prompt, token, p)]
     chosen = habit(found)
     if chosen is not None:
-        blocks.append(_followers(look, found, chosen, prompt, given.tolist()))
+        blocks.append(_followers(context, found, chosen, prompt, given.tolist()))
     if found.verbatim is not None:
-        blocks += [_stretch(look, found, found.verbatim, len(prompt), text), Note(_excerpt(look, found.verbatim, text))]
-    return View("evidence", title, verdict(look, found, prompt, token, p), blocks)
+        blocks += [_stretch(context, found, found.verbatim, len(prompt), text), Note(_excerpt(context, found.verbatim, text))]
+    return View("evidence", title, verdict(context, found, prompt, token, p), blocks)
 
 
 def habit(found: Evidence) -> Following | None:
@@ -68,14 +68,14 @@ def habit(found: Evidence) -> Following | None:
     return next(often, found.following[0] if found.following else None)
 
 
-def verdict(look: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> str:
+def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> str:
     """One sentence that tells what was learned by heart from what was learned as a habit, and both from what is new."""
-    name, model = _quoted(look, [token]), f"the model gives it {probability(p)}"
+    name, model = _quoted(context, [token]), f"the model gives it {probability(p)}"
     chosen, verbatim = habit(found), found.verbatim
     if chosen is None or verbatim is None:
-        last = _quoted(look, prompt[-1:])
+        last = _quoted(context, prompt[-1:])
         return f"New: the training text never has {last} with a token after it, so nothing there says what comes next; {model}."
-    after, share = _quoted(look, prompt[-chosen.length :]), chosen.candidate / chosen.occurrences
+    after, share = _quoted(context, prompt[-chosen.length :]), chosen.candidate / chosen.occurrences
     by_heart = verbatim.length >= LONG and verbatim.places <= FEW and verbatim.candidate == verbatim.places
     if by_heart and share < 0.5:
         times = "once" if verbatim.places == 1 else f"in {verbatim.places} places"
@@ -94,8 +94,8 @@ def verdict(look: StageContext, found: Evidence, prompt: Sequence[int], token: i
         return f"Less than this habit: {habits}, but {model}, less: it has yet to learn the habit, or goes by more."
     shorter = next((each for each in found.following if each.candidate), None)
     if shorter is None:
-        return f"New: the training text never has {name} right after {_quoted(look, prompt[-1:])}; {model}."
-    where = f"after {_quoted(look, prompt[-shorter.length :])} {_of(shorter)}"
+        return f"New: the training text never has {name} right after {_quoted(context, prompt[-1:])}; {model}."
+    where = f"after {_quoted(context, prompt[-shorter.length :])} {_of(shorter)}"
     if shorter.length > chosen.length:
         return f"Rare: the training text has {name} {where}, but hardly ever has that stretch; {model}."
     return f"New in this place: the training text never has {name} after {after}, only {where}; {model}."
@@ -111,27 +111,27 @@ def _tokens(count: int) -> str:
     return "token" if count == 1 else f"{count} tokens"
 
 
-def _shown(look: StageContext, ids: Sequence[int]) -> str:
+def _shown(context: StageContext, ids: Sequence[int]) -> str:
     """Tokens as one line of text."""
-    return printable(look.tokenizer.decode_bytes(ids))
+    return printable(context.tokenizer.decode_bytes(ids))
 
 
-def _quoted(look: StageContext, ids: Sequence[int]) -> str:
-    return f"“{_shown(look, ids)}”"
+def _quoted(context: StageContext, ids: Sequence[int]) -> str:
+    return f"“{_shown(context, ids)}”"
 
 
-def _habits(look: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
+def _habits(context: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
     """How often the last three, two and one tokens were followed by the token, and what the model gives it."""
-    name = _quoted(look, [token])
+    name = _quoted(context, [token])
     rows = []
     for each in found.following:
         share = each.candidate / each.occurrences
-        most = ", ".join(f"{_shown(look, [id_]).strip()} {whole(count)}" for id_, count in each.followers[:3])
+        most = ", ".join(f"{_shown(context, [id_]).strip()} {whole(count)}" for id_, count in each.followers[:3])
         rows.append(
             [
-                Cell(_quoted(look, prompt[-each.length :])),
-                Cell(whole(each.occurrences), each.occurrences, note=_counted(found, look, prompt[-each.length :])),
-                Cell(whole(each.candidate), each.candidate, note=_counted(found, look, [*prompt[-each.length :], token])),
+                Cell(_quoted(context, prompt[-each.length :])),
+                Cell(whole(each.occurrences), each.occurrences, note=_counted(found, context, prompt[-each.length :])),
+                Cell(whole(each.candidate), each.candidate, note=_counted(found, context, [*prompt[-each.length :], token])),
                 Cell(probability(share), share, bar=share, note=_divided(each.candidate, each.occurrences)),
                 Cell(most, style="dim"),
             ]
@@ -139,7 +139,7 @@ def _habits(look: StageContext, found: Evidence, prompt: Sequence[int], token: i
     missing = [length for length in (3, 2, 1) if length <= len(prompt) and all(each.length != length for each in found.following)]
     for length in reversed(missing):
         never = [Cell("0", 0), Cell(""), Cell("never", style="dim"), Cell("")]
-        rows.insert(0, [Cell(_quoted(look, prompt[-length:]), style="dim"), *never])
+        rows.insert(0, [Cell(_quoted(context, prompt[-length:]), style="dim"), *never])
     columns = [
         Column("after", align="left"),
         Column("places"),
@@ -147,33 +147,33 @@ def _habits(look: StageContext, found: Evidence, prompt: Sequence[int], token: i
         Column("share"),
         Column("most often", align="left", optional=True),
     ]
-    model = Cell(probability(p), p, ref("probability", look.position, token), bar=p)
+    model = Cell(probability(p), p, ref("probability", context.position, token), bar=p)
     total = [Cell("the model says"), Cell(""), Cell(""), model, Cell("")]
     return Table(columns, rows, title=f"in {whole(found.searched)} training tokens", total=total)
 
 
-def _counted(found: Evidence, look: StageContext, ids: Sequence[int]) -> str:
+def _counted(found: Evidence, context: StageContext, ids: Sequence[int]) -> str:
     """What a count counts: it comes from the text alone, so there is no formula to open."""
-    return f"A count, not a formula: how often {_quoted(look, ids)} stands in the {whole(found.searched)} training tokens."
+    return f"A count, not a formula: how often {_quoted(context, ids)} stands in the {whole(found.searched)} training tokens."
 
 
 def _divided(count: int, of: int) -> str:
     return f"{whole(count)} / {whole(of)} = {significant(count / of, 6)}: two counts in the training text, divided."
 
 
-def _followers(look: StageContext, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
+def _followers(context: StageContext, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
     """What the text has after the chosen stretch, and what the model gives each of these."""
     rows = [
         [
-            Cell(look.tokenizer.label(id_)),
-            Cell(whole(count), count, note=_counted(found, look, [*prompt[-chosen.length :], id_])),
+            Cell(context.tokenizer.label(id_)),
+            Cell(whole(count), count, note=_counted(found, context, [*prompt[-chosen.length :], id_])),
             Cell(
                 probability(count / chosen.occurrences),
                 count / chosen.occurrences,
                 bar=count / chosen.occurrences,
                 note=_divided(count, chosen.occurrences),
             ),
-            Cell(probability(given[id_]), given[id_], ref("probability", look.position, id_), bar=given[id_]),
+            Cell(probability(given[id_]), given[id_], ref("probability", context.position, id_), bar=given[id_]),
         ]
         for id_, count in chosen.followers
     ]
@@ -190,14 +190,14 @@ def _followers(look: StageContext, found: Evidence, chosen: Following, prompt: S
             ]
         )
     columns = [Column("came next", align="left"), Column("times"), Column("share"), Column("model")]
-    return Table(columns, rows, title=f"what the text has after {_quoted(look, prompt[-chosen.length :])}")
+    return Table(columns, rows, title=f"what the text has after {_quoted(context, prompt[-chosen.length :])}")
 
 
-def _stretch(look: StageContext, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
+def _stretch(context: StageContext, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
     """The longest end of the prompt that the text has word for word: how long, how often, where first, and what came next."""
     all_of_it = " (all of it)" if verbatim.length == length else f" of {length}"
     place = verbatim.first / found.searched
-    following = look.tokenizer.label(int(text[verbatim.first + verbatim.length]))
+    following = context.tokenizer.label(int(text[verbatim.first + verbatim.length]))
     rows = [
         [Cell("length in tokens"), Cell(whole(verbatim.length) + all_of_it, verbatim.length)],
         [Cell("places"), Cell(whole(verbatim.places), verbatim.places)],
@@ -208,10 +208,10 @@ def _stretch(look: StageContext, found: Evidence, verbatim: Verbatim, length: in
     return Table([Column("", align="left"), Column("", align="left")], rows, title=title)
 
 
-def _excerpt(look: StageContext, verbatim: Verbatim, text: Ids) -> str:
+def _excerpt(context: StageContext, verbatim: Verbatim, text: Ids) -> str:
     """The text around the first place, the stretch between » and «."""
     end = verbatim.first + verbatim.length
     start = max(verbatim.first, end - STRETCH)
     parts = (text[max(0, start - AROUND) : start], text[start:end], text[end : end + AROUND])
-    before, stretch, after = (_shown(look, part.tolist()) for part in parts)
+    before, stretch, after = (_shown(context, part.tolist()) for part in parts)
     return f"There, the stretch between » and «: … {before}»{stretch}«{after} …"

@@ -21,7 +21,7 @@ KEYS = 32
 
 def two_prompts(first: StageContext, second: StageContext) -> View:
     """The next token of both, the logit lens of both after each step, and the attention row of one head in both."""
-    best = [look.tokenizer.label(look.answer) for look in (first, second)]
+    best = [context.tokenizer.label(context.answer) for context in (first, second)]
     p, q = softmax(first.logits), softmax(second.logits)
     sentence = (
         f"After {first.here} prompt 1 says “{best[0]}” ({probability(float(p.max()))}), after {second.here} prompt 2 says "
@@ -61,7 +61,7 @@ def _lenses(first: StageContext, second: StageContext) -> Table:
     rows = []
     for name in streams(first.config.layers):
         guesses = [each[name][0] for each in found]
-        vectors = [look.row(name) for look in (first, second)]
+        vectors = [context.row(name) for context in (first, second)]
         differ = guesses[0].id != guesses[1].id
         rows.append(
             [
@@ -111,10 +111,10 @@ def _attention(first: StageContext, second: StageContext) -> Table:
     return Table(columns, rows, title=f"where {place} looks from {first.here} and from {second.here}")
 
 
-def _key(look: StageContext, back: int) -> list[Cell]:
+def _key(context: StageContext, back: int) -> list[Cell]:
     """The key so far before the query, and what it gets."""
-    key = look.position - back
+    key = context.position - back
     if key < 0:
         return [Cell(""), Cell("")]
-    p = float(look.array(f"{look.block}attn.pattern")[look.head, look.position, key])
-    return [Cell(look.name(key)), Cell(probability(p), p, bar=p)]
+    p = float(context.array(f"{context.block}attn.pattern")[context.head, context.position, key])
+    return [Cell(context.name(key)), Cell(probability(p), p, bar=p)]

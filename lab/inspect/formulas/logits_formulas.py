@@ -69,30 +69,30 @@ def _sum_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(exps(quantities.logits(place.index[0])).sum())
 
 
-def _is_greedy(look: StageContext) -> bool:
-    return look.sampling.greedy or look.sampling.temperature == 0
+def _is_greedy(context: StageContext) -> bool:
+    return context.sampling.greedy or context.sampling.temperature == 0
 
 
 def _u(quantities: Quantities, place: NumberLocation) -> Answer:
-    look = quantities.look_at(place.index[0])
-    return Answer("", "", [], None, f"{DRAWN} Here: seed {look.sampling.seed}, token {look.draws_for + 1} of the text.")
+    context = quantities.context_at(place.index[0])
+    return Answer("", "", [], None, f"{DRAWN} Here: seed {context.sampling.seed}, token {context.draws_for + 1} of the text.")
 
 
 def _u_value(quantities: Quantities, place: NumberLocation) -> float:
-    return quantities.look_at(place.index[0]).draw().u
+    return quantities.context_at(place.index[0]).draw().u
 
 
 def _after(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
-    look = quantities.look_at(position)
+    context = quantities.context_at(position)
     before = quantities.operand("probability before", f"probability[{position},{token}]")
-    if not look.draw().kept[token]:
+    if not context.draw().kept[token]:
         return Answer("0 for a token that is left out", "0", [before], 0.0, LEFT_OUT)
-    if _is_greedy(look):
+    if _is_greedy(context):
         return Answer("1 for the most probable token (greedy)", "1", [before], 1.0)
-    temperature = look.sampling.temperature
+    temperature = context.sampling.temperature
     score = quantities.operand("logit", f"logits[{position},{token}]")
-    top = quantities.operand("largest logit", f"logits[{position},{look.answer}]")
+    top = quantities.operand("largest logit", f"logits[{position},{context.answer}]")
     total = quantities.operand("Σ over the tokens that are left", f"sample.sum[{position}]")
     written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g}) / {number(total.value)}"
     recomputed = math.exp((score.value - top.value) / temperature) / total.value
@@ -101,48 +101,48 @@ def _after(quantities: Quantities, place: NumberLocation) -> Answer:
 
 
 def _after_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(quantities.look_at(place.index[0]).draw().after[place.index[1]])
+    return float(quantities.context_at(place.index[0]).draw().after[place.index[1]])
 
 
-def _warmed(look: StageContext) -> torch.Tensor:
+def _warmed(context: StageContext) -> torch.Tensor:
     """exp((logit − max) / T) of every token, (V,)."""
-    return exps(torch.from_numpy(look.logits / (look.sampling.temperature or 1.0)))
+    return exps(torch.from_numpy(context.logits / (context.sampling.temperature or 1.0)))
 
 
 def _sample_exp(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
-    look = quantities.look_at(position)
-    temperature = look.sampling.temperature or 1.0
+    context = quantities.context_at(position)
+    temperature = context.sampling.temperature or 1.0
     score = quantities.operand("logit", f"logits[{position},{token}]")
-    top = quantities.operand("largest logit", f"logits[{position},{look.answer}]")
+    top = quantities.operand("largest logit", f"logits[{position},{context.answer}]")
     written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g})"
     recomputed = math.exp((score.value - top.value) / temperature)
     return Answer("exp((logit − max) / T)", written, [score, top, Operand("T, the temperature", temperature)], recomputed)
 
 
 def _sample_exp_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_warmed(quantities.look_at(place.index[0]))[place.index[1]])
+    return float(_warmed(quantities.context_at(place.index[0]))[place.index[1]])
 
 
 def _sample_sum(quantities: Quantities, place: NumberLocation) -> Answer:
     (position,) = place.index
-    look = quantities.look_at(position)
-    kept = torch.from_numpy(look.draw().kept).nonzero()[:, 0]
+    context = quantities.context_at(position)
+    kept = torch.from_numpy(context.draw().kept).nonzero()[:, 0]
     return quantities.sum(
         "Σ over the tokens that are left of exp((logit − max) / T)",
-        _warmed(look)[kept],
+        _warmed(context)[kept],
         lambda n: (f"“{quantities.label(int(kept[n]))}”", f"sample.exp[{position},{int(kept[n])}]"),
     )
 
 
 def _sample_sum_value(quantities: Quantities, place: NumberLocation) -> float:
-    look = quantities.look_at(place.index[0])
-    return float(_warmed(look)[torch.from_numpy(look.draw().kept)].sum())
+    context = quantities.context_at(place.index[0])
+    return float(_warmed(context)[torch.from_numpy(context.draw().kept)].sum())
 
 
 def _low(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
-    draw = quantities.look_at(position).draw()
+    draw = quantities.context_at(position).draw()
     before = draw.order[: draw.place(token)].tolist()
     answer = quantities.sum(
         "Σ of the tokens that are laid before it, the most probable first",
@@ -153,7 +153,7 @@ def _low(quantities: Quantities, place: NumberLocation) -> Answer:
 
 
 def _low_value(quantities: Quantities, place: NumberLocation) -> float:
-    return quantities.look_at(place.index[0]).draw().interval(place.index[1])[0]
+    return quantities.context_at(place.index[0]).draw().interval(place.index[1])[0]
 
 
 def _high(quantities: Quantities, place: NumberLocation) -> Answer:
@@ -165,7 +165,7 @@ def _high(quantities: Quantities, place: NumberLocation) -> Answer:
 
 
 def _high_value(quantities: Quantities, place: NumberLocation) -> float:
-    return quantities.look_at(place.index[0]).draw().interval(place.index[1])[1]
+    return quantities.context_at(place.index[0]).draw().interval(place.index[1])[1]
 
 
 OUTPUT = {

@@ -94,9 +94,9 @@ def most_bits(choices: int) -> str:
     return "so 0 bits" if choices == 1 else f"at most {significant(math.log2(choices))} bits"
 
 
-def row_of(look: StageContext, layer: int, head: int, name: str, found: Summary) -> list[Cell]:
+def row_of(context: StageContext, layer: int, head: int, name: str, found: Summary) -> list[Cell]:
     """The summary as a row under COLUMNS."""
-    at, block = look.position, f"blocks.{layer}.attn."
+    at, block = context.position, f"blocks.{layer}.attn."
 
     def mass(place: int, p: float, bar: bool = False) -> Cell:
         return Cell(probability(p), p, ref(f"{block}pattern", head, at, place), p if bar else None)
@@ -107,15 +107,15 @@ def row_of(look: StageContext, layer: int, head: int, name: str, found: Summary)
         mass(at, found.itself),
         mass(at - 1, found.previous) if at else Cell("none", style="dim"),
         mass(0, found.first),
-        Cell(look.name(found.key)),
+        Cell(context.name(found.key)),
         mass(found.key, found.most, bar=True),
         Cell(found.kind(at + 1), style="dim"),
     ]
 
 
-def head_in_words(look: StageContext, name: str, found: Summary) -> str:
+def head_in_words(context: StageContext, name: str, found: Summary) -> str:
     """`Head 2.3 rests on the first token (sink) at “ ran”: 0.91 bits over 4 choices (at most 2 bits), 80% on the first …`."""
-    at = look.position
+    at = context.position
     kind = found.kind(at + 1)
     parts = [f"{probability(found.itself)} on itself"]
     if at:
@@ -123,56 +123,56 @@ def head_in_words(look: StageContext, name: str, found: Summary) -> str:
     if at > 1:
         parts.append(f"{probability(found.first)} on the first")
     if found.key not in (0, at - 1, at):
-        parts.append(f"and most, {probability(found.most)}, on {look.quoted(found.key)}")
+        parts.append(f"and most, {probability(found.most)}, on {context.quoted(found.key)}")
     does = f" {kind}" if kind and kind != "spread out" else " is spread out" if kind else ""
     entropy = f"{significant(found.bits)} bits over {at + 1} choice{'s' if at else ''} ({most_bits(at + 1)})"
-    return f"Head {name}{does} at {look.here}: {entropy}, {', '.join(parts)}."
+    return f"Head {name}{does} at {context.here}: {entropy}, {', '.join(parts)}."
 
 
-def heads(look: StageContext) -> View:
+def heads(context: StageContext) -> View:
     """One line for each head of the layer: how spread its attention is, and what falls on the places that heads like."""
-    at = look.position
-    patterns = look.array(f"{look.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
+    at = context.position
+    patterns = context.array(f"{context.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
     found = [summary_of(pattern) for pattern in patterns]
-    rows = [row_of(look, look.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
-    title = f"from {look.here}: entropy over {at + 1} choices, {most_bits(at + 1)}"
-    table = Table(COLUMNS, rows, title=title, selected=look.head)
+    rows = [row_of(context, context.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
+    title = f"from {context.here}: entropy over {at + 1} choices, {most_bits(at + 1)}"
+    table = Table(COLUMNS, rows, title=title, selected=context.head)
     shown = around(at + 1, at, KEYS)
     overview = Matrix(
-        f"where each head looks from {look.here}",
-        [f"head {head + 1}" for head in range(look.config.heads)],
-        [look.label(key) for key in shown],
+        f"where each head looks from {context.here}",
+        [f"head {head + 1}" for head in range(context.config.heads)],
+        [context.label(key) for key in shown],
         Array.of(patterns[:, shown.start : shown.stop]),
         "each row adds up to 1" if len(shown) == at + 1 else f"tokens {shown.start + 1} to {shown.stop}",
-        ref(f"{look.block}attn.pattern", ":", at, f"{shown.start}:"),
-        (look.head, max(0, int(patterns[look.head].argmax()) - shown.start)),
+        ref(f"{context.block}attn.pattern", ":", at, f"{shown.start}:"),
+        (context.head, max(0, int(patterns[context.head].argmax()) - shown.start)),
     )
     # Independent of the pattern itself: the model's own z, from which the pattern is judged through the values.
-    values = look.heads(f"{look.block}attn.v")[:, : at + 1].astype(np.float64)
+    values = context.heads(f"{context.block}attn.v")[:, : at + 1].astype(np.float64)
     z = np.einsum("hk,hkd->hd", patterns, values)
     return View(
         "heads",
-        f"{look.place} · attention · all heads",
-        _summary(look, found),
+        f"{context.place} · attention · all heads",
+        _summary(context, found),
         [table, overview],
-        look.parity(look.before(f"{look.block}attn.z", at), z, at),
+        context.parity(context.before(f"{context.block}attn.z", at), z, at),
     )
 
 
-def _summary(look: StageContext, found: list[Summary]) -> str:
-    if look.position == 0:
-        return f"{look.here} is the first token: every head can look at nothing but it."
+def _summary(context: StageContext, found: list[Summary]) -> str:
+    if context.position == 0:
+        return f"{context.here} is the first token: every head can look at nothing but it."
     sharpest = min(range(len(found)), key=lambda head: found[head].bits)
     of = found[sharpest]
-    target = "itself" if of.key == look.position else look.quoted(of.key)
+    target = "itself" if of.key == context.position else context.quoted(of.key)
     sentence = (
-        f"Of {len(found)} heads, head {sharpest + 1} is the most decided at {look.here}: "
+        f"Of {len(found)} heads, head {sharpest + 1} is the most decided at {context.here}: "
         f"{significant(of.bits)} bits, {probability(of.most)} on {target}."
     )
-    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(look.position + 1).endswith("(sink)")]
+    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(context.position + 1).endswith("(sink)")]
     if sinks:
         which = f"Head {sinks[0]} rests" if len(sinks) == 1 else f"Heads {', '.join(sinks)} rest"
-        sentence += f" {which} on the first token, {look.quoted(0)}: an attention sink."
+        sentence += f" {which} on the first token, {context.quoted(0)}: an attention sink."
     return sentence
 
 
@@ -199,28 +199,28 @@ class Overview:
         return Summary(bits, itself, previous, first, key, most)
 
 
-def thumbnails(look: StageContext) -> Slices[View]:
+def thumbnails(context: StageContext) -> Slices[View]:
     """A picture of each head of each layer, its summary in words where it is chosen, and all summaries as a table."""
-    columns = picture_columns(look.width or ROOM, look.config.heads, len(look.ids))
-    rows = picture_rows(look.width or ROOM, look.config.heads, columns)
-    found: Overview | None = look.traced.held(("overview", columns, rows), 0)
+    columns = picture_columns(context.width or ROOM, context.config.heads, len(context.ids))
+    rows = picture_rows(context.width or ROOM, context.config.heads, columns)
+    found: Overview | None = context.traced.held(("overview", columns, rows), 0)
     if found is None:
-        found = yield from _overview(look, rows, columns)
-        look.traced.hold(("overview", columns, rows), 0, found)
-    at, heads = look.position, look.config.heads
-    places = [(layer, head) for layer in range(look.config.layers) for head in range(heads)]
+        found = yield from _overview(context, rows, columns)
+        context.traced.hold(("overview", columns, rows), 0, found)
+    at, heads = context.position, context.config.heads
+    places = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
     summaries = [found.of(layer, head, at) for layer, head in places]
     names = [f"{layer + 1}.{head + 1}" for layer, head in places]
-    chosen = look.layer * heads + look.head
+    chosen = context.layer * heads + context.head
     gallery = Gallery(
         "every head's pattern, query ↓ key →",
-        _legend(len(look.ids), rows, columns),
+        _legend(len(context.ids), rows, columns),
         [
             Thumbnail(
                 name,
                 Array.of(found.pictures[layer, head]),
                 summary.brief(at + 1),
-                head_in_words(look, name, summary),
+                head_in_words(context, name, summary),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
             )
@@ -231,14 +231,14 @@ def thumbnails(look: StageContext) -> Slices[View]:
     )
     table = Table(
         COLUMNS,
-        [row_of(look, *place, name, summary) for place, name, summary in zip(places, names, summaries, strict=True)],
-        title=f"from {look.here}: entropy over {at + 1} choices, {most_bits(at + 1)}",
+        [row_of(context, *place, name, summary) for place, name, summary in zip(places, names, summaries, strict=True)],
+        title=f"from {context.here}: entropy over {at + 1} choices, {most_bits(at + 1)}",
         selected=chosen,
     )
     kind = summaries[chosen].brief(at + 1)
     entropy = f"{significant(summaries[chosen].bits)} bits"
-    title = f"{look.place} · head {look.head + 1} of all: {entropy}" + (f", {kind}" if kind else "")
-    return View("thumbnails", title, head_in_words(look, names[chosen], summaries[chosen]), [gallery, table], found.parity)
+    title = f"{context.place} · head {context.head + 1} of all: {entropy}" + (f", {kind}" if kind else "")
+    return View("thumbnails", title, head_in_words(context, names[chosen], summaries[chosen]), [gallery, table], found.parity)
 
 
 def picture_columns(room: int, heads: int, tokens: int) -> int:
@@ -260,20 +260,20 @@ def _legend(tokens: int, rows: int, columns: int) -> str:
     return f"{shades}   shrunken: a character is the largest of up to {of}"
 
 
-def _overview(look: StageContext, rows: int, columns: int) -> Slices[Overview]:
+def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview]:
     """Goes through all layers, one a slice; what is not needed of a layer is not made."""
     import torch
 
-    tokens = len(look.ids)
+    tokens = len(context.ids)
     pictures, summaries = [], []
     worst, numbers = 0.0, 0
-    if len(look.ids) > LONG:
-        look.trace.release()
-    for layer in range(look.config.layers):
-        pattern, v = look.trace.pattern_and_values(layer)  # (H, T, T), (H, T, D)
+    if len(context.ids) > LONG:
+        context.trace.release()
+    for layer in range(context.config.layers):
+        pattern, v = context.trace.pattern_and_values(layer)  # (H, T, T), (H, T, D)
         pictures.append(shrunken(pattern.numpy(), rows, columns))
         summaries.append(_summaries(pattern))
-        fast = look.traced.fast.get(f"blocks.{layer}.attn.z")
+        fast = context.traced.fast.get(f"blocks.{layer}.attn.z")
         # Independent of the pattern itself: the model's own z where it is held, else that each row adds up to 1.
         delta = pattern.sum(-1) - 1 if fast is None else pattern @ v - fast.transpose(0, 1)
         worst, numbers = max(worst, float(delta.abs().max())), numbers + delta.numel()
@@ -282,10 +282,10 @@ def _overview(look: StageContext, rows: int, columns: int) -> Slices[Overview]:
     stacked = [torch.stack(each).numpy() for each in zip(*summaries, strict=True)]
     name = (
         "attn.z of all layers · fast path"
-        if look.traced.fast.get("blocks.0.attn.z") is not None
+        if context.traced.fast.get("blocks.0.attn.z") is not None
         else "sums of all patterns' rows · 1 each"
     )
-    assert stacked[0].shape == (look.config.layers, look.config.heads, tokens)
+    assert stacked[0].shape == (context.config.layers, context.config.heads, tokens)
     return Overview(Parity(name, worst, numbers), np.stack(pictures), *stacked)
 
 

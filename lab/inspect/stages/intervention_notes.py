@@ -8,43 +8,45 @@ from lab.views.number_refs import ref
 from lab.views.number_tables import strip
 
 
-def add_intervention_notes(view: View, look: StageContext, made: Interventions) -> View:
+def add_intervention_notes(view: View, context: StageContext, made: Interventions) -> View:
     """The view with notes on the interventions made right where it begins and ends, if there are any.
 
     The stage works out what the model computes; what goes on in its place is added at the end.
     """
     notes = []
-    had = _changing(made, look, view.stage, STAGES[view.stage].reads) if (view.stage, look.layer) != ("ln1", 0) else ()
+    had = _changing(made, context, view.stage, STAGES[view.stage].reads) if (view.stage, context.layer) != ("ln1", 0) else ()
     if had:
         notes.append(Note(f"Changed on the way in: {all_in_words(had)}. The numbers of this step have it."))
-    here = _changing(made, look, view.stage, STAGES[view.stage].computes)
+    here = _changing(made, context, view.stage, STAGES[view.stage].computes)
     if here:
         words = f"Changed here: {all_in_words(here)}. The numbers of this step are those before it; "
         after = view.stage not in ("heads", "matrix")
         notes.append(Note(words + ("what goes on instead is at the end." if after else "all that follows has it.")))
         if after:
-            view.blocks.append(_after(look, view.stage))
+            view.blocks.append(_after(context, view.stage))
     view.blocks[:0] = notes
     return view
 
 
-def _changing(made: Interventions, look: StageContext, stage: str, value: str) -> Interventions:
+def _changing(made: Interventions, context: StageContext, stage: str, value: str) -> Interventions:
     """The interventions on the value that the stage shows, at the place that it shows of it."""
     if not value:
         return ()
-    name = f"blocks.{0 if stage == 'embed' else look.layer}.{value}"
-    at = (look.head, look.position) if stage == "scores" else (look.head,) if stage == "matrix" else (look.position,)
+    name = f"blocks.{0 if stage == 'embed' else context.layer}.{value}"
+    at = (context.head, context.position) if stage == "scores" else (context.head,) if stage == "matrix" else (context.position,)
     if stage == "values":
-        at = (look.position, look.head)
-    return tuple(each for each in made if any(edit.name == name and edit.changes(at) for edit in each.edits(look.config.layers)))
+        at = (context.position, context.head)
+    return tuple(
+        each for each in made if any(edit.name == name and edit.changes(at) for edit in each.edits(context.config.layers))
+    )
 
 
-def _after(look: StageContext, stage: str) -> Strip:
+def _after(context: StageContext, stage: str) -> Strip:
     """The vector that goes on."""
-    at, name = look.position, f"blocks.{0 if stage == 'embed' else look.layer}.{STAGES[stage].computes}"
+    at, name = context.position, f"blocks.{0 if stage == 'embed' else context.layer}.{STAGES[stage].computes}"
     if stage == "scores":
-        row = look.array(name)[look.head, at, : at + 1]
-        return strip("after the change: the pattern that goes on, key by key", row, ref(name, look.head, at))
+        row = context.array(name)[context.head, at, : at + 1]
+        return strip("after the change: the pattern that goes on, key by key", row, ref(name, context.head, at))
     if stage == "values":
-        return strip("after the change: the z that goes on", look.row(name)[look.head], ref(name, at, look.head))
-    return strip("after the change: what goes on", look.row(name), ref(name, at))
+        return strip("after the change: the z that goes on", context.row(name)[context.head], ref(name, at, context.head))
+    return strip("after the change: what goes on", context.row(name), ref(name, at))

@@ -13,52 +13,52 @@ ROWS = 24
 """Cached tokens drawn as rows, those nearest to the new one."""
 
 
-def cache(look: StageContext) -> View:
+def cache(context: StageContext) -> View:
     """Which keys and values a model that writes token by token holds when it has just seen the token at the position."""
-    tokens = look.position + 1
-    new = tokens if look.dropped else 1
-    k, v = (look.heads(f"{look.block}attn.{name}")[look.head, :tokens] for name in ("k", "v"))
+    tokens = context.position + 1
+    new = tokens if context.dropped else 1
+    k, v = (context.heads(f"{context.block}attn.{name}")[context.head, :tokens] for name in ("k", "v"))
     blocks: list[Block] = [
-        _layers(look, tokens, new),
-        _saved(look, tokens),
-        strip(f"k of {look.here}, the row that is new in {_place(look)}", k[-1], _name(look, "k", look.position)),
-        strip(f"v of {look.here}, the row that is new in {_place(look)}", v[-1], _name(look, "v", look.position)),
-        _rows(look, "k", k),
-        _rows(look, "v", v),
-        Note(_when_lost(look, tokens)),
+        _layers(context, tokens, new),
+        _saved(context, tokens),
+        strip(f"k of {context.here}, the row that is new in {_place(context)}", k[-1], _name(context, "k", context.position)),
+        strip(f"v of {context.here}, the row that is new in {_place(context)}", v[-1], _name(context, "v", context.position)),
+        _rows(context, "k", k),
+        _rows(context, "v", v),
+        Note(_when_lost(context, tokens)),
     ]
-    parity = look.parity(f"{look.block}attn.k", k, slice(0, tokens), look.head)
-    return View("cache", f"KV cache · {_place(look)}", _sentence(look, tokens), blocks, parity)
+    parity = context.parity(f"{context.block}attn.k", k, slice(0, tokens), context.head)
+    return View("cache", f"KV cache · {_place(context)}", _sentence(context, tokens), blocks, parity)
 
 
-def _place(look: StageContext) -> str:
-    return f"layer {look.layer + 1} · head {look.head + 1}"
+def _place(context: StageContext) -> str:
+    return f"layer {context.layer + 1} · head {context.head + 1}"
 
 
-def _name(look: StageContext, which: str, position: int | str) -> str:
-    return ref(f"{look.block}attn.{which}", position, look.head, ":")
+def _name(context: StageContext, which: str, position: int | str) -> str:
+    return ref(f"{context.block}attn.{which}", position, context.head, ":")
 
 
-def _sentence(look: StageContext, tokens: int) -> str:
-    size = bytes_(kv_cache_bytes(look.config, tokens))
-    if look.dropped:
+def _sentence(context: StageContext, tokens: int) -> str:
+    size = bytes_(kv_cache_bytes(context.config, tokens))
+    if context.dropped:
         return (
-            f"The prompt is longer than the window, which has slid by {whole(look.dropped)}: each token has moved to another "
+            f"The prompt is longer than the window, which has slid by {whole(context.dropped)}: each token has moved to another "
             f"place, so none of the {whole(tokens)} rows could be kept, and all were computed anew for this prediction ({size})."
         )
     if tokens == 1:
         return (
-            f"A later token needs only the key and the value of those before it. {look.here} is the first: its row is the only "
-            f"one in every layer, {size} in all."
+            f"A later token needs only the key and the value of those before it. {context.here} is the first: its row is the "
+            f"only one in every layer, {size} in all."
         )
     return (
         f"A later token needs only the keys and values of those before it, and these never change: the model keeps them. For "
-        f"{look.here} one row was computed in every layer; the {whole(tokens - 1)} before it were there already. Held: {size}."
+        f"{context.here} one row was computed in every layer; the {whole(tokens - 1)} before it were there already. Held: {size}."
     )
 
 
-def _layers(look: StageContext, tokens: int, new: int) -> Table:
-    config = look.config
+def _layers(context: StageContext, tokens: int, new: int) -> Table:
+    config = context.config
     each = kv_cache_bytes(config, tokens) // config.layers
     row = config.heads * config.head_width
     rows = [
@@ -80,11 +80,11 @@ def _layers(look: StageContext, tokens: int, new: int) -> Table:
     ]
     numbers = f"2 × {config.layers} × {whole(tokens)} × {whole(row)}"
     total = [Cell("all"), Cell(""), Cell(""), Cell(numbers), Cell(bytes_(kv_cache_bytes(config, tokens)))]
-    return Table(columns, rows, title="what is held, 4 bytes a number", total=total, selected=look.layer)
+    return Table(columns, rows, title="what is held, 4 bytes a number", total=total, selected=context.layer)
 
 
-def _saved(look: StageContext, tokens: int) -> Table:
-    config = look.config
+def _saved(context: StageContext, tokens: int) -> Table:
+    config = context.config
     with_it, without = multiplications(config, tokens, 1), multiplications(config, tokens, tokens)
     share = f"{fixed(without / with_it, 1)} × as many"
     rows = [
@@ -99,29 +99,29 @@ def _saved(look: StageContext, tokens: int) -> Table:
     return Table(columns, rows, title=f"to predict token {tokens + 1}: {formula}")
 
 
-def _rows(look: StageContext, which: str, values: Numbers) -> Matrix:
+def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:
     """The last cached rows of the head, the new one marked."""
     shown = around(len(values), len(values) - 1, ROWS)
     what = "keys" if which == "k" else "values"
     above = f", {whole(shown.start)} more above" if shown.start else ""
     return Matrix(
-        title=f"{what} in {_place(look)}: one row for each token",
-        row_labels=[look.name(i) for i in shown],
+        title=f"{what} in {_place(context)}: one row for each token",
+        row_labels=[context.name(i) for i in shown],
         column_labels=[str(i + 1) for i in range(values.shape[1])],
         values=Array.of(np.ascontiguousarray(values[shown.start :])),
-        legend=f"▸ {'the newest row' if look.dropped else 'the new row'}{above}",
-        ref=ref(f"{look.block}attn.{which}", f"{shown.start}:", look.head, ":"),
+        legend=f"▸ {'the newest row' if context.dropped else 'the new row'}{above}",
+        ref=ref(f"{context.block}attn.{which}", f"{shown.start}:", context.head, ":"),
         selected=(len(shown) - 1, 0),
     )
 
 
-def _when_lost(look: StageContext, tokens: int) -> str:
-    context = look.config.context
-    full = bytes_(kv_cache_bytes(look.config, context))
-    left = context - tokens
-    words = f"The window holds {whole(context)} tokens, and the cache then {full}."
-    if look.dropped:
-        cost = count(multiplications(look.config, context, context))
+def _when_lost(context: StageContext, tokens: int) -> str:
+    window = context.config.context
+    full = bytes_(kv_cache_bytes(context.config, window))
+    left = window - tokens
+    words = f"The window holds {whole(window)} tokens, and the cache then {full}."
+    if context.dropped:
+        cost = count(multiplications(context.config, window, window))
         return f"{words} From there on every token costs the whole window, {cost} multiplications."
     when = f"{whole(left)} more tokens fit" if left != 1 else "One more token fits"
     if left == 0:

@@ -26,24 +26,28 @@ FIGURES = 7
 """Significant figures of mean, variance and scale, from which every dimension is computed."""
 
 
-def ln1(look: StageContext) -> View:
-    return _layer_norm(look, "ln1", look.block + "ln1", look.block + "resid_pre", f"h.{look.layer}.ln_1", "attention reads")
+def ln1(context: StageContext) -> View:
+    return _layer_norm(
+        context, "ln1", context.block + "ln1", context.block + "resid_pre", f"h.{context.layer}.ln_1", "attention reads"
+    )
 
 
-def ln2(look: StageContext) -> View:
-    return _layer_norm(look, "ln2", look.block + "ln2", look.block + "resid_mid", f"h.{look.layer}.ln_2", "the MLP reads")
+def ln2(context: StageContext) -> View:
+    return _layer_norm(
+        context, "ln2", context.block + "ln2", context.block + "resid_mid", f"h.{context.layer}.ln_2", "the MLP reads"
+    )
 
 
-def ln_final(look: StageContext) -> View:
-    last = f"blocks.{look.config.layers - 1}.resid_post"
-    return _layer_norm(look, "ln_final", "ln_final", last, "ln_f", "the output head reads")
+def ln_final(context: StageContext) -> View:
+    last = f"blocks.{context.config.layers - 1}.resid_post"
+    return _layer_norm(context, "ln_final", "ln_final", last, "ln_f", "the output head reads")
 
 
-def _layer_norm(look: StageContext, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
+def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
     """(x − mean) / sqrt(variance + eps) · gain + bias (Ba et al. 2016), in float64 from the residual stream `stream`."""
-    at, width = look.position, look.config.width
-    x = look.row(stream)
-    gain, bias = (look.weight(f"{weight}.{part}").astype(np.float64) for part in ("weight", "bias"))
+    at, width = context.position, context.config.width
+    x = context.row(stream)
+    gain, bias = (context.weight(f"{weight}.{part}").astype(np.float64) for part in ("weight", "bias"))
     mean = float(x.mean())
     variance = float(np.square(x - mean).mean())
     scale = float(np.sqrt(variance + EPSILON))
@@ -75,12 +79,12 @@ def _layer_norm(look: StageContext, stage: str, name: str, stream: str, weight: 
         strip(f"after: what {reader}", result, ref(f"{name}.out", at)),
     ]
     sentence = (
-        f"LayerNorm gives what {reader} at {look.here} one size: it takes away the mean {significant(mean)}, divides by "
+        f"LayerNorm gives what {reader} at {context.here} one size: it takes away the mean {significant(mean)}, divides by "
         f"{significant(scale)}, so that the norm goes from {significant(norm(x))} to {significant(norm(normalized))}, then "
         f"multiplies each dimension by a learned gain and adds a learned bias."
     )
-    title = "final norm" if stage == "ln_final" else f"{look.place} · LayerNorm {1 if stage == 'ln1' else 2}"
-    return View(stage, title, sentence, [steps, table, *strips], look.parity(f"{name}.out", result, at))
+    title = "final norm" if stage == "ln_final" else f"{context.place} · LayerNorm {1 if stage == 'ln1' else 2}"
+    return View(stage, title, sentence, [steps, table, *strips], context.parity(f"{name}.out", result, at))
 
 
 def _decimals(columns: list[Numbers], mean: float, scale: float) -> list[int]:

@@ -14,23 +14,23 @@ BELOW_1 = 1 - 2**-53
 """The largest float below 1: a softmax over several tokens never gives one of them everything."""
 
 
-def way(look: StageContext) -> Slices[LensPath]:
-    found = stage_entries(look.config.layers)
-    lenses = yield from lens(look)
+def way(context: StageContext) -> Slices[LensPath]:
+    found = stage_entries(context.config.layers)
+    lenses = yield from lens(context)
     for step in found:
-        answer = lenses.get(_stream(step, look.config.layers))
+        answer = lenses.get(_stream(step, context.config.layers))
         if answer is not None:
             step.lens, step.rank = answer
-    drawn = look.draw()
+    drawn = context.draw()
     next(step for step in found if step.stage == "sample").lens = Guess(
-        drawn.id, look.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
+        drawn.id, context.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
     )
     return LensPath(
-        tokens=[Token(id_, look.label(i), look.traced.probabilities[i]) for i, id_ in enumerate(look.ids)],
+        tokens=[Token(id_, context.label(i), context.traced.probabilities[i]) for i, id_ in enumerate(context.ids)],
         steps=found,
-        position=look.position,
-        dropped=look.dropped,
-        top=_top(look),
+        position=context.position,
+        dropped=context.dropped,
+        top=_top(context),
     )
 
 
@@ -51,39 +51,39 @@ def streams(layers: int) -> list[str]:
 Lens = dict[str, tuple[Guess, int]]
 
 
-def lens(look: StageContext) -> Slices[Lens]:
+def lens(context: StageContext) -> Slices[Lens]:
     """For each residual stream at the position, what the model would say if it stopped there, and its final answer's rank there.
 
     The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
-    held: Lens | None = look.traced.held("lens", look.position)
+    held: Lens | None = context.traced.held("lens", context.position)
     if held is None:
-        held = yield from _lens(look)
-        look.traced.hold("lens", look.position, held)
+        held = yield from _lens(context)
+        context.traced.hold("lens", context.position, held)
     return held
 
 
-def _lens(look: StageContext) -> Slices[Lens]:
+def _lens(context: StageContext) -> Slices[Lens]:
     import torch
 
     from models.trace import layer_norm
 
-    names = streams(look.config.layers)
-    rows = torch.stack([look.trace[name][look.position] for name in names])  # (2L + 1, C)
-    logits = yield from unembed(look.opened.model, layer_norm(rows, look.opened.model.ln_f))  # (2L + 1, V)
+    names = streams(context.config.layers)
+    rows = torch.stack([context.trace[name][context.position] for name in names])  # (2L + 1, C)
+    logits = yield from unembed(context.opened.model, layer_norm(rows, context.opened.model.ln_f))  # (2L + 1, V)
     best, ids = logits.max(-1)
     # In fp32 what is left of 1 for all other tokens is lost, and a lens would read 100% beside the >99% of another.
     probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
-    ranks = ((logits > logits[:, look.answer, None]).sum(-1) + 1).tolist()
+    ranks = ((logits > logits[:, context.answer, None]).sum(-1) + 1).tolist()
     return {
-        name: (Guess(id_, look.tokenizer.label(id_), p), rank)
+        name: (Guess(id_, context.tokenizer.label(id_), p), rank)
         for name, id_, p, rank in zip(names, ids.tolist(), probabilities, ranks, strict=True)
     }
 
 
-def _top(look: StageContext) -> list[Guess]:
-    probabilities: Numbers = softmax(look.logits)
+def _top(context: StageContext) -> list[Guess]:
+    probabilities: Numbers = softmax(context.logits)
     count = min(GUESSES, len(probabilities))
     found = np.argpartition(-probabilities, count - 1)[:count]
     ordered = sorted(found.tolist(), key=lambda id_: (-probabilities[id_], id_))
-    return [Guess(id_, look.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]
+    return [Guess(id_, context.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]

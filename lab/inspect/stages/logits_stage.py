@@ -21,9 +21,9 @@ def largest(values: Numbers, count: int) -> list[int]:
     return [int(index) for index in found[np.argsort(-values[found], kind="stable")][:count]]
 
 
-def logits(look: StageContext) -> View:
+def logits(context: StageContext) -> View:
     """The next token's logits, their softmax over the whole vocabulary, and the row that stands for all other tokens."""
-    at, values = look.position, look.logits
+    at, values = context.position, context.logits
     top = largest(values, LISTED)
     rest = np.ones(len(values), dtype=bool)
     rest[top] = False
@@ -34,48 +34,48 @@ def logits(look: StageContext) -> View:
         return ref("probability.sum", at) if row is None else ref(names[column], at, top[row])
 
     table = softmax_table(
-        [look.tokenizer.label(id_) for id_ in top],
+        [context.tokenizer.label(id_) for id_ in top],
         values[top],
         subtract_max=True,
         percent=True,
         others=Others(f"{whole(int(rest.sum()))} others", float(exps[rest].sum())) if rest.any() else None,
         titles=Titles("token", score="logit", softmax="probability"),
-        title=f"after {look.here}: position {at + 1} predicts token {at + 2}",
+        title=f"after {context.here}: position {at + 1} predicts token {at + 2}",
         ref=name,
     )
-    return View("logits", "logits → softmax", _says(look, top), [table], _logits_parity(look, top))
+    return View("logits", "logits → softmax", _says(context, top), [table], _logits_parity(context, top))
 
 
-def _says(look: StageContext, top: list[int]) -> str:
-    values = look.logits
+def _says(context: StageContext, top: list[int]) -> str:
+    values = context.logits
     probabilities = softmax(values)
     sentence = (
-        f"The final norm's output is multiplied by the vector of each of the {whole(len(values))} tokens: after {look.here}, "
-        f"“{look.tokenizer.label(top[0])}” scores highest and gets {probability(float(probabilities[top[0]]))}"
+        f"The final norm's output is multiplied by the vector of each of the {whole(len(values))} tokens: after {context.here}, "
+        f"“{context.tokenizer.label(top[0])}” scores highest and gets {probability(float(probabilities[top[0]]))}"
     )
     if len(top) > 1:
         lead = significant(float(values[top[0]] - values[top[1]]))
-        sentence += f", {lead} in logit above “{look.tokenizer.label(top[1])}”"
-    if look.position + 1 < len(look.ids):
-        following = look.ids[look.position + 1]
+        sentence += f", {lead} in logit above “{context.tokenizer.label(top[1])}”"
+    if context.position + 1 < len(context.ids):
+        following = context.ids[context.position + 1]
         rank = 1 + int((values > values[following]).sum())
         sentence += (
-            f". The prompt goes on with {look.quoted(look.position + 1)}, which got "
+            f". The prompt goes on with {context.quoted(context.position + 1)}, which got "
             f"{probability(float(probabilities[following]))} (rank {whole(rank)})"
         )
     return sentence + "."
 
 
-def _logits_parity(look: StageContext, top: list[int]) -> Parity:
+def _logits_parity(context: StageContext, top: list[int]) -> Parity:
     """All logits against the fast path's; where it is not held, those listed against the dot products in float64."""
-    fast = look.traced.fast.get("ln_final.out")
+    fast = context.traced.fast.get("ln_final.out")
     if fast is None:
-        x = look.row("ln_final.out")
-        listed = look.weight("wte.weight")[top].astype(np.float64) @ x
-        return Parity("logits listed · float64", float(np.abs(listed - look.logits[top]).max()), len(top))
+        x = context.row("ln_final.out")
+        listed = context.weight("wte.weight")[top].astype(np.float64) @ x
+        return Parity("logits listed · float64", float(np.abs(listed - context.logits[top]).max()), len(top))
 
     def delta() -> float:
-        own = look.unembed(fast[look.position : look.position + 1].numpy())[0]
-        return float(np.abs(own - look.logits).max())
+        own = context.unembed(fast[context.position : context.position + 1].numpy())[0]
+        return float(np.abs(own - context.logits).max())
 
-    return Parity("logits · fast path", look.traced.once("logits parity", look.position, delta), len(look.logits))
+    return Parity("logits · fast path", context.traced.once("logits parity", context.position, delta), len(context.logits))

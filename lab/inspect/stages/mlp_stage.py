@@ -36,21 +36,21 @@ def gelu(x: Numbers) -> Numbers:
     return result
 
 
-def strengths(look: StageContext) -> Numbers:
+def strengths(context: StageContext) -> Numbers:
     """Length of what each neuron adds at the position, (4C,): |post| times the length of its output vector."""
-    matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
-    lengths: Numbers = look.traced.once(
-        ("output lengths", look.layer), 0, lambda: np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
+    matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
+    lengths: Numbers = context.traced.once(
+        ("output lengths", context.layer), 0, lambda: np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
     )
-    return np.abs(look.row(f"{look.block}mlp.post")) * lengths
+    return np.abs(context.row(f"{context.block}mlp.post")) * lengths
 
 
-def mlp(look: StageContext) -> View:
+def mlp(context: StageContext) -> View:
     """pre → GELU → post of the strongest neurons, one of them written out, and the output."""
-    block, at = look.block, look.position
-    pre = look.row(f"{block}mlp.pre")
+    block, at = context.block, context.position
+    pre = context.row(f"{block}mlp.pre")
     post = gelu(pre)
-    strength = strengths(look)
+    strength = strengths(context)
     order = np.argsort(-strength, kind="stable")[:STRONGEST]
     columns = [
         Series("pre", pre[order], lambda row: ref(f"{block}mlp.pre", at, int(order[row]))),
@@ -67,20 +67,20 @@ def mlp(look: StageContext) -> View:
         title=f"the {len(order)} of {len(pre)} that add the longest vector (‖adds‖), largest first",
     )
     table.selected = 0
-    out_name = look.before(f"{block}mlp_out", at)
-    out = look.row(out_name)
+    out_name = context.before(f"{block}mlp_out", at)
+    out = context.row(out_name)
     blocks: list[Block] = [
         table,
-        _written_out(look, int(order[0])),
+        _written_out(context, int(order[0])),
         strip("all neurons after GELU", post, ref(f"{block}mlp.post", at)),
         strip("the MLP's output, added to the residual stream next", out, ref(out_name, at)),
     ]
     active = int((pre > 0).sum())
     sentence = (
-        f"Of {len(pre)} neurons {active} are on at {look.here} (above 0, where GELU lets them through); neuron {order[0] + 1} "
+        f"Of {len(pre)} neurons {active} are on at {context.here} (above 0, where GELU lets them through); neuron {order[0] + 1} "
         f"adds most. Together with the bias they add a vector of length {significant(norm(out))}."
     )
-    return View("mlp", f"{look.place} · MLP", sentence, blocks, look.parity(f"{block}mlp.post", post, at))
+    return View("mlp", f"{context.place} · MLP", sentence, blocks, context.parity(f"{block}mlp.post", post, at))
 
 
 def _pre_decimals(pre: Numbers) -> int:
@@ -90,36 +90,36 @@ def _pre_decimals(pre: Numbers) -> int:
     return next((each for each in places if reproduces(gelu(rounded(pre, each)), gelu(pre), after)), places[-1])
 
 
-def _written_out(look: StageContext, neuron: int) -> Table:
+def _written_out(context: StageContext, neuron: int) -> Table:
     """How one neuron's input is made: x · weights + bias."""
-    block, at = look.block, look.position
-    weight, bias = f"h.{look.layer}.mlp.c_fc.weight", f"h.{look.layer}.mlp.c_fc.bias"
+    block, at = context.block, context.position
+    weight, bias = f"h.{context.layer}.mlp.c_fc.weight", f"h.{context.layer}.mlp.c_fc.bias"
     return Sum(
         "dimension",
         lambda dimension: str(dimension + 1),
-        Series("x", look.row(f"{block}ln2.out"), lambda d: ref(f"{block}ln2.out", at, d)),
-        Series("weight", look.weight(weight)[neuron], lambda d: ref(weight, neuron, d)),
+        Series("x", context.row(f"{block}ln2.out"), lambda d: ref(f"{block}ln2.out", at, d)),
+        Series("weight", context.weight(weight)[neuron], lambda d: ref(weight, neuron, d)),
         "Σ = pre",
         ref(f"{block}mlp.pre", at, neuron),
-        float(look.weight(bias)[neuron]),
+        float(context.weight(bias)[neuron]),
         ref(bias, neuron),
     ).table(f"how neuron {neuron + 1} comes about")
 
 
-def neurons(look: StageContext) -> View:
+def neurons(context: StageContext) -> View:
     """The strongest neurons, and the tokens whose logits they push up and down, the final norm's scale held fast."""
-    block, at = look.block, look.position
-    post = look.row(f"{block}mlp.post")
-    strength = strengths(look)
+    block, at = context.block, context.position
+    post = context.row(f"{block}mlp.post")
+    strength = strengths(context)
     order = np.argsort(-strength, kind="stable")[:PUSHING]
-    matrix = look.weight(f"h.{look.layer}.mlp.c_proj.weight")  # (C, 4C)
-    pushes = look.unembed(through_final_norm(look, post[order, None] * matrix[:, order].T))  # (neurons, V)
+    matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
+    pushes = context.unembed(through_final_norm(context, post[order, None] * matrix[:, order].T))  # (neurons, V)
     ends = [_ends(each) for each in pushes]
     decimals = decimals_for(*(each[up + down] for each, (up, down) in zip(pushes, ends, strict=True)), digits=3)
     rows = [
         row
         for neuron, each, (up, down) in zip(order.tolist(), pushes, ends, strict=True)
-        for row in _rows(look, neuron, float(strength[neuron]), each, up, down, decimals)
+        for row in _rows(context, neuron, float(strength[neuron]), each, up, down, decimals)
     ]
     columns = [
         Column("neuron", align="left"),
@@ -137,17 +137,17 @@ def neurons(look: StageContext) -> View:
     top = ends[0][0][0]
     sentence = (
         f"Each neuron adds a fixed vector, as strongly as it is on. Seen through final norm and output head, neuron "
-        f"{order[0] + 1} pushes “{look.tokenizer.label(top)}” up most, by {significant(float(pushes[0][top]))}."
+        f"{order[0] + 1} pushes “{context.tokenizer.label(top)}” up most, by {significant(float(pushes[0][top]))}."
     )
-    rebuilt = matrix @ post.astype(np.float32) + look.weight(f"h.{look.layer}.mlp.c_proj.bias")
-    parity = look.parity(look.before(f"{block}mlp_out", at), rebuilt, at)
-    return View("neurons", f"{look.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
+    rebuilt = matrix @ post.astype(np.float32) + context.weight(f"h.{context.layer}.mlp.c_proj.bias")
+    parity = context.parity(context.before(f"{block}mlp_out", at), rebuilt, at)
+    return View("neurons", f"{context.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
 
 
-def through_final_norm(look: StageContext, vectors: Numbers) -> Numbers:
+def through_final_norm(context: StageContext, vectors: Numbers) -> Numbers:
     """What vectors (n, C) added to the residual stream become in the final norm's output, its scale at the position held fast."""
-    gain = look.weight("ln_f.weight").astype(np.float64)
-    scale = float(look.array("ln_final.scale")[look.position, 0])
+    gain = context.weight("ln_f.weight").astype(np.float64)
+    scale = float(context.array("ln_final.scale")[context.position, 0])
     passed: Numbers = (vectors - vectors.mean(-1, keepdims=True)) / scale * gain
     return passed
 
@@ -162,15 +162,15 @@ def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
 
 
 def _rows(
-    look: StageContext, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
+    context: StageContext, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
 ) -> list[list[Cell]]:
     """One row for each pair of tokens pushed up and down, the first with the neuron's name."""
-    block, at = look.block, look.position
+    block, at = context.block, context.position
     rows = []
     for place, ids in enumerate(zip(up, down, strict=True)):
         head = [Cell(""), Cell(""), Cell("")]
         if place == 0:
-            activation = float(look.array(f"{block}mlp.post")[at, neuron])
+            activation = float(context.array(f"{block}mlp.post")[at, neuron])
             head = [
                 Cell(str(neuron + 1)),
                 figures(activation, 4, ref(f"{block}mlp.post", at, neuron)),
@@ -179,6 +179,6 @@ def _rows(
         cells = []
         for id_ in ids:
             name = ref(f"{block}mlp.pushes", at, neuron, id_)
-            cells += [Cell(look.tokenizer.label(id_)), number(pushes[id_], decimals, name)]
+            cells += [Cell(context.tokenizer.label(id_)), number(pushes[id_], decimals, name)]
         rows.append([*head, *cells])
     return rows

@@ -13,27 +13,27 @@ from lab.views.number_tables import Series, cosine, decimals_for, figures, norm,
 DIMENSIONS = 8
 
 
-def resid_mid(look: StageContext) -> View:
-    return _add(look, "resid_mid", "attention", "resid_pre", "attn_out")
+def resid_mid(context: StageContext) -> View:
+    return _add(context, "resid_mid", "attention", "resid_pre", "attn_out")
 
 
-def resid_post(look: StageContext) -> View:
-    return _add(look, "resid_post", "the MLP", "resid_mid", "mlp_out")
+def resid_post(context: StageContext) -> View:
+    return _add(context, "resid_post", "the MLP", "resid_mid", "mlp_out")
 
 
-def _add(look: StageContext, stage: str, adder: str, before_name: str, added_name: str) -> View:
+def _add(context: StageContext, stage: str, adder: str, before_name: str, added_name: str) -> View:
     """before + what is added = after, and how far that turned the vector."""
-    at, width = look.position, look.config.width
-    before, added = look.row(look.block + before_name), look.row(look.block + added_name)
+    at, width = context.position, context.config.width
+    before, added = context.row(context.block + before_name), context.row(context.block + added_name)
     after = before + added
     first = min(DIMENSIONS, width)
-    sum_name = look.before(look.block + stage, at).removeprefix(look.block)
+    sum_name = context.before(context.block + stage, at).removeprefix(context.block)
     parts = (("before", before_name, before), (f"+ {adder}", added_name, added), ("= after", sum_name, after))
     table = series_table(
         "dimension",
         [str(dimension + 1) for dimension in range(first)],
         [
-            Series(title, vector[:first], lambda row, name=name: ref(look.block + name, at, row))  # type: ignore[misc]
+            Series(title, vector[:first], lambda row, name=name: ref(context.block + name, at, row))  # type: ignore[misc]
             for title, name, vector in parts
         ],
         [decimals_for(*(vector[:first] for _, _, vector in parts))] * 3,
@@ -43,14 +43,16 @@ def _add(look: StageContext, stage: str, adder: str, before_name: str, added_nam
     lengths = Table(
         [Column("length", align="left"), Column("value")],
         [
-            *([Cell(title), figures(norm(vector), 4, ref(f"{look.block}{name}.norm", at))] for title, name, vector in parts),
-            [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{look.block}{sum_name}.cosine", at))],
+            *([Cell(title), figures(norm(vector), 4, ref(f"{context.block}{name}.norm", at))] for title, name, vector in parts),
+            [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{context.block}{sum_name}.cosine", at))],
         ],
     )
-    strips = [strip(title, vector, ref(look.block + name, at)) for title, name, vector in parts]
+    strips = [strip(title, vector, ref(context.block + name, at)) for title, name, vector in parts]
     sentence = (
-        f"What {adder} says at {look.here} (length {significant(norm(added))}) is added to the residual stream, which goes from "
-        f"length {significant(norm(before))} to {significant(norm(after))} and turns by {turned:.0f}°."
+        f"What {adder} says at {context.here} (length {significant(norm(added))}) is added to the residual stream, which goes "
+        f"from length {significant(norm(before))} to {significant(norm(after))} and turns by {turned:.0f}°."
     )
-    title = f"{look.place} · residual add after {adder}"
-    return View(stage, title, sentence, [table, lengths, *strips], look.parity(look.block + sum_name, np.asarray(after), at))
+    title = f"{context.place} · residual add after {adder}"
+    return View(
+        stage, title, sentence, [table, lengths, *strips], context.parity(context.block + sum_name, np.asarray(after), at)
+    )

@@ -15,24 +15,24 @@ ON_THE_LINE = 12
 """Tokens with a place of their own on the line from 0 to 1; a terminal's line has room for few names."""
 
 
-def sample(look: StageContext) -> View:
+def sample(context: StageContext) -> View:
     """The distribution before and after temperature, top-k and top-p, and the number that picks the next token."""
-    at, draw = look.position, look.draw()
-    listed = largest(look.logits, LISTED)
+    at, draw = context.position, context.draw()
+    listed = largest(context.logits, LISTED)
     if draw.id not in listed:
         listed.append(draw.id)
     low, high = draw.interval(draw.id)
     decimals = _draw_decimals(low, draw.u, high)
-    rows = [_sample_row(look, draw, id_, decimals) for id_ in listed]
+    rows = [_sample_row(context, draw, id_, decimals) for id_ in listed]
     rest = np.ones(len(draw.before), dtype=bool)
     rest[listed] = False
     if rest.any():
         rows.append(_others_row(draw, rest))
     columns = [Column("token", align="left"), Column("before"), Column("after"), Column("from"), Column("to")]
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
-    table = Table(columns, rows, title=_settings(look), total=total, selected=listed.index(draw.id))
-    label = look.tokenizer.label(draw.id)
-    seed = f"u, from seed {look.sampling.seed} and place {look.draws_for + 1}"
+    table = Table(columns, rows, title=_settings(context), total=total, selected=listed.index(draw.id))
+    label = context.tokenizer.label(draw.id)
+    seed = f"u, from seed {context.sampling.seed} and place {context.draws_for + 1}"
     number = Table(
         [Column("the draw", align="left"), Column("value")],
         [
@@ -42,13 +42,13 @@ def sample(look: StageContext) -> View:
             [Cell("which belongs to"), Cell(label, style="strong")],
         ],
     )
-    blocks: list[Block] = [_line(look, draw, listed, decimals), table, number]
-    return View("sample", "sample", _drawn_sentence(look, draw, decimals), blocks, _sample_parity(look, draw, listed))
+    blocks: list[Block] = [_line(context, draw, listed, decimals), table, number]
+    return View("sample", "sample", _drawn_sentence(context, draw, decimals), blocks, _sample_parity(context, draw, listed))
 
 
-def _line(look: StageContext, draw: Draw, listed: list[int], decimals: int) -> Line01:
+def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -> Line01:
     """The most probable tokens as they lie end to end, the one that is drawn among them, what is between them as others."""
-    at = look.position
+    at = context.position
     named = {id_ for id_ in listed[:ON_THE_LINE] if draw.kept[id_]} | {draw.id}
     parts: list[DrawPart] = []
     reached = 0.0
@@ -56,7 +56,7 @@ def _line(look: StageContext, draw: Draw, listed: list[int], decimals: int) -> L
         low, high = draw.interval(id_)
         if low > reached:
             parts.append(DrawPart("others", reached, low))
-        parts.append(DrawPart(look.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
+        parts.append(DrawPart(context.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
         reached = high
     if len(named) < int(draw.kept.sum()):
         parts.append(DrawPart("others", reached, 1.0))
@@ -64,8 +64,8 @@ def _line(look: StageContext, draw: Draw, listed: list[int], decimals: int) -> L
     return Line01("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
 
 
-def _settings(look: StageContext) -> str:
-    sampling = look.sampling
+def _settings(context: StageContext) -> str:
+    sampling = context.sampling
     if sampling.greedy or sampling.temperature == 0:
         return "greedy: always the most probable token"
     parts = [f"temperature {sampling.temperature:g}"]
@@ -86,16 +86,16 @@ def _fraction(value: float, decimals: int, name: str, *indices: int) -> Cell:
     return Cell(f"{value:.{decimals}f}", value, ref(name, *indices))
 
 
-def _sample_row(look: StageContext, draw: Draw, id_: int, decimals: int) -> list[Cell]:
-    at = look.position
+def _sample_row(context: StageContext, draw: Draw, id_: int, decimals: int) -> list[Cell]:
+    at = context.position
     style = "" if draw.kept[id_] else "struck"
     p, q = float(draw.before[id_]), float(draw.after[id_])
     cells = [
-        Cell(look.tokenizer.label(id_), style=style),
+        Cell(context.tokenizer.label(id_), style=style),
         Cell(probability(p, digits=SMALL_DIGITS), p, ref("probability", at, id_), p, style),
     ]
     if not draw.kept[id_]:
-        return [*cells, Cell(f"out: {_why_out(look, id_)}", style="dim"), Cell(""), Cell("")]
+        return [*cells, Cell(f"out: {_why_out(context, id_)}", style="dim"), Cell(""), Cell("")]
     low, high = draw.interval(id_)
     return [
         *cells,
@@ -105,12 +105,12 @@ def _sample_row(look: StageContext, draw: Draw, id_: int, decimals: int) -> list
     ]
 
 
-def _why_out(look: StageContext, id_: int) -> str:
+def _why_out(context: StageContext, id_: int) -> str:
     """Which setting crosses a token out."""
-    sampling = look.sampling
+    sampling = context.sampling
     if sampling.greedy or sampling.temperature == 0:
         return "greedy"
-    above = int((look.logits > look.logits[id_]).sum() + (look.logits[:id_] == look.logits[id_]).sum())
+    above = int((context.logits > context.logits[id_]).sum() + (context.logits[:id_] == context.logits[id_]).sum())
     return "top-k" if sampling.top_k and above >= sampling.top_k else "top-p"
 
 
@@ -127,22 +127,22 @@ def _others_row(draw: Draw, rest: Numbers) -> list[Cell]:
     ]
 
 
-def _drawn_sentence(look: StageContext, draw: Draw, decimals: int) -> str:
-    label, kept = look.tokenizer.label(draw.id), int(draw.kept.sum())
+def _drawn_sentence(context: StageContext, draw: Draw, decimals: int) -> str:
+    label, kept = context.tokenizer.label(draw.id), int(draw.kept.sum())
     if kept == 1:
         given = probability(float(draw.before[draw.id]))
-        return f"Only one token is left to draw from after {look.here}: “{label}”, which the model gives {given}."
+        return f"Only one token is left to draw from after {context.here}: “{label}”, which the model gives {given}."
     place = draw.place(draw.id)
     rank = "the most probable token" if place == 0 else f"rank {whole(place + 1)}"
     return (
-        f"After {look.here} {whole(kept)} tokens may be drawn. Laid end to end they fill 0 to 1; the random number "
+        f"After {context.here} {whole(kept)} tokens may be drawn. Laid end to end they fill 0 to 1; the random number "
         f"{draw.u:.{decimals}f} falls on “{label}” ({rank}, {probability(float(draw.after[draw.id]))})."
     )
 
 
-def _sample_parity(look: StageContext, draw: Draw, listed: list[int]) -> Parity:
+def _sample_parity(context: StageContext, draw: Draw, listed: list[int]) -> Parity:
     """Temperature and filters worked out once more here, from the logits, against the distribution that is drawn from."""
-    sampling, values = look.sampling, look.logits
+    sampling, values = context.sampling, context.logits
     own = np.zeros_like(values)
     if sampling.greedy or sampling.temperature == 0:
         own[int(values.argmax())] = 1.0
