@@ -163,9 +163,9 @@ def validate_ours(run: str) -> float:
     """Of a run's best weights, in fp32."""
     from lab.data.token_file import TokenFile, token_dtype
     from lab.data.validation_windows import ValidationWindows
-    from lab.runs.checkpoint import load_model
     from lab.runs.run_store import open_run
     from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.weights_file import load_model
 
     found = open_run(Path(run))
     model, _ = load_model(found, "best")

@@ -60,8 +60,8 @@ def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
     import torch
 
     from lab.core.machine import cores
-    from lab.runs.checkpoint import load_model
     from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.weights_file import load_model
     from models.parameter_count import parameter_count
 
     torch.set_num_threads(cores() if parameter_count(run.config.model) > SMALL else 1)

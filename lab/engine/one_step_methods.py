@@ -71,8 +71,8 @@ class StepBench:
     def _found(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepBatch:
         if params.text is not None:
             return sentence_batch(tokenizer, params.text, step.run.config.model.context)
-        parts = step.cursor.parts or step.run.config.train.accumulate
-        return own_batch(step.run, step.cursor.step + params.ahead, parts)
+        parts = step.state.micro_batches or step.run.config.train.accumulate
+        return own_batch(step.run, step.state.step + params.ahead, parts)
 
     def _look(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepLook:
         assert step.batch is not None
@@ -94,7 +94,7 @@ def _facts(step: OneStep) -> StepFacts:
     return StepFacts(
         run=step.run.name,
         checkpoint=step.checkpoint,
-        step=step.cursor.step,
+        step=step.state.step,
         batch=step.batch.step,
         windows=len(step.batch.ids),
         applied=step.applied,

@@ -268,8 +268,8 @@ def _identity(path: Path) -> Identity:
 
 
 def _load(run: Run, checkpoint: str) -> OpenModel:
-    from lab.runs.checkpoint import load_model
     from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.weights_file import load_model
 
     path = _file(run, checkpoint)
     identity = _identity(path)  # before reading: a file that is replaced meanwhile counts as newer
@@ -279,7 +279,7 @@ def _load(run: Run, checkpoint: str) -> OpenModel:
 
 
 def _initial_weight(run: Run, name: str) -> "Tensor":
-    from lab.runs.checkpoint import initial_weight
+    from lab.runs.snapshots import initial_weight
     from models.gpt import GPT
 
     weight = initial_weight(run, name)

@@ -6,8 +6,10 @@ from torch.optim import Optimizer
 from lab.core.errors import DamagedFileError
 from lab.one_step.training_step import OneStep
 from lab.planning.device import choose_precision
-from lab.runs.checkpoint import GOOD, TrainerState, load_model, put_training, read_training
 from lab.runs.run_folder import Run
+from lab.runs.weights_file import ROLLBACK_PREFIX, load_model
+from lab.training.checkpoint import load_tensors, read_checkpoint
+from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.optimizer import compute_in, make_optimizer
 
@@ -21,15 +23,15 @@ def open_step(run: Run) -> OneStep:
     for name in ("last", "previous"):
         path = run.path / f"{name}.safetensors"
         try:
-            cursor, tensors = read_training(run, path, without=(GOOD,))
+            state, tensors = read_checkpoint(run, path, without=(ROLLBACK_PREFIX,))
         except (FileNotFoundError, DamagedFileError):
             continue
         model = GPT(run.config.model, seed=None)
         optimizer = _optimizer(run, model)
-        put_training(run, path, model, optimizer, tensors)
-        model.set_attention_kernel(cursor.attention)
-        compute_in(optimizer, torch.bfloat16 if cursor.precision == "bf16" else torch.float32)
-        return OneStep(run, model, optimizer, cursor, name, not optimizer.state)
+        load_tensors(run, path, model, optimizer, tensors)
+        model.set_attention_kernel(state.attention)
+        compute_in(optimizer, torch.bfloat16 if state.precision == "bf16" else torch.float32)
+        return OneStep(run, model, optimizer, state, name, not optimizer.state)
     model, step = load_model(run, "best")
     precision = choose_precision(run.config.train.precision, torch.device("cpu"))
     return OneStep(run, model, _optimizer(run, model), TrainerState(step=step, precision=precision), "best", True)

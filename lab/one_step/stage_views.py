@@ -170,10 +170,10 @@ def _conditions(look: StepLook) -> list[Block]:
     step = look.step
     assert step.batch is not None
     said = [
-        f"Weights: {step.run.name}'s {step.checkpoint}.safetensors, step {whole(step.cursor.step)}, which is not changed on disk."
+        f"Weights: {step.run.name}'s {step.checkpoint}.safetensors, step {whole(step.state.step)}, which is not changed on disk."
     ]
     at = step.run.status().step
-    if step.run.phase() in ACTIVE and at > step.cursor.step:
+    if step.run.phase() in ACTIVE and at > step.state.step:
         said.append(f"The run has trained on since, to step {whole(at)}; r reads the newest checkpoint.")
     if step.is_fresh:
         said.append(
@@ -193,7 +193,7 @@ def _conditions(look: StepLook) -> list[Block]:
         said.append(f"It is computed in {step.batch.parts} parts, one after the other.")
     if not look.is_sentence and step.applied == 0 and step.would_be_passed_over:
         said.append("Its loss is so far above those before that the trainer would pass over this step.")
-    if step.cursor.precision == "bf16":
+    if step.state.precision == "bf16":
         said.append(
             "The step is computed in bf16 on the CPU, as the run's precision is; the losses and probabilities shown are of a "
             "forward pass in fp32, without its rounding. "

@@ -17,11 +17,11 @@ from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.one_step.step_batch import StepBatch
 from lab.one_step.step_state import Gradients, Moved, Moves, StepSnapshot, StepState
-from lab.runs.checkpoint import TrainerState
 from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import seed_of
 from lab.training.run_length import rate_of_next
+from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.unembed import Slices
 
@@ -42,7 +42,7 @@ class OneStep:
     run: Run
     model: GPT
     optimizer: torch.optim.Optimizer
-    cursor: TrainerState
+    state: TrainerState
     checkpoint: str
     is_fresh: bool
     """Whether there is no optimizer state of the run, so that it begins anew."""
@@ -69,15 +69,15 @@ class OneStep:
     @property
     def rate(self) -> float:
         """Learning rate of the next step, as the run's schedule has it: after its end, the one that it ended with."""
-        cursor, applied = self.cursor, self.applied
-        seconds = cursor.seconds + applied * cursor.step_seconds
-        return rate_of_next(self.run.config.train, cursor, cursor.step + applied, seconds, cursor.step_seconds)
+        state, applied = self.state, self.applied
+        seconds = state.seconds + applied * state.step_seconds
+        return rate_of_next(self.run.config.train, state, state.step + applied, seconds, state.step_seconds)
 
     @property
     def would_be_passed_over(self) -> bool:
         """Whether the trainer would find the step bad and not apply it."""
         assert self.gradients is not None
-        watch = copy.deepcopy(self.cursor.watch)
+        watch = copy.deepcopy(self.state.spike_detector)
         return watch.is_bad(self.now.loss, self.gradients.total, uniform_baseline(self.run.config.model.vocab_size))
 
     def learn_from(self, batch: StepBatch) -> None:
@@ -119,7 +119,7 @@ class OneStep:
                 (part_loss if share == 1.0 else part_loss * share).backward()  # type: ignore[no-untyped-call]
             loss += float(part_loss.detach()) * share
             yield
-        if self.cursor.precision == "bf16":
+        if self.state.precision == "bf16":
             hidden = yield from self._in_fp32(ids)
         norms = {name: float(weight.grad.norm()) for name, weight in self.names.items() if weight.grad is not None}
         clip = self.run.config.train.clip
@@ -248,7 +248,7 @@ class OneStep:
                         torch.manual_seed(seed_of(self.run.config.train.seed, self.batch.step))
                     else:
                         torch.set_rng_state(self._random)
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.cursor.precision == "bf16" and not fp32):
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.state.precision == "bf16" and not fp32):
                     yield
                 self._random = torch.get_rng_state()
         finally:
@@ -259,7 +259,7 @@ class OneStep:
     def _threads(self) -> Iterator[None]:
         """As many threads as the trainer has, for the order in which numbers are added depends on them."""
         before, train = torch.get_num_threads(), self.run.config.train
-        torch.set_num_threads(min(train.threads or self.cursor.threads_now or self.cursor.threads or before, cores()))
+        torch.set_num_threads(min(train.threads or self.state.threads_now or self.state.threads or before, cores()))
         try:
             yield
         finally:

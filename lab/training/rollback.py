@@ -8,9 +8,10 @@ from lab.core.errors import UserError
 from lab.core.number_format import significant
 from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.run_request import lower_rate
-from lab.runs import checkpoint
-from lab.runs.checkpoint import TrainerState, load_optimizer, optimizer_tensors
 from lab.runs.run_folder import Run
+from lab.training import checkpoint
+from lab.training.checkpoint import load_optimizer, optimizer_tensors
+from lab.training.trainer_state import TrainerState
 
 HALVINGS = 6
 """Times in a row that training goes back, each time to half the learning rate, before it gives up."""
@@ -28,18 +29,18 @@ class Rollback:
     be ruined by that step. After going back no new state is kept for `GOOD_STRETCH` steps.
     """
 
-    def __init__(self, run: Run, model: nn.Module, optimizer: Optimizer, cursor: TrainerState, kept: dict[str, Tensor]) -> None:
+    def __init__(self, run: Run, model: nn.Module, optimizer: Optimizer, state: TrainerState, kept: dict[str, Tensor]) -> None:
         """`kept` are the tensors of the good state that the checkpoint held, if it held one."""
         self._run = run
         self._model = model
         self._optimizer = optimizer
-        self._cursor = cursor
+        self._state = state
         self._tensors = kept
-        self._step, self._losses = cursor.good_step, cursor.good_losses
+        self._step, self._losses = state.rollback_step, state.rollback_losses
 
     def keep_if_due(self, losses: list[float]) -> None:
         """Before an ordinary step is applied; `losses` are those by which it was judged."""
-        step = self._cursor.step
+        step = self._state.step
         if self._just_went_back() or not (self._step is None or step % KEEP_EVERY == 0):
             return
         self._tensors, self._step = {}, None
@@ -58,42 +59,42 @@ class Rollback:
         Raises:
             UserError: if there is no such state, or halving has not helped so far.
         """
-        cursor = self._cursor
-        cursor.halvings = cursor.halvings + 1 if self._just_went_back() else 1
-        if cursor.halvings > HALVINGS:
-            raise UserError(self.failure_message(f"{why}, up to step {cursor.step}, though the rate was halved {HALVINGS} times"))
+        state = self._state
+        state.halvings = state.halvings + 1 if self._just_went_back() else 1
+        if state.halvings > HALVINGS:
+            raise UserError(self.failure_message(f"{why}, up to step {state.step}, though the rate was halved {HALVINGS} times"))
         step, losses = self._restore()
         if step is None:
-            raise UserError(self.failure_message(f"{why}, up to step {cursor.step}, and there is no earlier state to go back to"))
-        cursor.watch.go_back(losses)
-        cursor.went_back_at = cursor.step
-        cursor.rate_factor /= 2
-        return f"Went back from step {cursor.step} to the weights of step {step}, because {why}. {self.rate_in_words()}"
+            raise UserError(self.failure_message(f"{why}, up to step {state.step}, and there is no earlier state to go back to"))
+        state.spike_detector.go_back(losses)
+        state.rolled_back_at = state.step
+        state.lr_factor /= 2
+        return f"Went back from step {state.step} to the weights of step {step}, because {why}. {self.rate_in_words()}"
 
     @torch.no_grad()
     def _restore(self) -> tuple[int | None, list[float]]:
         if self._step is None:
-            earlier = checkpoint.load_previous(self._run, self._model, self._optimizer)
-            return (earlier.step, earlier.watch.losses) if earlier else (None, [])
+            earlier = checkpoint.load_previous_checkpoint(self._run, self._model, self._optimizer)
+            return (earlier.step, earlier.spike_detector.losses) if earlier else (None, [])
         self._model.load_state_dict(_under(MODEL, self._tensors))
         own = {name: value.clone() for name, value in _under(OPTIMIZER, self._tensors).items()}
         load_optimizer(self._model, self._optimizer, own)
         return self._step, self._losses
 
     def to_save(self) -> dict[str, Tensor]:
-        """The good state's tensors, if a checkpoint is to hold them: in trouble. Notes in the cursor which they are."""
-        cursor = self._cursor
-        in_trouble = cursor.watch.bad > 0 or self._just_went_back()
-        cursor.good_step, cursor.good_losses = (self._step, self._losses) if in_trouble else (None, [])
+        """The good state's tensors, if a checkpoint is to hold them: in trouble. Notes in the state which they are."""
+        state = self._state
+        in_trouble = state.spike_detector.bad > 0 or self._just_went_back()
+        state.rollback_step, state.rollback_losses = (self._step, self._losses) if in_trouble else (None, [])
         return self._tensors if in_trouble else {}
 
     def _just_went_back(self) -> bool:
-        at = self._cursor.went_back_at
-        return at is not None and self._cursor.step - at < GOOD_STRETCH
+        at = self._state.rolled_back_at
+        return at is not None and self._state.step - at < GOOD_STRETCH
 
     def rate_in_words(self) -> str:
         """How far the learning rate is from what was asked for; empty where it is not."""
-        factor, at = self._cursor.rate_factor, self._cursor.went_back_at
+        factor, at = self._state.lr_factor, self._state.rolled_back_at
         if factor == 1.0:
             return ""
         peak = significant(self._run.config.train.lr * factor, 2)
@@ -102,7 +103,7 @@ class Rollback:
     def failure_message(self, what: str) -> str:
         """Why training has failed, and which rate to begin anew with."""
         config = self._run.config
-        lower = lower_rate(config.train, config.model.width, self._cursor.rate_factor)
+        lower = lower_rate(config.train, config.model.width, self._state.lr_factor)
         return (
             f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
             f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."

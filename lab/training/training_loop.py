@@ -29,14 +29,15 @@ from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.planning.autotune import choose
 from lab.planning.device import choose_device
 from lab.planning.run_request import check_memory
-from lab.runs import checkpoint
-from lab.runs.checkpoint import NotFiniteError, TrainerState
+from lab.runs import snapshots, weights_file
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, FinalEvaluation, Insight, Metric, Sample
 from lab.runs.run_tokenizer import tokenizer_of
 from lab.runs.trainer_commands import Command
+from lab.runs.weights_file import NotFiniteError
+from lab.training import checkpoint
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.evaluation import Evaluation, Evaluator, write_samples
 from lab.training.gradient_accumulation import GradientAccumulator
@@ -47,6 +48,7 @@ from lab.training.run_length import RunLength
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import Signals
 from lab.training.trainer_inbox import POLL_SECONDS, EndAskedError, TrainerInbox
+from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import BackOff, Clock, Speed
 from models.gpt import GPT
 from models.optimizer import compute_in, make_optimizer
@@ -95,64 +97,64 @@ class Training:
             (config.train.beta1, config.train.beta2),
             config.train.optimizer,
         )
-        resumed = checkpoint.load_training(run, self.model, self.optimizer)
-        self.cursor = resumed.cursor if resumed else self._first_cursor()
+        resumed = checkpoint.load_checkpoint(run, self.model, self.optimizer)
+        self.state = resumed.state if resumed else self._first_state()
         self.back_off = self._compute_as_chosen()
         self.tokens = tokens
         self.evaluator = Evaluator(config, tokens, token_lengths(self.tokenizer))
         self.insights = Insights(config, tokens, self.tokenizer)
-        parts = self.cursor.parts or config.train.accumulate
+        parts = self.state.micro_batches or config.train.accumulate
         self.gradient = GradientAccumulator(self.model, self.batches, config.train.seed, self.device, self._arithmetic, parts)
-        self.rescue = Rollback(run, self.model, self.optimizer, self.cursor, resumed.good if resumed else {})
+        self.rescue = Rollback(run, self.model, self.optimizer, self.state, resumed.rollback_tensors if resumed else {})
         self.chance = uniform_baseline(config.model.vocab_size)
         notes = (resumed.note, change_of_text(config.data, config.created)) if resumed else ()
         self.note = " ".join(each for each in (note, *notes, self.rescue.rate_in_words()) if each)
-        self.clock = Clock(self.cursor.seconds)
-        self.speed = Speed(self.cursor.step_seconds)
+        self.clock = Clock(self.state.seconds)
+        self.speed = Speed(self.state.step_seconds)
         self.processor_seconds = time.process_time()
-        self.course = RunLength(config.train, self.cursor, self.clock, self.speed)
+        self.course = RunLength(config.train, self.state, self.clock, self.speed)
         self.over = self.course.is_over()
-        self.saved_step: int | None = self.cursor.step if resumed else None
+        self.saved_step: int | None = self.state.step if resumed else None
         self.saved_at = time.monotonic()
         self.save_seconds = 0.0
         self.inbox = TrainerInbox(run.control_path, signals)
         self.patience = DiskFullRetry(board, self.clock, self.inbox)
-        self._drop_what_comes_after(-1 if resumed is None else self.cursor.step)
+        self._drop_what_comes_after(-1 if resumed is None else self.state.step)
         self.metrics = LineWriter(run.metrics_path)
         self.samples = LineWriter(run.samples_path)
         self.insight_lines = LineWriter(run.insights_path)
         self.events = LineWriter(run.events_path)
         if resumed is None:
-            self.cursor.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
+            self.state.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
         board.update(
-            step=self.cursor.step,
-            seconds=self.cursor.seconds,
+            step=self.state.step,
+            seconds=self.state.seconds,
             device=str(self.device),
-            precision=self.cursor.precision,
+            precision=self.state.precision,
             threads=self.back_off.threads,
             computed=self._computed(),
-            best_val_loss=self.cursor.best_val_loss,
-            best_step=self.cursor.best_step,
+            best_val_loss=self.state.best_val_loss,
+            best_step=self.state.best_step,
             eval_tokens=self.evaluator.tokens,
             eval_bytes=self.evaluator.bytes,
         )
 
-    def _first_cursor(self) -> TrainerState:
+    def _first_state(self) -> TrainerState:
         chosen = choose(self.config.model, self.config.train, self.device, self.run.path.parent)
         return TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.why)
 
     def _compute_as_chosen(self) -> BackOff:
-        """Sets up torch as the cursor says. Threads that the user asked for are not given up while others want the cores."""
-        self.model.set_attention_kernel(self.cursor.attention)
-        compute_in(self.optimizer, torch.bfloat16 if self.cursor.precision == "bf16" else torch.float32)
-        threads = self.config.train.threads or self.cursor.threads or cores()
-        now = threads if self.config.train.threads else self.cursor.threads_now or threads
+        """Sets up torch as the state says. Threads that the user asked for are not given up while others want the cores."""
+        self.model.set_attention_kernel(self.state.attention)
+        compute_in(self.optimizer, torch.bfloat16 if self.state.precision == "bf16" else torch.float32)
+        threads = self.config.train.threads or self.state.threads or cores()
+        now = threads if self.config.train.threads else self.state.threads_now or threads
         torch.set_num_threads(now)
         return BackOff(1 if self.config.train.threads else threads, now)
 
     def _computed(self) -> str:
         fewer = self.back_off.threads < self.back_off.most
-        return self.cursor.computed + f", now {self.back_off.threads}, since others keep the cores busy" * fewer
+        return self.state.computed + f", now {self.back_off.threads}, since others keep the cores busy" * fewer
 
     def _watch_the_pace(self) -> None:
         """After a step: fewer threads while others keep the cores busy."""
@@ -160,7 +162,7 @@ class Training:
         before, threads = self.back_off.threads, self.back_off.after(self.speed.step_seconds, used)
         if threads != before:
             torch.set_num_threads(threads)
-            self.cursor.threads_now = threads
+            self.state.threads_now = threads
             self.board.update(threads=threads, computed=self._computed())
 
     def train(self) -> None:
@@ -173,13 +175,13 @@ class Training:
         try:
             if self.saved_step is not None:
                 self._mark("resume", self.note)
-            if self.cursor.pending is not None:
+            if self.state.pending is not None:
                 self._close_step()
             while not self.over:
                 self._obey()
                 self._take_step()
                 self._close_step()
-            if self.saved_step != self.cursor.step:
+            if self.saved_step != self.state.step:
                 self._save()
             self._evaluate_at_the_end()
             self.board.update("finished", message=self.course.early_stop_in_words() or self.rescue.rate_in_words())
@@ -196,26 +198,26 @@ class Training:
 
     def _take_step(self) -> None:
         """One update of the weights, unless the step is bad."""
-        train, cursor = self.config.train, self.cursor
-        step = cursor.step
+        train, state = self.config.train, self.state
+        step = state.step
         started = time.perf_counter()
         rate = self.course.rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        parts, losses = self.gradient.parts, cursor.watch.losses
+        parts, losses = self.gradient.parts, state.spike_detector.losses
         loss = self.gradient.compute(step)
         update = Update(self.model) if self.course.is_evaluated(step + 1) else None
         grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), train.clip))
-        bad = cursor.watch.is_bad(loss, grad_norm, self.chance)
+        bad = state.spike_detector.is_bad(loss, grad_norm, self.chance)
         if not bad:
             self.rescue.keep_if_due(losses)
             self.optimizer.step()
-        cursor.pending_parts = update.done() if update is not None and not bad else []
+        state.pending_updates = update.done() if update is not None and not bad else []
         tokens = train.batch * self.config.model.context
         self.speed.add(tokens, time.perf_counter() - started)
         self._watch_the_pace()
-        cursor.step = step = step + 1
-        self.cursor.pending = Metric(
+        state.step = step = step + 1
+        self.state.pending = Metric(
             step=step,
             tokens=step * tokens,
             epoch=round(self.batches.epoch(step), 5),
@@ -230,7 +232,7 @@ class Training:
         if bad:
             said = f"a loss of {loss:.2f}" if math.isfinite(loss) and math.isfinite(grad_norm) else "a loss that is no number"
             self._mark("bad_step", f"Step {step} had {said}, so its update was not applied.")
-        if cursor.watch.bad == BAD_STEPS:
+        if state.spike_detector.bad == BAD_STEPS:
             self._go_back(f"the loss was no number or far outside its usual spread for {BAD_STEPS} steps in a row")
 
     def _go_back(self, why: str) -> None:
@@ -239,11 +241,11 @@ class Training:
         self.board.update(message=said)
 
     def _tell_of_parts(self) -> None:
-        self.cursor.parts = self.gradient.parts
+        self.state.micro_batches = self.gradient.parts
         batch, windows = self.config.train.batch, self.gradient.windows
         said = (
-            f"A step of {batch} windows did not fit into memory; since step {self.cursor.step} it is computed in "
-            f"{self.cursor.parts} parts of {windows} window{'s' if windows > 1 else ''}, "
+            f"A step of {batch} windows did not fit into memory; since step {self.state.step} it is computed in "
+            f"{self.state.micro_batches} parts of {windows} window{'s' if windows > 1 else ''}, "
         )
         said += (
             "which draw other dropout masks than the whole would."
@@ -258,7 +260,7 @@ class Training:
 
         An end that is asked for during a long evaluation leaves the step's line pending, in the checkpoint.
         """
-        metric = self.cursor.pending
+        metric = self.state.pending
         assert metric is not None
         step, train = metric.step, self.config.train
         self.over = self.course.is_over()
@@ -268,18 +270,18 @@ class Training:
             metric.val_loss, metric.bits_per_byte = finite(found.val_loss, 6), finite(found.bits_per_byte, 6)
         metric.seconds = round(self.clock.seconds(), 3)
         self._write("write the metrics", lambda: self.metrics.write(metric))
-        self.cursor.pending = None
+        self.state.pending = None
         self.board.update(step=step, seconds=self.clock.seconds())
         if evaluated:
-            insight = self.insights.measure(self.model, step, self.cursor.pending_parts)
+            insight = self.insights.measure(self.model, step, self.state.pending_updates)
             self._write("write what was measured", lambda: self.insight_lines.write(insight))
             self._write_samples(train.prompts)
             self._keep_if_best(metric)
             self.over = self.course.is_over()
         if self.course.is_snapshot(step, over=self.over):
-            self._write_weights("keep a snapshot", lambda: checkpoint.save_snapshot(self.run, self.model, step))
+            self._write_weights("keep a snapshot", lambda: snapshots.save_snapshot(self.run, self.model, step))
         interval = max(SAVE_SECONDS, self.save_seconds / SAVE_SHARE)
-        if step == 0 or (time.monotonic() - self.saved_at > interval and not self.cursor.watch.bad):
+        if step == 0 or (time.monotonic() - self.saved_at > interval and not self.state.spike_detector.bad):
             self._save()
 
     def _evaluate(self) -> Evaluation:
@@ -306,10 +308,10 @@ class Training:
         evaluator = Evaluator(self.config, self.tokens, token_lengths(self.tokenizer), final=True)
         share = "all" if evaluator.bytes == self.config.data.val_bytes else "a large sample"
         self.board.update(message=f"Training is done; the weights are evaluated on {share} of the validation part.")
-        last = best = self._final(evaluator, self.model, self.cursor.step)
-        if self.cursor.best_step not in (None, self.cursor.step):
-            model, step = checkpoint.load_model(self.run, "best", str(self.device))
-            model.set_attention_kernel(self.cursor.attention)
+        last = best = self._final(evaluator, self.model, self.state.step)
+        if self.state.best_step not in (None, self.state.step):
+            model, step = weights_file.load_model(self.run, "best", str(self.device))
+            model.set_attention_kernel(self.state.attention)
             best = self._final(evaluator, model, step)
         self.board.update(final=last, final_best=best)
 
@@ -326,22 +328,22 @@ class Training:
         value = metric.val_loss
         if metric.step == 0:
             return
-        if value is None or (self.cursor.best_val_loss is not None and value >= self.cursor.best_val_loss):
-            self.cursor.no_better += 1
+        if value is None or (self.state.best_val_loss is not None and value >= self.state.best_val_loss):
+            self.state.evals_without_improvement += 1
             if self.course.is_stopped_early():
                 self._mark("early_stop", self.course.early_stop_in_words())
             return
         if not self._write_weights(
-            "keep the best weights", lambda: checkpoint.save_best(self.run, self.model, metric.step, value)
+            "keep the best weights", lambda: weights_file.save_best(self.run, self.model, metric.step, value)
         ):
             return
-        self.cursor.best_val_loss, self.cursor.best_step, self.cursor.no_better = value, metric.step, 0
+        self.state.best_val_loss, self.state.best_step, self.state.evals_without_improvement = value, metric.step, 0
         self.board.update(best_val_loss=value, best_step=metric.step)
         self._mark("best")
 
     def _write_samples(self, prompts: tuple[str, ...]) -> None:
         try:
-            for sample in write_samples(self.model, self.tokenizer, self.config, self.cursor.step, prompts):
+            for sample in write_samples(self.model, self.tokenizer, self.config, self.state.step, prompts):
                 self._write("write a sample", lambda line=sample: self.samples.write(line))  # type: ignore[misc]
         except LogitsError:
             return  # the loss tells of it
@@ -403,23 +405,23 @@ class Training:
 
     def _mark(self, kind: EventKind, text: str = "") -> None:
         """A line in events.jsonl."""
-        event = Event(step=self.cursor.step, seconds=round(self.clock.seconds(), 3), kind=kind, text=text)
+        event = Event(step=self.state.step, seconds=round(self.clock.seconds(), 3), kind=kind, text=text)
         self._write("write what happened", lambda: self.events.write(event))
 
     def _save_once(self) -> None:
         started = time.monotonic()
-        self.cursor.seconds, self.cursor.step_seconds = self.clock.seconds(), self.speed.step_seconds
+        self.state.seconds, self.state.step_seconds = self.clock.seconds(), self.speed.step_seconds
         self.metrics.sync()
         self.samples.sync()
         self.insight_lines.sync()
-        checkpoint.save_training(self.run, self.model, self.optimizer, self.cursor, self.rescue.to_save())
-        self.saved_step = self.cursor.step
+        checkpoint.save_checkpoint(self.run, self.model, self.optimizer, self.state, self.rescue.to_save())
+        self.saved_step = self.state.step
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - started
 
     def _end(self, asked: EndAskedError) -> None:
         message = "" if asked.by == "stop" else f"Ended by {asked.by}."
-        step = self.cursor.step
+        step = self.state.step
         try:
             if asked.save and self.saved_step != step:
                 self._save_when_there_is_room()
@@ -454,12 +456,12 @@ class Training:
             keep_lines_up_to(self.run.samples_path, Sample, step)
             keep_lines_up_to(self.run.events_path, Event, step)
             keep_lines_up_to(self.run.insights_path, Insight, step)
-            checkpoint.drop_snapshots_after(self.run, step)
+            snapshots.drop_snapshots_after(self.run, step)
         except OSError as error:
             raise os_error_in_words(error, f"go on with {self.run.name}") from error
 
     def _arithmetic(self) -> AbstractContextManager[None]:
-        if self.cursor.precision == "bf16":
+        if self.state.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 

@@ -128,7 +128,7 @@ def train_here() -> Callable[..., Status]:
         class SignalAfter(Signals):
             @property  # type: ignore[override]
             def caught(self) -> str | None:
-                return "SIGTERM" if until is not None and training and training[0].cursor.step >= until else None
+                return "SIGTERM" if until is not None and training and training[0].state.step >= until else None
 
             @caught.setter
             def caught(self, name: str | None) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lab.runs.checkpoint import save_best
 from lab.runs.run_folder import Run
+from lab.runs.weights_file import save_best
 from models.gpt import GPT
 from models.sampling import Sampling, generate
 from models.tokenizers.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ from lab.core.errors import UserError
 from lab.engine.methods import EngineMethods
 from lab.engine.protocol import OpenParams, ViewParams, WayParams
 from lab.reports.training_timeline import stops
-from lab.runs.checkpoint import save_snapshot
+from lab.runs.snapshots import save_snapshot
 from models.gpt import GPT
 
 PROMPT = "The big dog ran"

@@ -18,9 +18,9 @@ from lab.one_step.adamw_update import AdamW
 from lab.one_step.load_run import open_step
 from lab.one_step.step_batch import own_batch, sentence_batch
 from lab.one_step.training_step import OneStep, largest_places
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.runs.weights_file import load_model
 from lab.training.gradient_accumulation import seed_of
 from lab.training.run_length import RunLength
 from lab.training.training_clock import Clock, Speed
@@ -56,7 +56,7 @@ def trained(tiny_run: TinyRun, train_here: TrainHere) -> Run:
 
 def at_next_batch(run: Run) -> OneStep:
     step = open_step(run)
-    step.learn_from(own_batch(run, step.cursor.step, step.cursor.parts or run.config.train.accumulate))
+    step.learn_from(own_batch(run, step.state.step, step.state.micro_batches or run.config.train.accumulate))
     return step
 
 
@@ -88,7 +88,7 @@ def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here:
     with torch.enable_grad():
         train_here(run, until=12)
     step = at_next_batch(run)
-    assert (step.checkpoint, step.cursor.step, step.is_fresh) == ("last", 12, False)
+    assert (step.checkpoint, step.state.step, step.is_fresh) == ("last", 12, False)
     finish(step.go_to(1))
     with torch.enable_grad():
         train_here(run, until=13)
@@ -97,7 +97,7 @@ def test_the_step_is_the_trainers_own_bit_for_bit(tiny_run: TinyRun, train_here:
     assert step.moments[0].loss == pytest.approx(metric.loss, abs=6e-6)
     assert step.moments[0].rate == pytest.approx(metric.lr, rel=1e-5)
     trainers = open_step(run)
-    assert trainers.cursor.step == 13
+    assert trainers.state.step == 13
     assert_same(everything(step), everything(trainers))
     assert_same(dict(trainers.model.named_parameters()), load_model(run, "last")[0].state_dict())
 
@@ -230,14 +230,14 @@ def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_h
     with torch.enable_grad():
         train_here(run, until=3)
     step = at_sentence(run)
-    assert 0 < step.cursor.step_seconds < 5
-    step.cursor.seconds, step.cursor.step_seconds = 100.0, 20.0
+    assert 0 < step.state.step_seconds < 5
+    step.state.seconds, step.state.step_seconds = 100.0, 20.0
     clock, speed = Clock(100.0), Speed(20.0)
     clock.stop()
-    first = RunLength(run.config.train, step.cursor, clock, speed).rate
+    first = RunLength(run.config.train, step.state, clock, speed).rate
     assert step.rate == pytest.approx(first, rel=1e-4)
     step.applied = 2
-    assert step.rate == pytest.approx(RunLength(run.config.train, step.cursor, Clock(140.0), speed).rate, rel=1e-3)
+    assert step.rate == pytest.approx(RunLength(run.config.train, step.state, Clock(140.0), speed).rate, rel=1e-3)
     assert step.rate < first
 
 

@@ -209,7 +209,7 @@ def train(run: Run, recipe: Recipe) -> Status:
     board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
     board.start()
     training: list[Training] = []
-    signals = EndAfter(recipe, run, lambda: training[0].cursor.step if training else -1)
+    signals = EndAfter(recipe, run, lambda: training[0].state.step if training else -1)
     try:
         training.append(Training(run, board, signals))
         training[0].train()

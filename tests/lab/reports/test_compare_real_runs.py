@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from lab.reports.run_comparison import ComparedRun, comparable, figures_of, results, verdict, vocabulary_of
-from lab.runs.checkpoint import load_model
 from lab.runs.loss_history import History
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
+from lab.runs.weights_file import load_model
 
 C = "".join(
     f"static int field_{at}(struct node *n) {{\n\treturn n->next[{at % 7}] + {at * 31 % 101};\n}}\n\n" for at in range(160)

@@ -20,7 +20,6 @@ from lab.data.token_file import TokenFile
 from lab.planning.clone_settings import text_trouble
 from lab.reports.baselines import run_entropy
 from lab.reports.run_comparison import vocabulary_of
-from lab.runs.checkpoint import thin_snapshots
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
@@ -28,6 +27,7 @@ from lab.runs.run_schema import Insight, Metric
 from lab.runs.run_store import find_run, list_runs, open_run
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.run_tokenizer import tokenizer_of
+from lab.runs.snapshots import thin_snapshots
 from tests.lab.conftest import Call, EmptyRun, TinyRun
 
 ABSURD: list[tuple[str, object]] = [

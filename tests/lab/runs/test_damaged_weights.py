@@ -18,8 +18,10 @@ from safetensors.torch import save_file
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.one_step.load_run import open_step
-from lab.runs.checkpoint import TrainerState, load_model, load_training, save_best, save_training
 from lab.runs.run_folder import Run
+from lab.runs.weights_file import load_model, save_best
+from lab.training.checkpoint import load_checkpoint, save_checkpoint
+from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.optimizer import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
@@ -37,7 +39,7 @@ def run(empty_run: EmptyRun) -> Run:
     optimizer = make_optimizer(model, 1e-3)
     model.loss(torch.zeros(1, 4, dtype=torch.int64), torch.ones(1, 4, dtype=torch.int64)).backward()  # type: ignore[no-untyped-call]
     optimizer.step()
-    save_training(made, model, optimizer, TrainerState(step=1, precision="fp32"))
+    save_checkpoint(made, model, optimizer, TrainerState(step=1, precision="fp32"))
     save_best(made, model, 1, 2.5)
     Tokenizer.bytes_().save(made.tokenizer_path)
     return made
@@ -115,7 +117,7 @@ def test_training_does_not_go_on_from_it(name: str, run: Run) -> None:
     rewritten(run.path / "last.safetensors", change)
     model = GPT(run.config.model, seed=1)
     with pytest.raises(UserError, match=r"last\.safetensors") as told:
-        load_training(run, model, make_optimizer(model, 1e-3))
+        load_checkpoint(run, model, make_optimizer(model, 1e-3))
     assert words in str(told.value)
     assert "\n" not in str(told.value)
 
@@ -149,8 +151,8 @@ def test_a_place_in_training_that_cannot_be(cursor: str, run: Run) -> None:
     rewritten(run.path / "last.safetensors", lambda header: header["__metadata__"].update(cursor=cursor))
     model = GPT(run.config.model, seed=1)
     with pytest.raises(UserError, match=r"last\.safetensors says nothing that can be read of its place in training"):
-        load_training(run, model, make_optimizer(model, 1e-3))
-    assert open_step(run).cursor == TrainerState(step=1, precision=open_step(run).cursor.precision)  # that of best
+        load_checkpoint(run, model, make_optimizer(model, 1e-3))
+    assert open_step(run).state == TrainerState(step=1, precision=open_step(run).state.precision)  # that of best
 
 
 def test_an_optimizer_of_another_shape_is_refused(run: Run) -> None:
@@ -161,7 +163,7 @@ def test_an_optimizer_of_another_shape_is_refused(run: Run) -> None:
     rewritten(run.path / "last.safetensors", change)
     model = GPT(run.config.model, seed=1)
     with pytest.raises(UserError, match=r"last\.safetensors does not fit the model of tale"):
-        load_training(run, model, make_optimizer(model, 1e-3))
+        load_checkpoint(run, model, make_optimizer(model, 1e-3))
 
 
 def sealed(content: dict[str, Any]) -> bytes:

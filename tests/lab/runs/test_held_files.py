@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lab.runs import run_store
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.runs.weights_file import load_model
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]

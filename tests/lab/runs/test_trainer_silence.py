@@ -11,11 +11,12 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs import checkpoint, trainer_silence
+from lab.runs import trainer_silence
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
 from lab.runs.trainer_silence import why_silent
+from lab.training import checkpoint
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -75,7 +76,7 @@ def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
 ) -> None:
     """As after chmod a-w on the folder: what is there can be written over, and nothing be made, renamed or removed."""
     run = tiny_run()
-    make, save = os.open, checkpoint.save_training
+    make, save = os.open, checkpoint.save_checkpoint
     closed: list[bool] = []
 
     def refuse(path: Any, flags: int, *rest: Any, **named: Any) -> int:
@@ -89,7 +90,7 @@ def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
         save(*arguments)
 
     monkeypatch.setattr(os, "open", refuse)
-    monkeypatch.setattr(checkpoint, "save_training", close_then_save)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", close_then_save)
     monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
     monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
     status = train_here(run)

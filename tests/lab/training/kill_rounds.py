@@ -34,8 +34,8 @@ from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run, lock_is_held
+from lab.runs.weights_file import load_model
 from lab.training import trainer
 
 TEXT = "".join(
@@ -191,7 +191,7 @@ def train_straight(run: Run, until: int) -> None:
 
     def step_and_look() -> None:
         take_step()
-        if training.cursor.step >= until:
+        if training.state.step >= until:
             signals.caught = "SIGTERM"
 
     training._take_step = step_and_look  # type: ignore[method-assign]

@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from lab.cli.follow_run import tell_the_end
-from lab.runs import checkpoint, trainer_commands
-from lab.runs.checkpoint import load_model
+from lab.runs import trainer_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.saved_steps import saved_step
+from lab.runs.weights_file import load_model
+from lab.training import checkpoint
 from lab.training.trainer_inbox import TrainerInbox
 
 TinyRun = Callable[..., Run]
@@ -29,16 +30,16 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, full_after: int) -> None:
         self.full_after: int | None = full_after
-        save = checkpoint.save_training
+        save = checkpoint.save_checkpoint
 
         def save_if_there_is_room(*arguments: object) -> None:
-            cursor = arguments[3]
-            assert isinstance(cursor, checkpoint.TrainerState)
-            if self.full_after is not None and cursor.step > self.full_after:
+            state = arguments[3]
+            assert isinstance(state, checkpoint.TrainerState)
+            if self.full_after is not None and state.step > self.full_after:
                 raise OSError(errno.ENOSPC, "No space left on device")
             save(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(checkpoint, "save_training", save_if_there_is_room)
+        monkeypatch.setattr(checkpoint, "save_checkpoint", save_if_there_is_room)
         monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
         monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
 from lab.runs.trainer_commands import Command
+from lab.runs.weights_file import load_model
 from lab.training.evaluation import Evaluator
 from lab.training.training_loop import Training
 from models.gpt import GPT
@@ -176,7 +176,7 @@ def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
     obey = Training._obey
 
     def serve(training: Training) -> None:
-        if training.cursor.step == 10:
+        if training.state.step == 10:
             training._serve(Command(name="sample", text="The"))
         obey(training)
 

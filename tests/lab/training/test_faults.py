@@ -23,13 +23,13 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs import checkpoint
-from lab.runs.checkpoint import load_model
+from lab.runs import snapshots
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FORMAT, Metric, Status
 from lab.runs.run_store import open_run
-from lab.training import trainer
+from lab.runs.weights_file import load_model
+from lab.training import checkpoint, trainer
 from lab.training.trainer_inbox import TrainerInbox
 
 TinyRun = Callable[..., Run]
@@ -288,8 +288,8 @@ def test_a_read_only_folder_is_one_sentence(disk: Path, stopped: Run, train_here
 @pytest.mark.parametrize(
     ("place", "owner", "name"),
     [
-        ("save a checkpoint", checkpoint, "save_training"),
-        ("keep a snapshot", checkpoint, "save_snapshot"),
+        ("save a checkpoint", checkpoint, "save_checkpoint"),
+        ("keep a snapshot", snapshots, "save_snapshot"),
         ("write the metrics", LineWriter, "write"),
     ],
 )

@@ -10,9 +10,9 @@ import torch
 
 from lab.core.errors import UserError
 from lab.planning.run_request import RunRequest, check_settings
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.runs.weights_file import load_model
 from models.gpt import GPT
 
 TinyRun = Callable[..., Run]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lab.core.safetensors_file import read_metadata
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
+from lab.runs.weights_file import load_model
 from lab.training.rollback import HALVINGS
 from models.gpt import GPT
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs.checkpoint import load_model
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
+from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
 from models.lr_schedule import DECAY, schedule_factor
 from models.optimizer import lr_factor

@@ -12,13 +12,15 @@ import torch
 from msgspec.structs import force_setattr
 from torch.nn.functional import cross_entropy
 
+from lab.core.safetensors_file import check_whole
 from lab.data.data_order import TrainingBatches
 from lab.data.token_file import TokenFile, token_dtype
-from lab.runs import checkpoint
-from lab.runs.checkpoint import load_model
+from lab.runs import snapshots, weights_file
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Metric, Status
+from lab.runs.weights_file import load_model
+from lab.training import checkpoint
 from lab.training.gradient_accumulation import seed_of
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -67,7 +69,8 @@ def test_a_run_leaves_one_line_a_step_samples_and_checkpoints(tiny_run: TinyRun,
     assert [file.name for file in run.checkpoints()] == ["best", "last", "previous", *map(str, (0, 1, 2, *range(3, 31, 3)))]
     best = min((m for m in metrics[1:] if m.val_loss is not None), key=lambda m: m.val_loss or 0.0)
     assert (status.best_val_loss, status.best_step) == (best.val_loss, best.step)
-    assert checkpoint.best_so_far(run) == (best.val_loss, best.step)
+    saved = check_whole(run.path / "best.safetensors").metadata
+    assert (float(saved["val_loss"]), int(saved["step"])) == (best.val_loss, best.step)
 
 
 def test_the_initial_snapshot_is_the_initial_model(tiny_run: TinyRun, train_here: TrainHere) -> None:
@@ -166,7 +169,7 @@ def test_what_was_written_after_the_last_checkpoint_is_written_anew(tiny_run: Ti
         file.write(b'{"step":14,"tokens":1,"epoch":0,"seconds":0}\n{"step":15,"tok')
     with run.samples_path.open("ab") as file:
         file.write(b'{"step":20,"prompt":"a","text":"b"}\n')
-    checkpoint.save_snapshot(run, GPT(run.config.model), 25)
+    snapshots.save_snapshot(run, GPT(run.config.model), 25)
     assert train_here(run).phase == "finished"
     assert same(run.metrics().read()) == same(straight.metrics().read())
     assert run.samples() == straight.samples()
@@ -240,9 +243,9 @@ def test_a_full_disk_pauses_the_training_until_there_is_room(
     owner, name = {
         "write the metrics": (LineWriter, "write"),
         "write what was measured": (LineWriter, "write"),
-        "keep a snapshot": (checkpoint, "save_snapshot"),
-        "keep the best weights": (checkpoint, "save_best"),
-        "save a checkpoint": (checkpoint, "save_training"),
+        "keep a snapshot": (snapshots, "save_snapshot"),
+        "keep the best weights": (weights_file, "save_best"),
+        "save a checkpoint": (checkpoint, "save_checkpoint"),
     }[place]
     kind = {"write the metrics": Metric, "write what was measured": Insight}.get(place, object)
     full = FullNowAndThen(getattr(owner, name), seen, run, kind)
@@ -261,7 +264,7 @@ def test_another_fault_of_the_disk_is_one_sentence(
         raise OSError(errno.EIO, "Input/output error")
 
     run = tiny_run()
-    monkeypatch.setattr(checkpoint, "save_training", broken)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", broken)
     status = train_here(run)
     assert (status.phase, status.message) == ("failed", "Cannot save a checkpoint: input/output error.")
 

@@ -15,18 +15,12 @@ from safetensors.torch import load_file
 from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs import checkpoint
-from lab.runs.checkpoint import (
-    NotFiniteError,
-    TrainerState,
-    load_model,
-    load_training,
-    optimizer_tensors,
-    save_best,
-    save_snapshot,
-    save_training,
-)
+from lab.runs import snapshots
 from lab.runs.run_folder import Run
+from lab.runs.snapshots import save_snapshot
+from lab.runs.weights_file import NotFiniteError, load_model, save_best
+from lab.training.checkpoint import load_checkpoint, optimizer_tensors, save_checkpoint
+from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.optimizer import make_optimizer
 
@@ -60,7 +54,7 @@ class Trainee:
             self.step += 1
 
     def save(self, run: Run) -> None:
-        save_training(run, self.model, self.optimizer, TrainerState(step=self.step, precision="fp32"))
+        save_checkpoint(run, self.model, self.optimizer, TrainerState(step=self.step, precision="fp32"))
 
     def equals(self, other: "Trainee") -> bool:
         mine, theirs = self.state(), other.state()
@@ -72,10 +66,10 @@ class Trainee:
 
 def loaded(run: Run) -> tuple[Trainee, TrainerState, str]:
     trainee = Trainee(run)
-    resumed = load_training(run, trainee.model, trainee.optimizer)
+    resumed = load_checkpoint(run, trainee.model, trainee.optimizer)
     assert resumed is not None
-    trainee.step = resumed.cursor.step
-    return trainee, resumed.cursor, resumed.note
+    trainee.step = resumed.state.step
+    return trainee, resumed.state, resumed.note
 
 
 def test_the_file_is_what_the_safetensors_library_reads(empty_run: EmptyRun) -> None:
@@ -95,11 +89,11 @@ def test_the_file_is_what_the_safetensors_library_reads(empty_run: EmptyRun) -> 
 def test_what_is_loaded_goes_on_as_what_was_saved(empty_run: EmptyRun) -> None:
     run = empty_run()
     fresh = Trainee(run)
-    assert load_training(run, fresh.model, fresh.optimizer) is None
+    assert load_checkpoint(run, fresh.model, fresh.optimizer) is None
     trainee = Trainee(run, 3)
     trainee.save(run)
-    other, cursor, note = loaded(run)
-    assert (cursor.step, note) == (3, "")
+    other, state, note = loaded(run)
+    assert (state.step, note) == (3, "")
     assert other.equals(trainee)
     trainee.train(4)
     other.train(4)
@@ -128,8 +122,8 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_previous(damage: str, empty
     if damage == "gone":
         last.unlink()
     assert load_model(run, "last")[1] == 1
-    found, cursor, note = loaded(run)
-    assert cursor.step == 1
+    found, state, note = loaded(run)
+    assert state.step == 1
     assert found.equals(Trainee(run, 1))
     assert note == "" if damage == "gone" else "last.safetensors is damaged" in note
     found.train(1)
@@ -187,15 +181,15 @@ def test_a_crash_at_any_call_leaves_a_good_checkpoint(empty_run: EmptyRun, monke
         except Crash:
             calls = 0
             crashes += 1
-            found, cursor, note = loaded(run)
-            assert cursor.step in (2, 3)
+            found, state, note = loaded(run)
+            assert state.step in (2, 3)
             assert note == ""
-            assert found.equals(Trainee(run, cursor.step))
+            assert found.equals(Trainee(run, state.step))
             remove_leftovers(run.path)
             found.train(1)
             found.save(run)
             assert is_whole(run.path / "previous.safetensors")
-            assert loaded(run)[1].step == cursor.step + 1
+            assert loaded(run)[1].step == state.step + 1
         else:
             break
     assert crashes >= 6
@@ -288,7 +282,9 @@ def test_weights_are_opened_by_name(empty_run: EmptyRun) -> None:
         assert torch.equal(weight, Trainee(run, 1).model.state_dict()[name].bfloat16().float())
     with pytest.raises(UserError, match="no checkpoint called '7'; there are best and last, and snapshots of steps: 0, 1"):
         load_model(run, "7")
-    assert checkpoint.best_so_far(run) == (3.5, 2)
+    best = read_metadata(run.path / "best.safetensors") or {}
+    assert (best["val_loss"], best["step"]) == ("3.5", "2")
+    assert is_whole(run.path / "best.safetensors")
 
 
 def test_weights_of_another_shape_are_refused_in_words(empty_run: EmptyRun) -> None:
@@ -308,7 +304,7 @@ def test_snapshots_are_thinned_evenly_and_keep_both_ends(empty_run: EmptyRun, mo
     trainee = Trainee(run)
     save_snapshot(run, trainee.model, 1)
     size = run.snapshots()[0].bytes
-    monkeypatch.setattr(checkpoint, "SNAPSHOT_BYTES", 8 * size)
+    monkeypatch.setattr(snapshots, "SNAPSHOT_BYTES", 8 * size)
     for step in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 640, 768, 896):
         save_snapshot(run, trainee.model, step)
         steps = [file.step for file in run.snapshots()]
