@@ -1,4 +1,4 @@
-"""The learning rate over a run: what its peak is multiplied by at each moment. Nothing here needs torch."""
+"""Learning-rate schedules: warm-up and cosine decay, or warm-up, stable, decay (WSD). Without torch."""
 
 import math
 from typing import Literal
@@ -10,7 +10,7 @@ DECAY = 0.2
 
 
 def schedule_factor(schedule: Schedule, progress: float, warmup: float, final: float) -> float:
-    """A straight line from 0 to 1 over the first `warmup` of the run, then the schedule's own fall to `final` at progress 1.
+    """Factor on the peak learning rate: linear from 0 to 1 over the first `warmup` of the run, then decay to `final`.
 
     "cosine" is half a cosine (Loshchilov & Hutter 2017, "SGDR"). "wsd" stays at 1 and falls over the last `DECAY` of the run:
     warm-up, stable, decay (Hu et al. 2024, "MiniCPM", section 4), with the fall 1 - sqrt(t) that Hägele et al. 2024 ("Scaling

@@ -155,19 +155,3 @@ def orthogonal(x: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
         polynomial = torch.baddbmm(square, square, square, beta=third, alpha=fifth)
         x = torch.baddbmm(x, polynomial, x, beta=first)
     return x
-
-
-def lr_factor(progress: float, warmup: float = 0.03, final: float = 0.1) -> float:
-    """What the peak learning rate is multiplied by at `progress` through the run, in [0, 1]; beyond 1 it stays at `final`.
-
-    A straight line from 0 to 1 over the first `warmup` of the run, then half a cosine from 1 to `final`
-    (Loshchilov & Hutter 2017, "SGDR"). At progress 0 with a warm-up it is 0, so count the update about to be made as done:
-    `lr_factor((step + 1) / steps)`.
-    """
-    progress = min(max(progress, 0.0), 1.0)
-    if progress < warmup:
-        return progress / warmup
-    if warmup >= 1.0:
-        return 1.0
-    fall = (progress - warmup) / (1.0 - warmup)
-    return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * fall))

@@ -23,7 +23,8 @@ from lab.data.train_val_split import split_text
 from lab.data.validation_windows import ValidationWindows
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizer import compute_in, lr_factor, make_optimizer
+from models.lr_schedule import schedule_factor
+from models.optimizer import compute_in, make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
 
 BYTES = 256
@@ -63,7 +64,7 @@ def run(trial: Trial, tokens: TokenFile, prepared: PreparedTokens) -> dict[str, 
     for step in range(trial.steps):
         started = time.perf_counter()
         for group in optimizer.param_groups:
-            group["lr"] = trial.lr * lr_factor((step + 1) / trial.steps, trial.warmup, trial.final)
+            group["lr"] = trial.lr * schedule_factor("cosine", (step + 1) / trial.steps, trial.warmup, trial.final)
         ids, targets = (torch.from_numpy(part) for part in batches.at(step))
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
             loss = model.loss(ids, targets)

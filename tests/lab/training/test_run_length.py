@@ -1,4 +1,4 @@
-"""The learning rate's schedules and the early end, in closed form and in real training."""
+"""Learning rate and early stopping in real training."""
 
 import math
 from collections.abc import Callable
@@ -10,34 +10,9 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
-from models.lr_schedule import DECAY, schedule_factor
-from models.optimizer import lr_factor
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
-
-
-def test_the_cosine_is_that_of_the_optimizer() -> None:
-    for progress in (-1.0, 0.0, 0.01, 0.03, 0.5, 0.999, 1.0, 2.0):
-        assert schedule_factor("cosine", progress, 0.03, 0.1) == pytest.approx(lr_factor(progress, 0.03, 0.1), abs=1e-12)
-
-
-def test_wsd_rises_stands_and_falls_by_the_square_root() -> None:
-    def at(progress: float) -> float:
-        return schedule_factor("wsd", progress, 0.1, 0.05)
-
-    assert [at(0.0), at(0.05), at(0.1), at(0.5), at(1 - DECAY)] == pytest.approx([0.0, 0.5, 1.0, 1.0, 1.0])
-    assert at(1 - 0.75 * DECAY) == pytest.approx(0.05 + 0.95 * (1 - math.sqrt(0.25)))
-    assert at(1.0) == at(1.5) == pytest.approx(0.05)
-    falling = [at(1 - DECAY + DECAY * share / 10) for share in range(11)]
-    assert falling == sorted(falling, reverse=True)
-
-
-def test_a_warm_up_into_the_decay_cuts_the_decay_short() -> None:
-    assert schedule_factor("wsd", 0.9, 0.9, 0.0) == 1.0
-    assert schedule_factor("wsd", 1.0, 0.9, 0.0) == pytest.approx(0.0)
-    assert schedule_factor("wsd", 0.5, 1.0, 0.0) == 0.5
-    assert schedule_factor("wsd", 1.0, 1.0, 0.0) == 1.0
 
 
 def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) -> None:
