@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.gpt import GPT, KVCache
 from models.kv_cache_decode import OneToken, serves
-from models.sampling_settings import Sampling as Sampling
+from models.sampling_settings import SamplingSettings
 
 Numbers = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Drawn:
     u: float
 
 
-def distribution(logits: Tensor, sampling: Sampling) -> Distribution:
+def distribution(logits: Tensor, sampling: SamplingSettings) -> Distribution:
     """The next token's probabilities before and after temperature and filters, from logits (V,), computed in float64.
 
     Raises:
@@ -121,7 +121,7 @@ def draw(after: Tensor, u: float) -> int:
     return int(order[min(index, int(np.count_nonzero(shares)) - 1)])
 
 
-def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iterator[Drawn]:
+def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings) -> Iterator[Drawn]:
     """Draws n tokens one after the other behind ids, each seeing at most the last `context` tokens; see `generate_together`."""
     together = generate_together(model, ids, n, [sampling])
     try:
@@ -132,7 +132,7 @@ def generate(model: GPT, ids: Sequence[int], n: int, sampling: Sampling) -> Iter
 
 
 def generate_together(
-    model: GPT, ids: Sequence[int], n: int, samplings: Sequence[Sampling]
+    model: GPT, ids: Sequence[int], n: int, samplings: Sequence[SamplingSettings]
 ) -> Generator[list[Drawn], None, None]:
     """Draws n tokens one after the other behind ids, for each of the samplings, in one pass of the model for all of them.
 
@@ -174,7 +174,7 @@ def generate_together(
         model.train(was_training)
 
 
-def _draw_one(logits: Tensor, sampling: Sampling, position: int) -> Drawn:
+def _draw_one(logits: Tensor, sampling: SamplingSettings, position: int) -> Drawn:
     u = uniform(sampling.seed, position)
     if sampling.greedy or sampling.temperature == 0.0:
         values, before = _softmax(logits)

@@ -7,7 +7,7 @@ from models.config import ConfigError
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingSettings:
     """How the next token is chosen. Filters act in this order, as in Hugging Face's transformers: temperature, top-k, top-p.
 
     `temperature` divides the logits; 0 means the same as `greedy`: always the most probable token, the lower id on a tie.

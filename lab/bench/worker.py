@@ -114,7 +114,8 @@ def training(shape: dict[str, Any], batch: int, optimizer: Rule, home: str) -> t
 
 def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
     """Tokens a second written greedily after a prompt, as `llmlab generate` writes, the prompt's own time in it."""
-    from models.sampling import Sampling, generate
+    from models.sampling import generate
+    from models.sampling_settings import SamplingSettings
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
     if generates_in_bf16(model.config):
@@ -122,7 +123,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
     ids = random_tokens(model.config.vocab_size, (prompt,)).tolist()
 
     def work() -> float:
-        return float(len(list(generate(model, ids, tokens, Sampling(greedy=True)))))
+        return float(len(list(generate(model, ids, tokens, SamplingSettings(greedy=True)))))
 
     return work, {"bytes_per_token": sum(weight.numel() * weight.element_size() for weight in model.parameters())}
 

@@ -82,9 +82,9 @@ def generate(
 
     A text that outgrows the model's context goes on with a window of the last tokens.
     """
-    from models.sampling_settings import Sampling
+    from models.sampling_settings import SamplingSettings
 
-    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
+    sampling = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     asked = prompted(run, prompt, checkpoint)
     from models.sampling import generate, generate_together
 

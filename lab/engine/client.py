@@ -12,14 +12,15 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import msgspec
 
+from lab.engine.method_table import EngineMethod
 from lab.engine.protocol import HEADER, Cancel, Failure, Reply, Request, WireError, body_length, frame
-from lab.views.blocks import Token
 
-T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
 
 COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 """-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
@@ -51,8 +52,7 @@ class EngineDied(EngineError):  # noqa: N818
 class _Pending:
     """Replies of one request as they arrive; None means that the engine died."""
 
-    def __init__(self, method: str) -> None:
-        self.method = method
+    def __init__(self) -> None:
         self.replies: asyncio.Queue[Reply | EngineDied] = asyncio.Queue()
 
     async def next(self) -> Reply:
@@ -118,15 +118,15 @@ class EngineClient:
             self.starts += 1
             self._reader = asyncio.create_task(self._read(self._process, log, log_start), name="engine replies")
 
-    async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T:
-        """Asks once and decodes the answer as `type`. Cancelling the awaiting task drops the request if it still waits.
+    async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None) -> R:
+        """One answer. Cancelling the awaiting task drops the request if it still waits.
 
         Raises:
             EngineError: what the user asked for cannot be done, in one sentence.
             Superseded: a newer call with the same `group` came in first.
             EngineDied: the process ended; calling again starts another.
         """
-        id_, pending = await self._ask(method, group, params)
+        id_, pending = await self._ask(method, params, group)
         try:
             reply = await pending.next()
         except asyncio.CancelledError:
@@ -134,21 +134,14 @@ class EngineClient:
             raise
         finally:
             self._pending.pop(id_, None)
-        return msgspec.msgpack.decode(reply.result, type=type)
+        return msgspec.msgpack.decode(reply.result, type=method.result)
 
-    async def stream(
-        self,
-        method: str,
-        *,
-        type: type[T] = Token,  # type: ignore[assignment]
-        group: str | None = None,
-        **params: object,
-    ) -> AsyncIterator[T]:
+    async def stream(self, method: EngineMethod[P, R], params: P, *, group: str | None = None) -> AsyncIterator[R]:
         """The answers of a streaming method as they come. Leaving the loop early stops the engine between two of them.
 
         Raises: as `call`.
         """
-        id_, pending = await self._ask(method, group, params)
+        id_, pending = await self._ask(method, params, group)
         finished = False
         try:
             while True:
@@ -160,7 +153,7 @@ class EngineClient:
                 if reply.done:
                     finished = True
                     return
-                yield msgspec.msgpack.decode(reply.result, type=type)
+                yield msgspec.msgpack.decode(reply.result, type=method.result)
         finally:
             self._pending.pop(id_, None)
             if not finished:
@@ -189,11 +182,11 @@ class EngineClient:
         if reader is not None:
             await reader
 
-    async def _ask(self, method: str, group: str | None, params: dict[str, object]) -> tuple[int, _Pending]:
+    async def _ask(self, method: EngineMethod[P, Any], params: P, group: str | None) -> tuple[int, _Pending]:
         await self.start()
-        id_, pending = next(self._ids), _Pending(method)
+        id_, pending = next(self._ids), _Pending()
         self._pending[id_] = pending
-        await self._write(frame(Request(id_, method, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
+        await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
         return id_, pending
 
     async def _cancel(self, id_: int) -> None:

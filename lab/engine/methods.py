@@ -11,27 +11,39 @@ from msgspec.structs import replace
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.core.safetensors_file import read_metadata
-from lab.engine.one_step_methods import StepBench
-from lab.engine.one_step_protocol import StepParams
-from lab.engine.protocol import (
-    MAX_FRAME,
+from lab.engine.method_table import (
+    ATTRIBUTION,
+    COMPARE,
+    EFFECT,
+    EVIDENCE,
+    EXPLAIN,
+    GENERATE,
+    LENS,
+    ONE_STEP,
+    OPEN,
+    RELEASE,
+    SAMPLE,
+    SAVE_TRACE,
+    TRACE_ARRAYS,
+    VIEW,
     AttributionParams,
     CompareParams,
     EffectParams,
     EvidenceParams,
     ExplainParams,
     GenerateParams,
+    LensParams,
     OpenParams,
     PromptParams,
     ReleaseParams,
     SampleParams,
-    SamplingSettings,
     SaveTraceParams,
     TraceParams,
     ViewParams,
-    WayParams,
 )
-from lab.engine.server import InSlices, Method
+from lab.engine.one_step_methods import StepBench
+from lab.engine.protocol import MAX_FRAME
+from lab.engine.server import Implementation, Incremental, implement
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import Intervention, all_in_words, resolved
 from lab.inspect.logit_attribution_view import attribution
@@ -48,7 +60,7 @@ from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, Vie
 from lab.views.explanation import Explanation
 from models.edits import Edit
 from models.parameter_count import parameter_count
-from models.sampling_settings import Sampling
+from models.sampling_settings import SamplingSettings
 from models.unembed import Slices, finish
 
 if TYPE_CHECKING:
@@ -56,6 +68,7 @@ if TYPE_CHECKING:
     from models.trace import Trace
 
 P = TypeVar("P", bound=PromptParams)
+R = TypeVar("R")
 
 EMPTY_PROMPT = "The prompt is empty: GPT-2 predicts a token from those before it, so it needs at least one; type a word."
 
@@ -71,36 +84,37 @@ class EngineMethods:
         self.shelf = ModelCache()
         self.bench = StepBench()
 
-    def table(self) -> dict[str, Method]:
-        return {
-            "open": Method(OpenParams, self.open),
-            "release": Method(ReleaseParams, self.release),
-            "way": Method(WayParams, self._traced_first(self.way_in_slices)),
-            "view": Method(ViewParams, self._traced_first(self.view_in_slices)),
-            "explain": Method(ExplainParams, self._traced_first(self.explain)),
-            "attribution": Method(AttributionParams, self._traced_first(self.attribution)),
-            "evidence": Method(EvidenceParams, self._traced_first(self.evidence)),
-            "sample": Method(SampleParams, self._traced_first(self.sample)),
-            "generate": Method(GenerateParams, self.generate),
-            "trace_arrays": Method(TraceParams, self._traced_first(self.trace_arrays)),
-            "save_trace": Method(SaveTraceParams, self._traced_first(self.save_trace_in_slices)),
-            "effect": Method(EffectParams, self._traced_first(self.effect)),
-            "compare": Method(CompareParams, self._traced_first(self.compare)),
-            "one_step": Method(StepParams, self.bench.answer_in_slices),
-        }
+    def implementations(self) -> list[Implementation]:
+        traced = self._traced_first
+        return [
+            implement(OPEN, self.open),
+            implement(RELEASE, self.release),
+            implement(LENS, traced(self.lens_incremental)),
+            implement(VIEW, traced(self.view_incremental)),
+            implement(EXPLAIN, traced(self.explain)),
+            implement(ATTRIBUTION, traced(self.attribution)),
+            implement(EVIDENCE, traced(self.evidence)),
+            implement(SAMPLE, traced(self.sample)),
+            implement(GENERATE, self.generate),
+            implement(TRACE_ARRAYS, traced(self.trace_arrays)),
+            implement(SAVE_TRACE, traced(self.save_trace_incremental)),
+            implement(EFFECT, traced(self.effect)),
+            implement(COMPARE, traced(self.compare)),
+            implement(ONE_STEP, self.bench.answer_incremental),
+        ]
 
-    def _traced_first(self, function: Callable[[P], object]) -> Callable[[P], InSlices]:
+    def _traced_first(self, function: Callable[[P], R | Incremental[R]]) -> Callable[[P], Incremental[R]]:
         """The function, the traces that it looks at being made before it, a layer at a time: others get their turn in between."""
 
-        def work(params: P) -> Slices[object]:
+        def work(params: P) -> Slices[R]:
             for each in _looked_at(params):
                 opened = self.shelf.model(each.run, each.checkpoint)
                 window = _ids(opened, each.text, each.ids)[-opened.model.config.context :]
                 yield from self.shelf.traced_incrementally(opened, window, self._edits(opened, each))
             result = function(params)
-            return (yield from result.work) if isinstance(result, InSlices) else result
+            return (yield from result.work) if isinstance(result, Incremental) else result
 
-        return lambda params: InSlices(work(params))
+        return lambda params: Incremental(work(params))
 
     def release(self, params: ReleaseParams) -> bool:
         """Holds the run no longer."""
@@ -125,21 +139,21 @@ class EngineMethods:
             val_loss=_val_loss(opened),
         )
 
-    def way(self, params: WayParams) -> LensPath:
+    def lens(self, params: LensParams) -> LensPath:
         """Raises: UserError."""
         return finish(way(self._look(params, params.sampling, params.position)))
 
-    def way_in_slices(self, params: WayParams) -> InSlices:
+    def lens_incremental(self, params: LensParams) -> Incremental[LensPath]:
         """The same, so that a view that is waited for does not wait for it. Raises: UserError."""
-        return InSlices(way(self._look(params, params.sampling, params.position)))
+        return Incremental(way(self._look(params, params.sampling, params.position)))
 
     def view(self, params: ViewParams) -> View:
         """Raises: UserError."""
         return finish(self._view(params))
 
-    def view_in_slices(self, params: ViewParams) -> InSlices:
+    def view_incremental(self, params: ViewParams) -> Incremental[View]:
         """The same, so that nothing waits for a view of all layers. Raises: UserError."""
-        return InSlices(self._view(params))
+        return Incremental(self._view(params))
 
     def _view(self, params: ViewParams) -> Slices[View]:
         look = self._look(params, params.sampling, params.position, params.layer, params.head, params.width_hint)
@@ -162,11 +176,11 @@ class EngineMethods:
         """Raises: UserError."""
         return attribution(self._look(params, params.sampling, params.position), params.candidate, params.against, params.by_size)
 
-    def evidence(self, params: EvidenceParams) -> InSlices:
+    def evidence(self, params: EvidenceParams) -> Incremental[View]:
         """In slices, so that a view that is waited for does not wait for a large text. Raises: UserError."""
         look = self._look(params, params.sampling, params.position)
         ids = _ids(look.opened, params.text, params.ids)[: look.dropped + look.position + 1]
-        return InSlices(evidence(look, ids, params.candidate))
+        return Incremental(evidence(look, ids, params.candidate))
 
     def _explainer(self, look: StageContext) -> "Explainer":
         from lab.inspect.explain_number import Explainer
@@ -188,7 +202,7 @@ class EngineMethods:
     def generate(self, params: GenerateParams) -> Iterator[Token]:
         """Places are counted from the first of the ids, whatever `earlier` is. Raises: UserError."""
         opened = self.shelf.model(params.run, params.checkpoint)
-        ids, sampling = _ids(opened, params.text, params.ids), _sampling(params.sampling)
+        ids, sampling = _ids(opened, params.text, params.ids), params.sampling
         if params.n < 1:
             raise UserError(f"The number of tokens to write must be at least 1, not {params.n}.")
         if params.edits or params.interventions:
@@ -247,9 +261,9 @@ class EngineMethods:
                 raise UserError(f"{opened.run.name} has no {each.object}: it has {config.layers} layers of {config.heads} heads.")
         return (*params.edits, *resolved(params.interventions, config.layers, borrow))
 
-    def save_trace_in_slices(self, params: SaveTraceParams) -> InSlices:
+    def save_trace_incremental(self, params: SaveTraceParams) -> Incremental[SavedTrace]:
         """Raises: UserError."""
-        return InSlices(self.save_trace(params))
+        return Incremental(self.save_trace(params))
 
     def save_trace(self, params: SaveTraceParams) -> Slices[SavedTrace]:
         """Writes what `llmlab trace` would, with the changes that are made to the model. Raises: UserError."""
@@ -297,7 +311,7 @@ class EngineMethods:
             dropped=len(ids) - len(window),
             earlier=params.earlier,
             position=last if position is None else max(0, min(position, last)),
-            sampling=_sampling(sampling),
+            sampling=sampling,
             layer=layer,
             head=head,
             width=width,
@@ -324,10 +338,6 @@ def _ids(opened: OpenModel, text: str, given: tuple[int, ...] | None) -> list[in
     if strangers:
         raise UserError(f"{strangers[0]} is no token of {opened.run.name}: ids are 0 to {opened.model.config.vocab_size - 1}.")
     return ids
-
-
-def _sampling(settings: SamplingSettings) -> Sampling:
-    return Sampling(settings.temperature, settings.top_k, settings.top_p, settings.seed, settings.greedy)
 
 
 def _val_loss(opened: OpenModel) -> float | None:

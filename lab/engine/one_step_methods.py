@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
-from lab.engine.server import InSlices
+from lab.engine.server import Incremental
 from lab.one_step.gradients_view import gradients
 from lab.one_step.load_run import open_step
 from lab.one_step.stage_views import StepLook, batch, error, losses
@@ -32,9 +32,9 @@ class StepBench:
         self._step: OneStep | None = None
         self._tokenizer: Tokenizer | None = None
 
-    def answer_in_slices(self, params: StepParams) -> InSlices:
+    def answer_incremental(self, params: StepParams) -> Incremental[StepAnswer]:
         """The same in slices, so that others get their turn in between. Raises: UserError."""
-        return InSlices(self.answer(params))
+        return Incremental(self.answer(params))
 
     def answer(self, params: StepParams) -> Slices[StepAnswer]:
         """Raises: UserError."""

@@ -16,8 +16,8 @@ STAGES = {
 """Every stage in its order, and its title."""
 
 
-class StepParams(msgspec.Struct, frozen=True, kw_only=True):
-    """`one_step` -> `StepAnswer`. Stateless as the other requests are: an engine that was just started takes the steps anew."""
+class StepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stage of a training step. Stateless as the other requests are: an engine that was just started takes the steps anew."""
 
     run: str
     """A run's name or path."""

@@ -41,10 +41,11 @@ def main() -> None:
     torch.set_num_threads(max(1, min(MAX_THREADS, (os.cpu_count() or 2) // 2)))
     torch.set_grad_enabled(False)
 
+    from lab.engine.method_table import METHODS
     from lab.engine.methods import EngineMethods
 
     try:
-        server.serve_forever(EngineMethods().table())
+        server.serve_forever(METHODS, EngineMethods().implementations())
     except BrokenPipeError:
         os._exit(0)
 

@@ -6,16 +6,20 @@ Nothing here needs torch, nor knows what the methods do.
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
 
 import msgspec
 
 from lab.core.errors import UserError
+from lab.engine.method_table import EngineMethod
 from lab.engine.protocol import ErrorKind, Failure, Message, Reply, Request, WireError, frame, read_frame
 from lab.engine.request_queue import WorkQueue
 from models.config import ConfigError
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 DROPPED: dict[ErrorKind, str] = {
     "superseded": "A newer request took the place of this one.",
@@ -24,19 +28,40 @@ DROPPED: dict[ErrorKind, str] = {
 
 
 @dataclass(frozen=True)
-class Method:
-    """What a method's params decode to, and the function that serves it. What it returns is the result, with two exceptions: an
-    iterator's items are a stream, and `InSlices` is a result that takes long enough to let others in between."""
+class Incremental(Generic[R]):
+    """A result computed piece by piece: the generator yields after each piece, where it may be interrupted, and returns it."""
 
-    params: type
-    function: Callable[[Any], object]
+    work: Generator[None, None, R]
 
 
 @dataclass(frozen=True)
-class InSlices:
-    """A result worked out piece by piece: the generator yields after each piece, where it may be interrupted, and returns it."""
+class Implementation:
+    """A method and the function that serves it; `implement` makes one whose types agree."""
 
-    work: Generator[None, None, object]
+    method: EngineMethod[Any, Any]
+    function: Callable[[Any], object]
+
+
+def implement(method: EngineMethod[P, R], function: Callable[[P], R | Iterator[R] | Incremental[R]]) -> Implementation:
+    """Bind a function to a method. It returns the result, an iterator over the items of a stream, or an `Incremental` result,
+    which lets other requests in between its pieces."""
+    return Implementation(method, function)
+
+
+def implementations_by_name(
+    methods: Iterable[EngineMethod[Any, Any]], implementations: Iterable[Implementation]
+) -> dict[str, Implementation]:
+    """The implementations under their methods' names.
+
+    Raises:
+        LookupError: if a method has no implementation, or an implementation is of no method in the table.
+    """
+    wanted, found = {method.name for method in methods}, {each.method.name: each for each in implementations}
+    if missing := sorted(wanted - found.keys()):
+        raise LookupError(f"The engine's method {missing[0]} has no implementation.")
+    if unknown := sorted(found.keys() - wanted):
+        raise LookupError(f"The engine implements {unknown[0]}, which is not in its table of methods.")
+    return found
 
 
 class Server:
@@ -47,7 +72,7 @@ class Server:
         self._replies = replies
         self._writing = threading.Lock()
         self._queue = WorkQueue()
-        self._running: dict[int, Iterator[object] | InSlices] = {}
+        self._running: dict[int, Iterator[object] | Incremental[Any]] = {}
 
     def read(self, requests: BinaryIO, at_end: Callable[[], None]) -> None:
         """Body of the reading thread: queues what arrives, answers for what is dropped, calls `at_end` when there is no more to
@@ -63,28 +88,31 @@ class Server:
         finally:
             at_end()
 
-    def serve_forever(self, methods: Mapping[str, Method]) -> None:
+    def serve_forever(self, methods: Iterable[EngineMethod[Any, Any]], implementations: Iterable[Implementation]) -> NoReturn:
+        """Serve the methods, each of which must have an implementation. Raises: LookupError, before any request is served."""
+        by_name = implementations_by_name(methods, implementations)
         while True:
-            self.serve_once(methods)
+            self._serve_once(by_name)
 
-    def serve_once(self, methods: Mapping[str, Method]) -> None:
+    def _serve_once(self, implementations: Mapping[str, Implementation]) -> None:
         """Serves one waiting request, if any, and takes the stream whose turn it is one step on; sleeps if there is neither."""
         request = self._queue.take(wait=not self._running)
         if request is not None:
-            self._start(request, methods)
+            self._start(request, implementations)
         if self._running:
             id_ = next(iter(self._running))
             self._running[id_] = self._running.pop(id_)  # to the end of the queue
             self._advance(id_)
 
-    def _start(self, request: Request, methods: Mapping[str, Method]) -> None:
-        method = methods.get(request.method)
-        if method is None:
+    def _start(self, request: Request, implementations: Mapping[str, Implementation]) -> None:
+        implementation = implementations.get(request.method)
+        if implementation is None:
             self._finish(request.id, Failure("bug", f"The engine knows no method called {request.method}."))
             return
         try:
-            result = method.function(msgspec.msgpack.decode(request.params, type=method.params))
-            if isinstance(result, Iterator | InSlices):
+            params = msgspec.msgpack.decode(request.params, type=implementation.method.params)
+            result = implementation.function(params)
+            if isinstance(result, Iterator | Incremental):
                 self._running[request.id] = result
             else:
                 self._send(Reply(request.id, result=_raw(result)))
@@ -99,18 +127,18 @@ class Server:
             return
         running = self._running[id_]
         try:
-            item = next(running.work if isinstance(running, InSlices) else running)
+            item = next(running.work if isinstance(running, Incremental) else running)
         except StopIteration as end:
             self._finish(id_, None, end.value)
         except Exception as error:
             self._finish(id_, _failure("a request", error))
         else:
-            if not isinstance(running, InSlices):
+            if not isinstance(running, Incremental):
                 self._send(Reply(id_, result=_raw(item), done=False))
 
     def _finish(self, id_: int, failure: Failure | None, result: object = None) -> None:
         running = self._running.pop(id_, None)
-        work = running.work if isinstance(running, InSlices) else running
+        work = running.work if isinstance(running, Incremental) else running
         if isinstance(work, Generator):
             work.close()  # one that is given up lets go of what it holds now
         self._queue.finish(id_)
@@ -132,6 +160,8 @@ def _raw(value: object) -> msgspec.Raw:
 
 def _failure(method: str, error: Exception) -> Failure:
     """A user's mistake as it is; anything else is a bug, whose traceback goes to the log and whose name to the user."""
+    if isinstance(error, msgspec.ValidationError) and isinstance(error.__cause__, ConfigError):
+        error = error.__cause__
     if isinstance(error, (UserError, ConfigError)):
         return Failure("user", str(error))
     traceback.print_exception(error)

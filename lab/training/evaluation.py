@@ -12,7 +12,8 @@ from lab.data.train_val_split import MOST_FINAL, Ranges
 from lab.data.validation_windows import ValidationWindows, counted_targets
 from lab.runs.run_schema import DataConfig, RunConfig, Sample
 from models.gpt import GPT
-from models.sampling import Sampling, generate
+from models.sampling import generate
+from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 
 TOKENS_AT_ONCE = 4096
@@ -98,7 +99,7 @@ def write_samples(model: GPT, tokenizer: Tokenizer, config: RunConfig, step: int
 
     The model is in training mode again afterwards.
     """
-    sampling = Sampling(temperature=TEMPERATURE, seed=(config.train.seed * 1_000_003 + step) % 2**64)
+    sampling = SamplingSettings(temperature=TEMPERATURE, seed=(config.train.seed * 1_000_003 + step) % 2**64)
     for prompt in prompts:
         ids = tokenizer.encode(prompt) or tokenizer.encode("\n")
         drawn = [token.id for token in generate(model, ids, config.train.sample_tokens, sampling)]

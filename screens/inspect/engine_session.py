@@ -11,13 +11,30 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 from lab.engine.client import EngineDied, EngineError, Superseded
+from lab.engine.method_table import (
+    ATTRIBUTION,
+    COMPARE,
+    EFFECT,
+    EVIDENCE,
+    EXPLAIN,
+    LENS,
+    OPEN,
+    SAMPLE,
+    SAVE_TRACE,
+    VIEW,
+    EffectParams,
+    EngineMethod,
+    OpenParams,
+    SampleParams,
+    SaveTraceParams,
+)
 from lab.inspect.intervention_effect import Effect, effect_view
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
-from lab.views.explanation import Explanation
 from lab.views.explanation_blocks import explanation_view
-from screens.inspect.selection import Selection, alone, at_step, beside, index_of, within
+from screens.inspect.selection import Selection, alone, at_step, beside, extended, index_of, within
 
-T = TypeVar("T")
+P = TypeVar("P")
+R = TypeVar("R")
 
 VIEWS_KEPT = 48
 """Views held so that a step back is drawn at once."""
@@ -35,7 +52,7 @@ class Engine(Protocol):
     @property
     def pid(self) -> int | None: ...
 
-    async def call(self, method: str, *, type: type[T], group: str | None = None, **params: object) -> T: ...
+    async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None) -> R: ...
 
     async def kill(self) -> None: ...
 
@@ -153,12 +170,13 @@ class Microscope:
 
     async def sample(self, aim: Selection) -> Token:
         """The token drawn for the place after the prompt. Raises: EngineError."""
-        return await self.engine.call("sample", type=Token, group="sample", **aim.prompt_params(), sampling=aim.sampling)
+        params = extended(SampleParams, aim.prompt_params, sampling=aim.sampling)
+        return await self.engine.call(SAMPLE, params, group="sample")
 
     async def save_trace(self, aim: Selection, path: str, kind: str) -> SavedTrace:
         """Has the engine write the trace that is aimed at. Raises: EngineError."""
-        params = {**aim.prompt_params(), "path": path, "kind": kind}
-        return await self.engine.call("save_trace", type=SavedTrace, group="save", **params)
+        params = extended(SaveTraceParams, aim.prompt_params, path=path, kind=kind)
+        return await self.engine.call(SAVE_TRACE, params, group="save")
 
     async def _answer(self, aim: Selection) -> None:
         facts = await self._open(aim.model, "open")
@@ -173,7 +191,7 @@ class Microscope:
         """The model's facts; where its weights are others than before, what was held of it is dropped."""
         if model not in self._fresh:
             run, checkpoint = model
-            facts = await self.engine.call("open", type=ModelFacts, group=group, run=run, checkpoint=checkpoint)
+            facts = await self.engine.call(OPEN, OpenParams(run=run, checkpoint=checkpoint), group=group)
             if facts != self._known.get(model):
                 for held in (self._ways, self._effects):
                     for way in [way for way in held if way[:2] == model]:
@@ -202,7 +220,7 @@ class Microscope:
     async def _way(self, aim: Selection, group: str) -> LensPath:
         way = self._ways.get(aim.way)
         if way is None:
-            way = await self.engine.call("way", type=LensPath, group=group, **aim.way_params())
+            way = await self.engine.call(LENS, aim.lens_params, group=group)
         _keep(self._ways, aim.way, way)
         return way
 
@@ -213,7 +231,7 @@ class Microscope:
     async def _effect(self, aim: Selection) -> Effect:
         effect = self._effects.get(aim.way)
         if effect is None:
-            effect = await self.engine.call("effect", type=Effect, group="effect", **aim.way_params())
+            effect = await self.engine.call(EFFECT, extended(EffectParams, aim.lens_params), group="effect")
         _keep(self._effects, aim.way, effect)
         return effect
 
@@ -233,13 +251,20 @@ class Microscope:
         return view
 
     async def _ask(self, aim: Selection, group: str) -> View:
-        method, params = aim.question()
-        if method == "effect":
-            return effect_view(await self._effect(aim), aim.interventions)
-        if method == "explain":
-            explanation = await self.engine.call(method, type=Explanation, group=group, **params)
-            return explanation_view(explanation, aim.trail)
-        return await self.engine.call(method, type=View, group=group, **params)
+        ask = self.engine.call
+        if aim.trail:
+            return explanation_view(await ask(EXPLAIN, aim.explain_params, group=group), aim.trail)
+        match aim.aside:
+            case "effect":
+                return effect_view(await self._effect(aim), aim.interventions)
+            case "attribution":
+                return await ask(ATTRIBUTION, aim.attribution_params, group=group)
+            case "evidence":
+                return await ask(EVIDENCE, aim.evidence_params, group=group)
+            case "compare":
+                return await ask(COMPARE, aim.compare_params, group=group)
+            case _:
+                return await ask(VIEW, aim.view_params, group=group)
 
     async def _look_ahead(self, aim: Selection) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with

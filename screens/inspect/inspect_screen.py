@@ -14,6 +14,7 @@ from textual.timer import Timer
 
 from lab.core.number_format import whole
 from lab.engine.client import EngineClient, EngineDied
+from lab.engine.method_table import RELEASE, ReleaseParams
 from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import LensPath, ModelFacts, StageEntry, View
 from screens.blocks.block_view import BlockView
@@ -181,7 +182,7 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
         self._release()
         if self._engine.pid is not None:
             with suppress(EngineDied):  # then it holds nothing
-                await self._engine.call("release", type=bool, path=str(path))
+                await self._engine.call(RELEASE, ReleaseParams(path=str(path)))
 
     def _release(self) -> None:
         """Hold the run no longer from here."""

@@ -9,8 +9,8 @@ from textual.message import Message
 from textual.widgets import Input
 
 from lab.core.number_format import fixed, whole
-from lab.engine.protocol import SamplingSettings
 from lab.views.blocks import LensPath, ModelFacts
+from models.sampling_settings import SamplingSettings
 from screens.inspect.intervention_list import on_in_words
 from screens.inspect.sampling_form import SamplingForm, in_short
 from screens.inspect.selection import Prompt, Selection, position_in

@@ -10,9 +10,8 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
-from lab.engine.protocol import SamplingSettings
 from models.config import ConfigError
-from models.sampling_settings import Sampling
+from models.sampling_settings import SamplingSettings
 
 N = TypeVar("N", int, float)
 
@@ -32,10 +31,9 @@ def settings_from(temperature: str, top_k: str, top_p: str, seed: str) -> Sampli
     mass = _number(float, top_p, 1.0, "Top-p must be a probability, 1 for off")
     start = _number(int, seed, 0, "The seed must be a whole number")
     try:
-        Sampling(temperature=heat, top_k=kept, top_p=mass, seed=start)
+        return SamplingSettings(temperature=heat or 1.0, top_k=kept, top_p=mass, seed=start, greedy=heat == 0)
     except ConfigError as error:
         raise SettingError(f"{str(error)[:1].upper()}{str(error)[1:]}") from None
-    return SamplingSettings(temperature=heat or 1.0, top_k=kept, top_p=mass, seed=start, greedy=heat == 0)
 
 
 def _number(kind: Callable[[str], N], text: str, off: N, sentence: str) -> N:

@@ -4,15 +4,14 @@ import asyncio
 import time
 from dataclasses import dataclass, replace
 
-import msgspec
 from textual import work
 from textual.binding import Binding
 from textual.reactive import var
 from textual.worker import Worker
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.protocol import SamplingSettings
 from lab.views.blocks import LensPath
+from models.sampling_settings import SamplingSettings
 from screens.base_screen import LabScreen
 from screens.inspect.engine_session import Microscope
 from screens.inspect.selection import Prompt, Selection, cut_after, with_prompt, with_token
@@ -103,7 +102,7 @@ class SamplingScreen(LabScreen):
         aim, way = self.aim, self._way
         if aim is None or way is None or self._way_prompt != aim.prompt:
             return False
-        sampling = msgspec.structs.replace(aim.sampling, seed=aim.sampling.seed + seeds_on)
+        sampling = replace(aim.sampling, seed=aim.sampling.seed + seeds_on)
         start = cut_after(aim.prompt, way, aim.position)
         try:
             token = await self.microscope.sample(replace(aim, prompt=start, sampling=sampling))

@@ -2,12 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from lab.engine.protocol import SamplingSettings
+from msgspec.structs import asdict
+
+from lab.engine.method_table import (
+    AttributionParams,
+    CompareParams,
+    EvidenceParams,
+    ExplainParams,
+    LensParams,
+    PromptParams,
+    ViewParams,
+)
 from lab.inspect.interventions import Interventions, in_prompt
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
+from models.sampling_settings import SamplingSettings
+
+P = TypeVar("P", bound=PromptParams)
 
 UNCHANGED = SamplingSettings()
 """The model's own distribution."""
@@ -75,32 +88,49 @@ class Selection:
         """Everything that the way through depends on."""
         return self.run, self.checkpoint, self.prompt, self.position, self.sampling, self.interventions
 
-    def prompt_params(self) -> dict[str, object]:
-        prompt = {"text": self.prompt.text, "ids": self.prompt.ids, "earlier": self.prompt.earlier}
-        return {"run": self.run, "checkpoint": self.checkpoint, **prompt, "interventions": self.interventions}
+    @property
+    def prompt_params(self) -> PromptParams:
+        prompt = self.prompt
+        return PromptParams(
+            run=self.run,
+            checkpoint=self.checkpoint,
+            text=prompt.text,
+            ids=prompt.ids,
+            earlier=prompt.earlier,
+            interventions=self.interventions,
+        )
 
-    def way_params(self) -> dict[str, object]:
-        return {**self.prompt_params(), "position": self.position, "sampling": self.sampling}
+    @property
+    def lens_params(self) -> LensParams:
+        return extended(LensParams, self.prompt_params, position=self.position, sampling=self.sampling)
 
-    def view_params(self) -> dict[str, object]:
+    @property
+    def view_params(self) -> ViewParams:
         own = {"stage": self.stage, "layer": self.layer, "head": self.head, "width_hint": self.width}
-        return {**self.way_params(), **own}
+        return extended(ViewParams, self.lens_params, **own)
 
-    def question(self) -> tuple[str, dict[str, object]]:
-        """The method that answers what is aimed at, and its params."""
-        if self.trail:
-            return "explain", {**self.view_params(), "ref": self.trail[-1]}
-        if self.aside == "attribution":
-            own = {"candidate": self.candidate, "against": self.against, "by_size": self.by_size}
-            return "attribution", {**self.view_params(), **own}
-        if self.aside == "effect":
-            return "effect", self.way_params()
-        if self.aside == "compare" and self.second is not None:
-            own = {"layer": self.layer, "head": self.head, "width_hint": self.width}
-            return "compare", {**self.way_params(), **own, "second_text": self.second.text, "second_ids": self.second.ids}
-        if self.aside:
-            return self.aside, {**self.view_params(), "candidate": self.candidate}
-        return "view", self.view_params()
+    @property
+    def explain_params(self) -> ExplainParams:
+        return extended(ExplainParams, self.view_params, ref=self.trail[-1])
+
+    @property
+    def evidence_params(self) -> EvidenceParams:
+        return extended(EvidenceParams, self.view_params, candidate=self.candidate)
+
+    @property
+    def attribution_params(self) -> AttributionParams:
+        return extended(AttributionParams, self.evidence_params, against=self.against, by_size=self.by_size)
+
+    @property
+    def compare_params(self) -> CompareParams:
+        second = self.second or Prompt()
+        own = {"layer": self.layer, "head": self.head, "width_hint": self.width}
+        return extended(CompareParams, self.lens_params, **own, second_text=second.text, second_ids=second.ids)
+
+
+def extended(params: type[P], base: PromptParams, **own: Any) -> P:
+    """The fields of `base` and those that `params` has beyond them."""
+    return params(**asdict(base), **own)
 
 
 def index_of(aim: Selection, steps: Sequence[StageEntry]) -> int:

@@ -13,7 +13,8 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from models.config import ConfigError
 from models.gpt import GPT
-from models.sampling import Drawn, Sampling, distribution, draw, falling, generate, generate_together, uniform
+from models.sampling import Drawn, distribution, draw, falling, generate, generate_together, uniform
+from models.sampling_settings import SamplingSettings
 
 
 @settings(max_examples=60, deadline=None)
@@ -31,7 +32,7 @@ def test_filters_are_hugging_faces(gaps: list[float], shuffle, temperature: floa
     scores = logits[None]
     for warper in (TemperatureLogitsWarper(temperature), TopKLogitsWarper(top_k), TopPLogitsWarper(top_p)):
         scores = warper(None, scores)
-    chosen = distribution(logits, Sampling(temperature, top_k, top_p))
+    chosen = distribution(logits, SamplingSettings(temperature, top_k, top_p))
     assert torch.equal(chosen.kept, scores[0] > -math.inf)
     assert (chosen.after - scores[0].softmax(-1)).abs().max() < 1e-12
     assert (chosen.before - logits.softmax(-1)).abs().max() < 1e-12
@@ -43,13 +44,16 @@ def test_filters_are_hugging_faces(gaps: list[float], shuffle, temperature: floa
 )
 def test_top_p_keeps_the_token_that_crosses_it(top_p: float, kept: int) -> None:
     logits = torch.tensor([0.125, 0.5, 0.125, 0.25], dtype=torch.float64).log()
-    chosen = distribution(logits, Sampling(top_p=top_p))
+    chosen = distribution(logits, SamplingSettings(top_p=top_p))
     assert chosen.kept.tolist() == [kept >= 3, True, kept == 4, kept >= 2]
     assert float(chosen.after.sum()) == pytest.approx(1.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("sampling", [Sampling(greedy=True), Sampling(temperature=0.0), Sampling(top_k=1), Sampling(1e-308)])
-def test_the_coldest_choice_is_the_most_probable_token(sampling: Sampling) -> None:
+@pytest.mark.parametrize(
+    "sampling",
+    [SamplingSettings(greedy=True), SamplingSettings(temperature=0.0), SamplingSettings(top_k=1), SamplingSettings(1e-308)],
+)
+def test_the_coldest_choice_is_the_most_probable_token(sampling: SamplingSettings) -> None:
     chosen = distribution(torch.tensor([0.0, 2.0, 1.0, 1.9]), sampling)
     assert chosen.after.tolist() == [0.0, 1.0, 0.0, 0.0]
     assert float(chosen.before[1]) == pytest.approx(math.exp(2) / (1 + math.exp(2) + math.exp(1) + math.exp(1.9)))
@@ -57,14 +61,14 @@ def test_the_coldest_choice_is_the_most_probable_token(sampling: Sampling) -> No
 
 def test_ties_go_to_the_lower_id() -> None:
     logits = torch.tensor([1.0, 3.0, 3.0, 3.0])
-    assert distribution(logits, Sampling(top_k=2)).kept.tolist() == [False, True, True, False]
-    assert distribution(logits, Sampling(greedy=True)).kept.tolist() == [False, True, False, False]
+    assert distribution(logits, SamplingSettings(top_k=2)).kept.tolist() == [False, True, True, False]
+    assert distribution(logits, SamplingSettings(greedy=True)).kept.tolist() == [False, True, False, False]
 
 
 @pytest.mark.parametrize("logits", [[math.nan, 1.0], [math.inf, 1.0], [-math.inf, -math.inf]])
 def test_logits_of_a_diverged_model_are_refused(logits: list[float]) -> None:
     with pytest.raises(ValueError, match="diverged"):
-        distribution(torch.tensor(logits), Sampling())
+        distribution(torch.tensor(logits), SamplingSettings())
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_logits_of_a_diverged_model_are_refused(logits: list[float]) -> None:
 )
 def test_settings_out_of_range_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name.replace("_", "-") + ".*must"):
-        Sampling(**{name: value})
+        SamplingSettings(**{name: value})
 
 
 @pytest.mark.parametrize(("seed", "position"), [(0, 0), (1, 0), (0, 1), (2**64 - 1, 1_000_000)])
@@ -98,7 +102,7 @@ def test_draw_hits_each_token_as_often_as_its_probability_says() -> None:
     assert draw(after, 1 - 2**-53) == 3
 
 
-def recomputed(model: GPT, ids: list[int], n: int, sampling: Sampling) -> list[Drawn]:
+def recomputed(model: GPT, ids: list[int], n: int, sampling: SamplingSettings) -> list[Drawn]:
     """Generation without a cache: the whole window for every token, and the logits of the model's plain forward pass."""
     sequence, drawn = list(ids), []
     for _ in range(n):
@@ -112,10 +116,14 @@ def recomputed(model: GPT, ids: list[int], n: int, sampling: Sampling) -> list[D
 
 
 @pytest.mark.parametrize(
-    "sampling", [Sampling(greedy=True), Sampling(seed=3), Sampling(temperature=0.8, top_k=9, top_p=0.9, seed=4)], ids=repr
+    "sampling",
+    [SamplingSettings(greedy=True), SamplingSettings(seed=3), SamplingSettings(temperature=0.8, top_k=9, top_p=0.9, seed=4)],
+    ids=repr,
 )
 @pytest.mark.parametrize("given_tokens", [1, 7, 16, 21])
-def test_generation_is_full_recomputation_within_and_past_the_context(make_model, sampling: Sampling, given_tokens: int) -> None:
+def test_generation_is_full_recomputation_within_and_past_the_context(
+    make_model, sampling: SamplingSettings, given_tokens: int
+) -> None:
     model = make_model(9)
     ids = [(5 * i) % 23 for i in range(given_tokens)]
     cached, full = list(generate(model, ids, 24, sampling)), recomputed(model, ids, 24, sampling)
@@ -124,15 +132,15 @@ def test_generation_is_full_recomputation_within_and_past_the_context(make_model
 
 
 def test_a_token_drawn_again_behind_the_same_text_is_the_same(make_model) -> None:
-    model, sampling = make_model(10), Sampling(seed=8)
+    model, sampling = make_model(10), SamplingSettings(seed=8)
     drawn = [token.id for token in generate(model, [1, 2], 10, sampling)]
     assert [token.id for token in generate(model, [1, 2, *drawn[:6]], 4, sampling)] == drawn[6:]
-    assert [token.id for token in generate(model, [1, 2], 10, Sampling(seed=9))] != drawn
+    assert [token.id for token in generate(model, [1, 2], 10, SamplingSettings(seed=9))] != drawn
 
 
 def test_sampled_frequencies_are_the_models_probabilities(make_model) -> None:
     model = make_model(11)
-    drawn = [next(generate(model, [4], 1, Sampling(seed=seed))).id for seed in range(1500)]
+    drawn = [next(generate(model, [4], 1, SamplingSettings(seed=seed))).id for seed in range(1500)]
     with torch.no_grad():
         expected = model(torch.tensor([[4]]))[0, -1].double().softmax(-1).numpy()
     counts = np.bincount(drawn, minlength=23)
@@ -143,10 +151,10 @@ def test_sampled_frequencies_are_the_models_probabilities(make_model) -> None:
 def test_a_model_in_training_is_handed_back_as_it_was(make_model) -> None:
     model = make_model(12)
     model.train()
-    list(islice(generate(model, [1], 9, Sampling()), 3))
+    list(islice(generate(model, [1], 9, SamplingSettings()), 3))
     assert model.training
     with pytest.raises(ValueError, match="at least one token"):
-        next(generate(model, [], 1, Sampling()))
+        next(generate(model, [], 1, SamplingSettings()))
 
 
 def test_the_few_largest_are_those_of_a_full_sort_ties_and_all() -> None:
@@ -171,10 +179,10 @@ def test_matrices_in_bf16_write_nearly_what_fp32_says(make_model) -> None:
         name for name in low.state_dict() if ".ln_" in f".{name}" or name.startswith("wpe")
     }
     ids = [3, 1, 4, 1, 5]
-    given = list(generate(exact, ids, 30, Sampling(greedy=True)))
+    given = list(generate(exact, ids, 30, SamplingSettings(greedy=True)))
     written = [*ids, *(token.id for token in given)]
     for at, token in enumerate(given):
-        first = next(generate(low, written[: 5 + at], 1, Sampling(greedy=True)))
+        first = next(generate(low, written[: 5 + at], 1, SamplingSettings(greedy=True)))
         with torch.no_grad():
             chances = exact(torch.tensor([written[: 5 + at]]))[0, -1].double().softmax(-1)
         assert float(chances[first.id]) > 0.8 * token.probability
@@ -184,7 +192,7 @@ def test_matrices_in_bf16_write_nearly_what_fp32_says(make_model) -> None:
 def test_texts_written_together_are_those_written_one_by_one(make_model, given_tokens: int) -> None:
     model = make_model(14)
     ids = [(5 * i) % 23 for i in range(given_tokens)]
-    samplings = [Sampling(seed=3), Sampling(greedy=True), Sampling(temperature=0.7, top_k=5, seed=9)]
+    samplings = [SamplingSettings(seed=3), SamplingSettings(greedy=True), SamplingSettings(temperature=0.7, top_k=5, seed=9)]
     together = list(generate_together(model, ids, 12, samplings))
     for column, sampling in zip(zip(*together, strict=True), samplings, strict=True):
         alone = list(generate(model, ids, 12, sampling))

@@ -10,7 +10,7 @@ from lab.inspect.model_cache import OpenModel, Traced
 from lab.views.blocks import Parity
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig
-from models.sampling_settings import Sampling
+from models.sampling_settings import SamplingSettings
 from models.unembed import finish, unembed
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class StageContext:
     """Tokens that came before the prompt; they count for the place of a draw."""
     position: int
     """0-based within the window."""
-    sampling: Sampling
+    sampling: SamplingSettings
     layer: int = 0
     head: int = 0
     width: int | None = None

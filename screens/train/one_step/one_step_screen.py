@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from lab.core.number_format import fixed, significant, whole
 from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
+from lab.engine.method_table import ONE_STEP
 from lab.engine.one_step_protocol import STAGES, StepAnswer, StepParams
 from lab.views.number_refs import split
 from screens.base_screen import LabScreen
@@ -208,8 +209,7 @@ class OneStepScreen(LabScreen):
             return  # the user's own question goes first, and is told what is wrong
 
     async def _call(self, aim: StepParams) -> StepAnswer:
-        answer: StepAnswer = await self._engine.call("one_step", type=StepAnswer, group="one_step", **msgspec.structs.asdict(aim))
-        return answer
+        return await self._engine.call(ONE_STEP, aim, group="one_step")
 
     def _refused(self, sentence: str, died: bool) -> None:
         self._stop_waiting()

@@ -12,7 +12,8 @@ import torch
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import save_best
 from models.gpt import GPT
-from models.sampling import Sampling, generate
+from models.sampling import generate
+from models.sampling_settings import SamplingSettings
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 
@@ -38,7 +39,7 @@ def test_generate_writes_what_sampling_draws(llmlab: Call, run: Run, model: GPT)
     done = llmlab(
         "generate", "tale", "-p", "The ", "-n", "40", "--temperature", "0.7", "--top-k", "50", "--top-p", "0.9", "--seed", "3"
     )
-    settings = Sampling(temperature=0.7, top_k=50, top_p=0.9, seed=3)
+    settings = SamplingSettings(temperature=0.7, top_k=50, top_p=0.9, seed=3)
     drawn = [token.id for token in generate(model, list(b"The "), 40, settings)]
     assert done.out == "The " + bytes(drawn).decode(errors="replace") + "\n"
     assert (done.code, done.err) == (0, "")

@@ -10,8 +10,9 @@ from collections.abc import Generator, Iterator
 import msgspec
 
 from lab.core.errors import UserError
+from lab.engine.method_table import EngineMethod
 from lab.engine.process import claim_pipes
-from lab.engine.server import InSlices, Method, Server
+from lab.engine.server import Incremental, Server, implement
 
 
 class Params(msgspec.Struct):
@@ -19,6 +20,16 @@ class Params(msgspec.Struct):
     n: int = 0
     seconds: float = 0.0
 
+
+ECHO = EngineMethod("echo", Params, str)
+SLOW = EngineMethod("slow", Params, str)
+LOG = EngineMethod("log", Params, list[str])
+COUNT = EngineMethod("count", Params, int)
+SLICED = EngineMethod("sliced", Params, str)
+REFUSE = EngineMethod("refuse", Params, str)
+FAIL = EngineMethod("fail", Params, str)
+POLLUTE = EngineMethod("pollute", Params, str)
+DIE = EngineMethod("die", Params, str)
 
 served: list[str] = []
 
@@ -44,7 +55,7 @@ def count(params: Params) -> Iterator[int]:
         yield i
 
 
-def sliced(params: Params) -> InSlices:
+def sliced(params: Params) -> Incremental[str]:
     def work() -> Generator[None, None, str]:
         for i in range(params.n):
             served.append(f"slice {i}")
@@ -52,14 +63,14 @@ def sliced(params: Params) -> InSlices:
             yield
         return params.text
 
-    return InSlices(work())
+    return Incremental(work())
 
 
-def refuse(params: Params) -> None:
+def refuse(params: Params) -> str:
     raise UserError("There is no run called x; did you mean y?")
 
 
-def fail(params: Params) -> None:
+def fail(params: Params) -> str:
     raise ZeroDivisionError("division by zero")
 
 
@@ -70,7 +81,7 @@ def pollute(params: Params) -> str:
     return "clean"
 
 
-def die(params: Params) -> None:
+def die(params: Params) -> str:
     print("about to die of thirst", file=sys.stderr, flush=True)
     os._exit(7)
 
@@ -79,8 +90,18 @@ def main() -> None:
     requests, replies = claim_pipes()
     server = Server(replies)
     threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), daemon=True).start()
-    functions = (echo, slow, log, count, sliced, refuse, fail, pollute, die)
-    server.serve_forever({function.__name__: Method(Params, function) for function in functions})
+    implementations = [
+        implement(ECHO, echo),
+        implement(SLOW, slow),
+        implement(LOG, log),
+        implement(COUNT, count),
+        implement(SLICED, sliced),
+        implement(REFUSE, refuse),
+        implement(FAIL, fail),
+        implement(POLLUTE, pollute),
+        implement(DIE, die),
+    ]
+    server.serve_forever([each.method for each in implementations], implementations)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lab.engine.method_table import ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import ViewParams
 from lab.views.blocks import Matrix, Note, Strip, Table, View
 from models.gpt import KVCache
 

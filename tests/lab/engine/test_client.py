@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
+from lab.engine.method_table import EngineMethod
+from tests.lab.engine.fake_engine import COUNT, DIE, ECHO, FAIL, LOG, POLLUTE, REFUSE, SLICED, SLOW, Params
 
 FAKE = (sys.executable, "-P", str(Path(__file__).with_name("fake_engine.py")))
 
@@ -32,8 +34,8 @@ async def outcome(call: Awaitable[str]) -> str:
 
 async def busy(client: EngineClient) -> asyncio.Task[str]:
     """Keeps the worker of an engine that has started busy for a moment, so that what follows has to wait."""
-    await client.call("echo", type=str)
-    task = asyncio.create_task(client.call("slow", type=str, text="first", seconds=0.3))
+    await client.call(ECHO, Params())
+    task = asyncio.create_task(client.call(SLOW, Params(text="first", seconds=0.3)))
     await asyncio.sleep(0.05)
     return task
 
@@ -41,119 +43,119 @@ async def busy(client: EngineClient) -> asyncio.Task[str]:
 async def test_starts_when_first_asked_and_only_once(client: EngineClient) -> None:
     assert client.starts == 0
     assert client.pid is None
-    answers = await asyncio.gather(*(client.call("echo", type=str, text=str(i)) for i in range(5)))
+    answers = await asyncio.gather(*(client.call(ECHO, Params(text=str(i))) for i in range(5)))
     assert answers == ["0", "1", "2", "3", "4"]
     assert client.starts == 1
 
 
 async def test_a_newer_request_of_the_group_supersedes_those_that_wait(client: EngineClient) -> None:
     first = await busy(client)
-    calls = [asyncio.create_task(outcome(client.call("echo", type=str, group="view", text=f"v{i}"))) for i in range(3)]
-    other = asyncio.create_task(client.call("echo", type=str, group="way", text="w"))
+    calls = [asyncio.create_task(outcome(client.call(ECHO, Params(text=f"v{i}"), group="view"))) for i in range(3)]
+    other = asyncio.create_task(client.call(ECHO, Params(text="w"), group="way"))
     assert await asyncio.gather(*calls, first, other) == ["superseded", "superseded", "v2", "first", "w"]
-    assert await client.call("log", type=list[str]) == ["", "first", "v2", "w"]
+    assert await client.call(LOG, Params()) == ["", "first", "v2", "w"]
 
 
 async def test_cancelling_the_caller_drops_the_waiting_request(client: EngineClient) -> None:
     first = await busy(client)
-    unwanted = asyncio.create_task(client.call("echo", type=str, text="unwanted"))
+    unwanted = asyncio.create_task(client.call(ECHO, Params(text="unwanted")))
     await asyncio.sleep(0.05)
     unwanted.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await unwanted
     await first
-    assert "unwanted" not in await client.call("log", type=list[str])
+    assert "unwanted" not in await client.call(LOG, Params())
 
 
 async def test_a_stream_gives_its_items_and_lets_calls_in_between(client: EngineClient) -> None:
     items: list[int] = []
-    async for item in client.stream("count", type=int, n=20, seconds=0.01):
+    async for item in client.stream(COUNT, Params(n=20, seconds=0.01)):
         items.append(item)
         if item == 3:
-            assert await client.call("echo", type=str, text="in between") == "in between"
+            assert await client.call(ECHO, Params(text="in between")) == "in between"
     assert items == list(range(20))
-    log = await client.call("log", type=list[str])
+    log = await client.call(LOG, Params())
     assert log.index("in between") < log.index("count 19")
 
 
 async def test_leaving_a_stream_stops_it_between_two_items(client: EngineClient) -> None:
-    async with contextlib.aclosing(client.stream("count", type=int, n=1000, seconds=0.01)) as stream:
+    async with contextlib.aclosing(client.stream(COUNT, Params(n=1000, seconds=0.01))) as stream:
         async for item in stream:
             if item == 2:
                 break
-    counted = len(await client.call("log", type=list[str]))
+    counted = len(await client.call(LOG, Params()))
     await asyncio.sleep(0.1)
-    assert len(await client.call("log", type=list[str])) == counted < 20
+    assert len(await client.call(LOG, Params())) == counted < 20
 
 
 async def test_a_newer_stream_of_the_group_ends_the_running_one(client: EngineClient) -> None:
     async def drain() -> str:
         with contextlib.suppress(Superseded):
-            async for _ in client.stream("count", type=int, group="generate", n=1000, seconds=0.01):
+            async for _ in client.stream(COUNT, Params(n=1000, seconds=0.01), group="generate"):
                 pass
             return "finished"
         return "superseded"
 
     old = asyncio.create_task(drain())
-    await client.call("echo", type=str)
-    assert [item async for item in client.stream("count", type=int, group="generate", n=3)] == [0, 1, 2]
+    await client.call(ECHO, Params())
+    assert [item async for item in client.stream(COUNT, Params(n=3), group="generate")] == [0, 1, 2]
     assert await old == "superseded"
 
 
 async def test_a_result_made_in_slices_lets_calls_and_streams_in_between(client: EngineClient) -> None:
-    long = asyncio.create_task(client.call("sliced", type=str, text="whole", n=20, seconds=0.01))
-    await client.call("echo", type=str)
-    assert [item async for item in client.stream("count", type=int, n=3)] == [0, 1, 2]
+    long = asyncio.create_task(client.call(SLICED, Params(text="whole", n=20, seconds=0.01)))
+    await client.call(ECHO, Params())
+    assert [item async for item in client.stream(COUNT, Params(n=3))] == [0, 1, 2]
     assert not long.done()
     assert await long == "whole"
-    log = await client.call("log", type=list[str])
+    log = await client.call(LOG, Params())
     assert log.index("count 2") < log.index("slice 19")
 
 
 async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(client: EngineClient) -> None:
-    old = asyncio.create_task(outcome(client.call("sliced", type=str, group="way", n=1000, seconds=0.01)))
-    await client.call("echo", type=str)
-    assert await client.call("sliced", type=str, group="way", text="new", n=2) == "new"
+    old = asyncio.create_task(outcome(client.call(SLICED, Params(n=1000, seconds=0.01), group="way")))
+    await client.call(ECHO, Params())
+    assert await client.call(SLICED, Params(text="new", n=2), group="way") == "new"
     assert await old == "superseded"
 
 
 async def test_a_users_mistake_is_its_sentence_and_a_bug_says_where_to_look(client: EngineClient, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"^There is no run called x; did you mean y\?$"):
-        await client.call("refuse", type=str)
+        await client.call(REFUSE, Params())
     with pytest.raises(EngineError, match=r"failed on fail: ZeroDivisionError: division by zero\. Its log"):
-        await client.call("fail", type=str)
+        await client.call(FAIL, Params())
     with pytest.raises(EngineError, match="no method called nonsense"):
-        await client.call("nonsense", type=str)
+        await client.call(EngineMethod("nonsense", Params, str), Params())
     with pytest.raises(EngineError, match="failed on echo: ValidationError"):
-        await client.call("echo", type=str, text=3)
-    assert await client.call("echo", type=str, text="alive") == "alive"
+        await client.call(ECHO, Params(text=3))  # type: ignore[arg-type]
+    assert await client.call(ECHO, Params(text="alive")) == "alive"
     assert client.starts == 1
     assert "Traceback" in (tmp_path / "engine.log").read_text()
 
 
 async def test_printing_does_not_corrupt_the_pipe(client: EngineClient, tmp_path: Path) -> None:
-    assert await client.call("pollute", type=str) == "clean"
-    assert await client.call("echo", type=str, text="after") == "after"
+    assert await client.call(POLLUTE, Params()) == "clean"
+    assert await client.call(ECHO, Params(text="after")) == "after"
     text = (tmp_path / "engine.log").read_text()
     assert all(words in text for words in ("python print", "native print", "print of a child"))
 
 
 async def test_death_is_told_with_code_and_last_words_and_the_next_call_starts_another(client: EngineClient) -> None:
-    assert await client.call("echo", type=str, text="before") == "before"
+    assert await client.call(ECHO, Params(text="before")) == "before"
     with pytest.raises(EngineDied, match=r"^The engine ended with exit code 7; its last words: about to die of thirst\.$"):
-        await client.call("die", type=str)
+        await client.call(DIE, Params())
     assert client.pid is None
-    assert await client.call("echo", type=str, text="after") == "after"
+    assert await client.call(ECHO, Params(text="after")) == "after"
     assert client.starts == 2
 
 
 async def test_kill_9_ends_every_pending_call_at_once(client: EngineClient) -> None:
-    await client.call("echo", type=str)
+    await client.call(ECHO, Params())
     assert client.pid is not None
-    waiting = [asyncio.create_task(client.call("slow", type=str, seconds=30.0)) for _ in range(2)]
+    waiting = [asyncio.create_task(client.call(SLOW, Params(seconds=30.0))) for _ in range(2)]
 
     async def stream() -> list[int]:
-        return [item async for item in client.stream("count", type=int, n=10)]
+        return [item async for item in client.stream(COUNT, Params(n=10))]
 
     waiting_stream = asyncio.create_task(stream())
     await asyncio.sleep(0.1)
@@ -161,16 +163,16 @@ async def test_kill_9_ends_every_pending_call_at_once(client: EngineClient) -> N
     results = await asyncio.wait_for(asyncio.gather(*waiting, waiting_stream, return_exceptions=True), 5)
     assert [str(result) for result in results] == ["The engine was killed by SIGKILL."] * 3
     assert all(isinstance(result, EngineDied) for result in results)
-    assert await client.call("echo", type=str, text="again") == "again"
+    assert await client.call(ECHO, Params(text="again")) == "again"
 
 
 async def test_an_engine_that_cannot_start_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(EngineDied, match=r"^The engine could not be started: No such file or directory\.$"):
-        await EngineClient(command=(str(tmp_path / "nothing"),)).call("echo", type=str)
+        await EngineClient(command=(str(tmp_path / "nothing"),)).call(ECHO, Params())
     broken = EngineClient(command=(sys.executable, "-c", "raise SystemExit('torch is missing')"))
     for _ in range(2):
         with pytest.raises(EngineDied, match=r"^The engine ended with exit code 1; its last words: torch is missing\.$"):
-            await broken.call("echo", type=str)
+            await broken.call(ECHO, Params())
 
 
 async def test_bytes_that_are_no_frame_end_the_engine_in_words() -> None:
@@ -178,13 +180,13 @@ async def test_bytes_that_are_no_frame_end_the_engine_in_words() -> None:
         command=(sys.executable, "-c", "import time; print('Warning: hello world', flush=True); time.sleep(30)")
     )
     with pytest.raises(EngineDied, match="something else wrote into it"):
-        await asyncio.wait_for(babbler.call("echo", type=str), 10)
+        await asyncio.wait_for(babbler.call(ECHO, Params()), 10)
     assert babbler.pid is None
 
 
 async def test_the_engine_ends_when_its_input_closes_even_while_it_works(client: EngineClient) -> None:
-    await client.call("echo", type=str)
-    task = asyncio.create_task(client.call("slow", type=str, seconds=30.0))
+    await client.call(ECHO, Params())
+    task = asyncio.create_task(client.call(SLOW, Params(seconds=30.0)))
     await asyncio.sleep(0.05)
     began = time.monotonic()
     await client.close()
@@ -195,7 +197,7 @@ async def test_the_engine_ends_when_its_input_closes_even_while_it_works(client:
 
 async def test_large_answers_pass(client: EngineClient) -> None:
     text = "x" * 20_000_000
-    assert await client.call("echo", type=str, text=text) == text
+    assert await client.call(ECHO, Params(text=text)) == text
 
 
 async def test_works_inside_a_running_textual_app(client: EngineClient) -> None:
@@ -203,11 +205,11 @@ async def test_works_inside_a_running_textual_app(client: EngineClient) -> None:
 
     app: App[None] = App()
     async with app.run_test() as pilot:
-        worker = app.run_worker(client.call("echo", type=str, text="from a worker"), exclusive=True)
+        worker = app.run_worker(client.call(ECHO, Params(text="from a worker")), exclusive=True)
         assert await worker.wait() == "from a worker"
-        app.run_worker(client.call("slow", type=str, text="unwanted", seconds=0.2), group="g", exclusive=True)
+        app.run_worker(client.call(SLOW, Params(text="unwanted", seconds=0.2)), group="g", exclusive=True)
         await pilot.pause()
-        kept = app.run_worker(client.call("slow", type=str, text="wanted"), group="g", exclusive=True)
+        kept = app.run_worker(client.call(SLOW, Params(text="wanted")), group="g", exclusive=True)
         assert await kept.wait() == "wanted"
 
 
@@ -234,13 +236,13 @@ async def test_an_engine_that_cannot_read_its_requests_ends(sent: bytes) -> None
 
 
 async def test_an_engine_that_is_halted_can_be_ended_and_replaced(client: EngineClient) -> None:
-    await client.call("echo", type=str)
+    await client.call(ECHO, Params())
     assert client.pid is not None
     os.kill(client.pid, signal.SIGSTOP)
-    task = asyncio.create_task(client.call("echo", type=str))
+    task = asyncio.create_task(client.call(ECHO, Params()))
     await asyncio.sleep(0)
     await client.kill()
     with pytest.raises(EngineDied, match="was killed by SIGKILL"):
         await task
-    assert await client.call("echo", type=str, text="again") == "again"
+    assert await client.call(ECHO, Params(text="again")) == "again"
     assert client.starts == 2

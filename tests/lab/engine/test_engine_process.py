@@ -10,10 +10,30 @@ from typing import Any
 import pytest
 
 from lab.engine.client import EngineClient, EngineDied, EngineError
-from lab.engine.one_step_protocol import StepAnswer
-from lab.engine.protocol import SamplingSettings
-from lab.views.blocks import Array, LensPath, ModelFacts, Token, View
-from lab.views.explanation import Explanation
+from lab.engine.method_table import (
+    ATTRIBUTION,
+    EVIDENCE,
+    EXPLAIN,
+    GENERATE,
+    LENS,
+    ONE_STEP,
+    OPEN,
+    SAMPLE,
+    TRACE_ARRAYS,
+    VIEW,
+    AttributionParams,
+    EvidenceParams,
+    ExplainParams,
+    GenerateParams,
+    LensParams,
+    OpenParams,
+    SampleParams,
+    TraceParams,
+    ViewParams,
+)
+from lab.engine.one_step_protocol import StepParams
+from lab.views.blocks import Token
+from models.sampling_settings import SamplingSettings
 
 
 async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_killed(
@@ -25,40 +45,40 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
         (elsewhere / name / "__init__.py").write_text("raise SystemExit('imported from the working directory')\n")
     monkeypatch.chdir(elsewhere)
     client = EngineClient(log=tmp_path / "engine.log")
-    prompt = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
+    prompt: dict[str, Any] = {"run": "tiny", "checkpoint": "best", "text": "The big dog ran"}
 
-    facts = await client.call("open", type=ModelFacts, run="tiny", checkpoint="best")
+    facts = await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))
     assert (facts.layers, facts.step) == (2, 100)
-    way = await client.call("way", type=LensPath, group="way", **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+    way = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)), group="lens")
     assert [token.id for token in way.tokens] == tiny.tokenizer.encode("The big dog ran")
-    view = await client.call("view", type=View, group="view", **prompt, stage="scores", layer=1, head=1, width_hint=80)
+    view = await client.call(VIEW, ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80), group="view")
     assert view.parity is not None
     assert view.parity.max_delta < 1e-5
-    explained = await client.call("explain", type=Explanation, **prompt, stage="scores", ref="blocks.1.attn.pattern[1,2,0]")
+    explained = await client.call(EXPLAIN, ExplainParams(**prompt, stage="scores", ref="blocks.1.attn.pattern[1,2,0]"))
     assert [operand.label for operand in explained.operands] == ["score", "largest score", "Σ of exp(score − max)"]
     assert explained.delta < 1e-5
-    shares = await client.call("attribution", type=View, **prompt, stage="scores", against=7, by_size=False)
+    shares = await client.call(ATTRIBUTION, AttributionParams(**prompt, stage="scores", against=7, by_size=False))
     assert shares.parity is not None
     assert shares.parity.max_delta < 1e-4
-    told = await client.call("evidence", type=View, **prompt, stage="scores")
+    told = await client.call(EVIDENCE, EvidenceParams(**prompt, stage="scores"))
     assert told.sentence.startswith("The training text is not here")
-    arrays = await client.call("trace_arrays", type=dict[str, Array], **prompt, names=["blocks.0.attn.pattern"])
+    arrays = await client.call(TRACE_ARRAYS, TraceParams(**prompt, names=("blocks.0.attn.pattern",)))
     assert arrays["blocks.0.attn.pattern"].numpy().sum() == pytest.approx(2 * len(way.tokens), rel=1e-5)
-    written = [token async for token in client.stream("generate", **prompt, n=5)]
+    written = [token async for token in client.stream(GENERATE, GenerateParams(**prompt, n=5))]
     assert all(isinstance(token, Token) and token.probability for token in written)
-    assert written[0].id == (await client.call("sample", type=Token, **prompt)).id
+    assert written[0].id == (await client.call(SAMPLE, SampleParams(**prompt))).id
 
     with pytest.raises(EngineError, match="The prompt is empty"):
-        await client.call("way", type=LensPath, run="tiny", text="")
+        await client.call(LENS, LensParams(run="tiny", text=""))
     with pytest.raises(EngineError, match="temperature must be 0 or above"):
-        await client.call("sample", type=Token, **prompt, sampling={"temperature": -1.0})
+        await client.call(SAMPLE, {**prompt, "sampling": {"temperature": -1.0}})  # type: ignore[misc]
     assert client.starts == 1
 
     assert client.pid is not None
     os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(EngineDied, match="killed by SIGKILL"):
-        await client.call("way", type=LensPath, **prompt)
-    again = await client.call("way", type=LensPath, **prompt, position=2, sampling=SamplingSettings(temperature=0.7))
+        await client.call(LENS, LensParams(**prompt))
+    again = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)))
     assert again == way
     assert client.starts == 2
 
@@ -102,24 +122,24 @@ def _running(pid: int) -> bool:
 
 async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(tiny: Any, tmp_path: Path) -> None:
     client = EngineClient(log=tmp_path / "engine.log")
-    ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran", "group": "one_step"}
-    first = await client.call("one_step", type=StepAnswer, **ask)
+    ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran"}
+    first = await client.call(ONE_STEP, StepParams(**ask), group="one_step")
     assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
-    many = asyncio.create_task(client.call("one_step", type=StepAnswer, **ask, applied=5000))
+    many = asyncio.create_task(client.call(ONE_STEP, StepParams(**ask, applied=5000), group="one_step"))
     await asyncio.sleep(0.2)
-    way = await client.call("way", type=LensPath, run="tiny", checkpoint="best", text="The big dog ran")  # served in between
+    way = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
     assert [token.label for token in way.tokens] == [token.label for token in first.tokens]
     assert not many.done()
     many.cancel()
     with pytest.raises(asyncio.CancelledError):
         await many
-    taken = await client.call("one_step", type=StepAnswer, **ask, applied=3, stage="after")
+    taken = await client.call(ONE_STEP, StepParams(**ask, applied=3, stage="after"), group="one_step")
     assert taken.facts.losses[-1] < first.facts.losses[0]
-    undone = await client.call("one_step", type=StepAnswer, **ask)
+    undone = await client.call(ONE_STEP, StepParams(**ask), group="one_step")
     assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
-    same = await client.call("way", type=LensPath, run="tiny", checkpoint="best", text="The big dog ran")
+    same = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))
     assert same == way  # what Inspect shows has other weights than those that are stepped
     with pytest.raises(EngineError, match="The sentence is empty"):
-        await client.call("one_step", type=StepAnswer, **ask | {"text": ""})
+        await client.call(ONE_STEP, StepParams(**ask | {"text": ""}), group="one_step")
     assert client.starts == 1
     await client.close()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lab.engine.method_table import AttributionParams, ExplainParams, ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import AttributionParams, ExplainParams, ViewParams
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Note, Strip, Table, View

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
+from lab.engine.method_table import AttributionParams, EvidenceParams, ExplainParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import AttributionParams, EvidenceParams, ExplainParams
 from lab.views.blocks import Note, Table, View
 from models.edits import Edit
 from models.unembed import finish

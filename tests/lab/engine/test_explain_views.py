@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from lab.core.errors import UserError
+from lab.engine.method_table import ExplainParams, ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import ExplainParams, SamplingSettings, ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Strip, Table, View
 from lab.views.explanation import Explanation
 from lab.views.number_refs import element
 from models.gpt import GPT
+from models.sampling_settings import SamplingSettings
 
 PROMPT = "The big dog ran fast. The cat"
 TOLERANCE = 2e-5

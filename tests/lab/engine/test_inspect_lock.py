@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from lab.engine.method_table import OpenParams, ReleaseParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import OpenParams, ReleaseParams
 from lab.inspect import model_cache
 from lab.runs.inspect_lock import is_held
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.engine.method_table import CompareParams, EffectParams, LensParams, TraceParams, ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import CompareParams, EffectParams, TraceParams, ViewParams, WayParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table
@@ -85,7 +85,7 @@ def test_the_effect_is_that_of_editing_the_weights(
         assert change.rank_before == 1 + int((before > before[change.id]).sum())
         assert change.rank_after == 1 + int((after > after[change.id]).sum())
     assert found.first_after.id == int(after.argmax())
-    way = engine.way(WayParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    way = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=made, position=position))
     assert [guess.id for guess in way.top] == np.argsort(-after)[: len(way.top)].tolist()
 
 
@@ -128,9 +128,9 @@ def test_a_patch_carries_the_other_prompts_vector(part: Any, head: int, tiny: An
     expected = value[-1, head] if value.ndim == 3 else value[-1]
     own = arrays[name].numpy()
     assert (own[-1, head] if own.ndim == 3 else own[-1]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    top = engine.way(WayParams(run="tiny", text=PROMPT, interventions=(patch,))).top
+    top = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(patch,))).top
     if part in ("resid_mid", "resid_post"):  # nothing of the first prompt is left at this position
-        assert [guess.id for guess in top] == [guess.id for guess in engine.way(WayParams(run="tiny", text=OTHER)).top]
+        assert [guess.id for guess in top] == [guess.id for guess in engine.lens(LensParams(run="tiny", text=OTHER)).top]
 
 
 def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: EngineMethods) -> None:
@@ -193,4 +193,4 @@ def test_compare_aligns_positions_from_the_end(tiny: Any, engine: EngineMethods,
 )
 def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: EngineMethods) -> None:
     with pytest.raises(UserError, match=words):
-        engine.way(WayParams(run="tiny", text=PROMPT, interventions=(intervention,)))
+        engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(intervention,)))

@@ -11,21 +11,13 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.engine.method_table import GenerateParams, LensParams, OpenParams, PromptParams, SampleParams, TraceParams, ViewParams
 from lab.engine.methods import EMPTY_PROMPT, EngineMethods
-from lab.engine.protocol import (
-    GenerateParams,
-    OpenParams,
-    PromptParams,
-    SampleParams,
-    SamplingSettings,
-    TraceParams,
-    ViewParams,
-    WayParams,
-)
 from lab.inspect.stages.stage_registry import STAGES
 from models.config import ConfigError
 from models.edits import Edit
 from models.gpt import GPT
+from models.sampling_settings import SamplingSettings
 from models.trace import Trace
 
 PROMPT = "The big dog ran fast. The cat"
@@ -60,15 +52,15 @@ def test_open_tells_the_facts(tiny: Any, engine: EngineMethods) -> None:
 
 
 def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: EngineMethods) -> None:
-    way = WayParams(run="tiny", text=PROMPT)
+    way = LensParams(run="tiny", text=PROMPT)
     engine.open(OpenParams(run="tiny"))
-    held, top = engine.shelf.model("tiny", "best").model, engine.way(way).top
+    held, top = engine.shelf.model("tiny", "best").model, engine.lens(way).top
     engine.open(OpenParams(run="tiny"))
     assert engine.shelf.model("tiny", "best").model is held
     tiny.save("best", 200, seed=9)
-    assert engine.way(way).top == top  # only `open` looks at the file
+    assert engine.lens(way).top == top  # only `open` looks at the file
     assert engine.open(OpenParams(run="tiny")).step == 200
-    assert engine.way(way).top != top
+    assert engine.lens(way).top != top
 
 
 def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, engine: EngineMethods) -> None:
@@ -94,7 +86,7 @@ def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: An
 def test_small_models_are_all_held(make_run: Any, engine: EngineMethods) -> None:
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
-        engine.way(WayParams(run=name, text=PROMPT))
+        engine.lens(LensParams(run=name, text=PROMPT))
     assert [path.name for path, _ in engine.shelf._models] == ["a", "b", "c"]
 
 
@@ -104,13 +96,13 @@ def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
     monkeypatch.setattr("lab.inspect.model_cache.WEIGHTS_BUDGET", 1)
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
-        engine.way(WayParams(run=name, text=PROMPT))
+        engine.lens(LensParams(run=name, text=PROMPT))
     assert [path.name for path, _ in engine.shelf._models] == ["b", "c"]
     assert len(engine.shelf._traces) == 2
 
 
 def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
-    way = engine.way(WayParams(run="tiny", text=PROMPT))
+    way = engine.lens(LensParams(run="tiny", text=PROMPT))
     ids = tiny.tokenizer.encode(PROMPT)
     probability = oracle_of(tiny, ids).values["probability"]
     assert [token.id for token in way.tokens] == ids
@@ -125,7 +117,7 @@ def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, e
 def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     position: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any
 ) -> None:
-    way = engine.way(WayParams(run="tiny", text=PROMPT, position=position))
+    way = engine.lens(LensParams(run="tiny", text=PROMPT, position=position))
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     at = len(way.tokens) - 1 if position is None else position
     final = int(oracle.values["logits"][at].argmax())
@@ -155,7 +147,7 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
 
 
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: EngineMethods) -> None:
-    steps = engine.way(WayParams(run="tiny", text=PROMPT)).steps
+    steps = engine.lens(LensParams(run="tiny", text=PROMPT)).steps
     inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "sample", "cache")]
     assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "sample", "cache"]
     groups = list(dict.fromkeys(step.group for step in steps))
@@ -166,39 +158,39 @@ def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: EngineMeth
 
 
 def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: EngineMethods, passes: Counter[str]) -> None:
-    engine.way(WayParams(run="tiny", text=PROMPT))
+    engine.lens(LensParams(run="tiny", text=PROMPT))
     assert passes == {"traced": 1, "fast": 1}
     for stage in STAGES:
         for layer in range(2):
             for position in (0, 3, None):
                 engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, head=layer, position=position))
-                engine.way(WayParams(run="tiny", text=PROMPT, position=position, sampling=SamplingSettings(temperature=0.5)))
+                engine.lens(LensParams(run="tiny", text=PROMPT, position=position, sampling=SamplingSettings(temperature=0.5)))
     engine.sample(SampleParams(run="tiny", text=PROMPT))
     engine.trace_arrays(TraceParams(run="tiny", ids=tuple(tiny.tokenizer.encode(PROMPT))))
     assert passes == {"traced": 1, "fast": 1}
-    engine.way(WayParams(run="tiny", text=PROMPT + " ran"))
-    engine.way(WayParams(run="tiny", text=PROMPT))
+    engine.lens(LensParams(run="tiny", text=PROMPT + " ran"))
+    engine.lens(LensParams(run="tiny", text=PROMPT))
     assert passes == {"traced": 2, "fast": 2}
 
 
 def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: EngineMethods) -> None:
     text = "The big dog ran. " * 3 + PROMPT
     ids = tiny.tokenizer.encode(text)
-    way = engine.way(WayParams(run="tiny", text=text))
+    way = engine.lens(LensParams(run="tiny", text=text))
     assert way.dropped == len(ids) - 16 > 0
     assert [token.id for token in way.tokens] == ids[-16:]
     assert way.position == 15
-    alone = engine.way(WayParams(run="tiny", ids=tuple(ids[-16:])))
+    alone = engine.lens(LensParams(run="tiny", ids=tuple(ids[-16:])))
     assert [guess.id for guess in way.top] == [guess.id for guess in alone.top]
-    exact = engine.way(WayParams(run="tiny", ids=tuple(ids[:16])))
+    exact = engine.lens(LensParams(run="tiny", ids=tuple(ids[:16])))
     assert (exact.dropped, len(exact.tokens)) == (0, 16)
 
 
 def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: EngineMethods) -> None:
-    way = engine.way(WayParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
+    way = engine.lens(LensParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
     assert [token.id for token in way.tokens] == [84, 104, 101]
     assert way.position == 2
-    assert engine.way(WayParams(run="tiny", ids=(84, 104, 101), position=-5)).position == 0
+    assert engine.lens(LensParams(run="tiny", ids=(84, 104, 101), position=-5)).position == 0
 
 
 @pytest.mark.parametrize(
@@ -207,7 +199,7 @@ def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any
     ids=["one token", "emoji", "control", "special", "long"],
 )
 def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: EngineMethods) -> None:
-    way = engine.way(WayParams(run="tiny", text=text))
+    way = engine.lens(LensParams(run="tiny", text=text))
     assert all(token.label.isprintable() and token.label for token in way.tokens)
     for stage in STAGES:
         view = engine.view(ViewParams(run="tiny", text=text, stage=stage))
@@ -216,22 +208,22 @@ def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: EngineMet
 
 def test_half_a_character_as_the_whole_prompt_works(tiny: Any, engine: EngineMethods) -> None:
     ids = tuple(tiny.tokenizer.encode("🙂"))[:1]
-    assert engine.way(WayParams(run="tiny", ids=ids)).tokens[0].label == "\\xf0"
+    assert engine.lens(LensParams(run="tiny", ids=ids)).tokens[0].label == "\\xf0"
 
 
 MISTAKES: list[tuple[str, PromptParams, str]] = [
-    ("way", WayParams(run="tiny", text=""), EMPTY_PROMPT),
+    ("lens", LensParams(run="tiny", text=""), EMPTY_PROMPT),
     ("view", ViewParams(run="tiny", text="", stage="scores"), EMPTY_PROMPT),
     ("generate", GenerateParams(run="tiny", text="", n=3), EMPTY_PROMPT),
-    ("way", WayParams(run="tinny", text="a"), "did you mean tiny"),
-    ("way", WayParams(run="tiny", text="a", checkpoint="12"), "no checkpoint called '12'"),
-    ("way", WayParams(run="tiny", ids=(9999,)), "9999 is no token of tiny: ids are 0 to 274."),
+    ("lens", LensParams(run="tinny", text="a"), "did you mean tiny"),
+    ("lens", LensParams(run="tiny", text="a", checkpoint="12"), "no checkpoint called '12'"),
+    ("lens", LensParams(run="tiny", ids=(9999,)), "9999 is no token of tiny: ids are 0 to 274."),
     ("view", ViewParams(run="tiny", text="a", stage="nonsense"), "no stage called nonsense; the stages are tokens, embed"),
     ("view", ViewParams(run="tiny", text="a", stage="scores", layer=2), "There is no layer 3: tiny has 2."),
     ("view", ViewParams(run="tiny", text="a", stage="scores", head=7), "There is no head 8: tiny has 2 in each layer."),
     ("generate", GenerateParams(run="tiny", text="a", n=0), "must be at least 1, not 0"),
     ("trace_arrays", TraceParams(run="tiny", text="a", names=("logits", "blocks.9.mlp_out")), "called blocks.9.mlp_out"),
-    ("way", WayParams(run="tiny", text="a", edits=(Edit("blocks.7.attn.z", "scale"),)), "cannot be edited"),
+    ("lens", LensParams(run="tiny", text="a", edits=(Edit("blocks.7.attn.z", "scale"),)), "cannot be edited"),
 ]
 
 
@@ -253,7 +245,7 @@ def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: EngineMet
     engine.open(OpenParams(run="tiny"))
     engine.shelf.model("tiny", "best").model.get_parameter("ln_f.weight")[0] = float("nan")
     with pytest.raises(UserError, match="not numbers"):
-        engine.way(WayParams(run="tiny", text="a"))
+        engine.lens(LensParams(run="tiny", text="a"))
 
 
 def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: EngineMethods) -> None:
@@ -264,7 +256,7 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: En
         sampled = engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings))
         assert (sampled.id, sampled.label) == (token.id, token.label)
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
-        way = engine.way(WayParams(run="tiny", ids=ids, sampling=settings))
+        way = engine.lens(LensParams(run="tiny", ids=ids, sampling=settings))
         assert way.steps[-2].lens is not None
         assert (way.steps[-2].lens.id, way.dropped) == (token.id, max(0, len(ids) - 16))
         ids = (*ids, token.id)
@@ -291,7 +283,7 @@ def test_a_trace_too_large_for_one_answer_is_refused(tiny: Any, engine: EngineMe
 
 def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: EngineMethods, passes: Counter[str]) -> None:
     off = (Edit("blocks.0.mlp_out", "scale"), Edit("blocks.1.attn.z", "scale", head=1))
-    plain, edited = (engine.way(WayParams(run="tiny", text=PROMPT, edits=edits)) for edits in ((), off))
+    plain, edited = (engine.lens(LensParams(run="tiny", text=PROMPT, edits=edits)) for edits in ((), off))
     assert plain.top != edited.top
     assert passes["traced"] == 2
     by_hand = GPT(tiny.model.config, None)
@@ -308,13 +300,13 @@ def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: Engin
 
 
 def test_old_traces_make_room_for_new_ones(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine.way(WayParams(run="tiny", text=PROMPT))
+    engine.lens(LensParams(run="tiny", text=PROMPT))
     (traced,) = engine.shelf._traces.values()
     from lab.inspect.model_cache import _numbers
 
     monkeypatch.setattr("lab.inspect.model_cache.TRACE_BUDGET", 3 * _numbers(traced))
     for word in "abcdefg":
-        engine.way(WayParams(run="tiny", text=word + PROMPT[1:]))
+        engine.lens(LensParams(run="tiny", text=word + PROMPT[1:]))
     assert 2 <= len(engine.shelf._traces) <= 3
 
 
@@ -345,7 +337,7 @@ def test_no_lens_of_a_sure_model_reads_100_percent(tiny: Any, engine: EngineMeth
         engine.open(OpenParams(run="tiny", checkpoint="best"))
         oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
         for position in range(12):
-            for step in engine.way(WayParams(run="tiny", text=PROMPT, position=position)).steps:
+            for step in engine.lens(LensParams(run="tiny", text=PROMPT, position=position)).steps:
                 if step.lens is None or step.stage == "sample":
                     continue
                 assert step.lens.probability < 1

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from lab.core.errors import UserError
+from lab.engine.method_table import METHODS, GenerateParams, OpenParams, ReleaseParams, SampleParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import GenerateParams, OpenParams, ReleaseParams, SampleParams
+from lab.engine.server import implementations_by_name
 from lab.inspect import model_cache
 from lab.inspect.model_cache import ModelCache, Traced
 
@@ -83,10 +84,10 @@ def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
 
 def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: EngineMethods) -> None:
     engine.open(OpenParams(run="tiny"))
-    table = engine.table()
+    served = implementations_by_name(METHODS, engine.implementations())
     asked = [
-        table["sample"].function(SampleParams(run="tiny", text="The big dog")).work,  # type: ignore[attr-defined]
-        table["generate"].function(GenerateParams(run="tiny", text="The", n=5)),
+        served["sample"].function(SampleParams(run="tiny", text="The big dog")).work,  # type: ignore[attr-defined]
+        served["generate"].function(GenerateParams(run="tiny", text="The", n=5)),
     ]
     for work in asked:
         next(work)  # type: ignore[call-overload]

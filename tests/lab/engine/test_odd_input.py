@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
+from lab.engine.method_table import GenerateParams, LensParams, SampleParams, SaveTraceParams, TraceParams, ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import GenerateParams, SampleParams, SaveTraceParams, TraceParams, ViewParams, WayParams
 from lab.inspect.stages.stage_registry import STAGES
 from models.unembed import finish
 from screens.blocks.view_layout import lay_view
@@ -33,7 +33,7 @@ ODD = {
 @pytest.mark.parametrize("name", list(ODD))
 def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: EngineMethods) -> None:
     text = ODD[name]
-    way = engine.way(WayParams(run="tiny", text=text))
+    way = engine.lens(LensParams(run="tiny", text=text))
     assert 1 <= len(way.tokens) <= CONTEXT
     assert all(token.label.isprintable() or "\u202e" in token.label for token in way.tokens)
     for stage in STAGES:
@@ -58,7 +58,7 @@ def test_every_method_answers(name: str, tiny: Any, engine: EngineMethods, tmp_p
 
 def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, engine: EngineMethods) -> None:
     for ask in (
-        lambda: engine.way(WayParams(run="tiny", text="")),
+        lambda: engine.lens(LensParams(run="tiny", text="")),
         lambda: engine.view(ViewParams(run="tiny", text="", stage="cache")),
         lambda: engine.sample(SampleParams(run="tiny", text="")),
         lambda: engine.sample(SampleParams(run="tiny", ids=())),
@@ -74,7 +74,7 @@ def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, e
 )
 def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: EngineMethods) -> None:
     ids = tuple((tiny.tokenizer.encode("The big dog ran fast. ") * 20)[:tokens])
-    way = engine.way(WayParams(run="tiny", ids=ids))
+    way = engine.lens(LensParams(run="tiny", ids=ids))
     assert (len(way.tokens), way.dropped) == (min(tokens, CONTEXT), dropped)
     assert [token.id for token in way.tokens] == list(ids[-CONTEXT:])
     for stage in STAGES:
@@ -85,7 +85,7 @@ def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: 
 
 
 def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: EngineMethods) -> None:
-    way = engine.way(WayParams(run="tiny", text="<|endoftext|>"))
+    way = engine.lens(LensParams(run="tiny", text="<|endoftext|>"))
     joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in way.tokens)
     assert joined == b"<|endoftext|>"
     assert len(way.tokens) > 1
@@ -94,7 +94,7 @@ def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: En
 def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: EngineMethods) -> None:
     (first, *_) = tiny.tokenizer.encode("😀")
     assert tiny.tokenizer.token_bytes(first) == "😀".encode()[:1]
-    way = engine.way(WayParams(run="tiny", ids=(first,)))
+    way = engine.lens(LensParams(run="tiny", ids=(first,)))
     assert way.tokens[0].label == "\\xf0"
 
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from lab.cli.trace_command import trace
 from lab.core.errors import UserError
+from lab.engine.method_table import SaveTraceParams, TraceParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import SaveTraceParams, TraceParams
 from lab.views.blocks import SavedTrace
 from models.edits import Edit
 from models.unembed import finish

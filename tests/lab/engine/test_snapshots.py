@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
+from lab.engine.method_table import LensParams, OpenParams, ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import OpenParams, ViewParams, WayParams
 from lab.reports.training_timeline import stops
 from lab.runs.snapshots import save_snapshot
 from models.gpt import GPT
@@ -43,7 +43,7 @@ def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: EngineMe
         own = GPT(model.config)
         own.load_state_dict(state)
         expected = torch.softmax(own.eval()(torch.tensor([ids]))[0, -1].double(), -1).numpy()
-        way = engine.way(WayParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
+        way = engine.lens(LensParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
         assert [guess.id for guess in way.top] == np.argsort(-expected)[:20].tolist()
         assert [guess.probability for guess in way.top] == pytest.approx(np.sort(expected)[::-1][:20].tolist(), rel=1e-3)
         view = engine.view(ViewParams(run="tiny", checkpoint=checkpoint, stage="scores", text=PROMPT))
@@ -71,5 +71,5 @@ def test_a_prompt_is_traced_once_for_each_snapshot(
     monkeypatch.setattr(trace.Trace, "_run", counted)
     for _ in range(3):
         for checkpoint in snapshots:
-            engine.way(WayParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
+            engine.lens(LensParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
     assert len(made) == 3

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from lab.engine.method_table import ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import SamplingSettings, ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Cell, Line01, Matrix, Note, Strip, Table, View
 from lab.views.number_refs import element
+from models.sampling_settings import SamplingSettings
 
 PROMPT = "The big dog ran fast. The cat"
 SHAPES = [

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from lab.engine.method_table import METHODS, OpenParams, ViewParams
 from lab.engine.methods import EngineMethods
-from lab.engine.protocol import OpenParams, ViewParams
+from lab.engine.server import implementations_by_name
 from lab.inspect.stages.attention_heads_stage import picture_columns, picture_rows
 from lab.views.blocks import Gallery, Table, View
 
@@ -119,6 +120,6 @@ def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: EngineMethod
 def test_it_does_not_hold_up_others(tiny: Any, engine: EngineMethods) -> None:
     """The view is made in slices, one a layer at least, so that whatever else is asked for comes in between."""
     engine.open(OpenParams(run="tiny"))
-    method = engine.table()["view"]
+    method = implementations_by_name(METHODS, engine.implementations())["view"]
     slices = method.function(ViewParams(run="tiny", stage="thumbnails", text=PROMPT, width_hint=52)).work  # type: ignore[attr-defined]
     assert sum(1 for _ in slices) >= 2 * tiny.model.config.layers

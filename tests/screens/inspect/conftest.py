@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 from textual.pilot import Pilot
 
 from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_table import EngineMethod
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.views.blocks import (
@@ -35,6 +37,7 @@ from lab.views.blocks import (
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.inspect.inspect_screen import InspectScreen
+from tests.screens.fake_wire import received_params, received_result
 
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 4, 32, 8
 WORDS = {464: "The", 1263: " big", 3290: " dog", 4966: " ran", 3049: " fast", 13: ".", 220: "⏎", 50000: "\\xe2"}
@@ -96,24 +99,23 @@ class FakeEngine:
         self.starts = 1
         self.pid: int | None = 1
 
-    async def call(self, method: str, *, type: type[Any], group: str | None = None, **params: Any) -> Any:
-        self.calls.append((method, params))
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+        name, given = method.name, asdict(received_params(method, params))
+        self.calls.append((name, given))
         self.pid = 1
         if self.dies:
             self.dies = False
             raise EngineDied("The engine was killed by SIGKILL.")
-        if method in self.refuses:
-            raise EngineError(self.refuses[method])
-        if method == "open" and self.opens is not None:
+        if name in self.refuses:
+            raise EngineError(self.refuses[name])
+        if name == "open" and self.opens is not None:
             await self.opens.wait()
-        if method == "view" and self.gate is not None:
+        if name == "view" and self.gate is not None:
             await self.gate.wait()
             if self.is_halted:
                 self.gate, self.is_halted = None, False
                 raise EngineDied("The engine was killed by SIGKILL.")
-        answer = getattr(self, method)(**params)
-        assert isinstance(answer, type)
-        return answer
+        return received_result(method, getattr(self, name)(**given))
 
     async def kill(self) -> None:
         self.pid = None
@@ -150,7 +152,7 @@ class FakeEngine:
             raise EngineError("The prompt is empty: type some text for the model to go on with.")
         return everything[-CONTEXT:], max(0, len(everything) - CONTEXT)
 
-    def way(self, text: str, ids: tuple[int, ...] | None, position: int | None, **_: Any) -> LensPath:
+    def lens(self, text: str, ids: tuple[int, ...] | None, position: int | None, **_: Any) -> LensPath:
         window, dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)
         walked: list[StageEntry] = []

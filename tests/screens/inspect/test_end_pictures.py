@@ -101,7 +101,7 @@ def cache_view() -> View:
 @pytest.fixture(autouse=True)
 def ends(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = type(engine)
-    way, view = kind.way, kind.view
+    way, view = kind.lens, kind.view
 
     def longer(self: Any, **params: Any) -> LensPath:
         found: LensPath = way(self, **params)
@@ -119,7 +119,7 @@ def ends(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             else view(self, stage=stage, **params)
         )
 
-    monkeypatch.setattr(kind, "way", longer)
+    monkeypatch.setattr(kind, "lens", longer)
     monkeypatch.setattr(kind, "view", shown)
 
 

@@ -135,7 +135,7 @@ def test_a_layer_key_keeps_the_stage_and_enters_the_layers_from_outside(steps: l
 
 
 def test_the_last_position_stays_the_last_when_the_prompt_grows(engine: Any) -> None:
-    way: LensPath = engine.way("The big dog ran", None, None)
+    way: LensPath = engine.lens("The big dog ran", None, None)
     assert at_position(AIM, way, 1).position == 1
     assert at_position(AIM, way, 3).position is None
     assert at_position(AIM, way, -1).position == 0

@@ -124,11 +124,11 @@ async def test_space_appends_the_sampled_token_as_an_id_and_u_takes_it_back(insp
         await press(pilot, settle, "space")
         strip = screen_of(pilot).query_one(TokenStrip)
         assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran", " fast", " fast"]
-        assert engine.asked("way")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
+        assert engine.asked("lens")[-1]["ids"] == (464, 1263, 3290, 4966, 3049, 3049)
         assert "position 6/6" in facts(pilot)
         await press(pilot, settle, "u", "u")
         assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran"]
-        assert engine.asked("way")[0]["ids"] is None
+        assert engine.asked("lens")[0]["ids"] is None
 
 
 async def test_digits_and_command_letters_stay_in_the_prompt(inspect: Open, settle: Settle) -> None:
@@ -245,7 +245,7 @@ async def test_sampling_settings_are_applied_or_refused_in_words(inspect: Open, 
         await pilot.press("ctrl+u", "0", ".", "5", "tab", "ctrl+u", "4", "0")
         await press(pilot, settle, "enter")
         assert "T=0.5 k=40 p=-" in facts(pilot)
-        sampling = engine.asked("way")[-1]["sampling"]
+        sampling = engine.asked("lens")[-1]["sampling"]
         assert (sampling.temperature, sampling.top_k, sampling.top_p) == (0.5, 40, 1.0)
 
 

@@ -68,7 +68,7 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         assert "b before | after" in status(pilot)
         assert "1 intervention on" in facts(pilot)
         assert listed(pilot).display
-        for method in ("way", "view", "effect"):
+        for method in ("lens", "view", "effect"):
             assert engine.asked(method)[-1]["interventions"] == (HEAD,)
         await press(pilot, settle, "x")
         assert made(pilot) == ()

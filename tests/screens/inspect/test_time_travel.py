@@ -27,7 +27,7 @@ def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots at four steps, each with weights of its own: the numbers follow the step."""
     monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(STOPS))
     kind = type(engine)
-    opened, way, view = kind.open, kind.way, kind.view
+    opened, way, view = kind.open, kind.lens, kind.view
 
     def step_of(checkpoint: str) -> int:
         return next(stop.step for stop in STOPS if stop.checkpoint == checkpoint)
@@ -52,7 +52,7 @@ def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(kind, "open", open_at)
-    monkeypatch.setattr(kind, "way", way_at)
+    monkeypatch.setattr(kind, "lens", way_at)
     monkeypatch.setattr(kind, "view", view_at)
 
 

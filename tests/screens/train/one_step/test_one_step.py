@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.engine.client import EngineDied, EngineError
+from lab.engine.method_table import ONE_STEP, EngineMethod
 from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
 from lab.views.blocks import Array, Block, Cell, Column, Note, Strip, Table, Token, View
 from screens.app import LabApp
@@ -23,6 +24,7 @@ from screens.train.one_step.stage_list import StageList
 from screens.train.train_screen import TrainScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
+from tests.screens.fake_wire import received_params, received_result
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -41,9 +43,9 @@ class FakeEngine:
         self.starts = 1
         self.pid: int | None = 1
 
-    async def call(self, method: str, *, type: type[Any], group: str | None = None, **params: Any) -> Any:
-        assert (method, type, group) == ("one_step", StepAnswer, "one_step")
-        asked = StepParams(**params)
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+        asked = received_params(method, params)
+        assert (method, group) == (ONE_STEP, "one_step")
         self.calls.append(asked)
         await asyncio.sleep(0)
         if self.dies:
@@ -51,7 +53,7 @@ class FakeEngine:
             raise EngineDied("The engine was killed by SIGKILL.")
         if asked.text == "":
             raise EngineError("The sentence is empty, so there is nothing to learn from; type two words or more.")
-        return self.answer(asked)
+        return received_result(method, self.answer(asked))
 
     def answer(self, asked: StepParams) -> StepAnswer:
         labels = WINDOWS[asked.window] if asked.text is None else tuple(asked.text)

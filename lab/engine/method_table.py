@@ -1,0 +1,172 @@
+"""The engine's methods: for each its name, the struct of its parameters and the type of its result. Nothing here needs torch.
+
+Client, server and tests take their types from here. To add a method, add its parameters and its entry to `METHODS`, and its
+implementation to `lab.engine.methods`: the engine refuses to start where one of the two is missing.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from lab.engine.one_step_protocol import StepAnswer, StepParams
+from lab.inspect.intervention_effect import Effect
+from lab.inspect.interventions import Interventions
+from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
+from lab.views.explanation import Explanation
+from models.edits import Edit
+from models.sampling_settings import SamplingSettings
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class EngineMethod(Generic[P, R]):
+    """One method of the engine. `result` is the type of the answer, or of each item where the answer is a stream."""
+
+    name: str
+    params: type[P]
+    result: type[R]
+
+
+CheckpointName = str
+""""best", "last", or the step of a snapshot in decimal digits."""
+
+
+class OpenParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A checkpoint of a run. `open` reads it again where its file is newer than the one held."""
+
+    run: str
+    """A run's name or path."""
+    checkpoint: CheckpointName = "best"
+
+
+class ReleaseParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run to close, so that it can be renamed or deleted."""
+
+    path: str
+    """The run's folder."""
+
+
+class PromptParams(OpenParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model and a prompt. `ids` override `text`: sampled tokens must not be tokenized again.
+
+    `earlier` is the number of tokens of the prompt before `ids` that no longer fit the context; they count for the position that
+    is sampled, and so for its random number. `edits` and, after them, `interventions` are made inside the forward pass; their
+    positions count within the window.
+    """
+
+    text: str = ""
+    ids: tuple[int, ...] | None = None
+    earlier: int = 0
+    edits: tuple[Edit, ...] = ()
+    interventions: Interventions = ()
+
+
+class LensParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A position of the prompt. It counts within the window; None or one past the end means the last token."""
+
+    position: int | None = None
+    sampling: SamplingSettings = SamplingSettings()
+
+
+class ViewParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stage of the forward pass. `layer` and `head` are 0-based; `width_hint` is the width on screen in columns."""
+
+    stage: str
+    layer: int = 0
+    head: int = 0
+    width_hint: int | None = None
+
+
+class ExplainParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A number to explain: `ref` names it, indices included."""
+
+    ref: str
+
+
+class EvidenceParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token to look up in the training text; None is the most probable one."""
+
+    candidate: int | None = None
+
+
+class AttributionParams(EvidenceParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token for direct logit attribution, `against` another one if given. `by_size` sorts by contribution."""
+
+    against: int | None = None
+    by_size: bool = True
+
+
+class EffectParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The edits and interventions whose effect at one position is asked for."""
+
+
+class CompareParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A second prompt, which is taken without interventions, beside the first with them.
+
+    Positions are aligned from the end: the second's position is as far from its last token as the first's.
+    """
+
+    stage: str = "compare"
+    second_text: str = ""
+    second_ids: tuple[int, ...] | None = None
+
+
+class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sampling of the token after the prompt."""
+
+    sampling: SamplingSettings = SamplingSettings()
+
+
+class GenerateParams(SampleParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sampling of `n` tokens after the prompt, streamed one by one."""
+
+    n: int
+
+
+class TraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names of a trace's arrays; None is all of them."""
+
+    names: tuple[str, ...] | None = None
+
+
+class SaveTraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file for the trace. `path` is absolute, its folder exists; the engine writes it, so that nothing large is sent."""
+
+    path: str
+    kind: Literal["npz", "json"]
+
+
+OPEN = EngineMethod("open", OpenParams, ModelFacts)
+RELEASE = EngineMethod("release", ReleaseParams, bool)
+LENS = EngineMethod("lens", LensParams, LensPath)
+VIEW = EngineMethod("view", ViewParams, View)
+EXPLAIN = EngineMethod("explain", ExplainParams, Explanation)
+ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
+EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
+SAMPLE = EngineMethod("sample", SampleParams, Token)
+GENERATE = EngineMethod("generate", GenerateParams, Token)
+TRACE_ARRAYS = EngineMethod("trace_arrays", TraceParams, dict[str, Array])
+SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
+EFFECT = EngineMethod("effect", EffectParams, Effect)
+COMPARE = EngineMethod("compare", CompareParams, View)
+ONE_STEP = EngineMethod("one_step", StepParams, StepAnswer)
+
+METHODS: tuple[EngineMethod[Any, Any], ...] = (
+    OPEN,
+    RELEASE,
+    LENS,
+    VIEW,
+    EXPLAIN,
+    ATTRIBUTION,
+    EVIDENCE,
+    SAMPLE,
+    GENERATE,
+    TRACE_ARRAYS,
+    SAVE_TRACE,
+    EFFECT,
+    COMPARE,
+    ONE_STEP,
+)
