@@ -146,14 +146,16 @@ class Trace:
         return layer_norm(stream, self._model.ln_f) @ self._embedding.T
 
     @torch.no_grad()
-    def head_out(self, layer: int) -> Tensor:
-        """What each head adds to the residual stream, (H, T, C): z times its rows of the output matrix.
+    def head_out(self, layer: int, positions: Sequence[int] | None = None) -> Tensor:
+        """The term that each head adds to the residual stream, (H, positions, C) in float64: its z times its rows of W_O.
 
         Summed over the heads, and with the output bias, this is `attn_out` (unless that itself was edited).
         """
         heads, width = self.config.heads, self.config.head_width
-        output = self._block(layer).attn.c_proj.weight.detach().float()  # (C, H*D)
-        return self._look_inside(layer)["attn.z"] @ output.T.view(heads, width, -1)  # (H, T, D) @ (H, D, C)
+        output = self._block(layer).attn.c_proj.weight.detach().double()  # (C, H*D)
+        z = self._look_inside(layer)["attn.z"]  # (H, T, D)
+        z = z if positions is None else z[:, list(positions)]
+        return z.double() @ output.T.view(heads, width, -1)  # (H, n, D) @ (H, D, C)
 
     @torch.no_grad()
     def pattern_and_values(self, layer: int) -> tuple[Tensor, Tensor]:

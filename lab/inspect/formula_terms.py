@@ -175,10 +175,7 @@ class Quantities:
     def heads(self, layer: int, position: int) -> Tensor:
         """What each head adds to the residual stream at a position, (H, C), float64."""
         if (layer, position) not in self._heads:
-            z = self.trace[f"blocks.{layer}.attn.z"][position].double()  # (H, D)
-            output = self.weights[f"h.{layer}.attn.c_proj.weight"].double()  # (C, H*D)
-            written = output.T.view(self.config.heads, self.config.head_width, -1)  # (H, D, C)
-            self._heads[layer, position] = (z[:, None] @ written)[:, 0]
+            self._heads[layer, position] = self.trace.head_out(layer, [position])[:, 0]
         return self._heads[layer, position]
 
     def logits(self, position: int) -> Tensor:

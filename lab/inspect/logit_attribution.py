@@ -101,14 +101,14 @@ def parts(model: GPT, trace: Trace, position: int) -> list[Contributor]:
         return _before([edit for edit in trace.edits if edit.name == name], weights, patched)
 
     def add(layer: int | None, written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
-        """`written` (T, C), or (C,) for what is the same at every position."""
+        """Add what was `written`: (n, C) at the n positions whose weight is not 0, or (C,) if the same at every position."""
         if written.dim() == 1:
             total = float(weights.sum())
             found.append((layer, total * written.double(), {position: total} if total else {}, source))
             return
         used = weights.nonzero()[:, 0]
         found.append(
-            (layer, weights[used] @ written[used].double(), dict(zip(used.tolist(), weights[used].tolist(), strict=True)), source)
+            (layer, weights[used] @ written.double(), dict(zip(used.tolist(), weights[used].tolist(), strict=True)), source)
         )
 
     for layer in reversed(range(config.layers)):
@@ -118,23 +118,19 @@ def parts(model: GPT, trace: Trace, position: int) -> list[Contributor]:
         mlp_bias = model.get_parameter(f"{hidden}mlp.c_proj.bias")
         add(layer, mlp_bias, inner, lambda t, i, hidden=hidden: f"{hidden}mlp.c_proj.bias[{i}]")  # type: ignore[misc]
         used = inner.nonzero()[:, 0]
-        written = torch.zeros(len(trace.ids), config.width, dtype=torch.float64)
-        written[used] = trace[f"{block}mlp.post"][used].double() @ model.get_parameter(f"{hidden}mlp.c_proj.weight").double().T
+        written = trace[f"{block}mlp.post"][used].double() @ model.get_parameter(f"{hidden}mlp.c_proj.weight").double().T
         add(layer, written, inner, lambda t, i, block=block: f"{block}mlp_out.unbiased[{t},{i}]")  # type: ignore[misc]
         weights = through(f"{block}resid_mid", weights)
         inner = through(f"{block}attn_out", weights)
         attention_bias = model.get_parameter(f"{hidden}attn.c_proj.bias")
         add(layer, attention_bias, inner, lambda t, i, hidden=hidden: f"{hidden}attn.c_proj.bias[{i}]")  # type: ignore[misc]
-        used = inner.nonzero()[:, 0]
-        z = trace[f"{block}attn.z"][used].double()  # (n, H, D)
-        output = model.get_parameter(f"{hidden}attn.c_proj.weight").double().T.view(heads, config.head_width, -1)  # (H, D, C)
+        outputs = trace.head_out(layer, inner.nonzero()[:, 0].tolist())  # (H, n, C)
         for head in reversed(range(heads)):
-            written = torch.zeros(len(trace.ids), config.width, dtype=torch.float64)
-            written[used] = z[:, head] @ output[head]
-            add(layer, written, inner, lambda t, i, block=block, head=head: f"{block}attn.head_out[{head},{t},{i}]")  # type: ignore[misc]
+            add(layer, outputs[head], inner, lambda t, i, block=block, head=head: f"{block}attn.head_out[{head},{t},{i}]")  # type: ignore[misc]
         weights = through(f"{block}resid_pre", weights)
-    add(None, trace["pos_embed"], weights, lambda t, i: f"pos_embed[{t},{i}]")
-    add(None, trace["embed"], weights, lambda t, i: f"embed[{t},{i}]")
+    used = weights.nonzero()[:, 0]
+    add(None, trace["pos_embed"][used], weights, lambda t, i: f"pos_embed[{t},{i}]")
+    add(None, trace["embed"][used], weights, lambda t, i: f"embed[{t},{i}]")
     result = [
         Contributor(part_name(config, trace.edits, index), layer, vector.detach(), used, source)
         for index, (layer, vector, used, source) in enumerate(reversed(found))

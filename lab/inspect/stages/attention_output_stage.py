@@ -107,7 +107,7 @@ def _written_out(context: StageContext, key: int, p: float, v: Numbers) -> Table
 def attn_out(context: StageContext) -> View:
     """Each head's output through its part of the output matrix; with the bias they add up to what attention says."""
     block, at = context.block, context.position
-    outputs = head_outputs(context)
+    outputs = context.trace.head_out(context.layer, [at])[:, 0].numpy()  # (H, C)
     name = context.before(f"{block}attn_out", at)
     bias_name = f"h.{context.layer}.attn.c_proj.bias"
     bias = context.weight(bias_name).astype(np.float64)
@@ -148,14 +148,6 @@ def attn_out(context: StageContext) -> View:
     )
     parity = context.parity(name, out, at)
     return View("attn_out", f"{context.place} · attention · output projection", sentence, blocks, parity)
-
-
-def head_outputs(context: StageContext) -> Numbers:
-    """What each head adds to the residual stream at the position, (H, C): its z through its part of the output matrix."""
-    width = context.config.head_width
-    matrix = context.weight(f"h.{context.layer}.attn.c_proj.weight").astype(np.float64)  # (C, H·D)
-    z = context.row(f"{context.block}attn.z")  # (H, D)
-    return np.stack([matrix[:, h * width : (h + 1) * width] @ z[h] for h in range(context.config.heads)])
 
 
 def _share(share: float, name: str) -> Cell:
