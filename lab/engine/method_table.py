@@ -13,7 +13,7 @@ from lab.engine.one_step_protocol import StepAnswer, StepParams
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
 from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
-from lab.views.explanation import Explanation
+from lab.views.number_explanation import Explanation
 from models.edits import Edit
 from models.sampling_settings import SamplingSettings
 

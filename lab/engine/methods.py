@@ -57,7 +57,7 @@ from lab.inspect.trace_summary import summarize
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
 from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
-from lab.views.explanation import Explanation
+from lab.views.number_explanation import Explanation
 from models.edits import Edit
 from models.parameter_count import parameter_count
 from models.sampling_settings import SamplingSettings

@@ -8,7 +8,7 @@ from lab.inspect.formulas.formula_table import RULES
 from lab.inspect.formulas.intervention_formulas import edited
 from lab.inspect.logit_attribution import part_name
 from lab.inspect.weight_names import short_weight, weight_in_words
-from lab.views.explanation import Explanation
+from lab.views.number_explanation import Explanation
 from lab.views.number_refs import TIMES
 
 

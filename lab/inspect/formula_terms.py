@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lab.core.number_format import significant, whole
 from lab.inspect.logit_attribution import Contributor, parts
-from lab.views.explanation import Operand
+from lab.views.number_explanation import Operand
 from lab.views.number_refs import TIMES
 from models.gpt import GPT
 from models.trace import BEFORE, Trace

@@ -30,7 +30,7 @@ from lab.engine.method_table import (
 )
 from lab.inspect.intervention_effect import Effect, effect_view
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
-from lab.views.explanation_blocks import explanation_view
+from lab.views.number_explanation import explanation_view
 from screens.inspect.selection import Selection, alone, at_step, beside, extended, index_of, within
 
 P = TypeVar("P")

@@ -23,7 +23,7 @@ from lab.inspect.formula_terms import (
     times,
 )
 from lab.inspect.logit_attribution import Contributor, final_bias_at
-from lab.views.explanation import Operand
+from lab.views.number_explanation import Operand
 
 HELD = "The final norm's scale is held at what it is here, so that the shares of all parts add up to the logit."
 PATCHED = "An intervention put this number here, in the place of the model's own."

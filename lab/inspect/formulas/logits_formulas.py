@@ -7,7 +7,7 @@ import torch
 from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, bracketed, number
 from lab.inspect.formulas.softmax_formulas import exponential, exps, shifted, softmax
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.explanation import Operand
+from lab.views.number_explanation import Operand
 
 NEXT = ("position", "token")
 DRAWN = "A random number that follows from the seed and the place in the text alone; nothing in the model changes it."

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, number
-from lab.views.explanation import Operand
+from lab.views.number_explanation import Operand
 from models.trace import BEFORE, STREAMS
 
 PARTS = ("position", "dimension")

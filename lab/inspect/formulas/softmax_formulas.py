@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, bracketed, number
-from lab.views.explanation import Operand
+from lab.views.number_explanation import Operand
 
 MASKED = "Masked: a position may not look at one that comes after it, so its share is exactly 0."
 

@@ -14,7 +14,7 @@ from lab.engine.method_table import ExplainParams, ViewParams
 from lab.engine.methods import EngineMethods
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Strip, Table, View
-from lab.views.explanation import Explanation
+from lab.views.number_explanation import Explanation
 from lab.views.number_refs import element
 from models.gpt import GPT
 from models.sampling_settings import SamplingSettings

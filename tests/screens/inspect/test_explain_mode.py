@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from lab.engine.client import EngineError
 from lab.views.blocks import Cell, Column, Note, Table, View
-from lab.views.explanation import Explanation, Operand
+from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import split
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView

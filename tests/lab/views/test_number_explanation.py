@@ -5,8 +5,7 @@ import math
 import pytest
 
 from lab.views.blocks import Note, Table
-from lab.views.explanation import Explanation, Operand
-from lab.views.explanation_blocks import explanation_view, short
+from lab.views.number_explanation import Explanation, Operand, explanation_view, short
 
 SHARE = Explanation(
     ref="blocks.0.attn.pattern[0,3,1]",
