@@ -40,7 +40,8 @@ POINTS = (1_000, 10_000, 100_000, 1_000_000)
 DRAWING = """
 import json, sys, time
 import numpy as np
-from screens.plot.line_plot import Figure, Series, draw
+from screens.plot.figure import Figure, Series
+from screens.plot.drawing import draw
 took = []
 for points in json.loads(sys.argv[1]):
     xs = np.arange(points, dtype=float)

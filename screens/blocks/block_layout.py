@@ -14,9 +14,7 @@ from typing import ClassVar
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS
-from screens.widgets.text_fitting import wrap
-
-Piece = tuple[str, str]
+from screens.widgets.text_fitting import Piece, wrap
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Gallery, Thumbnail
 from screens.blocks.bars_and_shades import shade
-from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
-from screens.widgets.text_fitting import fit
+from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.widgets.text_fitting import Piece, fit
 
 GAP = 1
 """Empty character cells between two thumbnails."""

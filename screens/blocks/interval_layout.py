@@ -6,8 +6,8 @@ from functools import cached_property
 from rich.cells import cell_len
 
 from lab.views.blocks import Line01
-from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
-from screens.widgets.text_fitting import fit
+from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.widgets.text_fitting import Piece, fit
 
 GLYPHS = "█▓"
 """Neighbours take turns, so that a border shows without colour."""

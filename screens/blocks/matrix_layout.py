@@ -12,8 +12,8 @@ from lab.core.number_format import fixed, significant
 from lab.views.blocks import Matrix
 from lab.views.number_refs import element, split
 from screens.blocks.bars_and_shades import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
-from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
-from screens.widgets.text_fitting import fit
+from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.widgets.text_fitting import Piece, fit
 
 LABEL_WIDTH = 12
 """Longest label of a row before it is shortened."""

@@ -10,7 +10,8 @@ from lab.core.number_format import significant
 from lab.views.blocks import Strip
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
-from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading, merged
+from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.widgets.text_fitting import Piece
 
 STRIP_BAR_ROWS = 2
 """A vector is drawn as bars while it takes this many rows, and as denser shades beyond."""

@@ -7,8 +7,8 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Cell, Table
 from screens.blocks.bars_and_shades import bar, signed_bar
-from screens.blocks.block_layout import Laid, Line, Piece, Spot, heading
-from screens.widgets.text_fitting import fit
+from screens.blocks.block_layout import Laid, Line, Spot, heading
+from screens.widgets.text_fitting import Piece, fit
 
 BAR_WIDTHS = (4, 28)
 """Shortest bar worth drawing, and the longest that still reads as one number beside another."""

@@ -15,9 +15,8 @@ from lab.runs.head_meters import meter_in_words as heads_in_words
 from lab.runs.insights_log import Inside, InsightPoint
 from lab.runs.run_schema import OptimizerName
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES, bar
-from screens.plot.braille_canvas import Piece
 from screens.train.summary_text import whole_sentences
-from screens.widgets.text_fitting import fit, wrap
+from screens.widgets.text_fitting import Piece, fit, wrap
 
 Lines = list[list[Piece]]
 

@@ -16,9 +16,10 @@ from lab.core.visible_text import visible
 from lab.runs.head_meters import METERS, Meter, course_in_words, head_meter_chance, head_name, strongest
 from lab.runs.insights_log import Inside
 from lab.runs.run_schema import OptimizerName
-from screens.plot.braille_canvas import Piece
-from screens.plot.line_plot import Figure, Plot, Series
+from screens.plot.figure import Figure, Series
+from screens.plot.line_plot import LinePlot
 from screens.train.insights_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
+from screens.widgets.text_fitting import Piece
 
 InsightsPage = Literal["heads", "probe", "updates"]
 PAGES: tuple[InsightsPage, ...] = ("heads", "probe", "updates")
@@ -66,7 +67,7 @@ class InsideView(Vertical):
 
     DEFAULT_CSS = """
     InsideView { height: 1fr; display: none; }
-    InsideView Plot { height: 9; display: none; }
+    InsideView LinePlot { height: 9; display: none; }
     """
     page: var[InsightsPage] = var("heads")
     moment: var[float | None] = var(None)
@@ -85,7 +86,7 @@ class InsideView(Vertical):
 
     def compose(self) -> ComposeResult:
         yield PageLines(id="inside-lines")
-        yield Plot(id="inside-course")
+        yield LinePlot(id="inside-course")
 
     def show(self, inside: Inside, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
         """Show what is known now; `going_on` says whether more may come, `seconds` how long the training has taken."""
@@ -139,7 +140,7 @@ class InsideView(Vertical):
             return
         width, height = self.size
         at = self.inside.at(self.moment)
-        plot, shown = self.query_one("#inside-course", Plot), self.query_one("#inside-lines", PageLines)
+        plot, shown = self.query_one("#inside-course", LinePlot), self.query_one("#inside-lines", PageLines)
         plot.display = False
         if at is None:
             shown.lines = tuple(words_lines(WAITING if self._going_on else NEVER, width))

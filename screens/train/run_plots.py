@@ -13,7 +13,7 @@ from lab.core.number_format import count, duration, fixed, significant, whole
 from lab.reports.baselines import Floor, bytes_per_token
 from lab.runs.loss_history import History
 from lab.runs.run_schema import Event, EventKind, RunConfig
-from screens.plot.line_plot import EVENT_SIGNS, Figure, Series
+from screens.plot.figure import EVENT_SIGNS, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.widgets.fact_list import Fact
 

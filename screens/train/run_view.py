@@ -27,7 +27,7 @@ from lab.runs.progress import choices, plan_in_words, progress, run_sentence, ti
 from lab.runs.run_folder import ACTIVE, is_elsewhere
 from lab.runs.run_schema import Event, RunConfig, Sample, Status
 from lab.runs.run_summary import PHASES, owner_in_words
-from screens.plot.line_plot import Plot
+from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights_view import PAGES, InsideView
 from screens.train.run_plots import RunPlots
@@ -134,7 +134,7 @@ class RunView(Widget):
     def compose(self) -> ComposeResult:
         yield RunHeader(id="run-header")
         with Horizontal(id="run-middle"):
-            yield Plot(id="run-plot")
+            yield LinePlot(id="run-plot")
             yield FactList(id="run-facts")
         with Vertical(id="run-words"):
             yield SummaryText(id="run-reading", markup=False)
@@ -142,7 +142,7 @@ class RunView(Widget):
             yield SummaryText(id="run-computed", markup=False)
             with Horizontal(id="run-panels"):
                 for name in PANELS:
-                    yield Plot(id=f"run-{name}")
+                    yield LinePlot(id=f"run-{name}")
         yield InsideView(id="run-inside")
 
     @property
@@ -186,7 +186,7 @@ class RunView(Widget):
         return curves.latest - self._drawn[1] >= self._steps_a_column(curves) / DOTS_A_COLUMN
 
     def _steps_a_column(self, curves: RunPlots) -> float:
-        return (curves.last - curves.first) / self.query_one("#run-plot", Plot).columns
+        return (curves.last - curves.first) / self.query_one("#run-plot", LinePlot).columns
 
     def _occasion(self) -> object:
         """What has to be drawn at once when it changes."""
@@ -250,12 +250,12 @@ class RunView(Widget):
             return
         self._drawn, self._drawn_at = (self._occasion(), curves.latest), time.monotonic()
         known = floors(curves.config.model.vocab_size, curves.config.data, curves.history, self.entropy)
-        self.query_one("#run-plot", Plot).figure = curves.losses(known)
+        self.query_one("#run-plot", LinePlot).figure = curves.losses(known)
         if self.page in ("curves", "machine"):
             usage = self.watched.usage if self.watched else None
             figures = curves.panels() if self.page == "curves" else usage_plots(usage)
             for name, figure in zip_longest(PANELS, figures):
-                plot = self.query_one(f"#run-{name}", Plot)
+                plot = self.query_one(f"#run-{name}", LinePlot)
                 plot.display = figure is not None
                 plot.figure = figure
         self._point()
@@ -272,7 +272,7 @@ class RunView(Widget):
         )
         x = curves.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
-            self.query_one(f"#run-{name}", Plot).cursor = x if name == "plot" or self.page == "curves" else None
+            self.query_one(f"#run-{name}", LinePlot).cursor = x if name == "plot" or self.page == "curves" else None
 
     def toggle_cursor(self) -> None:
         """Put the cursor on the last step in view, or take it off."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from lab.core.number_format import bytes_, fixed, probability
 from lab.reports.machine_usage import Usage, UsageMeter
-from screens.plot.line_plot import Figure, Series
+from screens.plot.figure import Figure, Series
 
 GIGA = 1e9
 

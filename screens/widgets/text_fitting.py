@@ -4,6 +4,9 @@ from rich.cells import cell_len, set_cell_size
 
 from lab.core.visible_text import visible
 
+Piece = tuple[str, str]
+"""Text and its role, which a widget turns into a style."""
+
 
 def fit(text: str, width: int, align: str = "left") -> str:
     """`text` on exactly `width` character cells; what does not fit ends in an ellipsis."""

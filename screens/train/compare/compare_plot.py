@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.core.float_columns import Floats
 from lab.reports.run_comparison import ComparedRun, per_byte
-from screens.plot.line_plot import RUN_ROLES, Figure, Series
+from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.train.run_plots import TIME_UNITS
 

@@ -18,7 +18,7 @@ from lab.runs.loss_history import History
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run
 from screens.base_screen import LabScreen
-from screens.plot.line_plot import Plot
+from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 from screens.train.compare.compare_columns import RunColumns, sample_lines, samples_shown, table_lines
 from screens.train.compare.compare_plot import WHOLE, figure
@@ -104,7 +104,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
         yield SummaryText("Reading the runs …", id="compare-words", markup=False)
-        yield Plot(id="compare-plot")
+        yield LinePlot(id="compare-plot")
         with Horizontal(id="compare-below"):
             yield RunColumns(id="compare-table")
             yield RunColumns(id="compare-samples")
@@ -146,7 +146,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
             self.query_one("#compare-words", SummaryText).say(message.trouble)
             self._feeds.clear()
             self.runs.clear()
-            self.query_one("#compare-plot", Plot).figure = None
+            self.query_one("#compare-plot", LinePlot).figure = None
             for part in self.query(RunColumns):
                 part.show(lambda width: [])
             self.refresh_bindings()
@@ -172,7 +172,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def _draw(self) -> None:
         if self.runs:
-            self.query_one("#compare-plot", Plot).figure = figure(self.runs, self.plot_view, bits=self.bits)
+            self.query_one("#compare-plot", LinePlot).figure = figure(self.runs, self.plot_view, bits=self.bits)
 
     @property
     def _stop(self) -> int:

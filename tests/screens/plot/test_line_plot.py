@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from screens.plot.line_plot import Drawn, Figure, Series, draw, legend, with_cursor
+from screens.plot.drawing import Drawn, draw, with_cursor
+from screens.plot.figure import Figure, Series
+from screens.plot.legend import legend
 
 
 def figure(*series: Series, log_y: bool = False) -> Figure:

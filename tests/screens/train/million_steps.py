@@ -86,7 +86,7 @@ async def measure(run: Run) -> None:
     from lab.runs.run_follower import RunFollower
     from screens.app import LabApp
     from screens.messages import RunChosen
-    from screens.plot.line_plot import draw
+    from screens.plot.drawing import draw
 
     process = psutil.Process()
     app = type("App", (LabApp,), {"DEFAULT_MODE": "train"})(preload=False)

@@ -19,7 +19,7 @@ from screens.dialogs.ask_text import AskText
 from screens.dialogs.choose_run import RunChooser
 from screens.dialogs.confirm import ConfirmDialog
 from screens.home.run_table import RunTable
-from screens.plot.line_plot import Plot
+from screens.plot.line_plot import LinePlot
 from screens.train.compare.compare_columns import RunColumns, samples_shown
 from screens.train.compare.compare_screen import CompareScreen
 
@@ -56,7 +56,7 @@ def words(pilot: Pilot[None]) -> str:
 
 
 def plotted(pilot: Pilot[None]) -> str:
-    plot = pilot.app.screen.query_one(Plot)
+    plot = pilot.app.screen.query_one(LinePlot)
     return "\n".join(plot.render_line(y).text for y in range(plot.size.height))
 
 
@@ -106,11 +106,11 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
             await pilot.pause()
             assert unit in plotted(pilot).splitlines()[-1]
             await pilot.press("a")
-        figure = app.screen.query_one(Plot).figure
+        figure = app.screen.query_one(LinePlot).figure
         losses = {series.name: list(series.ys) for series in figure.series if series.kind == "marks" and series.sign == "B"}
         await pilot.press("b")
         await pilot.pause()
-        figure = app.screen.query_one(Plot).figure
+        figure = app.screen.query_one(LinePlot).figure
         (nats,) = losses.values()
         lines = [line for line in two_runs[0].metrics().read() if line.val_loss]
         (bits,) = [list(series.ys) for series in figure.series if series.sign == "B"]
@@ -118,7 +118,7 @@ async def test_the_plot_can_count_otherwise(app: LabApp, two_runs: Any, until: A
         assert bits == pytest.approx([line.bits_per_byte for line in lines])
         await pilot.press("z")
         await pilot.pause()
-        xs = [x for series in app.screen.query_one(Plot).figure.series for x in series.xs]
+        xs = [x for series in app.screen.query_one(LinePlot).figure.series for x in series.xs]
         assert min(xs) >= 0.5 * max(xs)
 
 
@@ -191,7 +191,7 @@ async def test_without_colour_the_lines_differ_in_their_dashes(
     app = LabApp(preload=False)
     async with app.run_test(size=(80, 24)) as pilot:
         await marked_and_compared(app, pilot, until)
-        first, second = (series for series in app.screen.query_one(Plot).figure.series if series.kind == "line")
+        first, second = (series for series in app.screen.query_one(LinePlot).figure.series if series.kind == "line")
         assert (first.dashes, second.dashes) == (None, (3, 2))
         legend = plotted(pilot).splitlines()[0]
         assert "⠤⠒⠤ newer" in legend

@@ -1,0 +1,45 @@
+"""The legend of a plot, in as many words as fit on its line."""
+
+from collections.abc import Sequence
+
+from lab.core.visible_text import visible
+from screens.plot.drawing import Drawn
+from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Series
+from screens.widgets.text_fitting import Piece
+
+EVENT_ORDER = "✗↶½◂★‖■▸▴"
+"""The signs, what most needs a word in the legend first."""
+
+
+def legend(shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
+    """In words, shorter ones where they are too long; then without levels that carry their names on their lines, at last
+    without what the most usual of the signs on the axis mean."""
+    needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
+    signs: list[list[Piece]] = [
+        [(EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis")] for kind in drawn.events
+    ]
+    events = [piece for sign in signs for piece in sign]
+    ways: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
+        (shown, True, events),
+        (needed, True, events),
+        (shown, False, events),
+        (needed, False, events),
+        (needed, False, []),
+    )
+    for which, long, more in ways:
+        pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)] + more
+        if sum(len(text) for text, _ in pieces) <= width:
+            break
+    if not more:
+        for sign in sorted(signs, key=lambda sign: EVENT_ORDER.index(sign[0][0])):
+            if sum(len(text) for text, _ in pieces + sign) <= width:
+                pieces += sign
+    return pieces
+
+
+def _legend_entry(series: Series, name: str) -> list[Piece]:
+    sample = series.sign or LEGEND_SIGNS[series.kind]
+    if series.dashes:
+        on, off = series.dashes
+        sample = (("⠤" * on + " " * off) * 3)[: max(3, on + off + 1)].rstrip()
+    return [(f"{sample} ", series.role), (f"{visible(name)}  ", "axis")]
