@@ -57,7 +57,7 @@ def start_training(terminal: Terminal, home: Path) -> None:
     terminal.press("2")
     terminal.until("path of a text file")
     terminal.press("/")
-    time.sleep(1)
+    terminal.until("tab complete")  # the field has the keys
     terminal.type(str(text))
     terminal.until(r"cats\.txt +encoding")
     terminal.press("Enter")

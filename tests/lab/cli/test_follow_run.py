@@ -81,19 +81,21 @@ def run(empty_run: Any) -> Run:
 
 def test_a_line_for_each_evaluation_and_a_last_word(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with owned(run) as trainer:
-        trainer.say("training", 10)
         trainer.evaluate(10)
+        trainer.evaluate(20)
+        trainer.say("training", 20)
         codes: list[int] = []
         following = threading.Thread(target=lambda: codes.append(follow(run, quiet=True)))
         following.start()
-        trainer.evaluate(20)
-        trainer.say("training", 20)
-        time.sleep(0.3)
+        out = ""
+        while "20/40" not in out and following.is_alive():
+            out += capsys.readouterr().out
+            time.sleep(0.01)
         trainer.evaluate(STEPS)
         trainer.say("finished", STEPS)
     following.join(timeout=10)
     assert codes == [0]
-    lines = capsys.readouterr().out.splitlines()
+    lines = (out + capsys.readouterr().out).splitlines()
     # 20 steps of 4 windows of 16 tokens are left, at 2560 tokens a second
     assert lines[0].startswith("step 10/40  loss 4.000  val loss 4.500  6.492 bits/byte  2,560 tokens/s  0.")
     assert [line.split()[1] for line in lines[:3]] == ["10/40", "20/40", "40/40"]
