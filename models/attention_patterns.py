@@ -1,4 +1,4 @@
-"""The attention patterns of a batch of sequences, while the model runs as it always does."""
+"""Attention patterns of a batch of sequences, recorded by hooks during the model's own forward pass."""
 
 import math
 from collections.abc import Callable
@@ -7,17 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.gpt import GPT, Block, causal_mask
-
-
-def blocks_of(model: GPT) -> list[Block]:
-    """The layers, with their own type."""
-    return [block for block in model.h if isinstance(block, Block)]
+from models.attention_kernels import causal_mask
+from models.gpt import GPT
 
 
 @torch.inference_mode()
 def hidden_with_patterns(model: GPT, ids: Tensor, each: Callable[[int, Tensor], None]) -> Tensor:
-    """The stream after the final norm, (B, T, C), of ids (B, T). `each` is given every layer from 0 and its pattern (B, H, T, T).
+    """The residual stream after the final norm, (B, T, C), of ids (B, T). `each` gets each layer and its pattern (B, H, T, T).
 
     In evaluation mode and in the weights' own precision; the model is left in the mode that it was in. Draws no random numbers.
     """
@@ -32,7 +28,7 @@ def hidden_with_patterns(model: GPT, ids: Tensor, each: Callable[[int, Tensor], 
 
         return hook
 
-    hooks = [block.attn.c_attn.register_forward_hook(keep(layer)) for layer, block in enumerate(blocks_of(model))]
+    hooks = [block.attn.c_attn.register_forward_hook(keep(layer)) for layer, block in enumerate(model.blocks)]
     was_training = model.training
     model.eval()
     try:

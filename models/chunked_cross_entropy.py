@@ -1,4 +1,7 @@
-"""Cross entropy straight from the last hidden vectors, so that the logits of a whole batch never exist at once."""
+"""Cross entropy in chunks, so that the logits of a whole batch never exist at once.
+
+Used by `GPT.loss`. Equals `torch.nn.functional.cross_entropy(x @ weight.T, targets)`, gradients included.
+"""
 
 from typing import Any
 
@@ -6,30 +9,30 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-IGNORED = -100
-"""A target that does not count, as in `torch.nn.functional.cross_entropy`."""
+IGNORE_INDEX = -100
+"""A target that is left out of the loss, as in `torch.nn.functional.cross_entropy`."""
 CHUNK = 2**24
 """Logits that exist at one time (64 MB in fp32). Fewer would cost time: each chunk adds to the whole gradient of the head."""
 
 
-def head_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -log softmax(x weightᵀ)[target] in nats over the targets that count; NaN if none does.
+def chunked_cross_entropy(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log softmax(x weightᵀ)[target] in nats over the targets that are not -100; NaN if all are.
 
     x is (N, C), weight (V, C), targets (N,). The gradients with respect to x and weight are exact: they are computed in the
     forward pass, chunk by chunk, from dloss/dlogits = (softmax(logits) - onehot(target)) / count. Differentiable once.
     """
-    loss: Tensor = _HeadCrossEntropy.apply(x, weight, targets, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
+    loss: Tensor = _ChunkedCrossEntropy.apply(x, weight, targets, torch.is_grad_enabled())  # type: ignore[no-untyped-call]
     return loss
 
 
-class _HeadCrossEntropy(torch.autograd.Function):
+class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, with_gradient: bool) -> Tensor:
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         with torch.autocast(device, enabled=False):
             low_x, low_weight = x.to(dtype), weight.to(dtype)
-            counts = targets != IGNORED
+            counts = targets != IGNORE_INDEX
             count = counts.sum()
             full = torch.promote_types(dtype, torch.float32)
             total = torch.zeros((), dtype=full, device=x.device)

@@ -1,13 +1,15 @@
-"""The shape of a GPT-2 and the presets. Nothing here needs torch."""
+"""The shape of a GPT-2, the presets, and the choices of how it is computed and optimized. Nothing here needs torch."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
+
+OptimizerName = Literal["muon", "adamw"]
 
 Precision = Literal["fp32", "bf16"]
 """Number format of the matrix products; weights and optimizer state stay fp32."""
 
 AttentionKernel = Literal["auto", "plain", "fused"]
-"""How attention is computed: by two plain products and a softmax, by torch's fused kernel, or as is usually quicker."""
+"""Two plain products and a softmax, torch's fused kernel, or whichever is usually quicker; see `models.attention_kernels`."""
 
 LARGEST = {"layers": 1024, "heads": 1024, "width": 1 << 16, "context": 1 << 17, "vocab_size": 1 << 20}
 """The most of each number that a shape can have: beyond any GPT-2, and small enough that nothing computed from it overflows."""
@@ -19,7 +21,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Everything that fixes the architecture of a GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask
+    """The architecture of a GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask
     Learners").
 
     `context` is the longest sequence in tokens, `width` the length of the residual stream's vectors.

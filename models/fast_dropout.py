@@ -1,15 +1,18 @@
-"""Dropout (Srivastava et al. 2014) that is quick on a CPU, where torch's own takes as long as all the rest of a small step."""
+"""Dropout on a CPU (Srivastava et al. 2014), where torch's own takes as long as all the rest of a small step.
+
+Used in training with dropout. Equals `torch.nn.functional.dropout`, with p rounded to 1 / 65,536.
+"""
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 LEVELS = 1 << 16
-"""Sixteen random bits decide about a number, a quarter of what the generator gives at a time: p is rounded to 1 / 65,536."""
+"""Sixteen random bits decide about a number, a quarter of what the generator gives at a time."""
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """`x` with each number made 0 with probability `p`, and divided by 1 − p otherwise, so that the mean stays what it was.
+    """Zero each number of `x` with probability `p` and divide the others by 1 − p, so that the mean stays the same.
 
     Draws from the default generator of the device of `x`.
     """

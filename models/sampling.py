@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.gpt import GPT, KVCache
-from models.kv_cache_decode import OneToken, serves
+from models.gpt import GPT
+from models.kv_cache import KVCache
+from models.kv_cache_decode import OneTokenDecoder, supports_decode
 from models.sampling_settings import SamplingSettings
 
 Numbers = NDArray[np.float64]
@@ -151,7 +152,7 @@ def generate_together(
     sequences = [list(ids) for _ in samplings]
     fits = len(ids) <= context
     cache = KVCache(model.config, len(samplings), embedding.dtype, embedding.device) if fits else None
-    alone, one = serves(model, len(samplings)), None
+    one_by_one, decoder = supports_decode(model, len(samplings)), None
     was_training = model.training
     model.eval()
     try:
@@ -159,9 +160,9 @@ def generate_together(
             if length > context:
                 cache = None
             with torch.inference_mode(), torch.autocast(embedding.device.type, torch.bfloat16, enabled=low):
-                if cache is not None and cache.length and alone:
-                    one = one or OneToken(model, cache)
-                    logits = one.logits(sequences[0][-1])[None]  # (1, V)
+                if cache is not None and cache.length and one_by_one:
+                    decoder = decoder or OneTokenDecoder(model, cache)
+                    logits = decoder.logits(sequences[0][-1])[None]  # (1, V)
                 else:
                     start = length - context if cache is None else cache.length
                     new = torch.tensor([sequence[max(0, start) :] for sequence in sequences], device=embedding.device)  # (B, T)

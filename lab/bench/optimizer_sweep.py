@@ -24,7 +24,7 @@ from lab.data.validation_windows import ValidationWindows
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.lr_schedule import schedule_factor
-from models.optimizer import compute_in, make_optimizer
+from models.optimizer import make_optimizer, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 
 BYTES = 256
@@ -58,7 +58,7 @@ def run(trial: Trial, tokens: TokenFile, prepared: PreparedTokens) -> dict[str, 
     model = GPT(shape, seed=trial.seed)
     optimizer = make_optimizer(model, trial.lr, trial.weight_decay, (0.9, trial.beta2), trial.rule)  # type: ignore[arg-type]
     low = trial.precision == "bf16"
-    compute_in(optimizer, torch.bfloat16 if low else torch.float32)
+    set_muon_dtype(optimizer, torch.bfloat16 if low else torch.float32)
     batches = TrainingBatches(tokens, 0, prepared.split, trial.context, trial.batch, trial.seed)
     times = []
     for step in range(trial.steps):

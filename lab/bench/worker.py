@@ -17,9 +17,9 @@ from lab.bench.sample_tokens import random_tokens
 from lab.planning.autotune import choose
 from lab.planning.device import generates_in_bf16
 from lab.runs.run_schema import TrainConfig
-from models.config import ModelConfig
+from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT
-from models.optimizer import Rule, compute_in, make_optimizer
+from models.optimizer import make_optimizer, set_muon_dtype
 from models.parameter_count import flops_per_token
 
 CLIP = 1.0
@@ -85,14 +85,14 @@ def reading(megabytes: int) -> tuple[Work, dict[str, Any]]:
     return work, {}
 
 
-def training(shape: dict[str, Any], batch: int, optimizer: Rule, home: str) -> tuple[Work, dict[str, Any]]:
+def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: str) -> tuple[Work, dict[str, Any]]:
     """Tokens a second of training steps as the trainer makes and computes them: loss, gradient, clipping, update."""
     config = ModelConfig(**shape)
     chosen = choose(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
     model = GPT(config, seed=1)
     model.set_attention_kernel(chosen.attention)
     updates = make_optimizer(model, 1e-3, rule=optimizer)
-    compute_in(updates, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
+    set_muon_dtype(updates, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
     ids = torch.from_numpy(random_tokens(config.vocab_size, (8, batch, config.context + 1)))
     step = 0
 

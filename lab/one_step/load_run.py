@@ -11,7 +11,7 @@ from lab.runs.weights_file import ROLLBACK_PREFIX, load_model
 from lab.training.checkpoint import load_tensors, read_checkpoint
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
-from models.optimizer import compute_in, make_optimizer
+from models.optimizer import make_optimizer, set_muon_dtype
 
 
 def open_step(run: Run) -> OneStep:
@@ -30,7 +30,7 @@ def open_step(run: Run) -> OneStep:
         optimizer = _optimizer(run, model)
         load_tensors(run, path, model, optimizer, tensors)
         model.set_attention_kernel(state.attention)
-        compute_in(optimizer, torch.bfloat16 if state.precision == "bf16" else torch.float32)
+        set_muon_dtype(optimizer, torch.bfloat16 if state.precision == "bf16" else torch.float32)
         return OneStep(run, model, optimizer, state, name, not optimizer.state)
     model, step = load_model(run, "best")
     precision = choose_precision(run.config.train.precision, torch.device("cpu"))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.optimizer import RMS, orthogonal, short_side_first
+from models.muon import RMS, orthogonalize, short_side_first
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def muon_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], index:
     ahead = gradient.lerp(mean.lerp(gradient, 1 - momentum), momentum)
     matrices = ahead.view(group["parts"], -1, ahead.shape[1])  # (parts, rows, columns)
     turned = short_side_first(matrices)
-    made = orthogonal(turned, dtype)
+    made = orthogonalize(turned, dtype)
     if turned.shape != matrices.shape:
         made = made.mT
     part, row = divmod(index[0], matrices.shape[1])

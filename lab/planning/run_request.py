@@ -12,8 +12,8 @@ from lab.core.number_format import bytes_
 from lab.planning.device import check_device
 from lab.runs.home_folder import home
 from lab.runs.run_names import check_name
-from lab.runs.run_schema import OptimizerName, PrecisionSetting, TrainConfig
-from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, ConfigError, ModelConfig
+from lab.runs.run_schema import PrecisionSetting, TrainConfig
+from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, ConfigError, ModelConfig, OptimizerName
 from models.lr_schedule import Schedule
 from models.parameter_count import BYTES, flops_per_token, parameter_count
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES, TokenizerKind

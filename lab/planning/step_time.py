@@ -124,7 +124,7 @@ def take_steps(question: Question) -> float:
     from lab.planning.autotune import choose
     from lab.planning.device import choose_device
     from models.gpt import GPT
-    from models.optimizer import compute_in, make_optimizer
+    from models.optimizer import make_optimizer, set_muon_dtype
 
     model_config, train = question.model, question.train
     device = choose_device(train.device)
@@ -134,7 +134,7 @@ def take_steps(question: Question) -> float:
     model = GPT(model_config, seed=0).to(device)
     model.set_attention_kernel(chosen.attention)
     optimizer = make_optimizer(model, 1e-4, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
-    compute_in(optimizer, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
+    set_muon_dtype(optimizer, torch.bfloat16 if chosen.precision == "bf16" else torch.float32)
     shape = (train.batch, model_config.context)
     ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
     times: list[float] = []

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from lab.core.number_format import MINUS, probability, whole
-from lab.runs.run_schema import OptimizerName, PartUpdate
+from lab.runs.run_schema import PartUpdate
+from models.config import OptimizerName
 
 HEALTHY = 1e-3
 """‖change‖ / ‖weights‖ that a step should have, about: a rule of thumb of Stanford's CS231n ("Neural Networks Part 3", ratio of

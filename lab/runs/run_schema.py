@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from lab.core.limits import LIMITS
-from models.config import LARGEST, AttentionKernel, ModelConfig, Precision
+from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
 from models.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
@@ -43,8 +43,6 @@ def _within(name: str) -> Meta:
     """The bounds that a new run's setting has."""
     return Meta(**LIMITS[name].meta(whole=name not in REALS))
 
-
-OptimizerName = Literal["muon", "adamw"]
 
 PrecisionSetting = Literal["auto", Precision]
 """A precision, or "auto" for the quicker one on this machine."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lab.data.token_file import Ids, TokenFile
 from lab.runs.run_schema import Insight, PartUpdate, RunConfig
-from models.attention_patterns import blocks_of, hidden_with_patterns
+from models.attention_patterns import hidden_with_patterns
 from models.gpt import GPT
 from models.tokenizers.token_labels import printable
 from models.tokenizers.tokenizer import Tokenizer
@@ -156,7 +156,7 @@ class Update:
 def parts_of(model: GPT) -> dict[str, list[Tensor]]:
     """Every parameter in one part, in the order of the forward pass; a norm belongs to the part that it stands before."""
     parts: dict[str, list[Tensor]] = {"embedding": [model.wte.weight], "positions": [model.wpe.weight]}
-    for layer, block in enumerate(blocks_of(model), 1):
+    for layer, block in enumerate(model.blocks, 1):
         parts[f"{layer} attention"] = [*block.ln_1.parameters(), *block.attn.parameters()]
         parts[f"{layer} MLP"] = [*block.ln_2.parameters(), *block.mlp.parameters()]
     return parts | {"final norm": list(model.ln_f.parameters())}

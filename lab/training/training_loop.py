@@ -51,7 +51,7 @@ from lab.training.trainer_inbox import POLL_SECONDS, EndAskedError, TrainerInbox
 from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import BackOff, Clock, Speed
 from models.gpt import GPT
-from models.optimizer import compute_in, make_optimizer
+from models.optimizer import make_optimizer, set_muon_dtype
 from models.parameter_count import parameter_count
 from models.sampling import LogitsError
 
@@ -146,7 +146,7 @@ class Training:
     def _compute_as_chosen(self) -> BackOff:
         """Sets up torch as the state says. Threads that the user asked for are not given up while others want the cores."""
         self.model.set_attention_kernel(self.state.attention)
-        compute_in(self.optimizer, torch.bfloat16 if self.state.precision == "bf16" else torch.float32)
+        set_muon_dtype(self.optimizer, torch.bfloat16 if self.state.precision == "bf16" else torch.float32)
         threads = self.config.train.threads or self.state.threads or cores()
         now = threads if self.config.train.threads else self.state.threads_now or threads
         torch.set_num_threads(now)

@@ -13,7 +13,7 @@ from lab.reports.update_ratios import HEALTHY, power, updates_in_words
 from lab.runs.head_meters import FORMED, METERS, head_meter_chance, head_name
 from lab.runs.head_meters import meter_in_words as heads_in_words
 from lab.runs.insights_log import Inside, InsightPoint
-from lab.runs.run_schema import OptimizerName
+from models.config import OptimizerName
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES, bar
 from screens.train.summary_text import whole_sentences
 from screens.widgets.text_fitting import Piece, fit, wrap

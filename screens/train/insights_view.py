@@ -15,7 +15,7 @@ from textual.widget import Widget
 from lab.core.visible_text import visible
 from lab.runs.head_meters import METERS, Meter, course_in_words, head_meter_chance, head_name, strongest
 from lab.runs.insights_log import Inside
-from lab.runs.run_schema import OptimizerName
+from models.config import OptimizerName
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.train.insights_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines

@@ -11,7 +11,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.hf_weights import to_hugging_face
+from models.hugging_face_weights import to_hugging_face
 
 MakeModel = Callable[..., GPT]
 MakeTwin = Callable[[GPT], GPT2LMHeadModel]

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from models import chunked_cross_entropy, gpt
+from models import attention_kernels, chunked_cross_entropy
+from models.attention_kernels import causal_attention
 from models.config import ModelConfig
-from models.gpt import GPT, KVCache, attend
-from models.hf_weights import to_hugging_face
-from models.kv_cache_decode import OneToken, serves
+from models.gpt import GPT
+from models.hugging_face_weights import to_hugging_face
+from models.kv_cache import KVCache
+from models.kv_cache_decode import OneTokenDecoder, supports_decode
 
 SHAPES = [
     {"layers": 1, "heads": 1, "width": 4, "context": 3, "vocab_size": 5},
@@ -77,13 +79,13 @@ def test_the_loss_in_chunks_is_torchs_cross_entropy(monkeypatch: pytest.MonkeyPa
     weight = torch.randn(29, 6, dtype=torch.float64, generator=generator, requires_grad=True)
     targets = torch.randint(29, (11,), generator=generator)
     targets[3] = targets[10] = -100
-    loss, expected = chunked_cross_entropy.head_cross_entropy(x, weight, targets), F.cross_entropy(x @ weight.T, targets)
+    loss, expected = chunked_cross_entropy.chunked_cross_entropy(x, weight, targets), F.cross_entropy(x @ weight.T, targets)
     grads = torch.autograd.grad(3 * loss, (x, weight))
     for grad, true in zip(grads, torch.autograd.grad(3 * expected, (x, weight)), strict=True):
         assert (grad - true).abs().max() < 1e-13
     assert loss.item() == pytest.approx(expected.item(), abs=1e-13)
     with torch.no_grad():
-        assert float(chunked_cross_entropy.head_cross_entropy(x, weight, targets)) == pytest.approx(float(expected), abs=1e-13)
+        assert float(chunked_cross_entropy.chunked_cross_entropy(x, weight, targets)) == pytest.approx(float(expected), abs=1e-13)
 
 
 def test_the_loss_of_a_model_that_knows_nothing_is_the_logarithm_of_the_vocabulary(make_model) -> None:
@@ -122,13 +124,13 @@ def test_no_token_sees_a_later_one(make_model) -> None:
 def test_plain_attention_is_torchs_fused_one(monkeypatch: pytest.MonkeyPatch, queries: int, keys: int) -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 3, n, 5, generator=generator) for n in (queries, keys, keys))
-    fused = attend(q, k, v)
-    plain = attend(q, k, v, dropout=1e-12)  # dropout takes the plain way, and so rarely that it changes nothing
-    low = attend(q.bfloat16(), k.bfloat16(), v.bfloat16())
-    monkeypatch.setattr(gpt, "PLAIN_UP_TO", 0)
+    fused = causal_attention(q, k, v)
+    plain = causal_attention(q, k, v, dropout=1e-12)  # dropout takes the plain way, and so rarely that it changes nothing
+    low = causal_attention(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    monkeypatch.setattr(attention_kernels, "PLAIN_UP_TO", 0)
     assert (fused - plain).abs().max() < 1e-6
     assert (fused - low).abs().max() < 2e-2
-    assert (fused - attend(q.bfloat16(), k.bfloat16(), v.bfloat16())).abs().max() < 2e-2
+    assert (fused - causal_attention(q.bfloat16(), k.bfloat16(), v.bfloat16())).abs().max() < 2e-2
 
 
 def test_initial_weights_have_gpt2s_statistics() -> None:
@@ -158,7 +160,7 @@ def test_the_seed_alone_decides_the_initial_weights() -> None:
 
 def test_dropout_keeps_the_mean_and_is_off_outside_training() -> None:
     ones = torch.ones(4, 8, 50, 1)
-    out = attend(ones[:, :, :1], ones[:, :, :1], ones[:, :, :1], dropout=0.5)  # one key: either dropped, or doubled
+    out = causal_attention(ones[:, :, :1], ones[:, :, :1], ones[:, :, :1], dropout=0.5)  # one key: either dropped, or doubled
     assert set(out.flatten().tolist()) == {0.0, 2.0}
     model = GPT(replace(ModelConfig(layers=1, heads=1, width=8, context=8, vocab_size=9), dropout=0.5))
     ids = random_ids(model, 1, 8)
@@ -184,7 +186,7 @@ def test_one_token_at_a_time_is_what_the_whole_model_says(make_model) -> None:
     cache = KVCache(model.config)
     with torch.inference_mode():
         parts = [model(ids[:, :3], cache)[0]]
-        one = OneToken(model, cache)
+        one = OneTokenDecoder(model, cache)
         parts += [one.logits(token)[None] for token in ids[0, 3:].tolist()]
         assert (torch.cat(parts) - model(ids)[0]).abs().max() < 1e-5
         assert cache.length == 16
@@ -194,10 +196,10 @@ def test_one_token_at_a_time_is_what_the_whole_model_says(make_model) -> None:
 
 def test_one_token_at_a_time_is_for_one_sequence_in_fp32(make_model) -> None:
     model = make_model()
-    assert serves(model, 1)
-    assert not serves(model, 2)
+    assert supports_decode(model, 1)
+    assert not supports_decode(model, 2)
     model.cast_matrices_to_bf16()
-    assert not serves(model, 1)
+    assert not supports_decode(model, 1)
 
 
 def test_more_tokens_than_the_context_are_refused(make_model) -> None:

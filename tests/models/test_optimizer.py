@@ -5,7 +5,8 @@ import torch
 
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizer import MuonAdamW, make_optimizer, orthogonal
+from models.muon import MuonAdamW, orthogonalize
+from models.optimizer import make_optimizer
 
 CONFIG = ModelConfig(layers=2, heads=2, width=8, context=16, vocab_size=23)
 
@@ -73,7 +74,7 @@ def test_muon_is_torchs_muon_and_adamw() -> None:
 def test_an_orthogonal_matrix_keeps_directions_and_loses_sizes() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(5, 12, 40, dtype=torch.float64, generator=generator)
-    made = orthogonal(x, torch.float64)
+    made = orthogonalize(x, torch.float64)
     left, sizes, right = torch.linalg.svd(x, full_matrices=False)
     in_their_base = left.mT @ made @ right.mT
     found = in_their_base.diagonal(dim1=1, dim2=2)
@@ -87,7 +88,7 @@ def test_a_singular_value_comes_near_one_unless_it_is_tiny() -> None:
     left, right = (torch.linalg.qr(torch.randn(8, 8, dtype=torch.float64, generator=generator))[0] for _ in range(2))
     sizes = torch.tensor([0.9, 0.4, 0.1, 0.03, 0.01, 0.002, 0.00004, 0.0], dtype=torch.float64)
     share = sizes / sizes.norm()
-    found = (left.mT @ orthogonal((left * sizes) @ right.mT[None], torch.float64)[0] @ right).diagonal()
+    found = (left.mT @ orthogonalize((left * sizes) @ right.mT[None], torch.float64)[0] @ right).diagonal()
     assert 0.002 < float(share[5]) < 0.0021
     assert 0.68 < float(found[:6].min()) < float(found[:6].max()) < 1.21
     assert float(found[6]) == pytest.approx(485 * float(share[6]), rel=0.01)
@@ -106,9 +107,9 @@ def test_queries_keys_and_values_are_made_orthogonal_each_by_itself() -> None:
     ids = torch.arange(16)[None] % 7
     model.loss(ids, ids).backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
-    expected = torch.cat([orthogonal(part[None], torch.float32)[0] for part in weight.grad.split(8)])
+    expected = torch.cat([orthogonalize(part[None], torch.float32)[0] for part in weight.grad.split(8)])
     optimizer.step()
     assert [group["rule"] for group in optimizer.param_groups] == ["adamw", "adamw", "muon", "muon"]
     moved = (before - weight.detach()) / (1e-2 * 0.2 * math.sqrt(8))
     assert (moved - expected).abs().max() < 1e-3
-    assert (moved.view(3, 8, 8)[0] - orthogonal(weight.grad[None], torch.float32)[0, :8]).abs().max() > 0.1
+    assert (moved.view(3, 8, 8)[0] - orthogonalize(weight.grad[None], torch.float32)[0, :8]).abs().max() > 0.1

@@ -9,7 +9,7 @@ import torch
 from lab.engine.method_table import ViewParams
 from lab.engine.methods import EngineMethods
 from lab.views.blocks import Matrix, Note, Strip, Table, View
-from models.gpt import KVCache
+from models.kv_cache import KVCache
 
 PROMPT = "The big dog ran fast. The cat"
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.gpt import GPT
-from models.hf_weights import from_hugging_face, to_hugging_face
+from models.hugging_face_weights import from_hugging_face, to_hugging_face
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
