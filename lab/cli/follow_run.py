@@ -11,13 +11,14 @@ import click
 from lab.cli.visible_output import own_sequences
 from lab.core import number_format
 from lab.core.visible_text import visible
+from lab.reports.saved_step import stopped_in_words
 from lab.runs.evaluation_coverage import at_the_end, during_training
-from lab.runs.loss_history import History
-from lab.runs.progress import progress, time_left
-from lab.runs.run_folder import ACTIVE, Run, lock_is_held
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_progress import fraction_done, time_left
 from lab.runs.run_schema import FinalEvaluation, Metric, Status
-from lab.runs.saved_steps import stopped_in_words
-from lab.runs.trainer_silence import why_silent
+from lab.runs.unresponsive_trainer import unresponsive_reason
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -34,7 +35,7 @@ class Followed:
         """`after` is the step whose evaluation, and those before it, are not news."""
         self.run = run
         self.status = run.status()
-        self.history = History()
+        self.history = LossHistory()
         self._reader = run.metrics()
         self._told = after
         self._said = ""
@@ -83,7 +84,7 @@ class Followed:
         return time_left(self.run.config, self.status, self.history)
 
     def ended(self) -> bool:
-        return self.run.phase() not in ACTIVE and not lock_is_held(self.run.lock_path)
+        return self.run.phase() not in ACTIVE and not trainer_lock_is_held(self.run.lock_path)
 
 
 def shows_bar(quiet: bool) -> bool:
@@ -144,7 +145,7 @@ def _run_the_bar(followed: Followed, bar: "Progress") -> None:
         phase = followed.status.phase
         bar.update(
             task,
-            completed=progress(followed.run.config, followed.status),
+            completed=fraction_done(followed.run.config, followed.status),
             steps=f"{followed.status.step}/{steps}" if steps else f"step {followed.status.step}",
             loss="  ".join(f"{name} {number_format.fixed(value)}" for name, value in losses if value is not None),
             speed=number_format.rate(training.tokens_per_second) if training and training.tokens_per_second else "",
@@ -198,7 +199,7 @@ def tell_the_end(run: Run) -> int:
     if phase == "failed":
         click.echo(f"llmlab: {run.name} failed at step {status.step}: {status.message}", err=True)
     else:
-        why = f" {said}" if (said := why_silent(run, status, phase)) else ""
+        why = f" {said}" if (said := unresponsive_reason(run, status, phase)) else ""
         click.echo(
             f"llmlab: the trainer of {run.name} died at step {status.step}, without a word; "
             f"`llmlab resume {name}` goes on from its last checkpoint.{why}",

@@ -13,9 +13,10 @@ from lab.cli.table_output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.evaluation_coverage import EvaluatedShare
-from lab.runs.run_folder import ACTIVE, Run, lock_is_held
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FinalEvaluation
-from lab.runs.trainer_silence import why_silent
+from lab.runs.unresponsive_trainer import unresponsive_reason
 
 ANSWER_SECONDS = 120.0
 """How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
@@ -84,7 +85,7 @@ def entry(run: Run) -> RunEntry:
         tokenizer=config.tokenizer.kind,
         text=config.data.name,
         created=config.created,
-        message=said.problem or why_silent(run, status, said.phase) or status.message,
+        message=said.problem or unresponsive_reason(run, status, said.phase) or status.message,
     )
 
 
@@ -191,7 +192,7 @@ def wait_until(run: Run, *phases: str) -> str:
         phase = run.phase_of(status)
         if "no room" in phases and phase == "paused" and status.stopping:
             return "no room"
-        if phase in phases or (phase not in ACTIVE and not lock_is_held(run.lock_path)):
+        if phase in phases or (phase not in ACTIVE and not trainer_lock_is_held(run.lock_path)):
             return phase
         time.sleep(POLL_SECONDS)
     raise UserError(
@@ -207,8 +208,8 @@ def stop(run: str, discard: bool) -> int:
 
     On a full disk the trainer waits for room before it ends. The exit code is 0 when the step at which it ended is saved.
     """
+    from lab.reports.saved_step import saved_step, stopped_in_words
     from lab.runs.run_store import open_run
-    from lab.runs.saved_steps import saved_step, stopped_in_words
 
     found = open_run(run)
     found.command("discard" if discard else "stop")

@@ -151,3 +151,9 @@ def rate(tokens_per_second: float) -> str:
     """Speed of training or of writing: 8,310 tokens/s, 12.3k tokens/s."""
     slow = 0 < tokens_per_second < 10
     return f"{fixed(tokens_per_second, 1) if slow else count(tokens_per_second)} tokens/s"
+
+
+def perplexity(loss: float) -> str:
+    """Perplexity e^loss: the number of equally likely tokens whose choice is as uncertain as `loss` nats."""
+    value = math.exp(min(loss, 700.0))
+    return fixed(value, 1) if value < 9.95 else count(round(value))

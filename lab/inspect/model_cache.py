@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lab.core.errors import UserError
-from lab.runs.inspect_lock import hold
 from lab.runs.run_folder import Run
+from lab.runs.run_locks import hold_inspect_lock
 from lab.runs.run_store import open_run
 from models.config import ModelConfig
 from models.edits import Edit
@@ -138,7 +138,7 @@ class ModelCache:
             if outdated is not None:
                 self._forget_traces(outdated.identity)
             if run.path not in self._holds:
-                self._holds[run.path] = hold(run.path)
+                self._holds[run.path] = hold_inspect_lock(run.path)
         self._models.move_to_end((run.path, checkpoint))
         while len(self._models) > MODELS_HELD and self._weights() > WEIGHTS_BUDGET:
             _, gone = self._models.popitem(last=False)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.machine import cores
+from lab.core.uniform_baseline import uniform_baseline
 from lab.one_step.step_batch import StepBatch
 from lab.one_step.step_state import Gradients, Moved, Moves, StepSnapshot, StepState
-from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import seed_of
 from lab.training.run_length import rate_of_next

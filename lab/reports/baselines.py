@@ -13,13 +13,13 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.number_format import count
+from lab.core.uniform_baseline import uniform_baseline
 from lab.data.token_file import TokenFile, token_dtype
-from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
 
 if TYPE_CHECKING:
-    from lab.runs.loss_history import History
+    from lab.runs.loss_history import LossHistory
 
 MOST_TOKENS = 10_000_000
 """Of a longer text only so many are counted: sorting their pairs takes about a second."""
@@ -135,7 +135,7 @@ def _occurs(stretch: bytes, text: bytes, each: int) -> bool:
     return at >= 0
 
 
-def bytes_per_token(data: DataConfig, history: "History") -> float:
+def bytes_per_token(data: DataConfig, history: "LossHistory") -> float:
     """Of the validation text: exactly of the tokens that the evaluations are made on, once there is one."""
     last = history.last_evaluation
     if last is not None and last.val_loss and last.bits_per_byte:
@@ -152,7 +152,7 @@ class Floor:
     loss: float
 
 
-def floors(vocab_size: int, data: DataConfig, history: "History", entropy: TextEntropy | None) -> tuple[Floor, ...]:
+def floors(vocab_size: int, data: DataConfig, history: "LossHistory", entropy: TextEntropy | None) -> tuple[Floor, ...]:
     """Those that are known, from the highest by its nature to the lowest."""
     found = [Floor("by chance: ln V", "chance", uniform_baseline(vocab_size))]
     if entropy is not None:

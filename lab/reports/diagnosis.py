@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from lab.core.number_format import count, fixed, probability, significant, whole
+from lab.core.uniform_baseline import uniform_baseline
 from lab.planning.run_request import default_rate, lower_rate
 from lab.reports.baselines import STRETCH_BYTES, TextEntropy
-from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, RunConfig, Status
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
     from lab.core.float_columns import Column, Floats
-    from lab.runs.loss_history import History
+    from lab.runs.loss_history import LossHistory
 
 Verdict = Literal[
     "waiting",
@@ -100,7 +100,7 @@ class Diagnosis:
 def diagnose(
     config: RunConfig,
     status: Status,
-    history: "History",
+    history: "LossHistory",
     *,
     phase: str = "",
     entropy: TextEntropy | None = None,
@@ -129,7 +129,7 @@ class _Case:
 
     config: RunConfig
     status: Status
-    history: "History"
+    history: "LossHistory"
     phase: str
     entropy: TextEntropy | None
     events: Sequence[Event]

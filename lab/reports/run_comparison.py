@@ -12,10 +12,10 @@ from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.number_format import count, duration, fixed, significant, whole
 from lab.core.safe_open import read_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
-from lab.runs.loss_history import History
-from lab.runs.progress import progress
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_follower import RunUpdate
+from lab.runs.run_progress import fraction_done
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status, TrainConfig
 from models.config import ModelConfig
 from models.parameter_count import parameter_count
@@ -54,7 +54,7 @@ class ComparedRun:
     config: RunConfig
     status: Status
     phase: str
-    history: History
+    history: LossHistory
     samples: list[Sample] = field(default_factory=list)
 
     @property
@@ -293,7 +293,9 @@ def per_byte(run: ComparedRun) -> float:
 
 
 def _unfinished(runs: Sequence[ComparedRun]) -> str:
-    going = [f"{run.letter} is still {run.phase}, {progress(run.config, run.status):.0%} done" for run in runs if run.going_on]
+    going = [
+        f"{run.letter} is still {run.phase}, {fraction_done(run.config, run.status):.0%} done" for run in runs if run.going_on
+    ]
     return "; ".join(going) + "." if going else ""
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.runs.head_meters import METERS, Meter
-from lab.runs.run_schema import Insight, PartUpdate
+from lab.runs.run_schema import HEAD_SCORES, HeadScore, Insight, PartUpdate
 
 Scores = NDArray[np.float32]
 
@@ -21,16 +20,16 @@ class InsightPoint:
     took: float
     repeated: int
     scores: Scores
-    """(3, L, H) in the order of `METERS`; (3, 0, 0) where nothing was measured."""
+    """(3, L, H) in the order of `HEAD_SCORES`; (3, 0, 0) where nothing was measured."""
     pattern: Scores
     """(L, H, T): what the probe's last token pays to each of its tokens."""
     truth_probability: float
     top: tuple[tuple[str, float], ...]
     parts: tuple[PartUpdate, ...]
 
-    def of(self, meter: Meter) -> Scores:
+    def of(self, meter: HeadScore) -> Scores:
         """(L, H)."""
-        scores: Scores = self.scores[METERS.index(meter)]
+        scores: Scores = self.scores[HEAD_SCORES.index(meter)]
         return scores
 
 
@@ -48,15 +47,15 @@ def moment_of(insight: Insight) -> InsightPoint:
     )
 
 
-class Inside:
+class InsightHistory:
     """The evaluations of one run in the order of their steps, and the place in the text that the probe is."""
 
     def __init__(self) -> None:
         self.moments: list[InsightPoint] = []
         self.probe: tuple[str, ...] = ()
         self.truth = ""
-        self.highest = [0.0] * len(METERS)
-        """The highest score of any head so far, in the order of `METERS`."""
+        self.highest = [0.0] * len(HEAD_SCORES)
+        """The highest score of any head so far, in the order of `HEAD_SCORES`."""
 
     def add(self, insights: Sequence[Insight]) -> None:
         """Takes in new lines."""
@@ -68,7 +67,7 @@ class Inside:
             if insight.probe:
                 self.probe, self.truth = tuple(insight.probe), insight.truth
 
-    def join(self, other: "Inside") -> None:
+    def join(self, other: "InsightHistory") -> None:
         """Takes in what another was given since."""
         self.moments += other.moments
         self.highest = np.maximum(self.highest, other.highest).tolist()

@@ -1,7 +1,7 @@
 """A run's losses as columns of numbers, and fewer of them for a plot without losing a spike."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -19,7 +19,7 @@ SPEED_MEMORY = 50 * SPEED_STEPS
 """Before so many steps, one counts for less than a float can hold."""
 
 
-class History:
+class LossHistory:
     """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
 
     `steps`, `losses`, `smooth`, `seconds`, `rates`, `grad_norms` and `speeds` go together, one entry a training step, NaN where
@@ -109,7 +109,7 @@ class History:
 
 
 def smooth(losses: Floats) -> Column:
-    """`History.smooth` of these losses alone."""
+    """`LossHistory.smooth` of these losses alone."""
     means = Column()
     _smooth_on(means, losses, SMOOTHED_SHARE, LONGEST_SMOOTHING)
     return means
@@ -141,33 +141,3 @@ def _smooth_on(means: Column, losses: Column | Floats, share: float, longest: in
 
 def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def thin(xs: Sequence[float] | Floats, ys: Sequence[float] | Floats, buckets: int) -> tuple[list[float], list[float]]:
-    """At most two points for each of `buckets` equal stretches of x: the lowest and the highest, in their order.
-
-    `xs` must not fall. What a plot with that many columns would show is unchanged, a spike of one step included.
-    """
-    x, y = np.asarray(xs), np.asarray(ys)
-    if len(x) <= 2 * buckets:
-        return x.tolist(), y.tolist()
-    starts = np.searchsorted(x, np.linspace(x[0], x[-1], buckets + 1)[:-1])
-    chosen: list[int] = []
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(x)], strict=True):
-        if start < end:
-            part = y[start:end]
-            low, high = start + int(part.argmin()), start + int(part.argmax())
-            chosen += [low] if low == high else [min(low, high), max(low, high)]
-    return x[chosen].tolist(), y[chosen].tolist()
-
-
-def nice_ticks(low: float, high: float, about: int) -> list[float]:
-    """Round numbers from `low` to `high`, near `about` of them, spaced by 1, 2 or 5 times a power of ten."""
-    if not high > low or about < 1:
-        return [low]
-    rough = (high - low) / about
-    power = 10.0 ** np.floor(np.log10(rough))
-    spacing = float(min((m * power for m in (1, 2, 5, 10)), key=lambda size: abs(size - rough)))
-    first = np.ceil(low / spacing - 1e-9)
-    last = np.floor(high / spacing + 1e-9)
-    return [float(tick * spacing) + 0.0 for tick in np.arange(first, last + 1)]

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from lab.core.atomic_io import os_error_in_words, sync_folder
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.home_folder import demo
-from lab.runs.inspect_lock import is_held, run_lock
 from lab.runs.run_folder import Run
+from lab.runs.run_locks import inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
 from lab.runs.run_store import is_run
 
@@ -123,7 +123,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
 
     refuse_to_change(run)
     try:
-        lock = run_lock(run.lock_path)
+        lock = trainer_lock(run.lock_path)
     except DamagedFileError:
         lock = None  # no trainer holds what is no file
     try:
@@ -134,7 +134,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
     except OSError as error:
         raise os_error_in_words(error, f"{what} {run.name}") from error
     try:
-        if is_held(run.path):
+        if inspect_lock_is_held(run.path):
             raise UserError(f"{run.name} is open in Inspect of another lab; close that lab first.")
         yield
     finally:

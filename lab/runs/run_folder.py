@@ -8,7 +8,6 @@ import os
 import platform
 import re
 import stat
-import sys
 import time
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,10 +17,11 @@ import msgspec
 from lab.core.atomic_io import os_error_in_words
 from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, decode_json, read_json
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safe_open import is_real_folder, open_to_hold, read_regular
+from lab.core.safe_open import is_real_folder, read_regular
 from lab.core.safetensors_file import read_metadata, step_of
 from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineReader, MetricsReader, last_line
+from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
 from lab.runs.trainer_commands import CommandName
 
@@ -157,11 +157,11 @@ class Run:
         """The phase, where the status has been read already."""
         if status.phase not in ACTIVE or self._is_alive(status):
             return status.phase
-        return "interrupted" if is_elsewhere(status) or not lock_is_held(self.lock_path) else "not answering"
+        return "interrupted" if is_elsewhere(status) or not trainer_lock_is_held(self.lock_path) else "not answering"
 
     def _is_alive(self, status: Status) -> bool:
         fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
-        return fresh and (is_elsewhere(status) or lock_is_held(self.lock_path))
+        return fresh and (is_elsewhere(status) or trainer_lock_is_held(self.lock_path))
 
     def metrics(self) -> MetricsReader:
         """A reader of metrics.jsonl, standing at its start."""
@@ -231,29 +231,6 @@ def is_elsewhere(status: Status) -> bool:
 
 class _Version(msgspec.Struct):
     format: Count
-
-
-def lock_is_held(path: Path) -> bool:
-    """Whether some process holds the lock. Asks for it shared, so that those who ask do not disturb each other."""
-    try:
-        descriptor = open_to_hold(path)
-    except (OSError, DamagedFileError):
-        return False
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _size_of(path: Path) -> int | None:

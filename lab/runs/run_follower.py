@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from lab.core.errors import UserError
-from lab.runs.insights_log import Inside
-from lab.runs.loss_history import History
+from lab.runs.insights_log import InsightHistory
+from lab.runs.loss_history import LossHistory
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, Insight, Metric, RunConfig, Sample, Status
 from lab.runs.run_store import is_run
-from lab.runs.trainer_silence import why_silent
+from lab.runs.unresponsive_trainer import unresponsive_reason
 
 BLOCK = 1 << 22
 """Bytes of a file that are turned into numbers at once, so that a long one never is in memory as lines."""
@@ -26,11 +26,11 @@ class RunUpdate:
     config: RunConfig
     status: Status
     phase: str
-    history: History | None
+    history: LossHistory | None
     metrics: list[Metric]
     samples: list[Sample]
     samples_anew: bool
-    inside: Inside
+    inside: InsightHistory
     inside_anew: bool
     events: list[Event]
     events_anew: bool
@@ -61,14 +61,14 @@ class RunFollower:
         metrics, samples, events = self._metrics.read(BLOCK), self._samples.read(), self._events.read()
         history = None
         if self._first or self._metrics.restarted:
-            history = History()
+            history = LossHistory()
             while metrics:
                 history.add(metrics)
                 metrics = self._metrics.read(BLOCK)
         else:
             while more := self._metrics.read(BLOCK):
                 metrics += more
-        inside = Inside()
+        inside = InsightHistory()
         insights = self._insights.read(BLOCK)
         inside_anew = self._first or self._insights.restarted
         while insights:
@@ -90,5 +90,5 @@ class RunFollower:
             inside_anew,
             events,
             events_anew,
-            why_silent(self.run, status, phase),
+            unresponsive_reason(self.run, status, phase),
         )

@@ -5,7 +5,7 @@ A run folder is input, not truth, so every number and string has a bound here, w
 Nothing here needs torch; the screens read runs with these types alone.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -267,10 +267,15 @@ class PartUpdate(msgspec.Struct, array_like=True):
     """‖change‖ / ‖weights‖ of its matrices, weights as they were before the step; None where a part has none."""
 
 
+HeadScore = Literal["previous", "duplicate", "induction"]
+HEAD_SCORES: tuple[HeadScore, ...] = get_args(HeadScore)
+"""Scores of an attention head, from 0 to 1; `lab.reports.head_scores` defines them."""
+
+
 class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line of insights.jsonl: what was measured inside the model at the evaluation after `step` updates.
 
-    The meters are those of `lab.runs.head_meters`, from 0 to 1, by [layer][head]. The probe is a place in the validation text.
+    The scores of `HEAD_SCORES` are by [layer][head]. The probe is a place in the validation text.
     """
 
     step: Step

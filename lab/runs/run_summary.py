@@ -15,8 +15,8 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.home_folder import demo, home
-from lab.runs.progress import plan_in_words, progress
 from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
+from lab.runs.run_progress import fraction_done, planned_length
 from lab.runs.run_schema import Metric, Status, TrainConfig
 from lab.runs.run_store import is_run, run_folders
 from models.config import ModelConfig
@@ -182,10 +182,10 @@ class RunsWatcher:
             path=run.path,
             text=config.data.name,
             phase="damaged" if problem else run.phase_of(status),
-            plan=plan_in_words(config),
+            plan=planned_length(config),
             step=status.step,
             steps=status.steps or config.train.steps,
-            done=progress(config, status),
+            done=fraction_done(config, status),
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,
             bits_per_byte=figures.bits_per_byte if figures else None,

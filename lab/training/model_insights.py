@@ -90,7 +90,7 @@ def repeats(occurring: Ids, context: int, seed: int) -> Ids | None:
 
 
 def head_scores(model: GPT, ids: Tensor) -> Tensor:
-    """Previous-token, duplicate-token and induction score of every head, (3, layers, H), as `lab.runs.head_meters` defines them.
+    """Previous-token, duplicate-token and induction score of every head, (3, layers, H); see `lab.reports.head_scores`.
 
     `ids` (B, 2r) are sequences of r tokens that are repeated once.
     """

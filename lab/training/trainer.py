@@ -21,8 +21,8 @@ import psutil  # type: ignore[import-untyped]
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError
 from lab.runs import trainer_commands
-from lab.runs.inspect_lock import run_lock
 from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
+from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
 from lab.runs.run_store import open_run
 from lab.training.start_trainer import refuse_finished
@@ -68,7 +68,7 @@ def own(run: Run) -> filelock.BaseFileLock:
     before = run.status()
     if is_elsewhere(before) and before.phase in ACTIVE and beats(run, before):
         raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
-    lock = run_lock(run.lock_path)
+    lock = trainer_lock(run.lock_path)
     give_up = time.monotonic() + LOCK_SECONDS
     while True:
         try:

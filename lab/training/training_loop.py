@@ -23,6 +23,7 @@ from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import count
 from lab.core.out_of_memory import give_back, is_out_of_memory
+from lab.core.uniform_baseline import uniform_baseline
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
@@ -31,7 +32,6 @@ from lab.planning.device import choose_device
 from lab.planning.run_request import check_memory
 from lab.runs import snapshots, weights_file
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
-from lab.runs.progress import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, EventKind, FinalEvaluation, Insight, Metric, Sample
 from lab.runs.run_tokenizer import tokenizer_of

@@ -240,12 +240,12 @@ class InspectScreen(ChangesScreen, SamplingScreen, TimeScreen, TakingOutScreen):
     def _read_run(self, name: str) -> None:
         from lab.core.errors import UserError
         from lab.data.default_prompts import first_prompt
-        from lab.runs.inspect_lock import hold
+        from lab.runs.run_locks import hold_inspect_lock
         from lab.runs.run_store import open_run
 
         try:
             run = open_run(name)
-            self.post_message(self.FirstPrompt(name, first_prompt(run), run.config.model.layers, hold(run.path)))
+            self.post_message(self.FirstPrompt(name, first_prompt(run), run.config.model.layers, hold_inspect_lock(run.path)))
         except UserError as error:
             self.app.call_from_thread(self._trouble_came, str(error), False)
 

@@ -2,7 +2,7 @@
 
 import math
 
-from lab.runs.loss_history import nice_ticks
+import numpy as np
 
 SMALLEST_ON_LOG = 1e-6
 """A loss of zero has no logarithm; this is far below any that matters."""
@@ -37,3 +37,15 @@ def label_row(places: list[int], labels: list[str], unit: str, width: int) -> st
         if all(sign == " " for sign in row[max(0, start - 1) : start + len(label) + 1]):
             row[start : start + len(label)] = label
     return "".join(row)
+
+
+def nice_ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers from `low` to `high`, near `about` of them, spaced by 1, 2 or 5 times a power of ten."""
+    if not high > low or about < 1:
+        return [low]
+    rough = (high - low) / about
+    power = 10.0 ** np.floor(np.log10(rough))
+    spacing = float(min((m * power for m in (1, 2, 5, 10)), key=lambda size: abs(size - rough)))
+    first = np.ceil(low / spacing - 1e-9)
+    last = np.floor(high / spacing + 1e-9)
+    return [float(tick * spacing) + 0.0 for tick in np.arange(first, last + 1)]

@@ -10,10 +10,10 @@ from operator import itemgetter
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count
-from lab.runs.loss_history import nice_ticks, thin
 from lab.runs.run_schema import EventKind
-from screens.plot.axis_ticks import SMALLEST_ON_LOG, label_row, log_ticks, tick_labels
+from screens.plot.axis_ticks import SMALLEST_ON_LOG, label_row, log_ticks, nice_ticks, tick_labels
 from screens.plot.braille_canvas import BrailleCanvas
+from screens.plot.downsample import thin
 from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Figure, Series
 from screens.widgets.text_fitting import Piece
 

@@ -9,10 +9,11 @@ from itertools import pairwise
 from rich.cells import cell_len
 
 from lab.core.number_format import fixed, probability, significant, whole
+from lab.reports.head_scores import FORMED, head_name, uniform_score
+from lab.reports.head_scores import scores_sentence as heads_in_words
 from lab.reports.update_ratios import HEALTHY, power, updates_in_words
-from lab.runs.head_meters import FORMED, METERS, head_meter_chance, head_name
-from lab.runs.head_meters import meter_in_words as heads_in_words
-from lab.runs.insights_log import Inside, InsightPoint
+from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_schema import HEAD_SCORES
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES, bar
 from screens.train.summary_text import whole_sentences
@@ -38,12 +39,14 @@ def words_lines(text: str, width: int) -> Lines:
     return [[(line, "text")] for line in wrap(text, width)]
 
 
-def moment_words(inside: Inside, at: int) -> str:
+def moment_words(inside: InsightHistory, at: int) -> str:
     """`step 1,200 (13 of 31, ← → walks)`."""
     return f"step {whole(inside.moments[at].step)} ({at + 1} of {len(inside.moments)}, ← → walks)"
 
 
-def over_time(inside: Inside, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str) -> list[Piece]:
+def over_time(
+    inside: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
+) -> list[Piece]:
     """One sign for each evaluation, or for so many that they fit; that of the marked one stands out."""
     each = max(1, math.ceil(len(inside.moments) / max(1, width)))
     wide = max(1, min(MOST_CELLS, width // len(inside.moments)))
@@ -54,7 +57,7 @@ def over_time(inside: Inside, marked: int | None, width: int, sign: Callable[[In
     return [*pieces, (" " * (width - wide * len(signs)), role)]
 
 
-def marked_at(inside: Inside, at: int) -> int | None:
+def marked_at(inside: InsightHistory, at: int) -> int | None:
     """The evaluation to mark: none where it is the newest, as it is until somebody walks."""
     return at if at < len(inside.moments) - 1 else None
 
@@ -69,28 +72,28 @@ def shade_sign(value: float | None) -> str:
     return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
-def heads_above(inside: Inside, at: int, width: int, height: int, share: float) -> Lines:
+def heads_above(inside: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:
     """What stands above the heads: how far they have come, and what the columns are.
 
     `share` is that of the training time which all measuring has taken.
     """
     moment = inside.moments[at]
-    words = heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in METERS})
+    words = heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in HEAD_SCORES})
     above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - moment.scores[0].size - 2)), width)
     if not moment.repeated:
         return above
     room = (width - 6) // 3
-    titles = dict(zip(METERS, ("looks one back", "at the same token", "at what came after it"), strict=True))
+    titles = dict(zip(HEAD_SCORES, ("looks one back", "at the same token", "at what came after it"), strict=True))
     names: list[Piece] = [(fit("head", 6), "dim")]
-    for meter in METERS:
-        level = fixed(head_meter_chance(meter, moment.repeated), 2)
+    for meter in HEAD_SCORES:
+        level = fixed(uniform_score(meter, moment.repeated), 2)
         words = f"{titles[meter]}, chance {level}" if room >= 34 else f"{meter}, chance {level}"
         names.append((fit(words, room - 1) + " ", "title"))
     hint = "   ↑ ↓ head  ⏎ its course" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
     return [*above, [(moment_words(inside, at), "title"), (hint, "dim")], names]
 
 
-def head_line(inside: Inside, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
+def head_line(inside: InsightHistory, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
     """One head's three meters: now, as a bar and a number, and over the evaluations, to the scale of the highest of all heads."""
     layer, number = head
     room = (width - 6) // 3
@@ -109,7 +112,7 @@ def head_line(inside: Inside, at: int, head: tuple[int, int], chosen: bool, widt
     return row
 
 
-def probe_lines(inside: Inside, at: int, head: tuple[int, int], width: int, height: int) -> Lines:
+def probe_lines(inside: InsightHistory, at: int, head: tuple[int, int], width: int, height: int) -> Lines:
     """What comes next at the probe, and what one head looks at there: now, and over the evaluations."""
     moment = inside.moments[at]
     if not inside.probe or not moment.top:
@@ -166,7 +169,7 @@ def ratio_sign(ratio: float | None) -> str:
     return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio < limit)
 
 
-def updates_lines(inside: Inside, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
+def updates_lines(inside: InsightHistory, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
     """What stands above, and a line for each part: how much a step changes it, now and over the evaluations, and its gradient."""
     moment = inside.moments[at]
     above = words_lines(updates_in_words(moment.step, moment.parts, optimizer), width)

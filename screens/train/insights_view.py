@@ -13,8 +13,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from lab.runs.head_meters import METERS, Meter, course_in_words, head_meter_chance, head_name, strongest
-from lab.runs.insights_log import Inside
+from lab.reports.head_scores import head_name, score_since_sentence, strongest_head, uniform_score
+from lab.runs.insights_log import InsightHistory
+from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
@@ -27,7 +28,7 @@ PAGES: tuple[InsightsPage, ...] = ("heads", "probe", "updates")
 COURSE_ROWS = 9
 """Lines that the course of a head needs; it is shown by itself where so many are left over."""
 
-DASHES: dict[Meter, tuple[int, int] | None] = {"previous": (3, 2), "duplicate": (1, 1), "induction": None}
+DASHES: dict[HeadScore, tuple[int, int] | None] = {"previous": (3, 2), "duplicate": (1, 1), "induction": None}
 
 WAITING = (
     "Nothing has been measured inside this model yet: that happens at every evaluation, the first one before the first step."
@@ -79,7 +80,7 @@ class InsideView(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.inside = Inside()
+        self.inside = InsightHistory()
         self._going_on = False
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
@@ -88,7 +89,7 @@ class InsideView(Vertical):
         yield PageLines(id="inside-lines")
         yield LinePlot(id="inside-course")
 
-    def show(self, inside: Inside, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
+    def show(self, inside: InsightHistory, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
         """Show what is known now; `going_on` says whether more may come, `seconds` how long the training has taken."""
         if inside is not self.inside:
             self.head = None
@@ -121,8 +122,8 @@ class InsideView(Vertical):
         if not measured:
             return (0, 0)
         last = measured[-1]
-        found = [strongest(meter, last.of(meter).tolist()) for meter in ("induction", "previous")]
-        best = max(found, key=lambda each: each.score / head_meter_chance(each.meter, last.repeated))
+        found = [strongest_head(meter, last.of(meter).tolist()) for meter in ("induction", "previous")]
+        best = max(found, key=lambda each: each.score / uniform_score(each.meter, last.repeated))
         return best.layer, best.head
 
     def choose(self, by: int) -> None:
@@ -173,10 +174,10 @@ class InsideView(Vertical):
         steps = np.array([moment.step for moment in measured], np.float64)
         repeated = measured[-1].repeated
         series = []
-        for place, (meter, role) in enumerate(zip(METERS, ("run0", "run4", "run1"), strict=True)):
+        for place, (meter, role) in enumerate(zip(HEAD_SCORES, ("run0", "run4", "run1"), strict=True)):
             scores = np.array([moment.scores[place, layer, head] for moment in measured], np.float64)
-            name = course_in_words(meter, steps.tolist(), scores.tolist(), repeated)
+            name = score_since_sentence(meter, steps.tolist(), scores.tolist(), repeated)
             series.append(Series(f"{head_name(layer, head)} {name}", meter, "line", role, steps, scores, dashes=DASHES[meter]))
-        level = head_meter_chance("induction", repeated)
+        level = uniform_score("induction", repeated)
         series.append(Series(f"chance {level:.2f}", f"chance {level:.2f}", "level", "level", (0.0,), (level,)))
         return Figure(tuple(series), version=(id(self.inside), len(measured), layer, head), x_label="steps")

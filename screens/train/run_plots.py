@@ -11,7 +11,7 @@ import numpy as np
 from lab.core.float_columns import Column, Floats
 from lab.core.number_format import count, duration, fixed, significant, whole
 from lab.reports.baselines import Floor, bytes_per_token
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, EventKind, RunConfig
 from screens.plot.figure import EVENT_SIGNS, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
@@ -24,7 +24,9 @@ TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0
 class RunPlots:
     """A run's history seen through a `PlotSettings`."""
 
-    def __init__(self, name: str, config: RunConfig, history: History, view: PlotSettings, events: Sequence[Event] = ()) -> None:
+    def __init__(
+        self, name: str, config: RunConfig, history: LossHistory, view: PlotSettings, events: Sequence[Event] = ()
+    ) -> None:
         self.name = name
         self.config = config
         self.history = history

@@ -16,15 +16,17 @@ from textual.reactive import reactive, var
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lab.core.number_format import count, duration, fixed, significant, whole
+from lab.core.number_format import count, duration, fixed, perplexity, significant, whole
+from lab.core.uniform_baseline import uniform_baseline
 from lab.core.visible_text import visible
 from lab.reports.baselines import TextEntropy, floors
 from lab.reports.diagnosis import diagnose
 from lab.reports.machine_usage import UsageMeter
-from lab.runs.insights_log import Inside
-from lab.runs.loss_history import History
-from lab.runs.progress import choices, plan_in_words, progress, run_sentence, time_left, uniform_baseline
+from lab.reports.run_sentence import run_sentence
+from lab.runs.insights_log import InsightHistory
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import ACTIVE, is_elsewhere
+from lab.runs.run_progress import fraction_done, planned_length, time_left
 from lab.runs.run_schema import Event, RunConfig, Sample, Status
 from lab.runs.run_summary import PHASES, owner_in_words
 from screens.plot.line_plot import LinePlot
@@ -57,9 +59,9 @@ class Watched:
     config: RunConfig
     status: Status
     phase: str
-    history: History
+    history: LossHistory
     samples: tuple[Sample, ...] = ()
-    inside: Inside = field(default_factory=Inside)
+    inside: InsightHistory = field(default_factory=InsightHistory)
     events: tuple[Event, ...] = ()
     usage: UsageMeter | None = None
     silence: str = ""
@@ -94,9 +96,9 @@ class RunHeader(Widget):
         width = self.size.width
         config, status, phase = self.watched.config, self.watched.status, self.watched.phase
         sign, word = PHASES[phase]
-        done = progress(config, status)
+        done = fraction_done(config, status)
         left = time_left(config, status, self.watched.history) if phase == "training" else None
-        rest = f"{done:.0%} of {plan_in_words(config)}" + (f", {duration(left)} left" if left is not None else "")
+        rest = f"{done:.0%} of {planned_length(config)}" + (f", {duration(left)} left" if left is not None else "")
         name = visible(self.watched.name)
         name = name if len(name) <= width // 3 else name[: width // 3 - 1] + "…"
         room = width - len(name) - len(word) - len(rest) - 8
@@ -355,6 +357,6 @@ def numbers_of(watched: Watched) -> tuple[Fact, ...]:
         ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
         ("bits/byte", fixed(evaluation.bits_per_byte, 3) if evaluation and evaluation.bits_per_byte is not None else "·"),
         ("by chance", f"{fixed(uniform_baseline(config.model.vocab_size), 3)}"),
-        ("one of", f"{choices(history.smooth[-1])} tokens" if history.smooth else "·"),
+        ("one of", f"{perplexity(history.smooth[-1])} tokens" if history.smooth else "·"),
     ]
     return tuple(facts)

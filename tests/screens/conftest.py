@@ -12,9 +12,9 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.core.machine import Machine
-from lab.runs.head_meters import METERS
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import (
+    HEAD_SCORES,
     DataConfig,
     Event,
     EventKind,
@@ -140,7 +140,7 @@ def write_insights(run: Run, steps: range) -> None:
     for step in steps:
         done = step / steps[-1] if steps[-1] else 0.0
         scores: dict[str, list[list[float]]] = {
-            name: [[0.06 if name == "previous" else 0.02] * heads for _ in range(layers)] for name in METERS
+            name: [[0.06 if name == "previous" else 0.02] * heads for _ in range(layers)] for name in HEAD_SCORES
         }
         scores["previous"][0][3] = round(0.06 + 0.8 * min(1.0, 2 * done), 4)
         scores["induction"][2][1] = round(0.02 + 0.7 * max(0.0, 2 * done - 1), 4)

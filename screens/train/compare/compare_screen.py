@@ -14,7 +14,7 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.reports.run_comparison import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run
 from screens.base_screen import LabScreen
@@ -154,7 +154,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
         if not self.runs:
             for at, _, vocabulary, news in message.news:
                 name, letter = self.names[at], LETTERS[at]
-                self.runs.append(ComparedRun(letter, name, vocabulary, news.config, news.status, news.phase, History()))
+                self.runs.append(ComparedRun(letter, name, vocabulary, news.config, news.status, news.phase, LossHistory()))
             self.bits = in_bits(self.runs)
         for at, feed, _, news in message.news:
             self._feeds[at] = feed

@@ -186,3 +186,8 @@ def test_ago_rate_and_whole() -> None:
 )
 def test_a_probability_with_figures_for_small_ones(p: float, text: str) -> None:
     assert number_format.probability(p, digits=2) == text
+
+
+@pytest.mark.parametrize(("loss", "words"), [(0.0, "1.0"), (math.log(2), "2.0"), (3.2, "25"), (math.log(1024), "1,024")])
+def test_perplexity_is_the_number_of_equally_likely_tokens_with_that_loss(loss: float, words: str) -> None:
+    assert number_format.perplexity(loss) == words

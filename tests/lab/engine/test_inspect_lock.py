@@ -7,19 +7,19 @@ import pytest
 from lab.engine.method_table import OpenParams, ReleaseParams
 from lab.engine.methods import EngineMethods
 from lab.inspect import model_cache
-from lab.runs.inspect_lock import is_held
+from lab.runs.run_locks import inspect_lock_is_held
 
 
 def test_an_open_run_is_held_until_it_is_let_go(tiny: Any, engine: EngineMethods) -> None:
-    assert not is_held(tiny.run.path)
+    assert not inspect_lock_is_held(tiny.run.path)
     engine.open(OpenParams(run="tiny"))
-    assert is_held(tiny.run.path)
+    assert inspect_lock_is_held(tiny.run.path)
     assert engine.release(ReleaseParams(path=str(tiny.run.path)))
-    assert not is_held(tiny.run.path)
+    assert not inspect_lock_is_held(tiny.run.path)
     engine.open(OpenParams(run="tiny"))
-    assert is_held(tiny.run.path)
+    assert inspect_lock_is_held(tiny.run.path)
     engine.release(ReleaseParams(path="/another/run"))
-    assert is_held(tiny.run.path)
+    assert inspect_lock_is_held(tiny.run.path)
     engine.release(ReleaseParams(path=str(tiny.run.path)))
 
 
@@ -28,6 +28,6 @@ def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: EngineMet
     runs = [make_run(name).run for name in ("first", "second", "third")]
     for run in runs:
         engine.open(OpenParams(run=run.name))
-    assert [is_held(run.path) for run in runs] == [False, True, True]
+    assert [inspect_lock_is_held(run.path) for run in runs] == [False, True, True]
     for run in runs:
         engine.release(ReleaseParams(path=str(run.path)))

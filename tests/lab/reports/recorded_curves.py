@@ -8,7 +8,7 @@ import msgspec
 
 from lab.reports.baselines import TextEntropy
 from lab.reports.diagnosis import Diagnosis, diagnose
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 
 WHERE = Path(__file__).parent / "curves"
@@ -32,7 +32,7 @@ class Recorded:
 
     head: Head
     metrics: list[Metric]
-    history: History
+    history: LossHistory
     events: list[Event]
 
     def diagnosis(self, phase: str = "") -> Diagnosis:
@@ -58,6 +58,6 @@ def recorded(name: str, until: float = float("inf")) -> Recorded:
     """Whole lines of metrics where there was an evaluation, and at the end; of the other steps loss and learning rate."""
     head, metrics = _read(name)
     metrics = [metric for metric in metrics if metric.step <= until]
-    history = History()
+    history = LossHistory()
     history.add(metrics)
     return Recorded(head, metrics, history, [event for event in head.events if event.step <= until])

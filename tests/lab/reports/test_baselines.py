@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 import lab.reports.baselines
 from lab.reports.baselines import TextEntropy, bytes_per_token, copied_share, floors, run_entropy, text_entropy, validation_text
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, Metric
 
@@ -104,7 +104,7 @@ def data(entropy: float | None = None) -> DataConfig:
 
 
 def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do() -> None:
-    history = History()
+    history = LossHistory()
     assert bytes_per_token(data(), history) == pytest.approx(120 / 50)
     # 2 nats a token in tokens of 4 bytes are 2 / ln 2 / 4 bits a byte
     history.add([Metric(step=1, tokens=1, epoch=0.0, seconds=0.0, val_loss=2.0, bits_per_byte=2 / math.log(2) / 4)])
@@ -118,7 +118,7 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
 def test_floors_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
     data = empty_run().config.data
     whole, part = (
-        floors(256, replace(data, split=split, tokens=split + 100), History(), TextEntropy(2.0, 1.0))
+        floors(256, replace(data, split=split, tokens=split + 100), LossHistory(), TextEntropy(2.0, 1.0))
         for split in (10**7, 10**7 + 1)
     )
     assert [floor.name for floor in whole] == ["by chance: ln V", "its tokens' frequencies", "its pairs'"]

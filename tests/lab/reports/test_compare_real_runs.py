@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lab.reports.run_comparison import ComparedRun, comparable, figures_of, results, verdict, vocabulary_of
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
@@ -47,7 +47,7 @@ def contenders(runs: list[Run]) -> list[ComparedRun]:
     found = []
     for letter, run in zip("ABC", runs, strict=False):
         news = RunFollower(run).read()
-        found.append(ComparedRun(letter, run.name, vocabulary_of(run), news.config, news.status, news.phase, History()))
+        found.append(ComparedRun(letter, run.name, vocabulary_of(run), news.config, news.status, news.phase, LossHistory()))
         found[-1].take(news)
     return found
 

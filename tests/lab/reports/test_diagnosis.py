@@ -9,7 +9,7 @@ import pytest
 
 from lab.planning.run_request import default_rate
 from lab.reports.diagnosis import diagnose
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from tests.lab.reports.recorded_curves import NAMES, recorded
 
 LIMIT = r"what this model can make|no limit|near the entropy|not help"
@@ -265,7 +265,7 @@ def test_losses_that_are_near_each_other_are_told_apart(fall: float) -> None:
     assert evaluations[-1] is run.metrics[-1]
     before = next(metric.val_loss for metric in evaluations if metric.step == 460)
     assert before is not None
-    history = History()
+    history = LossHistory()
     history.add([*run.metrics[:-1], msgspec.structs.replace(run.metrics[-1], val_loss=before - fall)])
     fell, stayed = f"from {before:.3f} (step 460) to {before - fall:.3f} (step 600)", f"stayed at {before:.4f} (steps 460 to 600)"
     words = fell if fall else stayed

@@ -21,7 +21,7 @@ from lab.reports.run_comparison import (
     vocabulary_of,
     written_at,
 )
-from lab.runs.loss_history import History
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import (
@@ -63,7 +63,7 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
         ),
         train=TrainConfig(batch=4, **{"steps": 400, **facts.get("train", {})}),
     )
-    history = History()
+    history = LossHistory()
     history.add(
         Metric(
             step=step,
@@ -271,7 +271,7 @@ def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
     run.metrics_path.write_bytes(msgspec.json.encode(first) + b"\n")
     feed = RunFollower(run)
     news = feed.read()
-    taken = ComparedRun("A", "tale", "bytes", news.config, news.status, news.phase, History())
+    taken = ComparedRun("A", "tale", "bytes", news.config, news.status, news.phase, LossHistory())
     taken.take(news)
     assert taken.best == first
     second = Metric(step=9, tokens=9, epoch=0.0, seconds=1.0, loss=3.0, val_loss=4.0, bits_per_byte=4.0)

@@ -1,10 +1,9 @@
 import math
 
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lab.runs.loss_history import LONGEST_SMOOTHING, SMOOTHED_SHARE, SPEED_STEPS, History, nice_ticks, thin
+from lab.runs.loss_history import LONGEST_SMOOTHING, SMOOTHED_SHARE, SPEED_STEPS, LossHistory
 from lab.runs.run_schema import Metric
 
 
@@ -12,33 +11,8 @@ def metric(step: int, loss: float | None = None, val_loss: float | None = None) 
     return Metric(step=step, tokens=step * 8, epoch=step / 10, seconds=float(step), loss=loss, val_loss=val_loss)
 
 
-@given(st.lists(st.floats(-100, 100, allow_nan=False), min_size=1, max_size=400), st.integers(1, 30))
-def test_thinning_keeps_the_lowest_and_the_highest_of_every_stretch(ys: list[float], buckets: int) -> None:
-    xs = [float(x) for x in range(len(ys))]
-    thin_xs, thin_ys = thin(xs, ys, buckets)
-    assert len(thin_xs) <= max(2 * buckets, 1)
-    assert thin_xs == sorted(thin_xs)
-    assert all(ys[int(x)] == y for x, y in zip(thin_xs, thin_ys, strict=True))
-    assert (min(thin_ys), max(thin_ys)) == (min(ys), max(ys))
-    if len(ys) > 2 * buckets:
-        width = (len(ys) - 1) / buckets
-        for bucket in range(buckets):
-            end = math.inf if bucket == buckets - 1 else (bucket + 1) * width
-            inside = [y for x, y in zip(xs, ys, strict=True) if bucket * width <= x < end]
-            kept = [y for x, y in zip(thin_xs, thin_ys, strict=True) if bucket * width <= x < end]
-            if inside and kept:
-                assert (min(kept), max(kept)) == (min(inside), max(inside))
-
-
-def test_one_spike_among_a_million_steps_is_not_thinned_away() -> None:
-    ys = [2.0] * 1_000_000
-    ys[654_321] = 9.0
-    xs, thinned = thin(range(1_000_000), ys, 80)
-    assert (654_321.0, 9.0) in set(zip(xs, thinned, strict=True))
-
-
 def test_the_smoothed_line_is_the_running_mean_it_says_it_is() -> None:
-    history = History()
+    history = LossHistory()
     losses = [5.0 / (1 + step / 50) + math.sin(step) for step in range(3000)]
     history.add([metric(step, loss) for step, loss in enumerate(losses)])
     expected = losses[0]
@@ -49,7 +23,7 @@ def test_the_smoothed_line_is_the_running_mean_it_says_it_is() -> None:
 
 
 def test_history_keeps_the_latest_of_each_kind_and_the_best_evaluation() -> None:
-    history = History()
+    history = LossHistory()
     assert not history.add([])
     assert history.add([metric(0, None, 7.0), metric(1, 6.0), metric(2, 5.0, 4.0), metric(3, 4.5), metric(4, None, 4.2)])
     assert (history.latest, history.last_training, history.last_evaluation, history.best_evaluation) == (
@@ -68,18 +42,8 @@ def test_history_keeps_the_latest_of_each_kind_and_the_best_evaluation() -> None
     assert history.best_evaluation is None
 
 
-@given(st.floats(-1000, 1000, allow_nan=False), st.floats(0.01, 1000), st.integers(2, 12))
-def test_ticks_are_round_even_and_inside(low: float, span: float, about: int) -> None:
-    ticks = nice_ticks(low, low + span, about)
-    assert 1 <= len(ticks) <= 2 * about + 2
-    spacing = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    assert all(low - 1e-6 * span <= tick <= low + span + 1e-6 * span for tick in ticks)
-    mantissa = spacing / 10 ** math.floor(math.log10(spacing) + 1e-9)
-    assert min(abs(mantissa - nice) for nice in (1, 2, 5, 10)) < 1e-3
-
-
 def test_the_speed_is_a_mean_that_one_slow_step_does_not_upset() -> None:
-    history = History()
+    history = LossHistory()
     assert history.speed is None
     history.add([metric(0, None, 3.0)])
     assert history.speed is None
@@ -92,7 +56,7 @@ def test_the_speed_is_a_mean_that_one_slow_step_does_not_upset() -> None:
 
 @pytest.mark.parametrize(("share", "longest"), [(1 / 5, 1000), (1 / 100, 20), (SMOOTHED_SHARE, LONGEST_SMOOTHING)])
 def test_another_smoothing_goes_on_where_it_was(share: float, longest: int) -> None:
-    history = History()
+    history = LossHistory()
     losses = [5.0 / (1 + step / 50) + math.sin(step) for step in range(400)]
     history.add([metric(step, loss) for step, loss in enumerate(losses[:150])])
     history.smoothed(share, longest)
@@ -104,10 +68,27 @@ def test_another_smoothing_goes_on_where_it_was(share: float, longest: int) -> N
 
 
 def test_columns_of_a_step_go_together_and_what_is_missing_is_no_number() -> None:
-    history = History()
+    history = LossHistory()
     history.add([metric(0, None, 7.0), Metric(step=1, tokens=8, epoch=0.1, seconds=2.5, loss=3.0, lr=0.5), metric(2, 1.0)])
     assert list(history.seconds) == [2.5, 2.0]
     assert history.rates[0] == 0.5
     assert math.isnan(history.rates[1])
     assert all(math.isnan(norm) for norm in history.grad_norms)
     assert (history.lowest_smooth_step, history.lowest_smooth) == (2, 1.0)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 3000])
+def test_the_running_mean_does_not_depend_on_how_the_lines_arrive(at_once: int) -> None:
+    losses = np.random.default_rng(1).normal(3.0, 1.0, 6000).tolist()
+    for share, longest in ((1 / 20, 100), (1 / 5, 1000), (1 / 100, 20)):
+        history = LossHistory()
+        for start in range(0, 6000, at_once):
+            part = losses[start : start + at_once]
+            history.add([Metric(step=start + at, tokens=0, epoch=0.0, seconds=0.0, loss=loss) for at, loss in enumerate(part, 1)])
+            if at_once > 1:
+                history.smoothed(share, longest)
+        mean, expected = 0.0, []
+        for number, loss in enumerate(losses, 1):
+            mean += (loss - mean) / min(max(1.0, number * share), longest)
+            expected.append(mean)
+        np.testing.assert_allclose(history.smoothed(share, longest).values, expected, rtol=1e-9)

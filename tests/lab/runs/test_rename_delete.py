@@ -13,9 +13,9 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.runs import run_store
-from lab.runs.inspect_lock import hold, is_held
 from lab.runs.rename_delete import DELETING, delete_run, rename_run, size_of
 from lab.runs.run_folder import Run
+from lab.runs.run_locks import hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_schema import Status
 from lab.runs.run_store import list_runs, open_run
 
@@ -86,16 +86,16 @@ def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
 
 def test_a_run_that_is_open_in_a_lab_stays(empty_run: EmptyRun) -> None:
     run = empty_run()
-    descriptor = hold(run.path)
+    descriptor = hold_inspect_lock(run.path)
     assert descriptor is not None
-    assert is_held(run.path)
+    assert inspect_lock_is_held(run.path)
     for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
         with pytest.raises(UserError, match="tale is open in Inspect of another lab"):
             change()
     os.close(descriptor)
-    assert not is_held(run.path)
+    assert not inspect_lock_is_held(run.path)
     assert rename_run(run, "mine").name == "mine"
-    assert not is_held(run.path), "there is nothing to hold any more"
+    assert not inspect_lock_is_held(run.path), "there is nothing to hold any more"
 
 
 def test_deleting_frees_what_it_says(empty_run: EmptyRun, home: Path) -> None:

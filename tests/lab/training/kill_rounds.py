@@ -34,7 +34,8 @@ from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.runs.run_folder import Run, lock_is_held
+from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.weights_file import load_model
 from lab.training import trainer
 
@@ -126,7 +127,7 @@ def lose_the_terminal(run: Run, chance: random.Random) -> None:
     step = run.status().step
     wait_until(lambda: run.status().step > step, "the trainer did not outlive tmux")
     os.kill(run.status().pid, signal.SIGKILL)
-    wait_until(lambda: not lock_is_held(run.lock_path), "the trainer does not die")
+    wait_until(lambda: not trainer_lock_is_held(run.lock_path), "the trainer does not die")
 
 
 def wait_until(what: Callable[[], bool], otherwise: str) -> None:

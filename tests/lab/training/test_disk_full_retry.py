@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from lab.cli.follow_run import tell_the_end
+from lab.reports.saved_step import saved_step
 from lab.runs import trainer_commands
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
-from lab.runs.saved_steps import saved_step
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
 from lab.training.trainer_inbox import TrainerInbox

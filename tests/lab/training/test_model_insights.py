@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from lab.data.token_file import TokenFile, token_dtype
-from lab.runs.head_meters import METERS, head_meter_chance, meter_in_words, strongest
+from lab.reports.head_scores import scores_sentence, strongest_head, uniform_score
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Insight, Status
+from lab.runs.run_schema import HEAD_SCORES, Insight, Status
 from lab.training.model_insights import Insights, Update, head_scores, parts_of, probe_place, repeats, stripes
 from models.config import ModelConfig
 from models.gpt import GPT
@@ -57,7 +57,7 @@ def test_a_perfect_head_of_each_kind_scores_one_and_nothing_elsewhere() -> None:
         "duplicate": looking_at(r, lambda t: t - r if t >= r else t),
         "induction": looking_at(r, lambda t: t - r + 1 if t >= r else t),
     }
-    for place, name in enumerate(METERS):
+    for place, name in enumerate(HEAD_SCORES):
         scores = stripes(heads[name])[:, 0].tolist()
         assert scores[place] == 1.0
         assert [score for at, score in enumerate(scores) if at != place] == [0.0, 0.0]
@@ -67,7 +67,7 @@ def test_attention_spread_evenly_scores_what_chance_is_said_to_be() -> None:
     for r in (2, 5, 32):
         even = torch.ones(2 * r, 2 * r).tril()
         even = (even / even.sum(-1, keepdim=True))[None, None]
-        assert stripes(even)[:, 0].tolist() == pytest.approx([head_meter_chance(meter, r) for meter in METERS], rel=1e-5)
+        assert stripes(even)[:, 0].tolist() == pytest.approx([uniform_score(meter, r) for meter in HEAD_SCORES], rel=1e-5)
 
 
 def test_scores_are_those_of_the_trace_s_patterns_summed_in_numpy() -> None:
@@ -207,12 +207,12 @@ def test_a_line_an_evaluation_whether_interrupted_or_not(
 
 def test_words_name_the_strongest_head_and_what_it_does() -> None:
     scores = {"previous": [[0.1, 0.5], [0.1, 0.1]], "duplicate": [[0.0, 0.0], [0.0, 0.0]], "induction": [[0.0, 0.1], [0.61, 0.0]]}
-    words = meter_in_words(1200, 32, scores)  # type: ignore[arg-type]
+    words = scores_sentence(1200, 32, scores)  # type: ignore[arg-type]
     assert words.startswith("An induction head has formed: at step 1,200 head 2.1 pays 61.0% of its attention to what came after")
     assert "times what chance would (2.1%)" in words
     assert "Head 1.2 looks one token back (50.0%)" in words
     scores["induction"] = [[0.0, 0.1], [0.0, 0.0]]
-    assert meter_in_words(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
+    assert scores_sentence(9, 32, scores).startswith("A weak induction head: at step 9 head 1.2 pays 10.0%")  # type: ignore[arg-type]
     scores["induction"] = [[0.02, 0.03], [0.0, 0.0]]
-    assert meter_in_words(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
-    assert strongest("previous", [[0.5, 0.5]]).head == 0
+    assert scores_sentence(9, 32, scores).startswith("No induction head at step 9: the nearest, head 1.2, pays 3.0%")  # type: ignore[arg-type]
+    assert strongest_head("previous", [[0.5, 0.5]]).head == 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from lab.runs.progress import uniform_baseline
+from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.training.spike_detector import FEWEST, LEAST_JUMP, WINDOW, SpikeDetector

@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.runs.checkpoint import load_model
-from lab.runs.run_folder import Run, lock_is_held
+from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import Metric, Status
+from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
 
 TinyRun = Callable[..., Run]
@@ -51,7 +52,7 @@ def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: Tiny
     pid = start_trainer(run)
     wait_for(lambda: run.status().step >= 20)
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: not lock_is_held(run.lock_path))
+    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     status = run.status()
     assert (status.phase, status.message, status.pid) == ("stopped", "Ended by SIGTERM.", pid)
     assert 20 <= status.step < 1000
@@ -97,7 +98,7 @@ def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_aw
     wait_for(lambda: run.status().step > step)
     assert run.phase() == "training"
     run.command("stop")
-    wait_for(lambda: not lock_is_held(run.lock_path))
+    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     status = run.status()
     assert (status.phase, status.message) == ("stopped", "")
     assert load_model(run, "last")[1] == status.step
@@ -127,7 +128,7 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
     step = run.status().step
     wait_for(lambda: run.status().step > step)
     os.kill(trainer.pid, signal.SIGHUP)
-    wait_for(lambda: not lock_is_held(run.lock_path))
+    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     assert (run.status().phase, run.status().message) == ("stopped", "Ended by SIGHUP.")
 
 
@@ -171,7 +172,7 @@ def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, s
     run.command("resume")
     wait_for(lambda: run.phase() == "training" and run.status().step > status.step + 5)
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: not lock_is_held(run.lock_path))
+    wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     steps = [metric.step for metric in run.metrics().read()]
     assert steps == list(range(run.status().step + 1))
     assert load_model(run, "last")[1] == run.status().step

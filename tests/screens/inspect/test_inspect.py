@@ -330,14 +330,14 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
 
 
 async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, home: Path) -> None:
-    from lab.runs.inspect_lock import is_held
+    from lab.runs.run_locks import inspect_lock_is_held
 
     engine.opens = asyncio.Event()
     async with app.run_test(size=(80, 24)) as pilot, asyncio.timeout(10):
         while not engine.asked("open"):
             await pilot.pause()
-        assert is_held(home / "tale")
+        assert inspect_lock_is_held(home / "tale")
         engine.opens.set()
         while screen_of(pilot)._facts is None:
             await pilot.pause()
-        assert not is_held(home / "tale")  # the fake engine holds nothing
+        assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing

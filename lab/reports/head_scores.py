@@ -13,19 +13,16 @@ one row earlier, at the end of the first half, where nothing has been repeated y
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from lab.core.number_format import fixed, probability, whole
-
-Meter = Literal["previous", "duplicate", "induction"]
-METERS: tuple[Meter, ...] = ("previous", "duplicate", "induction")
+from lab.runs.run_schema import HEAD_SCORES, HeadScore
 
 FORMED = 0.3
 """A head that pays this share of its attention is said to do it."""
 WEAK = 3.0
 """A head that pays so many times what chance would, but less than that, is called weak."""
 
-WHAT_IT_DOES: dict[Meter, str] = {
+DESCRIPTIONS: dict[HeadScore, str] = {
     "previous": "the token just before",
     "duplicate": "the same token, where it stood before",
     "induction": "what came after the same token last time",
@@ -37,17 +34,17 @@ INDUCTION = (
 )
 
 
-def head_meter_chance(meter: Meter, repeated: int) -> float:
+def uniform_score(meter: HeadScore, repeated: int) -> float:
     """What a head would score that spreads its attention evenly over all tokens it may see: the mean of 1 / (t + 1)."""
     rows = range(1, 2 * repeated) if meter == "previous" else range(repeated, 2 * repeated)
     return sum(1 / (t + 1) for t in rows) / len(rows) if rows else 0.0
 
 
 @dataclass(frozen=True)
-class Strongest:
+class StrongestHead:
     """The head that does most of one thing; layer and head count from 0."""
 
-    meter: Meter
+    meter: HeadScore
     layer: int
     head: int
     score: float
@@ -62,20 +59,20 @@ def head_name(layer: int, head: int) -> str:
     return f"{layer + 1}.{head + 1}"
 
 
-def strongest(meter: Meter, scores: Sequence[Sequence[float]]) -> Strongest:
+def strongest_head(meter: HeadScore, scores: Sequence[Sequence[float]]) -> StrongestHead:
     """Of the scores [layer][head], of which there is at least one."""
     score, layer, head = max((score, -layer, -head) for layer, row in enumerate(scores) for head, score in enumerate(row))
-    return Strongest(meter, -layer, -head, score)
+    return StrongestHead(meter, -layer, -head, score)
 
 
-def meter_in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequence[float]]]) -> str:
+def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[Sequence[float]]]) -> str:
     """A few sentences: how far the heads have come at this step, the strongest by name, and what that means."""
     if not repeated:
         return "There are no meters: the text has too few different tokens to make a sequence of them that repeats."
-    best = {meter: strongest(meter, scores[meter]) for meter in METERS}
+    best = {meter: strongest_head(meter, scores[meter]) for meter in HEAD_SCORES}
     found = best["induction"]
-    level = head_meter_chance("induction", repeated)
-    share = f"{probability(found.score)} of its attention to {WHAT_IT_DOES['induction']}"
+    level = uniform_score("induction", repeated)
+    share = f"{probability(found.score)} of its attention to {DESCRIPTIONS['induction']}"
     beside = f"{fixed(found.score / level, 1)} times what chance would ({probability(level)})"
     if found.score >= FORMED:
         words = f"An induction head has formed: at step {whole(step)} head {found.name} pays {share}, {beside}."
@@ -90,7 +87,7 @@ def meter_in_words(step: int, repeated: int, scores: dict[Meter, Sequence[Sequen
     return words
 
 
-def course_in_words(meter: Meter, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:
+def score_since_sentence(meter: HeadScore, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:
     """When this head began to do it: the first evaluation from which on it stays above `FORMED`, or that it never did."""
     if not scores:
         return ""
@@ -99,5 +96,5 @@ def course_in_words(meter: Meter, steps: Sequence[float], scores: Sequence[float
         since -= 1
     now = fixed(scores[-1], 2)
     if since == len(scores):
-        return f"{meter} {now} (chance {fixed(head_meter_chance(meter, repeated), 2)})"
+        return f"{meter} {now} (chance {fixed(uniform_score(meter, repeated), 2)})"
     return f"{meter} {now}, above {FORMED:g} since step {whole(int(steps[since]))}"

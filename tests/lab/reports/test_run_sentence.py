@@ -1,11 +1,10 @@
 import dataclasses
-import math
 
 import msgspec
 import pytest
 
-from lab.runs.loss_history import History
-from lab.runs.progress import choices, plan_in_words, progress, run_sentence, time_left, uniform_baseline
+from lab.reports.run_sentence import run_sentence
+from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, RunConfig, Status, Stretches, TokenizerConfig, TrainConfig
 from models.config import PRESETS
 
@@ -34,8 +33,8 @@ def config(entropy: float | None = None, **train: object) -> RunConfig:
     )
 
 
-def history(*lines: tuple[int, float | None, float | None]) -> History:
-    made = History()
+def history(*lines: tuple[int, float | None, float | None]) -> LossHistory:
+    made = LossHistory()
     made.add(
         Metric(
             step=step,
@@ -55,15 +54,6 @@ def history(*lines: tuple[int, float | None, float | None]) -> History:
 TRAINING = Status(phase="training", step=10)
 
 
-def test_chance_is_the_loss_of_a_uniform_guess() -> None:
-    assert uniform_baseline(1024) == pytest.approx(-sum(math.log(1 / 1024) for _ in range(1024)) / 1024)
-
-
-@pytest.mark.parametrize(("loss", "words"), [(0.0, "1.0"), (math.log(2), "2.0"), (3.2, "25"), (math.log(1024), "1,024")])
-def test_choices_are_the_equally_likely_tokens_with_that_loss(loss: float, words: str) -> None:
-    assert choices(loss) == words
-
-
 def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
     said = run_sentence(config(), TRAINING, history((10, 3.2, None)))
     assert "among 1,024 tokens; by chance it would lose 6.93 nats" in said
@@ -71,7 +61,7 @@ def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
 
 
 def test_before_the_first_step_it_says_so() -> None:
-    assert "not taken a step" in run_sentence(config(), TRAINING, History())
+    assert "not taken a step" in run_sentence(config(), TRAINING, LossHistory())
 
 
 @pytest.mark.parametrize(
@@ -103,25 +93,8 @@ def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
 
 
 def test_a_failure_is_told_in_its_own_words() -> None:
-    assert run_sentence(config(), Status(phase="failed", message="No room."), History()) == "No room."
-    assert "trainer.log" in run_sentence(config(), Status(phase="failed"), History())
-
-
-def test_time_left_follows_from_the_speed() -> None:
-    run = config(steps=110, batch=16)
-    # 100 steps of 16 windows of 64 tokens at 2,048 tokens a second
-    assert time_left(run, TRAINING, history((10, 3.0, None))) == pytest.approx(100 * 16 * 64 / 2048)
-    assert time_left(run, TRAINING, History()) is None
-    by_minutes = config(steps=None, minutes=2.0)
-    assert time_left(by_minutes, Status(phase="training", seconds=30.0), History()) == pytest.approx(90.0)
-
-
-def test_progress_is_a_share() -> None:
-    assert progress(config(steps=200), Status(phase="training", step=50)) == 0.25
-    assert progress(config(steps=None, minutes=1.0), Status(phase="training", seconds=90.0)) == 1.0
-    assert progress(config(steps=200), Status(phase="finished", step=200)) == 1.0
-    assert plan_in_words(config(steps=2000)) == "2,000 steps"
-    assert plan_in_words(config(steps=None, minutes=5.0)) == "5 min 00 s"
+    assert run_sentence(config(), Status(phase="failed", message="No room."), LossHistory()) == "No room."
+    assert "trainer.log" in run_sentence(config(), Status(phase="failed"), LossHistory())
 
 
 def test_validation_is_compared_with_the_training_of_its_own_step() -> None:

@@ -1,6 +1,6 @@
-"""Which runs are open in a lab: an engine that has a run's weights in memory holds its config.json with a shared lock.
+"""Locks on a run: the trainer's, and the one that keeps a run open in Inspect from being renamed or deleted.
 
-The lock ends with its process, and needs no writing, so that it works in a folder that can only be read.
+Both end with their process. Inspect's is a shared lock on config.json, which works in a folder that can only be read.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import filelock
 
 
-def run_lock(path: Path) -> "filelock.BaseFileLock":
+def trainer_lock(path: Path) -> "filelock.BaseFileLock":
     """The lock that a trainer holds for as long as it lives; not held yet.
 
     Raises:
@@ -29,7 +29,30 @@ def run_lock(path: Path) -> "filelock.BaseFileLock":
     return filelock.FileLock(path, mode=file_mode(path.parent))
 
 
-def hold(folder: Path) -> int | None:
+def trainer_lock_is_held(path: Path) -> bool:
+    """Whether some process holds the lock. Asks for it shared, so that those who ask do not disturb each other."""
+    try:
+        descriptor = open_to_hold(path)
+    except (OSError, DamagedFileError):
+        return False
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def hold_inspect_lock(folder: Path) -> int | None:
     """Holds a run until the descriptor that this returns is closed; None where the system or its disk has no such locks."""
     if sys.platform == "win32":
         return None
@@ -47,7 +70,7 @@ def hold(folder: Path) -> int | None:
     return descriptor
 
 
-def is_held(folder: Path) -> bool:
+def inspect_lock_is_held(folder: Path) -> bool:
     """Whether an engine holds the run, of this lab or of another."""
     if sys.platform == "win32":
         return False

@@ -13,7 +13,7 @@ LAST_WORDS = 4096
 """Bytes at the end of trainer.log in which its last line is looked for."""
 
 
-def why_silent(run: Run, status: Status, phase: str) -> str:
+def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
     """One sentence for a run that is interrupted or not answering; empty for all others."""
     if phase == "not answering":
         return (

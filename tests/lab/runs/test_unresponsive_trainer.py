@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs import trainer_silence
+from lab.runs import unresponsive_trainer
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
 from lab.runs.run_schema import Status
-from lab.runs.trainer_silence import why_silent
+from lab.runs.unresponsive_trainer import unresponsive_reason
 from lab.training import checkpoint
 
 TinyRun = Callable[..., Run]
@@ -53,11 +53,11 @@ def test_the_last_words_in_the_log_are_told_if_they_are_newer_than_the_status(em
     run = empty_run()
     run.log_path.write_text("Cannot save a checkpoint: permission denied.\n")
     status = say(run, 60)
-    assert why_silent(run, status, run.phase()) == (
+    assert unresponsive_reason(run, status, run.phase()) == (
         "The trainer is gone; its last words: Cannot save a checkpoint: permission denied."
     )
     os.utime(run.log_path, (0, 0))
-    assert why_silent(run, status, run.phase()) == ""
+    assert unresponsive_reason(run, status, run.phase()) == ""
 
 
 def test_a_folder_that_cannot_be_written_is_the_reason(
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_is_the_reason(
     """As on a file system that has become read-only, where nothing can be left behind."""
     run = empty_run()
     say(run, 60)
-    monkeypatch.setattr(trainer_silence.os, "access", lambda path, mode: Path(path) != run.path)
+    monkeypatch.setattr(unresponsive_trainer.os, "access", lambda path, mode: Path(path) != run.path)
     listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
     assert listed["message"] == f"The trainer is gone, and {run.path} cannot be written now, so that it could not save."
 

@@ -1,0 +1,38 @@
+"""Progress of a run: the share that is done, the time left, and its planned length."""
+
+from typing import TYPE_CHECKING
+
+from lab.core.number_format import duration, whole
+from lab.runs.run_schema import RunConfig, Status
+
+if TYPE_CHECKING:
+    from lab.runs.loss_history import LossHistory
+
+
+def time_left(config: RunConfig, status: Status, history: "LossHistory") -> float | None:
+    """Seconds of training left, from the speed of late; None where it cannot be told."""
+    if config.train.minutes is not None:
+        return max(0.0, config.train.minutes * 60 - status.seconds)
+    last = history.last_training
+    steps = status.steps or config.train.steps
+    if last is None or steps is None or not history.speed:
+        return None
+    tokens_per_step = config.train.batch * config.model.context
+    return max(0, steps - last.step) * tokens_per_step / history.speed
+
+
+def fraction_done(config: RunConfig, status: Status) -> float:
+    """How much of the run is done, 0 to 1."""
+    if status.phase == "finished":
+        return 1.0
+    if config.train.minutes is not None:
+        return min(1.0, status.seconds / (config.train.minutes * 60))
+    steps = status.steps or config.train.steps
+    return min(1.0, status.step / steps) if steps else 0.0
+
+
+def planned_length(config: RunConfig) -> str:
+    """`2,000 steps` or `5 min 00 s`: when the run ends."""
+    if config.train.minutes is not None:
+        return duration(config.train.minutes * 60)
+    return f"{whole(config.train.steps or 0)} steps"
