@@ -161,7 +161,7 @@ class EngineMethods:
 
     def explain(self, params: ExplainParams) -> Explanation:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
-        from lab.inspect.formula_terms import UnknownNumberError
+        from lab.inspect.formulas.quantities import UnknownNumberError
 
         look = self._look(params, params.sampling)
         explainer = look.traced.once(

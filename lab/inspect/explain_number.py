@@ -1,11 +1,8 @@
-"""Explain this number: any number of a trace as its formula over numbers that can be explained in turn, down to a single weight.
+"""Explain this number: any number of a trace as its formula over operands that can be explained in turn, down to one weight."""
 
-`lab.inspect.formula_terms` says how a number is called, `lab.inspect.formulas` what each family of numbers is computed from.
-"""
-
-from lab.inspect.formula_terms import NumberLocation, Quantities, Rule, number, times
-from lab.inspect.formulas.formula_table import RULES
+from lab.inspect.formulas.formula_registry import RULES
 from lab.inspect.formulas.intervention_formulas import edited
+from lab.inspect.formulas.quantities import NumberLocation, Quantities, Rule, number, times
 from lab.inspect.logit_attribution import part_name
 from lab.inspect.weight_names import short_weight, weight_in_words
 from lab.views.number_explanation import Explanation

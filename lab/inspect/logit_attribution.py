@@ -1,12 +1,11 @@
-"""Direct logit attribution: how much each part of the model speaks for a token, as numbers that add up to its logit.
+"""Direct logit attribution: the contribution of each part of the model to a token's logit; together they add up to it.
 
-The logit is a dot product with the final norm's output, and that norm is linear once its scale is held at the value it has.
-So every vector that was written into the residual stream has a share of its own (Elhage et al. 2021, "A Mathematical
-Framework for Transformer Circuits"; nostalgebraist 2020 for the lens it generalises).
+The logit is a dot product with the final norm's output, and that norm is linear once its scale is frozen. So every vector that
+was written into the residual stream has a contribution of its own (Elhage et al. 2021, "A Mathematical Framework for Transformer
+Circuits"; nostalgebraist 2020 for the logit lens that it generalises).
 
-Interventions on what is written, and on the stream itself, are linear too: one that scales, replaces by the mean over the
-positions, or patches says how much of what each position held goes on. So what is switched off has no share, what is scaled has
-its scaled share, and what is patched in is a part of its own.
+Interventions are linear too: one that scales, replaces by the mean over the positions, or patches says how much of what each
+position held goes on. So an ablated part contributes 0, a scaled one its scaled contribution, and a patch is a part of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ FINAL_BIAS = "final norm's bias"
 
 
 class Contribution(msgspec.Struct):
-    """What one part adds to the logit (or to the difference of two logits)."""
+    """One part's term in the logit (or in the difference of two logits)."""
 
     label: str
     value: float
@@ -35,15 +34,15 @@ class Contribution(msgspec.Struct):
 
 
 class Attribution(msgspec.Struct, kw_only=True):
-    """Shares in the order of the computation, patches last; with `leftover` they add up to `logit`."""
+    """Contributions in the order of the computation, patches last; with `leftover` they add up to `logit`."""
 
     token: int
     against: int | None
     logit: float
-    """The token's logit, or how far it is above that of `against`."""
-    shares: list[Contribution]
+    """The token's logit, or its difference to that of `against`."""
+    contributions: list[Contribution]
     leftover: float
-    """What rounding leaves: about 0."""
+    """Rounding error: about 0."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,12 @@ def patches(edits: Sequence[Edit]) -> list[Edit]:
 
 
 def final_bias_at(config: ModelConfig) -> int:
-    """The final norm's bias by its number among the shares: those before it are parts, those after it patches."""
+    """Index of the final norm's bias among the contributions: those before it are parts, those after it patches."""
     return 2 + config.layers * (config.heads + 3)
 
 
 def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
-    """`layer 2 head 1`, `layer 4 mlp`, `final norm's bias`: the share of that index."""
+    """`layer 2 head 1`, `layer 4 mlp`, `final norm's bias`: the part of that index."""
     if index < 2:
         return ("token embedding", "position embedding")[index]
     if index == final_bias_at(config):
@@ -85,10 +84,10 @@ def part_name(config: ModelConfig, edits: Sequence[Edit], index: int) -> str:
 
 
 @torch.no_grad()
-def parts(model: GPT, trace: Trace, position: int) -> list[Contributor]:
-    """What embeddings, every head, every MLP, every bias and every patch put into the residual stream; the same for all tokens.
+def contributors(model: GPT, trace: Trace, position: int) -> list[Contributor]:
+    """Vectors that embeddings, heads, MLPs, biases and patches put into the residual stream; the same for all tokens.
 
-    Looks into every layer, which costs about one forward pass.
+    Reads every layer, which costs about one forward pass.
     """
     config, heads = model.config, model.config.heads
     weights = torch.zeros(len(trace.ids), dtype=torch.float64)
@@ -97,7 +96,7 @@ def parts(model: GPT, trace: Trace, position: int) -> list[Contributor]:
     found: list[tuple[int | None, Tensor, dict[int, float], Callable[[int, int], str]]] = []
 
     def through(name: str, weights: Tensor) -> Tensor:
-        """The weights of what was there before the edits of the value called `name`."""
+        """Weights of the value called `name` before its edits."""
         return _before([edit for edit in trace.edits if edit.name == name], weights, patched)
 
     def add(layer: int | None, written: Tensor, weights: Tensor, source: Callable[[int, int], str]) -> None:
@@ -143,10 +142,7 @@ def parts(model: GPT, trace: Trace, position: int) -> list[Contributor]:
 
 
 def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor]) -> Tensor:
-    """How much of what each position held before the edits there is in a sum of `weights` (T,) of what they hold after them.
-
-    `patched` gets what the patches add to that sum.
-    """
+    """Weights of the values before the edits, from `weights` (T,) of those after them; `patched` gets the patches' terms."""
     weights = weights.clone()
     for edit in reversed(edits):
         rows = slice(None) if edit.position is None else slice(edit.position, edit.position + 1)
@@ -166,21 +162,24 @@ def _before(edits: Sequence[Edit], weights: Tensor, patched: dict[Edit, Tensor])
 def attribute(
     model: GPT, trace: Trace, position: int, token: int, against: int | None = None, found: list[Contributor] | None = None
 ) -> Attribution:
-    """The shares of embeddings, positions, every head, every MLP and every bias in a token's logit after `position`.
+    """Contributions of embeddings, heads, MLPs and biases to a token's logit after `position`.
 
-    With `against`, in the difference of the two tokens' logits, which what speaks for both alike does not enter. `found` saves
-    looking for the position's parts once more.
+    With `against`, to the difference of the two tokens' logits. `found` are the position's contributors, if they are known.
     """
-    found = parts(model, trace, position) if found is None else found
+    found = contributors(model, trace, position) if found is None else found
     embedding = model.wte.weight.detach()  # (V, C)
     direction = embedding[token].double() - (embedding[against].double() if against is not None else 0.0)  # (C,)
     scale = float(trace["ln_final.scale"][position, 0])
-    seen = model.ln_f.weight.detach().double() * direction / scale  # (C,): what a centred vector is multiplied with
+    seen = model.ln_f.weight.detach().double() * direction / scale  # (C,), multiplied with the centred vector
     vectors = torch.stack([part.vector for part in found])  # (parts, C)
     values = (vectors - vectors.mean(-1, keepdim=True)) @ seen
-    shares = [Contribution(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
-    shares.insert(final_bias_at(model.config), Contribution(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
+    terms = [Contribution(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
+    terms.insert(final_bias_at(model.config), Contribution(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
     logit = float(trace["ln_final.out"][position].double() @ direction)
     return Attribution(
-        token=token, against=against, logit=logit, shares=shares, leftover=logit - sum(each.value for each in shares)
+        token=token,
+        against=against,
+        logit=logit,
+        contributions=terms,
+        leftover=logit - sum(each.value for each in terms),
     )

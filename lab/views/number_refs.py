@@ -9,15 +9,15 @@ A value that an intervention changes has a second name, `blocks.0.attn_out.befor
 Beside the names of the trace, of the model's weights and those that `lab.inspect.explain_number` adds, views name what is
 derived from them: `X.norm[...]` for the length of a vector X[...], `ln1.centred` (x − mean),
 `attn.shifted`, `logits.shifted` (score − max), `attn.entropy[h,q]` in bits, `attn.weighted_v.norm[h,q,k]`,
-`attn.head_out.share[h,t]`, `logits.share[t,p,v]` (of part p in the logit of token v),
-`logits.share.part[t,p,i]` (what arrives of the part),
-`logits.share.over[t,p,v,w]`,
+`attn.head_out.share[h,t]`, `logits.contribution[t,p,v]` (of part p in the logit of token v),
+`logits.contribution.part[t,p,i]` (what arrives of the part),
+`logits.contribution.over[t,p,v,w]`,
 `logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """
 
 OF_TOKENS = (
-    *("logits", "logits.shifted", "logits.share", "probability", "probability.exp"),
+    *("logits", "logits.shifted", "logits.contribution", "probability", "probability.exp"),
     *("sample.after", "sample.low", "sample.high"),
 )
 """Families whose last index is a token that may come next."""

@@ -1,5 +1,7 @@
 """The formula of every family of numbers in a GPT-2, each over operands that have a formula of their own.
 
-Begin with `formula_table`. A step from one number to another never calls the other's formula: it names the other, and
-whoever reads on asks for that name. Imports `lab.inspect`, `lab.views`, `lab.core`.
+Read in this order: `quantities` (a number by its reference, operands, sums), `formula_registry` (the rule of each family), one
+`*_formulas` per part of the model, `intervention_formulas`; then `lab.inspect.explain_number`, which asks them, and
+`lab.views.number_explanation`, which lays the answer out. A formula never calls another's: it names its operands by reference.
+Imports `lab.inspect`, `lab.views`, `lab.core` and `models`.
 """

@@ -5,9 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, number, times
-from lab.inspect.formulas.linear_formulas import linear
-from lab.inspect.formulas.softmax_formulas import MASKED, exponential, exps, shifted, softmax
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, number, times
+from lab.inspect.formulas.shared_formulas import MASKED, exponential, exps, linear, shifted, softmax
 from lab.views.number_refs import product
 
 PER_HEAD = ("position", "head", "dimension")

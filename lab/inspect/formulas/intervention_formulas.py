@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, bracketed, number
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, bracketed, number
 from lab.views.number_explanation import Operand
 from models.edits import Edit
 from models.trace import BEFORE

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, bracketed, number
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, number
 from lab.views.number_refs import product
 from models.gpt import EPSILON
 

@@ -1,9 +1,9 @@
-"""The MLP: its neurons, what they add to the residual stream, and which tokens that speaks for."""
+"""Formulas of the MLP: its neurons, their outputs in the residual stream, and their effect on logits."""
 
 import math
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, bracketed, number
-from lab.inspect.formulas.linear_formulas import linear
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, bracketed, number
+from lab.inspect.formulas.shared_formulas import linear
 
 NEURON = ("position", "neuron")
 

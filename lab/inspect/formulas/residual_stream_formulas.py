@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule, number
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, number
 from lab.views.number_explanation import Operand
 from models.trace import BEFORE, STREAMS
 

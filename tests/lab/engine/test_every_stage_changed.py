@@ -185,13 +185,13 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
     asked = {"run": "tiny", "text": PROMPT, "stage": "", "position": AT, "interventions": made}
     table = engine.attribution(AttributionParams(**asked, candidate=token, by_size=False)).blocks[0]
     assert isinstance(table, Table)
-    *shares, leftover = table.rows
+    *contributions, leftover = table.rows
     assert leftover[0].text == "leftover (rounding)"
     assert abs(leftover[1].value or 0) < TOLERANCE
     seen = oracle.weights["ln_f.weight"] * oracle.weights["wte.weight"][token] / oracle.values["ln_final.scale"][AT]
     whole = replayed(oracle, "")[AT]
     close(whole, oracle.values["blocks.1.resid_post"][AT])
-    for row in shares:
+    for row in contributions:
         if row[0].text == "final norm's bias":
             expected = float(oracle.weights["ln_f.bias"] @ oracle.weights["wte.weight"][token])
         elif "(patched)" in row[0].text:
@@ -212,4 +212,4 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
         names = [f"layer {each.layer + 1} head {each.head + 1}"] if each.part == "attn.z" else [f"layer {each.layer + 1} mlp"]
         if each.part == "attn_out":
             names = [f"layer {each.layer + 1} {name}" for name in ("head 1", "head 2", "attention bias")]
-        assert [row[1].value for row in shares if row[0].text in names] == [0.0] * len(names)
+        assert [row[1].value for row in contributions if row[0].text in names] == [0.0] * len(names)

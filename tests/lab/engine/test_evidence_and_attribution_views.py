@@ -34,7 +34,7 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     view = engine.attribution(
         AttributionParams(run="tiny", text=PROMPT, stage="", position=position, candidate=7, against=against)
     )
-    shares = {row[0].text: row[1].value for row in table(view).rows}
+    contributions = {row[0].text: row[1].value for row in table(view).rows}
     w, v = oracle.weights, oracle.values
     direction = w["wte.weight"][7] - (w["wte.weight"][against] if against is not None else 0)
     seen = w["ln_f.weight"] * direction / v["ln_final.scale"][at]
@@ -51,9 +51,9 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
         expected[f"{place} mlp"] = share(v[f"{block}mlp_out"][at] - w[f"{h}mlp.c_proj.bias"])
         expected[f"{place} mlp bias"] = share(w[f"{h}mlp.c_proj.bias"])
     expected["final norm's bias"] = float(w["ln_f.bias"] @ direction)
-    leftover = shares.pop("leftover (rounding)")
+    leftover = contributions.pop("leftover (rounding)")
     assert leftover == pytest.approx(0, abs=1e-4)
-    assert shares == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    assert contributions == pytest.approx(expected, rel=1e-3, abs=1e-4)
     logits = v["logits"][at]
     total = table(view).total
     assert total is not None
@@ -104,7 +104,7 @@ def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine:
     logits = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["logits"][-1]
     top = int(logits.argmax())
     view = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage=""))
-    assert view.title == f"what speaks for “{tiny.tokenizer.label(top)}”"
+    assert view.title == f"direct logit attribution: “{tiny.tokenizer.label(top)}”"
     candidates = [row[2].ref for row in table(view, 1).rows]
     at = len(tiny.tokenizer.encode(PROMPT)) - 1
     assert candidates == [f"probability[{at},{id_}]" for id_ in np.argsort(-logits, kind="stable")[:6]]

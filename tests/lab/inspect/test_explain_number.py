@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.inspect.explain_number import Explainer
-from lab.inspect.formula_terms import TERMS, UnknownNumberError
+from lab.inspect.formulas.quantities import TERMS, UnknownNumberError
 from models.config import ModelConfig
 from models.edits import Edit
 from models.gpt import GPT
@@ -53,7 +53,8 @@ def descend(explainer: Explainer, ref: str, rng: np.random.Generator) -> str:
 ROOTS = [
     "probability[4,7]", "probability[0,39]", "blocks.1.attn.pattern[2,4,1]", "blocks.0.attn.pattern[0,0,0]",
     "blocks.1.resid_post[3,20]", "blocks.0.resid_pre[1,2]", "blocks.1.mlp_out[2,5]", "ln_final.scale[4]",
-    "logits.share[4,0,7]", "logits.share[4,3,7]", "logits.share[2,6,7]", "logits.share[3,14,0]", "logits.share.over[4,9,7,39]",
+    "logits.contribution[4,0,7]", "logits.contribution[4,3,7]", "logits.contribution[2,6,7]", "logits.contribution[3,14,0]",
+    "logits.contribution.over[4,9,7,39]",
     "logits.over[4,7,0]",
 ]  # fmt: skip
 
@@ -133,13 +134,13 @@ def test_what_is_no_number_is_refused_in_words(explainer: Explainer, ref: str) -
 
 def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> None:
     parts = 2 + CONFIG.layers * (CONFIG.heads + 3) + 1
-    shares = [explainer.value(f"logits.share[4,{part},7]") for part in range(parts)]
-    assert math.fsum(shares) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
-    assert "layer 2 mlp bias" in explainer.explain("logits.share[4,13,7]").title
+    contributions = [explainer.value(f"logits.contribution[4,{part},7]") for part in range(parts)]
+    assert math.fsum(contributions) == pytest.approx(explainer.value("logits[4,7]"), abs=1e-5)
+    assert "layer 2 mlp bias" in explainer.explain("logits.contribution[4,13,7]").title
     with pytest.raises(UnknownNumberError, match="no part"):
-        explainer.value(f"logits.share[4,{parts},7]")
+        explainer.value(f"logits.contribution[4,{parts},7]")
     with pytest.raises(UnknownNumberError, match="no number of its own"):
-        explainer.explain(f"logits.share.term[4,{parts - 1},7,0]")
+        explainer.explain(f"logits.contribution.term[4,{parts - 1},7,0]")
 
 
 def test_the_rest_of_a_long_sum_is_marked_in_the_formula_too(explainer: Explainer) -> None:

@@ -33,8 +33,8 @@ def test_the_shares_add_up_to_the_logit(model: GPT, token: int, against: int | N
     scale = float(logits.abs().max())
     assert found.logit == pytest.approx(expected, abs=1e-4)
     assert abs(found.leftover) <= 1e-3 * scale
-    assert sum(each.value for each in found.shares) == pytest.approx(expected, abs=1e-3 * scale)
-    assert len(found.shares) == 2 + 3 * (2 + 3) + 1
+    assert sum(each.value for each in found.contributions) == pytest.approx(expected, abs=1e-3 * scale)
+    assert len(found.contributions) == 2 + 3 * (2 + 3) + 1
 
 
 def test_a_share_is_the_centred_vector_times_gain_over_the_frozen_scale(model: GPT) -> None:
@@ -46,11 +46,11 @@ def test_a_share_is_the_centred_vector_times_gain_over_the_frozen_scale(model: G
     z = trace["blocks.1.attn.z"][2, 1].numpy().astype(np.float64)
     written = model.get_parameter("h.1.attn.c_proj.weight").detach().numpy().astype(np.float64)[:, 8:16] @ z
     expected = ((written - written.mean()) / scale * gain) @ row
-    share = next(each for each in found.shares if each.label == "layer 2 head 2")
+    share = next(each for each in found.contributions if each.label == "layer 2 head 2")
     assert share.value == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_head_that_is_off_has_no_share(model: GPT) -> None:
     found = attribute(model, Trace(model, IDS, [Edit("blocks.2.attn.z", "scale", head=0)]), 3, 5)
-    assert next(each for each in found.shares if each.label == "layer 3 head 1").value == 0.0
+    assert next(each for each in found.contributions if each.label == "layer 3 head 1").value == 0.0
     assert abs(found.leftover) < 1e-3

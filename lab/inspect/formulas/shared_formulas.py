@@ -1,13 +1,28 @@
-"""The softmax, which attention and the prediction share: exp(score − max) / Σ."""
+"""Formulas that several parts of the model share: the linear layer x W + b, and the softmax exp(score − max) / Σ."""
 
 import math
 
 from torch import Tensor
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, bracketed, number
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, bracketed, number
 from lab.views.number_explanation import Operand
 
 MASKED = "Masked: a position may not look at one that comes after it, so its share is exactly 0."
+
+
+def linear(
+    quantities: Quantities, place: NumberLocation, position: int, layer: str, row: int, source: str, symbol: str
+) -> Answer:
+    """Output `row` of the linear map `layer` at a position; `source` names its input within the place's layer."""
+    return quantities.dot(
+        f"Σᵢ {source}[i] × {symbol}[i] + bias",
+        quantities.trace[f"{place.block}{source}"][position],
+        lambda i: f"{place.block}{source}[{position},{i}]",
+        quantities.weights[f"{layer}.weight"][row],
+        lambda i: f"{layer}.weight[{row},{i}]",
+        "neuron" if source == "mlp.post" else "dimension",
+        [quantities.operand("bias", f"{layer}.bias[{row}]")],
+    )
 
 
 def softmax(quantities: Quantities, place: NumberLocation, prefix: str, scores: str, row: Tensor) -> Answer:

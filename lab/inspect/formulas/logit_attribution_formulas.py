@@ -1,5 +1,4 @@
-"""Direct logit attribution, number by number: what one part of the model adds to a token's logit (see
-`lab.inspect.logit_attribution`).
+"""Formulas of direct logit attribution: a part's contribution to a token's logit (see `lab.inspect.logit_attribution`).
 
 Parts are counted in the order of the computation: token embedding, position embedding; of each layer its heads, attention's bias,
 the MLP without its bias, the MLP's bias; then the final norm's bias; last what interventions patch into the stream.
@@ -11,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from lab.core.number_format import whole
-from lab.inspect.formula_terms import (
+from lab.inspect.formulas.quantities import (
     TERMS,
     Answer,
     NumberLocation,
@@ -25,14 +24,14 @@ from lab.inspect.formula_terms import (
 from lab.inspect.logit_attribution import Contributor, final_bias_at
 from lab.views.number_explanation import Operand
 
-HELD = "The final norm's scale is held at what it is here, so that the shares of all parts add up to the logit."
+HELD = "The final norm's scale is frozen at its value here, so that all contributions add up to the logit."
 PATCHED = "An intervention put this number here, in the place of the model's own."
 ARRIVES = "Interventions change what of this part goes on to the final norm."
 
 
 def part_of(quantities: Quantities, position: int, index: int) -> Contributor | None:
     """The part of that index, None for the final norm's bias. Raises UnknownNumberError where there are not so many."""
-    found, bias = quantities.parts(position), final_bias_at(quantities.config)
+    found, bias = quantities.contributors(position), final_bias_at(quantities.config)
     if index > len(found):
         raise UnknownNumberError(f"This model has no part {index + 1}.")
     return None if index == bias else found[index - (index > bias)]
@@ -44,7 +43,7 @@ def _ref(part: Contributor, place: NumberLocation) -> Callable[[int], str]:
     source = part.source
     if source is not None and part.weights == {position: 1.0}:
         return lambda i: source(position, i)
-    return lambda i: f"logits.share.part[{position},{index},{i}]"
+    return lambda i: f"logits.contribution.part[{position},{index},{i}]"
 
 
 def _arrived(quantities: Quantities, place: NumberLocation) -> Answer:
@@ -95,7 +94,7 @@ def _terms(quantities: Quantities, place: NumberLocation) -> Tensor:
     return (part.vector - part.vector.mean()) * _seen(quantities, position, token)
 
 
-def _share(quantities: Quantities, place: NumberLocation) -> Answer:
+def _contribution(quantities: Quantities, place: NumberLocation) -> Answer:
     position, index, token = place.index
     part = part_of(quantities, position, index)
     if part is None:
@@ -112,13 +111,13 @@ def _share(quantities: Quantities, place: NumberLocation) -> Answer:
     answer = quantities.sum(
         f"Σᵢ ({part.label}[i] − its mean) × (gain[i] × token's embedding[i] / scale)",
         centred * seen,
-        lambda i: (f"dimension {i + 1}", f"logits.share.term[{position},{index},{token},{i}]"),
+        lambda i: (f"dimension {i + 1}", f"logits.contribution.term[{position},{index},{token},{i}]"),
         factors=lambda i: times(float(centred[i]), float(seen[i])),
     )
     return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, HELD, is_sum=True)
 
 
-def _share_value(quantities: Quantities, place: NumberLocation) -> float:
+def _contribution_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(_terms(quantities, place).sum())
 
 
@@ -129,7 +128,7 @@ def _term(quantities: Quantities, place: NumberLocation) -> Answer:
         raise UnknownNumberError(f"{place.ref} is no number of its own.")
     x, mean, gain, embedding, scale = operands = [
         quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, place)(i)),
-        quantities.operand("mean of the part's numbers", f"logits.share.mean[{position},{index}]"),
+        quantities.operand("mean of the part's numbers", f"logits.contribution.mean[{position},{index}]"),
         quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
         quantities.operand("token's embedding", f"wte.weight[{token},{i}]"),
         quantities.operand("scale of the final norm", f"ln_final.scale[{position}]"),
@@ -164,18 +163,20 @@ def _mean_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(part.vector.mean())
 
 
-def _share_over(quantities: Quantities, place: NumberLocation) -> Answer:
+def _contribution_over(quantities: Quantities, place: NumberLocation) -> Answer:
     position, index, token, other = place.index
-    shares = [
-        quantities.operand(f"share in the logit of “{quantities.label(each)}”", f"logits.share[{position},{index},{each}]")
+    contributions = [
+        quantities.operand(
+            f"contribution to the logit of “{quantities.label(each)}”", f"logits.contribution[{position},{index},{each}]"
+        )
         for each in (token, other)
     ]
-    return _difference("share in the one logit − share in the other", *shares)
+    return _difference("contribution to the one logit − contribution to the other", *contributions)
 
 
-def _share_over_value(quantities: Quantities, place: NumberLocation) -> float:
+def _contribution_over_value(quantities: Quantities, place: NumberLocation) -> float:
     position, index, token, other = place.index
-    one, two = (quantities.value(f"logits.share[{position},{index},{each}]") for each in (token, other))
+    one, two = (quantities.value(f"logits.contribution[{position},{index},{each}]") for each in (token, other))
     return one - two
 
 
@@ -214,15 +215,22 @@ def _unbiased_value(quantities: Quantities, place: NumberLocation) -> float:
     return float(post @ quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][i].double())
 
 
-SHARES = {
-    "logits.share": Rule("a part's share in the logit", ("position", "part", "token"), _share, _share_value),
-    "logits.share.term": Rule("one dimension of a part's share", ("position", "part", "token", "dimension"), _term, _term_value),
-    "logits.share.part": Rule(
+CONTRIBUTIONS = {
+    "logits.contribution": Rule(
+        "a part's contribution to the logit", ("position", "part", "token"), _contribution, _contribution_value
+    ),
+    "logits.contribution.term": Rule(
+        "one dimension of a part's contribution", ("position", "part", "token", "dimension"), _term, _term_value
+    ),
+    "logits.contribution.part": Rule(
         "what arrives of a part at the final norm", ("position", "part", "dimension"), _arrived, _arrived_value
     ),
-    "logits.share.mean": Rule("mean of what a part wrote", ("position", "part"), _mean, _mean_value),
-    "logits.share.over": Rule(
-        "a part's share in the difference of two logits", ("position", "part", "token", "token"), _share_over, _share_over_value
+    "logits.contribution.mean": Rule("mean of what a part wrote", ("position", "part"), _mean, _mean_value),
+    "logits.contribution.over": Rule(
+        "a part's contribution to the difference of two logits",
+        ("position", "part", "token", "token"),
+        _contribution_over,
+        _contribution_over_value,
     ),
     "logits.over": Rule("difference of two logits", ("position", "token", "token"), _over, _over_value),
     "blocks.N.mlp_out.unbiased": Rule("the MLP's output without its bias", ("position", "dimension"), _unbiased, _unbiased_value),

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import torch
 
-from lab.inspect.formula_terms import Answer, NumberLocation, Quantities, Rule
 from lab.inspect.formulas.attention_formulas import ATTENTION
-from lab.inspect.formulas.attribution_formulas import SHARES
 from lab.inspect.formulas.layer_norm_formulas import NORMS
+from lab.inspect.formulas.logit_attribution_formulas import CONTRIBUTIONS
 from lab.inspect.formulas.logits_formulas import OUTPUT
 from lab.inspect.formulas.mlp_formulas import MLP
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule
 from lab.inspect.formulas.residual_stream_formulas import STREAM
 from lab.views.number_refs import product
 from models.trace import BEFORE
@@ -60,7 +60,7 @@ RULES: dict[str, Rule] = {
     **ATTENTION,
     **MLP,
     **OUTPUT,
-    **SHARES,
+    **CONTRIBUTIONS,
     "norm": Rule("length", (), _length, _length_value),
     "weight.1": Rule("weight", ("dimension",), _weight),
     "weight.2": Rule("weight", ("row", "column"), _weight),

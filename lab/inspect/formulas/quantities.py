@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lab.core.number_format import significant, whole
-from lab.inspect.logit_attribution import Contributor, parts
+from lab.inspect.logit_attribution import Contributor, contributors
 from lab.views.number_explanation import Operand
 from lab.views.number_refs import TIMES
 from models.gpt import GPT
@@ -107,7 +107,7 @@ class Quantities:
         self._context_at = context_at
         self._heads: dict[tuple[int, int], Tensor] = {}
         self._logits: dict[int, Tensor] = {}
-        self._parts: dict[int, list[Contributor]] = {}
+        self._contributors: dict[int, list[Contributor]] = {}
 
     def value(self, ref: str) -> float:
         """The number itself, as the model has it. Raises UnknownNumberError."""
@@ -166,11 +166,11 @@ class Quantities:
         """Name of a value as it is computed: `name` itself, unless an edit changes it."""
         return name + BEFORE if self.trace.is_edited(name) else name
 
-    def parts(self, position: int) -> list[Contributor]:
+    def contributors(self, position: int) -> list[Contributor]:
         """What was written into the residual stream at a position, as it arrives at the final norm."""
-        if position not in self._parts:
-            self._parts[position] = parts(self._model, self.trace, position)
-        return self._parts[position]
+        if position not in self._contributors:
+            self._contributors[position] = contributors(self._model, self.trace, position)
+        return self._contributors[position]
 
     def heads(self, layer: int, position: int) -> Tensor:
         """What each head adds to the residual stream at a position, (H, C), float64."""
