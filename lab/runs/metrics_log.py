@@ -10,12 +10,13 @@ import msgspec
 from lab.core.atomic_io import replace_atomic, write_all
 from lab.core.bounded_json import LARGEST_LINE, LARGEST_LINES, NOT_JSON
 from lab.core.errors import DamagedFileError
+from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular, open_to_append
 from lab.runs.run_schema import Event, Insight, Metric, Sample
 
 MetricLine = TypeVar("MetricLine", Metric, Sample, Event, Insight)
 
-TAIL = 8192
+LAST_LINE_BYTES = 8192
 """Bytes at the end of a file that are sure to hold its last line."""
 
 
@@ -116,14 +117,13 @@ def _decode(decoder: msgspec.json.Decoder[MetricLine], whole_lines: bytes) -> li
 
 def last_line(path: Path, kind: type[MetricLine]) -> MetricLine | None:
     """The last whole line, found without reading the file from its start."""
+    decoder = msgspec.json.Decoder(kind)
     try:
         with open_regular(path, LARGEST_LINES) as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            tail = file.read(2 * TAIL)
+            lines = (decoded for line in lines_backwards(file, most=LAST_LINE_BYTES) for decoded in _decode(decoder, line))
+            return next(lines, None)
     except (OSError, DamagedFileError):
         return None
-    lines = _decode(msgspec.json.Decoder(kind), tail[: tail.rfind(b"\n") + 1])
-    return lines[-1] if lines else None
 
 
 def keep_lines_up_to(path: Path, kind: type[MetricLine], step: int) -> int:

@@ -2,16 +2,15 @@
 
 import functools
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from lab.core.bounded_json import LARGEST_LINES, NOT_JSON
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.home_folder import demo, home
@@ -22,11 +21,12 @@ from lab.runs.run_store import is_run, run_folders
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 
-BLOCK = 64 * 1024
-"""Bytes of metrics.jsonl that are read at once, from its end backwards, for the latest training loss and evaluation."""
+SEARCHED_BYTES = 64 << 20
+"""Bytes at the end of metrics.jsonl in which the latest training loss and evaluation are looked for, at most: some hundred
+thousand steps without an evaluation."""
 
-FARTHEST = 64 << 20
-"""Bytes that they are looked for in, at most: some hundred thousand steps without an evaluation."""
+TORN_BYTES = 64 * 1024
+"""Bytes that are searched once more, since their last line may have been torn."""
 
 PHASES: dict[str, tuple[str, str]] = {
     "starting": ("○", "starting"),
@@ -248,7 +248,7 @@ def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | Non
     training = evaluation = None
     try:
         with open_regular(path, LARGEST_LINES) as file:
-            for line in _lines_backwards(file, max(0, searched - BLOCK)):  # a block back: the last line may have been torn
+            for line in lines_backwards(file, max(0, searched - TORN_BYTES), SEARCHED_BYTES):
                 metric = _metric_of(line, training is None, evaluation is None)
                 if metric is None:
                     continue
@@ -261,24 +261,6 @@ def _read_latest(path: Path, searched: int) -> tuple[Metric | None, Metric | Non
     except OSError:
         return None, None, ""
     return training, evaluation, ""
-
-
-def _lines_backwards(file: BinaryIO, start: int) -> Iterator[bytes]:
-    """The whole lines of the file after about `start`, the last one first. One longer than four blocks is not ours, and cut."""
-    end = os.fstat(file.fileno()).st_size
-    start = max(start, end - FARTHEST)
-    rest: bytes | None = None
-    while end > start:
-        begin = max(0, end - BLOCK)
-        file.seek(begin)
-        block = file.read(end - begin)
-        first, *lines = (block if rest is None else block + rest).split(b"\n")
-        if rest is None and lines:
-            lines.pop()  # what follows the last newline is not whole yet
-        yield from reversed(lines)
-        rest, end = first[: 4 * BLOCK] if rest is not None or b"\n" in block else None, begin
-    if rest:
-        yield rest
 
 
 def _metric_of(line: bytes, wants_training: bool, wants_evaluation: bool) -> Metric | None:

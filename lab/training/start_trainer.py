@@ -8,15 +8,13 @@ from pathlib import Path
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import DamagedFileError, UserError
+from lab.core.last_lines import last_text_line
 from lab.core.safe_open import open_regular, open_to_append
 from lab.core.torch_environment import torch_environment
 from lab.runs.run_folder import ACTIVE, Run
 
 START_SECONDS = 60.0
 """How long a trainer may take to its first word. Python itself needs a tenth of a second; a sleeping network disk much more."""
-
-LAST_LOG_BYTES = 1 << 20
-"""Bytes of its log in which a trainer that died at once is believed to have said why."""
 
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -53,7 +51,7 @@ def start_trainer(run: Run) -> int:
         if status.pid == process.pid and (status.phase in ACTIVE or (ended and not process.returncode)):
             return process.pid
         if ended:
-            reason = status.message if status.pid == process.pid else _last_words(run.log_path, said_before)
+            reason = status.message if status.pid == process.pid else _last_log_line(run.log_path, said_before)
             raise UserError(reason or f"The trainer of {run.name} ended at once with exit code {process.returncode}.")
         time.sleep(0.02)
     process.terminate()
@@ -85,11 +83,9 @@ def refuse_finished(run: Run) -> None:
         raise UserError(f"{run.name} has finished its {status.step} steps; to train longer, start a new run with more steps.")
 
 
-def _last_words(log: Path, start: int) -> str:
+def _last_log_line(log: Path, start: int) -> str:
     try:
         with open_regular(log) as file:
-            file.seek(start)
-            lines = file.read(LAST_LOG_BYTES).decode(errors="replace").strip().splitlines()
+            return last_text_line(file, start)
     except (OSError, DamagedFileError):
         return ""
-    return lines[-1].strip() if lines else ""

@@ -85,7 +85,7 @@ def test_numbers_are_found_at_the_end_of_a_long_file(run: Run) -> None:
 def test_the_validation_loss_is_found_however_long_ago_it_was(run: Run) -> None:
     """Evaluations every 1,000 steps, read at step 1,800: some 80 kB of training steps lie behind the last evaluation."""
     lines = [metric(0, None, 6.0), *(metric(step, 5.0, 2.5 if step == 1000 else None) for step in range(1, 1801))]
-    assert sum(map(len, lines[1001:])) < sum(map(len, lines)) - run_summary.BLOCK
+    assert sum(map(len, lines[1001:])) < sum(map(len, lines)) - run_summary.TORN_BYTES
     run.metrics_path.write_bytes(b"".join(lines))
     watcher = RunsWatcher(run.path.parent)
     (told,) = watcher.read()
@@ -109,7 +109,9 @@ def test_a_file_that_was_replaced_is_searched_from_its_end_to_its_beginning(run:
 @pytest.mark.parametrize("block", [7, 64, 100, 4096])
 def test_the_latest_numbers_do_not_depend_on_the_blocks_read(run: Run, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + b"[[[[\n" + metric(2, 4.0) + metric(3, 1.0)[:-1])
-    monkeypatch.setattr(run_summary, "BLOCK", max(block, len(metric(2, 4.0))))
+    size = max(block, len(metric(2, 4.0)))
+    monkeypatch.setattr("lab.core.last_lines.BLOCK_BYTES", size)
+    monkeypatch.setattr(run_summary, "TORN_BYTES", size)
     (told,) = RunsWatcher(run.path.parent).read()
     assert (told.loss, told.val_loss) == (4.0, 6.0)
 
