@@ -69,7 +69,7 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
             assert found.delta <= 1e-6
             assert row[0].text in found.formula or against is not None or row[0].text == "final norm's bias"
         else:
-            assert row[1].note.startswith("The model's logit − all shares")
+            assert row[1].note.startswith("The model's logit − all contributions")
     assert sum(bool(row[1].ref) for row in table(view).rows) == len(expected)
 
 
