@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from lab.data.corpus import Corpus
 
 VALIDATION_FRACTION = 0.1
-"""Of the bytes of a text, about: the validation part begins at a border after the other nine tenths."""
+"""Of the bytes of a text, about: the validation part begins at a border after the rest."""
+TRAINING_FRACTION = 1 - VALIDATION_FRACTION
 SPLIT_WINDOW = 1 << 16
 """Bytes, at most, in which the border is looked for; never more than a hundredth of the text, or four bytes."""
 

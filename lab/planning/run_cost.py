@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
+from lab.data.train_val_split import TRAINING_FRACTION
 from lab.planning.default_length import default_steps, default_steps_in_words
 from lab.planning.run_request import default_rate, many_epochs
-from lab.planning.settings_form import TRAINING_PART, Plan, TextSize, flops_per_second, is_same
+from lab.planning.settings_form import Plan, TextSize, flops_per_second, is_same
 from lab.reports.diagnosis import SMALL_TEXT
 from models.parameter_count import flops_per_token
 
@@ -90,13 +91,13 @@ def _tokens_in_words(tokens: float, plan: Plan, text: TextSize, *, by_steps: boo
     words = f"{about}{count(tokens)} tokens, {per_parameter:.1f} for each parameter"
     if text.tokens is None:
         return words
-    epochs = tokens / (text.tokens * TRAINING_PART)
+    epochs = tokens / (text.tokens * TRAINING_FRACTION)
     words += (
         f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} times through the text"
         if epochs >= 1
         else f"; {probability(epochs, 0)} of the text"
     )
-    if plan.model is None or epochs <= many_epochs(plan.model, round(text.tokens * TRAINING_PART)):
+    if plan.model is None or epochs <= many_epochs(plan.model, round(text.tokens * TRAINING_FRACTION)):
         return words
     if plan.model.dropout == 0:
         words += ", which it may learn by heart: take fewer steps, a smaller model or a dropout of 0.1"
@@ -120,10 +121,10 @@ def _advice(plan: Plan, text: TextSize) -> str:
     assert plan.train is not None
     assert plan.parameters is not None
     said = []
-    if text.tokens is not None and text.tokens * TRAINING_PART < SMALL_TEXT * plan.parameters:
+    if text.tokens is not None and text.tokens * TRAINING_FRACTION < SMALL_TEXT * plan.parameters:
         said.append(
-            f"some {count(text.tokens * TRAINING_PART)} tokens are too few for {count(plan.parameters)} parameters: they will be "
-            "learned by heart; take a longer text or a smaller model"
+            f"some {count(text.tokens * TRAINING_FRACTION)} tokens are too few for {count(plan.parameters)} parameters: they "
+            "will be learned by heart; take a longer text or a smaller model"
         )
     if plan.head_share is not None and plan.head_share > LARGE_HEAD:
         said.append(

@@ -11,7 +11,7 @@ from lab.core.errors import UserError
 from lab.core.limits import LIMITS, VOCABULARY, limit_in_words, shortened
 from lab.core.machine import has_mps, why_no_cuda
 from lab.core.number_format import bytes_, whole
-from lab.data.train_val_split import VALIDATION_FRACTION, evaluated_windows
+from lab.data.train_val_split import TRAINING_FRACTION, VALIDATION_FRACTION, evaluated_windows
 from lab.planning.run_request import (
     DEFAULT_OPTIMIZER,
     RunRequest,
@@ -41,8 +41,6 @@ OF_A_STEP = ("batch", "accumulate", "optimizer", "precision", "attention", "thre
 """Settings that decide how long a step takes, besides the model and the device."""
 
 WHOLE_NUMBERS = ("layers", "heads", "width", "context", "batch", "accumulate", "patience")
-TRAINING_PART = 1 - VALIDATION_FRACTION
-"""Of the tokens of a text, about: its parts are cut by bytes."""
 
 UNKNOWN_BYTES, UNKNOWN_BYTES_PER_TOKEN = 1 << 30, 3
 """Of a text that nothing is known of yet."""
@@ -196,7 +194,7 @@ def make_plan(settings: Settings, text: TextSize, *, memory: int | None = None, 
         plan.problems["accumulate"] = str(error)
         return plan
     if request.dropout is None and text.tokens is not None:
-        dropout = default_dropout(plan.train, plan.model, round(text.tokens * TRAINING_PART))
+        dropout = default_dropout(plan.train, plan.model, round(text.tokens * TRAINING_FRACTION))
         plan.model = replace(plan.model, dropout=dropout)
     _check(plan, request, text, memory)
     if not plan.problems:
