@@ -94,7 +94,7 @@ def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
     ours = prepare_run(RunRequest(text=text, tokenizer="bytes", minutes=max(1.0, seconds - OVERHEAD) / 60, home=home))
     started = time.monotonic()
     start_trainer(ours)
-    while ours.status().phase not in ("finished", "failed", "stopped") or ours.alive():
+    while ours.status().phase not in ("finished", "failed", "stopped") or ours.is_alive():
         time.sleep(0.05)
     took = time.monotonic() - started
     if ours.status().phase != "finished":

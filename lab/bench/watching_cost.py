@@ -132,7 +132,7 @@ class Watching:
         if self._lab is not None:
             os.killpg(self._lab.pid, signal.SIGKILL)
             self._lab.wait()
-        if self._run is not None and self._run.alive():
-            self._run.command("stop")
-            self._until(lambda: self._run is None or not self._run.alive(), "the trainer stopped")
+        if self._run is not None and self._run.is_alive():
+            self._run.send_command("stop")
+            self._until(lambda: self._run is None or not self._run.is_alive(), "the trainer stopped")
         self._folder.cleanup()

@@ -69,7 +69,7 @@ def entry(run: Run) -> RunEntry:
         name=run.name,
         path=str(run.path),
         phase=said.phase,
-        alive=run.alive(),
+        alive=run.is_alive(),
         step=said.step,
         steps=said.steps,
         seconds=status.seconds,
@@ -95,7 +95,7 @@ def damaged_entry(run: Run, reason: str) -> RunEntry:
         name=run.name,
         path=str(run.path),
         phase="damaged",
-        alive=run.alive(),
+        alive=run.is_alive(),
         step=0,
         steps=None,
         seconds=0.0,
@@ -212,7 +212,7 @@ def stop(run: str, discard: bool) -> int:
     from lab.runs.run_store import open_run
 
     found = open_run(run)
-    found.command("discard" if discard else "stop")
+    found.send_command("discard" if discard else "stop")
     phase = wait_until(found, "stopped", "finished", "failed", *(() if discard else ("no room",)))
     status = found.status()
     if phase == "no room":
@@ -245,7 +245,7 @@ def pause(run: str) -> None:
     found = open_run(run)
     if found.phase() == "paused":
         raise UserError(f"{found.name} is paused already; `llmlab resume {shlex.quote(run)}` lets it go on.")
-    found.command("pause")
+    found.send_command("pause")
     phase = wait_until(found, "paused")
     step = found.status().step
     if phase != "paused":

@@ -119,7 +119,7 @@ def resume(run: str, detach: bool, quiet: bool) -> int:
 
     found = open_run(run)
     if found.phase() == "paused":
-        found.command("resume")
+        found.send_command("resume")
         if detach:
             click.echo(f"{found.name} goes on from step {found.status().step}.")
             return 0

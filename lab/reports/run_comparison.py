@@ -87,7 +87,7 @@ class ComparedRun:
         if news.history is not None:
             self.history = news.history
         self.history.add(news.metrics)
-        self.samples = ([] if news.samples_anew else self.samples) + news.samples
+        self.samples = ([] if news.samples_restarted else self.samples) + news.samples
 
     @property
     def whole(self) -> FinalEvaluation | None:

@@ -33,7 +33,7 @@ class InsightPoint:
         return scores
 
 
-def moment_of(insight: Insight) -> InsightPoint:
+def _point_of(insight: Insight) -> InsightPoint:
     scores = np.array([insight.previous, insight.duplicate, insight.induction], np.float32)
     return InsightPoint(
         step=insight.step,
@@ -51,35 +51,35 @@ class InsightHistory:
     """The evaluations of one run in the order of their steps, and the place in the text that the probe is."""
 
     def __init__(self) -> None:
-        self.moments: list[InsightPoint] = []
+        self.points: list[InsightPoint] = []
         self.probe: tuple[str, ...] = ()
         self.truth = ""
         self.highest = [0.0] * len(HEAD_SCORES)
         """The highest score of any head so far, in the order of `HEAD_SCORES`."""
 
     def add(self, insights: Sequence[Insight]) -> None:
-        """Takes in new lines."""
+        """Append new lines of the file."""
         for insight in insights:
-            moment = moment_of(insight)
-            self.moments.append(moment)
-            if moment.repeated:
-                self.highest = np.maximum(self.highest, moment.scores.max((1, 2))).tolist()
+            point = _point_of(insight)
+            self.points.append(point)
+            if point.repeated:
+                self.highest = np.maximum(self.highest, point.scores.max((1, 2))).tolist()
             if insight.probe:
                 self.probe, self.truth = tuple(insight.probe), insight.truth
 
-    def join(self, other: "InsightHistory") -> None:
-        """Takes in what another was given since."""
-        self.moments += other.moments
+    def extend(self, other: "InsightHistory") -> None:
+        """Append the evaluations of another, which follow these."""
+        self.points += other.points
         self.highest = np.maximum(self.highest, other.highest).tolist()
         if other.probe:
             self.probe, self.truth = other.probe, other.truth
 
     def at(self, step: float | None) -> int | None:
         """Index of the last evaluation up to this step, or of the newest for None; None where there is none."""
-        found = len(self.moments) if step is None else bisect_right(self.moments, step, key=lambda moment: moment.step)
+        found = len(self.points) if step is None else bisect_right(self.points, step, key=lambda point: point.step)
         return found - 1 if found else None
 
     @property
-    def took(self) -> float:
-        """Seconds that all measuring took."""
-        return sum(moment.took for moment in self.moments)
+    def seconds(self) -> float:
+        """Time that all measuring took."""
+        return sum(point.took for point in self.points)

@@ -22,7 +22,7 @@ SPEED_MEMORY = 50 * SPEED_STEPS
 class LossHistory:
     """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
 
-    `steps`, `losses`, `smooth`, `seconds`, `rates`, `grad_norms` and `speeds` go together, one entry a training step, NaN where
+    `steps`, `losses`, `smooth`, `seconds`, `lrs`, `grad_norms` and `speeds` go together, one entry a training step, NaN where
     a line has none; so do `eval_steps`, `eval_seconds` and `val_losses`.
     `smooth` is an exponential mean whose length grows with the run.
     """
@@ -38,7 +38,7 @@ class LossHistory:
         self.lowest_smooth = math.inf
         self.lowest_smooth_step = 0.0
         self.seconds = Column()
-        self.rates = Column(np.float32)
+        self.lrs = Column(np.float32)
         self.grad_norms = Column(np.float32)
         self.speeds = Column(np.float32)
         self.eval_steps = Column()
@@ -76,7 +76,7 @@ class LossHistory:
         self.steps.extend([line.step for line in lines])
         self.losses.extend([line.loss for line in lines])
         self.seconds.extend([line.seconds for line in lines])
-        self.rates.extend([line.lr for line in lines])
+        self.lrs.extend([line.lr for line in lines])
         self.grad_norms.extend([line.grad_norm for line in lines])
         self.speeds.extend([line.tokens_per_second for line in lines])
         speed = self.speed

@@ -51,7 +51,7 @@ def refuse_to_change(run: Run) -> None:
         )
     if run.path.is_symlink():
         raise UserError(f"{run.name} is a link to {run.path.resolve()}; see to that folder itself.")
-    if run.alive():
+    if run.is_alive():
         status = run.status()
         raise UserError(f"{run.name} is being trained by process {status.pid} on {status.host}; stop it first.")
 

@@ -141,12 +141,12 @@ class Run:
             problem = f"status.json cannot be read: {(error.strerror or str(error)).lower()}"
         return Status(phase="stopped", message=f"{problem}."), problem
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
 
         A lock held on another machine may be invisible from here, so that there the heartbeat alone says it.
         """
-        return self._is_alive(self.status())
+        return self._trainer_is_alive(self.status())
 
     def phase(self) -> Phase | Literal["interrupted", "not answering"]:
         """The phase as it really is: "interrupted" where the status tells of a trainer that is gone, "not answering" where it is
@@ -155,13 +155,13 @@ class Run:
 
     def phase_of(self, status: Status) -> Phase | Literal["interrupted", "not answering"]:
         """The phase, where the status has been read already."""
-        if status.phase not in ACTIVE or self._is_alive(status):
+        if status.phase not in ACTIVE or self._trainer_is_alive(status):
             return status.phase
-        return "interrupted" if is_elsewhere(status) or not trainer_lock_is_held(self.lock_path) else "not answering"
+        return "interrupted" if is_on_other_host(status) or not trainer_lock_is_held(self.lock_path) else "not answering"
 
-    def _is_alive(self, status: Status) -> bool:
+    def _trainer_is_alive(self, status: Status) -> bool:
         fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
-        return fresh and (is_elsewhere(status) or trainer_lock_is_held(self.lock_path))
+        return fresh and (is_on_other_host(status) or trainer_lock_is_held(self.lock_path))
 
     def metrics(self) -> MetricsReader:
         """A reader of metrics.jsonl, standing at its start."""
@@ -204,13 +204,13 @@ class Run:
                 found.append(CheckpointFile(str(int(match[1])), path, int(match[1]), size))
         return sorted(found, key=lambda file: file.step)
 
-    def command(self, name: CommandName, text: str = "") -> None:
+    def send_command(self, name: CommandName, text: str = "") -> None:
         """Leaves a command for the run's trainer; `text` is the prompt of a sample.
 
         Raises:
             UserError: if no trainer is there to take it, or the folder cannot be written.
         """
-        if not self.alive():
+        if not self.is_alive():
             status = self.status()
             if self.phase_of(status) == "not answering":
                 raise UserError(
@@ -224,7 +224,7 @@ class Run:
             raise os_error_in_words(error, f"{name} {self.name}") from error
 
 
-def is_elsewhere(status: Status) -> bool:
+def is_on_other_host(status: Status) -> bool:
     """Whether the trainer that wrote this is, or was, on another machine."""
     return status.host not in ("", platform.node())
 

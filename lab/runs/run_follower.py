@@ -29,12 +29,12 @@ class RunUpdate:
     history: LossHistory | None
     metrics: list[Metric]
     samples: list[Sample]
-    samples_anew: bool
-    inside: InsightHistory
-    inside_anew: bool
+    samples_restarted: bool
+    insights: InsightHistory
+    insights_restarted: bool
     events: list[Event]
-    events_anew: bool
-    silence: str = ""
+    events_restarted: bool
+    unresponsive: str = ""
     """Why its trainer says nothing, where it should; empty if that is not known."""
 
 
@@ -70,11 +70,11 @@ class RunFollower:
                 metrics += more
         inside = InsightHistory()
         insights = self._insights.read(BLOCK)
-        inside_anew = self._first or self._insights.restarted
+        insights_restarted = self._first or self._insights.restarted
         while insights:
             inside.add(insights)
             insights = self._insights.read(BLOCK)
-        samples_anew, events_anew = (self._first or reader.restarted for reader in (self._samples, self._events))
+        samples_restarted, events_restarted = (self._first or reader.restarted for reader in (self._samples, self._events))
         self._first = False
         status = self.run.status()
         phase = self.run.phase_of(status)
@@ -85,10 +85,10 @@ class RunFollower:
             history,
             metrics,
             samples,
-            samples_anew,
+            samples_restarted,
             inside,
-            inside_anew,
+            insights_restarted,
             events,
-            events_anew,
+            events_restarted,
             unresponsive_reason(self.run, status, phase),
         )

@@ -14,7 +14,7 @@ from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
 from lab.runs.home_folder import demo, home
-from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
+from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length
 from lab.runs.run_schema import Metric, Status, TrainConfig
 from lab.runs.run_store import is_run, run_folders
@@ -198,7 +198,7 @@ class RunsWatcher:
             model=config.model,
             train=config.train,
             seen=status.heartbeat or config.created,
-            owner=owner_in_words(status) if is_elsewhere(status) else "",
+            owner=owner_in_words(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
             problem=problem,
         )

@@ -65,7 +65,7 @@ def refuse_to_start(run: Run) -> None:
         UserError: if it has finished, or a trainer owns it.
     """
     status = run.status()
-    if run.alive():
+    if run.is_alive():
         raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.")
     refuse_finished(run)
     if not os.path.lexists(run.tokens_path):

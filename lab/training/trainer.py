@@ -21,7 +21,7 @@ import psutil  # type: ignore[import-untyped]
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError
 from lab.runs import trainer_commands
-from lab.runs.run_folder import ACTIVE, Run, is_elsewhere
+from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
 from lab.runs.run_store import open_run
@@ -66,7 +66,7 @@ def own(run: Run) -> filelock.BaseFileLock:
         UserError: if another trainer holds it, saying who.
     """
     before = run.status()
-    if is_elsewhere(before) and before.phase in ACTIVE and beats(run, before):
+    if is_on_other_host(before) and before.phase in ACTIVE and beats(run, before):
         raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
     lock = trainer_lock(run.lock_path)
     give_up = time.monotonic() + LOCK_SECONDS
@@ -75,7 +75,7 @@ def own(run: Run) -> filelock.BaseFileLock:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             status = run.status()
-            if run.alive() or time.monotonic() > give_up:
+            if run.is_alive() or time.monotonic() > give_up:
                 raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.") from None
             time.sleep(0.05)
         except OSError as error:
@@ -96,7 +96,7 @@ def beats(run: Run, status: Status) -> bool:
 
 def of_the_one_before(status: Status) -> str:
     """A sentence if the last trainer was on another machine and ended without a word."""
-    if not is_elsewhere(status) or status.phase not in ACTIVE:
+    if not is_on_other_host(status) or status.phase not in ACTIVE:
         return ""
     return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 

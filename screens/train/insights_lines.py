@@ -41,17 +41,17 @@ def words_lines(text: str, width: int) -> Lines:
 
 def moment_words(inside: InsightHistory, at: int) -> str:
     """`step 1,200 (13 of 31, ← → walks)`."""
-    return f"step {whole(inside.moments[at].step)} ({at + 1} of {len(inside.moments)}, ← → walks)"
+    return f"step {whole(inside.points[at].step)} ({at + 1} of {len(inside.points)}, ← → walks)"
 
 
 def over_time(
     inside: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
 ) -> list[Piece]:
     """One sign for each evaluation, or for so many that they fit; that of the marked one stands out."""
-    each = max(1, math.ceil(len(inside.moments) / max(1, width)))
-    wide = max(1, min(MOST_CELLS, width // len(inside.moments)))
-    ends = [min(len(inside.moments), start + each) - 1 for start in range(0, len(inside.moments), each)]
-    signs = [sign(inside.moments[end]) * wide for end in ends]
+    each = max(1, math.ceil(len(inside.points) / max(1, width)))
+    wide = max(1, min(MOST_CELLS, width // len(inside.points)))
+    ends = [min(len(inside.points), start + each) - 1 for start in range(0, len(inside.points), each)]
+    signs = [sign(inside.points[end]) * wide for end in ends]
     here = len(signs) if marked is None else marked // each
     pieces = [("".join(signs[:here]), role), ("".join(signs[here : here + 1]), "here"), ("".join(signs[here + 1 :]), role)]
     return [*pieces, (" " * (width - wide * len(signs)), role)]
@@ -59,7 +59,7 @@ def over_time(
 
 def marked_at(inside: InsightHistory, at: int) -> int | None:
     """The evaluation to mark: none where it is the newest, as it is until somebody walks."""
-    return at if at < len(inside.moments) - 1 else None
+    return at if at < len(inside.points) - 1 else None
 
 
 def height_sign(value: float) -> str:
@@ -77,7 +77,7 @@ def heads_above(inside: InsightHistory, at: int, width: int, height: int, share:
 
     `share` is that of the training time which all measuring has taken.
     """
-    moment = inside.moments[at]
+    moment = inside.points[at]
     words = heads_in_words(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in HEAD_SCORES})
     above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - moment.scores[0].size - 2)), width)
     if not moment.repeated:
@@ -100,7 +100,7 @@ def head_line(inside: InsightHistory, at: int, head: tuple[int, int], chosen: bo
     bar_room = max(4, (room - 7) // 2)
     row: list[Piece] = [(("▸" if chosen else " ") + head_name(layer, number).ljust(4), "cursor" if chosen else "text")]
     for place, highest in enumerate(inside.highest):
-        value, scale = float(inside.moments[at].scores[place, layer, number]), max(FORMED, highest)
+        value, scale = float(inside.points[at].scores[place, layer, number]), max(FORMED, highest)
 
         def sign(each: InsightPoint, place: int = place, scale: float = scale) -> str:
             return height_sign(float(each.scores[place, layer, number]) / scale) if each.repeated else " "
@@ -114,7 +114,7 @@ def head_line(inside: InsightHistory, at: int, head: tuple[int, int], chosen: bo
 
 def probe_lines(inside: InsightHistory, at: int, head: tuple[int, int], width: int, height: int) -> Lines:
     """What comes next at the probe, and what one head looks at there: now, and over the evaluations."""
-    moment = inside.moments[at]
+    moment = inside.points[at]
     if not inside.probe or not moment.top:
         return words_lines("At this evaluation the model's numbers were no numbers, so that there is nothing to show.", width)
     best, share = moment.top[0]
@@ -171,7 +171,7 @@ def ratio_sign(ratio: float | None) -> str:
 
 def updates_lines(inside: InsightHistory, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
     """What stands above, and a line for each part: how much a step changes it, now and over the evaluations, and its gradient."""
-    moment = inside.moments[at]
+    moment = inside.points[at]
     above = words_lines(updates_in_words(moment.step, moment.parts, optimizer), width)
     above.append([(moment_words(inside, at), "title")])
     if not moment.parts:

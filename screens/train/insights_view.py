@@ -94,7 +94,7 @@ class InsideView(Vertical):
         if inside is not self.inside:
             self.head = None
         self.inside, self._going_on, self._optimizer = inside, going_on, optimizer
-        self._share = min(1.0, inside.took / seconds) if seconds else 0.0
+        self._share = min(1.0, inside.seconds / seconds) if seconds else 0.0
         self.draw()
 
     def watch_page(self) -> None:
@@ -118,7 +118,7 @@ class InsideView(Vertical):
         to do, induction before the previous token."""
         if self.head is not None:
             return self.head
-        measured = [moment for moment in self.inside.moments if moment.repeated]
+        measured = [moment for moment in self.inside.points if moment.repeated]
         if not measured:
             return (0, 0)
         last = measured[-1]
@@ -128,7 +128,7 @@ class InsideView(Vertical):
 
     def choose(self, by: int) -> None:
         """Another head, so many further on in the order of layers."""
-        measured = [moment for moment in self.inside.moments if moment.pattern.size]
+        measured = [moment for moment in self.inside.points if moment.pattern.size]
         if not measured:
             return
         layers, heads = measured[-1].pattern.shape[:2]
@@ -154,7 +154,7 @@ class InsideView(Vertical):
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
         above = heads_above(self.inside, at, width, height, self._share)
-        layers, heads = self.inside.moments[at].scores.shape[1:]
+        layers, heads = self.inside.points[at].scores.shape[1:]
         room = height - len(above)
         plot.display = layers > 0 and (room - layers * heads >= COURSE_ROWS or self.course)
         if plot.display:
@@ -170,7 +170,7 @@ class InsideView(Vertical):
     def _course(self) -> Figure:
         """The three meters of the head over the steps."""
         layer, head = self.chosen
-        measured = [moment for moment in self.inside.moments if moment.repeated]
+        measured = [moment for moment in self.inside.points if moment.repeated]
         steps = np.array([moment.step for moment in measured], np.float64)
         repeated = measured[-1].repeated
         series = []

@@ -107,7 +107,7 @@ class RunPlots:
         steps, seconds = history.steps[train], history.seconds[train]
         figures = []
         for name, column in (
-            ("learning rate", history.rates),
+            ("learning rate", history.lrs),
             ("gradient norm", history.grad_norms),
             ("tokens/s", history.speeds),
         ):
@@ -149,7 +149,7 @@ class RunPlots:
             ("smoothed", fixed(history.smoothed(share, longest)[at] * self.per_loss, 3)),
             ("val", val),
             ("unit", "bits/byte" if self.view.bits else "nats/token"),
-            ("rate", _number(history.rates[at], 3)),
+            ("rate", _number(history.lrs[at], 3)),
             ("grad norm", _number(history.grad_norms[at], 3)),
             ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
             ("here", here or "·"),

@@ -25,7 +25,7 @@ from lab.reports.machine_usage import UsageMeter
 from lab.reports.run_sentence import run_sentence
 from lab.runs.insights_log import InsightHistory
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_folder import ACTIVE, is_elsewhere
+from lab.runs.run_folder import ACTIVE, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length, time_left
 from lab.runs.run_schema import Event, RunConfig, Sample, Status
 from lab.runs.run_summary import PHASES, owner_in_words
@@ -64,7 +64,7 @@ class Watched:
     inside: InsightHistory = field(default_factory=InsightHistory)
     events: tuple[Event, ...] = ()
     usage: UsageMeter | None = None
-    silence: str = ""
+    unresponsive: str = ""
     """Why its trainer says nothing, where it should; empty if that is not known."""
 
 
@@ -236,7 +236,7 @@ class RunView(Widget):
 
     def walk(self, by: int) -> None:
         """To an earlier or a later evaluation, for all that is shown of one."""
-        steps = [moment.step for moment in self.inside.inside.moments] if self.page in PAGES else self.samples.steps
+        steps = [moment.step for moment in self.inside.inside.points] if self.page in PAGES else self.samples.steps
         if steps:
             at = len(steps) - 1 if self.moment is None else max(0, bisect_right(steps, self.moment) - 1)
             at = max(0, min(at + by, len(steps) - 1))
@@ -328,10 +328,10 @@ class RunView(Widget):
         said_again = message.startswith("Since step") and "rollback" in found.advice
         if message and watched.phase in (*ACTIVE, "stopped", "finished") and not said_again:
             parts.insert(0, message)
-        if is_elsewhere(watched.status) and watched.phase in ACTIVE:
+        if is_on_other_host(watched.status) and watched.phase in ACTIVE:
             parts.insert(0, f"It is trained by {owner_in_words(watched.status)}, another machine; it obeys from here too.")
-        if watched.silence:
-            parts.insert(0, watched.silence)
+        if watched.unresponsive:
+            parts.insert(0, watched.unresponsive)
         if watched.phase == "interrupted":
             parts.insert(0, "The trainer is gone without a word, killed or with its machine; r goes on from the last checkpoint.")
         if watched.phase == "stopped" and watched.history.latest is not None:

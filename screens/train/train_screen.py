@@ -237,15 +237,15 @@ Training goes on when you leave this screen, the lab, or the terminal.
             history = self.watched.history
             history.add(news.metrics)
         before = self.watched
-        samples = (() if news.samples_anew or before is None else before.samples) + tuple(news.samples)
-        events = (() if news.events_anew or before is None else before.events) + tuple(news.events)
-        inside = news.inside if news.inside_anew or before is None else before.inside
-        if inside is not news.inside:
-            inside.join(news.inside)
+        samples = (() if news.samples_restarted or before is None else before.samples) + tuple(news.samples)
+        events = (() if news.events_restarted or before is None else before.events) + tuple(news.events)
+        inside = news.insights if news.insights_restarted or before is None else before.inside
+        if inside is not news.insights:
+            inside.extend(news.insights)
         phase_before = self.watched.phase if self.watched else ""
         opened = self.watched is None or self.watched.name != message.name
         self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples, inside, events, self._usage)
-        self.watched.silence = news.silence
+        self.watched.unresponsive = news.unresponsive
         self.view.show(self.watched)
         if opened:
             self._measure(message.name)
@@ -356,7 +356,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
             if command is None:
                 start_trainer(run)
             else:
-                run.command(command)
+                run.send_command(command)
         except UserError as error:
             self.post_message(self.Done(str(error)))
         else:

@@ -25,9 +25,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LLMLAB_HOME", str(folder))
     yield folder
     for run in list_runs(folder):
-        if run.alive():
-            run.command("stop")
-            wait_for(lambda run=run: not run.alive())
+        if run.is_alive():
+            run.send_command("stop")
+            wait_for(lambda run=run: not run.is_alive())
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, h
 
     run = open_run("cats")
     step = run.status().step
-    assert run.alive()
+    assert run.is_alive()
     wait_for(lambda: run.status().step > step)
 
     open_lab(terminal, home)
@@ -91,7 +91,7 @@ def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, h
     terminal.until("Stop")
     terminal.press("Enter")
     terminal.until("stopped")
-    wait_for(lambda: not run.alive())
+    wait_for(lambda: not run.is_alive())
     assert run.status().phase == "stopped"
 
     terminal.press("i")
@@ -114,4 +114,4 @@ def test_training_goes_on_when_the_terminal_is_lost(terminal: Terminal, home: Pa
     terminal.kill_server()
     step = run.status().step
     wait_for(lambda: run.status().step > step + 5)
-    assert run.alive()
+    assert run.is_alive()

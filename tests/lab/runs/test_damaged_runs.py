@@ -169,7 +169,7 @@ def test_no_other_file_is_waited_for_or_written_through(
     run = empty_run()
     make(run.path / name)
     assert llmlab("runs").code == 0
-    assert not run.alive()
+    assert not run.is_alive()
     assert run.checkpoints() == []
     for command in (("generate", "tale"), ("trace", "tale", "-p", "a"), ("resume", "tale"), ("stop", "tale"), ("pause", "tale")):
         assert llmlab(*command).code == 2
@@ -244,7 +244,7 @@ def test_what_insights_say_of_heads_is_a_table_or_passed_over(empty_run: EmptyRu
         b'{"step":3,"took":0.1,"probe":["a","b"],"pattern":[[[0.5,0.5]],[[0.4,0.6]]]}',
     ]
     run.insights_path.write_bytes(b"\n".join(lines) + b"\n")
-    assert [moment.step for moment in RunFollower(run).read().inside.moments] == [1, 3]
+    assert [moment.step for moment in RunFollower(run).read().insights.points] == [1, 3]
 
 
 def test_every_number_of_a_line_has_a_bound() -> None:

@@ -48,7 +48,7 @@ def test_of_four_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: T
         assert sum("is being trained already, by process" in err for _, err in said) == 3
     finally:
         status = run.status()
-        if run.alive():
+        if run.is_alive():
             os.kill(status.pid, 9)
 
 

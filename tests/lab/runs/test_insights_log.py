@@ -26,7 +26,7 @@ def test_moments_are_found_by_step_and_hold_what_was_measured() -> None:
     assert inside.at(None) is None
     inside.add([insight(0), insight(100, 0.5), Insight(step=200, took=0.0)])
     assert [inside.at(step) for step in (0, 99, 100, 1e9, None)] == [0, 0, 1, 2, 2]
-    assert inside.moments[1].of("induction").tolist() == [[0.0, 0.5]]
-    assert inside.moments[0].pattern.shape == (1, 2, 2)
-    assert inside.moments[2].scores.shape == (3, 0, 0)
-    assert (inside.probe, inside.truth, inside.took) == (("a", "b"), "c", 1.0)
+    assert inside.points[1].of("induction").tolist() == [[0.0, 0.5]]
+    assert inside.points[0].pattern.shape == (1, 2, 2)
+    assert inside.points[2].scores.shape == (3, 0, 0)
+    assert (inside.probe, inside.truth, inside.seconds) == (("a", "b"), "c", 1.0)

@@ -71,8 +71,8 @@ def test_columns_of_a_step_go_together_and_what_is_missing_is_no_number() -> Non
     history = LossHistory()
     history.add([metric(0, None, 7.0), Metric(step=1, tokens=8, epoch=0.1, seconds=2.5, loss=3.0, lr=0.5), metric(2, 1.0)])
     assert list(history.seconds) == [2.5, 2.0]
-    assert history.rates[0] == 0.5
-    assert math.isnan(history.rates[1])
+    assert history.lrs[0] == 0.5
+    assert math.isnan(history.lrs[1])
     assert all(math.isnan(norm) for norm in history.grad_norms)
     assert (history.lowest_smooth_step, history.lowest_smooth) == (2, 1.0)
 

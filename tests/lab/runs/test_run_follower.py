@@ -29,19 +29,19 @@ def test_a_feed_gives_insights_and_events_once_and_all_of_them_where_a_file_bega
     events.write(Event(step=0, seconds=0.0, kind="checkpoint"))
     feed = RunFollower(run)
     news = feed.read()
-    assert (news.inside_anew, news.events_anew) == (True, True)
-    assert [moment.step for moment in news.inside.moments] == [0]
+    assert (news.insights_restarted, news.events_restarted) == (True, True)
+    assert [moment.step for moment in news.insights.points] == [0]
     assert [event.kind for event in news.events] == ["checkpoint"]
     lines.write(insight(100))
-    kept = news.inside
+    kept = news.insights
     news = feed.read()
-    assert (news.inside_anew, news.events) == (False, [])
-    kept.join(news.inside)
-    assert [moment.step for moment in kept.moments] == [0, 100]
+    assert (news.insights_restarted, news.events) == (False, [])
+    kept.extend(news.insights)
+    assert [moment.step for moment in kept.points] == [0, 100]
     run.insights_path.write_bytes(run.insights_path.read_bytes()[:-1].rpartition(b"\n")[0] + b"\n")
     news = feed.read()
-    assert news.inside_anew
-    assert [moment.step for moment in news.inside.moments] == [0]
+    assert news.insights_restarted
+    assert [moment.step for moment in news.insights.points] == [0]
 
 
 def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -68,7 +68,7 @@ def test_settings_that_cannot_be_read_are_told_in_words(empty_run: EmptyRun) -> 
 def test_reading_survives_files_that_are_missing_or_half_written(empty_run: EmptyRun) -> None:
     run = empty_run()
     assert run.status().phase == "stopped"
-    assert not run.alive()
+    assert not run.is_alive()
     assert run.last_metric() is None
     assert run.samples() == []
     assert run.checkpoints() == []
@@ -87,42 +87,42 @@ def test_reading_survives_files_that_are_missing_or_half_written(empty_run: Empt
 def test_alive_means_locked_and_fresh(empty_run: EmptyRun) -> None:
     run = empty_run()
     say(run)
-    assert not run.alive()
+    assert not run.is_alive()
     assert run.phase() == "interrupted"
     with filelock.FileLock(run.lock_path):
-        assert run.alive()
+        assert run.is_alive()
         assert run.phase() == "training"
         say(run, heartbeat=time.time() - 60)
-        assert not run.alive()
+        assert not run.is_alive()
         say(run, phase="finished")
-        assert not run.alive()
+        assert not run.is_alive()
         assert run.phase() == "finished"
     say(run)
-    assert not run.alive()
+    assert not run.is_alive()
 
 
 def test_on_another_machine_the_heartbeat_alone_tells_of_a_trainer(empty_run: EmptyRun) -> None:
     run = empty_run()
     say(run, host="abacus")
-    assert run.alive()
+    assert run.is_alive()
     assert run.phase() == "training"
-    run.command("pause")
+    run.send_command("pause")
     assert trainer_commands.take(run.control_path) == [("pause", "")]
     say(run, host="abacus", heartbeat=time.time() - 60)
-    assert not run.alive()
+    assert not run.is_alive()
     assert run.phase() == "interrupted"
 
 
 def test_commands_reach_the_trainer_once_and_in_order(empty_run: EmptyRun) -> None:
     run = empty_run()
     with pytest.raises(UserError, match="nothing to pause"):
-        run.command("pause")
+        run.send_command("pause")
     say(run)
     with filelock.FileLock(run.lock_path):
-        run.command("sample", "Once upon\na time")
+        run.send_command("sample", "Once upon\na time")
         time.sleep(0.02)
-        run.command("pause")
-        run.command("pause")
+        run.send_command("pause")
+        run.send_command("pause")
     assert trainer_commands.take(run.control_path) == [("sample", "Once upon\na time"), ("pause", "")]
     assert trainer_commands.take(run.control_path) == []
     assert os.listdir(run.control_path) == []

@@ -128,13 +128,13 @@ def test_a_feed_gives_everything_first_and_then_only_what_is_new(run: Run) -> No
     first = followed.read()
     assert first.history is not None
     assert list(first.history.losses) == [5.0, 4.0]
-    assert (len(first.metrics), len(first.samples), first.samples_anew) == (0, 1, True)
+    assert (len(first.metrics), len(first.samples), first.samples_restarted) == (0, 1, True)
     with run.metrics_path.open("ab") as file:
         file.write(metric(3, 3.0))
     then = followed.read()
     assert then.history is None
     assert [line.step for line in then.metrics] == [3]
-    assert (then.samples, then.samples_anew) == ([], False)
+    assert (then.samples, then.samples_restarted) == ([], False)
     run.metrics_path.write_bytes(metric(1, 5.0))
     anew = followed.read()
     assert anew.history is not None

@@ -39,12 +39,12 @@ def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab
         assert (listed["phase"], listed["alive"]) == ("not answering", False)
         assert listed["message"].startswith("The trainer, process 4711, is there but has said nothing for 1 min 15 s")
         assert "no answer" in llmlab("runs").out or "not answering" in llmlab("runs").out
-        assert RunFollower(run).read().silence == listed["message"]
+        assert RunFollower(run).read().unresponsive == listed["message"]
         for command in ("stop", "pause"):
             llmlab(command, "tale").assert_mistake("process 4711, does not answer", "kill -CONT 4711")
         say(run, 0)
         assert run.phase() == "training"
-        assert RunFollower(run).read().silence == ""
+        assert RunFollower(run).read().unresponsive == ""
     say(run, 75)
     assert run.phase() == "interrupted"
 
@@ -101,4 +101,4 @@ def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
 
 def test_a_command_to_a_run_at_rest_is_refused_as_before(empty_run: Callable[..., Run]) -> None:
     with pytest.raises(UserError, match="tale is not training now"):
-        empty_run().command("stop")
+        empty_run().send_command("stop")

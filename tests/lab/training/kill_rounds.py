@@ -100,7 +100,7 @@ def live_and_die(run: Run, chance: random.Random, by: signal.Signals) -> None:
     death = time.monotonic() + chance.uniform(0.0, 0.4)
     while time.monotonic() < death:
         with contextlib.suppress(UserError):  # it is still starting
-            run.command("save")
+            run.send_command("save")
         time.sleep(chance.uniform(0.0, 0.1))
     os.kill(process.pid, by)
     code = process.wait()

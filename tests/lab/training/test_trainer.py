@@ -74,11 +74,11 @@ def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_aw
     run = tiny_run(steps=1_000_000)
     pid = start_trainer(run)
     wait_for(lambda: run.status().phase == "training" and run.status().step > 5)
-    run.command("pause")
+    run.send_command("pause")
     wait_for(lambda: run.phase() == "paused")
     step = run.status().step
     assert load_model(run, "last")[1] == step
-    run.command("sample", "The wet")
+    run.send_command("sample", "The wet")
     wait_for(lambda: any(sample.prompt == "The wet" and sample.step == step for sample in run.samples()))
 
     with pytest.raises(UserError, match=f"is being trained already, by process {pid} on "):
@@ -93,17 +93,17 @@ def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_aw
 
     beat = status.heartbeat
     wait_for(lambda: run.status().heartbeat > beat)
-    assert run.alive()
-    run.command("resume")
+    assert run.is_alive()
+    run.send_command("resume")
     wait_for(lambda: run.status().step > step)
     assert run.phase() == "training"
-    run.command("stop")
+    run.send_command("stop")
     wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     status = run.status()
     assert (status.phase, status.message) == ("stopped", "")
     assert load_model(run, "last")[1] == status.step
     with pytest.raises(UserError, match="not training now"):
-        run.command("stop")
+        run.send_command("stop")
 
 
 def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own(
@@ -158,18 +158,18 @@ def test_a_full_disk_holds_the_training_until_there_is_room(tiny_run: TinyRun, s
     run = tiny_run(steps=1_000_000, home=small_disk)
     pid = start_trainer(run)
     wait_for(lambda: run.status().step > 5)
-    run.command("save")
+    run.send_command("save")
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         collections.deque(map(file.write, itertools.repeat(bytes(4096))), maxlen=0)
     wait_for(lambda: run.status().message.startswith("Paused because the disk is full"))
     status = run.status()
     assert run.phase() == "paused"
-    assert run.alive()
+    assert run.is_alive()
     wait_for(lambda: run.status().heartbeat > status.heartbeat)
     assert load_model(run, "last")[1] <= status.step
     ballast.unlink()
-    run.command("resume")
+    run.send_command("resume")
     wait_for(lambda: run.phase() == "training" and run.status().step > status.step + 5)
     os.kill(pid, signal.SIGTERM)
     wait_for(lambda: not trainer_lock_is_held(run.lock_path))
