@@ -7,9 +7,8 @@ from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.data.train_val_split import TRAINING_FRACTION
 from lab.planning.default_length import default_steps, default_steps_in_words
-from lab.planning.run_request import default_rate, many_epochs
+from lab.planning.run_request import SMALL_TEXT, default_rate, many_epochs
 from lab.planning.settings_form import Plan, TextSize, flops_per_second, is_same
-from lab.reports.diagnosis import SMALL_TEXT
 from models.parameter_count import flops_per_token
 
 if TYPE_CHECKING:

@@ -24,6 +24,9 @@ VOCABULARY = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium":
 BYTES_PER_TOKEN = 100
 """A vocabulary learned by default has one token for so many bytes of text at most: rarer merges would hardly be trained."""
 
+SMALL_TEXT = 0.01
+"""Training tokens per parameter below which a model memorizes its text before it has learned much from it. The compute-optimal
+ratio is near 20 (Hoffmann et al. 2022)."""
 MANY_EPOCHS = 20
 """From about so many times through the same text a model without dropout learns it by heart (Muennighoff et al. 2023)."""
 MANY_FOR_A_LARGE_MODEL = 8

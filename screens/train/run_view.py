@@ -20,7 +20,7 @@ from lab.core.number_format import count, duration, fixed, perplexity, significa
 from lab.core.uniform_baseline import uniform_baseline
 from lab.core.visible_text import visible
 from lab.reports.baselines import TextEntropy, floors
-from lab.reports.diagnosis import diagnose
+from lab.reports.diagnosis.diagnose import diagnose
 from lab.reports.machine_usage import UsageMeter
 from lab.reports.run_sentence import run_sentence
 from lab.runs.insights_log import InsightHistory

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from lab.reports.baselines import TextEntropy
-from lab.reports.diagnosis import Diagnosis, diagnose
+from lab.reports.diagnosis.diagnose import diagnose
+from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from lab.planning.run_request import default_rate
-from lab.reports.diagnosis import diagnose
+from lab.reports.diagnosis.diagnose import diagnose
 from lab.runs.loss_history import LossHistory
 from tests.lab.reports.recorded_curves import NAMES, recorded
 
@@ -57,10 +57,10 @@ TABLE = {
     "overfitting": Case("overfitting", ("longer text",), ("stopped", "vocabulary", MORE_STEPS)),
     "overfitting-bpe": Case("overfitting", ("longer text",), (MORE_STEPS,)),
     "overfitting-at-first": Case("overfitting", (), (MORE_STEPS,)),
-    "overfitting-paused": Case("overfitting", ("so that it can be stopped",), (MORE_STEPS,)),
+    "overfitting-paused": Case("overfitting", ("so that the run can be stopped",), (MORE_STEPS,)),
     "overfitting-ended-early": Case("overfitting", (), ("can be stopped", MORE_STEPS)),
     "overfitting-large-vocabulary": Case("overfitting", (r"smaller vocabulary may help",), (MORE_STEPS,)),
-    "small-text": Case("text too small", ("540 tokens", "A longer text"), ("vocabulary", "rate", MORE_STEPS)),
+    "small-text": Case("text too small", ("540 training tokens", "A longer text"), ("vocabulary", "rate", MORE_STEPS)),
     "small-text-large-model": Case("text too small", ("smaller model",), ("vocabulary", "rate", MORE_STEPS)),
     "small-text-vocabulary": Case("text too small", ("smaller vocabulary may help",), ("rate", MORE_STEPS)),
     "differs-manual-at-the-end": Case("validation text differs", ("token frequencies", "mix"), ("overfit", "longer text")),
@@ -70,7 +70,7 @@ TABLE = {
     "differs-easier-end": Case("validation text differs", ("token frequencies",), ("overfit", "longer text")),
     "copied-text": Case("validation text copied", ("100% of the validation text",), ("rate", "new text is")),
     "copied-one-letter": Case("validation text copied", ("100% of the validation text",), ("nan",)),
-    "rate-too-low-at-chance": Case("plateau", (*RATE_UP, "guessing all tokens alike", "not the limit"), (LIMIT,)),
+    "rate-too-low-at-chance": Case("plateau", (*RATE_UP, "uniform baseline", "not the limit"), (LIMIT,)),
     "rate-too-low-rarely-evaluated": Case("plateau", (*RATE_UP, "not the limit"), (LIMIT,)),
     "rate-too-low-muon": Case("learning", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
     "rate-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
@@ -87,7 +87,9 @@ TABLE = {
     ),
     "rolled-back-half-way": Case("learning", (*RATE_DOWN, r"after \d rollbacks"), (r"0\.30",), passes("rolled back")),
     "plateau-independent-letters": Case(
-        "plateau", (r"about the bigram entropy of the training text \(2\.08\)", "If more than"), ("not the limit", "rate")
+        "plateau",
+        (r"about the bigram entropy of the training text \(2\.08\)", "depends on more than one"),
+        ("not the limit", "rate"),
     ),
     "dropout-too-high": Case("learning", (r"dropout of 0\.9 is high",), (LIMIT, "learning rate of", MORE_STEPS)),
     "learning-context-of-two": Case("learning", (MORE_STEPS,), (LIMIT, "far")),
@@ -226,14 +228,14 @@ def test_right_after_a_rollback_nothing_is_judged() -> None:
     (first, *_) = [event.step for event in run.events if event.kind == "back"]
     found = recorded("rolled-back", first + 5).diagnosis("training")
     assert found.verdict == "rolled back"
-    assert "for the first time: 3 was asked for, and its peak is now 1.5." in found.evidence
+    assert "for the first time: 3 was set, and its peak is now 1.5." in found.evidence
 
 
 def test_warming_up_after_a_rollback_rises_to_what_is_left() -> None:
     found = recorded("diverged-while-warming-up", 200).diagnosis("training")
     assert found.verdict == "warming up", found.sentences
     left = 10 * 0.5 ** sum(event.kind == "back" for event in recorded("diverged-while-warming-up", 200).events)
-    assert f"rises to {left:g} until step 500 (10 was asked for; " in found.evidence
+    assert f"rises to {left:g} until step 500 (10 was set; " in found.evidence
 
 
 def test_steps_that_were_not_applied_are_not_judged() -> None:

@@ -1,0 +1,55 @@
+"""The diagnosis of a run: the first check with a finding decides the verdict.
+
+Everything follows from the run's settings, its metrics, its rollbacks and its text. Single losses are noise, so that the smoothed
+training loss and the evaluations are compared over stretches of the run, and of two numbers both steps are named. Steps whose
+update was not applied, and all before the last rollback, are left out: the present weights do not come from them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lab.reports.baselines import TextEntropy
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.diagnosis.divergence_checks import diverged, gave_up
+from lab.reports.diagnosis.early_checks import rolled_back, too_early, warming_up
+from lab.reports.diagnosis.overfitting_check import overfitting
+from lab.reports.diagnosis.progress_checks import learning, plateau
+from lab.reports.diagnosis.validation_text_checks import copied, differs
+from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.runs.run_schema import Event, RunConfig, Status
+
+if TYPE_CHECKING:
+    from lab.runs.loss_history import LossHistory
+
+CHECKS: tuple[Callable[[DiagnosedRun], Diagnosis | None], ...] = (
+    gave_up,
+    rolled_back,
+    diverged,
+    warming_up,
+    too_early,
+    copied,
+    differs,
+    overfitting,
+    plateau,
+)
+"""In the order in which they are tried; a run for which none has a finding is learning."""
+
+
+def diagnose(
+    config: RunConfig,
+    status: Status,
+    history: "LossHistory",
+    *,
+    phase: str = "",
+    entropy: TextEntropy | None = None,
+    events: Sequence[Event] = (),
+) -> Diagnosis:
+    """Diagnose a run from its curves: the first verdict of `CHECKS` that fits.
+
+    `phase` is the real one where that is not the status's: "interrupted". `entropy` is that of the run's own text, if known;
+    `events` are all of the run.
+    """
+    if history.latest is None or history.latest.step == 0:
+        return Diagnosis("waiting", "no step has been taken yet.")
+    run = DiagnosedRun(config, status, history, phase or status.phase, entropy, events)
+    return next((found for check in CHECKS if (found := check(run))), None) or learning(run)

@@ -1,0 +1,180 @@
+"""A run as the diagnosis sees it: its curve since the last rollback, its recent trend, its learning rate beside the default."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.core.number_format import fixed, significant
+from lab.core.uniform_baseline import uniform_baseline
+from lab.planning.run_request import default_rate, lower_rate
+from lab.reports.baselines import TextEntropy
+from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
+from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, STRETCH
+from lab.runs.run_folder import ACTIVE
+from lab.runs.run_schema import Event, RunConfig, Status
+
+if TYPE_CHECKING:
+    from lab.core.float_columns import Column, Floats
+    from lab.runs.loss_history import LossHistory
+
+
+@dataclass(frozen=True)
+class DiagnosedRun:
+    """A run as the checks of the diagnosis see it."""
+
+    config: RunConfig
+    status: Status
+    history: "LossHistory"
+    phase: str
+    entropy: TextEntropy | None
+    events: Sequence[Event]
+
+    @cached_property
+    def bad_steps(self) -> list[int]:
+        return [event.step for event in self.events if event.kind == "bad_step" and event.step <= self.last_step]
+
+    @cached_property
+    def rollbacks(self) -> list[int]:
+        return [event.step for event in self.events if event.kind == "back" and event.step <= self.last_step]
+
+    @property
+    def last_step(self) -> int:
+        return self.history.latest.step if self.history.latest else 0
+
+    @property
+    def start(self) -> int:
+        """The step from which the curve leads to the present weights."""
+        return self.rollbacks[-1] if self.rollbacks else 0
+
+    @cached_property
+    def _curve(self) -> "tuple[Sequence[float], Column, Floats]":
+        """Steps, smoothed training losses and training losses."""
+        from lab.runs.loss_history import smooth
+
+        if not self.bad_steps and not self.rollbacks:
+            return self.history.steps, self.history.smooth, self.history.losses[:]
+        steps, losses = self.history.steps[:], self.history.losses[:]
+        counts = ~np.isin(steps, self.bad_steps) & (steps > self.start)
+        return steps[counts], smooth(losses[counts]), losses[counts]
+
+    @property
+    def steps(self) -> Sequence[float]:
+        return self._curve[0]
+
+    @property
+    def smoothed(self) -> "Column":
+        return self._curve[1]
+
+    @property
+    def loss(self) -> float:
+        return self.smoothed[-1]
+
+    @cached_property
+    def evaluations(self) -> list[Evaluation]:
+        """Evaluations since the last rollback, without that of step 0, whose weights have learned nothing."""
+        pairs = zip(self.history.eval_steps, self.history.val_losses, strict=True)
+        return [Evaluation(step, loss) for step, loss in pairs if step > self.start and not math.isnan(loss)]
+
+    @property
+    def lr_factor(self) -> float:
+        """Factor by which rollbacks have lowered the learning rate."""
+        return 0.5 ** len(self.rollbacks)
+
+    @property
+    def peak_lr(self) -> float:
+        return self.config.train.lr * self.lr_factor
+
+    @property
+    def default_lr(self) -> float:
+        return default_rate(self.config.model.width, self.config.train.optimizer)
+
+    @property
+    def uniform_baseline(self) -> float:
+        return uniform_baseline(self.config.model.vocab_size)
+
+    @property
+    def recent_loss(self) -> float:
+        """The smoothed training loss or, where that is less, the median of the last steps, which a single spike does not move."""
+        return min(self.loss, float(np.median(self._curve[2][-FEW_STEPS:])))
+
+    def lowest_before_rise(self) -> tuple[float, float] | None:
+        """The lowest smoothed training loss and its step, if the loss is far above that again.
+
+        At the beginning it is smoothed over a step or two only, so that the mean of `FEW_STEPS` must have been as low.
+        """
+        at = int(np.argmin(self.smoothed[:]))
+        found = self.smoothed[at], self.steps[at]
+        if not self._is_back_up(found[0]):
+            return None
+        means = np.convolve(self._curve[2], np.full(FEW_STEPS, 1 / FEW_STEPS), "valid")
+        at = int(means.argmin())
+        found = max(found, (float(means[at]), self.steps[at + FEW_STEPS - 1]))
+        return found if self._is_back_up(found[0]) else None
+
+    def _is_back_up(self, lowest: float) -> bool:
+        return self.recent_loss > lowest * (1 + BACK_UP) and self.recent_loss - lowest > BACK_UP
+
+    def smoothed_at(self, step: float) -> float | None:
+        """The smoothed training loss of a step; None before the first."""
+        before = bisect_right(self.steps, step)
+        return self.smoothed[before - 1] if before else None
+
+    @cached_property
+    def stretch_start(self) -> int:
+        """Index of the first training step of the last `STRETCH` of the run."""
+        last = self.steps[-1]
+        return min(bisect_right(self.steps, last - STRETCH * (last - self.start)), len(self.steps) - 1)
+
+    @cached_property
+    def stretch_evaluations(self) -> list[Evaluation]:
+        """The evaluations of the stretch, from the one nearest to its start."""
+        if not self.evaluations:
+            return []
+        start = self.steps[self.stretch_start]
+        nearest = min(range(len(self.evaluations)), key=lambda at: abs(self.evaluations[at].step - start))
+        return self.evaluations[nearest:]
+
+    def trend_in_words(self, *, lowest: bool = False) -> str:
+        """The change of both losses over the stretch, with the steps of each number.
+
+        With `lowest`, the lowest validation loss so far at either end: a single one may happen to lie above its neighbours.
+        """
+        before, steps = self.smoothed[self.stretch_start], (self.steps[self.stretch_start], self.steps[-1])
+        words = f"from step {step_in_words(steps[0])} to {step_in_words(steps[1])} the training loss {moved(before, self.loss)}"
+        found = self.stretch_evaluations
+        if len(found) > 1:
+            first, last = self.lowest_ends() if lowest else (found[0], found[-1])
+            verb = "" if differs_visibly(before, self.loss) else "went "
+            words += f", and the {'lowest ' if lowest else ''}validation loss {moved_at(first, last, verb)}"
+        elif found:
+            words += f"; the validation loss was {fixed(found[0].loss, 2)} at step {step_in_words(found[0].step)}"
+        return words + "."
+
+    def lowest_ends(self) -> tuple[Evaluation, Evaluation]:
+        """The lowest evaluations up to the start of the stretch, and of all."""
+        start = self.stretch_evaluations[0].step
+        ends = ([each for each in self.evaluations if each.step <= start], self.evaluations)
+        first, last = (min(each, key=lambda evaluation: evaluation.loss) for each in ends)
+        return first, last
+
+    def relative_fall(self) -> float:
+        """The share by which the training loss fell over the stretch."""
+        return (self.smoothed[self.stretch_start] - self.loss) / max(self.loss, 1e-9)
+
+    def lower_lr_advice(self) -> str:
+        """Advice after too high a learning rate, relative to what rollbacks have left of it."""
+        lr = lower_rate(self.config.train, self.config.model.width, self.lr_factor)
+        stop = "Stop it and start" if self.phase in ACTIVE else "Start"
+        default = ", the default for this width and optimizer" if lr == self.default_lr else ""
+        lower = f"{significant(lr, 2)}{default}, instead of {self.lr_in_words()}"
+        return f"{stop} a new run with a lower learning rate, such as {lower}."
+
+    def lr_in_words(self) -> str:
+        """`3 (0.38 after 3 rollbacks)`: the learning rate of the settings, and what rollbacks have left of it."""
+        halved = f" ({significant(self.peak_lr, 2)} after {rollbacks_in_words(len(self.rollbacks))})"
+        return f"{self.config.train.lr:g}{halved if self.rollbacks else ''}"

@@ -1,0 +1,101 @@
+"""Learning or plateau: the trend over the last stretch, and what would let the loss fall further."""
+
+from lab.core.number_format import fixed, significant
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.diagnosis.loss_wording import rate_in_words
+from lab.reports.diagnosis.thresholds import (
+    DECAYED,
+    FAR,
+    FEWEST_EVALUATIONS,
+    FEWEST_STEPS,
+    HIGH_DROPOUT,
+    NEAR,
+    NEAR_SOURCE,
+    RISE,
+    STANDS_STILL,
+    STEPS_WITHOUT_EVALUATIONS,
+)
+from lab.reports.diagnosis.verdicts import Diagnosis
+
+
+def plateau(run: DiagnosedRun) -> Diagnosis | None:
+    """Plateau: neither loss falls over the last stretch."""
+    steps, found = run.steps[-1] - run.steps[run.stretch_start], run.stretch_evaluations
+    evaluated = len(found) > FEWEST_EVALUATIONS
+    if steps < (FEWEST_STEPS if evaluated else STEPS_WITHOUT_EVALUATIONS) or run.relative_fall() > STANDS_STILL:
+        return None
+    if evaluated:
+        before, now = run.lowest_ends()
+        if before.loss - now.loss > STANDS_STILL * now.loss:
+            return None
+    return Diagnosis(
+        "plateau", run.trend_in_words(lowest=evaluated), " ".join(part for part in (_level(run), _plateau_advice(run)) if part)
+    )
+
+
+def _level(run: DiagnosedRun) -> str:
+    """The baseline or entropy that a loss at a plateau is near to or above."""
+    if near := _near_source(run):
+        return near
+    text, now = run.entropy, run.loss
+    if now >= run.uniform_baseline * (1 - NEAR):
+        words = f"That is about the uniform baseline ({fixed(run.uniform_baseline, 2)})"
+    elif text is None:
+        return ""
+    elif now > text.unigram * (1 + NEAR):
+        words = f"That is above the unigram entropy of the training text ({fixed(text.unigram, 2)})"
+    elif now > text.bigram * (1 + NEAR):
+        words = f"That is above the bigram entropy of the training text ({fixed(text.bigram, 2)})"
+    elif now > text.bigram * (1 - NEAR):
+        return f"That is about the bigram entropy of the training text ({fixed(text.bigram, 2)})."
+    else:
+        return ""
+    return f"{words}, so it is not the limit of the text."
+
+
+def _near_source(run: DiagnosedRun) -> str:
+    """A sentence if the validation loss is near the known entropy of the source."""
+    last, source = run.history.last_evaluation, run.config.data.entropy_bits_per_byte
+    if last is None or last.bits_per_byte is None or source is None or last.bits_per_byte > source * (1 + NEAR_SOURCE):
+        return ""
+    here = fixed(last.bits_per_byte, 3)
+    return f"At {here} bits per byte it is near the entropy of the source ({fixed(source, 3)}), the least possible on average."
+
+
+def _far_settings(run: DiagnosedRun) -> str:
+    """Advice about a learning rate far from the default, or a high dropout; empty if there is neither."""
+    default = f"the default of {rate_in_words(run.default_lr)}"
+    if run.peak_lr > FAR * run.default_lr:
+        return f"A learning rate of {run.lr_in_words()} is far above {default}; a new run with that may go lower."
+    if run.peak_lr < run.default_lr / FAR:
+        return f"A learning rate of {run.lr_in_words()} is far below {default}; a new run with that may go lower."
+    if (dropout := run.config.model.dropout) >= HIGH_DROPOUT:
+        return f"A dropout of {dropout:g} is high, and the training loss is measured with it; a new run with less may go lower."
+    return ""
+
+
+def _plateau_advice(run: DiagnosedRun) -> str:
+    """Advice at a plateau: the learning rate where it is far from the default, then the rest."""
+    if far := _far_settings(run):
+        return far
+    if _near_source(run):
+        return ""
+    last, text = run.history.last_training, run.entropy
+    if text is not None and abs(run.loss - text.bigram) <= NEAR * text.bigram:
+        return "If the next token depends on more than one before it, more steps, a larger model or a longer context may help."
+    if last is not None and last.lr is not None and last.lr < DECAYED * run.peak_lr:
+        return (
+            f"The learning rate has fallen to {significant(last.lr, 2)}, so that steps change little now; more steps, a larger "
+            "model or a longer context may help."
+        )
+    return "More steps change little; a larger model or a longer context may help."
+
+
+def learning(run: DiagnosedRun) -> Diagnosis:
+    """Learning: the verdict where no check has a finding."""
+    found = run.stretch_evaluations
+    follows = len(found) < 2 or found[-1].loss < found[0].loss * (1 - RISE)
+    early = any(event.kind == "early_stop" for event in run.events)
+    still = run.phase == "finished" and run.relative_fall() > STANDS_STILL and follows and not early
+    advice = "It ended while its loss was still falling: a run with more steps may well go lower." if still else ""
+    return Diagnosis("learning", run.trend_in_words(), _far_settings(run) or _near_source(run) or advice)

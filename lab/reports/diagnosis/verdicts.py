@@ -1,0 +1,32 @@
+"""Verdicts of the diagnosis, and the diagnosis as plain data."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal[
+    "waiting",
+    "too early to tell",
+    "warming up",
+    "rolled back",
+    "learning",
+    "overfitting",
+    "text too small",
+    "validation text differs",
+    "validation text copied",
+    "plateau",
+    "diverged",
+]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A verdict, the numbers that it rests on, and what to do; `advice` may be empty."""
+
+    verdict: Verdict
+    evidence: str
+    advice: str = ""
+
+    @property
+    def sentences(self) -> str:
+        """All of it, the verdict first."""
+        return " ".join(part for part in (f"{self.verdict.capitalize()}: {self.evidence}", self.advice) if part)
