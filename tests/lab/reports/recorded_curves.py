@@ -46,10 +46,10 @@ class Recorded:
 def _read(name: str) -> tuple[Head, list[Metric]]:
     first, *rest = (WHERE / f"{name}.jsonl").read_bytes().splitlines()
     head = msgspec.json.decode(first, type=Head)
-    assert len(head.losses) == len(head.lrs)
+    assert len(head.losses) == len(head.rates)
     whole = {line.step: line for line in (msgspec.json.decode(raw, type=Metric) for raw in rest)}
     metrics = [whole[0]] if 0 in whole else []
-    for step, (loss, rate) in enumerate(zip(head.losses, head.lrs, strict=True), 1):
+    for step, (loss, rate) in enumerate(zip(head.losses, head.rates, strict=True), 1):
         metrics.append(whole.get(step) or Metric(step=step, tokens=0, epoch=0.0, seconds=0.0, loss=loss, lr=rate))
     return head, metrics
 
