@@ -1,4 +1,4 @@
-"""What Inspect is aimed at, as one value, and how keys move it along the way through. No widget, no engine."""
+"""Selection: what Inspect looks at, as one value, and its moves through the forward pass. No widget, no engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,21 +28,21 @@ UNCHANGED = SamplingSettings()
 
 @dataclass(frozen=True)
 class Prompt:
-    """The tokens under the microscope: a text as typed, or ids once sampled tokens have been appended."""
+    """The inspected tokens: a text as typed, or ids once sampled tokens have been appended."""
 
     text: str = ""
     ids: tuple[int, ...] | None = None
     earlier: int = 0
     """Tokens of the prompt before `ids`, which had already left the window when the ids were taken over."""
     appended: int = 0
-    """How many of the last `ids` were sampled after what was typed."""
+    """Number of the last `ids` that were sampled after what was typed."""
     is_cut: bool = False
     """Whether the end of `text` was cut off, so that only the ids say what stands before those appended."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What the screen wants to see."""
+    """Run, checkpoint, prompt, position, step, head, and whatever stands in the place of the step."""
 
     run: str
     checkpoint: str = "best"
@@ -56,11 +56,11 @@ class Selection:
     width: int = 80
     """Room for the view, in columns."""
     interventions: Interventions = ()
-    """What is changed in the model, in the order in which it was asked for."""
+    """Changes made in the model, in the order in which they were asked for."""
     second: Prompt | None = None
     """Another prompt that is looked at beside this one, as the model itself takes it."""
     aside: str = ""
-    """What stands in the place of the step: "attribution" or "evidence" of a token; "" is the step itself."""
+    """View in the place of the step: "attribution", "evidence", "effect" or "compare"; "" is the step itself."""
     candidate: int | None = None
     """The token that these are about; None is the one that the model finds most probable."""
     against: int | None = None
@@ -72,11 +72,11 @@ class Selection:
 
     @property
     def shows(self) -> str:
-        """The stage of the view that is aimed at, as the view itself says it."""
+        """The stage of the selected view, as the view itself says it."""
         return f"explain {self.trail[-1]}" if self.trail else self.aside or self.stage
 
     def on_stage(self) -> "Selection":
-        """The aim at the step itself, with nothing in its place."""
+        """The step itself, with nothing in its place."""
         return replace(self, aside="", candidate=None, against=None, trail=())
 
     @property
@@ -84,8 +84,8 @@ class Selection:
         return self.run, self.checkpoint
 
     @property
-    def way(self) -> tuple[Any, ...]:
-        """Everything that the way through depends on."""
+    def path_key(self) -> tuple[Any, ...]:
+        """Everything that the lens path depends on."""
         return self.run, self.checkpoint, self.prompt, self.position, self.sampling, self.interventions
 
     @property
@@ -133,51 +133,51 @@ def extended(params: type[P], base: PromptParams, **own: Any) -> P:
     return params(**asdict(base), **own)
 
 
-def index_of(aim: Selection, steps: Sequence[StageEntry]) -> int:
-    """Index of the step aimed at; where the model has no such layer, of the same stage in the last one; else 0."""
-    matching = [(index, step.layer) for index, step in enumerate(steps) if step.stage == aim.stage]
-    exact = [index for index, layer in matching if layer is None or layer == aim.layer]
+def index_of(selection: Selection, steps: Sequence[StageEntry]) -> int:
+    """Index of the selected step; where the model has no such layer, of the same stage in the last one; else 0."""
+    matching = [(index, step.layer) for index, step in enumerate(steps) if step.stage == selection.stage]
+    exact = [index for index, layer in matching if layer is None or layer == selection.layer]
     return exact[0] if exact else matching[-1][0] if matching else 0
 
 
-def at_step(aim: Selection, step: StageEntry) -> Selection:
-    """The aim moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
-    return replace(aim.on_stage(), stage=step.stage, layer=aim.layer if step.layer is None else step.layer)
+def at_step(selection: Selection, step: StageEntry) -> Selection:
+    """The selection moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
+    return replace(selection.on_stage(), stage=step.stage, layer=selection.layer if step.layer is None else step.layer)
 
 
-def in_layer(aim: Selection, steps: Sequence[StageEntry], by: int) -> Selection:
+def in_layer(selection: Selection, steps: Sequence[StageEntry], by: int) -> Selection:
     """The same stage `by` layers on; from a step that shows no layer's own, the nearest step within a layer in that direction."""
     layered = [index for index, step in enumerate(steps) if step.layer is not None]
-    here = index_of(aim, steps)
+    here = index_of(selection, steps)
     if not layered:
-        return aim
-    if steps[here].layer is not None or aim.stage in OF_ANY_LAYER:
+        return selection
+    if steps[here].layer is not None or selection.stage in OF_ANY_LAYER:
         last = steps[layered[-1]].layer or 0
-        return replace(aim, layer=min(max(aim.layer + by, 0), last), trail=())
+        return replace(selection, layer=min(max(selection.layer + by, 0), last), trail=())
     ahead = [index for index in layered if (index > here) == (by > 0)]
-    return at_step(aim, steps[ahead[0] if by > 0 else ahead[-1]]) if ahead else aim
+    return at_step(selection, steps[ahead[0] if by > 0 else ahead[-1]]) if ahead else selection
 
 
-def position_in(aim: Selection, way: LensPath) -> int:
-    """The position aimed at, 0-based within the window of `way`."""
-    last = len(way.tokens) - 1
-    return last if aim.position is None else min(aim.position, last)
+def position_in(selection: Selection, path: LensPath) -> int:
+    """The selected position, 0-based within the window of `path`."""
+    last = len(path.tokens) - 1
+    return last if selection.position is None else min(selection.position, last)
 
 
-def at_position(aim: Selection, way: LensPath, position: int) -> Selection:
-    """The aim at another position, or at the last one if there are not so many."""
-    moved = None if position >= len(way.tokens) - 1 else max(0, position)
-    return replace(aim, position=moved, candidate=None, against=None, trail=())
+def at_position(selection: Selection, path: LensPath, position: int) -> Selection:
+    """Another position, or the last one if there are not so many."""
+    moved = None if position >= len(path.tokens) - 1 else max(0, position)
+    return replace(selection, position=moved, candidate=None, against=None, trail=())
 
 
-def with_prompt(aim: Selection, prompt: Prompt) -> Selection:
-    """The aim at the last token of another prompt."""
-    kept = in_prompt(aim.interventions, same_tokens(aim.prompt, prompt))
-    return replace(aim, prompt=prompt, position=None, candidate=None, against=None, trail=(), interventions=kept)
+def with_prompt(selection: Selection, prompt: Prompt) -> Selection:
+    """The last token of another prompt."""
+    kept = in_prompt(selection.interventions, same_tokens(selection.prompt, prompt))
+    return replace(selection, prompt=prompt, position=None, candidate=None, against=None, trail=(), interventions=kept)
 
 
 def same_tokens(old: Prompt, new: Prompt) -> int:
-    """How many tokens at the beginning of two prompts are known to be the same, at the same places."""
+    """Number of tokens at the beginning of two prompts that are known to be the same, at the same places."""
     if old.ids is not None and new.ids is not None:
         differ = [i for i, (a, b) in enumerate(zip(old.ids, new.ids, strict=False)) if a != b]
         return 0 if old.earlier != new.earlier else min([len(old.ids), len(new.ids), *differ[:1]])
@@ -187,43 +187,63 @@ def same_tokens(old: Prompt, new: Prompt) -> int:
     return len(one.ids) - one.appended
 
 
-def beside(aim: Selection, way: LensPath, second: LensPath) -> Selection:
-    """The same step of the second prompt, whose way is `second`, at the position as far from its end."""
-    assert aim.second is not None
-    behind = len(way.tokens) - 1 - position_in(aim, way)
-    position = max(0, len(second.tokens) - 1 - behind) if behind else None
-    return replace(alone(aim), position=position)
-
-
-def alone(aim: Selection) -> Selection:
+def alone(selection: Selection, prompt: Prompt) -> Selection:
     """The second prompt as if it were the only one, at its last token."""
-    assert aim.second is not None
-    return replace(aim.on_stage(), prompt=aim.second, second=None, interventions=(), position=None)
+    return replace(selection.on_stage(), prompt=prompt, second=None, interventions=(), position=None)
 
 
-def with_token(prompt: Prompt, way: LensPath, id: int) -> Prompt:
-    """`prompt`, whose way is `way`, with one more token; held as ids from then on, for sampled tokens are not tokenized again."""
+def beside(selection: Selection, path: LensPath, second: Selection, second_path: LensPath) -> Selection:
+    """`second`, which is the second prompt alone, at the position as far from its end as the selected one is from its own."""
+    behind = len(path.tokens) - 1 - position_in(selection, path)
+    position = max(0, len(second_path.tokens) - 1 - behind) if behind else None
+    return replace(second, position=position)
+
+
+def with_token(prompt: Prompt, path: LensPath, id: int) -> Prompt:
+    """`prompt`, whose lens path is `path`, with one more token; held as ids, for sampled tokens are not tokenized again."""
     if prompt.ids is None:
-        prompt = replace(prompt, ids=tuple(token.id for token in way.tokens), earlier=way.dropped)
+        prompt = replace(prompt, ids=tuple(token.id for token in path.tokens), earlier=path.dropped)
     return replace(prompt, ids=(*(prompt.ids or ()), id), appended=prompt.appended + 1)
 
 
-def within(aim: Selection, facts: ModelFacts) -> Selection:
-    """The aim with layer, head and interventions that this model has."""
-    kept = tuple(each for each in aim.interventions if each.layer < facts.layers and each.head < facts.heads)
-    return replace(aim, layer=min(aim.layer, facts.layers - 1), head=min(aim.head, facts.heads - 1), interventions=kept)
+def within(selection: Selection, facts: ModelFacts) -> Selection:
+    """The selection with layer, head and interventions that this model has."""
+    kept = tuple(each for each in selection.interventions if each.layer < facts.layers and each.head < facts.heads)
+    return replace(
+        selection, layer=min(selection.layer, facts.layers - 1), head=min(selection.head, facts.heads - 1), interventions=kept
+    )
 
 
-def cut_after(prompt: Prompt, way: LensPath, position: int | None) -> Prompt:
-    """`prompt`, whose way is `way`, without what comes after the position within the window. None is its end."""
-    if position is None or position >= len(way.tokens) - 1:
+def cut_after(prompt: Prompt, path: LensPath, position: int | None) -> Prompt:
+    """`prompt`, whose lens path is `path`, without what comes after the position within the window. None is its end."""
+    if position is None or position >= len(path.tokens) - 1:
         return prompt
-    ids = tuple(token.id for token in way.tokens) if prompt.ids is None else prompt.ids
-    less = len(way.tokens) - 1 - position
+    ids = tuple(token.id for token in path.tokens) if prompt.ids is None else prompt.ids
+    less = len(path.tokens) - 1 - position
     return replace(
         prompt,
         ids=ids[: len(ids) - less],
-        earlier=way.dropped if prompt.ids is None else prompt.earlier,
+        earlier=path.dropped if prompt.ids is None else prompt.earlier,
         appended=max(0, prompt.appended - less),
         is_cut=prompt.is_cut or less > prompt.appended,
     )
+
+
+def toggled_aside(selection: Selection, aside: str, token: int | None) -> Selection:
+    """`aside` in the place of the step, about `token` (None: the one it was about before); once more, the step itself."""
+    if selection.aside == aside and not selection.trail and token in (None, selection.candidate):
+        return selection.on_stage()
+    candidate = selection.candidate if token is None else token
+    return replace(selection, aside=aside, trail=(), candidate=candidate, against=None)
+
+
+def after_refusal(selection: Selection, answered: Selection | None) -> Selection:
+    """The selection that is still in view when the engine has refused: one level up, in the model and prompt `answered` last."""
+    if selection.trail:
+        selection = replace(selection, trail=selection.trail[:-1])
+    elif selection.aside:
+        selection = selection.on_stage()
+    if answered is None or (selection.model, selection.prompt) == (answered.model, answered.prompt):
+        return selection
+    run, checkpoint = answered.model
+    return replace(selection, run=run, checkpoint=checkpoint, prompt=answered.prompt, position=answered.position)

@@ -1,221 +1,189 @@
-"""The part of Inspect that looks at the same place with the weights of any moment of training."""
+"""Time travel: the selected place with the weights of any snapshot of the training."""
 
 import asyncio
 import time
 from dataclasses import dataclass, replace
 
-from textual import on, work
 from textual.binding import Binding
-from textual.message import Message
-from textual.reactive import var
 from textual.worker import Worker
 
 from lab.reports.training_timeline import Seen, TimelineStop, index_of, number_in_words, prediction_in_words
-from lab.views.blocks import LensPath, ModelFacts, View
-from screens.base_screen import LabScreen
-from screens.blocks.block_view import BlockView
-from screens.inspect.engine_session import Microscope
-from screens.inspect.forward_pass_list import WayList
+from lab.views.blocks import LensPath, View
+from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
 from screens.inspect.selection import Selection
-from screens.inspect.time_slider import TimeSlider
+from screens.inspect.widgets.time_slider import TimeSlider
 
 SECONDS_A_STOP = 0.7
-"""How long a snapshot stays in view while the training is played: long enough to read one number."""
+"""Time that a snapshot stays in view while the training is played: long enough to read one number."""
 
-SECONDS_BETWEEN_ASKING = 0.01
+NO_NUMBER = "tab, then enter puts a cursor on a number, tab leads back here: its change is told here then"
 
 
 @dataclass
-class Shown:
-    """What has come so far for one aim."""
+class Answers:
+    """The answers that have come so far for one selection."""
 
-    aim: Selection
-    way: LensPath | None = None
+    selection: Selection
+    path: LensPath | None = None
     view: View | None = None
 
     def seen(self, step: int) -> Seen | None:
-        return None if self.way is None or self.view is None else Seen(step, self.way, self.view)
+        return None if self.path is None or self.view is None else Seen(step, self.path, self.view)
 
 
-class TimeScreen(LabScreen):
-    """Opens the slider and follows it; remembers what was shown with the weights before, to tell what has changed."""
+class TimeTravel(InspectPart):
+    """Opens the slider and follows it; keeps what was shown with the weights before, to tell what has changed."""
 
-    BINDINGS = [
+    BINDINGS = (
         Binding("t", "time", "Time", id="inspect.time", tooltip="Look at this place with the weights of any moment of training"),
-    ]
+    )
 
-    aim: var[Selection | None] = var(None)
-    microscope: Microscope
-    _facts: ModelFacts | None
-
-    @dataclass
-    class StopsRead(Message):
-        """Which snapshots the run has."""
-
-        run: str
-        stops: tuple[TimelineStop, ...]
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, host: InspectHost, slider: TimeSlider) -> None:
+        super().__init__(host)
+        self._slider = slider
         self._came_from: str | None = None
         """The checkpoint that was in view when the slider was opened; None while it is closed."""
-        self._shown: Shown | None = None
+        self._now: Answers | None = None
         self._before: tuple[Selection, Seen] | None = None
         self._playing: Worker[None] | None = None
 
     @property
-    def in_time(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the slider is open."""
         return self._came_from is not None
 
     def action_time(self) -> None:
-        if self.in_time:
-            self.leave_time()
-        elif self.aim is not None:
-            self._read_stops(self.aim.run)
+        if self.is_open:
+            self.close()
+        else:
+            self._host.start(self._open(self._host.selection.run), "stops")
 
-    @work(thread=True, exclusive=True, group="stops")
-    def _read_stops(self, run: str) -> None:
+    async def _open(self, run: str) -> None:
         from lab.core.errors import UserError
-        from lab.reports.training_timeline import stops
-        from lab.runs.run_store import open_run
 
         try:
-            self.post_message(self.StopsRead(run, tuple(stops(open_run(run)))))
+            stops = await asyncio.to_thread(_stops_of, run)
         except UserError as error:
-            self.app.call_from_thread(self.trouble, str(error), False)
-
-    @on(StopsRead)
-    def _open_slider(self, message: StopsRead) -> None:
-        if self.aim is None or self.aim.run != message.run:
+            self._host.fail(str(error), False)
             return
-        slider = self.query_one(TimeSlider)
-        slider.stops = message.stops
+        if self._host.selection.run == run:
+            self._show(stops)
+
+    def _show(self, stops: tuple[TimelineStop, ...]) -> None:
+        slider, model = self._slider, self._host.model
+        slider.stops = stops
         slider.words = ("", "")
-        self._came_from = self.aim.checkpoint
-        slider.index = index_of(list(message.stops), self.aim.checkpoint, self._facts.step if self._facts else None)
+        self._came_from = self._host.selection.checkpoint
+        step = None if isinstance(model, Starting | Loading) else model.facts.step
+        slider.index = index_of(list(stops), self._came_from, step)
         slider.add_class("-open")
-        self.query_one(BlockView).holds_cursor = True
+        self._host.view.holds_cursor = True
         slider.focus()
         self._expect(slider.index)
         self._tell_change()
 
-    def leave_time(self, *, keep: bool = True) -> None:
+    def close(self, *, keep: bool = True) -> None:
         """Close the slider; without `keep`, with the weights that were in view when it was opened."""
         came_from, self._came_from = self._came_from, None
         if came_from is None:
             return
-        self._stop_playing()
-        slider = self.query_one(TimeSlider)
-        if slider.has_focus:
-            self.query_one(WayList).focus()
-        slider.remove_class("-open")
-        self.query_one(BlockView).holds_cursor = False
-        self.microscope.expected = ()
-        if not keep and self.aim is not None:
-            self.aim = replace(self.aim, checkpoint=came_from)
+        self.stop_playing()
+        if self._slider.has_focus:
+            self._host.focus_steps()
+        self._slider.remove_class("-open")
+        self._host.view.holds_cursor = False
+        self._host.session.expected_checkpoints = ()
+        if not keep:
+            self._host.selection = replace(self._host.selection, checkpoint=came_from)
 
-    @on(TimeSlider.Closed)
-    def _slider_closed(self, message: TimeSlider.Closed) -> None:
-        self.leave_time(keep=message.keep)
-
-    @on(TimeSlider.Moved)
-    def _slider_moved(self, message: TimeSlider.Moved) -> None:
-        self._stop_playing()
-        self._go(message.index)
+    def move_to(self, index: int) -> None:
+        """Stop playing, and show the stop of that index."""
+        self.stop_playing()
+        self._go(index)
 
     def _go(self, index: int) -> None:
-        slider = self.query_one(TimeSlider)
-        if self.aim is None or not 0 <= index < len(slider.stops):
-            return
-        slider.index = index
-        self._expect(index)
-        self.aim = replace(self.aim, checkpoint=slider.stops[index].checkpoint)
+        if 0 <= index < len(self._slider.stops):
+            self._slider.index = index
+            self._expect(index)
+            self._host.selection = replace(self._host.selection, checkpoint=self._slider.stops[index].checkpoint)
 
     def _expect(self, index: int) -> None:
-        """The snapshots on both sides are worked out ahead, the later one first."""
-        slider = self.query_one(TimeSlider)
-        sides = [slider.stops[i].checkpoint for i in (index + 1, index - 1) if 0 <= i < len(slider.stops)]
-        self.microscope.expected = tuple(sides)
+        """Have the snapshots on both sides worked out ahead, the later one first."""
+        stops = self._slider.stops
+        sides = [stops[i].checkpoint for i in (index + 1, index - 1) if 0 <= i < len(stops)]
+        self._host.session.expected_checkpoints = tuple(sides)
 
-    @on(TimeSlider.Played)
-    def _play_or_stop(self) -> None:
+    def play_or_stop(self) -> None:
         if self._playing is not None and self._playing.is_running:
-            self._stop_playing()
+            self.stop_playing()
         else:
-            self._playing = self._play()
+            self._playing = self._host.start(self._play(), "play")
 
-    def _stop_playing(self) -> None:
+    def stop_playing(self) -> None:
         if self._playing is not None:
             self._playing.cancel()
             self._playing = None
-        self.query_one(TimeSlider).playing = False
+        self._slider.playing = False
 
-    @work(exclusive=True, group="play")
     async def _play(self) -> None:
-        slider = self.query_one(TimeSlider)
+        slider = self._slider
         slider.playing = True
         if slider.index == len(slider.stops) - 1:
             self._go(0)
-        while self.in_time and slider.index < len(slider.stops) - 1:
-            began = time.monotonic()
-            while not self.microscope.is_idle or time.monotonic() < began + SECONDS_A_STOP:
-                await asyncio.sleep(SECONDS_BETWEEN_ASKING)
-            if self.in_time:
+        while self.is_open and slider.index < len(slider.stops) - 1:
+            await self._host.session.settle(time.monotonic(), lambda: SECONDS_A_STOP)
+            if self.is_open:
                 self._go(slider.index + 1)
         slider.playing = False
 
-    def time_aimed(self) -> None:
-        """To be called when the aim has changed: the slider follows a checkpoint that was changed elsewhere."""
-        if not self.in_time or self.aim is None:
-            return
-        slider = self.query_one(TimeSlider)
-        slider.index = index_of(list(slider.stops), self.aim.checkpoint, None)
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        """Let the slider follow a checkpoint that was changed elsewhere."""
+        if self.is_open:
+            self._slider.index = index_of(list(self._slider.stops), new.checkpoint, None)
 
-    def time_way(self, aim: Selection, way: LensPath) -> None:
-        """To be called when a way has come."""
-        self._showing(aim).way = way
+    def path_came(self, selection: Selection, path: LensPath) -> None:
+        self._answers(selection).path = path
         self._tell_change()
 
-    def time_view(self, aim: Selection, view: View) -> None:
-        """To be called when a view is shown."""
-        self._showing(aim).view = view
+    def view_shown(self, selection: Selection, view: View) -> None:
+        self._answers(selection).view = view
         self._tell_change()
 
-    def _showing(self, aim: Selection) -> Shown:
-        """What has come for this aim. Where it is one with other weights, what was shown with the weights before is kept."""
-        shown = self._shown
-        if shown is None or shown.aim != aim:
-            new = Shown(aim)
-            if shown is not None and shown.aim.model != aim.model:
-                seen = shown.seen(self._step_of(shown.aim.checkpoint))
-                self._before = None if seen is None else (shown.aim, seen)
-            elif shown is not None and shown.aim.way == aim.way:
-                new.way = shown.way
-            self._shown = shown = new
-        return shown
+    def _answers(self, selection: Selection) -> Answers:
+        """The answers for this selection. Where its weights are others, what was shown with the weights before is kept."""
+        now = self._now
+        if now is None or now.selection != selection:
+            new = Answers(selection)
+            if now is not None and now.selection.model != selection.model:
+                seen = now.seen(self._step_of(now.selection.checkpoint))
+                self._before = None if seen is None else (now.selection, seen)
+            elif now is not None and now.selection.path_key == selection.path_key:
+                new.path = now.path
+            self._now = now = new
+        return now
 
     def _step_of(self, checkpoint: str) -> int:
-        stops = self.query_one(TimeSlider).stops
-        return stops[index_of(list(stops), checkpoint, None)].step if stops else 0
+        stops = list(self._slider.stops)
+        return stops[index_of(stops, checkpoint, None)].step if stops else 0
 
     def _tell_change(self) -> None:
-        if not self.in_time or self._shown is None:
+        if not self.is_open or self._now is None:
             return
-        now = self._shown.seen(self._step_of(self._shown.aim.checkpoint))
+        now = self._now.seen(self._step_of(self._now.selection.checkpoint))
         if now is None:
             return
         before = None
-        if self._before is not None and replace(self._before[0], checkpoint="") == replace(self._shown.aim, checkpoint=""):
+        if self._before is not None and replace(self._before[0], checkpoint="") == replace(self._now.selection, checkpoint=""):
             before = self._before[1]
-        view = self.query_one(BlockView)
+        view = self._host.view
         spot = view.laid.spot(view.cursor) if view.cursor is not None else None
         number = number_in_words(spot.ref, now, before) if spot is not None else NO_NUMBER
-        self.query_one(TimeSlider).words = (prediction_in_words(now, before), number)
-
-    def trouble(self, sentence: str, died: bool) -> None:
-        """Say what went wrong."""
-        raise NotImplementedError
+        self._slider.words = (prediction_in_words(now, before), number)
 
 
-NO_NUMBER = "tab, then enter puts a cursor on a number, tab leads back here: its change is told here then"
+def _stops_of(run: str) -> tuple[TimelineStop, ...]:
+    """The run's snapshots. Raises: UserError where it has none."""
+    from lab.reports.training_timeline import stops
+    from lab.runs.run_store import open_run
+
+    return tuple(stops(open_run(run)))

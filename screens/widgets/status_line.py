@@ -34,6 +34,11 @@ class StatusLine(Widget):
         self._most_lines = most_lines
         self._lines = [""]
 
+    def say(self, words: str, *, trouble: bool = False) -> None:
+        """Show `words` at the left, in the colour of errors for `trouble`."""
+        self.set_class(trouble, "-trouble")
+        self.left = words
+
     def watch_left(self) -> None:
         self._wrap()
 

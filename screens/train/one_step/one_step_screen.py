@@ -18,11 +18,11 @@ from lab.engine.one_step_protocol import STAGES, StepAnswer, StepParams
 from lab.views.number_refs import split
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
-from screens.inspect.engine_session import Engine
-from screens.inspect.forward_pass_list import WayList
+from screens.engine.engine_interface import Engine
 from screens.messages import Arrived
 from screens.train.one_step.loss_strip import LossStrip
 from screens.train.one_step.stage_list import StageList
+from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
@@ -307,8 +307,8 @@ class OneStepScreen(LabScreen):
     def action_stage_end(self, index: int) -> None:
         self._change(stage=list(STAGES)[index])
 
-    @on(WayList.Chosen)
-    def _stage_chosen(self, message: WayList.Chosen) -> None:
+    @on(ForwardPassList.Chosen)
+    def _stage_chosen(self, message: ForwardPassList.Chosen) -> None:
         self.action_stage_end(message.step)
 
     def action_take(self) -> None:

@@ -2,10 +2,10 @@
 
 from lab.engine.one_step_protocol import STAGES
 from lab.views.blocks import StageEntry
-from screens.inspect.forward_pass_list import WayList
+from screens.widgets.forward_pass_list import ForwardPassList
 
 
-class StageList(WayList):
+class StageList(ForwardPassList):
     """Looks and moves as Inspect's way through does."""
 
     HELP = (

@@ -260,7 +260,7 @@ Settle = Callable[[Pilot[None]], Awaitable[None]]
 
 @pytest.fixture
 def settle() -> Settle:
-    """Waits until the screen shows what it is aimed at: the engine has answered, and the answer is drawn."""
+    """Waits until the selection is shown: the engine has answered, and the answer is drawn."""
 
     async def wait(pilot: Pilot[None]) -> None:
         for _ in range(1000):

@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
-from screens.inspect.engine_session import PATIENCE, Callbacks, Microscope
+from screens.inspect.engine_session import PATIENCE, Callbacks, EngineSession
 from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
 
-AIM = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
+SELECTED = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
 
 
 class Record:
-    """What the microscope told the screen."""
+    """Answers of the session, as the screen gets them."""
 
     def __init__(self, engine: Any) -> None:
         self.facts: list[ModelFacts] = []
-        self.ways: list[Selection] = []
+        self.paths: list[Selection] = []
         self.views: list[Selection] = []
         self.sentences: list[tuple[str, bool]] = []
         to = Callbacks(
             self.facts.append,
-            lambda aim, way: self.ways.append(aim),
-            lambda aim, view: self.views.append(aim),
+            lambda selection, path: self.paths.append(selection),
+            lambda selection, view: self.views.append(selection),
             lambda sentence, died: self.sentences.append((sentence, died)),
         )
-        self.microscope = Microscope(engine, to)
+        self.session = EngineSession(engine, to)
 
     async def settle(self) -> None:
         for _ in range(50):
@@ -37,36 +37,36 @@ class Record:
 @pytest.fixture
 async def record(engine: Any) -> Any:
     record = Record(engine)
-    serving = asyncio.create_task(record.microscope.serve())
+    serving = asyncio.create_task(record.session.serve())
     yield record
     serving.cancel()
 
 
-async def test_a_look_brings_facts_way_and_view_and_fetches_the_neighbours(record: Record, engine: Any) -> None:
-    assert record.microscope.look(AIM) is None
+async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours(record: Record, engine: Any) -> None:
+    assert record.session.select(SELECTED) is None
     await record.settle()
     assert [facts.layers for facts in record.facts] == [2]
-    assert (record.ways, record.views) == ([AIM], [AIM])
+    assert (record.paths, record.views) == ([SELECTED], [SELECTED])
     assert [call["stage"] for call in engine.asked("view")] == ["scores", "matrix", "qkv"]
-    assert record.microscope.is_idle
+    assert record.session.is_idle
 
 
 async def test_what_was_fetched_ahead_is_there_at_once(record: Record) -> None:
-    record.microscope.look(AIM)
+    record.session.select(SELECTED)
     await record.settle()
-    view = record.microscope.look(replace(AIM, stage="matrix"))
+    view = record.session.select(replace(SELECTED, stage="matrix"))
     assert view is not None
     assert view.stage == "matrix"
 
 
-async def test_superseded_looks_are_never_asked(record: Record, engine: Any) -> None:
-    record.microscope.look(AIM)
+async def test_superseded_selections_are_never_asked(record: Record, engine: Any) -> None:
+    record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.microscope.look(replace(AIM, head=1))
+    record.session.select(replace(SELECTED, head=1))
     await record.settle()
     for head in (2, 3, 0, 2, 3):
-        record.microscope.look(replace(AIM, head=head))
+        record.session.select(replace(SELECTED, head=head))
         await record.settle()
     assert engine.asked("view")[-1]["head"] == 1
     before = len(engine.asked("view"))
@@ -78,93 +78,93 @@ async def test_superseded_looks_are_never_asked(record: Record, engine: Any) -> 
 
 
 async def test_a_late_answer_does_not_replace_a_newer_one(record: Record, engine: Any) -> None:
-    record.microscope.look(AIM)
+    record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.microscope.look(replace(AIM, head=1))
+    record.session.select(replace(SELECTED, head=1))
     await record.settle()
-    assert record.microscope.look(AIM) is not None
+    assert record.session.select(SELECTED) is not None
     engine.gate.set()
     await record.settle()
-    assert record.views == [AIM]
+    assert record.views == [SELECTED]
 
 
-async def test_a_dead_engine_is_told_and_the_next_look_is_answered(record: Record, engine: Any) -> None:
+async def test_a_dead_engine_is_told_and_the_next_selection_is_answered(record: Record, engine: Any) -> None:
     engine.dies = True
-    record.microscope.look(AIM)
+    record.session.select(SELECTED)
     await record.settle()
     assert record.sentences == [("The engine was killed by SIGKILL.", True)]
-    record.microscope.look(AIM)
+    record.session.select(SELECTED)
     await record.settle()
-    assert record.views == [AIM]
+    assert record.views == [SELECTED]
 
 
 async def test_newer_weights_empty_what_is_held(record: Record, engine: Any) -> None:
-    record.microscope.look(AIM)
+    record.session.select(SELECTED)
     await record.settle()
     engine.step = 3000
-    record.microscope.forget()
-    assert record.microscope.look(AIM) is None
+    record.session.forget()
+    assert record.session.select(SELECTED) is None
     await record.settle()
     assert [facts.step for facts in record.facts] == [2000, 3000]
-    assert record.views == [AIM, AIM]
+    assert record.views == [SELECTED, SELECTED]
 
 
 async def test_a_layer_that_the_model_has_not_is_not_asked_for(record: Record, engine: Any) -> None:
-    record.microscope.look(replace(AIM, layer=11, head=11))
+    record.session.select(replace(SELECTED, layer=11, head=11))
     await record.settle()
     assert (engine.asked("view")[0]["layer"], engine.asked("view")[0]["head"]) == (1, 3)
 
 
 def test_every_step_of_every_layer_is_found_again(steps: list[StageEntry]) -> None:
-    way = steps
-    aim = at_step(AIM, way[0])
-    for index in range(len(way)):
-        aim = at_step(aim, way[index])
-        assert index_of(aim, way) == index
-    assert len(way) == 2 + 2 * 13 + 3
+    path = steps
+    selection = at_step(SELECTED, path[0])
+    for index in range(len(path)):
+        selection = at_step(selection, path[index])
+        assert index_of(selection, path) == index
+    assert len(path) == 2 + 2 * 13 + 3
 
 
 def test_a_layer_key_keeps_the_stage_and_enters_the_layers_from_outside(steps: list[StageEntry]) -> None:
-    way = steps
-    assert in_layer(AIM, way, 1) == replace(AIM, layer=1)
-    assert in_layer(replace(AIM, layer=1), way, 1).layer == 1
-    assert in_layer(replace(AIM, stage="embed"), way, 1).stage == "ln1"
-    last = in_layer(replace(AIM, stage="logits"), way, -1)
+    path = steps
+    assert in_layer(SELECTED, path, 1) == replace(SELECTED, layer=1)
+    assert in_layer(replace(SELECTED, layer=1), path, 1).layer == 1
+    assert in_layer(replace(SELECTED, stage="embed"), path, 1).stage == "ln1"
+    last = in_layer(replace(SELECTED, stage="logits"), path, -1)
     assert (last.stage, last.layer) == ("resid_post", 1)
 
 
 def test_the_last_position_stays_the_last_when_the_prompt_grows(engine: Any) -> None:
-    way: LensPath = engine.lens("The big dog ran", None, None)
-    assert at_position(AIM, way, 1).position == 1
-    assert at_position(AIM, way, 3).position is None
-    assert at_position(AIM, way, -1).position == 0
-    grown = with_token(with_token(AIM.prompt, way, 3049), way, 13)
+    path: LensPath = engine.lens("The big dog ran", None, None)
+    assert at_position(SELECTED, path, 1).position == 1
+    assert at_position(SELECTED, path, 3).position is None
+    assert at_position(SELECTED, path, -1).position == 0
+    grown = with_token(with_token(SELECTED.prompt, path, 3049), path, 13)
     assert grown == Prompt("The big dog ran", (464, 1263, 3290, 4966, 3049, 13), 0, 2)
 
 
-async def test_a_long_answer_is_given_up_when_something_else_is_aimed_at(record: Record, engine: Any) -> None:
-    record.microscope.look(AIM)
+async def test_a_long_answer_is_given_up_when_something_else_is_selected(record: Record, engine: Any) -> None:
+    record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.microscope.look(replace(AIM, head=1))
+    record.session.select(replace(SELECTED, head=1))
     await record.settle()
     gate, engine.gate = engine.gate, None  # what is held back stays so, what is asked from here on does not
-    record.microscope.look(replace(AIM, head=2))
+    record.session.select(replace(SELECTED, head=2))
     await asyncio.sleep(PATIENCE + 0.1)
     assert not gate.is_set()
-    assert [aim.head for aim in record.views] == [0, 2]
+    assert [selection.head for selection in record.views] == [0, 2]
     assert record.sentences == []
 
 
 async def test_looking_ahead_gives_way_at_once(record: Record, engine: Any) -> None:
-    record.microscope.look(AIM)
+    record.session.select(SELECTED)
     await record.settle()
     engine.gate = asyncio.Event()
-    record.microscope.look(replace(AIM, stage="matrix"))  # at hand; what lies ahead of it, all heads, is held back
+    record.session.select(replace(SELECTED, stage="matrix"))  # at hand; what lies ahead of it, all heads, is held back
     await record.settle()
     assert engine.asked("view")[-1]["stage"] == "heads"
     engine.gate = None
-    record.microscope.look(replace(AIM, head=3))
+    record.session.select(replace(SELECTED, head=3))
     await record.settle()
     assert record.views[-1].head == 3

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import Guess
-from screens.inspect.forward_pass_list import WayList, _lens, rows_of
+from screens.widgets.forward_pass_list import ForwardPassList, _lens, rows_of
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
 Settle = Callable[[Pilot[None]], Awaitable[None]]
@@ -45,7 +45,7 @@ async def test_the_rank_that_has_no_room_in_the_column_is_said_below(
     async with inspect(size=size) as pilot:
         await pilot.press("j")
         await settle(pilot)
-        column = pilot.app.screen.query_one(WayList)
+        column = pilot.app.screen.query_one(ForwardPassList)
         drawn = column.draw(1).text
         assert ("rank 7" in drawn) is not said
         assert column.rank_in_words == ("“ fast” has rank 7 here" if said else "")

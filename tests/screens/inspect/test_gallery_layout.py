@@ -76,8 +76,7 @@ async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspec
         assert isinstance(screen, InspectScreen)
         await pilot.press("H")
         await settle(pilot)
-        assert screen.aim is not None
-        assert screen.aim.stage == "thumbnails"
+        assert screen.selection.stage == "thumbnails"
         view = screen.query_one(BlockView)
         await pilot.press("right_curly_bracket", "right_square_bracket")
         await settle(pilot)
@@ -89,5 +88,5 @@ async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspec
         await settle(pilot)
         await pilot.press("H")
         await settle(pilot)
-        assert (screen.aim.stage, screen.aim.layer, screen.aim.head) == ("scores", 1, 2)
+        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("scores", 1, 2)
         assert not view.has_focus

@@ -12,9 +12,10 @@ from textual.widgets import Input
 
 from lab.views.blocks import StageEntry
 from screens.blocks.block_view import BlockView
-from screens.inspect.forward_pass_list import WayList
+from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.inspect_screen import InspectScreen
-from screens.inspect.sampling_form import SettingError, in_short, settings_from
+from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
@@ -81,7 +82,7 @@ async def test_a_held_key_asks_only_for_the_place_where_it_is_released(inspect: 
         engine.gate = asyncio.Event()
         before = len(engine.asked("view"))
         await pilot.press(*["j"] * 13)
-        assert screen_of(pilot).query_one(WayList).current == 13
+        assert screen_of(pilot).query_one(ForwardPassList).current == 13
         engine.gate.set()
         await settle(pilot)
         stages = [(call["stage"], call["layer"]) for call in engine.asked("view")[before:]]
@@ -139,7 +140,7 @@ async def test_digits_and_command_letters_stay_in_the_prompt(inspect: Open, sett
         await press(pilot, settle, "enter")
         labels = [token.label for token in screen_of(pilot).query_one(TokenStrip).tokens]
         assert labels[-5:] == ["j", " ", "G", "?", "s"]
-        assert isinstance(pilot.app.focused, WayList)
+        assert isinstance(pilot.app.focused, ForwardPassList)
 
 
 async def test_escape_goes_back_one_level_at_a_time(inspect: Open, settle: Settle) -> None:
@@ -150,10 +151,10 @@ async def test_escape_goes_back_one_level_at_a_time(inspect: Open, settle: Settl
         await pilot.press("x")
         assert isinstance(pilot.app.focused, Input)
         await press(pilot, settle, "escape")
-        assert isinstance(pilot.app.focused, WayList)
+        assert isinstance(pilot.app.focused, ForwardPassList)
         assert [token.label for token in screen_of(pilot).query_one(TokenStrip).tokens][-1] == " ran"
         await press(pilot, settle, "enter", "escape")
-        assert isinstance(pilot.app.focused, WayList)
+        assert isinstance(pilot.app.focused, ForwardPassList)
         await press(pilot, settle, "escape")
         assert pilot.app.current_mode == "home"
 
@@ -164,7 +165,7 @@ async def test_tab_moves_between_the_columns(inspect: Open, settle: Settle) -> N
         for _ in range(3):
             kinds.append(type(pilot.app.focused))
             await press(pilot, settle, "tab")
-        assert kinds == [WayList, BlockView, WayList]
+        assert kinds == [ForwardPassList, BlockView, ForwardPassList]
 
 
 async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -197,9 +198,7 @@ async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Ope
         await pilot.press("ctrl+u")
         await press(pilot, settle, "enter")
         assert status(pilot) == "The prompt is empty: type some text for the model to go on with."
-        aim = screen_of(pilot).aim
-        assert aim is not None
-        assert aim.prompt.text == "The big dog ran"  # the one that is still in view
+        assert screen_of(pilot).selection.prompt.text == "The big dog ran"  # the one that is still in view
         assert not str(screen_of(pilot).query_one(BlockView).border_title).endswith("…")
         await press(pilot, settle, "j")
         assert (shown_view(pilot), status(pilot)[:12]) == ("embed", "step 2 of 31")
@@ -220,7 +219,7 @@ async def test_a_dead_engine_is_said_and_the_next_key_shows_what_it_leads_to(ins
 async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: Settle, engine: Any) -> None:
     async with inspect() as pilot:
         engine.pid = None
-        screen_of(pilot)._feel_pulse()
+        screen_of(pilot).notices.pulse()
         assert status(pilot).startswith("The engine that holds the model has ended.")
         await press(pilot, settle, "left")
         assert status(pilot).startswith("step 1 of 31")
@@ -303,7 +302,7 @@ async def test_a_tokenizer_that_cannot_be_read_is_said_and_does_not_end_the_app(
                 await pilot.pause()
         assert "tokenizer" in status(pilot)
         assert "damaged" in status(pilot)
-        assert isinstance(pilot.app.focused, WayList)
+        assert isinstance(pilot.app.focused, ForwardPassList)
         await press(pilot, settle, "j")
         assert shown_view(pilot) == "embed"
 
@@ -314,10 +313,10 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
     async with inspect() as pilot:
         screen = screen_of(pilot)
         assert not screen.check_action("restart_engine", ())
-        monkeypatch.setattr("screens.inspect.inspect_screen.ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 0.0)
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
-        screen._feel_pulse()
+        screen.notices.pulse()
         assert re.fullmatch(
             r"Waiting for the engine, which does not answer… \d s\. R ends it and starts another\.", status(pilot)
         )
@@ -326,7 +325,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         assert engine.asked("kill") == [{}]
         assert shown_view(pilot) == "sample"
         assert "step 31" in status(pilot)
-        assert screen.microscope.waited == 0.0
+        assert screen.notices.waited == 0.0
 
 
 async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, home: Path) -> None:
@@ -338,6 +337,6 @@ async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, 
             await pilot.pause()
         assert inspect_lock_is_held(home / "tale")
         engine.opens.set()
-        while screen_of(pilot)._facts is None:
+        while isinstance(screen_of(pilot).model, Starting | Loading):
             await pilot.pause()
         assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing

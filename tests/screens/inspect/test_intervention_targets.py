@@ -8,7 +8,7 @@ from lab.inspect.interventions import Intervention
 from lab.inspect.stages.stage_registry import IN_LAYERS
 from lab.views.blocks import LensPath, ModelFacts, Token
 from screens.inspect.intervention_targets import aligned, key_under, target
-from screens.inspect.selection import Prompt, Selection, beside, same_tokens, with_prompt, within
+from screens.inspect.selection import Prompt, Selection, alone, beside, same_tokens, with_prompt, within
 
 LABELS = ["The", " big", " dog", " ran"]
 WAY = LensPath([Token(i, label) for i, label in enumerate(LABELS)], [], 3, 0, [])
@@ -74,8 +74,9 @@ def test_positions_are_aligned_from_the_end() -> None:
     assert [aligned(p, 4, 2) for p in range(4)] == [None, None, 0, 1]
     second = LensPath([Token(0, "x")] * 6, [], 5, 0, [])
     aim = replace(AIM, second=Prompt("other"), position=1)
-    assert (beside(aim, WAY, second).position, beside(aim, WAY, second).prompt) == (3, Prompt("other"))
-    assert beside(replace(aim, position=None), WAY, second).position is None
+    lone = alone(aim, Prompt("other"))
+    assert (beside(aim, WAY, lone, second).position, beside(aim, WAY, lone, second).prompt) == (3, Prompt("other"))
+    assert beside(replace(aim, position=None), WAY, lone, second).position is None
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from lab.reports.training_timeline import TimelineStop
 from lab.views.blocks import Table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.inspect.forward_pass_list import WayList
 from screens.inspect.inspect_screen import InspectScreen
-from screens.inspect.time_slider import TimeSlider, columns_of
+from screens.inspect.widgets.time_slider import TimeSlider, columns_of
+from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
 
 Open = Callable[..., Any]
@@ -125,7 +125,7 @@ async def test_escape_goes_back_and_enter_keeps(key: str, shown: str, inspect: O
         await settle(pilot)
         assert not slider_of(pilot).has_class("-open")
         assert shown in facts(pilot)
-        assert isinstance(pilot.app.focused, WayList)
+        assert isinstance(pilot.app.focused, ForwardPassList)
 
 
 async def test_space_plays_to_the_end_and_stops_there(
@@ -152,10 +152,10 @@ async def test_space_plays_to_the_end_and_stops_there(
 async def test_other_keys_work_meanwhile(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await go(pilot, settle, "t", "left", "j", "j", "]")
-        aim = pilot.app.screen.aim  # type: ignore[attr-defined]
-        assert (aim.checkpoint, aim.stage, aim.head) == ("256", "ln1", 1)
+        selection = pilot.app.screen.selection  # type: ignore[attr-defined]
+        assert (selection.checkpoint, selection.stage, selection.head) == ("256", "ln1", 1)
         await go(pilot, settle, "h")
-        assert pilot.app.screen.aim.position == 2  # type: ignore[attr-defined]
+        assert pilot.app.screen.selection.position == 2  # type: ignore[attr-defined]
 
 
 async def test_a_snapshot_that_is_gone_is_said_and_the_slider_stays_where_it_was(

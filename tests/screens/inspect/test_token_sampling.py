@@ -9,8 +9,8 @@ from textual.pilot import Pilot
 
 from lab.views.blocks import LensPath, Token
 from screens.inspect.inspect_screen import InspectScreen
-from screens.inspect.sampling_mode import PACES
 from screens.inspect.selection import Prompt, cut_after, with_token
+from screens.inspect.token_sampling import PACES
 from screens.widgets.prompt_input import PromptInput
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import LEVELS, TokenStrip, level
@@ -79,7 +79,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_prompt_that_was_cut_is_edited_as_it_stands_not_as_it_was_typed(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "left", "left", "space")
-        prompt = screen_of(pilot).aim.prompt  # type: ignore[union-attr]
+        prompt = screen_of(pilot).selection.prompt
         assert (prompt.ids, prompt.appended, prompt.is_cut) == ((464, 1263, 3049), 1, True)
         await pilot.press("e")
         for _ in range(100):
@@ -99,7 +99,7 @@ async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open,
             if len(engine.asked("sample")) >= 3:
                 break
         await pilot.press("j")
-        assert screen_of(pilot).is_writing
+        assert screen_of(pilot).sampling.is_writing
         await pilot.press("A")
         await settle(pilot)
         drawn = len(engine.asked("sample"))
@@ -124,9 +124,9 @@ async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(
         await pilot.press(key)
         for _ in range(100):
             await asyncio.sleep(0.01)
-            if not screen.is_writing:
+            if not screen.sampling.is_writing:
                 break
-        assert not screen.is_writing
+        assert not screen.sampling.is_writing
 
 
 async def test_writing_ends_with_a_sentence_when_the_engine_says_no(inspect: Open, settle: Settle, engine: Any) -> None:
@@ -134,7 +134,7 @@ async def test_writing_ends_with_a_sentence_when_the_engine_says_no(inspect: Ope
         engine.refuses["sample"] = "The logits are not numbers."
         await pilot.press("A")
         await settle(pilot)
-        assert not screen_of(pilot).is_writing
+        assert not screen_of(pilot).sampling.is_writing
         assert line(pilot, "#inspect-status").startswith("The logits are not numbers.")
 
 

@@ -12,8 +12,8 @@ from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import split
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.inspect.forward_pass_list import WayList
 from screens.inspect.inspect_screen import InspectScreen
+from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
 
 Open = Callable[..., Any]
@@ -133,7 +133,7 @@ async def test_escape_leaves_the_explanations_at_once_then_the_numbers(inspect: 
         assert title(pilot) == "layer 1 · scores · head 1"
         assert status(pilot) == before
         await press(pilot, settle, "escape")
-        assert isinstance(pilot.app.focused, WayList)
+        assert isinstance(pilot.app.focused, ForwardPassList)
 
 
 async def test_what_cannot_be_explained_is_said_and_the_view_stays(inspect: Open, settle: Settle) -> None:

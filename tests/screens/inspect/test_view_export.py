@@ -14,8 +14,8 @@ from lab.runs.home_folder import home
 from lab.views.blocks import Array, Matrix, ModelFacts, Note, SavedTrace, View
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
-from screens.inspect.export_mode import text_of
 from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.view_export import text_of
 from screens.widgets.status_line import StatusLine
 
 Open = Callable[..., Any]

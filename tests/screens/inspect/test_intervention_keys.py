@@ -10,7 +10,7 @@ from textual.widgets import Input
 from lab.inspect.interventions import Intervention, Source
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
-from screens.inspect.intervention_list import InterventionList
+from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
@@ -28,9 +28,7 @@ def screen_of(pilot: Pilot[None]) -> InspectScreen:
 
 
 def made(pilot: Pilot[None]) -> tuple[Intervention, ...]:
-    aim = screen_of(pilot).aim
-    assert aim is not None
-    return aim.interventions
+    return screen_of(pilot).selection.interventions
 
 
 def words(pilot: Pilot[None]) -> list[str]:
@@ -145,12 +143,11 @@ async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_c
         await press(pilot, settle, *TO_SCORES, "left", "f")
         assert words(pilot) == ["head 1.1 looks at 3 “ dog” only"]
         await press(pilot, settle, "right", "]", "j", "enter", "down", "f")
-        aim = screen_of(pilot).aim
-        assert aim is not None
-        assert aim.interventions[-1].how == "attend"
+        made_so_far = made(pilot)
+        assert made_so_far[-1].how == "attend"
         spot = screen_of(pilot).query_one(BlockView).spot
         assert spot is not None
-        assert aim.interventions[-1].place == int(spot.ref.rstrip("]").split(",")[-1])
+        assert made_so_far[-1].place == int(spot.ref.rstrip("]").split(",")[-1])
 
 
 async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open, settle: Settle) -> None:

@@ -56,12 +56,12 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
     return rows
 
 
-class WayList(LineScrollView):
+class ForwardPassList(LineScrollView):
     """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps."""
 
     COMPONENT_CLASSES = {"way--group", "way--step", "way--current", "way--lens", "way--dim"}
     DEFAULT_CSS = """
-    WayList {
+    ForwardPassList {
         & > .way--group { color: $foreground; }
         & > .way--step { color: $foreground 70%; }
         & > .way--current { color: $accent; text-style: bold; }

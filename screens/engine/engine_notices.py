@@ -1,0 +1,100 @@
+"""Notices about the engine: an answer that is due, one that is late, a failure, an engine that has ended, and its restart."""
+
+import time
+
+from textual.binding import Binding
+from textual.timer import Timer
+
+from screens.base_screen import LabScreen
+from screens.blocks.block_view import BlockView
+from screens.engine.engine_interface import Engine
+from screens.widgets.status_line import StatusLine
+
+PENDING_AFTER = 0.12
+"""Seconds without an answer after which the view is marked as pending; quicker answers need no mark."""
+
+SLOW_AFTER = 2.0
+"""Seconds without an answer after which the status line names the key that restarts the engine."""
+
+SECONDS_BETWEEN_PULSES = 1.0
+
+STARTING = "Loading PyTorch and the model… (a few seconds, once)"
+LOADING = "Loading PyTorch and the model"
+WAITING = "Waiting for the engine, which does not answer"
+ENDED = "The engine that holds the model has ended. The next key starts another; nothing of what you see is lost."
+
+
+def restart_binding(id: str) -> Binding:
+    """The key that ends an engine which does not answer; its action is `restart_engine`."""
+    tooltip = "End an engine that does not answer, and start another"
+    return Binding("R", "restart_engine", "Restart engine", id=id, show=False, tooltip=tooltip)
+
+
+class EngineNotices:
+    """What a screen says of its engine, in the title of its view and in its status line."""
+
+    def __init__(self, screen: LabScreen, engine: Engine, view: BlockView, status: StatusLine, *, pending: str = "") -> None:
+        """`pending` is said as soon as the view is marked."""
+        self._screen, self._engine, self._view, self._status, self._pending = screen, engine, view, status, pending
+        self._timer: Timer | None = None
+        self._due_since: float | None = None
+        self.due = LOADING
+        """What a late answer is waited for with, in words."""
+        self.current = ""
+        """The notice that stays in the status line until the next answer."""
+
+    def begin(self) -> None:
+        self.say(STARTING)
+        self._screen.set_interval(SECONDS_BETWEEN_PULSES, self.pulse)
+
+    def say(self, words: str, *, trouble: bool = False) -> None:
+        self.current = words
+        self._status.say(words, trouble=trouble)
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the first question that nothing has answered yet; 0 where no answer is due."""
+        return 0.0 if self._due_since is None else time.monotonic() - self._due_since
+
+    @property
+    def may_restart(self) -> bool:
+        """Whether the engine has been silent for long enough to be replaced."""
+        return self.waited >= SLOW_AFTER
+
+    def asked(self) -> None:
+        """An answer is due from now on."""
+        if self._due_since is None:
+            self._due_since = time.monotonic()
+        if self._timer is None and self._view.view is not None:
+            self._timer = self._screen.set_timer(PENDING_AFTER, self._mark)
+
+    def answered(self) -> None:
+        """The view that was asked for is shown."""
+        self.current = ""
+        self._stop()
+
+    def failed(self, sentence: str) -> None:
+        """The engine has refused, or died."""
+        self._stop()
+        self._view.wait(False)
+        self.say(sentence, trouble=True)
+
+    def _stop(self) -> None:
+        self._due_since = None
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def _mark(self) -> None:
+        self._view.wait(True)
+        if self._pending:
+            self._status.say(self._pending)
+
+    def pulse(self) -> None:
+        """Tell of an engine that does not answer, and of one that ended while no answer was due."""
+        if self.may_restart:
+            self.say(f"{self.due}… {self.waited:.0f} s. R ends it and starts another.")
+            self._screen.refresh_bindings()
+        has_ended = self._engine.starts > 0 and self._engine.pid is None
+        if has_ended and self._due_since is None and not self.current:
+            self.say(ENDED, trouble=True)

@@ -1,0 +1,119 @@
+"""Explanations of a number, level by level, and the direct logit attribution and the text evidence of a token."""
+
+from dataclasses import replace
+
+from textual.binding import Binding
+
+from lab.views.blocks import View
+from lab.views.number_refs import next_token
+from screens.blocks.view_layout import CellCursor
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.selection import Selection, toggled_aside
+
+NO_FORMULA = "This one has no formula of its own; move to another number."
+NO_DEEPER = "Nothing lies deeper here: backspace climbs back, escape leaves."
+
+
+class Explanations(InspectPart):
+    """Keeps where the cursor stood on each number on the way down, so that climbing back finds it again."""
+
+    BINDINGS = (
+        Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
+        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="What the number under the cursor is made of"),
+        Binding("backspace", "climb", "Back up", id="inspect.climb", tooltip="Back to the number that this one is a part of"),
+        Binding(
+            "a",
+            "aside('attribution')",
+            "Attribute",
+            id="inspect.attribution",
+            tooltip="Which parts of the model speak for the predicted token, and how much (or for the one under the cursor)",
+        ),
+        Binding(
+            "w",
+            "aside('evidence')",
+            "Where from",
+            id="inspect.evidence",
+            tooltip="What the training text itself says about the predicted token (or the one under the cursor)",
+        ),
+        Binding(
+            "v",
+            "against",
+            "Versus",
+            id="inspect.against",
+            tooltip="Compare with another token: the one under the cursor, else the next most probable; once more: with none",
+        ),
+        Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation"),
+    )
+
+    def __init__(self, host: InspectHost) -> None:
+        super().__init__(host)
+        self._cursors: list[CellCursor] = []
+        self._return_to: CellCursor | None = None
+
+    def is_enabled(self, action: str) -> bool:
+        selection = self._host.selection
+        if action in ("explain", "enter_view"):
+            # A second prompt's view stands beside the first, whose numbers alone are explained.
+            return (action == "explain") == self._host.is_on_numbers
+        if action == "climb":
+            return bool(selection.trail)
+        return action == "aside" or (selection.aside == "attribution" and not selection.trail)
+
+    def action_enter_view(self) -> None:
+        self._host.focus_numbers()
+
+    def action_explain(self) -> None:
+        view, selection = self._host.view, self._host.selection
+        if view.spot is None or view.cursor is None:
+            return
+        if not view.spot.ref:
+            self._host.say(view.spot.note or (NO_DEEPER if selection.trail else NO_FORMULA))
+            return
+        self._cursors = [*self._cursors[: len(selection.trail)], view.cursor]
+        self._host.selection = replace(selection, trail=(*selection.trail, view.spot.ref))
+
+    def action_climb(self) -> None:
+        if self._host.selection.trail:
+            self._climb_to(len(self._host.selection.trail) - 1)
+
+    def _climb_to(self, depth: int) -> None:
+        self._return_to = self._cursors[depth] if depth < len(self._cursors) else None
+        self._host.selection = replace(self._host.selection, trail=self._host.selection.trail[:depth])
+
+    def leave_one_level(self) -> bool:
+        """Leave the explanations, or go back to the step. False where there is nothing to leave."""
+        selection = self._host.selection
+        if selection.trail:
+            self._climb_to(0)
+        elif selection.aside:
+            self._host.selection = selection.on_stage()
+        else:
+            return False
+        return True
+
+    def action_aside(self, aside: str) -> None:
+        self._host.selection = toggled_aside(self._host.selection, aside, next_token(self._ref))
+
+    def action_against(self) -> None:
+        selection, model = self._host.selection, self._host.model
+        if not isinstance(model, Ready):
+            return
+        token = next_token(self._ref)
+        asked = selection.candidate if selection.candidate is not None else model.path.top[0].id
+        others = [guess.id for guess in model.path.top if guess.id != asked]
+        if selection.against is None and token in (None, asked):
+            token = others[0] if others else None
+        self._host.selection = replace(selection, against=None if token in (selection.against, asked) else token)
+
+    def action_order(self) -> None:
+        self._host.selection = replace(self._host.selection, by_size=not self._host.selection.by_size)
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        if (old.trail, old.aside) != (new.trail, new.aside):
+            self._host.refresh_bindings()
+
+    def view_shown(self, selection: Selection, view: View) -> None:
+        """Put the cursor back on the number that was entered here before."""
+        if self._return_to is not None and view.stage == self._host.selection.shows:
+            cursor, self._return_to = self._return_to, None
+            self._host.view.place(cursor)

@@ -1,0 +1,23 @@
+"""Help on Inspect, as Markdown."""
+
+HELP = (
+    "Follow one prompt through the model, one step at a time: `j` forward, `k` back; `←` `→` choose the token whose "
+    "prediction you look at, `[` `]` the head, `{` `}` the layer. The left column says what the model would answer if it "
+    "stopped there. `H` shows the patterns of all heads of all layers, and once more leads to the chosen one.\n\n"
+    "`space` draws the token after the position and appends it: at an earlier token, it begins another ending there; `n` "
+    "does so with the next seed. `u` takes it back, `A` lets the model write on by itself, `+` and `-` change its pace; the "
+    "block before a written token's id is as high as the probability that the model gave it. `e` edits the prompt, `s` sets "
+    "temperature, top-k, top-p and the seed.\n\n"
+    "`enter` puts a cursor into the view, where each number tells its full value and its name, and `enter` explains it: its "
+    "formula with the real numbers in it, each of which can be entered in turn, down to a single weight; `backspace` climbs "
+    "back.\n\n"
+    "`a` shows which parts of the model speak for the predicted token, `w` what the training text itself says about it; "
+    "with the cursor on a token of the last two steps, they are about that one.\n\n"
+    "`x` switches off the head or the MLP of the step (head 2.1 is head 1 of layer 2), or hides the chosen token; `m` takes "
+    "the mean instead of zero, `f` makes a head look at one token only, "
+    "`*` multiplies; `b` shows the ranking before and after. `C` puts a second prompt beside this one, `p` takes its vector "
+    "over.\n\n"
+    "`t` looks at the same place with the weights of any moment of the training. `o` takes the view or the whole trace out: "
+    "to the clipboard or into a file.\n\n"
+    "Position t predicts token t + 1. Layers and heads count from 1 on screen, from 0 in names: `blocks.0.attn.pattern`."
+)

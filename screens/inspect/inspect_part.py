@@ -1,0 +1,152 @@
+"""Parts of Inspect: what each of them sees of the screen, and what the screen tells each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from textual.app import App
+from textual.binding import Binding
+from textual.screen import ModalScreen
+from textual.worker import Worker
+
+from lab.views.blocks import LensPath, ModelFacts, View
+from screens.blocks.block_view import BlockView
+from screens.inspect.engine_session import EngineSession
+from screens.inspect.selection import Selection
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Starting:
+    """Nothing is selected yet: the run's first prompt is being read."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """A prompt is selected, and the engine has not opened a model yet."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The engine has opened a model; no lens path has come."""
+
+    facts: ModelFacts
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Facts of the model that was opened last, and the newest lens path with the selection that it answers."""
+
+    facts: ModelFacts
+    answered: Selection
+    path: LensPath
+
+
+ModelState = Starting | Loading | Opened | Ready
+
+
+class InspectHost(Protocol):
+    """The screen as its parts see it."""
+
+    selection: Selection
+    """A part replaces it; the screen follows."""
+    session: EngineSession
+    view: BlockView
+
+    @property
+    def app(self) -> App[object]: ...
+
+    @property
+    def model(self) -> ModelState: ...
+
+    def say(self, words: str, *, trouble: bool = False) -> None:
+        """Show a sentence in the status line."""
+
+    def say_location(self) -> None:
+        """Show the step in the status line, unless the cursor stands on a number."""
+
+    def fail(self, sentence: str, died: bool) -> None:
+        """Show an error; `died` says whether the engine died of it."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a new token would disturb nothing: the screen is in front, and no field is edited."""
+
+    def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
+        """Run `work` beside the screen; it replaces older work of its group."""
+
+    async def ask(self, dialog: ModalScreen[R]) -> R | None:
+        """The answer to a dialog; from within started work only."""
+
+    @property
+    def is_on_numbers(self) -> bool:
+        """Whether the cursor stands in the view of the first prompt."""
+
+    def focus_steps(self) -> None:
+        """Focus the list of steps."""
+
+    def focus_numbers(self) -> None:
+        """Put the cursor into the view of the first prompt."""
+
+    def refresh_bindings(self) -> None: ...
+
+    def call_later(self, callback: Callable[[], None]) -> bool: ...
+
+    def has_class(self, *class_names: str) -> bool: ...
+
+    def set_class(self, add: bool, *class_names: str) -> object: ...
+
+
+class InspectPart:
+    """A part with keys of its own: `action_x` of a part is the screen's action `x`, run once something is selected."""
+
+    BINDINGS: ClassVar[tuple[Binding, ...]] = ()
+
+    def __init__(self, host: InspectHost) -> None:
+        self._host = host
+
+    @property
+    def _ref(self) -> str:
+        """Name of the number under the cursor; "" where there is none."""
+        spot = self._host.view.spot
+        return spot.ref if spot is not None else ""
+
+    def is_enabled(self, action: str) -> bool:
+        """Whether one of the part's actions is possible now."""
+        return True
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        """Follow the selection; the answer is still to come."""
+
+    def path_came(self, selection: Selection, path: LensPath) -> None:
+        """Follow a lens path, which answers `selection`."""
+
+    def view_shown(self, selection: Selection, view: View) -> None:
+        """Follow a view that has just been drawn, which answers `selection`."""
+
+
+def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str, InspectPart]:
+    """Make the actions of the parts the screen's own, where Textual looks for them, and give the part of each by its name.
+
+    They do nothing before anything is selected.
+    """
+
+    def once_selected(action: Callable[..., None]) -> Callable[..., None]:
+        @wraps(action)
+        def act(*args: object) -> None:
+            if not isinstance(screen.model, Starting):
+                action(*args)
+
+        return act
+
+    owners = {}
+    for part in parts:
+        for name in dir(part):
+            if name.startswith("action_"):
+                setattr(screen, name, once_selected(getattr(part, name)))
+                owners[name.removeprefix("action_")] = part
+    return owners

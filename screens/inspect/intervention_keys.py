@@ -1,0 +1,214 @@
+"""Intervention keys of Inspect: switch off a head, an MLP or a token, scale, force, patch; and what that does."""
+
+from dataclasses import replace
+
+from textual.binding import Binding
+
+from lab.inspect.intervention_effect import Effect, in_short
+from lab.inspect.interventions import Intervention, Interventions, all_in_words, at, in_prompt, put, toggled, without
+from lab.views.blocks import LensPath
+from lab.views.number_refs import next_token
+from screens.dialogs.ask_text import AskText
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.intervention_targets import Target, from_second, key_under, look_at, scaled, switch, target
+from screens.inspect.selection import Selection, toggled_aside
+from screens.inspect.widgets.intervention_list import InterventionList
+from screens.widgets.token_strip import TokenStrip
+
+NOTHING_HERE = "Nothing is switched off at this step: go to an attention or MLP step, or to the tokens to hide one."
+NOTHING_ON = "Nothing is changed yet: x switches off what the step is about, and b shows what that does."
+NO_SECOND = "There is no second prompt to take anything from: C asks for one."
+
+
+class InterventionKeys(InspectPart):
+    """Keeps the interventions in the selection, so that every question carries them."""
+
+    BINDINGS = (
+        Binding(
+            "x",
+            "switch",
+            "Off/on",
+            id="inspect.switch",
+            tooltip="Switch off the head, the attention or the MLP of this step, or hide the token; once more: on again",
+        ),
+        Binding("b", "effect", "Before|after", id="inspect.effect", tooltip="The ranking before and after the change"),
+        Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Switch off to zero, or to the mean over the prompt"),
+        Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor"),
+        Binding(
+            "f",
+            "look_at",
+            "Force",
+            id="inspect.look_at",
+            tooltip="Make this head look at one token only: the key under the cursor, else the chosen token",
+        ),
+        Binding("X", "all_on", "All on", id="inspect.all_on", tooltip="Take back all interventions"),
+        Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Put the second prompt's vector in the place of this one"),
+    )
+
+    def __init__(self, host: InspectHost, listed: InterventionList, second: TokenStrip) -> None:
+        """`second` shows the second prompt's tokens."""
+        super().__init__(host)
+        self._list, self._second = listed, second
+        self._to_mean = False
+        self._dropped = 0
+        self._is_new = False
+        """Whether the next effect is that of a key just pressed, and so to be told."""
+        self._told: tuple[Selection, str] | None = None
+        """The effect told last, as long as nothing else is selected."""
+
+    def is_enabled(self, action: str) -> bool:
+        if action == "all_on":
+            return bool(self._host.selection.interventions)
+        return action != "patch" or self._host.selection.second is not None
+
+    def _target(self, *, patch: bool = False) -> Target | None:
+        """The part of the model that a key changes now."""
+        model = self._host.model
+        return target(self._host.selection, model.path, self._ref, patch=patch) if isinstance(model, Ready) else None
+
+    @property
+    def told(self) -> str:
+        """The effect of the last key, as long as nothing else is selected."""
+        return self._told[1] if self._told is not None and self._told[0] == self._host.selection else ""
+
+    @property
+    def hint(self) -> str:
+        """The effect that x would have here, for the status line."""
+        found, made = self._target(), self._host.selection.interventions
+        if found is None:
+            return ""
+        new = switch(found, self._to_mean)
+        word = "puts back" if new in made else "hides" if new.how == "hide" else "switches off"
+        mean = " (to its mean)" if self._to_mean and new.how == "mean" else ""
+        return f"x {word} {found.in_words}{mean}" + (" · b before | after" if made else "")
+
+    def _change(self, interventions: Interventions) -> None:
+        if interventions != self._host.selection.interventions:
+            self._is_new = True
+            self._host.selection = replace(self._host.selection, interventions=interventions, trail=())
+
+    def action_switch(self) -> None:
+        found = self._target()
+        if found is None:
+            self._host.say(NOTHING_HERE)
+        else:
+            self._change(toggled(self._host.selection.interventions, switch(found, self._to_mean)))
+
+    def action_effect(self) -> None:
+        selection = self._host.selection
+        if not selection.interventions and selection.aside != "effect":
+            self._host.say(NOTHING_ON)
+        else:
+            self._host.selection = toggled_aside(selection, "effect", next_token(self._ref))
+
+    def action_mean(self) -> None:
+        """Zero or mean from now on; what is off at this step goes over to it."""
+        self._to_mean = not self._to_mean
+        found, interventions = self._target(), self._host.selection.interventions
+        made = at(interventions, switch(found, self._to_mean).target) if found else None
+        if found is not None and made is not None and made.how in ("off", "mean"):
+            self._change(put(interventions, switch(found, self._to_mean)))
+        else:
+            self._host.say(
+                "x now puts the mean over the prompt in its place." if self._to_mean else "x now switches off to zero."
+            )
+
+    def action_scale(self) -> None:
+        found = self._target()
+        if found is None or found.part == "tokens":
+            self._host.say("Only a head, an attention or an MLP can be scaled: go to one of their steps.")
+        else:
+            self._host.start(self._scale(found), "scale")
+
+    async def _scale(self, found: Target) -> None:
+        words = f"Multiply what {found.in_words} adds by this factor: 0 is off, 1 as it is, 2 twice as much, −1 the opposite."
+        answer = await self._host.ask(AskText(f"scale {found.in_words}", words, "0.5", refuse=_no_factor, select=True))
+        if answer is None:
+            return
+        factor, interventions = _factor(answer), self._host.selection.interventions
+        new = scaled(found, factor)
+        old = at(interventions, new.target)
+        if factor != 1:
+            self._change(put(interventions, new))
+        elif old is not None:
+            self._change(without(interventions, old))
+
+    def action_look_at(self) -> None:
+        found, model, selection = self._target(), self._host.model, self._host.selection
+        if found is None or found.part != "attn.z" or not isinstance(model, Ready):
+            self._host.say("Only a head can be made to look at one token: go to an attention step.")
+            return
+        key = key_under(selection, model.path, self._ref)
+        self._change(toggled(selection.interventions, look_at(found, key, model.path)))
+
+    def action_patch(self) -> None:
+        found, model, selection = self._target(patch=True), self._host.model, self._host.selection
+        tokens = self._second.tokens
+        if selection.second is None or not isinstance(model, Ready):
+            self._host.say(NO_SECOND)
+        elif found is None:
+            self._host.say("Nothing can be taken over at this step: go to a step within a layer.")
+        elif not tokens or (new := from_second(found, model.path, selection.second, tokens)) is None:
+            self._host.say("The second prompt has no token so far from its end.")
+        else:
+            self._change(toggled(selection.interventions, new))
+
+    def action_all_on(self) -> None:
+        self._change(())
+
+    def remove(self, intervention: Intervention) -> None:
+        self._change(without(self._host.selection.interventions, intervention))
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        if (old.interventions, old.aside) == (new.interventions, new.aside):
+            return
+        self._list.made = new.interventions
+        if not new.interventions:
+            self._list.effect = None
+            if self._list.has_focus:
+                self._host.focus_steps()
+            if self._is_new:
+                self._host.say("All is as the model itself does it.")
+            self._is_new = False
+            if new.aside == "effect":
+                self._host.call_later(self._leave_effect)
+        self._host.refresh_bindings()
+
+    def _leave_effect(self) -> None:
+        selection = self._host.selection
+        if selection.aside == "effect" and not selection.interventions:
+            self._host.selection = selection.on_stage()
+
+    def effect_came(self, selection: Selection, effect: Effect) -> None:
+        """Show what the interventions do to the prediction at the position."""
+        if selection.interventions != self._host.selection.interventions:
+            return
+        self._list.effect = effect
+        if self._is_new:
+            self._is_new = False
+            newest = selection.interventions[-1]
+            unseen = newest.how == "hide" and effect.position <= (newest.place or 0)
+            rest = "only later tokens miss it: → leads to them" if unseen else "b before | after · the same key puts it back"
+            words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
+            self._told = self._host.selection, words
+            self._host.say(words)
+
+    def path_came(self, selection: Selection, path: LensPath) -> None:
+        """Take back what names a position when the window has slid from under it."""
+        now = self._host.selection
+        if path.dropped > self._dropped and now.interventions:
+            self._host.selection = replace(now, interventions=in_prompt(now.interventions, 0))
+        self._dropped = path.dropped
+
+
+def _factor(text: str) -> float:
+    return float(text.strip().replace(",", ".").replace("−", "-"))
+
+
+def _no_factor(text: str) -> str:
+    """The reason why a text is no factor, "" if it is one."""
+    try:
+        good = abs(_factor(text)) <= 1000
+    except ValueError:
+        good = False
+    return "" if good else f"A factor is a number from −1000 to 1000, not {text!r}."

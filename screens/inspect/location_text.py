@@ -1,0 +1,18 @@
+"""Status line of Inspect: the step, what is out of the model's sight, and what a key would do."""
+
+from lab.core.number_format import whole
+from screens.inspect.inspect_part import ModelState, Ready
+from screens.inspect.selection import Selection, index_of
+from screens.widgets.forward_pass_list import ForwardPassList
+
+
+def location_text(selection: Selection, model: ModelState, steps: ForwardPassList, writing: str, hint: str, width: int) -> str:
+    """The words for a line of `width` columns; `writing` says that the model writes by itself."""
+    words = (f"{writing} · " if writing else "") + f"step {index_of(selection, steps.steps) + 1} of {len(steps.steps)}"
+    dropped = model.path.dropped + selection.prompt.earlier if isinstance(model, Ready) else 0
+    if dropped and isinstance(model, Ready):
+        seen = whole(model.facts.context)
+        words += f" · the model sees {seen} tokens at most: {whole(dropped)} before them (left of ┆) are out of its sight"
+    words = f"{words} · {hint}" if hint else words
+    rank = steps.rank_in_words
+    return f"{words} · {rank}" if rank and len(words) + len(rank) + 3 <= width else words

@@ -1,0 +1,90 @@
+"""Navigation keys of Inspect: step, position, head, layer and checkpoint."""
+
+from dataclasses import replace
+
+from textual.binding import Binding
+
+from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Ready, Starting
+from screens.inspect.intervention_targets import target
+from screens.inspect.selection import at_position, at_step, in_layer, index_of, position_in
+from screens.widgets.forward_pass_list import ForwardPassList
+
+
+class Navigation(InspectPart):
+    """Moves of the selection through the forward pass."""
+
+    BINDINGS = (
+        Binding("j,down", "step(1)", "Step", id="inspect.next", key_display="j/k", tooltip="The next step of the forward pass"),
+        Binding("k,up", "step(-1)", "Back", id="inspect.previous", show=False, tooltip="The step before"),
+        Binding("right,l", "position(1)", "Position", id="inspect.right", key_display="←/→", tooltip="The token to the right"),
+        Binding("left,h", "position(-1)", "Left", id="inspect.left", show=False, tooltip="The token to the left"),
+        Binding("right_square_bracket", "head(1)", "Head", id="inspect.head", key_display="[ ]", tooltip="The next head"),
+        Binding(
+            "left_square_bracket", "head(-1)", "Head before", id="inspect.head_before", show=False, tooltip="The head before"
+        ),
+        Binding(
+            "right_curly_bracket", "layer(1)", "Layer", id="inspect.layer", key_display="{ }", tooltip="Same step, next layer"
+        ),
+        Binding(
+            "left_curly_bracket",
+            "layer(-1)",
+            "Layer before",
+            id="inspect.layer_before",
+            show=False,
+            tooltip="Same step, layer before",
+        ),
+        Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one"),
+        Binding(
+            "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
+        ),
+        Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
+        Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+    )
+
+    def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:
+        super().__init__(host)
+        self._list = steps
+
+    def action_step(self, by: int) -> None:
+        steps = self._list.steps
+        if steps:
+            index = min(max(index_of(self._host.selection, steps) + by, 0), len(steps) - 1)
+            self.action_step_end(index)
+
+    def action_step_end(self, index: int) -> None:
+        """Go to a step by its index; -1 is the last."""
+        if self._list.steps:
+            self._host.selection = at_step(self._host.selection, self._list.steps[index])
+
+    def action_position(self, by: int) -> None:
+        if isinstance(model := self._host.model, Ready):
+            self.go_to_position(position_in(self._host.selection, model.path) + by)
+
+    def go_to_position(self, position: int) -> None:
+        if isinstance(model := self._host.model, Ready):
+            self._host.selection = at_position(self._host.selection, model.path, position)
+
+    def action_head(self, by: int) -> None:
+        model = self._host.model
+        if not isinstance(model, Starting | Loading):
+            selection = self._host.selection
+            self._host.selection = replace(selection, head=(selection.head + by) % model.facts.heads, trail=())
+
+    def action_all_heads(self) -> None:
+        """All heads at once; from there, the scores of the one under the cursor, else of the chosen one."""
+        selection, model = self._host.selection, self._host.model
+        if selection.stage != "thumbnails" or selection.aside or selection.trail:
+            self._host.selection = replace(selection.on_stage(), stage="thumbnails")
+            return
+        found = target(selection, model.path, self._ref) if isinstance(model, Ready) else None
+        chosen = selection if found is None else replace(selection, layer=found.layer, head=found.head)
+        self._host.focus_steps()
+        self._host.selection = replace(chosen, stage="scores")
+
+    def action_layer(self, by: int) -> None:
+        if self._list.steps:
+            self._host.selection = in_layer(self._host.selection, self._list.steps, by)
+
+    def action_checkpoint(self) -> None:
+        selection = self._host.selection
+        self._host.selection = replace(selection, checkpoint="last" if selection.checkpoint == "best" else "best")

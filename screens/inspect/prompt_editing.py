@@ -1,0 +1,74 @@
+"""Editing in Inspect: the prompt, and the sampling settings (temperature, top-k, top-p, seed)."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from textual.binding import Binding
+
+from models.sampling_settings import SamplingSettings
+from screens.inspect.inspect_part import InspectHost, InspectPart
+from screens.inspect.selection import Prompt
+from screens.inspect.widgets.prompt_bar import PromptBar
+
+
+class PromptEditing(InspectPart):
+    """Opens the fields in the place of the tokens, and applies what they hold."""
+
+    BINDINGS = (
+        Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
+        Binding("s", "settings", "Settings", id="inspect.settings", tooltip="Temperature, top-k, top-p and seed"),
+    )
+
+    def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:
+        super().__init__(host)
+        self._bar, self._change_prompt = bar, change_prompt
+
+    def action_edit(self) -> None:
+        self._host.start(self._edit(), "edit")
+
+    async def _edit(self) -> None:
+        selection = self._host.selection
+        prompt = selection.prompt
+        written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
+        if prompt.is_cut:
+            written = prompt.ids or ()
+        text, trouble = await asyncio.to_thread(_decode, selection.run, written) if written else ("", "")
+        if trouble:
+            self._host.say(trouble, trouble=True)
+            return
+        self._bar.edit(("" if prompt.is_cut else prompt.text) + text)
+        self._host.refresh_bindings()
+
+    def apply_prompt(self, text: str) -> None:
+        self.close()
+        self._change_prompt(Prompt(text))
+
+    def action_settings(self) -> None:
+        self._bar.edit_sampling(self._host.selection.sampling)
+        self._host.refresh_bindings()
+        self._host.say("enter applies · tab: the next field · escape: leave it as it was")
+
+    def apply_settings(self, settings: SamplingSettings) -> None:
+        self.close()
+        self._host.selection = replace(self._host.selection, sampling=settings)
+
+    def close(self) -> None:
+        """Show the tokens again."""
+        self._bar.close()
+        self._host.focus_steps()
+        self._host.refresh_bindings()
+        self._host.say_location()
+
+
+def _decode(run: str, ids: tuple[int, ...]) -> tuple[str, str]:
+    """The text of these tokens, or what is wrong with the run or its tokenizer."""
+    from lab.core.errors import UserError
+    from lab.runs.run_store import open_run
+    from lab.runs.run_tokenizer import tokenizer_of
+    from models.tokenizers.tokenizer_kinds import TokenizerError
+
+    try:
+        return tokenizer_of(open_run(run)).decode(ids), ""
+    except (UserError, TokenizerError) as error:
+        return "", str(error)

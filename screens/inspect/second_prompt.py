@@ -1,0 +1,108 @@
+"""Second prompt of Inspect: a prompt beside the first, and what differs between the two."""
+
+from dataclasses import replace
+
+from msgspec import structs
+from textual.binding import Binding
+
+from lab.views.blocks import LensPath, View
+from lab.views.number_refs import next_token
+from screens.dialogs.ask_text import AskText
+from screens.inspect.inspect_part import InspectHost, InspectPart
+from screens.inspect.selection import Prompt, Selection, toggled_aside
+from screens.inspect.widgets.inspect_columns import SecondPromptBar, SecondView
+from screens.widgets.prompt_input import PromptInput
+
+
+class SecondPrompt(InspectPart):
+    """Keeps the second prompt in the selection, and its view laid out as the first one's."""
+
+    BINDINGS = (
+        Binding("C", "compare", "Compare", id="inspect.compare", tooltip="A second prompt beside this one, and what differs"),
+        Binding(
+            "S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: the other prompt's view of the step"
+        ),
+        Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one takes it away"),
+    )
+
+    def __init__(self, host: InspectHost, bar: SecondPromptBar, second: SecondView, editor: PromptInput) -> None:
+        """`editor` keeps the history of prompts."""
+        super().__init__(host)
+        self._bar, self._view, self._editor = bar, second.view, editor
+
+    @property
+    def _is_one_pane(self) -> bool:
+        """Whether two views share one place, since the screen is narrow."""
+        return self._host.has_class("-two") and self._host.has_class("-narrow")
+
+    def is_enabled(self, action: str) -> bool:
+        if action == "other_pane":
+            return self._is_one_pane
+        return action != "second" or self._host.selection.second is not None
+
+    @property
+    def hint(self) -> str:
+        """The keys that matter where one of two views is shown."""
+        if not self._is_one_pane:
+            return ""
+        return f"S shows prompt {1 if self._host.has_class('-other') else 2} · C what differs · E another one, or none"
+
+    def action_compare(self) -> None:
+        if self._host.selection.second is None:
+            self.action_second()
+        else:
+            token = next_token(self._ref)
+            self._host.selection = toggled_aside(self._host.selection, "compare", token)
+
+    def action_second(self) -> None:
+        self._host.start(self._edit(), "second prompt")
+
+    async def _edit(self) -> None:
+        first, second = self._host.selection.prompt, self._host.selection.second
+        words = "A second prompt beside the first. Positions are aligned from the end. " + (
+            "Leave it empty to look at one prompt again." if second is not None else "Change a word and see what differs."
+        )
+        text = second.text if second is not None else first.text
+        answer = await self._host.ask(AskText("second prompt", words, text, of_prompts=True))
+        if answer:
+            self._editor.keep(answer)
+            self._host.selection = replace(self._host.selection.on_stage(), second=Prompt(answer), aside="compare")
+        elif answer is not None:
+            self._host.selection = replace(self._host.selection.on_stage(), second=None)
+
+    def action_other_pane(self) -> None:
+        """Show the other view where two do not fit beside each other."""
+        self._host.set_class(not self._host.has_class("-other"), "-other")
+        self._host.focus_steps()
+        self._host.say(self.hint)
+
+    def show_first_pane(self) -> None:
+        self._host.set_class(False, "-other")
+
+    def selection_changed(self, old: Selection, new: Selection) -> None:
+        if (old.interventions, old.second, old.aside) == (new.interventions, new.second, new.aside):
+            return
+        self._bar.display = new.second is not None
+        is_beside = new.second is not None and not new.aside and not new.trail
+        self._host.set_class(is_beside, "-two")
+        if not is_beside:
+            self.show_first_pane()
+        self._host.refresh_bindings()
+
+    def answer_came(self, selection: Selection, path: LensPath, view: View | None) -> None:
+        """Show the second prompt's tokens, and its view of the step unless something else is in view."""
+        if selection.second != self._host.selection.second:
+            return
+        strip = self._bar.strip
+        strip.tokens, strip.dropped, strip.chosen = tuple(path.tokens), path.dropped, path.position
+        strip.guess = path.top[0] if path.top else None
+        if view is not None:
+            self._view.show(structs.replace(view, title=f"prompt 2 · {view.title}"))
+            self.align()
+
+    def align(self) -> None:
+        """Lay out both prompts' views alike where they stand side by side."""
+        first = self._host.view
+        views = (first.view, self._view.view) if self._host.has_class("-two") else (None, None)
+        first.stand_beside(views[1])
+        self._view.stand_beside(views[0])

@@ -1,0 +1,118 @@
+"""Export from Inspect: the view as text or picture, the trace as a file."""
+
+import asyncio
+from pathlib import Path
+from typing import NamedTuple
+
+from textual.binding import Binding
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, whole
+from lab.core.visible_text import visible
+from lab.engine.client import EngineDied, EngineError
+from lab.views.blocks import View
+from screens.blocks.view_layout import Page
+from screens.inspect.inspect_part import InspectPart, Ready
+from screens.inspect.selection import position_in
+
+CLIPBOARD_BYTES = 74_000
+"""Least size that terminals take through OSC 52: xterm's limit of 100,000 characters in base64."""
+
+
+def text_of(page: Page) -> str:
+    """All lines of a view, also those out of sight, as they are drawn."""
+    lines = (page.line(y)[0] for y in range(page.height))
+    return "\n".join("".join(text for text, _ in (*line.pinned, *line.pieces)).rstrip() for line in lines)
+
+
+class Exported(NamedTuple):
+    """A view in sight and the model that it is of."""
+
+    model: Ready
+    view: View
+    position: int
+
+
+class ViewExport(InspectPart):
+    """One key, then a choice; the status line says where the file is."""
+
+    BINDINGS = (
+        Binding(
+            "o,O",
+            "export",
+            "Export",
+            id="inspect.take_out",
+            key_display="o",
+            show=False,
+            tooltip="Copy the view as text, or save it, a picture, or the whole trace",
+        ),
+    )
+
+    def _in_sight(self) -> Exported | None:
+        model, view = self._host.model, self._host.view.view
+        if not isinstance(model, Ready) or view is None:
+            return None
+        return Exported(model, view, position_in(self._host.selection, model.path))
+
+    def action_export(self) -> None:
+        if self._in_sight() is not None:
+            self._host.start(self._export(), "export")
+
+    async def _export(self) -> None:
+        from lab.runs.home_folder import home
+        from screens.dialogs.export_menu import ExportMenu
+
+        kind = await self._host.ask(ExportMenu(_short(home() / "exports")))
+        exported = self._in_sight()
+        if kind is None or exported is None:
+            return
+        try:
+            words = self._copy(exported) if kind == "copy" else await self._save(exported, kind, home())
+        except EngineDied as error:
+            self._host.fail(str(error), True)
+        except (UserError, EngineError) as error:
+            self._host.say(str(error))
+        else:
+            self._host.say(words)
+
+    def _text(self, exported: Exported) -> str:
+        """The view under two lines that name the model, the place and the prompt."""
+        facts = exported.model.facts
+        tokens = "│".join(token.label for token in exported.model.path.tokens)
+        place = f"{exported.view.title}, position {exported.position + 1}"
+        head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {place}"
+        return visible(f"{head}\n{tokens}\n\n{text_of(self._host.view.laid)}\n", keep="\n")
+
+    def _copy(self, exported: Exported) -> str:
+        text = self._text(exported)
+        size = len(text.encode("utf-8", "replace"))
+        if size > CLIPBOARD_BYTES:
+            raise UserError(
+                f"The view is {bytes_(size)} of text, and terminals take about {bytes_(CLIPBOARD_BYTES)} for the clipboard: "
+                "save it as a file instead (o, then t)."
+            )
+        self._host.app.copy_to_clipboard(text)
+        lines = text.count("\n")
+        return f"Copied {whole(lines)} lines by OSC 52 (in tmux it needs: set -g set-clipboard on)."
+
+    async def _save(self, exported: Exported, kind: str, home: Path) -> str:
+        from lab.exchange.export_files import file_name, prepare, unused, write_text
+
+        name = file_name(exported.model.facts, exported.view, exported.position, kind)
+        path = unused(await asyncio.to_thread(prepare, home) / name)
+        if kind in ("npz", "json"):
+            self._host.say(f"Writing {_short(path)} …")
+            saved = await self._host.session.save_trace(self._host.selection, str(path), kind)
+            arrays = f"{whole(saved.arrays)} arrays, " if saved.arrays else ""
+            return f"Saved {_short(path)} ({arrays}{bytes_(saved.bytes)})."
+        text = self._text(exported) if kind == "text" else visible(self._host.app.export_screenshot(title="llmlab"), keep="\n")
+        size = await asyncio.to_thread(write_text, path, text)
+        return f"Saved {_short(path)} ({bytes_(size)})."
+
+
+def _short(path: Path) -> str:
+    """A path as a user writes it."""
+    try:
+        return f"~/{path.relative_to(Path.home())}"
+    except ValueError:
+        return str(path)

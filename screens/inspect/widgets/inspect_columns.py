@@ -1,0 +1,80 @@
+"""Layout of Inspect below the prompt: the forward pass, the interventions, and the views of one prompt or two."""
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from screens.blocks.block_view import BlockView
+from screens.inspect.widgets.intervention_list import InterventionList
+from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.token_strip import TokenStrip
+
+
+class SecondView(Vertical):
+    """The second prompt's view of the same step; its width and its cursor change nothing else."""
+
+    DEFAULT_CSS = """
+    SecondView { display: none; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="inspect-beside")
+        self.view = BlockView(id="second-view")
+
+    def compose(self) -> ComposeResult:
+        yield self.view
+
+    @on(BlockView.WidthChanged)
+    @on(BlockView.SpotChanged)
+    def _keep(self, message: BlockView.WidthChanged | BlockView.SpotChanged) -> None:
+        message.stop()
+
+
+class SecondPromptBar(Horizontal):
+    """The second prompt's tokens on one line; gone while there is none."""
+
+    DEFAULT_CSS = """
+    SecondPromptBar {
+        display: none; height: 1;
+        & > Static { width: 10; padding: 0 0 0 1; color: $foreground 70%; }
+        & > TokenStrip { height: 1; width: 1fr; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="inspect-second")
+        self.strip = TokenStrip(id="second-tokens")
+
+    def compose(self) -> ComposeResult:
+        yield Static("prompt 2:")
+        yield self.strip
+
+
+class InspectColumns(Horizontal):
+    """The forward pass with the interventions beneath it, the view, and beside or under that the second prompt's."""
+
+    DEFAULT_CSS = """
+    InspectColumns {
+        height: 1fr;
+        #way-column { width: 32; }
+        #way-column > ForwardPassList { height: 1fr; }
+        #views { layout: horizontal; width: 1fr; }
+        #views > * { width: 1fr; height: 1fr; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="inspect-columns")
+        self.steps = ForwardPassList(id="inspect-way")
+        self.interventions = InterventionList(id="inspect-interventions")
+        self.view = BlockView(id="inspect-view")
+        self.second = SecondView()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="way-column"):
+            yield self.steps
+            yield self.interventions
+        with Vertical(id="views"):
+            yield self.view
+            yield self.second

@@ -1,0 +1,101 @@
+"""Prompt bar at the top of Inspect: the tokens and facts on them, or the fields to change them."""
+
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Input
+
+from lab.core.number_format import fixed, whole
+from lab.views.blocks import LensPath
+from models.sampling_settings import SamplingSettings
+from screens.inspect.inspect_part import ModelState, Opened, Ready
+from screens.inspect.selection import Prompt, Selection, position_in
+from screens.inspect.widgets.intervention_list import on_in_words
+from screens.inspect.widgets.sampling_form import SamplingForm, in_short
+from screens.widgets.prompt_input import PromptInput, shown
+from screens.widgets.status_line import StatusLine
+from screens.widgets.token_strip import TokenStrip
+
+
+class PromptBar(Vertical):
+    """Three lines: tokens, ids and facts; while the user edits, a field or the sampling form takes their place."""
+
+    DEFAULT_CSS = """
+    PromptBar {
+        height: 3;
+        StatusLine.-changed > .line--left { color: $warning; text-style: bold; }
+        #prompt-editor, SamplingForm { display: none; height: 3; }
+        #prompt-editor { border: round $accent; border-title-color: $foreground 90%; background: $background; }
+        &.-editing > *, &.-settings > * { display: none; }
+        &.-editing #prompt-editor, &.-settings SamplingForm { display: block; }
+    }
+    """
+
+    @dataclass
+    class Edited(Message):
+        """The user wants this text as the prompt."""
+
+        text: str
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.editor = PromptInput(id="prompt-editor", select_on_focus=False)
+        self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
+
+    def compose(self) -> ComposeResult:
+        self.editor.border_title = "prompt · enter shows it to the model · escape leaves it"
+        yield from (self._strip, self._facts, self.editor, self._form)
+
+    @property
+    def is_editing(self) -> bool:
+        """Whether fields stand in the place of the tokens."""
+        return self.has_class("-editing") or self.has_class("-settings")
+
+    def show_tokens(self, path: LensPath, prompt: Prompt) -> None:
+        """Draw the tokens of `prompt`, whose lens path is `path`."""
+        strip = self._strip
+        strip.tokens, strip.dropped = tuple(path.tokens), path.dropped + prompt.earlier
+        strip.written = prompt.appended
+        strip.guess = path.top[0] if path.top else None
+
+    def mark(self, selection: Selection, model: ModelState) -> None:
+        """Show what follows from the selection alone: the chosen token, and which model and settings are in use."""
+        if isinstance(model, Ready):
+            tokens, position = model.path.tokens, position_in(selection, model.path)
+            self._strip.chosen = position
+            self._strip.hidden = frozenset(each.place or 0 for each in selection.interventions if each.how == "hide")
+            changed = f" · {on_in_words(selection.interventions)}" if selection.interventions else ""
+            self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
+            self._facts.set_class(bool(changed), "-changed")
+        name = f"{selection.run} ({selection.checkpoint})"
+        loss: tuple[str, ...] = ()
+        if isinstance(model, Opened | Ready):
+            facts = model.facts
+            name = f"{facts.run} step {whole(facts.step)} ({'snapshot' if facts.checkpoint.isdecimal() else facts.checkpoint})"
+            loss = (f"val loss {fixed(facts.val_loss, 3)}",) if facts.val_loss is not None else ()
+        self._facts.right = (*loss, in_short(selection.sampling), name)
+
+    def edit(self, text: str) -> None:
+        """Open the field with `text` in it."""
+        self.remove_class("-settings").add_class("-editing")
+        self.editor.value = shown(text)
+        self.editor.cursor_position = len(self.editor.value)
+        self.editor.focus()
+
+    def edit_sampling(self, settings: SamplingSettings) -> None:
+        """Open the sampling form with `settings` in it."""
+        self.remove_class("-editing").add_class("-settings")
+        self._form.load(settings)
+
+    def close(self) -> None:
+        """Show the tokens again."""
+        self.remove_class("-editing", "-settings")
+
+    @on(Input.Submitted, "#prompt-editor")
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.editor.keep()
+        self.post_message(self.Edited(self.editor.text))
