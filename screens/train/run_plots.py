@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lab.core.float_columns import Column, Floats
-from lab.core.number_format import count, duration, fixed, significant, whole
 from lab.reports.baselines import Floor, bytes_per_token
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, EventKind, RunConfig
-from screens.plot.figure import EVENT_SIGNS, Figure, Series
+from screens.plot.figure import Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
-from screens.widgets.fact_list import Fact
 
 TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 """From so many seconds on, the unit's length in seconds and its name."""
@@ -86,12 +84,12 @@ class RunPlots:
 
     def marks(self) -> tuple[tuple[float, EventKind], ...]:
         """What happened in the stretch in view, and where on the x axis; of the lowest validation losses the last one."""
-        seen = [each for each in self._happened() if self.first <= each[0] <= self.last]
+        seen = [each for each in self.happened() if self.first <= each[0] <= self.last]
         xs = self._x_of_step(np.array([step for step, _, _ in seen], float), np.array([second for _, second, _ in seen], float))
         return tuple(zip(xs.tolist(), (kind for _, _, kind in seen), strict=True))
 
-    def _happened(self) -> list[tuple[float, float, EventKind]]:
-        """Step, seconds and kind of everything that is marked."""
+    def happened(self) -> list[tuple[float, float, EventKind]]:
+        """Step, seconds and kind of everything marked on the x axis."""
         found: list[tuple[float, float, EventKind]] = [
             (event.step, event.seconds, event.kind) for event in self.events if event.kind != "best"
         ]
@@ -121,43 +119,6 @@ class RunPlots:
     def x_at(self, at: int) -> float:
         """Where on the x axis the training step with this index in the history lies."""
         return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
-
-    def numbers_at(self, at: int, reach: float) -> tuple[Fact, ...]:
-        """Every series at the training step with this index, and what happened at most `reach` steps away; validation is that of
-        the last evaluation up to it."""
-        history = self.history
-        step = history.steps[at]
-        latest = history.latest
-        tokens = step * latest.tokens / latest.step if latest and latest.step else 0.0
-        epoch = step * latest.epoch / latest.step if latest and latest.step else 0.0
-        _, share, longest = SMOOTHINGS[self.view.smoothing]
-        evaluated = bisect_right(history.eval_steps, step) - 1
-        val = "·"
-        if evaluated >= 0:
-            val = fixed(history.val_losses[evaluated] * self.per_loss, 3)
-            if history.eval_steps[evaluated] != step:
-                val += f" @ {count(history.eval_steps[evaluated])}"
-        kinds = {kind for when, _, kind in self._happened() if abs(when - step) <= reach}
-        signs = [signs for kind, signs in EVENT_SIGNS.items() if kind in kinds]
-        here = " ".join(signs[0]) if len(signs) == 1 else " ".join(sign for sign, _ in signs)  # the legend has their words
-        return (
-            ("at step", whole(int(step))),
-            ("tokens", count(tokens)),
-            ("epoch", fixed(epoch, 2)),
-            ("after", duration(history.seconds[at])),
-            ("train", fixed(history.losses[at] * self.per_loss, 3)),
-            ("smoothed", fixed(history.smoothed(share, longest)[at] * self.per_loss, 3)),
-            ("val", val),
-            ("unit", "bits/byte" if self.view.bits else "nats/token"),
-            ("rate", _number(history.lrs[at], 3)),
-            ("grad norm", _number(history.grad_norms[at], 3)),
-            ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
-            ("here", here or "·"),
-        )
-
-
-def _number(value: float, digits: int) -> str:
-    return "·" if math.isnan(value) else significant(value, digits)
 
 
 def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from textual import on, work
@@ -18,13 +19,13 @@ from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run
 from lab.runs.run_summary import RunSummary
 from lab.runs.trainer_commands import CommandName
-from lab.training.start_trainer import start_trainer
-from screens.dialogs.confirm import ConfirmDialog
 from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, SettingsCopied
-from screens.train.curve_keys import CURVE_ACTIONS, CurveKeys
-from screens.train.insights_view import PAGES
+from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
-from screens.train.run_view import RunView, Watched
+from screens.train.run_commands import send_command, stop_dialog
+from screens.train.run_view import RunView
+from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
+from screens.train.watched_run import WatchedRun
 
 SECONDS_BETWEEN_READINGS = 0.5
 """How often a run that goes on is read: each reading takes from the training."""
@@ -32,7 +33,7 @@ READINGS_SKIPPED_AT_REST = 4
 """A run that does not go on is looked at this much more rarely: somebody may resume it from elsewhere."""
 
 
-class TrainScreen(CurveKeys):
+class TrainScreen(RunViewKeys):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -107,15 +108,9 @@ Training goes on when you leave this screen, the lab, or the terminal.
         name: str
         entropy: TextEntropy | None
 
-    @dataclass
-    class Done(Message):
-        """What was asked of a run could not be done; empty if it could."""
-
-        trouble: str
-
     def __init__(self) -> None:
         super().__init__()
-        self.watched: Watched | None = None
+        self.watched: WatchedRun | None = None
         self._feed: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
@@ -230,26 +225,16 @@ Training goes on when you leave this screen, the lab, or the terminal.
         if news is None:
             self.view.show_trouble(message.trouble)
             return
-        if news.history is not None or self.watched is None:
-            history = news.history
-            assert history is not None
-        else:
-            history = self.watched.history
-            history.add(news.metrics)
         before = self.watched
-        samples = (() if news.samples_restarted or before is None else before.samples) + tuple(news.samples)
-        events = (() if news.events_restarted or before is None else before.events) + tuple(news.events)
-        inside = news.insights if news.insights_restarted or before is None else before.inside
-        if inside is not news.insights:
-            inside.extend(news.insights)
-        phase_before = self.watched.phase if self.watched else ""
-        opened = self.watched is None or self.watched.name != message.name
-        self.watched = Watched(message.name, news.config, news.status, news.phase, history, samples, inside, events, self._usage)
-        self.watched.unresponsive = news.unresponsive
+        opened = before is None or before.name != message.name
+        if before is None or opened:
+            self.watched = WatchedRun.opened(message.name, news, self._usage)
+        else:
+            self.watched = before.updated(news)
         self.view.show(self.watched)
         if opened:
             self._measure(message.name)
-        if phase_before != news.phase:
+        if before is None or before.phase != news.phase:
             self.refresh_bindings()
 
     @work(thread=True, group="entropy", exit_on_error=True)
@@ -269,7 +254,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         phase = self.watched.phase if watching and self.watched else ""
         if action == "course":
             return watching and self.view.page == "heads"
-        if action in CURVE_ACTIONS:
+        if action in RUN_VIEW_ACTIONS:
             return watching
         match action:
             case "start":
@@ -322,49 +307,26 @@ Training goes on when you leave this screen, the lab, or the terminal.
             self.post_message(RunChosen(names[max(0, min(at, len(names) - 1))]))
 
     def action_command(self, name: CommandName) -> None:
-        self._tell(self.lab.run_name, name)
+        self._command(self.lab.run_name, name)
 
     def action_resume(self) -> None:
         paused = self.watched is not None and self.watched.phase == "paused"
-        self._tell(self.lab.run_name, "resume" if paused else None)
+        self._command(self.lab.run_name, "resume" if paused else None)
 
-    def action_stop(self) -> None:
-        name = self.lab.run_name
-        step = self.watched.status.step if self.watched else 0
-        words = f"{name} is at step {step:,}. Its weights are saved, and r goes on with the training from there."
-        question = ConfirmDialog("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
-        command: CommandName = "stop"
-        if self.watched is not None and self.watched.status.no_room:
-            words = f"{name} is at step {step:,}, and the disk is full. It stops as soon as there is room to save that."
-            question = ConfirmDialog("Stop the training?", words, key="x", yes="stop", no="leave it as it is")
-            if self.watched.status.stopping:
-                words = f"{name} waits for room to save step {step:,}. To stop it now loses what came after its last checkpoint."
-                question = ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False)
-                command = "discard"
+    @work(group="command", exit_on_error=True)
+    async def action_stop(self) -> None:
+        watched = self.watched
+        if watched is not None:
+            dialog, command = stop_dialog(watched)
+            if await self.app.push_screen_wait(dialog):
+                self._command(watched.name, command)
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._tell(name, command)
-
-        self.app.push_screen(question, answered)
-
-    @work(thread=True, group="tell", exit_on_error=True)
-    def _tell(self, name: str, command: CommandName | None) -> None:
-        """Send a command to the run's trainer, or, with None, start one that goes on with it."""
+    @work(group="command", exit_on_error=True)
+    async def _command(self, name: str, command: CommandName | None) -> None:
+        """Send a command to the run's trainer, or, with None, start one that resumes it."""
         try:
-            run = open_run(name)
-            if command is None:
-                start_trainer(run)
-            else:
-                run.send_command(command)
+            await asyncio.to_thread(send_command, name, command)
         except UserError as error:
-            self.post_message(self.Done(str(error)))
-        else:
-            self.post_message(self.Done(""))
-
-    @on(Done)
-    def _done(self, message: Done) -> None:
-        if message.trouble:
-            self.notify(message.trouble, severity="error", markup=False)
+            self.notify(str(error), severity="error", markup=False)
         self._ticks = 0
         self.post_message(RunsChanged())

@@ -51,7 +51,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return 1
 
     monkeypatch.setattr("screens.train.new_run.start_trainer", start)
-    monkeypatch.setattr("screens.train.train_screen.start_trainer", start)
+    monkeypatch.setattr("screens.train.run_commands.start_trainer", start)
     return names
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from textual.binding import Binding
 
 from screens.base_screen import LabScreen
-from screens.train.insights_view import InsightsPage
+from screens.train.insights.insights_view import InsightsPage
 from screens.train.run_view import RunView
 
-CURVE_ACTIONS = (
+RUN_VIEW_ACTIONS = (
     "cursor",
     "panels",
     "page",
@@ -27,7 +27,7 @@ CURVE_ACTIONS = (
 )
 
 
-class CurveKeys(LabScreen):
+class RunViewKeys(LabScreen):
     """A screen with a `RunView`, whose curves these keys zoom, move and measure."""
 
     BINDINGS = [

@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.reactive import reactive, var
-from textual.strip import Strip
-from textual.widget import Widget
+from textual.reactive import var
 
-from lab.core.visible_text import visible
 from lab.reports.head_scores import head_name, score_since_sentence, strongest_head, uniform_score
 from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.train.insights_lines import cut, head_line, heads_above, probe_lines, updates_lines, words_lines
-from screens.widgets.text_fitting import Piece
+from screens.train.insights.heads_page import head_line, heads_above
+from screens.train.insights.page_lines import PageLines, words_lines
+from screens.train.insights.probe_page import probe_lines
+from screens.train.insights.updates_page import updates_lines
 
 InsightsPage = Literal["heads", "probe", "updates"]
 PAGES: tuple[InsightsPage, ...] = ("heads", "probe", "updates")
@@ -36,39 +34,12 @@ WAITING = (
 NEVER = "Nothing was measured inside this model: it was trained by a lab that did not do so yet. A new run has it."
 
 
-class PageLines(Widget):
-    """Lines of pieces; a part of them scrolls so that the chosen row is in view."""
-
-    ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor", "here")
-    COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}
-    DEFAULT_CSS = """
-    PageLines {
-        height: 1fr;
-        & > .page-lines--text { color: $foreground; }
-        & > .page-lines--title { text-style: bold; }
-        & > .page-lines--dim { color: $text-muted; }
-        & > .page-lines--bar { color: $primary; }
-        & > .page-lines--strong { color: $warning; text-style: bold; }
-        & > .page-lines--course { color: $foreground 70%; }
-        & > .page-lines--cursor { text-style: bold reverse; }
-        & > .page-lines--here { background: $primary 40%; color: $foreground; text-style: bold underline; }
-    }
-    """
-    lines: reactive[tuple[list[Piece], ...]] = reactive(())
-
-    def render_line(self, y: int) -> Strip:
-        width = self.size.width
-        pieces = cut(self.lines[y], width) if y < len(self.lines) else []
-        segments = [Segment(visible(text), self.get_component_rich_style(f"page-lines--{role}")) for text, role in pieces]
-        return Strip(segments).adjust_cell_length(width, self.rich_style)
-
-
-class InsideView(Vertical):
+class InsightsView(Vertical):
     """One of the pages, at one evaluation. The screen says which, and hands on the keys."""
 
     DEFAULT_CSS = """
-    InsideView { height: 1fr; display: none; }
-    InsideView LinePlot { height: 9; display: none; }
+    InsightsView { height: 1fr; display: none; }
+    InsightsView LinePlot { height: 9; display: none; }
     """
     page: var[InsightsPage] = var("heads")
     moment: var[float | None] = var(None)

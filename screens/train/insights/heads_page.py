@@ -1,0 +1,55 @@
+"""The page of the head meters: previous-token, duplicate and induction score of every attention head."""
+
+from __future__ import annotations
+
+from lab.core.number_format import fixed, probability
+from lab.reports.head_scores import FORMED, head_name, scores_sentence, uniform_score
+from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_schema import HEAD_SCORES
+from screens.blocks.bars_and_shades import bar
+from screens.train.insights.page_lines import Lines, height_sign, marked_at, moment_words, over_time, words_lines
+from screens.train.summary_text import whole_sentences
+from screens.widgets.text_fitting import Piece, fit
+
+FEWEST_WORDS = 3
+"""Lines of sentences that there is always room for."""
+
+
+def heads_above(inside: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:
+    """What stands above the heads: how far they have come, and what the columns are.
+
+    `share` is that of the training time which all measuring has taken.
+    """
+    moment = inside.points[at]
+    words = scores_sentence(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in HEAD_SCORES})
+    above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - moment.scores[0].size - 2)), width)
+    if not moment.repeated:
+        return above
+    room = (width - 6) // 3
+    titles = dict(zip(HEAD_SCORES, ("looks one back", "at the same token", "at what came after it"), strict=True))
+    names: list[Piece] = [(fit("head", 6), "dim")]
+    for meter in HEAD_SCORES:
+        level = fixed(uniform_score(meter, moment.repeated), 2)
+        words = f"{titles[meter]}, chance {level}" if room >= 34 else f"{meter}, chance {level}"
+        names.append((fit(words, room - 1) + " ", "title"))
+    hint = "   ↑ ↓ head  ⏎ its course" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
+    return [*above, [(moment_words(inside, at), "title"), (hint, "dim")], names]
+
+
+def head_line(inside: InsightHistory, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
+    """One head's three meters: now, as a bar and a number, and over the evaluations, to the scale of the highest of all heads."""
+    layer, number = head
+    room = (width - 6) // 3
+    bar_room = max(4, (room - 7) // 2)
+    row: list[Piece] = [(("▸" if chosen else " ") + head_name(layer, number).ljust(4), "cursor" if chosen else "text")]
+    for place, highest in enumerate(inside.highest):
+        value, scale = float(inside.points[at].scores[place, layer, number]), max(FORMED, highest)
+
+        def sign(each: InsightPoint, place: int = place, scale: float = scale) -> str:
+            return height_sign(float(each.scores[place, layer, number]) / scale) if each.repeated else " "
+
+        row.append((fit(bar(value, bar_room), bar_room), "strong" if value >= FORMED else "bar"))
+        row.append((f" {value:.2f} ", "strong" if value >= FORMED else "text"))
+        row += over_time(inside, marked_at(inside, at), room - bar_room - 8, sign, "course")
+        row.append(("  ", "text"))
+    return row

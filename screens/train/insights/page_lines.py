@@ -1,0 +1,101 @@
+"""Lines of a page of insights: sentences, and one sign per evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.number_format import whole
+from lab.core.visible_text import visible
+from lab.runs.insights_log import InsightHistory, InsightPoint
+from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES
+from screens.widgets.text_fitting import Piece, fit, wrap
+
+Lines = list[list[Piece]]
+
+LABEL = 12
+"""Room for a token or a part's name."""
+MOST_CELLS = 3
+"""Character cells of one evaluation, where there are few."""
+
+
+def words_lines(text: str, width: int) -> Lines:
+    """Sentences, wrapped."""
+    return [[(line, "text")] for line in wrap(text, width)]
+
+
+def moment_words(inside: InsightHistory, at: int) -> str:
+    """`step 1,200 (13 of 31, ← → walks)`."""
+    return f"step {whole(inside.points[at].step)} ({at + 1} of {len(inside.points)}, ← → walks)"
+
+
+def over_time(
+    inside: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
+) -> list[Piece]:
+    """One sign for each evaluation, or for so many that they fit; that of the marked one stands out."""
+    each = max(1, math.ceil(len(inside.points) / max(1, width)))
+    wide = max(1, min(MOST_CELLS, width // len(inside.points)))
+    ends = [min(len(inside.points), start + each) - 1 for start in range(0, len(inside.points), each)]
+    signs = [sign(inside.points[end]) * wide for end in ends]
+    here = len(signs) if marked is None else marked // each
+    pieces = [("".join(signs[:here]), role), ("".join(signs[here : here + 1]), "here"), ("".join(signs[here + 1 :]), role)]
+    return [*pieces, (" " * (width - wide * len(signs)), role)]
+
+
+def marked_at(inside: InsightHistory, at: int) -> int | None:
+    """The evaluation to mark: none where it is the newest, as it is until somebody walks."""
+    return at if at < len(inside.points) - 1 else None
+
+
+def height_sign(value: float) -> str:
+    """A share from 0 to 1 as the height of a block."""
+    return EIGHTHS_UP[max(0, min(8, round(value * 8)))] if value >= 1 / 16 else "▁"
+
+
+def shade_sign(value: float | None) -> str:
+    """A share from 0 to 1 as a shade; blank below a fiftieth, and where it is not known."""
+    return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
+
+
+def cut(row: Sequence[Piece], width: int) -> list[Piece]:
+    """The pieces up to so many character cells."""
+    made: list[Piece] = []
+    for text, role in row:
+        room = width - sum(cell_len(each) for each, _ in made)
+        if room <= 0:
+            break
+        made.append((text if cell_len(text) <= room else fit(text, room), role))
+    return made
+
+
+class PageLines(Widget):
+    """Lines of pieces; a part of them scrolls so that the chosen row is in view."""
+
+    ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor", "here")
+    COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}
+    DEFAULT_CSS = """
+    PageLines {
+        height: 1fr;
+        & > .page-lines--text { color: $foreground; }
+        & > .page-lines--title { text-style: bold; }
+        & > .page-lines--dim { color: $text-muted; }
+        & > .page-lines--bar { color: $primary; }
+        & > .page-lines--strong { color: $warning; text-style: bold; }
+        & > .page-lines--course { color: $foreground 70%; }
+        & > .page-lines--cursor { text-style: bold reverse; }
+        & > .page-lines--here { background: $primary 40%; color: $foreground; text-style: bold underline; }
+    }
+    """
+    lines: reactive[tuple[list[Piece], ...]] = reactive(())
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        pieces = cut(self.lines[y], width) if y < len(self.lines) else []
+        segments = [Segment(visible(text), self.get_component_rich_style(f"page-lines--{role}")) for text, role in pieces]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)

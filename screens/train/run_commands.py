@@ -1,0 +1,37 @@
+"""Commands to the trainer of the run in view: pause, resume, stop, discard."""
+
+from __future__ import annotations
+
+from lab.runs.run_store import open_run
+from lab.runs.trainer_commands import CommandName
+from lab.training.start_trainer import start_trainer
+from screens.dialogs.confirm import ConfirmDialog
+from screens.train.watched_run import WatchedRun
+
+
+def send_command(name: str, command: CommandName | None) -> None:
+    """Send a command to the run's trainer, or, with None, start one that resumes the run. Reads and writes files.
+
+    Raises:
+        UserError: if there is no such run, or it cannot be done.
+    """
+    run = open_run(name)
+    if command is None:
+        start_trainer(run)
+    else:
+        run.send_command(command)
+
+
+def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
+    """The question whether to stop, and the command that a yes sends: on a full disk a second stop discards what is unsaved."""
+    at = f"{watched.name} is at step {watched.status.step:,}"
+    words = f"{at}. Its weights are saved, and r goes on with the training from there."
+    if watched.status.no_room and watched.status.stopping:
+        words = (
+            f"{watched.name} waits for room to save step {watched.status.step:,}. "
+            "To stop it now loses what came after its last checkpoint."
+        )
+        return ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False), "discard"
+    if watched.status.no_room:
+        words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
+    return ConfirmDialog("Stop the training?", words, key="x", yes="stop", no="leave it as it is"), "stop"

@@ -1,0 +1,76 @@
+"""The numbers beside the loss plot: the newest, or those at the cursor's step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+
+from lab.core.number_format import count, duration, fixed, perplexity, significant, whole
+from lab.core.uniform_baseline import uniform_baseline
+from lab.runs.run_progress import time_left
+from screens.plot.figure import EVENT_SIGNS
+from screens.plot.plot_settings import SMOOTHINGS
+from screens.train.run_plots import RunPlots
+from screens.train.watched_run import WatchedRun
+from screens.widgets.fact_list import Fact
+
+
+def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
+    """How far the run is, and its latest losses."""
+    config, status, history = watched.config, watched.status, watched.history
+    last, evaluation, best = history.last_training, history.last_evaluation, history.best_evaluation
+    steps = status.steps or config.train.steps
+    step = max(status.step, history.latest.step if history.latest else 0)
+    left = time_left(config, status, history)
+    facts: list[Fact] = [
+        ("step", whole(step) + (f" / {whole(steps)}" if steps else "")),
+        ("epoch", fixed(history.latest.epoch, 2) if history.latest else "·"),
+        ("tokens/s", count(history.speed) if history.speed else "·"),
+        ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
+        ("rate", significant(last.lr, 3) if last and last.lr is not None else "·"),
+        ("train", fixed(history.smooth[-1], 3) if history.smooth else "·"),
+        ("val", fixed(evaluation.val_loss, 3) if evaluation and evaluation.val_loss is not None else "·"),
+        ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
+        ("bits/byte", fixed(evaluation.bits_per_byte, 3) if evaluation and evaluation.bits_per_byte is not None else "·"),
+        ("by chance", f"{fixed(uniform_baseline(config.model.vocab_size), 3)}"),
+        ("one of", f"{perplexity(history.smooth[-1])} tokens" if history.smooth else "·"),
+    ]
+    return tuple(facts)
+
+
+def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
+    """Every series at the training step with this index, and the events at most `reach` steps away; validation is the last
+    evaluation up to it."""
+    history = plots.history
+    step = history.steps[at]
+    latest = history.latest
+    tokens = step * latest.tokens / latest.step if latest and latest.step else 0.0
+    epoch = step * latest.epoch / latest.step if latest and latest.step else 0.0
+    _, share, longest = SMOOTHINGS[plots.view.smoothing]
+    evaluated = bisect_right(history.eval_steps, step) - 1
+    val = "·"
+    if evaluated >= 0:
+        val = fixed(history.val_losses[evaluated] * plots.per_loss, 3)
+        if history.eval_steps[evaluated] != step:
+            val += f" @ {count(history.eval_steps[evaluated])}"
+    kinds = {kind for when, _, kind in plots.happened() if abs(when - step) <= reach}
+    signs = [signs for kind, signs in EVENT_SIGNS.items() if kind in kinds]
+    here = " ".join(signs[0]) if len(signs) == 1 else " ".join(sign for sign, _ in signs)  # the legend has their words
+    return (
+        ("at step", whole(int(step))),
+        ("tokens", count(tokens)),
+        ("epoch", fixed(epoch, 2)),
+        ("after", duration(history.seconds[at])),
+        ("train", fixed(history.losses[at] * plots.per_loss, 3)),
+        ("smoothed", fixed(history.smoothed(share, longest)[at] * plots.per_loss, 3)),
+        ("val", val),
+        ("unit", "bits/byte" if plots.view.bits else "nats/token"),
+        ("rate", _number(history.lrs[at], 3)),
+        ("grad norm", _number(history.grad_norms[at], 3)),
+        ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
+        ("here", here or "·"),
+    )
+
+
+def _number(value: float, digits: int) -> str:
+    return "·" if math.isnan(value) else significant(value, digits)

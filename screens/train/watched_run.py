@@ -1,0 +1,66 @@
+"""The run being watched in Train: everything read of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from lab.reports.machine_usage import UsageMeter
+from lab.runs.insights_log import InsightHistory
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_follower import RunUpdate
+from lab.runs.run_schema import Event, RunConfig, Sample, Status
+
+
+@dataclass
+class WatchedRun:
+    """Everything read of a run so far. Each reading gives a new one, whose history is the same object while the file grows."""
+
+    name: str
+    config: RunConfig
+    status: Status
+    phase: str
+    history: LossHistory
+    samples: tuple[Sample, ...] = ()
+    inside: InsightHistory = field(default_factory=InsightHistory)
+    events: tuple[Event, ...] = ()
+    usage: UsageMeter | None = None
+    unresponsive: str = ""
+    """Why its trainer says nothing, where it should; empty if that is not known."""
+
+    @classmethod
+    def opened(cls, name: str, update: RunUpdate, usage: UsageMeter) -> WatchedRun:
+        """The run as its first reading found it."""
+        return cls(
+            name,
+            update.config,
+            update.status,
+            update.phase,
+            update.history or LossHistory(),
+            tuple(update.samples),
+            update.insights,
+            tuple(update.events),
+            usage,
+            update.unresponsive,
+        )
+
+    def updated(self, update: RunUpdate) -> WatchedRun:
+        """The run with what a later reading found."""
+        history = update.history
+        if history is None:
+            history = self.history
+            history.add(update.metrics)
+        inside = update.insights
+        if not update.insights_restarted:
+            inside = self.inside
+            inside.extend(update.insights)
+        return replace(
+            self,
+            config=update.config,
+            status=update.status,
+            phase=update.phase,
+            history=history,
+            samples=(() if update.samples_restarted else self.samples) + tuple(update.samples),
+            inside=inside,
+            events=(() if update.events_restarted else self.events) + tuple(update.events),
+            unresponsive=update.unresponsive,
+        )
