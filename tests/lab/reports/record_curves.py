@@ -1,10 +1,10 @@
 """Records the runs that the diagnosis is tested on, by training tiny models for some seconds each with the real trainer.
 
-    python tests/lab/record_curves.py [NAME ...]
+    python tests/lab/reports/record_curves.py [NAME ...]
 
-Each becomes curves/NAME.jsonl. On the first line: its settings, its last status, the entropies of its text, its events (without
-checkpoints), and the loss and the learning rate of every step. Then, in full, the metrics of the steps with an evaluation and of
-the last. Numbers of another machine differ in their last digits; the diagnosis must not.
+Each becomes curves/FOLDER/NAME.jsonl. On the first line: its settings, its last status, the entropies of its text, its events
+(without checkpoints), and the loss and the learning rate of every step. Then, in full, the metrics of the steps with an
+evaluation and of the last. Numbers of another machine differ in their last digits; the diagnosis must not.
 """
 
 import math
@@ -97,13 +97,13 @@ class Recipe:
 
     text: Callable[[], str]
     settings: dict[str, object] = field(default_factory=dict)
-    """Those that differ from `SMALL`."""
+    """Settings that differ from `SMALL`."""
     stop: int | None = None
     """The step after which it is stopped."""
     pause: bool = False
-    """Whether it is paused there instead, and recorded as it stands."""
-    unrescued: bool = False
-    """Whether no step is left out and nothing gone back to, so that it goes as it would in a trainer without that."""
+    """Pause it there instead, and record it as it stands."""
+    without_rollback: bool = False
+    """Leave no step out and never roll back, as a trainer without spike detection."""
 
 
 def bpe(vocab: int) -> dict[str, object]:
@@ -113,65 +113,84 @@ def bpe(vocab: int) -> dict[str, object]:
 OVERFITS = manual(5_000, 70_000)
 MUON: dict[str, object] = {"optimizer": "muon", "lr": None}
 
-RECIPES = {
-    "learning": Recipe(stories(CHARACTERS), {"steps": 600}),
-    "learning-manual": Recipe(manual(CHARACTERS), {"steps": 600} | WIDE),
-    "learning-half-way": Recipe(stories(CHARACTERS), {"steps": 1200}, stop=300),
-    "learning-muon": Recipe(stories(CHARACTERS), {"steps": 300} | MUON | bpe(400)),
-    "learning-dropout": Recipe(manual(CHARACTERS), {"steps": 600, "dropout": 0.3} | WIDE),
-    "learning-rare-evaluations": Recipe(stories(CHARACTERS), {"steps": 600, "eval_every": 400}, stop=590),
-    "learning-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 0.1}),
-    "learning-before-overfitting": Recipe(OVERFITS, {"steps": 1500, "eval_every": 10} | WIDE, stop=70),
-    "learning-with-a-gap": Recipe(manual(20_000, 30_000), {"steps": 600, "lr": 6e-3} | bpe(400) | WIDE),
-    "learning-short-manual": Recipe(manual(38_000, 200_000), {"steps": 200} | WIDE),
-    "too-short": Recipe(stories(CHARACTERS), {"steps": 60}),
-    "too-short-to-tell": Recipe(stories(CHARACTERS), {"steps": 10, "eval_every": 5}),
-    "paused-early": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.001}, stop=9, pause=True),
-    "paused-at-once": Recipe(stories(CHARACTERS), {"steps": 2000}, stop=0, pause=True),
-    "overfitting": Recipe(OVERFITS, {"steps": 600} | WIDE),
-    "overfitting-bpe": Recipe(manual(6_000, 70_000), {"steps": 800, "lr": 6e-3} | bpe(300) | WIDE),
-    "overfitting-at-first": Recipe(OVERFITS, {"steps": 3000} | WIDE, stop=300),
-    "overfitting-paused": Recipe(OVERFITS, {"steps": 3000} | WIDE, stop=500, pause=True),
-    "overfitting-ended-early": Recipe(OVERFITS, {"steps": 3000, "patience": 4} | WIDE),
-    "overfitting-large-vocabulary": Recipe(manual(30_000, 30_000), {"steps": 500, "lr": 6e-3} | bpe(2000) | WIDE),
-    "small-text": Recipe(manual(600, 20_000), {"steps": 300, "width": 64}),
-    "small-text-large-model": Recipe(manual(4_000, 9_000), {"steps": 300, "layers": 4, "heads": 4, "width": 128}),
-    "small-text-vocabulary": Recipe(manual(12_000, 30_000), {"steps": 400, "width": 128} | bpe(2000)),
-    "differs-manual-at-the-end": Recipe(joined(stories(120_000), manual(14_000)), {"steps": 600}),
-    "differs-words-at-the-end": Recipe(joined(manual(120_000), words(14_000)), {"steps": 600} | WIDE),
-    "differs-bpe": Recipe(joined(stories(120_000), manual(14_000)), {"steps": 400} | bpe(400)),
-    "differs-in-the-first-epoch": Recipe(joined(stories(27_000), manual(3_000)), {"steps": 300}),
-    "differs-easier-end": Recipe(joined(manual(120_000), coin(14_000)), {"steps": 600} | WIDE),
-    "copied-text": Recipe(repeated(manual(3_000, 70_000), 40), {"steps": 600} | WIDE),
-    "copied-one-letter": Recipe(repeated(lambda: "a", 20_000), {"steps": 100}),
-    "rate-too-low-at-chance": Recipe(stories(CHARACTERS), {"lr": 1e-7}),
-    "rate-too-low-rarely-evaluated": Recipe(stories(CHARACTERS), {"lr": 1e-7, "eval_every": 400}),
-    "rate-too-low-muon": Recipe(stories(CHARACTERS), {"steps": 1200, "eval_every": 50} | MUON | {"lr": 1e-4} | bpe(512)),
-    "rate-too-low-plateau": Recipe(stories(CHARACTERS), {"steps": 800} | MUON | {"lr": 1e-5} | bpe(512)),
-    "rate-too-high-unrescued": Recipe(stories(CHARACTERS), {"lr": 0.3, "steps": 600}, stop=260, unrescued=True),
-    "rate-too-high": Recipe(stories(CHARACTERS), {"lr": 0.3, "steps": 600}),
-    "rate-too-high-muon": Recipe(stories(CHARACTERS), {"steps": 400} | MUON | {"lr": 2.0}),
-    "rolled-back": Recipe(stories(CHARACTERS), {"lr": 3.0, "steps": 600}),
-    "rolled-back-half-way": Recipe(stories(CHARACTERS), {"lr": 3.0, "steps": 600}, stop=200),
-    "plateau-independent-letters": Recipe(letters(CHARACTERS), {"steps": 500}),
-    "dropout-too-high": Recipe(stories(CHARACTERS), {"steps": 600, "dropout": 0.9}),
-    "learning-context-of-two": Recipe(stories(CHARACTERS), {"steps": 1200, "context": 2, "batch": 64}),
-    "plateau-model-too-small": Recipe(
-        stories(CHARACTERS), {"steps": 1500, "layers": 1, "heads": 1, "width": 4, "eval_every": 50}
-    ),
-    "diverged-unrescued": Recipe(stories(CHARACTERS), {"lr": 1.0, "final_lr": 1.0, "steps": 200}, stop=60, unrescued=True),
-    "diverged-nan-unrescued": Recipe(stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}, unrescued=True),
-    "diverged-lr-1000": Recipe(stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}),
-    "diverged-lr-100": Recipe(stories(CHARACTERS), {"lr": 100.0, "steps": 400}),
-    "warming-up": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.05}, stop=40),
-    "warming-up-slowly": Recipe(manual(CHARACTERS), {"steps": 5000, "warmup": 0.1, "lr": 1e-3} | WIDE, stop=200),
-    "warming-up-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 5.0, "warmup": 0.5}, stop=40),
-    "diverged-while-warming-up": Recipe(stories(CHARACTERS), {"steps": 1000, "warmup": 0.5, "lr": 10.0}, stop=400),
+RECIPES: dict[str, dict[str, Recipe]] = {
+    "learning": {
+        "learning": Recipe(stories(CHARACTERS), {"steps": 600}),
+        "learning-manual": Recipe(manual(CHARACTERS), {"steps": 600} | WIDE),
+        "learning-half-way": Recipe(stories(CHARACTERS), {"steps": 1200}, stop=300),
+        "learning-muon": Recipe(stories(CHARACTERS), {"steps": 300} | MUON | bpe(400)),
+        "learning-dropout": Recipe(manual(CHARACTERS), {"steps": 600, "dropout": 0.3} | WIDE),
+        "learning-rare-evaluations": Recipe(stories(CHARACTERS), {"steps": 600, "eval_every": 400}, stop=590),
+        "learning-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 0.1}),
+        "learning-before-overfitting": Recipe(OVERFITS, {"steps": 1500, "eval_every": 10} | WIDE, stop=70),
+        "learning-with-a-gap": Recipe(manual(20_000, 30_000), {"steps": 600, "lr": 6e-3} | bpe(400) | WIDE),
+        "learning-short-manual": Recipe(manual(38_000, 200_000), {"steps": 200} | WIDE),
+        "learning-context-of-two": Recipe(stories(CHARACTERS), {"steps": 1200, "context": 2, "batch": 64}),
+    },
+    "early_steps": {
+        "too-short": Recipe(stories(CHARACTERS), {"steps": 60}),
+        "too-short-to-tell": Recipe(stories(CHARACTERS), {"steps": 10, "eval_every": 5}),
+        "paused-early": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.001}, stop=9, pause=True),
+        "paused-at-once": Recipe(stories(CHARACTERS), {"steps": 2000}, stop=0, pause=True),
+        "warming-up": Recipe(stories(CHARACTERS), {"steps": 2000, "warmup": 0.05}, stop=40),
+        "warming-up-slowly": Recipe(manual(CHARACTERS), {"steps": 5000, "warmup": 0.1, "lr": 1e-3} | WIDE, stop=200),
+        "warming-up-by-minutes": Recipe(stories(CHARACTERS), {"steps": None, "minutes": 5.0, "warmup": 0.5}, stop=40),
+    },
+    "overfitting": {
+        "overfitting": Recipe(OVERFITS, {"steps": 600} | WIDE),
+        "overfitting-bpe": Recipe(manual(6_000, 70_000), {"steps": 800, "lr": 6e-3} | bpe(300) | WIDE),
+        "overfitting-at-first": Recipe(OVERFITS, {"steps": 3000} | WIDE, stop=300),
+        "overfitting-paused": Recipe(OVERFITS, {"steps": 3000} | WIDE, stop=500, pause=True),
+        "overfitting-ended-early": Recipe(OVERFITS, {"steps": 3000, "patience": 4} | WIDE),
+        "overfitting-large-vocabulary": Recipe(manual(30_000, 30_000), {"steps": 500, "lr": 6e-3} | bpe(2000) | WIDE),
+        "small-text": Recipe(manual(600, 20_000), {"steps": 300, "width": 64}),
+        "small-text-large-model": Recipe(manual(4_000, 9_000), {"steps": 300, "layers": 4, "heads": 4, "width": 128}),
+        "small-text-vocabulary": Recipe(manual(12_000, 30_000), {"steps": 400, "width": 128} | bpe(2000)),
+    },
+    "validation_text": {
+        "differs-manual-at-the-end": Recipe(joined(stories(120_000), manual(14_000)), {"steps": 600}),
+        "differs-words-at-the-end": Recipe(joined(manual(120_000), words(14_000)), {"steps": 600} | WIDE),
+        "differs-bpe": Recipe(joined(stories(120_000), manual(14_000)), {"steps": 400} | bpe(400)),
+        "differs-in-the-first-epoch": Recipe(joined(stories(27_000), manual(3_000)), {"steps": 300}),
+        "differs-easier-end": Recipe(joined(manual(120_000), coin(14_000)), {"steps": 600} | WIDE),
+        "copied-text": Recipe(repeated(manual(3_000, 70_000), 40), {"steps": 600} | WIDE),
+        "copied-one-letter": Recipe(repeated(lambda: "a", 20_000), {"steps": 100}),
+    },
+    "learning_rate": {
+        "lr-too-low-at-uniform-baseline": Recipe(stories(CHARACTERS), {"lr": 1e-7}),
+        "lr-too-low-rarely-evaluated": Recipe(stories(CHARACTERS), {"lr": 1e-7, "eval_every": 400}),
+        "lr-too-low-muon": Recipe(stories(CHARACTERS), {"steps": 1200, "eval_every": 50} | MUON | {"lr": 1e-4} | bpe(512)),
+        "lr-too-low-plateau": Recipe(stories(CHARACTERS), {"steps": 800} | MUON | {"lr": 1e-5} | bpe(512)),
+        "lr-too-high-without-rollback": Recipe(stories(CHARACTERS), {"lr": 0.3, "steps": 600}, stop=260, without_rollback=True),
+        "lr-too-high": Recipe(stories(CHARACTERS), {"lr": 0.3, "steps": 600}),
+        "lr-too-high-muon": Recipe(stories(CHARACTERS), {"steps": 400} | MUON | {"lr": 2.0}),
+        "rolled-back": Recipe(stories(CHARACTERS), {"lr": 3.0, "steps": 600}),
+        "rolled-back-half-way": Recipe(stories(CHARACTERS), {"lr": 3.0, "steps": 600}, stop=200),
+    },
+    "plateau": {
+        "plateau-independent-letters": Recipe(letters(CHARACTERS), {"steps": 500}),
+        "dropout-too-high": Recipe(stories(CHARACTERS), {"steps": 600, "dropout": 0.9}),
+        "plateau-model-too-small": Recipe(
+            stories(CHARACTERS), {"steps": 1500, "layers": 1, "heads": 1, "width": 4, "eval_every": 50}
+        ),
+    },
+    "diverged": {
+        "diverged-without-rollback": Recipe(
+            stories(CHARACTERS), {"lr": 1.0, "final_lr": 1.0, "steps": 200}, stop=60, without_rollback=True
+        ),
+        "diverged-nan-without-rollback": Recipe(
+            stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}, without_rollback=True
+        ),
+        "diverged-lr-1000": Recipe(stories(CHARACTERS), {"lr": 1000.0, "weight_decay": 1000.0, "steps": 200}),
+        "diverged-lr-100": Recipe(stories(CHARACTERS), {"lr": 100.0, "steps": 400}),
+        "diverged-while-warming-up": Recipe(stories(CHARACTERS), {"steps": 1000, "warmup": 0.5, "lr": 10.0}, stop=400),
+    },
 }
+"""By folder and name."""
 
 
 class EndAfter(Signals):
-    """As if a signal came after a step, or the command to pause, and the signal when that is done."""
+    """A signal after a step, or the command to pause and then the signal."""
 
     def __init__(self, recipe: Recipe, run: Run, now: Callable[[], int]) -> None:
         self._recipe, self._run, self._now = recipe, run, now
@@ -204,7 +223,7 @@ def train(run: Run, recipe: Recipe) -> Status:
     from lab.training.training_loop import Training
 
     spike_detector.HOPELESS, spike_detector.LEAST_JUMP, rollback.HALVINGS = (
-        (math.inf, math.inf, 0) if recipe.unrescued else ORDINARY
+        (math.inf, math.inf, 0) if recipe.without_rollback else ORDINARY
     )
     board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
     board.start()
@@ -220,8 +239,8 @@ def train(run: Run, recipe: Recipe) -> Status:
     return signals.paused or run.status()
 
 
-def record(name: str) -> None:
-    recipe = RECIPES[name]
+def record(kind: str, name: str) -> None:
+    recipe = RECIPES[kind][name]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["LLMLAB_HOME"] = folder
         path = Path(folder, "text.txt")
@@ -249,7 +268,9 @@ def record(name: str) -> None:
         "rates": [float(f"{line.lr:.3g}") for line in steps if line.lr is not None],
     }
     full = [line for line in metrics if line.val_loss is not None or line is metrics[-1]]
-    (WHERE / f"{name}.jsonl").write_bytes(b"".join(encode(line) + b"\n" for line in [head, *full]))
+    recording = WHERE / kind / f"{name}.jsonl"
+    recording.parent.mkdir(parents=True, exist_ok=True)
+    recording.write_bytes(b"".join(encode(line) + b"\n" for line in [head, *full]))
     evaluations = [line.val_loss for line in metrics if line.val_loss is not None]
     backs = sum(event.kind == "back" for event in events)
     print(
@@ -262,6 +283,7 @@ if __name__ == "__main__":
     from lab.training import rollback, spike_detector
 
     ORDINARY = spike_detector.HOPELESS, spike_detector.LEAST_JUMP, rollback.HALVINGS
-    WHERE.mkdir(exist_ok=True)
-    for chosen in sys.argv[1:] or RECIPES:
-        record(chosen)
+    for kind, recipes in RECIPES.items():
+        for name in recipes:
+            if name in (sys.argv[1:] or recipes):
+                record(kind, name)

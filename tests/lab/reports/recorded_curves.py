@@ -1,4 +1,4 @@
-"""The runs that record_curves.py recorded."""
+"""Recorded runs, from the files that record_curves.py writes."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,8 +12,8 @@ from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 
-WHERE = Path(__file__).parent / "curves"
-NAMES = sorted(path.stem for path in WHERE.glob("*.jsonl"))
+PATHS = {path.stem: path for path in (Path(__file__).parent / "curves").glob("*/*.jsonl")}
+NAMES = sorted(PATHS)
 
 
 class Head(msgspec.Struct):
@@ -44,7 +44,7 @@ class Recorded:
 
 @cache
 def _read(name: str) -> tuple[Head, list[Metric]]:
-    first, *rest = (WHERE / f"{name}.jsonl").read_bytes().splitlines()
+    first, *rest = PATHS[name].read_bytes().splitlines()
     head = msgspec.json.decode(first, type=Head)
     assert len(head.losses) == len(head.rates)
     whole = {line.step: line for line in (msgspec.json.decode(raw, type=Metric) for raw in rest)}

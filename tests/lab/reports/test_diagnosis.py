@@ -70,13 +70,13 @@ TABLE = {
     "differs-easier-end": Case("validation text differs", ("token frequencies",), ("overfit", "longer text")),
     "copied-text": Case("validation text copied", ("100% of the validation text",), ("rate", "new text is")),
     "copied-one-letter": Case("validation text copied", ("100% of the validation text",), ("nan",)),
-    "rate-too-low-at-chance": Case("plateau", (*RATE_UP, "uniform baseline", "not the limit"), (LIMIT,)),
-    "rate-too-low-rarely-evaluated": Case("plateau", (*RATE_UP, "not the limit"), (LIMIT,)),
-    "rate-too-low-muon": Case("learning", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
-    "rate-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
-    "rate-too-high-unrescued": Case("learning", (*RATE_DOWN, r"0\.3 "), (LIMIT, "below")),
-    "rate-too-high": Case("learning", RATE_DOWN, (LIMIT, "below", MORE_STEPS)),
-    "rate-too-high-muon": Case(
+    "lr-too-low-at-uniform-baseline": Case("plateau", (*RATE_UP, "uniform baseline", "not the limit"), (LIMIT,)),
+    "lr-too-low-rarely-evaluated": Case("plateau", (*RATE_UP, "not the limit"), (LIMIT,)),
+    "lr-too-low-muon": Case("learning", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
+    "lr-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
+    "lr-too-high-without-rollback": Case("learning", (*RATE_DOWN, r"0\.3 "), (LIMIT, "below")),
+    "lr-too-high": Case("learning", RATE_DOWN, (LIMIT, "below", MORE_STEPS)),
+    "lr-too-high-muon": Case(
         "learning", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
     ),
     "rolled-back": Case(
@@ -94,8 +94,8 @@ TABLE = {
     "dropout-too-high": Case("learning", (r"dropout of 0\.9 is high",), (LIMIT, "learning rate of", MORE_STEPS)),
     "learning-context-of-two": Case("learning", (MORE_STEPS,), (LIMIT, "far")),
     "plateau-model-too-small": Case("plateau", ("larger model",), (LIMIT, "far")),
-    "diverged-unrescued": Case("diverged", (r"such as 0\.0030, the default .* instead of 1\.",), ("0.10", "Stop it")),
-    "diverged-nan-unrescued": Case("diverged", ("NaN or infinite", r"such as 0\.0030"), ("Stop it",)),
+    "diverged-without-rollback": Case("diverged", (r"such as 0\.0030, the default .* instead of 1\.",), ("0.10", "Stop it")),
+    "diverged-nan-without-rollback": Case("diverged", ("NaN or infinite", r"such as 0\.0030"), ("Stop it",)),
     "diverged-lr-1000": Case("diverged", (r"after 6 rollbacks", r"such as 0\.0030"), ("Stop it",), passes("rolled back")),
     "diverged-lr-100": Case("diverged", (r"such as 0\.0030",), ("Stop it",), passes("rolled back")),
     "warming-up": Case("warming up", (r"rises to 0\.003 until step 100",), ("plateau",)),
@@ -275,7 +275,7 @@ def test_losses_that_are_near_each_other_are_told_apart(fall: float) -> None:
 
 
 def test_a_step_that_is_nan_is_not_called_diverged_while_the_trainer_can_go_back() -> None:
-    run = recorded("diverged-nan-unrescued")
+    run = recorded("diverged-nan-without-rollback")
     assert run.head.status.phase == "failed"
     assert run.diagnosis("training").verdict != "diverged"
 
@@ -290,7 +290,7 @@ def test_a_loss_near_the_entropy_of_the_source_is_called_its_limit() -> None:
 
 def test_the_text_is_not_judged_where_it_is_not_known() -> None:
     """As with a run whose tokens are gone."""
-    run = recorded("rate-too-low-muon")
+    run = recorded("lr-too-low-muon")
     said = diagnose(run.head.config, run.head.status, run.history).sentences
     assert "entropy" not in said
     assert "limit" not in said

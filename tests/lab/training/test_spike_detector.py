@@ -34,7 +34,7 @@ def _number(loss: float | None) -> float:
     return math.nan if loss is None else loss
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("unrescued")])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("without-rollback")])
 def test_the_bad_steps_of_a_recorded_run_are_those_that_its_trainer_left_out(name: str) -> None:
     events = recorded(name).events
     back = next((event.step for event in events if event.kind == "back"), math.inf)
@@ -43,13 +43,13 @@ def test_the_bad_steps_of_a_recorded_run_are_those_that_its_trainer_left_out(nam
 
 def test_runs_that_go_well_have_no_bad_step() -> None:
     for name in NAMES:
-        if name.startswith(("learning", "overfitting", "small", "too-short", "differs", "copied", "rate-too-low")):
+        if name.startswith(("learning", "overfitting", "small", "too-short", "differs", "copied", "lr-too-low")):
             assert bad_steps(name) == [], name
 
 
 def test_the_steps_of_the_diverged_runs_are_bad() -> None:
-    assert bad_steps("diverged-nan-unrescued") == [2, 3, 4]
-    assert len(bad_steps("diverged-unrescued")) > 30
+    assert bad_steps("diverged-nan-without-rollback") == [2, 3, 4]
+    assert len(bad_steps("diverged-without-rollback")) > 30
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch": 1}, {"lr": 0.02}, {"context": 4, "batch": 1, "lr": 0.02}])
