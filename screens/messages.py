@@ -10,7 +10,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.planning.settings_form import Settings
+    from lab.planning.settings_table import Settings
     from lab.runs.run_summary import RunSummary
 
 

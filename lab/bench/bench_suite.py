@@ -15,9 +15,8 @@ from lab.bench.watching_cost import Watching
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
 from lab.core.torch_environment import KEEP_FREED_MEMORY, OPENMP_SPIN
-from lab.planning.autotune import default_threads
-from lab.planning.run_request import DEFAULT_OPTIMIZER, RunRequest, train_config
-from lab.planning.run_request import VOCABULARY as LEARNED
+from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER, VOCABULARY_SIZES, default_batch
+from lab.planning.threads import default_threads
 from lab.runs.home_folder import demo
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
@@ -87,8 +86,8 @@ class Suite:
 
     def _presets(self) -> Iterator[BenchRow]:
         for name, preset in PRESETS.items():
-            shape = preset.config(LEARNED[name])
-            batch = train_config(RunRequest(text="", preset=name), shape).batch
+            shape = preset.config(VOCABULARY_SIZES[name])
+            batch = default_batch(shape.context)
             batch = max(1, min(batch, int(MOST_FLOPS / flops_per_token(shape) / shape.context)))
             needed = training_bytes(shape, batch)
             if needed > memory() / 2:
@@ -105,7 +104,7 @@ class Suite:
     def _beside_nanogpt(self) -> Iterator[BenchRow]:
         if self.nanogpt is None:
             return
-        own_batch = train_config(RunRequest(text="", context=NANOGPT.context), NANOGPT).batch
+        own_batch = default_batch(NANOGPT.context)
         for name, shape, batch, optimizer in (
             ("nanoGPT's CPU shape and batch", NANOGPT, NANOGPT_BATCH, DEFAULT_OPTIMIZER),
             ("the same with AdamW", NANOGPT, NANOGPT_BATCH, "adamw"),
@@ -120,7 +119,7 @@ class Suite:
             yield BenchRow("beside nanoGPT", name, own.rate, "tokens/s", ratio(own, theirs), "nanoGPT")
 
     def _writing(self) -> Iterator[BenchRow]:
-        micro = PRESETS["micro"].config(LEARNED["micro"])
+        micro = PRESETS["micro"].config(VOCABULARY_SIZES["micro"])
         gpt2 = PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"])
         with_rival = importlib.util.find_spec("transformers") is not None
         for name, shape, tokens in (("micro", micro, WRITTEN), ("gpt2", gpt2, WRITTEN // 2)):
@@ -143,7 +142,7 @@ class Suite:
 
     def _looking(self) -> Iterator[BenchRow]:
         self.say("tracing")
-        shape = asdict(PRESETS["micro"].config(LEARNED["micro"]))
+        shape = asdict(PRESETS["micro"].config(VOCABULARY_SIZES["micro"]))
         traced = self.ours("trace", "tracing", shape=shape, tokens=TRACED)
         plain = self.ours("forward", "forward", shape=shape, tokens=TRACED)
         tokens = self.ours("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))

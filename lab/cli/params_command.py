@@ -7,7 +7,7 @@ import click
 from lab.cli.number_types import whole as whole_number
 from lab.cli.table_output import table, write_json
 from lab.core.number_format import bytes_, count, whole
-from lab.planning.run_request import VOCABULARY
+from lab.planning.default_hyperparameters import VOCABULARY_SIZES
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
@@ -41,7 +41,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
         name, config = found.name, found.config.model
     else:
         name = preset or DEFAULT_PRESET
-        config = PRESETS[name].config(vocab or (FIXED_VOCABULARY_SIZES.get(name) or VOCABULARY[name]))
+        config = PRESETS[name].config(vocab or (FIXED_VOCABULARY_SIZES.get(name) or VOCABULARY_SIZES[name]))
     if as_json:
         from models.parameter_count import by_part, inventory, parameter_count
 

@@ -27,6 +27,10 @@ class Machine:
     gpu: str | None
     """Name of the first graphics card that training can use, if there is one."""
 
+    def trains_on_gpu(self, device: str) -> bool:
+        """Whether a run with this setting, "auto" or a device of torch's, computes on a graphics card here."""
+        return device.startswith(("cuda", "mps")) or (device == "auto" and self.gpu is not None)
+
 
 def machine() -> Machine:
     """Everything at once."""
@@ -157,11 +161,6 @@ def gpu() -> str | None:
     if has_cuda():
         return nvidia_gpus()[0]
     return "Apple GPU" if has_mps() else None
-
-
-def trains_on_gpu(device: str) -> bool:
-    """Whether a run with this setting, "auto" or a device of torch's, computes on a graphics card here."""
-    return device.startswith(("cuda", "mps")) or (device == "auto" and gpu() is not None)
 
 
 def device_description(device: str) -> str:

@@ -17,6 +17,7 @@ import msgspec
 from lab.core.atomic_io import write_atomic
 from lab.core.machine import cores, processor
 from lab.planning.device import choose_precision
+from lab.planning.threads import is_short_step, training_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import AttentionKernel, ModelConfig, Precision
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 FILE = ".speed.json"
 
-SMALL = 2e8
-"""Floating-point operations of a step, below which nothing is tried: such a step takes milliseconds on one core in any way."""
 ROUNDS = 5
 SECONDS = 1.5
 """Time after which no further round is begun."""
@@ -47,14 +46,12 @@ class ComputeChoice(msgspec.Struct, frozen=True):
 
 def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home: Path) -> ComputeChoice:
     """What is asked for, and the quickest of what is left to the machine. Sets nothing but the file in `home`."""
-    from models.parameter_count import flops_per_token
-
     usual = choose_precision(train.precision, device)
+    threads = training_threads(model, train, cores(), on_gpu=device.type != "cpu")
     if device.type != "cpu":
-        return ComputeChoice(usual, train.attention, train.threads or cores(), f"{usual}, as usual on {device.type}")
-    threads = train.threads or default_threads(cores())
-    if flops_per_token(model) * model.context * train.batch < SMALL:
-        return ComputeChoice(usual, train.attention, train.threads or 1, f"{usual}; a step is too short for more than one core")
+        return ComputeChoice(usual, train.attention, threads, f"{usual}, as usual on {device.type}")
+    if is_short_step(model, train):
+        return ComputeChoice(usual, train.attention, threads, f"{usual}; a step is too short for more than one core")
     precisions: tuple[Precision, ...] = ("fp32", "bf16") if train.precision == "auto" and usual == "bf16" else (usual,)
     kernels: tuple[AttentionKernel, ...] = (
         ("fused", "plain") if train.attention == "auto" and not model.dropout else (train.attention,)
@@ -62,11 +59,6 @@ def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home:
     times = _known(model, train.batch, [(precision, kernel) for precision in precisions for kernel in kernels], home)
     best = min(times, key=lambda way: times[way])
     return ComputeChoice(*best, threads, choice_in_words(best, times, threads))
-
-
-def default_threads(cores: int) -> int:
-    """All of few cores; of more, one is left to the screen and to whoever else wants it."""
-    return cores if cores <= 2 else cores - 1
 
 
 def choice_in_words(best: Candidate, times: dict[Candidate, float], threads: int) -> str:

@@ -3,11 +3,14 @@
 from typing import Any
 
 from lab.core.errors import UserError
+from lab.core.machine import machine
 from lab.core.number_format import whole
 from lab.data.corpus import STDIN
 from lab.data.text_source import open_corpus
-from lab.planning.run_request import RunRequest, default_dropout, shape, train_config
-from lab.planning.settings_form import Settings
+from lab.planning.default_hyperparameters import default_dropout
+from lab.planning.resolve_run import TextSize, resolve
+from lab.planning.run_request import RunRequest
+from lab.planning.settings_table import FORM, Settings
 from lab.runs.run_schema import RunConfig, TrainConfig
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
@@ -29,21 +32,22 @@ def settings_of(config: RunConfig) -> Settings:
     """The form as it would be filled in for this run. What is the default, and the name, is left empty."""
     preset = preset_of(config)
     model, train = config.model, config.train
-    request = RunRequest(text=config.data.source, preset=preset, optimizer=train.optimizer)
-    usual = shape(request, model.vocab_size)
-    usual_train = train_config(request, model)
-    typed = {name: str(getattr(model, name)) for name in SHAPE if getattr(model, name) != getattr(usual, name)}
-    if model.dropout != default_dropout(train, model, config.data.split):
+    shape = {name: getattr(model, name) for name in SHAPE}
+    request = RunRequest(text=config.data.source, preset=preset, optimizer=train.optimizer, **shape)
+    usual = resolve(request, TextSize(config.data.source, vocab_size=model.vocab_size), machine()).train
+    typed = {name: str(value) for name, value in shape.items() if value != getattr(PRESETS[preset], name)}
+    if model.dropout != default_dropout(train, model, config.data.split, machine()):
         typed["dropout"] = f"{model.dropout:g}"
     if config.tokenizer.kind not in FIXED_VOCABULARY_SIZES:
         typed["vocab"] = str(config.tokenizer.vocab_size)
     if train.minutes is not None:
         typed["length"] = f"{train.minutes:g} min"
-    elif train.steps != usual_train.steps:
+    elif train.steps != usual.steps:
         typed["length"] = f"{train.steps} steps"
-    for name in ("batch", "accumulate", "lr", "seed", "patience"):
-        if getattr(train, name) != getattr(usual_train, name):
-            typed[name] = f"{getattr(train, name):g}" if name == "lr" else str(getattr(train, name))
+    for setting in FORM:
+        asked = getattr(train, setting.name, None)
+        if setting.kind in ("whole", "real") and asked != getattr(usual, setting.name, None):
+            typed[setting.name] = f"{asked:g}" if setting.kind == "real" else str(asked)
     return Settings(
         preset=preset,
         tokenizer=config.tokenizer.kind,

@@ -11,7 +11,6 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +18,7 @@ import msgspec
 
 from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
 from lab.core.errors import UserError
+from lab.core.machine import machine
 from lab.core.safe_open import run_folder_mode
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
@@ -26,24 +26,16 @@ from lab.data.text_provenance import sha256_of
 from lab.data.text_source import open_corpus
 from lab.data.token_file import PreparedTokens, TokenFile, prepare_tokens, token_dtype
 from lab.data.train_val_split import Split, pieces, split_text
-from lab.planning.default_length import default_steps
+from lab.planning.check_request import check_request
+from lab.planning.duration_estimate import evaluation_share
+from lab.planning.measure_step_time import StepTimer
+from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest as RunRequest
-from lab.planning.run_request import (
-    check_memory,
-    check_settings,
-    default_dropout,
-    default_vocabulary,
-    shape,
-    smallest_model,
-    train_config,
-)
-from lab.planning.settings_form import Plan, Settings, TextSize
-from lab.planning.step_time import StepTimer
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
 from lab.runs.run_names import LONGEST_NAME
-from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
-from models.config import ModelConfig
+from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig
+from models.config import PRESETS
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
 
@@ -72,24 +64,22 @@ def prepare_run(
     A named pipe is read where `on_wait` is given: see `lab.data.text_source.open_corpus`.
 
     Raises:
-        UserError: for every mistake of the user: see `lab.planning.run_request.check_settings` and
+        UserError: for every mistake of the user: see `lab.planning.check_request.check_request` and
         `lab.data.text_source.open_corpus`; a text too short.
     """
-    check_settings(request)
-    check_memory(smallest_model(request), "auto" if request.device is None else request.device)
+    check_request(request)
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding, on_wait)
     corpus.measure(lambda done, total: progress(PrepareProgress("reading", f"reading {corpus.name}", done / max(total, 1))))
     split = split_text(corpus)
     tokenizer = make_tokenizer(request, corpus, split, progress)
-    model = shape(request, tokenizer.vocab_size)
     made_home = not where.exists()
     try:
         where.mkdir(mode=0o700, parents=True, exist_ok=True)
         remove_abandoned(where)
         folder = new_folder(where)
         try:
-            return _write(request, folder, where, corpus, split, tokenizer, model, progress)
+            return _write(request, folder, where, corpus, split, tokenizer, progress)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             if made_home:
@@ -106,7 +96,6 @@ def _write(
     corpus: Corpus,
     split: Split,
     tokenizer: Tokenizer,
-    model: ModelConfig,
     progress: Callable[[PrepareProgress], None],
 ) -> Run:
     run = Run(folder)
@@ -115,14 +104,14 @@ def _write(
         progress(PrepareProgress("encoding", "encoding the text", done / total))
 
     prepared = prepare_tokens(corpus, split, tokenizer, run.tokens_path, report)
-    check_length(prepared, model.context)
+    check_length(prepared, request.context or PRESETS[request.preset].context)
     tokenizer.save(run.tokenizer_path)
-    train = train_config(request, model)
-    if request.steps_by_machine and request.steps is None and request.minutes is None:
+    text = TextSize(corpus.source, corpus.encoding, corpus.bytes, prepared.tokens, None, tokenizer.vocab_size, prepared.split)
+    resolved = resolve(request, text, machine())
+    if request.steps_by_machine and not request.has_length:
         progress(PrepareProgress("timing", "timing a step on this machine", 0.0))
-        train = msgspec.structs.replace(train, steps=_steps_by_machine(request, train, model, corpus, prepared, where))
-    if request.dropout is None:
-        model = replace(model, dropout=default_dropout(train, model, prepared.split))
+        resolved = fit_length(resolved, _step_seconds(resolved, where), machine())
+    train = resolved.train
     if not train.prompts:
         tokens = TokenFile(run.tokens_path, token_dtype(tokenizer.vocab_size))
         unseen = tokens[prepared.split : prepared.split + PROMPT_TOKENS].tolist()
@@ -151,7 +140,7 @@ def _write(
         config = RunConfig(
             name=name,
             created=time.time(),
-            model=model,
+            model=resolved.model,
             tokenizer=TokenizerConfig(kind=tokenizer.kind, vocab_size=tokenizer.vocab_size),
             data=data,
             train=train,
@@ -168,20 +157,14 @@ def _write(
     raise UserError(f"There is a run called {request.name} already; choose another name.")
 
 
-def _steps_by_machine(
-    request: RunRequest, train: TrainConfig, model: ModelConfig, corpus: Corpus, prepared: PreparedTokens, where: Path
-) -> int:
-    """Times a step, unless it was timed before. Raises: UserError if that cannot be done."""
-    if request.dropout is None:
-        model = replace(model, dropout=default_dropout(train, model, prepared.split))
+def _step_seconds(run: ResolvedRun, where: Path) -> float:
+    """Time of a step, its share of the evaluations included. Raises: UserError if it cannot be measured."""
     try:
-        seconds = StepTimer(model, train, where).measure()
+        seconds = StepTimer(run.model, run.train, where).measure()
     except UserError as error:
         raise UserError(f"{error} With --steps or --minutes it need not be.") from error
     assert seconds is not None, "nobody has given it up"
-    text = TextSize(corpus.source, bytes=corpus.bytes, tokens=prepared.tokens)
-    plan = Plan(Settings(), model=model, train=train)
-    return default_steps(seconds * (1 + plan.share_of_evaluations(text)))
+    return seconds * (1 + evaluation_share(run))
 
 
 def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: Callable[[PrepareProgress], None]) -> Tokenizer:
@@ -195,7 +178,7 @@ def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: 
             return Tokenizer.bytes_()
         if request.tokenizer == "gpt2":
             return Tokenizer.gpt2()
-        size = request.vocab or default_vocabulary(request.preset, corpus.bytes)
+        size = vocabulary_size(request, TextSize(corpus.source, bytes=corpus.bytes))
 
         def report(fraction: float) -> None:
             progress(PrepareProgress("learning", f"learning a vocabulary of {size:,}", fraction))

@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 from lab.core.errors import UserError
 from lab.core.number_format import significant
 from lab.core.out_of_memory import is_out_of_memory
-from lab.planning.run_request import lower_rate
+from lab.planning.default_hyperparameters import lower_lr
 from lab.runs.run_folder import Run
 from lab.training import checkpoint
 from lab.training.checkpoint import load_optimizer, optimizer_tensors
@@ -103,7 +103,7 @@ class Rollback:
     def failure_message(self, what: str) -> str:
         """Why training has failed, and which rate to begin anew with."""
         config = self._run.config
-        lower = lower_rate(config.train, config.model.width, self._state.lr_factor)
+        lower = lower_lr(config.train, config.model.width, self._state.lr_factor)
         return (
             f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
             f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."

@@ -29,7 +29,7 @@ from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype, token_lengths
 from lab.planning.autotune import choose
 from lab.planning.device import choose_device
-from lab.planning.run_request import check_memory
+from lab.planning.memory_estimate import check_memory
 from lab.runs import snapshots, weights_file
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run

@@ -18,11 +18,12 @@ from textual.widget import Widget
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.text_statistics import count_tokens, read_facts
+from lab.planning.measure_step_time import StepTimer, key_of
 from lab.planning.prepare_run import PrepareProgress, prepare_run
-from lab.planning.run_cost import cost_of, fitting_steps, text_in_words
+from lab.planning.resolve_run import TextSize
+from lab.planning.run_cost import run_cost, text_in_words
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import Plan, TextSize, defaults, make_plan
-from lab.planning.step_time import StepTimer, key_of
+from lab.planning.settings_form import Plan, defaults, fit_plan, make_plan
 from lab.runs.home_folder import home
 from lab.runs.run_summary import RunSummary
 from lab.training.start_trainer import start_trainer
@@ -128,10 +129,10 @@ class NewRun(Widget):
         self._plan()
 
     def on_hide(self) -> None:
-        self._give_up_timing()
+        self._cancel_timing()
 
     def on_unmount(self) -> None:
-        self._give_up_timing()
+        self._cancel_timing()
 
     @property
     def form(self) -> RunForm:
@@ -179,7 +180,7 @@ class NewRun(Widget):
                 self.form.focus_field(wrong)
             return
         self._cancel.clear()
-        self._give_up_timing()
+        self._cancel_timing()
         self.query_one(Preparation).stages = ()
         self.preparing = True
         self._make(msgspec.structs.replace(plan.request, **self._hidden))
@@ -198,35 +199,33 @@ class NewRun(Widget):
 
     def _plan(self) -> Plan:
         form = self.form
-        plan = make_plan(form.settings, self._text, memory=self._machine.memory)
+        plan = make_plan(form.settings, self._text, self._machine)
         step_seconds = self._time_of_a_step(plan)
-        if not form.settings.length.strip():
-            steps = fitting_steps(plan, self._text, self.runs, self._machine, step_seconds)
-            plan = make_plan(form.settings, self._text, memory=self._machine.memory, steps=steps)
-        form.defaults = defaults(form.settings, self._text, plan)
+        plan = fit_plan(plan, self.runs, self._machine, step_seconds)
+        form.defaults = defaults(form.settings, self._text, self._machine, plan.run)
         form.text = text_in_words(self._text, self._text_name)
-        form.cost = cost_of(plan, self._text, self.runs, self._machine, step_seconds)
+        form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
         form.problems = (*(said for said in (self._refusal, self._trouble) if said), *plan.problems.items())
         return plan
 
     def _time_of_a_step(self, plan: Plan) -> float | None:
         """In seconds, if it is known. Else it is measured soon, unless another run keeps the machine busy."""
-        if plan.request is None or plan.model is None or plan.train is None or self._text.tokens is None:
-            self._give_up_timing()
+        if plan.run is None or plan.problems or self._text.tokens is None:
+            self._cancel_timing()
             return None
-        key = key_of(plan.model, plan.train)
+        key = key_of(plan.run.model, plan.run.train)
         if key not in self._step_seconds and key != self._timed:
-            self._give_up_timing()
+            self._cancel_timing()
             busy = any(run.going_on for run in self.runs)
             if self.is_on_screen and not self.preparing and not busy:
                 self._timed = key
-                self._step_timer = StepTimer(plan.model, plan.train, home())
+                self._step_timer = StepTimer(plan.run.model, plan.run.train, home())
                 self._time_steps(self._step_timer, key)
         return self._step_seconds.get(key)
 
-    def _give_up_timing(self) -> None:
+    def _cancel_timing(self) -> None:
         if self._step_timer is not None:
-            self._step_timer.give_up()
+            self._step_timer.cancel()
         self._step_timer, self._timed = None, ""
 
     @work(thread=True, group="time", exit_on_error=True)
@@ -249,7 +248,7 @@ class NewRun(Widget):
 
     def _count(self) -> None:
         settings = self.form.settings
-        vocab = settings.vocab or defaults(settings, self._text)["vocab"]
+        vocab = settings.vocab or defaults(settings, self._text, self._machine)["vocab"]
         key = CountKey(self._text.source, self._text.encoding, settings.tokenizer, vocab)
         if key != self._counted and vocab.isdecimal():
             self._counted = key

@@ -13,47 +13,11 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
-from lab.planning.settings_form import DEVICES, Settings
-from models.config import PRESETS
+from lab.planning.settings_table import FORM, Setting, Settings
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
-LABELS = {"preset": "shape", "length": "train for", "lr": "learning rate", "vocab": "vocabulary"}
-TOOLTIPS = {
-    "preset": "How large the model is; each number can be changed below",
-    "layers": "Blocks of attention and MLP, one after the other",
-    "heads": "Attention heads in each layer; they share the width",
-    "width": "Numbers that stand for a token between the layers",
-    "context": "Tokens that the model sees at once",
-    "dropout": "Share of numbers dropped at random while training, against learning by heart; 0 is none",
-    "tokenizer": "bpe learns its pieces from your text, bytes has 256, gpt2 is OpenAI's",
-    "vocab": "How many different tokens bpe learns",
-    "length": "Steps, such as 2000, or time, such as 5 min or 2 h",
-    "batch": "Windows of text that one step learns from",
-    "accumulate": "Compute a step's windows in so many parts, one after the other, which needs less memory",
-    "schedule": "cosine lets the rate fall all the way; wsd keeps it up and lets it fall over the last fifth",
-    "patience": "End after so many evaluations in a row without a better validation loss; empty is never",
-    "lr": "How far one step moves the weights, at its peak",
-    "optimizer": "muon learns faster: it evens out the directions in which a matrix moves; adamw is what nanoGPT uses",
-    "seed": "The same seed, steps, machine and versions train the same model",
-    "device": "auto takes a GPU if there is one",
-    "name": "What the run is called; empty names it after the text",
-}
-ROWS: tuple[tuple[str, ...], ...] = (
-    ("preset", "tokenizer", "vocab"),
-    ("layers", "heads", "width"),
-    ("context", "dropout", "seed"),
-    ("length", "batch", "accumulate"),
-    ("lr", "schedule", "patience"),
-    ("optimizer", "device", "name"),
-)
-CHOICES: dict[str, tuple[str, ...]] = {
-    "preset": tuple(PRESETS),
-    "tokenizer": ("bpe", "bytes", "gpt2"),
-    "schedule": ("cosine", "wsd"),
-    "optimizer": ("muon", "adamw"),
-    "device": DEVICES,
-}
+COLUMNS = 3
 
 
 class Entry(Input):
@@ -76,22 +40,23 @@ class Entry(Input):
 class Field(Horizontal):
     """A label and its control. The label is marked with `!` where the value is wrong."""
 
-    def __init__(self, name: str, value: str) -> None:
-        super().__init__(id=f"field-{name}")
-        self.field = name
+    def __init__(self, setting: Setting, value: str) -> None:
+        super().__init__(id=f"field-{setting.name}")
+        self.setting = setting
         self.value = value
+        self.label = setting.label or setting.name
 
     def compose(self) -> ComposeResult:
-        yield Label(LABELS.get(self.field, self.field), classes="field-label")
-        if self.field in CHOICES:
-            yield Choice(CHOICES[self.field], self.value, id=self.field, tooltip=TOOLTIPS[self.field])
+        yield Label(self.label, classes="field-label")
+        if self.setting.choices:
+            yield Choice(self.setting.choices, self.value, id=self.setting.name, tooltip=self.setting.help)
         else:
-            yield Entry(self.value, id=self.field, compact=True, tooltip=TOOLTIPS[self.field])
+            yield Entry(self.value, id=self.setting.name, compact=True, tooltip=self.setting.help)
 
     def mark(self, wrong: bool) -> None:
         """Show whether the value is wrong."""
         self.set_class(wrong, "-wrong")
-        self.query_one(Label).update(("!" if wrong else "") + LABELS.get(self.field, self.field))
+        self.query_one(Label).update(("!" if wrong else "") + self.label)
 
 
 class RunForm(VerticalScroll, can_focus=False):
@@ -130,10 +95,10 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
     def compose(self) -> ComposeResult:
         with Vertical(id="form-fields"):
             yield Static(id="form-text", markup=False)
-            for row in ROWS:
+            for start in range(0, len(FORM), COLUMNS):
                 with Horizontal(classes="form-row"):
-                    for name in row:
-                        yield Field(name, getattr(self.settings, name))
+                    for setting in FORM[start : start + COLUMNS]:
+                        yield Field(setting, getattr(self.settings, setting.name))
             with Horizontal(id="form-start"):
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Make the run and train it")
                 yield Label("enter here, or s; what is greyed is the default")
@@ -163,7 +128,7 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
             return
         wrong = {name for name, _ in problems}
         for field in self.query(Field):
-            field.mark(field.field in wrong)
+            field.mark(field.setting.name in wrong)
         shown = self.query_one("#problems", Static)
         shown.update("\n".join(f"✗ {sentence}" for _, sentence in problems))
         shown.display = bool(problems)

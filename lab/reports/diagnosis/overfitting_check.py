@@ -1,7 +1,7 @@
 """Overfitting, and a text too small for its model."""
 
 from lab.core.number_format import count, fixed, whole
-from lab.planning.run_request import SMALL_TEXT
+from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import from_to, step_in_words, times_in_words
 from lab.reports.diagnosis.thresholds import GAP, RISE, RISING_EVALUATIONS, STANDS_STILL, TOKENS_PER_ENTRY
@@ -26,13 +26,14 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
         smaller = f"Its {whole(vocabulary)} vocabulary entries have {each} training tokens each; a smaller vocabulary may help."
     else:
         smaller = ""
-    if tokens < SMALL_TEXT * parameters:
+    if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
         epoch = run.history.last_evaluation.epoch if run.history.last_evaluation else 0.0
         evidence = (
             f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {times_in_words(epoch)}; at step "
             f"{step_in_words(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
         )
-        advice = f"A longer text ({count(SMALL_TEXT * parameters * 10)} tokens or more) or a smaller model would help."
+        enough = count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)
+        advice = f"A longer text ({enough} tokens or more) or a smaller model would help."
         if overfits:
             advice = f"{kept}; the validation loss has not been lower since. {advice}"
         return Diagnosis("text too small", evidence, f"{advice} {smaller}".rstrip())

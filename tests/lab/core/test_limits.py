@@ -8,10 +8,16 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.core.limits import LIMITS, Limit, quoted
-from lab.planning.run_request import RunRequest, check_memory, check_settings
-from lab.planning.settings_form import LABELS, Settings, TextSize, make_plan
+from lab.core.machine import Machine
+from lab.planning.check_request import check_request
+from lab.planning.memory_estimate import check_memory
+from lab.planning.resolve_run import TextSize
+from lab.planning.run_request import RunRequest
+from lab.planning.settings_form import make_plan
+from lab.planning.settings_table import SETTINGS, Settings
 from models.config import ConfigError, ModelConfig
 
+MACHINE = Machine(processor="a processor", cores=2, memory=10**15, gpu=None)
 ABSURD = [10**9 + 1, 10**30, 1e300, math.inf, math.nan, -1]
 
 
@@ -23,7 +29,7 @@ def test_no_field_takes_an_absurd_number(name: str) -> None:
     for value in ABSURD:
         if LIMITS[name].problem(value):
             with pytest.raises(UserError, match=f"^{label} must be .*, not "):
-                check_settings(RunRequest(text="stories", preset="nano", **{name: value}))  # type: ignore[arg-type]
+                check_request(RunRequest(text="stories", preset="nano", **{name: value}))  # type: ignore[arg-type]
     assert any(LIMITS[name].problem(value) for value in ABSURD[1:4])
     assert LIMITS[name].problem(math.nan)
     assert LIMITS[name].problem(-1)
@@ -42,20 +48,20 @@ def test_no_shape_takes_an_absurd_number_whoever_makes_it(name: str) -> None:
 @pytest.mark.parametrize("field", [field for field in Settings.__dataclass_fields__ if field in {*LIMITS, "vocab", "length"}])
 @pytest.mark.parametrize("typed", ["1000000000000", "9" * 30, "1" + "0" * 320, "9" * 5000, "1e300", "-1"])
 def test_the_form_says_the_bound_beside_the_field(field: str, typed: str) -> None:
-    plan = make_plan(Settings(**{field: typed}), TextSize("stories", bytes=10**6, tokens=300_000), memory=10**15)
+    plan = make_plan(Settings(**{field: typed}), TextSize("stories", bytes=10**6, tokens=300_000), MACHINE)
     if field == "seed" and typed == "1000000000000":
         assert not plan.problems
         return
     assert list(plan.problems) == [field]
     said = plan.problems[field]
-    assert said.startswith(f"{LABELS.get(field, field).capitalize()} must be ")
+    assert said.startswith(f"{(SETTINGS[field].label or field).capitalize()} must be ")
     assert len(said) < 200
     assert plan.request is None
 
 
 def test_lengths_have_the_same_bounds_in_every_unit() -> None:
     for typed in ("1000000001", "1000000001 steps", "1000001 min", "20000 h", "70000000 s"):
-        problems = make_plan(Settings(length=typed), TextSize("stories")).problems
+        problems = make_plan(Settings(length=typed), TextSize("stories"), MACHINE).problems
         assert list(problems) == ["length"]
         assert "must be at most 1,000,000" in problems["length"]
 
@@ -77,8 +83,8 @@ def test_msgspec_holds_the_same_bounds() -> None:
 
 
 def test_a_model_that_memory_cannot_hold_is_refused_with_both_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.planning.run_request.memory", lambda: 8_000_000_000)
-    monkeypatch.setattr("lab.planning.run_request.gpu", lambda: None)
+    monkeypatch.setattr("lab.planning.memory_estimate.memory", lambda: 8_000_000_000)
+    monkeypatch.setattr("lab.planning.memory_estimate.gpu", lambda: None)
     model = ModelConfig(layers=12, heads=12, width=768, context=1024, vocab_size=50257)
     check_memory(model)
     wide = ModelConfig(layers=4, heads=4, width=1 << 16, context=128, vocab_size=512)

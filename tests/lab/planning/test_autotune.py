@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lab.planning import autotune
-from lab.planning.autotune import Candidate, choice_in_words, choose, default_threads, measure
+from lab.planning.autotune import Candidate, choice_in_words, choose, measure
+from lab.planning.threads import default_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 

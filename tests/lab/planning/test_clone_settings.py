@@ -6,10 +6,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from lab.core.machine import machine
 from lab.planning.clone_settings import kept_of, settings_of, text_trouble
 from lab.planning.prepare_run import prepare_run
+from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
-from lab.planning.settings_form import Settings, TextSize, make_plan
+from lab.planning.settings_form import make_plan
+from lab.planning.settings_table import Settings
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def text(tmp_path: Path) -> Path:
 def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Path, asked: dict[str, Any]) -> None:
     """Only its name and the moment at which it was made differ."""
     first = prepare_run(RunRequest(text=str(text), device="cpu", **asked))
-    plan = make_plan(settings_of(first.config), TextSize(str(text), bytes=text.stat().st_size))
+    plan = make_plan(settings_of(first.config), TextSize(str(text), bytes=text.stat().st_size), machine())
     assert plan.problems == {}
     assert plan.request is not None
     second = prepare_run(msgspec.structs.replace(plan.request, **kept_of(first.config)))

@@ -10,10 +10,10 @@ import pytest
 from lab.core import machine
 from lab.core.errors import UserError
 from lab.data.default_prompts import prompt_from_text
+from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.default_length import default_steps, default_steps_in_words
+from lab.planning.measure_step_time import FILE, key_of
 from lab.planning.prepare_run import PrepareProgress, RunRequest, prepare_run
-from lab.planning.run_request import default_vocabulary
-from lab.planning.step_time import FILE, key_of
 from lab.runs.run_schema import RunConfig
 from lab.runs.run_store import list_runs, open_run
 from models.tokenizers.tokenizer import Tokenizer

@@ -6,14 +6,25 @@ import msgspec
 import pytest
 
 from lab.core.machine import Machine
+from lab.planning.default_hyperparameters import default_dropout
 from lab.planning.default_length import default_steps
-from lab.planning.run_cost import cost_of, fitting_steps, text_in_words
-from lab.planning.run_request import MANY_EPOCHS, default_dropout
-from lab.planning.settings_form import FLOPS_PER_CORE, FLOPS_PER_GPU, Settings, TextSize, defaults, flops_per_second, make_plan
+from lab.planning.duration_estimate import (
+    FLOPS_PER_CORE,
+    FLOPS_PER_GPU,
+    evaluation_share,
+    seconds_at,
+    speed_of_runs,
+    steps_at,
+)
+from lab.planning.memorization import MANY_EPOCHS
+from lab.planning.resolve_run import ResolvedRun, TextSize
+from lab.planning.run_cost import head_share, run_cost, text_in_words
+from lab.planning.settings_form import Plan, defaults, fit_plan, make_plan
+from lab.planning.settings_table import Settings
 from lab.runs.run_schema import TrainConfig
 from lab.runs.run_summary import RunSummary
 from models.config import PRESETS
-from models.parameter_count import flops_per_token
+from models.parameter_count import by_part, flops_per_token
 
 TEXT = TextSize("stories", None, 1_000_000, 250_000)
 MACHINE = Machine(processor="a processor", cores=2, memory=8_000_000_000, gpu=None)
@@ -26,7 +37,18 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.planning.settings_form.has_mps", lambda: False)
 
 
-PLAN = make_plan(Settings(length="100"), TEXT)
+def plan_of(settings: Settings, text: TextSize = TEXT, memory: int = 10**15) -> Plan:
+    return make_plan(settings, text, replace(MACHINE, memory=memory))
+
+
+def resolved(settings: Settings, text: TextSize = TEXT) -> ResolvedRun:
+    """The run that the form stands for, whatever is wrong with it."""
+    run = plan_of(settings, text).run
+    assert run is not None
+    return run
+
+
+PLANNED = resolved(Settings(length="100"))
 """Micro, 16 windows of 128 tokens, with Muon."""
 
 
@@ -41,9 +63,7 @@ def run(
     **train: Any,
 ) -> RunSummary:
     """A run of micro's shape in the planned way, except for what is said."""
-    model = PLAN.model
-    assert model is not None
-    assert PLAN.train is not None
+    model = PLANNED.model
     if flops != flops_per_token(model):
         model = replace(model, width=8)
     return RunSummary(
@@ -58,21 +78,22 @@ def run(
         owner=owner,
         device=device,
         model=model,
-        train=msgspec.structs.replace(PLAN.train, **train),
+        train=msgspec.structs.replace(PLANNED.train, **train),
     )
 
 
 def test_the_defaults_are_a_plan_without_problems() -> None:
-    plan = make_plan(Settings(), TEXT, memory=MACHINE.memory)
+    plan = make_plan(Settings(), TEXT, MACHINE)
     assert not plan.problems
     assert plan.request is not None
-    assert plan.model == PRESETS["micro"].config(1024, dropout=0.1)
-    assert plan.train is not None
-    assert plan.train.steps == 2000
+    run = resolved(Settings())
+    assert plan.run == run
+    assert run.model == PRESETS["micro"].config(1024, dropout=0.1)
+    assert run.train.steps == 2000
     # By hand: 1024·128 + 128·128 + 4·(12·128² + 13·128) + 2·128
-    assert plan.parameters == 131072 + 16384 + 4 * (12 * 128 * 128 + 13 * 128) + 256
-    assert sum(plan.parts.values()) == plan.parameters
-    assert plan.tokens_per_step == 16 * 128
+    assert run.parameters == 131072 + 16384 + 4 * (12 * 128 * 128 + 13 * 128) + 256
+    assert sum(by_part(run.model).values()) == run.parameters
+    assert run.tokens_per_step == 16 * 128
 
 
 @pytest.mark.parametrize(
@@ -105,7 +126,7 @@ def test_the_defaults_are_a_plan_without_problems() -> None:
     ],
 )
 def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) -> None:
-    plan = make_plan(Settings(**{field: typed}), TEXT, memory=10**15)
+    plan = plan_of(Settings(**{field: typed}))
     if not words:
         assert not plan.problems
         return
@@ -116,8 +137,8 @@ def test_a_mistake_is_told_beside_its_field(field: str, typed: str, words: str) 
 
 def test_a_taken_name_and_too_little_memory_are_told(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
-    assert "called taken already" in make_plan(Settings(name="taken"), TEXT).problems["name"]
-    assert "of memory and this machine has 1.0 MB" in make_plan(Settings(), TEXT, memory=1_000_000).problems["batch"]
+    assert "called taken already" in plan_of(Settings(name="taken")).problems["name"]
+    assert "of memory and this machine has 1.0 MB" in plan_of(Settings(), memory=1_000_000).problems["batch"]
 
 
 @pytest.mark.parametrize(
@@ -132,26 +153,21 @@ def test_a_taken_name_and_too_little_memory_are_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_length_is_steps_or_time(typed: str, steps: int | None, minutes: float | None) -> None:
-    plan = make_plan(Settings(length=typed), TEXT)
-    assert not plan.problems
-    assert plan.train is not None
-    assert (plan.train.steps, plan.train.minutes) == (steps, minutes)
+    assert not plan_of(Settings(length=typed)).problems
+    train = resolved(Settings(length=typed)).train
+    assert (train.steps, train.minutes) == (steps, minutes)
 
 
 def test_empty_fields_show_what_they_stand_for() -> None:
-    shown = defaults(Settings(preset="small"), TEXT)
-    plan = make_plan(Settings(preset="small"), TEXT)
-    assert plan.model is not None
-    assert plan.train is not None
-    assert (shown["width"], shown["vocab"]) == (str(plan.model.width), str(plan.model.vocab_size))
-    assert (float(shown["lr"]), int(shown["batch"])) == (plan.train.lr, plan.train.batch)
-    assert defaults(Settings(tokenizer="gpt2"), TEXT)["vocab"] == "50257"
+    shown = defaults(Settings(preset="small"), TEXT, MACHINE)
+    run = resolved(Settings(preset="small"))
+    assert (shown["width"], shown["vocab"]) == (str(run.model.width), str(run.model.vocab_size))
+    assert (float(shown["lr"]), int(shown["batch"])) == (run.train.lr, run.train.batch)
+    assert defaults(Settings(tokenizer="gpt2"), TEXT, MACHINE)["vocab"] == "50257"
 
 
 def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_model() -> None:
-    plan = make_plan(Settings(length="100"), TEXT)
-    assert plan.model is not None
-    work = flops_per_token(plan.model)
+    work = flops_per_token(PLANNED.model)
     runs = [
         run("far", 1e6, work * 50),
         run("near", 1000.0, work + 1),
@@ -163,90 +179,93 @@ def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_m
         run("with AdamW", 9e9, work, optimizer="adamw"),
         run("with a larger batch", 9e9, work, batch=64),
     ]
-    assert flops_per_second(plan, runs, 2, gpu=False) == (1000.0 * (work + 1), runs[1])
+    assert speed_of_runs(PLANNED, runs, MACHINE) == (1000.0 * (work + 1), runs[1])
     same = [
         run("same", 700.0, work),
         run("same on a busy machine", 300.0, work),
         run("with other parts", 9e9, work, accumulate=4),
     ]
-    assert flops_per_second(plan, [*runs, *same], 2, gpu=False) == (700.0 * work, same[0])
-    assert flops_per_second(plan, [], 2, gpu=False) == (2 * FLOPS_PER_CORE, None)
-    assert flops_per_second(plan, runs[:1], 2, gpu=False) == (2 * FLOPS_PER_CORE, None), "nano's speed is not micro's"
-    assert plan.seconds(1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
-    by_time = make_plan(Settings(length="1 min"), TEXT)
-    assert by_time.steps(2048.0 * work) == pytest.approx(60.0)
-    assert by_time.seconds(1.0) == 60.0
+    assert speed_of_runs(PLANNED, [*runs, *same], MACHINE) == (700.0 * work, same[0])
+    assert speed_of_runs(PLANNED, [], MACHINE) == (2 * FLOPS_PER_CORE, None)
+    assert speed_of_runs(PLANNED, runs[:1], MACHINE) == (2 * FLOPS_PER_CORE, None), "nano's speed is not micro's"
+    assert seconds_at(PLANNED, 1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
+    by_time = resolved(Settings(length="1 min"))
+    assert steps_at(by_time, 2048.0 * work) == pytest.approx(60.0)
+    assert seconds_at(by_time, 1.0) == 60.0
 
 
 def test_a_plan_for_the_cpu_is_not_timed_by_the_gpu_of_the_machine() -> None:
-    by_cpu, by_itself = (make_plan(Settings(length="100", device=device), TEXT) for device in ("cpu", "auto"))
-    work = flops_per_token(PLAN.model) if PLAN.model else 0
+    by_cpu, by_itself = (resolved(Settings(length="100", device=device)) for device in ("cpu", "auto"))
+    work = flops_per_token(PLANNED.model)
+    with_gpu = replace(MACHINE, gpu="a GPU")
     runs = [run("on the GPU", 9e6, work, device="cuda"), run("on the CPU", 1000.0, work)]
-    assert flops_per_second(by_cpu, [], 2, gpu=True) == (2 * FLOPS_PER_CORE, None)
-    assert flops_per_second(by_itself, [], 2, gpu=True) == (FLOPS_PER_GPU, None)
-    assert flops_per_second(by_cpu, runs, 2, gpu=True) == (1000.0 * work, runs[1])
-    assert flops_per_second(by_itself, runs, 2, gpu=True) == (9e6 * work, runs[0])
+    assert speed_of_runs(by_cpu, [], with_gpu) == (2 * FLOPS_PER_CORE, None)
+    assert speed_of_runs(by_itself, [], with_gpu) == (FLOPS_PER_GPU, None)
+    assert speed_of_runs(by_cpu, runs, with_gpu) == (1000.0 * work, runs[1])
+    assert speed_of_runs(by_itself, runs, with_gpu) == (9e6 * work, runs[0])
 
 
 def test_without_a_length_a_run_has_as_many_steps_as_fit_into_four_minutes() -> None:
     """Of 0.25 s with the evaluations: 960, rounded down to hundreds."""
-    plan = make_plan(Settings(), TEXT)
-    share = 1 + plan.share_of_evaluations(TEXT)
+    plan = make_plan(Settings(), TEXT, MACHINE)
+    share = 1 + evaluation_share(resolved(Settings()))
     found = {}
     for seconds in (0.05, 0.12, 0.121, 0.25, 2.0):
-        steps = fitting_steps(plan, TEXT, [], MACHINE, seconds / share)
+        request = fit_plan(plan, [], MACHINE, seconds / share).request
+        assert request is not None
+        steps = request.steps
         assert steps is not None
         found[seconds] = steps
         assert steps == default_steps(seconds)
     assert found == {0.05: 2000, 0.12: 2000, 0.121: 1900, 0.25: 900, 2.0: 300}
-    chosen = make_plan(Settings(), TEXT, steps=900)
+    chosen = fit_plan(plan, [], MACHINE, 0.25 / share)
+    assert chosen.run is not None
     assert chosen.request is not None
     assert chosen.request.steps == 900, "config.json has it, so that the run can be made again"
-    assert defaults(Settings(), TEXT, chosen)["length"] == "900 steps"
-    told = dict(cost_of(chosen, TEXT, [], MACHINE, 0.25 / share))["time"]
+    assert defaults(Settings(), TEXT, MACHINE, chosen.run)["length"] == "900 steps"
+    told = dict(run_cost(chosen.run, [], MACHINE, 0.25 / share))["time"]
     assert told == (
         "about 3 min 45 s, measured by twenty steps on this machine; 900 steps, since no length was given: about as many as this "
         "machine takes in 4 minutes"
     )
-    assert make_plan(Settings(length="70"), TEXT, steps=900).train == make_plan(Settings(length="70"), TEXT).train
-    by_time = make_plan(Settings(length="2 min"), TEXT, steps=900)
-    assert by_time.train is not None
-    assert (by_time.train.steps, by_time.train.minutes) == (None, 2.0)
+    by_steps = make_plan(Settings(length="70"), TEXT, MACHINE)
+    assert fit_plan(by_steps, [], MACHINE, 0.25 / share) == by_steps
+    by_time = fit_plan(make_plan(Settings(length="2 min"), TEXT, MACHINE), [], MACHINE, 0.25 / share)
+    assert by_time.run is not None
+    assert (by_time.run.train.steps, by_time.run.train.minutes) == (None, 2.0)
 
 
 def test_the_cost_is_told_in_words() -> None:
-    plan = make_plan(Settings(length="100"), TEXT)
-    assert plan.model is not None
-    told = dict(cost_of(plan, TEXT, [run("near", 1024.0, flops_per_token(plan.model))], MACHINE))
+    told = dict(run_cost(PLANNED, [run("near", 1024.0, flops_per_token(PLANNED.model))], MACHINE))
     assert told["parameters"].startswith("940,800: token embedding 131k")
     assert "of 8.0 GB" in told["memory"]
     assert told["a step"] == "16 windows of 128: 2,048 tokens, 6.3M operations (FLOPs) each"
     assert told["time"] == "about 3 min 20 s, at the speed of near"
     assert "91% of the text" in told["in all"]
-    often = dict(cost_of(make_plan(Settings(length="20000"), TEXT), TEXT, [], MACHINE))["in all"]
+    often = dict(run_cost(resolved(Settings(length="20000")), [], MACHINE))["in all"]
     assert often.endswith("182 times through the text, so often that dropout is 0.1 unless you say otherwise")
-    without = dict(cost_of(make_plan(Settings(length="20000", dropout="0"), TEXT), TEXT, [], MACHINE))["in all"]
+    without = dict(run_cost(resolved(Settings(length="20000", dropout="0")), [], MACHINE))["in all"]
     assert "which it may learn by heart" in without
-    assert cost_of(make_plan(Settings(width="130"), TEXT), TEXT, [], MACHINE) == ()
+    assert plan_of(Settings(width="130")).run is None
     assert text_in_words(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
 
 
 def test_a_vocabulary_larger_than_the_text_can_give_is_not_counted() -> None:
     text = TextSize("stories", None, 1_000_000, 250_000, most_vocab=746)
-    plan = make_plan(Settings(), text)
-    assert plan.model == PRESETS["micro"].config(746, dropout=0.1)
-    assert dict(cost_of(plan, text, [], MACHINE))["vocabulary"].startswith("746 tokens")
+    planned = resolved(Settings(), text)
+    assert planned.model == PRESETS["micro"].config(746, dropout=0.1)
+    assert dict(run_cost(planned, [], MACHINE))["vocabulary"].startswith("746 tokens")
     always = TextSize("stories", None, 1_000_000, 1_000_000, most_vocab=256)
-    plan = make_plan(Settings(tokenizer="bytes"), always)
-    assert "vocabulary" not in dict(cost_of(plan, always, [], MACHINE)), "bytes are 256 whatever the text is"
-    assert make_plan(Settings(vocab="500"), text).model == PRESETS["micro"].config(500, dropout=0.1)
-    assert make_plan(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256, dropout=0.1)
+    assert "vocabulary" not in dict(run_cost(resolved(Settings(tokenizer="bytes"), always), [], MACHINE)), (
+        "bytes are 256 whatever the text is"
+    )
+    assert resolved(Settings(vocab="500"), text).model == PRESETS["micro"].config(500, dropout=0.1)
+    assert resolved(Settings(tokenizer="bytes"), text).model == PRESETS["micro"].config(256, dropout=0.1)
 
 
-def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given() -> None:
     """Of 940,800 weights, more than there are tokens to train on, 8 epochs of 225,000 tokens are many, which are 879 steps; of
     1,800,000 tokens, 20 epochs, which are 17,578 steps. Two cores go through 8 epochs of the former in 57 s, at most."""
-    monkeypatch.setattr("lab.planning.run_request.cores", lambda: 2)
     long_text = TextSize("a.txt", None, 8_000_000, 2_000_000)
     for text, length, typed, dropout in (
         (TEXT, "878", "", 0.0),
@@ -260,16 +279,15 @@ def test_dropout_is_chosen_from_the_planned_epochs_unless_it_is_given(monkeypatc
         (long_text, "10 min", "", 0.0),
     ):
         settings = Settings(length=length, dropout=typed)
-        plan = make_plan(settings, text)
-        assert plan.model is not None
-        assert plan.model.dropout == dropout, length
-        assert typed or defaults(settings, text, plan)["dropout"] == str(dropout)
+        planned = resolved(settings, text)
+        assert planned.model.dropout == dropout, length
+        assert ("dropout" in planned.reasons) == (not typed)
+        assert typed or defaults(settings, text, MACHINE, planned)["dropout"] == str(dropout)
 
 
-def test_dropout_by_minutes_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropout_by_minutes_follows_the_device() -> None:
     """Nano on a GPU takes a step in 2 ms at the least, so 30,000 in a minute: 61 million tokens, where two cores at 1e11
     operations a second each take 13.6 million."""
-    monkeypatch.setattr("lab.planning.run_request.cores", lambda: 2)
     model = PRESETS["nano"].config(512)
     work = flops_per_token(model)
     for device, tokens, dropout in (
@@ -280,22 +298,20 @@ def test_dropout_by_minutes_follows_the_device(monkeypatch: pytest.MonkeyPatch) 
     ):
         train = TrainConfig(steps=None, minutes=1.0, batch=32, device=device)
         assert train.batch * model.context == 2048
-        assert default_dropout(train, model, round(tokens)) == dropout
+        assert default_dropout(train, model, round(tokens), MACHINE) == dropout
     large = PRESETS["small"].config(4096)
     train = TrainConfig(steps=None, minutes=10.0, batch=64, device="cuda")
     by_work = 600 * 2e14 / flops_per_token(large)
-    assert default_dropout(train, large, round(by_work / MANY_EPOCHS) + 1) == 0.0
-    assert default_dropout(train, large, round(by_work / MANY_EPOCHS) - 1) == 0.1
+    assert default_dropout(train, large, round(by_work / MANY_EPOCHS) + 1, MACHINE) == 0.0
+    assert default_dropout(train, large, round(by_work / MANY_EPOCHS) - 1, MACHINE) == 0.1
 
 
 def test_a_measured_time_is_told_as_one() -> None:
     """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
     128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
-    plan = make_plan(Settings(length="100"), TEXT)
-    assert plan.share_of_evaluations(TEXT) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
-    assert dict(cost_of(plan, TEXT, [], MACHINE, 0.5))["time"] == "about 51 s, measured by twenty steps on this machine"
-    assert plan.model is not None
-    work = flops_per_token(plan.model)
+    assert evaluation_share(PLANNED) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
+    assert dict(run_cost(PLANNED, [], MACHINE, 0.5))["time"] == "about 51 s, measured by twenty steps on this machine"
+    work = flops_per_token(PLANNED.model)
     measured = "about 51 s, measured by twenty steps"
     for other, told in (
         (run("one", 3000.0, work), "about 1 min 08 s, at the speed of one"),
@@ -303,33 +319,30 @@ def test_a_measured_time_is_told_as_one() -> None:
         (run("one", 3000.0, work + 1), measured),
         (run("one", 3000.0, work, accumulate=2), measured),
     ):
-        assert dict(cost_of(plan, TEXT, [other], MACHINE, 0.5))["time"].startswith(told)
-    assert dict(cost_of(plan, TEXT, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
+        assert dict(run_cost(PLANNED, [other], MACHINE, 0.5))["time"].startswith(told)
+    assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
     short = TextSize("tale", None, 100_000, 25_000)
-    assert plan.share_of_evaluations(short) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
-    assert plan.share_of_evaluations(TextSize("unknown")) < 0.05
+    assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
+    assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
 
 
 def test_a_head_that_is_most_of_the_work_and_a_high_rate_are_advised_against() -> None:
     """By hand, for nano with GPT-2's vocabulary: 6·50257·64 of 6·(2·12·64² + 50257·64) + 12·2·64·64."""
-    plan = make_plan(Settings(preset="nano", tokenizer="gpt2"), TEXT)
+    planned = resolved(Settings(preset="nano", tokenizer="gpt2"))
     share = 6 * 50257 * 64 / (6 * (2 * 12 * 64**2 + 50257 * 64) + 12 * 2 * 64 * 64)
-    assert plan.head_share == pytest.approx(share)
-    assert dict(cost_of(plan, TEXT, [], MACHINE))["advice"].startswith("97% of a step's work is the head over 50,257 tokens")
-    assert "advice" not in dict(cost_of(make_plan(Settings(), TEXT), TEXT, [], MACHINE))
-    assert "a learning rate of 1 is high" in dict(cost_of(make_plan(Settings(lr="1"), TEXT), TEXT, [], MACHINE))["advice"]
+    assert head_share(planned.model) == pytest.approx(share)
+    assert dict(run_cost(planned, [], MACHINE))["advice"].startswith("97% of a step's work is the head over 50,257 tokens")
+    assert "advice" not in dict(run_cost(resolved(Settings()), [], MACHINE))
+    assert "a learning rate of 1 is high" in dict(run_cost(resolved(Settings(lr="1")), [], MACHINE))["advice"]
 
 
 def test_a_text_too_small_for_the_model_is_told_before_the_start() -> None:
     """Nine tenths of 10,000 tokens are fewer than a hundredth of 940,800 parameters."""
-    plan = make_plan(Settings(length="100"), TEXT)
     for tokens, small in ((10_000, True), (10_500, False)):
-        told = dict(cost_of(plan, TextSize("a.txt", None, 40_000, tokens), [], MACHINE))
+        told = dict(run_cost(replace(PLANNED, text=TextSize("a.txt", None, 40_000, tokens)), [], MACHINE))
         assert ("are too few for 941k parameters" in told.get("advice", "")) == small
 
 
 def test_memory_is_less_in_parts() -> None:
-    whole, parts = (make_plan(Settings(accumulate=accumulate), TEXT).memory for accumulate in ("", "4"))
-    assert whole is not None
-    assert parts is not None
+    whole, parts = (resolved(Settings(accumulate=accumulate)).memory for accumulate in ("", "4"))
     assert parts < 0.5 * whole

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from lab.planning.run_request import default_rate
+from lab.planning.default_hyperparameters import default_lr
 from lab.reports.diagnosis.diagnose import diagnose
 from lab.runs.loss_history import LossHistory
 from tests.lab.reports.recorded_curves import NAMES, recorded
@@ -178,7 +178,7 @@ def test_no_rate_is_advised_above_what_worked(name: str) -> None:
     for step in run.history.eval_steps:
         here = recorded(name, step)
         left = here.head.config.train.lr * 0.5 ** sum(event.kind == "back" for event in here.events)
-        default = default_rate(here.head.config.model.width, here.head.config.train.optimizer)
+        default = default_lr(here.head.config.model.width, here.head.config.train.optimizer)
         for advised in re.findall(r"lower learning rate, such as ([\d.e−-]+\d)", here.diagnosis().sentences):
             assert float(advised.replace("−", "-")) <= min(left / 2, default) * 1.05
         for above in re.findall(r"far above the default of ([\d.e-]+\d);", here.diagnosis().sentences):

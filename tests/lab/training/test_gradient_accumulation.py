@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.planning.run_request import RunRequest, check_settings
+from lab.planning.check_request import check_request
+from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -38,7 +39,7 @@ def test_a_step_in_parts_is_the_step(parts: int, optimizer: str, tiny_run: TinyR
 
 def test_more_parts_than_windows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="A batch of 4 windows cannot be computed in 5 parts"):
-        check_settings(RunRequest(text="stories", batch=4, accumulate=5, home=tmp_path))
+        check_request(RunRequest(text="stories", batch=4, accumulate=5, home=tmp_path))
 
 
 def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int, error: Exception) -> list[int]:

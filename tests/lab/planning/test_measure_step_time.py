@@ -1,4 +1,4 @@
-"""Timing the steps of a planned run: for real, once, and given up in time."""
+"""Timing the steps of a planned run: for real, once, and cancelled in time."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.planning.step_time import FILE, StepTimer, key_of, known
+from lab.planning.measure_step_time import FILE, StepTimer, key_of, known
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
@@ -37,9 +37,9 @@ def test_what_a_step_depends_on_is_in_its_key() -> None:
 
 
 @pytest.mark.parametrize("after", [60.0, 0.0])
-def test_it_is_given_up_while_it_waits_and_while_it_runs(after: float, tmp_path: Path) -> None:
+def test_it_is_cancelled_while_it_waits_and_while_it_runs(after: float, tmp_path: Path) -> None:
     timer = StepTimer(MODEL, TRAIN, tmp_path)
-    threading.Timer(0.3, timer.give_up).start()
+    threading.Timer(0.3, timer.cancel).start()
     started = time.monotonic()
     assert timer.measure(after=after) is None
     assert time.monotonic() - started < 10.0

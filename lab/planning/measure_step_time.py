@@ -1,7 +1,7 @@
-"""How long one training step takes on this machine: measured by taking twenty in a process of its own, and remembered.
+"""Measure the time of one training step on this machine: twenty steps in a process of its own; the result is kept.
 
-`python -P -m lab.planning.step_time` reads a `Question` from its input and prints the seconds. Imports nothing heavy; that
-process does.
+`python -P -m lab.planning.measure_step_time` reads a `TimingJob` from its input and prints the seconds. Imports nothing heavy;
+that process does.
 """
 
 import subprocess
@@ -25,12 +25,12 @@ FILE = ".steps.json"
 WARM_UP = 3
 STEPS = 20
 SECONDS = 15.0
-"""After which no further step is begun: a large model's few steps tell enough."""
+"""Time after which no further step is begun: a large model's few steps are enough."""
 FEWEST = 2
 
 
-class Question(msgspec.Struct, frozen=True):
-    """What a step's time depends on, besides the machine."""
+class TimingJob(msgspec.Struct, frozen=True):
+    """Everything that a step's time depends on, besides the machine."""
 
     model: ModelConfig
     train: TrainConfig
@@ -38,7 +38,7 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def key_of(model: ModelConfig, train: TrainConfig) -> str:
-    """What is measured once: the machine, the shape, and how a step is computed."""
+    """Key of a measured time: the machine, the shape, and the settings that a step is computed with."""
     computed = (train.optimizer, train.device, train.precision, train.attention, train.threads)
     said = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
     said += [f"batch {train.batch} in {train.accumulate}", *(str(each) for each in computed)]
@@ -46,7 +46,7 @@ def key_of(model: ModelConfig, train: TrainConfig) -> str:
 
 
 def known(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
-    """Seconds a step as measured before, or None."""
+    """Seconds of a step as measured before, or None."""
     return _read(home).get(key_of(model, train))
 
 
@@ -58,39 +58,39 @@ def _read(home: Path) -> dict[str, float]:
 
 
 class StepTimer:
-    """One measurement, which another thread may give up."""
+    """One measurement, which another thread may cancel."""
 
     def __init__(self, model: ModelConfig, train: TrainConfig, home: Path) -> None:
-        self._question = Question(model, train, str(home))
+        self._job = TimingJob(model, train, str(home))
         self._process: subprocess.Popen[bytes] | None = None
-        self._gives_up = threading.Event()
+        self._cancelled = threading.Event()
 
     def measure(self, after: float = 0.0) -> float | None:
-        """Takes the steps, some seconds, and remembers their time, unless it is known; gives it. None if it was given up.
+        """Seconds of a step: the known time, or one measured now, in some seconds, and kept. None if it was cancelled.
 
-        `after` is for how many seconds it waits before.
+        It waits for `after` seconds before it measures.
 
         Raises:
-            UserError: if the steps cannot be taken, with the reason, or the time not be kept.
+            UserError: if the steps cannot be computed, with the reason, or the time cannot be kept.
         """
-        home = Path(self._question.home)
-        if seconds := known(self._question.model, self._question.train, home):
+        home = Path(self._job.home)
+        if seconds := known(self._job.model, self._job.train, home):
             return seconds
-        if self._gives_up.wait(after):
+        if self._cancelled.wait(after):
             return None
         try:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
-        command = [sys.executable, "-P", "-m", "lab.planning.step_time"]
-        environment = torch_environment(self._question.train.threads)
+        command = [sys.executable, "-P", "-m", "lab.planning.measure_step_time"]
+        environment = torch_environment(self._job.train.threads)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
         )
-        if self._gives_up.is_set():
+        if self._cancelled.is_set():
             self._process.kill()
-        said, trouble = self._process.communicate(msgspec.json.encode(self._question))
-        if self._gives_up.is_set():
+        said, trouble = self._process.communicate(msgspec.json.encode(self._job))
+        if self._cancelled.is_set():
             return None
         if self._process.returncode:
             last = (trouble.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
@@ -104,19 +104,19 @@ class StepTimer:
 
     @property
     def _key(self) -> str:
-        return key_of(self._question.model, self._question.train)
+        return key_of(self._job.model, self._job.train)
 
-    def give_up(self) -> None:
-        """Ends the measurement, if it runs."""
-        self._gives_up.set()
+    def cancel(self) -> None:
+        """End the measurement, if it runs."""
+        self._cancelled.set()
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
 
-def take_steps(question: Question) -> float:
-    """Seconds of a step: the lower quartile of twenty on made-up tokens, after some to warm up, computed as a run would.
+def time_steps(job: TimingJob) -> float:
+    """Seconds of a step: the lower quartile of twenty on random tokens, after a warm-up, computed as a run would.
 
-    The time is remembered, and other programs only ever make a step slower: a median would keep a busy moment for good.
+    The time is kept, and other programs only ever make a step slower: a median would keep a busy moment for good.
     """
     import numpy as np
     import torch
@@ -126,9 +126,9 @@ def take_steps(question: Question) -> float:
     from models.gpt import GPT
     from models.optimizer import make_optimizer, set_muon_dtype
 
-    model_config, train = question.model, question.train
+    model_config, train = job.model, job.train
     device = choose_device(train.device)
-    chosen = choose(model_config, train, device, Path(question.home))
+    chosen = choose(model_config, train, device, Path(job.home))
     torch.set_num_threads(chosen.threads)
     torch.set_float32_matmul_precision("high")
     model = GPT(model_config, seed=0).to(device)
@@ -138,13 +138,13 @@ def take_steps(question: Question) -> float:
     shape = (train.batch, model_config.context)
     ids, targets = (torch.randint(model_config.vocab_size, shape, device=device) for _ in range(2))
     times: list[float] = []
-    give_up = time.monotonic() + SECONDS
-    while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < give_up):
+    deadline = time.monotonic() + SECONDS
+    while len(times) < WARM_UP + STEPS and (len(times) < FEWEST or time.monotonic() < deadline):
         started = time.perf_counter()
         model.zero_grad(set_to_none=True)
-        for part, aim in zip(ids.tensor_split(train.accumulate), targets.tensor_split(train.accumulate), strict=True):
+        for part, target in zip(ids.tensor_split(train.accumulate), targets.tensor_split(train.accumulate), strict=True):
             with torch.autocast(device.type, torch.bfloat16, enabled=chosen.precision == "bf16"):
-                loss = model.loss(part, aim)
+                loss = model.loss(part, target)
             (loss * len(part) / len(ids)).backward()  # type: ignore[no-untyped-call]
         float(torch.nn.utils.clip_grad_norm_(model.parameters(), train.clip))
         optimizer.step()
@@ -153,9 +153,9 @@ def take_steps(question: Question) -> float:
 
 
 def main() -> int:
-    """The process that measures."""
+    """Entry point of the measuring process."""
     try:
-        seconds = take_steps(msgspec.json.decode(sys.stdin.buffer.read(), type=Question))
+        seconds = time_steps(msgspec.json.decode(sys.stdin.buffer.read(), type=TimingJob))
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,0 +1,73 @@
+"""Defaults of a run's settings: vocabulary, optimizer, learning rate, batch and dropout, each with the measurement behind it."""
+
+from lab.core.limits import SMALLEST_VOCABULARY
+from lab.core.machine import Machine
+from lab.planning.memorization import memorizing_epochs
+from lab.runs.run_schema import TrainConfig
+from models.config import ModelConfig, OptimizerName
+from models.parameter_count import flops_per_token
+
+VOCABULARY_SIZES = {"nano": 512, "micro": 1024, "mini": 2048, "small": 4096, "medium": 8192, "gpt2": 16384}
+"""Tokens that BPE learns for a preset, so that the embedding has no more than about a third of the parameters."""
+BYTES_PER_TOKEN = 100
+"""A default vocabulary has at most one token for so many bytes of text: rarer merges would hardly be trained."""
+
+WIDEST = 1 << 30
+LEARNING_RATES = {
+    "muon": ((64, 1.6e-2), (192, 8e-3), (384, 5e-3), (512, 3e-3), (WIDEST, 2e-3)),
+    "adamw": ((192, 3e-3), (384, 1e-3), (WIDEST, 6e-4)),
+}
+"""Peak learning rates by width, up to and including it, as found by `lab.bench.optimizer_sweep`; AdamW's for the widest is
+nanoGPT's."""
+DEFAULT_OPTIMIZER: OptimizerName = "muon"
+"""It won at equal time on every text and seed that was tried: lab/bench/optimizer_sweep.md."""
+FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
+"""Of a step: with fewer tokens its fixed costs, Muon's among them, are a large part of its time."""
+
+DROPOUT = 0.1
+"""For a run that would memorize its text. Measured with nano on 60 kB, the lowest validation loss without, with 0.1 and with 0.2:
+python's manual, 5 epochs 3.82, 3.87, 3.94; 21 epochs 3.74, 3.73, 3.85; 52 epochs 3.76, 3.68, 3.73; stories, 7 epochs 0.95, 1.31,
+1.58; 27 epochs 0.62, 0.55, 0.65; 67 epochs 0.63, 0.49, 0.56."""
+QUICK_FLOPS_PER_CORE = 1e11
+"""FLOP/s that training reaches on a quick core. They give the epochs of a run by minutes, rather too many than too few, for
+dropout that was not needed does less harm than memorization."""
+QUICK_FLOPS_PER_GPU = 2e14
+"""The same on a quick GPU."""
+QUICKEST_GPU_STEP = 2e-3
+"""Least seconds of a step on a GPU, however small: starting some hundred kernels takes that long."""
+
+
+def default_vocabulary(preset: str, text_bytes: int) -> int:
+    """Number of tokens that BPE learns."""
+    return max(SMALLEST_VOCABULARY, min(VOCABULARY_SIZES[preset], 256 + text_bytes // BYTES_PER_TOKEN))
+
+
+def default_lr(width: int, optimizer: OptimizerName) -> float:
+    """Peak learning rate of a model of this width."""
+    return next(lr for widest, lr in LEARNING_RATES[optimizer] if width <= widest)
+
+
+def lower_lr(train: TrainConfig, width: int, factor: float) -> float:
+    """Peak learning rate to advise after one that was too high, of which `factor` was left after halving it.
+
+    Never more than half of what was left, and never above the default.
+    """
+    return min(train.lr * factor / 2, default_lr(width, train.optimizer))
+
+
+def default_batch(context: int) -> int:
+    """Windows of a step."""
+    return max(FEWEST_WINDOWS, FEWEST_TOKENS // context)
+
+
+def default_dropout(train: TrainConfig, model: ModelConfig, tokens: int, machine: Machine) -> float:
+    """`DROPOUT` for a run with so many epochs over its `tokens` of training text that it would memorize them; else 0."""
+    tokens_per_step = train.batch * model.context
+    if train.steps is None:
+        gpu_step = max(QUICKEST_GPU_STEP, tokens_per_step * flops_per_token(model) / QUICK_FLOPS_PER_GPU)
+        core_step = tokens_per_step * flops_per_token(model) / (machine.cores * QUICK_FLOPS_PER_CORE)
+        step_seconds = gpu_step if machine.trains_on_gpu(train.device) else core_step
+        seen = 60 * (train.minutes or 0.0) * tokens_per_step / step_seconds
+    else:
+        seen = float(train.steps * tokens_per_step)
+    return DROPOUT if seen > tokens * memorizing_epochs(model, tokens) else 0.0

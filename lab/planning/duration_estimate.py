@@ -1,0 +1,98 @@
+"""Estimated duration of a run: by its measured step time, by the speed of runs like it, or by a guess."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from lab.core.machine import Machine
+from lab.data.train_val_split import VALIDATION_FRACTION, evaluated_windows
+from lab.planning.resolve_run import UNKNOWN_BYTES, ResolvedRun
+from models.parameter_count import flops_per_token
+
+if TYPE_CHECKING:
+    from lab.runs.run_summary import RunSummary
+
+FLOPS_PER_CORE = 25e9
+"""Assumed FLOP/s of training on one core, until something was measured on this machine."""
+FLOPS_PER_GPU = 10e12
+LIKE = 2.0
+"""A run counts as alike up to so many times the FLOPs per token and the tokens per step: small models reach a far smaller part of
+what the machine can do."""
+STEP_SETTINGS = ("batch", "accumulate", "optimizer", "precision", "attention", "threads")
+"""Settings that decide how long a step takes, besides the model and the device."""
+SLOWED_DOWN = 1.5
+"""A run this many times slower than its measured step time was slowed down by something else on the machine."""
+UNKNOWN_BYTES_PER_TOKEN = 3
+"""Of a text that nothing is known about yet."""
+EVALUATION_SPEEDUP = 3
+"""A token costs a third as much in an evaluation as in a step: there is no backward pass."""
+
+
+def expected_speed(
+    run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine, step_seconds: float | None
+) -> tuple[float, str]:
+    """FLOP/s to expect, evaluations included, and where that is from, in words.
+
+    `step_seconds` is the measured time of one step of this very run. An earlier run with the same steps says more than twenty of
+    them, unless it was so much slower that something else slowed it down.
+    """
+    speed, source = speed_of_runs(run, runs, machine)
+    if step_seconds is not None:
+        measured = run.flops_per_step / (step_seconds * (1 + evaluation_share(run)))
+        if source is None or not has_same_steps(source, run) or speed * SLOWED_DOWN < measured:
+            return measured, "measured by twenty steps on this machine"
+    if source is None:
+        return speed, "a guess: nothing like it was timed on this machine yet"
+    return speed, f"at the speed of {source.name}"
+
+
+def speed_of_runs(run: ResolvedRun, runs: Iterable["RunSummary"], machine: Machine) -> tuple[float, "RunSummary | None"]:
+    """FLOP/s of the fastest run with the same steps, else of the fastest run alike; and that run, or None for a guess.
+
+    Other programs only ever make a run slower, so that the fastest says the most.
+    """
+    on_gpu = machine.gpu is not None and run.train.device != "cpu"
+    alike = [other for other in runs if is_like(other, run, on_gpu=on_gpu)]
+    if not alike:
+        return (FLOPS_PER_GPU if on_gpu else FLOPS_PER_CORE * machine.cores), None
+    fastest = max([other for other in alike if has_same_steps(other, run)] or alike, key=_speed)
+    return _speed(fastest), fastest
+
+
+def _speed(run: "RunSummary") -> float:
+    return run.flops_per_token * (run.mean_speed or 0.0)
+
+
+def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
+    """Whether a run's speed on this machine predicts that of the planned one."""
+    if other.is_demo or other.owner or not other.mean_speed or other.model is None or other.train is None:
+        return False
+    if other.train.optimizer != run.train.optimizer:
+        return False
+    ratios = (
+        other.flops_per_token / flops_per_token(run.model),
+        other.train.batch * other.model.context / run.tokens_per_step,
+    )
+    return other.device.startswith(("cuda", "mps")) == on_gpu and all(1 / LIKE <= ratio <= LIKE for ratio in ratios)
+
+
+def has_same_steps(other: "RunSummary", run: ResolvedRun) -> bool:
+    """Whether a run that `is_like` the planned one computes its steps as it would."""
+    return other.model == run.model and all(getattr(other.train, name) == getattr(run.train, name) for name in STEP_SETTINGS)
+
+
+def evaluation_share(run: ResolvedRun) -> float:
+    """Time of an evaluation, without its samples, over that of the steps between two. An unknown text is assumed to be long."""
+    size = run.text.bytes or UNKNOWN_BYTES
+    tokens = run.text.tokens or size / UNKNOWN_BYTES_PER_TOKEN
+    windows = evaluated_windows(size * VALIDATION_FRACTION, tokens * VALIDATION_FRACTION, run.model.context)
+    return windows / EVALUATION_SPEEDUP / (run.train.eval_every * run.train.batch)
+
+
+def steps_at(run: ResolvedRun, speed: float) -> float:
+    """Steps of the run: its own, or those that its minutes allow at so many FLOP/s."""
+    return run.train.steps if run.train.steps is not None else (run.train.minutes or 0) * 60 * speed / run.flops_per_step
+
+
+def seconds_at(run: ResolvedRun, speed: float) -> float:
+    """Duration of training at so many FLOP/s."""
+    return (run.train.minutes or 0) * 60 if run.train.steps is None else run.train.steps * run.flops_per_step / speed

@@ -1,0 +1,176 @@
+"""Resolve a request into a run: every setting decided, and the reason for each default.
+
+The command line, the form of a new run and `prepare_run` all use `resolve`, so that what the form shows is what is trained.
+Precision and attention kernel stay "auto": `lab.planning.autotune` measures them when training begins.
+"""
+
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from lab.core.limits import SMALLEST_VOCABULARY
+from lab.core.machine import Machine
+from lab.core.number_format import whole
+from lab.data.train_val_split import TRAINING_FRACTION
+from lab.planning.default_hyperparameters import (
+    BYTES_PER_TOKEN,
+    DEFAULT_OPTIMIZER,
+    VOCABULARY_SIZES,
+    default_batch,
+    default_dropout,
+    default_lr,
+    default_vocabulary,
+)
+from lab.planning.default_length import default_steps, default_steps_in_words
+from lab.planning.memorization import memorizing_epochs
+from lab.planning.memory_estimate import training_memory
+from lab.planning.run_request import RunRequest, SettingError
+from lab.planning.threads import training_threads
+from lab.runs.run_schema import TrainConfig
+from models.config import PRESETS, ConfigError, ModelConfig
+from models.parameter_count import flops_per_token, parameter_count
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+
+UNKNOWN_BYTES = 1 << 30
+"""Assumed size of a text that nothing is known about yet."""
+
+
+@dataclass(frozen=True)
+class TextSize:
+    """Known facts about the text that a run trains on; None: not known yet."""
+
+    source: str
+    encoding: str | None = None
+    bytes: int | None = None
+    tokens: int | None = None
+    most_vocab: int | None = None
+    """The largest vocabulary that BPE can learn from it, where that is less than what was tried: there are no more merges."""
+    vocab_size: int | None = None
+    """Of its tokenizer, once there is one."""
+    split: int | None = None
+    """Number of training tokens, once the text is encoded."""
+
+    @property
+    def train_tokens(self) -> int | None:
+        """Number of training tokens; an estimate until the text is encoded, for it is split by bytes."""
+        if self.split is None and self.tokens is not None:
+            return round(self.tokens * TRAINING_FRACTION)
+        return self.split
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """A run as it will be trained."""
+
+    request: RunRequest
+    """With the length that was decided by `fit_length`."""
+    text: TextSize
+    model: ModelConfig
+    train: TrainConfig
+    threads: int
+    reasons: dict[str, str]
+    """Why each setting that was not asked for is as it is, by its name in the request; `length` is that of steps or minutes."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return parameter_count(self.model)
+
+    @property
+    def micro_batch(self) -> int:
+        """Windows that are computed at once: the largest of the parts of a step's batch."""
+        return -(-self.train.batch // max(1, self.train.accumulate))
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one step trains on."""
+        return self.model.context * self.train.batch
+
+    @property
+    def flops_per_step(self) -> int:
+        """FLOPs of one step."""
+        return self.tokens_per_step * flops_per_token(self.model)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that training needs."""
+        return training_memory(self.model, self.micro_batch)
+
+
+def resolve(request: RunRequest, text: TextSize, machine: Machine) -> ResolvedRun:
+    """Decide every setting of a run, from what is known of its text so far.
+
+    Raises:
+        SettingError: if there can be no such model, or a step has fewer windows than parts.
+    """
+    vocab_size = vocabulary_size(request, text)
+    shape = {name: getattr(request, name) for name in ("layers", "heads", "width", "context", "dropout")}
+    try:
+        model = PRESETS[request.preset].config(vocab_size, **shape)
+    except ConfigError as error:
+        raise SettingError("width", str(error)) from error
+    train = _train_config(request, model)
+    if request.dropout is None and text.train_tokens is not None:
+        model = replace(model, dropout=default_dropout(train, model, text.train_tokens, machine))
+    threads = training_threads(model, train, machine.cores, on_gpu=machine.trains_on_gpu(train.device))
+    return ResolvedRun(request, text, model, train, threads, _reasons(request, text, model, train, threads))
+
+
+def fit_length(run: ResolvedRun, step_seconds: float, machine: Machine) -> ResolvedRun:
+    """Give a run without a length as many steps as fit into the default time, at so many seconds each, evaluations included."""
+    if run.request.has_length:
+        return run
+    steps = default_steps(step_seconds)
+    fitted = resolve(msgspec.structs.replace(run.request, steps=steps), run.text, machine)
+    return replace(fitted, reasons=fitted.reasons | {"length": default_steps_in_words(steps)})
+
+
+def vocabulary_size(request: RunRequest, text: TextSize) -> int:
+    """The vocabulary of the tokenizer: the size it has, or is to learn."""
+    if size := text.vocab_size or FIXED_VOCABULARY_SIZES.get(request.tokenizer):
+        return size
+    size = request.vocab or default_vocabulary(request.preset, text.bytes or UNKNOWN_BYTES)
+    return size if text.most_vocab is None else min(size, text.most_vocab)
+
+
+def _train_config(request: RunRequest, model: ModelConfig) -> TrainConfig:
+    asked = {name: getattr(request, name) for name in TrainConfig.__struct_fields__}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if request.minutes is not None:
+        given["steps"] = None
+    optimizer = request.optimizer or DEFAULT_OPTIMIZER
+    defaults = {"optimizer": optimizer, "lr": default_lr(model.width, optimizer), "batch": default_batch(model.context)}
+    settings = defaults | given
+    if request.accumulate is not None and request.accumulate > settings["batch"]:
+        raise SettingError(
+            "accumulate",
+            f"A batch of {settings['batch']} windows cannot be computed in {request.accumulate} parts; accumulate fewer.",
+        )
+    return TrainConfig(**settings)
+
+
+def _reasons(request: RunRequest, text: TextSize, model: ModelConfig, train: TrainConfig, threads: int) -> dict[str, str]:
+    reasons = {
+        "vocab": _vocabulary_reason(request, text, model.vocab_size),
+        "lr": f"usual for a width of {model.width} with {train.optimizer}",
+        "batch": f"so that a step has {whole(train.batch * model.context)} tokens",
+        "optimizer": "the lowest loss in equal time on every text that was tried",
+        "threads": "as asked" if train.threads else f"{threads} for steps of this size on this machine",
+        "precision": "the quicker one, measured when training begins",
+        "attention": "the quicker one, measured when training begins",
+    }
+    if text.train_tokens is not None:
+        limit = memorizing_epochs(model, text.train_tokens)
+        reasons["dropout"] = f"{'more than' if model.dropout else 'up to'} {limit} epochs; with more it would memorize its text"
+    reasons = {name: reason for name, reason in reasons.items() if getattr(request, name) is None}
+    return reasons if request.has_length else reasons | {"length": f"{whole(train.steps or 0)} steps, the default"}
+
+
+def _vocabulary_reason(request: RunRequest, text: TextSize, size: int) -> str:
+    if request.tokenizer in FIXED_VOCABULARY_SIZES:
+        return f"that of {request.tokenizer}"
+    if size == text.most_vocab:
+        return "this text has no more pairs to merge"
+    if size in (VOCABULARY_SIZES[request.preset], SMALLEST_VOCABULARY):
+        return f"usual for the preset {request.preset}"
+    return f"one token for {BYTES_PER_TOKEN} bytes of text"

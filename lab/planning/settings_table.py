@@ -1,0 +1,136 @@
+"""The settings of a new run: label, help, kind, choices and default of each, for the form and the command line alike.
+
+To add a setting: a row here and, where the form shows it, a field of `Settings`; a field of `RunRequest` and `TrainConfig`; and
+its bounds in `lab.core.limits`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lab.core.limits import LIMITS, VOCABULARY, Limit
+from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
+from models.config import DEFAULT_PRESET, PRESETS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting, named as in `RunRequest`."""
+
+    name: str
+    help: str
+    kind: Literal["whole", "real", "choice", "text"]
+    default: str = ""
+    """In words; of a choice, one of `choices`."""
+    choices: tuple[str, ...] = ()
+    label: str = ""
+    in_form: bool = True
+    on_command_line: bool = True
+
+    @property
+    def limit(self) -> Limit:
+        """The bounds of a number."""
+        return VOCABULARY if self.name == "vocab" else LIMITS[self.name]
+
+
+def _by_name(*settings: Setting) -> dict[str, Setting]:
+    return {setting.name: setting for setting in settings}
+
+
+SETTINGS = _by_name(
+    Setting("preset", "Shape of the model; each number can be changed", "choice", DEFAULT_PRESET, tuple(PRESETS), label="shape"),
+    Setting(
+        "tokenizer",
+        "bpe learns its tokens from your text, bytes has 256, gpt2 is OpenAI's",
+        "choice",
+        "bpe",
+        ("bpe", "bytes", "gpt2"),
+    ),
+    Setting("vocab", "Number of tokens that bpe learns", "whole", "by preset and text", label="vocabulary"),
+    Setting("layers", "Blocks of attention and MLP, one after the other", "whole", "the preset's"),
+    Setting("heads", "Attention heads in each layer; they share the width", "whole", "the preset's"),
+    Setting("width", "Length of the residual stream's vectors", "whole", "the preset's"),
+    Setting("context", "Tokens that the model sees at once", "whole", "the preset's"),
+    Setting(
+        "dropout",
+        "Share of activations zeroed at random while training, against memorization; 0 is none",
+        "real",
+        "0.1 where the text would be memorized, else 0",
+    ),
+    Setting("seed", "The same seed, steps, machine and versions train the same model", "whole", "1337"),
+    Setting(
+        "length",
+        "Steps, such as 2000, or time, such as 5 min or 2 h",
+        "text",
+        "about 4 minutes",
+        label="train for",
+        on_command_line=False,
+    ),
+    Setting("steps", "Train for so many steps", "whole", "about 4 minutes", in_form=False),
+    Setting("minutes", "Train for so many minutes instead", "real", in_form=False),
+    Setting("batch", "Windows of text in one step", "whole", "16, or 2,048 tokens"),
+    Setting("accumulate", "Compute a step in so many micro-batches, one after the other, for less memory", "whole", "1"),
+    Setting("lr", "Peak learning rate", "real", "by width and optimizer", label="learning rate"),
+    Setting(
+        "schedule",
+        "cosine: the learning rate falls all the way; wsd: it is constant, then falls over the last fifth",
+        "choice",
+        "cosine",
+        ("cosine", "wsd"),
+    ),
+    Setting(
+        "patience",
+        "End early after so many evaluations in a row without a lower validation loss; empty is never",
+        "whole",
+        "never",
+    ),
+    Setting(
+        "optimizer",
+        "muon for the matrices inside the layers, which learns faster; adamw, as in nanoGPT, for all",
+        "choice",
+        DEFAULT_OPTIMIZER,
+        ("muon", "adamw"),
+    ),
+    Setting("device", "auto takes a GPU if there is one", "choice", "auto", ("auto", "cpu", "cuda", "mps")),
+    Setting("name", "Name of the run", "text", "after the text"),
+    Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False),
+    Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
+    Setting(
+        "precision",
+        "Of the matrix products; auto is the quicker one here",
+        "choice",
+        "auto",
+        ("auto", "fp32", "bf16"),
+        in_form=False,
+    ),
+    Setting(
+        "attention", "Attention kernel; auto is the quicker one here", "choice", "auto", ("auto", "plain", "fused"), in_form=False
+    ),
+    Setting("eval_every", "Steps between evaluations", "whole", "100", in_form=False),
+)
+"""By name, in the order of the form and of the command line's help."""
+
+FORM = tuple(setting for setting in SETTINGS.values() if setting.in_form)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The form as typed. An empty string stands for the default, or the preset's own number."""
+
+    preset: str = DEFAULT_PRESET
+    layers: str = ""
+    heads: str = ""
+    width: str = ""
+    context: str = ""
+    dropout: str = ""
+    tokenizer: str = "bpe"
+    vocab: str = ""
+    length: str = ""
+    batch: str = ""
+    accumulate: str = ""
+    optimizer: str = DEFAULT_OPTIMIZER
+    lr: str = ""
+    schedule: str = "cosine"
+    patience: str = ""
+    seed: str = ""
+    device: str = "auto"
+    name: str = ""
