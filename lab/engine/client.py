@@ -11,12 +11,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_table import AnyMethod, EngineMethod, EngineStream
 from lab.engine.protocol import HEADER, Cancel, Failure, Reply, Request, WireError, body_length, frame
 
 P = TypeVar("P")
@@ -28,7 +29,7 @@ COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """numpy multiplies only small matrices in the engine, and waking every core for them takes time from training."""
 
-PATIENCE = 2.0
+SECONDS_TO_END = 2.0
 """Seconds that an engine gets to end by itself before it is killed."""
 
 LOG_LIMIT = 1 << 20
@@ -69,6 +70,18 @@ def _error(failure: Failure) -> EngineError:
     return (Superseded if failure.kind in ("superseded", "cancelled") else EngineError)(failure.sentence)
 
 
+@dataclass(frozen=True)
+class _RunningEngine:
+    process: asyncio.subprocess.Process
+    reading: asyncio.Task[None]
+    """Reads its replies until it ends."""
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+
 class EngineClient:
     """One engine process, started at the first call.
 
@@ -82,15 +95,13 @@ class EngineClient:
         self._ids = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
         self._starting = asyncio.Lock()
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._log: BinaryIO | None = None
+        self._running: _RunningEngine | None = None
         self.starts = 0
 
     @property
     def pid(self) -> int | None:
         """The running engine's process id, None where none runs."""
-        return self._process.pid if self._process is not None else None
+        return self._running.process.pid if self._running is not None else None
 
     async def start(self) -> None:
         """Starts the engine if none runs: worth calling ahead of the first question, since importing torch takes seconds.
@@ -99,12 +110,12 @@ class EngineClient:
             EngineDied: if no process can be started.
         """
         async with self._starting:
-            if self._process is not None:
+            if self._running is not None:
                 return
             log = self._open_log()
             log_start = os.fstat(log.fileno()).st_size
             try:
-                self._process = await asyncio.create_subprocess_exec(
+                process = await asyncio.create_subprocess_exec(
                     *self._command,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
@@ -116,7 +127,8 @@ class EngineClient:
             except OSError as error:
                 raise EngineDied(f"The engine could not be started: {error.strerror or error}.") from error
             self.starts += 1
-            self._reader = asyncio.create_task(self._read(self._process, log, log_start), name="engine replies")
+            reading = asyncio.create_task(self._read(process, log, log_start), name="engine replies")
+            self._running = _RunningEngine(process, reading)
 
     async def call(self, method: EngineMethod[P, R], params: P, *, group: str | None = None) -> R:
         """One answer. Cancelling the awaiting task drops the request if it still waits.
@@ -136,7 +148,7 @@ class EngineClient:
             self._pending.pop(id_, None)
         return msgspec.msgpack.decode(reply.result, type=method.result)
 
-    async def stream(self, method: EngineMethod[P, R], params: P, *, group: str | None = None) -> AsyncIterator[R]:
+    async def stream(self, method: EngineStream[P, R], params: P, *, group: str | None = None) -> AsyncIterator[R]:
         """The answers of a streaming method as they come. Leaving the loop early stops the engine between two of them.
 
         Raises: as `call`.
@@ -153,36 +165,30 @@ class EngineClient:
                 if reply.done:
                     finished = True
                     return
-                yield msgspec.msgpack.decode(reply.result, type=method.result)
+                yield msgspec.msgpack.decode(reply.result, type=method.item)
         finally:
             self._pending.pop(id_, None)
             if not finished:
                 await self._cancel(id_)
 
     async def close(self) -> None:
-        """Ends the engine; pending calls raise EngineDied. A later call starts a new one."""
-        process, reader = self._process, self._reader
-        if process is None:
+        """End the engine; pending calls raise EngineDied. A later call starts a new one."""
+        if (running := self._running) is None:
             return
-        if process.stdin is not None:
-            process.stdin.close()
+        running.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(running.process.wait(), SECONDS_TO_END)
         except TimeoutError:
-            process.kill()
-        if reader is not None:
-            await reader
+            running.process.kill()
+        await running.reading
 
     async def kill(self) -> None:
-        """Ends an engine that does not answer, halted ones too; pending calls raise EngineDied. A later call starts a new one."""
-        process, reader = self._process, self._reader
-        if process is None:
-            return
-        process.kill()
-        if reader is not None:
-            await reader
+        """End an engine that does not answer, a halted one too; pending calls raise EngineDied. A later call starts a new one."""
+        if (running := self._running) is not None:
+            running.process.kill()
+            await running.reading
 
-    async def _ask(self, method: EngineMethod[P, Any], params: P, group: str | None) -> tuple[int, _Pending]:
+    async def _ask(self, method: AnyMethod, params: object, group: str | None) -> tuple[int, _Pending]:
         await self.start()
         id_, pending = next(self._ids), _Pending()
         self._pending[id_] = pending
@@ -190,17 +196,15 @@ class EngineClient:
         return id_, pending
 
     async def _cancel(self, id_: int) -> None:
-        if self._process is not None:
-            await self._write(frame(Cancel(id_)))
+        await self._write(frame(Cancel(id_)))
 
     async def _write(self, data: bytes) -> None:
-        """Writes to the engine if it is there; if it is not, the reading task tells every pending call."""
-        process = self._process
-        if process is None or process.stdin is None:
+        """Write to the engine if it runs; if it does not, the reading task fails every pending call."""
+        if (running := self._running) is None:
             return
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            process.stdin.write(data)
-            await process.stdin.drain()
+            running.stdin.write(data)
+            await running.stdin.drain()
 
     async def _read(self, process: asyncio.subprocess.Process, log: BinaryIO, log_start: int) -> None:
         assert process.stdout is not None
@@ -216,23 +220,13 @@ class EngineClient:
             pass
         except (WireError, msgspec.DecodeError) as error:
             trouble = str(error)
-        code = await self._end_of(process, PATIENCE if trouble is None else 0.0)
-        if self._process is process:
-            self._process = None
-        died = EngineDied(_last_words(code, trouble or _last_line(log, log_start)))
+        code = await _exit_code(process, SECONDS_TO_END if trouble is None else 0.0)
+        if self._running is not None and self._running.process is process:
+            self._running = None
+        died = EngineDied(_death_in_words(code, trouble or _last_line(log, log_start)))
         log.close()
         for pending in self._pending.values():
             pending.replies.put_nowait(died)
-
-    async def _end_of(self, process: asyncio.subprocess.Process, patience: float) -> int:
-        """The exit code of a process that said its last word; it is killed if it lingers."""
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            return await asyncio.wait_for(process.wait(), patience)
-        except TimeoutError:
-            process.kill()
-            return await process.wait()
 
     def _open_log(self) -> BinaryIO:
         if self._log_path is None:
@@ -243,6 +237,17 @@ class EngineClient:
         return self._log_path.open("a+b")
 
 
+async def _exit_code(process: asyncio.subprocess.Process, seconds: float) -> int:
+    """The exit code of a process that closed its output; it is killed if it does not end in time."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        return await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        process.kill()
+        return await process.wait()
+
+
 def _last_line(log: BinaryIO, start: int) -> str:
     """The last line that was printed from `start` on, "" if none was. Reads by position: the child shares the file's offset."""
     size = os.fstat(log.fileno()).st_size
@@ -250,9 +255,9 @@ def _last_line(log: BinaryIO, start: int) -> str:
     return next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")
 
 
-def _last_words(code: int, line: str) -> str:
-    how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-    return f"The engine {how}{'; its last words: ' + line if line else ''}."
+def _death_in_words(code: int, line: str) -> str:
+    end = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+    return f"The engine {end}{'; its last line: ' + line if line else ''}."
 
 
 def _signal_name(number: int) -> str:

@@ -1,6 +1,6 @@
 """The engine's methods: for each its name, the struct of its parameters and the type of its result. Nothing here needs torch.
 
-Client, server and tests take their types from here. To add a method, add its parameters and its entry to `METHODS`, and its
+Client, server and tests take their types from here. To add a method, add its parameters and its entry to `METHODS` here and its
 implementation to `lab.engine.methods`: the engine refuses to start where one of the two is missing.
 """
 
@@ -23,11 +23,23 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class EngineMethod(Generic[P, R]):
-    """One method of the engine. `result` is the type of the answer, or of each item where the answer is a stream."""
+    """A method that answers once."""
 
     name: str
     params: type[P]
     result: type[R]
+
+
+@dataclass(frozen=True)
+class EngineStream(Generic[P, R]):
+    """A method that answers with a stream of items."""
+
+    name: str
+    params: type[P]
+    item: type[R]
+
+
+AnyMethod = EngineMethod[Any, Any] | EngineStream[Any, Any]
 
 
 CheckpointName = str
@@ -146,15 +158,15 @@ VIEW = EngineMethod("view", ViewParams, View)
 EXPLAIN = EngineMethod("explain", ExplainParams, Explanation)
 ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
 EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
-SAMPLE = EngineMethod("sample", SampleParams, Token)
-GENERATE = EngineMethod("generate", GenerateParams, Token)
-TRACE_ARRAYS = EngineMethod("trace_arrays", TraceParams, dict[str, Array])
-SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 EFFECT = EngineMethod("effect", EffectParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
+SAMPLE = EngineMethod("sample", SampleParams, Token)
+GENERATE = EngineStream("generate", GenerateParams, Token)
+TRACE_ARRAYS = EngineMethod("trace_arrays", TraceParams, dict[str, Array])
+SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 ONE_STEP = EngineMethod("one_step", StepParams, StepAnswer)
 
-METHODS: tuple[EngineMethod[Any, Any], ...] = (
+METHODS: tuple[AnyMethod, ...] = (
     OPEN,
     RELEASE,
     LENS,
@@ -162,11 +174,11 @@ METHODS: tuple[EngineMethod[Any, Any], ...] = (
     EXPLAIN,
     ATTRIBUTION,
     EVIDENCE,
+    EFFECT,
+    COMPARE,
     SAMPLE,
     GENERATE,
     TRACE_ARRAYS,
     SAVE_TRACE,
-    EFFECT,
-    COMPARE,
     ONE_STEP,
 )

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
-from lab.engine.server import Incremental
 from lab.one_step.gradients_view import gradients
 from lab.one_step.load_run import open_step
 from lab.one_step.stage_views import StepLook, batch, error, losses
@@ -23,7 +22,7 @@ from models.trace import Trace, layer_norm
 from models.unembed import Slices
 
 
-class StepBench:
+class OneStepMethods:
     """Opens a run's checkpoint once, and again when it is asked to; a step of another run takes its place."""
 
     def __init__(self) -> None:
@@ -32,11 +31,7 @@ class StepBench:
         self._step: OneStep | None = None
         self._tokenizer: Tokenizer | None = None
 
-    def answer_incremental(self, params: StepParams) -> Incremental[StepAnswer]:
-        """The same in slices, so that others get their turn in between. Raises: UserError."""
-        return Incremental(self.answer(params))
-
-    def answer(self, params: StepParams) -> Slices[StepAnswer]:
+    def one_step(self, params: StepParams) -> Slices[StepAnswer]:
         """Raises: UserError."""
         if params.stage not in STAGES:
             raise UserError(f"There is no stage called {params.stage}; the stages are {', '.join(STAGES)}.")

@@ -42,10 +42,11 @@ def main() -> None:
     torch.set_grad_enabled(False)
 
     from lab.engine.method_table import METHODS
-    from lab.engine.methods import EngineMethods
+    from lab.engine.methods import implementations
+    from lab.inspect.model_cache import ModelCache
 
     try:
-        server.serve_forever(METHODS, EngineMethods().implementations())
+        server.serve_forever(METHODS, implementations(ModelCache()))
     except BrokenPipeError:
         os._exit(0)
 

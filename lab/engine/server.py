@@ -1,4 +1,4 @@
-"""Serving requests: one thread reads them from a pipe, the other works them off, one after another, and writes the replies.
+"""The engine's server: one thread reads requests from a pipe, the other serves them one after another and writes the replies.
 
 Nothing here needs torch, nor knows what the methods do.
 """
@@ -8,14 +8,14 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Generic, NoReturn, TypeVar
+from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_table import AnyMethod, EngineMethod, EngineStream
 from lab.engine.protocol import ErrorKind, Failure, Message, Reply, Request, WireError, frame, read_frame
-from lab.engine.request_queue import WorkQueue
+from lab.engine.request_queue import RequestQueue
 from models.config import ConfigError
 
 P = TypeVar("P")
@@ -28,29 +28,25 @@ DROPPED: dict[ErrorKind, str] = {
 
 
 @dataclass(frozen=True)
-class Incremental(Generic[R]):
-    """A result computed piece by piece: the generator yields after each piece, where it may be interrupted, and returns it."""
-
-    work: Generator[None, None, R]
-
-
-@dataclass(frozen=True)
 class Implementation:
-    """A method and the function that serves it; `implement` makes one whose types agree."""
+    """A method and the function that serves it; `implement` and `implement_stream` make one whose types agree."""
 
-    method: EngineMethod[Any, Any]
+    method: AnyMethod
     function: Callable[[Any], object]
 
 
-def implement(method: EngineMethod[P, R], function: Callable[[P], R | Iterator[R] | Incremental[R]]) -> Implementation:
-    """Bind a function to a method. It returns the result, an iterator over the items of a stream, or an `Incremental` result,
-    which lets other requests in between its pieces."""
+def implement(method: EngineMethod[P, R], function: Callable[[P], R | Generator[None, None, R]]) -> Implementation:
+    """Bind a method to a function that returns its result, or a generator that yields after each slice of the work, where other
+    requests are served, and returns the result."""
     return Implementation(method, function)
 
 
-def implementations_by_name(
-    methods: Iterable[EngineMethod[Any, Any]], implementations: Iterable[Implementation]
-) -> dict[str, Implementation]:
+def implement_stream(method: EngineStream[P, R], function: Callable[[P], Iterator[R]]) -> Implementation:
+    """Bind a streaming method to a function that gives its items."""
+    return Implementation(method, function)
+
+
+def implementations_by_name(methods: Iterable[AnyMethod], implementations: Iterable[Implementation]) -> dict[str, Implementation]:
     """The implementations under their methods' names.
 
     Raises:
@@ -64,106 +60,121 @@ def implementations_by_name(
     return found
 
 
+@dataclass(frozen=True)
+class _Running:
+    """A request that is served in slices (its items are nothing, and it returns the result) or streams its items."""
+
+    method: str
+    work: Iterator[object]
+    is_stream: bool
+
+
 class Server:
-    """Serves requests one after another; while a stream runs, requests that come in are served between its items, and while a
-    result is made in slices, between those."""
+    """Serves requests one after another; those that run in slices or stream take turns with each other and with new ones."""
 
     def __init__(self, replies: BinaryIO) -> None:
         self._replies = replies
         self._writing = threading.Lock()
-        self._queue = WorkQueue()
-        self._running: dict[int, Iterator[object] | Incremental[Any]] = {}
+        self._queue = RequestQueue()
+        self._running: dict[int, _Running] = {}
 
     def read(self, requests: BinaryIO, at_end: Callable[[], None]) -> None:
-        """Body of the reading thread: queues what arrives, answers for what is dropped, calls `at_end` when there is no more to
-        read: the pipe is closed, or carries something that is no request."""
+        """Body of the reading thread: queue what arrives and answer for what is dropped. `at_end` is called when the pipe is
+        closed or carries something that is no request."""
         decoder = msgspec.msgpack.Decoder(Message)
         try:
             while (body := read_frame(requests)) is not None:
                 for request, reason in self._queue.put(decoder.decode(body)):
-                    self._fail(request.id, reason, DROPPED[reason])
+                    self._write(frame(Reply(request.id, error=Failure(reason, DROPPED[reason]))))
         except (WireError, msgspec.DecodeError) as error:
             sys.stderr.write(f"The engine's requests cannot be read: {error}\n")
             sys.stderr.flush()
         finally:
             at_end()
 
-    def serve_forever(self, methods: Iterable[EngineMethod[Any, Any]], implementations: Iterable[Implementation]) -> NoReturn:
+    def serve_forever(
+        self,
+        methods: Iterable[AnyMethod],
+        implementations: Iterable[Implementation],
+    ) -> NoReturn:
         """Serve the methods, each of which must have an implementation. Raises: LookupError, before any request is served."""
         by_name = implementations_by_name(methods, implementations)
         while True:
             self._serve_once(by_name)
 
     def _serve_once(self, implementations: Mapping[str, Implementation]) -> None:
-        """Serves one waiting request, if any, and takes the stream whose turn it is one step on; sleeps if there is neither."""
+        """Start one waiting request, if any, and advance the running one whose turn it is; sleep if there is neither."""
         request = self._queue.take(wait=not self._running)
         if request is not None:
             self._start(request, implementations)
         if self._running:
             id_ = next(iter(self._running))
             self._running[id_] = self._running.pop(id_)  # to the end of the queue
-            self._advance(id_)
+            self._advance(id_, self._running[id_])
 
     def _start(self, request: Request, implementations: Mapping[str, Implementation]) -> None:
         implementation = implementations.get(request.method)
         if implementation is None:
-            self._finish(request.id, Failure("bug", f"The engine knows no method called {request.method}."))
+            failure = Failure("bug", f"The engine knows no method called {request.method}.")
+            self._finish(request.id, frame(Reply(request.id, error=failure)))
             return
+        method = implementation.method
         try:
-            params = msgspec.msgpack.decode(request.params, type=implementation.method.params)
-            result = implementation.function(params)
-            if isinstance(result, Iterator | Incremental):
-                self._running[request.id] = result
-            else:
-                self._send(Reply(request.id, result=_raw(result)))
-                self._queue.finish(request.id)
+            result = implementation.function(msgspec.msgpack.decode(request.params, type=method.params))
         except Exception as error:
-            self._finish(request.id, _failure(request.method, error))
-
-    def _advance(self, id_: int) -> None:
-        reason = self._queue.ended(id_)
-        if reason is not None:
-            self._finish(id_, Failure(reason, DROPPED[reason]))
+            self._finish(request.id, _failure_frame(request.id, method.name, error))
             return
-        running = self._running[id_]
-        try:
-            item = next(running.work if isinstance(running, Incremental) else running)
-        except StopIteration as end:
-            self._finish(id_, None, end.value)
-        except Exception as error:
-            self._finish(id_, _failure("a request", error))
+        if isinstance(result, Iterator):
+            self._running[request.id] = _Running(method.name, result, isinstance(method, EngineStream))
         else:
-            if not isinstance(running, Incremental):
-                self._send(Reply(id_, result=_raw(item), done=False))
+            self._finish(request.id, _result_frame(request.id, method.name, result))
 
-    def _finish(self, id_: int, failure: Failure | None, result: object = None) -> None:
+    def _advance(self, id_: int, running: _Running) -> None:
+        reason = self._queue.stop_reason(id_)
+        if reason is not None:
+            self._finish(id_, frame(Reply(id_, error=Failure(reason, DROPPED[reason]))))
+            return
+        try:
+            item = next(running.work)
+        except StopIteration as end:
+            self._finish(id_, _result_frame(id_, running.method, None if running.is_stream else end.value))
+        except Exception as error:
+            self._finish(id_, _failure_frame(id_, running.method, error))
+        else:
+            if running.is_stream:
+                self._write(frame(Reply(id_, result=_encoded(item), done=False)))
+
+    def _finish(self, id_: int, reply: bytes) -> None:
         running = self._running.pop(id_, None)
-        work = running.work if isinstance(running, Incremental) else running
-        if isinstance(work, Generator):
-            work.close()  # one that is given up lets go of what it holds now
+        if running is not None and isinstance(running.work, Generator):
+            running.work.close()  # one that is given up releases what it holds now
         self._queue.finish(id_)
-        self._send(Reply(id_, result=_raw(result), error=failure))
+        self._write(reply)
 
-    def _fail(self, id_: int, kind: ErrorKind, sentence: str) -> None:
-        self._send(Reply(id_, error=Failure(kind, sentence)))
-
-    def _send(self, reply: Reply) -> None:
-        data = frame(reply)
+    def _write(self, reply: bytes) -> None:
         with self._writing:
-            self._replies.write(data)
+            self._replies.write(reply)
             self._replies.flush()
 
 
-def _raw(value: object) -> msgspec.Raw:
+def _encoded(value: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.msgpack.encode(value))
 
 
-def _failure(method: str, error: Exception) -> Failure:
+def _result_frame(id_: int, method: str, result: object) -> bytes:
+    try:
+        return frame(Reply(id_, result=_encoded(result)))
+    except Exception as error:  # such as a result longer than a frame may be
+        return _failure_frame(id_, method, error)
+
+
+def _failure_frame(id_: int, method: str, error: Exception) -> bytes:
     """A user's mistake as it is; anything else is a bug, whose traceback goes to the log and whose name to the user."""
     if isinstance(error, msgspec.ValidationError) and isinstance(error.__cause__, ConfigError):
         error = error.__cause__
-    if isinstance(error, (UserError, ConfigError)):
-        return Failure("user", str(error))
+    if isinstance(error, UserError | ConfigError):
+        return frame(Reply(id_, error=Failure("user", str(error))))
     traceback.print_exception(error)
     detail = str(error).partition("\n")[0].rstrip(".")
-    return Failure("bug", f"The engine failed on {method}: {type(error).__name__}: {detail}. Its log has the whole story.")
+    sentence = f"The engine failed on {method}: {type(error).__name__}: {detail}. Its log has the whole story."
+    return frame(Reply(id_, error=Failure("bug", sentence)))

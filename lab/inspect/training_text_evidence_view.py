@@ -32,14 +32,15 @@ NO_TEXT = (
 )
 
 
-def evidence(context: StageContext, prompt: Sequence[int], candidate: int | None = None) -> Slices[View]:
-    """What the run's training text says about `candidate` (the most probable token if None) after `prompt`: all tokens up to the
-    position, those before the window too.
+def evidence(context: StageContext, candidate: int | None = None) -> Slices[View]:
+    """The training text's evidence for `candidate` (the most probable token if None) after the prompt up to the position, with
+    the tokens before the window.
 
     Raises:
         UserError: if the vocabulary has no such token, or the text is damaged.
     """
     check_token(context, candidate)
+    prompt = context.prompt[: context.dropped + context.position + 1]
     token = context.answer if candidate is None else candidate
     name = _quoted(context, [token])
     title = f"where it learned {name}"

@@ -1,16 +1,16 @@
 """The wire to the engine without a process: what crosses it is encoded and decoded with the types of the method's table entry."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_table import EngineMethod, EngineStream
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
-def received_params(method: EngineMethod[P, R], params: object) -> P:
+def received_params(method: EngineMethod[P, Any] | EngineStream[P, Any], params: object) -> P:
     """The parameters as the engine would decode them. Raises: msgspec.ValidationError."""
     return msgspec.msgpack.decode(msgspec.msgpack.encode(params), type=method.params)
 

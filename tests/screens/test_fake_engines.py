@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.engine.method_table import METHODS, OPEN, VIEW, EngineMethod, OpenParams, ViewParams
+from lab.engine.method_table import METHODS, OPEN, VIEW, AnyMethod, OpenParams, ViewParams
 from tests.screens.fake_wire import received_params
 from tests.screens.inspect.conftest import FakeEngine as InspectEngine
 from tests.screens.train.one_step.test_one_step import FakeEngine as OneStepEngine
@@ -20,7 +20,7 @@ async def test_a_misspelled_parameter_is_refused(engine: Any) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
-def test_every_method_refuses_parameters_that_it_does_not_have(method: EngineMethod[Any, Any]) -> None:
+def test_every_method_refuses_parameters_that_it_does_not_have(method: AnyMethod) -> None:
     needed = {
         field.name: "1" if field.type is str else 1
         for field in msgspec.structs.fields(method.params)

@@ -48,8 +48,8 @@ class Draw:
 class StageContext:
     opened: OpenModel
     traced: Traced
-    dropped: int
-    """Tokens of the prompt that lie before the window."""
+    prompt: list[int]
+    """All token ids of the prompt, those before the window too."""
     earlier: int
     """Tokens that came before the prompt; they count for the place of a draw."""
     position: int
@@ -59,6 +59,11 @@ class StageContext:
     head: int = 0
     width: int | None = None
     """Room on the screen in columns, where it is known."""
+
+    @property
+    def dropped(self) -> int:
+        """Tokens of the prompt before the window."""
+        return len(self.prompt) - len(self.ids)
 
     @property
     def config(self) -> ModelConfig:

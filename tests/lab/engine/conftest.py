@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +12,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lab.engine.methods import EngineMethods
+from lab.engine.method_table import GENERATE
+from lab.engine.methods import implementations
+from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from models.config import ModelConfig
 from models.edits import Edit
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
+from models.unembed import finish
 
 TEXT = "The big dog ran fast. The small cat ran home. The big cat sat. "
 PROMPT = "The big dog ran fast. The cat"
@@ -107,9 +110,26 @@ def tiny(make_run: MakeRun) -> TinyRun:
     return make_run()
 
 
+class InProcessEngine:
+    """The engine's methods called in this process, each run to its end; a stream gives the list of its items."""
+
+    def __init__(self) -> None:
+        self.models = ModelCache()
+        self.functions = {each.method.name: each.function for each in implementations(self.models)}
+
+    def __getattr__(self, name: str) -> Any:
+        def run(params: Any) -> Any:
+            result: Any = self.functions[name](params)
+            if not isinstance(result, Generator):
+                return result
+            return list(result) if name == GENERATE.name else finish(result)
+
+        return run
+
+
 @pytest.fixture
-def engine() -> EngineMethods:
-    return EngineMethods()
+def engine() -> InProcessEngine:
+    return InProcessEngine()
 
 
 class Oracle:

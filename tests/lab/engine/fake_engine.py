@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterator
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_table import EngineMethod, EngineStream
 from lab.engine.process import claim_pipes
-from lab.engine.server import Incremental, Server, implement
+from lab.engine.server import Server, implement, implement_stream
 
 
 class Params(msgspec.Struct):
@@ -24,7 +24,7 @@ class Params(msgspec.Struct):
 ECHO = EngineMethod("echo", Params, str)
 SLOW = EngineMethod("slow", Params, str)
 LOG = EngineMethod("log", Params, list[str])
-COUNT = EngineMethod("count", Params, int)
+COUNT = EngineStream("count", Params, int)
 SLICED = EngineMethod("sliced", Params, str)
 REFUSE = EngineMethod("refuse", Params, str)
 FAIL = EngineMethod("fail", Params, str)
@@ -55,15 +55,12 @@ def count(params: Params) -> Iterator[int]:
         yield i
 
 
-def sliced(params: Params) -> Incremental[str]:
-    def work() -> Generator[None, None, str]:
-        for i in range(params.n):
-            served.append(f"slice {i}")
-            time.sleep(params.seconds)
-            yield
-        return params.text
-
-    return Incremental(work())
+def sliced(params: Params) -> Generator[None, None, str]:
+    for i in range(params.n):
+        served.append(f"slice {i}")
+        time.sleep(params.seconds)
+        yield
+    return params.text
 
 
 def refuse(params: Params) -> str:
@@ -94,7 +91,7 @@ def main() -> None:
         implement(ECHO, echo),
         implement(SLOW, slow),
         implement(LOG, log),
-        implement(COUNT, count),
+        implement_stream(COUNT, count),
         implement(SLICED, sliced),
         implement(REFUSE, refuse),
         implement(FAIL, fail),

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from lab.engine.method_table import ViewParams
-from lab.engine.methods import EngineMethods
 from lab.views.blocks import Matrix, Note, Strip, Table, View
 from models.kv_cache import KVCache
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 
 
-def look(engine: EngineMethods, **params: Any) -> View:
+def look(engine: InProcessEngine, **params: Any) -> View:
     return engine.view(ViewParams(run="tiny", stage="cache", **{"text": PROMPT, **params}))
 
 
@@ -24,7 +24,7 @@ def tables(view: View) -> list[Table]:
 
 @pytest.mark.parametrize(("layer", "head", "position"), [(0, 0, None), (1, 1, None), (1, 0, 3), (0, 1, 0)])
 def test_the_rows_are_those_of_a_cache_filled_token_by_token(
-    layer: int, head: int, position: int | None, tiny: Any, engine: EngineMethods
+    layer: int, head: int, position: int | None, tiny: Any, engine: InProcessEngine
 ) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     ids = ids if position is None else ids[: position + 1]
@@ -41,7 +41,7 @@ def test_the_rows_are_those_of_a_cache_filled_token_by_token(
         np.testing.assert_allclose(strip.values.numpy(), rows[-1], atol=2e-5)
 
 
-def test_bytes_and_rows_are_those_of_the_tensors_that_are_held(tiny: Any, engine: EngineMethods) -> None:
+def test_bytes_and_rows_are_those_of_the_tensors_that_are_held(tiny: Any, engine: InProcessEngine) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     config = tiny.model.config
     held = KVCache(config).keys[:, :, :, : len(ids)].nbytes * 2
@@ -53,7 +53,7 @@ def test_bytes_and_rows_are_those_of_the_tensors_that_are_held(tiny: Any, engine
     assert table.rows[0][-1].text == f"{held // config.layers} B"
 
 
-def test_the_multiplications_are_counted_by_hand(tiny: Any, engine: EngineMethods) -> None:
+def test_the_multiplications_are_counted_by_hand(tiny: Any, engine: InProcessEngine) -> None:
     """Two layers of width 8 with 12 tokens: q, k, v 3·8·8, output 8·8, MLP 2·4·8·8; then keys and values; then the head."""
     tokens, vocabulary = len(tiny.tokenizer.encode(PROMPT)), tiny.model.config.vocab_size
     per_token = 2 * (3 * 64 + 64 + 2 * 4 * 64) + 2 * (2 * 8 * tokens)
@@ -62,14 +62,14 @@ def test_the_multiplications_are_counted_by_hand(tiny: Any, engine: EngineMethod
     assert shown == [without, with_it, without - with_it]
 
 
-def test_a_window_that_has_slid_keeps_nothing_and_says_so(tiny: Any, engine: EngineMethods) -> None:
+def test_a_window_that_has_slid_keeps_nothing_and_says_so(tiny: Any, engine: InProcessEngine) -> None:
     view = look(engine, text=PROMPT * 3)
     assert "slid" in view.sentence
     assert [row[1].text for row in tables(view)[0].rows] == ["0", "0"]
     assert [row[2].text for row in tables(view)[0].rows] == ["+ 16", "+ 16"]
 
 
-def test_how_much_room_is_left_is_said(tiny: Any, engine: EngineMethods) -> None:
+def test_how_much_room_is_left_is_said(tiny: Any, engine: InProcessEngine) -> None:
     ids = tiny.tokenizer.encode(PROMPT * 3)
 
     def last(count: int) -> str:
@@ -82,7 +82,7 @@ def test_how_much_room_is_left_is_said(tiny: Any, engine: EngineMethods) -> None
     assert "It is full now" in last(16)
 
 
-def test_a_first_token_is_the_only_row(tiny: Any, engine: EngineMethods) -> None:
+def test_a_first_token_is_the_only_row(tiny: Any, engine: InProcessEngine) -> None:
     view = look(engine, position=0)
     assert "is the first" in view.sentence
     assert [row[1].text for row in tables(view)[0].rows] == ["0", "0"]

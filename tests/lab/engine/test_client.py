@@ -142,7 +142,7 @@ async def test_printing_does_not_corrupt_the_pipe(client: EngineClient, tmp_path
 
 async def test_death_is_told_with_code_and_last_words_and_the_next_call_starts_another(client: EngineClient) -> None:
     assert await client.call(ECHO, Params(text="before")) == "before"
-    with pytest.raises(EngineDied, match=r"^The engine ended with exit code 7; its last words: about to die of thirst\.$"):
+    with pytest.raises(EngineDied, match=r"^The engine ended with exit code 7; its last line: about to die of thirst\.$"):
         await client.call(DIE, Params())
     assert client.pid is None
     assert await client.call(ECHO, Params(text="after")) == "after"
@@ -171,7 +171,7 @@ async def test_an_engine_that_cannot_start_is_one_sentence(tmp_path: Path) -> No
         await EngineClient(command=(str(tmp_path / "nothing"),)).call(ECHO, Params())
     broken = EngineClient(command=(sys.executable, "-c", "raise SystemExit('torch is missing')"))
     for _ in range(2):
-        with pytest.raises(EngineDied, match=r"^The engine ended with exit code 1; its last words: torch is missing\.$"):
+        with pytest.raises(EngineDied, match=r"^The engine ended with exit code 1; its last line: torch is missing\.$"):
             await broken.call(ECHO, Params())
 
 

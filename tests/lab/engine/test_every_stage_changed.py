@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from lab.engine.method_table import AttributionParams, ExplainParams, ViewParams
-from lab.engine.methods import EngineMethods
+from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Note, Strip, Table, View
+from models.unembed import finish
+from tests.lab.engine.conftest import InProcessEngine
 
 from .conftest import PROMPT
 from .test_explain_views import LAB_ONLY, refs_of
@@ -70,10 +72,12 @@ def looked_at() -> list[tuple[str, int, int]]:
     ]
 
 
-def oracles(tiny: Any, engine: EngineMethods, made: Interventions, oracle_of: Any) -> Any:
+def oracles(tiny: Any, engine: InProcessEngine, made: Interventions, oracle_of: Any) -> Any:
     """The oracle with the same edits."""
     params = ViewParams(run="tiny", text=PROMPT, stage="mlp", interventions=made)
-    return oracle_of(tiny, tiny.tokenizer.encode(PROMPT), engine._edits(engine.shelf.model("tiny", "best"), params))
+    return oracle_of(
+        tiny, tiny.tokenizer.encode(PROMPT), finish(resolve_edits(engine.models, engine.models.model("tiny", "best"), params))
+    )
 
 
 def close(shown: Any, expected: Any) -> None:
@@ -82,7 +86,7 @@ def close(shown: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize("made", kinds())
 def test_what_is_shown_before_and_after_is_the_oracles(
-    made: Interventions, tiny: Any, engine: EngineMethods, oracle_of: Any
+    made: Interventions, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     oracle = oracles(tiny, engine, made, oracle_of)
     rng = np.random.default_rng(0)
@@ -133,7 +137,7 @@ def labels_hold(view: View, oracle: Any, layer: int, head: int) -> None:
         assert not any(each.title.startswith("after the change") for each in strips)
 
 
-def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, engine: EngineMethods) -> None:
+def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, engine: InProcessEngine) -> None:
     def notes(made: Intervention, stage: str, position: int = AT, layer: int = 1) -> list[str]:
         asked = ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, position=position, interventions=(made,))
         return [block.text for block in engine.view(asked).blocks if isinstance(block, Note)]
@@ -147,7 +151,7 @@ def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, e
     assert notes(patched, "ln1", position=5) == notes(patched, "ln1", layer=0) == []
 
 
-def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     made = (Intervention(part="attn.z", how="attend", layer=0, head=1, place=2),)
     oracle = oracles(tiny, engine, made, oracle_of)
     view = engine.view(ViewParams(run="tiny", text=PROMPT, stage="matrix", head=1, interventions=made))
@@ -178,7 +182,7 @@ def replayed(oracle: Any, without: str) -> Any:
 
 @pytest.mark.parametrize("made", kinds())
 def test_a_share_is_what_the_logit_loses_without_the_part(
-    made: Interventions, tiny: Any, engine: EngineMethods, oracle_of: Any
+    made: Interventions, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     oracle = oracles(tiny, engine, made, oracle_of)
     token = 7

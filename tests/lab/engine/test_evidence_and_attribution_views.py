@@ -9,10 +9,9 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.engine.method_table import AttributionParams, EvidenceParams, ExplainParams
-from lab.engine.methods import EngineMethods
 from lab.views.blocks import Note, Table, View
 from models.edits import Edit
-from models.unembed import finish
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 
@@ -27,7 +26,7 @@ def number(text: str) -> float:
 
 @pytest.mark.parametrize(("position", "against"), [(None, None), (3, None), (None, 5), (0, 270)])
 def test_the_shares_are_the_oracles_and_as_printed_add_up(
-    position: int | None, against: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any
+    position: int | None, against: int | None, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     at = len(oracle.ids) - 1 if position is None else position
@@ -73,7 +72,7 @@ def test_the_shares_are_the_oracles_and_as_printed_add_up(
     assert sum(bool(row[1].ref) for row in table(view).rows) == len(expected)
 
 
-def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(tiny: Any, engine: EngineMethods) -> None:
+def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(tiny: Any, engine: InProcessEngine) -> None:
     asked = AttributionParams(run="tiny", text=PROMPT, stage="")
     by_size = table(engine.attribution(asked)).rows[:-1]
     sizes = [abs(row[1].value or 0) for row in by_size]
@@ -88,7 +87,7 @@ def test_bars_tell_the_sign_by_their_side_and_the_order_can_be_the_computations(
     assert in_order[-2:] == ["final norm's bias", "leftover (rounding)"]
 
 
-def test_a_scaled_stream_scales_every_share(tiny: Any, engine: EngineMethods) -> None:
+def test_a_scaled_stream_scales_every_share(tiny: Any, engine: InProcessEngine) -> None:
     edit = Edit("blocks.1.resid_post", "scale", position=3, scale=2.0)
     asked = AttributionParams(run="tiny", text=PROMPT, stage="", position=3, candidate=5, by_size=False)
     *before, _ = table(engine.attribution(asked)).rows
@@ -100,7 +99,7 @@ def test_a_scaled_stream_scales_every_share(tiny: Any, engine: EngineMethods) ->
         assert other[1].value == pytest.approx(one[1].value, rel=1e-3, abs=1e-5)
 
 
-def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_the_most_probable_token_is_meant_where_none_is_named(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     logits = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["logits"][-1]
     top = int(logits.argmax())
     view = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage=""))
@@ -122,13 +121,13 @@ def with_text(tiny: Any, text: str, held_out: int = 0) -> list[int]:
     return ids
 
 
-def ask(engine: EngineMethods, text: str, candidate: int | None = None) -> View:
-    view = finish(engine.evidence(EvidenceParams(run="tiny", text=text, stage="", candidate=candidate)).work)
+def ask(engine: InProcessEngine, text: str, candidate: int | None = None) -> View:
+    view = engine.evidence(EvidenceParams(run="tiny", text=text, stage="", candidate=candidate))
     assert isinstance(view, View)
     return view
 
 
-def test_counts_shares_and_place_are_those_of_a_search_by_slices(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_counts_shares_and_place_are_those_of_a_search_by_slices(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     ids = with_text(tiny, "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3)
     prompt = tiny.tokenizer.encode("The big dog")
     (candidate,) = tiny.tokenizer.encode(" ran")[:1]
@@ -154,7 +153,7 @@ def test_counts_shares_and_place_are_those_of_a_search_by_slices(tiny: Any, engi
         assert shown[tiny.tokenizer.label(id_)] == pytest.approx(probability[id_], rel=1e-4)
 
 
-def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, engine: EngineMethods) -> None:
+def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, engine: InProcessEngine) -> None:
     before, stretch, after = "The cat sat. ", "The big dog ran", " home. The cat sat. "
     ids = with_text(tiny, before + stretch + after)
     view = ask(engine, "sat sat sat. " + stretch)
@@ -181,14 +180,14 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
     ],
 )
 def test_the_sentence_tells_a_habit_from_what_is_new(
-    text: str, prompt: str, candidate: str, word: str, tiny: Any, engine: EngineMethods
+    text: str, prompt: str, candidate: str, word: str, tiny: Any, engine: InProcessEngine
 ) -> None:
     with_text(tiny, text)
     (id_,) = tiny.tokenizer.encode(candidate)[:1]
     assert word in ask(engine, prompt, id_).sentence
 
 
-def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: EngineMethods) -> None:
+def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: InProcessEngine) -> None:
     long = "The small cat sat. The big dog ran home. The cat ran fast. The dog sat home."
     with_text(tiny, "The dog sat fast. " * 9 + long + " " + "The dog sat fast. " * 9)
     prompt = long.removesuffix(" home.")
@@ -197,27 +196,27 @@ def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: EngineM
     assert "word for word once" in sentence
 
 
-def test_what_is_held_out_is_not_searched(tiny: Any, engine: EngineMethods) -> None:
+def test_what_is_held_out_is_not_searched(tiny: Any, engine: InProcessEngine) -> None:
     part = len(tiny.tokenizer.encode("The big dog ran fast. "))
     with_text(tiny, "The big dog ran fast. " * 4, held_out=2 * part)
     assert table(ask(engine, "The big dog")).rows[0][1].value == 2
 
 
-def test_a_run_without_its_text_says_so_in_one_sentence(tiny: Any, engine: EngineMethods) -> None:
+def test_a_run_without_its_text_says_so_in_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
     view = ask(engine, PROMPT)
     assert view.blocks == []
     assert view.sentence.startswith("The training text is not here: tiny has no tokens.bin")
     assert view.sentence.count(". ") == 0
 
 
-def test_a_text_of_another_length_than_the_runs_is_refused(tiny: Any, engine: EngineMethods) -> None:
+def test_a_text_of_another_length_than_the_runs_is_refused(tiny: Any, engine: InProcessEngine) -> None:
     with_text(tiny, "The big dog ran fast. ")
     np.array([1, 2, 3], "<u2").tofile(tiny.run.tokens_path)
     with pytest.raises(UserError, match="holds 3 tokens instead of"):
         ask(engine, PROMPT)
 
 
-def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engine: EngineMethods) -> None:
+def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engine: InProcessEngine) -> None:
     text = "The big dog ran fast. The small cat ran home. The big cat sat. The big dog sat. " * 3
     ids = with_text(tiny, text)
     view = ask(engine, "The big dog", tiny.tokenizer.encode(" ran")[0])

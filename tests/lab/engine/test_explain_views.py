@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 
 from lab.core.errors import UserError
 from lab.engine.method_table import ExplainParams, ViewParams
-from lab.engine.methods import EngineMethods
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Strip, Table, View
 from lab.views.number_explanation import Explanation
 from lab.views.number_refs import element
 from models.gpt import GPT
 from models.sampling_settings import SamplingSettings
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 TOLERANCE = 2e-5
@@ -51,7 +51,7 @@ def check(explanation: Explanation, oracle: Any) -> None:
     "sampling", [SamplingSettings(temperature=0.7, top_k=6, top_p=0.9, seed=3), SamplingSettings(greedy=True)]
 )
 def test_every_number_of_every_view_is_explained_down_to_the_leaves(
-    position: int | None, sampling: SamplingSettings, tiny: Any, engine: EngineMethods, oracle_of: Any
+    position: int | None, sampling: SamplingSettings, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     rng = np.random.default_rng(position or 9)
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
@@ -84,7 +84,7 @@ def test_every_number_of_every_view_is_explained_down_to_the_leaves(
     assert len(leaves & weights) > 15
 
 
-def test_a_weight_knows_what_it_was_before_training(tiny: Any, engine: EngineMethods) -> None:
+def test_a_weight_knows_what_it_was_before_training(tiny: Any, engine: InProcessEngine) -> None:
     ref = "h.1.mlp.c_fc.weight[5,3]"
     made = GPT(tiny.model.config, seed=tiny.run.config.train.seed).state_dict()["h.1.mlp.c_fc.weight"]
     explanation = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))
@@ -95,17 +95,17 @@ def test_a_weight_knows_what_it_was_before_training(tiny: Any, engine: EngineMet
     tiny.run.snapshots_path.mkdir()
     state = {name: torch.full_like(weight, 0.125) for name, weight in tiny.model.state_dict().items()}
     save_file(state, tiny.run.snapshots_path / "00000000.safetensors", {"format": "pt", "step": "0"})
-    again = EngineMethods().explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))
+    again = InProcessEngine().explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))
     assert again.initial == 0.125
 
 
-def test_what_has_no_number_is_refused_in_one_sentence(tiny: Any, engine: EngineMethods) -> None:
+def test_what_has_no_number_is_refused_in_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
     for ref in ("", "logits", "nothing[0]", "blocks.0.attn.pattern[0,99,0]", "sample.u[99]", "embed.norm[0,1]"):
         with pytest.raises(UserError, match=r"\.$"):
             engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="mlp", ref=ref))
 
 
-def test_numbers_of_other_positions_than_the_last_are_explained_too(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_numbers_of_other_positions_than_the_last_are_explained_too(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     for position in range(len(tiny.tokenizer.encode(PROMPT))):
         found = engine.explain(ExplainParams(run="tiny", text=PROMPT, stage="logits", ref=f"probability[{position},7]"))

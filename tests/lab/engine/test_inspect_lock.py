@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from lab.engine.method_table import OpenParams, ReleaseParams
-from lab.engine.methods import EngineMethods
 from lab.inspect import model_cache
 from lab.runs.run_locks import inspect_lock_is_held
+from tests.lab.engine.conftest import InProcessEngine
 
 
-def test_an_open_run_is_held_until_it_is_let_go(tiny: Any, engine: EngineMethods) -> None:
+def test_an_open_run_is_held_until_it_is_let_go(tiny: Any, engine: InProcessEngine) -> None:
     assert not inspect_lock_is_held(tiny.run.path)
     engine.open(OpenParams(run="tiny"))
     assert inspect_lock_is_held(tiny.run.path)
@@ -23,7 +23,7 @@ def test_an_open_run_is_held_until_it_is_let_go(tiny: Any, engine: EngineMethods
     engine.release(ReleaseParams(path=str(tiny.run.path)))
 
 
-def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_made_room_is_held_no_longer(make_run: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_cache, "WEIGHTS_BUDGET", 0)
     runs = [make_run(name).run for name in ("first", "second", "third")]
     for run in runs:

@@ -8,11 +8,11 @@ import torch
 
 from lab.core.errors import UserError
 from lab.engine.method_table import CompareParams, EffectParams, LensParams, TraceParams, ViewParams
-from lab.engine.methods import EngineMethods
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table
 from models.gpt import GPT
+from tests.lab.engine.conftest import InProcessEngine
 
 from .conftest import PROMPT
 
@@ -69,7 +69,7 @@ def parts() -> list[Any]:
 @pytest.mark.parametrize(("made", "edit"), parts())
 @pytest.mark.parametrize("position", [None, 4])
 def test_the_effect_is_that_of_editing_the_weights(
-    made: Any, edit: Any, position: int | None, tiny: Any, engine: EngineMethods
+    made: Any, edit: Any, position: int | None, tiny: Any, engine: InProcessEngine
 ) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     changed = by_hand(tiny)
@@ -89,13 +89,13 @@ def test_the_effect_is_that_of_editing_the_weights(
     assert [guess.id for guess in way.top] == np.argsort(-after)[: len(way.top)].tolist()
 
 
-def test_without_interventions_nothing_changes(tiny: Any, engine: EngineMethods) -> None:
+def test_without_interventions_nothing_changes(tiny: Any, engine: InProcessEngine) -> None:
     found = engine.effect(EffectParams(run="tiny", text=PROMPT))
     assert found.kl == 0.0
     assert all(change.before == change.after for change in found.changes)
 
 
-def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     look = Intervention(part="attn.z", how="attend", layer=0, head=1, place=2, token="big")
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(look,), names=("blocks.0.attn.z",)))
     values = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["blocks.0.attn.v"]
@@ -103,7 +103,7 @@ def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: 
     assert np.abs(z[2:, 1] - values[2, 1]).max() <= 1e-5
 
 
-def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: EngineMethods) -> None:
+def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: InProcessEngine) -> None:
     hidden = Intervention(part="tokens", how="hide", place=1, token="he")
     names = tuple(f"blocks.{layer}.attn.pattern" for layer in range(2))
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(hidden,), names=names))
@@ -117,7 +117,9 @@ def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: EngineMeth
 @pytest.mark.parametrize(
     ("part", "head"), [("resid_pre", 0), ("resid_mid", 0), ("resid_post", 0), ("attn.z", 1), ("attn_out", 0), ("mlp_out", 0)]
 )
-def test_a_patch_carries_the_other_prompts_vector(part: Any, head: int, tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_a_patch_carries_the_other_prompts_vector(
+    part: Any, head: int, tiny: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
     ids, others = tiny.tokenizer.encode(PROMPT), tiny.tokenizer.encode(OTHER)[-16:]
     patch = Intervention(
         part=part, how="patch", layer=1, head=head, place=len(ids) - 1, source=Source(text=OTHER, position=len(others) - 1)
@@ -133,7 +135,7 @@ def test_a_patch_carries_the_other_prompts_vector(part: Any, head: int, tiny: An
         assert [guess.id for guess in top] == [guess.id for guess in engine.lens(LensParams(run="tiny", text=OTHER)).top]
 
 
-def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: EngineMethods) -> None:
+def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: InProcessEngine) -> None:
     made = (
         HEAD,
         Intervention(part="tokens", how="hide", place=1, token="he"),
@@ -148,7 +150,7 @@ def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: E
                 assert view.parity is None or view.parity.max_delta < 1e-4, (stage, layer, head, view.parity)
 
 
-def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, layer=1, head=1, position=None))
     first, second = (oracle_of(tiny, tiny.tokenizer.encode(text)[-16:]) for text in (PROMPT, OTHER))
     following, lenses, attention = (block for block in view.blocks if isinstance(block, Table))
@@ -173,7 +175,7 @@ def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, eng
     )
 
 
-def test_compare_aligns_positions_from_the_end(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_compare_aligns_positions_from_the_end(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     ids, others = (tiny.tokenizer.encode(text)[-16:] for text in (PROMPT, OTHER))
     view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, position=len(ids) - 3))
     q = oracle_of(tiny, others).values["probability"][-3]
@@ -191,6 +193,6 @@ def test_compare_aligns_positions_from_the_end(tiny: Any, engine: EngineMethods,
         (Intervention(part="mlp_out", how="patch", place=0, source=Source(text="a", position=5)), "no such token"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: EngineMethods) -> None:
+def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: InProcessEngine) -> None:
     with pytest.raises(UserError, match=words):
         engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(intervention,)))

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from lab.engine.method_table import METHODS, RELEASE, EngineMethod, ReleaseParams
-from lab.engine.methods import EngineMethods
+from lab.engine.methods import implementations
 from lab.engine.server import Server, implement, implementations_by_name
+from lab.inspect.model_cache import ModelCache
 
 
 def test_every_method_of_the_table_is_implemented() -> None:
     names = [method.name for method in METHODS]
     assert len(set(names)) == len(names)
-    assert list(implementations_by_name(METHODS, EngineMethods().implementations())) == names
+    assert list(implementations_by_name(METHODS, implementations(ModelCache()))) == names
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ import torch
 
 from lab.core.errors import UserError
 from lab.engine.method_table import GenerateParams, LensParams, OpenParams, PromptParams, SampleParams, TraceParams, ViewParams
-from lab.engine.methods import EMPTY_PROMPT, EngineMethods
+from lab.engine.prompt_trace import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import STAGES
 from models.config import ConfigError
 from models.edits import Edit
 from models.gpt import GPT
 from models.sampling_settings import SamplingSettings
 from models.trace import Trace
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 
@@ -42,7 +43,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
-def test_open_tells_the_facts(tiny: Any, engine: EngineMethods) -> None:
+def test_open_tells_the_facts(tiny: Any, engine: InProcessEngine) -> None:
     facts = engine.open(OpenParams(run="tiny"))
     config = tiny.model.config
     assert (facts.layers, facts.heads, facts.width, facts.context) == (2, 2, 8, 16)
@@ -51,19 +52,19 @@ def test_open_tells_the_facts(tiny: Any, engine: EngineMethods) -> None:
     assert (facts.vocab_size, facts.tokenizer) == (config.vocab_size, "bpe")
 
 
-def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: EngineMethods) -> None:
+def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: InProcessEngine) -> None:
     way = LensParams(run="tiny", text=PROMPT)
     engine.open(OpenParams(run="tiny"))
-    held, top = engine.shelf.model("tiny", "best").model, engine.lens(way).top
+    held, top = engine.models.model("tiny", "best").model, engine.lens(way).top
     engine.open(OpenParams(run="tiny"))
-    assert engine.shelf.model("tiny", "best").model is held
+    assert engine.models.model("tiny", "best").model is held
     tiny.save("best", 200, seed=9)
     assert engine.lens(way).top == top  # only `open` looks at the file
     assert engine.open(OpenParams(run="tiny")).step == 200
     assert engine.lens(way).top != top
 
 
-def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, engine: EngineMethods) -> None:
+def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, engine: InProcessEngine) -> None:
     path = tiny.run.path / "best.safetensors"
     engine.open(OpenParams(run="tiny"))
     before = path.stat()
@@ -72,7 +73,7 @@ def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, 
     assert engine.open(OpenParams(run="tiny")).step == 300
 
 
-def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: Any, engine: EngineMethods) -> None:
+def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: Any, engine: InProcessEngine) -> None:
     (tiny.run.path / "best.safetensors").unlink()
     with pytest.raises(UserError, match="has no weights yet"):
         engine.open(OpenParams(run="tiny"))
@@ -83,25 +84,25 @@ def test_the_last_checkpoint_stands_in_for_a_best_that_is_not_there_yet(tiny: An
     assert (facts.checkpoint, facts.step) == ("best", 4)
 
 
-def test_small_models_are_all_held(make_run: Any, engine: EngineMethods) -> None:
+def test_small_models_are_all_held(make_run: Any, engine: InProcessEngine) -> None:
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
         engine.lens(LensParams(run=name, text=PROMPT))
-    assert [path.name for path, _ in engine.shelf._models] == ["a", "b", "c"]
+    assert [path.name for path, _ in engine.models._models] == ["a", "b", "c"]
 
 
 def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
-    make_run: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch
+    make_run: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.inspect.model_cache.WEIGHTS_BUDGET", 1)
     for seed, name in enumerate(("a", "b", "c")):
         make_run(name, seed=seed)
         engine.lens(LensParams(run=name, text=PROMPT))
-    assert [path.name for path, _ in engine.shelf._models] == ["b", "c"]
-    assert len(engine.shelf._traces) == 2
+    assert [path.name for path, _ in engine.models._models] == ["b", "c"]
+    assert len(engine.models._traces) == 2
 
 
-def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     way = engine.lens(LensParams(run="tiny", text=PROMPT))
     ids = tiny.tokenizer.encode(PROMPT)
     probability = oracle_of(tiny, ids).values["probability"]
@@ -115,7 +116,7 @@ def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, e
 
 @pytest.mark.parametrize("position", [0, 5, None])
 def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
-    position: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any
+    position: int | None, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     way = engine.lens(LensParams(run="tiny", text=PROMPT, position=position))
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
@@ -146,7 +147,7 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     assert (last.lens.id, last.rank) == (way.top[0].id, 1)
 
 
-def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: EngineMethods) -> None:
+def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessEngine) -> None:
     steps = engine.lens(LensParams(run="tiny", text=PROMPT)).steps
     inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "sample", "cache")]
     assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "sample", "cache"]
@@ -157,7 +158,7 @@ def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: EngineMeth
     ]  # fmt: skip
 
 
-def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: EngineMethods, passes: Counter[str]) -> None:
+def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: InProcessEngine, passes: Counter[str]) -> None:
     engine.lens(LensParams(run="tiny", text=PROMPT))
     assert passes == {"traced": 1, "fast": 1}
     for stage in STAGES:
@@ -173,7 +174,7 @@ def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: EngineMethod
     assert passes == {"traced": 2, "fast": 2}
 
 
-def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: EngineMethods) -> None:
+def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: InProcessEngine) -> None:
     text = "The big dog ran. " * 3 + PROMPT
     ids = tiny.tokenizer.encode(text)
     way = engine.lens(LensParams(run="tiny", text=text))
@@ -186,7 +187,7 @@ def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: EngineMethod
     assert (exact.dropped, len(exact.tokens)) == (0, 16)
 
 
-def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: EngineMethods) -> None:
+def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: InProcessEngine) -> None:
     way = engine.lens(LensParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
     assert [token.id for token in way.tokens] == [84, 104, 101]
     assert way.position == 2
@@ -198,7 +199,7 @@ def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any
     ["T", "🙂 é", "\x00\x1b[31m\t\n", "<|endoftext|>", "a" * 10_000],
     ids=["one token", "emoji", "control", "special", "long"],
 )
-def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: EngineMethods) -> None:
+def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: InProcessEngine) -> None:
     way = engine.lens(LensParams(run="tiny", text=text))
     assert all(token.label.isprintable() and token.label for token in way.tokens)
     for stage in STAGES:
@@ -206,7 +207,7 @@ def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: EngineMet
         assert "\x1b" not in view.sentence
 
 
-def test_half_a_character_as_the_whole_prompt_works(tiny: Any, engine: EngineMethods) -> None:
+def test_half_a_character_as_the_whole_prompt_works(tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple(tiny.tokenizer.encode("🙂"))[:1]
     assert engine.lens(LensParams(run="tiny", ids=ids)).tokens[0].label == "\\xf0"
 
@@ -228,7 +229,7 @@ MISTAKES: list[tuple[str, PromptParams, str]] = [
 
 
 @pytest.mark.parametrize(("method", "params", "words"), MISTAKES)
-def test_a_mistake_is_one_sentence(method: str, params: PromptParams, words: str, tiny: Any, engine: EngineMethods) -> None:
+def test_a_mistake_is_one_sentence(method: str, params: PromptParams, words: str, tiny: Any, engine: InProcessEngine) -> None:
     with pytest.raises(UserError) as caught:
         getattr(engine, method)(params)
     assert words in str(caught.value)
@@ -236,19 +237,19 @@ def test_a_mistake_is_one_sentence(method: str, params: PromptParams, words: str
     assert "\n" not in str(caught.value)
 
 
-def test_impossible_sampling_is_one_sentence(tiny: Any, engine: EngineMethods) -> None:
+def test_impossible_sampling_is_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
     with pytest.raises(ConfigError, match="top-p must be above 0"):
         engine.sample(SampleParams(run="tiny", text="a", sampling=SamplingSettings(top_p=0.0)))
 
 
-def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: EngineMethods) -> None:
+def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: InProcessEngine) -> None:
     engine.open(OpenParams(run="tiny"))
-    engine.shelf.model("tiny", "best").model.get_parameter("ln_f.weight")[0] = float("nan")
+    engine.models.model("tiny", "best").model.get_parameter("ln_f.weight")[0] = float("nan")
     with pytest.raises(UserError, match="not numbers"):
         engine.lens(LensParams(run="tiny", text="a"))
 
 
-def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: EngineMethods) -> None:
+def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: InProcessEngine) -> None:
     settings = SamplingSettings(temperature=0.8, top_k=50, seed=3)
     ids = tuple(tiny.tokenizer.encode(PROMPT))
     written = list(engine.generate(GenerateParams(run="tiny", ids=ids, n=12, sampling=settings)))
@@ -265,7 +266,7 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: En
     assert len(ids) > 16  # the window slid on the way
 
 
-def test_trace_arrays_are_the_traces(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_trace_arrays_are_the_traces(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     assert len(arrays) == len(Trace(tiny.model, [1]).names())
@@ -275,13 +276,13 @@ def test_trace_arrays_are_the_traces(tiny: Any, engine: EngineMethods, oracle_of
     assert list(engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, names=("logits",)))) == ["logits"]
 
 
-def test_a_trace_too_large_for_one_answer_is_refused(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.engine.methods.LARGEST_TRACE", 1000)
+def test_a_trace_too_large_for_one_answer_is_refused(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.engine.trace_methods.LARGEST_TRACE", 1000)
     with pytest.raises(UserError, match="too large to hand over at once"):
         engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
 
 
-def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: EngineMethods, passes: Counter[str]) -> None:
+def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: InProcessEngine, passes: Counter[str]) -> None:
     off = (Edit("blocks.0.mlp_out", "scale"), Edit("blocks.1.attn.z", "scale", head=1))
     plain, edited = (engine.lens(LensParams(run="tiny", text=PROMPT, edits=edits)) for edits in ((), off))
     assert plain.top != edited.top
@@ -299,19 +300,19 @@ def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: Engin
         assert view.parity is not None
 
 
-def test_old_traces_make_room_for_new_ones(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_traces_make_room_for_new_ones(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.lens(LensParams(run="tiny", text=PROMPT))
-    (traced,) = engine.shelf._traces.values()
+    (traced,) = engine.models._traces.values()
     from lab.inspect.model_cache import _numbers
 
     monkeypatch.setattr("lab.inspect.model_cache.TRACE_BUDGET", 3 * _numbers(traced))
     for word in "abcdefg":
         engine.lens(LensParams(run="tiny", text=word + PROMPT[1:]))
-    assert 2 <= len(engine.shelf._traces) <= 3
+    assert 2 <= len(engine.models._traces) <= 3
 
 
 def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_too_large(
-    tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.inspect.model_cache.FAST_BUDGET", 10)
     for stage in ("qkv", "mlp", "logits"):
@@ -321,7 +322,7 @@ def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_
         assert view.parity.name.endswith("fast path" if stage == "logits" else "trace")
 
 
-def test_opening_is_not_slow_because_of_the_lab(tiny: Any, engine: EngineMethods) -> None:
+def test_opening_is_not_slow_because_of_the_lab(tiny: Any, engine: InProcessEngine) -> None:
     engine.open(OpenParams(run="tiny"))
     began = time.perf_counter()
     for _ in range(20):
@@ -329,7 +330,7 @@ def test_opening_is_not_slow_because_of_the_lab(tiny: Any, engine: EngineMethods
     assert (time.perf_counter() - began) / 20 < 0.02
 
 
-def test_no_lens_of_a_sure_model_reads_100_percent(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_no_lens_of_a_sure_model_reads_100_percent(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     """In fp32 one minus a millionth of a percent is 1."""
     for strength in (6.0, 60.0):
         tiny.model.get_parameter("ln_f.weight").mul_(strength)

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_table import METHODS, GenerateParams, OpenParams, ReleaseParams, SampleParams
-from lab.engine.methods import EngineMethods
-from lab.engine.server import implementations_by_name
+from lab.engine.method_table import GenerateParams, OpenParams, ReleaseParams, SampleParams
 from lab.inspect import model_cache
 from lab.inspect.model_cache import ModelCache, Traced
+from tests.lab.engine.conftest import InProcessEngine
 
 ROUNDS = 200
 
@@ -82,20 +81,19 @@ def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
     assert gone() is None
 
 
-def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: EngineMethods) -> None:
+def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -> None:
     engine.open(OpenParams(run="tiny"))
-    served = implementations_by_name(METHODS, engine.implementations())
     asked = [
-        served["sample"].function(SampleParams(run="tiny", text="The big dog")).work,  # type: ignore[attr-defined]
-        served["generate"].function(GenerateParams(run="tiny", text="The", n=5)),
+        engine.functions["sample"](SampleParams(run="tiny", text="The big dog")),
+        engine.functions["generate"](GenerateParams(run="tiny", text="The", n=5)),
     ]
     for work in asked:
-        next(work)  # type: ignore[call-overload]
-    model = weakref.ref(engine.shelf.model("tiny", "best").model)
+        next(work)
+    model = weakref.ref(engine.models.model("tiny", "best").model)
     engine.release(ReleaseParams(path=str(tiny.run.path)))
     for work in asked:
         with pytest.raises(UserError, match="tiny is being renamed or deleted"):
-            next(work)  # type: ignore[call-overload]
+            next(work)
     gc.collect()
     assert model() is None
 

@@ -7,10 +7,9 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.engine.method_table import GenerateParams, LensParams, SampleParams, SaveTraceParams, TraceParams, ViewParams
-from lab.engine.methods import EngineMethods
 from lab.inspect.stages.stage_registry import STAGES
-from models.unembed import finish
 from screens.blocks.view_layout import lay_view
+from tests.lab.engine.conftest import InProcessEngine
 
 CONTEXT = 16
 
@@ -31,7 +30,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", list(ODD))
-def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: EngineMethods) -> None:
+def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: InProcessEngine) -> None:
     text = ODD[name]
     way = engine.lens(LensParams(run="tiny", text=text))
     assert 1 <= len(way.tokens) <= CONTEXT
@@ -46,17 +45,17 @@ def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, en
 
 
 @pytest.mark.parametrize("name", list(ODD))
-def test_every_method_answers(name: str, tiny: Any, engine: EngineMethods, tmp_path: Any) -> None:
+def test_every_method_answers(name: str, tiny: Any, engine: InProcessEngine, tmp_path: Any) -> None:
     text = ODD[name]
     token = engine.sample(SampleParams(run="tiny", text=text))
     assert next(iter(engine.generate(GenerateParams(run="tiny", text=text, n=2)))).id == token.id
     assert "logits" in engine.trace_arrays(TraceParams(run="tiny", text=text, names=("logits",)))
     for kind in ("npz", "json"):
-        saved = finish(engine.save_trace(SaveTraceParams(run="tiny", text=text, path=str(tmp_path / kind), kind=kind)))  # type: ignore[arg-type]
+        saved = engine.save_trace(SaveTraceParams(run="tiny", text=text, path=str(tmp_path / kind), kind=kind))  # type: ignore[arg-type]
         assert saved.bytes > 0
 
 
-def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, engine: EngineMethods) -> None:
+def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, engine: InProcessEngine) -> None:
     for ask in (
         lambda: engine.lens(LensParams(run="tiny", text="")),
         lambda: engine.view(ViewParams(run="tiny", text="", stage="cache")),
@@ -72,7 +71,7 @@ def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, e
 @pytest.mark.parametrize(
     ("tokens", "dropped"), [(1, 0), (CONTEXT - 1, 0), (CONTEXT, 0), (CONTEXT + 1, 1), (5 * CONTEXT, 4 * CONTEXT)]
 )
-def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: EngineMethods) -> None:
+def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple((tiny.tokenizer.encode("The big dog ran fast. ") * 20)[:tokens])
     way = engine.lens(LensParams(run="tiny", ids=ids))
     assert (len(way.tokens), way.dropped) == (min(tokens, CONTEXT), dropped)
@@ -84,21 +83,21 @@ def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: 
     assert window.blocks == whole.blocks
 
 
-def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: EngineMethods) -> None:
+def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: InProcessEngine) -> None:
     way = engine.lens(LensParams(run="tiny", text="<|endoftext|>"))
     joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in way.tokens)
     assert joined == b"<|endoftext|>"
     assert len(way.tokens) > 1
 
 
-def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: EngineMethods) -> None:
+def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: InProcessEngine) -> None:
     (first, *_) = tiny.tokenizer.encode("😀")
     assert tiny.tokenizer.token_bytes(first) == "😀".encode()[:1]
     way = engine.lens(LensParams(run="tiny", ids=(first,)))
     assert way.tokens[0].label == "\\xf0"
 
 
-def test_a_fork_draws_what_the_shorter_prompt_alone_would(tiny: Any, engine: EngineMethods) -> None:
+def test_a_fork_draws_what_the_shorter_prompt_alone_would(tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple(tiny.tokenizer.encode("The big dog ran fast."))
     for cut in range(1, len(ids)):
         shorter = engine.sample(SampleParams(run="tiny", ids=ids[:cut]))

@@ -5,7 +5,7 @@ import pytest
 
 from lab.engine import protocol
 from lab.engine.protocol import Cancel, Failure, Message, Reply, Request, body_length, frame, read_frame
-from lab.engine.request_queue import WorkQueue
+from lab.engine.request_queue import RequestQueue
 
 
 def request(id_: int, group: str | None = None) -> Request:
@@ -45,7 +45,7 @@ def test_text_in_the_pipe_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_queue_keeps_order_and_drops_older_ones_of_a_group() -> None:
-    queue = WorkQueue()
+    queue = RequestQueue()
     assert queue.put(request(1, "view")) == []
     assert queue.put(request(2)) == []
     assert [(old.id, reason) for old, reason in queue.put(request(3, "view"))] == [(1, "superseded")]
@@ -54,15 +54,15 @@ def test_the_queue_keeps_order_and_drops_older_ones_of_a_group() -> None:
 
 
 def test_the_queue_ends_a_stream_by_group_and_by_cancel() -> None:
-    queue = WorkQueue()
+    queue = RequestQueue()
     queue.put(request(1, "generate"))
     queue.put(request(2))
     queue.take(wait=False)
     queue.take(wait=False)
     assert queue.put(request(3, "generate")) == []
     assert queue.put(Cancel(2)) == []
-    assert (queue.ended(1), queue.ended(2), queue.ended(3)) == ("superseded", "cancelled", None)
+    assert (queue.stop_reason(1), queue.stop_reason(2), queue.stop_reason(3)) == ("superseded", "cancelled", None)
     queue.finish(1)
-    assert queue.ended(1) is None
+    assert queue.stop_reason(1) is None
     assert [(old.id, reason) for old, reason in queue.put(Cancel(3))] == [(3, "cancelled")]
     assert queue.put(Cancel(99)) == []

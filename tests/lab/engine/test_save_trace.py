@@ -12,21 +12,21 @@ from click.testing import CliRunner
 from lab.cli.trace_command import trace
 from lab.core.errors import UserError
 from lab.engine.method_table import SaveTraceParams, TraceParams
-from lab.engine.methods import EngineMethods
 from lab.views.blocks import SavedTrace
 from models.edits import Edit
-from models.unembed import finish
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran"
 
 
-def save(engine: EngineMethods, path: Path, kind: str, **params: Any) -> SavedTrace:
-    work = engine.save_trace(SaveTraceParams(run="tiny", text=PROMPT, path=str(path), kind=kind, **params))  # type: ignore[arg-type]
-    return finish(work)
+def save(engine: InProcessEngine, path: Path, kind: str, **params: Any) -> SavedTrace:
+    asked = SaveTraceParams(run="tiny", text=PROMPT, path=str(path), kind=kind, **params)  # type: ignore[arg-type]
+    saved: SavedTrace = engine.save_trace(asked)
+    return saved
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])
-def test_the_command_writes_the_same(kind: str, tiny: Any, engine: EngineMethods, tmp_path: Path) -> None:
+def test_the_command_writes_the_same(kind: str, tiny: Any, engine: InProcessEngine, tmp_path: Path) -> None:
     own, theirs = tmp_path / f"own.{kind}", tmp_path / f"theirs.{kind}"
     saved = save(engine, own, kind)
     assert saved.bytes == own.stat().st_size
@@ -42,7 +42,7 @@ def test_the_command_writes_the_same(kind: str, tiny: Any, engine: EngineMethods
         assert all(np.array_equal(a[name], b[name]) for name in a.files)
 
 
-def test_the_file_holds_what_the_engine_shows(tiny: Any, engine: EngineMethods, tmp_path: Path) -> None:
+def test_the_file_holds_what_the_engine_shows(tiny: Any, engine: InProcessEngine, tmp_path: Path) -> None:
     save(engine, tmp_path / "t.npz", "npz")
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
     with np.load(tmp_path / "t.npz") as archive:
@@ -53,7 +53,7 @@ def test_the_file_holds_what_the_engine_shows(tiny: Any, engine: EngineMethods, 
         np.testing.assert_allclose(archive["logits"], tiny.model(ids)[0].numpy(), atol=2e-5)
 
 
-def test_a_changed_model_is_saved_as_it_is_changed(tiny: Any, engine: EngineMethods, tmp_path: Path) -> None:
+def test_a_changed_model_is_saved_as_it_is_changed(tiny: Any, engine: InProcessEngine, tmp_path: Path) -> None:
     save(engine, tmp_path / "t.npz", "npz", edits=(Edit("blocks.0.attn.z", "scale", head=0, scale=0.0),))
     with np.load(tmp_path / "t.npz") as archive:
         assert not archive["blocks.0.attn.z"][:, 0].any()
@@ -61,7 +61,7 @@ def test_a_changed_model_is_saved_as_it_is_changed(tiny: Any, engine: EngineMeth
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence_and_leaves_nothing(
-    tiny: Any, engine: EngineMethods, tmp_path: Path
+    tiny: Any, engine: InProcessEngine, tmp_path: Path
 ) -> None:
     for kind in ("npz", "json"):
         with pytest.raises(UserError, match=r"^Cannot write .*: no such file or directory\.$"):

@@ -9,10 +9,10 @@ import torch
 
 from lab.core.errors import UserError
 from lab.engine.method_table import LensParams, OpenParams, ViewParams
-from lab.engine.methods import EngineMethods
 from lab.reports.training_timeline import stops
 from lab.runs.snapshots import save_snapshot
 from models.gpt import GPT
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran"
 
@@ -30,7 +30,7 @@ def snapshots(tiny: Any) -> dict[str, GPT]:
     return found
 
 
-def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: EngineMethods, snapshots: dict[str, GPT]) -> None:
+def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT]) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     assert [stop.checkpoint for stop in stops(tiny.run)] == ["0", "8", "64", "best"]
     for checkpoint, model in [*snapshots.items(), ("best", tiny.model)]:
@@ -51,13 +51,13 @@ def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: EngineMe
         assert view.parity.max_delta < 2e-5
 
 
-def test_a_step_that_has_no_snapshot_is_named(tiny: Any, engine: EngineMethods, snapshots: dict[str, GPT]) -> None:
+def test_a_step_that_has_no_snapshot_is_named(tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT]) -> None:
     with pytest.raises(UserError, match=r"no checkpoint called '7'; .* snapshots of steps: 0, 8, 64\.$"):
         engine.open(OpenParams(run="tiny", checkpoint="7"))
 
 
 def test_a_prompt_is_traced_once_for_each_snapshot(
-    tiny: Any, engine: EngineMethods, snapshots: dict[str, GPT], monkeypatch: pytest.MonkeyPatch
+    tiny: Any, engine: InProcessEngine, snapshots: dict[str, GPT], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from models import trace
 

@@ -1,5 +1,6 @@
 """Every number of every view against a second GPT-2 in numpy (the oracle in conftest), and every printed row recomputed."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +11,11 @@ import pytest
 import torch
 
 from lab.engine.method_table import ViewParams
-from lab.engine.methods import EngineMethods
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Cell, Line01, Matrix, Note, Strip, Table, View
 from lab.views.number_refs import element
 from models.sampling_settings import SamplingSettings
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 SHAPES = [
@@ -26,7 +27,7 @@ TOLERANCE = 2e-5
 """Of the scale of a value: fp32 against float64 through three layers."""
 
 
-def views(engine: EngineMethods, layers: int, heads: int, **params: object) -> Iterator[tuple[ViewParams, View]]:
+def views(engine: InProcessEngine, layers: int, heads: int, **params: object) -> Iterator[tuple[ViewParams, View]]:
     """Every stage, in every layer, for every head where the head matters."""
     for stage in STAGES:
         for layer in range(layers if stage in IN_LAYERS else 1):
@@ -75,7 +76,7 @@ def close(shown: float, unit: float, computed: float, units: float = 1.0) -> boo
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("position", [0, 1, 5, None])
 def test_every_named_number_is_the_oracles(
-    shape: dict[str, int], position: int | None, make_run: Any, engine: EngineMethods, oracle_of: Any
+    shape: dict[str, int], position: int | None, make_run: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     tiny = make_run(**shape)
     ids = tiny.tokenizer.encode(PROMPT)[-tiny.model.config.context :]
@@ -100,7 +101,7 @@ def test_every_named_number_is_the_oracles(
     assert named > 300
 
 
-def test_numbers_without_a_name_are_only_sums_of_others_and_shares_of_all(tiny: Any, engine: EngineMethods) -> None:
+def test_numbers_without_a_name_are_only_sums_of_others_and_shares_of_all(tiny: Any, engine: InProcessEngine) -> None:
     for _, view in views(engine, 2, 2, text=PROMPT):
         for table in tables(view):
             for row in table.rows:
@@ -111,7 +112,7 @@ def test_numbers_without_a_name_are_only_sums_of_others_and_shares_of_all(tiny: 
 NAMELESS = {"variance + 0.00001", "cosine between the two", "bias"}
 
 
-def test_every_text_is_its_value(tiny: Any, engine: EngineMethods) -> None:
+def test_every_text_is_its_value(tiny: Any, engine: InProcessEngine) -> None:
     for asked, view in views(engine, 2, 2, text=PROMPT, position=6):
         for cell in cells(view):
             if cell.value is not None:
@@ -120,7 +121,7 @@ def test_every_text_is_its_value(tiny: Any, engine: EngineMethods) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_view_reads_well(stage: str, tiny: Any, engine: EngineMethods) -> None:
+def test_every_view_reads_well(stage: str, tiny: Any, engine: InProcessEngine) -> None:
     view = engine.view(ViewParams(run="tiny", stage=stage, layer=1, head=1, text=PROMPT, position=3))
     assert view.stage == stage
     assert view.sentence.endswith(".")
@@ -132,7 +133,7 @@ def test_every_view_reads_well(stage: str, tiny: Any, engine: EngineMethods) -> 
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_parity_is_small_everywhere(shape: dict[str, int], make_run: Any, engine: EngineMethods) -> None:
+def test_parity_is_small_everywhere(shape: dict[str, int], make_run: Any, engine: InProcessEngine) -> None:
     tiny = make_run(**shape)
     for asked, view in views(engine, tiny.model.config.layers, tiny.model.config.heads, text=PROMPT):
         assert view.parity is not None
@@ -140,9 +141,9 @@ def test_parity_is_small_everywhere(shape: dict[str, int], make_run: Any, engine
         assert view.parity.max_delta < 2e-5, (asked.stage, view.parity)
 
 
-def test_parity_sees_a_model_that_differs(tiny: Any, engine: EngineMethods) -> None:
+def test_parity_sees_a_model_that_differs(tiny: Any, engine: InProcessEngine) -> None:
     """If trace and fast path were told different weights, the line would say so."""
-    traced = engine.shelf.traced(engine.shelf.model("tiny", "best"), tiny.tokenizer.encode(PROMPT))
+    traced = engine.models.traced(engine.models.model("tiny", "best"), tiny.tokenizer.encode(PROMPT))
     for name in traced.fast:
         traced.fast[name] = traced.fast[name] + 0.5
     for stage in ("embed", "ln1", "qkv", "values", "attn_out", "resid_mid", "mlp", "neurons", "ln_final"):
@@ -153,7 +154,7 @@ def test_parity_sees_a_model_that_differs(tiny: Any, engine: EngineMethods) -> N
 
 @pytest.mark.parametrize("position", [0, 4, 11])
 @pytest.mark.parametrize("stage", ["scores", "logits"])
-def test_a_printed_softmax_reproduces_itself(stage: str, position: int, tiny: Any, engine: EngineMethods) -> None:
+def test_a_printed_softmax_reproduces_itself(stage: str, position: int, tiny: Any, engine: InProcessEngine) -> None:
     for head in range(2):
         view = engine.view(ViewParams(run="tiny", stage=stage, head=head, text=PROMPT, position=position))
         (table,) = tables(view)
@@ -174,7 +175,7 @@ def test_a_printed_softmax_reproduces_itself(stage: str, position: int, tiny: An
             assert close(*printed(row[share]), shown / total)
 
 
-def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: EngineMethods) -> None:
+def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: InProcessEngine) -> None:
     view = engine.view(ViewParams(run="tiny", stage="scores", text=PROMPT, position=2))
     (table,) = tables(view)
     future = table.rows[3:]
@@ -193,7 +194,7 @@ def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: EngineMethods
 
 
 @pytest.mark.parametrize("stage", ["qkv", "mlp"])
-def test_a_printed_dot_product_reproduces_itself(stage: str, tiny: Any, engine: EngineMethods) -> None:
+def test_a_printed_dot_product_reproduces_itself(stage: str, tiny: Any, engine: InProcessEngine) -> None:
     found = 0
     for position in range(12):
         for table in tables(engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT, position=position))):
@@ -209,7 +210,7 @@ def test_a_printed_dot_product_reproduces_itself(stage: str, tiny: Any, engine: 
 
 
 @pytest.mark.parametrize("stage", ["ln1", "ln2", "ln_final"])
-def test_a_printed_layer_norm_reproduces_itself(stage: str, tiny: Any, engine: EngineMethods) -> None:
+def test_a_printed_layer_norm_reproduces_itself(stage: str, tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
         steps, table = tables(engine.view(ViewParams(run="tiny", stage=stage, layer=1, text=PROMPT, position=position)))
         mean, variance, _, scale = (printed(row[1]) for row in steps.rows)
@@ -224,14 +225,14 @@ def test_a_printed_layer_norm_reproduces_itself(stage: str, tiny: Any, engine: E
 @pytest.mark.parametrize(("stage", "titles"), [("embed", ("token", "+ position", "= residual stream")),
                                                ("resid_mid", ("before", "+ attention", "= after")),
                                                ("resid_post", ("before", "+ the MLP", "= after"))])  # fmt: skip
-def test_a_printed_addition_reproduces_itself(stage: str, titles: tuple[str, ...], tiny: Any, engine: EngineMethods) -> None:
+def test_a_printed_addition_reproduces_itself(stage: str, titles: tuple[str, ...], tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
         table = tables(engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT, position=position)))[0]
         for a, b, total in zip(*(column(table, title) for title in titles), strict=True):
             assert close(*printed(total), printed(a)[0] + printed(b)[0])
 
 
-def test_printed_values_add_up_to_z_and_gelu_reproduces_itself(tiny: Any, engine: EngineMethods) -> None:
+def test_printed_values_add_up_to_z_and_gelu_reproduces_itself(tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
         summed, written = tables(engine.view(ViewParams(run="tiny", stage="values", text=PROMPT, position=position)))
         assert summed.total is not None
@@ -244,13 +245,13 @@ def test_printed_values_add_up_to_z_and_gelu_reproduces_itself(tiny: Any, engine
             assert close(*printed(row[2]), 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
 
 
-def test_head_shares_and_bias_make_the_whole_output(tiny: Any, engine: EngineMethods) -> None:
+def test_head_shares_and_bias_make_the_whole_output(tiny: Any, engine: InProcessEngine) -> None:
     table = tables(engine.view(ViewParams(run="tiny", stage="attn_out", text=PROMPT)))[0]
     assert [cell.text for cell in column(table, "part")] == ["head 1", "head 2", "bias"]
     assert sum(cell.value or 0 for cell in column(table, "share")) == pytest.approx(1, abs=1e-6)
 
 
-def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     pattern = oracle_of(tiny, ids).values["blocks.0.attn.pattern"][1]
     for position in range(1, 12):
@@ -264,8 +265,8 @@ def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: En
     )
 
 
-def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: EngineMethods) -> None:
-    weight = engine.shelf.model("tiny", "best").model.get_parameter
+def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
+    weight = engine.models.model("tiny", "best").model.get_parameter
     direction = torch.tensor([1.0, -1.0] * 4)
     weight("wpe.weight")[0] = 40 * direction  # what only the first token's key will carry
     weight("h.0.attn.c_attn.weight")[:16] = 0.0
@@ -297,7 +298,7 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     ],
 )
 def test_sampling_shows_before_and_after_and_where_the_draw_fell(
-    settings: SamplingSettings, tiny: Any, engine: EngineMethods, oracle_of: Any
+    settings: SamplingSettings, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     logits = oracle_of(tiny, ids).values["logits"]
@@ -342,7 +343,7 @@ def _reason(logits: np.ndarray, settings: SamplingSettings, id_: int) -> str:
     """Which setting throws a token out: top-k alone would, or else top-p did."""
     if settings.greedy:
         return "greedy"
-    return "top-p" if filtered(logits, msgspec.structs.replace(settings, top_p=1.0))[id_] else "top-k"
+    return "top-p" if filtered(logits, dataclasses.replace(settings, top_p=1.0))[id_] else "top-k"
 
 
 def filtered(logits: np.ndarray, settings: SamplingSettings) -> np.ndarray:
@@ -365,7 +366,7 @@ def filtered(logits: np.ndarray, settings: SamplingSettings) -> np.ndarray:
     return out
 
 
-def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: EngineMethods) -> None:
+def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: InProcessEngine) -> None:
     view = engine.view(ViewParams(run="tiny", stage="tokens", text="The cat", position=0))
     listed, tree = tables(view)
     ids = tiny.tokenizer.encode("The cat")
@@ -377,7 +378,7 @@ def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: Engin
 
 
 def test_a_long_prompt_lists_a_window_of_keys_and_says_what_is_left_out(
-    make_run: Any, engine: EngineMethods, oracle_of: Any
+    make_run: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     tiny = make_run(context=300)
     text = "The big dog ran. " * 50

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_table import METHODS, OpenParams, ViewParams
-from lab.engine.methods import EngineMethods
-from lab.engine.server import implementations_by_name
+from lab.engine.method_table import OpenParams, ViewParams
 from lab.inspect.stages.attention_heads_stage import picture_columns, picture_rows
 from lab.views.blocks import Gallery, Table, View
+from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 LONG = "The big dog ran fast. The small cat ran home. The big cat sat. " * 3
@@ -21,7 +20,7 @@ def gallery_of(view: View) -> Gallery:
     return next(block for block in view.blocks if isinstance(block, Gallery))
 
 
-def ask(engine: EngineMethods, text: str = PROMPT, width: int = 52, **params: Any) -> View:
+def ask(engine: InProcessEngine, text: str = PROMPT, width: int = 52, **params: Any) -> View:
     return engine.view(ViewParams(run="tiny", stage="thumbnails", text=text, width_hint=width, **params))
 
 
@@ -41,7 +40,7 @@ def pooled(pattern: Any, rows: int, columns: int) -> Any:
 @pytest.mark.parametrize(("layers", "heads", "width", "context"), [(2, 2, 8, 16), (3, 4, 12, 12), (1, 1, 4, 64), (2, 6, 12, 48)])
 @pytest.mark.parametrize("room", [40, 52, 100, 170])
 def test_every_picture_is_the_largest_of_its_group(
-    layers: int, heads: int, width: int, context: int, room: int, make_run: Any, engine: EngineMethods, oracle_of: Any
+    layers: int, heads: int, width: int, context: int, room: int, make_run: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
     tiny = make_run(seed=4, layers=layers, heads=heads, width=width, context=context)
     ids = tiny.tokenizer.encode(LONG)[-context:]
@@ -63,7 +62,7 @@ def test_every_picture_is_the_largest_of_its_group(
 
 
 @pytest.mark.parametrize("position", [0, 1, 2, 7, None])
-def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: EngineMethods, oracle_of: Any) -> None:
+def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     ids = tiny.tokenizer.encode(PROMPT)
     at = len(ids) - 1 if position is None else position
     oracle = oracle_of(tiny, ids)
@@ -85,8 +84,8 @@ def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: 
     assert f"over {at + 1} choice" in view.sentence
 
 
-def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: EngineMethods) -> None:
-    weight = engine.shelf.model("tiny", "best").model.get_parameter
+def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
+    weight = engine.models.model("tiny", "best").model.get_parameter
     weight("wpe.weight")[0] = 40 * torch.tensor([1.0, -1.0] * 4)
     weight("h.1.attn.c_attn.weight")[:16] = 0.0
     weight("h.1.attn.c_attn.bias")[:16] = 0.0
@@ -102,7 +101,7 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     assert gallery_of(view).thumbnails[2].value == pytest.approx(math.log2(12), abs=1e-5)
 
 
-def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: EngineMethods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     from models.trace import Trace
 
     ask(engine)
@@ -117,9 +116,8 @@ def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: EngineMethod
     assert asked == [0, 1]
 
 
-def test_it_does_not_hold_up_others(tiny: Any, engine: EngineMethods) -> None:
+def test_it_does_not_hold_up_others(tiny: Any, engine: InProcessEngine) -> None:
     """The view is made in slices, one a layer at least, so that whatever else is asked for comes in between."""
     engine.open(OpenParams(run="tiny"))
-    method = implementations_by_name(METHODS, engine.implementations())["view"]
-    slices = method.function(ViewParams(run="tiny", stage="thumbnails", text=PROMPT, width_hint=52)).work  # type: ignore[attr-defined]
+    slices = engine.functions["view"](ViewParams(run="tiny", stage="thumbnails", text=PROMPT, width_hint=52))
     assert sum(1 for _ in slices) >= 2 * tiny.model.config.layers

@@ -12,7 +12,7 @@ from msgspec.structs import force_setattr
 from torch.nn.functional import cross_entropy
 
 from lab.core.errors import UserError
-from lab.engine.one_step_methods import StepBench
+from lab.engine.one_step_methods import OneStepMethods
 from lab.engine.one_step_protocol import STAGES, StepAnswer, StepParams
 from lab.one_step.adamw_update import AdamW
 from lab.one_step.load_run import open_step
@@ -165,13 +165,15 @@ def in_bf16(tiny_run: TinyRun, train_here: TrainHere) -> Run:
 
 
 def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_inspect(in_bf16: Run) -> None:
-    bench = StepBench()
+    bench = OneStepMethods()
     for applied in (0, 1):
         step = at_sentence(in_bf16)
         finish(step.go_to(applied))
         assert step.batch is not None
         own = Trace(step.model, step.batch.ids[0].tolist())["logits"].double().softmax(-1)  # (T, V)
-        after = finish(bench.answer(StepParams(run=str(in_bf16.path), text=SENTENCE, position=3, applied=applied, stage="error")))
+        after = finish(
+            bench.one_step(StepParams(run=str(in_bf16.path), text=SENTENCE, position=3, applied=applied, stage="error"))
+        )
         assert after.view.parity is not None
         assert after.view.parity.max_delta < 1e-6
         table = after.view.blocks[0]
@@ -182,7 +184,7 @@ def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_ins
         p = [token.probability for token in after.tokens[1:]]
         assert p == pytest.approx([float(own[place, id_]) for place, id_ in enumerate(step.batch.targets[0])], rel=1e-5)
         assert after.facts.losses[-1] == pytest.approx(loss_in_doubles(step), rel=1e-5)
-    said = str(finish(bench.answer(StepParams(run=str(in_bf16.path), text=SENTENCE))).view.blocks)
+    said = str(finish(bench.one_step(StepParams(run=str(in_bf16.path), text=SENTENCE))).view.blocks)
     assert "The step is computed in bf16 on the CPU" in said
     assert "forward pass in fp32" in said
 
@@ -199,18 +201,18 @@ def test_the_pass_in_fp32_has_the_dropout_masks_of_the_step(in_bf16: Run) -> Non
     assert step.now.mean == pytest.approx(sum(losses) / 2, rel=1e-6)
     assert step.now.mean != step.now.loss
     assert step.now.mean == pytest.approx(step.now.loss, rel=0.01)
-    view = finish(StepBench().answer(StepParams(run=str(in_bf16.path), stage="error"))).view
+    view = finish(OneStepMethods().one_step(StepParams(run=str(in_bf16.path), stage="error"))).view
     assert view.parity is None
     assert "With dropout off, as in Inspect" in str(view.blocks[-1])
 
 
 def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained: Run) -> None:
-    bench = StepBench()
-    said = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3))).view.sentence
+    bench = OneStepMethods()
+    said = finish(bench.one_step(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3))).view.sentence
     assert "this prediction pulls the logit of “␣” up" in said
     assert "only one of the 14 that the step is made of" in said
     assert "raises" not in said
-    after = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3, applied=1)))
+    after = finish(bench.one_step(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3, applied=1)))
     step = at_sentence(trained)
     finish(step.go_to(0))
     assert step.batch is not None
@@ -242,8 +244,8 @@ def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_h
 
 
 def test_p_minus_one_hot_is_the_gradient_at_the_logits(trained: Run) -> None:
-    bench = StepBench()
-    answer = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3)))
+    bench = OneStepMethods()
+    answer = finish(bench.one_step(StepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3)))
     step = at_sentence(trained)
     finish(step.go_to(0))
     assert step.batch is not None
@@ -355,7 +357,7 @@ def test_the_run_on_disk_is_only_read_and_a_damaged_checkpoint_left_where_it_is(
         return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in trained.path.rglob("*") if path.is_file()}
 
     before = files()
-    answer = finish(StepBench().answer(StepParams(run=str(trained.path), applied=2, stage="after")))
+    answer = finish(OneStepMethods().one_step(StepParams(run=str(trained.path), applied=2, stage="after")))
     assert files() == before
     assert answer.facts.checkpoint == "previous"
     assert answer.facts.applied == 2
@@ -364,11 +366,11 @@ def test_the_run_on_disk_is_only_read_and_a_damaged_checkpoint_left_where_it_is(
 def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> None:
     for name in ("last", "previous"):
         (trained.path / f"{name}.safetensors").unlink()
-    bench = StepBench()
-    answer = finish(bench.answer(StepParams(run=str(trained.path))))
+    bench = OneStepMethods()
+    answer = finish(bench.one_step(StepParams(run=str(trained.path))))
     assert (answer.facts.checkpoint, answer.facts.step) == ("best", 10)
     assert "optimizer begins anew" in str(answer.view.blocks[-1])
-    moved = finish(bench.answer(StepParams(run=str(trained.path), stage="moves")))
+    moved = finish(bench.one_step(StepParams(run=str(trained.path), stage="moves")))
     assert "Adam's first step is g ÷ (|g| + 1e−8) times the learning rate" in moved.view.sentence
     best = load_model(trained, "best")[0].state_dict()
     step = open_step(trained)
@@ -379,14 +381,14 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
 @pytest.mark.parametrize("applied", [0, 2])
 def test_every_stage_is_answered_and_again_by_an_engine_that_was_just_started(trained: Run, stage: str, applied: int) -> None:
     params = StepParams(run=str(trained.path), stage=stage, applied=applied, window=1, position=4)
-    bench = StepBench()
+    bench = OneStepMethods()
     for before in ("batch", "moves", "after"):
-        finish(bench.answer(StepParams(run=str(trained.path), stage=before)))
-    answer = finish(bench.answer(params))
+        finish(bench.one_step(StepParams(run=str(trained.path), stage=before)))
+    answer = finish(bench.one_step(params))
     assert isinstance(answer, StepAnswer)
     assert (answer.view.stage, answer.window, answer.position, answer.facts.applied) == (stage, 1, 4, applied)
     assert answer.view.parity is None or answer.view.parity.max_delta < 1e-6
-    again = finish(StepBench().answer(params))
+    again = finish(OneStepMethods().one_step(params))
     assert again.facts == answer.facts
     assert again.view == answer.view or stage in ("batch", "weight")  # those say what is held, and m, v in full
 
@@ -396,11 +398,11 @@ def test_a_weight_that_follows_muon_is_written_out_in_its_terms(tiny_run: TinyRu
     run = tiny_run(optimizer="muon", precision=precision)
     with torch.enable_grad():
         train_here(run, until=12)
-    bench = StepBench()
+    bench = OneStepMethods()
     weights = ("h.0.attn.c_attn.weight[35,2]", "h.0.mlp.c_fc.weight[40,3]", "h.0.mlp.c_proj.weight[3,40]", "wte.weight[84,1]")
     for weight in weights:
         for applied in (0, 1):
-            view = finish(bench.answer(StepParams(run=str(run.path), stage="weight", weight=weight, applied=applied))).view
+            view = finish(bench.one_step(StepParams(run=str(run.path), stage="weight", weight=weight, applied=applied))).view
             assert view.parity is not None
             assert view.parity.max_delta < 1e-6
             assert ("Newton" in str(view.blocks)) == weight.startswith("h.")
@@ -414,10 +416,12 @@ class Plain(torch.optim.SGD):
 def test_a_weight_that_follows_another_rule_is_shown_without_its_terms(trained: Run) -> None:
     step = at_sentence(trained)
     step.optimizer = Plain(step.model.parameters(), 1e-3)
-    bench = StepBench()
-    finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE)))
+    bench = OneStepMethods()
+    finish(bench.one_step(StepParams(run=str(trained.path), text=SENTENCE)))
     bench._step = step
-    view = finish(bench.answer(StepParams(run=str(trained.path), text=SENTENCE, stage="weight", weight="wte.weight[84,1]"))).view
+    view = finish(
+        bench.one_step(StepParams(run=str(trained.path), text=SENTENCE, stage="weight", weight="wte.weight[84,1]"))
+    ).view
     assert "follows Plain" in str(view.blocks)
     assert view.parity is None
     table = view.blocks[0]
@@ -440,16 +444,16 @@ def test_a_weight_that_follows_another_rule_is_shown_without_its_terms(trained: 
     ],
 )
 def test_mistakes_are_one_sentence_and_what_was_before_goes_on(trained: Run, params: dict[str, object], words: str) -> None:
-    bench = StepBench()
+    bench = OneStepMethods()
     good = StepParams(run=str(trained.path), applied=2, stage="losses")
-    before = finish(bench.answer(good))
+    before = finish(bench.one_step(good))
     with pytest.raises(UserError, match=words):
-        finish(bench.answer(StepParams(run=str(trained.path), **params)))  # type: ignore[arg-type]
-    assert finish(bench.answer(good)) == before
+        finish(bench.one_step(StepParams(run=str(trained.path), **params)))  # type: ignore[arg-type]
+    assert finish(bench.one_step(good)) == before
 
 
 def test_a_long_sentence_is_cut_to_the_context_and_says_so(trained: Run) -> None:
-    answer = finish(StepBench().answer(StepParams(run=str(trained.path), text="abcdefghij" * 2)))
+    answer = finish(OneStepMethods().one_step(StepParams(run=str(trained.path), text="abcdefghij" * 2)))
     assert len(answer.tokens) == 17  # a context of 16, and the token that its last predicts
     assert "last 3 tokens do not fit" in answer.view.sentence
 
@@ -496,16 +500,16 @@ def test_looking_ahead_goes_on_where_it_was_given_up(trained: Run) -> None:
 def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
     trained: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = StepBench()
-    before = finish(bench.answer(StepParams(run=str(trained.path))))
+    bench = OneStepMethods()
+    before = finish(bench.one_step(StepParams(run=str(trained.path))))
     assert "trained on" not in str(before.view)
     monkeypatch.setattr(Run, "phase", lambda run: "training")
     monkeypatch.setattr(Run, "status", lambda run: Status(phase="training", step=25))
-    view = finish(bench.answer(StepParams(run=str(trained.path)))).view
+    view = finish(bench.one_step(StepParams(run=str(trained.path)))).view
     assert "The run has trained on since, to step 25; r reads the newest checkpoint." in str(view.blocks)
     (trained.path / "last.safetensors").unlink()
-    assert finish(bench.answer(StepParams(run=str(trained.path)))).facts == before.facts
-    assert finish(bench.answer(StepParams(run=str(trained.path), opened=1))).facts.checkpoint == "previous"
+    assert finish(bench.one_step(StepParams(run=str(trained.path)))).facts == before.facts
+    assert finish(bench.one_step(StepParams(run=str(trained.path), opened=1))).facts.checkpoint == "previous"
 
 
 @pytest.mark.parametrize("shape", [(300,), (40, 7), (3, 50), (2, 2)])
@@ -523,6 +527,6 @@ def test_a_batch_that_takes_too_long_is_cut_and_the_view_says_so(trained: Run, m
     cut = own_batch(trained, 12, 1)
     assert np.array_equal(cut.ids, whole.ids[:2])
     assert cut.left_out == 2
-    answer = finish(StepBench().answer(StepParams(run=str(trained.path))))
+    answer = finish(OneStepMethods().one_step(StepParams(run=str(trained.path))))
     assert answer.facts.windows == 2
     assert "2 more windows of the batch are left out" in answer.view.sentence

@@ -1,0 +1,94 @@
+"""The engine's methods that show a prompt's forward pass: logit lens, view, explain, attribution, evidence, effect, compare.
+
+Each is computed in slices, so that a view that is waited for does not wait for another request.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from lab.core.errors import UserError
+from lab.engine.method_table import (
+    AttributionParams,
+    CompareParams,
+    EffectParams,
+    EvidenceParams,
+    ExplainParams,
+    LensParams,
+    ViewParams,
+)
+from lab.engine.prompt_trace import trace_prompt
+from lab.inspect.intervention_effect import Effect, effect
+from lab.inspect.interventions import all_in_words
+from lab.inspect.logit_attribution_view import attribution
+from lab.inspect.model_cache import ModelCache
+from lab.inspect.stages.intervention_notes import add_intervention_notes
+from lab.inspect.stages.logit_lens import way
+from lab.inspect.stages.stage_registry import stage_view
+from lab.inspect.training_text_evidence_view import evidence
+from lab.inspect.two_prompts_view import two_prompts
+from lab.views.blocks import LensPath, View
+from lab.views.number_explanation import Explanation
+from models.unembed import Slices
+
+
+@dataclass(frozen=True)
+class ViewMethods:
+    models: ModelCache
+
+    def lens(self, params: LensParams) -> Slices[LensPath]:
+        """Raises: UserError."""
+        return (yield from way((yield from trace_prompt(self.models, params))))
+
+    def view(self, params: ViewParams) -> Slices[View]:
+        """Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        return add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions)
+
+    def explain(self, params: ExplainParams) -> Slices[Explanation]:
+        """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
+        from lab.inspect.explain_number import Explainer
+        from lab.inspect.formulas.quantities import UnknownNumberError
+
+        context = yield from trace_prompt(self.models, params)
+        explainer = context.traced.once(
+            ("explainer", context.sampling, context.draws_for - context.position),
+            0,
+            lambda: Explainer(
+                context.opened.model,
+                context.trace,
+                context.tokenizer.label,
+                lambda name: self.models.initial_weight(context.opened.run, name),
+                lambda position: dataclasses.replace(context, position=position),
+            ),
+        )
+        try:
+            return explainer.explain(params.ref)
+        except UnknownNumberError as error:
+            raise UserError(str(error)) from error
+
+    def attribution(self, params: AttributionParams) -> Slices[View]:
+        """Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        return attribution(context, params.candidate, params.against, params.by_size)
+
+    def evidence(self, params: EvidenceParams) -> Slices[View]:
+        """Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        return (yield from evidence(context, params.candidate))
+
+    def effect(self, params: EffectParams) -> Slices[Effect]:
+        """The prediction at the position without and with the edits and interventions. Raises: UserError."""
+        before = yield from trace_prompt(self.models, replace(params, edits=(), interventions=()))
+        after = yield from trace_prompt(self.models, params)
+        words = all_in_words(params.interventions) or f"{len(params.edits)} edits"
+        return effect(before.logits, after.logits, before.tokenizer.label, words, before.here, before.position)
+
+    def compare(self, params: CompareParams) -> Slices[View]:
+        """The prompt beside a second one, aligned from the end. Raises: UserError."""
+        first = yield from trace_prompt(self.models, params)
+        other = replace(params, text=params.second_text, ids=params.second_ids, position=None, edits=(), interventions=())
+        second = yield from trace_prompt(self.models, other)
+        behind = len(first.ids) - 1 - first.position
+        return two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
