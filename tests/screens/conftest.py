@@ -188,7 +188,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("lab.runs.home_folder.demo", lambda: tmp_path / "no-demo")
     monkeypatch.setattr("lab.runs.run_store.demo", lambda: tmp_path / "no-demo")
     monkeypatch.setattr("lab.runs.run_summary.demo", lambda: tmp_path / "no-demo")
-    monkeypatch.setattr("time.time", lambda: NOW)
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "fable.txt").write_text("The big dog ran fast. The old cat sat.\n" * 50)
@@ -248,6 +247,15 @@ def make_run(home: Path) -> Iterator[MakeRun]:
     yield make
     for descriptor in held:
         os.close(descriptor)
+
+
+@pytest.fixture(autouse=True)
+def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Freeze what changes a picture with time: the clock, the blinking of text cursors, animations."""
+    monkeypatch.setattr("time.time", lambda: NOW)
+    monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda field: None)
+    monkeypatch.setattr("textual.widgets.TextArea._toggle_cursor_blink_visible", lambda area: None)
+    monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import TextArea
 
 from screens.app import LabApp
 
@@ -16,7 +17,6 @@ SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "12
 def app_in(mode: str, **options: Any) -> LabApp:
     kind = type("App", (LabApp,), {"DEFAULT_MODE": mode})
     app: LabApp = kind(preload=False, **options)
-    app.animation_level = "none"
     return app
 
 
@@ -114,3 +114,15 @@ def test_inside_a_run(
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+async def test_no_picture_depends_on_the_blinking_of_a_cursor() -> None:
+    async with app_in("tokens").run_test() as pilot:
+        text: Any = pilot.app.screen.query_one(TextArea)
+        text.blink_timer._callback()
+        assert text._cursor_visible
+        await pilot.press("escape", "2", "slash")
+        field: Any = pilot.app.focused
+        field._blink_timer._callback()
+        assert field._cursor_visible
+        assert pilot.app.animation_level == "none"
