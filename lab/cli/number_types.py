@@ -40,8 +40,3 @@ class Within(NumberType):
 def whole(name: str) -> Within:
     """Of the field of a run with that name."""
     return Within(LIMITS[name])
-
-
-def real(name: str) -> Within:
-    """The same for numbers with a fraction."""
-    return Within(LIMITS[name], whole=False)

@@ -9,18 +9,37 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lab.cli.follow_run import follow, shows_bar
-from lab.cli.number_types import real, whole
+from lab.cli.number_types import Within
 from lab.cli.visible_output import own_sequences
-from lab.core.number_format import bytes_, count
-from lab.core.number_format import whole as in_full
+from lab.core.limits import LIMITS
+from lab.core.number_format import bytes_, count, whole
 from lab.core.visible_text import visible
 from lab.planning.default_length import default_steps_in_words
+from lab.planning.settings_table import SETTINGS, Setting
 from lab.runs.run_folder import Run
-from models.config import DEFAULT_PRESET, PRESETS
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
     from lab.planning.prepare_run import PrepareProgress
+
+
+def setting_options(command: Any) -> Any:
+    """An option for each setting of a run, in the order of their table."""
+    for setting in reversed([setting for setting in SETTINGS.values() if setting.on_command_line]):
+        flag = "--" + setting.name.replace("_", "-")
+        default = f" [default: {setting.default}]" if setting.default else ""
+        command = click.option(flag, type=_type(setting), metavar=_metavar(setting), help=f"{setting.help}.{default}")(command)
+    return command
+
+
+def _type(setting: Setting) -> Any:
+    if setting.kind in ("whole", "real"):
+        return Within(LIMITS["vocab_size" if setting.name == "vocab" else setting.name], whole=setting.kind == "whole")
+    return click.Choice(setting.choices) if setting.kind == "choice" and setting.metavar is None else str
+
+
+def _metavar(setting: Setting) -> str | None:
+    return "N" if setting.kind in ("whole", "real") else setting.metavar
 
 
 def following_options(command: Any) -> Any:
@@ -30,60 +49,9 @@ def following_options(command: Any) -> Any:
 
 @click.command(short_help="Train a GPT-2 on a text.")
 @click.argument("text")
-@click.option("--name", metavar="RUN", help="What to call the run. [default: after the text]")
-@click.option("--preset", type=click.Choice(list(PRESETS)), default=DEFAULT_PRESET, show_default=True, help="Shape of the model.")
-@click.option("--steps", type=whole("steps"), metavar="N", help="Train for so many steps.")
-@click.option("--minutes", type=real("minutes"), metavar="M", help="Train for so many minutes instead.")
+@setting_options
 @click.option(
-    "--tokenizer",
-    type=click.Choice(["bpe", "bytes", "gpt2"]),
-    default="bpe",
-    show_default=True,
-    help="Learned from the text, single bytes, or GPT-2's.",
-)
-@click.option("--vocab", type=whole("vocab_size"), metavar="N", help="Vocabulary that bpe learns.")
-@click.option("--encoding", metavar="NAME", help="Encoding of the text; found by itself for UTF-8 and UTF-16.")
-@click.option("--layers", type=whole("layers"), metavar="N", help="Change the preset's number of layers.")
-@click.option("--heads", type=whole("heads"), metavar="N", help="Change its heads in each layer; they divide the width.")
-@click.option("--width", type=whole("width"), metavar="N", help="Change its width, the numbers that stand for a token.")
-@click.option("--context", type=whole("context"), metavar="N", help="Change its context, the tokens it sees at once.")
-@click.option(
-    "--dropout",
-    type=real("dropout"),
-    metavar="P",
-    help="Share of numbers dropped while training. [default: 0.1 where the text would be learned by heart, else 0]",
-)
-@click.option("--batch", type=whole("batch"), metavar="N", help="Windows of text in one step.")
-@click.option("--accumulate", type=whole("accumulate"), metavar="K", help="Compute a step's windows in K parts, for less memory.")
-@click.option(
-    "--optimizer",
-    type=click.Choice(["muon", "adamw"]),
-    help="Muon for the matrices inside the layers, or AdamW for all. [default: muon]",
-)
-@click.option("--lr", type=real("lr"), metavar="R", help="Peak learning rate.")
-@click.option(
-    "--schedule",
-    type=click.Choice(["cosine", "wsd"]),
-    help="How the rate falls: along a cosine, or not at all until the last fifth.  [default: cosine]",
-)
-@click.option("--seed", type=whole("seed"), metavar="N", help="The same seed and steps train the same model on the same machine.")
-@click.option("--device", metavar="auto|cpu|cuda|mps", help="Where to train. [default: auto]")
-@click.option(
-    "--threads", type=whole("threads"), metavar="N", help="Processor cores to use. [default: all of two, else all but one]"
-)
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products. [default: what is quicker here]")
-@click.option(
-    "--attention", type=click.Choice(["auto", "plain", "fused"]), help="How it is computed. [default: what is quicker here]"
-)
-@click.option("--eval-every", type=whole("eval_every"), metavar="N", help="Steps between evaluations.")
-@click.option(
-    "--patience",
-    type=whole("patience"),
-    metavar="K",
-    help="End after K evaluations in a row that were no better. [default: never]",
-)
-@click.option(
-    "--prompt", "prompts", multiple=True, metavar="TEXT", help="What the model writes on from at evaluations; may be repeated."
+    "--prompt", "prompts", multiple=True, metavar="TEXT", help="Prompt for the samples at evaluations; may be repeated."
 )
 @following_options
 def train(text: str, steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
@@ -98,7 +66,8 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
     from lab.planning.prepare_run import RunRequest, prepare_run
 
-    request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **options)
+    asked = {name: value for name, value in options.items() if value is not None}
+    request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **asked)
     with preparation_shown(bar=shows_bar(quiet)) as progress:
         run = prepare_run(request, progress, lambda: click.echo(waiting_for_writer(text), err=True))
     click.echo(description(run))
@@ -153,8 +122,8 @@ def description(run: Run) -> str:
     config = run.config
     data, model = config.data, config.model
     return (
-        f"{data.name}: {bytes_(data.bytes)}, {in_full(data.tokens)} tokens of a vocabulary of {in_full(model.vocab_size)}, "
-        f"the last {in_full(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
+        f"{data.name}: {bytes_(data.bytes)}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
+        f"the last {whole(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
         f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
         f"{count(parameter_count(model))} parameters"
     )
@@ -166,9 +135,9 @@ def evaluations_in_words(run: Run) -> str:
     if data.evaluated is None or data.final is None:
         return ""
     if data.evaluated.bytes == data.val_bytes:
-        return f", {in_full(data.val_bytes)} bytes, on which it is evaluated"
-    final = "all" if data.final.bytes == data.val_bytes else in_full(data.final.bytes)
-    return f": evaluated on {in_full(data.evaluated.bytes)} of their {in_full(data.val_bytes)} bytes, at the end on {final}"
+        return f", {whole(data.val_bytes)} bytes, on which it is evaluated"
+    final = "all" if data.final.bytes == data.val_bytes else whole(data.final.bytes)
+    return f": evaluated on {whole(data.evaluated.bytes)} of their {whole(data.val_bytes)} bytes, at the end on {final}"
 
 
 def begin(run: Run, after: int, *, detach: bool, quiet: bool) -> int:

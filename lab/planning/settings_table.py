@@ -25,6 +25,8 @@ class Setting:
     label: str = ""
     in_form: bool = True
     on_command_line: bool = True
+    metavar: str | None = None
+    """Of the command line's help; a choice that has one can be given other values there."""
 
     @property
     def limit(self) -> Limit:
@@ -79,7 +81,7 @@ SETTINGS = _by_name(
     ),
     Setting(
         "patience",
-        "End early after so many evaluations in a row without a lower validation loss; empty is never",
+        "End early after so many evaluations in a row without a lower validation loss",
         "whole",
         "never",
     ),
@@ -90,9 +92,16 @@ SETTINGS = _by_name(
         DEFAULT_OPTIMIZER,
         ("muon", "adamw"),
     ),
-    Setting("device", "auto takes a GPU if there is one", "choice", "auto", ("auto", "cpu", "cuda", "mps")),
-    Setting("name", "Name of the run", "text", "after the text"),
-    Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False),
+    Setting(
+        "device",
+        "Where to train; auto takes a GPU if there is one",
+        "choice",
+        "auto",
+        ("auto", "cpu", "cuda", "mps"),
+        metavar="auto|cpu|cuda|mps",
+    ),
+    Setting("name", "Name of the run", "text", "after the text", metavar="RUN"),
+    Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),
     Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
     Setting(
         "precision",
