@@ -33,13 +33,16 @@ def restart_binding(id: str) -> Binding:
 class EngineNotices:
     """What a screen says of its engine, in the title of its view and in its status line."""
 
-    def __init__(self, screen: LabScreen, engine: Engine, view: BlockView, status: StatusLine, *, pending: str = "") -> None:
-        """`pending` is said as soon as the view is marked."""
-        self._screen, self._engine, self._view, self._status, self._pending = screen, engine, view, status, pending
+    def __init__(
+        self, screen: LabScreen, engine: Engine, view: BlockView, status: StatusLine, *, says_pending: bool = False
+    ) -> None:
+        """With `says_pending`, the status line tells of the answer that is due as soon as the view is marked."""
+        self._screen, self._engine, self._view, self._status = screen, engine, view, status
+        self._says_pending = says_pending
         self._timer: Timer | None = None
         self._due_since: float | None = None
         self.due = LOADING
-        """What a late answer is waited for with, in words."""
+        """The work that an answer waits for, in words."""
         self.current = ""
         """The notice that stays in the status line until the next answer."""
 
@@ -87,8 +90,8 @@ class EngineNotices:
 
     def _mark(self) -> None:
         self._view.wait(True)
-        if self._pending:
-            self._status.say(self._pending)
+        if self._says_pending:
+            self._status.say(f"{self.due}…")
 
     def pulse(self) -> None:
         """Tell of an engine that does not answer, and of one that ended while no answer was due."""

@@ -1,6 +1,7 @@
 """What keys do on Inspect, over the fake engine."""
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -77,7 +78,10 @@ async def test_g_and_shift_g_lead_to_the_ends(inspect: Open, settle: Settle) -> 
         assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 31 · x hides token 4 “ ran”")
 
 
-async def test_a_held_key_asks_only_for_the_place_where_it_is_released(inspect: Open, settle: Settle, engine: Any) -> None:
+async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
+    inspect: Open, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.inspect.engine_session.PATIENCE", math.inf)  # however long the keys take on a busy machine
     async with inspect() as pilot:
         engine.gate = asyncio.Event()
         before = len(engine.asked("view"))

@@ -40,6 +40,10 @@ class FakeEngine:
         self.calls: list[StepParams] = []
         self.dies = False
         self.closed = False
+        self.killed = 0
+        self.gate = asyncio.Event()
+        """While it is cleared, an answer waits for the engine's end."""
+        self.gate.set()
         self.starts = 1
         self.pid: int | None = 1
 
@@ -48,6 +52,9 @@ class FakeEngine:
         assert (method, group) == (ONE_STEP, "one_step")
         self.calls.append(asked)
         await asyncio.sleep(0)
+        self.dies = self.dies or not self.gate.is_set()
+        await self.gate.wait()
+        self.pid = 1
         if self.dies:
             self.dies = False
             raise EngineDied("The engine was killed by SIGKILL.")
@@ -79,6 +86,11 @@ class FakeEngine:
         blocks: list[Block] = [table] if asked.stage == "moves" else [strip] if asked.stage == "losses" else []
         sentence = f"Token {position + 1} after {asked.applied} steps. " + (f"About {asked.weight}." if asked.weight else "")
         return View(asked.stage, STAGES[asked.stage], sentence, [*blocks, Note("What is seen, in a sentence.")])
+
+    async def kill(self) -> None:
+        self.pid = None
+        self.killed += 1
+        self.gate.set()
 
     async def close(self) -> None:
         self.closed = True
@@ -246,13 +258,13 @@ async def test_a_typed_sentence_is_learned_from_and_b_leads_back(opened: Any, en
 async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         await press(pilot, "j", "space")
-        before = screen_of(pilot).aim
+        before = screen_of(pilot).selected
         await press(pilot, "e")
         screen_of(pilot).query_one("#step-editor", Input).value = ""
         await press(pilot, "enter")
         assert status(pilot).startswith("The sentence is empty")
         assert screen_of(pilot).query_one("#step-status").has_class("-trouble")
-        assert screen_of(pilot).aim == before
+        assert screen_of(pilot).selected == before
         await press(pilot, "j")
         assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "error")
         assert not screen_of(pilot).query_one("#step-status").has_class("-trouble")
@@ -291,6 +303,34 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
         assert "The next key starts another" in status(pilot)
         await press(pilot, "j")
         assert (answered(pilot).stage, answered(pilot).applied) == ("losses", 1)
+        assert status(pilot).startswith("stage 2 of 7")
+
+
+async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
+    opened: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened() as pilot:
+        screen = screen_of(pilot)
+        assert not screen.check_action("restart_engine", ())
+        engine.gate.clear()
+        await pilot.press("space")
+        monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 0.0)
+        screen.notices.pulse()
+        assert status(pilot).startswith("Working it out (a large model takes a while; escape to Train gives it up)… 0 s.")
+        assert status(pilot).endswith("R ends it and starts another.")
+        await press(pilot, "R")
+        await settle(pilot)
+        assert engine.killed == 1
+        assert (answered(pilot).applied, screen.notices.waited) == (1, 0.0)
+        assert status(pilot).startswith("stage 1 of 7")
+
+
+async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: FakeEngine) -> None:
+    async with opened() as pilot:
+        engine.pid = None
+        screen_of(pilot).notices.pulse()
+        assert status(pilot).startswith("The engine that holds the model has ended.")
+        await press(pilot, "j")
         assert status(pilot).startswith("stage 2 of 7")
 
 
