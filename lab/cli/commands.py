@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from lab.cli.visible_output import make_terminals_visible
-from lab.core.limits import shortened
+from lab.core.visible_text import shortened
 
 COMMANDS = {
     "train": "train_command",

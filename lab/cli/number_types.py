@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.core.limits import LIMITS, Limit, shortened
+from lab.core.limits import LIMITS, Limit
+from lab.core.visible_text import shortened
 
 if TYPE_CHECKING:
     NumberType = click.ParamType[int | float]

@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a kill or a full disk leaves either the old contents or the new, never half of either."""
+"""Atomic and synced file writes: after a crash, a kill or a full disk a file has its old contents or the new."""
 
 import errno
 import os
@@ -11,28 +11,28 @@ from lab.core.safe_open import open_to_replace
 Chunk = bytes | memoryview
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-"""What the system answers when the disk, or the user's share of it, is full."""
+"""Error numbers of a full disk and of a full quota."""
 
 
 def is_full(error: OSError) -> bool:
-    """Whether a write failed for want of room, which is a reason to wait rather than to give up."""
+    """True if a write failed because the disk is full: a reason to wait, not to give up."""
     return error.errno in NO_ROOM
 
 
 def is_refused(error: OSError) -> bool:
-    """Whether the system does not let this user write there."""
+    """True if this user may not write there."""
     return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_all(descriptor: int, chunk: Chunk) -> None:
-    """Writes every byte; the system may take a long write in pieces."""
+    """Write every byte; the system may take a long write in pieces."""
     rest = memoryview(chunk).cast("B")
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the renames in a folder last through a power cut, where the system can do that at all."""
+    """fsync a folder, so that renames in it survive a power cut."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:
@@ -44,12 +44,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden name in the same folder, so that the rename stays within one file system; it says whose it is."""
+    """Name of a temporary file in the same folder, with the process id in it, so that the rename stays within one file system."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
-    """Writes a file that is on the disk when this returns, or removes it again.
+    """Write and fsync a file; remove it again if that fails.
 
     Raises:
         OSError: as the system says.
@@ -69,7 +69,7 @@ def write_synced(path: Path, chunks: Iterable[Chunk]) -> None:
 
 
 def write_atomic(path: Path, contents: bytes) -> None:
-    """Puts a file in place of whatever was there: temporary file, fsync, rename, fsync of the folder.
+    """Replace a file atomically: temporary file, fsync, rename, fsync of the folder.
 
     Raises:
         OSError: as the system says; the file that was there is then untouched.
@@ -78,7 +78,7 @@ def write_atomic(path: Path, contents: bytes) -> None:
 
 
 def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
-    """The same of contents that come in parts."""
+    """`write_atomic` of contents that come in parts."""
     temporary = temporary_beside(path)
     write_synced(temporary, chunks)
     os.replace(temporary, path)
@@ -86,7 +86,7 @@ def replace_atomic(path: Path, chunks: Iterable[Chunk]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files of writers that were killed. Only for the one process that may write in the folder."""
+    """Remove the temporary files of writers that were killed. Only for the one process that may write in the folder."""
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
 

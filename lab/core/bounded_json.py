@@ -12,7 +12,7 @@ from lab.core.visible_text import visible
 T = TypeVar("T")
 
 LARGEST_CONFIG = 8 << 20
-"""config.json, in bytes: prompts of megabytes are settings, too."""
+"""Bytes of config.json, whose prompts may have megabytes."""
 LARGEST_STATUS = 1 << 16
 LARGEST_TOKENIZER = 64 << 20
 LARGEST_COMMAND = 4 << 20
@@ -25,7 +25,7 @@ LARGEST_LINE = 4 << 20
 LONGEST_REASON = 300
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding JSON of any kind can raise: malformed, of another type or out of bounds; no UTF-8; nested too deeply."""
+"""Errors of decoding JSON: malformed, of another type or out of bounds; no UTF-8; nested too deeply."""
 
 
 def read_json(path: Path, kind: type[T], most: int) -> T:
@@ -39,7 +39,7 @@ def read_json(path: Path, kind: type[T], most: int) -> T:
 
 
 def decode_json(path: Path, raw: bytes, kind: type[T]) -> T:
-    """The same of bytes that were read already; `path` is what the error names."""
+    """`read_json` of bytes that were read already; the error names `path`."""
     try:
         return msgspec.json.decode(raw, type=kind)
     except NOT_JSON as error:

@@ -1,10 +1,10 @@
-"""What a user's mistake, or a file that cannot be used, becomes."""
+"""Errors that are shown to the user as one sentence, without a traceback."""
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """What the user asked for cannot be done. The message is one sentence that names the thing, what is wrong and what to do."""
+    """A request that cannot be carried out. The message is one sentence: the thing, what is wrong, what to do."""
 
 
 class DamagedFileError(UserError):

@@ -1,4 +1,4 @@
-"""Numbers that keep arriving, side by side in memory, so that numpy can look at a million of them without a copy."""
+"""Growing numpy columns of floats, for a million steps without copies."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64] | NDArray[np.float32]
 
 GROWTH = 1.25
-"""Room is made for so many times what is there: a quarter is wasted at most, and each number is moved about four times."""
+"""Growth factor of the buffer: a quarter is unused at most, and each number is copied about four times."""
 
 
 class Column(Sequence[float]):
-    """A growing column of floats. Slices are views of what is there now, and stay right while more is added."""
+    """A growing column of floats. A slice is a view, which stays as it is while more is added."""
 
     def __init__(self, dtype: type[Any] = np.float64) -> None:
         self._room: Floats = np.empty(64, dtype)
         self._length = 0
 
     def extend(self, values: Sequence[float | None] | Floats) -> None:
-        """None becomes NaN."""
+        """Append values; None becomes NaN."""
         end = self._length + len(values)
         if end > len(self._room):
             room = np.empty(max(end, int(len(self._room) * GROWTH)), self._room.dtype)

@@ -1,4 +1,4 @@
-"""The bounds of every number that a run can be given, in one place: for the command line, the form of a new run, and the files
+"""Limits of every setting of a run, for the command line, the form of a new run, and the files
 of a run. Nothing here needs torch.
 
 They are far beyond what is sensible and far below what overflows: tokens seen, steps × batch × context, stay below 2^63.
@@ -15,12 +15,12 @@ class Limit(NamedTuple):
     least: float
     most: float
     above: bool = False
-    """Whether `least` itself is too small."""
+    """True if `least` itself is too small."""
     below: bool = False
-    """Whether `most` itself is too large."""
+    """True if `most` itself is too large."""
 
     def problem(self, value: float) -> str:
-        """What the value must be instead, to be put after "must": `at least 1`; empty if it is within. NaN is not."""
+        """The end of a sentence after "must": `be at least 1`; empty if the value is within. NaN is not."""
         too_small = not (value > self.least if self.above else value >= self.least)
         too_large = not (value < self.most if self.below else value <= self.most)
         if (too_small or too_large) and self.most <= 1:
@@ -70,23 +70,13 @@ LIMITS: dict[str, Limit] = {
     "patience": Limit(1, 1_000_000_000),
     "sample_tokens": Limit(1, 100_000),
 }
-"""Of the fields of `RunRequest`, `ModelConfig` and `TrainConfig` by their names; `vocab_size` is that of the model."""
+"""Limits by the name of the field of `RunRequest`, `ModelConfig` or `TrainConfig`; `vocab_size` is that of the model."""
 
 SMALLEST_VOCABULARY = 257
-"""That bpe can learn: the 256 bytes and one merge."""
+"""The 256 bytes and one merge, the fewest that BPE can learn."""
 VOCABULARY = Limit(SMALLEST_VOCABULARY, LARGEST["vocab_size"])
 
 WRITTEN_TOKENS = Limit(1, 1_000_000)
 SAMPLING_SEED = Limit(0, 2**64 - 1)
 SAMPLES = Limit(1, 1000)
 """Texts that are written at once; how many fit into memory depends on the model."""
-
-
-def quoted(text: str, most: int = 80) -> str:
-    """Text from outside as it stands in a sentence: within quotes, every odd character escaped, and cut where it is long."""
-    return repr(text) if len(text) <= most else f"{shortened(text, most)!r} ({len(text):,} characters)"
-
-
-def shortened(text: str, most: int = 80) -> str:
-    """The text, or its beginning and end where it is longer than `most` characters."""
-    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

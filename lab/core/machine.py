@@ -1,4 +1,4 @@
-"""What this machine has, found without torch and fast enough to show while the lab opens."""
+"""This machine's processor, cores, memory and GPU, found without torch in time for the first paint."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path("/")
-"""Where proc, sys and dev lie; tests put their own tree here."""
+"""Parent of proc, sys and dev; tests put their own tree here."""
 
 NVIDIA_SMI_SECONDS = 10
 """nvidia-smi takes seconds to wake a sleeping GPU, and hangs for good where its driver is broken."""
@@ -28,17 +28,17 @@ class Machine:
     """Name of the first graphics card that training can use, if there is one."""
 
     def trains_on_gpu(self, device: str) -> bool:
-        """Whether a run with this setting, "auto" or a device of torch's, computes on a graphics card here."""
+        """True if a run with this device setting, "auto" or a torch device, computes on a GPU here."""
         return device.startswith(("cuda", "mps")) or (device == "auto" and self.gpu is not None)
 
 
 def machine() -> Machine:
-    """Everything at once."""
+    """All facts about this machine."""
     return Machine(processor=processor(), cores=cores(), memory=memory(), gpu=gpu())
 
 
 def _read(*names: str) -> str:
-    """A small file of the kernel's, or nothing where it does not exist. Its first 4 KB are enough for every fact here."""
+    """The first 4 KB of a small file of the kernel; empty where it does not exist."""
     try:
         with ROOT.joinpath(*names).open("rb") as file:
             return file.read(4096).decode("utf-8", errors="replace")
@@ -111,7 +111,7 @@ def nvidia_gpus() -> list[str]:
 
 
 def ask_nvidia_smi() -> list[str]:
-    """The cards by name from nvidia-smi, for where the driver's files do not tell. Takes up to seconds; empty if it fails."""
+    """Names of the cards from nvidia-smi, for a driver whose files lack them. Takes up to seconds; empty if it fails."""
     try:
         asked = subprocess.run(
             ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
@@ -126,8 +126,8 @@ def ask_nvidia_smi() -> list[str]:
 
 
 @functools.cache
-def torch_speaks_cuda() -> bool:
-    """Whether the installed torch was built for CUDA. Looks at its files, since importing it takes seconds."""
+def torch_has_cuda() -> bool:
+    """True if the installed torch was built for CUDA. Looks at its files, since importing it takes seconds."""
     found = find_spec("torch")
     if found is None or found.origin is None:
         return False
@@ -136,23 +136,23 @@ def torch_speaks_cuda() -> bool:
 
 
 def has_cuda() -> bool:
-    """Whether training on CUDA should work: a card, not hidden by CUDA_VISIBLE_DEVICES, and a torch built for it. A guess."""
+    """True if training on CUDA should work: a card, not hidden by CUDA_VISIBLE_DEVICES, and a torch built for it. A guess."""
     return not why_no_cuda()
 
 
 def why_no_cuda() -> str:
-    """What is missing for CUDA, as the end of a sentence; empty if nothing seems to be."""
+    """The reason why CUDA cannot be used, as the end of a sentence; empty if there seems to be none."""
     if not nvidia_gpus():
         return "this machine shows no NVIDIA GPU"
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return "CUDA_VISIBLE_DEVICES hides every GPU"
-    if not torch_speaks_cuda():
+    if not torch_has_cuda():
         return "the installed torch was built without CUDA"
     return ""
 
 
 def has_mps() -> bool:
-    """Whether this is a Mac with Apple's own processor, on which torch can use the graphics part."""
+    """True on a Mac with Apple silicon, whose GPU torch can use."""
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 

@@ -138,7 +138,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long ago something was, coarsely: just now, 40 s ago, 5 min ago, 3 h ago, 2 d ago."""
+    """A time in the past, coarsely: just now, 40 s ago, 5 min ago, 3 h ago, 2 d ago."""
     if seconds < 5:
         return "just now"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

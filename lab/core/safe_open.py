@@ -107,7 +107,7 @@ def run_folder_mode(home: Path) -> int:
 
 
 def is_real_folder(path: str | Path) -> bool:
-    """Whether there is a folder, and no link to one: what is in it is in the run."""
+    """True for a folder that is no link, so that its files lie in the run."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
@@ -140,7 +140,7 @@ def _open(path: str | Path, flags: int, most: int | None, follow: bool) -> int:
 
 
 def _wrong_kind(path: str | Path, error: OSError) -> str | None:
-    """In words, if the system refused to open the path because it is no regular file; None for any other reason."""
+    """The reason in words, if the system refused to open the path because it is no regular file; None for any other."""
     if error.errno in IS_LINK:
         return "is a link, not a regular file"
     if error.errno not in (errno.ENXIO, errno.EISDIR, errno.ENODEV, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM):

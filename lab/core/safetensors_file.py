@@ -1,4 +1,4 @@
-"""The head of a safetensors file, and writing one tensor after the other without a second copy of them all.
+"""Safetensors files: read and check the header, write tensor by tensor without a second copy in memory.
 
 The layout is that of https://github.com/huggingface/safetensors: eight bytes with the length of a JSON header, the header
 (name -> dtype, shape, where it lies; `__metadata__` -> strings), the tensors' bytes. The library's own writer either holds the
@@ -18,8 +18,8 @@ import msgspec
 
 from lab.core.atomic_io import Chunk, write_synced
 from lab.core.errors import DamagedFileError
-from lab.core.limits import quoted, shortened
 from lab.core.safe_open import open_regular
+from lab.core.visible_text import quoted, shortened
 
 LENGTH = struct.Struct("<Q")
 LONGEST_HEADER = 10_000_000
@@ -36,7 +36,7 @@ HEADER_CHECKSUM = "header_crc32"
 
 STEP = re.compile("[0-9]{1,12}")
 
-PIECE = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 class RawTensor(NamedTuple):
@@ -48,7 +48,7 @@ class RawTensor(NamedTuple):
 
 
 def write_tensors(path: Path, tensors: dict[str, RawTensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file with a checksum and syncs it to the disk; a file that could not be finished is removed.
+    """Write a safetensors file with a checksum and fsync it; a file that could not be finished is removed.
 
     Raises:
         OSError: as the system says.
@@ -91,7 +91,7 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header:
-    """The head of a safetensors file that is as long as it says, whose tensors lie one behind the other.
+    """The header of a safetensors file that has the length it states, its tensors one behind the other.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -102,7 +102,7 @@ def read_header(path: Path) -> Header:
 
 
 def check_whole(path: Path) -> Header:
-    """The head of a file whose bytes are those that were written: its length, and the checksum where it has one. Reads all of it.
+    """The header of a file whose length and checksum, where it has one, are right. Reads all of it.
 
     Raises what `read_header` does.
     """
@@ -110,7 +110,7 @@ def check_whole(path: Path) -> Header:
         header = _read_header(path, file)
         if CHECKSUM in header.metadata:
             checksum = 0
-            while piece := file.read(PIECE):
+            while piece := file.read(CHUNK_BYTES):
                 checksum = zlib.crc32(piece, checksum)
             if f"{checksum:08x}" != header.metadata[CHECKSUM]:
                 raise DamagedFileError(path, "is damaged (its checksum does not fit)")
@@ -126,13 +126,13 @@ def read_metadata(path: Path) -> dict[str, str] | None:
 
 
 def step_of(metadata: Mapping[str, str] | None) -> int | None:
-    """The step that a file of weights says it is of; None where it says none that can be."""
+    """The step in a weights file's metadata; None where there is no valid one."""
     said = (metadata or {}).get("step", "")
     return int(said) if STEP.fullmatch(said) else None
 
 
 def is_whole(path: Path) -> bool:
-    """Whether there is a file that `check_whole` finds nothing wrong with. Reads all of it."""
+    """True if the file exists and passes `check_whole`. Reads all of it."""
     try:
         check_whole(path)
     except (OSError, DamagedFileError):

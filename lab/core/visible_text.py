@@ -1,4 +1,4 @@
-"""Text from outside as text that can be shown: every character that a terminal acts on, or that nobody sees, is written out."""
+"""Make text from outside safe to show: escape control characters and invisible ones, quote and shorten."""
 
 import functools
 import re
@@ -25,7 +25,7 @@ _ANY = re.compile(f"[{_HIDDEN}]")
 
 @functools.cache
 def _pattern() -> re.Pattern[str]:
-    """What is written out, and, as the group `kept`, what stays. Made when it is needed: that takes as long as drawing a line."""
+    """The characters that are escaped and, as the group `kept`, those that stay. Compiled at first use: it takes a while."""
     return re.compile(
         # A part that is shown as it is: the group `kept`. It comes before the hidden characters in it are met alone.
         f"(?P<kept>[{_EMOJI}]\\ufe0f?\\u200d(?=[{_EMOJI}])"  # woman + joiner + laptop
@@ -38,7 +38,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""The text with every control character and every hidden one written out; all others stay as they are.
+    r"""The text with every control character and every invisible one escaped; all others stay as they are.
 
     Written out as tokens are: newline ⏎, tab ⇥, the other controls as Unicode's pictures of them (ESC is ␛), a byte that is no
     text as \x9b, any other character as \u202e. Joiners and variation selectors stay where they belong: in emoji, after a
@@ -63,5 +63,15 @@ def _json_escape(character: str) -> str:
 
 
 def without_hidden(text: str) -> str:
-    """The text without the characters that `visible` writes out: what is left where there is no room for more signs."""
+    """The text without the characters that `visible` escapes, for a place with no room for more cells."""
     return _pattern().sub(lambda found: found[0] if found["kept"] else "", text)
+
+
+def quoted(text: str, most: int = 80) -> str:
+    """Text from outside within a sentence: in quotes, odd characters escaped, and cut where it is long."""
+    return repr(text) if len(text) <= most else f"{shortened(text, most)!r} ({len(text):,} characters)"
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """The text, or its beginning and end where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 20]}…{text[-19:]}"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.core.errors import UserError
-from lab.core.limits import quoted
 from lab.core.safe_open import open_regular
+from lab.core.visible_text import quoted
 
 BLOCK = 1 << 18
 """Bytes read at a time."""

@@ -1,4 +1,4 @@
-"""What leaves the lab: exported views and traces as files.
+"""Exports: views and traces as files.
 
 Begin with `export_files`. Imports `lab.core` and `lab.views`, and no torch.
 """

@@ -1,4 +1,4 @@
-"""Where what is taken out of the lab goes, and under which name. No torch."""
+"""Export files: their folder, their names, and writing them."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from lab.views.blocks import ModelFacts, View
 
 
 def exports_path(home: Path) -> Path:
-    """The folder for it, which is no run."""
+    """The folder of exports in a home."""
     return home / "exports"
 
 
@@ -21,12 +21,12 @@ def file_name(facts: ModelFacts, view: View, position: int, what: str) -> str:
 
 
 def _slug(words: str) -> str:
-    """The words as part of a file's name that every system takes."""
+    """The words as part of a file name that every system takes."""
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80] or "view"
 
 
 def unused(path: Path) -> Path:
-    """The path, or where there is a file already, one with a number: nothing that was taken out before is lost."""
+    """The path, numbered if it is taken, so that no earlier export is overwritten."""
     found, number = path, 1
     while found.exists():
         number += 1
@@ -35,7 +35,7 @@ def unused(path: Path) -> Path:
 
 
 def prepare(home: Path) -> Path:
-    """The folder for what is taken out, made where it is missing. Raises: UserError."""
+    """The folder of exports, made where it is missing. Raises: UserError."""
     folder = exports_path(home)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def prepare(home: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> int:
-    """Writes the text and gives its bytes. Raises: UserError."""
+    """Write the text; return its size in bytes. Raises: UserError."""
     contents = text.encode("utf-8", "replace")
     try:
         write_atomic(path, contents)

@@ -1,22 +1,4 @@
-"""The lessons that Learn shows: short texts in Markdown, one file each, in the order of their names."""
+"""The lessons that Learn shows: Markdown files, in the order of their names. A lesson is added as a file here.
 
-from dataclasses import dataclass
-from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Lesson:
-    name: str
-    """The file's name without number and ending, such as `softmax`: what a live widget is attached to."""
-    title: str
-    text: str
-    """Markdown, without the title."""
-
-
-def lessons() -> list[Lesson]:
-    """All lessons, first to last."""
-    found = []
-    for path in sorted(Path(__file__).parent.glob("*.md")):
-        title, _, text = path.read_text(encoding="utf-8").partition("\n")
-        found.append(Lesson(path.stem.partition("-")[2], title.removeprefix("# ").strip(), text.strip()))
-    return found
+Imports nothing else of the lab.
+"""

@@ -1,8 +1,9 @@
 """Checks of a request that need no text: name, preset, length, bounds, vocabulary, shape, prompts, device and memory."""
 
 from lab.core.errors import UserError
-from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY, quoted
+from lab.core.limits import LIMITS, SMALLEST_VOCABULARY, VOCABULARY
 from lab.core.machine import machine
+from lab.core.visible_text import quoted
 from lab.planning.device import check_device
 from lab.planning.memory_estimate import check_memory
 from lab.planning.resolve_run import TextSize, resolve

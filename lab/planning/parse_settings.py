@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lab.core.limits import LIMITS, limit_in_words, shortened
+from lab.core.limits import LIMITS, limit_in_words
+from lab.core.visible_text import shortened
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, SETTINGS, Settings

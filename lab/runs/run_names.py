@@ -1,7 +1,7 @@
 """Rules for a run's name: its length, characters and reserved words."""
 
 from lab.core.errors import UserError
-from lab.core.limits import quoted
+from lab.core.visible_text import quoted
 
 LONGEST_NAME = 100
 LONGEST_NAME_BYTES = 240

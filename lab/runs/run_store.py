@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.limits import quoted
+from lab.core.visible_text import quoted
 from lab.runs.home_folder import demo, home
 from lab.runs.run_folder import Run
 from lab.runs.run_names import LONGEST_NAME

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from lab.core.atomic_io import sync_folder, temporary_beside
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.limits import quoted, shortened
 from lab.core.machine import memory
 from lab.core.number_format import bytes_
 from lab.core.safe_open import opened_by_name
 from lab.core.safetensors_file import FLOATS, Header, RawTensor, check_whole, read_header, write_tensors
+from lab.core.visible_text import quoted, shortened
 from lab.runs.run_folder import Run
 from models.gpt import GPT
 from models.parameter_count import BYTES, inventory, parameter_count

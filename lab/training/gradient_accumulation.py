@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from lab.core.errors import UserError
-from lab.core.out_of_memory import give_back, is_out_of_memory
+from lab.core.out_of_memory import free_memory, is_out_of_memory
 from lab.data.data_order import TrainingBatches
 from models.gpt import GPT
 
@@ -53,7 +53,7 @@ class GradientAccumulator:
                     raise
             # Only here the exception, and with it what the attempt had allocated, is gone.
             self._model.zero_grad(set_to_none=True)
-            give_back(self._device)
+            free_memory(self._device)
             if self.parts >= self._batches.batch:
                 raise UserError(
                     f"There is not enough memory for even one window of {self._batches.context} tokens; "

@@ -22,7 +22,7 @@ from lab.core.atomic_io import is_full, os_error_in_words
 from lab.core.errors import UserError
 from lab.core.machine import cores
 from lab.core.number_format import count
-from lab.core.out_of_memory import give_back, is_out_of_memory
+from lab.core.out_of_memory import free_memory, is_out_of_memory
 from lab.core.uniform_baseline import uniform_baseline
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
@@ -296,7 +296,7 @@ class Training:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or not evaluator.take_fewer_at_once():
                     raise
-            give_back(self.device)
+            free_memory(self.device)
 
     def _evaluate_at_the_end(self) -> None:
         """The last and the best weights, on all of the validation part or a large sample of it.

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.core.limits import LIMITS, Limit, quoted
+from lab.core.limits import LIMITS, Limit
 from lab.core.machine import Machine
+from lab.core.visible_text import quoted
 from lab.planning.check_request import check_request
 from lab.planning.memory_estimate import check_memory
 from lab.planning.resolve_run import TextSize

@@ -86,19 +86,19 @@ def test_graphics_cards_by_name(root: Path) -> None:
 def test_a_card_counts_only_if_torch_can_use_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(root, "dev/nvidia0", "")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(machine, "torch_speaks_cuda", lambda: True)
+    monkeypatch.setattr(machine, "torch_has_cuda", lambda: True)
     assert machine.has_cuda()
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert not machine.has_cuda()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(machine, "torch_speaks_cuda", lambda: False)
+    monkeypatch.setattr(machine, "torch_has_cuda", lambda: False)
     assert machine.why_no_cuda() == "the installed torch was built without CUDA"
 
 
-def test_torch_speaks_cuda_agrees_with_torch() -> None:
+def test_torch_has_cuda_agrees_with_torch() -> None:
     import torch
 
-    assert machine.torch_speaks_cuda() == (torch.version.cuda is not None)
+    assert machine.torch_has_cuda() == (torch.version.cuda is not None)
 
 
 def test_free_disk_of_a_place_that_does_not_exist_yet(tmp_path: Path) -> None:
