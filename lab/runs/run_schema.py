@@ -82,7 +82,7 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     final: Stretches | None = None
     """What the evaluation at the end is made on; None in such runs."""
     entropy_bits_per_byte: Loss | None = None
-    """True entropy of the source where it is known, which is the floor of bits per byte."""
+    """True entropy of the source where it is known, which is the lowest possible bits per byte."""
 
     def __post_init__(self) -> None:
         if self.split > self.tokens:

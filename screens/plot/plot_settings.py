@@ -27,7 +27,7 @@ class PlotSettings:
     """Bits per byte instead of nats per token."""
     smoothing: int = 0
     """Index in `SMOOTHINGS`."""
-    floors: bool = True
+    baselines: bool = True
     share: float = 1.0
     pinned: tuple[float, float] | None = None
 

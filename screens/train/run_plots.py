@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lab.core.float_columns import Column, Floats
-from lab.reports.baselines import Floor, bytes_per_token
+from lab.reports.baselines import Baseline, bytes_per_token
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, EventKind, RunConfig
 from screens.plot.figure import Figure, Series
@@ -55,7 +55,7 @@ class RunPlots:
     def _version(self, *more: object) -> object:
         return (self.name, id(self.history), self.history.version, self.view, *more)
 
-    def losses(self, floors: Sequence[Floor] = ()) -> Figure:
+    def losses(self, baselines: Sequence[Baseline] = ()) -> Figure:
         """Training loss of each step and smoothed, validation, and what to compare them with."""
         history, view = self.history, self.view
         train, evaluated = self._part(history.steps), self._part(history.eval_steps)
@@ -70,12 +70,13 @@ class RunPlots:
             Series(words, "mean", "line", "train", xs, scaled(smooth[train], self.per_loss)),
             Series("validation", "val", "marks", "validation", eval_xs, scaled(history.val_losses[evaluated], self.per_loss)),
         ]
-        for floor in floors if view.floors else ():
-            level = floor.loss * self.per_loss
-            series.append(Series(f"{floor.name} = {level:.2f}", f"{floor.short} {level:.2f}", "level", "level", (0.0,), (level,)))
+        for baseline in baselines if view.baselines else ():
+            level = baseline.loss * self.per_loss
+            long, short = (f"{baseline.name} = {level:.2f}", f"{baseline.short} {level:.2f}")
+            series.append(Series(long, short, "level", "level", (0.0,), (level,)))
         return Figure(
             tuple(series),
-            version=self._version(tuple(floors), len(self.events)),
+            version=self._version(tuple(baselines), len(self.events)),
             x_label=self.unit,
             log_y=view.log_y,
             empty="The curve begins with the first step.",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lab.reports.baselines import TextEntropy
 from lab.reports.diagnosis.diagnose import diagnose
 from lab.reports.run_sentence import run_sentence
+from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE, is_on_other_host
 from lab.runs.run_summary import owner_in_words
 from screens.train.watched_run import WatchedRun

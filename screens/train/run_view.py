@@ -13,7 +13,8 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import var
 from textual.widget import Widget
 
-from lab.reports.baselines import TextEntropy, floors
+from lab.reports.baselines import baselines
+from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
@@ -178,7 +179,7 @@ class RunView(Widget):
         if plots is None:
             return
         self._drawn, self._drawn_at = (self._occasion(), plots.latest), time.monotonic()
-        known = floors(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy)
+        known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
         if self.page in ("curves", "machine"):
             usage = self.watched.usage if self.watched else None

@@ -23,7 +23,7 @@ RUN_VIEW_ACTIONS = (
     "log_y",
     "bits",
     "smoothing",
-    "floors",
+    "baselines",
 )
 
 
@@ -49,7 +49,9 @@ class RunViewKeys(LabScreen):
         Binding("y", "log_y", "Log scale", id="train.log", show=False, tooltip="Loss on a logarithmic or a linear scale"),
         Binding("b", "bits", "Bits per byte", id="train.bits", show=False, tooltip="Bits per byte or nats per token"),
         Binding("m", "smoothing", "Smoothing", id="train.smoothing", show=False, tooltip="Smoothing: medium, strong or light"),
-        Binding("f", "floors", "Floors", id="train.floors", show=False, tooltip="Lines to compare with: chance, text, source"),
+        Binding(
+            "f", "baselines", "Baselines", id="train.baselines", show=False, tooltip="Baseline losses: uniform, text, source"
+        ),
     ]
 
     @property
@@ -94,5 +96,5 @@ class RunViewKeys(LabScreen):
     def action_smoothing(self) -> None:
         self.view.plot_view = self.view.plot_view.next_smoothing()
 
-    def action_floors(self) -> None:
-        self.view.plot_view = replace(self.view.plot_view, floors=not self.view.plot_view.floors)
+    def action_baselines(self) -> None:
+        self.view.plot_view = replace(self.view.plot_view, baselines=not self.view.plot_view.baselines)

@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.reports.baselines import TextEntropy, run_entropy
 from lab.reports.machine_usage import UsageMeter
+from lab.reports.text_entropy import TextEntropy, run_entropy
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run

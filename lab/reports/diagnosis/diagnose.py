@@ -8,7 +8,6 @@ update was not applied, and all before the last rollback, are left out: the pres
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lab.reports.baselines import TextEntropy
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.divergence_checks import diverged, gave_up
 from lab.reports.diagnosis.early_checks import rolled_back, too_early, warming_up
@@ -16,6 +15,7 @@ from lab.reports.diagnosis.overfitting_check import overfitting
 from lab.reports.diagnosis.progress_checks import learning, plateau
 from lab.reports.diagnosis.validation_text_checks import copied, differs
 from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_schema import Event, RunConfig, Status
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import numpy as np
 from lab.core.number_format import fixed, significant
 from lab.core.uniform_baseline import uniform_baseline
 from lab.planning.default_hyperparameters import default_lr, lower_lr
-from lab.reports.baselines import TextEntropy
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
 from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, STRETCH
+from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, RunConfig, Status
 

@@ -1,11 +1,11 @@
 """The validation text: copied from the training text, or unlike it."""
 
 from lab.core.number_format import fixed, probability
-from lab.reports.baselines import STRETCH_BYTES
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import Evaluation, step_in_words
 from lab.reports.diagnosis.thresholds import COPIED, DIVERGENCE, DIVERGENCE_TOKENS, FEWEST_STEPS, FIRST_EPOCH_GAP, GAP
 from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.validation_text import STRETCH_BYTES
 
 
 def copied(run: DiagnosedRun) -> Diagnosis | None:

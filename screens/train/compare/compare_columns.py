@@ -14,7 +14,9 @@ from textual.strip import Strip
 
 from lab.core.number_format import whole
 from lab.core.visible_text import visible
-from lab.reports.run_comparison import ComparedRun, ComparisonRow, differences, results, stops, written_at
+from lab.reports.comparison.compared_run import ComparedRun
+from lab.reports.comparison.compared_samples import stops, written_at
+from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
 from screens.widgets.text_fitting import printable
 
 CompareLine = list[tuple[str, str]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lab.core.float_columns import Floats
-from lab.reports.run_comparison import ComparedRun, per_byte
+from lab.reports.comparison.compared_run import ComparedRun, bits_per_nat
 from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.train.run_plots import TIME_UNITS
@@ -29,7 +29,7 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
     lines, marks = [], []
     for run, role, dashes, factor in zip(runs, RUN_ROLES, DASHES, factors, strict=False):
         history, by_time = run.history, view.x == "time"
-        per_loss = per_byte(run) if bits else 1.0
+        per_loss = bits_per_nat(run) if bits else 1.0
         xs = _scaled((history.seconds if by_time else history.steps)[:], factor)
         eval_xs = _scaled((history.eval_seconds if by_time else history.eval_steps)[:], factor)
         seen, seen_eval = _part(xs, low, high), _part(eval_xs, low, high)

@@ -13,7 +13,9 @@ from textual.message import Message
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.reports.run_comparison import LETTERS, ComparedRun, furthest_common, in_bits, same_tokens, stops, verdict, vocabulary_of
+from lab.reports.comparison.compared_run import LETTERS, ComparedRun, in_bits, same_tokens, vocabulary_of
+from lab.reports.comparison.compared_samples import furthest_common, stops
+from lab.reports.comparison.comparison_verdict import verdict
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunFollower, RunUpdate
 from lab.runs.run_store import open_run

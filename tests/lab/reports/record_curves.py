@@ -22,7 +22,7 @@ from lab.core.errors import UserError
 from lab.data.builtin_stories import generate
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
-from lab.reports.baselines import run_entropy
+from lab.reports.text_entropy import run_entropy
 from lab.runs import trainer_commands
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from lab.reports.baselines import TextEntropy
 from lab.reports.diagnosis.diagnose import diagnose
 from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.text_entropy import TextEntropy
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, Metric, RunConfig, Status
 

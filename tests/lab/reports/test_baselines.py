@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-import lab.reports.baselines
-from lab.reports.baselines import TextEntropy, bytes_per_token, copied_share, floors, run_entropy, text_entropy, validation_text
+import lab.reports.text_entropy
+from lab.reports.baselines import baselines, bytes_per_token
+from lab.reports.text_entropy import TextEntropy, run_entropy, text_entropy
+from lab.reports.validation_text import copied_share, validation_text
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, Metric
@@ -35,7 +37,7 @@ def test_both_entropies_are_those_of_the_definition(ids: list[int]) -> None:
 def test_sorting_pairs_gives_what_counting_them_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = np.random.default_rng(1).integers(0, 300, 5000).astype("<u2")
     counted = text_entropy(ids, 300)
-    monkeypatch.setattr(lab.reports.baselines, "MOST_COUNTERS", 0)
+    monkeypatch.setattr(lab.reports.text_entropy, "MOST_COUNTERS", 0)
     assert text_entropy(ids, 300).bigram == pytest.approx(counted.bigram)
 
 
@@ -109,17 +111,17 @@ def test_the_source_s_entropy_is_turned_into_nats_a_token_as_the_evaluations_do(
     # 2 nats a token in tokens of 4 bytes are 2 / ln 2 / 4 bits a byte
     history.add([Metric(step=1, tokens=1, epoch=0.0, seconds=0.0, val_loss=2.0, bits_per_byte=2 / math.log(2) / 4)])
     assert bytes_per_token(data(), history) == pytest.approx(4.0)
-    known = floors(100, data(0.5), history, None)
-    assert [floor.short for floor in known] == ["chance", "source"]
+    known = baselines(100, data(0.5), history, None)
+    assert [baseline.short for baseline in known] == ["uniform", "source"]
     assert known[0].loss == pytest.approx(math.log(100))
     assert known[1].loss == pytest.approx(0.5 * 4 * math.log(2))
 
 
-def test_floors_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
+def test_baselines_say_of_how_much_of_the_text_they_are(empty_run: Callable[..., Run]) -> None:
     data = empty_run().config.data
     whole, part = (
-        floors(256, replace(data, split=split, tokens=split + 100), LossHistory(), TextEntropy(2.0, 1.0))
+        baselines(256, replace(data, split=split, tokens=split + 100), LossHistory(), TextEntropy(2.0, 1.0))
         for split in (10**7, 10**7 + 1)
     )
-    assert [floor.name for floor in whole] == ["by chance: ln V", "its tokens' frequencies", "its pairs'"]
-    assert part[1].name == "its tokens' frequencies in the first 10.0M tokens"
+    assert [baseline.name for baseline in whole] == ["uniform baseline: ln V", "unigram entropy", "bigram entropy"]
+    assert part[1].name == "unigram entropy in the first 10.0M tokens"

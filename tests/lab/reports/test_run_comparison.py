@@ -8,19 +8,10 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.reports.run_comparison import (
-    ComparedRun,
-    differences,
-    furthest_common,
-    in_bits,
-    results,
-    same_tokens,
-    stops,
-    unit_note,
-    verdict,
-    vocabulary_of,
-    written_at,
-)
+from lab.reports.comparison.compared_run import ComparedRun, in_bits, same_tokens, vocabulary_of
+from lab.reports.comparison.compared_samples import furthest_common, stops, written_at
+from lab.reports.comparison.comparison_table import differences, results
+from lab.reports.comparison.comparison_verdict import unit_note, verdict
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower

@@ -18,8 +18,8 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile
 from lab.planning.clone_settings import text_trouble
-from lab.reports.baselines import run_entropy
-from lab.reports.run_comparison import vocabulary_of
+from lab.reports.comparison.compared_run import vocabulary_of
+from lab.reports.text_entropy import run_entropy
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower

@@ -10,7 +10,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from lab.reports.run_comparison import ComparedRun
+from lab.reports.comparison.compared_run import ComparedRun
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, TokenizerConfig
 from models.config import PRESETS

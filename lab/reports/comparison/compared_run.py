@@ -1,0 +1,177 @@
+"""One run of a comparison, and whether the results of several can be compared at all."""
+
+import hashlib
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lab.core.atomic_io import os_error_in_words
+from lab.core.bounded_json import LARGEST_TOKENIZER
+from lab.core.safe_open import read_regular
+from lab.runs.evaluation_coverage import EvaluatedShare, at_the_end, during_training
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_follower import RunUpdate
+from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status
+
+LETTERS = "ABCDE"
+"""What the runs are called in a plot and a table; more could not be told apart."""
+
+
+@dataclass
+class ComparedRun:
+    """A run of a comparison. `letter` stands for it in the plot; `vocabulary` is equal for runs with the same tokens."""
+
+    letter: str
+    name: str
+    vocabulary: str
+    config: RunConfig
+    status: Status
+    phase: str
+    history: LossHistory
+    samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """`A shakespeare`: the letter and the name."""
+        return f"{self.letter} {self.name}"
+
+    @property
+    def best(self) -> Metric | None:
+        """The evaluation with the lowest validation loss."""
+        return self.history.best_evaluation
+
+    @property
+    def has_learned(self) -> bool:
+        """True once it was evaluated after a step. Before, its loss is the uniform baseline, which differs with the tokenizer."""
+        return len(self.history.eval_steps) > 0 and self.history.eval_steps[-1] > 0
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.config.train.batch * self.config.model.context
+
+    @property
+    def going_on(self) -> bool:
+        """True while a trainer works on it."""
+        return self.phase in ACTIVE
+
+    def take(self, news: RunUpdate) -> None:
+        """Add what was read from its files."""
+        self.status, self.phase = news.status, news.phase
+        if news.history is not None:
+            self.history = news.history
+        self.history.add(news.metrics)
+        self.samples = ([] if news.samples_restarted else self.samples) + news.samples
+
+    @property
+    def final(self) -> FinalEvaluation | None:
+        """The best weights on the whole validation part, once the run has ended."""
+        found = self.status.final_best
+        return found if found is not None and found.val_loss is not None else None
+
+    @property
+    def evaluated_on(self) -> str:
+        """A key that is equal for runs whose evaluations during training are on the same bytes.
+
+        Runs from before these were kept were evaluated on the first tokens of a part that their tokenizer cut.
+        """
+        data = self.config.data
+        if data.evaluated is not None:
+            return data.evaluated.sha256
+        return f"{data.sha256} {self.vocabulary} {data.split} {self.status.eval_tokens}"
+
+    @property
+    def final_evaluated_on(self) -> str:
+        """A key that is equal for runs whose evaluations at the end are on the same bytes."""
+        data = self.config.data
+        return data.final.sha256 if data.final is not None else f"{data.sha256} {self.vocabulary} {data.split}"
+
+    def share(self, step: int) -> float:
+        """Share of its planned training done at an evaluation's step, 0 to 1."""
+        train = self.config.train
+        if train.minutes is not None:
+            at = bisect_right(self.history.eval_steps, step) - 1
+            seconds = self.history.eval_seconds[at] if at >= 0 else 0.0
+            whole_time = self.status.seconds if self.phase == "finished" else train.minutes * 60
+            return min(1.0, seconds / whole_time) if whole_time else 0.0
+        steps = self.status.steps or train.steps
+        return min(1.0, step / steps) if steps else 0.0
+
+
+def vocabulary_of(run: Run) -> str:
+    """A key that is equal for two runs if and only if they cut a text into the same tokens.
+
+    Raises:
+        UserError: if its tokenizer cannot be read.
+    """
+    kind = run.config.tokenizer.kind
+    if kind != "bpe":
+        return kind
+    try:
+        return hashlib.sha256(read_regular(run.tokenizer_path, LARGEST_TOKENIZER)).hexdigest()
+    except OSError as error:
+        raise os_error_in_words(error, f"read the tokenizer of {run.name}") from error
+
+
+def same_tokens(runs: Sequence[ComparedRun]) -> bool:
+    """Check that their losses per token compare."""
+    return len({run.vocabulary for run in runs}) <= 1
+
+
+def same_text(runs: Sequence[ComparedRun]) -> bool:
+    """Check that they learn from the same text, and so are evaluated on the same."""
+    return len({run.config.data.sha256 for run in runs}) <= 1
+
+
+def in_bits(runs: Sequence[ComparedRun]) -> bool:
+    """Check that they have to be compared in bits per byte."""
+    return not (same_tokens(runs) and same_text(runs))
+
+
+Figures = Metric | FinalEvaluation
+"""Both have a step, a validation loss, and bits per byte."""
+
+
+def comparable(runs: Sequence[ComparedRun]) -> tuple[list[ComparedRun], bool]:
+    """The runs whose results are of the same bytes, and True if these are the results at the end.
+
+    Runs on different texts have a validation part each: they count as comparable, and the verdict says so.
+    Results at the end are taken where all have them, else those of the evaluations during training.
+    """
+    learned = [run for run in runs if run.has_learned]
+    for final in (True, False):
+        if final and not all(run.final for run in learned):
+            continue
+        if not same_text(learned):
+            return learned, final
+        same: dict[str, list[ComparedRun]] = {}
+        for run in learned:
+            same.setdefault(run.final_evaluated_on if final else run.evaluated_on, []).append(run)
+        largest = max(same.values(), key=len, default=[])
+        if not final or len(largest) == len(learned):
+            return largest, final
+    return [], False
+
+
+def figures_of(run: ComparedRun, final: bool) -> Figures | None:
+    """The best results of the run: at the end, or of its evaluations during training."""
+    return run.final if final else run.best
+
+
+def score(figures: Figures | None, bits: bool) -> float | None:
+    """Bits per byte, or nats per token."""
+    return None if figures is None else figures.bits_per_byte if bits else figures.val_loss
+
+
+def share_of(run: ComparedRun, final: bool) -> EvaluatedShare | None:
+    """The share of its validation part that these are measured on; None if unknown."""
+    data = run.config.data
+    return at_the_end(data, run.final) if final and run.final else during_training(data, run.status)
+
+
+def bits_per_nat(run: ComparedRun) -> float:
+    """Factor from its nats per token to bits per byte."""
+    from lab.reports.baselines import bytes_per_token
+
+    return 1 / math.log(2) / bytes_per_token(run.config.data, run.history)

@@ -1,0 +1,123 @@
+"""The comparison in words: which run is better and by how much, and what does not compare."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from lab.core.number_format import count, fixed, significant, whole
+from lab.reports.comparison.compared_run import (
+    ComparedRun,
+    bits_per_nat,
+    comparable,
+    figures_of,
+    in_bits,
+    same_text,
+    same_tokens,
+    score,
+    share_of,
+)
+from lab.runs.run_progress import fraction_done
+
+ALIKE = 0.005
+"""Results within this fraction of each other are called alike."""
+
+ABOUT_AS_FAR = 0.95
+"""Where one has seen less than this share of another's tokens, they are compared after as many too. Evaluations this near each
+other count as made after the same."""
+
+
+def unit_note(runs: Sequence[ComparedRun]) -> str:
+    """The reason for bits per byte, and what even they cannot compare; empty where losses simply compare."""
+    kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
+    texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
+    if same_tokens(runs):
+        easier = f"Their texts differ ({texts}): one may be easier to predict than another, in any unit."
+        return "" if same_text(runs) else easier
+    if same_text(runs):
+        return f"Their tokenizers differ ({kinds}): losses per token do not compare, bits per byte do."
+    return f"Their tokenizers ({kinds}) and texts ({texts}) differ: only bits per byte compare, and one text may be easier."
+
+
+def verdict(runs: Sequence[ComparedRun]) -> str:
+    """The better run at its best and by how much; what does not compare; and the losses after the same tokens, where some runs
+    have seen more."""
+    bits = in_bits(runs)
+    learned = [run for run in runs if run.has_learned]
+    if len(learned) < 2:
+        who = f"Only {learned[0].title}" if learned else "None of them"
+        words = f"{who} has been evaluated since its first step, so there is nothing to compare yet."
+        return " ".join(part for part in (words, _unfinished(runs)) if part)
+    ranked, final = comparable(runs)
+    others = _not_compared([run for run in learned if run not in ranked], ranked)
+    scored = [(value, run) for run in ranked if (value := score(figures_of(run, final), bits)) is not None]
+    if len(scored) < 2:
+        each = "; ".join(f"{run.letter} {on.in_words}" for run in learned if (on := share_of(run, final=False)))
+        words = f"They do not compare: they were evaluated on different parts of the text{f' ({each})' if each else ''}. "
+        words += "Train them again, with the same text, to compare them."
+        return " ".join(part for part in (words, _unfinished(runs)) if part)
+    scored.sort(key=lambda pair: pair[0])
+    unit = "bits per byte" if bits else "nats per token"
+    (low, first), *rest = scored
+    second = rest[0][0]
+    behind = "; ".join(f"{run.title} {fixed(value)}, {fixed(value - low, sign=True)}" for value, run in rest)
+    # First, since a small screen may cut off the rest.
+    own = not same_text([run for _, run in scored])
+    on = share_of(first, final)
+    where = (
+        ", each on a validation text of its own"
+        if own
+        else f" on {on.in_words} of validation text"
+        if on
+        else " on text they never train on"
+    )
+    if second - low <= ALIKE * low:
+        words = f"{first.title} and {rest[0][1].title} are alike{where}: {fixed(low)} and {fixed(second)} {unit} at their best"
+        words += f"; then {behind.partition('; ')[2]}." if len(rest) > 1 else "."
+    elif len(rest) == 1:
+        less = significant(100 * (second - low) / second, 2)
+        words = f"{first.title} is better{where}: {fixed(low)} {unit} at its best against {fixed(second)} "
+        words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
+    else:
+        words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {behind}."
+    as_far = _as_far([run for _, run in scored], bits, unit)
+    return " ".join(part for part in (words, others, unit_note(runs), as_far, _unfinished(runs)) if part)
+
+
+def _not_compared(left_out: Sequence[ComparedRun], ranked: Sequence[ComparedRun]) -> str:
+    if not left_out or len(ranked) < 2:
+        return ""
+    letters = " and ".join(run.letter for run in left_out)
+    verb = "does" if len(left_out) == 1 else "do"
+    return f"{letters} {verb} not compare with them, evaluated on another part of the text."
+
+
+def _as_far(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
+    """The losses after about the same number of tokens, as late as all were evaluated there; empty if that is the end."""
+    if same_text(runs) and len({run.evaluated_on for run in runs}) > 1:
+        return ""
+    seen = [run.history.eval_steps[-1] * run.tokens_per_step for run in runs]
+    if min(seen) >= ABOUT_AS_FAR * max(seen):
+        return ""
+    shortest = runs[seen.index(min(seen))]
+    for step in reversed(list(shortest.history.eval_steps)):
+        tokens = step * shortest.tokens_per_step
+        found = [_evaluated_near(run, tokens) for run in runs]
+        if tokens and None not in found:
+            per = [bits_per_nat(run) if bits else 1.0 for run in runs]
+            values = [f"{run.letter} {fixed((loss or 0.0) * by)}" for run, loss, by in zip(runs, found, per, strict=True)]
+            return f"After about the same {count(tokens)} tokens: {', '.join(values)} {unit}."
+    return ""
+
+
+def _evaluated_near(run: ComparedRun, tokens: float) -> float | None:
+    """Validation loss after about so many tokens, if it was evaluated there."""
+    steps, wanted = run.history.eval_steps, tokens / run.tokens_per_step
+    after = bisect_left(steps, wanted)
+    near = min(range(max(0, after - 1), min(after + 1, len(steps))), key=lambda at: abs(steps[at] - wanted))
+    return run.history.val_losses[near] if abs(steps[near] - wanted) <= (1 - ABOUT_AS_FAR) * wanted else None
+
+
+def _unfinished(runs: Sequence[ComparedRun]) -> str:
+    going = [
+        f"{run.letter} is still {run.phase}, {fraction_done(run.config, run.status):.0%} done" for run in runs if run.going_on
+    ]
+    return "; ".join(going) + "." if going else ""
