@@ -19,8 +19,8 @@ from lab.core.uniform_baseline import uniform_baseline
 from lab.one_step.step_batch import StepBatch
 from lab.one_step.step_state import Gradients, Moved, Moves, StepSnapshot, StepState
 from lab.runs.run_folder import Run
-from lab.training.gradient_accumulation import seed_of
-from lab.training.run_length import rate_of_next
+from lab.training.gradient_accumulation import dropout_seed
+from lab.training.run_length import lr_of_next_step
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.unembed import Slices
@@ -71,7 +71,7 @@ class OneStep:
         """Learning rate of the next step, as the run's schedule has it: after its end, the one that it ended with."""
         state, applied = self.state, self.applied
         seconds = state.seconds + applied * state.step_seconds
-        return rate_of_next(self.run.config.train, state, state.step + applied, seconds, state.step_seconds)
+        return lr_of_next_step(self.run.config.train, state, state.step + applied, seconds, state.step_seconds)
 
     @property
     def would_be_passed_over(self) -> bool:
@@ -245,7 +245,7 @@ class OneStep:
                 if self.has_dropout:
                     assert self.batch.step is not None
                     if part == 0 or self._random is None:
-                        torch.manual_seed(seed_of(self.run.config.train.seed, self.batch.step))
+                        torch.manual_seed(dropout_seed(self.run.config.train.seed, self.batch.step))
                     else:
                         torch.set_rng_state(self._random)
                 with torch.autocast("cpu", torch.bfloat16, enabled=self.state.precision == "bf16" and not fp32):

@@ -47,6 +47,6 @@ class DiskFullRetry:
             self._inbox.wait(ROOM_SECONDS, "resume")
         if waited:
             if phase == "training":
-                self._clock.go()
+                self._clock.start()
             self._board.update(phase, message=message, no_room=False, stopping=False)
         return waited

@@ -1,4 +1,4 @@
-"""One training step's gradient, in as many parts as memory needs."""
+"""Gradient accumulation: one step's gradient, in as many micro-batches as memory needs."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,21 +26,21 @@ class GradientAccumulator:
         batches: TrainingBatches,
         seed: int,
         device: torch.device,
-        arithmetic: Callable[[], AbstractContextManager[None]],
-        parts: int,
+        autocast: Callable[[], AbstractContextManager[None]],
+        micro_batches: int,
     ) -> None:
-        """`parts` is how many micro-batches make a step; `arithmetic` gives the context of a forward pass."""
-        self.parts = parts
+        """`micro_batches` is their number in a step; `autocast` gives the context of a forward pass."""
+        self.micro_batches = micro_batches
         self._model = model
         self._batches = batches
         self._seed = seed
         self._device = device
-        self._arithmetic = arithmetic
+        self._autocast = autocast
 
     def compute(self, step: int) -> float:
-        """Leaves the gradient in the weights and returns the loss, in nats per token.
+        """Compute the gradient of a step into the weights, and return the loss in nats per token.
 
-        Where memory does not suffice, `parts` is doubled, up to one window each, and the step begun anew.
+        Where memory does not suffice, `micro_batches` is doubled, up to one window each, and the step begun anew.
 
         Raises:
             UserError: if memory does not suffice for one window.
@@ -54,34 +54,42 @@ class GradientAccumulator:
             # Only here the exception, and with it what the attempt had allocated, is gone.
             self._model.zero_grad(set_to_none=True)
             free_memory(self._device)
-            if self.parts >= self._batches.batch:
+            if self.micro_batches >= self._batches.batch:
                 raise UserError(
                     f"There is not enough memory for even one window of {self._batches.context} tokens; "
                     "start a new run with a smaller --context or a smaller model."
                 )
-            self.parts = min(2 * self.parts, self._batches.batch)
+            self.micro_batches = min(2 * self.micro_batches, self._batches.batch)
 
     def _compute(self, step: int) -> float:
         ids, targets = (torch.from_numpy(part).to(self._device) for part in self._batches.at(step))
         if self._model.config.dropout:
-            seed_dropout(self._device, seed_of(self._seed, step))
+            seed_dropout(self._device, dropout_seed(self._seed, step))
         self._model.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self._device)
-        for part_ids, part_targets in zip(ids.tensor_split(self.parts), targets.tensor_split(self.parts), strict=True):
+        parts = ids.tensor_split(self.micro_batches), targets.tensor_split(self.micro_batches)
+        for part_ids, part_targets in zip(*parts, strict=True):
             share = len(part_ids) / len(ids)
-            with self._arithmetic():
+            with self._autocast():
                 loss = self._model.loss(part_ids, part_targets)
             (loss if share == 1.0 else loss * share).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * share
         return float(total)
 
-    @property
-    def windows(self) -> int:
-        """Windows of the largest micro-batch."""
-        return -(-self._batches.batch // self.parts)
+    def split_message(self, step: int) -> str:
+        """A sentence about the micro-batches that memory made necessary at this step."""
+        windows = -(-self._batches.batch // self.micro_batches)  # of the largest micro-batch
+        return (
+            f"A step of {self._batches.batch} windows did not fit into memory; since step {step} it is computed in "
+            f"{self.micro_batches} parts of {windows} window{'s' if windows > 1 else ''}, "
+        ) + (
+            "which draw other dropout masks than the whole would."
+            if self._model.config.dropout
+            else "with the same result but for rounding."
+        )
 
 
-def seed_of(seed: int, step: int) -> int:
+def dropout_seed(seed: int, step: int) -> int:
     """Seed of a step's dropout. Hashed, for torch takes only the low 32 bits of a seed on the CPU."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
 

@@ -1,4 +1,6 @@
-"""Going back to a good state when steps turn bad."""
+"""Rollback: restore an earlier, good state after bad steps, at half the learning rate."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from lab.core.number_format import significant
 from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.default_hyperparameters import lower_lr
 from lab.runs.run_folder import Run
+from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint
 from lab.training.checkpoint import load_optimizer, optimizer_tensors
 from lab.training.trainer_state import TrainerState
@@ -19,7 +22,6 @@ GOOD_STRETCH = 100
 """Steps without going back, after which the next time counts as the first."""
 KEEP_EVERY = 50
 """Steps between the states that are kept. Keeping one copies as many numbers as weights and optimizer have, in milliseconds."""
-MODEL, OPTIMIZER = "model.", "optimizer."
 
 
 class Rollback:
@@ -29,71 +31,79 @@ class Rollback:
     be ruined by that step. After going back no new state is kept for `GOOD_STRETCH` steps.
     """
 
-    def __init__(self, run: Run, model: nn.Module, optimizer: Optimizer, state: TrainerState, kept: dict[str, Tensor]) -> None:
-        """`kept` are the tensors of the good state that the checkpoint held, if it held one."""
+    def __init__(
+        self,
+        run: Run,
+        model: nn.Module,
+        optimizer: Optimizer,
+        state: TrainerState,
+        tensors: dict[str, Tensor],
+        report: Callable[[str], None],
+    ) -> None:
+        """`tensors` are those of the good state that the checkpoint held, if it held one; `report` is told of each rollback."""
         self._run = run
         self._model = model
         self._optimizer = optimizer
         self._state = state
-        self._tensors = kept
+        self._tensors = tensors
+        self._report = report
         self._step, self._losses = state.rollback_step, state.rollback_losses
 
     def keep_if_due(self, losses: list[float]) -> None:
         """Before an ordinary step is applied; `losses` are those by which it was judged."""
         step = self._state.step
-        if self._just_went_back() or not (self._step is None or step % KEEP_EVERY == 0):
+        if self._is_recent() or not (self._step is None or step % KEEP_EVERY == 0):
             return
         self._tensors, self._step = {}, None
         try:
-            kept = {MODEL + name: weight.detach().clone() for name, weight in self._model.state_dict().items()}
-            kept |= {OPTIMIZER + name: value.clone() for name, value in optimizer_tensors(self._model, self._optimizer).items()}
+            kept = {MODEL_PREFIX + name: weight.detach().clone() for name, weight in self._model.state_dict().items()}
+            moments = optimizer_tensors(self._model, self._optimizer)
+            kept |= {OPTIMIZER_PREFIX + name: value.clone() for name, value in moments.items()}
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return  # without room for it, the checkpoint before the last is what can be gone back to
         self._tensors, self._step, self._losses = kept, step, list(losses)
 
-    def go_back(self, why: str) -> str:
-        """Puts the good state back into model and optimizer, and halves the rate; returns what was done, in a sentence.
+    def roll_back(self, why: str) -> None:
+        """Restore the good state into model and optimizer, halve the learning rate, and report it in a sentence.
 
         Raises:
             UserError: if there is no such state, or halving has not helped so far.
         """
         state = self._state
-        state.halvings = state.halvings + 1 if self._just_went_back() else 1
-        if state.halvings > HALVINGS:
-            raise UserError(self.failure_message(f"{why}, up to step {state.step}, though the rate was halved {HALVINGS} times"))
+        halvings = state.halvings + 1 if self._is_recent() else 1
+        if halvings > HALVINGS:
+            halved = f"though the learning rate was halved {HALVINGS} times"
+            raise UserError(self.failure_message(f"{why}, up to step {state.step}, {halved}"))
         step, losses = self._restore()
         if step is None:
             raise UserError(self.failure_message(f"{why}, up to step {state.step}, and there is no earlier state to go back to"))
-        state.spike_detector.go_back(losses)
-        state.rolled_back_at = state.step
-        state.lr_factor /= 2
-        return f"Went back from step {state.step} to the weights of step {step}, because {why}. {self.rate_in_words()}"
+        state.roll_back(halvings, losses)
+        self._report(f"Rolled back from step {state.step} to the weights of step {step}, because {why}. {self.lr_message()}")
 
     @torch.no_grad()
     def _restore(self) -> tuple[int | None, list[float]]:
         if self._step is None:
             earlier = checkpoint.load_previous_checkpoint(self._run, self._model, self._optimizer)
             return (earlier.step, earlier.spike_detector.losses) if earlier else (None, [])
-        self._model.load_state_dict(_under(MODEL, self._tensors))
-        own = {name: value.clone() for name, value in _under(OPTIMIZER, self._tensors).items()}
+        self._model.load_state_dict(tensors_under(MODEL_PREFIX, self._tensors))
+        own = {name: value.clone() for name, value in tensors_under(OPTIMIZER_PREFIX, self._tensors).items()}
         load_optimizer(self._model, self._optimizer, own)
         return self._step, self._losses
 
-    def to_save(self) -> dict[str, Tensor]:
-        """The good state's tensors, if a checkpoint is to hold them: in trouble. Notes in the state which they are."""
-        state = self._state
-        in_trouble = state.spike_detector.bad > 0 or self._just_went_back()
-        state.rollback_step, state.rollback_losses = (self._step, self._losses) if in_trouble else (None, [])
-        return self._tensors if in_trouble else {}
+    def to_save(self) -> tuple[int | None, list[float], dict[str, Tensor]]:
+        """Step, losses and tensors of the good state, if a checkpoint is to hold them: amid bad steps or after a rollback."""
+        if self._state.spike_detector.bad > 0 or self._is_recent():
+            return self._step, self._losses, self._tensors
+        return None, [], {}
 
-    def _just_went_back(self) -> bool:
+    def _is_recent(self) -> bool:
         at = self._state.rolled_back_at
         return at is not None and self._state.step - at < GOOD_STRETCH
 
-    def rate_in_words(self) -> str:
-        """How far the learning rate is from what was asked for; empty where it is not."""
+    def lr_message(self) -> str:
+        """A sentence about the learning rate after rollbacks; empty without any."""
         factor, at = self._state.lr_factor, self._state.rolled_back_at
         if factor == 1.0:
             return ""
@@ -101,14 +111,10 @@ class Rollback:
         return f"Since step {at} the learning rate is 1/{round(1 / factor)} of what was asked for, {peak} at its peak."
 
     def failure_message(self, what: str) -> str:
-        """Why training has failed, and which rate to begin anew with."""
+        """Why training has failed, and a learning rate to begin anew with."""
         config = self._run.config
         lower = lower_lr(config.train, config.model.width, self._state.lr_factor)
         return (
             f"Training has failed: {what}. The learning rate of {config.train.lr:g} is too high; "
             f"start a new run with a lower one, such as {significant(lower, 2)} (--lr)."
         )
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

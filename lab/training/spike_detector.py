@@ -35,10 +35,10 @@ class SpikeDetector(msgspec.Struct):
     bad: int = 0
     """Bad steps in a row up to now."""
 
-    def is_bad(self, loss: float, grad_norm: float, chance: float) -> bool:
-        """Judges one step, and remembers it. `chance` is ln V."""
+    def is_bad(self, loss: float, grad_norm: float, uniform_loss: float) -> bool:
+        """Judges one step, and remembers it. `uniform_loss` is ln V."""
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
-        if finite and not self._is_spike(loss, chance):
+        if finite and not self._is_spike(loss, uniform_loss):
             self.losses = [*self.losses, *self.held, loss][-WINDOW:]
             self.held, self.bad = [], 0
             return False
@@ -47,14 +47,14 @@ class SpikeDetector(msgspec.Struct):
             self.held.append(loss)
         return True
 
-    def _is_spike(self, loss: float, chance: float) -> bool:
-        if loss > HOPELESS * chance:
+    def _is_spike(self, loss: float, uniform_loss: float) -> bool:
+        if loss > HOPELESS * uniform_loss:
             return True
         if len(self.losses) < FEWEST:
             return False
         mean = fmean(self.losses)
         return loss > mean + LEAST_JUMP and loss > mean + DEVIATIONS * pstdev(self.losses, mean)
 
-    def go_back(self, losses: list[float]) -> None:
+    def reset(self, losses: list[float]) -> None:
         """Goes on from an earlier state, whose losses these were."""
         self.losses, self.held, self.bad = list(losses), [], 0

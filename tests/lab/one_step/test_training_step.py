@@ -21,7 +21,7 @@ from lab.one_step.training_step import OneStep, largest_places
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
-from lab.training.gradient_accumulation import seed_of
+from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import RunLength
 from lab.training.training_clock import Clock, Speed
 from lab.views.blocks import Table
@@ -194,7 +194,7 @@ def test_the_pass_in_fp32_has_the_dropout_masks_of_the_step(in_bf16: Run) -> Non
     finish(step.go_to(0))
     assert step.batch is not None
     assert step.batch.step is not None
-    torch.manual_seed(seed_of(in_bf16.config.train.seed, step.batch.step))
+    torch.manual_seed(dropout_seed(in_bf16.config.train.seed, step.batch.step))
     step.model.train()
     halves = [torch.from_numpy(ids).tensor_split(2) for ids in (step.batch.ids, step.batch.targets)]
     losses = [float(step.model.loss(ids, targets)) for ids, targets in zip(*halves, strict=True)]
@@ -236,10 +236,10 @@ def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_h
     step.state.seconds, step.state.step_seconds = 100.0, 20.0
     clock, speed = Clock(100.0), Speed(20.0)
     clock.stop()
-    first = RunLength(run.config.train, step.state, clock, speed).rate
+    first = RunLength(run.config.train, step.state, clock, speed).lr
     assert step.rate == pytest.approx(first, rel=1e-4)
     step.applied = 2
-    assert step.rate == pytest.approx(RunLength(run.config.train, step.state, Clock(140.0), speed).rate, rel=1e-3)
+    assert step.rate == pytest.approx(RunLength(run.config.train, step.state, Clock(140.0), speed).lr, rel=1e-3)
     assert step.rate < first
 
 

@@ -14,7 +14,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import load_model
-from lab.training.evaluation import Evaluator
+from lab.training.evaluation import final_evaluation
+from lab.training.evaluation.validation_loss import Evaluator
 from lab.training.training_loop import Training
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -155,7 +156,7 @@ def test_an_end_that_is_interrupted_is_evaluated_on_resuming(
         assert (status.phase, status.step, status.final) == ("stopped", 10, None)
     else:
         with monkeypatch.context() as patch:
-            patch.setattr("lab.training.training_loop.Training._final", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(final_evaluation, "_evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 train_here(broken)
     assert [line.step for line in broken.metrics().read()] == list(range(11))
@@ -173,13 +174,13 @@ def test_commands_during_the_evaluation_at_the_end_do_not_change_it(
     """Writing a sample leaves a model in training mode, in which dropout would be at work."""
     straight, asked = (tiny_run(text=str(long_tale), steps=10, dropout=0.5) for _ in range(2))
     train_here(straight)
-    obey = Training._obey
+    handle = Training._handle_commands
 
     def serve(training: Training) -> None:
         if training.state.step == 10:
-            training._serve(Command(name="sample", text="The"))
-        obey(training)
+            training._handle(Command(name="sample", text="The"))
+        handle(training)
 
-    monkeypatch.setattr(Training, "_obey", serve)
+    monkeypatch.setattr(Training, "_handle_commands", serve)
     assert train_here(asked).final == straight.status().final
     assert len(asked.samples()) > len(straight.samples())

@@ -12,7 +12,8 @@ from lab.reports.head_scores import scores_sentence, strongest_head, uniform_sco
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import HEAD_SCORES, Insight, Status
-from lab.training.model_insights import Insights, Update, head_scores, parts_of, probe_place, repeats, stripes
+from lab.training.evaluation.model_insights import ModelInsights, head_scores, probe_place, repeats, stripes
+from lab.training.evaluation.update_norms import UpdateNorms, parts_of
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.optimizer import make_optimizer
@@ -120,7 +121,7 @@ def test_measuring_leaves_training_as_it_was(tiny_run: TinyRun) -> None:
     torch.manual_seed(5)
     expected = torch.rand(4)
     torch.manual_seed(5)
-    measured = Insights(run.config, tokens, Tokenizer.load(run.tokenizer_path))
+    measured = ModelInsights(run.config, tokens, Tokenizer.load(run.tokenizer_path))
     found, again = measured.measure(model, 3, []), measured.measure(model, 3, [])
     assert torch.equal(torch.rand(4), expected), "no random number was drawn"
     assert model.training
@@ -134,7 +135,7 @@ def test_the_probe_is_what_the_model_says(tiny_run: TinyRun) -> None:
     run = tiny_run()
     tokenizer = Tokenizer.load(run.tokenizer_path)
     model = GPT(run.config.model, seed=1)
-    found = Insights(run.config, TokenFile(run.tokens_path, token_dtype(256)), tokenizer).measure(model, 0, [])
+    found = ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), tokenizer).measure(model, 0, [])
     ids = tokenizer.encode("".join(found.probe).replace("⏎", "\n").replace("␣", " "))
     trace = Trace(model, ids)
     p = trace["logits"][-1].double().softmax(-1).numpy()
@@ -150,7 +151,7 @@ def test_a_model_of_no_numbers_is_told_of_as_nothing(tiny_run: TinyRun) -> None:
     model = GPT(run.config.model, seed=1)
     with torch.no_grad():
         model.wte.weight.fill_(math.nan)
-    found = Insights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
+    found = ModelInsights(run.config, TokenFile(run.tokens_path, token_dtype(256)), Tokenizer.load(run.tokenizer_path))
     assert as_written([found.measure(model, 2, [])]) == as_written([Insight(step=2, took=0.0)])
 
 
@@ -163,10 +164,10 @@ def test_gradients_and_changes_are_those_of_each_part() -> None:
     model.loss(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
     grads = {name: weight.grad.double().numpy().copy() for name, weight in model.named_parameters() if weight.grad is not None}
     before = {name: weight.detach().double().numpy().copy() for name, weight in model.named_parameters()}
-    update = Update(model)
+    update = UpdateNorms(model)
     total = float(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.01))
     optimizer.step()
-    found = {each.part: each for each in update.done()}
+    found = {each.part: each for each in update.after_step()}
     assert list(found) == ["embedding", "positions", "1 attention", "1 MLP", "2 attention", "2 MLP", "final norm"]
     assert math.sqrt(sum(each.grad_norm**2 for each in found.values())) == pytest.approx(total, rel=1e-3)
     names = (

@@ -45,7 +45,9 @@ def test_an_absurd_rate_is_halved_until_it_learns(tiny_run: TinyRun, train_here:
     assert metrics[-1].val_loss < math.log(256)
     assert f"the learning rate is 1/{2**times} of what was asked for, {3.0 * factor:.2g} at its peak." in status.message
     first = next(event for event in run.events().read() if event.kind == "back")
-    assert first.text.startswith(f"Went back from step {first.step} to the weights of step 0, because the loss was no number or")
+    assert first.text.startswith(
+        f"Rolled back from step {first.step} to the weights of step 0, because the loss was NaN, infinite or"
+    )
     bad = [event for event in run.events().read() if event.kind == "bad_step"]
     assert len(bad) >= 3 * times
     assert "so its update was not applied" in bad[0].text
@@ -119,7 +121,7 @@ def test_it_gives_up_in_a_sentence_when_halving_does_not_help(
     status = train_here(run)
     assert status.phase == "failed"
     assert len(backs(run)) == HALVINGS
-    assert f"the rate was halved {HALVINGS} times" in status.message
+    assert f"the learning rate was halved {HALVINGS} times" in status.message
     assert "start a new run with a lower one, such as " in status.message
     assert_every_file_is_finite(run)
 

@@ -21,7 +21,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Insight, Metric, Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
-from lab.training.gradient_accumulation import seed_of
+from lab.training.gradient_accumulation import dropout_seed
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
@@ -101,7 +101,7 @@ def test_training_is_the_textbook_loop(tiny_run: TinyRun, train_here: TrainHere)
         for group in optimizer.param_groups:
             group["lr"] = lr
         ids, targets = (torch.from_numpy(part) for part in batches.at(step))
-        torch.manual_seed(seed_of(train.seed, step))
+        torch.manual_seed(dropout_seed(train.seed, step))
         loss = cross_entropy(model(ids).flatten(0, 1), targets.flatten())
         optimizer.zero_grad()
         loss.backward()
@@ -237,8 +237,8 @@ def test_a_full_disk_pauses_the_training_until_there_is_room(
     run, straight = tiny_run(), tiny_run()
     train_here(straight)
     monkeypatch.setattr("lab.training.disk_full_retry.ROOM_SECONDS", 0.01)
-    monkeypatch.setattr("lab.training.training_loop.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("lab.training.training_loop.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SHARE", 1e9)
     seen: list[Status] = []
     owner, name = {
         "write the metrics": (LineWriter, "write"),
@@ -308,7 +308,7 @@ def test_a_damaged_last_checkpoint_costs_only_what_came_after_the_one_before(tin
 
 
 def test_seeds_of_dropout_differ_and_fit_what_torch_takes() -> None:
-    seeds = {seed_of(seed, step) for seed in range(5) for step in range(1000)}
+    seeds = {dropout_seed(seed, step) for seed in range(5) for step in range(1000)}
     assert len(seeds) == 5000
     assert max(seeds) < 2**32
 

@@ -1,11 +1,9 @@
-"""What is measured inside the model at each evaluation: head meters, a fixed place in the text, and what the last step changed.
+"""Measurements inside the model at each evaluation: head scores, and the prediction at a fixed place in the text.
 
 None of it touches training: no random number is drawn, no weight or gradient changed, and the same weights give the same figures.
 """
 
-import math
 import time
-from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -13,17 +11,18 @@ from torch import Tensor
 
 from lab.data.token_file import Ids, TokenFile
 from lab.runs.run_schema import Insight, PartUpdate, RunConfig
+from lab.training.evaluation.update_norms import short_float
 from models.attention_patterns import hidden_with_patterns
 from models.gpt import GPT
 from models.tokenizers.token_labels import printable
 from models.tokenizers.tokenizer import Tokenizer
 
 MOST_REPEATED = 32
-"""Tokens of the random sequence that is seen twice, where the context has room for them."""
+"""Tokens of the random sequence that is repeated, where the context has room for them."""
 SEQUENCES = 8
-"""Sequences that the meters are the mean of: some hundred places, so that chance alone moves them by about a hundredth."""
-TOKENS_LOOKED_AT = 1_000_000
-"""Of the training text, to find the tokens that occur: one that never does has a vector that was never trained."""
+"""Sequences that the scores are averaged over: some hundred positions, for a sampling error of about a hundredth."""
+TOKENS_SEARCHED = 1_000_000
+"""Tokens of the training text in which those that occur are found: the others have embeddings that were never trained."""
 
 PROBE_TOKENS = 12
 """As many as can stand below one another in 24 lines."""
@@ -32,12 +31,12 @@ PROBE_SEARCH = 20_000
 TOP = 5
 
 
-class Insights:
-    """Measures one run's model, always on the same tokens, which follow from the run's seed and text."""
+class ModelInsights:
+    """Measurements of one run's model, always on the same tokens, which follow from the run's seed and text."""
 
     def __init__(self, config: RunConfig, tokens: TokenFile, tokenizer: Tokenizer) -> None:
         context, seed = config.model.context, config.train.seed
-        self._repeats = repeats(np.unique(tokens[: min(config.data.split, TOKENS_LOOKED_AT)]), context, seed)
+        self._repeats = repeats(np.unique(tokens[: min(config.data.split, TOKENS_SEARCHED)]), context, seed)
         ids = tokens[config.data.split : min(config.data.tokens, config.data.split + PROBE_SEARCH)].astype(np.int64)
         letters = {id for id in np.unique(ids).tolist() if tokenizer.token_bytes(id).decode(errors="replace").strip().isalpha()}
         start, stop = probe_place(ids, min(context, PROBE_TOKENS), letters)
@@ -45,7 +44,7 @@ class Insights:
         self._names = tokenizer
 
     def measure(self, model: GPT, step: int, parts: list[PartUpdate]) -> Insight:
-        """One line of insights.jsonl. `parts` are from the `Update` of the step that led here."""
+        """One line of insights.jsonl. `parts` are from the `UpdateNorms` of the step that led here."""
         started = time.perf_counter()
         insight = Insight(step=step, took=0.0, parts=parts)
         if self._repeats is not None:
@@ -53,11 +52,11 @@ class Insights:
             if bool(torch.isfinite(scores).all()):
                 insight.repeated = self._repeats.shape[1] // 2
                 insight.previous, insight.duplicate, insight.induction = (_rounded(each) for each in scores)
-        self._look_at_the_probe(model, insight)
+        self._measure_probe(model, insight)
         insight.took = round(time.perf_counter() - started, 4)
         return insight
 
-    def _look_at_the_probe(self, model: GPT, insight: Insight) -> None:
+    def _measure_probe(self, model: GPT, insight: Insight) -> None:
         rows: list[Tensor] = []
         ids = torch.from_numpy(self._probe)[None].to(model.wte.weight.device)
         hidden = hidden_with_patterns(model, ids, lambda _, pattern: rows.append(pattern[0, :, -1].cpu()))
@@ -67,8 +66,8 @@ class Insights:
             return
         top = probabilities.topk(min(TOP, len(probabilities)))
         insight.probe = [self._name(id) for id in self._probe.tolist()]
-        insight.truth, insight.truth_probability = self._name(self._truth), _short(float(probabilities[self._truth]))
-        insight.top = [(self._name(id), _short(p)) for id, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+        insight.truth, insight.truth_probability = self._name(self._truth), short_float(float(probabilities[self._truth]))
+        insight.top = [(self._name(id), short_float(p)) for id, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
         insight.pattern = [_rounded(each) for each in rows]
 
     def _name(self, id: int) -> str:
@@ -109,7 +108,7 @@ def stripes(pattern: Tensor) -> Tensor:
 
 
 def probe_place(ids: Ids, most: int, letters: set[int]) -> tuple[int, int]:
-    """Where to look all along, [start, stop), `ids[stop]` being what comes next.
+    """Range [start, stop) of the probe, the context observed throughout training; `ids[stop]` is the token that follows.
 
     The first place whose last token, one of `letters`, stood at least three before with the same token after it: there the next
     token can be known from the probe alone, and an induction head be seen at work. Else the beginning.
@@ -128,53 +127,5 @@ def probe_place(ids: Ids, most: int, letters: set[int]) -> tuple[int, int]:
     return 0, length
 
 
-class Update:
-    """A step's gradients and what it changes, part by part. Made between the backward pass and the clipping of gradients."""
-
-    def __init__(self, model: GPT) -> None:
-        self._parts = {
-            part: [weight for weight in weights if weight.grad is not None] for part, weights in parts_of(model).items()
-        }
-        self._norms = {part: _norm(weight.grad for weight in weights) for part, weights in self._parts.items()}
-        self._before = {part: [each.detach().clone() for each in _matrices(weights)] for part, weights in self._parts.items()}
-
-    @torch.no_grad()
-    def done(self) -> list[PartUpdate]:
-        """Call it after the optimizer's step, once. Empty where a gradient was no number."""
-        made = []
-        for part, weights in self._parts.items():
-            before = self._before.pop(part)
-            change = _norm(now - then for now, then in zip(_matrices(weights), before, strict=True))
-            size = _norm(before)
-            ratio = _short(change / size) if size else None
-            if not math.isfinite(self._norms[part]) or (ratio is not None and not math.isfinite(ratio)):
-                return []
-            made.append(PartUpdate(part, _short(self._norms[part]), ratio))
-        return made
-
-
-def parts_of(model: GPT) -> dict[str, list[Tensor]]:
-    """Every parameter in one part, in the order of the forward pass; a norm belongs to the part that it stands before."""
-    parts: dict[str, list[Tensor]] = {"embedding": [model.wte.weight], "positions": [model.wpe.weight]}
-    for layer, block in enumerate(model.blocks, 1):
-        parts[f"{layer} attention"] = [*block.ln_1.parameters(), *block.attn.parameters()]
-        parts[f"{layer} MLP"] = [*block.ln_2.parameters(), *block.mlp.parameters()]
-    return parts | {"final norm": list(model.ln_f.parameters())}
-
-
-def _matrices(weights: Iterable[Tensor]) -> list[Tensor]:
-    return [weight for weight in weights if weight.dim() >= 2]
-
-
-def _norm(tensors: Iterable[Tensor | None]) -> float:
-    """L2 norm of all of them together."""
-    norms = torch._foreach_norm([tensor.detach() for tensor in tensors if tensor is not None] or [torch.zeros(1)])
-    return float(torch.stack([norm.float() for norm in norms]).norm())
-
-
 def _rounded(rows: Tensor) -> list[list[float]]:
-    return [[_short(value) for value in row] for row in rows.tolist()]
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
+    return [[short_float(value) for value in row] for row in rows.tolist()]

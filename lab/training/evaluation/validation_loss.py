@@ -1,4 +1,4 @@
-"""How good a model is on text it never trains on, and what it writes."""
+"""Validation loss and bits per byte of a model, always on the same tokens."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -7,20 +7,15 @@ from typing import NamedTuple
 
 import torch
 
+from lab.core.out_of_memory import free_memory, is_out_of_memory
 from lab.data.token_file import Ids, TokenFile, count_bytes
 from lab.data.train_val_split import MOST_FINAL, Ranges
 from lab.data.validation_windows import ValidationWindows, counted_targets
-from lab.runs.run_schema import DataConfig, RunConfig, Sample
+from lab.runs.run_schema import DataConfig, RunConfig
 from models.gpt import GPT
-from models.sampling import generate
-from models.sampling_settings import SamplingSettings
-from models.tokenizers.tokenizer import Tokenizer
 
 TOKENS_AT_ONCE = 4096
 """Tokens of one forward pass, about: large enough to keep the cores busy, small enough to look at commands in between."""
-
-TEMPERATURE = 0.8
-"""Of the samples. A little below 1 they are in the manner of the text while the model is still poor."""
 
 
 class Evaluation(NamedTuple):
@@ -30,7 +25,7 @@ class Evaluation(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates always on the same tokens, in fp32 whatever the training computes in."""
+    """Evaluator on a fixed set of tokens, in fp32 whatever the precision of training."""
 
     def __init__(self, config: RunConfig, tokens: TokenFile, token_bytes: Ids, *, final: bool = False) -> None:
         """`token_bytes` is the length in bytes of each token, by id; `final` asks for the evaluation at the end of the run.
@@ -43,16 +38,23 @@ class Evaluator:
         ranges = final_ranges(data) if final else evaluated_ranges(config)
         self._windows = ValidationWindows(tokens, data.split, data.tokens, model.context, batch, ranges)
         self.tokens = self._windows.tokens
-        """How many tokens are predicted in one evaluation."""
+        """Tokens predicted in one evaluation."""
         self.bytes = sum(count_bytes(tokens, token_bytes, start, stop) for start, stop in ranges)
 
-    def take_fewer_at_once(self) -> bool:
-        """Half as many windows in a forward pass from now on, which needs less memory; False if it is one already."""
-        return self._windows.halve()
-
     def evaluate(self, model: GPT, between: Callable[[], None] = lambda: None) -> Evaluation:
-        """Loss and bits per byte. `between` is called after each batch, and may raise to break off; the model is in training mode
-        again afterwards."""
+        """Loss and bits per byte, on fewer windows at once where memory does not suffice.
+
+        `between` is called after each batch, and may raise to break off; the model is in training mode again afterwards.
+        """
+        while True:
+            try:
+                return self._evaluate(model, between)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or not self._windows.halve():
+                    raise
+            free_memory(model.wte.weight.device)  # only here the exception, and with it what the attempt had allocated, is gone
+
+    def _evaluate(self, model: GPT, between: Callable[[], None]) -> Evaluation:
         device = model.wte.weight.device
         total = 0.0
         try:
@@ -68,8 +70,11 @@ class Evaluator:
 
 
 def evaluated_ranges(config: RunConfig) -> Ranges:
-    """The tokens that evaluations during training are made on. In a run from before they were kept, these are whole windows from
-    the start of the validation part, for about a tenth of the time of the steps in between."""
+    """Token ranges of the evaluations during training.
+
+    In a run from before they were kept, these are whole windows from the start of the validation part, for about a tenth of the
+    time of the steps in between.
+    """
     train, context, data = config.train, config.model.context, config.data
     if data.evaluated is not None:
         return data.evaluated.tokens
@@ -78,29 +83,16 @@ def evaluated_ranges(config: RunConfig) -> Ranges:
 
 
 def final_ranges(data: DataConfig) -> Ranges:
-    """The tokens that the evaluation at the end is made on. In a run from before they were kept, these are the first `MOST_FINAL`
-    of the validation part."""
+    """Token ranges of the final evaluation; in a run from before they were kept, the first `MOST_FINAL` validation tokens."""
     return data.final.tokens if data.final is not None else ((data.split, min(data.tokens, data.split + MOST_FINAL)),)
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Products of fp32 matrices in fp32, and not in TF32 or bf16, where torch was told that these will do."""
+    """Multiply fp32 matrices in fp32, and not in TF32 or bf16, where torch was allowed to."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def write_samples(model: GPT, tokenizer: Tokenizer, config: RunConfig, step: int, prompts: tuple[str, ...]) -> Iterator[Sample]:
-    """What the model writes after each prompt. The same weights at the same step write the same.
-
-    The model is in training mode again afterwards.
-    """
-    sampling = SamplingSettings(temperature=TEMPERATURE, seed=(config.train.seed * 1_000_003 + step) % 2**64)
-    for prompt in prompts:
-        ids = tokenizer.encode(prompt) or tokenizer.encode("\n")
-        drawn = [token.id for token in generate(model, ids, config.train.sample_tokens, sampling)]
-        yield Sample(step=step, prompt=prompt, text=tokenizer.decode(drawn))

@@ -1,9 +1,9 @@
 from itertools import pairwise
 
-from lab.training.training_clock import BackOff
+from lab.training.thread_back_off import ThreadBackOff
 
 
-def steps(back_off: BackOff, seconds: dict[int, float], time: float) -> list[int]:
+def steps(back_off: ThreadBackOff, seconds: dict[int, float], time: float) -> list[int]:
     """The threads of each step over so much time, where a step on n threads takes seconds[n]."""
     used, spent = [], 0.0
     while spent < time:
@@ -17,19 +17,19 @@ FREE, BUSY = {2: 0.02, 1: 0.035}, {2: 2.0, 1: 0.04}
 
 
 def test_a_free_machine_keeps_all_threads() -> None:
-    assert set(steps(BackOff(2), FREE, 100.0)) == {2}
-    assert set(steps(BackOff(1), {1: 0.1}, 10.0)) == {1}
+    assert set(steps(ThreadBackOff(2), FREE, 100.0)) == {2}
+    assert set(steps(ThreadBackOff(1), {1: 0.1}, 10.0)) == {1}
 
 
 def test_one_slow_step_changes_nothing() -> None:
-    back_off = BackOff(2)
+    back_off = ThreadBackOff(2)
     steps(back_off, FREE, 10.0)
     back_off.after(3.0)
     assert set(steps(back_off, FREE, 10.0)) == {2}
 
 
 def test_a_busy_machine_gets_a_thread_back_and_all_are_tried_again_ever_more_rarely() -> None:
-    back_off = BackOff(2)
+    back_off = ThreadBackOff(2)
     steps(back_off, FREE, 10.0)
     used = steps(back_off, BUSY, 600.0)
     assert used[0] == 2
@@ -42,7 +42,7 @@ def test_a_busy_machine_gets_a_thread_back_and_all_are_tried_again_ever_more_rar
 
 
 def test_all_threads_come_back_when_the_machine_is_free_again() -> None:
-    back_off = BackOff(2)
+    back_off = ThreadBackOff(2)
     steps(back_off, FREE, 10.0)
     steps(back_off, BUSY, 60.0)
     used = steps(back_off, FREE, 200.0)
@@ -50,17 +50,17 @@ def test_all_threads_come_back_when_the_machine_is_free_again() -> None:
 
 
 def test_a_resumed_run_begins_with_the_threads_it_had() -> None:
-    back_off = BackOff(2, now=1)
+    back_off = ThreadBackOff(2, now=1)
     assert back_off.after(0.04) == 1
     assert set(steps(back_off, FREE, 100.0)[-1000:]) == {2}
 
 
 def test_a_machine_that_was_busy_from_the_start_is_known_by_the_cores_it_gives() -> None:
-    back_off = BackOff(2)
+    back_off = ThreadBackOff(2)
     for _ in range(10):
         back_off.after(1.0, 0.5)
     assert back_off.threads == 1
-    back_off = BackOff(2)
+    back_off = ThreadBackOff(2)
     for _ in range(100):
         back_off.after(0.1, 0.15)
     assert back_off.threads == 2
@@ -68,7 +68,7 @@ def test_a_machine_that_was_busy_from_the_start_is_known_by_the_cores_it_gives()
 
 def test_all_threads_are_kept_where_fewer_were_no_quicker() -> None:
     """Starved either way, but on two threads still a little faster than on one."""
-    back_off = BackOff(2)
+    back_off = ThreadBackOff(2)
     used = []
     for _ in range(200):
         used.append(back_off.threads)

@@ -1,0 +1,93 @@
+"""Saving schedule: checkpoints in intervals, best weights and snapshots, waiting while the disk is full."""
+
+import time
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+
+from lab.runs import snapshots, weights_file
+from lab.runs.run_folder import Run
+from lab.runs.weights_file import NotFiniteError
+from lab.training import checkpoint
+from lab.training.rollback import Rollback
+from lab.training.run_logs import RunLogs
+from lab.training.trainer_state import TrainerState
+from lab.training.training_clock import Clock, Speed
+from models.gpt import GPT
+
+SAVE_SECONDS = 15.0
+"""Time between checkpoints: what a kill -9 may cost."""
+SAVE_SHARE = 0.05
+"""Share of the time that saving may take; a model whose checkpoint takes long is saved less often."""
+
+
+class CheckpointSaver:
+    """Saves a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
+
+    def __init__(
+        self,
+        run: Run,
+        model: GPT,
+        optimizer: Optimizer,
+        state: TrainerState,
+        rollback: Rollback,
+        logs: RunLogs,
+        clock: Clock,
+        speed: Speed,
+    ) -> None:
+        self._run = run
+        self._model = model
+        self._optimizer = optimizer
+        self._state = state
+        self._rollback = rollback
+        self._logs = logs
+        self._clock = clock
+        self._speed = speed
+        self._saved_at = time.monotonic()
+        self._took = 0.0
+
+    def is_saved(self) -> bool:
+        """Whether the last checkpoint is of the present step."""
+        return self._logs.saved_step == self._state.step
+
+    def is_due(self, step: int) -> bool:
+        """After the first evaluation, and then in intervals, but not amid bad steps."""
+        interval = max(SAVE_SECONDS, self._took / SAVE_SHARE)
+        since = time.monotonic() - self._saved_at
+        return step == 0 or (since > interval and not self._state.spike_detector.bad)
+
+    def save(self) -> None:
+        """Save a checkpoint, and log that."""
+        self.save_silently()
+        self._logs.event("checkpoint")
+
+    def save_silently(self) -> None:
+        """Save a checkpoint; where the weights are NaN or infinite, of the state that was rolled back to."""
+        if not self._write("save a checkpoint", self._save):
+            self._logs.write("save a checkpoint", self._save)
+
+    def save_best(self, step: int, val_loss: float) -> bool:
+        """Save the best weights; False where they are NaN or infinite."""
+        return self._write("keep the best weights", lambda: weights_file.save_best(self._run, self._model, step, val_loss))
+
+    def save_snapshot(self, step: int) -> None:
+        """Save the weights of this step for looking back."""
+        self._write("keep a snapshot", lambda: snapshots.save_snapshot(self._run, self._model, step))
+
+    def _write(self, what: str, action: Callable[[], None]) -> bool:
+        try:
+            self._logs.write(what, action)
+        except NotFiniteError as error:
+            self._rollback.roll_back(f"{error} held NaN or infinity")
+            return False
+        return True
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        step, losses, tensors = self._rollback.to_save()
+        self._state.prepare_save(self._clock.seconds(), self._speed.step_seconds, step, losses)
+        self._logs.sync()
+        checkpoint.save_checkpoint(self._run, self._model, self._optimizer, self._state, tensors)
+        self._logs.saved_step = self._state.step
+        self._saved_at = time.monotonic()
+        self._took = self._saved_at - started

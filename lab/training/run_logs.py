@@ -1,0 +1,95 @@
+"""Logs of a run: metrics, samples, insights and events, opened for appending."""
+
+import math
+from collections.abc import Callable
+
+from lab.core.atomic_io import is_full, os_error_in_words
+from lab.runs import snapshots
+from lab.runs.metrics_log import LineWriter, keep_lines_up_to
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Event, EventKind, Insight, Metric, Sample
+from lab.training.disk_full_retry import DiskFullRetry
+from lab.training.trainer_state import TrainerState
+from lab.training.training_clock import Clock
+
+
+class RunLogs:
+    """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
+
+    def __init__(self, run: Run, state: TrainerState, clock: Clock, retry: DiskFullRetry, saved_step: int | None) -> None:
+        """Opens the logs. Those of a run that is resumed must have been truncated."""
+        self.saved_step = saved_step
+        """Step of the last checkpoint on disk, which the message about a full disk names."""
+        self._state = state
+        self._clock = clock
+        self._retry = retry
+        self._metrics = LineWriter(run.metrics_path)
+        self._samples = LineWriter(run.samples_path)
+        self._insights = LineWriter(run.insights_path)
+        self._events = LineWriter(run.events_path)
+
+    def write(self, what: str, action: Callable[[], None]) -> None:
+        """Run `action`, which writes `what`, and log the pause if it had to wait for room."""
+        if message := self._retry.do(what, action, self.last_saved()):
+            self.event("pause", message)
+            self.event("resume")
+
+    def metric(self, metric: Metric) -> None:
+        """Append a line to metrics.jsonl."""
+        self.write("write the metrics", lambda: self._metrics.write(metric))
+
+    def sample(self, sample: Sample) -> None:
+        """Append a line to samples.jsonl."""
+        self.write("write a sample", lambda: self._samples.write(sample))
+
+    def insight(self, insight: Insight) -> None:
+        """Append a line to insights.jsonl."""
+        self.write("write what was measured", lambda: self._insights.write(insight))
+
+    def event(self, kind: EventKind, text: str = "") -> None:
+        """Append a line to events.jsonl."""
+        event = self._event(kind, text, self._state.step)
+        self.write("write what happened", lambda: self._events.write(event))
+
+    def last_event(self, text: str, step: int) -> None:
+        """Append the event that training stopped, without waiting for room on the disk."""
+        try:
+            self._events.write(self._event("stop", text, step))
+        except OSError as error:
+            if not is_full(error):
+                raise os_error_in_words(error, "write what happened") from error
+
+    def _event(self, kind: EventKind, text: str, step: int) -> Event:
+        return Event(step=step, seconds=round(self._clock.seconds(), 3), kind=kind, text=text)
+
+    def sync(self) -> None:
+        """Flush to disk what a checkpoint is about to rely on."""
+        self._metrics.sync()
+        self._samples.sync()
+        self._insights.sync()
+
+    def last_saved(self) -> str:
+        """A sentence about the last checkpoint."""
+        step = self.saved_step
+        return "Nothing is saved yet." if step is None else f"The last checkpoint, of step {step}, is whole."
+
+
+def truncate_logs(run: Run, step: int) -> None:
+    """Remove lines and snapshots that an interrupted trainer wrote after its last checkpoint; they are written again, the same.
+
+    Raises:
+        UserError: if a file cannot be written.
+    """
+    try:
+        keep_lines_up_to(run.metrics_path, Metric, step)
+        keep_lines_up_to(run.samples_path, Sample, step)
+        keep_lines_up_to(run.events_path, Event, step)
+        keep_lines_up_to(run.insights_path, Insight, step)
+        snapshots.drop_snapshots_after(run, step)
+    except OSError as error:
+        raise os_error_in_words(error, f"go on with {run.name}") from error
+
+
+def finite_or_none(value: float, digits: int) -> float | None:
+    """Rounded to so many decimal places; None for NaN and infinity, which JSON cannot write."""
+    return round(value, digits) if math.isfinite(value) else None

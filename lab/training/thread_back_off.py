@@ -1,0 +1,64 @@
+"""Back-off of threads: compute with one fewer while other processes keep the cores busy."""
+
+import math
+
+SLOW = 2.0
+"""How many times its best a step may take before threads are given up."""
+STARVED = 0.8
+"""Of one core: a trainer whose threads together get less is kept from the cores by others, also if that was never otherwise."""
+WINDOW_SECONDS = 2.0
+WINDOW_STEPS = 8
+"""Over at least so long and so many steps, one slow step being no sign of a busy machine."""
+FIRST_WAIT = 20.0
+LONGEST_WAIT = 640.0
+"""Seconds until all threads are tried again; doubled each time that they were no quicker."""
+
+
+class ThreadBackOff:
+    """Number of threads to compute with: all that were chosen, or one fewer while other processes keep the cores busy.
+
+    Threads wait for each other several thousand times a step, so that one of them on a core that others use stalls all: a second
+    thread beside a busy process was measured at 1% of its speed, where one thread alone lost 7%. The steps' own time tells, since
+    in a container nothing else does.
+    """
+
+    def __init__(self, threads: int, now: int | None = None) -> None:
+        """`threads` were chosen, `now` are in use, both at least 1."""
+        self.most = threads
+        self.threads = now or threads
+        self._best = math.inf
+        self._times: list[float] = []
+        self._got = 0.0
+        self._fewer_may_help = True
+        self._wait = FIRST_WAIT
+        self._since_fewer = 0.0
+        self._fewer_took = math.inf
+
+    def after(self, seconds: float, processor_seconds: float = math.inf) -> int:
+        """Threads for the next step, after one of this duration and CPU time of all cores together."""
+        if self.most == 1:
+            return self.threads
+        self._times.append(seconds)
+        self._got += processor_seconds
+        self._since_fewer += seconds if self.threads < self.most else 0.0
+        if sum(self._times) < WINDOW_SECONDS or len(self._times) < WINDOW_STEPS:
+            return self.threads
+        took = sorted(self._times)[len(self._times) // 2]
+        starved = self._got < STARVED * sum(self._times)
+        self._times.clear()
+        self._got = 0.0
+        if self.threads == self.most:
+            self._judge_all(took, starved)
+        elif self._since_fewer >= self._wait:
+            self._fewer_took, self._since_fewer, self.threads = took, 0.0, self.most
+        return self.threads
+
+    def _judge_all(self, took: float, starved: bool) -> None:
+        if (starved and self._fewer_may_help and self._fewer_took == math.inf) or took > min(SLOW * self._best, self._fewer_took):
+            self._wait = FIRST_WAIT if self._fewer_took == math.inf else min(2 * self._wait, LONGEST_WAIT)
+            self.threads = self.most - 1
+        else:
+            self._wait = FIRST_WAIT
+            self._fewer_may_help &= self._fewer_took == math.inf
+        self._best = min(self._best, took)
+        self._fewer_took = math.inf

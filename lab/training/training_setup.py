@@ -1,0 +1,136 @@
+"""Setup of a run's training: device, data, model, optimizer, last checkpoint, and the arithmetic it computes in."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Optimizer
+
+from lab.core.errors import UserError
+from lab.core.machine import cores
+from lab.data.data_order import TrainingBatches
+from lab.data.text_provenance import change_of_text, check_tokens
+from lab.data.token_file import TokenFile, token_dtype
+from lab.planning.autotune import choose
+from lab.planning.device import choose_device
+from lab.planning.memory_estimate import check_memory
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import TrainConfig
+from lab.runs.run_tokenizer import tokenizer_of
+from lab.training import checkpoint
+from lab.training.checkpoint import LoadedCheckpoint
+from lab.training.thread_back_off import ThreadBackOff
+from lab.training.trainer_state import TrainerState
+from models.gpt import GPT
+from models.optimizer import make_optimizer, set_muon_dtype
+from models.tokenizers.tokenizer import Tokenizer
+
+
+@dataclass
+class TrainingSetup:
+    """Parts that a run's training consists of, as its last checkpoint left them."""
+
+    run: Run
+    device: torch.device
+    tokenizer: Tokenizer
+    tokens: TokenFile
+    batches: TrainingBatches
+    model: GPT
+    optimizer: Optimizer
+    loaded: LoadedCheckpoint | None
+    """None before the first checkpoint."""
+    state: TrainerState
+
+    def notes(self) -> list[str]:
+        """Sentences about a damaged checkpoint and a changed text, in a run that is resumed."""
+        if self.loaded is None:
+            return []
+        return [self.loaded.note, change_of_text(self.run.config.data, self.run.config.created)]
+
+
+def set_up_training(run: Run) -> TrainingSetup:
+    """Load data and model, and the last checkpoint if there is one.
+
+    Raises:
+        UserError: if the device cannot be used, or a file of the run.
+    """
+    config = run.config
+    device = choose_device(config.train.device)
+    torch.set_float32_matmul_precision("high")
+    tokenizer = tokenizer_of(run)
+    tokens = _load_tokens(run)
+    batches = TrainingBatches(tokens, 0, config.data.split, config.model.context, config.train.batch, config.train.seed)
+    check_memory(config.model, config.train.device)
+    model = GPT(config.model, seed=config.train.seed).to(device)
+    optimizer = optimizer_of(config.train, model)
+    loaded = checkpoint.load_checkpoint(run, model, optimizer)
+    state = loaded.state if loaded else _initial_state(run, device)
+    set_arithmetic(state, model, optimizer)
+    return TrainingSetup(run, device, tokenizer, tokens, batches, model, optimizer, loaded, state)
+
+
+def _load_tokens(run: Run) -> TokenFile:
+    tokens = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size))
+    if len(tokens) != run.config.data.tokens:
+        raise UserError(f"{run.tokens_path} holds {len(tokens)} tokens instead of {run.config.data.tokens}; start a new run.")
+    check_tokens(run)
+    return tokens
+
+
+def _initial_state(run: Run, device: torch.device) -> TrainerState:
+    """State before the first step, in the fastest arithmetic on this machine of those that the run allows."""
+    chosen = choose(run.config.model, run.config.train, device, run.path.parent)
+    state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.why)
+    state.begin()
+    return state
+
+
+def optimizer_of(train: TrainConfig, model: GPT) -> Optimizer:
+    """The run's optimizer, fresh."""
+    return make_optimizer(model, train.lr, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
+
+
+def set_arithmetic(state: TrainerState, model: GPT, optimizer: Optimizer) -> None:
+    """Compute attention and Muon's products as the run's first steps did."""
+    model.set_attention_kernel(state.attention)
+    set_muon_dtype(optimizer, torch.bfloat16 if state.precision == "bf16" else torch.float32)
+
+
+class ComputeSetup:
+    """Precision and threads of a run's steps. Threads that the user asked for are never given up to other processes."""
+
+    def __init__(self, train: TrainConfig, state: TrainerState, device: torch.device) -> None:
+        self._state = state
+        self._device = device
+        threads = train.threads or state.threads or cores()
+        now = threads if train.threads else state.threads_now or threads
+        torch.set_num_threads(now)
+        self._back_off = ThreadBackOff(1 if train.threads else threads, now)
+        self._cpu_seconds = time.process_time()
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Context of a forward pass."""
+        if self._state.precision == "bf16":
+            return torch.autocast(self._device.type, torch.bfloat16)
+        return nullcontext()
+
+    def adjust_threads(self, step_seconds: float) -> bool:
+        """After a step: use fewer threads while other processes keep the cores busy. True if their number has changed."""
+        used, self._cpu_seconds = time.process_time() - self._cpu_seconds, time.process_time()
+        before, threads = self._back_off.threads, self._back_off.after(step_seconds, used)
+        if threads == before:
+            return False
+        torch.set_num_threads(threads)
+        self._state.set_threads_now(threads)
+        return True
+
+    @property
+    def threads(self) -> int:
+        """Threads in use."""
+        return self._back_off.threads
+
+    def in_words(self) -> str:
+        """Precision, attention kernel and threads, with the reason."""
+        fewer = self._back_off.threads < self._back_off.most
+        return self._state.computed + f", now {self._back_off.threads}, since others keep the cores busy" * fewer
