@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.inspect.interventions import Interventions, all_in_words
-from lab.views.blocks import Cell, Column, Note, Table, View
+from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 LISTED = 10
@@ -168,9 +168,9 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         total=[Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell("0"), Cell(""), Cell("")],
         selected=effect.changes.index(effect.first_after),
     )
-    kl = Note(
+    kl = Paragraph(
         "KL, over all tokens: how many bits more, on average, the next token costs a reader who expects what the model says now, "
         "if what it said before is true. 0 means that nothing changed."
     )
-    note = Note(f"On: {all_in_words(made)}. b or escape leads back, x changes what is under the cursor, X puts all back.")
+    note = Paragraph(f"On: {all_in_words(made)}. b or escape leads back, x changes what is under the cursor, X puts all back.")
     return View("effect", "before | after", sentence(effect), [table, note, kl])

@@ -7,7 +7,7 @@ from lab.core.number_format import fixed, probability, significant
 from lab.inspect.logit_attribution import Attribution, Contribution, attribute, contributors
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Cell, Column, Note, Parity, Table, View
+from lab.views.blocks import Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import decimals_for, term_decimals
 from lab.views.softmax_table import softmax
@@ -40,7 +40,7 @@ def attribution(context: StageContext, candidate: int | None = None, against: in
         "attribution",
         title,
         _sentence(context, contributions),
-        [_table(context, contributions, by_size), Note(NOTE), _candidates(context)],
+        [_table(context, contributions, by_size), Paragraph(NOTE), _candidates(context)],
         parity,
     )
 

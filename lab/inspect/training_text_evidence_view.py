@@ -9,7 +9,7 @@ from lab.data.token_file import TokenFile, token_dtype
 from lab.inspect.logit_attribution_view import check_token
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.training_text_evidence import Evidence, Following, Ids, Verbatim, search
-from lab.views.blocks import Block, Cell, Column, Note, Table, View
+from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import ref
 from lab.views.softmax_table import softmax
 from models.tokenizers.token_labels import printable
@@ -59,7 +59,10 @@ def evidence(context: StageContext, candidate: int | None = None) -> Slices[View
     if chosen is not None:
         blocks.append(_followers(context, found, chosen, prompt, given.tolist()))
     if found.verbatim is not None:
-        blocks += [_stretch(context, found, found.verbatim, len(prompt), text), Note(_excerpt(context, found.verbatim, text))]
+        blocks += [
+            _stretch(context, found, found.verbatim, len(prompt), text),
+            Paragraph(_excerpt(context, found.verbatim, text)),
+        ]
     return View("evidence", title, verdict(context, found, prompt, token, p), blocks)
 
 

@@ -4,7 +4,7 @@ import math
 
 from lab.core.number_format import probability, significant, whole
 from lab.one_step.stage_views import StepLook
-from lab.views.blocks import Cell, Column, Note, Parity, Table, View
+from lab.views.blocks import Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_tables import decimals_for, figures, number
 
 
@@ -56,7 +56,7 @@ def gradients(look: StepLook) -> View:
     ]
     columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=True)]
     total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), places), Cell("100%"), Cell("")]
-    tied = Note(
+    tied = Paragraph(
         "The token embedding gets gradient from two sides: as the input of the tokens, and as the head, which is the same one. "
         "“Of a weight” is the root mean square of a part's gradients: parts differ much in size."
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from lab.core.number_format import bytes_, fixed, probability, significant, whole
 from lab.one_step.training_step import OneStep
 from lab.runs.run_folder import ACTIVE
-from lab.views.blocks import Array, Block, Cell, Column, Note, Parity, Strip, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Parity, Strip, Table, View
 from lab.views.number_tables import Numbers, around, decimals_for, figures, number
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -202,7 +202,7 @@ def _conditions(look: StepLook) -> list[Block]:
     else:
         said.append("The step is computed in fp32 on the CPU.")
     said.append(f"Weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
-    return [Note(" ".join(said))]
+    return [Paragraph(" ".join(said))]
 
 
 def losses(look: StepLook) -> View:
@@ -286,14 +286,14 @@ def error(look: StepLook) -> View:
     columns = [Column("token", align="left"), Column("p"), Column("one-hot"), Column("p − one-hot")]
     sums = [Cell("Σ"), number(float(p.sum()), places), Cell("1"), Cell(fixed(_zero(total), places), total), Cell("0")]
     columns.append(Column(f"÷ {whole(count)}", optional=True))
-    formula = Note(
+    formula = Paragraph(
         f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"
         f"= {significant((float(p[target]) - 1) / count, 5)}"
     )
     blocks: list[Block] = [Table(columns, rows, title="at the logits", total=sums), formula]
     if look.step.has_dropout:
         without = probability(float(look.in_inspect()[target]))
-        blocks.append(Note(f"With dropout off, as in Inspect, {came} has {without} with these weights."))
+        blocks.append(Paragraph(f"With dropout off, as in Inspect, {came} has {without} with these weights."))
     return View("error", f"p − one-hot at token {look.position + 1}", sentence, blocks, look.parity())
 
 

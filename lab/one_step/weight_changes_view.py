@@ -7,7 +7,7 @@ from lab.core.number_format import fixed, probability, significant, whole
 from lab.inspect.weight_names import weight_in_words
 from lab.one_step.stage_views import ROWS, TOP, StepLook
 from lab.one_step.step_state import Moved
-from lab.views.blocks import Block, Cell, Column, Note, Table, View
+from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_tables import Numbers, around, decimals_for, figures, number
 
 SHORTER = (("token embedding", "embedding"), ("position embedding", "position"), ("dimension", "dim"), (" of the stream", ""))
@@ -62,7 +62,7 @@ def moves(look: StepLook) -> View:
         f"Gradient{clipped}: how the loss rises with the weight. {probability(moved, 0)} of the weights that change go against "
         f"it: {_why_not_all(look)} enter puts a cursor on these rows, and enter on one shows how its step comes about."
     )
-    return View("moves", "the largest single moves", sentence, [Table(columns, rows, title="furthest first"), Note(notes)])
+    return View("moves", "the largest single moves", sentence, [Table(columns, rows, title="furthest first"), Paragraph(notes)])
 
 
 def _why_alike(look: StepLook) -> str:

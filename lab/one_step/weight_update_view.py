@@ -13,7 +13,7 @@ from lab.one_step.stage_views import StepLook
 from lab.one_step.step_state import Moved
 from lab.one_step.training_step import OneStep
 from lab.one_step.weight_changes_view import moves_in_words
-from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
+from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import split
 
 FIGURES = 6
@@ -115,7 +115,7 @@ def _of_adamw(step: OneStep, terms: AdamW) -> list[Block]:
     decay = "Weight decay pulls the weight towards 0." if terms.decay else "Biases and norms are not decayed."
     count = f"This is update {whole(terms.step)} of the optimizer's own count."
     words = OF_ADAMW.format(significant(terms.ratio))
-    return [_table("AdamW", rows, terms.w, terms.after), Note(f"{words} {decay} {count}")]
+    return [_table("AdamW", rows, terms.w, terms.after), Paragraph(f"{words} {decay} {count}")]
 
 
 def _of_muon(step: OneStep, terms: Muon) -> list[Block]:
@@ -129,7 +129,7 @@ def _of_muon(step: OneStep, terms: Muon) -> list[Block]:
         _decay(terms),
     ]
     words = f"{OF_MUON.format(terms.long)} Weight decay pulls the weight towards 0."
-    return [_table("Muon", rows, terms.w, terms.after), Note(words)]
+    return [_table("Muon", rows, terms.w, terms.after), Paragraph(words)]
 
 
 def _plain(moved: Moved, rule: str) -> list[Block]:
@@ -137,4 +137,4 @@ def _plain(moved: Moved, rule: str) -> list[Block]:
     rows = [[Cell(label), Cell(_n(value), value)] for label, value in numbers]
     total = [Cell("after"), Cell(_n(moved.after), moved.after)]
     note = f"This weight follows {rule}, a rule whose terms the lab does not write out."
-    return [Table([Column("", align="left"), Column("value")], rows, total=total), Note(note)]
+    return [Table([Column("", align="left"), Column("value")], rows, total=total), Paragraph(note)]

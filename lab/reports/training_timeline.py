@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.runs.run_folder import Run
-from lab.views.blocks import Guess, LensPath, Line01, Matrix, Strip, Table, View
+from lab.views.blocks import IntervalBar, LensPath, Matrix, Prediction, Strip, Table, View
 from lab.views.number_refs import element
 
 
@@ -51,7 +51,7 @@ def value_of(view: View, ref: str) -> float | None:
         if isinstance(block, Table):
             rows = [*block.rows, *([block.total] if block.total else [])]
             found = next((cell.value for row in rows for cell in row if cell.ref == ref and cell.value is not None), None)
-        elif isinstance(block, Line01):
+        elif isinstance(block, IntervalBar):
             found = next((part.high - part.low for part in block.parts if part.ref == ref), None)
         elif isinstance(block, Strip | Matrix):
             found = _element_of(block, ref)
@@ -105,7 +105,7 @@ def _since(now: Seen, before: Seen) -> str:
     return f"{'since' if now.step >= before.step else 'against'} step {whole(before.step)}"
 
 
-def _probability_of(guesses: list[Guess], id_: int) -> float | None:
+def _probability_of(guesses: list[Prediction], id_: int) -> float | None:
     return next((guess.probability for guess in guesses if guess.id == id_), None)
 
 

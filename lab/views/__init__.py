@@ -1,4 +1,4 @@
-"""What a screen draws, as plain data: blocks, cells, references to numbers, explanations.
+"""Views as plain data, which screens draw: blocks, cells, references to numbers, explanations.
 
 Begin with `blocks`. Imports only `lab.core`, and no torch.
 """

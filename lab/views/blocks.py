@@ -1,4 +1,4 @@
-"""What Inspect shows, as plain data: a view is a list of blocks, a block is made of cells, a cell knows which number it shows.
+"""Views as plain data: a view is a list of blocks, a block is made of cells, a cell names the number that it shows.
 
 The engine builds these from a trace (`lab.inspect.stages`) and sends them over the pipe; the screen draws them and knows
 nothing of them. A cell's `ref` names the quantity in the trace's own names, with its indices: `blocks.0.attn.pattern[2,3,1]`.
@@ -32,7 +32,7 @@ class Cell(msgspec.Struct, omit_defaults=True):
     """Length of a bar drawn in the cell, 0 to 1; `text` then stands before it. Where a column has negative ones, down to −1, its
     bars grow to both sides of an axis."""
     note: str = ""
-    """What is said of a number without a name when it is asked what it is made of: of a count, what was counted."""
+    """The explanation of a number without a name: of a count, what was counted."""
     style: str = ""
     """"", "dim", "strong", "masked" or "struck" (crossed out); never a colour."""
 
@@ -76,7 +76,7 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
 
 
 class Thumbnail(msgspec.Struct, omit_defaults=True):
-    """A small picture of a matrix from 0 to 1, for one look among many."""
+    """A small picture of a matrix of values from 0 to 1, one of many side by side."""
 
     label: str
     """`2.3`: layer and head as they are shown."""
@@ -85,7 +85,7 @@ class Thumbnail(msgspec.Struct, omit_defaults=True):
     caption: str = ""
     """A word or two beside the label."""
     summary: str = ""
-    """What there is to know of it, in one line."""
+    """Its content in one line."""
     value: float | None = None
     """The one number that stands for it, called `ref`."""
     ref: str = ""
@@ -101,8 +101,8 @@ class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
     selected: int = 0
 
 
-class DrawPart(msgspec.Struct, omit_defaults=True):
-    """What one thing takes up between 0 and 1: from `low` to below `high`."""
+class IntervalPart(msgspec.Struct, omit_defaults=True):
+    """A part of the interval from 0 to 1: from `low` to below `high`."""
 
     label: str
     low: float
@@ -111,27 +111,27 @@ class DrawPart(msgspec.Struct, omit_defaults=True):
     """Name of its length, high − low."""
 
 
-class Line01(msgspec.Struct, tag=True, omit_defaults=True):
+class IntervalBar(msgspec.Struct, tag=True, omit_defaults=True):
     """Parts laid end to end from 0 to 1, and a caret beneath them at `mark`, which falls on the part `selected`."""
 
     title: str
-    parts: list[DrawPart]
+    parts: list[IntervalPart]
     mark: float
     mark_label: str
     selected: int
 
 
-class Note(msgspec.Struct, tag=True):
+class Paragraph(msgspec.Struct, tag=True):
     """A paragraph in plain words."""
 
     text: str
 
 
-Block = Table | Strip | Matrix | Gallery | Line01 | Note
+Block = Table | Strip | Matrix | Gallery | IntervalBar | Paragraph
 
 
 class Parity(msgspec.Struct):
-    """What is displayed against the model's own tensor: the largest absolute difference over `count` numbers."""
+    """Displayed numbers against the model's own tensor: the largest absolute difference over `count` numbers."""
 
     name: str
     max_delta: float
@@ -139,12 +139,12 @@ class Parity(msgspec.Struct):
 
 
 class View(msgspec.Struct, omit_defaults=True):
-    """One stage of the way through the model, for one layer, head and position."""
+    """One stage of the forward pass, for one layer, head and position."""
 
     stage: str
     title: str
     sentence: str
-    """What is being seen and why it matters, with the user's own numbers in it."""
+    """One sentence on what the view shows and why it matters, with its own numbers."""
     blocks: list[Block]
     parity: Parity | None = None
 
@@ -155,10 +155,10 @@ class Token(msgspec.Struct, omit_defaults=True):
     id: int
     label: str
     probability: float | None = None
-    """What the model gave this token before it was there; None for the first."""
+    """Probability that the model gave this token at its position; None for the first."""
 
 
-class Guess(msgspec.Struct):
+class Prediction(msgspec.Struct):
     """A next token that the model considers, with its probability over the whole vocabulary."""
 
     id: int
@@ -167,7 +167,7 @@ class Guess(msgspec.Struct):
 
 
 class StageEntry(msgspec.Struct, omit_defaults=True):
-    """One line of the way through: a stage, and what the model would say if it stopped there (the logit lens)."""
+    """One stage of the forward pass with its logit lens: the prediction if the model stopped there."""
 
     stage: str
     """Name of the stage, the same for every layer: `tokens`, `embed`, `scores`, `mlp` ..."""
@@ -176,33 +176,33 @@ class StageEntry(msgspec.Struct, omit_defaults=True):
     """The line of the left column it belongs to: `tokens`, `embed`, `1 attention`, `1 mlp`, `final norm` ..."""
     layer: int | None = None
     """0-based; shown 1-based."""
-    lens: Guess | None = None
-    """Top guess of the logit lens at the chosen position, on the last step of a group that changes the residual stream."""
+    lens: Prediction | None = None
+    """Top prediction of the logit lens at the chosen position, on the last stage of a group that changes the residual stream."""
     rank: int | None = None
-    """Rank that the model's final answer has in this step's lens, 1 being the top."""
+    """Rank of the model's final prediction in this stage's lens, 1 being the top."""
 
 
 class LensPath(msgspec.Struct):
-    """The prompt and every step of its way through the model, for one position."""
+    """The prompt and every stage of its forward pass, for one position."""
 
     tokens: list[Token]
     steps: list[StageEntry]
     position: int
     dropped: int
-    """How many tokens of the prompt lie before the window, because the prompt is longer than the context."""
-    top: list[Guess]
+    """Number of the prompt's tokens before the context window, which a longer prompt exceeds."""
+    top: list[Prediction]
 
 
 class SavedTrace(msgspec.Struct):
-    """What was written of a trace."""
+    """Sizes of an exported trace."""
 
     arrays: int
-    """How many values it holds; 0 for a summary."""
+    """Number of arrays; 0 for a summary."""
     bytes: int
 
 
 class ModelFacts(msgspec.Struct, kw_only=True):
-    """Which weights the engine holds."""
+    """Facts about an opened model: its run, checkpoint and shape."""
 
     run: str
     checkpoint: str

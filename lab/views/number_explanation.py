@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lab.core.number_format import column, significant
-from lab.views.blocks import Block, Cell, Column, Note, Table, View
+from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import TIMES, split
 
 FIGURES = 6
@@ -60,16 +60,16 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
     value = significant(explanation.value, FIGURES)
     blocks: list[Block] = []
     if explanation.recomputed is None:
-        blocks += [Note(explanation.note), *_leaf(explanation)]
+        blocks += [Paragraph(explanation.note), *_leaf(explanation)]
     else:
         worked_out = significant(explanation.recomputed, FIGURES)
         check = f"The model has {value}: |Δ| {significant(explanation.delta, 2)}."
-        blocks.append(Note(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
+        blocks.append(Paragraph(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
         if explanation.operands:
             blocks.append(_terms(explanation.operands) if explanation.is_sum else _operands(explanation.operands))
         if explanation.note:
-            blocks.append(Note(explanation.note))
-    blocks.append(Note(f"its name, counted from 0: {explanation.ref}"))
+            blocks.append(Paragraph(explanation.note))
+    blocks.append(Paragraph(f"its name, counted from 0: {explanation.ref}"))
     sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
     return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
 

@@ -16,11 +16,11 @@ derived from them: `X.norm[...]` for the length of a vector X[...], `ln1.centred
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """
 
-OF_TOKENS = (
+TOKEN_FAMILIES = (
     *("logits", "logits.shifted", "logits.contribution", "probability", "probability.exp"),
     *("sample.after", "sample.low", "sample.high"),
 )
-"""Families whose last index is a token that may come next."""
+"""Families whose last index is a candidate for the next token."""
 
 TIMES = " × "
 
@@ -59,4 +59,4 @@ def element(reference: str, *indices: int) -> str:
 def next_token(reference: str) -> int | None:
     """The token that a number of the prediction is about, None for any other number: 7 for `logits[4,7]`."""
     name, indices = split(reference)
-    return int(indices[-1]) if name in OF_TOKENS else None
+    return int(indices[-1]) if name in TOKEN_FAMILIES else None

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from rich.cells import cell_len
 
-from lab.views.blocks import Line01
+from lab.views.blocks import IntervalBar
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
 from screens.widgets.text_fitting import Piece, fit
 
@@ -17,8 +17,8 @@ SHORTEST_LABEL = 3
 
 
 @dataclass
-class LaidLine01(Laid):
-    block: Line01
+class LaidIntervalBar(Laid):
+    block: IntervalBar
     room: int
     """Width of the view in columns."""
 
@@ -81,8 +81,8 @@ class LaidLine01(Laid):
         return 0, self.block.selected
 
 
-def lay_line01(block: Line01, width: int) -> LaidLine01:
-    laid = LaidLine01(block, max(8, width))
+def lay_interval_bar(block: IntervalBar, width: int) -> LaidIntervalBar:
+    laid = LaidIntervalBar(block, max(8, width))
     laid.rows, laid.columns = 1, len(block.parts)
     laid.height, laid.width = len(laid.head) + 3, laid.room
     return laid

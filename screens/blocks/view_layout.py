@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 
 from lab.core.number_format import significant, whole
-from lab.views.blocks import Block, Gallery, Line01, Matrix, Note, Parity, Strip, Table, View
+from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Parity, Strip, Table, View
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
-from screens.blocks.interval_layout import lay_line01
+from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import lay_table
@@ -45,9 +45,9 @@ def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
             return lay_matrix(block, width, beside if isinstance(beside, Matrix) else None)
         case Gallery():
             return lay_gallery(block, width)
-        case Line01():
-            return lay_line01(block, width)
-        case Note():
+        case IntervalBar():
+            return lay_interval_bar(block, width)
+        case Paragraph():
             return lay_note(block.text, width)
 
 

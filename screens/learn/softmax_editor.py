@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
-from lab.views.blocks import Block, Note, Table, View
+from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
 from screens.widgets.choice import Choice
 
@@ -82,10 +82,10 @@ class SoftmaxEditor(Vertical):
         known = [score for score in scores if score is not None]
         if len(known) < len(scores):
             bad = next(field for field in fields if field.score is None)
-            self._show([Note(f"The score of {bad.border_title} must be a number, not {bad.value!r}.")])
+            self._show([Paragraph(f"The score of {bad.border_title} must be a number, not {bad.value!r}.")])
             return
         table = softmax_table(LABELS, known, subtract_max=self.query_one(Choice).value == SHIFTED)
-        self._show([table, Note(worked(table))])
+        self._show([table, Paragraph(worked(table))])
 
     def _show(self, blocks: list[Block]) -> None:
         self.query_one(BlockView).show(View("softmax", "softmax of these scores", "", blocks))

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.widgets import TextArea
 
-from lab.views.blocks import Note, View
+from lab.views.blocks import Paragraph, View
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.tokens.token_flow import TokenFlow
@@ -233,4 +233,4 @@ class TokensScreen(LabScreen):
             return
         id = cut.ids[min(index, len(cut.ids) - 1)]
         title = f"token {index + 1} of {len(cut.ids):,}: {quoted(tokenizer, id)} = {id}"
-        self.query_one(BlockView).show(View("token", title, "", [merge_table(tokenizer, id), Note(cut.about)]))
+        self.query_one(BlockView).show(View("token", title, "", [merge_table(tokenizer, id), Paragraph(cut.about)]))

@@ -10,7 +10,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
-from lab.views.blocks import Guess, LensPath, StageEntry
+from lab.views.blocks import LensPath, Prediction, StageEntry
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 
@@ -32,7 +32,7 @@ class ForwardPassRow:
     step: int
     """Index of the step that the line leads to."""
     is_group: bool
-    lens: Guess | None = None
+    lens: Prediction | None = None
     rank: int | None = None
 
 

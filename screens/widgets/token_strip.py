@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.number_format import probability, whole
-from lab.views.blocks import Guess, Token
+from lab.views.blocks import Prediction, Token
 from screens.widgets.text_fitting import fit
 
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -86,7 +86,7 @@ class TokenStrip(Widget):
     """How many of the last tokens the model wrote itself."""
     hidden: reactive[frozenset[int]] = reactive(frozenset())
     """Which tokens an intervention hides from those after them."""
-    guess: reactive[Guess | None] = reactive(None)
+    guess: reactive[Prediction | None] = reactive(None)
     """What the model expects after the chosen token."""
 
     @dataclass

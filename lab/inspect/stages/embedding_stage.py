@@ -6,7 +6,7 @@ import numpy as np
 
 from lab.core.number_format import significant
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Block, Cell, Column, Note, Parity, Table, View
+from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Series, around, decimals_for, figures, norm, series_table, strip
 
@@ -40,7 +40,7 @@ def tokens(context: StageContext) -> View:
     columns = [Column("token", align="left"), Column("id"), Column("bytes", align="left"), Column("merge", optional=True)]
     blocks: list[Block] = [Table(columns, rows, title="the prompt", selected=context.position - shown.start)]
     if len(shown) < len(context.ids):
-        blocks.append(Note(f"Listed are tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}."))
+        blocks.append(Paragraph(f"Listed are tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}."))
     tree = tokenizer.tree(id_)
     leaves = _leaves(tree)
     if len(leaves) > 1:

@@ -3,7 +3,7 @@
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import STAGES
-from lab.views.blocks import Note, Strip, View
+from lab.views.blocks import Paragraph, Strip, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import strip
 
@@ -16,12 +16,12 @@ def add_intervention_notes(view: View, context: StageContext, made: Intervention
     notes = []
     had = _changing(made, context, view.stage, STAGES[view.stage].reads) if (view.stage, context.layer) != ("ln1", 0) else ()
     if had:
-        notes.append(Note(f"Changed on the way in: {all_in_words(had)}. The numbers of this step have it."))
+        notes.append(Paragraph(f"Changed on the way in: {all_in_words(had)}. The numbers of this step have it."))
     here = _changing(made, context, view.stage, STAGES[view.stage].computes)
     if here:
         words = f"Changed here: {all_in_words(here)}. The numbers of this step are those before it; "
         after = view.stage not in ("heads", "matrix")
-        notes.append(Note(words + ("what goes on instead is at the end." if after else "all that follows has it.")))
+        notes.append(Paragraph(words + ("what goes on instead is at the end." if after else "all that follows has it.")))
         if after:
             view.blocks.append(_after(context, view.stage))
     view.blocks[:0] = notes

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import bytes_, count, fixed, whole
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Array, Block, Cell, Column, Matrix, Note, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, around, strip
 from models.parameter_count import kv_cache_bytes, multiplications
@@ -25,7 +25,7 @@ def cache(context: StageContext) -> View:
         strip(f"v of {context.here}, the row that is new in {_place(context)}", v[-1], _name(context, "v", context.position)),
         _rows(context, "k", k),
         _rows(context, "v", v),
-        Note(_when_lost(context, tokens)),
+        Paragraph(_when_lost(context, tokens)),
     ]
     parity = context.parity(f"{context.block}attn.k", k, slice(0, tokens), context.head)
     return View("cache", f"KV cache · {_place(context)}", _sentence(context, tokens), blocks, parity)

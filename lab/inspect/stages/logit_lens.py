@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import stage_entries
-from lab.views.blocks import Guess, LensPath, StageEntry, Token
+from lab.views.blocks import LensPath, Prediction, StageEntry, Token
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import softmax
 from models.unembed import Slices, unembed
@@ -22,7 +22,7 @@ def way(context: StageContext) -> Slices[LensPath]:
         if answer is not None:
             step.lens, step.rank = answer
     drawn = context.draw()
-    next(step for step in found if step.stage == "sample").lens = Guess(
+    next(step for step in found if step.stage == "sample").lens = Prediction(
         drawn.id, context.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
     )
     return LensPath(
@@ -48,7 +48,7 @@ def streams(layers: int) -> list[str]:
     return ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(layers) for part in ("resid_mid", "resid_post"))]
 
 
-Lens = dict[str, tuple[Guess, int]]
+Lens = dict[str, tuple[Prediction, int]]
 
 
 def lens(context: StageContext) -> Slices[Lens]:
@@ -76,14 +76,14 @@ def _lens(context: StageContext) -> Slices[Lens]:
     probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
     ranks = ((logits > logits[:, context.answer, None]).sum(-1) + 1).tolist()
     return {
-        name: (Guess(id_, context.tokenizer.label(id_), p), rank)
+        name: (Prediction(id_, context.tokenizer.label(id_), p), rank)
         for name, id_, p, rank in zip(names, ids.tolist(), probabilities, ranks, strict=True)
     }
 
 
-def _top(context: StageContext) -> list[Guess]:
+def _top(context: StageContext) -> list[Prediction]:
     probabilities: Numbers = softmax(context.logits)
     count = min(GUESSES, len(probabilities))
     found = np.argpartition(-probabilities, count - 1)[:count]
     ordered = sorted(found.tolist(), key=lambda id_: (-probabilities[id_], id_))
-    return [Guess(id_, context.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]
+    return [Prediction(id_, context.tokenizer.label(id_), float(probabilities[id_])) for id_ in ordered]

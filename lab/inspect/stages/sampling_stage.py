@@ -5,7 +5,7 @@ import numpy as np
 from lab.core.number_format import probability, whole
 from lab.inspect.stages.logits_stage import LISTED, largest
 from lab.inspect.stages.stage_context import Draw, StageContext
-from lab.views.blocks import Block, Cell, Column, DrawPart, Line01, Parity, Table, View
+from lab.views.blocks import Block, Cell, Column, IntervalBar, IntervalPart, Parity, Table, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers
 from lab.views.softmax_table import SMALL_DIGITS, softmax
@@ -46,22 +46,22 @@ def sample(context: StageContext) -> View:
     return View("sample", "sample", _drawn_sentence(context, draw, decimals), blocks, _sample_parity(context, draw, listed))
 
 
-def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -> Line01:
+def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -> IntervalBar:
     """The most probable tokens as they lie end to end, the one that is drawn among them, what is between them as others."""
     at = context.position
     named = {id_ for id_ in listed[:ON_THE_LINE] if draw.kept[id_]} | {draw.id}
-    parts: list[DrawPart] = []
+    parts: list[IntervalPart] = []
     reached = 0.0
     for id_ in sorted(named, key=draw.place):
         low, high = draw.interval(id_)
         if low > reached:
-            parts.append(DrawPart("others", reached, low))
-        parts.append(DrawPart(context.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
+            parts.append(IntervalPart("others", reached, low))
+        parts.append(IntervalPart(context.tokenizer.label(id_), low, high, ref("sample.after", at, id_)))
         reached = high
     if len(named) < int(draw.kept.sum()):
-        parts.append(DrawPart("others", reached, 1.0))
+        parts.append(IntervalPart("others", reached, 1.0))
     selected = next(i for i, part in enumerate(parts) if part.ref == ref("sample.after", at, draw.id))
-    return Line01("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
+    return IntervalBar("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
 
 
 def _settings(context: StageContext) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.engine.method_table import ViewParams
-from lab.views.blocks import Matrix, Note, Strip, Table, View
+from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
 from models.kv_cache import KVCache
 from tests.lab.engine.conftest import InProcessEngine
 
@@ -74,7 +74,7 @@ def test_how_much_room_is_left_is_said(tiny: Any, engine: InProcessEngine) -> No
 
     def last(count: int) -> str:
         note = look(engine, ids=tuple(ids[:count])).blocks[-1]
-        assert isinstance(note, Note)
+        assert isinstance(note, Paragraph)
         return note.text
 
     assert "14 more tokens fit" in last(2)

@@ -11,7 +11,7 @@ from lab.engine.method_table import AttributionParams, ExplainParams, ViewParams
 from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, Note, Strip, Table, View
+from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
 from models.unembed import finish
 from tests.lab.engine.conftest import InProcessEngine
 
@@ -125,7 +125,7 @@ def labels_hold(view: View, oracle: Any, layer: int, head: int) -> None:
     at: tuple[int, ...] = {"attn.pattern": (head, AT), "attn.z": (AT, head)}.get(subject, (AT,))
     after = oracle.values[name][at]
     before = oracle.values.get(f"{name}.before", oracle.values[name])[at]
-    notes = [block.text for block in view.blocks if isinstance(block, Note) and block.text.startswith("Changed here")]
+    notes = [block.text for block in view.blocks if isinstance(block, Paragraph) and block.text.startswith("Changed here")]
     strips = [block for block in view.blocks if isinstance(block, Strip)]
     assert len(notes) == int(not np.array_equal(before, after)), (view.stage, layer, head)
     if notes:
@@ -140,7 +140,7 @@ def labels_hold(view: View, oracle: Any, layer: int, head: int) -> None:
 def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, engine: InProcessEngine) -> None:
     def notes(made: Intervention, stage: str, position: int = AT, layer: int = 1) -> list[str]:
         asked = ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, position=position, interventions=(made,))
-        return [block.text for block in engine.view(asked).blocks if isinstance(block, Note)]
+        return [block.text for block in engine.view(asked).blocks if isinstance(block, Paragraph)]
 
     hidden = Intervention(part="tokens", how="hide", place=1, token="he")
     said = "Changed on the way in: token 2 “he” hidden. The numbers of this step have it."

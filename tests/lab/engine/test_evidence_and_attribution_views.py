@@ -9,7 +9,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.engine.method_table import AttributionParams, EvidenceParams, ExplainParams
-from lab.views.blocks import Note, Table, View
+from lab.views.blocks import Paragraph, Table, View
 from models.edits import Edit
 from tests.lab.engine.conftest import InProcessEngine
 
@@ -165,7 +165,7 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
     assert rows["places"] == "1"
     assert rows["first at token"].startswith(f"{first + 1} (")
     assert rows["what came next there"] == f"“{tiny.tokenizer.label(ids[first + longest])}”"
-    (excerpt,) = [block.text for block in view.blocks if isinstance(block, Note)]
+    (excerpt,) = [block.text for block in view.blocks if isinstance(block, Paragraph)]
     inside = excerpt.rpartition("»")[2].partition("«")[0]
     assert inside == tiny.tokenizer.decode(prompt[-longest:])
 

@@ -12,7 +12,7 @@ import torch
 
 from lab.engine.method_table import ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Cell, Line01, Matrix, Note, Strip, Table, View
+from lab.views.blocks import Cell, IntervalBar, Matrix, Paragraph, Strip, Table, View
 from lab.views.number_refs import element
 from models.sampling_settings import SamplingSettings
 from tests.lab.engine.conftest import InProcessEngine
@@ -322,7 +322,7 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
                 assert row[2].value == pytest.approx(after[id_], rel=1e-4)
                 assert row[3].value == pytest.approx(low, abs=1e-5)
                 assert row[4].value == pytest.approx(low + after[id_], abs=1e-5)
-        (line,) = (block for block in view.blocks if isinstance(block, Line01))
+        (line,) = (block for block in view.blocks if isinstance(block, IntervalBar))
         assert [part.low for part in line.parts] == pytest.approx([0.0, *(part.high for part in line.parts[:-1])])
         assert line.parts[-1].high == pytest.approx(1)
         for part in (part for part in line.parts if part.ref):
@@ -403,4 +403,4 @@ def test_a_long_prompt_lists_a_window_of_keys_and_says_what_is_left_out(
     assert element(block.ref, 40, 3) == "blocks.0.attn.pattern[0,158,121]"
     assert "tokens 119 to 182 of 300" in matrix.sentence
     tokens = engine.view(ViewParams(run="tiny", stage="tokens", text=text))
-    assert any(isinstance(each, Note) and "101 to 300 of 300" in each.text for each in tokens.blocks)
+    assert any(isinstance(each, Paragraph) and "101 to 300 of 300" in each.text for each in tokens.blocks)

@@ -8,7 +8,20 @@ import pytest
 from lab.core.errors import UserError
 from lab.reports.training_timeline import Seen, TimelineStop, index_of, number_in_words, prediction_in_words, stops, value_of
 from lab.runs.run_folder import CheckpointFile, Run
-from lab.views.blocks import Array, Cell, Column, DrawPart, Guess, LensPath, Line01, Matrix, Note, Strip, Table, View
+from lab.views.blocks import (
+    Array,
+    Cell,
+    Column,
+    IntervalBar,
+    IntervalPart,
+    LensPath,
+    Matrix,
+    Paragraph,
+    Prediction,
+    Strip,
+    Table,
+    View,
+)
 
 
 class FakeRun(Run):
@@ -53,7 +66,7 @@ def test_a_checkpoint_is_found_by_name_or_by_the_nearest_step(checkpoint: str, s
 def view(p: float, stage: str = "scores") -> View:
     values = np.array([[0.5, np.nan], [p, 0.25]], dtype=np.float32)
     blocks = [
-        Note("words"),
+        Paragraph("words"),
         Table(
             [Column("a"), Column("b")],
             [[Cell("x"), Cell("1", p, "probability[3,7]")]],
@@ -61,7 +74,7 @@ def view(p: float, stage: str = "scores") -> View:
         ),
         Strip("s", Array.of(values[0]), "embed[3]"),
         Matrix("m", ["a", "b"], ["a", "b"], Array.of(values), ref="blocks.0.attn.pattern[1,8:,8:]"),
-        Line01("l", [DrawPart("a", 0.25, 0.75, "sample.after[3,7]")], 0.3, "u", 0),
+        IntervalBar("l", [IntervalPart("a", 0.25, 0.75, "sample.after[3,7]")], 0.3, "u", 0),
     ]
     return View(stage, stage, "", blocks)
 
@@ -85,7 +98,7 @@ def test_a_number_is_found_in_any_block_by_its_name(ref: str, value: float | Non
 
 
 def seen(step: int, top: list[tuple[int, str, float]], p: float = 0.5, stage: str = "scores") -> Seen:
-    return Seen(step, LensPath([], [], 0, 0, [Guess(*guess) for guess in top]), view(p, stage))
+    return Seen(step, LensPath([], [], 0, 0, [Prediction(*guess) for guess in top]), view(p, stage))
 
 
 RAN, SAT, FAST = (1, " ran", 0.412), (2, " sat", 0.3), (3, " fast", 0.05)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lab.views.blocks import Note, Table
+from lab.views.blocks import Paragraph, Table
 from lab.views.number_explanation import Explanation, Operand, explanation_view, short
 
 SHARE = Explanation(
@@ -23,11 +23,11 @@ def test_formula_numbers_and_check_stand_above_the_operands() -> None:
     assert view.title == "explain · 2 deep: probability › pattern"
     assert view.sentence == "Attention pattern, layer 1 = 0.162630"
     note, table, name = view.blocks
-    assert note == Note("exp(score − max) / Σ\n= exp(0.3 − 1.2) / 2.5\n= 0.162630\nThe model has 0.162630: |Δ| 1.0e−7.")
+    assert note == Paragraph("exp(score − max) / Σ\n= exp(0.3 − 1.2) / 2.5\n= 0.162630\nThe model has 0.162630: |Δ| 1.0e−7.")
     assert isinstance(table, Table)
     assert [row[1].ref for row in table.rows] == ["blocks.0.attn.attn_scores[0,3,1]", ""]
     assert [row[1].text for row in table.rows] == ["0.300000", "1.50000"]
-    assert name == Note("its name, counted from 0: blocks.0.attn.pattern[0,3,1]")
+    assert name == Paragraph("its name, counted from 0: blocks.0.attn.pattern[0,3,1]")
 
 
 def test_a_weight_shows_what_training_did_to_it() -> None:
@@ -44,7 +44,7 @@ def test_a_weight_shows_what_training_did_to_it() -> None:
     view = explanation_view(weight, ["logits[3,7]", "a[1] × b[1]", "c[2] × c[2]", "ln1.out[1,2]", weight.ref])
     note, table, _name = view.blocks
     assert view.title == "explain · 5 deep: … › square › after norm › weight"
-    assert note == Note("A weight.")
+    assert note == Paragraph("A weight.")
     assert isinstance(table, Table)
     assert [row[1].text for row in table.rows] == ["0.750000", "0.500000", "−0.250000"]
 
@@ -74,8 +74,8 @@ def test_what_is_masked_is_said() -> None:
         ref="a[0]", title="x", formula="f", numbers="n", operands=[], value=-math.inf, recomputed=-math.inf, note="M."
     )
     view = explanation_view(masked, ["a[0]"])
-    assert view.blocks[0] == Note("f\n= n\n= −∞\nThe model has −∞: |Δ| 0.")
-    assert Note("M.") in view.blocks
+    assert view.blocks[0] == Paragraph("f\n= n\n= −∞\nThe model has −∞: |Δ| 0.")
+    assert Paragraph("M.") in view.blocks
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,23 @@
 import pytest
 from rich.cells import cell_len
 
-from lab.views.blocks import DrawPart, Line01
-from screens.blocks.interval_layout import LaidLine01, lay_line01
+from lab.views.blocks import IntervalBar, IntervalPart
+from screens.blocks.interval_layout import LaidIntervalBar, lay_interval_bar
 
 PARTS = [
-    DrawPart(" fast", 0.0, 0.5, "sample.after[3,1]"),
-    DrawPart(".", 0.5, 0.75, "sample.after[3,2]"),
-    DrawPart("others", 0.75, 0.9),
-    DrawPart("odd", 0.9, 0.901, "sample.after[3,9]"),
-    DrawPart("others", 0.901, 1.0),
+    IntervalPart(" fast", 0.0, 0.5, "sample.after[3,1]"),
+    IntervalPart(".", 0.5, 0.75, "sample.after[3,2]"),
+    IntervalPart("others", 0.75, 0.9),
+    IntervalPart("odd", 0.9, 0.901, "sample.after[3,9]"),
+    IntervalPart("others", 0.901, 1.0),
 ]
 
 
-def laid(mark: float, selected: int, width: int = 60) -> LaidLine01:
-    return lay_line01(Line01("laid end to end, from 0 to 1", PARTS, mark, f"u = {mark}", selected), width)
+def laid(mark: float, selected: int, width: int = 60) -> LaidIntervalBar:
+    return lay_interval_bar(IntervalBar("laid end to end, from 0 to 1", PARTS, mark, f"u = {mark}", selected), width)
 
 
-def drawn(block: LaidLine01) -> list[str]:
+def drawn(block: LaidIntervalBar) -> list[str]:
     return ["".join(text for text, _ in (*line.pinned, *line.pieces)) for line in map(block.line, range(block.height))]
 
 

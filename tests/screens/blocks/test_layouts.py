@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lab.views.blocks import Array, Block, Cell, Column, Matrix, Note, Parity, Strip, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, Paragraph, Parity, Strip, Table, View
 from lab.views.softmax_table import softmax_table
 from screens.blocks.bars_and_shades import bar, column_glyphs, shade
 from screens.blocks.block_layout import Line
@@ -144,7 +144,7 @@ def test_a_matrix_of_a_thousand_rows_is_laid_out_without_drawing_it() -> None:
 
 
 def test_the_cursor_walks_through_all_blocks_and_back() -> None:
-    blocks: list[Block] = [attention_table(2), Note("words"), Strip("v", Array.of(np.ones(8)), "x")]
+    blocks: list[Block] = [attention_table(2), Paragraph("words"), Strip("v", Array.of(np.ones(8)), "x")]
     page = lay_view(View("s", "t", "", blocks), 60)
     cursor = page.first()
     assert cursor == (0, 1, 3)
@@ -181,7 +181,7 @@ def softmax_view(scores: list[float], label: str) -> View:
 @pytest.mark.parametrize("width", range(30, 90, 3))
 def test_two_tables_side_by_side_show_the_same_columns_at_the_same_places(width: int) -> None:
     views = softmax_view([1.0, 2.0], "a"), softmax_view([-12.0, 230.5, 229.0, 0.0], "a longer label ")
-    views[1].blocks.insert(0, Note("Only here."))  # what one has more than the other does not undo the pairs
+    views[1].blocks.insert(0, Paragraph("Only here."))  # what one has more than the other does not undo the pairs
     first, second = (lay_view(view, width, other) for view, other in (views, views[::-1]))
     one, two = first.blocks[1], second.blocks[2]
     assert isinstance(one, LaidTable)

@@ -21,12 +21,12 @@ from lab.views.blocks import (
     Cell,
     Column,
     Gallery,
-    Guess,
     LensPath,
     Matrix,
     ModelFacts,
-    Note,
+    Paragraph,
     Parity,
+    Prediction,
     StageEntry,
     Strip,
     Table,
@@ -160,11 +160,15 @@ class FakeEngine:
             if step.stage in ("embed", "resid_mid", "resid_post", "ln_final"):
                 depth = 1.0 if step.layer is None else (step.layer + 1) / LAYERS
                 sure = step.layer == LAYERS - 1 or step.stage == "ln_final"
-                guess = Guess(3049, " fast", 0.4 * depth) if sure else Guess(4966, " ran", 0.3 * depth)
+                guess = Prediction(3049, " fast", 0.4 * depth) if sure else Prediction(4966, " ran", 0.3 * depth)
                 step.lens, step.rank = guess, 1 if sure else 7
             walked.append(step)
         tokens = [Token(id, label_of(id), None if index == 0 else 0.1) for index, id in enumerate(window)]
-        top = [Guess(3049, " fast", 0.412), Guess(13, ".", 0.2)] if at == len(window) - 1 else [Guess(1263, " big", 0.6)]
+        top = (
+            [Prediction(3049, " fast", 0.412), Prediction(13, ".", 0.2)]
+            if at == len(window) - 1
+            else [Prediction(1263, " big", 0.6)]
+        )
         return LensPath(tokens, walked, at, dropped, top)
 
     def view(
@@ -187,7 +191,7 @@ class FakeEngine:
                 return f"{name}.{column}[{head},{at},{row}]"
 
             table = softmax_table(labels[: at + 1], scores, raw=scores * 4, subtract_max=True, percent=True, masked=rest, ref=ref)
-            return [table, Note(f"{labels[at]} looks back at {at + 1} tokens.")]
+            return [table, Paragraph(f"{labels[at]} looks back at {at + 1} tokens.")]
         if stage == "matrix":
             size = len(labels)
             raw = np.array([[math.sin(1.7 * j + i) for j in range(size)] for i in range(size)])
@@ -205,7 +209,7 @@ class FakeEngine:
                 Strip("token embedding", Array.of(wave), "embed[3]"),
                 Strip("position", Array.of(wave[::-1] * 0.2), "pos_embed[3]"),
             ]
-        return [Note(f"What happens in {stage}.")]
+        return [Paragraph(f"What happens in {stage}.")]
 
     def _gallery(self, layer: int, head: int, size: int) -> Gallery:
         raw = np.array([[[math.sin(1.7 * j + i + n) for j in range(size)] for i in range(size)] for n in range(LAYERS * HEADS)])

@@ -11,11 +11,11 @@ from lab.views.blocks import (
     Array,
     Cell,
     Column,
-    DrawPart,
+    IntervalBar,
+    IntervalPart,
     LensPath,
-    Line01,
     Matrix,
-    Note,
+    Paragraph,
     Parity,
     StageEntry,
     Strip,
@@ -50,8 +50,8 @@ def sample_view() -> View:
     ]
     columns = [Column("token", "left"), Column("before"), Column("after"), Column("from"), Column("to")]
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
-    parts = [DrawPart(" fast", 0.0, 0.6733, "sample.after[3,1]"), DrawPart(".", 0.6733, 1.0, "sample.after[3,2]")]
-    line = Line01("laid end to end, from 0 to 1", parts, 0.7311, "u = 0.7311", 1)
+    parts = [IntervalPart(" fast", 0.0, 0.6733, "sample.after[3,1]"), IntervalPart(".", 0.6733, 1.0, "sample.after[3,2]")]
+    line = IntervalBar("laid end to end, from 0 to 1", parts, 0.7311, "u = 0.7311", 1)
     words = "After “ ran” 2 tokens may be drawn. Laid end to end they fill 0 to 1; the random number 0.7311 falls on “.”."
     table = Table(columns, rows, title="temperature 1, top-k 2, no top-p", total=total, selected=1)
     return View("sample", "sample", words, [line, table], Parity("after · models.sampling", 0.0, 20))
@@ -91,7 +91,7 @@ def cache_view() -> View:
         saved,
         Strip("k of “ ran”", Array.of(wave[3]), "blocks.0.attn.k[3,0,:]"),
         keys,
-        Note("The window holds 8 tokens."),
+        Paragraph("The window holds 8 tokens."),
     ]
     return View(
         "cache", "KV cache · layer 1 · head 1", "A later token needs only the keys and values of those before it.", blocks

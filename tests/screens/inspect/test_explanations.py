@@ -7,7 +7,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.engine.client import EngineError
-from lab.views.blocks import Cell, Column, Note, Table, View
+from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.number_explanation import Explanation, Operand
 from lab.views.number_refs import split
 from screens.app import LabApp
@@ -57,7 +57,7 @@ def attribution(candidate: int | None, against: int | None, by_size: bool, **_: 
 def evidence(candidate: int | None, **_: Any) -> View:
     rows = [[Cell(" fast"), Cell("12", 12), Cell("41.2%", 0.412, "probability[3,13]")]]
     columns = [Column("came next", align="left"), Column("times"), Column("model")]
-    return View("evidence", f"evidence for {candidate}", "Learned.", [Table(columns, rows), Note("… the big dog …")])
+    return View("evidence", f"evidence for {candidate}", "Learned.", [Table(columns, rows), Paragraph("… the big dog …")])
 
 
 @pytest.fixture

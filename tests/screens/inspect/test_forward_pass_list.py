@@ -7,7 +7,7 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.inspect.stages.stage_registry import stage_entries
-from lab.views.blocks import Guess
+from lab.views.blocks import Prediction
 from screens.widgets.forward_pass_list import ForwardPassList, _lens, rows_of
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
@@ -18,7 +18,7 @@ def lens_texts(label: str, probability: float, room: int) -> str:
     found = stage_entries(2)
     for step in found:
         if step.stage in ("resid_mid", "logits"):
-            step.lens, step.rank = Guess(5, label, probability), 12
+            step.lens, step.rank = Prediction(5, label, probability), 12
     row = next(row for row in rows_of(found, 0) if row.name == "2 attention")
     return _lens(row, room)
 

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from lab.exchange.export_files import file_name
 from lab.runs.home_folder import home
-from lab.views.blocks import Array, Matrix, ModelFacts, Note, SavedTrace, View
+from lab.views.blocks import Array, Matrix, ModelFacts, Paragraph, SavedTrace, View
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
@@ -111,7 +111,7 @@ async def test_what_goes_wrong_is_one_sentence(inspect: Open, settle: Settle, en
 def test_a_view_in_text_is_whole_whatever_is_in_sight() -> None:
     size = 40
     matrix = Matrix("m", [f"row{i}" for i in range(size)], [str(i) for i in range(size)], Array.of(np.ones((size, size))))
-    lines = text_of(lay_view(View("s", "t", "A sentence.", [matrix, Note("The end.")]), 20)).splitlines()
+    lines = text_of(lay_view(View("s", "t", "A sentence.", [matrix, Paragraph("The end.")]), 20)).splitlines()
     assert (lines[0], lines[-1]) == ("A sentence.", "The end.")
     assert sum(line.lstrip().startswith("row") for line in lines) == size
     assert all(line.count("█") == size for line in lines if line.lstrip().startswith("row"))

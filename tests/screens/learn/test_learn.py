@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 from textual.widgets import Markdown, OptionList
 
 from lab.lessons.lesson_files import lessons
-from lab.views.blocks import Note, Table
+from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
@@ -81,7 +81,7 @@ async def test_typing_and_arrows_change_the_whole_column(app: LabApp) -> None:
         await pilot.press("ctrl+u", "x")
         view = pilot.app.screen.query_one("#softmax-table", BlockView).view
         assert view is not None
-        assert view.blocks == [Note("The score of The must be a number, not 'x'.")]
+        assert view.blocks == [Paragraph("The score of The must be a number, not 'x'.")]
 
 
 async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp) -> None:

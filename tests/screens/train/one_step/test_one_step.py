@@ -14,7 +14,7 @@ from textual.widgets import Input
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_table import ONE_STEP, EngineMethod
 from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
-from lab.views.blocks import Array, Block, Cell, Column, Note, Strip, Table, Token, View
+from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.messages import Arrived, RunChosen
@@ -85,7 +85,7 @@ class FakeEngine:
         strip = Strip("all of this window", Array.of(np.array([0.7, 3.9, 0.1, 16.1, 0.001])))
         blocks: list[Block] = [table] if asked.stage == "moves" else [strip] if asked.stage == "losses" else []
         sentence = f"Token {position + 1} after {asked.applied} steps. " + (f"About {asked.weight}." if asked.weight else "")
-        return View(asked.stage, STAGES[asked.stage], sentence, [*blocks, Note("What is seen, in a sentence.")])
+        return View(asked.stage, STAGES[asked.stage], sentence, [*blocks, Paragraph("What is seen, in a sentence.")])
 
     async def kill(self) -> None:
         self.pid = None
