@@ -1,4 +1,4 @@
-"""A text made up on the spot, whose true entropy is known: short stories about animals and children, from a grammar of our own.
+"""The built-in text `stories`: short stories from a grammar, whose true entropy is known.
 
 Each story is derived in one way only (no alternative's text begins with another's), and the stories are drawn independently,
 so that the entropy of the choices is the entropy of the text: no model can do better than `entropy_bits_per_byte()`, and one
@@ -17,8 +17,8 @@ from lab.data.story_grammar import Grammar, Tables
 
 DEFAULT_SIZE = 1_000_000
 SEED = 20
-PART = 1 << 16
-"""Bytes given out at a time."""
+PART_BYTES = 1 << 16
+"""Bytes that are generated at a time."""
 
 GIRLS = ("girl", "queen")
 BOYS = ("boy", "king")
@@ -26,7 +26,7 @@ ANIMALS = ("dog", "cat", "fox", "bear", "bird", "frog", "mouse", "horse", "rabbi
 
 
 def _by_kind(girls: str, boys: str, animals: str) -> dict[str, dict[str, float]]:
-    """A row for each hero, of the words of its kind, all alike."""
+    """A row for each hero, with the words of its kind at equal weights."""
     kinds = ((GIRLS, girls), (BOYS, boys), (ANIMALS, animals))
     return {hero: dict.fromkeys(words.split(), 1.0) for heroes, words in kinds for hero in heroes}
 
@@ -176,7 +176,7 @@ def grammar() -> Grammar:
 
 
 def generate(size: int = DEFAULT_SIZE, seed: int = SEED) -> Iterator[str]:
-    """Whole stories, one after the other, until there are `size` bytes of them, in parts. All of it is ASCII.
+    """Generate at least `size` bytes of whole stories, in parts, all of it ASCII.
 
     The same size and seed give the same text with every version of Python.
     """
@@ -184,7 +184,7 @@ def generate(size: int = DEFAULT_SIZE, seed: int = SEED) -> Iterator[str]:
     done = 0
     while done < size:
         part = ""
-        while len(part) < min(PART, size - done):
+        while len(part) < min(PART_BYTES, size - done):
             part += grammar().draw(source)
         done += len(part)
         yield part
@@ -192,7 +192,7 @@ def generate(size: int = DEFAULT_SIZE, seed: int = SEED) -> Iterator[str]:
 
 @cache
 def entropy_bits_per_byte() -> float:
-    """Entropy of the text in bits per byte: that of one story over the expected length of one. Exact but for rounding."""
+    """Entropy of the text in bits per byte: that of one story over its expected length. Exact but for rounding."""
     story = grammar().expected()
     return story.bits / story.bytes
 

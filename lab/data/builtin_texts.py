@@ -28,7 +28,7 @@ class BuiltinText:
 
 
 def is_builtin(source: str) -> bool:
-    """Whether the source names a built-in text."""
+    """True if the source names a built-in text."""
     return source in BUILTINS or _STORIES.fullmatch(source) is not None
 
 

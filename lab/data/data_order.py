@@ -56,7 +56,7 @@ class TrainingBatches:
         return step * self.batch * self.context / self._count
 
     def _starts(self, epoch: int) -> Ids:
-        """Where the windows of an epoch begin, in the order in which they are seen: (windows,)."""
+        """First token of each window of an epoch, in the order in which they are seen: (windows,)."""
         if epoch not in self._epochs:
             while len(self._epochs) > 1:
                 del self._epochs[min(self._epochs)]

@@ -7,15 +7,15 @@ DEMO_PROMPT = "Once there was a big dog named Rex. Rex ran"
 
 
 LONGEST_LINE = 30
-"""Characters up to which a line is taken whole, such as the name of who speaks in a play; of a longer line, its first words."""
+"""Characters up to which a whole line is a prompt, such as a speaker's name in a play; of a longer line, its first words."""
 
 WORDS = 4
 
 
 def prompt_from_text(text: str) -> str:
-    """The beginning of a line of `text`, or of a sentence where the lines are long: a short prompt in the manner of the text.
+    """A short prompt in the style of `text`: the beginning of a line, or of a sentence where the lines are long.
 
-    The first line is passed over where there is another, since `text` may begin in the middle of it. A short line keeps its
+    The first line is skipped where there is another, since `text` may begin in the middle of it. A short line keeps its
     newline, so that the model goes on below it; a longer one is cut behind its first words, without the space after them.
     """
     for line in text.split("\n")[1:-1]:
@@ -35,7 +35,7 @@ def _first_words(line: str) -> str:
 
 
 def first_prompt(run: Run) -> str:
-    """The first of the prompts that the run samples from, or for the demo a sentence of the kind that it was trained on."""
+    """The prompt that Inspect opens with: the run's first sample prompt; for the demo, a sentence like its training text."""
     if run.path == demo():
         return DEMO_PROMPT
     prompts = run.config.train.prompts

@@ -1,4 +1,4 @@
-"""What is in a folder, for choosing a text: folders and files by name, and what a half-typed path may become."""
+"""Browse folders for a text: list their contents, complete a half-typed path."""
 
 import os
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from lab.core.atomic_io import os_error_in_words
 from lab.data.builtin_texts import BUILTINS
 
 MOST_ENTRIES = 1000
-"""More than this nobody looks through; typing the beginning of a name finds the rest."""
+"""Entries that are listed, at most; the rest are found by typing the beginning of a name."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Listing:
 
 
 def listing(folder: Path) -> Listing:
-    """What is in a folder.
+    """List a folder.
 
     Raises:
         UserError: if it cannot be read.
@@ -48,7 +48,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def completions(typed: str) -> list[str]:
-    """What a half-typed path or name may become, sorted; folders end in `/`. Hidden names only where the dot was typed."""
+    """Completions of a half-typed path or name, sorted; folders end in `/`. Hidden names only where the dot was typed."""
     head, base = os.path.split(typed)
     place = Path(head or ".").expanduser()
     try:

@@ -150,7 +150,7 @@ class Grammar:
         return total
 
     def _find_marginal(self, parts: tuple[GrammarPart, ...], variable: str) -> dict[str, float]:
-        """How probable each value of `variable` is after `parts`, given that the conditions among them hold."""
+        """Probability of each value of `variable` after `parts`, given that the conditions among them hold."""
         states: dict[tuple[tuple[str, str], ...], float] = {(): 1.0}
         for index, part in enumerate(parts):
             needed = self._needed({variable}, parts[index + 1 :])

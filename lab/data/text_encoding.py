@@ -1,5 +1,4 @@
-"""From the bytes of a file to text: which encoding it is in, strict decoding in a stream, and what to tell the user where
-that fails."""
+"""Detect a file's encoding and decode it strictly, as a stream; where that fails, say which encoding to try."""
 
 import codecs
 import io
@@ -10,14 +9,14 @@ from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
 from lab.core.visible_text import quoted
 
-BLOCK = 1 << 18
-"""Bytes read at a time."""
-HEAD = 1 << 16
-"""Bytes at the start of a file in which a NUL says that it is no text."""
-SAMPLE = 1 << 14
+READ_BYTES = 1 << 18
+"""Bytes that are read at a time."""
+NUL_SEARCH_BYTES = 1 << 16
+"""Bytes at the start of a file in which a NUL means that it is no text."""
+SAMPLE_BYTES = 1 << 14
 """Bytes around the first one that cannot be decoded, from which another encoding is guessed."""
 
-_MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -27,7 +26,7 @@ _MARKS = (
 
 
 def check_encoding(encoding: str) -> str:
-    """Python's own name of a text encoding.
+    """Python's name of a text encoding.
 
     Raises:
         UserError: if there is no such encoding.
@@ -45,14 +44,14 @@ def check_encoding(encoding: str) -> str:
 
 
 def detect_encoding(path: Path, shown: str) -> str:
-    """The encoding to read a file with when none is asked for: what its byte-order mark says, else UTF-8.
+    """The encoding of a file when the user names none: that of its byte-order mark, else UTF-8.
 
     Raises:
         UserError: if the file's beginning is not text in one of these.
     """
     with open_regular(path, follow=True) as file:
-        head = file.read(HEAD)
-    for mark, encoding in _MARKS:
+        head = file.read(NUL_SEARCH_BYTES)
+    for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return encoding
     if nuls := head.count(0):
@@ -79,7 +78,7 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
     started = False
     with open_regular(path, follow=True) as file:
         while True:
-            block = file.read(BLOCK)
+            block = file.read(READ_BYTES)
             pending = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(block, not block)
@@ -96,7 +95,7 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
             if text and not started:
                 started = True
                 text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
-                if "\0" in text[:HEAD]:
+                if "\0" in text[:NUL_SEARCH_BYTES]:
                     raise UserError(f"{shown} is not text in {encoding}: it holds NUL characters; choose a plain text file.")
             if text := newlines.decode(text, not block):
                 yield text, read
@@ -106,8 +105,8 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
 
 def _undecodable(path: Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
     with open_regular(path, follow=True) as file:
-        file.seek(max(0, offset - SAMPLE // 4))
-        sample = file.read(SAMPLE)
+        file.seek(max(0, offset - SAMPLE_BYTES // 4))
+        sample = file.read(SAMPLE_BYTES)
         file.seek(offset)
         byte = file.read(1)
     where = f"byte {offset:,} (0x{byte.hex()})" if more or not byte else f"byte {offset:,}, where it ends inside a character,"

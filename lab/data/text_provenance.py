@@ -1,4 +1,4 @@
-"""What a run learns from, compared with what it was when the run was made."""
+"""Check that a run's text and tokens are those that it was made from."""
 
 import hashlib
 from pathlib import Path
@@ -11,13 +11,13 @@ from lab.runs.run_schema import DataConfig
 
 
 def sha256_of(path: Path) -> str:
-    """Checksum of a regular file, read in pieces: about a second for a gigabyte."""
+    """SHA-256 of a regular file, read in pieces: about a second for a gigabyte."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_tokens(run: Run) -> None:
-    """Does nothing if tokens.bin holds what it held when the run was made. Runs of before its checksum was kept pass.
+    """Check that tokens.bin is unchanged since the run was made. Runs from before its checksum was kept pass.
 
     Raises:
         UserError: if it does not.
@@ -31,7 +31,7 @@ def check_tokens(run: Run) -> None:
 
 
 def change_of_text(data: DataConfig, created: float) -> str:
-    """A sentence if the file that the text came from is gone or has changed; empty if not, or if it was no file.
+    """A sentence if the file of the text is gone or has changed; empty if not, or if the text was no file.
 
     It is read only if it was written to since `created`, in Unix seconds. The run itself is not concerned: its text lies, as
     tokens, in its own folder.

@@ -22,7 +22,7 @@ FILE_URI = "file://"
 
 
 def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], None] | None = None) -> Corpus:
-    """The text that `source` names: a built-in's name, "-" for standard input, or a path.
+    """Open the text that `source` names: a built-in text, "-" for standard input, or a path.
 
     A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
 
@@ -76,7 +76,7 @@ def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], N
 
 
 def source_of(path: Path) -> str:
-    """What opens the file at this path again: the path, or its URI where the path is no UTF-8, which config.json cannot hold."""
+    """Source of the file at this path: the path, or its URI where the path is no UTF-8, which config.json cannot hold."""
     absolute = path.absolute()
     return str(absolute) if _as_text(str(absolute)) == str(absolute) else absolute.as_uri()
 

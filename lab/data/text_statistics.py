@@ -1,4 +1,4 @@
-"""What a text is before anything is trained on it: its sizes, how it is cleaned, its first page, and its length in tokens."""
+"""Statistics of a text: its size, its cleaning, a preview, and its length in tokens."""
 
 import functools
 import os
@@ -17,16 +17,16 @@ from lab.data.train_val_split import pieces, split_text
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
-PREVIEW = 8_000
-"""Characters of the text's beginning that are kept to be looked at."""
+PREVIEW_CHARACTERS = 8_000
+"""Characters of the preview."""
 
-SAMPLE = 1 << 20
+SAMPLE_CHARACTERS = 1 << 20
 """Characters from which the length of a longer text in tokens is estimated: learning and cutting them takes about 0.3 s."""
 
 
 @dataclass(frozen=True)
 class TextFacts:
-    """A text as it will be learned from, that is cleaned."""
+    """Statistics of a cleaned text."""
 
     name: str
     source: str
@@ -35,7 +35,7 @@ class TextFacts:
     characters: int
     preview: str
     cleaning: str
-    """What cleaning did to the file, in words."""
+    """The changes that cleaning made to the file, in words."""
     entropy_bits_per_byte: float | None = None
 
 
@@ -59,7 +59,7 @@ def read_facts(source: str, encoding: str | None = None) -> TextFacts:
 
 
 def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int) -> TokenCount:
-    """How many tokens the text is. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
+    """The text's length in tokens. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
 
     Raises:
         UserError: as `open_corpus`.
@@ -76,13 +76,13 @@ def file_size(source: str) -> int | None:
 
 
 def _stamp(source: str) -> tuple[int, int]:
-    """What changes with the file, so that its facts are read anew then."""
+    """Size and modification time of the file, so that a changed file is read again."""
     found = _found(source)
     return (found.st_size, found.st_mtime_ns) if found is not None else (0, 0)
 
 
 def _found(source: str) -> os.stat_result | None:
-    """What lies at the path that a source is, if there is anything."""
+    """`os.stat` of the source, if it is a path that exists."""
     try:
         return None if is_builtin(source) else os.stat(Path(source).expanduser())
     except (OSError, ValueError, RuntimeError):
@@ -104,7 +104,7 @@ def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> Te
         encoding=corpus.encoding,
         bytes=sizes.bytes,
         characters=sizes.characters,
-        preview=preview(corpus, PREVIEW),
+        preview=preview(corpus, PREVIEW_CHARACTERS),
         cleaning=_cleaning(corpus, sizes.bytes),
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
     )
@@ -146,11 +146,11 @@ def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_
 
 
 def _sample(corpus: Corpus) -> tuple[str, bool]:
-    """The beginning of the text in whole chunks, about `SAMPLE` characters, and whether that is all of it."""
+    """The beginning of the text in whole chunks, about `SAMPLE_CHARACTERS`, and True if that is all of it."""
     chunks = corpus.chunks()
     parts: list[str] = []
     for chunk in chunks:
         parts.append(chunk)
-        if sum(map(len, parts)) >= SAMPLE:
+        if sum(map(len, parts)) >= SAMPLE_CHARACTERS:
             break
     return "".join(parts), next(islice(chunks, 1), None) is None

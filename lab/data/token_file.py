@@ -1,4 +1,4 @@
-"""Tokens on disk, and which of them the model sees at which step. Which windows make a step follows from (seed, step) alone."""
+"""The token file tokens.bin: tokenize a text into it, read it as a memory-mapped array."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from lab.data.train_val_split import Ranges, Split, pieces, within
 from lab.runs.run_schema import Stretches
 from models.tokenizers.tokenizer import Tokenizer
 
-BLOCK = 1 << 22
+COUNTED_TOKENS = 1 << 22
 """Tokens whose bytes are counted at a time."""
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
@@ -26,7 +26,7 @@ TokenizeProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PreparedTokens:
-    """What was written: the tokens [0, split) are the training part, [split, tokens) the validation part. No token has bytes of
+    """The written token file: tokens [0, split) are the training part, [split, tokens) the validation part. No token has bytes of
     both."""
 
     tokens: int
@@ -34,20 +34,20 @@ class PreparedTokens:
     train_bytes: int
     val_bytes: int
     evaluated: Stretches
-    """What evaluations during training are made on."""
+    """The stretches that evaluations during training use."""
     final: Stretches
-    """What the evaluation at the end is made on."""
+    """The stretches that the evaluation at the end uses."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
-    """Type of the ids on disk: two bytes where they suffice, little-endian everywhere."""
+    """Type of the ids on disk: two bytes where they suffice, little-endian."""
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 
 def prepare_tokens(
     corpus: Corpus, split: Split, tokenizer: Tokenizer, path: str | Path, progress: TokenizeProgress | None = None
 ) -> PreparedTokens:
-    """Encodes the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
+    """Tokenize the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
 
     Raises:
         UserError: where the corpus cannot be read, or changed since it was measured. The file is then incomplete.
@@ -89,12 +89,12 @@ def prepare_tokens(
 
 
 def token_lengths(tokenizer: Tokenizer) -> Ids:
-    """The number of bytes of each token, by id: (vocab_size,)."""
+    """Bytes of each token, by id: (vocab_size,)."""
     return np.array([len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)], np.int64)
 
 
 class TokenFile:
-    """The file of ids as an array that is read where it is looked at, never as a whole."""
+    """The file of ids as a memory-mapped array."""
 
     def __init__(self, path: str | Path, dtype: np.dtype[Any]) -> None:
         """`dtype` is `token_dtype` of the vocabulary.
@@ -119,5 +119,5 @@ class TokenFile:
 
 
 def count_bytes(tokens: TokenFile, lengths: Ids, start: int, stop: int) -> int:
-    """How many bytes of text the tokens [start, stop) stand for."""
-    return sum(int(lengths[tokens.ids[at : min(at + BLOCK, stop)]].sum()) for at in range(start, stop, BLOCK))
+    """Bytes of text of the tokens [start, stop)."""
+    return sum(int(lengths[tokens.ids[at : min(at + COUNTED_TOKENS, stop)]].sum()) for at in range(start, stop, COUNTED_TOKENS))

@@ -1,4 +1,4 @@
-"""What can be said of a text's tokens and of one token: counts, bytes, and the merges that made it. Nothing here needs torch."""
+"""Token counts of a text, and the merges that made a token."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node, Tokenizer
 
 MOST_BYTES = 24
-"""Bytes of one token that are written out; a longer one (a long word, a run of spaces) ends in `…`."""
+"""Bytes of a token that are shown in hexadecimal; a longer one (a long word, a run of spaces) ends in `…`."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How much a text is: in characters, in bytes of UTF-8, and in tokens."""
+    """Size of a text in characters, in bytes of UTF-8, and in tokens."""
 
     characters: int
     bytes: int
@@ -42,7 +42,7 @@ def hex_of(data: bytes) -> str:
 
 
 def origin(tokenizer: "Tokenizer", id: int) -> str:
-    """Where a token comes from, in a few words: which merge made it, or that it is a single byte."""
+    """Origin of a token in a few words: the merge that made it, or a single byte."""
     rank = tokenizer.merge_rank(id)
     if rank is not None:
         return f"merge {whole(rank + 1)}"

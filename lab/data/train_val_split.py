@@ -1,4 +1,4 @@
-"""Where a text is cut: its training and its validation part, and what an evaluation is made on.
+"""Split a text into a training and a validation part, and choose the stretches that evaluations use.
 
 All places are byte offsets that follow from the text alone, so that runs with other tokenizers or settings are trained and
 evaluated on the same bytes. Each is a border between tokens: what lies on its two sides is encoded apart.
@@ -27,8 +27,8 @@ EDGE_WINDOW = 128
 """Bytes in which the border of a stretch is looked for, from where it would be if they were all as long."""
 
 BORDERS = (re.compile(rb"(?<=\n\n)(?=[^\n])"), re.compile(rb"(?<=\n)(?=[^\n])"), re.compile(rb"(?<=\S)(?= \S)"))
-"""Before a paragraph, before a line, before the space in front of a word, best first."""
-CHARACTER = re.compile(rb"(?=[\x00-\x7f\xc0-\xff])")
+"""Borders, best first: before a paragraph, before a line, before the space in front of a word."""
+CHARACTER_START = re.compile(rb"(?=[\x00-\x7f\xc0-\xff])")
 """Before the first byte of a character."""
 
 Ranges = tuple[tuple[int, int], ...]
@@ -42,9 +42,9 @@ class Split:
     bytes: int
     split: int
     evaluated: Ranges
-    """What evaluations during training are made on."""
+    """The ranges that evaluations during training use."""
     final: Ranges
-    """What the evaluation at the end is made on."""
+    """The ranges that the evaluation at the end uses."""
 
     @property
     def cuts(self) -> list[int]:
@@ -53,7 +53,7 @@ class Split:
 
 
 def split_text(corpus: Corpus) -> Split:
-    """Cuts the text, reading it once more.
+    """Split the text, reading it once more.
 
     Raises:
         UserError: where it cannot be read.
@@ -83,14 +83,13 @@ def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[tuple[int, bytes]]:
 
 
 def within(ranges: Ranges, offset: int) -> bool:
-    """Whether the offset lies in one of the ranges."""
+    """True if the offset lies in one of the ranges."""
     at = bisect_right(ranges, offset, key=lambda each: each[0]) - 1
     return at >= 0 and offset < ranges[at][1]
 
 
 def evaluated_windows(validation_bytes: float, validation_tokens: float, context: int) -> float:
-    """How many windows of the context an evaluation during training computes, about: a window is computed where it meets a
-    stretch."""
+    """Estimated windows of an evaluation during training: every window that overlaps a stretch is computed."""
     count, size = EVALUATED
     every = validation_tokens / context
     if validation_bytes <= count * size:
@@ -128,7 +127,7 @@ class _Window:
             self._start += len(self._bytes) - len(kept)
             self._bytes = kept + chunk.encode()
         here = offset - self._start
-        for pattern in (*BORDERS, CHARACTER):
+        for pattern in (*BORDERS, CHARACTER_START):
             if match := pattern.search(self._bytes, here, here + window + 1):
                 return self._start + match.start()
         return self._start + len(self._bytes)

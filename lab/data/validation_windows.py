@@ -11,7 +11,7 @@ from lab.data.token_file import Ids, TokenFile
 from lab.data.train_val_split import Ranges
 
 IGNORE_INDEX = -100
-"""Target of a place whose loss does not count, as torch's cross entropy has it."""
+"""Target whose loss does not count, as in torch's cross entropy."""
 
 
 class ValidationWindows:
@@ -47,7 +47,7 @@ class ValidationWindows:
             raise UserError("what its evaluations are made on is not in the validation part: its config.json is damaged.")
         begins, ends = self._edges[::2], self._edges[1::2]
         self.tokens = int((ends - begins).sum())
-        """How many tokens are predicted and counted."""
+        """Number of tokens that are predicted and counted."""
         if self.tokens < 1:
             raise UserError("its evaluations are made on no token: its config.json is damaged.")
         windows = [
@@ -58,7 +58,7 @@ class ValidationWindows:
         self._windows: Ids = np.unique(np.concatenate(windows))
 
     def halve(self) -> bool:
-        """Half as many windows in a batch from now on; False if it is one already."""
+        """Halve the batch from now on; False if it is one window already."""
         self._batch, before = max(1, self._batch // 2), self._batch
         return self._batch < before
 
@@ -87,5 +87,5 @@ class ValidationWindows:
 
 
 def counted_targets(targets: Ids) -> int:
-    """How many of the targets count."""
+    """Number of targets that count."""
     return int((targets != IGNORE_INDEX).sum())

@@ -25,11 +25,11 @@ class Operand(msgspec.Struct, omit_defaults=True):
 
 
 class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One number of the model: what it is, the formula it came from with the real operands, and whether that gives it."""
+    """One number of the model: its name, its formula with the real operands, and the result recomputed from them."""
 
     ref: str
     title: str
-    """What the number is, in words: `attention pattern, layer 2, head 1, from 4 “ ran” to 3 “ dog”`."""
+    """Name of the number in words: `attention pattern, layer 2, head 1, from 4 “ ran” to 3 “ dog”`."""
     formula: str
     """In symbols; empty for a weight, which is a leaf."""
     numbers: str
@@ -37,15 +37,15 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
     operands: list[Operand]
     """Of a long sum the largest terms, and last an operand without a `ref` that stands for all the others."""
     value: float
-    """What the model has."""
+    """The model's own value."""
     recomputed: float | None = None
-    """What the formula gives for the operands, in float64; None for a weight."""
+    """Result of the formula for the operands, in float64; None for a weight."""
     initial: float | None = None
     """A weight's value before training, where that is known."""
     is_sum: bool = False
-    """Whether the operands are the terms of a sum."""
+    """True if the operands are the terms of a sum."""
     note: str = ""
-    """What else there is to know: that the place is masked, or that an intervention has set it."""
+    """A remark: that the place is masked, or that an intervention has set it."""
 
     @property
     def delta(self) -> float:
@@ -56,7 +56,7 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
-    """What a number is made of. `trail` holds the references from the number first asked about down to this one."""
+    """View of an explanation. `trail` holds the references from the number first asked about down to this one."""
     value = significant(explanation.value, FIGURES)
     blocks: list[Block] = []
     if explanation.recomputed is None:
@@ -69,7 +69,7 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
             blocks.append(_terms(explanation.operands) if explanation.is_sum else _operands(explanation.operands))
         if explanation.note:
             blocks.append(Paragraph(explanation.note))
-    blocks.append(Paragraph(f"its name, counted from 0: {explanation.ref}"))
+    blocks.append(Paragraph(f"zero-indexed: {explanation.ref}"))
     sentence = f"{explanation.title[:1].upper()}{explanation.title[1:]} = {value}"
     return View(f"explain {explanation.ref}", _crumbs(trail), sentence, blocks)
 
@@ -122,13 +122,12 @@ def _crumbs(trail: Sequence[str]) -> str:
 
 
 def short(ref: str) -> str:
-    """What kind of number a reference names, in a word."""
+    """Kind of number that a reference names, in a word."""
     if TIMES in ref:
         left, _, right = ref.partition(TIMES)
         return "square" if left == right else "product"
     word = split(ref)[0].rpartition(".")[2]
     return {
-        "norm": "length",
         "attn_scores": "score",
         "scores_raw": "q·k",
         "logits": "logit",

@@ -84,7 +84,7 @@ def rounded(values: Numbers | float, decimals: int) -> Numbers:
 
 
 def reproduces(computed: Numbers, result: Numbers | float, decimals: int) -> bool:
-    """Whether what was computed from printed operands hits the printed result to one in its last digit."""
+    """True if the results computed from printed operands agree with the printed ones to one in the last digit."""
     return bool(np.all(np.abs(computed - rounded(result, decimals)) <= 1.0000001 * 10.0**-decimals))
 
 

@@ -1,4 +1,4 @@
-"""Softmax as a table that can be checked with a pocket calculator: what is printed reproduces what is printed after it.
+"""Softmax tables whose printed numbers reproduce each other: exp, Σ and softmax can be checked with a pocket calculator.
 
 Attention scores, next-token logits and the lesson's own numbers all go through here. Nothing here needs torch.
 """
@@ -12,7 +12,7 @@ from lab.core.number_format import fixed, probability, significant
 from lab.views.blocks import Cell, Column, Table
 
 MORE_DECIMALS = 4
-"""How many decimals beyond the usual a column may grow to, until the printed row reproduces its result."""
+"""Extra decimals that a column may get, until the printed row reproduces its result."""
 
 SMALL, SMALL_DIGITS = 0.01, 2
 """A share below this is written with so many significant figures: rows of an untrained model would all read <0.1%."""
@@ -26,7 +26,7 @@ Reference = Callable[[str, int | None], str]
 
 @dataclass(frozen=True)
 class Others:
-    """What the table does not list, so that the sum is over everything: how it is called and its Σ exp(score − max)."""
+    """The row of all that the table does not list, so that the sum is complete: its label and its Σ exp(score − max)."""
 
     label: str
     exp_sum: float
@@ -145,7 +145,7 @@ def _decimals(numbers: _Numbers, percent: bool) -> _Decimals:
 
 
 def _reproduces(numbers: _Numbers, decimals: _Decimals, percent: bool) -> bool:
-    """Whether exp, Σ and softmax, computed from what is printed before them, hit what is printed to one in the last digit."""
+    """True if exp, Σ and softmax, recomputed from the printed numbers before them, agree to one in the last digit."""
     before = np.round(numbers.score if numbers.shifted is None else numbers.shifted, decimals.score)
     small = percent & _has_few_figures(numbers.exps, numbers.shares, decimals.exp)
     exps = np.where(small, [float(f"{exp:.{SMALL_DIGITS}e}") for exp in numbers.exps], np.round(numbers.exps, decimals.exp))
@@ -167,13 +167,13 @@ def _share(p: float, percent: bool) -> str:
 
 
 def _exp(exp: float, share: float, decimals: int, percent: bool) -> str:
-    """With one figure more than the share has, where that is small."""
+    """An exp as text, with one figure more than its share where that is small."""
     few = percent and bool(_has_few_figures(np.array(exp), np.array(share), decimals))
     return significant(exp, SMALL_DIGITS + 1) if few else fixed(exp, decimals)
 
 
 def _has_few_figures(exps: np.ndarray, shares: np.ndarray, decimals: int) -> np.ndarray:
-    """Where the share is small and its exp with so many decimals would have fewer figures than it takes to give the share."""
+    """Mask of small shares whose exp, with so many decimals, has too few figures to give the share."""
     few: np.ndarray = (exps > 0) & (exps < 10.0 ** (SMALL_DIGITS - decimals)) & (shares < SMALL)
     return few
 

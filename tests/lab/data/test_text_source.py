@@ -37,7 +37,7 @@ def text_of(source: str, encoding: str | None = None) -> str:
 def test_the_text_is_what_python_reads(tmp_path_factory: pytest.TempPathFactory, text: str, block: int) -> None:
     path = tmp_path_factory.mktemp("text") / "text"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_encoding, "BLOCK", block)
+        patch.setattr(text_encoding, "READ_BYTES", block)
         for written, asked in (
             ("utf-8", None),
             ("utf-8-sig", None),
@@ -66,7 +66,7 @@ def test_the_text_is_what_python_reads(tmp_path_factory: pytest.TempPathFactory,
 def test_other_encodings_are_read_when_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, text: str, block: int
 ) -> None:
-    monkeypatch.setattr(text_encoding, "BLOCK", block)
+    monkeypatch.setattr(text_encoding, "READ_BYTES", block)
     source = write(tmp_path, (text * 5).encode(encoding))
     corpus = open_corpus(source, encoding)
     assert "".join(corpus.chunks()) == "".join(text.replace("\r\n", "\n").replace("\r", "\n") * 5)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.text_statistics import SAMPLE, count_tokens, read_facts
+from lab.data.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
 from models.tokenizers.tokenizer import Tokenizer
 
 LINE = "The big dog ran fast. Zoë sat.\n"
@@ -72,11 +72,11 @@ def test_a_short_text_is_counted_exactly(tmp_path: Path) -> None:
 
 
 def test_a_long_text_is_estimated_from_its_beginning(tmp_path: Path) -> None:
-    text = LINE * (2 * SAMPLE // len(LINE))
+    text = LINE * (2 * SAMPLE_CHARACTERS // len(LINE))
     source = write(tmp_path / "a.txt", text.encode())
     counted = count_tokens(source, None, "bpe", 300)
     assert not counted.exact
-    true = 2 * SAMPLE // len(LINE) * len(Tokenizer.train([LINE * 200], 300).encode(LINE))
+    true = 2 * SAMPLE_CHARACTERS // len(LINE) * len(Tokenizer.train([LINE * 200], 300).encode(LINE))
     assert counted.tokens == pytest.approx(true, rel=0.01)
 
 

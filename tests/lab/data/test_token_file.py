@@ -51,7 +51,7 @@ def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
 
 
 def test_bytes_are_counted_over_any_range(make_tokens: MakeTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.data.token_file.BLOCK", 7)
+    monkeypatch.setattr("lab.data.token_file.COUNTED_TOKENS", 7)
     lengths = np.arange(5000) % 11
     for start, stop in ((0, 0), (0, 100), (13, 14), (13, 77)):
         assert count_bytes(make_tokens(5000), lengths, start, stop) == lengths[start:stop].sum()

@@ -27,7 +27,7 @@ def test_formula_numbers_and_check_stand_above_the_operands() -> None:
     assert isinstance(table, Table)
     assert [row[1].ref for row in table.rows] == ["blocks.0.attn.attn_scores[0,3,1]", ""]
     assert [row[1].text for row in table.rows] == ["0.300000", "1.50000"]
-    assert name == Paragraph("its name, counted from 0: blocks.0.attn.pattern[0,3,1]")
+    assert name == Paragraph("zero-indexed: blocks.0.attn.pattern[0,3,1]")
 
 
 def test_a_weight_shows_what_training_did_to_it() -> None:
@@ -80,7 +80,7 @@ def test_what_is_masked_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("ref", "word"),
-    [("a[1] × b[2]", "product"), ("a[1] × a[1]", "square"), ("embed.norm[3]", "length"), ("h.0.mlp.c_fc.bias[3]", "bias")],
+    [("a[1] × b[2]", "product"), ("a[1] × a[1]", "square"), ("embed.norm[3]", "norm"), ("h.0.mlp.c_fc.bias[3]", "bias")],
 )
 def test_a_number_in_a_word(ref: str, word: str) -> None:
     assert short(ref) == word
