@@ -1,7 +1,7 @@
-"""The command `llmlab`: the entry point, and one file per command.
+"""The command `llmlab`: the entry point, and in `commands` one file per command.
 
-With no arguments it opens the lab, and then imports nothing that the first screen does not need. Begin with `commands`, the list
-of commands. Nothing here imports torch before a command runs.
+With no arguments it opens the lab, and then imports nothing that the first screen does not need. Begin with `command_line`, the
+list of commands. Nothing here imports torch before a command runs.
 """
 
 import sys
@@ -17,7 +17,7 @@ def main() -> int:
 
 def _main(arguments: list[str]) -> int:
     if arguments:
-        from lab.cli.commands import run
+        from lab.cli.command_line import run
 
         return run(arguments)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -206,3 +206,21 @@ def tell_the_end(run: Run) -> int:
             err=True,
         )
     return FAILED
+
+
+def following_options(command: Any) -> Any:
+    quiet = click.option("--quiet", "-q", is_flag=True, help="Plain lines instead of a progress bar, also in a terminal.")
+    return click.option("--detach", is_flag=True, help="Return as soon as training has begun.")(quiet(command))
+
+
+def start_and_follow(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
+    """Starts the run's trainer and follows it, unless asked to return."""
+    from lab.training.start_trainer import start_trainer
+
+    start_trainer(run)
+    if detach:
+        name = shlex.quote(run.name)
+        click.echo(f"{run.name} is training. `llmlab` shows it, `llmlab stop {name}` stops it.")
+        return 0
+    click.echo(f"It trains in {run.path}; Ctrl-C leaves it to itself.")
+    return follow(run, after, quiet=quiet)

@@ -79,7 +79,7 @@ def empty_run(home: Path) -> EmptyRun:
 @pytest.fixture
 def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
     """Calls a command of the command line in this process."""
-    from lab.cli.commands import run
+    from lab.cli.command_line import run
 
     def call(*arguments: str | Path) -> Done:
         capfd.readouterr()

@@ -20,8 +20,8 @@ from lab.bench.growth_curves import _grown
 from lab.bench.nanogpt_race import RECIPE
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watching_cost import Watching
-from lab.cli.bench_command import described
-from lab.cli.commands import run
+from lab.cli.command_line import run
+from lab.cli.commands.bench_command import described
 from lab.core.errors import UserError
 
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
@@ -212,6 +212,7 @@ def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], h
 
 
 def test_the_bench_imports_no_torch_before_its_processes_do() -> None:
-    code = "import sys, lab.bench.bench_suite, lab.bench.nanogpt_race, lab.cli.bench_command; sys.exit('torch' in sys.modules)"
+    modules = "lab.bench.bench_suite, lab.bench.nanogpt_race, lab.cli.commands.bench_command"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
     assert "--compile=False" in RECIPE

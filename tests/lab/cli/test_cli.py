@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.cli.commands import COMMANDS
+from lab.cli.command_line import COMMANDS
 
 Call = Callable[..., Any]
 

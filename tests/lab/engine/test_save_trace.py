@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from lab.cli.trace_command import trace
+from lab.cli.commands.trace_command import trace
 from lab.core.errors import UserError
 from lab.engine.method_table import SaveTraceParams, TraceParams
 from lab.views.blocks import SavedTrace

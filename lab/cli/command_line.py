@@ -1,4 +1,4 @@
-"""The command `llmlab` itself: finds the module of a command when it is called, and turns a mistake into one line on stderr."""
+"""The command line of `llmlab`: the list of commands, each imported when it is called, and mistakes as one line on stderr."""
 
 import errno
 from importlib import import_module
@@ -9,21 +9,21 @@ import click
 from lab.cli.visible_output import make_terminals_visible
 from lab.core.visible_text import shortened
 
-COMMANDS = {
-    "train": "train_command",
-    "resume": "train_command",
-    "stop": "runs_commands",
-    "pause": "runs_commands",
-    "runs": "runs_commands",
-    "rename": "runs_commands",
-    "delete": "runs_commands",
-    "generate": "generate_command",
-    "trace": "trace_command",
-    "tokenize": "tokenize_command",
-    "params": "params_command",
-    "bench": "bench_command",
-}
-"""Each command and the module of this package that holds it, in the order of the help."""
+COMMANDS = (
+    "train",
+    "resume",
+    "stop",
+    "pause",
+    "runs",
+    "rename",
+    "delete",
+    "generate",
+    "trace",
+    "tokenize",
+    "params",
+    "bench",
+)
+"""In the order of the help; each is in a module of `lab.cli.commands`."""
 
 MISTAKES = {
     ("lab.core.errors", "UserError"),
@@ -43,7 +43,7 @@ INTERRUPTED = 130
 
 
 class Commands(click.Group):
-    """A group that imports a command's module when the command is named."""
+    """A click group that imports a command's module when the command is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -51,7 +51,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = getattr(import_module(f"lab.cli.{COMMANDS[name]}"), name)
+        command = getattr(import_module(f"lab.cli.commands.{name}_command"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -1,20 +1,17 @@
-"""`llmlab runs`, `stop`, `pause`, `rename` and `delete`: what runs there are, and what is done with them and their trainers."""
+"""`llmlab runs`: the list of runs with their state and losses, as a table or JSON."""
 
 import shlex
-import sys
 import time
 from collections.abc import Iterable, Iterator
 
 import click
 import msgspec
 
-from lab.cli.commands import complain
 from lab.cli.table_output import table, write_json
 from lab.core import number_format
 from lab.core.errors import DamagedFileError, UserError
 from lab.runs.evaluation_coverage import EvaluatedShare
-from lab.runs.run_folder import ACTIVE, Run
-from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.unresponsive_trainer import unresponsive_reason
 
@@ -24,7 +21,6 @@ ANSWER_SECONDS = 120.0
 POLL_SECONDS = 0.1
 PART = "~"
 """Before figures that are of a part of the validation text only."""
-FAILED = 1
 
 
 class RunEntry(msgspec.Struct, kw_only=True):
@@ -177,114 +173,3 @@ def _row(run: RunEntry, made: str) -> tuple[str, ...]:
         run.text,
         made,
     )
-
-
-def wait_until(run: Run, *phases: str) -> str:
-    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase. "no room" is no phase of its
-    own: it stands for a trainer that stops as soon as its full disk has room.
-
-    Raises:
-        UserError: if that takes longer than `ANSWER_SECONDS`.
-    """
-    give_up = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < give_up:
-        status = run.status()
-        phase = run.phase_of(status)
-        if "no room" in phases and phase == "paused" and status.stopping:
-            return "no room"
-        if phase in phases or (phase not in ACTIVE and not trainer_lock_is_held(run.lock_path)):
-            return phase
-        time.sleep(POLL_SECONDS)
-    raise UserError(
-        f"The trainer of {run.name} has not answered for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
-    )
-
-
-@click.command(short_help="End a training and save it.")
-@click.argument("run")
-@click.option("--discard", is_flag=True, help="Do not wait for room on a full disk: give up what is not saved.")
-def stop(run: str, discard: bool) -> int:
-    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly.
-
-    On a full disk the trainer waits for room before it ends. The exit code is 0 when the step at which it ended is saved.
-    """
-    from lab.reports.saved_step import saved_step, stopped_in_words
-    from lab.runs.run_store import open_run
-
-    found = open_run(run)
-    found.send_command("discard" if discard else "stop")
-    phase = wait_until(found, "stopped", "finished", "failed", *(() if discard else ("no room",)))
-    status = found.status()
-    if phase == "no room":
-        saved = saved_step(found)
-        lost = "all of it" if saved is None else f"what came after step {saved}"
-        complain(
-            f"{found.name} is not stopped yet: the disk is full, so that step {status.step} cannot be saved. It waits, and stops "
-            f"as soon as there is room. `llmlab stop --discard {shlex.quote(run)}` gives up {lost}."
-        )
-        return FAILED
-    if phase == "failed":
-        raise UserError(f"{found.name} failed while it was stopping: {status.message}")
-    if phase == "finished":
-        click.echo(f"{found.name} had just finished its {status.step} steps.")
-        return 0
-    words, saved_now = stopped_in_words(found, f"llmlab resume {shlex.quote(run)}")
-    if saved_now or discard:
-        click.echo(words)
-        return 0
-    complain(words)
-    return FAILED
-
-
-@click.command(short_help="Hold a training.")
-@click.argument("run")
-def pause(run: str) -> None:
-    """Hold the training of RUN. Its process stays and keeps its memory; `llmlab resume` lets it go on."""
-    from lab.runs.run_store import open_run
-
-    found = open_run(run)
-    if found.phase() == "paused":
-        raise UserError(f"{found.name} is paused already; `llmlab resume {shlex.quote(run)}` lets it go on.")
-    found.send_command("pause")
-    phase = wait_until(found, "paused")
-    step = found.status().step
-    if phase != "paused":
-        raise UserError(f"{found.name} ended at step {step} before it could be paused.")
-    click.echo(f"{found.name} is paused at step {step}. `llmlab resume {shlex.quote(run)}` lets it go on.")
-
-
-@click.command(short_help="Give a run another name.")
-@click.argument("run")
-@click.argument("new")
-def rename(run: str, new: str) -> None:
-    """Call RUN by the name NEW. Its folder is renamed, and nothing in it changes."""
-    from lab.runs.rename_delete import rename_run
-    from lab.runs.run_store import find_run
-
-    found = find_run(run)
-    renamed = rename_run(found, new)
-    click.echo(f"{found.name} is called {renamed.name} now; it is in {renamed.path}.")
-
-
-@click.command(short_help="Remove a run for good.")
-@click.argument("run")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def delete(run: str, yes: bool) -> int:
-    """Remove RUN with its weights, its curves and everything else in its folder. It asks first; this cannot be undone."""
-    from lab.runs.rename_delete import delete_run, refuse_to_change, size_of
-    from lab.runs.run_store import find_run
-
-    found = find_run(run)
-    refuse_to_change(found)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UserError(
-                f"Deleting {found.name} cannot be undone, and there is no terminal to ask in; say --yes to delete it."
-            )
-        step, freed = found.status().step, number_format.bytes_(size_of(found))
-        if not click.confirm(f"Delete {found.name}, at step {step}? This frees {freed} and cannot be undone."):
-            click.echo("Nothing was deleted.")
-            return 1
-    freed = number_format.bytes_(delete_run(found))
-    click.echo(f"{found.name} is deleted; that freed {freed}.")
-    return 0

@@ -1,6 +1,5 @@
-"""`llmlab train` and `resume`: make a run, start its trainer, and follow it until it ends or the user looks away."""
+"""`llmlab train`: make a run, start its trainer and follow it."""
 
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lab.cli.follow_run import follow, shows_bar
+from lab.cli.follow_run import following_options, shows_bar, start_and_follow
 from lab.cli.number_types import Within
 from lab.cli.visible_output import own_sequences
 from lab.core.limits import LIMITS
@@ -42,11 +41,6 @@ def _metavar(setting: Setting) -> str | None:
     return "N" if setting.kind in ("whole", "real") else setting.metavar
 
 
-def following_options(command: Any) -> Any:
-    quiet = click.option("--quiet", "-q", is_flag=True, help="Plain lines instead of a progress bar, also in a terminal.")
-    return click.option("--detach", is_flag=True, help="Return as soon as training has begun.")(quiet(command))
-
-
 @click.command(short_help="Train a GPT-2 on a text.")
 @click.argument("text")
 @setting_options
@@ -73,28 +67,7 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
     click.echo(description(run))
     if steps is None and minutes is None:
         click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")
-    return begin(run, after=-1, detach=detach, quiet=quiet)
-
-
-@click.command(short_help="Go on with a run that is paused, stopped or interrupted.")
-@click.argument("run")
-@following_options
-def resume(run: str, detach: bool, quiet: bool) -> int:
-    """Go on with RUN: let it go on if it is paused, or start its training again from its last checkpoint.
-
-    Training goes on exactly as if it had never been interrupted. Ctrl-C ends the following, not the training.
-    """
-    from lab.runs.run_store import open_run
-
-    found = open_run(run)
-    if found.phase() == "paused":
-        found.send_command("resume")
-        if detach:
-            click.echo(f"{found.name} goes on from step {found.status().step}.")
-            return 0
-        return follow(found, found.status().step, quiet=quiet)
-    last = [file.step for file in found.checkpoints() if file.name == "last"]
-    return begin(found, after=last[0] if last else -1, detach=detach, quiet=quiet)
+    return start_and_follow(run, after=-1, detach=detach, quiet=quiet)
 
 
 def waiting_for_writer(source: str) -> str:
@@ -138,16 +111,3 @@ def evaluations_in_words(run: Run) -> str:
         return f", {whole(data.val_bytes)} bytes, on which it is evaluated"
     final = "all" if data.final.bytes == data.val_bytes else whole(data.final.bytes)
     return f": evaluated on {whole(data.evaluated.bytes)} of their {whole(data.val_bytes)} bytes, at the end on {final}"
-
-
-def begin(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
-    """Starts the run's trainer and follows it, unless asked to return."""
-    from lab.training.start_trainer import start_trainer
-
-    start_trainer(run)
-    if detach:
-        name = shlex.quote(run.name)
-        click.echo(f"{run.name} is training. `llmlab` shows it, `llmlab stop {name}` stops it.")
-        return 0
-    click.echo(f"It trains in {run.path}; Ctrl-C leaves it to itself.")
-    return follow(run, after, quiet=quiet)

@@ -1,0 +1,47 @@
+"""`llmlab stop`: end a training and save it."""
+
+import shlex
+
+import click
+
+from lab.cli.command_line import complain
+from lab.cli.wait_for_run import wait_until
+from lab.core.errors import UserError
+
+FAILED = 1
+
+
+@click.command(short_help="End a training and save it.")
+@click.argument("run")
+@click.option("--discard", is_flag=True, help="Do not wait for room on a full disk: give up what is not saved.")
+def stop(run: str, discard: bool) -> int:
+    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly.
+
+    On a full disk the trainer waits for room before it ends. The exit code is 0 when the step at which it ended is saved.
+    """
+    from lab.reports.saved_step import saved_step, stopped_in_words
+    from lab.runs.run_store import open_run
+
+    found = open_run(run)
+    found.send_command("discard" if discard else "stop")
+    phase = wait_until(found, "stopped", "finished", "failed", *(() if discard else ("no room",)))
+    status = found.status()
+    if phase == "no room":
+        saved = saved_step(found)
+        lost = "all of it" if saved is None else f"what came after step {saved}"
+        complain(
+            f"{found.name} is not stopped yet: the disk is full, so that step {status.step} cannot be saved. It waits, and stops "
+            f"as soon as there is room. `llmlab stop --discard {shlex.quote(run)}` gives up {lost}."
+        )
+        return FAILED
+    if phase == "failed":
+        raise UserError(f"{found.name} failed while it was stopping: {status.message}")
+    if phase == "finished":
+        click.echo(f"{found.name} had just finished its {status.step} steps.")
+        return 0
+    words, saved_now = stopped_in_words(found, f"llmlab resume {shlex.quote(run)}")
+    if saved_now or discard:
+        click.echo(words)
+        return 0
+    complain(words)
+    return FAILED

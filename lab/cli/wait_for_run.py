@@ -1,0 +1,33 @@
+"""Waiting for a trainer to carry out a command."""
+
+import time
+
+from lab.core.errors import UserError
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_locks import trainer_lock_is_held
+
+ANSWER_SECONDS = 120.0
+"""How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
+
+POLL_SECONDS = 0.1
+
+
+def wait_until(run: Run, *phases: str) -> str:
+    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase. "no room" is no phase of its
+    own: it stands for a trainer that stops as soon as its full disk has room.
+
+    Raises:
+        UserError: if that takes longer than `ANSWER_SECONDS`.
+    """
+    give_up = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < give_up:
+        status = run.status()
+        phase = run.phase_of(status)
+        if "no room" in phases and phase == "paused" and status.stopping:
+            return "no room"
+        if phase in phases or (phase not in ACTIVE and not trainer_lock_is_held(run.lock_path)):
+            return phase
+        time.sleep(POLL_SECONDS)
+    raise UserError(
+        f"The trainer of {run.name} has not answered for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
+    )
