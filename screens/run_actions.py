@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
-from lab.planning.clone_settings import kept_of, settings_of, text_trouble
+from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change, rename_run, size_of
 from lab.runs.run_folder import Run
 from screens.app_state import AppState
@@ -84,14 +84,14 @@ class RunActions:
         """Open the form of a new run with the settings of this one, and the same text."""
         try:
             config = await asyncio.to_thread(lambda: Run(run.path).config)
-            trouble = await asyncio.to_thread(text_trouble, config)
+            trouble = await asyncio.to_thread(text_problem, config)
         except UserError as error:
             self._show_error(error)
             return
         self._app.text_encoding = config.data.encoding
         self._app.text_source = config.data.source
         await self._app.switch_mode("train")
-        self._app.screen.post_message(SettingsCopied(run.name, settings_of(config), kept_of(config), trouble))
+        self._app.screen.post_message(SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), trouble))
 
     async def compare_with(self, name: str) -> None:
         """Ask with which other run to compare this one."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from lab.bench.sample_tokens import random_tokens
-from lab.planning.autotune import choose
+from lab.planning.autotune import choose_compute
 from lab.planning.device import generates_in_bf16
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig, OptimizerName
@@ -88,7 +88,7 @@ def reading(megabytes: int) -> tuple[Work, dict[str, Any]]:
 def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: str) -> tuple[Work, dict[str, Any]]:
     """Tokens a second of training steps as the trainer makes and computes them: loss, gradient, clipping, update."""
     config = ModelConfig(**shape)
-    chosen = choose(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
+    chosen = choose_compute(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
     model = GPT(config, seed=1)
     model.set_attention_kernel(chosen.attention)
     updates = make_optimizer(model, 1e-3, rule=optimizer)
@@ -109,7 +109,7 @@ def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: 
         float(loss.detach())
         return float(batch * config.context)
 
-    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "computed": chosen.why}
+    return work, {"flops_per_token": flops_per_token(config), "precision": chosen.precision, "computed": chosen.reason}
 
 
 def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:

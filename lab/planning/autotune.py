@@ -1,8 +1,8 @@
-"""How to compute a run's steps the quickest on this machine: precision and attention, found by trying them for a moment.
+"""Autotuning: the quickest precision and attention kernel for a run's steps on this machine, by timing one layer with each.
 
-They are compared by the processor time of one thread, so that what else the machine does at that moment decides nothing. What was
-found is kept beside the runs, in `.speed.json`: it is found once for a machine and a shape, and the same seed trains the same
-model again. torch is imported by the functions that need it.
+Candidates are compared by the processor time of one thread, so that other programs decide nothing. Times are kept beside the
+runs, in `.speed.json`: they are measured once for a machine and a shape, so that the same seed trains the same model again. torch
+is imported by the functions that need it.
 """
 
 import contextlib
@@ -28,24 +28,24 @@ FILE = ".speed.json"
 
 ROUNDS = 5
 SECONDS = 1.5
-"""Time after which no further round is begun."""
+"""Time after which no further round begins."""
 TOKENS = 1024
-"""Tokens that are tried with, about: enough to fill the caches as a step does."""
+"""Tokens that candidates are timed on, about: enough to fill the caches as a step does."""
 
 Candidate = tuple[Precision, AttentionKernel]
 
 
 class ComputeChoice(msgspec.Struct, frozen=True):
-    """How steps are computed. `why` is one line for people."""
+    """The decision how steps are computed. `reason` is one line for people."""
 
     precision: Precision
     attention: AttentionKernel
     threads: int
-    why: str
+    reason: str
 
 
-def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home: Path) -> ComputeChoice:
-    """What is asked for, and the quickest of what is left to the machine. Sets nothing but the file in `home`."""
+def choose_compute(model: ModelConfig, train: TrainConfig, device: "torch.device", home: Path) -> ComputeChoice:
+    """Choose what was asked for, and the quickest of the rest. Writes nothing but the file of times in `home`."""
     usual = choose_precision(train.precision, device)
     threads = training_threads(model, train, cores(), on_gpu=device.type != "cpu")
     if device.type != "cpu":
@@ -56,63 +56,63 @@ def choose(model: ModelConfig, train: TrainConfig, device: "torch.device", home:
     kernels: tuple[AttentionKernel, ...] = (
         ("fused", "plain") if train.attention == "auto" and not model.dropout else (train.attention,)
     )
-    times = _known(model, train.batch, [(precision, kernel) for precision in precisions for kernel in kernels], home)
-    best = min(times, key=lambda way: times[way])
+    times = _times(model, train.batch, [(precision, kernel) for precision in precisions for kernel in kernels], home)
+    best = min(times, key=lambda candidate: times[candidate])
     return ComputeChoice(*best, threads, choice_in_words(best, times, threads))
 
 
 def choice_in_words(best: Candidate, times: dict[Candidate, float], threads: int) -> str:
-    """Such as `bf16 (2.4 times as fast as fp32), attention written out (1.3 times as fast as the fused kernel), 2 threads`."""
+    """A choice in a line: `bf16 (2.4 times as fast as fp32), attention written out (1.3 times as fast as …), 2 threads`."""
     precision, attention = best
     names = {"plain": "attention written out", "fused": "the fused attention kernel", "auto": "the usual attention kernel"}
-    said = [precision, names[attention], f"{threads} thread{'s' if threads > 1 else ''}"]
-    for way, seconds in times.items():
+    parts = [precision, names[attention], f"{threads} thread{'s' if threads > 1 else ''}"]
+    for candidate, seconds in times.items():
         ratio = f"{seconds / times[best]:.1f} times as fast as"
-        if way[0] != precision and way[1] == attention:
-            said[0] += f" ({ratio} {way[0]})"
-        if way[0] == precision and way[1] != attention:
-            said[1] += f" ({ratio} {names[way[1]]})"
-    return ", ".join(said)
+        if candidate[0] != precision and candidate[1] == attention:
+            parts[0] += f" ({ratio} {candidate[0]})"
+        if candidate[0] == precision and candidate[1] != attention:
+            parts[1] += f" ({ratio} {names[candidate[1]]})"
+    return ", ".join(parts)
 
 
-def _known(model: ModelConfig, batch: int, ways: list[Candidate], home: Path) -> dict[Candidate, float]:
-    """Seconds of one layer in each way: from the file, or measured now. A single way needs no measuring."""
+def _times(model: ModelConfig, batch: int, candidates: list[Candidate], home: Path) -> dict[Candidate, float]:
+    """Seconds of one layer by candidate: from the file, or measured now. A single candidate needs no measuring."""
     import torch
 
-    if len(ways) == 1:
-        return dict.fromkeys(ways, 1.0)
+    if len(candidates) == 1:
+        return dict.fromkeys(candidates, 1.0)
     shape = f"{model.heads} heads, width {model.width}, context {model.context}, {_windows(model, batch)} windows"
-    key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(way) for way in ways)}"
+    key = f"{processor()}, torch {torch.__version__}: {shape}: {' '.join('/'.join(candidate) for candidate in candidates)}"
     try:
         known = msgspec.json.decode((home / FILE).read_bytes(), type=dict[str, list[float]])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        known = {}  # nothing is lost: it is measured again
-    if len(known.get(key, ())) != len(ways):
-        known[key] = [round(seconds, 6) for seconds in measure(ways, _layer(model, batch)).values()]
+        known = {}  # nothing is lost: they are measured again
+    if len(known.get(key, ())) != len(candidates):
+        known[key] = [round(seconds, 6) for seconds in measure(candidates, _layer(model, batch)).values()]
         with contextlib.suppress(OSError):  # on a full disk, say: the next run measures again
             write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(known), indent=1))
-    return dict(zip(ways, known[key], strict=True))
+    return dict(zip(candidates, known[key], strict=True))
 
 
-def measure(ways: list[Candidate], layer: Callable[[Candidate], None]) -> dict[Candidate, float]:
-    """Median processor seconds of each way on one thread, the ways tried in turn."""
+def measure(candidates: list[Candidate], layer: Callable[[Candidate], None]) -> dict[Candidate, float]:
+    """Median processor seconds of each candidate on one thread, the candidates taking turns."""
     import torch
 
     before = torch.get_num_threads()
-    times: dict[Candidate, list[float]] = {way: [] for way in ways}
-    give_up = time.monotonic() + SECONDS
+    times: dict[Candidate, list[float]] = {candidate: [] for candidate in candidates}
+    deadline = time.monotonic() + SECONDS
     torch.set_num_threads(1)
     try:
-        for tried in range(ROUNDS + 1):
-            if tried > 1 and time.monotonic() > give_up:
+        for turn in range(ROUNDS + 1):
+            if turn > 1 and time.monotonic() > deadline:
                 break
-            for way in ways:
+            for candidate in candidates:
                 started = time.thread_time()
-                layer(way)
-                times[way].append(time.thread_time() - started)
+                layer(candidate)
+                times[candidate].append(time.thread_time() - started)
     finally:
         torch.set_num_threads(before)
-    return {way: statistics.median(found[1:]) for way, found in times.items()}
+    return {candidate: statistics.median(seconds[1:]) for candidate, seconds in times.items()}
 
 
 def _windows(model: ModelConfig, batch: int) -> int:
@@ -129,9 +129,9 @@ def _layer(model: ModelConfig, batch: int) -> Callable[[Candidate], None]:
     x = torch.empty(_windows(model, batch), model.context, model.width)
     x.normal_(generator=torch.Generator().manual_seed(0))
 
-    def run(way: Candidate) -> None:
-        block.attn.kernel = way[1]
-        with torch.autocast("cpu", torch.bfloat16, enabled=way[0] == "bf16"):
+    def run(candidate: Candidate) -> None:
+        block.attn.kernel = candidate[1]
+        with torch.autocast("cpu", torch.bfloat16, enabled=candidate[0] == "bf16"):
             y = block(x, None, 0)
         y.backward(x)
 

@@ -1,4 +1,4 @@
-"""A run's settings once more: as they would be typed into the form of a new run, and whether its text is still what it was."""
+"""Clone a run's settings: as they would be typed into the form of a new run; and check that its text has not changed."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 SHAPE = ("layers", "heads", "width", "context")
 
 
-def preset_of(config: RunConfig) -> str:
-    """The preset that has the run's shape, or most of its numbers."""
+def closest_preset(config: RunConfig) -> str:
+    """The preset with the run's shape, or with most of its numbers."""
     model = config.model
 
-    def likeness(name: str) -> tuple[int, bool]:
+    def similarity(name: str) -> tuple[int, bool]:
         return sum(getattr(PRESETS[name], field) == getattr(model, field) for field in SHAPE), name == DEFAULT_PRESET
 
-    return max(PRESETS, key=likeness)
+    return max(PRESETS, key=similarity)
 
 
-def settings_of(config: RunConfig) -> Settings:
-    """The form as it would be filled in for this run. What is the default, and the name, is left empty."""
-    preset = preset_of(config)
+def cloned_settings(config: RunConfig) -> Settings:
+    """The form as it would be filled in for this run. Defaults, and the name, are left empty."""
+    preset = closest_preset(config)
     model, train = config.model, config.train
     shape = {name: getattr(model, name) for name in SHAPE}
     request = RunRequest(text=config.data.source, preset=preset, optimizer=train.optimizer, **shape)
@@ -58,16 +58,16 @@ def settings_of(config: RunConfig) -> Settings:
     )
 
 
-def kept_of(config: RunConfig) -> dict[str, Any]:
-    """The fields of a `RunRequest` that the form does not show, where the run's are not the usual ones; and its prompts."""
+def hidden_settings(config: RunConfig) -> dict[str, Any]:
+    """The fields of a `RunRequest` that the form does not show, where the run's are not the defaults; and its prompts."""
     usual = TrainConfig()
     hidden = set(RunRequest.__struct_fields__) & set(TrainConfig.__struct_fields__) - {*Settings.__dataclass_fields__}
     values = {name: getattr(config.train, name) for name in sorted(hidden - {"steps", "minutes"})}
     return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
-def text_trouble(config: RunConfig) -> str:
-    """What is wrong with learning from the same text again; empty if it is what it was. Reads the whole text."""
+def text_problem(config: RunConfig) -> str:
+    """The reason why the run's text cannot be used again, or has changed; empty if it is the same. Reads the whole text."""
     data = config.data
     if data.source == STDIN:
         return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."

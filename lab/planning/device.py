@@ -1,4 +1,4 @@
-"""Which device a run is trained on and in which precision. torch is imported by the functions that need it."""
+"""Device and precision of a run. torch is imported by the functions that need it."""
 
 import re
 import subprocess
@@ -18,11 +18,11 @@ LARGER_THAN_CACHES = 30_000_000
 speed."""
 
 TRY_SECONDS = 120
-"""Importing torch and waking a GPU may take long on a busy machine; a driver that hangs takes for ever."""
+"""Timeout: importing torch and waking a GPU may take long on a busy machine; a driver that hangs takes for ever."""
 
 
 def check_device(device: str) -> None:
-    """Does nothing if `device` is "auto", "cpu", or one that torch can use here, which a process of its own tries out.
+    """Check that `device` is "auto", "cpu", or one that torch can use here, by trying it in a process of its own.
 
     Raises:
         UserError: otherwise, with the reason.
@@ -66,7 +66,7 @@ def choose_device(device: str) -> "torch.device":
 
 
 def choose_precision(precision: str, device: "torch.device") -> Precision:
-    """What is asked for; for "auto" bf16 where the device multiplies in bf16 faster than in fp32, else fp32.
+    """The precision that was asked for; for "auto", bf16 where the device multiplies in bf16 faster than in fp32, else fp32.
 
     On a CPU that means AVX512-BF16 or AMX: measured 1.2 (nano) to 1.8 (micro) times as quick. Weights and optimizer are fp32
     either way.

@@ -121,14 +121,14 @@ def time_steps(job: TimingJob) -> float:
     import numpy as np
     import torch
 
-    from lab.planning.autotune import choose
+    from lab.planning.autotune import choose_compute
     from lab.planning.device import choose_device
     from models.gpt import GPT
     from models.optimizer import make_optimizer, set_muon_dtype
 
     model_config, train = job.model, job.train
     device = choose_device(train.device)
-    chosen = choose(model_config, train, device, Path(job.home))
+    chosen = choose_compute(model_config, train, device, Path(job.home))
     torch.set_num_threads(chosen.threads)
     torch.set_float32_matmul_precision("high")
     model = GPT(model_config, seed=0).to(device)

@@ -1,6 +1,6 @@
-"""From what was asked to a run on disk: reads the text, learns the vocabulary, writes tokens and settings, all or nothing.
+"""Prepare a run on disk: read the text, learn the vocabulary, write tokens and settings, all or nothing.
 
-Everything is written into a hidden folder beside the runs, which gets its name by one rename when it is whole.
+Everything is written into a hidden folder beside the runs, which gets its name by one rename when it is complete.
 """
 
 import itertools
@@ -40,26 +40,26 @@ from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
 
 PROMPT_TOKENS = 1000
-"""Tokens at the start of the validation part among which the default prompt is looked for."""
+"""Tokens at the start of the validation part that the default prompt is taken from."""
 
 Stage = Literal["reading", "learning", "encoding", "timing"]
 
 
 class PrepareProgress(msgspec.Struct, frozen=True):
-    """How far the preparation is: reading the text, learning the vocabulary (of bpe only), encoding the text, timing a step (only
-    where the machine decides how many there are)."""
+    """Progress of the preparation: reading the text, learning the vocabulary (bpe only), encoding the text, timing a step (only
+    where the machine decides the number of steps)."""
 
     stage: Stage
     words: str
-    """What is being done, for people: `learning a vocabulary of 1,024`."""
+    """The stage for people: `learning a vocabulary of 1,024`."""
     fraction: float
-    """How much of this stage is done, 0 to 1."""
+    """Done share of this stage, 0 to 1."""
 
 
 def prepare_run(
     request: RunRequest, progress: Callable[[PrepareProgress], None] = lambda _: None, on_wait: Callable[[], None] | None = None
 ) -> Run:
-    """Makes the run that is asked for. Whatever goes wrong, and if `progress` raises to cancel, nothing is left on disk.
+    """Make the run that was asked for. Whatever goes wrong, and if `progress` raises to cancel, nothing is left on disk.
 
     A named pipe is read where `on_wait` is given: see `lab.data.text_source.open_corpus`.
 
@@ -168,10 +168,10 @@ def _step_seconds(run: ResolvedRun, where: Path) -> float:
 
 
 def make_tokenizer(request: RunRequest, corpus: Corpus, split: Split, progress: Callable[[PrepareProgress], None]) -> Tokenizer:
-    """The tokenizer that is asked for; bpe learns from the part of the text that is trained on, and not from the rest.
+    """The tokenizer that was asked for; bpe learns from the training part of the text only.
 
     Raises:
-        UserError: if GPT-2's vocabulary is not to be had.
+        UserError: if GPT-2's vocabulary cannot be found.
     """
     try:
         if request.tokenizer == "bytes":
@@ -197,7 +197,7 @@ def _training_text(corpus: Corpus, split: Split, report: Callable[[float], None]
 
 
 def check_length(prepared: PreparedTokens, context: int) -> None:
-    """Does nothing if both parts of the text hold a window of the context and the token after it.
+    """Check that both parts of the text hold a window of the context and the token after it.
 
     Raises:
         UserError: otherwise, naming a context that would do.
@@ -214,7 +214,7 @@ def check_length(prepared: PreparedTokens, context: int) -> None:
 
 
 def names_to_try(asked: str | None, text_name: str, where: Path) -> Iterator[str]:
-    """The name that is asked for; or the text's name, with a counter from 2 on where it is taken."""
+    """The name that was asked for; or the text's name, with a counter from 2 on where it is taken."""
     if asked is not None:
         yield asked
         return
@@ -230,14 +230,14 @@ _folders = itertools.count(1)
 
 
 def new_folder(where: Path) -> Path:
-    """A hidden folder that says which process on which machine is writing in it."""
+    """A new hidden folder whose name tells which process on which machine writes in it."""
     folder = where / f".preparing-{os.getpid()}-{next(_folders)}@{platform.node()}"
     folder.mkdir(run_folder_mode(where))
     return folder
 
 
 def remove_abandoned(where: Path) -> None:
-    """Removes the hidden folders of preparations that were killed on this machine."""
+    """Remove the hidden folders of preparations that were killed on this machine."""
     for folder in where.glob(".preparing-*"):
         match = re.fullmatch(r"\.preparing-(\d+)-\d+@(.*)", folder.name)
         if match and match[2] == platform.node() and not _is_running(int(match[1])):

@@ -1,4 +1,4 @@
-"""What a planned run costs, in words: parameters, memory, tokens and time."""
+"""Cost of a planned run, in words: parameters, memory, FLOPs, tokens and time."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 LARGE_HEAD = 0.5
-"""Share of a step's work above which the head is said to be too much of it."""
+"""Share of a step's FLOPs above which the head is said to be too much of it."""
 HIGH_LR = 5
-"""A learning rate so many times the usual one for the width is called high."""
+"""A learning rate so many times the default for the width is called high."""
 
 
 def run_cost(
@@ -50,29 +50,29 @@ def run_cost(
 
 def _tokens_in_words(tokens: float, run: ResolvedRun) -> str:
     about = "about " if run.train.steps is None else ""
-    words = f"{about}{count(tokens)} tokens, {tokens / run.parameters:.1f} for each parameter"
+    words = f"{about}{count(tokens)} tokens, {tokens / run.parameters:.1f} per parameter"
     if run.text.tokens is None or run.text.train_tokens is None:
         return words
     epochs = tokens / (run.text.tokens * TRAINING_FRACTION)
     words += (
-        f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} times through the text"
+        f"; {fixed(epochs, 1) if epochs < 100 else count(epochs)} epochs"
         if epochs >= 1
         else f"; {probability(epochs, 0)} of the text"
     )
     if epochs <= memorizing_epochs(run.model, run.text.train_tokens):
         return words
     if run.model.dropout == 0:
-        words += ", which it may learn by heart: take fewer steps, a smaller model or a dropout of 0.1"
+        words += ", which it may memorize: take fewer steps, a smaller model or a dropout of 0.1"
     elif run.request.dropout is None:
-        words += f", so often that dropout is {run.model.dropout:g} unless you say otherwise"
+        words += f", so many that dropout is {run.model.dropout:g} by default"
     return words
 
 
 def _step_in_words(run: ResolvedRun) -> str:
     words = f"{run.train.batch} windows of {run.model.context}: {whole(run.tokens_per_step)} tokens"
-    words += f", {count(flops_per_token(run.model))} operations (FLOPs) each"
+    words += f", {count(flops_per_token(run.model))} FLOPs per token"
     if run.train.accumulate > 1:
-        words += f", computed in {run.train.accumulate} parts"
+        words += f", computed in {run.train.accumulate} micro-batches"
     return words
 
 
@@ -82,27 +82,27 @@ def head_share(model: ModelConfig) -> float:
 
 
 def _advice(run: ResolvedRun) -> str:
-    said = []
+    advice = []
     if run.text.tokens is not None:
         tokens = run.text.tokens * TRAINING_FRACTION
         if tokens < FEWEST_TOKENS_PER_PARAMETER * run.parameters:
-            said.append(
-                f"some {count(tokens)} tokens are too few for {count(run.parameters)} parameters: they will be "
-                "learned by heart; take a longer text or a smaller model"
+            advice.append(
+                f"some {count(tokens)} tokens are too few for {count(run.parameters)} parameters: the model will "
+                "memorize them; take a longer text or a smaller model"
             )
     if (share := head_share(run.model)) > LARGE_HEAD:
-        said.append(
-            f"{probability(share, 0)} of a step's work is the head over {whole(run.model.vocab_size)} tokens: with a "
+        advice.append(
+            f"{probability(share, 0)} of a step's FLOPs are the head over {whole(run.model.vocab_size)} tokens: with a "
             "smaller vocabulary the same time would train the layers more"
         )
     usual = default_lr(run.model.width, run.train.optimizer)
     if run.train.lr >= HIGH_LR * usual:
-        said.append(f"a learning rate of {run.train.lr:g} is high for this width, {usual:g} is usual")
-    return "; ".join(said)
+        advice.append(f"a learning rate of {run.train.lr:g} is high for this width, {usual:g} is usual")
+    return "; ".join(advice)
 
 
 def text_in_words(text: TextSize, name: str) -> str:
-    """`stories, 1.0 MB, about 380k tokens`."""
+    """Name and size of a text: `stories, 1.0 MB, about 380k tokens`."""
     words = name
     if text.bytes is not None:
         words += f", {bytes_(text.bytes)}"

@@ -12,7 +12,7 @@ from lab.core.machine import cores
 from lab.data.data_order import TrainingBatches
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
-from lab.planning.autotune import choose
+from lab.planning.autotune import choose_compute
 from lab.planning.device import choose_device
 from lab.planning.memory_estimate import check_memory
 from lab.runs.run_folder import Run
@@ -80,8 +80,8 @@ def _load_tokens(run: Run) -> TokenFile:
 
 def _initial_state(run: Run, device: torch.device) -> TrainerState:
     """State before the first step, in the fastest arithmetic on this machine of those that the run allows."""
-    chosen = choose(run.config.model, run.config.train, device, run.path.parent)
-    state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.why)
+    chosen = choose_compute(run.config.model, run.config.train, device, run.path.parent)
+    state = TrainerState(precision=chosen.precision, attention=chosen.attention, threads=chosen.threads, computed=chosen.reason)
     state.begin()
     return state
 

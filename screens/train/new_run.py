@@ -1,4 +1,4 @@
-"""A new run from its settings to its first step: the form, then the preparation, then a trainer."""
+"""A new run, from its settings to its first step: the form, then the preparation, then the trainer."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ from screens.train.preparation_view import Preparation
 from screens.train.run_form import RunForm
 
 SECONDS_BETWEEN_PROGRESS = 0.1
-SECONDS_OF_PEACE = 2.0
-"""So long after the last change some steps of the planned run are taken, to know how long one takes."""
-SECONDS_OF_TYPING = 0.3
-"""So long after the last key the text is counted in tokens again."""
+SECONDS_BEFORE_TIMING = 2.0
+"""Delay after the last change before a step of the planned run is timed."""
+SECONDS_BEFORE_COUNTING = 0.3
+"""Delay after the last key before the text's tokens are counted again."""
 
 FIRST_TEXT = "stories"
-"""What is suggested before any text was chosen: it needs no file, and its true entropy is known."""
+"""The suggestion before any text is chosen: it needs no file, and its true entropy is known."""
 
 
 class CancelledError(Exception):
-    """The user no longer wants the run that is being prepared."""
+    """The user has cancelled the preparation."""
 
 
 @dataclass(frozen=True)
 class CountKey:
-    """What the length of a text in tokens depends on."""
+    """Everything that a text's number of tokens depends on."""
 
     source: str
     encoding: str | None
@@ -58,14 +58,14 @@ class CountKey:
 
 
 class NewRun(Widget):
-    """Posts `Begun` when the trainer runs. `runs` tells it how fast this machine has been."""
+    """The form, then the preparation. Posts `Begun` when the trainer runs. `runs` give the speed of this machine."""
 
     preparing: reactive[bool] = reactive(False)
     runs: reactive[tuple[RunSummary, ...]] = reactive(())
 
     @dataclass
     class Counted(Message):
-        """The text's size in bytes and tokens, or why it has none."""
+        """The text's size in bytes and tokens, or the reason why it could not be counted."""
 
         key: CountKey
         text: TextSize
@@ -74,7 +74,7 @@ class NewRun(Widget):
 
     @dataclass
     class Timed(Message):
-        """How long a step of the planned run takes on this machine, or why that cannot be measured."""
+        """The measured time of a step of the planned run, or the reason why it cannot be measured."""
 
         key: str
         seconds: float | None
@@ -82,7 +82,7 @@ class NewRun(Widget):
 
     @dataclass
     class Prepared(Message):
-        """The preparation is so far."""
+        """Progress of the preparation."""
 
         progress: PrepareProgress
 
@@ -94,7 +94,7 @@ class NewRun(Widget):
 
     @dataclass
     class Refused(Message):
-        """The run could not be made, or not started; `name` is that of a run which exists all the same."""
+        """The run could not be prepared, or not started; `name` is that of a run which exists all the same."""
 
         sentence: str
         name: str | None = None
@@ -103,9 +103,9 @@ class NewRun(Widget):
         super().__init__(id=id)
         self._text = TextSize(FIRST_TEXT)
         self._text_name = FIRST_TEXT
-        self._trouble: tuple[str, str] | None = None
-        self._refusal: tuple[str, str] | None = None
-        """What the preparation found wrong, until a setting is changed."""
+        self._text_problem: tuple[str, str] | None = None
+        self._preparation_problem: tuple[str, str] | None = None
+        """The problem that the preparation found, until a setting is changed."""
         self._hidden: dict[str, Any] = {}
         """Fields of the request that the form does not show, copied from another run."""
         self._machine = machine()
@@ -114,8 +114,8 @@ class NewRun(Widget):
         self._count_timer: Timer | None = None
         self._step_seconds: dict[str, float | None] = {}
         self._step_timer: StepTimer | None = None
-        self._timed = ""
-        """Of which plan the step is being timed."""
+        self._timing_key = ""
+        """Key of the step that is being timed."""
 
     def compose(self) -> ComposeResult:
         yield RunForm(id="form")
@@ -140,25 +140,25 @@ class NewRun(Widget):
         return self.query_one(RunForm)
 
     def fill(self, copied: SettingsCopied) -> None:
-        """Take over the settings of a run, the text being chosen already. They hold until another text is chosen."""
+        """Fill in the settings of a run whose text is chosen already. They hold until another text is chosen."""
         self._hidden = copied.hidden
         self.form.fill(copied.settings)
         self._plan()
         self._count()
         words = f"The settings of {copied.name}, and its text."
         if copied.trouble:
-            self._refusal = ("", copied.trouble)
+            self._preparation_problem = ("", copied.trouble)
             self._plan()
             words = f"The settings of {copied.name}."
         self.notify(words, markup=False)
 
     def choose_text(self, source: str, encoding: str) -> None:
-        """Learn from this text; an empty source stands for the suggestion."""
+        """Train on this text; an empty source stands for the suggestion."""
         self._hidden = {}
-        self._refusal = None
+        self._preparation_problem = None
         self._text = TextSize(source or FIRST_TEXT, encoding or None)
         self._text_name = self._text.source
-        self._trouble = None
+        self._text_problem = None
         self._plan()
         self._count()
 
@@ -167,14 +167,14 @@ class NewRun(Widget):
         self.query_one(Preparation).display = preparing
 
     def cancel(self) -> None:
-        """Give up the preparation; nothing of the run stays."""
+        """Cancel the preparation; nothing of the run stays."""
         self._cancel.set()
 
     def start(self) -> None:
         """Make the run and start its trainer, or go to the first field that is wrong."""
-        self._refusal = None
+        self._preparation_problem = None
         plan = self._plan()
-        if plan.request is None or self._trouble is not None:
+        if plan.request is None or self._text_problem is not None:
             wrong = next((name for name in plan.problems if name), None)
             if wrong is not None:
                 self.form.focus_field(wrong)
@@ -191,34 +191,35 @@ class NewRun(Widget):
 
     @on(RunForm.Changed)
     def _settings_changed(self) -> None:
-        self._refusal = None
+        self._preparation_problem = None
         self._plan()
         if self._count_timer is not None:
             self._count_timer.stop()
-        self._count_timer = self.set_timer(SECONDS_OF_TYPING, self._count)
+        self._count_timer = self.set_timer(SECONDS_BEFORE_COUNTING, self._count)
 
     def _plan(self) -> Plan:
         form = self.form
         plan = make_plan(form.settings, self._text, self._machine)
-        step_seconds = self._time_of_a_step(plan)
+        step_seconds = self._known_step_seconds(plan)
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run)
+        form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = text_in_words(self._text, self._text_name)
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
-        form.problems = (*(said for said in (self._refusal, self._trouble) if said), *plan.problems.items())
+        form.problems = (*(said for said in (self._preparation_problem, self._text_problem) if said), *plan.problems.items())
         return plan
 
-    def _time_of_a_step(self, plan: Plan) -> float | None:
-        """In seconds, if it is known. Else it is measured soon, unless another run keeps the machine busy."""
+    def _known_step_seconds(self, plan: Plan) -> float | None:
+        """Seconds, if known. Else it will be measured, unless another run keeps the machine busy."""
         if plan.run is None or plan.problems or self._text.tokens is None:
             self._cancel_timing()
             return None
         key = key_of(plan.run.model, plan.run.train)
-        if key not in self._step_seconds and key != self._timed:
+        if key not in self._step_seconds and key != self._timing_key:
             self._cancel_timing()
             busy = any(run.going_on for run in self.runs)
             if self.is_on_screen and not self.preparing and not busy:
-                self._timed = key
+                self._timing_key = key
                 self._step_timer = StepTimer(plan.run.model, plan.run.train, home())
                 self._time_steps(self._step_timer, key)
         return self._step_seconds.get(key)
@@ -226,12 +227,12 @@ class NewRun(Widget):
     def _cancel_timing(self) -> None:
         if self._step_timer is not None:
             self._step_timer.cancel()
-        self._step_timer, self._timed = None, ""
+        self._step_timer, self._timing_key = None, ""
 
     @work(thread=True, group="time", exit_on_error=True)
     def _time_steps(self, timer: StepTimer, key: str) -> None:
         try:
-            seconds = timer.measure(SECONDS_OF_PEACE)
+            seconds = timer.measure(SECONDS_BEFORE_TIMING)
         except UserError as error:
             self.post_message(self.Timed(key, None, str(error)))
         else:
@@ -275,7 +276,7 @@ class NewRun(Widget):
         if message.key != self._counted:
             return
         first_time = self._text.bytes is None
-        self._text, self._text_name, self._trouble = message.text, message.name, message.trouble
+        self._text, self._text_name, self._text_problem = message.text, message.name, message.trouble
         self._plan()
         if first_time:
             self._count()  # a short text has a smaller vocabulary by default than was assumed
@@ -300,7 +301,7 @@ class NewRun(Widget):
             self.post_message(self.Prepared(PrepareProgress("encoding", "starting the trainer", 0.0)))
             start_trainer(run)
         except CancelledError:
-            self.post_message(self.Refused("The preparation was given up; nothing was written."))
+            self.post_message(self.Refused("The preparation was cancelled; nothing was written."))
         except UserError as error:
             self.post_message(self.Refused(str(error), name))
         else:
@@ -316,7 +317,7 @@ class NewRun(Widget):
     @on(Refused)
     def _refused(self, message: Refused) -> None:
         self.preparing = False
-        self._refusal = ("", message.sentence)
+        self._preparation_problem = ("", message.sentence)
         self._plan()
 
     @on(Begun)

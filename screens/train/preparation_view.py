@@ -1,4 +1,4 @@
-"""What is being done before the first step: reading, learning the vocabulary, encoding, starting."""
+"""Progress of a run's preparation: reading, learning the vocabulary, encoding, starting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BAR = 30
 
 
 class Preparation(Widget):
-    """A line for each stage so far, those that are over with a `✓`, the last one with a bar."""
+    """A line for each stage so far: finished ones with a `✓`, the last one with a progress bar."""
 
     COMPONENT_CLASSES = {"preparation--done", "preparation--now", "preparation--bar"}
     DEFAULT_CSS = """
@@ -24,7 +24,7 @@ class Preparation(Widget):
     }
     """
     stages: reactive[tuple[tuple[str, float], ...]] = reactive(())
-    """What each stage is, in words, and how much of it is done, 0 to 1."""
+    """Each stage in words, and the share of it that is done, 0 to 1."""
 
     def render_line(self, y: int) -> Strip:
         base = self.rich_style

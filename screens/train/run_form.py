@@ -1,4 +1,4 @@
-"""The settings of a new run: a compact form, what they cost as they are typed, and what is wrong with them."""
+"""The settings of a new run: a compact form, with the run's cost and the problems, updated as they are typed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Button, Input, Label, Static
 
-from lab.planning.settings_table import FORM, Setting, Settings
+from lab.planning.settings_table import FORM, SETTINGS, Setting, Settings
 from screens.widgets.choice import Choice
 from screens.widgets.fact_list import Fact, FactList
 
@@ -21,8 +21,11 @@ COLUMNS = 3
 
 
 class Entry(Input):
-    """Where `?` asks for help, since no setting has one in it. Backspace is answered here: a key left to the bindings goes
-    up through all widgets first, and what is typed behind it in one packet, as over a slow line, would overtake it."""
+    """An input in which `?` asks for help, since no setting contains one.
+
+    Backspace is handled here: a key left to the bindings goes up through all widgets first, and what is typed behind it in one
+    packet, as over a slow line, would overtake it.
+    """
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "backspace":
@@ -33,7 +36,7 @@ class Entry(Input):
             event.prevent_default()
 
     def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """Whether the key is text here."""
+        """Take every key but `?` as text."""
         return character != "?" and super().check_consume_key(key, character)
 
 
@@ -60,25 +63,27 @@ class Field(Horizontal):
 
 
 class RunForm(VerticalScroll, can_focus=False):
-    """Posts `Changed` as settings are typed, and `Started` when the user wants the run. What to show comes from outside."""
+    """The form. Posts `Changed` as settings are typed, and `Started` to start the run. Its parent sets what it shows."""
 
     HELP: ClassVar[str | None] = """
 **A new run.** Up and down, or tab, move between the fields; left and right change a choice. Everything has a default that works,
-so that Start is enough. What the settings cost is worked out as you type. A field with a `!` is wrong, and a sentence says why.
+so that Start is enough. The cost is updated as you type. A field with a `!` is wrong, and a sentence says why.
 """
     BINDINGS = [
         Binding("down", "app.focus_next", "Next field", id="form.next", show=False, tooltip="The next field"),
-        Binding("up", "app.focus_previous", "Field before", id="form.previous", show=False, tooltip="The field before"),
+        Binding("up", "app.focus_previous", "Previous field", id="form.previous", show=False, tooltip="The previous field"),
     ]
 
     settings: reactive[Settings] = reactive(Settings())
     defaults: reactive[dict[str, str]] = reactive(dict)
-    """What stands, greyed, in each field that is left empty."""
+    """The placeholder of each field."""
+    reasons: reactive[dict[str, str]] = reactive(dict)
+    """The reason for each default, in the tooltips."""
     text: reactive[str] = reactive("")
-    """The text that is learned from, with its size, in a line."""
+    """The training text and its size, in a line."""
     cost: reactive[tuple[Fact, ...]] = reactive(())
     problems: reactive[tuple[tuple[str, str], ...]] = reactive(())
-    """(field, sentence) of what is wrong; a field of "" is no field's fault."""
+    """A sentence for each wrong field, by name; "" stands for no field."""
 
     @dataclass
     class Changed(Message):
@@ -101,10 +106,10 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
                         yield Field(setting, getattr(self.settings, setting.name))
             with Horizontal(id="form-start"):
                 yield Button("▸ Start training", id="start", compact=True, tooltip="Make the run and train it")
-                yield Label("enter here, or s; what is greyed is the default")
+                yield Label("enter here, or s; defaults are greyed")
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)
-            yield Static("What it costs", id="cost-title", classes="heading")
+            yield Static("Cost", id="cost-title", classes="heading")
             yield FactList(id="cost")
 
     def on_mount(self) -> None:
@@ -113,6 +118,11 @@ so that Start is enough. What the settings cost is worked out as you type. A fie
     def watch_defaults(self, defaults: dict[str, str]) -> None:
         for control in self.query(Input):
             control.placeholder = defaults.get(control.id or "", "")
+
+    def watch_reasons(self, reasons: dict[str, str]) -> None:
+        for control in self.query(Entry):
+            setting, reason = SETTINGS[control.id or ""], reasons.get(control.id or "")
+            control.tooltip = f"{setting.help}. Default: {reason}." if reason else setting.help
 
     def watch_text(self, text: str) -> None:
         if self.is_mounted:

@@ -76,7 +76,7 @@ def waiting_for_writer(source: str) -> str:
 
 @contextmanager
 def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], None]]:
-    """Gives a function that shows how far the preparation is: as a bar that goes away when it is done, or not at all."""
+    """A function that shows the progress of the preparation: as a bar that goes away at the end, or not at all."""
     if not bar:
         yield lambda progress: None
         return
@@ -91,7 +91,7 @@ def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], No
 
 
 def description(run: Run) -> str:
-    """The text and the model of a run, in two lines."""
+    """A run's text and model, in two lines."""
     config = run.config
     data, model = config.data, config.model
     return (
@@ -103,7 +103,7 @@ def description(run: Run) -> str:
 
 
 def evaluations_in_words(run: Run) -> str:
-    """What evaluations are made on: `evaluated on 32,841 of their 111,540 bytes, at the end on all`."""
+    """The validation text of evaluations: `evaluated on 32,841 of their 111,540 bytes, at the end on all`."""
     data = run.config.data
     if data.evaluated is None or data.final is None:
         return ""

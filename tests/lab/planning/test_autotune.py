@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.planning import autotune
-from lab.planning.autotune import Candidate, choice_in_words, choose, measure
+from lab.planning.autotune import Candidate, choice_in_words, choose_compute, measure
 from lab.planning.threads import default_threads
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
@@ -27,9 +27,9 @@ def measured(monkeypatch: pytest.MonkeyPatch, seconds: dict[Candidate, float]) -
     """Puts these times in the place of measured ones; gives the list of what was asked for."""
     asked: list[list[Candidate]] = []
 
-    def answer(ways: list[Candidate], _: object) -> dict[Candidate, float]:
-        asked.append(ways)
-        return {way: seconds[way] for way in ways}
+    def answer(candidates: list[Candidate], _: object) -> dict[Candidate, float]:
+        asked.append(candidates)
+        return {candidate: seconds[candidate] for candidate in candidates}
 
     monkeypatch.setattr(autotune, "measure", answer)
     return asked
@@ -45,34 +45,34 @@ TIMES: dict[Candidate, float] = {
 
 def test_the_quickest_way_is_chosen_told_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = measured(monkeypatch, TIMES)
-    chosen = choose(SHAPE, TrainConfig(), CPU, tmp_path)
+    chosen = choose_compute(SHAPE, TrainConfig(), CPU, tmp_path)
     assert (chosen.precision, chosen.attention, chosen.threads) == ("bf16", "plain", 2)
-    assert chosen.why == (
+    assert chosen.reason == (
         "bf16 (2.5 times as fast as fp32), attention written out (1.5 times as fast as the fused attention kernel), 2 threads"
     )
-    assert choose(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
+    assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
     assert len(asked) == 1
     (tmp_path / autotune.FILE).write_text("spoiled")
-    assert choose(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
+    assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path) == chosen
     assert len(asked) == 2
 
 
 def test_what_is_asked_for_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = measured(monkeypatch, TIMES)
-    chosen = choose(SHAPE, TrainConfig(precision="fp32", threads=3), CPU, tmp_path)
+    chosen = choose_compute(SHAPE, TrainConfig(precision="fp32", threads=3), CPU, tmp_path)
     assert (chosen.precision, chosen.attention, chosen.threads) == ("fp32", "fused", 3)
-    chosen = choose(SHAPE, TrainConfig(attention="plain"), CPU, tmp_path)
+    chosen = choose_compute(SHAPE, TrainConfig(attention="plain"), CPU, tmp_path)
     assert (chosen.precision, chosen.attention) == ("bf16", "plain")
     assert asked == [[("fp32", "fused"), ("fp32", "plain")], [("fp32", "plain"), ("bf16", "plain")]]
-    chosen = choose(SHAPE, TrainConfig(precision="bf16", attention="fused"), CPU, tmp_path)
+    chosen = choose_compute(SHAPE, TrainConfig(precision="bf16", attention="fused"), CPU, tmp_path)
     assert (chosen.precision, chosen.attention) == ("bf16", "fused")
     assert len(asked) == 2
 
 
 def test_a_step_of_milliseconds_takes_one_core_and_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = measured(monkeypatch, TIMES)
-    assert choose(TINY, TrainConfig(), CPU, tmp_path).threads == 1
-    assert choose(TINY, TrainConfig(threads=2), CPU, tmp_path).threads == 2
+    assert choose_compute(TINY, TrainConfig(), CPU, tmp_path).threads == 1
+    assert choose_compute(TINY, TrainConfig(threads=2), CPU, tmp_path).threads == 2
     assert asked == []
     assert list(tmp_path.iterdir()) == []
 
@@ -88,13 +88,13 @@ def test_measuring_times_every_way_and_leaves_the_threads_as_they_were() -> None
     times = measure(list(TIMES), tried.append)
     assert times.keys() == TIMES.keys()
     assert min(times.values()) >= 0
-    assert [tried.count(way) for way in TIMES] == [autotune.ROUNDS + 1] * 4
+    assert [tried.count(candidate) for candidate in TIMES] == [autotune.ROUNDS + 1] * 4
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
 
 
 def test_a_real_layer_runs_in_every_way(tmp_path: Path) -> None:
-    chosen = choose(SHAPE, TrainConfig(), CPU, tmp_path)
+    chosen = choose_compute(SHAPE, TrainConfig(), CPU, tmp_path)
     assert chosen.precision in ("fp32", "bf16")
     assert chosen.attention in ("plain", "fused")
     assert choice_in_words((chosen.precision, chosen.attention), {(chosen.precision, chosen.attention): 1.0}, 1).endswith(
@@ -117,5 +117,5 @@ def test_a_file_that_cannot_be_read_or_written_is_no_hindrance(
         monkeypatch.setattr(autotune, "write_atomic", no_room)
     else:
         (tmp_path / autotune.FILE).write_bytes(b'{"\xff": [1.0]}')
-    assert choose(SHAPE, TrainConfig(), CPU, tmp_path).precision == "bf16"
+    assert choose_compute(SHAPE, TrainConfig(), CPU, tmp_path).precision == "bf16"
     assert len(asked) == 1

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from lab.core.machine import machine
-from lab.planning.clone_settings import kept_of, settings_of, text_trouble
+from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
 from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
@@ -41,10 +41,10 @@ def text(tmp_path: Path) -> Path:
 def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Path, asked: dict[str, Any]) -> None:
     """Only its name and the moment at which it was made differ."""
     first = prepare_run(RunRequest(text=str(text), device="cpu", **asked))
-    plan = make_plan(settings_of(first.config), TextSize(str(text), bytes=text.stat().st_size), machine())
+    plan = make_plan(cloned_settings(first.config), TextSize(str(text), bytes=text.stat().st_size), machine())
     assert plan.problems == {}
     assert plan.request is not None
-    second = prepare_run(msgspec.structs.replace(plan.request, **kept_of(first.config)))
+    second = prepare_run(msgspec.structs.replace(plan.request, **hidden_settings(first.config)))
     assert second.name == "tale-2" if first.name == "tale" else second.name
     same = msgspec.structs.replace(second.config, name=first.config.name, created=first.config.created)
     assert same == first.config
@@ -52,16 +52,16 @@ def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Pa
 
 def test_what_is_the_default_stays_empty(home: Path, text: Path) -> None:
     first = prepare_run(RunRequest(text=str(text), preset="nano", vocab=270))
-    assert settings_of(first.config) == Settings(preset="nano", vocab="270")
+    assert cloned_settings(first.config) == Settings(preset="nano", vocab="270")
 
 
 def test_a_text_that_changed_or_is_gone_is_told(home: Path, text: Path) -> None:
     config = prepare_run(RunRequest(text=str(text), preset="nano", context=16)).config
-    assert text_trouble(config) == ""
+    assert text_problem(config) == ""
     before = text.stat().st_size
     text.write_text(text.read_text() + "The end.\n")
-    assert f"has changed since ({before:,} bytes then, {before + 9:,} now)" in text_trouble(config)
+    assert f"has changed since ({before:,} bytes then, {before + 9:,} now)" in text_problem(config)
     text.unlink()
-    assert "cannot be read any more" in text_trouble(config)
+    assert "cannot be read any more" in text_problem(config)
     piped = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, name="stdin", source="-"))
-    assert "came through standard input" in text_trouble(piped)
+    assert "came through standard input" in text_problem(piped)

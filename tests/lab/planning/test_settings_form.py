@@ -239,13 +239,13 @@ def test_the_cost_is_told_in_words() -> None:
     told = dict(run_cost(PLANNED, [run("near", 1024.0, flops_per_token(PLANNED.model))], MACHINE))
     assert told["parameters"].startswith("940,800: token embedding 131k")
     assert "of 8.0 GB" in told["memory"]
-    assert told["a step"] == "16 windows of 128: 2,048 tokens, 6.3M operations (FLOPs) each"
+    assert told["a step"] == "16 windows of 128: 2,048 tokens, 6.3M FLOPs per token"
     assert told["time"] == "about 3 min 20 s, at the speed of near"
     assert "91% of the text" in told["in all"]
     often = dict(run_cost(resolved(Settings(length="20000")), [], MACHINE))["in all"]
-    assert often.endswith("182 times through the text, so often that dropout is 0.1 unless you say otherwise")
+    assert often.endswith("182 epochs, so many that dropout is 0.1 by default")
     without = dict(run_cost(resolved(Settings(length="20000", dropout="0")), [], MACHINE))["in all"]
-    assert "which it may learn by heart" in without
+    assert "which it may memorize" in without
     assert plan_of(Settings(width="130")).run is None
     assert text_in_words(TEXT, "stories") == "stories, 1.0 MB, about 250k tokens"
 
@@ -326,12 +326,12 @@ def test_a_measured_time_is_told_as_one() -> None:
     assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
 
 
-def test_a_head_that_is_most_of_the_work_and_a_high_rate_are_advised_against() -> None:
+def test_a_head_that_is_most_of_the_work_and_a_high_learning_rate_are_advised_against() -> None:
     """By hand, for nano with GPT-2's vocabulary: 6·50257·64 of 6·(2·12·64² + 50257·64) + 12·2·64·64."""
     planned = resolved(Settings(preset="nano", tokenizer="gpt2"))
     share = 6 * 50257 * 64 / (6 * (2 * 12 * 64**2 + 50257 * 64) + 12 * 2 * 64 * 64)
     assert head_share(planned.model) == pytest.approx(share)
-    assert dict(run_cost(planned, [], MACHINE))["advice"].startswith("97% of a step's work is the head over 50,257 tokens")
+    assert dict(run_cost(planned, [], MACHINE))["advice"].startswith("97% of a step's FLOPs are the head over 50,257 tokens")
     assert "advice" not in dict(run_cost(resolved(Settings()), [], MACHINE))
     assert "a learning rate of 1 is high" in dict(run_cost(resolved(Settings(lr="1")), [], MACHINE))["advice"]
 

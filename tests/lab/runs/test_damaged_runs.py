@@ -17,7 +17,7 @@ import pytest
 from lab.core.errors import DamagedFileError, UserError
 from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile
-from lab.planning.clone_settings import text_trouble
+from lab.planning.clone_settings import text_problem
 from lab.reports.comparison.compared_run import vocabulary_of
 from lab.reports.text_entropy import run_entropy
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
@@ -264,7 +264,7 @@ def test_a_run_whose_text_is_a_pipe_now_is_not_waited_for(tiny_run: TinyRun, tmp
     os.mkfifo(pipe)
     data = msgspec.structs.replace(config.data, source=str(pipe))
     assert "cannot be read any more" in change_of_text(data, 0.0)
-    assert "cannot be read any more" in text_trouble(msgspec.structs.replace(config, data=data))
+    assert "cannot be read any more" in text_problem(msgspec.structs.replace(config, data=data))
     assert "cannot be read any more" in change_of_text(msgspec.structs.replace(data, source="/tmp/a\0b"), 0.0)
 
 

@@ -74,7 +74,7 @@ def test_no_permission(mistake: Mistake, text: Path) -> None:
 def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call, home: Path, tmp_path: Path) -> None:
     from lab.data.text_provenance import change_of_text
     from lab.data.text_statistics import read_facts
-    from lab.planning.clone_settings import text_trouble
+    from lab.planning.clone_settings import text_problem
     from lab.planning.prepare_run import RunRequest, prepare_run
 
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")
@@ -83,7 +83,7 @@ def test_a_file_name_that_is_no_utf8_is_trained_on_and_opened_again(llmlab: Call
     config = run.config
     assert (run.name, config.data.name, config.data.bytes) == ("caf", "caf-", len(PROSE))
     assert config.data.source == f"file://{tmp_path}/caf%E9.txt"
-    assert text_trouble(config) == ""
+    assert text_problem(config) == ""
     assert read_facts(config.data.source, None).bytes == len(PROSE)
     assert change_of_text(config.data, 0.0) == ""
     assert llmlab("tokenize", "--tokenizer", "bytes", "--file", path).code == 0

@@ -170,7 +170,7 @@ async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: A
         await until(pilot, lambda: screen_of(pilot).query_one(Preparation).stages)
         assert "▸ learning a vocabulary of 300  ━━━" in screen_of(pilot).query_one(Preparation).render_line(0).text
         await pilot.press("escape")
-        await until(pilot, lambda: "given up" in text_of(pilot, "#problems"))
+        await until(pilot, lambda: "cancelled" in text_of(pilot, "#problems"))
         assert app.current_mode == "train"
 
 
