@@ -1,4 +1,4 @@
-"""What interventions do to a prediction: the ranking before and after, and how far apart the two distributions are.
+"""The effect of interventions on a prediction: ranks and probabilities before and after, and the KL divergence.
 
 The numbers come from the logits of two traces; nothing here needs torch.
 """
@@ -14,7 +14,7 @@ from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 LISTED = 10
-"""The likeliest tokens before that are listed, and as many of those after."""
+"""Most probable tokens listed of the distribution before, and as many of that after."""
 
 
 class Change(msgspec.Struct):
@@ -40,9 +40,9 @@ class Effect(msgspec.Struct):
     kl: float
     """KL(before ‖ after) in bits, over the whole vocabulary."""
     changes: list[Change]
-    """The likeliest tokens before or after, by falling probability before; the first of them led before."""
+    """The most probable tokens before or after, by falling probability before."""
     others_before: float
-    """What all other tokens share."""
+    """Probability of all other tokens together."""
     others_after: float
 
     @property
@@ -64,7 +64,7 @@ def kl_bits(before: np.ndarray, after: np.ndarray) -> float:
 
 
 def effect(before: np.ndarray, after: np.ndarray, label: Callable[[int], str], words: str, here: str, position: int) -> Effect:
-    """From the logits (V,) of the model as it is and with the interventions."""
+    """The effect, from the logits (V,) without and with the interventions."""
     p, q = softmax(before), softmax(after)
     listed = list(dict.fromkeys([*_order(p)[:LISTED].tolist(), *_order(q)[:LISTED].tolist()]))
     listed.sort(key=lambda id_: (-p[id_], id_))
@@ -83,7 +83,7 @@ def _order(p: np.ndarray) -> np.ndarray:
 
 
 def _places(p: np.ndarray) -> np.ndarray:
-    """The rank of every id, 1 for the likeliest."""
+    """The rank of every id, 1 for the most probable."""
     places = np.empty(len(p), dtype=np.int64)
     places[_order(p)] = np.arange(1, len(p) + 1)
     return places
@@ -97,19 +97,19 @@ def in_short(effect: Effect) -> str:
 
 
 def sentence(effect: Effect) -> str:
-    """What happens to the first choice, and how far the whole distribution moves."""
+    """One sentence on the top token, and the KL divergence."""
     first, then = effect.first_before, effect.first_after
     lead = f"With {effect.words}, after {effect.here}"
     if then.id != first.id:
         says = (
-            f"{lead} the model says “{then.label}” ({probability(then.after)}, before {probability(then.before)}) instead of "
+            f"{lead} the model predicts “{then.label}” ({probability(then.after)}, before {probability(then.before)}) instead of "
             f"“{first.label}” ({probability(first.before)} before, now {probability(first.after)})."
         )
     elif probability(first.before) == probability(first.after):
-        says = f"{lead} the model still says “{first.label}”, {probability(first.before)} as before."
+        says = f"{lead} the model still predicts “{first.label}”, {probability(first.before)} as before."
     else:
         says = (
-            f"{lead} the model still says “{first.label}”, but gives it {probability(first.after)} instead of "
+            f"{lead} the model still predicts “{first.label}”, but gives it {probability(first.after)} instead of "
             f"{probability(first.before)}."
         )
     return f"{says} {kl_in_words(effect.kl)}"
@@ -117,18 +117,18 @@ def sentence(effect: Effect) -> str:
 
 def kl_in_words(kl: float) -> str:
     if kl == 0:
-        return "KL(before ‖ after) = 0 bits: the two distributions are the same."
+        return "KL(before ‖ after) = 0 bits: no change."
     return f"KL(before ‖ after) = {significant(kl)} bits."
 
 
 def points(before: float, after: float) -> str:
-    """The change of a probability in percentage points, as the two printed percentages give it: `+12.0`, `−0.3`, `>−0.1`."""
+    """A change of probability in percentage points, the difference of the printed percentages: `+12.0`, `−0.3`, `>−0.1`."""
     printed = round(after * 100, 1) - round(before * 100, 1)
     return fixed(printed if abs(printed) > 0.05 else min(max((after - before) * 100, -0.04), 0.04), 1, sign=True)
 
 
 def effect_view(effect: Effect, made: Interventions) -> View:
-    """The ranking before | after, side by side."""
+    """Probabilities and ranks before and after, side by side."""
     columns = [
         Column("token", align="left"),
         Column("before"),
@@ -168,9 +168,5 @@ def effect_view(effect: Effect, made: Interventions) -> View:
         total=[Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell("0"), Cell(""), Cell("")],
         selected=effect.changes.index(effect.first_after),
     )
-    kl = Paragraph(
-        "KL, over all tokens: how many bits more, on average, the next token costs a reader who expects what the model says now, "
-        "if what it said before is true. 0 means that nothing changed."
-    )
-    note = Paragraph(f"On: {all_in_words(made)}. b or escape leads back, x changes what is under the cursor, X puts all back.")
-    return View("effect", "before | after", sentence(effect), [table, note, kl])
+    note = Paragraph(f"Active: {all_in_words(made)}. b or esc back · x ablate the part at the cursor · X restore all")
+    return View("effect", "intervention: before | after", sentence(effect), [table, note])

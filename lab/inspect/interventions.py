@@ -34,7 +34,7 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         "off"     adds nothing (a head's z, the attention's or the MLP's output times 0)
         "mean"    the mean over the prompt's positions in the place of each position's own vector
         "scale"   times `factor`
-        "attend"  the head looks at the token at `place` only, from there on
+        "attend"  the head attends only to the token at `place`, from there on
         "hide"    no later token sees the token at `place`, in any head of any layer
         "patch"   at `place`, the vector that `source` has there
     """
@@ -64,17 +64,17 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
 
     @property
     def in_words(self) -> str:
-        """`head 2.1 off`, `mlp 3 × 0.5`, `head 1.4 looks at 2 “dog” only`."""
+        """`head 2.1 off`, `mlp 3 × 0.5`, `head 1.4 attends only to 2 “dog”`."""
         place = f"{(self.place or 0) + 1} “{self.token}”"
         match self.how:
             case "off":
                 return f"{self.object} off"
             case "mean":
-                return f"{self.object} at its mean"
+                return f"{self.object} mean-ablated"
             case "scale":
                 return f"{self.object} × {self.factor:.4g}".replace("-", MINUS)
             case "attend":
-                return f"{self.object} looks at {place} only"
+                return f"{self.object} attends only to {place}"
             case "hide":
                 return f"{self.object} hidden"
             case "patch":

@@ -1,7 +1,7 @@
-"""Where it learned that: what the training text itself says at the place where the model makes a prediction.
+"""Evidence in the training text: counts of next tokens after the prompt's end, and its longest verbatim match.
 
-Everything is found by looking through the run's own tokens, narrowing the places where the last token occurs by the token
-before it, and so on: no index to build, to keep or to go stale. Nothing here needs torch.
+A scan of the run's tokens finds the occurrences of the last token, which the tokens before it narrow down: no index to build or
+to keep. Nothing here needs torch.
 """
 
 from collections.abc import Sequence
@@ -15,39 +15,39 @@ from models.unembed import Slices, finish
 Ids = np.ndarray[Any, np.dtype[Any]]
 
 CONTEXTS = (3, 2, 1)
-"""How many of the last tokens are looked up in the text."""
+"""Lengths of the contexts that are counted, in tokens."""
 FOLLOWERS = 8
-"""How many of the tokens that follow are listed."""
+"""Next tokens listed."""
 SLICE = 1 << 22
-"""Tokens looked through at one time: some milliseconds."""
+"""Tokens scanned at one time: some milliseconds."""
 
 
 class Following(msgspec.Struct):
-    """What comes after the last `length` tokens of the prompt, wherever the training text has them."""
+    """Next tokens after the last `length` tokens of the prompt, in all of the training text."""
 
     length: int
     occurrences: int
     followers: list[tuple[int, int]]
     """(token id, how often), the most frequent first."""
     candidate: int
-    """How often the token asked about followed."""
+    """Count of the candidate."""
 
 
 class Verbatim(msgspec.Struct):
-    """The longest end of the prompt that the training text has word for word."""
+    """The longest end of the prompt that the training text has verbatim."""
 
     length: int
     places: int
-    """How often the text has it."""
+    """Its occurrences."""
     first: int
-    """Index of the token at which it first begins; what came next is at `first + length`."""
+    """Index of the token at which it first begins; the next token is at `first + length`."""
     followers: list[tuple[int, int]]
     candidate: int
-    """How often the token asked about followed."""
+    """Count of the candidate."""
 
 
 class Evidence(msgspec.Struct):
-    """The text's own word on a prediction. `searched` is how many training tokens were looked through."""
+    """Counts and match for one prediction. `searched` is the number of training tokens."""
 
     searched: int
     following: list[Following]
@@ -56,12 +56,12 @@ class Evidence(msgspec.Struct):
 
 
 def find_evidence(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Evidence:
-    """What the training part [0, split) of `tokens` says about `candidate` coming after `prompt` (token ids, not empty)."""
+    """Evidence in the training part [0, split) of `tokens` for `candidate` after `prompt` (token ids, not empty)."""
     return finish(search(tokens, split, prompt, candidate))
 
 
 def search(tokens: Ids, split: int, prompt: Sequence[int], candidate: int) -> Slices[Evidence]:
-    """The same in slices, for a text that takes long to look through."""
+    """The same in slices, for a long text."""
     train = tokens[:split]
     # ends holds, for each occurrence of the last `length` tokens of the prompt, the index of the token that follows it
     found: list[Ids] = [np.empty(0, np.int64)]

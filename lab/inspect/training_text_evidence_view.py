@@ -1,4 +1,4 @@
-"""Where it learned that: the prediction of a token beside what the training text itself says at such a place."""
+"""Evidence in the training text for a predicted token: next-token counts after the same context, the longest verbatim match."""
 
 import os
 from collections.abc import Sequence
@@ -16,20 +16,17 @@ from models.tokenizers.token_labels import printable
 from models.unembed import Slices
 
 ENOUGH = 5
-"""Places in the text from which on its frequencies are worth comparing with the model's probabilities."""
+"""Occurrences from which on the text's frequencies are compared with the model's probabilities."""
 LONG, FEW = 12, 3
-"""A stretch of so many tokens that the text has in so few places cannot be told by habit: only by heart."""
+"""Fewest tokens and most occurrences of a verbatim match that counts as memorized."""
 AGREE = 3.0
-"""Factor within which the model's probability is called about the text's share."""
+"""Factor within which the model's probability agrees with the text's frequency."""
 AROUND = 14
-"""Tokens of the text shown on either side of the stretch."""
-STRETCH = 24
-"""Tokens of the stretch itself that are shown."""
+"""Tokens of the text shown on either side of the match."""
+MATCH_SHOWN = 24
+"""Tokens of the match that are shown."""
 
-NO_TEXT = (
-    "The training text is not here: {run} has no {file} in its folder, as a run that was moved without it, so what the text says "
-    "cannot be looked up."
-)
+NO_TEXT = "{run} has no {file} in its folder, so its training text cannot be searched."
 
 
 def evidence(context: StageContext, candidate: int | None = None) -> Slices[View]:
@@ -43,7 +40,7 @@ def evidence(context: StageContext, candidate: int | None = None) -> Slices[View
     prompt = context.prompt[: context.dropped + context.position + 1]
     token = context.answer if candidate is None else candidate
     name = _quoted(context, [token])
-    title = f"where it learned {name}"
+    title = f"evidence in the training text: {name}"
     run = context.opened.run
     if not os.path.lexists(run.tokens_path):
         return View("evidence", title, NO_TEXT.format(run=run.name, file=run.tokens_path.name), [])
@@ -54,55 +51,49 @@ def evidence(context: StageContext, candidate: int | None = None) -> Slices[View
     found = yield from search(text, split, prompt, token)
     given = softmax(context.logits)
     p = float(given[token])
-    blocks: list[Block] = [_habits(context, found, prompt, token, p)]
-    chosen = habit(found)
+    blocks: list[Block] = [_counts(context, found, prompt, token, p)]
+    chosen = longest_frequent(found)
     if chosen is not None:
         blocks.append(_followers(context, found, chosen, prompt, given.tolist()))
     if found.verbatim is not None:
-        blocks += [
-            _stretch(context, found, found.verbatim, len(prompt), text),
-            Paragraph(_excerpt(context, found.verbatim, text)),
-        ]
+        blocks += [_match(context, found, found.verbatim, len(prompt), text), Paragraph(_excerpt(context, found.verbatim, text))]
     return View("evidence", title, verdict(context, found, prompt, token, p), blocks)
 
 
-def habit(found: Evidence) -> Following | None:
-    """The longest of the contexts that the text has often enough to speak of frequencies; else the longest that it has."""
+def longest_frequent(found: Evidence) -> Following | None:
+    """The longest context that the text has often enough for frequencies; else the longest that it has."""
     often = (each for each in found.following if each.occurrences >= ENOUGH)
     return next(often, found.following[0] if found.following else None)
 
 
 def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> str:
-    """One sentence that tells what was learned by heart from what was learned as a habit, and both from what is new."""
+    """One sentence: memorized, as frequent as in the text, more, less, rare, or new."""
     name, model = _quoted(context, [token]), f"the model gives it {probability(p)}"
-    chosen, verbatim = habit(found), found.verbatim
+    chosen, verbatim = longest_frequent(found), found.verbatim
     if chosen is None or verbatim is None:
-        last = _quoted(context, prompt[-1:])
-        return f"New: the training text never has {last} with a token after it, so nothing there says what comes next; {model}."
-    after, share = _quoted(context, prompt[-chosen.length :]), chosen.candidate / chosen.occurrences
-    by_heart = verbatim.length >= LONG and verbatim.places <= FEW and verbatim.candidate == verbatim.places
-    if by_heart and share < 0.5:
-        times = "once" if verbatim.places == 1 else f"in {verbatim.places} places"
+        return f"New: the training text never has {_quoted(context, prompt[-1:])} with a token after it; {model}."
+    after, frequency = _quoted(context, prompt[-chosen.length :]), chosen.candidate / chosen.occurrences
+    memorized = verbatim.length >= LONG and verbatim.places <= FEW and verbatim.candidate == verbatim.places
+    if memorized and frequency < 0.5:
+        times = "once" if verbatim.places == 1 else f"{verbatim.places} times"
         return (
-            f"By heart, it seems: the training text has the last {verbatim.length} tokens word for word {times}, always with "
-            f"{name} after them, though after {after} alone it comes only {_of(chosen)}; {model}."
+            f"Memorized, likely: the training text has the last {verbatim.length} tokens verbatim {times}, always followed by "
+            f"{name}, though after {after} alone only {_of(chosen)}; {model}."
         )
     if chosen.candidate:
-        habits = f"after {after} the training text has {name} {_of(chosen)}"
-        if p > 0 and 1 / AGREE <= share / p <= AGREE:
-            return f"A habit of the text: {habits}, and {model}."
-        if p > share:
-            return (
-                f"More than this habit: {habits}, but {model}, more, so it goes by more than the last {_tokens(chosen.length)}."
-            )
-        return f"Less than this habit: {habits}, but {model}, less: it has yet to learn the habit, or goes by more."
+        seen = f"after {after} the training text has {name} {_of(chosen)}"
+        if p > 0 and 1 / AGREE <= frequency / p <= AGREE:
+            return f"As in the text: {seen}; {model}."
+        if p > frequency:
+            return f"More than in the text: {seen}; {model}, so it uses more than the last {_tokens(chosen.length)}."
+        return f"Less than in the text: {seen}; {model}, so it has not learned this yet, or uses more tokens."
     shorter = next((each for each in found.following if each.candidate), None)
     if shorter is None:
         return f"New: the training text never has {name} right after {_quoted(context, prompt[-1:])}; {model}."
     where = f"after {_quoted(context, prompt[-shorter.length :])} {_of(shorter)}"
     if shorter.length > chosen.length:
-        return f"Rare: the training text has {name} {where}, but hardly ever has that stretch; {model}."
-    return f"New in this place: the training text never has {name} after {after}, only {where}; {model}."
+        return f"Rare: the training text has {name} {where}, a rare context; {model}."
+    return f"New in this context: the training text never has {name} after {after}, only {where}; {model}."
 
 
 def _of(following: Following) -> str:
@@ -124,8 +115,8 @@ def _quoted(context: StageContext, ids: Sequence[int]) -> str:
     return f"“{_shown(context, ids)}”"
 
 
-def _habits(context: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
-    """How often the last three, two and one tokens were followed by the token, and what the model gives it."""
+def _counts(context: StageContext, found: Evidence, prompt: Sequence[int], token: int, p: float) -> Table:
+    """Counts of the token after the last three, two and one tokens, and the model's probability."""
     name = _quoted(context, [token])
     rows = []
     for each in found.following:
@@ -146,27 +137,27 @@ def _habits(context: StageContext, found: Evidence, prompt: Sequence[int], token
         rows.insert(0, [Cell(_quoted(context, prompt[-length:]), style="dim"), *never])
     columns = [
         Column("after", align="left"),
-        Column("places"),
+        Column("occurrences"),
         Column(name),
-        Column("share"),
-        Column("most often", align="left", optional=True),
+        Column("frequency"),
+        Column("most frequent", align="left", optional=True),
     ]
     model = Cell(probability(p), p, ref("probability", context.position, token), bar=p)
-    total = [Cell("the model says"), Cell(""), Cell(""), model, Cell("")]
+    total = [Cell("model"), Cell(""), Cell(""), model, Cell("")]
     return Table(columns, rows, title=f"in {whole(found.searched)} training tokens", total=total)
 
 
 def _counted(found: Evidence, context: StageContext, ids: Sequence[int]) -> str:
-    """What a count counts: it comes from the text alone, so there is no formula to open."""
-    return f"A count, not a formula: how often {_quoted(context, ids)} stands in the {whole(found.searched)} training tokens."
+    """Note of a count, which has no formula."""
+    return f"A count: occurrences of {_quoted(context, ids)} in the {whole(found.searched)} training tokens."
 
 
 def _divided(count: int, of: int) -> str:
-    return f"{whole(count)} / {whole(of)} = {significant(count / of, 6)}: two counts in the training text, divided."
+    return f"{whole(count)} / {whole(of)} = {significant(count / of, 6)}: two counts in the training text."
 
 
 def _followers(context: StageContext, found: Evidence, chosen: Following, prompt: Sequence[int], given: list[float]) -> Table:
-    """What the text has after the chosen stretch, and what the model gives each of these."""
+    """The tokens that follow the chosen context in the text, with the model's probabilities."""
     rows = [
         [
             Cell(context.tokenizer.label(id_)),
@@ -193,29 +184,29 @@ def _followers(context: StageContext, found: Evidence, chosen: Following, prompt
                 Cell(probability(p), p, bar=p, style="dim"),
             ]
         )
-    columns = [Column("came next", align="left"), Column("times"), Column("share"), Column("model")]
-    return Table(columns, rows, title=f"what the text has after {_quoted(context, prompt[-chosen.length :])}")
+    columns = [Column("next token", align="left"), Column("count"), Column("frequency"), Column("model")]
+    return Table(columns, rows, title=f"next tokens in the text after {_quoted(context, prompt[-chosen.length :])}")
 
 
-def _stretch(context: StageContext, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
-    """The longest end of the prompt that the text has word for word: how long, how often, where first, and what came next."""
+def _match(context: StageContext, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
+    """The longest verbatim match of the prompt's end: length, occurrences, first place, next token."""
     all_of_it = " (all of it)" if verbatim.length == length else f" of {length}"
     place = verbatim.first / found.searched
     following = context.tokenizer.label(int(text[verbatim.first + verbatim.length]))
     rows = [
         [Cell("length in tokens"), Cell(whole(verbatim.length) + all_of_it, verbatim.length)],
-        [Cell("places"), Cell(whole(verbatim.places), verbatim.places)],
+        [Cell("occurrences"), Cell(whole(verbatim.places), verbatim.places)],
         [Cell("first at token"), Cell(f"{whole(verbatim.first + 1)} ({probability(place)} in)", verbatim.first + 1)],
-        [Cell("what came next there"), Cell(f"“{following}”")],
+        [Cell("next token there"), Cell(f"“{following}”")],
     ]
-    title = "the longest end of the prompt that the text has word for word"
+    title = "longest verbatim match with the end of the prompt"
     return Table([Column("", align="left"), Column("", align="left")], rows, title=title)
 
 
 def _excerpt(context: StageContext, verbatim: Verbatim, text: Ids) -> str:
-    """The text around the first place, the stretch between » and «."""
+    """The text around the first match, which stands between » and «."""
     end = verbatim.first + verbatim.length
-    start = max(verbatim.first, end - STRETCH)
+    start = max(verbatim.first, end - MATCH_SHOWN)
     parts = (text[max(0, start - AROUND) : start], text[start:end], text[end : end + AROUND])
-    before, stretch, after = (_shown(context, part.tolist()) for part in parts)
-    return f"There, the stretch between » and «: … {before}»{stretch}«{after} …"
+    before, match, after = (_shown(context, part.tolist()) for part in parts)
+    return f"First match, between » and «: … {before}»{match}«{after} …"

@@ -1,4 +1,4 @@
-"""Two prompts through one model, side by side: what each says, layer by layer, and where one head looks in either."""
+"""Two prompts side by side: next token, logit lens layer by layer, and the attention row of one head."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lab.views.softmax_table import SMALL_DIGITS, softmax
 from models.unembed import finish
 
 TOP = 5
-"""Likeliest tokens listed of each prompt."""
+"""Most probable tokens listed of each prompt."""
 KEYS = 32
 """Keys listed of each attention row, those nearest to the position."""
 
@@ -24,7 +24,7 @@ def two_prompts(first: StageContext, second: StageContext) -> View:
     best = [context.tokenizer.label(context.answer) for context in (first, second)]
     p, q = softmax(first.logits), softmax(second.logits)
     sentence = (
-        f"After {first.here} prompt 1 says “{best[0]}” ({probability(float(p.max()))}), after {second.here} prompt 2 says "
+        f"Prompt 1 predicts “{best[0]}” ({probability(float(p.max()))}) after {first.here}, prompt 2 after {second.here} "
         f"“{best[1]}” ({probability(float(q.max()))}). KL(1 ‖ 2) = {significant(kl_bits(first.logits, second.logits))} bits."
     )
     title = f"prompt 1 | prompt 2 · attention of head {first.layer + 1}.{first.head + 1}"
@@ -52,11 +52,11 @@ def _next(first: StageContext, second: StageContext, p: np.ndarray, q: np.ndarra
         others = float(p[rest].sum()), float(q[rest].sum())
         rows.append([Cell(f"{int(rest.sum()):,} others", style="dim"), *(Cell(probability(x), x, bar=x) for x in others)])
     columns = [Column("next token", align="left"), Column("prompt 1"), Column("prompt 2")]
-    return Table(columns, rows, title="what comes next")
+    return Table(columns, rows, title="next token")
 
 
 def _lenses(first: StageContext, second: StageContext) -> Table:
-    """After each step, what either prompt would say if the model stopped there, and how alike the two streams are."""
+    """Logit lens of both prompts after each stage, and the cosine of their residual streams."""
     found = finish(lens(first)), finish(lens(second))
     rows = []
     for name in streams(first.config.layers):
@@ -77,19 +77,19 @@ def _lenses(first: StageContext, second: StageContext) -> Table:
         )
     columns = [
         Column("after", align="left"),
-        Column("prompt 1 says", align="left"),
+        Column("prompt 1", align="left"),
         Column(""),
-        Column("prompt 2 says", align="left"),
+        Column("prompt 2", align="left"),
         Column(""),
         Column("", align="left"),
         Column("cosine"),
         Column("‖1 − 2‖", optional=True),
     ]
-    return Table(columns, rows, title="if the model stopped there (logit lens); cosine of the two streams")
+    return Table(columns, rows, title="logit lens; cosine of the residual streams")
 
 
 def _step(stream: str) -> str:
-    """The line of the left column that leaves a stream behind."""
+    """The group of stages that ends in a residual stream."""
     _, layer, part = stream.split(".")
     if part == "resid_pre":
         return "embed + position"
@@ -108,11 +108,11 @@ def _attention(first: StageContext, second: StageContext) -> Table:
         Column("pattern"),
     ]
     place = f"head {first.layer + 1}.{first.head + 1}"
-    return Table(columns, rows, title=f"where {place} looks from {first.here} and from {second.here}")
+    return Table(columns, rows, title=f"attention of {place} from {first.here} and from {second.here}")
 
 
 def _key(context: StageContext, back: int) -> list[Cell]:
-    """The key so far before the query, and what it gets."""
+    """The key `back` tokens before the query, and its attention."""
     key = context.position - back
     if key < 0:
         return [Cell(""), Cell("")]

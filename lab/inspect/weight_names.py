@@ -1,4 +1,4 @@
-"""What a single weight is for, in words. Nothing here needs torch."""
+"""Names of single weights in words. Nothing here needs torch."""
 
 import re
 from collections.abc import Callable
@@ -12,13 +12,13 @@ _LETTERS = (("W_Q", "query"), ("W_K", "key"), ("W_V", "value"))
 def weight_in_words(name: str, index: tuple[int, ...], config: ModelConfig, label: Callable[[int], str]) -> str:
     """`W_K, layer 1, head 2: dimension 3 of the stream → dimension 5 of the key`.
 
-    `name` is the parameter's name in GPT-2's naming, `index` its 0-based place, `label` a token id's printable text.
+    `name` is the parameter's name in GPT-2's naming, `index` its 0-based indices, `label` a token id's printable text.
     """
     last = index[-1] + 1
     if name == "wte.weight":
         return f"token embedding of “{label(index[0])}”, dimension {last}"
     if name == "wpe.weight":
-        return f"position embedding of place {index[0] + 1}, dimension {last}"
+        return f"position embedding {index[0] + 1}, dimension {last}"
     if name.startswith("ln_f."):
         return f"{_norm_part(name)} of the final norm, dimension {last}"
     match = _IN_LAYER.fullmatch(name)
@@ -38,11 +38,11 @@ def weight_in_words(name: str, index: tuple[int, ...], config: ModelConfig, labe
         head, d = divmod(index[1], config.head_width)
         return f"W_O, {layer}, head {head + 1}: dimension {d + 1} → dimension {index[0] + 1} of the stream"
     return {
-        "attn.c_proj.bias": f"bias of attention's output, {layer}, dimension {last}",
+        "attn.c_proj.bias": f"bias of the attention output, {layer}, dimension {last}",
         "mlp.c_fc.weight": f"W_in, {layer}: dimension {last} → neuron {index[0] + 1}",
         "mlp.c_fc.bias": f"bias of neuron {last}, {layer}",
         "mlp.c_proj.weight": f"W_out, {layer}: neuron {last} → dimension {index[0] + 1} of the stream",
-        "mlp.c_proj.bias": f"bias of the MLP's output, {layer}, dimension {last}",
+        "mlp.c_proj.bias": f"bias of the MLP output, {layer}, dimension {last}",
     }[rest]
 
 

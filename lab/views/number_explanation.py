@@ -9,13 +9,13 @@ from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_refs import TIMES, split
 
 FIGURES = 6
-"""Significant figures of operands: two more than in the formula, so that the formula can be checked."""
+"""Significant figures of operands: two more than in the formula, to check it."""
 CRUMBS = 3
-"""Steps of the way down that the title names."""
+"""Last references of the trail that the title names."""
 
 
 class Operand(msgspec.Struct, omit_defaults=True):
-    """A number that went into another one. With a `ref` it can be explained in turn."""
+    """An operand of a formula. With a `ref` it can be explained in turn."""
 
     label: str
     value: float

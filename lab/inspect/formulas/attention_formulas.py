@@ -1,4 +1,4 @@
-"""Attention: queries and keys, scores, the pattern, the values it gathers, and what that adds to the residual stream."""
+"""Formulas of attention: queries, keys and values, scores, the pattern, z, and the heads' outputs."""
 
 import math
 
@@ -132,7 +132,7 @@ def _along(quantities: Quantities, place: NumberLocation) -> Answer:
     head, position = place.index
     out = quantities.before(f"{place.block}attn_out")
     return quantities.dot(
-        "Σᵢ head's output[i] × attention's output[i]",
+        "Σᵢ head's output[i] × attention output[i]",
         quantities.heads(place.layer, position)[head],
         lambda i: f"{place.block}attn.head_out[{head},{position},{i}]",
         quantities.trace[out][position],
@@ -150,13 +150,13 @@ def _along_value(quantities: Quantities, place: NumberLocation) -> float:
 
 def _share(quantities: Quantities, place: NumberLocation) -> Answer:
     head, position = place.index
-    along = quantities.operand("head's output · attention's output", f"{place.block}attn.head_out.along[{head},{position}]")
-    length = quantities.operand("length of attention's output", f"{quantities.before(f'{place.block}attn_out')}.norm[{position}]")
+    along = quantities.operand("head's output · attention output", f"{place.block}attn.head_out.along[{head},{position}]")
+    norm = quantities.operand("norm of the attention output", f"{quantities.before(f'{place.block}attn_out')}.norm[{position}]")
     return Answer(
-        "(head's output · whole output) / length²",
-        f"{number(along.value)} / {number(length.value)}²",
-        [along, length],
-        along.value / length.value**2 if length.value else 0.0,
+        "(head's output · attention output) / norm²",
+        f"{number(along.value)} / {number(norm.value)}²",
+        [along, norm],
+        along.value / norm.value**2 if norm.value else 0.0,
     )
 
 
@@ -192,7 +192,7 @@ def _entropy_value(quantities: Quantities, place: NumberLocation) -> float:
 
 def _entropy_term(quantities: Quantities, place: NumberLocation) -> Answer:
     head, query, key = place.index
-    p = quantities.operand("p, attention paid", f"{place.block}attn.pattern[{head},{query},{key}]")
+    p = quantities.operand("p, attention", f"{place.block}attn.pattern[{head},{query},{key}]")
     recomputed = p.value * math.log2(1 / p.value) if p.value else 0.0
     return Answer("p × log₂(1/p)", f"{number(p.value)} × log₂(1 / {number(p.value)})", [p], recomputed)
 
@@ -212,10 +212,10 @@ ATTENTION = {
     "blocks.N.attn.sum": Rule("sum over the keys", ("head", "from"), _sum, _sum_value),
     "blocks.N.attn.pattern": Rule("attention pattern", PAIR, _pattern),
     "blocks.N.attn.entropy": Rule("entropy of the attention", ("head", "from"), _entropy, _entropy_value),
-    "blocks.N.attn.entropy.term": Rule("a key's part in the entropy", PAIR, _entropy_term, _entropy_term_value),
+    "blocks.N.attn.entropy.term": Rule("a key's term in the entropy", PAIR, _entropy_term, _entropy_term_value),
     "blocks.N.attn.weighted_v": Rule("weighted value", (*PAIR, "dimension"), _weighted, _weighted_value),
-    "blocks.N.attn.z": Rule("z, the values added up", PER_HEAD, _z),
+    "blocks.N.attn.z": Rule("z, weighted sum of values", PER_HEAD, _z),
     "blocks.N.attn.head_out": Rule("a head's output", ("head", "position", "dimension"), _head_out, _head_out_value),
-    "blocks.N.attn.head_out.along": Rule("a head's output · attention's output", ("head", "position"), _along, _along_value),
-    "blocks.N.attn.head_out.share": Rule("a head's share of attention's output", ("head", "position"), _share, _share_value),
+    "blocks.N.attn.head_out.along": Rule("a head's output · attention output", ("head", "position"), _along, _along_value),
+    "blocks.N.attn.head_out.share": Rule("a head's share of the attention output", ("head", "position"), _share, _share_value),
 }

@@ -15,8 +15,8 @@ from lab.inspect.formulas.residual_stream_formulas import STREAM
 from lab.views.number_refs import product
 from models.trace import BEFORE
 
-WEIGHT = "A weight: training set it, and nothing in this prompt changes it."
-TIED = " It also turns the final norm's output into this token's logit: embedding and output head are one matrix."
+WEIGHT = "A weight, set by training; the prompt does not change it."
+TIED = " Embedding and output head are tied: it is a weight of this token's logit, too."
 
 
 def _weight(quantities: Quantities, place: NumberLocation) -> Answer:
@@ -25,7 +25,7 @@ def _weight(quantities: Quantities, place: NumberLocation) -> Answer:
 
 
 def _elements(quantities: Quantities, place: NumberLocation) -> list[str]:
-    """The references of the vector's numbers whose length this is."""
+    """References of the vector's numbers."""
     vector = place.whole.removesuffix(".norm")
     if vector in quantities.weights:
         count = len(quantities.weights[vector])
@@ -42,7 +42,7 @@ def _elements(quantities: Quantities, place: NumberLocation) -> list[str]:
     return [f"{vector}[{before}{i}]" for i in range(count)]
 
 
-def _length(quantities: Quantities, place: NumberLocation) -> Answer:
+def _norm(quantities: Quantities, place: NumberLocation) -> Answer:
     elements = _elements(quantities, place)
     values = torch.tensor([quantities.value(ref) for ref in elements], dtype=torch.float64)
     answer = quantities.sum("√(Σᵢ x[i]²)", values.square(), lambda i: (f"x[{i + 1}]²", product(elements[i], elements[i])))
@@ -50,7 +50,7 @@ def _length(quantities: Quantities, place: NumberLocation) -> Answer:
     return replace(answer, numbers=f"√({answer.numbers})", recomputed=math.sqrt(answer.recomputed))
 
 
-def _length_value(quantities: Quantities, place: NumberLocation) -> float:
+def _norm_value(quantities: Quantities, place: NumberLocation) -> float:
     return math.hypot(*(quantities.value(ref) for ref in _elements(quantities, place)))
 
 
@@ -61,8 +61,8 @@ RULES: dict[str, Rule] = {
     **MLP,
     **OUTPUT,
     **CONTRIBUTIONS,
-    "norm": Rule("length", (), _length, _length_value),
+    "norm": Rule("norm", (), _norm, _norm_value),
     "weight.1": Rule("weight", ("dimension",), _weight),
     "weight.2": Rule("weight", ("row", "column"), _weight),
 }
-"""`norm` is the rule of every vector's length, `weight.1` and `weight.2` that of the model's vectors and matrices."""
+"""`norm` is the rule of every vector's norm, `weight.1` and `weight.2` that of the model's vectors and matrices."""

@@ -1,4 +1,4 @@
-"""What an intervention makes of a number: a formula over the value before it, which has a formula of its own."""
+"""Formulas of numbers that an intervention changes, over the value before it."""
 
 import math
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from lab.views.number_explanation import Operand
 from models.edits import Edit
 from models.trace import BEFORE
 
-MADE = "An intervention makes this of the value before it."
-PUT = "An intervention put this number here, in the place of the model's own."
-HIDDEN = "An intervention hides this token from all after it."
+MADE = "Changed by an intervention."
+PUT = "An intervention set this number."
+HIDDEN = "An intervention hides this token from all later ones."
 
 
 def edited(quantities: Quantities, place: NumberLocation, edits: Sequence[Edit]) -> Answer:
@@ -25,15 +25,15 @@ def edited(quantities: Quantities, place: NumberLocation, edits: Sequence[Edit])
     if edit.action == "attend":
         recomputed = 1.0 if place.index[2] == edit.key else 0.0
         return Answer(
-            "1 for the token that the head is made to look at, 0 for all others", number(recomputed), [before], recomputed
+            "1 for the token that the head is forced to attend to, 0 for all others", number(recomputed), [before], recomputed
         )
     if edit.action == "hide":
         return Answer("−∞ for a token that is hidden", "−∞", [before], -math.inf, HIDDEN)
     if len(edits) > 1:
-        return Answer("", "", [], None, f"{len(edits)} interventions, one after the other, make this of the value before them.")
+        return Answer("", "", [], None, f"Changed by {len(edits)} interventions, one after the other.")
     if edit.action == "scale":
         written = f"{number(before.value)} × {bracketed(edit.scale)}"
-        operands = [before, Operand("what the intervention multiplies by", edit.scale)]
+        operands = [before, Operand("factor of the intervention", edit.scale)]
         return Answer("value before × factor", written, operands, before.value * edit.scale, MADE)
     return _mean(quantities, place)
 

@@ -1,4 +1,4 @@
-"""LayerNorm: mean, variance and scale of the residual stream, and each dimension on its way through (Ba et al. 2016)."""
+"""Formulas of LayerNorm: mean, variance and scale of the residual stream, and each dimension (Ba et al. 2016)."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,7 @@ from models.gpt import EPSILON
 
 
 def _norm(place: NumberLocation) -> str:
-    """Name of the norm that the place is in: `ln_final`, `blocks.0.ln1`."""
+    """The norm's name: `ln_final`, `blocks.0.ln1`."""
     return place.block + place.name.partition(".")[0]
 
 
@@ -97,7 +97,7 @@ def _variance_value(quantities: Quantities, place: NumberLocation) -> float:
 
 
 def _over(answer: Answer, formula: str, count: int) -> Answer:
-    """A sum made a mean."""
+    """The mean, from a sum."""
     assert answer.recomputed is not None
     written = f"({answer.numbers}) / {count}"
     return replace(answer, formula=f"{formula} / {count}", numbers=written, recomputed=answer.recomputed / count)

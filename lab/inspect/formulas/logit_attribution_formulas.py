@@ -25,8 +25,8 @@ from lab.inspect.logit_attribution import Contributor, final_bias_at
 from lab.views.number_explanation import Operand
 
 HELD = "The final norm's scale is frozen at its value here, so that all contributions add up to the logit."
-PATCHED = "An intervention put this number here, in the place of the model's own."
-ARRIVES = "Interventions change what of this part goes on to the final norm."
+PATCHED = "An intervention set this number."
+ARRIVES = "Interventions scale this part on its way to the final norm."
 
 
 def part_of(quantities: Quantities, position: int, index: int) -> Contributor | None:
@@ -38,7 +38,7 @@ def part_of(quantities: Quantities, position: int, index: int) -> Contributor | 
 
 
 def _ref(part: Contributor, place: NumberLocation) -> Callable[[int], str]:
-    """Names of a part's numbers: what it wrote itself, where all of that and nothing else arrives."""
+    """References of a part's numbers: its own output, where that arrives unchanged."""
     position, index = place.index[:2]
     source = part.source
     if source is not None and part.weights == {position: 1.0}:
@@ -47,7 +47,7 @@ def _ref(part: Contributor, place: NumberLocation) -> Callable[[int], str]:
 
 
 def _arrived(quantities: Quantities, place: NumberLocation) -> Answer:
-    """What an intervention lets through of a part: each position's number times how much of it goes on."""
+    """A part's number at the final norm: a weighted sum over positions, the weights set by interventions."""
     i, part = place.index[2], _some(quantities, place)
     if part.source is None:
         return Answer("", "", [], None, PATCHED)
@@ -60,9 +60,9 @@ def _arrived(quantities: Quantities, place: NumberLocation) -> Answer:
     operands = [operand for operand, _ in terms[:TERMS]]
     if len(terms) > TERMS:
         rest = math.fsum(operand.value * weight for operand, weight in terms[TERMS:])
-        operands.append(Operand(f"{whole(len(terms) - TERMS)} others, as far as they go on", rest))
+        operands.append(Operand(f"{whole(len(terms) - TERMS)} others, weighted", rest))
         written.append(number(rest))
-    return Answer(f"Σ of {part.label} × what goes on of it", " + ".join(written) or "0", operands, total, ARRIVES)
+    return Answer(f"Σ of {part.label} × its weight", " + ".join(written) or "0", operands, total, ARRIVES)
 
 
 def _written_at(quantities: Quantities, part: Contributor, position: int) -> str:
@@ -223,9 +223,9 @@ CONTRIBUTIONS = {
         "one dimension of a part's contribution", ("position", "part", "token", "dimension"), _term, _term_value
     ),
     "logits.contribution.part": Rule(
-        "what arrives of a part at the final norm", ("position", "part", "dimension"), _arrived, _arrived_value
+        "a part's vector at the final norm", ("position", "part", "dimension"), _arrived, _arrived_value
     ),
-    "logits.contribution.mean": Rule("mean of what a part wrote", ("position", "part"), _mean, _mean_value),
+    "logits.contribution.mean": Rule("mean of a part's vector", ("position", "part"), _mean, _mean_value),
     "logits.contribution.over": Rule(
         "a part's contribution to the difference of two logits",
         ("position", "part", "token", "token"),
@@ -233,5 +233,5 @@ CONTRIBUTIONS = {
         _contribution_over_value,
     ),
     "logits.over": Rule("difference of two logits", ("position", "token", "token"), _over, _over_value),
-    "blocks.N.mlp_out.unbiased": Rule("the MLP's output without its bias", ("position", "dimension"), _unbiased, _unbiased_value),
+    "blocks.N.mlp_out.unbiased": Rule("the MLP output without its bias", ("position", "dimension"), _unbiased, _unbiased_value),
 }

@@ -1,4 +1,4 @@
-"""The end of the way: logits, their softmax over the vocabulary, and the draw of the next token."""
+"""Formulas of the logits, their softmax over the vocabulary, and the draw of the next token."""
 
 import math
 
@@ -10,9 +10,9 @@ from lab.inspect.stages.stage_context import StageContext
 from lab.views.number_explanation import Operand
 
 NEXT = ("position", "token")
-DRAWN = "A random number that follows from the seed and the place in the text alone; nothing in the model changes it."
-LEFT_OUT = "Temperature, top-k or top-p leave this token out, so it cannot be drawn."
-FIRST = "Nothing lies before it: it is the most probable token."
+DRAWN = "A random number from the seed and the position alone."
+LEFT_OUT = "Temperature, top-k or top-p remove this token."
+FIRST = "The most probable token comes first."
 
 
 def _logit(quantities: Quantities, place: NumberLocation) -> Answer:
@@ -87,17 +87,17 @@ def _after(quantities: Quantities, place: NumberLocation) -> Answer:
     context = quantities.context_at(position)
     before = quantities.operand("probability before", f"probability[{position},{token}]")
     if not context.draw().kept[token]:
-        return Answer("0 for a token that is left out", "0", [before], 0.0, LEFT_OUT)
+        return Answer("0 for a removed token", "0", [before], 0.0, LEFT_OUT)
     if _is_greedy(context):
         return Answer("1 for the most probable token (greedy)", "1", [before], 1.0)
     temperature = context.sampling.temperature
     score = quantities.operand("logit", f"logits[{position},{token}]")
     top = quantities.operand("largest logit", f"logits[{position},{context.answer}]")
-    total = quantities.operand("Σ over the tokens that are left", f"sample.sum[{position}]")
+    total = quantities.operand("Σ over the kept tokens", f"sample.sum[{position}]")
     written = f"exp(({number(score.value)} − {bracketed(top.value)}) / {temperature:g}) / {number(total.value)}"
     recomputed = math.exp((score.value - top.value) / temperature) / total.value
     operands = [score, top, Operand("T, the temperature", temperature), total]
-    return Answer("exp((logit − max) / T) / Σ over the tokens that are left", written, operands, recomputed)
+    return Answer("exp((logit − max) / T) / Σ over the kept tokens", written, operands, recomputed)
 
 
 def _after_value(quantities: Quantities, place: NumberLocation) -> float:
@@ -129,7 +129,7 @@ def _sample_sum(quantities: Quantities, place: NumberLocation) -> Answer:
     context = quantities.context_at(position)
     kept = torch.from_numpy(context.draw().kept).nonzero()[:, 0]
     return quantities.sum(
-        "Σ over the tokens that are left of exp((logit − max) / T)",
+        "Σ over the kept tokens of exp((logit − max) / T)",
         _warmed(context)[kept],
         lambda n: (f"“{quantities.label(int(kept[n]))}”", f"sample.exp[{position},{int(kept[n])}]"),
     )
@@ -145,7 +145,7 @@ def _low(quantities: Quantities, place: NumberLocation) -> Answer:
     draw = quantities.context_at(position).draw()
     before = draw.order[: draw.place(token)].tolist()
     answer = quantities.sum(
-        "Σ of the tokens that are laid before it, the most probable first",
+        "Σ over the more probable tokens",
         torch.from_numpy(draw.after[before]),
         lambda n: (f"“{quantities.label(before[n])}”", f"sample.after[{position},{before[n]}]"),
     )
@@ -158,10 +158,10 @@ def _low_value(quantities: Quantities, place: NumberLocation) -> float:
 
 def _high(quantities: Quantities, place: NumberLocation) -> Answer:
     position, token = place.index
-    low = quantities.operand("where it begins", f"sample.low[{position},{token}]")
-    share = quantities.operand("its probability", f"sample.after[{position},{token}]")
+    low = quantities.operand("lower bound", f"sample.low[{position},{token}]")
+    share = quantities.operand("probability", f"sample.after[{position},{token}]")
     written = f"{number(low.value)} + {number(share.value)}"
-    return Answer("where it begins + its probability", written, [low, share], low.value + share.value)
+    return Answer("lower bound + probability", written, [low, share], low.value + share.value)
 
 
 def _high_value(quantities: Quantities, place: NumberLocation) -> float:
@@ -177,7 +177,7 @@ OUTPUT = {
     "sample.u": Rule("the random number", ("position",), _u, _u_value),
     "sample.after": Rule("probability of being drawn", NEXT, _after, _after_value),
     "sample.exp": Rule("exp((logit − max) / T)", NEXT, _sample_exp, _sample_exp_value),
-    "sample.sum": Rule("sum over the tokens that are left", ("position",), _sample_sum, _sample_sum_value),
-    "sample.low": Rule("where a token's part of 0 to 1 begins", NEXT, _low, _low_value),
-    "sample.high": Rule("where a token's part of 0 to 1 ends", NEXT, _high, _high_value),
+    "sample.sum": Rule("sum over the kept tokens", ("position",), _sample_sum, _sample_sum_value),
+    "sample.low": Rule("lower bound of a token's interval", NEXT, _low, _low_value),
+    "sample.high": Rule("upper bound of a token's interval", NEXT, _high, _high_value),
 }

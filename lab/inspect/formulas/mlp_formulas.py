@@ -49,11 +49,11 @@ def _pushes(quantities: Quantities, place: NumberLocation) -> Answer:
     position, neuron, token = place.index
     post, push, scale = operands = [
         quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]"),
-        quantities.operand("push of the neuron's vector", f"{place.block}mlp.push[{neuron},{token}]"),
+        quantities.operand("effect of the neuron's vector", f"{place.block}mlp.push[{neuron},{token}]"),
         quantities.operand("scale of the final norm", f"ln_final.scale[{position}]"),
     ]
     written = f"{number(post.value)} × {bracketed(push.value)} / {number(scale.value)}"
-    return Answer("GELU(x) × push / scale", written, operands, post.value * push.value / scale.value)
+    return Answer("GELU(x) × effect / scale", written, operands, post.value * push.value / scale.value)
 
 
 def _pushes_value(quantities: Quantities, place: NumberLocation) -> float:
@@ -120,10 +120,10 @@ def _push_mean_value(quantities: Quantities, place: NumberLocation) -> float:
 MLP = {
     "blocks.N.mlp.pre": Rule("neuron before GELU", NEURON, _pre),
     "blocks.N.mlp.post": Rule("neuron after GELU", NEURON, _post),
-    "blocks.N.mlp_out": Rule("MLP's output", ("position", "dimension"), _out),
-    "blocks.N.mlp.neuron_out": Rule("what a neuron adds", (*NEURON, "dimension"), _neuron_out, _neuron_out_value),
-    "blocks.N.mlp.pushes": Rule("push of a neuron", (*NEURON, "token"), _pushes, _pushes_value),
-    "blocks.N.mlp.push": Rule("push of a neuron's vector", ("neuron", "token"), _push, _push_value),
+    "blocks.N.mlp_out": Rule("MLP output", ("position", "dimension"), _out),
+    "blocks.N.mlp.neuron_out": Rule("output of a neuron", (*NEURON, "dimension"), _neuron_out, _neuron_out_value),
+    "blocks.N.mlp.pushes": Rule("effect of a neuron on a logit", (*NEURON, "token"), _pushes, _pushes_value),
+    "blocks.N.mlp.push": Rule("effect of a neuron's vector", ("neuron", "token"), _push, _push_value),
     "blocks.N.mlp.push_vector": Rule(
         "neuron's vector through the final norm's gain", ("neuron", "dimension"), _push_vector, _push_vector_value
     ),

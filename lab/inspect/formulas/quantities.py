@@ -1,11 +1,8 @@
-"""Any number of a trace by its reference, and what its formula is made of: operands, and sums whose largest terms are shown.
+"""The numbers of one trace by reference, and the operands, sums and dot products that their formulas are made of.
 
-A number is called `name[indices]`, the names being those of `models.trace`, of the model's weights, and those that
-`lab.views.number_refs`
-lists besides: `blocks.1.attn.pattern[0,3,2]`, `h.1.attn.c_attn.weight[17,4]`, `blocks.0.attn.entropy[1,3]`. `a × b` is the
-product of two of them.
-
-`lab.inspect.formulas` has one rule for each family of names; everything here is about numbers in general.
+A reference is `name[indices]`, the names being those of `models.trace`, of the model's weights, and those that
+`lab.views.number_refs` lists: `blocks.1.attn.pattern[0,3,2]`, `h.1.attn.c_attn.weight[17,4]`, `blocks.0.attn.entropy[1,3]`.
+`a × b` is the product of two numbers.
 """
 
 import math
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from lab.inspect.stages.stage_context import StageContext
 
 TERMS = 8
-"""Terms of a long sum that are shown one by one; the rest is one `others` row."""
+"""Terms of a long sum that are shown; the rest is one `others` row."""
 DIGITS = 4
 """Significant figures of an operand in the substituted formula."""
 
@@ -55,7 +52,7 @@ class NumberLocation:
 
     @property
     def whole(self) -> str:
-        """The name with the layer, which is what the trace or the model calls it."""
+        """The name with the layer, as in the trace or the model."""
         return self.block + self.name
 
 
@@ -72,7 +69,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rule:
-    """A family of numbers: what it is called, what its indices count, where its value is, and what it is computed from."""
+    """A family of numbers: its title, the axes of its indices, its formula, its value."""
 
     title: str
     axes: tuple[str, ...]
@@ -85,7 +82,7 @@ class Quantities:
     """The numbers of one trace, by reference.
 
     `label` gives a token id's printable text; `initial` a weight's value before training by name, or None where it is not known;
-    `context_at` what the engine already knows of a position: its logits, and the draw of the next token.
+    `context_at` gives a position's context, with its logits and the draw of the next token.
     """
 
     rules: ClassVar[Mapping[str, Rule]] = {}
@@ -155,8 +152,8 @@ class Quantities:
         if found is None and name.endswith(".norm"):
             vector = self._family(name.removesuffix(".norm"), place)
             if vector is not None and vector.axes and vector.axes[-1] == "dimension":
-                length = self.rules["norm"]
-                return Rule(f"length of the vector “{vector.title}”", vector.axes[:-1], length.explain, length.value)
+                norm = self.rules["norm"]
+                return Rule(f"norm of “{vector.title}”", vector.axes[:-1], norm.explain, norm.value)
         return found
 
     def operand(self, label: str, ref: str) -> Operand:
@@ -167,19 +164,19 @@ class Quantities:
         return name + BEFORE if self.trace.is_edited(name) else name
 
     def contributors(self, position: int) -> list[Contributor]:
-        """What was written into the residual stream at a position, as it arrives at the final norm."""
+        """Vectors written into the residual stream at a position, as they arrive at the final norm."""
         if position not in self._contributors:
             self._contributors[position] = contributors(self._model, self.trace, position)
         return self._contributors[position]
 
     def heads(self, layer: int, position: int) -> Tensor:
-        """What each head adds to the residual stream at a position, (H, C), float64."""
+        """Each head's output at a position, (H, C), float64."""
         if (layer, position) not in self._heads:
             self._heads[layer, position] = self.trace.head_out(layer, [position])[:, 0]
         return self._heads[layer, position]
 
     def logits(self, position: int) -> Tensor:
-        """What the model says about the token after a position, (V,), float64."""
+        """Logits of the token after a position, (V,), float64."""
         if self._context_at is not None:
             return torch.from_numpy(self.context_at(position).logits)
         if position not in self._logits:
@@ -188,7 +185,7 @@ class Quantities:
         return self._logits[position]
 
     def context_at(self, position: int) -> "StageContext":
-        """Raises UnknownNumberError where nothing is known of draws, or there is no such position."""
+        """The context of a position. Raises UnknownNumberError where draws are unknown, or there is no such position."""
         if self._context_at is None or position >= len(self.trace.ids):
             raise UnknownNumberError(f"No token is drawn at position {position + 1}.")
         return self._context_at(position)
@@ -248,7 +245,7 @@ class Quantities:
 
 
 def _without_before(rule: Rule) -> Callable[[Quantities, NumberLocation], Answer]:
-    """The rule's formula, which is that of the value before its edit."""
+    """The formula of the value before its edit."""
     return lambda quantities, place: rule.explain(quantities, replace(place, name=place.name.removesuffix(BEFORE)))
 
 

@@ -1,4 +1,4 @@
-"""The residual stream: the embeddings it starts from, all that is written into it, and how adding turns it."""
+"""Formulas of the residual stream: embeddings, all terms added to it, and the cosine before and after."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from lab.views.number_explanation import Operand
 from models.trace import BEFORE, STREAMS
 
 PARTS = ("position", "dimension")
-TOKEN = "A token's id is a name, not a size: it says which row of the token embedding is looked up."
+TOKEN = "A token's id selects a row of the token embedding."
 
 
 def _token(quantities: Quantities, place: NumberLocation) -> Answer:
@@ -62,8 +62,8 @@ def _last_addition(quantities: Quantities, place: NumberLocation, at: str) -> An
         return Answer("the residual stream as it was", number(operands[0].value), operands, operands[0].value)
     names = {
         "resid_pre": (("token embedding", "embed"), ("position embedding", "pos_embed")),
-        "resid_mid": (("residual stream before", f"{place.block}resid_pre"), ("attention's output", f"{place.block}attn_out")),
-        "resid_post": (("residual stream before", f"{place.block}resid_mid"), ("MLP's output", f"{place.block}mlp_out")),
+        "resid_mid": (("residual stream before", f"{place.block}resid_pre"), ("attention output", f"{place.block}attn_out")),
+        "resid_post": (("residual stream before", f"{place.block}resid_mid"), ("MLP output", f"{place.block}mlp_out")),
     }[place.name]
     operands = [quantities.operand(label, name + at) for label, name in names]
     formula = " + ".join(label for label, _ in names)
@@ -104,18 +104,18 @@ def _cosine(quantities: Quantities, place: NumberLocation) -> Answer:
     at = f"[{place.index[0]}]"
     dot, before, after = operands = [
         quantities.operand("before · after", f"{_after(place)}.dot{at}"),
-        quantities.operand("length before", f"{_before(place)}.norm{at}"),
-        quantities.operand("length after", f"{_after(place)}.norm{at}"),
+        quantities.operand("norm before", f"{_before(place)}.norm{at}"),
+        quantities.operand("norm after", f"{_after(place)}.norm{at}"),
     ]
-    lengths = before.value * after.value
+    norms = before.value * after.value
     written = f"{number(dot.value)} / ({number(before.value)} × {number(after.value)})"
-    return Answer("(before · after) / (length before × length after)", written, operands, dot.value / lengths if lengths else 0.0)
+    return Answer("(before · after) / (norm before × norm after)", written, operands, dot.value / norms if norms else 0.0)
 
 
 def _cosine_value(quantities: Quantities, place: NumberLocation) -> float:
     before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
-    lengths = float(before.norm() * after.norm())
-    return float(before @ after) / lengths if lengths else 0.0
+    norms = float(before.norm() * after.norm())
+    return float(before @ after) / norms if norms else 0.0
 
 
 def _dot(quantities: Quantities, place: NumberLocation) -> Answer:
@@ -142,7 +142,7 @@ STREAM = {
     "blocks.N.resid_pre": Rule("residual stream before the layer", PARTS, _stream),
     "blocks.N.resid_mid": Rule("residual stream after attention", PARTS, _stream),
     "blocks.N.resid_post": Rule("residual stream after the layer", PARTS, _stream),
-    "blocks.N.attn_out": Rule("attention's output", PARTS, _attn_out),
+    "blocks.N.attn_out": Rule("attention output", PARTS, _attn_out),
     **{
         f"blocks.N.{stream}{before}.{part}": rule
         for stream in ("resid_mid", "resid_post")

@@ -7,7 +7,7 @@ from torch import Tensor
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, bracketed, number
 from lab.views.number_explanation import Operand
 
-MASKED = "Masked: a position may not look at one that comes after it, so its share is exactly 0."
+MASKED = "Masked: a position cannot attend to a later one, so this is exactly 0."
 
 
 def linear(
@@ -26,7 +26,7 @@ def linear(
 
 
 def softmax(quantities: Quantities, place: NumberLocation, prefix: str, scores: str, row: Tensor) -> Answer:
-    """The share of one score in its `row`; `prefix` names the steps in between, `scores` the family of the scores."""
+    """The softmax of one score in its `row`; `prefix` names the values in between, `scores` the family of the scores."""
     score, top = _score_and_largest(quantities, place, scores, row)
     total = quantities.operand("Σ of exp(score − max)", f"{prefix}.sum[{_row(place)}]")
     recomputed = math.exp(score.value - top.value) / total.value

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SINK = 0.5
-"""A head that gives the first token at least this much of its attention is said to rest on it."""
-SPREAD = 0.8
-"""From this part of the largest entropy possible on, a head is called spread out."""
+"""Attention on one place from which on a head is named for it, such as a first-token sink."""
+DIFFUSE = 0.8
+"""Fraction of the maximum entropy from which on a head is called diffuse."""
 
 COLUMNS = [
     Column("head", align="left"),
     Column("bits"),
-    Column("itself"),
+    Column("self"),
     Column("previous"),
     Column("first"),
     Column("most attended", align="left"),
@@ -35,15 +35,15 @@ COLUMNS = [
 KEYS = 64
 """Keys drawn for each head of the layer, those nearest to the position."""
 SMALLEST, LARGEST = 8, 24
-"""Columns of a picture: as many as let a layer's heads stand in one line, but no fewer and no more than these."""
+"""Fewest and most columns of a thumbnail: as many as let a layer's heads stand in one line."""
 LONG = 512
-"""Tokens beyond which the inside of the layer last looked at is let go of before all layers are gone through."""
+"""Tokens beyond which the trace's cached layer is released before all layers are computed."""
 ROOM = 80
-"""Columns of the view where they are not known."""
+"""Default width of the view in columns."""
 
 
 class Summary(NamedTuple):
-    """Of one head's attention from one token over itself and those before it."""
+    """One head's attention from one token, in six numbers."""
 
     bits: float
     """Entropy, −Σ p log2 p: 0 for one key alone, log2(n) for n keys alike."""
@@ -57,24 +57,24 @@ class Summary(NamedTuple):
     """What it gets."""
 
     def kind(self, choices: int) -> str:
-        """What a head is called that looks mostly at one of the places that many heads look at; "" for any other."""
+        """Name of the head's behaviour at this token, "" for none of the common ones."""
         if choices < 3:
             return ""
         if self.first >= SINK:
-            return "rests on the first token (sink)"
+            return "first-token sink"
         if self.previous >= SINK:
-            return "looks one back"
+            return "previous-token"
         if self.itself >= SINK:
-            return "looks at itself"
-        return "spread out" if self.bits > SPREAD * math.log2(choices) else ""
+            return "self"
+        return "diffuse" if self.bits > DIFFUSE * math.log2(choices) else ""
 
     def brief(self, choices: int) -> str:
-        """The kind in two words at most."""
+        """The kind in at most two words."""
         return {
-            "rests on the first token (sink)": f"sink {probability(self.first, 0)}",
-            "looks one back": f"back {probability(self.previous, 0)}",
-            "looks at itself": f"self {probability(self.itself, 0)}",
-            "spread out": "spread",
+            "first-token sink": f"sink {probability(self.first, 0)}",
+            "previous-token": f"prev {probability(self.previous, 0)}",
+            "self": f"self {probability(self.itself, 0)}",
+            "diffuse": "diffuse",
         }.get(self.kind(choices), "")
 
 
@@ -84,14 +84,14 @@ def entropy_bits(pattern: Numbers) -> float:
 
 
 def summary_of(pattern: Numbers) -> Summary:
-    """`pattern` (i + 1,) is what token i pays to each token up to itself."""
+    """The summary of `pattern` (i + 1,), the attention of token i to each token up to itself."""
     key = int(pattern.argmax())
     previous = float(pattern[-2]) if len(pattern) > 1 else 0.0
     return Summary(entropy_bits(pattern), float(pattern[-1]), previous, float(pattern[0]), key, float(pattern[key]))
 
 
 def most_bits(choices: int) -> str:
-    return "so 0 bits" if choices == 1 else f"at most {significant(math.log2(choices))} bits"
+    return "max 0 bits" if choices == 1 else f"max {significant(math.log2(choices))} bits"
 
 
 def row_of(context: StageContext, layer: int, head: int, name: str, found: Summary) -> list[Cell]:
@@ -114,7 +114,7 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: Summa
 
 
 def head_in_words(context: StageContext, name: str, found: Summary) -> str:
-    """`Head 2.3 rests on the first token (sink) at “ ran”: 0.91 bits over 4 choices (at most 2 bits), 80% on the first …`."""
+    """`Head 2.3 at “ ran”: first-token sink, entropy 0.91 bits over 4 keys (max 2 bits); 10% on itself, 80% on the first …`."""
     at = context.position
     kind = found.kind(at + 1)
     parts = [f"{probability(found.itself)} on itself"]
@@ -123,27 +123,26 @@ def head_in_words(context: StageContext, name: str, found: Summary) -> str:
     if at > 1:
         parts.append(f"{probability(found.first)} on the first")
     if found.key not in (0, at - 1, at):
-        parts.append(f"and most, {probability(found.most)}, on {context.quoted(found.key)}")
-    does = f" {kind}" if kind and kind != "spread out" else " is spread out" if kind else ""
-    entropy = f"{significant(found.bits)} bits over {at + 1} choice{'s' if at else ''} ({most_bits(at + 1)})"
-    return f"Head {name}{does} at {context.here}: {entropy}, {', '.join(parts)}."
+        parts.append(f"{probability(found.most)} on {context.quoted(found.key)}")
+    entropy = f"entropy {significant(found.bits)} bits over {at + 1} key{'s' if at else ''} ({most_bits(at + 1)})"
+    return f"Head {name} at {context.here}: {f'{kind}, ' if kind else ''}{entropy}; {', '.join(parts)}."
 
 
 def heads(context: StageContext) -> View:
-    """One line for each head of the layer: how spread its attention is, and what falls on the places that heads like."""
+    """The heads of the layer, one row each: entropy, and the attention on itself, on the previous and on the first token."""
     at = context.position
     patterns = context.array(f"{context.block}attn.pattern")[:, at, : at + 1].astype(np.float64)  # (H, i + 1)
     found = [summary_of(pattern) for pattern in patterns]
     rows = [row_of(context, context.layer, head, f"head {head + 1}", each) for head, each in enumerate(found)]
-    title = f"from {context.here}: entropy over {at + 1} choices, {most_bits(at + 1)}"
+    title = f"query {context.here}: entropy over {at + 1} keys, {most_bits(at + 1)}"
     table = Table(COLUMNS, rows, title=title, selected=context.head)
     shown = around(at + 1, at, KEYS)
     overview = Matrix(
-        f"where each head looks from {context.here}",
+        f"attention of each head from {context.here}",
         [f"head {head + 1}" for head in range(context.config.heads)],
         [context.label(key) for key in shown],
         Array.of(patterns[:, shown.start : shown.stop]),
-        "each row adds up to 1" if len(shown) == at + 1 else f"tokens {shown.start + 1} to {shown.stop}",
+        "each row sums to 1" if len(shown) == at + 1 else f"tokens {shown.start + 1} to {shown.stop}",
         ref(f"{context.block}attn.pattern", ":", at, f"{shown.start}:"),
         (context.head, max(0, int(patterns[context.head].argmax()) - shown.start)),
     )
@@ -161,24 +160,23 @@ def heads(context: StageContext) -> View:
 
 def _summary(context: StageContext, found: list[Summary]) -> str:
     if context.position == 0:
-        return f"{context.here} is the first token: every head can look at nothing but it."
+        return f"{context.here} is the first token: every head attends only to it."
     sharpest = min(range(len(found)), key=lambda head: found[head].bits)
     of = found[sharpest]
     target = "itself" if of.key == context.position else context.quoted(of.key)
     sentence = (
-        f"Of {len(found)} heads, head {sharpest + 1} is the most decided at {context.here}: "
-        f"{significant(of.bits)} bits, {probability(of.most)} on {target}."
+        f"Lowest entropy at {context.here}: head {sharpest + 1} of {len(found)}, {significant(of.bits)} bits, "
+        f"{probability(of.most)} on {target}."
     )
-    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(context.position + 1).endswith("(sink)")]
+    sinks = [str(head + 1) for head, each in enumerate(found) if each.kind(context.position + 1) == "first-token sink"]
     if sinks:
-        which = f"Head {sinks[0]} rests" if len(sinks) == 1 else f"Heads {', '.join(sinks)} rest"
-        sentence += f" {which} on the first token, {context.quoted(0)}: an attention sink."
+        sentence += f" First-token sink: head{'s' if len(sinks) > 1 else ''} {', '.join(sinks)}."
     return sentence
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Of every head (L, H, ...): its pattern shrunken, and for every position what `Summary` holds, in its order."""
+    """Every head (L, H, ...): its downsampled pattern, and the fields of `Summary` for every position."""
 
     parity: Parity
     pictures: Numbers
@@ -200,7 +198,7 @@ class Overview:
 
 
 def thumbnails(context: StageContext) -> Slices[View]:
-    """A picture of each head of each layer, its summary in words where it is chosen, and all summaries as a table."""
+    """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
     columns = picture_columns(context.width or ROOM, context.config.heads, len(context.ids))
     rows = picture_rows(context.width or ROOM, context.config.heads, columns)
     found: Overview | None = context.traced.held(("overview", columns, rows), 0)
@@ -213,7 +211,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
     names = [f"{layer + 1}.{head + 1}" for layer, head in places]
     chosen = context.layer * heads + context.head
     gallery = Gallery(
-        "every head's pattern, query ↓ key →",
+        "attention patterns, query ↓ key →",
         _legend(len(context.ids), rows, columns),
         [
             Thumbnail(
@@ -232,36 +230,35 @@ def thumbnails(context: StageContext) -> Slices[View]:
     table = Table(
         COLUMNS,
         [row_of(context, *place, name, summary) for place, name, summary in zip(places, names, summaries, strict=True)],
-        title=f"from {context.here}: entropy over {at + 1} choices, {most_bits(at + 1)}",
+        title=f"query {context.here}: entropy over {at + 1} keys, {most_bits(at + 1)}",
         selected=chosen,
     )
     kind = summaries[chosen].brief(at + 1)
     entropy = f"{significant(summaries[chosen].bits)} bits"
-    title = f"{context.place} · head {context.head + 1} of all: {entropy}" + (f", {kind}" if kind else "")
+    title = f"{context.place} · head {context.head + 1}: {entropy}" + (f", {kind}" if kind else "")
     return View("thumbnails", title, head_in_words(context, names[chosen], summaries[chosen]), [gallery, table], found.parity)
 
 
 def picture_columns(room: int, heads: int, tokens: int) -> int:
-    """Character cells across one picture, one of them empty."""
+    """Characters across one thumbnail, one of them empty."""
     return min(tokens, max(SMALLEST, min(LARGEST, (room + 1) // heads - 1)))
 
 
 def picture_rows(room: int, heads: int, columns: int) -> int:
-    """Lines of one picture: a character is twice as high as it is wide, so half as many, unless each can be drawn twice."""
+    """Lines of one thumbnail: half its columns, since a character is twice as high as wide, unless each can be drawn twice."""
     return columns if heads * (2 * columns + 1) - 1 <= room else max(1, (columns + 1) // 2)
 
 
 def _legend(tokens: int, rows: int, columns: int) -> str:
     shades = "░▒▓█ 0 to 1   · masked"
     if (rows, columns) == (tokens, tokens):
-        return f"{shades}   one character for each query and key"
+        return f"{shades}   one character per query and key"
     queries, keys = (-(-tokens // each) for each in (rows, columns))
-    of = f"{queries} quer{'y' if queries == 1 else 'ies'} × {keys} key{'s' if keys > 1 else ''}"
-    return f"{shades}   shrunken: a character is the largest of up to {of}"
+    return f"{shades}   downsampled (max of {queries}×{keys})"
 
 
 def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview]:
-    """Goes through all layers, one a slice; what is not needed of a layer is not made."""
+    """Compute the overview one layer per slice, only patterns and values of each."""
     import torch
 
     tokens = len(context.ids)
@@ -271,10 +268,10 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
         context.trace.release()
     for layer in range(context.config.layers):
         pattern, v = context.trace.pattern_and_values(layer)  # (H, T, T), (H, T, D)
-        pictures.append(shrunken(pattern.numpy(), rows, columns))
+        pictures.append(downsampled(pattern.numpy(), rows, columns))
         summaries.append(_summaries(pattern))
         fast = context.traced.fast.get(f"blocks.{layer}.attn.z")
-        # Independent of the pattern itself: the model's own z where it is held, else that each row adds up to 1.
+        # Independent of the pattern itself: the model's own z where it is cached, else the rows' sums of 1.
         delta = pattern.sum(-1) - 1 if fast is None else pattern @ v - fast.transpose(0, 1)
         worst, numbers = max(worst, float(delta.abs().max())), numbers + delta.numel()
         del pattern, v, delta  # or two layers' patterns would be in memory at once
@@ -290,7 +287,7 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
 
 
 def _summaries(pattern: "Tensor") -> "list[Tensor]":
-    """What `Summary` holds, in its order, for every head and query of patterns (H, T, T): each (H, T)."""
+    """The fields of `Summary` in their order for patterns (H, T, T), each (H, T)."""
     import torch
 
     bits = torch.special.entr(pattern).sum(-1) / math.log(2)
@@ -300,8 +297,8 @@ def _summaries(pattern: "Tensor") -> "list[Tensor]":
     return [bits, pattern.diagonal(0, 1, 2).clone(), previous, pattern[:, :, 0].clone(), key, most]
 
 
-def shrunken(pattern: Numbers, rows: int, columns: int) -> Numbers:
-    """Patterns (H, T, T) with the largest of so many queries × keys in the place of each group; NaN where all are masked."""
+def downsampled(pattern: Numbers, rows: int, columns: int) -> Numbers:
+    """Patterns (H, T, T) downsampled by the maximum of each group of queries × keys; NaN where all are masked."""
     tokens = pattern.shape[-1]
     downs, acrosses = (np.linspace(0, tokens, count + 1).astype(int)[:-1] for count in (rows, columns))
     pooled = np.maximum.reduceat(np.maximum.reduceat(pattern, downs, axis=1), acrosses, axis=2)

@@ -67,30 +67,30 @@ def values(context: StageContext) -> View:
     columns = [Column("key", align="left"), Column("pattern"), Column("‖p × v‖")]
     columns += [Column(f"p × v [{d + 1}]", optional=d > 0) for d in range(first)]
     key = most_attended(context)
-    title = f"pattern × v of {context.here}: its length and first {first} of {width} numbers"
+    title = f"pattern × v at {context.here}: norm and first {first} of {width} dimensions"
     blocks: list[Block] = [
         Table(columns, rows, title=title, total=total, selected=keys.index(key)),
         _written_out(context, key, float(pattern[key]), v[key]),
         strip(f"v of {context.quoted(key)}, the most attended", v[key], ref(f"{block}attn.v", key, head)),
-        strip("z: what the head takes along, all values added up", z, ref(z_name, at, head)),
+        strip("z = Σ pattern × v", z, ref(z_name, at, head)),
     ]
-    lengths_of = [norm(row) for row in weighted]
-    most = int(np.argmax(lengths_of))
+    norms = [norm(row) for row in weighted]
+    most = int(np.argmax(norms))
     sentence = (
-        f"The head takes from each token as much of its value as it pays attention to it: most comes from {context.quoted(most)} "
-        f"(length {significant(lengths_of[most])}), and the sum z has length {significant(norm(z))}."
+        f"z is the sum of all values weighted by the pattern (norm {significant(norm(z))}). Its largest term is the value of "
+        f"{context.quoted(most)} (norm {significant(norms[most])})."
     )
     return View("values", head_title(context, "values"), sentence, blocks, context.parity(z_name, z, at, head))
 
 
 def _weighted(context: StageContext, key: int, dimension: int) -> str:
-    """Name of one dimension of pattern × v."""
+    """Reference of one dimension of pattern × v."""
     pattern = ref(f"{context.block}attn.pattern", context.head, context.position, key)
     return product(pattern, ref(f"{context.block}attn.v", key, context.head, dimension))
 
 
 def _written_out(context: StageContext, key: int, p: float, v: Numbers) -> Table:
-    """pattern × v of one key, number by number."""
+    """pattern × v of one key, dimension by dimension."""
     block, head, at = context.block, context.head, context.position
     first = min(WRITTEN_OUT, len(v))
     columns = [
@@ -105,7 +105,7 @@ def _written_out(context: StageContext, key: int, p: float, v: Numbers) -> Table
 
 
 def attn_out(context: StageContext) -> View:
-    """Each head's output through its part of the output matrix; with the bias they add up to what attention says."""
+    """Each head's output through its rows of W_O; with the bias they sum to the attention output."""
     block, at = context.block, context.position
     outputs = context.trace.head_out(context.layer, [at])[:, 0].numpy()  # (H, C)
     name = context.before(f"{block}attn_out", at)
@@ -128,7 +128,7 @@ def attn_out(context: StageContext) -> View:
     ]
     rows.append([Cell("bias"), Cell(""), number(norm(bias), decimals, f"{bias_name}.norm"), _share(shares[-1], "")])
     total = [
-        Cell("Σ = attention's output"),
+        Cell("Σ = attention output"),
         Cell(""),
         number(size, decimals, ref(f"{name}.norm", at)),
         Cell("100%", 1.0),
@@ -136,15 +136,15 @@ def attn_out(context: StageContext) -> View:
     columns = [Column("part", align="left"), Column("‖z‖"), Column("‖output‖"), Column("share")]
     stream = context.row(f"{block}resid_pre")
     blocks: list[Block] = [
-        Table(columns, rows, title=f"what each head adds at {context.here}", total=total, selected=context.head),
+        Table(columns, rows, title=f"output of each head at {context.here}", total=total, selected=context.head),
         _beside_stream(context, out, stream),
         strip(f"output of head {context.head + 1}", outputs[context.head], ref(f"{block}attn.head_out", context.head, at)),
-        strip("attention's output: all heads and the bias", out, ref(name, at)),
+        strip("attention output: all heads + bias", out, ref(name, at)),
     ]
     strongest = int(np.argmax(shares[:-1]))
     sentence = (
-        f"Head {strongest + 1} makes {probability(shares[strongest])} of what attention says at {context.here}; all heads and "
-        f"the bias together are a vector of length {significant(size)}, added to a stream of length {significant(norm(stream))}."
+        f"Head {strongest + 1} makes up {probability(shares[strongest])} of the attention output at {context.here} (norm "
+        f"{significant(size)}), which is added to a residual stream of norm {significant(norm(stream))}."
     )
     parity = context.parity(name, out, at)
     return View("attn_out", f"{context.place} · attention · output projection", sentence, blocks, parity)
@@ -156,14 +156,14 @@ def _share(share: float, name: str) -> Cell:
 
 def _beside_stream(context: StageContext, out: Numbers, stream: Numbers) -> Table:
     after, at, name = stream + out, context.position, context.before(f"{context.block}attn_out", context.position)
-    # Where attention's output is changed, what is reached with what it was has no name.
+    # Where an intervention changes the attention output, the stream with the original one has no reference.
     reached = "" if context.changed(f"{context.block}attn_out", at) else context.before(f"{context.block}resid_mid", at)
     return Table(
         [Column("in the residual stream", align="left"), Column("value")],
         [
-            [Cell("length of the stream before"), figures(norm(stream), 4, ref(f"{context.block}resid_pre.norm", at))],
-            [Cell("length of what is added"), figures(norm(out), 4, ref(f"{name}.norm", at))],
-            [Cell("cosine between the two"), figures(cosine(stream, out), 4)],
-            [Cell("length after adding"), figures(norm(after), 4, reached and ref(f"{reached}.norm", at))],
+            [Cell("norm before"), figures(norm(stream), 4, ref(f"{context.block}resid_pre.norm", at))],
+            [Cell("norm of the attention output"), figures(norm(out), 4, ref(f"{name}.norm", at))],
+            [Cell("cosine of the two"), figures(cosine(stream, out), 4)],
+            [Cell("norm after"), figures(norm(after), 4, reached and ref(f"{reached}.norm", at))],
         ],
     )

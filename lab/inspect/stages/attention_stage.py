@@ -1,4 +1,4 @@
-"""How one head decides where to look: queries and keys, their scores, and the softmax that makes a pattern of them."""
+"""Attention of one head: queries, keys and values, the scores, and the softmax that makes the attention pattern of them."""
 
 import math
 
@@ -13,17 +13,17 @@ from lab.views.number_tables import Numbers, Series, Sum, around, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 
 KEYS = 64
-"""Keys listed at one time; of more, those with the most attention are, and the rest is one row."""
+"""Keys listed at one time: those with the most attention; the rest is one row."""
 MASKED = 4
-"""Future keys listed as masked; of more, a row says how many."""
+"""Future keys listed as masked; a last row counts the others."""
 WINDOW = 64
 """Rows and columns of a matrix at one time."""
 
 
 def listed_keys(context: StageContext) -> tuple[list[int], list[int]]:
-    """The keys that the head may look at from the position: those to list, in order of position, and those left over.
+    """Keys that the position can attend to: those to list, in order of position, and the rest.
 
-    Of many, the most attended, the first token and the query itself are listed.
+    Listed are the most attended, the first token and the query itself.
     """
     count = context.position + 1
     if count <= KEYS:
@@ -43,7 +43,7 @@ def most_attended(context: StageContext) -> int:
 
 
 def qkv(context: StageContext) -> View:
-    """Query, key and value of the head, how one of their numbers is made, and which dimensions make the largest score."""
+    """Query, key and value of the head, one of their dimensions and the highest score written out."""
     block, head, at, width = context.block, context.head, context.position, context.config.head_width
     q, k, v = (context.heads(f"{block}attn.{part}") for part in "qkv")
     key = most_attended(context)
@@ -57,7 +57,7 @@ def qkv(context: StageContext) -> View:
         Series(f"k of {context.label(key).strip()}", key_row, lambda d: ref(f"{block}attn.k", key, head, d)),
         "Σ = q·k",
         ref(f"{block}attn.scores_raw", head, at, key),
-    ).table(f"the dimensions that make the score of {context.quoted(key)}")
+    ).table(f"largest terms of the score with {context.quoted(key)}")
     index = head * width + chosen
     x = context.row(f"{block}ln1.out")
     weight, bias = f"h.{context.layer}.attn.c_attn.weight", f"h.{context.layer}.attn.c_attn.bias"
@@ -70,18 +70,18 @@ def qkv(context: StageContext) -> View:
         ref(f"{block}attn.q", at, head, chosen),
         float(context.weight(bias)[index]),
         ref(bias, index),
-    ).table(f"how dimension {chosen + 1} of q is made")
+    ).table(f"dimension {chosen + 1} of q written out")
     names = ref(f"{block}attn.q", at, head), ref(f"{block}attn.k", key, head)
     strips = [
-        strip(f"q: what {context.here} asks for", query_row, names[0]),
-        strip(f"k: what {context.quoted(key)} offers to be found by", key_row, names[1]),
-        strip("q × k, dimension by dimension; added up, the score", products, product(*names)),
-        strip(f"k of {context.here} itself", k[head, at], ref(f"{block}attn.k", at, head)),
-        strip(f"v: what {context.here} hands on when it is looked at", v[head, at], ref(f"{block}attn.v", at, head)),
+        strip(f"q of {context.here}, the query", query_row, names[0]),
+        strip(f"k of {context.quoted(key)}, the key with the highest score", key_row, names[1]),
+        strip("q × k per dimension; Σ = score", products, product(*names)),
+        strip(f"k of {context.here}", k[head, at], ref(f"{block}attn.k", at, head)),
+        strip(f"v of {context.here}", v[head, at], ref(f"{block}attn.v", at, head)),
     ]
     sentence = (
-        f"{context.here} asks with its query, and the key of {context.quoted(key)} answers it best: the {width} products q × k "
-        f"add up to {significant(float(products.sum()))}, of which dimension {chosen + 1} gives "
+        f"The query of {context.here} has its highest score with the key of {context.quoted(key)}: q·k = "
+        f"{significant(float(products.sum()))}, of which dimension {chosen + 1} contributes "
         f"{significant(float(products[chosen]))}."
     )
     return View(
@@ -104,7 +104,7 @@ def _qkv_parity(context: StageContext, x: Numbers) -> Parity:
 
 
 def scores(context: StageContext) -> View:
-    """q·k, ÷√d, − max, exp and softmax of one query, row by row."""
+    """The attention row of one query, key by key: q·k, ÷√d, − max, exp, softmax."""
     block, head, at = context.block, context.head, context.position
     raw = context.array(f"{block}attn.scores_raw")[head, at, : at + 1].astype(np.float64)
     scaled = raw / math.sqrt(context.config.head_width)
@@ -131,7 +131,7 @@ def scores(context: StageContext) -> View:
         others=others,
         masked=[*(f"{context.name(key)} hidden" for key in np.flatnonzero(hidden).tolist()), *_masked(context)],
         titles=Titles("key", "q·k", "÷√d", "softmax"),
-        title=f"from {context.here} (query); d = {context.config.head_width} numbers in q and in k",
+        title=f"query {context.here}; d = {context.config.head_width} dimensions",
         ref=name,
     )
     pattern = softmax(scaled)
@@ -147,14 +147,12 @@ def _masked(context: StageContext) -> list[str]:
 
 def _pays(context: StageContext, pattern: Numbers) -> str:
     if context.position == 0:
-        return f"{context.here} is the first token: it can look at nothing but itself, so it pays itself 100% of its attention."
+        return f"{context.here} is the first token: it can attend only to itself (100%)."
     key = int(pattern.argmax())
     target = "itself" if key == context.position else context.quoted(key)
     sentence = f"{context.here} pays {probability(float(pattern[key]))} of its attention to {target}"
     if key == 0 and context.position > 1:
-        sentence += ", the first token"
-        if pattern[0] >= SINK:
-            sentence += ", on which heads often rest (an attention sink)"
+        sentence += ", a first-token sink" if pattern[0] >= SINK else ", the first token"
     return sentence + "."
 
 
@@ -170,22 +168,28 @@ def matrix(context: StageContext) -> View:
     future = np.triu(np.ones((len(shown), len(shown)), dtype=bool), 1)
     after = context.before(f"{block}attn.pattern", head)
     matrices = [
-        _matrix(context, shown, "q·k, as they are", raw, f"{block}attn.scores_raw", "before masking: every query with every key"),
+        _matrix(context, shown, "raw scores q·k", raw, f"{block}attn.scores_raw", "every query with every key"),
         _matrix(
-            context, shown, "÷√d and masked", _hide(scaled[:, window], masked), f"{block}attn.attn_scores", "the future is masked"
+            context,
+            shown,
+            "scaled and masked",
+            _hide(scaled[:, window], masked),
+            f"{block}attn.attn_scores",
+            "the future is masked",
         ),
-        _matrix(context, shown, "softmax: the pattern", _hide(pattern[:, window], future), after, "each row adds up to 1"),
+        _matrix(context, shown, "attention pattern", _hide(pattern[:, window], future), after, "each row sums to 1"),
     ]
-    sentence = (
-        f"Each row is a query and each column a key it may look at; row {context.position + 1} is {context.here}. "
-        f"What lies to the right of the diagonal is the future, which is masked before the softmax."
-    )
+    window_in_words = ""
     if len(shown) < len(context.ids):
-        sentence += f" Shown are tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}."
+        window_in_words = f" (tokens {shown.start + 1} to {shown.stop} of {len(context.ids)})"
+    sentence = (
+        f"Rows are queries, columns are keys{window_in_words}; row {context.position + 1} is {context.here}. "
+        f"Keys right of the diagonal are in the future and masked before the softmax."
+    )
     if after != f"{block}attn.pattern":
         forced = context.array(f"{block}attn.pattern")[head, window, window]
-        title = "after the change: the pattern that goes on"
-        matrices.append(_matrix(context, shown, title, _hide(forced, future), f"{block}attn.pattern", "each row adds up to 1"))
+        title = "after the intervention: attention pattern"
+        matrices.append(_matrix(context, shown, title, _hide(forced, future), f"{block}attn.pattern", "each row sums to 1"))
     parity = context.parity(after, pattern, head, window)
     return View("matrix", head_title(context, "matrix"), sentence, [*matrices], parity)
 

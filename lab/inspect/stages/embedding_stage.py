@@ -1,4 +1,4 @@
-"""The first two stages: which tokens the prompt is made of, and the vectors they are looked up as."""
+"""The prompt's tokens, and their embeddings: token vector + position vector."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node
 
 ROWS = 200
-"""Tokens listed at one time; a longer prompt is listed around the position."""
+"""Tokens listed at one time, those nearest to the position."""
 DIMENSIONS = 8
 """Dimensions of a vector that are written out."""
 
@@ -24,7 +24,7 @@ def hexadecimal(data: bytes) -> str:
 
 
 def tokens(context: StageContext) -> View:
-    """The prompt's tokens with ids and bytes, and how the chosen one was merged from single bytes."""
+    """The prompt's tokens with ids and bytes, and the merge tree of the chosen one."""
     tokenizer, id_ = context.tokenizer, context.ids[context.position]
     data = tokenizer.token_bytes(id_)
     shown = around(len(context.ids), context.position, ROWS)
@@ -40,27 +40,27 @@ def tokens(context: StageContext) -> View:
     columns = [Column("token", align="left"), Column("id"), Column("bytes", align="left"), Column("merge", optional=True)]
     blocks: list[Block] = [Table(columns, rows, title="the prompt", selected=context.position - shown.start)]
     if len(shown) < len(context.ids):
-        blocks.append(Paragraph(f"Listed are tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}."))
+        blocks.append(Paragraph(f"Tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}."))
     tree = tokenizer.tree(id_)
     leaves = _leaves(tree)
     if len(leaves) > 1:
         blocks.append(
-            Table(columns, _branches(context, tree, "", ""), title=f"how “{context.label(context.position)}” was merged")
+            Table(columns, _branches(context, tree, "", ""), title=f"merge tree of “{context.label(context.position)}”")
         )
     wrong = sum(a != b for a, b in zip(b"".join(leaves), data, strict=True))
     parity = Parity("bytes of the merge tree · vocabulary", float(wrong), len(data))
-    return View("tokens", "tokens", _made_of(context, len(data), len(leaves)), blocks, parity)
+    return View("tokens", "tokens", _sentence(context, len(data), len(leaves)), blocks, parity)
 
 
-def _made_of(context: StageContext, size: int, leaves: int) -> str:
-    """One sentence on what the chosen token is."""
+def _sentence(context: StageContext, size: int, leaves: int) -> str:
+    """One sentence on the chosen token."""
     here, id_ = context.here, context.ids[context.position]
     where = f"{here} is token {context.position + 1} of {len(context.ids)}"
     if context.tokenizer.merge_rank(id_) is not None:
         merges = "1 merge" if leaves == 2 else f"{leaves - 1} merges"
-        return f"{where}: number {id_} of the vocabulary, {size} bytes that {merges} made one token."
-    kind = "a special token, which no text can spell" if size > 1 else "a single byte, which every vocabulary starts from"
-    return f"{where}: number {id_} of the vocabulary, {kind}."
+        return f"{where}: id {id_}, {size} bytes joined by {merges}."
+    kind = "a special token, which no text encodes to" if size > 1 else "a single byte"
+    return f"{where}: id {id_}, {kind}."
 
 
 def _rank(context: StageContext, id_: int) -> Cell:
@@ -69,7 +69,7 @@ def _rank(context: StageContext, id_: int) -> Cell:
 
 
 def _branches(context: StageContext, node: "Node", lead: str, below: str) -> list[list[Cell]]:
-    """A row for the node and for all beneath it, drawn as a tree."""
+    """A row for the node and each of its descendants, drawn as a tree."""
     row = [
         Cell(lead + context.tokenizer.label(node.id)),
         Cell(str(node.id), value=node.id),
@@ -92,7 +92,7 @@ def _leaves(node: "Node") -> list[bytes]:
 def embed(context: StageContext) -> View:
     """Token vector + position vector = residual stream."""
     position, id_, width = context.position, context.ids[context.position], context.config.width
-    # The table's rows themselves, not the trace's copies of them: the sum below is then an independent one.
+    # The weights themselves, not the trace's copies of them, so that the sum below is independent of the trace.
     token = context.weight("wte.weight")[id_].astype(np.float64)
     place = context.weight("wpe.weight")[position].astype(np.float64)
     total = token + place
@@ -107,23 +107,23 @@ def embed(context: StageContext) -> View:
             for title, name, vector in zip(("token", "+ position", "= residual stream"), names, vectors, strict=True)
         ],
         [decimals_for(*(vector[: len(first)] for vector in vectors))] * 3,
-        title=f"the first {len(first)} of {width} numbers",
+        title=f"the first {len(first)} of {width} dimensions",
     )
-    lengths = Table(
-        [Column("vector", align="left"), Column("length")],
+    norms = Table(
+        [Column("vector", align="left"), Column("norm")],
         [
             [Cell(title), figures(norm(vector), 4, ref(f"{name}.norm", position))]
             for title, name, vector in zip(("token", "position", "residual stream"), names, vectors, strict=True)
         ],
-        title="lengths",
+        title="norms",
     )
     strips = [
-        strip(f"token vector of “{context.label(position)}”", token, ref(names[0], position)),
-        strip(f"position vector of place {position + 1}", place, ref(names[1], position)),
-        strip("their sum, the residual stream", total, ref(names[2], position)),
+        strip(f"token embedding of “{context.label(position)}”", token, ref(names[0], position)),
+        strip(f"position embedding {position + 1}", place, ref(names[1], position)),
+        strip("Σ = residual stream", total, ref(names[2], position)),
     ]
     sentence = (
-        f"{context.here} is looked up: row {id_} of the token table, and place {position + 1} of the position table. Added, they "
-        f"are the {width} numbers of the residual stream (length {significant(norm(total))}), which all layers read and add to."
+        f"{context.here} is row {id_} of the token embedding; position {position + 1} adds a vector of its own. Their sum is the "
+        f"residual stream: {width} dimensions, norm {significant(norm(total))}."
     )
-    return View("embed", "embedding + position", sentence, [table, lengths, *strips], context.parity(names[2], total, position))
+    return View("embed", "embedding + position", sentence, [table, norms, *strips], context.parity(names[2], total, position))

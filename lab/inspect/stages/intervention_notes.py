@@ -9,19 +9,16 @@ from lab.views.number_tables import strip
 
 
 def add_intervention_notes(view: View, context: StageContext, made: Interventions) -> View:
-    """The view with notes on the interventions made right where it begins and ends, if there are any.
-
-    The stage works out what the model computes; what goes on in its place is added at the end.
-    """
+    """The view with notes on the interventions on its input and output, and at its end the value after them."""
     notes = []
     had = _changing(made, context, view.stage, STAGES[view.stage].reads) if (view.stage, context.layer) != ("ln1", 0) else ()
     if had:
-        notes.append(Paragraph(f"Changed on the way in: {all_in_words(had)}. The numbers of this step have it."))
+        notes.append(Paragraph(f"Intervention on the input: {all_in_words(had)}. Shown are the values with it."))
     here = _changing(made, context, view.stage, STAGES[view.stage].computes)
     if here:
-        words = f"Changed here: {all_in_words(here)}. The numbers of this step are those before it; "
+        words = f"Intervention here: {all_in_words(here)}. Shown are the values before it; "
         after = view.stage not in ("heads", "matrix")
-        notes.append(Paragraph(words + ("what goes on instead is at the end." if after else "all that follows has it.")))
+        notes.append(Paragraph(words + ("those after it are at the end." if after else "later stages have it.")))
         if after:
             view.blocks.append(_after(context, view.stage))
     view.blocks[:0] = notes
@@ -29,7 +26,7 @@ def add_intervention_notes(view: View, context: StageContext, made: Intervention
 
 
 def _changing(made: Interventions, context: StageContext, stage: str, value: str) -> Interventions:
-    """The interventions on the value that the stage shows, at the place that it shows of it."""
+    """The interventions on a value of the stage, at the indices that it shows."""
     if not value:
         return ()
     name = f"blocks.{0 if stage == 'embed' else context.layer}.{value}"
@@ -42,11 +39,11 @@ def _changing(made: Interventions, context: StageContext, stage: str, value: str
 
 
 def _after(context: StageContext, stage: str) -> Strip:
-    """The vector that goes on."""
+    """The vector after the intervention."""
     at, name = context.position, f"blocks.{0 if stage == 'embed' else context.layer}.{STAGES[stage].computes}"
     if stage == "scores":
         row = context.array(name)[context.head, at, : at + 1]
-        return strip("after the change: the pattern that goes on, key by key", row, ref(name, context.head, at))
+        return strip("after the intervention: attention pattern", row, ref(name, context.head, at))
     if stage == "values":
-        return strip("after the change: the z that goes on", context.row(name)[context.head], ref(name, at, context.head))
-    return strip("after the change: what goes on", context.row(name), ref(name, at))
+        return strip("after the intervention: z", context.row(name)[context.head], ref(name, at, context.head))
+    return strip("after the intervention", context.row(name), ref(name, at))

@@ -1,4 +1,4 @@
-"""The KV cache: what is kept of the tokens before, the row that one more token adds, and what keeping them saves."""
+"""The KV cache: its rows and size, the row that one more token adds, and the multiplications that it saves."""
 
 import numpy as np
 
@@ -10,19 +10,19 @@ from lab.views.number_tables import Numbers, around, strip
 from models.parameter_count import kv_cache_bytes, multiplications
 
 ROWS = 24
-"""Cached tokens drawn as rows, those nearest to the new one."""
+"""Cached tokens drawn as rows, the newest ones."""
 
 
 def cache(context: StageContext) -> View:
-    """Which keys and values a model that writes token by token holds when it has just seen the token at the position."""
+    """The cached keys and values of a model that generates token by token, after the token at the position."""
     tokens = context.position + 1
     new = tokens if context.dropped else 1
     k, v = (context.heads(f"{context.block}attn.{name}")[context.head, :tokens] for name in ("k", "v"))
     blocks: list[Block] = [
         _layers(context, tokens, new),
         _saved(context, tokens),
-        strip(f"k of {context.here}, the row that is new in {_place(context)}", k[-1], _name(context, "k", context.position)),
-        strip(f"v of {context.here}, the row that is new in {_place(context)}", v[-1], _name(context, "v", context.position)),
+        strip(f"k of {context.here}, the new row in {_place(context)}", k[-1], _name(context, "k", context.position)),
+        strip(f"v of {context.here}, the new row in {_place(context)}", v[-1], _name(context, "v", context.position)),
         _rows(context, "k", k),
         _rows(context, "v", v),
         Paragraph(_when_lost(context, tokens)),
@@ -43,17 +43,14 @@ def _sentence(context: StageContext, tokens: int) -> str:
     size = bytes_(kv_cache_bytes(context.config, tokens))
     if context.dropped:
         return (
-            f"The prompt is longer than the window, which has slid by {whole(context.dropped)}: each token has moved to another "
-            f"place, so none of the {whole(tokens)} rows could be kept, and all were computed anew for this prediction ({size})."
+            f"The window has slid by {whole(context.dropped)}: every position changed, so none of the {whole(tokens)} rows could "
+            f"be kept. All were recomputed ({size})."
         )
     if tokens == 1:
-        return (
-            f"A later token needs only the key and the value of those before it. {context.here} is the first: its row is the "
-            f"only one in every layer, {size} in all."
-        )
+        return f"{context.here} is the first token: its row is the only one in every layer, {size} in all."
     return (
-        f"A later token needs only the keys and values of those before it, and these never change: the model keeps them. For "
-        f"{context.here} one row was computed in every layer; the {whole(tokens - 1)} before it were there already. Held: {size}."
+        f"Keys and values of earlier tokens never change, so the model keeps them. For {context.here} one row per layer is "
+        f"computed, {whole(tokens - 1)} are reused; cache size {size}."
     )
 
 
@@ -80,7 +77,7 @@ def _layers(context: StageContext, tokens: int, new: int) -> Table:
     ]
     numbers = f"2 × {config.layers} × {whole(tokens)} × {whole(row)}"
     total = [Cell("all"), Cell(""), Cell(""), Cell(numbers), Cell(bytes_(kv_cache_bytes(config, tokens)))]
-    return Table(columns, rows, title="what is held, 4 bytes a number", total=total, selected=context.layer)
+    return Table(columns, rows, title="cache size, 4 bytes per number", total=total, selected=context.layer)
 
 
 def _saved(context: StageContext, tokens: int) -> Table:
@@ -100,12 +97,12 @@ def _saved(context: StageContext, tokens: int) -> Table:
 
 
 def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:
-    """The last cached rows of the head, the new one marked."""
+    """The newest cached rows of the head, the new one marked."""
     shown = around(len(values), len(values) - 1, ROWS)
     what = "keys" if which == "k" else "values"
     above = f", {whole(shown.start)} more above" if shown.start else ""
     return Matrix(
-        title=f"{what} in {_place(context)}: one row for each token",
+        title=f"{what} in {_place(context)}: one row per token",
         row_labels=[context.name(i) for i in shown],
         column_labels=[str(i + 1) for i in range(values.shape[1])],
         values=Array.of(np.ascontiguousarray(values[shown.start :])),
@@ -119,14 +116,9 @@ def _when_lost(context: StageContext, tokens: int) -> str:
     window = context.config.context
     full = bytes_(kv_cache_bytes(context.config, window))
     left = window - tokens
-    words = f"The window holds {whole(window)} tokens, and the cache then {full}."
+    words = f"Cache of a full window ({whole(window)} tokens): {full}."
     if context.dropped:
         cost = count(multiplications(context.config, window, window))
-        return f"{words} From there on every token costs the whole window, {cost} multiplications."
-    when = f"{whole(left)} more tokens fit" if left != 1 else "One more token fits"
-    if left == 0:
-        when = "It is full now"
-    return (
-        f"{words} {when}; after that the window slides, each token gets the position vector of the place before its own, "
-        "and the cache is lost: all rows are computed anew for every token."
-    )
+        return f"{words} Every further token costs the whole window, {cost} multiplications."
+    when = "It is full now" if left == 0 else f"{whole(left)} more token{'s' * (left != 1)} fit{'s' * (left == 1)}"
+    return f"{words} {when}; after that the window slides, every position changes, and all rows are recomputed for each token."

@@ -1,4 +1,4 @@
-"""LayerNorm, which stands before attention, before the MLP and after the last layer."""
+"""LayerNorm: before attention, before the MLP, and after the last layer."""
 
 import numpy as np
 
@@ -23,24 +23,20 @@ EPSILON = 1e-5
 """Added to the variance inside the root, as in GPT-2 (`models.gpt.EPSILON`)."""
 DIMENSIONS = 8
 FIGURES = 7
-"""Significant figures of mean, variance and scale, from which every dimension is computed."""
+"""Significant figures of mean, variance and scale, which every dimension is computed from."""
 
 
 def ln1(context: StageContext) -> View:
-    return _layer_norm(
-        context, "ln1", context.block + "ln1", context.block + "resid_pre", f"h.{context.layer}.ln_1", "attention reads"
-    )
+    return _layer_norm(context, "ln1", context.block + "ln1", context.block + "resid_pre", f"h.{context.layer}.ln_1", "attention")
 
 
 def ln2(context: StageContext) -> View:
-    return _layer_norm(
-        context, "ln2", context.block + "ln2", context.block + "resid_mid", f"h.{context.layer}.ln_2", "the MLP reads"
-    )
+    return _layer_norm(context, "ln2", context.block + "ln2", context.block + "resid_mid", f"h.{context.layer}.ln_2", "the MLP")
 
 
 def ln_final(context: StageContext) -> View:
     last = f"blocks.{context.config.layers - 1}.resid_post"
-    return _layer_norm(context, "ln_final", "ln_final", last, "ln_f", "the output head reads")
+    return _layer_norm(context, "ln_final", "ln_final", last, "ln_f", "the output head")
 
 
 def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
@@ -54,7 +50,7 @@ def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weigh
     normalized = (x - mean) / scale
     result = normalized * gain + bias
     steps = Table(
-        [Column(f"over the {width} numbers", align="left"), Column("value")],
+        [Column(f"over {width} dimensions", align="left"), Column("value")],
         [
             [Cell("mean"), figures(mean, FIGURES, ref(f"{name}.mean", at))],
             [Cell("variance: mean of (x − mean)²"), figures(variance, FIGURES, ref(f"{name}.variance", at))],
@@ -73,15 +69,14 @@ def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weigh
     ]
     labels = [str(dimension + 1) for dimension in range(first)]
     decimals = _decimals([each.values for each in columns], mean, scale)
-    table = series_table("dimension", labels, columns, decimals, title=f"the first {first} of {width} numbers")
+    table = series_table("dimension", labels, columns, decimals, title=f"the first {first} of {width} dimensions")
     strips = [
-        strip("before: the residual stream", x, ref(stream, at)),
-        strip(f"after: what {reader}", result, ref(f"{name}.out", at)),
+        strip("before: residual stream", x, ref(stream, at)),
+        strip(f"after: input of {reader}", result, ref(f"{name}.out", at)),
     ]
     sentence = (
-        f"LayerNorm gives what {reader} at {context.here} one size: it takes away the mean {significant(mean)}, divides by "
-        f"{significant(scale)}, so that the norm goes from {significant(norm(x))} to {significant(norm(normalized))}, then "
-        f"multiplies each dimension by a learned gain and adds a learned bias."
+        f"At {context.here} LayerNorm subtracts the mean ({significant(mean)}) and divides by the scale ({significant(scale)}): "
+        f"norm {significant(norm(x))} → {significant(norm(normalized))}. Then come a learned gain and bias per dimension."
     )
     title = "final norm" if stage == "ln_final" else f"{context.place} · LayerNorm {1 if stage == 'ln1' else 2}"
     return View(stage, title, sentence, [steps, table, *strips], context.parity(f"{name}.out", result, at))

@@ -1,4 +1,4 @@
-"""The end of the way: logits, and the softmax over the whole vocabulary."""
+"""The logits of the next token, and their softmax over the whole vocabulary."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ def largest(values: Numbers, count: int) -> list[int]:
 
 
 def logits(context: StageContext) -> View:
-    """The next token's logits, their softmax over the whole vocabulary, and the row that stands for all other tokens."""
+    """The largest logits with their softmax over the whole vocabulary, and one row for all other tokens."""
     at, values = context.position, context.logits
     top = largest(values, LISTED)
     rest = np.ones(len(values), dtype=bool)
@@ -43,31 +43,31 @@ def logits(context: StageContext) -> View:
         title=f"after {context.here}: position {at + 1} predicts token {at + 2}",
         ref=name,
     )
-    return View("logits", "logits → softmax", _says(context, top), [table], _logits_parity(context, top))
+    return View("logits", "logits → softmax", _sentence(context, top), [table], _logits_parity(context, top))
 
 
-def _says(context: StageContext, top: list[int]) -> str:
+def _sentence(context: StageContext, top: list[int]) -> str:
     values = context.logits
     probabilities = softmax(values)
     sentence = (
-        f"The final norm's output is multiplied by the vector of each of the {whole(len(values))} tokens: after {context.here}, "
-        f"“{context.tokenizer.label(top[0])}” scores highest and gets {probability(float(probabilities[top[0]]))}"
+        f"After {context.here} “{context.tokenizer.label(top[0])}” has the highest of {whole(len(values))} logits and gets "
+        f"{probability(float(probabilities[top[0]]))}"
     )
     if len(top) > 1:
         lead = significant(float(values[top[0]] - values[top[1]]))
-        sentence += f", {lead} in logit above “{context.tokenizer.label(top[1])}”"
+        sentence += f", {lead} logits above “{context.tokenizer.label(top[1])}”"
     if context.position + 1 < len(context.ids):
         following = context.ids[context.position + 1]
         rank = 1 + int((values > values[following]).sum())
         sentence += (
-            f". The prompt goes on with {context.quoted(context.position + 1)}, which got "
+            f". The prompt's next token {context.quoted(context.position + 1)} got "
             f"{probability(float(probabilities[following]))} (rank {whole(rank)})"
         )
     return sentence + "."
 
 
 def _logits_parity(context: StageContext, top: list[int]) -> Parity:
-    """All logits against the fast path's; where it is not held, those listed against the dot products in float64."""
+    """All logits against the fast path's; where that is not cached, the listed ones against dot products in float64."""
     fast = context.traced.fast.get("ln_final.out")
     if fast is None:
         x = context.row("ln_final.out")

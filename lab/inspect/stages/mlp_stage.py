@@ -1,4 +1,4 @@
-"""The MLP: its neurons before and after GELU, and what the strongest of them push the prediction towards."""
+"""The MLP: its neurons before and after GELU, and the tokens that the strongest promote and suppress."""
 
 import math
 
@@ -25,9 +25,9 @@ from lab.views.number_tables import (
 STRONGEST = 12
 """Neurons listed."""
 PUSHING = 6
-"""Neurons whose effect on the tokens is worked out."""
+"""Neurons whose effect on the logits is computed."""
 PUSHED = 3
-"""Tokens listed for each, up and down."""
+"""Tokens listed for each, promoted and suppressed."""
 
 
 def gelu(x: Numbers) -> Numbers:
@@ -37,7 +37,7 @@ def gelu(x: Numbers) -> Numbers:
 
 
 def strengths(context: StageContext) -> Numbers:
-    """Length of what each neuron adds at the position, (4C,): |post| times the length of its output vector."""
+    """Norm of each neuron's output at the position, (4C,): |post| times the norm of its output vector."""
     matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
     lengths: Numbers = context.traced.once(
         ("output lengths", context.layer), 0, lambda: np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
@@ -46,7 +46,7 @@ def strengths(context: StageContext) -> Numbers:
 
 
 def mlp(context: StageContext) -> View:
-    """pre → GELU → post of the strongest neurons, one of them written out, and the output."""
+    """pre → GELU → post of the strongest neurons, one of them written out, and the MLP output."""
     block, at = context.block, context.position
     pre = context.row(f"{block}mlp.pre")
     post = gelu(pre)
@@ -55,7 +55,7 @@ def mlp(context: StageContext) -> View:
     columns = [
         Series("pre", pre[order], lambda row: ref(f"{block}mlp.pre", at, int(order[row]))),
         Series("GELU", post[order], lambda row: ref(f"{block}mlp.post", at, int(order[row]))),
-        Series("‖adds‖", strength[order], lambda row: ref(f"{block}mlp.neuron_out.norm", at, int(order[row]))),
+        Series("‖output‖", strength[order], lambda row: ref(f"{block}mlp.neuron_out.norm", at, int(order[row]))),
     ]
     labels = [str(neuron + 1) for neuron in order.tolist()]
     decimals = [_pre_decimals(pre[order]), decimals_for(post[order]), decimals_for(strength[order])]
@@ -64,7 +64,7 @@ def mlp(context: StageContext) -> View:
         labels,
         columns,
         decimals,
-        title=f"the {len(order)} of {len(pre)} that add the longest vector (‖adds‖), largest first",
+        title=f"the {len(order)} of {len(pre)} neurons with the largest output norm",
     )
     table.selected = 0
     out_name = context.before(f"{block}mlp_out", at)
@@ -73,25 +73,25 @@ def mlp(context: StageContext) -> View:
         table,
         _written_out(context, int(order[0])),
         strip("all neurons after GELU", post, ref(f"{block}mlp.post", at)),
-        strip("the MLP's output, added to the residual stream next", out, ref(out_name, at)),
+        strip("MLP output", out, ref(out_name, at)),
     ]
     active = int((pre > 0).sum())
     sentence = (
-        f"Of {len(pre)} neurons {active} are on at {context.here} (above 0, where GELU lets them through); neuron {order[0] + 1} "
-        f"adds most. Together with the bias they add a vector of length {significant(norm(out))}."
+        f"{active} of {len(pre)} neurons are active at {context.here} (input above 0); neuron {order[0] + 1} has the largest "
+        f"output. The MLP output has norm {significant(norm(out))}."
     )
     return View("mlp", f"{context.place} · MLP", sentence, blocks, context.parity(f"{block}mlp.post", post, at))
 
 
 def _pre_decimals(pre: Numbers) -> int:
-    """Decimals of GELU's input with which the printed input gives the printed output."""
+    """Decimals of GELU's input with which its printed values give the printed outputs."""
     after = decimals_for(gelu(pre))
     places = range(after + 1, after + 4)
     return next((each for each in places if reproduces(gelu(rounded(pre, each)), gelu(pre), after)), places[-1])
 
 
 def _written_out(context: StageContext, neuron: int) -> Table:
-    """How one neuron's input is made: x · weights + bias."""
+    """One neuron's input written out: x · weights + bias."""
     block, at = context.block, context.position
     weight, bias = f"h.{context.layer}.mlp.c_fc.weight", f"h.{context.layer}.mlp.c_fc.bias"
     return Sum(
@@ -103,11 +103,11 @@ def _written_out(context: StageContext, neuron: int) -> Table:
         ref(f"{block}mlp.pre", at, neuron),
         float(context.weight(bias)[neuron]),
         ref(bias, neuron),
-    ).table(f"how neuron {neuron + 1} comes about")
+    ).table(f"neuron {neuron + 1} written out")
 
 
 def neurons(context: StageContext) -> View:
-    """The strongest neurons, and the tokens whose logits they push up and down, the final norm's scale held fast."""
+    """The strongest neurons and the tokens that they promote and suppress, the final norm's scale frozen."""
     block, at = context.block, context.position
     post = context.row(f"{block}mlp.post")
     strength = strengths(context)
@@ -124,20 +124,17 @@ def neurons(context: StageContext) -> View:
     columns = [
         Column("neuron", align="left"),
         Column("GELU", optional=True),
-        Column("‖adds‖", optional=True),
-        Column("pushes up", align="left"),
-        Column("by"),
-        Column("pushes down", align="left"),
-        Column("by"),
+        Column("‖output‖", optional=True),
+        Column("promotes", align="left"),
+        Column("logit"),
+        Column("suppresses", align="left"),
+        Column("logit"),
     ]
-    title = (
-        f"the {len(order)} that add the longest vector (‖adds‖, largest first); "
-        "by: change of the final logits, with the final norm's scale as it is here"
-    )
+    title = f"the {len(order)} neurons with the largest output norm; logit: effect on the final logits, final norm's scale frozen"
     top = ends[0][0][0]
     sentence = (
-        f"Each neuron adds a fixed vector, as strongly as it is on. Seen through final norm and output head, neuron "
-        f"{order[0] + 1} pushes “{context.tokenizer.label(top)}” up most, by {significant(float(pushes[0][top]))}."
+        f"Each neuron adds a fixed vector times its activation. Neuron {order[0] + 1} promotes “{context.tokenizer.label(top)}” "
+        f"most: {significant(float(pushes[0][top]), sign=True)} logits."
     )
     rebuilt = matrix @ post.astype(np.float32) + context.weight(f"h.{context.layer}.mlp.c_proj.bias")
     parity = context.parity(context.before(f"{block}mlp_out", at), rebuilt, at)
@@ -145,7 +142,7 @@ def neurons(context: StageContext) -> View:
 
 
 def through_final_norm(context: StageContext, vectors: Numbers) -> Numbers:
-    """What vectors (n, C) added to the residual stream become in the final norm's output, its scale at the position held fast."""
+    """Vectors (n, C) of the residual stream through the final norm, its scale at the position frozen."""
     gain = context.weight("ln_f.weight").astype(np.float64)
     scale = float(context.array("ln_final.scale")[context.position, 0])
     passed: Numbers = (vectors - vectors.mean(-1, keepdims=True)) / scale * gain
@@ -153,8 +150,8 @@ def through_final_norm(context: StageContext, vectors: Numbers) -> Numbers:
 
 
 def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
-    """The PUSHED tokens that are pushed up most, and down most."""
-    # Only the ends of the order are wanted: a whole sort of GPT-2's vocabulary for each neuron would be felt.
+    """The PUSHED tokens with the highest and the lowest values."""
+    # Only both ends are needed: sorting all of GPT-2's vocabulary for each neuron would be slow.
     count = min(PUSHED, len(pushes))
     parts = np.argpartition(pushes, (count - 1, len(pushes) - count))
     up, down = parts[len(pushes) - count :], parts[:count]
@@ -164,7 +161,7 @@ def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
 def _rows(
     context: StageContext, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
 ) -> list[list[Cell]]:
-    """One row for each pair of tokens pushed up and down, the first with the neuron's name."""
+    """One row per pair of promoted and suppressed tokens, the first with the neuron's number."""
     block, at = context.block, context.position
     rows = []
     for place, ids in enumerate(zip(up, down, strict=True)):

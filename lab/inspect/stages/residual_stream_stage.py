@@ -1,4 +1,4 @@
-"""The two additions of a layer: what attention, then the MLP, adds to the residual stream."""
+"""The two residual adds of a layer: attention's output, then the MLP's."""
 
 import math
 
@@ -22,7 +22,7 @@ def resid_post(context: StageContext) -> View:
 
 
 def _add(context: StageContext, stage: str, adder: str, before_name: str, added_name: str) -> View:
-    """before + what is added = after, and how far that turned the vector."""
+    """before + added = after, and the angle between before and after."""
     at, width = context.position, context.config.width
     before, added = context.row(context.block + before_name), context.row(context.block + added_name)
     after = before + added
@@ -37,11 +37,11 @@ def _add(context: StageContext, stage: str, adder: str, before_name: str, added_
             for title, name, vector in parts
         ],
         [decimals_for(*(vector[:first] for _, _, vector in parts))] * 3,
-        title=f"the first {first} of {width} numbers",
+        title=f"the first {first} of {width} dimensions",
     )
     turned = math.degrees(math.acos(max(-1.0, min(1.0, cosine(before, after)))))
-    lengths = Table(
-        [Column("length", align="left"), Column("value")],
+    norms = Table(
+        [Column("norm", align="left"), Column("value")],
         [
             *([Cell(title), figures(norm(vector), 4, ref(f"{context.block}{name}.norm", at))] for title, name, vector in parts),
             [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{context.block}{sum_name}.cosine", at))],
@@ -49,10 +49,8 @@ def _add(context: StageContext, stage: str, adder: str, before_name: str, added_
     )
     strips = [strip(title, vector, ref(context.block + name, at)) for title, name, vector in parts]
     sentence = (
-        f"What {adder} says at {context.here} (length {significant(norm(added))}) is added to the residual stream, which goes "
-        f"from length {significant(norm(before))} to {significant(norm(after))} and turns by {turned:.0f}°."
+        f"The output of {adder} at {context.here} (norm {significant(norm(added))}) is added to the residual stream: norm "
+        f"{significant(norm(before))} → {significant(norm(after))}, direction turned by {turned:.0f}°."
     )
     title = f"{context.place} · residual add after {adder}"
-    return View(
-        stage, title, sentence, [table, lengths, *strips], context.parity(context.block + sum_name, np.asarray(after), at)
-    )
+    return View(stage, title, sentence, [table, norms, *strips], context.parity(context.block + sum_name, np.asarray(after), at))

@@ -1,4 +1,4 @@
-"""The draw of the next token: the distribution before and after the settings, laid end to end, and where the number falls."""
+"""Sampling the next token: temperature, top-k and top-p, and the draw of a random number on the cumulative probability."""
 
 import numpy as np
 
@@ -12,11 +12,11 @@ from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 MOST_DRAW_DECIMALS = 12
 ON_THE_LINE = 12
-"""Tokens with a place of their own on the line from 0 to 1; a terminal's line has room for few names."""
+"""Tokens with an interval of their own on the line from 0 to 1; a terminal's line has room for few labels."""
 
 
 def sample(context: StageContext) -> View:
-    """The distribution before and after temperature, top-k and top-p, and the number that picks the next token."""
+    """The distribution before and after temperature, top-k and top-p, and the random number that picks the next token."""
     at, draw = context.position, context.draw()
     listed = largest(context.logits, LISTED)
     if draw.id not in listed:
@@ -32,14 +32,14 @@ def sample(context: StageContext) -> View:
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
     table = Table(columns, rows, title=_settings(context), total=total, selected=listed.index(draw.id))
     label = context.tokenizer.label(draw.id)
-    seed = f"u, from seed {context.sampling.seed} and place {context.draws_for + 1}"
+    seed = f"u (seed {context.sampling.seed}, position {context.draws_for + 1})"
     number = Table(
         [Column("the draw", align="left"), Column("value")],
         [
             [Cell(seed), _fraction(draw.u, decimals, "sample.u", at)],
-            [Cell("falls at or above"), _fraction(low, decimals, "sample.low", at, draw.id)],
-            [Cell("and below"), _fraction(high, decimals, "sample.high", at, draw.id)],
-            [Cell("which belongs to"), Cell(label, style="strong")],
+            [Cell("interval from"), _fraction(low, decimals, "sample.low", at, draw.id)],
+            [Cell("to below"), _fraction(high, decimals, "sample.high", at, draw.id)],
+            [Cell("token"), Cell(label, style="strong")],
         ],
     )
     blocks: list[Block] = [_line(context, draw, listed, decimals), table, number]
@@ -47,7 +47,7 @@ def sample(context: StageContext) -> View:
 
 
 def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -> IntervalBar:
-    """The most probable tokens as they lie end to end, the one that is drawn among them, what is between them as others."""
+    """Cumulative probability: the intervals of the most probable tokens and the drawn one, all between them as others."""
     at = context.position
     named = {id_ for id_ in listed[:ON_THE_LINE] if draw.kept[id_]} | {draw.id}
     parts: list[IntervalPart] = []
@@ -61,7 +61,7 @@ def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -
     if len(named) < int(draw.kept.sum()):
         parts.append(IntervalPart("others", reached, 1.0))
     selected = next(i for i, part in enumerate(parts) if part.ref == ref("sample.after", at, draw.id))
-    return IntervalBar("laid end to end, from 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
+    return IntervalBar("cumulative probability, 0 to 1", parts, draw.u, f"u = {draw.u:.{decimals}f}", selected)
 
 
 def _settings(context: StageContext) -> str:
@@ -75,7 +75,7 @@ def _settings(context: StageContext) -> str:
 
 
 def _draw_decimals(low: float, u: float, high: float) -> int:
-    """The fewest decimals, at least 4, with which u is still seen to lie in its interval."""
+    """The fewest decimals, at least 4, that print u inside its interval."""
     for decimals in range(4, MOST_DRAW_DECIMALS):
         if round(low, decimals) <= round(u, decimals) < round(high, decimals):
             return decimals
@@ -106,7 +106,7 @@ def _sample_row(context: StageContext, draw: Draw, id_: int, decimals: int) -> l
 
 
 def _why_out(context: StageContext, id_: int) -> str:
-    """Which setting crosses a token out."""
+    """The setting that removes a token."""
     sampling = context.sampling
     if sampling.greedy or sampling.temperature == 0:
         return "greedy"
@@ -131,17 +131,17 @@ def _drawn_sentence(context: StageContext, draw: Draw, decimals: int) -> str:
     label, kept = context.tokenizer.label(draw.id), int(draw.kept.sum())
     if kept == 1:
         given = probability(float(draw.before[draw.id]))
-        return f"Only one token is left to draw from after {context.here}: “{label}”, which the model gives {given}."
+        return f"Only “{label}” can be drawn after {context.here}; the model gives it {given}."
     place = draw.place(draw.id)
     rank = "the most probable token" if place == 0 else f"rank {whole(place + 1)}"
     return (
-        f"After {context.here} {whole(kept)} tokens may be drawn. Laid end to end they fill 0 to 1; the random number "
-        f"{draw.u:.{decimals}f} falls on “{label}” ({rank}, {probability(float(draw.after[draw.id]))})."
+        f"After {context.here} one of {whole(kept)} tokens is drawn: the random number {draw.u:.{decimals}f} falls on “{label}” "
+        f"({rank}, {probability(float(draw.after[draw.id]))})."
     )
 
 
 def _sample_parity(context: StageContext, draw: Draw, listed: list[int]) -> Parity:
-    """Temperature and filters worked out once more here, from the logits, against the distribution that is drawn from."""
+    """Temperature and filters computed again from the logits, against the distribution that is drawn from."""
     sampling, values = context.sampling, context.logits
     own = np.zeros_like(values)
     if sampling.greedy or sampling.temperature == 0:

@@ -78,7 +78,7 @@ def test_how_much_room_is_left_is_said(tiny: Any, engine: InProcessEngine) -> No
         return note.text
 
     assert "14 more tokens fit" in last(2)
-    assert "One more token fits" in last(15)
+    assert "1 more token fits" in last(15)
     assert "It is full now" in last(16)
 
 

@@ -125,16 +125,16 @@ def labels_hold(view: View, oracle: Any, layer: int, head: int) -> None:
     at: tuple[int, ...] = {"attn.pattern": (head, AT), "attn.z": (AT, head)}.get(subject, (AT,))
     after = oracle.values[name][at]
     before = oracle.values.get(f"{name}.before", oracle.values[name])[at]
-    notes = [block.text for block in view.blocks if isinstance(block, Paragraph) and block.text.startswith("Changed here")]
+    notes = [block.text for block in view.blocks if isinstance(block, Paragraph) and block.text.startswith("Intervention here")]
     strips = [block for block in view.blocks if isinstance(block, Strip)]
     assert len(notes) == int(not np.array_equal(before, after)), (view.stage, layer, head)
     if notes:
-        assert strips[-1].title.startswith("after the change")
+        assert strips[-1].title.startswith("after the intervention")
         close(strips[-1].values.numpy(), after[: len(strips[-1].values.numpy())])
         if view.stage not in ("scores", "neurons"):
             close(strips[-2].values.numpy(), before)
     else:
-        assert not any(each.title.startswith("after the change") for each in strips)
+        assert not any(each.title.startswith("after the intervention") for each in strips)
 
 
 def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, engine: InProcessEngine) -> None:
@@ -143,11 +143,11 @@ def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, e
         return [block.text for block in engine.view(asked).blocks if isinstance(block, Paragraph)]
 
     hidden = Intervention(part="tokens", how="hide", place=1, token="he")
-    said = "Changed on the way in: token 2 “he” hidden. The numbers of this step have it."
+    said = "Intervention on the input: token 2 “he” hidden. Shown are the values with it."
     assert notes(hidden, "scores") == notes(hidden, "matrix") == [said]
     assert notes(hidden, "scores", position=1) == notes(hidden, "values") == []
     patched = Intervention(part="resid_pre", how="patch", layer=1, place=AT, source=Source(text=OTHER, position=2))
-    assert notes(patched, "ln1")[0].startswith("Changed on the way in: stream into layer 2")
+    assert notes(patched, "ln1")[0].startswith("Intervention on the input: stream into layer 2")
     assert notes(patched, "ln1", position=5) == notes(patched, "ln1", layer=0) == []
 
 

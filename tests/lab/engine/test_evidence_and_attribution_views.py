@@ -162,9 +162,9 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
     first = next(i for i in range(len(ids)) if ids[i : i + longest] == prompt[-longest:])
     rows = {row[0].text: row[1].text for row in table(view, 2).rows}
     assert rows["length in tokens"] == f"{longest} of {len(prompt)}"
-    assert rows["places"] == "1"
+    assert rows["occurrences"] == "1"
     assert rows["first at token"].startswith(f"{first + 1} (")
-    assert rows["what came next there"] == f"“{tiny.tokenizer.label(ids[first + longest])}”"
+    assert rows["next token there"] == f"“{tiny.tokenizer.label(ids[first + longest])}”"
     (excerpt,) = [block.text for block in view.blocks if isinstance(block, Paragraph)]
     inside = excerpt.rpartition("»")[2].partition("«")[0]
     assert inside == tiny.tokenizer.decode(prompt[-longest:])
@@ -173,8 +173,8 @@ def test_the_stretch_names_its_place_and_shows_the_text_around_it(tiny: Any, eng
 @pytest.mark.parametrize(
     ("text", "prompt", "candidate", "word"),
     [
-        ("The big dog ran fast. " * 9, "The big dog", " ran", "habit"),
-        ("The big dog ran fast. " * 9 + "A big cat.", "fast. The big", " cat", "New in this place"),
+        ("The big dog ran fast. " * 9, "The big dog", " ran", "Less than in the text: "),
+        ("The big dog ran fast. " * 9 + "A big cat.", "fast. The big", " cat", "New in this context"),
         ("The big dog ran fast. " * 9, "The big dog", " home", "New: the training text never has"),
         ("The big dog ran fast. " * 9, "Zzz", " ran", "New: the training text never has"),
     ],
@@ -192,8 +192,8 @@ def test_the_sentence_tells_what_was_learned_by_heart(tiny: Any, engine: InProce
     with_text(tiny, "The dog sat fast. " * 9 + long + " " + "The dog sat fast. " * 9)
     prompt = long.removesuffix(" home.")
     sentence = ask(engine, prompt, tiny.tokenizer.encode(" home")[0]).sentence
-    assert sentence.startswith("By heart, it seems")
-    assert "word for word once" in sentence
+    assert sentence.startswith("Memorized, likely")
+    assert "verbatim once" in sentence
 
 
 def test_what_is_held_out_is_not_searched(tiny: Any, engine: InProcessEngine) -> None:
@@ -205,7 +205,7 @@ def test_what_is_held_out_is_not_searched(tiny: Any, engine: InProcessEngine) ->
 def test_a_run_without_its_text_says_so_in_one_sentence(tiny: Any, engine: InProcessEngine) -> None:
     view = ask(engine, PROMPT)
     assert view.blocks == []
-    assert view.sentence.startswith("The training text is not here: tiny has no tokens.bin")
+    assert view.sentence.startswith("tiny has no tokens.bin")
     assert view.sentence.count(". ") == 0
 
 
@@ -222,8 +222,8 @@ def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engi
     view = ask(engine, "The big dog", tiny.tokenizer.encode(" ran")[0])
     row = table(view).rows[-1]  # the last token alone
     of, count, share = (cell.value for cell in row[1:4])
-    assert row[1].note == f"A count, not a formula: how often {row[0].text} stands in the {len(ids)} training tokens."
-    assert row[2].note.startswith("A count, not a formula: how often ")
+    assert row[1].note == f"A count: occurrences of {row[0].text} in the {len(ids)} training tokens."
+    assert row[2].note.startswith("A count: occurrences of ")
     assert row[3].note.startswith(f"{count} / {of} = {share:.6f}"[:14])
     for block in view.blocks:
         for cells in block.rows if isinstance(block, Table) else []:

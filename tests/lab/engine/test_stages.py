@@ -109,7 +109,7 @@ def test_numbers_without_a_name_are_only_sums_of_others_and_shares_of_all(tiny: 
                 assert not nameless or row[0].text in NAMELESS or view.stage == "tokens", (view.stage, row)
 
 
-NAMELESS = {"variance + 0.00001", "cosine between the two", "bias"}
+NAMELESS = {"variance + 0.00001", "cosine of the two", "bias"}
 
 
 def test_every_text_is_its_value(tiny: Any, engine: InProcessEngine) -> None:
@@ -260,9 +260,7 @@ def test_sentences_name_the_most_attended_key_and_the_sink(tiny: Any, engine: In
         view = engine.view(ViewParams(run="tiny", stage="scores", head=1, text=PROMPT, position=position))
         assert f"pays {100 * pattern[position, key]:.1f}% of its attention to {target}" in view.sentence
     first = engine.view(ViewParams(run="tiny", stage="scores", text=PROMPT, position=0))
-    assert (
-        first.sentence == "“The” is the first token: it can look at nothing but itself, so it pays itself 100% of its attention."
-    )
+    assert first.sentence == "“The” is the first token: it can attend only to itself (100%)."
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
@@ -277,11 +275,11 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     weight("h.0.ln_1.bias")[:] = 0.0
     view = engine.view(ViewParams(run="tiny", stage="heads", text=PROMPT))
     table = tables(view)[0]
-    assert [cell.text for cell in column(table, "kind")] == ["spread out", "rests on the first token (sink)"]
+    assert [cell.text for cell in column(table, "kind")] == ["diffuse", "first-token sink"]
     assert column(table, "bits")[0].text == f"{math.log2(12):.2f}"
-    assert view.sentence.endswith("Head 2 rests on the first token, “The”: an attention sink.")
+    assert view.sentence.endswith("First-token sink: head 2.")
     scores = engine.view(ViewParams(run="tiny", stage="scores", head=1, text=PROMPT))
-    assert scores.sentence.endswith("the first token, on which heads often rest (an attention sink).")
+    assert scores.sentence.endswith("a first-token sink.")
     alike = engine.view(ViewParams(run="tiny", stage="scores", head=0, text=PROMPT))
     assert alike.sentence.endswith("pays 8.3% of its attention to “The”, the first token.")
     assert "sink" not in engine.view(ViewParams(run="tiny", stage="heads", text=PROMPT, position=1)).sentence
@@ -374,7 +372,7 @@ def test_tokens_show_ids_bytes_and_how_they_were_merged(tiny: Any, engine: InPro
     assert bytes.fromhex("".join(cell.text for cell in column(listed, "bytes"))) == b"The cat"
     leaves = [row for row in tree.rows if row[3].text == "byte"]
     assert bytes.fromhex("".join(row[2].text for row in leaves)) == b"The"
-    assert view.sentence.startswith("“The” is token 1 of 2: number ")
+    assert view.sentence.startswith("“The” is token 1 of 2: id ")
 
 
 def test_a_long_prompt_lists_a_window_of_keys_and_says_what_is_left_out(

@@ -55,7 +55,7 @@ def test_every_picture_is_the_largest_of_its_group(
         layer, head = divmod(index, heads)
         expected = pooled(oracle.values[f"blocks.{layer}.attn.pattern"][head], rows, columns)
         np.testing.assert_allclose(each.values.numpy(), expected, rtol=2e-5, atol=2e-6)
-    assert ("shrunken" in gallery.legend) == ((rows, columns) != (len(ids), len(ids)))
+    assert ("downsampled" in gallery.legend) == ((rows, columns) != (len(ids), len(ids)))
     assert view.parity is not None
     assert view.parity.max_delta < 2e-5
     assert view.parity.count == layers * len(ids) * width
@@ -81,7 +81,7 @@ def test_the_summaries_are_the_oracles(position: int | None, tiny: Any, engine: 
         assert row[5].text.split()[0] == str(p.argmax() + 1)
     assert (gallery.selected, table.selected) == (2, 2)
     assert view.sentence == gallery.thumbnails[2].summary
-    assert f"over {at + 1} choice" in view.sentence
+    assert f"over {at + 1} key" in view.sentence
 
 
 def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine: InProcessEngine) -> None:
@@ -96,8 +96,8 @@ def test_a_head_that_rests_on_the_first_token_is_called_a_sink(tiny: Any, engine
     view = ask(engine, layer=1, head=1)
     second = gallery_of(view).thumbnails[3]
     assert second.caption.startswith("sink ")
-    assert "rests on the first token (sink)" in view.sentence
-    assert gallery_of(view).thumbnails[2].caption == "spread"  # all scores alike
+    assert "first-token sink" in view.sentence
+    assert gallery_of(view).thumbnails[2].caption == "diffuse"  # all scores alike
     assert gallery_of(view).thumbnails[2].value == pytest.approx(math.log2(12), abs=1e-5)
 
 

@@ -20,8 +20,8 @@ PATCH = Intervention(
     [
         (HEAD, "head 2.1 off", [Edit("blocks.1.attn.z", "scale", head=0)]),
         (HALF, "head 2.1 × 0.5", [Edit("blocks.1.attn.z", "scale", head=0, scale=0.5)]),
-        (LOOK, "head 1.4 looks at 2 “dog” only", [Edit("blocks.0.attn.pattern", "attend", head=3, key=1)]),
-        (MLP, "mlp 3 at its mean", [Edit("blocks.2.mlp_out", "mean")]),
+        (LOOK, "head 1.4 attends only to 2 “dog”", [Edit("blocks.0.attn.pattern", "attend", head=3, key=1)]),
+        (MLP, "mlp 3 mean-ablated", [Edit("blocks.2.mlp_out", "mean")]),
         (HIDDEN, "token 3 “ran” hidden", [Edit(f"blocks.{n}.attn.attn_scores", "hide", key=2) for n in range(3)]),
         (
             PATCH,
@@ -65,4 +65,4 @@ def test_places_do_not_outlive_their_tokens() -> None:
 
 def test_several_in_one_breath() -> None:
     assert all_in_words([HEAD]) == "head 2.1 off"
-    assert all_in_words([HEAD, MLP, HIDDEN]) == "head 2.1 off, mlp 3 at its mean and token 3 “ran” hidden"
+    assert all_in_words([HEAD, MLP, HIDDEN]) == "head 2.1 off, mlp 3 mean-ablated and token 3 “ran” hidden"

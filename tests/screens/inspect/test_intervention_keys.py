@@ -114,11 +114,11 @@ async def test_where_there_is_nothing_to_switch_off_it_says_so(inspect: Open, se
 async def test_m_goes_from_zero_to_the_mean(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES, "x", "m")
-        assert words(pilot) == ["head 1.1 at its mean"]
+        assert words(pilot) == ["head 1.1 mean-ablated"]
         await press(pilot, settle, "m")
         assert words(pilot) == ["head 1.1 off"]
         await press(pilot, settle, "]", "m", "x")
-        assert words(pilot) == ["head 1.1 off", "head 1.2 at its mean"]
+        assert words(pilot) == ["head 1.1 off", "head 1.2 mean-ablated"]
 
 
 async def test_a_factor_is_asked_for(inspect: Open, settle: Settle) -> None:
@@ -141,7 +141,7 @@ async def test_a_factor_is_asked_for(inspect: Open, settle: Settle) -> None:
 async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_cursor(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES, "left", "f")
-        assert words(pilot) == ["head 1.1 looks at 3 “ dog” only"]
+        assert words(pilot) == ["head 1.1 attends only to 3 “ dog”"]
         await press(pilot, settle, "right", "]", "j", "enter", "down", "f")
         made_so_far = made(pilot)
         assert made_so_far[-1].how == "attend"
