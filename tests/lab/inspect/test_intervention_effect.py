@@ -65,7 +65,8 @@ def logits(*probabilities: float) -> np.ndarray:
     [
         (
             (0.12, 0.8, 0.08),
-            "With head 2.1 off, after “ran” the model predicts “t1” (80.0%, before 30.0%) instead of “t0” (61.3% before, now 12.0%).",
+            "With head 2.1 off, after “ran” the model predicts “t1” (80.0%, before 30.0%) instead of “t0” (61.3% before, "
+            "now 12.0%).",
             "“t0” 61.3% → 12.0%, now “t1” 80.0%",
         ),
         (
