@@ -1,4 +1,4 @@
-"""What attention heads are good for, measured on text that holds nothing but a repetition: random tokens, and the same once more.
+"""Head scores: previous-token, duplicate-token and induction, measured on random tokens that are repeated once.
 
 Of such a sequence the second half can be foretold only by finding the same place in the first (Olsson et al. 2022, "In-context
 Learning and Induction Heads"). With r tokens seen twice and the pattern A of a head, rows being queries, the three meters are
@@ -35,7 +35,7 @@ INDUCTION = (
 
 
 def uniform_score(meter: HeadScore, repeated: int) -> float:
-    """What a head would score that spreads its attention evenly over all tokens it may see: the mean of 1 / (t + 1)."""
+    """Uniform baseline: the score of attention spread evenly over all visible tokens, the mean of 1 / (t + 1)."""
     rows = range(1, 2 * repeated) if meter == "previous" else range(repeated, 2 * repeated)
     return sum(1 / (t + 1) for t in rows) / len(rows) if rows else 0.0
 
@@ -88,7 +88,7 @@ def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[S
 
 
 def score_since_sentence(meter: HeadScore, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:
-    """When this head began to do it: the first evaluation from which on it stays above `FORMED`, or that it never did."""
+    """The score now, and the evaluation since which it has stayed above `FORMED`."""
     if not scores:
         return ""
     since = len(scores)

@@ -42,7 +42,7 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, c
 
 
 def _at_the_end(config: RunConfig, status: Status, last: FinalEvaluation) -> str:
-    """What the last and the best weights came to on the whole validation part."""
+    """Losses of the last and the best weights on the whole validation part."""
     words = f"On {at_the_end(config.data, last).in_words} of validation text the last weights lose {_loss_of(last)}"
     best = status.final_best
     if best is None or best.step == last.step:

@@ -1,11 +1,11 @@
-"""What of a run is saved, read from its files: nothing else may be called saved."""
+"""The step that a run is saved at, read from its checkpoints."""
 
 from lab.core.safetensors_file import is_whole, read_metadata, step_of
 from lab.runs.run_folder import Run
 
 
 def saved_step(run: Run) -> int | None:
-    """The step that training would go on from; None where no checkpoint is whole."""
+    """The step that training would resume from; None where no checkpoint is whole."""
     for name in ("last", "previous"):
         path = run.path / f"{name}.safetensors"
         step = step_of(read_metadata(path))
@@ -15,7 +15,7 @@ def saved_step(run: Run) -> int | None:
 
 
 def stopped_in_words(run: Run, resume: str) -> tuple[str, bool]:
-    """How a stopped run stands, and whether that step is saved. `resume` is the command that goes on with it."""
+    """A sentence on a stopped run, and True if its step is saved. `resume` is the command that resumes it."""
     status, saved = run.status(), saved_step(run)
     message = f" {status.message}" if status.message else ""
     if saved == status.step:

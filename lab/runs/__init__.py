@@ -1,4 +1,4 @@
-"""A run on disk: its folder, its files as types, its metrics and weights, and finding, renaming and deleting it.
+"""Runs on disk: find, open, follow, rename and delete them; their files as types, their metrics and weights.
 
 Begin with `run_schema` (what each file holds) and `run_folder` (reading it). Imports `lab.core` and `models`; torch only to
 load weights.

@@ -1,4 +1,4 @@
-"""How much of the validation part an evaluation is of. Nothing here needs torch."""
+"""Evaluation coverage: the share of the validation part that an evaluation uses."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from lab.runs.run_schema import DataConfig, FinalEvaluation, Status
 
 
 class EvaluatedShare(NamedTuple):
-    """A part of the validation part, in bytes or tokens."""
+    """A share of the validation part, in bytes or tokens."""
 
     part: int
     total: int
@@ -25,13 +25,13 @@ class EvaluatedShare(NamedTuple):
 
     @property
     def in_short(self) -> str:
-        """The same for a narrow column: `29%, 32,841 bytes`."""
+        """The share for a narrow column: `29%, 32,841 bytes`."""
         share = "all" if self.is_whole else f"{probability(self.part / self.total, 0)},"
         return f"{share} {whole(self.part)} {self.unit}"
 
 
 def during_training(data: DataConfig, status: Status) -> EvaluatedShare | None:
-    """Of the evaluations during training; None where that is not known yet, and in a run from before it was kept in bytes, in
+    """Share that evaluations during training use; None where it is not known yet. In runs from before it was kept in bytes, in
     tokens."""
     if data.evaluated is not None:
         return EvaluatedShare(data.evaluated.bytes, data.val_bytes, "bytes")
@@ -39,10 +39,10 @@ def during_training(data: DataConfig, status: Status) -> EvaluatedShare | None:
 
 
 def at_the_end(data: DataConfig, found: FinalEvaluation) -> EvaluatedShare:
-    """Of an evaluation at the end."""
+    """Share that an evaluation at the end uses."""
     return EvaluatedShare(found.bytes, data.val_bytes, "bytes")
 
 
 def latest_share(data: DataConfig, status: Status) -> EvaluatedShare | None:
-    """Of the evaluation at the end where there is one, else of those during training."""
+    """Share of the evaluation at the end where there is one, else of those during training."""
     return at_the_end(data, status.final) if status.final else during_training(data, status)

@@ -20,7 +20,7 @@ def source_checkout() -> Path | None:
 
 
 def home() -> Path:
-    """Where runs live: $LLMLAB_HOME, else checkpoints/ of the source checkout, else the platform's folder for data."""
+    """The home of runs: $LLMLAB_HOME, else checkpoints/ of the source checkout, else the platform's folder for data."""
     asked = os.environ.get("LLMLAB_HOME")
     if asked:
         return Path(asked).expanduser().absolute()

@@ -1,4 +1,4 @@
-"""What insights.jsonl has said so far of the inside of a model, kept small enough for thousands of evaluations."""
+"""History of insights.jsonl: head scores, the probe's prediction and update sizes at every evaluation."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class InsightPoint:
-    """One evaluation. `L` layers, `H` heads, `T` tokens of the probe."""
+    """The insights of one evaluation. `L` layers, `H` heads, `T` tokens of the probe."""
 
     step: int
     took: float
@@ -22,7 +22,7 @@ class InsightPoint:
     scores: Scores
     """(3, L, H) in the order of `HEAD_SCORES`; (3, 0, 0) where nothing was measured."""
     pattern: Scores
-    """(L, H, T): what the probe's last token pays to each of its tokens."""
+    """(L, H, T): attention from the probe's last token to each of its tokens."""
     truth_probability: float
     top: tuple[tuple[str, float], ...]
     parts: tuple[PartUpdate, ...]
@@ -48,7 +48,7 @@ def _point_of(insight: Insight) -> InsightPoint:
 
 
 class InsightHistory:
-    """The evaluations of one run in the order of their steps, and the place in the text that the probe is."""
+    """The evaluations of one run in the order of their steps, and its probe."""
 
     def __init__(self) -> None:
         self.points: list[InsightPoint] = []

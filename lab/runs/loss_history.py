@@ -1,4 +1,4 @@
-"""A run's losses as columns of numbers, and fewer of them for a plot without losing a spike."""
+"""Loss history of a run as columns of numbers: training loss, smoothed loss, validation loss, learning rate, speed."""
 
 import math
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ LONGEST_SMOOTHING = 100
 behind the steep beginning, or be too short for the noise further on."""
 
 SPEED_STEPS = 10
-"""Steps over which the speed is averaged: single ones jump when the machine has something else to do."""
+"""Steps over which the speed is averaged: single steps jump when the machine is busy otherwise."""
 SPEED_MEMORY = 50 * SPEED_STEPS
 """Before so many steps, one counts for less than a float can hold."""
 
 
 class LossHistory:
-    """What metrics.jsonl has said so far, kept in columns so that a million steps stay small.
+    """The content of metrics.jsonl so far, kept in columns so that a million steps stay small.
 
     `steps`, `losses`, `smooth`, `seconds`, `lrs`, `grad_norms` and `speeds` go together, one entry a training step, NaN where
     a line has none; so do `eval_steps`, `eval_seconds` and `val_losses`.
@@ -50,10 +50,10 @@ class LossHistory:
         self.last_evaluation: Metric | None = None
         self.best_evaluation: Metric | None = None
         self.speed: float | None = None
-        """Tokens a second of late, a running mean over about `SPEED_STEPS` steps."""
+        """Recent tokens per second, a running mean over about `SPEED_STEPS` steps."""
         self._smoothed: dict[tuple[float, int], Column] = {}
         self.version = 0
-        """Grows with every change, so that a plot knows when it is out of date."""
+        """Number of changes, by which a plot knows that it is out of date."""
 
     def add(self, metrics: Iterable[Metric]) -> bool:
         """Take in new lines, in the order of the file, which is that of the steps. Says whether there were any."""
@@ -116,7 +116,7 @@ def smooth(losses: Floats) -> Column:
 
 
 def _smooth_on(means: Column, losses: Column | Floats, share: float, longest: int) -> None:
-    """Goes on with the running means of `losses`: mean += (loss − mean) / length, the length being `share` of the steps so far,
+    """Continue the running means of `losses`: mean += (loss − mean) / length, the length being `share` of the steps so far,
     at least 1 and at most `longest`.
 
     While the length grows one by one; then in blocks, where mean k is r^k (mean + Σ r^-j loss_j / length), r = 1 − 1/length.

@@ -1,4 +1,4 @@
-"""metrics.jsonl and the other files of lines: a line is appended whole or not at all, and read while someone else appends."""
+"""Append to and follow metrics.jsonl and the other JSON-lines files: a line is appended whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ LAST_LINE_BYTES = 8192
 
 
 class LineReader(Generic[MetricLine]):
-    """Reads a growing file of JSON lines, only ever what is new.
+    """Read the new lines of a growing JSON-lines file.
 
     A last line without its newline is left for the next time. When the file has been replaced or has become shorter, which a
-    resumed training does with lines after its checkpoint, reading starts over and `restarted` is True: throw away what you had.
-    A line that is no JSON of the right type is passed over. A missing file is an empty one.
+    resumed training does with lines after its checkpoint, reading starts over and `restarted` is True: discard earlier lines.
+    A line that is no JSON of the right type is skipped. A missing file is an empty one.
     """
 
     def __init__(self, path: Path, kind: type[MetricLine]) -> None:
@@ -36,7 +36,7 @@ class LineReader(Generic[MetricLine]):
         self._file_id = (0, 0)
 
     def read(self, most: int | None = None) -> list[MetricLine]:
-        """Lines that appeared since the last call, in at most so many bytes of the file; empty where there is no more."""
+        """New lines since the last call, from at most `most` bytes of the file; empty where there are none."""
         if most is not None:
             return self._read(most)
         lines, before = self._read(LARGEST_LINE), -1
@@ -67,14 +67,14 @@ class LineReader(Generic[MetricLine]):
 
 
 class MetricsReader(LineReader[Metric]):
-    """`LineReader` of a run's metrics.jsonl."""
+    """A `LineReader` of metrics.jsonl."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, Metric)
 
 
 class LineWriter:
-    """Appends JSON lines to a file, each with one write to the end. Keep one for as long as the file is yours.
+    """Append JSON lines to a file, each with one write.
 
     Raises:
         DamagedFileError: if it is no regular file.
@@ -86,7 +86,7 @@ class LineWriter:
         self._encoder = msgspec.json.Encoder()
 
     def write(self, line: Metric | Sample | Event | Insight) -> None:
-        """One line, in the file for every reader when this returns."""
+        """Append one line; readers see it when this returns."""
         end = os.fstat(self._descriptor).st_size
         try:
             write_all(self._descriptor, self._encoder.encode(line) + b"\n")
@@ -95,7 +95,7 @@ class LineWriter:
             raise
 
     def sync(self) -> None:
-        """Every line so far on the disk itself."""
+        """fsync the file."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ def last_line(path: Path, kind: type[MetricLine]) -> MetricLine | None:
 
 
 def keep_lines_up_to(path: Path, kind: type[MetricLine], step: int) -> int:
-    """Drops the lines of steps after `step`, a torn last line and lines that cannot be read; tells how many were dropped.
+    """Drop the lines of steps after `step`, a torn last line and lines that cannot be read; return how many.
 
     The file is replaced atomically, and left alone where every line stays.
 

@@ -17,8 +17,8 @@ from lab.runs.run_locks import inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
 from lab.runs.run_store import is_run
 
-DELETING = ".deleting-"
-"""Begins the hidden name that a run has while it is removed. Whoever finds one may remove it: nobody wants it any more."""
+DELETED_PREFIX = ".deleting-"
+"""Prefix of the hidden name of a run that is being deleted. Whoever finds one may remove it."""
 
 _numbers = itertools.count(1)
 
@@ -40,7 +40,7 @@ def check_new_name(run: Run, name: str) -> str:
 
 
 def refuse_to_change(run: Run) -> None:
-    """Does nothing if the run may be renamed and deleted now.
+    """Check that the run may be renamed and deleted now.
 
     Raises:
         UserError: if it ships with the lab, or is being trained.
@@ -57,7 +57,7 @@ def refuse_to_change(run: Run) -> None:
 
 
 def rename_run(run: Run, name: str) -> Run:
-    """The run under its new name, in the same folder as before.
+    """Rename a run in its folder; return it under its new name.
 
     Raises:
         UserError: as `check_new_name` and `refuse_to_change`; if the system does not allow it.
@@ -73,7 +73,7 @@ def rename_run(run: Run, name: str) -> Run:
 
 
 def delete_run(run: Run) -> int:
-    """Removes the run and everything in its folder, for good; returns the bytes that this frees.
+    """Delete the run and everything in its folder; return the bytes that this frees.
 
     It gets a hidden name first, so that a kill in the middle leaves no half of a run. What an earlier kill left goes too.
 
@@ -82,7 +82,7 @@ def delete_run(run: Run) -> int:
     """
     freed = size_of(run)
     home = run.path.parent
-    hidden = home / f"{DELETING}{os.getpid()}-{next(_numbers)}"
+    hidden = home / f"{DELETED_PREFIX}{os.getpid()}-{next(_numbers)}"
     with _owned(run, "delete"):
         try:
             os.rename(run.path, hidden)
@@ -93,13 +93,13 @@ def delete_run(run: Run) -> int:
         shutil.rmtree(hidden)
     except OSError as error:
         raise os_error_in_words(error, f"remove all of {run.name}, the rest of which is in {hidden}") from error
-    for leftover in home.glob(f"{DELETING}*"):
+    for leftover in home.glob(f"{DELETED_PREFIX}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     return freed
 
 
 def size_of(run: Run) -> int:
-    """Bytes on disk that the run's files take, which deleting it frees. What has a second name elsewhere stays."""
+    """Bytes on disk that deleting the run frees. Files with a second hard link elsewhere do not count."""
     total = 0
     for folder, _, names in os.walk(run.path):
         for name in names:
@@ -114,7 +114,7 @@ def size_of(run: Run) -> int:
 
 @contextmanager
 def _owned(run: Run, what: str) -> Iterator[None]:
-    """Holds the run's lock, so that no trainer can begin meanwhile.
+    """Hold the run's trainer lock, so that no trainer can start meanwhile.
 
     Raises:
         UserError: if it cannot be had, or an engine has the run's weights open.

@@ -1,4 +1,4 @@
-"""One run's folder: what its files say, and the commands that its trainer takes. Imports nothing heavy.
+"""The folder of one run: its paths, config, status, phase, samples and checkpoints; commands to its trainer.
 
 Whoever can read the folder can watch the run, and reading never fails because someone is just writing.
 """
@@ -26,20 +26,20 @@ from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, 
 from lab.runs.trainer_commands import CommandName
 
 HEARTBEAT_FRESH = 10.0
-"""Seconds after which a trainer that has said nothing counts as gone. It says something every second."""
+"""Seconds after which a trainer without a heartbeat counts as gone. It writes one every second."""
 
 ACTIVE: tuple[Phase, ...] = ("starting", "training", "paused")
-"""The phases in which there is a trainer, or should be."""
+"""The phases of a run that has, or should have, a trainer."""
 
 STATUS_PADDING = 2048
 """status.json is filled up with spaces to this length, so that it can be written over in place on a full disk."""
 
 
-SNAPSHOT = re.compile(r"([0-9]{1,12})\.safetensors")
+SNAPSHOT_NAME = re.compile(r"([0-9]{1,12})\.safetensors")
 
 
 class CheckpointFile(NamedTuple):
-    """Weights that can be opened by `name`: "last", "best", "previous", or a snapshot's step in decimal digits."""
+    """A file of weights, opened by `name`: "last", "best", "previous", or a snapshot's step in decimal digits."""
 
     name: str
     path: Path
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name, which is what the run is called even after the folder was renamed."""
+        """The folder's name, which stays the run's name when the folder is renamed."""
         return self.path.name
 
     @property
@@ -126,11 +126,11 @@ class Run:
         return decode_json(path, raw, RunConfig)
 
     def status(self) -> Status:
-        """What the trainer last said. Before its first word, and where the file is damaged, a stopped one."""
+        """status.json as last written; a stopped status where the file is missing or damaged."""
         return self.read_status()[0]
 
     def read_status(self) -> tuple[Status, str]:
-        """What the trainer last said, and the reason if status.json cannot be used; empty if it can, or is not there yet."""
+        """`status()`, and the reason if status.json is damaged; empty if it is not, or is not there yet."""
         try:
             return read_json(self.status_path, Status, LARGEST_STATUS), ""
         except FileNotFoundError:
@@ -142,19 +142,19 @@ class Run:
         return Status(phase="stopped", message=f"{problem}."), problem
 
     def is_alive(self) -> bool:
-        """Whether a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
+        """True if a trainer owns the run: the lock is held, and the status was written within `HEARTBEAT_FRESH` seconds.
 
-        A lock held on another machine may be invisible from here, so that there the heartbeat alone says it.
+        A lock held on another machine may be invisible from here, so for such a trainer the heartbeat decides alone.
         """
         return self._trainer_is_alive(self.status())
 
     def phase(self) -> Phase | Literal["interrupted", "not answering"]:
-        """The phase as it really is: "interrupted" where the status tells of a trainer that is gone, "not answering" where it is
-        there, for the lock is held, but gives no sign of life."""
+        """The phase, corrected for a trainer that died ("interrupted") or that holds the lock without a heartbeat ("not
+        answering")."""
         return self.phase_of(self.status())
 
     def phase_of(self, status: Status) -> Phase | Literal["interrupted", "not answering"]:
-        """The phase, where the status has been read already."""
+        """`phase()` of a status that has been read already."""
         if status.phase not in ACTIVE or self._trainer_is_alive(status):
             return status.phase
         return "interrupted" if is_on_other_host(status) or not trainer_lock_is_held(self.lock_path) else "not answering"
@@ -164,7 +164,7 @@ class Run:
         return fresh and (is_on_other_host(status) or trainer_lock_is_held(self.lock_path))
 
     def metrics(self) -> MetricsReader:
-        """A reader of metrics.jsonl, standing at its start."""
+        """A reader of metrics.jsonl, at its start."""
         return MetricsReader(self.metrics_path)
 
     def last_metric(self) -> Metric | None:
@@ -176,11 +176,11 @@ class Run:
         return LineReader(self.samples_path, Sample).read()
 
     def events(self) -> LineReader[Event]:
-        """A reader of events.jsonl, standing at its start."""
+        """A reader of events.jsonl, at its start."""
         return LineReader(self.events_path, Event)
 
     def checkpoints(self) -> list[CheckpointFile]:
-        """The weights that can be opened: best, last, previous as far as they exist and are whole, then snapshots by step."""
+        """The files of weights: best, last, previous as far as they exist and are whole, then snapshots by step."""
         found = []
         for name in ("best", "last", "previous"):
             path = self.path / f"{name}.safetensors"
@@ -199,13 +199,13 @@ class Run:
         found = []
         for name in names:
             path = self.snapshots_path / name
-            match = SNAPSHOT.fullmatch(name)
+            match = SNAPSHOT_NAME.fullmatch(name)
             if match is not None and (size := _size_of(path)) is not None:
                 found.append(CheckpointFile(str(int(match[1])), path, int(match[1]), size))
         return sorted(found, key=lambda file: file.step)
 
     def send_command(self, name: CommandName, text: str = "") -> None:
-        """Leaves a command for the run's trainer; `text` is the prompt of a sample.
+        """Send a command to the run's trainer; `text` is the prompt of a sample.
 
         Raises:
             UserError: if no trainer is there to take it, or the folder cannot be written.
@@ -225,7 +225,7 @@ class Run:
 
 
 def is_on_other_host(status: Status) -> bool:
-    """Whether the trainer that wrote this is, or was, on another machine."""
+    """True if the trainer that wrote this status is, or was, on another machine."""
     return status.host not in ("", platform.node())
 
 
@@ -234,7 +234,7 @@ class _Version(msgspec.Struct):
 
 
 def _size_of(path: Path) -> int | None:
-    """The size of a regular file, None if it is none or has gone."""
+    """The size of a regular file; None if it is none or is missing."""
     try:
         facts = os.lstat(path)
     except OSError:

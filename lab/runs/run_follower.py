@@ -1,4 +1,4 @@
-"""One run, followed from its files: each reading gives what is new since the last."""
+"""Follow a running training from its files: each read gives the lines since the last."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from lab.runs.run_schema import Event, Insight, Metric, RunConfig, Sample, Statu
 from lab.runs.run_store import is_run
 from lab.runs.unresponsive_trainer import unresponsive_reason
 
-BLOCK = 1 << 22
-"""Bytes of a file that are turned into numbers at once, so that a long one never is in memory as lines."""
+READ_BYTES = 1 << 22
+"""Bytes of a file that are decoded at once, so that a long file is never in memory as lines."""
 
 
 @dataclass(frozen=True)
 class RunUpdate:
-    """What a reading found.
+    """The new lines of one read.
 
     `history` holds all metrics the first time, and when the file began anew; else it is None and `metrics` holds the new ones,
     to be added to the history that was given out before. The others are new ones too, or all where `..._anew` says so.
@@ -35,11 +35,11 @@ class RunUpdate:
     events: list[Event]
     events_restarted: bool
     unresponsive: str = ""
-    """Why its trainer says nothing, where it should; empty if that is not known."""
+    """The reason why its trainer does not respond; empty if it does, or if none is known."""
 
 
 class RunFollower:
-    """Reads a run again and again, one call at a time, beside the event loop: the first reading of a long run takes long."""
+    """Reads a run repeatedly, one call at a time, off the event loop: the first read of a long run takes long."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -50,7 +50,7 @@ class RunFollower:
         self._first = True
 
     def read(self) -> RunUpdate:
-        """What is new.
+        """The changes since the last read.
 
         Raises:
             UserError: if the run's settings cannot be read, or its folder is not there any more.
@@ -58,22 +58,22 @@ class RunFollower:
         if not is_run(self.run.path):
             raise UserError(f"{self.run.name} is not there any more: it was renamed, moved or deleted.")
         config = self.run.config
-        metrics, samples, events = self._metrics.read(BLOCK), self._samples.read(), self._events.read()
+        metrics, samples, events = self._metrics.read(READ_BYTES), self._samples.read(), self._events.read()
         history = None
         if self._first or self._metrics.restarted:
             history = LossHistory()
             while metrics:
                 history.add(metrics)
-                metrics = self._metrics.read(BLOCK)
+                metrics = self._metrics.read(READ_BYTES)
         else:
-            while more := self._metrics.read(BLOCK):
+            while more := self._metrics.read(READ_BYTES):
                 metrics += more
         inside = InsightHistory()
-        insights = self._insights.read(BLOCK)
+        insights = self._insights.read(READ_BYTES)
         insights_restarted = self._first or self._insights.restarted
         while insights:
             inside.add(insights)
-            insights = self._insights.read(BLOCK)
+            insights = self._insights.read(READ_BYTES)
         samples_restarted, events_restarted = (self._first or reader.restarted for reader in (self._samples, self._events))
         self._first = False
         status = self.run.status()

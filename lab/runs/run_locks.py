@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def trainer_lock(path: Path) -> "filelock.BaseFileLock":
-    """The lock that a trainer holds for as long as it lives; not held yet.
+    """The lock that a trainer holds while it lives, not acquired yet.
 
     Raises:
         DamagedFileError: if something else has its name: the lock would be made where a link leads to.
@@ -30,7 +30,7 @@ def trainer_lock(path: Path) -> "filelock.BaseFileLock":
 
 
 def trainer_lock_is_held(path: Path) -> bool:
-    """Whether some process holds the lock. Asks for it shared, so that those who ask do not disturb each other."""
+    """True if some process holds the lock. Tries a shared lock, so that concurrent checks do not disturb each other."""
     try:
         descriptor = open_to_hold(path)
     except (OSError, DamagedFileError):
@@ -53,7 +53,7 @@ def trainer_lock_is_held(path: Path) -> bool:
 
 
 def hold_inspect_lock(folder: Path) -> int | None:
-    """Holds a run until the descriptor that this returns is closed; None where the system or its disk has no such locks."""
+    """Hold a run until the returned descriptor is closed; None where the system or the disk has no such locks."""
     if sys.platform == "win32":
         return None
     import fcntl
@@ -71,7 +71,7 @@ def hold_inspect_lock(folder: Path) -> int | None:
 
 
 def inspect_lock_is_held(folder: Path) -> bool:
-    """Whether an engine holds the run, of this lab or of another."""
+    """True if an engine holds the run, of this lab or of another."""
     if sys.platform == "win32":
         return False
     import fcntl

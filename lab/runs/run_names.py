@@ -5,11 +5,11 @@ from lab.core.visible_text import quoted
 
 LONGEST_NAME = 100
 LONGEST_NAME_BYTES = 240
-"""As UTF-8; file systems allow 255."""
+"""In UTF-8; file systems allow 255."""
 
 
 def check_name(name: str) -> str:
-    """The name, if a run may be called that.
+    """The name, if it is allowed for a run.
 
     Raises:
         UserError: if it is empty, too long, hidden, reserved, or no plain name of a folder.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def time_left(config: RunConfig, status: Status, history: "LossHistory") -> float | None:
-    """Seconds of training left, from the speed of late; None where it cannot be told."""
+    """Seconds of training left, from the recent speed; None where it is not known."""
     if config.train.minutes is not None:
         return max(0.0, config.train.minutes * 60 - status.seconds)
     last = history.last_training
@@ -22,7 +22,7 @@ def time_left(config: RunConfig, status: Status, history: "LossHistory") -> floa
 
 
 def fraction_done(config: RunConfig, status: Status) -> float:
-    """How much of the run is done, 0 to 1."""
+    """Share of the run that is done, 0 to 1."""
     if status.phase == "finished":
         return 1.0
     if config.train.minutes is not None:
@@ -32,7 +32,7 @@ def fraction_done(config: RunConfig, status: Status) -> float:
 
 
 def planned_length(config: RunConfig) -> str:
-    """`2,000 steps` or `5 min 00 s`: when the run ends."""
+    """Planned length of the run: `2,000 steps` or `5 min 00 s`."""
     if config.train.minutes is not None:
         return duration(config.train.minutes * 60)
     return f"{whole(config.train.steps or 0)} steps"

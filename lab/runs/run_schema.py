@@ -1,7 +1,6 @@
-"""What a run's files hold, as types: config.json, status.json, metrics.jsonl, samples.jsonl, events.jsonl and
-insights.jsonl.
+"""Schema of a run's files: config.json, status.json, metrics.jsonl, samples.jsonl, events.jsonl and insights.jsonl.
 
-A run folder is input, not truth, so every number and string has a bound here, which holds before anything is computed from it.
+A run folder is input, not truth, so every number and string has a bound here, checked before anything is computed from it.
 Nothing here needs torch; the screens read runs with these types alone.
 """
 
@@ -18,7 +17,7 @@ from models.tokenizers.tokenizer_kinds import TokenizerKind
 FORMAT = 1
 """Version of the run folder's layout; a reader refuses a newer one in words."""
 
-REALS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
+FRACTIONAL_SETTINGS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
 
 MOST_STEPS = 1_000_000_000
 
@@ -29,10 +28,10 @@ Seconds = Annotated[float, Meta(ge=0, le=1e10)]
 UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
 """Up to the year 5138."""
 Loss = Annotated[float, Meta(ge=0, le=3.5e38)]
-"""A loss, the norm of a gradient: what fp32 can hold."""
+"""A loss or the norm of a gradient, within fp32."""
 Rate = Annotated[float, Meta(ge=0, le=1e18)]
 Share = Annotated[float, Meta(ge=0, le=1.001)]
-"""From 0 to 1, and what rounding adds."""
+"""From 0 to 1, with room for rounding."""
 Word = Annotated[str, Meta(max_length=500)]
 Path = Annotated[str, Meta(max_length=10_000)]
 Sentence = Annotated[str, Meta(max_length=20_000)]
@@ -40,8 +39,8 @@ Text = Annotated[str, Meta(max_length=1 << 20)]
 
 
 def _within(name: str) -> Meta:
-    """The bounds that a new run's setting has."""
-    return Meta(**LIMITS[name].meta(whole=name not in REALS))
+    """The limits of a new run's setting."""
+    return Meta(**LIMITS[name].meta(whole=name not in FRACTIONAL_SETTINGS))
 
 
 PrecisionSetting = Literal["auto", Precision]
@@ -51,7 +50,7 @@ Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed
 
 
 class Stretches(msgspec.Struct, frozen=True, array_like=True):
-    """Parts of the validation part that an evaluation is made on."""
+    """The stretches of the validation part that an evaluation uses."""
 
     tokens: Annotated[tuple[tuple[Count, Count], ...], Meta(min_length=1, max_length=1024)]
     """Half-open ranges of tokens.bin, in order."""
@@ -61,7 +60,7 @@ class Stretches(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """The text that a run learns from, as it was when the run was made. Sizes are of the cleaned text."""
+    """The training text as it was when the run was made. Sizes are of the cleaned text."""
 
     name: Word
     source: Path
@@ -77,10 +76,10 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     train_bytes: Count
     val_bytes: Count
     evaluated: Stretches | None = None
-    """What evaluations during training are made on; in runs from before it was kept, the first tokens of the validation part, as
+    """The stretches of evaluations during training; in runs from before it was kept, the first tokens of the validation part, as
     many as `status.json` says."""
     final: Stretches | None = None
-    """What the evaluation at the end is made on; None in such runs."""
+    """The stretches of the evaluation at the end; None in such runs."""
     entropy_bits_per_byte: Loss | None = None
     """True entropy of the source where it is known, which is the lowest possible bits per byte."""
 
@@ -99,16 +98,16 @@ class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run is trained. `steps` or `minutes` says when it ends, and one of them is None."""
+    """Training settings. The run ends after `steps` or after `minutes`; the other is None."""
 
     batch: Annotated[int, _within("batch")] = 16
     """Windows of `context` tokens in one step."""
     accumulate: Annotated[int, _within("accumulate")] = 1
-    """Parts that a step's windows are computed in, one after the other, so that they need less memory at once."""
+    """Micro-batches of a step, computed one after the other to save memory."""
     steps: Annotated[int, _within("steps")] | None = 2000
     minutes: Annotated[float, _within("minutes")] | None = None
     optimizer: OptimizerName = "adamw"
-    """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs follow AdamW alone."""
+    """Muon is for the matrices inside the layers; embeddings, norms and biases follow AdamW. Older runs use AdamW alone."""
     lr: Annotated[float, _within("lr")] = 2e-3
     """Peak learning rate; it warms up over `warmup` of the run and falls to `final_lr` times itself as `schedule` says."""
     schedule: Schedule = "cosine"
@@ -139,7 +138,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """config.json: what was asked. Written once, before the run exists under its name."""
+    """config.json: the settings of a run. Written once, before the run exists under its name."""
 
     format: Count = FORMAT
     name: Word
@@ -156,7 +155,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FinalEvaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the weights of `step` come to on `DataConfig.final`, which is the whole validation part or a large sample of it."""
+    """Loss of the weights of `step` on `DataConfig.final`: the whole validation part or a large sample of it."""
 
     step: Step
     tokens: Count
@@ -166,7 +165,7 @@ class FinalEvaluation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Status(msgspec.Struct, kw_only=True):
-    """status.json: what the trainer is doing. Replaced atomically, about once a second."""
+    """status.json: the trainer's state. Replaced atomically, about once a second."""
 
     phase: Phase
     step: Step = 0
@@ -185,7 +184,7 @@ class Status(msgspec.Struct, kw_only=True):
     threads: Step = 0
     """Processor cores it computes on now; 0 where that is not known."""
     computed: Sentence = ""
-    """How steps are computed and why, in one line for people."""
+    """Precision, attention kernel and threads of a step, with the reasons, in one line for people."""
     best_val_loss: Loss | None = None
     best_step: Step | None = None
     """Step of the lowest validation loss so far, whose weights are kept."""
@@ -198,9 +197,9 @@ class Status(msgspec.Struct, kw_only=True):
     final_best: FinalEvaluation | None = None
     """The same of the best weights."""
     no_room: bool = False
-    """Whether it waits for room on a full disk, with what was computed since the last checkpoint in memory alone."""
+    """True while it waits on a full disk, with the steps since the last checkpoint in memory alone."""
     stopping: bool = False
-    """Whether it stops as soon as there is room."""
+    """True if it stops as soon as there is room on the disk."""
     message: Sentence = ""
     """One sentence on what is happening or, after a failure, what went wrong and what to do."""
 
@@ -233,7 +232,7 @@ class Sample(msgspec.Struct, kw_only=True):
 
 
 EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
-"""What can be marked on a run's curve:
+"""Kinds of events, which are marked on a run's curve:
 
 checkpoint: saved, so that nothing before this step can be lost any more.
 best: the lowest validation loss so far, whose weights are kept.
@@ -242,7 +241,7 @@ stop: a command or a signal ended it; `text` says which.
 bad_step: the loss of this step was no number or far outside its recent spread, so that its update was not applied.
 back: after several bad steps the weights are those of an earlier step again, and the learning rate is halved from here on.
 micro_batch: memory did not suffice, and a step is computed in smaller parts from here on.
-early_stop: the validation loss had not improved for as many evaluations as were asked for.
+early_stop: the validation loss had not improved for `patience` evaluations.
 """
 
 
@@ -258,7 +257,7 @@ class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class PartUpdate(msgspec.Struct, array_like=True):
-    """What a step did to a part of the model: `embedding`, `positions`, `3 attention`, `3 MLP` (layers from 1), `final norm`."""
+    """Update of a part of the model in a step: `embedding`, `positions`, `3 attention`, `3 MLP` (layers from 1), `final norm`."""
 
     part: Word
     grad_norm: Loss
@@ -294,7 +293,7 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     top: list[tuple[Path, Share]] = []
     """The likeliest next tokens with their probabilities."""
     pattern: list[list[list[Share]]] = []
-    """What the probe's last token pays to each of its tokens: [layer][head][token]."""
+    """Attention from the probe's last token to each of its tokens: [layer][head][token]."""
     parts: list[PartUpdate] = []
     """Of the step that led here; empty at step 0, and where that step was not applied."""
 
@@ -302,13 +301,13 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
         heads = {tuple(map(len, meter)) for meter in (self.previous, self.duplicate, self.induction)}
         if self.repeated and (len(heads) != 1 or not _is_table(next(iter(heads)))):
             raise ValueError("the meters must have one number for each head of each layer")
-        if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and self._pays_to_the_probe()):
+        if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and self._pattern_fits_probe()):
             raise ValueError("the pattern must have one number for each head of each layer and token of the probe")
 
-    def _pays_to_the_probe(self) -> bool:
+    def _pattern_fits_probe(self) -> bool:
         return all(len(row) == len(self.probe) for layer in self.pattern for row in layer)
 
 
 def _is_table(widths: tuple[int, ...]) -> bool:
-    """Whether rows of these lengths are a table with something in it."""
+    """True if rows of these lengths are a table that is not empty."""
     return len(set(widths)) == 1 and widths[0] > 0

@@ -11,12 +11,12 @@ from lab.runs.run_names import LONGEST_NAME
 
 
 def is_run(path: Path) -> bool:
-    """Whether the folder is a run, be it a damaged one."""
+    """True if the folder is a run, also a damaged one."""
     return os.path.lexists(path / "config.json")  # False for a name too long for a file system, or with a NUL in it
 
 
 def run_folders(where: Path | None = None) -> list[Path]:
-    """The folders in `where` (or `home()`) that may be the user's runs, in no order. Hidden ones and the demo are left out."""
+    """The folders in `where` (or `home()`) that may be runs, unordered, without hidden ones and the demo."""
     folder, left_out = where or home(), demo()
     try:
         with os.scandir(folder) as entries:
@@ -41,7 +41,7 @@ def list_runs(where: Path | None = None) -> list[Run]:
 
 
 def open_run(name: str | Path, where: Path | None = None) -> Run:
-    """A run by its name in `where` (or `home()`), by its path, or `demo`.
+    """Open a run by its name in `where` (or `home()`), by its path, or as `demo`.
 
     Raises:
         UserError: if there is no such run, naming near matches.
@@ -53,7 +53,7 @@ def open_run(name: str | Path, where: Path | None = None) -> Run:
 
 
 def find_run(name: str | Path, where: Path | None = None) -> Run:
-    """The run that `open_run` opens, be it a damaged one. Outside of `where` (or `home()`) a damaged one is no run.
+    """Find a run as `open_run` does, also a damaged one. Outside of `where` (or `home()`) a damaged one is no run.
 
     Raises:
         UserError: if there is no such run, naming near matches.

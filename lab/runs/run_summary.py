@@ -1,4 +1,4 @@
-"""The state of every run in a line's worth of facts, cheap enough to ask for every second."""
+"""Summary of every run for lists, cheap enough to read every second."""
 
 import functools
 import os
@@ -39,12 +39,12 @@ PHASES: dict[str, tuple[str, str]] = {
     "not answering": ("?", "no answer"),
     "damaged": ("?", "damaged"),
 }
-"""A sign and a word for each phase; the sign is there so that none is told apart by colour alone."""
+"""A sign and a word for each phase, so that none is told by colour alone."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a list of runs shows of one. Numbers that the run has not produced yet are None."""
+    """One run in a list of runs. Numbers that it has not produced yet are None."""
 
     name: str
     path: Path
@@ -52,17 +52,17 @@ class RunSummary:
     phase: str
     """A phase; `interrupted` where the status tells of a trainer that is gone; `damaged` where a file cannot be used."""
     plan: str
-    """When it ends: `2,000 steps`, `5 min 00 s`."""
+    """Planned length: `2,000 steps`, `5 min 00 s`."""
     step: int = 0
     steps: int | None = None
     done: float = 0.0
-    """How much of it is done, 0 to 1."""
+    """Share that is done, 0 to 1."""
     loss: float | None = None
     val_loss: float | None = None
     bits_per_byte: float | None = None
     """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
     evaluated: EvaluatedShare | None = None
-    """How much of the validation part they are of."""
+    """The share of the validation part that they are of."""
     tokens_per_second: float | None = None
     mean_speed: float | None = None
     """Tokens a second over all its training, evaluations included."""
@@ -70,30 +70,30 @@ class RunSummary:
     """Floating-point operations that training spends on one token of its model."""
     parameters: int = 0
     device: str = ""
-    """That it was trained on, as torch names it."""
+    """Device of the training, as torch names it."""
     model: ModelConfig | None = None
     train: TrainConfig | None = None
     seen: float = 0.0
-    """Unix time of its last sign of life."""
+    """Unix time of its last heartbeat."""
     owner: str = ""
-    """The trainer, where it is, or was, on another machine: `process 71 on abacus`."""
+    """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
     is_demo: bool = False
     problem: str = ""
     """Of a damaged run: which of its files cannot be used, and why."""
 
     @property
     def going_on(self) -> bool:
-        """Whether a trainer is at it now."""
+        """True while a trainer owns it."""
         return self.phase in ACTIVE
 
 
 Stamp = tuple[int, int, int]
-"""What changes with a file: its inode, its size, its time of change in nanoseconds."""
+"""Inode, size and modification time in nanoseconds of a file, which tell that it changed."""
 
 
 @dataclass
-class _Known:
-    """What was read of a run, and the stamps of the files that it was read from."""
+class _CachedRun:
+    """Cache of a run: what was read, and the stamps of the files that it was read from."""
 
     run: Run
     config_stamp: Stamp | None
@@ -108,49 +108,49 @@ class _Known:
     evaluation: Metric | None = None
     summary: RunSummary | None = None
     damaged: RunSummary | None = None
-    """Where its settings cannot be read: they are not read again until they change."""
+    """The summary where its settings cannot be read: they are not read again until they change."""
 
 
 @dataclass
 class RunsWatcher:
-    """Reads all runs again and again, opening only files that have changed: of a run at rest none. Not for two threads at once.
+    """Reads all runs repeatedly, opening only files that have changed: none of a run at rest. Not thread-safe.
 
-    A summary that says nothing new is the very one that was given before.
+    A summary without changes is the same object as before.
     """
 
     where: Path | None = None
-    _known: dict[str, _Known] = field(default_factory=dict)
+    _cache: dict[str, _CachedRun] = field(default_factory=dict)
 
     def read(self) -> list[RunSummary]:
-        """The user's runs, newest first, then those whose settings cannot be read, then the demo. What is no run is left out."""
+        """The user's runs, newest first, then those whose settings cannot be read, then the demo."""
         found = []
         shipped = demo()
         folders = [os.path.abspath(path) for path in run_folders(self.where or home())]
         for folder in folders:
-            known = self._look(folder)
-            if known.damaged is not None:
-                found.append((0.0, known.run.name, known.damaged))
+            cached = self._cached(folder)
+            if cached.damaged is not None:
+                found.append((0.0, cached.run.name, cached.damaged))
                 continue
             try:
-                found.append((-known.run.config.created, known.run.name, self._summary(known)))
+                found.append((-cached.run.config.created, cached.run.name, self._summary(cached)))
             except DamagedFileError as error:
-                known.damaged = known.summary = damaged(known.run, error)
-                found.append((0.0, known.run.name, known.damaged))
+                cached.damaged = cached.summary = damaged(cached.run, error)
+                found.append((0.0, cached.run.name, cached.damaged))
             except UserError:
                 continue
-        for folder in self._known.keys() - {*folders, str(shipped)}:
-            del self._known[folder]
+        for folder in self._cache.keys() - {*folders, str(shipped)}:
+            del self._cache[folder]
         summaries = [said for _, _, said in sorted(found, key=itemgetter(0, 1))]
         return summaries + ([self.summary(Run(shipped), is_demo=True)] if is_run(shipped) else [])
 
-    def _look(self, folder: str) -> _Known:
-        """What is known of a run, which is nothing where its settings have changed."""
+    def _cached(self, folder: str) -> _CachedRun:
+        """The cache of a run, emptied where its settings have changed."""
         stamp = _stamp(f"{folder}/config.json")
-        known = self._known.get(folder)
-        if known is None or known.config_stamp != stamp:
+        cached = self._cache.get(folder)
+        if cached is None or cached.config_stamp != stamp:
             run = Run(Path(folder))
-            known = self._known[folder] = _Known(run, stamp, (str(run.status_path), str(run.metrics_path)))
-        return known
+            cached = self._cache[folder] = _CachedRun(run, stamp, (str(run.status_path), str(run.metrics_path)))
+        return cached
 
     def summary(self, run: Run, *, is_demo: bool = False) -> RunSummary:
         """One run as it is now.
@@ -158,26 +158,26 @@ class RunsWatcher:
         Raises:
             UserError: if its settings cannot be read.
         """
-        return self._summary(self._look(str(run.path)), is_demo=is_demo)
+        return self._summary(self._cached(str(run.path)), is_demo=is_demo)
 
-    def _summary(self, known: _Known, *, is_demo: bool = False) -> RunSummary:
-        run = known.run
+    def _summary(self, cached: _CachedRun, *, is_demo: bool = False) -> RunSummary:
+        run = cached.run
         config = run.config
-        stamps = _stamp(known.paths[0]), _stamp(known.paths[1])
-        status, problem = known.status, known.problem
-        if status is None or stamps[0] != known.status_stamp:
+        stamps = _stamp(cached.paths[0]), _stamp(cached.paths[1])
+        status, problem = cached.status, cached.problem
+        if status is None or stamps[0] != cached.status_stamp:
             status, problem = run.read_status()
-        elif stamps[1] == known.metrics_stamp and known.summary is not None and status.phase not in ACTIVE:
-            return known.summary
-        if stamps[1] != known.metrics_stamp:
-            seen = _searched(known.metrics_stamp, stamps[1])
-            training, evaluation, known.metrics_problem = _read_latest(run.metrics_path, seen)
-            known.training = training or (known.training if seen else None)
-            known.evaluation = evaluation or (known.evaluation if seen else None)
-        known.status, known.problem, known.status_stamp, known.metrics_stamp = status, problem, *stamps
-        problem = problem or known.metrics_problem
-        training, figures = known.training, status.final or known.evaluation
-        said = RunSummary(
+        elif stamps[1] == cached.metrics_stamp and cached.summary is not None and status.phase not in ACTIVE:
+            return cached.summary
+        if stamps[1] != cached.metrics_stamp:
+            seen = _searched_bytes(cached.metrics_stamp, stamps[1])
+            training, evaluation, cached.metrics_problem = _read_latest(run.metrics_path, seen)
+            cached.training = training or (cached.training if seen else None)
+            cached.evaluation = evaluation or (cached.evaluation if seen else None)
+        cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
+        problem = problem or cached.metrics_problem
+        training, figures = cached.training, status.final or cached.evaluation
+        summary = RunSummary(
             name="demo" if is_demo else run.name,
             path=run.path,
             text=config.data.name,
@@ -192,8 +192,8 @@ class RunsWatcher:
             evaluated=latest_share(config.data, status) if figures else None,
             tokens_per_second=training.tokens_per_second if training else None,
             mean_speed=training.tokens / training.seconds if training and training.seconds else None,
-            flops_per_token=_work(config.model),
-            parameters=_size(config.model),
+            flops_per_token=_flops_per_token(config.model),
+            parameters=_parameter_count(config.model),
             device=status.device,
             model=config.model,
             train=config.train,
@@ -202,25 +202,25 @@ class RunsWatcher:
             is_demo=is_demo,
             problem=problem,
         )
-        if said != known.summary:
-            known.summary = said
-        return known.summary
+        if summary != cached.summary:
+            cached.summary = summary
+        return cached.summary
 
 
 def damaged(run: Run, error: DamagedFileError) -> RunSummary:
-    """A run of which nothing is known but that its settings cannot be used."""
+    """Summary of a run whose settings cannot be read."""
     return RunSummary(
         name=run.name, path=run.path, text="", phase="damaged", plan="", problem=f"{error.path.name} {error.reason}"
     )
 
 
 def owner_in_words(status: Status) -> str:
-    """`process 71 on abacus`: whose trainer the run is at, or was."""
+    """The trainer's process and host: `process 71 on abacus`."""
     return f"process {status.pid} on {status.host}" if status.host else f"process {status.pid}"
 
 
-_work = functools.lru_cache(maxsize=256)(flops_per_token)
-_size = functools.lru_cache(maxsize=256)(parameter_count)
+_flops_per_token = functools.lru_cache(maxsize=256)(flops_per_token)
+_parameter_count = functools.lru_cache(maxsize=256)(parameter_count)
 """Runs often share their shape, and counting a model's weights one by one takes longer than reading its files."""
 
 
@@ -232,8 +232,8 @@ def _stamp(path: str) -> Stamp | None:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _searched(before: Stamp | None, now: Stamp | None) -> int:
-    """How many bytes at the beginning of the file have been searched already: none of a file that was replaced or cut."""
+def _searched_bytes(before: Stamp | None, now: Stamp | None) -> int:
+    """Bytes at the beginning of the file that were searched before: 0 of a file that was replaced or cut."""
     if before is None or now is None or before[0] != now[0] or now[1] < before[1]:
         return 0
     return before[1]

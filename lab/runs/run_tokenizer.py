@@ -1,4 +1,4 @@
-"""The tokenizer of a run, read from its folder and held to be the one that its model was made for. Nothing here needs torch."""
+"""Load a run's tokenizer, and check that it fits the model."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a screen or a command asks of a running trainer: one file per command, put into the run's control/ folder by a rename."""
+"""Commands to a running trainer: one file each, renamed into the run's control/ folder."""
 
 import os
 import stat
@@ -23,7 +23,7 @@ class Command(NamedTuple):
 
 
 def send(folder: Path, name: CommandName, text: str = "") -> None:
-    """Leaves a command for the trainer. The same command sent twice before the trainer looks is one command.
+    """Send a command to the trainer. The same command sent twice before the trainer takes it is one command.
 
     Raises:
         OSError: if the folder cannot be written.
@@ -38,7 +38,7 @@ def send(folder: Path, name: CommandName, text: str = "") -> None:
 
 
 def take(folder: Path) -> list[Command]:
-    """Takes the waiting commands, oldest first; each is given out once. Names that are no command are left alone."""
+    """Take the waiting commands, oldest first, each once. Files of other names are left alone."""
     try:
         waiting = [name for name in COMMANDS if is_real_folder(folder) and name in set(os.listdir(folder))]
     except FileNotFoundError:

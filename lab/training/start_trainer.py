@@ -14,18 +14,18 @@ from lab.core.torch_environment import torch_environment
 from lab.runs.run_folder import ACTIVE, Run
 
 START_SECONDS = 60.0
-"""How long a trainer may take to its first word. Python itself needs a tenth of a second; a sleeping network disk much more."""
+"""Seconds that a trainer may take to its first status. Python needs a tenth of a second; a sleeping network disk much more."""
 
 _started: list[subprocess.Popen[bytes]] = []
 
 
 def start_trainer(run: Run) -> int:
-    """Starts the process that trains the run, or goes on with it, and waits until it has said so or has died. Returns its pid.
+    """Start the process that trains or resumes the run, and wait for its first status or its end. Returns its pid.
 
     The trainer belongs to no terminal and outlives this process.
 
     Raises:
-        UserError: if the run has finished, another trainer owns it, or the new one died, in whose last words the reason is.
+        UserError: if the run has finished, another trainer owns it, or the new one died, with the last line of its log.
     """
     refuse_to_start(run)
     _started[:] = [process for process in _started if process.poll() is None]
@@ -59,7 +59,7 @@ def start_trainer(run: Run) -> int:
 
 
 def refuse_to_start(run: Run) -> None:
-    """Does nothing if the run can be trained on now.
+    """Check that the run can be trained now.
 
     Raises:
         UserError: if it has finished, or a trainer owns it.
@@ -73,7 +73,7 @@ def refuse_to_start(run: Run) -> None:
 
 
 def refuse_finished(run: Run) -> None:
-    """Does nothing if the run has not reached its end. Its schedule was made for so many steps, so there is no adding to them.
+    """Check that the run has not finished: its schedule was made for its number of steps, so none can be added.
 
     Raises:
         UserError: if it has.

@@ -13,7 +13,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.runs import run_store
-from lab.runs.rename_delete import DELETING, delete_run, rename_run, size_of
+from lab.runs.rename_delete import DELETED_PREFIX, delete_run, rename_run, size_of
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_schema import Status
@@ -121,7 +121,7 @@ def test_a_kill_while_deleting_leaves_no_half_of_a_run(empty_run: EmptyRun, home
         patch.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             delete_run(run)
-    (left,) = home.glob(f"{DELETING}*")
+    (left,) = home.glob(f"{DELETED_PREFIX}*")
     assert sorted(contents(left)) == ["config.json", "last.safetensors"]
     assert [found.name for found in list_runs()] == ["other"]
     delete_run(other)

@@ -45,7 +45,7 @@ def test_a_feed_gives_insights_and_events_once_and_all_of_them_where_a_file_bega
 
 
 def test_a_long_file_is_read_in_blocks_and_nothing_is_lost(empty_run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("lab.runs.run_follower.BLOCK", 1000)
+    monkeypatch.setattr("lab.runs.run_follower.READ_BYTES", 1000)
     run = empty_run()
     lines = LineWriter(run.metrics_path)
     for step in range(1, 301):

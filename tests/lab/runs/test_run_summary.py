@@ -160,7 +160,7 @@ def test_what_is_renamed_damaged_or_gone_is_noticed(run: Run) -> None:
     assert [said.name for said in watcher.read()] == ["tale"]
     moved = run.path.rename(run.path.with_name("saga"))
     assert [said.name for said in watcher.read()] == ["saga"]
-    assert list(watcher._known) == [str(moved)]
+    assert list(watcher._cache) == [str(moved)]
     config = (moved / "config.json").read_bytes()
     (moved / "config.json").write_bytes(config[:-9])
     (said,) = watcher.read()
