@@ -314,8 +314,11 @@ def test_train_says_that_it_waits_for_the_writer_of_a_pipe_and_answers_ctrl_c(ho
     os.mkfifo(pipe)
     command = [sys.executable, "-P", "-m", "lab.cli", "train", str(pipe)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr is not None
-        assert "is a named pipe; waiting for a program to write to it" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        try:
+            assert process.stderr is not None
+            assert "is a named pipe; waiting for a program to write to it" in process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+        finally:
+            process.kill()
     assert not list(home.iterdir())
