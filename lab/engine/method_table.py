@@ -9,9 +9,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from lab.engine.one_step_protocol import StepAnswer, StepParams
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
+from lab.one_step.stages import StepAnswer
 from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
 from models.edits import Edit
@@ -151,6 +151,28 @@ class SaveTraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fi
     kind: Literal["npz", "json"]
 
 
+class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stage of a training step. Stateless as the other requests are: an engine that was just started takes the steps anew."""
+
+    run: str
+    """A run's name or path."""
+    opened: int = 0
+    """Raised to have the run's checkpoint read again; as long as it stays, a run that trains on changes nothing here."""
+    text: str | None = None
+    """The sentence to learn from; None: a batch of the run's own data."""
+    batch_offset: int = 0
+    """The run's batch: 0 is the next that its trainer would take, 1 the one after; below 0 those before."""
+    applied: int = 0
+    """Number of steps taken on this batch or sentence."""
+    window: int = 0
+    """Window of the batch, counted from 0."""
+    position: int | None = None
+    """Token of the window: 1 is the first that is predicted. None: the one of the highest loss."""
+    stage: str = "batch"
+    weight: str = ""
+    """Weight of the stage `weight`, such as `wte.weight[3,5]`; "": the one that changes most."""
+
+
 OPEN = EngineMethod("open", OpenParams, ModelFacts)
 RELEASE = EngineMethod("release", ReleaseParams, bool)
 LENS = EngineMethod("lens", LensParams, LensPath)
@@ -164,7 +186,7 @@ SAMPLE = EngineMethod("sample", SampleParams, Token)
 GENERATE = EngineStream("generate", GenerateParams, Token)
 TRACE_ARRAYS = EngineMethod("trace_arrays", TraceParams, dict[str, Array])
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
-ONE_STEP = EngineMethod("one_step", StepParams, StepAnswer)
+ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
 
 METHODS: tuple[AnyMethod, ...] = (
     OPEN,

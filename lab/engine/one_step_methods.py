@@ -1,19 +1,24 @@
-"""The engine's method `one_step`: holds one run's step, and answers what is asked about it."""
+"""The engine's method `one_step`: holds the training step of one run, and answers with the view of a stage."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from lab.core.errors import UserError
-from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
-from lab.one_step.gradients_view import gradients
-from lab.one_step.load_run import open_step
-from lab.one_step.stage_views import StepLook, batch, error, losses
-from lab.one_step.step_batch import StepBatch, own_batch, sentence_batch
-from lab.one_step.training_step import OneStep
-from lab.one_step.weight_changes_view import after, moves
-from lab.one_step.weight_update_view import weight
+from lab.engine.method_table import OneStepParams
+from lab.one_step.after_step_view import after_step_view
+from lab.one_step.batch import StepBatch, own_batch, sentence_batch
+from lab.one_step.batch_view import batch_view
+from lab.one_step.gradient_norms_view import gradient_norms_view
+from lab.one_step.logits_gradient_view import logits_gradient_view
+from lab.one_step.open_checkpoint import OpenCheckpoint, open_checkpoint
+from lab.one_step.stages import STAGES, StepAnswer, StepFacts
+from lab.one_step.token_losses_view import token_losses_view
+from lab.one_step.training_step import TrainingStep
+from lab.one_step.view_context import StepContext
+from lab.one_step.weight_changes_view import weight_changes_view
+from lab.one_step.weight_update_view import weight_update_view
 from lab.runs.run_store import open_run
 from lab.runs.run_tokenizer import tokenizer_of
 from lab.views.blocks import Token, View
@@ -22,100 +27,107 @@ from models.trace import Trace, layer_norm
 from models.unembed import Slices
 
 
+@dataclass
+class HeldStep:
+    """A run's checkpoint, read once, and the step on the batch that was asked for last."""
+
+    key: tuple[str, int]
+    """Run, and the number of times that its checkpoint was asked to be read."""
+    checkpoint: OpenCheckpoint
+    tokenizer: Tokenizer
+    batch_key: tuple[str | None, int]
+    step: TrainingStep
+
+
 class OneStepMethods:
-    """Opens a run's checkpoint once, and again when it is asked to; a step of another run takes its place."""
-
     def __init__(self) -> None:
-        self._key: tuple[str, int] | None = None
-        self._batch_key: tuple[str | None, int] | None = None
-        self._step: OneStep | None = None
-        self._tokenizer: Tokenizer | None = None
+        self._held: HeldStep | None = None
 
-    def one_step(self, params: StepParams) -> Slices[StepAnswer]:
+    def one_step(self, params: OneStepParams) -> Slices[StepAnswer]:
         """Raises: UserError."""
         if params.stage not in STAGES:
             raise UserError(f"There is no stage called {params.stage}; the stages are {', '.join(STAGES)}.")
-        step, tokenizer = self._open(params)
-        yield
-        self._learn_from(params, step, tokenizer)
+        held = yield from self._hold(params)
+        step = held.step
         yield from step.go_to(max(0, params.applied))
         if params.stage in ("moves", "weight") or (params.stage == "after" and step.applied == 0):
-            yield from step.look_ahead()
-        look = self._look(params, step, tokenizer)
+            yield from step.preview()
+        context = _context(params, step, held.tokenizer)
         if params.stage in ("losses", "error") or (params.stage == "after" and step.applied):
-            look = replace(look, inspected=(yield from _inspected(look)))
-        return StepAnswer(_facts(step), _tokens(look), look.window, look.position, _view(look, params))
+            context = replace(context, inspect_hidden=(yield from _inspect_hidden(context)))
+        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, _view(context, params))
 
-    def _open(self, params: StepParams) -> tuple[OneStep, Tokenizer]:
-        if self._key != (params.run, params.opened) or self._step is None or self._tokenizer is None:
-            self._key = self._batch_key = self._step = None  # what was held goes before the other is read
+    def _hold(self, params: OneStepParams) -> Slices[HeldStep]:
+        """The step of these parameters, at the checkpoint's weights where its run or its batch is another than before."""
+        key, batch_key = (params.run, params.opened), (params.text, params.batch_offset)
+        held = self._held if self._held is not None and self._held.key == key else None
+        if held is None:
+            self._held = None  # frees the memory of the one before
             run = open_run(params.run)
-            self._tokenizer = tokenizer_of(run)
-            self._step = open_step(run)
-            self._key = params.run, params.opened
-        return self._step, self._tokenizer
-
-    def _learn_from(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> None:
-        key = params.text, params.ahead
-        if key != self._batch_key:
-            found = self._found(params, step, tokenizer)
-            self._batch_key = None
-            step.learn_from(found)
-            self._batch_key = key
-
-    def _found(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepBatch:
-        if params.text is not None:
-            return sentence_batch(tokenizer, params.text, step.run.config.model.context)
-        parts = step.state.micro_batches or step.run.config.train.accumulate
-        return own_batch(step.run, step.state.step + params.ahead, parts)
-
-    def _look(self, params: StepParams, step: OneStep, tokenizer: Tokenizer) -> StepLook:
-        assert step.batch is not None
-        window = max(0, min(params.window, len(step.batch.ids) - 1))
-        first = StepLook(step, tokenizer, window, 1)
-        position = int(first.losses(0).argmax()) + 1 if params.position is None else params.position
-        return StepLook(step, tokenizer, window, max(1, min(position, first.width)))
+            tokenizer, checkpoint = tokenizer_of(run), open_checkpoint(run)
+        else:
+            tokenizer, checkpoint = held.tokenizer, held.checkpoint
+        yield
+        if held is None or held.batch_key != batch_key:
+            batch = _batch(params, checkpoint, tokenizer)
+            if held is not None:
+                held.step.undo_all()
+            held = self._held = HeldStep(key, checkpoint, tokenizer, batch_key, TrainingStep(checkpoint, batch))
+        return held
 
 
-def _inspected(look: StepLook) -> Slices[Tensor]:
-    """(T, C) what the head is applied to in Inspect's forward pass of the window."""
-    model = look.step.model
-    trace = yield from Trace.incremental(model, look.ids[:-1])
+def _batch(params: OneStepParams, checkpoint: OpenCheckpoint, tokenizer: Tokenizer) -> StepBatch:
+    config, state = checkpoint.run.config, checkpoint.state
+    if params.text is not None:
+        return sentence_batch(tokenizer, params.text, config.model.context)
+    return own_batch(checkpoint.run, state.step + params.batch_offset, state.micro_batches or config.train.accumulate)
+
+
+def _context(params: OneStepParams, step: TrainingStep, tokenizer: Tokenizer) -> StepContext:
+    window = max(0, min(params.window, len(step.batch.ids) - 1))
+    first = StepContext(step, tokenizer, window, 1)
+    position = int(first.losses(0).argmax()) + 1 if params.position is None else params.position
+    return StepContext(step, tokenizer, window, max(1, min(position, first.width)))
+
+
+def _inspect_hidden(context: StepContext) -> Slices[Tensor]:
+    """(T, C) hidden states after the final norm in Inspect's forward pass of the window."""
+    model = context.step.model
+    trace = yield from Trace.incremental(model, context.ids[:-1])
     return layer_norm(trace[f"blocks.{model.config.layers - 1}.resid_post"], model.ln_f)
 
 
-def _facts(step: OneStep) -> StepFacts:
-    assert step.batch is not None
+def _facts(step: TrainingStep) -> StepFacts:
     return StepFacts(
         run=step.run.name,
-        checkpoint=step.checkpoint,
+        checkpoint=step.checkpoint.name,
         step=step.state.step,
         batch=step.batch.step,
         windows=len(step.batch.ids),
         applied=step.applied,
-        losses=[moment.mean for moment in step.moments],
-        rate=step.rate,
+        losses=[snapshot.mean for snapshot in step.snapshots],
+        lr=step.lr,
     )
 
 
-def _tokens(look: StepLook) -> list[Token]:
-    given = [None, *(math.exp(-loss) for loss in look.losses().tolist())]
-    return [Token(id_, look.label(place), p) for place, (id_, p) in enumerate(zip(look.ids, given, strict=True))]
+def _tokens(context: StepContext) -> list[Token]:
+    given = [None, *(math.exp(-loss) for loss in context.losses().tolist())]
+    return [Token(id_, context.label(place), p) for place, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
 
 
-def _view(look: StepLook, params: StepParams) -> View:
+def _view(context: StepContext, params: OneStepParams) -> View:
     match params.stage:
         case "batch":
-            return batch(look)
+            return batch_view(context)
         case "losses":
-            return losses(look)
+            return token_losses_view(context)
         case "error":
-            return error(look)
+            return logits_gradient_view(context)
         case "gradients":
-            return gradients(look)
+            return gradient_norms_view(context)
         case "moves":
-            return moves(look)
+            return weight_changes_view(context)
         case "weight":
-            return weight(look, params.weight)
+            return weight_update_view(context, params.weight)
         case _:
-            return after(look)
+            return after_step_view(context)

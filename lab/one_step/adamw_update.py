@@ -16,7 +16,7 @@ class AdamW:
     """Running mean of their squares before this step."""
     step: int
     """Number of this update in the optimizer's own count, from 1."""
-    rate: float
+    lr: float
     beta1: float
     beta2: float
     eps: float
@@ -47,12 +47,12 @@ class AdamW:
     @property
     def decayed(self) -> float:
         """What weight decay adds."""
-        return -self.rate * self.decay * self.w
+        return -self.lr * self.decay * self.w
 
     @property
     def moved(self) -> float:
         """What the gradients add."""
-        return -self.rate * self.ratio
+        return -self.lr * self.ratio
 
     @property
     def after(self) -> float:

@@ -23,7 +23,7 @@ class Muon:
     """The weight's place in the nearest orthogonal matrix, as Newton-Schulz finds it."""
     long: int
     """The longer side of the matrix."""
-    rate: float
+    lr: float
     decay: float
 
     @property
@@ -42,12 +42,12 @@ class Muon:
     @property
     def decayed(self) -> float:
         """What weight decay adds."""
-        return -self.rate * self.decay * self.w
+        return -self.lr * self.decay * self.w
 
     @property
     def moved(self) -> float:
         """What the gradients add."""
-        return -self.rate * self.scale * self.o
+        return -self.lr * self.scale * self.o
 
     @property
     def after(self) -> float:
@@ -73,6 +73,6 @@ def muon_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], index:
         momentum=momentum,
         o=float(made[part, row, index[1]]),
         long=max(matrices.shape[1:]),
-        rate=group["lr"],
+        lr=group["lr"],
         decay=group["weight_decay"],
     )

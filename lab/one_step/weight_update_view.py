@@ -9,10 +9,10 @@ from lab.core.errors import UserError
 from lab.core.number_format import significant, whole
 from lab.one_step.adamw_update import AdamW
 from lab.one_step.muon_update import Muon, muon_of
-from lab.one_step.stage_views import StepLook
-from lab.one_step.step_state import Moved
-from lab.one_step.training_step import OneStep
-from lab.one_step.weight_changes_view import moves_in_words
+from lab.one_step.training_step import TrainingStep
+from lab.one_step.view_context import StepContext
+from lab.one_step.weight_changes import WeightChange
+from lab.one_step.weight_changes_view import change_in_words
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import split
 
@@ -33,22 +33,21 @@ OF_MUON = (
 )
 
 
-def weight(look: StepLook, ref: str) -> View:
+def weight_update_view(context: StepContext, ref: str) -> View:
     """Raises: UserError if the model has no such weight."""
-    step = look.step
-    assert step.moves is not None
-    name, index = _named(look, ref or step.moves.largest[0].ref)
-    parameter, group = step.names[name], step.group_of(step.names[name])
+    step = context.step
+    name, index = _named(context, ref or step.changes.largest[0].ref)
+    parameter, group = step.parameters[name], step.group_of(step.parameters[name])
     rule = group.get("rule", "adamw" if isinstance(step.optimizer, TorchAdamW) else type(step.optimizer).__name__)
     state = dict(step.optimizer.state.get(parameter, {}))
     adamw = _adamw_of(parameter, state, group, index) if rule == "adamw" else None
     muon = muon_of(parameter, state, group, index, step.optimizer.dtype) if rule == "muon" else None  # type: ignore[attr-defined]
-    before, after = step.tried(parameter)
+    before, after = step.before_and_after(parameter)
     assert parameter.grad is not None
-    moved = Moved(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
-    words = moves_in_words(look, moved)
+    moved = WeightChange(name, index, float(before[index]), float(after[index]), float(parameter.grad[index]))
+    words = change_in_words(context, moved)
     sentence = (
-        f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and {look.next_step} makes "
+        f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and {context.next_step} makes "
         f"it {significant(moved.after, FIGURES)}: {significant(moved.after - moved.before, 3, sign=True)}."
     )
     title = f"one weight: {moved.ref}"
@@ -65,13 +64,13 @@ def _adamw_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], inde
     m, v = (float(state[key][index]) if key in state else 0.0 for key in ("exp_avg", "exp_avg_sq"))
     beta1, beta2 = group["betas"]
     count = int(state.get("step", 0)) + 1
-    rate, eps, decay = group["lr"], group["eps"], group["weight_decay"]
-    return AdamW(float(weight[index]), float(weight.grad[index]), m, v, count, rate, beta1, beta2, eps, decay)
+    lr, eps, decay = group["lr"], group["eps"], group["weight_decay"]
+    return AdamW(float(weight[index]), float(weight.grad[index]), m, v, count, lr, beta1, beta2, eps, decay)
 
 
-def _named(look: StepLook, ref: str) -> tuple[str, tuple[int, ...]]:
+def _named(context: StepContext, ref: str) -> tuple[str, tuple[int, ...]]:
     name, places = split(ref)
-    parameter = look.step.names.get(name)
+    parameter = context.step.parameters.get(name)
     known = parameter is not None and len(places) == parameter.dim() and all(place.isdecimal() for place in places)
     index = tuple(map(int, places)) if known else ()
     if parameter is None or not known or any(at >= size for at, size in zip(index, parameter.shape, strict=True)):
@@ -83,9 +82,8 @@ def _n(value: float) -> str:
     return significant(value, FIGURES)
 
 
-def _gradient(step: OneStep, gradient: float) -> str:
+def _gradient(step: TrainingStep, gradient: float) -> str:
     """How the gradient that the optimizer gets comes about."""
-    assert step.gradients is not None
     factor = step.gradients.factor
     return f"{_n(gradient / factor)} × {significant(factor, 4)} (clipping)" if factor < 1.0 else "clipping changes nothing"
 
@@ -97,10 +95,10 @@ def _table(title: str, terms: Terms, w: float, after: float) -> Table:
 
 
 def _decay(terms: AdamW | Muon) -> tuple[str, str, float]:
-    return "decay", f"−{_n(terms.rate)} × {terms.decay:g} × {_n(terms.w)}", terms.decayed
+    return "decay", f"−{_n(terms.lr)} × {terms.decay:g} × {_n(terms.w)}", terms.decayed
 
 
-def _of_adamw(step: OneStep, terms: AdamW) -> list[Block]:
+def _of_adamw(step: TrainingStep, terms: AdamW) -> list[Block]:
     kept1, new1, kept2, new2 = (f"{each:.10g}" for each in (terms.beta1, 1 - terms.beta1, terms.beta2, 1 - terms.beta2))
     rows = [
         ("g", _gradient(step, terms.g), terms.g),
@@ -109,7 +107,7 @@ def _of_adamw(step: OneStep, terms: AdamW) -> list[Block]:
         ("m̂", f"m ÷ (1 − {kept1}^{terms.step})", terms.m_hat),
         ("v̂", f"v ÷ (1 − {kept2}^{terms.step})", terms.v_hat),
         ("ratio", f"m̂ ÷ (√v̂ + {significant(terms.eps, 1)})", terms.ratio),
-        ("moved", f"−{_n(terms.rate)} × ratio", terms.moved),
+        ("moved", f"−{_n(terms.lr)} × ratio", terms.moved),
         _decay(terms),
     ]
     decay = "Weight decay pulls the weight towards 0." if terms.decay else "Biases and norms are not decayed."
@@ -118,21 +116,21 @@ def _of_adamw(step: OneStep, terms: AdamW) -> list[Block]:
     return [_table("AdamW", rows, terms.w, terms.after), Paragraph(f"{words} {decay} {count}")]
 
 
-def _of_muon(step: OneStep, terms: Muon) -> list[Block]:
+def _of_muon(step: TrainingStep, terms: Muon) -> list[Block]:
     kept, new = f"{terms.momentum:g}", f"{1 - terms.momentum:.10g}"
     rows = [
         ("g", _gradient(step, terms.g), terms.g),
         ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
         ("ahead", f"{new} × g + {kept} × m", terms.ahead),
         ("o", "ahead, made nearly orthogonal", terms.o),
-        ("moved", f"−{_n(terms.rate)} × {_n(terms.scale)} × o", terms.moved),
+        ("moved", f"−{_n(terms.lr)} × {_n(terms.scale)} × o", terms.moved),
         _decay(terms),
     ]
     words = f"{OF_MUON.format(terms.long)} Weight decay pulls the weight towards 0."
     return [_table("Muon", rows, terms.w, terms.after), Paragraph(words)]
 
 
-def _plain(moved: Moved, rule: str) -> list[Block]:
+def _plain(moved: WeightChange, rule: str) -> list[Block]:
     numbers = (("before", moved.before), ("gradient", moved.gradient), ("step", moved.after - moved.before))
     rows = [[Cell(label), Cell(_n(value), value)] for label, value in numbers]
     total = [Cell("after"), Cell(_n(moved.after), moved.after)]

@@ -14,7 +14,8 @@ from textual.widgets import Input
 
 from lab.core.number_format import fixed, significant, whole
 from lab.engine.client import EngineClient
-from lab.engine.one_step_protocol import STAGES, StepAnswer, StepParams
+from lab.engine.method_table import OneStepParams
+from lab.one_step.stages import STAGES, StepAnswer
 from lab.views.number_refs import split
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
@@ -49,7 +50,7 @@ class Outdated:
 class Answered:
     """The answer to `params` is shown: a refusal leads back to it."""
 
-    params: StepParams
+    params: OneStepParams
     answer: StepAnswer
 
 
@@ -114,7 +115,7 @@ class OneStepScreen(LabScreen):
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="step.page_up", show=False, tooltip="Scroll the view up"),
     ]
 
-    selected: var[StepParams] = var(StepParams(run=""))
+    selected: var[OneStepParams] = var(OneStepParams(run=""))
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
@@ -146,7 +147,7 @@ class OneStepScreen(LabScreen):
 
     def _follow_run(self, name: str) -> None:
         self._outdate()
-        self.selected = StepParams(run=name)
+        self.selected = OneStepParams(run=name)
 
     def _outdate(self) -> None:
         if isinstance(self._shown, Answered):
@@ -159,7 +160,7 @@ class OneStepScreen(LabScreen):
         self.app.screen.post_message(message)
 
     @property
-    def answered(self) -> StepParams | None:
+    def answered(self) -> OneStepParams | None:
         """The selection whose answer is shown."""
         return self._shown.params if isinstance(self._shown, Answered) else None
 
@@ -168,20 +169,20 @@ class OneStepScreen(LabScreen):
         """Whether everything that was asked for has been answered, or refused."""
         return bool(self.selected.run) and self._session.is_idle
 
-    def watch_selected(self, old: StepParams, new: StepParams) -> None:
+    def watch_selected(self, old: OneStepParams, new: OneStepParams) -> None:
         if not new.run:
             return
         self._list.current = list(STAGES).index(new.stage)
         self._ask(new)
 
-    def _ask(self, params: StepParams) -> None:
+    def _ask(self, params: OneStepParams) -> None:
         answer = self._session.select(params)
         if answer is None:
             self.notices.asked()
         else:
             self._show(params, answer)
 
-    def _show(self, params: StepParams, answer: StepAnswer) -> None:
+    def _show(self, params: OneStepParams, answer: StepAnswer) -> None:
         self.notices.due = WORKING
         self.notices.answered()
         self._shown = Answered(params, answer)
@@ -215,7 +216,7 @@ class OneStepScreen(LabScreen):
         taken = f" + {facts.applied} taken" if facts.applied else ""
         weights = f"{facts.run} step {whole(facts.step)} ({facts.checkpoint}){taken}"
         losses = " → ".join(fixed(loss, 3) for loss in dict.fromkeys((facts.losses[0], facts.losses[-1])))
-        self._facts.right = (f"lr {significant(facts.rate)}", weights, f"loss {losses}")
+        self._facts.right = (f"lr {significant(facts.lr)}", weights, f"loss {losses}")
 
     def _say_location(self) -> None:
         if self.focused is not self._view and not self.notices.current:
@@ -247,7 +248,7 @@ class OneStepScreen(LabScreen):
             case "enter_view":
                 return self._weight_under_cursor() is None
             case "own":
-                return selected.text is not None or selected.ahead != 0
+                return selected.text is not None or selected.batch_offset != 0
             case "ahead":
                 return selected.text is None
             case "window":
@@ -315,10 +316,10 @@ class OneStepScreen(LabScreen):
                 self._change(window=window, position=None)
 
     def action_ahead(self, by: int) -> None:
-        self._change(ahead=self.selected.ahead + by, applied=0, position=None)
+        self._change(batch_offset=self.selected.batch_offset + by, applied=0, position=None)
 
     def action_own(self) -> None:
-        self._change(text=None, ahead=0, applied=0, window=0, position=None)
+        self._change(text=None, batch_offset=0, applied=0, window=0, position=None)
 
     def action_again(self) -> None:
         self._change(opened=self.selected.opened + 1, applied=0, position=None)
@@ -352,4 +353,4 @@ class OneStepScreen(LabScreen):
         event.stop()
         self._editor.keep()
         self._close_editor()
-        self._change(text=self._editor.text, ahead=0, applied=0, window=0, position=None)
+        self._change(text=self._editor.text, batch_offset=0, applied=0, window=0, position=None)

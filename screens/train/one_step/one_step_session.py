@@ -5,8 +5,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from lab.engine.client import EngineError
-from lab.engine.method_table import ONE_STEP
-from lab.engine.one_step_protocol import STAGES, StepAnswer, StepParams
+from lab.engine.method_table import ONE_STEP, OneStepParams
+from lab.one_step.stages import STAGES, StepAnswer
 from screens.engine.engine_interface import Engine
 from screens.engine.newest_only import NewestOnly
 
@@ -15,15 +15,15 @@ class OneStepSession:
     """`select` says what to show next; `serve` runs for ever, answers it, and fetches the stages before and after."""
 
     def __init__(
-        self, engine: Engine, answered: Callable[[StepParams, StepAnswer], None], failed: Callable[[str, bool], None]
+        self, engine: Engine, answered: Callable[[OneStepParams, StepAnswer], None], failed: Callable[[str, bool], None]
     ) -> None:
         """`failed` takes an error's sentence, and whether the engine died of it."""
         self._engine, self._answered = engine, answered
         self._newest = NewestOnly(self._answer, self._look_ahead, failed, patience=0)
         self.serve = self._newest.serve
-        self._known: dict[StepParams, StepAnswer] = {}
+        self._known: dict[OneStepParams, StepAnswer] = {}
         """Answers that differ from the newest in nothing but the stage."""
-        self._moves_found: StepParams | None = None
+        self._moves_found: OneStepParams | None = None
         self._selected = 0
         self._shown = 0
         """Number of the selection whose answer was given last: an older one that comes late is dropped."""
@@ -33,7 +33,7 @@ class OneStepSession:
         """Whether the newest question has been answered, or refused, and the stages beside it are at hand."""
         return self._newest.is_idle
 
-    def select(self, params: StepParams) -> StepAnswer | None:
+    def select(self, params: OneStepParams) -> StepAnswer | None:
         """Select something else. The answer at once if it is at hand; otherwise None, and it comes later."""
         self._newest.ask(params)
         self._selected += 1
@@ -46,24 +46,22 @@ class OneStepSession:
         """Have the largest moves found again: another engine holds none."""
         self._moves_found = None
 
-    async def _answer(self, params: StepParams) -> None:
+    async def _answer(self, params: OneStepParams) -> None:
         number = self._selected
         answer = self._known.get(params) or await self._ask(params)
         if number > self._shown:
             self._shown = number
             self._answered(params, answer)
 
-    async def _ask(self, params: StepParams) -> StepAnswer:
+    async def _ask(self, params: OneStepParams) -> StepAnswer:
         answer = await self._engine.call(ONE_STEP, params, group="one_step")
         self._known = {known: other for known, other in self._known.items() if replace(known, stage=params.stage) == params}
         self._known[params] = answer
         return answer
 
-    async def _look_ahead(self, params: StepParams) -> None:
+    async def _look_ahead(self, params: OneStepParams) -> None:
         """Have the engine find the largest moves, which take longest, and answer for the stages on both sides."""
-        moves = StepParams(
-            run=params.run, opened=params.opened, text=params.text, ahead=params.ahead, applied=params.applied, stage="moves"
-        )
+        moves = replace(params, stage="moves", window=0, position=None, weight="")
         names = list(STAGES)
         place = names.index(params.stage)
         try:

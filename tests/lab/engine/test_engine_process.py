@@ -26,12 +26,12 @@ from lab.engine.method_table import (
     ExplainParams,
     GenerateParams,
     LensParams,
+    OneStepParams,
     OpenParams,
     SampleParams,
     TraceParams,
     ViewParams,
 )
-from lab.engine.one_step_protocol import StepParams
 from lab.views.blocks import Token
 from models.sampling_settings import SamplingSettings
 
@@ -123,9 +123,9 @@ def _running(pid: int) -> bool:
 async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(tiny: Any, tmp_path: Path) -> None:
     client = EngineClient(log=tmp_path / "engine.log")
     ask: dict[str, Any] = {"run": "tiny", "text": "The big dog ran"}
-    first = await client.call(ONE_STEP, StepParams(**ask), group="one_step")
+    first = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
     assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
-    many = asyncio.create_task(client.call(ONE_STEP, StepParams(**ask, applied=5000), group="one_step"))
+    many = asyncio.create_task(client.call(ONE_STEP, OneStepParams(**ask, applied=5000), group="one_step"))
     await asyncio.sleep(0.2)
     way = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
     assert [token.label for token in way.tokens] == [token.label for token in first.tokens]
@@ -133,13 +133,13 @@ async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(t
     many.cancel()
     with pytest.raises(asyncio.CancelledError):
         await many
-    taken = await client.call(ONE_STEP, StepParams(**ask, applied=3, stage="after"), group="one_step")
+    taken = await client.call(ONE_STEP, OneStepParams(**ask, applied=3, stage="after"), group="one_step")
     assert taken.facts.losses[-1] < first.facts.losses[0]
-    undone = await client.call(ONE_STEP, StepParams(**ask), group="one_step")
+    undone = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
     assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
     same = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))
     assert same == way  # what Inspect shows has other weights than those that are stepped
     with pytest.raises(EngineError, match="The sentence is empty"):
-        await client.call(ONE_STEP, StepParams(**ask | {"text": ""}), group="one_step")
+        await client.call(ONE_STEP, OneStepParams(**ask | {"text": ""}), group="one_step")
     assert client.starts == 1
     await client.close()

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.one_step.load_run import open_step
+from lab.one_step.open_checkpoint import open_checkpoint
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import load_model, save_best
 from lab.training.checkpoint import load_checkpoint, save_checkpoint
@@ -152,7 +152,7 @@ def test_a_place_in_training_that_cannot_be(cursor: str, run: Run) -> None:
     model = GPT(run.config.model, seed=1)
     with pytest.raises(UserError, match=r"last\.safetensors says nothing that can be read of its place in training"):
         load_checkpoint(run, model, make_optimizer(model, 1e-3))
-    assert open_step(run).state == TrainerState(step=1, precision=open_step(run).state.precision)  # that of best
+    assert open_checkpoint(run).state == TrainerState(step=1, precision=open_checkpoint(run).state.precision)  # that of best
 
 
 def test_an_optimizer_of_another_shape_is_refused(run: Run) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from lab.core.safetensors_file import read_metadata
-from lab.one_step.load_run import open_step
+from lab.one_step.open_checkpoint import open_checkpoint
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate, Status
@@ -76,7 +76,7 @@ def test_its_weights_open(stopped: Run) -> None:
     initial = initial_weight(stopped, "wte.weight")
     assert initial is not None
     assert torch.equal(initial, GPT(stopped.config.model, seed=stopped.config.train.seed).wte.weight)
-    assert open_step(stopped).state.best_val_loss == straight()[0][20].val_loss
+    assert open_checkpoint(stopped).state.best_val_loss == straight()[0][20].val_loss
 
 
 def test_it_resumes_as_if_it_had_not_been_stopped(stopped: Run, train_here: Callable[..., Status]) -> None:

@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_table import ONE_STEP, EngineMethod
-from lab.engine.one_step_protocol import STAGES, StepAnswer, StepFacts, StepParams
+from lab.engine.method_table import ONE_STEP, EngineMethod, OneStepParams
+from lab.one_step.stages import STAGES, StepAnswer, StepFacts
 from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
@@ -37,7 +37,7 @@ class FakeEngine:
     """Answers as the real one does, in shapes and words. `calls` lists what was asked."""
 
     def __init__(self) -> None:
-        self.calls: list[StepParams] = []
+        self.calls: list[OneStepParams] = []
         self.dies = False
         self.closed = False
         self.killed = 0
@@ -62,7 +62,7 @@ class FakeEngine:
             raise EngineError("The sentence is empty, so there is nothing to learn from; type two words or more.")
         return received_result(method, self.answer(asked))
 
-    def answer(self, asked: StepParams) -> StepAnswer:
+    def answer(self, asked: OneStepParams) -> StepAnswer:
         labels = WINDOWS[asked.window] if asked.text is None else tuple(asked.text)
         chances = [None, *(min(0.999, p * 1.5**asked.applied) for p in CHANCES)]
         tokens = [Token(index, label, p) for index, (label, p) in enumerate(zip(labels, chances, strict=False))]
@@ -70,16 +70,16 @@ class FakeEngine:
             run=asked.run,
             checkpoint="last",
             step=2000,
-            batch=None if asked.text is not None else 2000 + asked.ahead,
+            batch=None if asked.text is not None else 2000 + asked.batch_offset,
             windows=2 if asked.text is None else 1,
             applied=asked.applied,
             losses=[4.0 - 0.25 * step for step in range(asked.applied + 1)],
-            rate=2e-4,
+            lr=2e-4,
         )
         position = min(4, len(tokens) - 1) if asked.position is None else asked.position
         return StepAnswer(facts, tokens, asked.window, position, self.view(asked, position))
 
-    def view(self, asked: StepParams, position: int) -> View:
+    def view(self, asked: OneStepParams, position: int) -> View:
         rows = [[Cell(ref.split(".")[0]), Cell("0.1", 0.1, ref), Cell("0.2", 0.2, ref)] for ref in WEIGHTS]
         table = Table([Column("weight", align="left"), Column("before"), Column("after")], rows)
         strip = Strip("all of this window", Array.of(np.array([0.7, 3.9, 0.1, 16.1, 0.001])))
@@ -146,7 +146,7 @@ def opened(engine: FakeEngine, make_run: Callable[..., object], until: Any) -> A
     return open_it
 
 
-def answered(pilot: Pilot[None]) -> StepParams:
+def answered(pilot: Pilot[None]) -> OneStepParams:
     found = screen_of(pilot).answered
     assert found is not None
     return found
@@ -164,8 +164,8 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
-        assert engine.calls[0] == StepParams(run="tale")
-        assert screen_of(pilot).query_one(BlockView).view == engine.view(StepParams(run="tale"), 4)
+        assert engine.calls[0] == OneStepParams(run="tale")
+        assert screen_of(pilot).query_one(BlockView).view == engine.view(OneStepParams(run="tale"), 4)
         strip = screen_of(pilot).query_one(LossStrip)
         assert strip.chosen == 4
         assert [loss_of(token) for token in strip.tokens] == ["–", "0.69", "3.91", "0.11", "16.1", "<0.01"]
@@ -176,11 +176,11 @@ async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
 
 async def test_the_moves_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
     async with opened() as pilot:
-        await until(pilot, lambda: StepParams(run="tale", stage="moves") in engine.calls)
+        await until(pilot, lambda: OneStepParams(run="tale", stage="moves") in engine.calls)
         await press(pilot, "l", "j")
-        assert engine.calls.count(StepParams(run="tale", stage="moves")) == 1
+        assert engine.calls.count(OneStepParams(run="tale", stage="moves")) == 1
         await press(pilot, "space")
-        await until(pilot, lambda: StepParams(run="tale", stage="moves", applied=1) in engine.calls)
+        await until(pilot, lambda: OneStepParams(run="tale", stage="moves", applied=1) in engine.calls)
 
 
 async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
@@ -234,10 +234,10 @@ async def test_tokens_windows_and_batches_are_chosen(opened: Any, engine: FakeEn
         assert answered(pilot).window == 1
         assert str(answered(pilot).position) == "None"
         await press(pilot, "space", "right_curly_bracket", "right_curly_bracket", "left_curly_bracket")
-        assert answered(pilot).ahead == 1
+        assert answered(pilot).batch_offset == 1
         assert answered(pilot).applied == 0
         await press(pilot, "b")
-        assert (answered(pilot).ahead, answered(pilot).window) == (0, 0)
+        assert (answered(pilot).batch_offset, answered(pilot).window) == (0, 0)
         await press(pilot, "r")
         assert answered(pilot).opened == 1
 
@@ -340,7 +340,7 @@ async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngi
         await press(pilot, "space")
         screen_of(pilot).lab.run_name = "other"
         await settle(pilot)
-        assert answered(pilot) == StepParams(run="other")
+        assert answered(pilot) == OneStepParams(run="other")
 
 
 async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any) -> None:

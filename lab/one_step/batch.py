@@ -1,4 +1,4 @@
-"""What one training step under the microscope learns from: a batch of the run's own data, or a typed sentence."""
+"""The batch of a training step: one of the run's own data, or a typed sentence."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ MOST_FLOPS = 1e12
 
 @dataclass(frozen=True)
 class StepBatch:
-    """Windows of tokens, and the same moved on by one: what is to be predicted at each place."""
+    """Windows of tokens, and their targets: the same windows one token later."""
 
     ids: Ids
     """(B, T)"""
@@ -28,7 +28,7 @@ class StepBatch:
     left_out: int = 0
     """Windows of the run's batch, or tokens of the sentence, that are not used."""
     parts: int = 1
-    """How many parts it is computed in, one after the other."""
+    """Number of micro-batches."""
 
     @property
     def predictions(self) -> int:

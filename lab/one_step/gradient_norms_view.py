@@ -3,7 +3,7 @@
 import math
 
 from lab.core.number_format import probability, significant, whole
-from lab.one_step.stage_views import StepLook
+from lab.one_step.view_context import StepContext
 from lab.views.blocks import Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_tables import decimals_for, figures, number
 
@@ -17,15 +17,14 @@ def part_of(name: str) -> str:
     return {"wte": "token embedding", "wpe": "position embedding", "ln_f": "final norm"}[name.split(".")[0]]
 
 
-def gradients(look: StepLook) -> View:
-    found = look.step.gradients
-    assert found is not None
+def gradient_norms_view(context: StepContext) -> View:
+    found = context.step.gradients
     squares: dict[str, float] = {}
     sizes: dict[str, int] = {}
     for name, norm in found.norms.items():
         part = part_of(name)
         squares[part] = squares.get(part, 0.0) + norm**2
-        sizes[part] = sizes.get(part, 0) + look.step.names[name].numel()
+        sizes[part] = sizes.get(part, 0) + context.step.parameters[name].numel()
     whole_square = sum(squares.values()) or 1.0
     most = max(squares, key=lambda part: squares[part])
     rms = {part: math.sqrt(squares[part] / sizes[part]) for part in squares}
@@ -38,7 +37,7 @@ def gradients(look: StepLook) -> View:
         clipping = f"That is below the run's limit of {significant(found.clip)}, so clipping changes nothing."
     sentence = (
         f"Going back through the model, p − one-hot becomes a gradient for each of its {whole(sum(sizes.values()))} weights: how "
-        f"much the loss rises if that weight is raised. Their length together, the gradient norm{look.steps_so_far}, is "
+        f"much the loss rises if that weight is raised. Their length together, the gradient norm{context.steps_so_far}, is "
         f"{significant(found.total, 4)}. {clipping} The {_part_in_words(most)} has the largest share, "
         f"{probability(squares[most] / whole_square, 0)} of its square."
     )

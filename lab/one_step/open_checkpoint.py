@@ -1,9 +1,11 @@
-"""What one training step under the microscope begins with, read from a run that stays as it is."""
+"""The checkpoint that a training step starts from, loaded from a run whose files stay as they are."""
+
+from dataclasses import dataclass
 
 import torch
+from torch.optim import Optimizer
 
 from lab.core.errors import DamagedFileError
-from lab.one_step.training_step import OneStep
 from lab.planning.device import choose_precision
 from lab.runs.run_folder import Run
 from lab.runs.weights_file import ROLLBACK_PREFIX, load_model
@@ -13,8 +15,22 @@ from lab.training.training_setup import optimizer_of, set_arithmetic
 from models.gpt import GPT
 
 
-def open_step(run: Run) -> OneStep:
-    """A run's last good checkpoint as its trainer would resume it; its best weights and a fresh optimizer where there is none.
+@dataclass
+class OpenCheckpoint:
+    """A run's model, optimizer and trainer state."""
+
+    run: Run
+    model: GPT
+    optimizer: Optimizer
+    state: TrainerState
+    name: str
+    """Weights file: last, previous or best."""
+    has_fresh_optimizer: bool
+    """Whether the run has no optimizer state, so that it begins anew."""
+
+
+def open_checkpoint(run: Run) -> OpenCheckpoint:
+    """The run's last good checkpoint as its trainer would resume it; its best weights and a fresh optimizer where there is none.
 
     Raises:
         UserError: if the run has no weights that can be read.
@@ -29,7 +45,9 @@ def open_step(run: Run) -> OneStep:
         optimizer = optimizer_of(run.config.train, model)
         load_tensors(run, path, model, optimizer, tensors)
         set_arithmetic(state, model, optimizer)
-        return OneStep(run, model, optimizer, state, name, not optimizer.state)
+        return OpenCheckpoint(run, model, optimizer, state, name, not optimizer.state)
     model, step = load_model(run, "best")
     precision = choose_precision(run.config.train.precision, torch.device("cpu"))
-    return OneStep(run, model, optimizer_of(run.config.train, model), TrainerState(step=step, precision=precision), "best", True)
+    return OpenCheckpoint(
+        run, model, optimizer_of(run.config.train, model), TrainerState(step=step, precision=precision), "best", True
+    )

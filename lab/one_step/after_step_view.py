@@ -1,0 +1,118 @@
+"""View of the loss and the probabilities after the step, beside those before it and those predicted."""
+
+import numpy as np
+
+from lab.core.number_format import fixed, probability, significant, whole
+from lab.one_step.view_context import ROWS, TOP, StepContext
+from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.number_tables import Numbers, around, decimals_for, number
+
+
+def after_step_view(context: StepContext) -> View:
+    step = context.step
+    title = "after the step"
+    if step.applied == 0:
+        expected = step.current.mean + step.changes.predicted
+        sentence = (
+            f"No step is taken yet. Gradient times step, summed over all weights, says what to expect: a change of the loss by "
+            f"{significant(step.changes.predicted, 3, sign=True)}, from {fixed(step.current.mean, 4)} to {fixed(expected, 4)}. "
+            "space takes the step and shows what really happens; u undoes it."
+        )
+        return View("after", title, sentence, [])
+    before, now = step.snapshots[step.applied - 1], step.current
+    change = now.mean - before.mean
+    assert before.predicted is not None
+    sentence = (
+        f"Step {step.applied} is taken: the loss {'fell' if change < 0 else 'rose'} from {fixed(before.mean, 4)} to "
+        f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step had said "
+        f"{significant(before.predicted, 3, sign=True)}: "
+        f"{_compared(change, before.predicted)} space takes another, u undoes."
+    )
+    return View("after", title, sentence, [_probabilities(context), _tokens(context), *_history(context)], context.parity())
+
+
+def _compared(change: float, predicted: float) -> str:
+    if predicted >= 0:
+        return "what the optimizer keeps of earlier gradients pulls against this batch, and no fall was to be expected."
+    share = change / predicted
+    if share < 0:
+        return "the step was so long that the loss went up all the same."
+    if share > 1.1:
+        return f"it fell {significant(share, 2)} times as much, since the gradients grew on the way."
+    if share < 0.9:
+        return f"it fell only {probability(share, 0)} of that, since a straight line follows the loss for short steps alone."
+    return "about what happened, since the step was short."
+
+
+def _probabilities(context: StepContext) -> Table:
+    """The most probable tokens at the chosen place before and after the last step."""
+    at = context.step.applied
+    before, now = context.probabilities(at - 1), context.probabilities(at)
+    order: list[int] = []
+    for id_ in [context.target, *np.argsort(-np.maximum(before, now), kind="stable")[:TOP].tolist()]:
+        if id_ not in order:
+            order.append(id_)
+    order = sorted(order[:TOP], key=lambda id_: -now[id_])
+    rest, rest_now = (float(p.sum() - p[order].sum()) for p in (before, now))
+    most = max(abs(rest_now - rest), float(np.abs(now - before)[order].max())) or 1.0
+    rows = [
+        [
+            Cell(context.tokenizer.label(id_), style="strong" if id_ == context.target else ""),
+            *_pair(float(before[id_]), float(now[id_]), most),
+        ]
+        for id_ in order
+    ]
+    if len(before) > len(order):
+        rows.append([Cell(f"{whole(len(before) - len(order))} others", style="dim"), *_pair(rest, rest_now, most)])
+    columns = [Column("token", align="left"), Column("p before"), Column("p after"), Column("change")]
+    title = f"token {context.position + 1}: “{context.label(context.position)}” came after {context.after_what}"
+    return Table(columns, rows, title=title)
+
+
+def _pair(before: float, now: float, most: float) -> list[Cell]:
+    """Both, and the change with a bar that is full for `most`: of a hundred points one step moves too few to be seen."""
+    return [
+        Cell(probability(before, 2), before),
+        Cell(probability(now, 2), now),
+        Cell(fixed(100 * (now - before), 2, sign=True), now - before, bar=(now - before) / most),
+    ]
+
+
+def _tokens(context: StepContext) -> Table:
+    """Losses around the chosen place before and after the last step."""
+    at = context.step.applied
+    before, now = context.losses(at - 1), context.losses(at)
+    shown = around(len(now), context.position - 1, ROWS)
+    places = decimals_for(before, now, digits=4)
+    most = float(np.abs(now - before).max()) or 1.0
+
+    def cells(old: float, new: float, bar: float | None) -> list[Cell]:
+        change = new - old
+        return [number(old, places), number(new, places), Cell(fixed(change, places, sign=True), change, bar=bar)]
+
+    rows = [[Cell(context.name(i + 1)), *cells(float(before[i]), float(now[i]), float(now[i] - before[i]) / most)] for i in shown]
+    total = [Cell("mean of the window"), *cells(float(before.mean()), float(now.mean()), None)]
+    columns = [Column("what came", align="left"), Column("loss before"), Column("after"), Column("change")]
+    return Table(columns, rows, title="loss of each token", total=total, selected=context.position - 1 - shown.start)
+
+
+def _history(context: StepContext) -> list[Block]:
+    """The loss after each step so far."""
+    snapshots = context.step.snapshots
+    if len(snapshots) < 3:
+        return []
+    losses: Numbers = np.array([snapshot.mean for snapshot in snapshots])
+    places = decimals_for(losses, digits=5)
+    rows = []
+    for index in range(1, len(snapshots)):
+        change, predicted = float(losses[index] - losses[index - 1]), snapshots[index - 1].predicted or 0.0
+        rows.append(
+            [
+                Cell(str(index)),
+                number(losses[index], places, bar=float(losses[index] / losses.max())),
+                Cell(significant(change, 3, sign=True), change),
+                Cell(significant(predicted, 3, sign=True), predicted),
+            ]
+        )
+    columns = [Column("step"), Column("loss"), Column("changed by"), Column("predicted", optional=True)]
+    return [Table(columns, rows, title=f"the same batch again and again, from {fixed(float(losses[0]), places)}")]

@@ -1,0 +1,90 @@
+"""View of the batch that a training step learns from, and of the conditions of the step."""
+
+from lab.core.number_format import bytes_, fixed, significant, whole
+from lab.one_step.view_context import StepContext
+from lab.runs.run_folder import ACTIVE
+from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
+from lab.views.number_tables import decimals_for, number
+
+OPENING = 32
+"""Characters of a window's beginning that stand for it in the list of windows."""
+
+
+def batch_view(context: StepContext) -> View:
+    step = context.step
+    windows = len(step.batch.ids)
+    loss = step.current.mean
+    if context.is_sentence:
+        what = f"Your sentence is {len(context.ids)} tokens, so {context.count} predictions: the first has nothing before it."
+        left = "token" if step.batch.left_out == 1 else "tokens"
+        if step.batch.left_out:
+            what += f" The last {whole(step.batch.left_out)} {left} do not fit into the context and are left out."
+    else:
+        number_ = step.batch.step or 0
+        what = f"For step {whole(number_ + 1)} the trainer takes these {windows} windows of {context.width} tokens from the text:"
+        what += f" {whole(context.count)} predictions, each token from those before it in its window."
+        if step.batch.left_out:
+            what += f" {step.batch.left_out} more windows of the batch are left out: they would take too long here."
+    sentence = f"{what} The step is to lower the mean of their losses, now {fixed(loss, 3)} nats{context.steps_so_far}."
+    return View("batch", "what the step learns from", sentence, [_windows(context), *_conditions(context)])
+
+
+def _windows(context: StepContext) -> Table:
+    step = context.step
+    losses = step.current.losses.double().reshape(len(step.batch.ids), -1)  # (B, T)
+    means = losses.mean(-1).numpy()
+    places = decimals_for(means, digits=4)
+    rows = []
+    for index, worst in enumerate(losses.argmax(-1).tolist()):
+        ids = step.batch.window(index)
+        text = "".join(context.tokenizer.label(id_) for id_ in ids[:OPENING])[:OPENING]
+        hardest = f"{context.tokenizer.label(ids[worst + 1])} {fixed(float(losses[index, worst]), 2)}"
+        rows.append([Cell(f"{index + 1}"), number(means[index], places), Cell(hardest), Cell(text, style="dim")])
+    columns = [
+        Column("window"),
+        Column("mean loss"),
+        Column("hardest token", align="left"),
+        Column("begins", align="left", optional=True),
+    ]
+    total = [Cell("all"), number(step.current.mean, places), Cell(""), Cell("")]
+    return Table(columns, rows, title="its windows", total=total, selected=context.window)
+
+
+def _conditions(context: StepContext) -> list[Block]:
+    """What the step begins with, and how it is computed."""
+    step = context.step
+    said = [
+        f"Weights: {step.run.name}'s {step.checkpoint.name}.safetensors, step {whole(step.state.step)}, which is not changed on "
+        "disk."
+    ]
+    at = step.run.status().step
+    if step.run.phase() in ACTIVE and at > step.state.step:
+        said.append(f"The run has trained on since, to step {whole(at)}; r reads the newest checkpoint.")
+    if step.checkpoint.has_fresh_optimizer:
+        said.append(
+            "There is no optimizer state with them, so the optimizer begins anew: its running means are 0, as at a run's first "
+            "step."
+        )
+    else:
+        said.append("The optimizer goes on with the running means that the run had there.")
+    said.append(f"Learning rate of the next step: {significant(step.lr)}, as the run's schedule has it.")
+    if step.run.config.model.dropout:
+        said.append(
+            "Dropout is off, so that the losses are the sentence's own."
+            if context.is_sentence
+            else "Dropout is on as in training, with the same masks each time; in Inspect it is off, so that p differs there."
+        )
+    if step.batch.parts > 1:
+        said.append(f"It is computed in {step.batch.parts} parts, one after the other.")
+    if not context.is_sentence and step.applied == 0 and step.would_be_skipped:
+        said.append("Its loss is so far above those before that the trainer would pass over this step.")
+    if step.state.precision == "bf16":
+        said.append(
+            "The step is computed in bf16 on the CPU, as the run's precision is; the losses and probabilities shown are of a "
+            "forward pass in fp32, without its rounding. "
+            f"In bf16 the loss is {fixed(step.current.loss, 4)}, in fp32 {fixed(step.current.mean, 4)}."
+        )
+    else:
+        said.append("The step is computed in fp32 on the CPU.")
+    said.append(f"Weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
+    return [Paragraph(" ".join(said))]

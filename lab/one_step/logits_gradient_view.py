@@ -1,0 +1,79 @@
+"""View of p − one-hot, the gradient of the loss at the logits."""
+
+import numpy as np
+
+from lab.core.number_format import fixed, probability, significant, whole
+from lab.one_step.view_context import TOP, StepContext
+from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
+from lab.views.number_tables import figures, number
+
+
+def logits_gradient_view(context: StepContext) -> View:
+    p = context.probabilities()
+    target, count = context.target, context.count
+    came = f"“{context.label(context.position)}”"
+    guess = int(p.argmax())
+    best = (
+        "also its first guess"
+        if guess == target
+        else f"its first guess was “{context.tokenizer.label(guess)}”, {probability(float(p[guess]))}"
+    )
+    divided = f", divided by {whole(count)} because the batch's loss is the mean over so many predictions" if count > 1 else ""
+    so_much = f"only one of the {whole(count)} that the step is made of" if count > 1 else "the whole of the loss"
+    sentence = (
+        f"After {context.after_what} the model gave {came}, which came, {probability(float(p[target]))}; {best}. The gradient of "
+        "the "
+        f"loss at the logits is p − 1 for what came and p for all else{divided}; together that is 0. Against its gradient, this "
+        f"prediction pulls the logit of {came} up and each other down by how probable it is, and it is {so_much}."
+        f"{_what_the_step_did(context, came)}"
+    )
+    top = np.argsort(-p, kind="stable")[:TOP].tolist()
+    if target not in top:
+        top = [*top[:-1], target]
+    one_hot = {id_: float(id_ == target) for id_ in top}
+    errors = {id_: float(p[id_]) - one_hot[id_] for id_ in top}
+    rest = float(p.sum() - p[top].sum())
+    total = sum(errors.values()) + rest
+    places = 5
+    rows = [
+        [
+            Cell(context.tokenizer.label(id_), style="strong" if id_ == target else ""),
+            number(p[id_], places),
+            Cell("1" if id_ == target else "0", one_hot[id_]),
+            Cell(fixed(errors[id_], places, sign=True), errors[id_], bar=errors[id_]),
+            figures(errors[id_] / count, 3),
+        ]
+        for id_ in top
+    ]
+    others = len(p) - len(top)
+    if others:
+        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, places, style="dim"), Cell("0", style="dim")]
+        rows.append([*cells, Cell(fixed(rest, places, sign=True), rest, style="dim", bar=rest), figures(rest / count, 3)])
+    columns = [Column("token", align="left"), Column("p"), Column("one-hot"), Column("p − one-hot")]
+    sums = [Cell("Σ"), number(float(p.sum()), places), Cell("1"), Cell(fixed(_zero(total), places), total), Cell("0")]
+    columns.append(Column(f"÷ {whole(count)}", optional=True))
+    formula = Paragraph(
+        f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"
+        f"= {significant((float(p[target]) - 1) / count, 5)}"
+    )
+    blocks: list[Block] = [Table(columns, rows, title="at the logits", total=sums), formula]
+    if context.step.has_dropout:
+        without = probability(float(context.in_inspect()[target]))
+        blocks.append(Paragraph(f"With dropout off, as in Inspect, {came} has {without} with these weights."))
+    return View("error", f"p − one-hot at token {context.position + 1}", sentence, blocks, context.parity())
+
+
+def _what_the_step_did(context: StepContext, came: str) -> str:
+    """What the last step, made of the whole batch, did to the logit of what came; empty where none is taken."""
+    at = context.step.applied
+    if not at:
+        return ""
+    before, now = context.logit(at - 1), context.logit(at)
+    done = "raised" if now > before else "lowered" if now < before else "did not change"
+    moved = f" by {significant(abs(now - before), 3)}, from {fixed(before, 3)} to {fixed(now, 3)}" if now != before else ""
+    return f" Step {at}, of all predictions together, {done} the logit of {came}{moved}."
+
+
+def _zero(total: float) -> float:
+    """A sum that is 0 but for rounding."""
+    return 0.0 if abs(total) < 1e-9 else total
