@@ -1,4 +1,4 @@
-"""Measurements: `llmlab bench`, the sweep of optimizers, the race against nanoGPT.
+"""Benchmarks: `llmlab bench`, its history and plots, the optimizer sweep, the race against nanoGPT.
 
 Begin with `bench_suite`. Imports everything of the lab but `lab.cli`.
 """

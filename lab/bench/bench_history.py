@@ -1,4 +1,4 @@
-"""What a measurement comes to: rows of figures, and the history of them on disk."""
+"""Benchmark results: rows of figures, and their history on disk, bench.jsonl."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +11,7 @@ HISTORY = "bench.jsonl"
 
 
 class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One figure. `value` is in `unit`; `ratio` compares it with what `against` names, measured in turns with it."""
+    """One figure. `value` is in `unit`; `ratio` compares it with the one named in `against`, measured in turns."""
 
     group: str
     name: str
@@ -21,11 +21,11 @@ class BenchRow(msgspec.Struct, frozen=True, omit_defaults=True):
     against: str = ""
     note: str = ""
     size: int | None = None
-    """What a figure of `lab.bench.growth_curves` was measured at; those are left out of the plots of the history."""
+    """Size of the work, for figures of `lab.bench.growth_curves`; they are left out of the plots of the history."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the history: everything that one `llmlab bench` found."""
+class BenchReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the history: the results of one `llmlab bench`."""
 
     date: str
     """Local time in ISO 8601, to the second."""
@@ -33,19 +33,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cores: int
     torch: str
     load: float
-    """Processes that wanted a core, averaged over the minute before it began. Above 0 others were at work."""
+    """Load average of the minute before it began. Above 0, other processes were running."""
     seconds: float
     rows: list[BenchRow]
 
 
-def append(report: Report, home: Path) -> None:
-    """Adds a line to the history in `home`, which is made if need be."""
+def append(report: BenchReport, home: Path) -> None:
+    """Append a line to the history in `home`, creating the folder if needed."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / HISTORY).open("ab") as file:
         file.write(msgspec.json.encode(report) + b"\n")
 
 
-def history(home: Path) -> list[Report]:
+def history(home: Path) -> list[BenchReport]:
     """All reports, oldest first.
 
     Raises:
@@ -55,15 +55,15 @@ def history(home: Path) -> list[Report]:
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
-        raise UserError(f"Nothing was measured yet: there is no {path}; llmlab bench makes it.") from None
+        raise UserError(f"Nothing was measured yet: there is no {path}; llmlab bench creates it.") from None
     try:
-        return [msgspec.json.decode(line, type=Report) for line in lines if line.strip()]
+        return [msgspec.json.decode(line, type=BenchReport) for line in lines if line.strip()]
     except msgspec.DecodeError as error:
         raise UserError(f"{path} cannot be read ({error}); move it away and measure again.") from error
 
 
-def series(reports: Iterable[Report], machine: str) -> dict[str, list[tuple[str, float]]]:
-    """For each row, by `group: name`, its dates and figures on this machine: the ratio where there is one, else the value."""
+def series(reports: Iterable[BenchReport], machine: str) -> dict[str, list[tuple[str, float]]]:
+    """Dates and figures of each row on this machine, by `group: name`: the ratio where there is one, else the value."""
     found: dict[str, list[tuple[str, float]]] = {}
     for report in reports:
         if report.machine != machine:

@@ -1,4 +1,4 @@
-"""Everything that `llmlab bench` measures, one group after the other, as ratios of things that took turns."""
+"""The suite of `llmlab bench`: its rows, group by group, as ratios of processes that take turns."""
 
 import importlib.util
 import os
@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.bench.bench_history import BenchRow
-from lab.bench.first_paint import LAB, TEXTUAL, Opened
+from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
-from lab.bench.watching_cost import Watching
+from lab.bench.watch_overhead import WatchedTraining
 from lab.core.machine import cores, memory
 from lab.core.number_format import bytes_
 from lab.core.torch_environment import KEEP_FREED_MEMORY, OPENMP_SPIN
@@ -22,14 +22,14 @@ from models.config import PRESETS, ModelConfig
 from models.parameter_count import flops_per_token, training_bytes
 from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
-WORKER, RIVAL = "lab.bench.worker", "lab.bench.other_projects"
+OWN_WORKER, THIRD_PARTY_WORKER = "lab.bench.bench_worker", "lab.bench.third_party_worker"
 ROUNDS = 5
 FEW = 3
-"""Rounds of what takes long and is compared with nothing."""
+"""Rounds of long measurements that are compared with nothing."""
 MOST_FLOPS = 6e11
-"""Of a step that is timed: a preset's batch is cut to as many windows as that allows."""
+"""Limit for a timed step: a preset's batch is cut to as many windows as fit."""
 TURNS, SECONDS_A_TURN = 10, 2.0
-"""Of training watched and not watched."""
+"""Turns of training watched and not watched."""
 TRACED = 64
 PROMPT, WRITTEN = 16, 48
 
@@ -38,15 +38,16 @@ NANOGPT = ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=65)
 NANOGPT_BATCH = 12
 WIDE_HEAD = ModelConfig(layers=4, heads=4, width=128, context=64, vocab_size=FIXED_VOCABULARY_SIZES["gpt2"])
 
-Say = Callable[[str], None]
+ShowProgress = Callable[[str], None]
+"""Show what is measured now."""
 
 
 @dataclass
-class Suite:
-    """What the groups have in common. `ceilings` are filled by the first."""
+class BenchSuite:
+    """All measurements and their shared settings. The first group fills `ceilings`."""
 
     home: Path
-    say: Say
+    say: ShowProgress
     nanogpt: Path | None = None
 
     def __post_init__(self) -> None:
@@ -56,35 +57,42 @@ class Suite:
         self.tuned = OPENMP_SPIN | self.plain | KEEP_FREED_MEMORY
 
     def rows(self) -> Iterator[BenchRow]:
-        """All groups, each row as soon as it is known."""
-        for group in (self._limits, self._presets, self._beside_nanogpt, self._writing, self._looking, self._screen):
+        """Measure all groups; yield each row as soon as it is known."""
+        for group in (
+            self._machine_limits,
+            self._training,
+            self._training_beside_nanogpt,
+            self._generation,
+            self._trace_and_tokenizer,
+            self._screens,
+        ):
             yield from group()
 
-    def ours(self, name: str, kind: str, **job: object) -> TimedProcess:
-        """A job of `lab.bench.worker` in the environment that our own trainer gets."""
-        return TimedProcess(name, WORKER, {"kind": kind, "threads": self.threads} | job, self.tuned)
+    def worker(self, name: str, kind: str, **job: object) -> TimedProcess:
+        """A job of `lab.bench.bench_worker` in the environment of llmlab's trainer."""
+        return TimedProcess(name, OWN_WORKER, {"kind": kind, "threads": self.threads} | job, self.tuned)
 
     def trainer(self, name: str, shape: ModelConfig, batch: int, optimizer: str = DEFAULT_OPTIMIZER) -> TimedProcess:
-        """Training steps of this shape, so many windows each, computed as the trainer would."""
-        return self.ours(name, "training", shape=asdict(shape), batch=batch, optimizer=optimizer, home=str(self.home))
+        """Training steps of this shape and batch, computed as the trainer would."""
+        return self.worker(name, "training", shape=asdict(shape), batch=batch, optimizer=optimizer, home=str(self.home))
 
-    def _limits(self) -> Iterator[BenchRow]:
+    def _machine_limits(self) -> Iterator[BenchRow]:
         self.say("the machine's limits")
         jobs = {
-            "fp32": self.ours("product in fp32", "gemm", size=1024, dtype="float32"),
-            "bf16": self.ours("product in bf16", "gemm", size=1024, dtype="bfloat16"),
-            "memory": self.ours("reading memory", "reading", megabytes=512),
+            "fp32": self.worker("product in fp32", "gemm", size=1024, dtype="float32"),
+            "bf16": self.worker("product in bf16", "gemm", size=1024, dtype="bfloat16"),
+            "memory": self.worker("reading memory", "reading", megabytes=512),
         }
         with jobs["fp32"], jobs["bf16"], jobs["memory"]:
             time_in_turns(list(jobs.values()), ROUNDS)
         for key, job in jobs.items():
-            self.ceilings[key] = max(job.rates)  # a limit is what was reached at best
+            self.ceilings[key] = max(job.rates)  # a limit is the best of all rounds
         yield BenchRow("limits", "matrix product in fp32", self.ceilings["fp32"] / 1e9, "GFLOP/s")
         low = self.ceilings["bf16"]
         yield BenchRow("limits", "matrix product in bf16", low / 1e9, "GFLOP/s", ratio(jobs["bf16"], jobs["fp32"]), "fp32")
         yield BenchRow("limits", "reading memory", self.ceilings["memory"] / 1e9, "GB/s")
 
-    def _presets(self) -> Iterator[BenchRow]:
+    def _training(self) -> Iterator[BenchRow]:
         for name, preset in PRESETS.items():
             shape = preset.config(VOCABULARY_SIZES[name])
             batch = default_batch(shape.context)
@@ -97,11 +105,11 @@ class Suite:
             with self.trainer(name, shape, batch) as trainer:
                 time_in_turns([trainer], FEW)
             reached = trainer.rate * flops_per_token(shape)
-            share = reached / self.ceilings[trainer.told["precision"]]
-            note = f"{batch} × {shape.context} tokens a step in {trainer.told['precision']}"
+            share = reached / self.ceilings[trainer.info["precision"]]
+            note = f"{batch} × {shape.context} tokens a step in {trainer.info['precision']}"
             yield BenchRow("training", name, trainer.rate, "tokens/s", share, "the product's limit", note)
 
-    def _beside_nanogpt(self) -> Iterator[BenchRow]:
+    def _training_beside_nanogpt(self) -> Iterator[BenchRow]:
         if self.nanogpt is None:
             return
         own_batch = default_batch(NANOGPT.context)
@@ -113,39 +121,44 @@ class Suite:
         ):
             self.say(f"beside nanoGPT: {name}")
             job = {"kind": "nanogpt", "folder": str(self.nanogpt), "shape": asdict(shape), "batch": NANOGPT_BATCH}
-            own, theirs = self.trainer(name, shape, batch, optimizer), TimedProcess("nanoGPT", RIVAL, job, self.plain)
+            own, theirs = (
+                self.trainer(name, shape, batch, optimizer),
+                TimedProcess("nanoGPT", THIRD_PARTY_WORKER, job, self.plain),
+            )
             with own, theirs:
                 time_in_turns([own, theirs], ROUNDS)
             yield BenchRow("beside nanoGPT", name, own.rate, "tokens/s", ratio(own, theirs), "nanoGPT")
 
-    def _writing(self) -> Iterator[BenchRow]:
+    def _generation(self) -> Iterator[BenchRow]:
         micro = PRESETS["micro"].config(VOCABULARY_SIZES["micro"])
         gpt2 = PRESETS["gpt2"].config(FIXED_VOCABULARY_SIZES["gpt2"])
-        with_rival = importlib.util.find_spec("transformers") is not None
+        with_other = importlib.util.find_spec("transformers") is not None
         for name, shape, tokens in (("micro", micro, WRITTEN), ("gpt2", gpt2, WRITTEN // 2)):
             self.say(f"writing with {name}")
             job = {"shape": asdict(shape), "prompt": PROMPT, "tokens": tokens}
-            own = self.ours(name, "writing", **job)
-            rivals = [self._hugging_face(threads, job) for threads in sorted({1, self.threads}) if with_rival]
+            own = self.worker(name, "writing", **job)
+            others = [self._hugging_face(threads, job) for threads in sorted({1, self.threads}) if with_other]
             with ExitStack() as working:
-                for each in (own, *rivals):
+                for each in (own, *others):
                     working.enter_context(each)
-                time_in_turns([own, *rivals], FEW)
-            limit = self.ceilings["memory"] / own.told["bytes_per_token"]
-            note = f"{own.rate / limit:.0%} of what reading {bytes_(own.told['bytes_per_token'])} of weights a token allows"
-            best = max(rivals, key=lambda rival: rival.rate, default=None)
+                time_in_turns([own, *others], FEW)
+            limit = self.ceilings["memory"] / own.info["bytes_per_token"]
+            note = f"{own.rate / limit:.0%} of what reading {bytes_(own.info['bytes_per_token'])} of weights a token allows"
+            best = max(others, key=lambda other: other.rate, default=None)
             against = f"Hugging Face, fp32, with cache, {best.job['threads']} of its threads" if best else ""
             yield BenchRow("writing", name, own.rate, "tokens/s", ratio(own, best) if best else None, against, note)
 
     def _hugging_face(self, threads: int, job: dict[str, object]) -> TimedProcess:
-        return TimedProcess(f"Hugging Face, {threads}", RIVAL, {"kind": "hugging face", "threads": threads} | job, self.plain)
+        return TimedProcess(
+            f"Hugging Face, {threads}", THIRD_PARTY_WORKER, {"kind": "hugging face", "threads": threads} | job, self.plain
+        )
 
-    def _looking(self) -> Iterator[BenchRow]:
+    def _trace_and_tokenizer(self) -> Iterator[BenchRow]:
         self.say("tracing")
         shape = asdict(PRESETS["micro"].config(VOCABULARY_SIZES["micro"]))
-        traced = self.ours("trace", "tracing", shape=shape, tokens=TRACED)
-        plain = self.ours("forward", "forward", shape=shape, tokens=TRACED)
-        tokens = self.ours("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
+        traced = self.worker("trace", "tracing", shape=shape, tokens=TRACED)
+        plain = self.worker("forward", "forward", shape=shape, tokens=TRACED)
+        tokens = self.worker("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
         with traced, plain:
             time_in_turns([traced, plain], ROUNDS)
         took = 1000 / traced.rate
@@ -153,27 +166,27 @@ class Suite:
         with tokens:
             time_in_turns([tokens], FEW)
         yield BenchRow(
-            "looking", "text into tokens", tokens.rate / 1e6, "MB/s", note=f"vocabulary of {tokens.told['vocabulary']}"
+            "looking", "text into tokens", tokens.rate / 1e6, "MB/s", note=f"vocabulary of {tokens.info['vocabulary']}"
         )
 
-    def _screen(self) -> Iterator[BenchRow]:
+    def _screens(self) -> Iterator[BenchRow]:
         self.say("opening the lab")
         environment = dict(os.environ)
         ours: list[float] = []
         theirs: list[float] = []
         for _ in range(ROUNDS):
             for program, found in ((LAB, ours), (TEXTUAL, theirs)):
-                opened = Opened(program, environment)
+                opened = TimedApp(program, environment)
                 found.append(opened.seconds)
                 opened.close()
         times = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
         note = "from starting the process to its first frame"
         yield BenchRow("screen", "first paint", statistics.median(ours), "s", times, "Textual's own: times as long", note)
-        opened = Opened(LAB, environment, settle=True)
+        opened = TimedApp(LAB, environment, settle=True)
         opened.close()
         yield BenchRow("screen", "memory", opened.memory / 1e6, "MB", note="resident, after the first paint")
         self.say("training while the lab shows it")
-        with Watching() as watching:
+        with WatchedTraining() as watching:
             for _ in range(TURNS):
                 watching.turn(SECONDS_A_TURN)
         kept = sum(watching.shown) / sum(watching.alone)  # not the median of turns, of which only some have an evaluation in them

@@ -1,4 +1,4 @@
-"""How long the lab takes to its first paint, beside the smallest Textual app there is, both headless; and what memory it holds.
+"""First paint of the lab and of the smallest Textual app, both headless, timed; and the memory the lab holds.
 
 The programs run in processes of their own: nothing of the lab but `screens` may import Textual.
 """
@@ -14,7 +14,7 @@ from lab.core.errors import UserError
 
 PAINTED = b"painted\n"
 TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
-"""What most terminals say of themselves."""
+"""Settings of most terminals."""
 SETTLED = 1.5
 """Seconds after the first paint at which memory is read."""
 
@@ -39,11 +39,11 @@ class Listed(LabApp):
             self.call_after_refresh(os.write, 1, b"painted\\n")
 Listed().run(headless=True, size=(80, 24))
 """
-"""The lab until its list of runs is on the screen."""
+"""The lab, painted once its list of runs is on the screen."""
 
 
-class Opened:
-    """An app that has painted. `seconds` is from starting its process to its first frame, `memory` bytes it holds then.
+class TimedApp:
+    """An app that has painted. `seconds` runs from process start to first frame; `memory` is in bytes.
 
     Raises:
         UserError: if it ends without painting.
@@ -63,14 +63,14 @@ class Opened:
         self.seconds = time.perf_counter() - started
         if said != PAINTED:
             self.close()
-            raise UserError("the app that was to be timed ended before its first paint.")
+            raise UserError("the app to be timed ended before its first paint.")
         self.memory = 0
         if settle:
             time.sleep(SETTLED)
             self.memory = int(psutil.Process(self._process.pid).memory_info().rss)
 
     def close(self) -> None:
-        """Ends it."""
+        """Kill the app."""
         self._process.kill()
         self._process.wait()
         if self._process.stdout:

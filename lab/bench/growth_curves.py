@@ -1,6 +1,6 @@
-"""How cost grows with the work: each figure over several sizes, which take turns, and the power of the size that it grows as.
+"""Growth curves: time over size (width, layers, context, vocabulary, tokens, runs, points), and the power of the growth.
 
-Powers are the slope between the two largest sizes on logarithmic axes, where what does not grow no longer hides what does.
+The sizes take turns. The power is the slope between the two largest sizes on log-log axes, where fixed costs matter least.
 """
 
 import json
@@ -16,8 +16,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from lab.bench.bench_history import BenchRow
-from lab.bench.bench_suite import Suite
-from lab.bench.first_paint import LISTED, Opened
+from lab.bench.bench_suite import BenchSuite
+from lab.bench.first_paint import LISTED, TimedApp
 from lab.bench.timed_process import time_in_turns
 from lab.core.errors import UserError
 from lab.runs.home_folder import demo
@@ -26,7 +26,7 @@ from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 ROUNDS = 3
 TOKENS = 2048
-"""Of a training step, whatever the context is."""
+"""Tokens of a training step, for every context."""
 BASE = PRESETS["micro"].config(1024)
 HEAD_WIDTH = 32
 WIDTHS = (64, 128, 256, 512)
@@ -57,8 +57,8 @@ print(json.dumps(took))
 """
 
 
-def rows(suite: Suite) -> Iterator[BenchRow]:
-    """Every figure over every size, in milliseconds."""
+def rows(suite: BenchSuite) -> Iterator[BenchRow]:
+    """Measure every figure over every size, in milliseconds."""
     for what, sizes, shapes in (
         ("width", WIDTHS, [replace(BASE, width=n, heads=n // HEAD_WIDTH) for n in WIDTHS]),
         ("layers", LAYERS, [replace(BASE, layers=n) for n in LAYERS]),
@@ -66,50 +66,50 @@ def rows(suite: Suite) -> Iterator[BenchRow]:
         ("vocabulary", VOCABULARIES, [replace(BASE, vocab_size=n) for n in VOCABULARIES]),
     ):
         suite.say(f"training steps over {what}")
-        yield from _grown(f"a training step of {TOKENS:,} tokens over {what}", sizes, _steps(suite, shapes))
+        yield from _growth_rows(f"a training step of {TOKENS:,} tokens over {what}", sizes, _steps(suite, shapes))
     suite.say("traces")
-    yield from _grown("a trace over tokens", TRACED, _traces(suite))
-    yield from _grown("opening the lab, its runs listed, over runs", RUNS, _openings(suite))
-    yield from _grown("a frame of the loss plot over points", POINTS, _frames(suite))
+    yield from _growth_rows("a trace over tokens", TRACED, _traces(suite))
+    yield from _growth_rows("opening the lab, its runs listed, over runs", RUNS, _openings(suite))
+    yield from _growth_rows("a frame of the loss plot over points", POINTS, _frames(suite))
 
 
-def _grown(group: str, sizes: Sequence[int], milliseconds: Sequence[float]) -> Iterator[BenchRow]:
+def _growth_rows(group: str, sizes: Sequence[int], milliseconds: Sequence[float]) -> Iterator[BenchRow]:
     power = math.log(milliseconds[-1] / milliseconds[-2]) / math.log(sizes[-1] / sizes[-2])
     for size, took in zip(sizes, milliseconds, strict=True):
         note = f"between the last two it grows as size^{power:.2f}" if size == sizes[-1] else ""
         yield BenchRow(group, f"{size:,}", took, "ms", took / milliseconds[0], "the first", note, size)
 
 
-def _steps(suite: Suite, shapes: Sequence[ModelConfig]) -> list[float]:
+def _steps(suite: BenchSuite, shapes: Sequence[ModelConfig]) -> list[float]:
     with ExitStack() as working:
         contenders = [working.enter_context(suite.trainer("", shape, TOKENS // shape.context)) for shape in shapes]
         time_in_turns(contenders, ROUNDS)
     return [1000 * TOKENS / trainer.rate for trainer in contenders]
 
 
-def _traces(suite: Suite) -> list[float]:
+def _traces(suite: BenchSuite) -> list[float]:
     shape = asdict(replace(BASE, context=max(TRACED)))
     with ExitStack() as working:
-        contenders = [working.enter_context(suite.ours("", "tracing", shape=shape, tokens=tokens)) for tokens in TRACED]
+        contenders = [working.enter_context(suite.worker("", "tracing", shape=shape, tokens=tokens)) for tokens in TRACED]
         time_in_turns(contenders, ROUNDS)
     return [1000 / contender.rate for contender in contenders]
 
 
-def _openings(suite: Suite) -> list[float]:
+def _openings(suite: BenchSuite) -> list[float]:
     found: list[list[float]] = [[] for _ in RUNS]
     with tempfile.TemporaryDirectory() as folder:
         homes = [_home(Path(folder) / str(runs), runs) for runs in RUNS]
         for _ in range(ROUNDS):
             for home, seconds in zip(homes, found, strict=True):
                 suite.say(f"opening the lab on {len(list(home.iterdir())):,} runs")
-                opened = Opened(LISTED, os.environ | {"LLMLAB_HOME": str(home)})
+                opened = TimedApp(LISTED, os.environ | {"LLMLAB_HOME": str(home)})
                 opened.close()
                 seconds.append(1000 * opened.seconds)
     return [statistics.median(seconds) for seconds in found]
 
 
 def _home(home: Path, runs: int) -> Path:
-    """A folder of so many runs, which are the demo's files under other names."""
+    """A home with so many runs, which are the demo's files under other names."""
     config = json.loads((demo() / "config.json").read_bytes())
     for number in range(runs):
         run = home / f"run-{number}"
@@ -121,7 +121,7 @@ def _home(home: Path, runs: int) -> Path:
     return home
 
 
-def _frames(suite: Suite) -> list[float]:
+def _frames(suite: BenchSuite) -> list[float]:
     suite.say("drawing the loss plot")
     done = subprocess.run([sys.executable, "-P", "-c", DRAWING, json.dumps(POINTS)], capture_output=True, text=True, check=False)
     if done.returncode:

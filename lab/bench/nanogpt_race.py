@@ -1,4 +1,4 @@
-"""The equal-time race on a text: nanoGPT's recipe for a CPU, then our trainer for as long as that took, both from start to end.
+"""Equal-time race against nanoGPT on a text: nanoGPT's recipe for a CPU, then llmlab's trainer for as long as that took.
 
 nanoGPT's own train.py runs, from the user's checkout, in a folder of links to it. Losses are over the whole validation part, the
 same characters for both, in nats per character; ours learns from bytes, nanoGPT from characters.
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from lab.bench.bench_history import BenchRow
-from lab.bench.bench_suite import Say
+from lab.bench.bench_suite import ShowProgress
 from lab.core.errors import UserError
 from lab.core.number_format import duration
 from lab.core.torch_environment import torch_environment
@@ -31,17 +31,17 @@ RECIPE = (
     "config/train_shakespeare_char.py --device=cpu --compile=False --eval_iters=20 --log_interval=100 --block_size=64 "
     "--batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 --dropout=0.0"
 )
-"""What nanoGPT's README gives for a laptop."""
+"""The recipe for a laptop in nanoGPT's README."""
 LINKED = ("train.py", "model.py", "configurator.py", "config")
 OVERHEAD = 6.0
-"""Seconds that our process takes before and after training, which are taken off the minutes that it trains."""
+"""Seconds that llmlab's process takes before and after training, subtracted from its training time."""
 
 
-def run(nanogpt: Path, text: str, say: Say) -> Iterator[BenchRow]:
-    """Both, one after the other.
+def run(nanogpt: Path, text: str, say: ShowProgress) -> Iterator[BenchRow]:
+    """Run both, one after the other.
 
     Raises:
-        UserError: if the text cannot be read, or one of the two does not come to its end.
+        UserError: if the text cannot be read, or one of the two fails.
     """
     corpus = open_corpus(text)
     content, split = "".join(corpus.chunks()), split_text(corpus).split
@@ -51,7 +51,7 @@ def run(nanogpt: Path, text: str, say: Say) -> Iterator[BenchRow]:
         yield BenchRow(
             f"race on {corpus.name}", "nanoGPT", theirs, "nats per character", note=f"{duration(wall)} from start to end"
         )
-        say(f"ours on {corpus.name}, for {duration(wall)}")
+        say(f"llmlab on {corpus.name}, for {duration(wall)}")
         own, took, ours = _ours(text, wall, Path(folder) / "home")
         config = ours.config
         size = f"{config.model.layers} × {config.model.width}, context {config.model.context}, batch {config.train.batch}"
@@ -60,7 +60,7 @@ def run(nanogpt: Path, text: str, say: Say) -> Iterator[BenchRow]:
 
 
 def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float, float]:
-    """Its validation loss and the seconds it took. `split` is how many characters are trained on."""
+    """Validation loss of nanoGPT and the seconds it took. `split` is the number of training characters."""
     for name in LINKED:
         (folder / name).symlink_to(checkout / name)
     characters = sorted(set(text))
@@ -77,20 +77,20 @@ def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float
     checkpoint = str(folder / "nanogpt.safetensors")
     arguments = [*RECIPE.split(), "--dataset=race", "--out_dir=out"]
     work = {"kind": "train", "folder": str(checkout), "arguments": arguments, "checkpoint": checkpoint}
-    command = [sys.executable, "-P", "-m", "lab.bench.other_projects", json.dumps(work)]
+    command = [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(work)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall = time.monotonic() - started
     if done.returncode:
-        raise UserError(f"nanoGPT did not come to its end: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        raise UserError(f"nanoGPT failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     job = {"kind": "validate", "folder": str(checkout), "checkpoint": checkpoint, "ids": str(data / "val.bin")}
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.bench.other_projects", json.dumps(job)], capture_output=True, text=True, check=True
+        [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(job)], capture_output=True, text=True, check=True
     )
     return float(asked.stdout.split()[-1]), wall
 
 
 def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
-    """The validation loss, the seconds it took, and the run."""
+    """Validation loss of llmlab, the seconds it took, and the run."""
     ours = prepare_run(RunRequest(text=text, tokenizer="bytes", minutes=max(1.0, seconds - OVERHEAD) / 60, home=home))
     started = time.monotonic()
     start_trainer(ours)
@@ -98,10 +98,10 @@ def _ours(text: str, seconds: float, home: Path) -> tuple[float, float, Run]:
         time.sleep(0.05)
     took = time.monotonic() - started
     if ours.status().phase != "finished":
-        raise UserError(f"our training did not come to its end: {ours.status().message}")
+        raise UserError(f"llmlab's training failed: {ours.status().message}")
     job = {"kind": "ours", "run": str(ours.path)}
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "lab.bench.other_projects", json.dumps(job)],
+        [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(job)],
         capture_output=True,
         text=True,
         check=True,

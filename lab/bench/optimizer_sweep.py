@@ -1,4 +1,4 @@
-"""Which optimizer and learning rate train best: the same steps, texts and seeds for each, one JSON line a trial.
+"""Sweep of optimizers and learning rates: the same steps, texts and seeds for each, one JSON line per trial.
 
     python -m lab.bench.optimizer_sweep tinyshakespeare.txt python --rule muon adamw --lr 2e-3 4e-3 --seed 1 2 3 --out sweep.jsonl
 
@@ -33,7 +33,7 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: everything that its loss depends on."""
+    """Settings of one training."""
 
     text: str
     rule: str = "adamw"
@@ -53,7 +53,7 @@ class Trial:
 
 
 def run(trial: Trial, tokens: TokenFile, prepared: PreparedTokens) -> dict[str, float]:
-    """Trains on the text as bytes. `val_loss` is in nats per byte over the whole validation part, `step_ms` the median step."""
+    """Train on the text as bytes. `val_loss` is in nats per byte over the whole validation part, `step_ms` the median step."""
     shape = ModelConfig(layers=trial.layers, heads=trial.heads, width=trial.width, context=trial.context, vocab_size=BYTES)
     model = GPT(shape, seed=trial.seed)
     optimizer = make_optimizer(model, trial.lr, trial.weight_decay, (0.9, trial.beta2), trial.rule)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def run(trial: Trial, tokens: TokenFile, prepared: PreparedTokens) -> dict[str, 
 
 
 def main() -> None:
-    """Every combination of the options' values, the results appended to `--out` and printed."""
+    """Run every combination of the options' values; print the results and append them to `--out`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("texts", nargs="+")
     parser.add_argument("--out", type=Path)

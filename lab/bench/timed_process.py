@@ -1,4 +1,4 @@
-"""Things that are timed against each other, each in a process of its own, in turns: while one works the others wait."""
+"""Processes timed against each other in turns: while one works the others wait."""
 
 import json
 import statistics
@@ -14,9 +14,9 @@ from lab.core.errors import UserError
 
 @dataclass
 class TimedProcess:
-    """A process that does a round of work for every line on its standard input, and answers how much and how long.
+    """A process that does a round of work for every line on its standard input, and answers with units and seconds.
 
-    `module` is run with `job` as its argument, in JSON; see `lab.bench.worker`. `environment` is all that the process gets.
+    `module` is run with `job` as its argument, in JSON; see `lab.bench.bench_worker`. `environment` is its whole environment.
     """
 
     name: str
@@ -25,8 +25,8 @@ class TimedProcess:
     environment: Mapping[str, str]
     rates: list[float] = field(default_factory=list)
     """Units a second of each round: tokens, bytes or floating-point operations, as the job says."""
-    told: dict[str, Any] = field(default_factory=dict)
-    """What it said of itself when it was ready."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """Its answer when it was ready."""
     _process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -49,11 +49,11 @@ class TimedProcess:
                 stream.close()
 
     def get_ready(self) -> None:
-        """Waits until it has warmed up."""
-        self.told = self._answer()
+        """Wait until it has warmed up."""
+        self.info = self._answer()
 
     def round(self) -> None:
-        """Has it work once more, and notes its rate."""
+        """Work one round and record its rate."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -70,7 +70,7 @@ class TimedProcess:
         line = process.stdout.readline()
         if not line:
             said = process.stderr.read().strip().splitlines()
-            raise UserError(f"{self.name} could not be measured: {said[-1] if said else 'its process ended without a word'}.")
+            raise UserError(f"{self.name} could not be measured: {said[-1] if said else 'its process ended without a message'}.")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -80,10 +80,10 @@ class TimedProcess:
 
 
 def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Callable[[], None] = lambda: None) -> None:
-    """Runs them in turns, so that whatever else the machine does falls on all of them alike.
+    """Run them in turns, so that other load on the machine affects all of them alike.
 
     Raises:
-        UserError: if one of them cannot work, with its own last words.
+        UserError: if one of them cannot work, with its last line of stderr.
     """
     for index, contender in enumerate(contenders):
         if index:
@@ -96,5 +96,5 @@ def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Call
 
 
 def ratio(one: TimedProcess, other: TimedProcess) -> float:
-    """How many times as fast `one` is: the median over the rounds, each compared with the round beside it."""
+    """Speed-up of `one` over `other`: the median over the rounds, each compared with the round beside it."""
     return statistics.median(a / b for a, b in zip(one.rates, other.rates, strict=True))

@@ -1,4 +1,4 @@
-"""`llmlab bench`: how fast this machine trains, writes and explains, against its own limits and against others."""
+"""`llmlab bench`: speed of training, generation and tracing on this machine, against its limits and other projects."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ from lab.core.number_format import duration, significant
 from lab.core.visible_text import visible
 
 if TYPE_CHECKING:
-    from lab.bench.bench_history import BenchRow, Report
-    from lab.bench.bench_suite import Say
+    from lab.bench.bench_history import BenchReport, BenchRow
+    from lab.bench.bench_suite import ShowProgress
 
 PREFIX = "nanogpt="
 
@@ -54,9 +54,9 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, a
         if as_json:
             write_json(reports)
         else:
-            from lab.bench.history_plot import plotted
+            from lab.bench.bench_plots import history_plots
 
-            click.echo(plotted(reports))
+            click.echo(history_plots(reports))
         return
     if race is not None and nanogpt is None:
         raise click.UsageError("--race needs --against nanogpt=DIR.", click.get_current_context())
@@ -69,12 +69,12 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, a
         click.echo(described(report))
 
 
-def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say", *, growth: bool = False) -> "Report":
-    """Runs the suite, or the race or the growth alone."""
+def measure(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress", *, growth: bool = False) -> "BenchReport":
+    """Run the suite, or the race or the growth curves alone."""
     from importlib.metadata import version
 
-    from lab.bench.bench_history import Report
-    from lab.bench.bench_suite import Suite
+    from lab.bench.bench_history import BenchReport
+    from lab.bench.bench_suite import BenchSuite
     from lab.core.machine import cores, processor
 
     home.mkdir(parents=True, exist_ok=True)
@@ -87,10 +87,10 @@ def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say", *, g
     elif growth:
         from lab.bench.growth_curves import rows as growth_rows
 
-        rows = list(growth_rows(Suite(home, say)))
+        rows = list(growth_rows(BenchSuite(home, say)))
     else:
-        rows = list(Suite(home, say, nanogpt).rows())
-    return Report(
+        rows = list(BenchSuite(home, say, nanogpt).rows())
+    return BenchReport(
         date=date,
         machine=processor(),
         cores=cores(),
@@ -102,8 +102,8 @@ def measure(nanogpt: Path | None, race: str | None, home: Path, say: "Say", *, g
 
 
 @contextmanager
-def progress_line() -> Iterator["Say"]:
-    """One line on a terminal's stderr that says what is measured now; nothing elsewhere."""
+def progress_line() -> Iterator["ShowProgress"]:
+    """One line on a terminal's stderr with the current measurement; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda words: None
         return
@@ -120,7 +120,7 @@ def progress_line() -> Iterator["Say"]:
         line.flush()
 
 
-def described(report: "Report") -> str:
+def described(report: "BenchReport") -> str:
     """The report as text, a table for each group."""
     parts = [
         f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "
@@ -133,9 +133,9 @@ def described(report: "Report") -> str:
         lines = [(row.name, _value(row), _compared(row), row.note) for row in rows]
         parts.append(table((group, "", "", ""), lines, right=(1,)))
         if rows[0].size is not None:
-            from lab.bench.history_plot import grown
+            from lab.bench.bench_plots import growth_plot
 
-            parts.append(grown(rows))
+            parts.append(growth_plot(rows))
     return "\n\n".join(parts)
 
 

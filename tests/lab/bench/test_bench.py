@@ -14,12 +14,12 @@ import psutil
 import pytest
 import torch
 
-from lab.bench.bench_history import BenchRow, Report, append, history, series
-from lab.bench.first_paint import LAB, TEXTUAL, Opened
-from lab.bench.growth_curves import _grown
+from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
+from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
+from lab.bench.growth_curves import _growth_rows
 from lab.bench.nanogpt_race import RECIPE
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
-from lab.bench.watching_cost import Watching
+from lab.bench.watch_overhead import WatchedTraining
 from lab.cli.command_line import run
 from lab.cli.commands.bench_command import described
 from lab.core.errors import UserError
@@ -27,28 +27,28 @@ from lab.core.errors import UserError
 SHAPE = {"layers": 1, "heads": 1, "width": 8, "context": 16, "vocab_size": 17}
 
 
-def report(date: str, *rows: BenchRow, machine: str = "this one") -> Report:
-    return Report(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
+def report(date: str, *rows: BenchRow, machine: str = "this one") -> BenchReport:
+    return BenchReport(date=date, machine=machine, cores=2, torch="2", load=0.0, seconds=1.0, rows=list(rows))
 
 
 def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
     one, other = (
-        TimedProcess(name, "lab.bench.worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
+        TimedProcess(name, "lab.bench.bench_worker", {"kind": kind, "shape": SHAPE, "tokens": 8, "threads": 1}, os.environ)
         for name, kind in (("forward", "forward"), ("trace", "tracing"))
     )
     job = {"kind": "training", "shape": SHAPE, "batch": 2, "optimizer": "muon", "home": str(tmp_path), "threads": 1}
-    trainer = TimedProcess("training", "lab.bench.worker", job, os.environ)
+    trainer = TimedProcess("training", "lab.bench.bench_worker", job, os.environ)
     with one, other, trainer:
         time_in_turns([one, other, trainer], 2)
     assert [len(contender.rates) for contender in (one, other, trainer)] == [2, 2, 2]
     assert min(one.rates + other.rates + trainer.rates) > 0
-    assert trainer.told["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
+    assert trainer.info["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
     assert ratio(one, one) == 1.0
 
 
 def test_a_contender_that_cannot_work_says_why() -> None:
     broken = TimedProcess(
-        "it", "lab.bench.worker", {"kind": "forward", "shape": SHAPE | {"heads": 3}, "tokens": 8, "threads": 1}, os.environ
+        "it", "lab.bench.bench_worker", {"kind": "forward", "shape": SHAPE | {"heads": 3}, "tokens": 8, "threads": 1}, os.environ
     )
     with pytest.raises(UserError, match=r"it could not be measured: .*width 8 cannot be divided among 3 heads"), broken:
         time_in_turns([broken], 1)
@@ -56,7 +56,7 @@ def test_a_contender_that_cannot_work_says_why() -> None:
 
 def test_what_nanogpt_saves_is_never_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in whose model gives every character the same logit but one, so that its loss is known."""
-    from lab.bench.other_projects import train_nanogpt, validate_nanogpt
+    from lab.bench.third_party_worker import train_nanogpt, validate_nanogpt
 
     (tmp_path / "model.py").write_text(
         "from dataclasses import dataclass\n"
@@ -117,7 +117,7 @@ def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
         "        return logits, torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
     )
     job = {"kind": "nanogpt", "folder": str(tmp_path), "shape": SHAPE, "batch": 2}
-    contender = TimedProcess("nanoGPT", "lab.bench.other_projects", job, os.environ)
+    contender = TimedProcess("nanoGPT", "lab.bench.third_party_worker", job, os.environ)
     with contender:
         time_in_turns([contender], 1)
     assert contender.rate > 0
@@ -125,20 +125,20 @@ def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])
 def test_an_app_is_timed_to_its_first_frame(program: str, tmp_path: Path) -> None:
-    opened = Opened(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
+    opened = TimedApp(program, os.environ | {"LLMLAB_HOME": str(tmp_path)})
     opened.close()
     assert opened.seconds > 0
 
 
 def test_an_app_that_ends_before_it_paints_is_one_sentence() -> None:
     with pytest.raises(UserError, match="ended before its first paint"):
-        Opened("raise SystemExit(1)", os.environ)
+        TimedApp("raise SystemExit(1)", os.environ)
 
 
 def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.bench.watching_cost.WARM_UP", 0.0)
-    monkeypatch.setattr("lab.bench.watching_cost.CATCH_UP", 0.0)
-    with Watching() as watching:
+    monkeypatch.setattr("lab.bench.watch_overhead.WARM_UP", 0.0)
+    monkeypatch.setattr("lab.bench.watch_overhead.CATCH_UP", 0.0)
+    with WatchedTraining() as watching:
         watching.turn(0.3)
         trainer, lab = watching.processes
         assert psutil.pid_exists(trainer)
@@ -151,7 +151,7 @@ def test_watching_lets_the_training_run_with_the_lab_open_and_halted(monkeypatch
 
 
 def test_growth_is_told_as_a_power_and_drawn() -> None:
-    told = list(_grown("a step over width", (64, 128, 256), (2.0, 6.0, 24.0)))
+    told = list(_growth_rows("a step over width", (64, 128, 256), (2.0, 6.0, 24.0)))
     assert [(row.name, row.size, row.ratio) for row in told] == [("64", 64, 1.0), ("128", 128, 3.0), ("256", 256, 12.0)]
     assert told[-1].note == "between the last two it grows as size^2.00"
     measured = report("2026-01-01T10:00:00", *told)

@@ -1,18 +1,18 @@
-"""The history of measurements as plots in text."""
+"""Benchmark plots in text: the history of each figure, and cost over size on logarithmic axes."""
 
 from collections.abc import Sequence
 
 import plotext
 
-from lab.bench.bench_history import BenchRow, Report, series
+from lab.bench.bench_history import BenchReport, BenchRow, series
 from lab.core.number_format import significant
 
 WIDTH, HEIGHT = 76, 10
 GROWTH_HEIGHT = 14
 
 
-def plotted(reports: Sequence[Report]) -> str:
-    """A plot for each figure that was measured more than once on the machine of the newest report, and a line for the others."""
+def history_plots(reports: Sequence[BenchReport]) -> str:
+    """A plot for each figure measured more than once on the machine of the newest report, and a line for the others."""
     machine = reports[-1].machine
     parts = [f"{machine}: {len([report for report in reports if report.machine == machine])} measurements"]
     for name, points in series(reports, machine).items():
@@ -30,9 +30,8 @@ def plotted(reports: Sequence[Report]) -> str:
     return "\n".join(parts)
 
 
-def grown(rows: Sequence[BenchRow]) -> str:
-    """One group of `lab.bench.growth_curves` on two logarithmic axes, where a power is a straight line and its slope is the
-    power."""
+def growth_plot(rows: Sequence[BenchRow]) -> str:
+    """One group of `lab.bench.growth_curves` on log-log axes, where a power law is a straight line with the power as slope."""
     sizes, figures = [row.size for row in rows], [row.value for row in rows]
     plotext.clear_figure()
     plotext.theme("clear")

@@ -1,4 +1,4 @@
-"""What watching costs: a real run, trained by its own trainer, and the lab open on Train in a pseudo-terminal."""
+"""Overhead of watching: training speed of a real run with the lab open on Train in a pseudo-terminal, and halted."""
 
 import fcntl
 import os
@@ -27,24 +27,24 @@ from lab.training.start_trainer import start_trainer
 
 COLUMNS, ROWS = 120, 40
 OPEN = b"tokens/s"
-"""Only Train, watching a run that goes on, has painted this."""
-PATIENCE = 60.0
+"""Painted only by Train while it shows a running training."""
+TIMEOUT = 60.0
 WARM_UP = 5.0
-"""Seconds after which the lab has imported what it needs and the trainer has its stride."""
+"""Seconds after which the lab has imported its modules and the trainer runs at its full speed."""
 CATCH_UP = 0.5
-"""Seconds that the lab gets, after a halt, to read what it missed."""
+"""Seconds for the lab to catch up after it was halted."""
 
 
 @dataclass
-class Watching:
-    """A run that trains, and a lab that shows it; a context manager."""
+class WatchedTraining:
+    """A run in training, and a lab that shows it; a context manager."""
 
     shown: list[float] = field(default_factory=list)
     """Steps a second of each turn, while the lab was open."""
     alone: list[float] = field(default_factory=list)
-    """The same, while it was halted."""
+    """The same while the lab was halted."""
     load: list[float] = field(default_factory=list)
-    """The share of a core that the lab took in each turn."""
+    """Share of a core used by the lab in each turn."""
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
@@ -91,16 +91,16 @@ class Watching:
         return self._run.status().pid, self._lab.pid
 
     def _drain(self) -> None:
-        """Reads what the lab paints, as a terminal does; one that is full would halt it."""
+        """Read the lab's output as a terminal does; a full buffer would block it."""
         with suppress(OSError):  # the end of a pseudo-terminal whose other side was closed
             while painted := os.read(self._master, 1 << 16):
                 self._painted = painted if OPEN in painted else (self._painted + painted)[-1 << 16 :]
 
     def _until(self, done: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while not done():
             if time.monotonic() > end:
-                raise UserError(f"{PATIENCE:.0f} seconds passed before {what}; it could not be measured.")
+                raise UserError(f"{TIMEOUT:.0f} seconds passed before {what}; it could not be measured.")
             time.sleep(0.05)
 
     def _at(self) -> tuple[int, float]:
@@ -109,7 +109,7 @@ class Watching:
         return (last.step, last.seconds) if last else (0, 0.0)
 
     def turn(self, seconds: float) -> None:
-        """So many seconds with the lab open, and as many with it halted."""
+        """Measure so many seconds with the lab open, and as many with it halted."""
         assert self._lab is not None
         process = psutil.Process(self._lab.pid)
         before, started = process.cpu_times(), time.monotonic()

@@ -1,7 +1,7 @@
-"""The process of one measurement of our own: `python -P -m lab.bench.worker JOB`; JOB is JSON with a "kind" and its settings.
+"""Worker process that measures llmlab: `python -P -m lab.bench.bench_worker JOB`; JOB is JSON with a "kind" and its settings.
 
-It sets up, warms up and writes one line of JSON; then for every line that it reads it works for a while and writes how much
-("units") in how many "seconds".
+It sets up, warms up and writes one line of JSON; then for every line that it reads it works for a while and writes the "units"
+of work done and the "seconds" it took.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from lab.bench.sample_tokens import random_tokens
+from lab.bench.random_tokens import random_tokens
 from lab.planning.autotune import choose_compute
 from lab.planning.device import generates_in_bf16
 from lab.runs.run_schema import TrainConfig
@@ -24,14 +24,14 @@ from models.parameter_count import flops_per_token
 
 CLIP = 1.0
 LEAST_SECONDS = 0.4
-"""Of a round: long against the noise of a clock and of one late thread."""
+"""Length of a round: long compared with the noise of the clock and of one late thread."""
 
 Work = Callable[[], float]
-"""Does the smallest piece of work and returns how many units it was."""
+"""Do the smallest piece of work and return its units."""
 
 
 def main() -> None:
-    """Serves rounds until its input ends."""
+    """Serve rounds until the input ends."""
     job = json.loads(sys.argv[1])
     torch.set_num_threads(job.pop("threads"))
     torch.set_float32_matmul_precision("high")
@@ -39,14 +39,14 @@ def main() -> None:
     serve(*JOBS[kind](**job), seconds=LEAST_SECONDS)
 
 
-def serve(work: Work, told: dict[str, Any], seconds: float) -> None:
-    """Warms up, says `told`, then a round of at least so many seconds for every line."""
+def serve(work: Work, info: dict[str, Any], seconds: float) -> None:
+    """Warm up, write `info`, then work a round of at least so many seconds for every line read."""
     out, sys.stdout = sys.stdout, sys.stderr  # whatever a library prints is no answer
     started = time.perf_counter()
     work()
     if time.perf_counter() - started < seconds:
         work()
-    _say(out, told)
+    _say(out, info)
     for _ in sys.stdin:
         units, started = 0.0, time.perf_counter()
         while (took := time.perf_counter() - started) < seconds:
@@ -60,7 +60,7 @@ def _say(out: Any, answer: dict[str, Any]) -> None:
 
 
 def gemm(size: int, dtype: str) -> tuple[Work, dict[str, Any]]:
-    """Floating-point operations a second of a square product that the caches hold."""
+    """Floating-point operations per second of a square matrix product that the caches hold."""
     kind = getattr(torch, dtype)
     a, b = (torch.randn(size, size).to(kind) for _ in range(2))
     out = torch.empty(size, size, dtype=kind)
@@ -73,7 +73,7 @@ def gemm(size: int, dtype: str) -> tuple[Work, dict[str, Any]]:
 
 
 def reading(megabytes: int) -> tuple[Work, dict[str, Any]]:
-    """Bytes a second read from memory, by a product of a matrix with a vector: what generation is bound by."""
+    """Bytes per second read from memory by a matrix-vector product, the bound of generation."""
     rows = torch.zeros(megabytes << 8, 1024)
     x = torch.ones(1024)
     out = torch.empty(len(rows))
@@ -86,7 +86,7 @@ def reading(megabytes: int) -> tuple[Work, dict[str, Any]]:
 
 
 def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: str) -> tuple[Work, dict[str, Any]]:
-    """Tokens a second of training steps as the trainer makes and computes them: loss, gradient, clipping, update."""
+    """Tokens per second of training steps as the trainer computes them: loss, gradient, clipping, update."""
     config = ModelConfig(**shape)
     chosen = choose_compute(config, TrainConfig(batch=batch), torch.device("cpu"), Path(home))
     model = GPT(config, seed=1)
@@ -113,7 +113,7 @@ def training(shape: dict[str, Any], batch: int, optimizer: OptimizerName, home: 
 
 
 def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
-    """Tokens a second written greedily after a prompt, as `llmlab generate` writes, the prompt's own time in it."""
+    """Tokens per second of greedy generation as in `llmlab generate`, including the prompt."""
     from models.sampling import generate
     from models.sampling_settings import SamplingSettings
 
@@ -129,7 +129,7 @@ def writing(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict
 
 
 def forward(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
-    """Plain forward passes a second, logits of all positions."""
+    """Forward passes per second, logits of all positions."""
     model = GPT(ModelConfig(**shape), seed=1).eval()
     ids = torch.from_numpy(random_tokens(model.config.vocab_size, (1, tokens)))
 
@@ -142,7 +142,7 @@ def forward(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
 
 
 def tracing(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
-    """Traces a second: the streams of all layers, the inside of the last one, the logits."""
+    """Traces per second: the residual streams of all layers, the inside of the last one, the logits."""
     from models.trace import Trace
 
     model = GPT(ModelConfig(**shape), seed=1).eval()
@@ -156,7 +156,7 @@ def tracing(shape: dict[str, Any], tokens: int) -> tuple[Work, dict[str, Any]]:
 
 
 def tokenizing(text: str) -> tuple[Work, dict[str, Any]]:
-    """Bytes of text a second that a run's tokenizer takes apart."""
+    """Bytes of text per second that a run's tokenizer encodes."""
     from models.tokenizers.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(Path(text))

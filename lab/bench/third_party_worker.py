@@ -1,9 +1,7 @@
-"""The process of a measurement of someone else's code: `python -P -m lab.bench.other_projects JOB`; it serves as
-`lab.bench.worker` does.
+"""Worker process that measures other projects: `python -P -m lab.bench.third_party_worker JOB`, which serves as
+`lab.bench.bench_worker` does. nanoGPT is read from the user's own checkout, in this process only.
 
-The jobs that validate what a race has trained print one number, in nats per character, over the whole validation part.
-
-nanoGPT is read from the user's own checkout, in this process and nowhere else.
+The validation jobs of a race print one number, in nats per character, over the whole validation part.
 """
 
 import importlib.util
@@ -20,15 +18,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from lab.bench.sample_tokens import random_tokens
-from lab.bench.worker import CLIP, LEAST_SECONDS, Work, serve
+from lab.bench.bench_worker import CLIP, LEAST_SECONDS, Work, serve
+from lab.bench.random_tokens import random_tokens
 
 ARGUMENTS = "model_args"
-"""Name in the metadata of a checkpoint of nanoGPT's shape, as JSON."""
+"""Metadata key of nanoGPT's shape in its checkpoint, as JSON."""
 
 
 def main() -> None:
-    """Serves rounds until its input ends."""
+    """Run the job."""
     job = json.loads(sys.argv[1])
     threads = job.pop("threads", None)
     if threads:
@@ -40,12 +38,12 @@ def main() -> None:
     if kind in VALIDATIONS:
         sys.stdout.write(f"{VALIDATIONS[kind](**job)}\n")
         return
-    work, told = (nanogpt if kind == "nanogpt" else hugging_face)(**job)
-    serve(work, told, seconds=LEAST_SECONDS)
+    work, info = (nanogpt if kind == "nanogpt" else hugging_face)(**job)
+    serve(work, info, seconds=LEAST_SECONDS)
 
 
 def model_of(folder: str) -> ModuleType:
-    """The module model.py of a checkout of nanoGPT."""
+    """Import model.py of a checkout of nanoGPT."""
     spec = importlib.util.spec_from_file_location("nanogpt_model", Path(folder) / "model.py")
     assert spec is not None
     assert spec.loader is not None
@@ -56,8 +54,7 @@ def model_of(folder: str) -> ModuleType:
 
 
 def nanogpt(folder: str, shape: dict[str, Any], batch: int) -> tuple[Work, dict[str, Any]]:
-    """Training steps as nanoGPT's train.py makes them on a CPU without compilation: fp32, its optimizer, clipping, batches
-    gathered one window at a time."""
+    """Tokens per second of nanoGPT's training steps on a CPU without compilation: fp32, its optimizer, clipping."""
     stdout, sys.stdout = sys.stdout, sys.stderr
     code = model_of(folder)
     model = code.GPT(
@@ -92,7 +89,7 @@ def nanogpt(folder: str, shape: dict[str, Any], batch: int) -> tuple[Work, dict[
 
 
 def hugging_face(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work, dict[str, Any]]:
-    """Greedy generation by transformers' GPT2LMHeadModel in fp32 with its cache, the prompt's own time in it."""
+    """Tokens per second of greedy generation by transformers' GPT2LMHeadModel in fp32 with its cache, including the prompt."""
     import os
 
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -128,7 +125,7 @@ def hugging_face(shape: dict[str, Any], prompt: int, tokens: int) -> tuple[Work,
 
 
 def train_nanogpt(folder: str, arguments: list[str], checkpoint: str) -> None:
-    """nanoGPT's own train.py from its checkout, in the present folder. It saves into a safetensors file, not a pickle."""
+    """Run nanoGPT's own train.py in the current folder; it saves into a safetensors file, not a pickle."""
 
     def save(kept: dict[str, Any], path: object) -> None:
         weights = {name: weight.detach().cpu().clone() for name, weight in kept["model"].items()}
@@ -142,7 +139,7 @@ def train_nanogpt(folder: str, arguments: list[str], checkpoint: str) -> None:
 
 @torch.inference_mode()
 def validate_nanogpt(folder: str, checkpoint: str, ids: str) -> float:
-    """Of nanoGPT's checkpoint, each character seen from the start of its window of block_size characters."""
+    """Validation loss of nanoGPT's checkpoint, over windows of block_size characters."""
     stdout, sys.stdout = sys.stdout, sys.stderr
     code = model_of(folder)
     with safe_open(checkpoint, framework="pt") as file:
@@ -160,7 +157,7 @@ def validate_nanogpt(folder: str, checkpoint: str, ids: str) -> float:
 
 
 def validate_ours(run: str) -> float:
-    """Of a run's best weights, in fp32."""
+    """Validation loss of a run's best weights, in fp32."""
     from lab.data.token_file import TokenFile, token_dtype
     from lab.data.validation_windows import ValidationWindows
     from lab.runs.run_store import open_run

@@ -1,4 +1,4 @@
-"""Tokens to measure with."""
+"""Random tokens to measure with."""
 
 from typing import Any
 
@@ -8,5 +8,5 @@ Ids = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def random_tokens(vocab_size: int, shape: tuple[int, ...], seed: int = 0) -> Ids:
-    """Token ids of that shape, uniform over the vocabulary. Speed does not depend on which tokens they are."""
+    """Token ids of this shape, uniform over the vocabulary; speed does not depend on the tokens."""
     return np.random.default_rng(seed).integers(vocab_size, size=shape, dtype=np.int64)
