@@ -44,10 +44,10 @@ class Spot:
     @property
     def in_words(self) -> str:
         """Which number it is, its name and all its digits."""
-        name = f"{self.ref} (from 0)" if any(each.isdecimal() for each in self.ref) else self.ref
+        name = f"zero-indexed: {self.ref}" if any(each.isdecimal() for each in self.ref) else self.ref
         words = [word for word in (self.label, name) if word]
         if self.masked:
-            words.append("masked: a token may not look at those after it")
+            words.append("masked: a token cannot attend to later ones")
         elif self.value is not None:
             words.append(f"= {self.value:.9g}".replace("-", MINUS))
         return "  ".join(words)

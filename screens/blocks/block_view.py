@@ -1,5 +1,6 @@
 """One view of the engine, drawn line by line, with a cursor that stands on a number."""
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -11,6 +12,7 @@ from textual.strip import Strip
 from lab.core.visible_text import visible
 from lab.views.blocks import View
 from screens.blocks.block_layout import Spot
+from screens.blocks.parity_text import parity_badge
 from screens.blocks.view_layout import CellCursor, Page, lay_view
 from screens.widgets.line_scroll_view import LineScrollView
 
@@ -53,8 +55,8 @@ class BlockView(LineScrollView):
     }
     """
     HELP = (
-        "**The view.** Arrows or `hjkl` move from number to number; its full value and its name stand in the line below. "
-        "`escape` or `tab` leads back to the way through."
+        "**The view.** Arrows or `hjkl` move from number to number; the line below shows its name and full value. "
+        "`escape` or `tab` leads back to the forward pass. `✓` in the border: what is displayed against the model's own tensor."
     )
     BINDINGS = [
         Binding("down,j", "walk(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below"),
@@ -145,10 +147,15 @@ class BlockView(LineScrollView):
             self._title = title
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
 
-    def rest_in_words(self, above: int, below: int) -> str:
-        if not below:
-            return f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
-        return f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
+    def border_words(self, above: int, below: int) -> str:
+        parity = parity_badge(self.view.parity) if self.view is not None and self.view.parity is not None else ""
+        rest = ""
+        if below:
+            rest = f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
+        elif above:
+            rest = f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
+        words = " · ".join(part for part in (parity, rest) if part)
+        return words if cell_len(words) <= self.room else rest or parity
 
     def _lay_out(self) -> None:
         self._laid_for = self.room

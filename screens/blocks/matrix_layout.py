@@ -58,7 +58,7 @@ class LaidMatrix(Laid):
     def legend(self) -> str:
         parts = [self.matrix.legend] if self.matrix.legend else []
         if self.numbers:
-            parts.append(f"{POSITIVE_SHADES} size, up to {significant(self.limit)}")
+            parts.append(f"{POSITIVE_SHADES} magnitude up to {significant(self.limit)}")
         else:
             parts.append(f"{POSITIVE_SHADES} up to {significant(self.limit)}")
         if self.signed and not self.numbers:

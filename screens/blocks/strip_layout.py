@@ -38,8 +38,8 @@ class LaidStrip(Laid):
 
     @cached_property
     def head(self) -> list[Line]:
-        signs = "up + down −" if self.as_bars else f"{POSITIVE_SHADES} + {NEGATIVE_SHADES} −"
-        return heading(self.strip.title, f"{signs}, full = {significant(self.limit)}", self.room)
+        shades = "" if self.as_bars else f"{POSITIVE_SHADES} positive, {NEGATIVE_SHADES} negative, "
+        return heading(self.strip.title, f"{shades}scale ±{significant(self.limit)}", self.room)
 
     @property
     def lines_each(self) -> int:

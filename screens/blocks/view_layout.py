@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from lab.core.number_format import significant, whole
-from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Parity, Strip, Table, View
+from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Strip, Table, View
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.interval_layout import lay_interval_bar
@@ -52,15 +51,13 @@ def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
 
 
 def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
-    """A view's sentence, its blocks, and how far they are from the model's own tensor, one under the other.
+    """A view's sentence and its blocks, one under the other.
 
     A view of the same step `beside` it is laid out alike, so that the two can be compared.
     """
     others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
     laid += [lay_block(block, width, other) for block, other in zip(view.blocks, others, strict=True)]
-    if view.parity is not None:
-        laid.append(lay_note(parity_in_words(view.parity), width, "dim"))
     return Page(laid, width)
 
 
@@ -72,16 +69,6 @@ def _likes(view: View, beside: View) -> list[Block | None]:
         alike = [each for each in beside.blocks if type(each) is type(block)]
         found.append(alike[before] if before < len(alike) else None)
     return found
-
-
-def parity_in_words(parity: Parity) -> str:
-    """`Parity (fast path): blocks.0.attn.z, max |Δ| 1.2e−7 over 32 numbers.`"""
-    name, _, against = parity.name.partition(" · ")
-    numbers = "1 number" if parity.count == 1 else f"{whole(parity.count)} numbers"
-    title = f"Parity ({against})" if against else "Parity"
-    if any(each.isdecimal() for each in name):
-        name += " (names count from 0)"
-    return f"{title}: {name}, max |Δ| {significant(parity.max_delta, 2)} over {numbers}."
 
 
 class Page:

@@ -11,6 +11,7 @@ from lab.core.number_format import bytes_, whole
 from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
+from screens.blocks.parity_text import parity_sentence
 from screens.blocks.view_layout import Page
 from screens.inspect.inspect_part import InspectPart, Ready
 from screens.inspect.selection import position_in
@@ -81,7 +82,8 @@ class ViewExport(InspectPart):
         tokens = "│".join(token.label for token in exported.model.path.tokens)
         place = f"{exported.view.title}, position {exported.position + 1}"
         head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {place}"
-        return visible(f"{head}\n{tokens}\n\n{text_of(self._host.view.laid)}\n", keep="\n")
+        parity = f"\n\n{parity_sentence(exported.view.parity)}" if exported.view.parity is not None else ""
+        return visible(f"{head}\n{tokens}\n\n{text_of(self._host.view.laid)}{parity}\n", keep="\n")
 
     def _copy(self, exported: Exported) -> str:
         text = self._text(exported)

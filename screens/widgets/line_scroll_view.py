@@ -1,4 +1,4 @@
-"""A window onto lines that are drawn one at a time and only when they are in sight."""
+"""A scroll view whose lines are drawn one at a time, only when they are in sight."""
 
 from rich.segment import Segment
 from rich.style import Style
@@ -12,10 +12,10 @@ WHEEL = 3
 
 
 class LineScrollView(Widget, can_focus=True):
-    """What Textual's ScrollView is, but a change of content costs no layout of the screen, only the lines that are drawn anew.
+    """Like Textual's ScrollView, but a change of content redraws lines and never lays out the screen.
 
-    A subclass gives `draw` and calls `set_extent` when its content has changed. What lies below is told by the thumb at the
-    right and in the border.
+    A subclass gives `draw` and calls `set_extent` when its content has changed. A thumb at the right and the lower border tell
+    how much is out of sight.
     """
 
     COMPONENT_CLASSES = {"line-scroll-view--thumb"}
@@ -69,7 +69,7 @@ class LineScrollView(Widget, can_focus=True):
         """There are so many lines now, of that width."""
         self.extent = (height, width)
         self.top, self.left = self.top, self.left
-        self._tell_rest()
+        self._update_border()
         self.refresh()
 
     def validate_top(self, top: int) -> int:
@@ -79,19 +79,21 @@ class LineScrollView(Widget, can_focus=True):
         return max(0, min(left, self.extent[1] - self.room))
 
     def watch_top(self) -> None:
-        self._tell_rest()
+        self._update_border()
 
     def on_resize(self) -> None:
         self.set_extent(*self.extent)
 
-    def _tell_rest(self) -> None:
+    def _update_border(self) -> None:
         below = max(0, self.extent[0] - self.top - self.window)
-        words = self.rest_in_words(self.top, below) if self.top or below else ""
+        words = self.border_words(self.top, below)
         if words != (self.border_subtitle or ""):
             self.border_subtitle = words
 
-    def rest_in_words(self, above: int, below: int) -> str:
-        """What the border says of the lines out of sight."""
+    def border_words(self, above: int, below: int) -> str:
+        """The words in the lower border, for so many lines out of sight."""
+        if not above and not below:
+            return ""
         return " ".join(([f"↑ {above}"] if above else []) + ([f"↓ {below}"] if below else [])) + " more"
 
     def show_line(self, line: int, margin: int = 0) -> None:

@@ -9,9 +9,10 @@ from lab.views.softmax_table import softmax_table
 from screens.blocks.bars_and_shades import bar, column_glyphs, shade
 from screens.blocks.block_layout import Line
 from screens.blocks.matrix_layout import lay_matrix
+from screens.blocks.parity_text import parity_badge, parity_sentence
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
-from screens.blocks.view_layout import lay_view, parity_in_words
+from screens.blocks.view_layout import lay_view
 from screens.widgets.text_fitting import fit, wrap
 
 
@@ -166,9 +167,10 @@ def test_a_click_finds_the_cell_that_is_drawn_there() -> None:
 
 
 def test_parity_says_what_was_compared_with_what() -> None:
-    words = parity_in_words(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
-    assert words == "Parity (fast path): blocks.0.attn.z (names count from 0), max |Δ| 1.2e−7 over 32 numbers."
-    assert parity_in_words(Parity("logits", 0.0, 1)) == "Parity: logits, max |Δ| 0 over 1 number."
+    words = parity_sentence(Parity("blocks.0.attn.z · fast path", 1.234e-7, 32))
+    assert words == "✓ matches the model (max error 1.2e−7): 32 numbers of blocks.0.attn.z (zero-indexed), fast path."
+    assert parity_sentence(Parity("logits", 0.0, 1)) == "✓ matches the model (max error 0): 1 number of logits."
+    assert parity_badge(Parity("logits", 0.5, 9)) == "✗ differs from the model (max error 0.50)"
 
 
 def softmax_view(scores: list[float], label: str) -> View:

@@ -177,7 +177,7 @@ async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, se
         await press(pilot, settle, "j", "j", "j", "j", "enter")
         table = engine.view("The big dog ran", None, "scores", 0, 0, None).blocks[0]
         cell = table.rows[table.selected][-1]
-        assert status(pilot) == f" big · softmax  blocks.0.attn.softmax[0,3,1] (from 0)  = {cell.value:.9g}".strip()
+        assert status(pilot) == f" big · softmax  zero-indexed: blocks.0.attn.softmax[0,3,1]  = {cell.value:.9g}".strip()
         await press(pilot, settle, "up")
         assert "blocks.0.attn.softmax[0,3,0]" in status(pilot)
         await press(pilot, settle, "h")

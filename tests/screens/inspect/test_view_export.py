@@ -59,7 +59,7 @@ async def test_the_view_goes_to_the_clipboard_as_it_is_drawn(inspect: Open, sett
         assert text.splitlines()[1] == "The│ big│ dog│ ran"
         assert "softmax" in text
         assert "looks back at 4 tokens." in text
-        assert "Parity: scores" in text
+        assert "1,024 numbers of scores." in text
 
 
 @pytest.mark.parametrize(
