@@ -160,8 +160,9 @@ def _reasons(request: RunRequest, text: TextSize, model: ModelConfig, train: Tra
         "attention": "the quicker one, measured when training begins",
     }
     if text.train_tokens is not None:
-        limit = memorizing_epochs(model, text.train_tokens)
-        reasons["dropout"] = f"{'more than' if model.dropout else 'up to'} {limit} epochs; with more it would memorize its text"
+        epochs = memorizing_epochs(model, text.train_tokens)
+        words = "beyond {} epochs such a model memorizes its text" if model.dropout else "up to {} epochs it is not needed"
+        reasons["dropout"] = words.format(epochs)
     reasons = {name: reason for name, reason in reasons.items() if getattr(request, name) is None}
     return reasons if request.has_length else reasons | {"length": f"{whole(train.steps or 0)} steps, the default"}
 

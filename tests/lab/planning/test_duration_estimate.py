@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import pytest
+
+from lab.planning.duration_estimate import FLOPS_PER_CORE, FLOPS_PER_GPU, evaluation_share, seconds_at, speed_of_runs, steps_at
+from lab.planning.resolve_run import TextSize
+from lab.planning.run_cost import run_cost
+from lab.planning.settings_table import Settings
+from models.parameter_count import flops_per_token
+from tests.lab.planning.planned_runs import MACHINE, PLANNED, past_run, resolved
+
+
+def test_time_follows_from_the_work_and_the_speed_measured_on_the_most_similar_model() -> None:
+    work = flops_per_token(PLANNED.model)
+    runs = [
+        past_run("far", 1e6, work * 50),
+        past_run("near", 1000.0, work + 1),
+        past_run("near and slow", 500.0, work + 1),
+        past_run("demo", 9e9, work, is_demo=True),
+        past_run("new", None, work),
+        past_run("elsewhere", 9e9, work, owner="process 7 on abacus"),
+        past_run("on a GPU", 9e9, work, device="cuda"),
+        past_run("with AdamW", 9e9, work, optimizer="adamw"),
+        past_run("with a larger batch", 9e9, work, batch=64),
+    ]
+    assert speed_of_runs(PLANNED, runs, MACHINE) == (1000.0 * (work + 1), runs[1])
+    same = [
+        past_run("same", 700.0, work),
+        past_run("same on a busy machine", 300.0, work),
+        past_run("with other parts", 9e9, work, accumulate=4),
+    ]
+    assert speed_of_runs(PLANNED, [*runs, *same], MACHINE) == (700.0 * work, same[0])
+    assert speed_of_runs(PLANNED, [], MACHINE) == (2 * FLOPS_PER_CORE, None)
+    assert speed_of_runs(PLANNED, runs[:1], MACHINE) == (2 * FLOPS_PER_CORE, None), "nano's speed is not micro's"
+    assert seconds_at(PLANNED, 1000.0 * work) == pytest.approx(100 * 16 * 128 / 1000)
+    by_time = resolved(Settings(length="1 min"))
+    assert steps_at(by_time, 2048.0 * work) == pytest.approx(60.0)
+    assert seconds_at(by_time, 1.0) == 60.0
+
+
+def test_a_plan_for_the_cpu_is_not_timed_by_the_gpu_of_the_machine() -> None:
+    by_cpu, by_itself = (resolved(Settings(length="100", device=device)) for device in ("cpu", "auto"))
+    work = flops_per_token(PLANNED.model)
+    with_gpu = replace(MACHINE, gpu="a GPU")
+    runs = [past_run("on the GPU", 9e6, work, device="cuda"), past_run("on the CPU", 1000.0, work)]
+    assert speed_of_runs(by_cpu, [], with_gpu) == (2 * FLOPS_PER_CORE, None)
+    assert speed_of_runs(by_itself, [], with_gpu) == (FLOPS_PER_GPU, None)
+    assert speed_of_runs(by_cpu, runs, with_gpu) == (1000.0 * work, runs[1])
+    assert speed_of_runs(by_itself, runs, with_gpu) == (9e6 * work, runs[0])
+
+
+def test_a_measured_time_is_told_as_one() -> None:
+    """100 steps of 0.5 s, and an evaluation on 32 stretches of 1,024 bytes or 256 tokens. A stretch meets 1 + 255/128 windows of
+    128 tokens on average; a token costs a third of one of the 204,800 trained on: 2% more."""
+    assert evaluation_share(PLANNED) == pytest.approx(32 * (1 + 255 / 128) * 128 / 3 / 204_800)
+    assert dict(run_cost(PLANNED, [], MACHINE, 0.5))["time"] == "about 51 s, measured by twenty steps on this machine"
+    work = flops_per_token(PLANNED.model)
+    measured = "about 51 s, measured by twenty steps"
+    for other, told in (
+        (past_run("one", 3000.0, work), "about 1 min 08 s, at the speed of one"),
+        (past_run("held up", 1024.0, work), measured),
+        (past_run("one", 3000.0, work + 1), measured),
+        (past_run("one", 3000.0, work, accumulate=2), measured),
+    ):
+        assert dict(run_cost(PLANNED, [other], MACHINE, 0.5))["time"].startswith(told)
+    assert dict(run_cost(PLANNED, [], MACHINE))["time"].endswith("a guess: nothing like it was timed on this machine yet")
+    short = TextSize("tale", None, 100_000, 25_000)
+    assert evaluation_share(replace(PLANNED, text=short)) == pytest.approx(2_500 / 3 / 204_800), "all 10,000 bytes are evaluated"
+    assert evaluation_share(replace(PLANNED, text=TextSize("unknown"))) < 0.05
