@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
 
-SMALL = 30_000_000
-"""Parameters up to which one core computes a token as fast as several, and does not suffer when a training uses them all."""
-
-
 @dataclass(frozen=True)
 class Prompted:
     run: Run
@@ -60,11 +56,11 @@ def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
     import torch
 
     from lab.core.machine import cores
+    from lab.planning.threads import generation_threads
     from lab.runs.run_tokenizer import tokenizer_of
     from lab.runs.weights_file import load_model
-    from models.parameter_count import parameter_count
 
-    torch.set_num_threads(cores() if parameter_count(run.config.model) > SMALL else 1)
+    torch.set_num_threads(generation_threads(run.config.model, cores()))
     which = "best" if checkpoint is None else checkpoint
     model, step = load_model(run, which)
     tokenizer = tokenizer_of(run)

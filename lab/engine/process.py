@@ -11,9 +11,7 @@ import threading
 from typing import BinaryIO
 
 from lab.engine.server import Server
-
-MAX_THREADS = 4
-"""The engine shares the machine with training, and the models it looks at are small."""
+from lab.planning.threads import engine_threads
 
 
 def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -38,7 +36,7 @@ def main() -> None:
 
     import torch
 
-    torch.set_num_threads(max(1, min(MAX_THREADS, (os.cpu_count() or 2) // 2)))
+    torch.set_num_threads(engine_threads(os.cpu_count() or 2))
     torch.set_grad_enabled(False)
 
     from lab.engine.method_table import METHODS

@@ -63,7 +63,7 @@ def _speed(run: "RunSummary") -> float:
 
 
 def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
-    """Whether a run's speed on this machine predicts that of the planned one."""
+    """True if a run's speed on this machine predicts that of the planned one."""
     if other.is_demo or other.owner or not other.mean_speed or other.model is None or other.train is None:
         return False
     if other.train.optimizer != run.train.optimizer:
@@ -76,7 +76,7 @@ def is_like(other: "RunSummary", run: ResolvedRun, *, on_gpu: bool) -> bool:
 
 
 def has_same_steps(other: "RunSummary", run: ResolvedRun) -> bool:
-    """Whether a run that `is_like` the planned one computes its steps as it would."""
+    """True if a run that `is_like` the planned one computes its steps as it would."""
     return other.model == run.model and all(getattr(other.train, name) == getattr(run.train, name) for name in STEP_SETTINGS)
 
 

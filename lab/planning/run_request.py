@@ -58,9 +58,9 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     sample_tokens: int | None = None
     home: Path | None = None
     steps_by_machine: bool = False
-    """Whether a run without a length gets as many steps as `lab.planning.default_length` says after timing one; else 2,000."""
+    """Give a run without a length as many steps as `lab.planning.default_length` says, after timing one; else 2,000."""
 
     @property
     def has_length(self) -> bool:
-        """Whether steps or minutes were asked for."""
+        """True if steps or minutes were asked for."""
         return self.steps is not None or self.minutes is not None

@@ -1,14 +1,19 @@
-"""Threads that training computes on: the number asked for, one for a short step, or all cores but one.
+"""Number of threads that torch computes on, for training, for writing text, and in the engine.
 
-Training then gives up one thread while other programs keep the cores busy: see `lab.training.training_clock`.
+A trainer gives up one of its threads while other programs keep the cores busy: see `lab.training.thread_back_off`.
 """
 
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
-from models.parameter_count import flops_per_token
+from models.parameter_count import flops_per_token, parameter_count
 
 SHORT_STEP = 2e8
 """FLOPs of a step below which one thread computes it: it takes milliseconds either way."""
+
+SMALL_MODEL = 30_000_000
+"""Parameters up to which one thread computes a token as fast as several, and does not suffer when a training uses all cores."""
+MOST_ENGINE_THREADS = 4
+"""The engine shares the machine with training, and its models are small."""
 
 
 def default_threads(cores: int) -> int:
@@ -17,7 +22,7 @@ def default_threads(cores: int) -> int:
 
 
 def is_short_step(model: ModelConfig, train: TrainConfig) -> bool:
-    """Whether a step is too short to gain from a second thread."""
+    """True if a step is too short to gain from a second thread."""
     return flops_per_token(model) * model.context * train.batch < SHORT_STEP
 
 
@@ -28,3 +33,13 @@ def training_threads(model: ModelConfig, train: TrainConfig, cores: int, *, on_g
     if on_gpu:
         return cores
     return 1 if is_short_step(model, train) else default_threads(cores)
+
+
+def generation_threads(model: ModelConfig, cores: int) -> int:
+    """Threads of a command that writes text, token by token."""
+    return cores if parameter_count(model) > SMALL_MODEL else 1
+
+
+def engine_threads(cores: int) -> int:
+    """Threads of the engine: half of the cores, for a training run may need the others."""
+    return max(1, min(MOST_ENGINE_THREADS, cores // 2))
