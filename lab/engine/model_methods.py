@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lab.core.safetensors_file import read_metadata
 from lab.engine.method_table import OpenParams, ReleaseParams
-from lab.inspect.model_cache import ModelCache, OpenModel
+from lab.inspect.model_cache import ModelCache
+from lab.inspect.open_model import OpenModel
 from lab.views.blocks import ModelFacts
 from models.parameter_count import parameter_count
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from lab.core.errors import UserError
 from lab.engine.method_table import LensParams, PromptParams, SampleParams, ViewParams
 from lab.inspect.interventions import Intervention, resolved
-from lab.inspect.model_cache import ModelCache, OpenModel
+from lab.inspect.model_cache import ModelCache
+from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.stage_context import StageContext
 from models.edits import Edit
 from models.sampling_settings import SamplingSettings
@@ -29,7 +30,7 @@ def trace_prompt(models: ModelCache, params: PromptParams) -> Slices[StageContex
     prompt = token_ids(opened, params.text, params.ids)
     window = prompt[-config.context :]
     edits = yield from resolve_edits(models, opened, params)
-    traced = yield from models.traced_incrementally(opened, window, edits)
+    traced = yield from models.traces.trace_incrementally(opened, window, edits)
     last = len(window) - 1
     position = params.position if isinstance(params, LensParams) else None
     return StageContext(
@@ -62,7 +63,7 @@ def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -
     window = token_ids(opened, source.text, source.ids)[-opened.model.config.context :] if source is not None else []
     if source is None or not 0 <= source.position < len(window):
         raise UserError(f"The second prompt has no such token to take {patch.object} from.")
-    traced = yield from models.traced_incrementally(opened, window)
+    traced = yield from models.traces.trace_incrementally(opened, window)
     value = traced.trace[f"blocks.{patch.layer}.{patch.part}"]
     at = value[source.position]
     vector: list[float] = (at[patch.head] if value.dim() == 3 else at).tolist()

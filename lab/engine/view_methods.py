@@ -52,7 +52,7 @@ class ViewMethods:
         from lab.inspect.formulas.quantities import UnknownNumberError
 
         context = yield from trace_prompt(self.models, params)
-        explainer = context.traced.once(
+        explainer = context.traced.get_or_compute(
             ("explainer", context.sampling, context.draws_for - context.position),
             0,
             lambda: Explainer(

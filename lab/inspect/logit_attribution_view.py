@@ -30,7 +30,7 @@ def attribution(context: StageContext, candidate: int | None = None, against: in
     for each in (token, against):
         check_token(context, each)
     model, trace, at = context.opened.model, context.trace, context.position
-    found = context.traced.once("parts", at, lambda: contributors(model, trace, at))
+    found = context.traced.get_or_compute("parts", at, lambda: contributors(model, trace, at))
     contributions = attribute(model, trace, at, token, against, found)
     title = f"direct logit attribution: {_quoted(context, token)}" + (
         f" vs {_quoted(context, against)}" if against is not None else ""

@@ -201,10 +201,10 @@ def thumbnails(context: StageContext) -> Slices[View]:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
     columns = picture_columns(context.width or ROOM, context.config.heads, len(context.ids))
     rows = picture_rows(context.width or ROOM, context.config.heads, columns)
-    found: Overview | None = context.traced.held(("overview", columns, rows), 0)
+    found: Overview | None = context.traced.get(("overview", columns, rows), 0)
     if found is None:
         found = yield from _overview(context, rows, columns)
-        context.traced.hold(("overview", columns, rows), 0, found)
+        context.traced.put(("overview", columns, rows), 0, found)
     at, heads = context.position, context.config.heads
     places = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
     summaries = [found.of(layer, head, at) for layer, head in places]

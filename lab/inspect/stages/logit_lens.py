@@ -56,10 +56,10 @@ def lens(context: StageContext) -> Slices[Lens]:
 
     The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
-    held: Lens | None = context.traced.held("lens", context.position)
+    held: Lens | None = context.traced.get("lens", context.position)
     if held is None:
         held = yield from _lens(context)
-        context.traced.hold("lens", context.position, held)
+        context.traced.put("lens", context.position, held)
     return held
 
 

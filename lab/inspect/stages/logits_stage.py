@@ -78,4 +78,6 @@ def _logits_parity(context: StageContext, top: list[int]) -> Parity:
         own = context.unembed(fast[context.position : context.position + 1].numpy())[0]
         return float(np.abs(own - context.logits).max())
 
-    return Parity("logits · fast path", context.traced.once("logits parity", context.position, delta), len(context.logits))
+    return Parity(
+        "logits · fast path", context.traced.get_or_compute("logits parity", context.position, delta), len(context.logits)
+    )

@@ -39,7 +39,7 @@ def gelu(x: Numbers) -> Numbers:
 def strengths(context: StageContext) -> Numbers:
     """Norm of each neuron's output at the position, (4C,): |post| times the norm of its output vector."""
     matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
-    lengths: Numbers = context.traced.once(
+    lengths: Numbers = context.traced.get_or_compute(
         ("output lengths", context.layer), 0, lambda: np.sqrt(np.square(matrix).sum(0, dtype=np.float64))
     )
     return np.abs(context.row(f"{context.block}mlp.post")) * lengths

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lab.inspect.model_cache import OpenModel, Traced
+from lab.inspect.open_model import OpenModel
+from lab.inspect.trace_cache import CachedTrace
 from lab.views.blocks import Parity
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig
@@ -47,7 +48,7 @@ class Draw:
 @dataclass(frozen=True)
 class StageContext:
     opened: OpenModel
-    traced: Traced
+    traced: CachedTrace
     prompt: list[int]
     """All token ids of the prompt, those before the window too."""
     earlier: int
@@ -145,7 +146,7 @@ class StageContext:
             row: Numbers = self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
             return row
 
-        return self.traced.once("logits", self.position, make)
+        return self.traced.get_or_compute("logits", self.position, make)
 
     @property
     def answer(self) -> int:
@@ -166,7 +167,7 @@ class StageContext:
 
     def draw(self) -> Draw:
         """The next token as `models.sampling.generate` would draw it with this seed."""
-        return self.traced.once(("draw", self.draws_for, self.sampling), self.position, self._draw)
+        return self.traced.get_or_compute(("draw", self.draws_for, self.sampling), self.position, self._draw)
 
     def _draw(self) -> Draw:
         import torch

@@ -99,7 +99,7 @@ def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
         make_run(name, seed=seed)
         engine.lens(LensParams(run=name, text=PROMPT))
     assert [path.name for path, _ in engine.models._models] == ["b", "c"]
-    assert len(engine.models._traces) == 2
+    assert len(engine.models.traces._traces) == 2
 
 
 def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
@@ -245,7 +245,7 @@ def test_impossible_sampling_is_one_sentence(tiny: Any, engine: InProcessEngine)
 def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: InProcessEngine) -> None:
     engine.open(OpenParams(run="tiny"))
     engine.models.model("tiny", "best").model.get_parameter("ln_f.weight")[0] = float("nan")
-    with pytest.raises(UserError, match="not numbers"):
+    with pytest.raises(UserError, match="NaN or inf"):
         engine.lens(LensParams(run="tiny", text="a"))
 
 
@@ -302,19 +302,17 @@ def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: InPro
 
 def test_old_traces_make_room_for_new_ones(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     engine.lens(LensParams(run="tiny", text=PROMPT))
-    (traced,) = engine.models._traces.values()
-    from lab.inspect.model_cache import _numbers
-
-    monkeypatch.setattr("lab.inspect.model_cache.TRACE_BUDGET", 3 * _numbers(traced))
+    (traced,) = engine.models.traces._traces.values()
+    monkeypatch.setattr("lab.inspect.trace_cache.TRACE_BUDGET", 3 * traced.size)
     for word in "abcdefg":
         engine.lens(LensParams(run="tiny", text=word + PROMPT[1:]))
-    assert 2 <= len(engine.models._traces) <= 3
+    assert 2 <= len(engine.models.traces._traces) <= 3
 
 
 def test_long_prompts_are_compared_with_themselves_where_the_fast_path_would_be_too_large(
     tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.inspect.model_cache.FAST_BUDGET", 10)
+    monkeypatch.setattr("lab.inspect.trace_cache.FAST_PATH_BUDGET", 10)
     for stage in ("qkv", "mlp", "logits"):
         view = engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage))
         assert view.parity is not None

@@ -9,16 +9,17 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.engine.method_table import GenerateParams, OpenParams, ReleaseParams, SampleParams
-from lab.inspect import model_cache
-from lab.inspect.model_cache import ModelCache, Traced
+from lab.inspect import trace_cache
+from lab.inspect.model_cache import ModelCache
+from lab.inspect.trace_cache import CachedTrace
 from tests.lab.engine.conftest import InProcessEngine
 
 ROUNDS = 200
 
 
-def in_turns(works: list[Generator[None, None, Traced]]) -> list[Traced | None]:
+def in_turns(works: list[Generator[None, None, CachedTrace]]) -> list[CachedTrace | None]:
     """Takes each a slice on in turn, as the server does; what each came to, None where it had no end within `ROUNDS`."""
-    results: dict[int, Traced] = {}
+    results: dict[int, CachedTrace] = {}
     for _ in range(ROUNDS):
         for at, work in enumerate(works):
             if at not in results:
@@ -34,7 +35,7 @@ def test_requests_for_different_traces_do_not_undo_each_other(requests: int, tin
     held = ModelCache()
     model = held.model("tiny", "best")
     prompts = [[number, 5, 9] for number in range(requests)]
-    results = in_turns([held.traced_incrementally(model, ids) for ids in prompts])
+    results = in_turns([held.traces.trace_incrementally(model, ids) for ids in prompts])
     assert [traced.trace.ids if traced else None for traced in results] == prompts
 
 
@@ -42,39 +43,39 @@ def test_what_was_given_up_is_in_nobody_s_way(tiny: Any) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
     for number in range(5):
-        given_up = held.traced_incrementally(model, [number, 5])
+        given_up = held.traces.trace_incrementally(model, [number, 5])
         next(given_up)
         given_up.close()
-    assert len(held._begun) <= model_cache.BEGUN_HELD
-    assert in_turns([held.traced_incrementally(model, [7, 7])])[0] is not None
+    assert len(held.traces._unfinished) <= trace_cache.UNFINISHED_TRACES
+    assert in_turns([held.traces.trace_incrementally(model, [7, 7])])[0] is not None
 
 
 def test_one_who_cannot_wait_is_not_kept_waiting(tiny: Any) -> None:
     held = ModelCache()
     model = held.model("tiny", "best")
-    others = [held.traced_incrementally(model, [number, 5]) for number in range(model_cache.BEGUN_HELD)]
+    others = [held.traces.trace_incrementally(model, [number, 5]) for number in range(trace_cache.UNFINISHED_TRACES)]
     for other in others:
         next(other)
-    assert held.traced(model, [9, 9]).trace.ids == [9, 9]
+    assert held.traces.trace(model, [9, 9]).trace.ids == [9, 9]
     assert all(in_turns(others))
 
 
 def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
     held = ModelCache()
     old = held.model("tiny", "best")
-    held.traced(old, [1, 2])
-    half_made, unaware = held.traced_incrementally(old, [3, 4]), held.traced_incrementally(old, [5, 6])
+    held.traces.trace(old, [1, 2])
+    half_made, unaware = held.traces.trace_incrementally(old, [3, 4]), held.traces.trace_incrementally(old, [5, 6])
     next(half_made)
     half_made.close()
     next(unaware)
     tiny.save("best", 200, seed=7)
     assert held.model("tiny", "best", fresh=True) is not old
-    assert not held._traces
-    assert not held._begun
+    assert not held.traces._traces
+    assert not held.traces._unfinished
     (late,) = in_turns([unaware])
     assert late is not None
     assert late.trace.ids == [5, 6]
-    assert not held._traces
+    assert not held.traces._traces
     gone = weakref.ref(old.model)
     del old, half_made, unaware, late
     gc.collect()
@@ -102,10 +103,10 @@ def test_a_trace_that_failed_can_be_asked_for_again(tiny: Any, monkeypatch: pyte
     held = ModelCache()
     model = held.model("tiny", "best")
     with monkeypatch.context() as broken:
-        broken.setattr(model_cache, "_fast", lambda *_: (_ for _ in ()).throw(MemoryError()))
+        broken.setattr(trace_cache, "_fast_path", lambda *_: (_ for _ in ()).throw(MemoryError()))
         with pytest.raises(MemoryError):
-            held.traced(model, [1, 2])
-    assert held.traced(model, [1, 2]).trace.ids == [1, 2]
+            held.traces.trace(model, [1, 2])
+    assert held.traces.trace(model, [1, 2]).trace.ids == [1, 2]
 
 
 def test_a_damaged_tokenizer_is_the_user_s_to_mend_and_no_bug(tiny: Any) -> None:

@@ -143,7 +143,7 @@ def test_parity_is_small_everywhere(shape: dict[str, int], make_run: Any, engine
 
 def test_parity_sees_a_model_that_differs(tiny: Any, engine: InProcessEngine) -> None:
     """If trace and fast path were told different weights, the line would say so."""
-    traced = engine.models.traced(engine.models.model("tiny", "best"), tiny.tokenizer.encode(PROMPT))
+    traced = engine.models.traces.trace(engine.models.model("tiny", "best"), tiny.tokenizer.encode(PROMPT))
     for name in traced.fast:
         traced.fast[name] = traced.fast[name] + 0.5
     for stage in ("embed", "ln1", "qkv", "values", "attn_out", "resid_mid", "mlp", "neurons", "ln_final"):

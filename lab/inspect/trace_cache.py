@@ -1,0 +1,213 @@
+"""The traces of the latest prompts, and results computed from them, so that a cursor move costs no forward pass."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lab.core.errors import UserError
+from lab.inspect.open_model import Identity, OpenModel
+from models.config import ModelConfig
+from models.edits import Edit
+from models.unembed import Slices, finish, unembed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.gpt import GPT
+    from models.trace import Trace
+
+T = TypeVar("T")
+
+TRACE_BUDGET = 45_000_000
+"""Numbers that all cached traces may have together, two of 1,024 tokens in GPT-2; the newest is cached in any case."""
+
+LAYER_BUDGET = 16_000_000
+"""Numbers of one layer, beyond which at most one trace keeps a layer."""
+
+FAST_PATH_BUDGET = 16_000_000
+"""Numbers of the fast path that one trace may keep for parity; beyond, it is compared with itself."""
+
+LOGITS_BUDGET = 8_000_000
+"""Logits that one trace may keep; those of a longer prompt are computed for each position that is asked for."""
+
+ROWS_AT_ONCE = 64
+"""Positions whose logits are computed at one time: 64 x 50,257 numbers are 13 MB."""
+
+UNFINISHED_TRACES = 2
+"""Traces that may be unfinished: a prompt's and, with interventions, the same without them."""
+
+RESULTS_CACHED = 64
+"""Logit lenses and distributions cached per trace; a distribution of GPT-2's takes 2 MB."""
+
+TraceKey = tuple[Identity, tuple[int, ...], tuple[Edit, ...]]
+
+
+@dataclass
+class CachedTrace:
+    """A trace, and results computed from it."""
+
+    trace: "Trace"
+    fast: dict[str, "Tensor"]
+    """The fast path's tensors by the trace's names, as far as they are cached."""
+    probabilities: list[float | None]
+    """Probability of each token given those before it; None for the first."""
+    logits: "Tensor | None"
+    """(T, V), if they are few enough to be cached."""
+    _results: OrderedDict[tuple[Hashable, int], Any] = field(default_factory=OrderedDict)
+
+    def get(self, name: Hashable, position: int) -> Any:
+        """The result cached for a position, else None."""
+        return self._results.get((name, position))
+
+    def put(self, name: Hashable, position: int, result: object) -> None:
+        """Cache a result; the RESULTS_CACHED latest are kept."""
+        self._results[name, position] = result
+        if len(self._results) > RESULTS_CACHED:
+            self._results.popitem(last=False)
+
+    def get_or_compute(self, name: Hashable, position: int, compute: Callable[[], T]) -> T:
+        if (name, position) not in self._results:
+            self.put(name, position, compute())
+        result: T = self._results[name, position]
+        return result
+
+    @property
+    def size(self) -> int:
+        """About how many numbers it keeps, its one layer apart: residual streams, logits, fast path."""
+        streams = _stream_size(self.trace.config, len(self.trace.ids))
+        logits = 0 if self.logits is None else self.logits.numel()
+        return streams + logits + sum(each.numel() for each in self.fast.values())
+
+
+class TraceCache:
+    """Traces by weights, token ids and edits; the oldest are evicted."""
+
+    def __init__(self) -> None:
+        self._traces: OrderedDict[TraceKey, CachedTrace] = OrderedDict()
+        self._unfinished: dict[TraceKey, Slices[CachedTrace]] = {}
+        """Oldest first."""
+        self._requests: Counter[TraceKey] = Counter()
+        """Requests that work at an unfinished trace now; one without requests was abandoned, and can be resumed."""
+
+    def trace(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> CachedTrace:
+        """The trace of `ids`, which fit into the context. Raises: UserError: if an edit cannot be made."""
+        return finish(self._trace(model, ids, edits, waits=False))
+
+    def trace_incrementally(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Slices[CachedTrace]:
+        """The same, one layer per slice; requests for the same trace share the work.
+
+        While UNFINISHED_TRACES are being computed for other requests, it waits.
+        """
+        return self._trace(model, ids, edits, waits=True)
+
+    def _trace(self, model: OpenModel, ids: Sequence[int], edits: Sequence[Edit], *, waits: bool) -> Slices[CachedTrace]:
+        key = (model.identity, tuple(ids), tuple(edits))
+        while waits and key not in self._traces and key not in self._unfinished and len(self._requests) >= UNFINISHED_TRACES:
+            model.refuse_released()
+            yield
+        self._requests[key] += 1
+        try:
+            while key not in self._traces:
+                model.refuse_released()
+                if key not in self._unfinished:
+                    self._make_room(model.model.config, len(ids))
+                    self._unfinished[key] = _compute(model.model, ids, edits)
+                try:
+                    next(self._unfinished[key])
+                except StopIteration as end:
+                    del self._unfinished[key]
+                    computed: CachedTrace = end.value
+                    if model.state != "cached":
+                        return computed  # nobody will ask for it again
+                    self._traces[key] = computed
+                except Exception:
+                    del self._unfinished[key]
+                    raise
+                else:
+                    self._evict_abandoned()
+                    yield
+        finally:
+            self._requests[key] -= 1
+            self._requests += Counter()  # drops counts of 0
+        self._traces.move_to_end(key)
+        traced = self._traces[key]
+        self._make_room(model.model.config, len(ids), traced)
+        self._evict_beyond(TRACE_BUDGET)
+        return traced
+
+    def forget(self, identity: Identity) -> None:
+        """Forget all traces of these weights."""
+        for traces in (self._traces, self._unfinished):
+            for key in [key for key in traces if key[0] == identity]:
+                del traces[key]
+
+    def _evict_abandoned(self) -> None:
+        abandoned = [key for key in self._unfinished if key not in self._requests]
+        for key in abandoned[: max(0, len(self._unfinished) - UNFINISHED_TRACES)]:
+            del self._unfinished[key]
+
+    def _evict_beyond(self, budget: int) -> None:
+        room = budget - sum(each.size for each in self._traces.values())
+        while room < 0 and len(self._traces) > 1:
+            _, evicted = self._traces.popitem(last=False)
+            room += evicted.size
+
+    def _make_room(self, config: ModelConfig, tokens: int, current: CachedTrace | None = None) -> None:
+        """For a long trace, release the layer that the others keep, so that memory never holds two."""
+        if 20 * tokens * config.width + 3 * config.heads * tokens**2 > LAYER_BUDGET:
+            for each in self._traces.values():
+                if each is not current:
+                    each.trace.release()
+            if current is None:
+                self._evict_beyond(TRACE_BUDGET - _stream_size(config, tokens))
+
+
+def _compute(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Slices[CachedTrace]:
+    from models.trace import Trace
+
+    try:
+        trace = yield from Trace.incremental(model, ids, edits)
+    except ValueError as error:
+        raise UserError(f"This cannot be traced: {error}") from error
+    fast = {} if edits else _fast_path(model, ids)
+    yield
+    probabilities, logits = yield from _probabilities_and_logits(model, trace)
+    return CachedTrace(trace, fast, probabilities, logits)
+
+
+def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
+    """The fast path's tensors: all but the logits if they fit FAST_PATH_BUDGET, else the input of the output head."""
+    from models.parity_trace import fast_tensors
+    from models.trace import LAYER_NAMES
+
+    names = ["ln_final.out"]
+    layer_size = len(ids) * model.config.width * 18  # 10 vectors of the width, 2 of four times it
+    if model.config.layers * layer_size <= FAST_PATH_BUDGET:
+        names += ["embed", *(f"blocks.{layer}.{name}" for layer in range(model.config.layers) for name in LAYER_NAMES)]
+    return fast_tensors(model, ids, names)
+
+
+def _probabilities_and_logits(model: "GPT", trace: "Trace") -> Slices[tuple[list[float | None], "Tensor | None"]]:
+    """Each token's probability given those before it, and the logits (T, V) if they fit LOGITS_BUDGET."""
+    import torch
+
+    ids = trace.ids
+    probabilities: list[float | None] = [None]
+    keeps = len(ids) * model.config.vocab_size <= LOGITS_BUDGET
+    kept: list[Tensor] = []
+    for start in range(0, len(ids), ROWS_AT_ONCE):
+        rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
+        logits = yield from unembed(model, trace["ln_final.out"][rows.start : rows.stop])  # (rows, V)
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError("The logits of these weights are NaN or inf: the training diverged, so there is nothing to show.")
+        following = torch.tensor(ids[start + 1 : rows.stop + 1])[:, None]
+        given = logits[: len(following)].gather(1, following)[:, 0] - logits[: len(following)].logsumexp(-1)
+        probabilities += given.double().exp().tolist()
+        if keeps:
+            kept.append(logits)
+    return probabilities, torch.cat(kept) if keeps else None
+
+
+def _stream_size(config: ModelConfig, tokens: int) -> int:
+    return (2 * config.layers + 3) * tokens * config.width
