@@ -15,10 +15,10 @@ LARGEST_CONFIG = 8 << 20
 """Bytes of config.json, whose prompts may have megabytes."""
 LARGEST_STATUS = 1 << 16
 LARGEST_TOKENIZER = 64 << 20
+"""GPT-2's tokenizer.json has 1 MB, and that of the largest vocabulary about 30."""
 LARGEST_COMMAND = 4 << 20
 LARGEST_LINES = 4 << 30
 """metrics.jsonl and the other files of lines; twenty million steps."""
-LARGEST_LOG = 1 << 30
 LARGEST_LINE = 4 << 20
 """One line of them."""
 

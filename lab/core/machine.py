@@ -13,9 +13,6 @@ from pathlib import Path
 ROOT = Path("/")
 """Parent of proc, sys and dev; tests put their own tree here."""
 
-NVIDIA_SMI_SECONDS = 10
-"""nvidia-smi takes seconds to wake a sleeping GPU, and hangs for good where its driver is broken."""
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -110,21 +107,6 @@ def nvidia_gpus() -> list[str]:
     return ["NVIDIA GPU"] * nodes
 
 
-def ask_nvidia_smi() -> list[str]:
-    """Names of the cards from nvidia-smi, for a driver whose files lack them. Takes up to seconds; empty if it fails."""
-    try:
-        asked = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=NVIDIA_SMI_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in asked.stdout.splitlines() if line.strip()]
-
-
 @functools.cache
 def torch_has_cuda() -> bool:
     """True if the installed torch was built for CUDA. Looks at its files, since importing it takes seconds."""
@@ -161,22 +143,3 @@ def gpu() -> str | None:
     if has_cuda():
         return nvidia_gpus()[0]
     return "Apple GPU" if has_mps() else None
-
-
-def device_description(device: str) -> str:
-    """A device as torch names it (cpu, cuda, cuda:0, mps), in words: `2 CPU cores`, or the card's name."""
-    kind, _, index = device.partition(":")
-    if kind == "cpu":
-        return "1 CPU core" if cores() == 1 else f"{cores()} CPU cores"
-    if kind == "cuda":
-        names = nvidia_gpus()
-        return names[int(index or 0)] if int(index or 0) < len(names) else "NVIDIA GPU"
-    return "Apple GPU" if kind == "mps" else device
-
-
-def free_disk(path: Path) -> int:
-    """Bytes free where `path` is or will be."""
-    path = path.absolute()
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free

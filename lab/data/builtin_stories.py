@@ -195,20 +195,3 @@ def entropy_bits_per_byte() -> float:
     """Entropy of the text in bits per byte: that of one story over its expected length. Exact but for rounding."""
     story = grammar().expected()
     return story.bits / story.bytes
-
-
-def log2_probability(text: str) -> float:
-    """log2 of the probability that `text`, which must be whole stories, is what the grammar writes.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    at = 0
-    total = 0.0
-    while at < len(text):
-        found = list(grammar().derivations(text, at))
-        if len(found) != 1:
-            raise ValueError(f"the text at {at} is derived in {len(found)} ways: {text[at : at + 40]!r}")
-        total += found[0][0]
-        at = found[0][1]
-    return total

@@ -63,18 +63,18 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedCost:
     """Expected bits of the choices made, and expected bytes of the text written."""
 
     bits: float
     bytes: float
 
-    def __add__(self, other: "Expected") -> "Expected":
-        return Expected(self.bits + other.bits, self.bytes + other.bytes)
+    def __add__(self, other: "ExpectedCost") -> "ExpectedCost":
+        return ExpectedCost(self.bits + other.bits, self.bytes + other.bytes)
 
 
 class Grammar:
-    """A grammar that can be drawn from, and whose texts can be given their probability.
+    """A grammar that can be drawn from, and whose entropy is known.
 
     A place whose table, row or variable is not there is a KeyError when it is reached; `expected` reaches all that can be.
     """
@@ -97,20 +97,10 @@ class Grammar:
         self._write((GrammarPart(table=START),), {}, source, pieces)
         return "".join(pieces)
 
-    def expected(self) -> Expected:
+    def expected(self) -> ExpectedCost:
         """Entropy of one text in bits, and its expected bytes: sums over all choices, each weighted by the probability of
         reaching it, which is that of the condition that its row sets."""
         return self._cost((), (GrammarPart(table=START),), 1.0)
-
-    def derivations(self, text: str, at: int = 0) -> Iterator[tuple[float, int]]:
-        """Every way to derive a text that stands at `at`: the log2 of its probability, and where it ends."""
-        for log2, end, _ in self._read((GrammarPart(table=START),), text, at, {}):
-            yield log2, end
-
-    def texts(self) -> Iterator[tuple[float, str]]:
-        """Every derivation there is: its probability and its text. For small grammars."""
-        for probability, text, _ in self._all((GrammarPart(table=START),), {}):
-            yield probability, text
 
     def _row(self, part: GrammarPart, values: Values) -> Choices:
         return self.rows[part.table, values[part.given] if part.given else ""]
@@ -128,22 +118,22 @@ class Grammar:
                 if part.bound:
                     values[part.bound] = "".join(pieces[start:])
 
-    def _cost(self, before: tuple[GrammarPart, ...], parts: tuple[GrammarPart, ...], chance: float) -> Expected:
+    def _cost(self, before: tuple[GrammarPart, ...], parts: tuple[GrammarPart, ...], chance: float) -> ExpectedCost:
         """Expected bits and bytes of `parts` after `before`, times the `chance` of getting there. Expectations add up, so
         each part is looked at by itself, with the distribution of the one variable that it reads."""
-        total = Expected(0.0, 0.0)
+        total = ExpectedCost(0.0, 0.0)
         for index, part in enumerate(parts):
             if part.text:
-                total += Expected(0.0, chance * len(part.text.encode()))
+                total += ExpectedCost(0.0, chance * len(part.text.encode()))
                 continue
             earlier = before + parts[:index]
             values = self._marginal(self._relevant(earlier, part.reads), part.reads) if part.reads else {"": 1.0}
             for value, share in values.items():
                 if part.copied:
-                    total += Expected(0.0, chance * share * len(value.encode()))
+                    total += ExpectedCost(0.0, chance * share * len(value.encode()))
                     continue
                 row = self.rows[part.table, value]
-                total += Expected(-chance * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
+                total += ExpectedCost(-chance * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
                 within = (*earlier, GrammarPart(given=part.given, text=value)) if part.given else earlier
                 for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
                     total += self._cost(within, alternative, chance * share * probability)
@@ -225,23 +215,6 @@ class Grammar:
         if not self._binds(part):
             return frozenset()
         return frozenset({part.given} - {""}).union(*(self._needs(inner) for inner in self._inside(part)))
-
-    def _read(self, parts: tuple[GrammarPart, ...], text: str, at: int, values: Values) -> Iterator[tuple[float, int, Values]]:
-        if not parts:
-            yield 0.0, at, values
-            return
-        part, rest = parts[0], parts[1:]
-        if not part.table:
-            literal = part.text or values[part.copied]
-            if text.startswith(literal, at):
-                yield from self._read(rest, text, at + len(literal), values)
-            return
-        row = self._row(part, values)
-        for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
-            for log2, end, after in self._read(alternative, text, at, values):
-                kept = after | {part.bound: text[at:end]} if part.bound else after
-                for more, last, finally_ in self._read(rest, text, end, kept):
-                    yield math.log2(probability) + log2 + more, last, finally_
 
     def _all(self, parts: tuple[GrammarPart, ...], values: Values) -> Iterator[tuple[float, str, Values]]:
         if not parts:

@@ -10,12 +10,12 @@ from lab.views.blocks import Cell, Column, Table
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node, Tokenizer
 
-MOST_BYTES = 24
+HEX_BYTES = 24
 """Bytes of a token that are shown in hexadecimal; a longer one (a long word, a run of spaces) ends in `…`."""
 
 
 @dataclass(frozen=True)
-class Counts:
+class TextCounts:
     """Size of a text in characters, in bytes of UTF-8, and in tokens."""
 
     characters: int
@@ -38,7 +38,7 @@ def _of(n: int, what: str) -> str:
 
 def hex_of(data: bytes) -> str:
     """Bytes as pairs of hexadecimal digits: `20 64 6f 67`."""
-    return data[:MOST_BYTES].hex(" ") + (" …" if len(data) > MOST_BYTES else "")
+    return data[:HEX_BYTES].hex(" ") + (" …" if len(data) > HEX_BYTES else "")
 
 
 def origin(tokenizer: "Tokenizer", id: int) -> str:
@@ -57,7 +57,7 @@ def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
     """
     rows = [
         [
-            Cell(branch + quoted(tokenizer, node.id)),
+            Cell(branch + quoted_label(tokenizer, node.id)),
             Cell(str(node.id), value=float(node.id)),
             Cell(hex_of(node.bytes)),
             Cell(origin(tokenizer, node.id)),
@@ -68,7 +68,7 @@ def merge_table(tokenizer: "Tokenizer", id: int) -> Table:
     return Table(columns, rows)
 
 
-def quoted(tokenizer: "Tokenizer", id: int) -> str:
+def quoted_label(tokenizer: "Tokenizer", id: int) -> str:
     """The token's label in quotation marks, so that its spaces can be seen to belong to it."""
     return f'"{tokenizer.label(id)}"'
 
@@ -81,7 +81,7 @@ def _branches(node: "Node", first: str, rest: str) -> Iterator[tuple[str, "Node"
         yield from _branches(node.right, rest + "└ ", rest + "  ")
 
 
-def explanation(tokenizer: "Tokenizer", name: str) -> str:
+def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
     """One sentence on how this vocabulary cuts text. `name` is the run's that it was learned for, where there is one."""
     size = whole(tokenizer.vocab_size)
     if tokenizer.kind == "bytes":

@@ -3,15 +3,13 @@
 from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import os_error_in_words
+from lab.core.bounded_json import LARGEST_TOKENIZER
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
 from lab.runs.run_folder import Run
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
-
-MOST_BYTES = 1 << 26
-"""Of tokenizer.json. GPT-2's has 1 MB, and the largest vocabulary that can be asked for about 30."""
 
 
 def tokenizer_of(run: Run) -> "Tokenizer":
@@ -25,7 +23,7 @@ def tokenizer_of(run: Run) -> "Tokenizer":
 
     path, size = run.tokenizer_path, run.config.model.vocab_size
     try:
-        found = Tokenizer.loads(read_regular(path, MOST_BYTES), path)
+        found = Tokenizer.loads(read_regular(path, LARGEST_TOKENIZER), path)
     except FileNotFoundError as error:
         raise UserError(f"{run.name} has no tokenizer: {path} is missing; put a good copy there.") from error
     except OSError as error:

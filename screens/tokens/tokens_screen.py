@@ -17,7 +17,7 @@ from screens.tokens.token_flow import TokenFlow
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from lab.data.token_statistics import Counts
+    from lab.data.token_statistics import TextCounts
     from models.tokenizers.tokenizer import Tokenizer
 
 EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
@@ -37,7 +37,7 @@ class Cut:
     ids: list[int]
     labels: list[str]
     breaks: list[bool]
-    counts: "Counts"
+    counts: "TextCounts"
     about: str
 
 
@@ -159,7 +159,7 @@ class TokensScreen(LabScreen):
     @work(thread=True, group="cut")
     def _cut_text(self, number: int, text: str, kind: str, run: str) -> None:
         from lab.core.errors import UserError
-        from lab.data.token_statistics import Counts, explanation
+        from lab.data.token_statistics import TextCounts, vocabulary_sentence
         from models.tokenizers.tokenizer_kinds import TokenizerError
 
         try:
@@ -171,8 +171,8 @@ class TokensScreen(LabScreen):
         drawn = ids[:MOST_SHOWN]
         labels = [tokenizer.label(id) for id in drawn]
         breaks = [b"\n" in tokenizer.token_bytes(id) for id in drawn]
-        counts = Counts(len(text), len(text.encode("utf-8", "surrogatepass")), len(ids))
-        self.post_message(self.WasCut(number, Cut(ids, labels, breaks, counts, explanation(tokenizer, run))))
+        counts = TextCounts(len(text), len(text.encode("utf-8", "surrogatepass")), len(ids))
+        self.post_message(self.WasCut(number, Cut(ids, labels, breaks, counts, vocabulary_sentence(tokenizer, run))))
 
     def _tokenizer(self, kind: str, run: str) -> "Tokenizer":
         """Raises: UserError or TokenizerError."""
@@ -225,12 +225,12 @@ class TokensScreen(LabScreen):
         self._show_one(message.index)
 
     def _show_one(self, index: int) -> None:
-        from lab.data.token_statistics import merge_table, quoted
+        from lab.data.token_statistics import merge_table, quoted_label
 
         cut = self._cut
         tokenizer = self._tokenizers.get(f"run {self.lab.run_name}" if self.kind == RUN else self.kind)
         if cut is None or tokenizer is None or not cut.ids:
             return
         id = cut.ids[min(index, len(cut.ids) - 1)]
-        title = f"token {index + 1} of {len(cut.ids):,}: {quoted(tokenizer, id)} = {id}"
+        title = f"token {index + 1} of {len(cut.ids):,}: {quoted_label(tokenizer, id)} = {id}"
         self.query_one(BlockView).show(View("token", title, "", [merge_table(tokenizer, id), Paragraph(cut.about)]))

@@ -80,7 +80,6 @@ def test_graphics_cards_by_name(root: Path) -> None:
     assert machine.nvidia_gpus() == ["NVIDIA GPU"]
     put(root, "proc/driver/nvidia/gpus/0000:01:00.0/information", "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 42\n")
     assert machine.nvidia_gpus() == ["NVIDIA H100 80GB HBM3"]
-    assert machine.device_description("cuda:0") == "NVIDIA H100 80GB HBM3"
 
 
 def test_a_card_counts_only_if_torch_can_use_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,10 +98,6 @@ def test_torch_has_cuda_agrees_with_torch() -> None:
     import torch
 
     assert machine.torch_has_cuda() == (torch.version.cuda is not None)
-
-
-def test_free_disk_of_a_place_that_does_not_exist_yet(tmp_path: Path) -> None:
-    assert machine.free_disk(tmp_path / "a" / "b") == pytest.approx(psutil.disk_usage(str(tmp_path)).free, rel=0.2)
 
 
 def test_cheap_enough_for_the_first_paint(monkeypatch: pytest.MonkeyPatch) -> None:

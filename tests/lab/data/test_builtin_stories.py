@@ -9,6 +9,7 @@ import pytest
 
 from lab.data import builtin_stories
 from lab.data.story_grammar import Choices, Grammar, GrammarPart, Tables
+from tests.lab.data.grammar_derivations import log2_probability, texts
 
 SIZE = 200_000
 
@@ -33,7 +34,7 @@ def with_few_words(which: slice) -> Tables:
 @pytest.mark.parametrize("which", [slice(1), slice(1, 2), slice(-1, None)])
 def test_the_texts_of_a_part_of_the_grammar_are_all_different_and_sum_to_one(which: slice) -> None:
     grammar = Grammar(with_few_words(which))
-    found = list(grammar.texts())
+    found = list(texts(grammar))
     assert len(found) == len({text for _, text in found}) > 4_000
     assert math.fsum(p for p, _ in found) == pytest.approx(1, abs=1e-12)
     assert grammar.expected().bits == pytest.approx(-math.fsum(p * math.log2(p) for p, _ in found), rel=1e-12)
@@ -99,11 +100,11 @@ def test_rows_are_probabilities() -> None:
 def test_a_long_text_costs_as_many_bits_as_the_entropy_says(text: str) -> None:
     """The law of large numbers: within four standard errors of the mean over stories, taken from the sample itself."""
     entropy = builtin_stories.entropy_bits_per_byte()
-    bits = [-builtin_stories.log2_probability(story) - entropy * len(story) for story in re.findall(r".+?\n\n", text, re.DOTALL)]
+    bits = [-log2_probability(story) - entropy * len(story) for story in re.findall(r".+?\n\n", text, re.DOTALL)]
     mean = sum(bits) / len(bits)
     spread = math.sqrt(sum((value - mean) ** 2 for value in bits) / (len(bits) - 1))
     assert abs(mean) < 4 * spread / math.sqrt(len(bits))
-    assert -builtin_stories.log2_probability(text) / len(text) == pytest.approx(entropy, rel=0.01)
+    assert -log2_probability(text) / len(text) == pytest.approx(entropy, rel=0.01)
 
 
 def test_the_entropy_is_far_below_that_of_letters(text: str) -> None:
@@ -112,7 +113,7 @@ def test_the_entropy_is_far_below_that_of_letters(text: str) -> None:
 
 def test_text_that_is_no_story_has_no_probability() -> None:
     with pytest.raises(ValueError, match="0 ways"):
-        builtin_stories.log2_probability("Once there was a big mouse named Rex.")
+        log2_probability("Once there was a big mouse named Rex.")
 
 
 def test_the_text_is_the_same_everywhere_and_always() -> None:

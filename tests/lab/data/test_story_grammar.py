@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.data.story_grammar import Grammar, GrammarRow, Tables
+from tests.lab.data.grammar_derivations import derivations, texts
 
 SMALL: Tables = {
     "story": {"A {hero=hero} ran{how}. {next}": 3, "{hero=hero} sat. {She:hero} slept{how}!": 1},
@@ -34,7 +35,7 @@ SMALL: Tables = {
 
 def brute_force(grammar: Grammar) -> tuple[float, float, int, int]:
     """Entropy and expected bytes over every derivation, the number of derivations and of different texts."""
-    found = list(grammar.texts())
+    found = list(texts(grammar))
     assert sum(p for p, _ in found) == pytest.approx(1, abs=1e-12)
     return (
         -sum(p * math.log2(p) for p, _ in found),
@@ -63,7 +64,7 @@ def test_the_worked_out_entropy_of_a_coin_and_a_die() -> None:
 def test_each_text_that_is_drawn_has_its_probability() -> None:
     grammar = Grammar(SMALL)
     probability: dict[str, float] = defaultdict(float)
-    for p, text in grammar.texts():
+    for p, text in texts(grammar):
         probability[text] += p
     source = random.Random(3)
     counts: dict[str, int] = defaultdict(int)
@@ -77,13 +78,13 @@ def test_each_text_that_is_drawn_has_its_probability() -> None:
 def test_derivations_of_a_text_are_all_of_them() -> None:
     grammar = Grammar(SMALL)
     by_text: dict[str, list[float]] = defaultdict(list)
-    for p, text in grammar.texts():
+    for p, text in texts(grammar):
         by_text[text].append(math.log2(p))
     assert max(map(len, by_text.values())) > 1, "this grammar is ambiguous on purpose: `how` may be empty twice"
     for text, logs in by_text.items():
-        whole = [log2 for log2, end in grammar.derivations("- " + text, 2) if end == len(text) + 2]
+        whole = [log2 for log2, end in derivations(grammar, "- " + text, 2) if end == len(text) + 2]
         assert sorted(whole) == pytest.approx(sorted(logs))
-    assert not list(grammar.derivations("The moon"))
+    assert not list(derivations(grammar, "The moon"))
 
 
 @given(st.recursive(st.sampled_from(["a", "bb", "é"]), lambda inner: st.lists(inner, min_size=1, max_size=3), max_leaves=12))
