@@ -1,4 +1,4 @@
-"""What can be taken out of Inspect, to choose one from."""
+"""Export menu of Inspect: the view or the trace, to the clipboard or into a file."""
 
 from rich.text import Text
 from textual import on
@@ -19,10 +19,10 @@ CHOICES = {
 
 
 class ExportMenu(ModalScreen[str | None]):
-    """Gives what was chosen, or None after escape."""
+    """Answers the kind of export, None on escape."""
 
     BINDINGS = [
-        Binding("escape,q", "dismiss", "Close", id="export.close", tooltip="Take nothing out"),
+        Binding("escape,q", "dismiss", "Close", id="export.close", tooltip="Export nothing"),
         *(
             Binding(key, f"choose('{what}')", words, id=f"export.{what}", show=False, tooltip=words)
             for key, (what, words) in CHOICES.items()
@@ -41,7 +41,7 @@ class ExportMenu(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, (what, words) in CHOICES.items()), markup=False)
-        menu.border_title = "take out"
+        menu.border_title = "export"
         menu.border_subtitle = Text(f"files go to {self._folder}")
         yield menu
 

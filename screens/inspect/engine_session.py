@@ -154,7 +154,7 @@ class EngineSession:
     async def _answer_path(self, selection: Selection) -> None:
         if self._path_for == selection.path_key:
             return
-        path = await self._path(selection, "way")
+        path = await self._path(selection, "lens")
         self._path_for = selection.path_key
         self._to.lens_path(selection, path)
 
@@ -180,7 +180,7 @@ class EngineSession:
         if selection.second is None:
             return
         lone = alone(selection, selection.second)
-        second = beside(selection, await self._path(selection, "way"), lone, await self._path(lone, "second"))
+        second = beside(selection, await self._path(selection, "lens"), lone, await self._path(lone, "second"))
         path = await self._path(second, "second")
         view = None if selection.aside or selection.trail else await self._view(second, "second view")
         self._to.second(selection, path, view)
@@ -234,7 +234,7 @@ class EngineSession:
             return
         try:
             selection = within(selection, await self._open(selection.model, "open ahead"))
-            await asyncio.gather(self._view(selection, "ahead"), self._path(selection, "way ahead"))
+            await asyncio.gather(self._view(selection, "ahead"), self._path(selection, "lens ahead"))
         except EngineDied:
             raise
         except EngineError:

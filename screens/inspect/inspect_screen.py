@@ -52,11 +52,11 @@ class InspectScreen(LabScreen):
     HELP = HELP
     DEFAULT_CSS = """
     InspectScreen {
-        &.-narrow #way-column { width: 25; }
+        &.-narrow #steps-column { width: 25; }
         &.-two SecondView { display: block; }
         &.-narrow.-two SecondView, &.-narrow.-two.-other #inspect-view { display: none; }
         &.-narrow.-two.-other SecondView { display: block; }
-        &.-huge #way-column { width: 48; }
+        &.-huge #steps-column { width: 48; }
     }
     """
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]

@@ -15,9 +15,9 @@ from screens.inspect.selection import Selection, toggled_aside
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.token_strip import TokenStrip
 
-NOTHING_HERE = "Nothing is switched off at this step: go to an attention or MLP step, or to the tokens to hide one."
-NOTHING_ON = "Nothing is changed yet: x switches off what the step is about, and b shows what that does."
-NO_SECOND = "There is no second prompt to take anything from: C asks for one."
+NOTHING_HERE = "Nothing to switch off at this step: go to an attention or MLP step, or to the tokens to hide one."
+NOTHING_ON = "No interventions yet: x switches off the part of this step, then b shows the ablation."
+NO_SECOND = "No second prompt to patch from: C adds one."
 
 
 class InterventionKeys(InspectPart):
@@ -31,7 +31,7 @@ class InterventionKeys(InspectPart):
             id="inspect.switch",
             tooltip="Switch off the head, the attention or the MLP of this step, or hide the token; once more: on again",
         ),
-        Binding("b", "effect", "Before|after", id="inspect.effect", tooltip="The ranking before and after the change"),
+        Binding("b", "effect", "Ablation", id="inspect.effect", tooltip="Ablation: the ranking before and after"),
         Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Switch off to zero, or to the mean over the prompt"),
         Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor"),
         Binding(
@@ -41,7 +41,7 @@ class InterventionKeys(InspectPart):
             id="inspect.look_at",
             tooltip="Make this head look at one token only: the key under the cursor, else the chosen token",
         ),
-        Binding("X", "all_on", "All on", id="inspect.all_on", tooltip="Take back all interventions"),
+        Binding("X", "all_on", "All on", id="inspect.all_on", tooltip="Undo all interventions"),
         Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Put the second prompt's vector in the place of this one"),
     )
 
@@ -78,9 +78,9 @@ class InterventionKeys(InspectPart):
         if found is None:
             return ""
         new = switch(found, self._to_mean)
-        word = "puts back" if new in made else "hides" if new.how == "hide" else "switches off"
+        word = "restores" if new in made else "hides" if new.how == "hide" else "switches off"
         mean = " (to its mean)" if self._to_mean and new.how == "mean" else ""
-        return f"x {word} {found.in_words}{mean}" + (" · b before | after" if made else "")
+        return f"x {word} {found.in_words}{mean}" + (" · b ablation" if made else "")
 
     def _change(self, interventions: Interventions) -> None:
         if interventions != self._host.selection.interventions:
@@ -147,7 +147,7 @@ class InterventionKeys(InspectPart):
         if selection.second is None or not isinstance(model, Ready):
             self._host.say(NO_SECOND)
         elif found is None:
-            self._host.say("Nothing can be taken over at this step: go to a step within a layer.")
+            self._host.say("Nothing to patch at this step: go to a step within a layer.")
         elif not tokens or (new := from_second(found, model.path, selection.second, tokens)) is None:
             self._host.say("The second prompt has no token so far from its end.")
         else:
@@ -168,7 +168,7 @@ class InterventionKeys(InspectPart):
             if self._list.has_focus:
                 self._host.focus_steps()
             if self._is_new:
-                self._host.say("All is as the model itself does it.")
+                self._host.say("No interventions: the model is unchanged.")
             self._is_new = False
             if new.aside == "effect":
                 self._host.call_later(self._leave_effect)
@@ -188,13 +188,13 @@ class InterventionKeys(InspectPart):
             self._is_new = False
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.place or 0)
-            rest = "only later tokens miss it: → leads to them" if unseen else "b before | after · the same key puts it back"
+            rest = "only later tokens miss it: → leads to them" if unseen else "b ablation · the same key restores it"
             words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
-        """Take back what names a position when the window has slid from under it."""
+        """Undo what names a position when the window has slid from under it."""
         now = self._host.selection
         if path.dropped > self._dropped and now.interventions:
             self._host.selection = replace(now, interventions=in_prompt(now.interventions, 0))

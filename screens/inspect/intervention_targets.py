@@ -1,4 +1,4 @@
-"""What a key changes when it is pressed: the part of the model that the step or the number under the cursor belongs to."""
+"""Targets of the intervention keys: the part of the model that the step or the number under the cursor belongs to."""
 
 import re
 from typing import NamedTuple
@@ -46,13 +46,13 @@ class Target(NamedTuple):
         return name_of(self.part, self.layer, self.head, f"{self.place + 1} “{self.token}”")
 
 
-def target(aim: Selection, way: LensPath, ref: str = "", *, patch: bool = False) -> Target | None:
-    """What the number called `ref` belongs to, else what the step is about; None where there is nothing to change.
+def target(selection: Selection, path: LensPath, ref: str = "", *, patch: bool = False) -> Target | None:
+    """The part that the number called `ref` belongs to, else that of the step; None where there is nothing to change.
 
     With `patch`, what can be taken from another prompt there, which may be the residual stream itself.
     """
-    at = position_in(aim, way)
-    here = at, _label(way, at)
+    at = position_in(selection, path)
+    here = at, _label(path, at)
     found = _IN_HEAD.match(ref)
     if found:
         return Target("attn.z", int(found[1]), int(found[4] if found[2][0] in _POSITION_FIRST and found[4] else found[3]), *here)
@@ -60,21 +60,21 @@ def target(aim: Selection, way: LensPath, ref: str = "", *, patch: bool = False)
     if found and not patch:
         return Target("attn_out" if found[2] == "attn_out" else "mlp_out", int(found[1]), 0, *here)
     found = _TOKEN.match(ref)
-    if found and not patch and int(found[1]) < len(way.tokens):
-        return Target("tokens", 0, 0, int(found[1]), _label(way, int(found[1])))
-    part = (PATCHED if patch else PARTS).get(aim.stage)
+    if found and not patch and int(found[1]) < len(path.tokens):
+        return Target("tokens", 0, 0, int(found[1]), _label(path, int(found[1])))
+    part = (PATCHED if patch else PARTS).get(selection.stage)
     if part is None:
         return None
-    inside = aim.stage not in ("tokens", "embed")
-    return Target(part, aim.layer if inside else 0, aim.head if part == "attn.z" else 0, *here)
+    inside = selection.stage not in ("tokens", "embed")
+    return Target(part, selection.layer if inside else 0, selection.head if part == "attn.z" else 0, *here)
 
 
-def key_under(aim: Selection, way: LensPath, ref: str = "") -> int:
+def key_under(selection: Selection, path: LensPath, ref: str = "") -> int:
     """The token that a head is to look at: the key of the number called `ref`, else the chosen token."""
     found = _IN_HEAD.match(ref)
     if found and found[5] is not None and found[2].removesuffix(".norm") in _BY_KEY:
         return int(found[5])
-    return position_in(aim, way)
+    return position_in(selection, path)
 
 
 def switch(at: Target, mean: bool) -> Intervention:
@@ -88,17 +88,17 @@ def scaled(at: Target, factor: float) -> Intervention:
     return Intervention(part=at.part, how="scale", layer=at.layer, head=at.head, factor=factor)
 
 
-def look_at(at: Target, key: int, way: LensPath) -> Intervention:
+def look_at(at: Target, key: int, path: LensPath) -> Intervention:
     """The intervention that makes the target, a head, look at the key alone."""
-    return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, place=key, token=_label(way, key))
+    return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, place=key, token=_label(path, key))
 
 
-def from_second(at: Target, way: LensPath, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
+def from_second(at: Target, path: LensPath, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
     """The intervention that puts the second prompt's vector in the target's place, positions aligned from the end.
 
     `tokens` are the second prompt's. None where it has no token so far from its end.
     """
-    there = aligned(at.place, len(way.tokens), len(tokens))
+    there = aligned(at.place, len(path.tokens), len(tokens))
     if there is None:
         return None
     source = Source(text=second.text, ids=second.ids, position=there, token=tokens[there].label)
@@ -111,5 +111,5 @@ def aligned(position: int, length: int, other: int) -> int | None:
     return there if there >= 0 else None
 
 
-def _label(way: LensPath, position: int) -> str:
-    return way.tokens[position].label if position < len(way.tokens) else ""
+def _label(path: LensPath, position: int) -> str:
+    return path.tokens[position].label if position < len(path.tokens) else ""

@@ -47,7 +47,7 @@ class PromptEditing(InspectPart):
     def action_settings(self) -> None:
         self._bar.edit_sampling(self._host.selection.sampling)
         self._host.refresh_bindings()
-        self._host.say("enter applies · tab: the next field · escape: leave it as it was")
+        self._host.say("Enter apply · Tab next field · Esc cancel")
 
     def apply_settings(self, settings: SamplingSettings) -> None:
         self.close()

@@ -22,7 +22,7 @@ class SecondPrompt(InspectPart):
         Binding(
             "S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: the other prompt's view of the step"
         ),
-        Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one takes it away"),
+        Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one removes it"),
     )
 
     def __init__(self, host: InspectHost, bar: SecondPromptBar, second: SecondView, editor: PromptInput) -> None:

@@ -58,7 +58,7 @@ class Selection:
     interventions: Interventions = ()
     """Changes made in the model, in the order in which they were asked for."""
     second: Prompt | None = None
-    """Another prompt that is looked at beside this one, as the model itself takes it."""
+    """Another prompt beside this one, without interventions."""
     aside: str = ""
     """View in the place of the step: "attribution", "evidence", "effect" or "compare"; "" is the step itself."""
     candidate: int | None = None

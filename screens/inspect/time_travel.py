@@ -16,7 +16,7 @@ from screens.inspect.widgets.time_slider import TimeSlider
 SECONDS_A_STOP = 0.7
 """Time that a snapshot stays in view while the training is played: long enough to read one number."""
 
-NO_NUMBER = "tab, then enter puts a cursor on a number, tab leads back here: its change is told here then"
+CHOOSE_A_NUMBER = "Tab, then Enter on a number shows its change here; Tab leads back"
 
 
 @dataclass
@@ -177,7 +177,7 @@ class TimeTravel(InspectPart):
             before = self._before[1]
         view = self._host.view
         spot = view.laid.spot(view.cursor) if view.cursor is not None else None
-        number = number_in_words(spot.ref, now, before) if spot is not None else NO_NUMBER
+        number = number_in_words(spot.ref, now, before) if spot is not None else CHOOSE_A_NUMBER
         self._slider.words = (prediction_in_words(now, before), number)
 
 

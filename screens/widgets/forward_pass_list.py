@@ -1,4 +1,4 @@
-"""The way through the model, as the left column of Inspect: where you are, and what the model would say at each place."""
+"""Forward pass as a list of its steps, the current one marked, with the logit lens beside each."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
-from lab.views.blocks import LensPath, Prediction, StageEntry
+from lab.views.blocks import Prediction, StageEntry
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 
 NAME_WIDTHS = (8, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
 SHORT = {"embed + position": "embed", "final norm": "norm", "logits → softmax": "logits", "attention": "attn"}
-"""What is said in a narrow column, so that the lens has room for its probability."""
+"""Shorter names for a narrow column, so that the lens has room for its probability."""
 WIDE_FROM = 28
 MARK = 2
 RANK_FROM = 20
@@ -59,20 +59,20 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
 class ForwardPassList(LineScrollView):
     """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps."""
 
-    COMPONENT_CLASSES = {"way--group", "way--step", "way--current", "way--lens", "way--dim"}
+    COMPONENT_CLASSES = {"steps--group", "steps--step", "steps--current", "steps--lens", "steps--dim"}
     DEFAULT_CSS = """
     ForwardPassList {
-        & > .way--group { color: $foreground; }
-        & > .way--step { color: $foreground 70%; }
-        & > .way--current { color: $accent; text-style: bold; }
-        & > .way--lens { color: $success; }
-        & > .way--dim { color: $foreground 60%; }
+        & > .steps--group { color: $foreground; }
+        & > .steps--step { color: $foreground 70%; }
+        & > .steps--current { color: $accent; text-style: bold; }
+        & > .steps--lens { color: $success; }
+        & > .steps--dim { color: $foreground 60%; }
     }
     """
     HELP = (
-        "**The way through.** Every step of the computation in its order, `j` forward and `k` back. Beside each part stands the "
-        "logit lens: the token that the model would predict if it stopped there, read with the final norm and the embedding. "
-        "Where the column has no room for the rank that the model's final answer has there, the line below says it."
+        "**Forward pass.** Every step in its order, `j` forward and `k` back. Beside each part stands the logit lens: the token "
+        "that the model would predict if it stopped there, by the final norm and the unembedding. Where the column has no room "
+        "for the rank of the final prediction, the status line shows it."
     )
     steps: reactive[tuple[StageEntry, ...]] = reactive((), layout=False)
     current: reactive[int] = reactive(0)
@@ -86,10 +86,7 @@ class ForwardPassList(LineScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: list[ForwardPassRow] = []
-        self.border_title = "the way through"
-
-    def show(self, way: LensPath) -> None:
-        self.steps = tuple(way.steps)
+        self.border_title = "forward pass"
 
     def watch_steps(self) -> None:
         self._build()
@@ -119,7 +116,7 @@ class ForwardPassList(LineScrollView):
         here = line == self._current_row()
         inside = row.is_group and line + 1 < len(self._rows) and not self._rows[line + 1].is_group
         mark = "▸ " if here else "▾ " if inside else "  "
-        style = self.style_of("way--current" if here else "way--group" if row.is_group else "way--step")
+        style = self.style_of("steps--current" if here else "steps--group" if row.is_group else "steps--step")
         if not row.is_group:
             return self._finish([Segment(mark + "  " + fit(row.name, max(0, width - 4)), style)])
         name_width = NAME_WIDTHS[self._is_wide]
@@ -129,7 +126,7 @@ class ForwardPassList(LineScrollView):
             return self._finish([Segment(mark + fit(row.name, max(0, width - len(mark))), style)])
         name = row.name if self._is_wide else _short(row.name)
         segments = [Segment(mark + fit(name, name_width) + " ", style)]
-        segments.append(Segment(fit(lens, room), self.style_of("way--lens")))
+        segments.append(Segment(fit(lens, room), self.style_of("steps--lens")))
         return self._finish(segments)
 
     @property
@@ -149,7 +146,7 @@ class ForwardPassList(LineScrollView):
             return ""
         within = [row for row in self._rows if row.is_group and row.step <= current.step][-1]
         answer = groups[-1].lens
-        return f"“{answer.label}” has rank {whole(within.rank)} here" if answer and within.rank is not None else ""
+        return f"logit lens: “{answer.label}” ranks {_ordinal(within.rank)}" if answer and within.rank is not None else ""
 
     def _finish(self, segments: list[Segment]) -> Strip:
         return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
@@ -164,13 +161,19 @@ def _lens(row: ForwardPassRow, room: int) -> str:
     """The lens's guess in the room there is for it: the token, its probability, and the rank of the model's final answer."""
     if row.lens is None:
         return ""
-    label, chance = row.lens.label.strip() or row.lens.label, probability(row.lens.probability, 0)
+    label, p = row.lens.label.strip() or row.lens.label, probability(row.lens.probability, 0)
     with_rank = row.rank is not None and room >= RANK_FROM
-    for_label = (room - 11 if with_rank else room) - len(chance) - 1
+    for_label = (room - 11 if with_rank else room) - len(p) - 1
     if cell_len(label) > for_label:
         label = fit(label, for_label)
-    text = f"{label} {chance}"
+    text = f"{label} {p}"
     return f"{fit(text, room - 11)} rank {whole(row.rank)}" if with_rank and row.rank is not None else text
+
+
+def _ordinal(rank: int) -> str:
+    """`1st`, `2nd`, `3rd`, `32nd`, `111th`."""
+    teen = 10 <= rank % 100 <= 20
+    return whole(rank) + ("th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th"))
 
 
 def _short(name: str) -> str:

@@ -59,7 +59,7 @@ IN_INSPECT: Sequence[Key] = (
     ("{", "layer 1 ·"),
 )
 IN_TRAIN: Sequence[Key] = (("e", "its course"), ("t", "what comes next"), ("g", "update/weight"))
-IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage} of 7") for stage in range(2, 8)), ("g", "stage 1 of 7"))
+IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
 TO_THE_SCORES = 4
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
@@ -188,7 +188,7 @@ def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> 
         times.setdefault("another axis of Compare", []).append(lab.press("a", "epochs"))
         os.write(lab.master, b"aa")  # over time, back to steps
     lab.press("\x1b", IN_TRAIN[-1][1])
-    lab.press("o", "stage 1 of 7")
+    lab.press("o", "stage 1/7")
     lab.read(3.0)
     for _ in range(rounds):
         for key, answer in IN_ONE_STEP:

@@ -96,7 +96,7 @@ def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, h
 
     terminal.press("i")
     terminal.until(r"predicts token \d+")
-    last = int(terminal.until(r"step 1 of (\d+)")[1])
+    last = int(terminal.until(r"step 1/(\d+)")[1])
     for step in range(2, last + 1):
         terminal.press("j")
         terminal.until(rf"step {step} of {last}\b")

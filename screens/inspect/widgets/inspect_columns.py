@@ -57,8 +57,8 @@ class InspectColumns(Horizontal):
     DEFAULT_CSS = """
     InspectColumns {
         height: 1fr;
-        #way-column { width: 32; }
-        #way-column > ForwardPassList { height: 1fr; }
+        #steps-column { width: 32; }
+        #steps-column > ForwardPassList { height: 1fr; }
         #views { layout: horizontal; width: 1fr; }
         #views > * { width: 1fr; height: 1fr; }
     }
@@ -66,13 +66,13 @@ class InspectColumns(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="inspect-columns")
-        self.steps = ForwardPassList(id="inspect-way")
+        self.steps = ForwardPassList(id="inspect-steps")
         self.interventions = InterventionList(id="inspect-interventions")
         self.view = BlockView(id="inspect-view")
         self.second = SecondView()
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="way-column"):
+        with Vertical(id="steps-column"):
             yield self.steps
             yield self.interventions
         with Vertical(id="views"):

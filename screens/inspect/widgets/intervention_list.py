@@ -1,4 +1,4 @@
-"""What is changed in the model at the moment, one line each, and what that does to the prediction."""
+"""List of the interventions, one line each, and their effect on the prediction."""
 
 from dataclasses import dataclass
 
@@ -36,13 +36,13 @@ class InterventionList(LineScrollView):
     }
     """
     HELP = (
-        "**Interventions.** What is changed in the model while it reads the prompt, and what becomes of its first choice. "
-        "`j` and `k` choose one, `delete` or `x` takes it back, `X` takes all back."
+        "**Interventions.** Changes made in the forward pass, and what becomes of the top prediction. "
+        "`j` and `k` choose one, `delete` or `x` undoes it, `X` undoes all."
     )
     BINDINGS = [
         Binding("down,j", "move(1)", "Choose", id="interventions.down", key_display="j/k", tooltip="The intervention below"),
         Binding("up,k", "move(-1)", "Up", id="interventions.up", show=False, tooltip="The intervention above"),
-        Binding("delete,x", "remove", "Take back", id="interventions.remove", tooltip="Take back the chosen intervention"),
+        Binding("delete,x", "remove", "Undo", id="interventions.remove", tooltip="Undo the chosen intervention"),
     ]
 
     made: reactive[Interventions] = reactive(())
@@ -51,7 +51,7 @@ class InterventionList(LineScrollView):
 
     @dataclass
     class Removed(Message):
-        """An intervention is to be taken back."""
+        """An intervention is to be undone."""
 
         intervention: Intervention
 

@@ -46,7 +46,7 @@ class PromptBar(Vertical):
         self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
 
     def compose(self) -> ComposeResult:
-        self.editor.border_title = "prompt · enter shows it to the model · escape leaves it"
+        self.editor.border_title = "prompt · Enter apply · Esc cancel"
         yield from (self._strip, self._facts, self.editor, self._form)
 
     @property

@@ -21,7 +21,7 @@ class SettingError(ValueError):
 
 
 def settings_from(temperature: str, top_k: str, top_p: str, seed: str) -> SamplingSettings:
-    """What the fields mean; an empty one, or `-`, switches its setting off. Temperature 0 always takes the likeliest token.
+    """The settings that the fields hold; an empty one, or `-`, is off. Temperature 0 always takes the likeliest token.
 
     Raises:
         SettingError: naming the first field that cannot be used.
@@ -66,7 +66,7 @@ class SamplingForm(Horizontal):
     HELP = (
         "**Sampling.** *Temperature* divides the logits: below 1 sharper, above 1 flatter, 0 always takes the likeliest. "
         "*Top-k* keeps the k likeliest tokens, *top-p* the fewest whose probabilities reach p. The *seed* fixes the random "
-        "numbers. `tab` leads to the next field, `enter` applies, `escape` leaves things as they were."
+        "numbers. `tab` next field, `enter` apply, `escape` cancel."
     )
 
     @dataclass

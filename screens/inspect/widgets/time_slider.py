@@ -1,4 +1,4 @@
-"""The slider over a run's training: a place for each snapshot, the one in view marked, and what has changed since the last."""
+"""Time slider over a run's training: a stop for each snapshot, the one in view marked, and the change since the last."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ HERE, STOP, RAIL = "●", "┼", "─"
 
 
 def columns_of(count: int, width: int) -> list[int]:
-    """Where each stop stands on a rail of `width` characters, the first and the last at its ends."""
+    """Column of each stop on a rail of `width` characters, the first and the last at its ends."""
     if count < 2:
         return [0] * count
     return [round(index * (width - 1) / (count - 1)) for index in range(count)]
@@ -46,11 +46,11 @@ class TimeSlider(Widget, can_focus=True):
     }
     """
     HELP = (
-        "**Time travel.** Each mark is a snapshot of the weights that training left behind, step 0 being before any training; "
-        "they lie closer together at the beginning, where most happens. `←` and `→` look at the same prompt, step, head and "
-        "number with other weights, `space` plays it to the end. `enter` keeps the weights in view, `escape` goes back to those "
-        "you came with. A cursor that was put on a number with `enter` stays on it, and the change of that number is told. "
-        "All other keys of Inspect work meanwhile. Snapshots after step 0 are kept in bf16, so their numbers are rounded."
+        "**Time travel.** Each mark is a snapshot of the weights, step 0 before any training; they lie closer together at the "
+        "beginning, where most happens. `←` and `→` show the same prompt, step, head and number with other weights, `space` "
+        "plays to the end. `enter` keeps the weights in view, `escape` goes back to those you came with. A cursor on a number "
+        "stays on it, and its change is shown. All other keys of Inspect work meanwhile. Snapshots after step 0 are in bf16, so "
+        "their numbers are rounded."
     )
     BINDINGS = [
         Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot"),
@@ -65,7 +65,7 @@ class TimeSlider(Widget, can_focus=True):
     stops: reactive[tuple[TimelineStop, ...]] = reactive(())
     index: reactive[int] = reactive(0)
     words: reactive[tuple[str, str]] = reactive(("", ""))
-    """What changed in the prediction, and in the number under the cursor."""
+    """The changes of the prediction, and of the number under the cursor."""
     playing: reactive[bool] = reactive(False)
 
     @dataclass
@@ -106,8 +106,8 @@ class TimeSlider(Widget, can_focus=True):
 
     def _title(self, width: int) -> list[Segment]:
         here = f" {title_of(self.stops[self.index])} "
-        of = f"  {self.index + 1} of {len(self.stops)}" + ("  ▶ playing" if self.playing else "")
-        keys = "←/→ move  space play  enter keep  escape back"
+        of = f"  {self.index + 1}/{len(self.stops)}" + ("  ▶ playing" if self.playing else "")
+        keys = "←/→ move · Space play · Enter keep · Esc back"
         room = width - cell_len(here) - cell_len(of)
         tail = fit(keys, room, "right") if room > cell_len(keys) + 2 else " " * max(0, room)
         dim = self.get_component_rich_style("time--dim")

@@ -1,4 +1,4 @@
-"""One training step under the microscope, opened from Train.
+"""One training step taken apart, opened from Train.
 
 Begin with `one_step_screen`.
 """

@@ -1,4 +1,4 @@
-"""A window's tokens side by side, beneath each its loss: −ln of what the model gave it before it came."""
+"""Loss strip: a window's tokens side by side, beneath each its loss, −ln of its predicted probability."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""One training step under the microscope, opened from Train: what the run's next step would do, and what comes of it."""
+"""One training step taken apart, opened from Train: loss, gradients, weight updates, and the loss after it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 WORKING = "Working it out (a large model takes a while; escape to Train gives it up)"
-KEYS = "space takes the step · e a sentence of yours · escape to Train"
+KEYS = "Space take the step · e own sentence · Esc back to Train"
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,14 @@ class OneStepScreen(LabScreen):
 
     MODE = "train"
     HELP = (
-        "One training step, taken apart. `j` and `k` go through its stages: the batch, the loss of each token, p − one-hot "
-        "(where "
-        "the gradient begins), the gradient of each part, the weights that move most, the optimizer's formula for one weight, "
-        "and "
-        "what has become of the loss.\n\n"
+        "One training step, taken apart. `j` and `k` go through its stages: the batch, the loss of each token, p − one-hot (the "
+        "gradient of the logits), the gradient of each part, the largest weight updates, the optimizer's formula for one weight, "
+        "and the loss after the step.\n\n"
         "`space` takes the step, and again for another on the same text; `u` undoes one. The run on disk is never changed.\n\n"
-        "At the top stands what is learned from, beneath each token its loss, −ln p. `←` `→` choose a token, `[` `]` a window "
-        "of the "
-        "batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` goes back to the run's own "
-        "next batch. "
-        "`r` reads the checkpoint again, where the run has trained on.\n\n"
-        "`enter` puts a cursor into the view; `enter` on one of the largest moves shows that weight in full."
+        "At the top stands the training text, beneath each token its loss, −ln p. `←` `→` choose a token, `[` `]` a window of "
+        "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` goes back to the run's own "
+        "next batch. `r` reads the checkpoint again, where the run has trained on.\n\n"
+        "`enter` puts a cursor into the view; `enter` on one of the largest updates shows that weight in full."
     )
     FIRST_KEYS = ("step.next", "step.take", "step.undo", "step.right", "step.edit", "step.own", "step.window")
     DEFAULT_CSS = """
@@ -130,7 +126,7 @@ class OneStepScreen(LabScreen):
 
     def compose_body(self) -> ComposeResult:
         yield from (self._strip, self._facts)
-        self._editor.border_title = "a sentence to learn from · enter takes it · escape leaves it"
+        self._editor.border_title = "training sentence · Enter apply · Esc cancel"
         yield self._editor
         with Horizontal(id="step-columns"):
             yield from (self._list, self._view)
@@ -155,7 +151,7 @@ class OneStepScreen(LabScreen):
 
     @on(Arrived)
     def _arrive(self, message: Arrived) -> None:
-        """Whoever comes to Train with a text or a run does not want to see this."""
+        """Leave for Train, where the user has come with a text or a run."""
         self.app.pop_screen()
         self.app.screen.post_message(message)
 
@@ -221,7 +217,7 @@ class OneStepScreen(LabScreen):
     def _say_location(self) -> None:
         if self.focused is not self._view and not self.notices.current:
             place = list(STAGES).index(self.selected.stage) + 1
-            self._status.say(f"stage {place} of {len(STAGES)} · {KEYS}")
+            self._status.say(f"stage {place}/{len(STAGES)} · {KEYS}")
 
     @on(BlockView.SpotChanged)
     def _spot_changed(self, message: BlockView.SpotChanged) -> None:

@@ -1,4 +1,4 @@
-"""The stages of one training step, as the left column of its screen."""
+"""Stage list: the stages of one training step, as the left column of its screen."""
 
 from lab.one_step.stages import STAGES
 from lab.views.blocks import StageEntry
@@ -6,12 +6,11 @@ from screens.widgets.forward_pass_list import ForwardPassList
 
 
 class StageList(ForwardPassList):
-    """Looks and moves as Inspect's way through does."""
+    """Drawn and moved through as the forward pass of Inspect."""
 
     HELP = (
-        "**The stages.** `j` forward and `k` back: what the step learns from, the loss of each token, where its gradient "
-        "begins, how "
-        "much of it each part gets, which weights move most, one of them in full, and what has come of it."
+        "**Stages.** `j` forward and `k` back: the batch, the loss of each token, the gradient of the logits, the gradient of "
+        "each part, the largest weight updates, one weight in full, and the loss after the step."
     )
 
     def on_mount(self) -> None:

@@ -101,10 +101,10 @@ def cache_view() -> View:
 @pytest.fixture(autouse=True)
 def ends(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = type(engine)
-    way, view = kind.lens, kind.view
+    lens, view = kind.lens, kind.view
 
     def longer(self: Any, **params: Any) -> LensPath:
-        found: LensPath = way(self, **params)
+        found: LensPath = lens(self, **params)
         found.steps.append(StageEntry("cache", "KV cache", "KV cache"))
         if params["ids"] is not None:
             found.tokens = [

@@ -1,4 +1,4 @@
-"""What keys do on Inspect, over the fake engine."""
+"""Keys of Inspect, over the fake engine."""
 
 import asyncio
 import math
@@ -54,17 +54,17 @@ async def press(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
 
 async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open, settle: Settle, steps: list[StageEntry]) -> None:
     async with inspect() as pilot:
-        way = steps
+        expected_steps = steps
         titles = [shown_view(pilot)]
-        for _ in way[1:]:
+        for _ in expected_steps[1:]:
             await press(pilot, settle, "j")
             titles.append(shown_view(pilot))
-        expected = [f"layer {s.layer + 1} · {s.stage} · head 1" if s.layer is not None else s.stage for s in way]
+        expected = [f"layer {s.layer + 1} · {s.stage} · head 1" if s.layer is not None else s.stage for s in expected_steps]
         assert titles == expected
         await press(pilot, settle, "j")
         assert shown_view(pilot) == "sample"
         back = [shown_view(pilot)]
-        for _ in way[1:]:
+        for _ in expected_steps[1:]:
             await press(pilot, settle, "k")
             back.append(shown_view(pilot))
         assert back == expected[::-1]
@@ -73,9 +73,9 @@ async def test_j_walks_every_step_of_every_layer_and_k_walks_back(inspect: Open,
 async def test_g_and_shift_g_lead_to_the_ends(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "G")
-        assert (shown_view(pilot), status(pilot)) == ("sample", "step 31 of 31")
+        assert (shown_view(pilot), status(pilot)) == ("sample", "step 31/31")
         await press(pilot, settle, "g")
-        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1 of 31 · x hides token 4 “ ran”")
+        assert (shown_view(pilot), status(pilot)) == ("tokens", "step 1/31 · x hides token 4 “ ran”")
 
 
 async def test_a_held_key_asks_only_for_the_place_where_it_is_released(
@@ -190,7 +190,7 @@ async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open,
     async with inspect(prompt="The big dog ran. The big dog ran fast.", size=(120, 40)) as pilot:
         strip = screen_of(pilot).query_one(TokenStrip)
         assert (len(strip.tokens), strip.dropped) == (8, 4)
-        assert "the model sees 8 tokens at most: 4 before them" in status(pilot)
+        assert "context 8 tokens: 4 earlier ones (left of ┆) are cut off" in status(pilot)
         assert strip.render_line(0).text.startswith("4 before ┆")
         await press(pilot, settle, "space")
         assert (len(strip.tokens), strip.dropped) == (8, 5)
@@ -205,7 +205,7 @@ async def test_an_empty_prompt_is_answered_in_words_and_can_be_left(inspect: Ope
         assert screen_of(pilot).selection.prompt.text == "The big dog ran"  # the one that is still in view
         assert not str(screen_of(pilot).query_one(BlockView).border_title).endswith("…")
         await press(pilot, settle, "j")
-        assert (shown_view(pilot), status(pilot)[:12]) == ("embed", "step 2 of 31")
+        assert (shown_view(pilot), status(pilot)[:9]) == ("embed", "step 2/31")
         assert not screen_of(pilot).check_action("undo", ())
 
 
@@ -226,7 +226,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: 
         screen_of(pilot).notices.pulse()
         assert status(pilot).startswith("The engine that holds the model has ended.")
         await press(pilot, settle, "left")
-        assert status(pilot).startswith("step 1 of 31")
+        assert status(pilot).startswith("step 1/31")
 
 
 async def test_a_checkpoint_that_is_not_there_leaves_the_model_as_it_was(inspect: Open, settle: Settle, engine: Any) -> None:

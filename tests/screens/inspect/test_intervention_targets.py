@@ -1,4 +1,4 @@
-"""What a key changes, from the step and from the number under the cursor."""
+"""Targets of the intervention keys, from the step and from the number under the cursor."""
 
 from dataclasses import replace
 
@@ -11,8 +11,8 @@ from screens.inspect.intervention_targets import aligned, key_under, target
 from screens.inspect.selection import Prompt, Selection, alone, beside, same_tokens, with_prompt, within
 
 LABELS = ["The", " big", " dog", " ran"]
-WAY = LensPath([Token(i, label) for i, label in enumerate(LABELS)], [], 3, 0, [])
-AIM = Selection("tale", stage="scores", layer=1, head=2)
+PATH = LensPath([Token(i, label) for i, label in enumerate(LABELS)], [], 3, 0, [])
+SELECTED = Selection("tale", stage="scores", layer=1, head=2)
 
 
 @pytest.mark.parametrize(
@@ -29,34 +29,34 @@ AIM = Selection("tale", stage="scores", layer=1, head=2)
     ],
 )
 def test_the_number_under_the_cursor_comes_before_the_step(ref: str, name: str) -> None:
-    found = target(AIM, WAY, ref)
+    found = target(SELECTED, PATH, ref)
     assert found is not None
     assert found.in_words == name
 
 
 def test_every_step_of_a_layer_has_something_to_switch_off_and_the_last_ones_have_not() -> None:
     for stage in IN_LAYERS:
-        assert target(replace(AIM, stage=stage), WAY) is not None
-        assert target(replace(AIM, stage=stage), WAY, patch=True) is not None
+        assert target(replace(SELECTED, stage=stage), PATH) is not None
+        assert target(replace(SELECTED, stage=stage), PATH, patch=True) is not None
     for stage in ("ln_final", "logits", "sample"):
-        assert target(replace(AIM, stage=stage), WAY) is None
+        assert target(replace(SELECTED, stage=stage), PATH) is None
 
 
 @pytest.mark.parametrize(
     ("stage", "part"), [("embed", "resid_pre"), ("ln1", "resid_pre"), ("ln2", "resid_mid"), ("mlp", "mlp_out")]
 )
 def test_what_is_taken_over(stage: str, part: str) -> None:
-    found = target(replace(AIM, stage=stage), WAY, patch=True)
+    found = target(replace(SELECTED, stage=stage), PATH, patch=True)
     assert found is not None
     assert (found.part, found.layer) == (part, 0 if stage == "embed" else 1)
 
 
 def test_the_key_is_the_one_under_the_cursor_or_the_chosen_token() -> None:
-    assert key_under(AIM, WAY, "blocks.1.attn.pattern[2,3,1]") == 1
-    assert key_under(AIM, WAY, "blocks.1.attn.weighted_v.norm[2,3,0]") == 0
-    assert key_under(AIM, WAY, "blocks.1.attn.entropy[2,3]") == 3
-    assert key_under(AIM, WAY, "blocks.1.attn.q[2,3,1]") == 3, "a dimension is no key"
-    assert key_under(replace(AIM, position=2), WAY) == 2
+    assert key_under(SELECTED, PATH, "blocks.1.attn.pattern[2,3,1]") == 1
+    assert key_under(SELECTED, PATH, "blocks.1.attn.weighted_v.norm[2,3,0]") == 0
+    assert key_under(SELECTED, PATH, "blocks.1.attn.entropy[2,3]") == 3
+    assert key_under(SELECTED, PATH, "blocks.1.attn.q[2,3,1]") == 3, "a dimension is no key"
+    assert key_under(replace(SELECTED, position=2), PATH) == 2
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_key_is_the_one_under_the_cursor_or_the_chosen_token() -> None:
     ["attn.q[2,3,1]", "attn.z.norm[2,3]", "attn.z.before[2,3,1]", "attn.pattern[3,2,1]", "attn.head_out[3,2,7]"],
 )
 def test_the_head_is_the_second_index_of_q_k_v_and_z_and_the_first_of_the_rest(ref: str) -> None:
-    found = target(AIM, WAY, f"blocks.1.{ref}")
+    found = target(SELECTED, PATH, f"blocks.1.{ref}")
     assert found is not None
     assert (found.part, found.head) == ("attn.z", 3)
 
@@ -73,10 +73,10 @@ def test_positions_are_aligned_from_the_end() -> None:
     assert [aligned(p, 4, 6) for p in range(4)] == [2, 3, 4, 5]
     assert [aligned(p, 4, 2) for p in range(4)] == [None, None, 0, 1]
     second = LensPath([Token(0, "x")] * 6, [], 5, 0, [])
-    aim = replace(AIM, second=Prompt("other"), position=1)
-    lone = alone(aim, Prompt("other"))
-    assert (beside(aim, WAY, lone, second).position, beside(aim, WAY, lone, second).prompt) == (3, Prompt("other"))
-    assert beside(replace(aim, position=None), WAY, lone, second).position is None
+    selection = replace(SELECTED, second=Prompt("other"), position=1)
+    lone = alone(selection, Prompt("other"))
+    assert (beside(selection, PATH, lone, second).position, beside(selection, PATH, lone, second).prompt) == (3, Prompt("other"))
+    assert beside(replace(selection, position=None), PATH, lone, second).position is None
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_positions_are_aligned_from_the_end() -> None:
 def test_how_many_tokens_are_surely_the_same(old: Prompt, new: Prompt, same: int) -> None:
     assert same_tokens(old, new) == same
     hidden = tuple(Intervention(part="tokens", how="hide", place=place) for place in range(4))
-    assert len(with_prompt(replace(AIM, prompt=old, interventions=hidden), new).interventions) == same
+    assert len(with_prompt(replace(SELECTED, prompt=old, interventions=hidden), new).interventions) == same
 
 
 def test_another_model_keeps_what_it_has() -> None:
@@ -102,4 +102,4 @@ def test_another_model_keeps_what_it_has() -> None:
     facts = ModelFacts(
         run="a", checkpoint="best", step=1, layers=2, heads=3, width=8, context=8, vocab_size=9, parameters=9, tokenizer="bytes"
     )
-    assert within(replace(AIM, interventions=heads), facts).interventions == heads[1:2]
+    assert within(replace(SELECTED, interventions=heads), facts).interventions == heads[1:2]

@@ -27,7 +27,7 @@ def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Snapshots at four steps, each with weights of its own: the numbers follow the step."""
     monkeypatch.setattr("lab.reports.training_timeline.stops", lambda run: list(STOPS))
     kind = type(engine)
-    opened, way, view = kind.open, kind.lens, kind.view
+    opened, lens, view = kind.open, kind.lens, kind.view
 
     def step_of(checkpoint: str) -> int:
         return next(stop.step for stop in STOPS if stop.checkpoint == checkpoint)
@@ -38,7 +38,7 @@ def trained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return facts
 
     def way_at(self: Any, checkpoint: str, **params: Any) -> Any:
-        found = way(self, checkpoint=checkpoint, **params)
+        found = lens(self, checkpoint=checkpoint, **params)
         found.top[0].probability = 0.1 + step_of(checkpoint) / 4000
         return found
 

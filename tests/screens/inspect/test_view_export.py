@@ -1,4 +1,4 @@
-"""What is taken out of Inspect, over the fake engine."""
+"""Export from Inspect, over the fake engine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ async def test_files_are_written_beside_the_runs_and_it_is_said_where(
         if key == "s":
             assert path.read_text().startswith("<svg")
             assert "softmax" in path.read_text()
-            assert "take out" not in path.read_text()
+            assert "copy the view" not in path.read_text()
 
 
 async def test_escape_takes_nothing_out(inspect: Open, settle: Settle) -> None:

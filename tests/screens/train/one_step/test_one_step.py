@@ -208,7 +208,7 @@ async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine
         assert screen_of(pilot).query_one(StageList).current == len(STAGES) - 1
         await press(pilot, "g")
         assert answered(pilot).stage == "batch"
-        assert status(pilot).startswith("stage 1 of 7")
+        assert status(pilot).startswith("stage 1/7")
 
 
 async def test_space_takes_a_step_each_time_and_u_undoes_one(opened: Any, engine: FakeEngine) -> None:
@@ -303,7 +303,7 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
         assert "The next key starts another" in status(pilot)
         await press(pilot, "j")
         assert (answered(pilot).stage, answered(pilot).applied) == ("losses", 1)
-        assert status(pilot).startswith("stage 2 of 7")
+        assert status(pilot).startswith("stage 2/7")
 
 
 async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
@@ -322,7 +322,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         await settle(pilot)
         assert engine.killed == 1
         assert (answered(pilot).applied, screen.notices.waited) == (1, 0.0)
-        assert status(pilot).startswith("stage 1 of 7")
+        assert status(pilot).startswith("stage 1/7")
 
 
 async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: FakeEngine) -> None:
@@ -331,7 +331,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: Fa
         screen_of(pilot).notices.pulse()
         assert status(pilot).startswith("The engine that holds the model has ended.")
         await press(pilot, "j")
-        assert status(pilot).startswith("stage 2 of 7")
+        assert status(pilot).startswith("stage 2/7")
 
 
 async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngine, make_run: Callable[..., object]) -> None:
