@@ -22,7 +22,7 @@ SAVE_SHARE = 0.05
 
 
 class CheckpointSaver:
-    """Saves a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
+    """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class CheckpointSaver:
         self._took = 0.0
 
     def is_saved(self) -> bool:
-        """Whether the last checkpoint is of the present step."""
+        """True if the last checkpoint is of the present step."""
         return self._logs.saved_step == self._state.step
 
     def is_due(self, step: int) -> bool:
-        """After the first evaluation, and then in intervals, but not amid bad steps."""
+        """True after the first evaluation, and then in intervals, but not amid bad steps."""
         interval = max(SAVE_SECONDS, self._took / SAVE_SHARE)
         since = time.monotonic() - self._saved_at
         return step == 0 or (since > interval and not self._state.spike_detector.bad)

@@ -90,14 +90,14 @@ class GradientAccumulator:
 
 
 def dropout_seed(seed: int, step: int) -> int:
-    """Seed of a step's dropout. Hashed, for torch takes only the low 32 bits of a seed on the CPU."""
+    """Seed of a step's dropout, hashed: on the CPU torch uses only the low 32 bits of a seed."""
     return int.from_bytes(hashlib.blake2b(f"{seed} {step}".encode(), digest_size=4).digest(), "little")
 
 
 def seed_dropout(device: torch.device, seed: int) -> None:
-    """Seeds the generator that dropout on this device draws from.
+    """Seed the generator of dropout on this device.
 
-    `torch.manual_seed` seeds those of all kinds of devices, and for each that is not in use it writes down the whole call stack,
+    `torch.manual_seed` seeds the generators of all kinds of devices, and for each that is not in use it records the call stack,
     which takes longer than a step of a small model.
     """
     torch.default_generator.manual_seed(seed)

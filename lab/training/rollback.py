@@ -16,19 +16,19 @@ from lab.training import checkpoint
 from lab.training.checkpoint import load_optimizer, optimizer_tensors
 from lab.training.trainer_state import TrainerState
 
-HALVINGS = 6
-"""Times in a row that training goes back, each time to half the learning rate, before it gives up."""
-GOOD_STRETCH = 100
-"""Steps without going back, after which the next time counts as the first."""
-KEEP_EVERY = 50
-"""Steps between the states that are kept. Keeping one copies as many numbers as weights and optimizer have, in milliseconds."""
+MAX_HALVINGS = 6
+"""Rollbacks in a row, each to half the learning rate, after which training fails."""
+RECENT_STEPS = 100
+"""Steps after a rollback within which the next one counts as in a row with it."""
+KEEP_STATE_EVERY = 50
+"""Steps between the states that are kept. Each is a copy of weights and optimizer state, made in milliseconds."""
 
 
 class Rollback:
-    """Keeps a good state of training in memory, 12 bytes for each parameter with AdamW, and goes back to it.
+    """A good state of training in memory, 12 bytes per parameter with AdamW, restored after bad steps.
 
-    A state is good when the loss of the next batch was ordinary with it: one that was only reached by an ordinary step may itself
-    be ruined by that step. After going back no new state is kept for `GOOD_STRETCH` steps.
+    A state is good when the loss of the next batch was ordinary with it: one that an ordinary step led to may itself be ruined by
+    that step. After a rollback no new state is kept for `RECENT_STEPS` steps.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Rollback:
         self._step, self._losses = state.rollback_step, state.rollback_losses
 
     def keep_if_due(self, losses: list[float]) -> None:
-        """Before an ordinary step is applied; `losses` are those by which it was judged."""
+        """Keep the present state, before an ordinary step is applied; `losses` are those by which the step was judged."""
         step = self._state.step
-        if self._is_recent() or not (self._step is None or step % KEEP_EVERY == 0):
+        if self._is_recent() or not (self._step is None or step % KEEP_STATE_EVERY == 0):
             return
         self._tensors, self._step = {}, None
         try:
@@ -62,7 +62,7 @@ class Rollback:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            return  # without room for it, the checkpoint before the last is what can be gone back to
+            return  # without room for it, the checkpoint before the last is what is restored
         self._tensors, self._step, self._losses = kept, step, list(losses)
 
     def roll_back(self, why: str) -> None:
@@ -73,8 +73,8 @@ class Rollback:
         """
         state = self._state
         halvings = state.halvings + 1 if self._is_recent() else 1
-        if halvings > HALVINGS:
-            halved = f"though the learning rate was halved {HALVINGS} times"
+        if halvings > MAX_HALVINGS:
+            halved = f"though the learning rate was halved {MAX_HALVINGS} times"
             raise UserError(self.failure_message(f"{why}, up to step {state.step}, {halved}"))
         step, losses = self._restore()
         if step is None:
@@ -100,7 +100,7 @@ class Rollback:
 
     def _is_recent(self) -> bool:
         at = self._state.rolled_back_at
-        return at is not None and self._state.step - at < GOOD_STRETCH
+        return at is not None and self._state.step - at < RECENT_STEPS
 
     def lr_message(self) -> str:
         """A sentence about the learning rate after rollbacks; empty without any."""

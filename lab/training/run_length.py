@@ -31,7 +31,7 @@ class RunLength:
         return lr_of_next_step(self._train, self._state, self._state.step, self._clock.seconds(), self._speed.step_seconds)
 
     def is_over(self) -> bool:
-        """Whether the run has reached its last step, its time limit, or early stopping."""
+        """True at the last step, at the time limit, and after early stopping."""
         steps = self._train.steps
         reached = self._state.step >= steps if steps is not None else self._clock.seconds() >= self._limit()
         return reached or is_stopped_early(self._train.patience, self._state)

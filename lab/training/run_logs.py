@@ -17,7 +17,7 @@ class RunLogs:
     """Writers of the run's logs. While the disk is full they wait, as if training were paused."""
 
     def __init__(self, run: Run, state: TrainerState, clock: Clock, retry: DiskFullRetry, saved_step: int | None) -> None:
-        """Opens the logs. Those of a run that is resumed must have been truncated."""
+        """Open the logs. Those of a run that is resumed must have been truncated."""
         self.saved_step = saved_step
         """Step of the last checkpoint on disk, which the message about a full disk names."""
         self._state = state
@@ -30,7 +30,7 @@ class RunLogs:
 
     def write(self, what: str, action: Callable[[], None]) -> None:
         """Run `action`, which writes `what`, and log the pause if it had to wait for room."""
-        if message := self._retry.do(what, action, self.last_saved()):
+        if message := self._retry.run(what, action, self.last_saved()):
             self.event("pause", message)
             self.event("resume")
 

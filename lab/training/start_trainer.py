@@ -31,7 +31,7 @@ def start_trainer(run: Run) -> int:
     _started[:] = [process for process in _started if process.poll() is None]
     try:
         with os.fdopen(open_to_append(run.log_path), "ab") as log:
-            said_before = log.tell()
+            log_start = log.tell()
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)],
                 stdin=subprocess.DEVNULL,
@@ -51,7 +51,7 @@ def start_trainer(run: Run) -> int:
         if status.pid == process.pid and (status.phase in ACTIVE or (ended and not process.returncode)):
             return process.pid
         if ended:
-            reason = status.message if status.pid == process.pid else _last_log_line(run.log_path, said_before)
+            reason = status.message if status.pid == process.pid else _last_log_line(run.log_path, log_start)
             raise UserError(reason or f"The trainer of {run.name} ended at once with exit code {process.returncode}.")
         time.sleep(0.02)
     process.terminate()

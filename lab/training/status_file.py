@@ -1,4 +1,4 @@
-"""How a trainer tells what it is doing: status.json, written at every change of phase and once a second as a sign of life."""
+"""status.json: the trainer's phase, step and messages, and a heartbeat once a second."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ from lab.core.safe_open import open_to_overwrite, open_to_replace
 from lab.runs.run_folder import STATUS_PADDING
 from lab.runs.run_schema import Phase, Status
 
-BEAT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 
 
 class StatusBoard:
-    """Holds the status and writes it. `update` is for the training loop; a thread writes the heartbeat through long steps.
+    """The trainer's status and its file. `update` is for the training loop; a thread writes the heartbeat through long steps.
 
     The file is replaced atomically but not synced: a heartbeat from before a power cut is of no use to anyone.
     """
@@ -28,14 +28,14 @@ class StatusBoard:
         self._status = status
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._heartbeat, name="heartbeat", daemon=True)
 
     @property
     def status(self) -> Status:
         return self._status
 
     def start(self) -> None:
-        """Writes the status for the first time and starts the heartbeat.
+        """Write the status for the first time and start the heartbeat.
 
         Raises:
             OSError: if the file cannot be written.
@@ -44,30 +44,30 @@ class StatusBoard:
         self._thread.start()
 
     def update(self, phase: Phase | None = None, **changes: Any) -> None:
-        """Changes fields of the status; a change of phase or message is in the file when this returns."""
+        """Change fields of the status; a change of phase or message is in the file when this returns."""
         if phase is not None:
             changes["phase"] = phase
         with self._lock:
-            told = any(
+            notable = any(
                 changes.get(name, getattr(self._status, name)) != getattr(self._status, name) for name in ("phase", "message")
             )
             self._status = msgspec.structs.replace(self._status, **changes)
-        if told:
+        if notable:
             self._write()
 
     def end(self) -> None:
-        """Writes the status for the last time."""
+        """Stop the heartbeat and write the status for the last time."""
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
         self._write()
 
-    def _beat(self) -> None:
-        while not self._ended.wait(BEAT_SECONDS):
+    def _heartbeat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
             try:
                 self._write()
             except OSError:
-                continue  # the training loop meets the same fault when it saves, and handles it there
+                continue  # the training loop meets the same error when it saves, and handles it there
 
     def _write(self) -> None:
         with self._lock:
@@ -94,8 +94,7 @@ class StatusBoard:
                     temporary.unlink(missing_ok=True)
 
     def _write_over(self, content: bytes) -> None:
-        """On a full disk, or in a folder that takes no new files: into the blocks that the file already has, in one write, which
-        readers see before or after."""
+        """Overwrite the file in place, in one write, on a full disk or in a folder where no file can be made."""
         descriptor = open_to_overwrite(self._path)
         try:
             os.pwrite(descriptor, content, 0)

@@ -1,4 +1,4 @@
-"""Signals that ask a trainer to end: noted when they come, acted upon between steps."""
+"""SIGTERM, SIGINT and SIGHUP: noted when they arrive, obeyed between steps."""
 
 import signal
 from types import FrameType
@@ -6,14 +6,14 @@ from types import FrameType
 NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
-class Signals:
-    """Which signal has asked to end, if one has."""
+class StopSignals:
+    """Handler of the signals that ask a trainer to end; `caught` is the name of the first."""
 
     def __init__(self) -> None:
         self.caught: str | None = None
 
-    def watch(self) -> None:
-        """From now on the first of these signals is noted, and the same once more ends the process at once.
+    def install(self) -> None:
+        """Install the handlers: the first signal is noted, and the same once more ends the process at once.
 
         A signal that the parent has set to be ignored, as nohup does with SIGHUP, stays ignored.
         """

@@ -3,15 +3,15 @@
 import math
 
 SLOW = 2.0
-"""How many times its best a step may take before threads are given up."""
+"""Multiple of its best duration that a step may take before threads are given up."""
 STARVED = 0.8
-"""Of one core: a trainer whose threads together get less is kept from the cores by others, also if that was never otherwise."""
+"""Cores: a trainer whose threads together get less CPU time is slowed by other processes, even if it never was faster."""
 WINDOW_SECONDS = 2.0
 WINDOW_STEPS = 8
-"""Over at least so long and so many steps, one slow step being no sign of a busy machine."""
+"""Least time and steps between decisions: one slow step is no sign of a busy machine."""
 FIRST_WAIT = 20.0
 LONGEST_WAIT = 640.0
-"""Seconds until all threads are tried again; doubled each time that they were no quicker."""
+"""Seconds until all threads are tried again; doubled each time that they were no faster."""
 
 
 class ThreadBackOff:
@@ -28,7 +28,7 @@ class ThreadBackOff:
         self.threads = now or threads
         self._best = math.inf
         self._times: list[float] = []
-        self._got = 0.0
+        self._cpu_time = 0.0
         self._fewer_may_help = True
         self._wait = FIRST_WAIT
         self._since_fewer = 0.0
@@ -39,21 +39,21 @@ class ThreadBackOff:
         if self.most == 1:
             return self.threads
         self._times.append(seconds)
-        self._got += processor_seconds
+        self._cpu_time += processor_seconds
         self._since_fewer += seconds if self.threads < self.most else 0.0
         if sum(self._times) < WINDOW_SECONDS or len(self._times) < WINDOW_STEPS:
             return self.threads
         took = sorted(self._times)[len(self._times) // 2]
-        starved = self._got < STARVED * sum(self._times)
+        starved = self._cpu_time < STARVED * sum(self._times)
         self._times.clear()
-        self._got = 0.0
+        self._cpu_time = 0.0
         if self.threads == self.most:
-            self._judge_all(took, starved)
+            self._judge_all_threads(took, starved)
         elif self._since_fewer >= self._wait:
             self._fewer_took, self._since_fewer, self.threads = took, 0.0, self.most
         return self.threads
 
-    def _judge_all(self, took: float, starved: bool) -> None:
+    def _judge_all_threads(self, took: float, starved: bool) -> None:
         if (starved and self._fewer_may_help and self._fewer_took == math.inf) or took > min(SLOW * self._best, self._fewer_took):
             self._wait = FIRST_WAIT if self._fewer_took == math.inf else min(2 * self._wait, LONGEST_WAIT)
             self.threads = self.most - 1

@@ -1,8 +1,7 @@
-"""The process that trains one run: `python -P -m lab.training.trainer PATH`. It owns the run's lock for as long as it lives.
+"""Trainer process of one run: `python -P -m lab.training.trainer PATH`. It owns the run's lock for as long as it lives.
 
-This module is everything around the training itself: owning the run, signals, the status, and the last word when something goes
-wrong. torch is imported only when the run is owned, in `lab.training.training_loop`, so that a second trainer is turned away
-at once.
+This module holds everything around the training itself: the run's lock, signals, status, and errors. torch is imported only once
+the lock is held, in `lab.training.training_loop`, so that a second trainer is refused at once.
 
 SIGTERM, SIGINT and SIGHUP save and end; the same signal once more ends at once, and the last checkpoint stands.
 """
@@ -27,31 +26,31 @@ from lab.runs.run_schema import Status
 from lab.runs.run_store import open_run
 from lab.training.start_trainer import refuse_finished
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import Signals
+from lab.training.stop_signals import StopSignals
 
 NICENESS = 5
-"""Training takes what others leave: the screen, and other people's work."""
+"""Priority below that of the screen and of other people's processes."""
 
 LISTEN_SECONDS = 3.0
-"""For so long a trainer on another machine, which writes its status every second, is listened for."""
+"""Time to wait for a new heartbeat of a trainer on another machine, which writes one every second."""
 
 LOCK_SECONDS = 2.0
-"""For so long the lock is asked for again where its holder seems to be gone or only looking whether it is held."""
+"""Time to retry a lock whose holder seems to be gone, or only tests whether it is held."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Trains the run whose folder is named. Returns the exit code: 0 finished or stopped, 1 failed, 2 not begun."""
+    """Train the run in the given folder. Returns the exit code: 0 finished or stopped, 1 failed, 2 not begun."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if len(arguments) != 1:
-        say("usage: python -P -m lab.training.trainer PATH-OF-A-RUN")
+        log("usage: python -P -m lab.training.trainer PATH-OF-A-RUN")
         return 2
-    signals = Signals()
-    signals.watch()
+    signals = StopSignals()
+    signals.install()
     try:
         run = open_run(Path(arguments[0]).absolute())
-        lock = own(run)
+        lock = acquire_run(run)
     except UserError as error:
-        say(str(error))
+        log(str(error))
         return 2
     try:
         return train(run, signals)
@@ -59,14 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
         lock.release()
 
 
-def own(run: Run) -> filelock.BaseFileLock:
-    """The run's lock, held.
+def acquire_run(run: Run) -> filelock.BaseFileLock:
+    """Acquire the run's lock.
 
     Raises:
         UserError: if another trainer holds it, saying who.
     """
     before = run.status()
-    if is_on_other_host(before) and before.phase in ACTIVE and beats(run, before):
+    if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
         raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
     lock = trainer_lock(run.lock_path)
     give_up = time.monotonic() + LOCK_SECONDS
@@ -84,8 +83,8 @@ def own(run: Run) -> filelock.BaseFileLock:
             return lock
 
 
-def beats(run: Run, status: Status) -> bool:
-    """Whether a trainer on another machine gives signs of life: new ones, for its clock, and so their time, may be wrong."""
+def has_heartbeat(run: Run, status: Status) -> bool:
+    """True if a trainer on another machine writes a new heartbeat; the time in it may be wrong, as its clock may be."""
     give_up = time.monotonic() + LISTEN_SECONDS
     while time.monotonic() < give_up:
         if run.status().heartbeat != status.heartbeat:
@@ -94,15 +93,15 @@ def beats(run: Run, status: Status) -> bool:
     return False
 
 
-def of_the_one_before(status: Status) -> str:
-    """A sentence if the last trainer was on another machine and ended without a word."""
+def takeover_note(status: Status) -> str:
+    """A sentence if the last trainer was on another machine and has fallen silent."""
     if not is_on_other_host(status) or status.phase not in ACTIVE:
         return ""
     return f"Process {status.pid} on {status.host} trained it before and is silent, so that this one has taken over."
 
 
-def train(run: Run, signals: Signals) -> int:
-    """Everything that only the owner of the run may do."""
+def train(run: Run, signals: StopSignals) -> int:
+    """Train a run whose lock is held; returns the exit code."""
     before = run.status()
     try:
         refuse_finished(run)
@@ -120,45 +119,46 @@ def train(run: Run, signals: Signals) -> int:
         board = StatusBoard(run.status_path, status)
         board.start()
     except UserError as error:
-        say(str(error))
+        log(str(error))
         return 2
     except OSError as error:
-        say(str(os_error_in_words(error, f"train {run.name}")))
+        log(str(os_error_in_words(error, f"train {run.name}")))
         return 2
-    be_nice()
+    lower_priority()
     from models.tokenizers.tokenizer_kinds import TokenizerError
 
     try:
         from lab.training.training_loop import Training
 
-        Training(run, board, signals, of_the_one_before(before)).train()
+        Training(run, board, signals, takeover_note(before)).train()
     except (UserError, TokenizerError) as error:
-        fail(board, str(error))
+        report_failure(board, str(error))
     except Exception as error:
         traceback.print_exc()
-        fail(board, f"The trainer met an error of its own ({type(error).__name__}: {error}); see trainer.log.")
+        report_failure(board, f"The trainer met an error of its own ({type(error).__name__}: {error}); see trainer.log.")
     try:
         board.end()
     except OSError as error:
-        say(str(os_error_in_words(error, f"write the status of {run.name}")))
+        log(str(os_error_in_words(error, f"write the status of {run.name}")))
         return 1
     return 1 if board.status.phase == "failed" else 0
 
 
-def fail(board: StatusBoard, sentence: str) -> None:
-    """Tells the reason in the log and in the status, where there is still a place to write it."""
-    say(sentence)
+def report_failure(board: StatusBoard, sentence: str) -> None:
+    """Write the reason into the log, and into the status where the disk allows."""
+    log(sentence)
     with contextlib.suppress(OSError):
         board.update("failed", message=sentence)
 
 
-def be_nice() -> None:
+def lower_priority() -> None:
+    """Raise the niceness to `NICENESS`."""
     if hasattr(os, "nice"):
         os.nice(max(0, NICENESS - os.nice(0)))
 
 
-def say(sentence: str) -> None:
-    """A line in trainer.log, which standard error leads to."""
+def log(sentence: str) -> None:
+    """Write a line to trainer.log, which standard error is redirected to."""
     sys.stderr.write(sentence + "\n")
     sys.stderr.flush()
 

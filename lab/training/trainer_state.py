@@ -51,7 +51,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     pending: Metric | None = None
     """The step's line of metrics.jsonl while its evaluation is still due."""
     pending_updates: list[PartUpdate] = []
-    """What that step changed, for its line of insights.jsonl."""
+    """Gradient norms and update ratios of that step, for its line of insights.jsonl."""
     micro_batches: Annotated[int, Meta(**LIMITS["accumulate"].meta(whole=True))] | None = None
     """Micro-batches of a step, where memory made them more than was asked for."""
     spike_detector: SpikeDetector = msgspec.field(default_factory=SpikeDetector)
@@ -88,7 +88,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
         self.threads_now = threads
 
     def is_improvement(self, val_loss: float | None) -> bool:
-        """Whether a validation loss is the lowest so far; that of a diverged model (None) never is."""
+        """True if a validation loss is the lowest so far; that of a diverged model (None) never is."""
         return val_loss is not None and (self.best_val_loss is None or val_loss < self.best_val_loss)
 
     def set_best(self, step: int, val_loss: float) -> None:

@@ -27,7 +27,7 @@ class Clock:
 
 
 class Speed:
-    """Tokens per second of the steps alone, old ones forgotten exponentially."""
+    """Exponential moving average of tokens per second, over steps alone."""
 
     def __init__(self, step_seconds: float = 0.0) -> None:
         """`step_seconds` is the duration of the latest step before, in a run that is resumed."""

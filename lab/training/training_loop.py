@@ -6,8 +6,8 @@ before every step. A checkpoint of step N is weights, optimizer state and N, and
 The update of a bad step (`lab.training.spike_detector`) is not applied. After `BAD_STEPS` of them in a row the weights of an
 earlier, good step are restored (`lab.training.rollback`) and training goes on from there at half the learning rate, with the
 batches that come next (Chowdhery et al. 2022, "PaLM", section 5.1, skipped the batches around a spike, too). Steps count on, so
-that none is in the metrics twice. Which state is restored depends, within `KEEP_EVERY` steps after a resume, on where the run was
-resumed; amid bad steps that state is part of the checkpoints.
+that none is in the metrics twice. Which state is restored depends, within `KEEP_STATE_EVERY` steps after a resume, on where the
+run was resumed; amid bad steps that state is part of the checkpoints.
 """
 
 import math
@@ -25,6 +25,7 @@ from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
 from lab.training.checkpoint_saver import CheckpointSaver
+from lab.training.command_inbox import POLL_SECONDS, CommandInbox, EndAskedError
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.evaluation.early_stopping import early_stop_message, is_stopped_early
 from lab.training.evaluation.evaluation_schedule import is_evaluation_due
@@ -39,8 +40,7 @@ from lab.training.run_length import RunLength
 from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.snapshot_schedule import SnapshotSchedule
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import Signals
-from lab.training.trainer_inbox import POLL_SECONDS, EndAskedError, TrainerInbox
+from lab.training.stop_signals import StopSignals
 from lab.training.training_clock import Clock, Speed
 from lab.training.training_setup import ComputeSetup, TrainingSetup, set_up_training
 from models.parameter_count import parameter_count
@@ -56,7 +56,7 @@ BAD_STEPS = 3
 class Training:
     """Training of one run in this process, which owns the run."""
 
-    def __init__(self, run: Run, board: StatusBoard, signals: Signals, note: str = "") -> None:
+    def __init__(self, run: Run, board: StatusBoard, signals: StopSignals, note: str = "") -> None:
         """Load data and model, and the last checkpoint if there is one. `note` is a sentence to be told at the start.
 
         Raises:
@@ -94,10 +94,10 @@ class Training:
         self.snapshot_schedule = SnapshotSchedule(self.length)
         self.over = self.length.is_over()
 
-    def _open_logs(self, setup: TrainingSetup, signals: Signals) -> None:
+    def _open_logs(self, setup: TrainingSetup, signals: StopSignals) -> None:
         """Commands, and the logs as they were at the last checkpoint."""
         saved_step = self.state.step if setup.loaded else None
-        self.inbox = TrainerInbox(self.run.control_path, signals)
+        self.inbox = CommandInbox(self.run.control_path, signals)
         truncate_logs(self.run, -1 if saved_step is None else saved_step)
         retry = DiskFullRetry(self.board, self.clock, self.inbox)
         self.logs = RunLogs(self.run, self.state, self.clock, retry, saved_step)

@@ -122,10 +122,10 @@ def train_here() -> Callable[..., Status]:
 
         from lab.core.errors import UserError
         from lab.training.status_file import StatusBoard
-        from lab.training.stop_signals import Signals
+        from lab.training.stop_signals import StopSignals
         from lab.training.training_loop import Training
 
-        class SignalAfter(Signals):
+        class SignalAfter(StopSignals):
             @property  # type: ignore[override]
             def caught(self) -> str | None:
                 return "SIGTERM" if until is not None and training and training[0].state.step >= until else None

@@ -4,7 +4,7 @@ from lab.training.trainer_state import TrainerState
 
 
 def is_stopped_early(patience: int | None, state: TrainerState) -> bool:
-    """Whether the validation loss has not improved for `patience` evaluations."""
+    """True if the validation loss has not improved for `patience` evaluations."""
     return patience is not None and state.evals_without_improvement >= patience
 
 

@@ -4,5 +4,5 @@ from lab.runs.run_schema import TrainConfig
 
 
 def is_evaluation_due(train: TrainConfig, step: int) -> bool:
-    """Whether an evaluation follows after so many steps. One at the end of a run limited by minutes is not known beforehand."""
+    """True if an evaluation follows this step. The one at the end of a run limited by minutes is not known beforehand."""
     return step % train.eval_every == 0 or step == train.steps

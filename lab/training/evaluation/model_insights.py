@@ -25,9 +25,9 @@ TOKENS_SEARCHED = 1_000_000
 """Tokens of the training text in which those that occur are found: the others have embeddings that were never trained."""
 
 PROBE_TOKENS = 12
-"""As many as can stand below one another in 24 lines."""
+"""Longest probe: as many rows as fit into 24 lines."""
 PROBE_SEARCH = 20_000
-"""Tokens of the validation part in which a place for the probe is sought."""
+"""Tokens of the validation part that are searched for a probe."""
 TOP = 5
 
 

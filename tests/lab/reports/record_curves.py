@@ -28,7 +28,7 @@ from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, Metric, Status
 from lab.training.status_file import StatusBoard
-from lab.training.stop_signals import Signals
+from lab.training.stop_signals import StopSignals
 
 WHERE = Path(__file__).parent / "curves"
 CHARACTERS = 150_000
@@ -189,7 +189,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
 """By folder and name."""
 
 
-class EndAfter(Signals):
+class EndAfter(StopSignals):
     """A signal after a step, or the command to pause and then the signal."""
 
     def __init__(self, recipe: Recipe, run: Run, now: Callable[[], int]) -> None:
@@ -222,7 +222,7 @@ def train(run: Run, recipe: Recipe) -> Status:
     from lab.training import rollback, spike_detector
     from lab.training.training_loop import Training
 
-    spike_detector.HOPELESS, spike_detector.LEAST_JUMP, rollback.HALVINGS = (
+    spike_detector.MAX_UNIFORM_RATIO, spike_detector.MIN_JUMP, rollback.MAX_HALVINGS = (
         (math.inf, math.inf, 0) if recipe.without_rollback else ORDINARY
     )
     board = StatusBoard(run.status_path, Status(phase="starting", pid=os.getpid()))
@@ -282,7 +282,7 @@ def record(kind: str, name: str) -> None:
 if __name__ == "__main__":
     from lab.training import rollback, spike_detector
 
-    ORDINARY = spike_detector.HOPELESS, spike_detector.LEAST_JUMP, rollback.HALVINGS
+    ORDINARY = spike_detector.MAX_UNIFORM_RATIO, spike_detector.MIN_JUMP, rollback.MAX_HALVINGS
     for kind, recipes in RECIPES.items():
         for name in recipes:
             if name in (sys.argv[1:] or recipes):

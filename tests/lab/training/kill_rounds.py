@@ -183,10 +183,10 @@ def train_straight(run: Run, until: int) -> None:
     """Trains in this process, with nobody disturbing it, and stops at a step."""
     from lab.runs.run_schema import Status
     from lab.training.status_file import StatusBoard
-    from lab.training.stop_signals import Signals
+    from lab.training.stop_signals import StopSignals
     from lab.training.training_loop import Training
 
-    signals = Signals()
+    signals = StopSignals()
     training = Training(run, StatusBoard(run.status_path, Status(phase="starting")), signals)
     take_step = training._take_step
 

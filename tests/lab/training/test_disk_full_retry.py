@@ -18,7 +18,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint
-from lab.training.trainer_inbox import TrainerInbox
+from lab.training.command_inbox import CommandInbox
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -49,14 +49,14 @@ class Disk:
 
 def while_it_waits(monkeypatch: pytest.MonkeyPatch, *happenings: Callable[[], None]) -> list[Callable[[], None]]:
     """Has these happen, one each time that the trainer begins to wait; gives those that have not happened yet."""
-    left, wait = list(happenings), TrainerInbox.wait
+    left, wait = list(happenings), CommandInbox.wait
 
-    def happen(self: TrainerInbox, *arguments: object) -> bool:
+    def happen(self: CommandInbox, *arguments: object) -> bool:
         left.pop(0)()
         return wait(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TrainerInbox, "wait", happen)
-    monkeypatch.setattr("lab.training.disk_full_retry.ROOM_SECONDS", 0.2)
+    monkeypatch.setattr(CommandInbox, "wait", happen)
+    monkeypatch.setattr("lab.training.disk_full_retry.RETRY_SECONDS", 0.2)
     return left
 
 

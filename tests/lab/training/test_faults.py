@@ -30,7 +30,7 @@ from lab.runs.run_schema import FORMAT, Metric, Status
 from lab.runs.run_store import open_run
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint, trainer
-from lab.training.trainer_inbox import TrainerInbox
+from lab.training.command_inbox import CommandInbox
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -82,7 +82,7 @@ def test_a_copy_taken_while_it_trains_is_a_run_of_its_own(
         assert stopped.phase() == "training"
         copy = Run(Path(shutil.copytree(stopped.path, tmp_path / "copy")))
         assert copy.phase() == "interrupted"
-        trainer.own(copy).release()
+        trainer.acquire_run(copy).release()
         assert train_here(copy).phase == "finished"
     assert_same_run(copy, straight)
     assert stopped.status().step == 17
@@ -227,11 +227,11 @@ def test_a_silent_trainer_of_another_machine_is_taken_over(clock: float, stopped
     monkeypatch.setattr(trainer, "LISTEN_SECONDS", 0.3)
     status = say(stopped, heartbeat=time.time() + clock)
     stopped.lock_path.touch()
-    trainer.own(stopped).release()
-    assert trainer.of_the_one_before(status) == (
+    trainer.acquire_run(stopped).release()
+    assert trainer.takeover_note(status) == (
         "Process 71 on abacus trained it before and is silent, so that this one has taken over."
     )
-    assert trainer.of_the_one_before(msgspec.structs.replace(status, host=platform.node())) == ""
+    assert trainer.takeover_note(msgspec.structs.replace(status, host=platform.node())) == ""
 
 
 def test_a_live_trainer_of_another_machine_is_left_alone_whatever_its_clock_says(stopped: Run) -> None:
@@ -240,7 +240,7 @@ def test_a_live_trainer_of_another_machine_is_left_alone_whatever_its_clock_says
     beat = threading.Timer(0.3, lambda: say(stopped, heartbeat=then + 1))
     beat.start()
     with pytest.raises(UserError, match="is being trained already, by process 71 on abacus"):
-        trainer.own(stopped)
+        trainer.acquire_run(stopped)
     beat.join()
 
 
@@ -254,7 +254,7 @@ def test_a_clock_set_back_makes_no_dead_run_alive_and_no_live_one_dead(stopped: 
         say(stopped, host=platform.node(), heartbeat=time.time())
         assert stopped.phase() == "training"
         with pytest.raises(UserError, match="is being trained already"):
-            trainer.own(stopped)
+            trainer.acquire_run(stopped)
 
 
 def mounted(folder: Path, *options: str) -> None:
@@ -280,7 +280,7 @@ def test_a_read_only_folder_is_one_sentence(disk: Path, stopped: Run, train_here
     run = Run(Path(shutil.copytree(stopped.path, disk / "run")))
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(UserError, match=r"^Cannot train run: read-only file system\.$"):
-        trainer.own(run)
+        trainer.acquire_run(run)
     assert run.phase() == "stopped"
     assert load_model(run, "last")[1] == 17
 
@@ -313,7 +313,7 @@ def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
                 collections.deque(map(file.write, itertools.repeat(bytes(4096))), maxlen=0)
         return write(*arguments)
 
-    def wait(self: TrainerInbox, seconds: float, until: str) -> bool:
+    def wait(self: CommandInbox, seconds: float, until: str) -> bool:
         status = run.status()
         assert run.status().phase == "paused"
         before = read_metadata(run.path / "last.safetensors")
@@ -323,7 +323,7 @@ def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
         return True
 
     monkeypatch.setattr(owner, name, filling)
-    monkeypatch.setattr(TrainerInbox, "wait", wait)
+    monkeypatch.setattr(CommandInbox, "wait", wait)
     assert train_here(run).phase == "finished"
     assert len(said) == 1
     assert said[0].startswith("Paused because the disk is full: there is no room to ")

@@ -134,13 +134,13 @@ from pathlib import Path
 from lab.core.errors import UserError
 from lab.runs.run_schema import Status
 from lab.runs.run_folder import Run
-from lab.training.stop_signals import Signals
+from lab.training.stop_signals import StopSignals
 from lab.training.status_file import StatusBoard
 from lab.training.training_loop import Training
 
 for path, megabytes in zip(sys.argv[1::2], sys.argv[2::2]):
     board = StatusBoard(Run(Path(path)).status_path, Status(phase="starting", pid=os.getpid()))
-    training = Training(Run(Path(path)), board, Signals())
+    training = Training(Run(Path(path)), board, StopSignals())
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + int(megabytes) * 2**20, resource.RLIM_INFINITY))
     try:

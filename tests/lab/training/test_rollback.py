@@ -10,7 +10,7 @@ from lab.core.safetensors_file import read_metadata
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, Status
 from lab.runs.weights_file import load_model
-from lab.training.rollback import HALVINGS
+from lab.training.rollback import MAX_HALVINGS
 from models.gpt import GPT
 
 TinyRun = Callable[..., Run]
@@ -36,7 +36,7 @@ def test_an_absurd_rate_is_halved_until_it_learns(tiny_run: TinyRun, train_here:
     status = train_here(run)
     assert status.phase == "finished"
     times = len(backs(run))
-    assert 1 <= times < HALVINGS
+    assert 1 <= times < MAX_HALVINGS
     factor = 1 / 2**times
     metrics = run.metrics().read()
     assert [m.step for m in metrics] == list(range(41)), "no step twice, and none missing"
@@ -120,8 +120,8 @@ def test_it_gives_up_in_a_sentence_when_halving_does_not_help(
     run = tiny_run(steps=100)
     status = train_here(run)
     assert status.phase == "failed"
-    assert len(backs(run)) == HALVINGS
-    assert f"the learning rate was halved {HALVINGS} times" in status.message
+    assert len(backs(run)) == MAX_HALVINGS
+    assert f"the learning rate was halved {MAX_HALVINGS} times" in status.message
     assert "start a new run with a lower one, such as " in status.message
     assert_every_file_is_finite(run)
 
@@ -130,13 +130,13 @@ def test_a_good_stretch_makes_the_next_time_the_first(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One time more than it may go back in a row."""
-    monkeypatch.setattr("lab.training.rollback.GOOD_STRETCH", 20)
+    monkeypatch.setattr("lab.training.rollback.RECENT_STEPS", 20)
     every = 40
     spoil(monkeypatch, lambda step: step % every in (every - 3, every - 2, every - 1))
-    run = tiny_run(steps=(HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
+    run = tiny_run(steps=(MAX_HALVINGS + 1) * every, eval_every=10_000, layers=1, width=8)
     status = train_here(run)
     assert status.phase == "finished", status.message
-    assert len(backs(run)) == HALVINGS + 1
+    assert len(backs(run)) == MAX_HALVINGS + 1
 
 
 def test_the_best_weights_and_the_halved_rate_are_not_forgotten(

@@ -10,7 +10,7 @@ import pytest
 from lab.core.uniform_baseline import uniform_baseline
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
-from lab.training.spike_detector import FEWEST, LEAST_JUMP, WINDOW, SpikeDetector
+from lab.training.spike_detector import MIN_JUMP, MIN_LOSSES, WINDOW, SpikeDetector
 from tests.lab.reports.recorded_curves import NAMES, recorded
 
 TinyRun = Callable[..., Run]
@@ -69,12 +69,12 @@ def test_a_spike_is_seven_deviations_above_the_mean_and_a_nat() -> None:
     assert not watch.is_bad(mean + 6.9 * deviation, 1.0, 9.0)
     assert SpikeDetector(losses=losses).is_bad(mean + 7.1 * deviation, 1.0, 9.0)
     known_by_heart = [0.05] * WINDOW
-    assert not SpikeDetector(losses=known_by_heart).is_bad(0.04 + LEAST_JUMP, 1.0, 9.0)
-    assert SpikeDetector(losses=known_by_heart).is_bad(0.06 + LEAST_JUMP, 1.0, 9.0)
+    assert not SpikeDetector(losses=known_by_heart).is_bad(0.04 + MIN_JUMP, 1.0, 9.0)
+    assert SpikeDetector(losses=known_by_heart).is_bad(0.06 + MIN_JUMP, 1.0, 9.0)
 
 
 def test_with_few_losses_only_the_hopeless_and_what_is_no_number_is_bad() -> None:
-    watch = SpikeDetector(losses=[1.0] * (FEWEST - 1))
+    watch = SpikeDetector(losses=[1.0] * (MIN_LOSSES - 1))
     assert not watch.is_bad(8.0, 1.0, 5.0)
     assert SpikeDetector().is_bad(10.1, 1.0, 5.0)
     assert SpikeDetector().is_bad(math.nan, 1.0, 5.0)

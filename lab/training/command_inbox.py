@@ -1,14 +1,14 @@
-"""What reaches a trainer from outside while it works: commands and signals."""
+"""Inbox of a trainer: commands from control/ and signals."""
 
 import time
 from pathlib import Path
 
 from lab.runs import trainer_commands
 from lab.runs.trainer_commands import Command, CommandName
-from lab.training.stop_signals import Signals
+from lab.training.stop_signals import StopSignals
 
 POLL_SECONDS = 0.05
-"""How often control/ is looked at; a look costs some microseconds."""
+"""Interval between polls of control/; one takes some microseconds."""
 
 
 class EndAskedError(Exception):
@@ -20,10 +20,10 @@ class EndAskedError(Exception):
         self.save = save
 
 
-class TrainerInbox:
-    """Commands in the order in which they came. To stop is not kept waiting: it is raised."""
+class CommandInbox:
+    """Commands in the order of arrival. The end is not queued: it is raised."""
 
-    def __init__(self, folder: Path, signals: Signals) -> None:
+    def __init__(self, folder: Path, signals: StopSignals) -> None:
         self._folder = folder
         self._signals = signals
         self._waiting: list[Command] = []
@@ -37,7 +37,7 @@ class TrainerInbox:
         return "stop" if any(command.name in ("stop", "discard") for command in self._waiting) else ""
 
     def poll(self) -> None:
-        """Fetches what is new; costs nothing if called again within `POLL_SECONDS`.
+        """Fetch new commands; free of cost if called again within `POLL_SECONDS`.
 
         Raises:
             EndAskedError: at a command to stop, and at a signal.
@@ -54,12 +54,12 @@ class TrainerInbox:
             self._waiting += trainer_commands.take(self._folder)
 
     def next(self) -> Command | None:
-        """The command that has waited longest, if any is there. Raises what `poll` does."""
+        """The next command, if there is one. Raises what `poll` does."""
         self.poll()
         return self._waiting.pop(0) if self._waiting else None
 
     def wait(self, seconds: float, until: CommandName) -> bool:
-        """Waits for a command, which is taken; True if it came, False when the time is up or something new asks for the end.
+        """Wait for a command, which is removed; True if it came, False when the time is up or something new asks for the end.
 
         Raises:
             EndAskedError: at the command to discard what is not saved. Nothing else ends the training from here.
