@@ -1,4 +1,4 @@
-"""The GPT-2 in plain PyTorch: model, optimizer, tokenizer, sampling, trace.
+"""GPT-2 in plain PyTorch: model, optimizer, tokenizers, sampling, and the trace of a forward pass.
 
 Begin with `gpt`, the model on one page, and `config`, its shape. Imports torch, numpy and tiktoken, nothing of `lab` or
 `screens`.

@@ -12,7 +12,7 @@ AttentionKernel = Literal["auto", "plain", "fused"]
 """Two plain products and a softmax, torch's fused kernel, or whichever is usually quicker; see `models.attention_kernels`."""
 
 LARGEST = {"layers": 1024, "heads": 1024, "width": 1 << 16, "context": 1 << 17, "vocab_size": 1 << 20}
-"""The most of each number that a shape can have: beyond any GPT-2, and small enough that nothing computed from it overflows."""
+"""Upper bounds of a shape: beyond any GPT-2, and small enough that nothing computed from them overflows."""
 
 
 class ConfigError(ValueError):

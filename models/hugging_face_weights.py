@@ -1,4 +1,4 @@
-"""GPT-2 weights in Hugging Face's layout and in ours.
+"""GPT-2 weights from and to Hugging Face's layout.
 
 They differ in three ways: Hugging Face keeps linear weights as (in, out), stores the tied head under a name of its own, and
 its older files carry causal masks as buffers.
@@ -18,14 +18,14 @@ BUFFERS = (".attn.bias", ".attn.masked_bias")
 
 
 def to_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a `models.gpt.GPT` as `transformers.GPT2LMHeadModel.load_state_dict` takes it, head included."""
+    """Convert the state of a `models.gpt.GPT` to the form that `transformers.GPT2LMHeadModel` loads, head included."""
     converted = {PREFIX + name: _turned(name, weight) for name, weight in state.items()}
     converted[HEAD] = state["wte.weight"]
     return converted
 
 
 def from_hugging_face(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of a GPT-2 of Hugging Face's, with or without the head's prefix, as `models.gpt.GPT.load_state_dict` takes it.
+    """Convert the state of a Hugging Face GPT-2, with or without the `transformer.` prefix, to that of a `models.gpt.GPT`.
 
     Raises:
         ValueError: if the head is not the token embedding, as in a model that was trained with the two untied.

@@ -1,4 +1,4 @@
-"""Decoding one token with the KV cache: one sequence, weights in fp32, on a CPU, where calling an operation costs as much as it.
+"""Decoding one token with the KV cache: for one sequence and weights in fp32 on a CPU, where each call of an operation counts.
 
 Used by sampling. Equals `GPT.unembed(GPT.hidden(ids, cache))`, up to the rounding of fp32. Here one token is a vector (C,), each
 linear layer a product with a vector, and what is the same for every token is looked up once.
@@ -45,7 +45,7 @@ def _weight_and_bias(module: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 class OneTokenDecoder:
-    """Computes the logits after one more token and adds it to `cache`. The weights must not be replaced while it is in use.
+    """Compute the logits after one more token and add it to `cache`. The weights must not be replaced while it is in use.
 
     Make it and call it under `torch.inference_mode()`.
     """

@@ -21,7 +21,7 @@ RMS = 0.2
 
 
 class MuonAdamW(Optimizer):
-    """One optimizer of two rules; each group's "rule" says which of them its weights follow.
+    """Muon and AdamW in one optimizer; each group's "rule" is the one its weights follow.
 
     Muon (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks") averages the gradients with Nesterov's
     momentum, and moves a matrix by about the nearest one whose singular values are all 1, which Newton-Schulz iteration

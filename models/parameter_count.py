@@ -1,4 +1,4 @@
-"""What a model of a given shape is made of, and what it costs. Arithmetic on the configuration; nothing here needs torch."""
+"""Parameters, FLOPs and memory of a model, computed from its configuration. Nothing here needs torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Weight:
 
     @property
     def count(self) -> int:
-        """How many numbers it holds."""
+        """Number of its parameters."""
         return prod(self.shape)
 
 
@@ -54,7 +54,7 @@ def _weights(config: ModelConfig) -> Iterator[Weight]:
 
 
 def parameter_count(config: ModelConfig) -> int:
-    """Numbers that training sets, the tied head counted once (with the embedding)."""
+    """Number of parameters, the tied head counted once (with the embedding)."""
     return sum(weight.count for weight in inventory(config) if weight.tied_to is None)
 
 
@@ -97,7 +97,7 @@ def kv_cache_bytes(config: ModelConfig, tokens: int) -> int:
 
 
 def training_bytes(config: ModelConfig, batch: int) -> int:
-    """Bytes at the peak of a training step, estimated for fp32 on a CPU; bf16 needs less, and torch itself comes on top.
+    """Peak memory of a training step in bytes, estimated for fp32 on a CPU; bf16 needs less, and torch itself comes on top.
 
     16 for each parameter (weight, gradient, AdamW's two averages), what the forward pass keeps for the backward one, and the
     head's gradient once more while it is being scaled.

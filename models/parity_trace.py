@@ -1,4 +1,4 @@
-"""What the model itself computes on its fast path, under the trace's names: the other side of every parity figure."""
+"""The model's own activations, recorded by hooks under the trace's names, for the parity check of the trace."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from models.gpt import GPT
 
 
 class ParitySite(NamedTuple):
-    """Where in the model a tensor is found: what goes into a module or comes out of it; of q, k and v, which of the three."""
+    """The hook of one activation: a module, its input or output (`side`), and for q, k and v which `third` of it."""
 
     name: str
     module: nn.Module

@@ -1,4 +1,4 @@
-"""From logits to the next token: temperature, top-k, top-p, and a random number that depends on seed and position only."""
+"""Sampling the next token from logits: temperature, top-k, top-p, and a random number that depends on seed and position only."""
 
 import math
 from collections.abc import Generator, Iterator, Sequence
@@ -17,7 +17,7 @@ from models.sampling_settings import SamplingSettings
 Numbers = NDArray[np.float64]
 
 FIRST = 128
-"""Tokens among which a draw is looked for before all are sorted."""
+"""Tokens that a draw searches before all are sorted."""
 
 
 class LogitsError(ValueError):
@@ -38,8 +38,8 @@ class Distribution:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A token that was drawn, the probability the model gave it (temperature 1, no filter), and the number that picked it."""
+class SampledToken:
+    """A sampled token, its probability (temperature 1, no filter), and the random number that picked it."""
 
     id: int
     probability: float
@@ -59,7 +59,7 @@ def distribution(logits: Tensor, sampling: SamplingSettings) -> Distribution:
         after = before if sampling.temperature == 1.0 else _shares(values, sampling.temperature)
         return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.ones(len(values), dtype=torch.bool))
     else:
-        order = falling(values, sampling.top_k or len(values))
+        order = top_indices(values, sampling.top_k or len(values))
         shares = _shares(values[order], sampling.temperature)
         if sampling.top_p < 1.0:
             sum_before_it = shares.cumsum() - shares
@@ -71,7 +71,7 @@ def distribution(logits: Tensor, sampling: SamplingSettings) -> Distribution:
 
 
 def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
-    """The logits less the largest of them, and their softmax, in float64; raises as `distribution` does."""
+    """The logits minus their maximum, and their softmax, in float64; raises as `distribution` does."""
     values: Numbers = logits.detach().to("cpu", torch.float64).numpy()
     largest = float(values.max())  # NaN if any of them is
     if not -math.inf < largest < math.inf:
@@ -83,15 +83,15 @@ def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
 
 
 def _shares(values: Numbers, temperature: float = 1.0) -> Numbers:
-    """The softmax at that temperature of values (n,) of which the largest is 0."""
+    """Softmax at that temperature of values (n,) whose maximum is 0."""
     with np.errstate(over="ignore"):  # at the coldest, the others become -inf, as they should
         exponentials = np.exp(values / temperature)
     exponentials /= exponentials.sum()
     return exponentials
 
 
-def falling(values: Numbers, most: int) -> NDArray[np.intp]:
-    """The places of the `most` largest of values (V,), the largest first, ties by place; without sorting all for a few."""
+def top_indices(values: Numbers, most: int) -> NDArray[np.intp]:
+    """Indices of the `most` largest values (V,), the largest first, ties by index; does not sort all for a few."""
     if 4 * most < len(values):
         least = np.partition(values, -most)[-most]
         candidates = np.flatnonzero(values >= least)
@@ -100,7 +100,7 @@ def falling(values: Numbers, most: int) -> NDArray[np.intp]:
 
 
 def uniform(seed: int, position: int) -> float:
-    """A number in [0, 1) that depends on (seed, position) only, so that a token can be undone and drawn again the same.
+    """A random number in [0, 1) that depends on (seed, position) only, so that a token can be undone and sampled again the same.
 
     The first word of the counter-based generator Philox4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as
     1, 2, 3") with the seed as key and the position as counter; its top 53 bits are taken as a fraction.
@@ -113,17 +113,17 @@ def draw(after: Tensor, u: float) -> int:
     """The token that u in [0, 1) falls on when the probabilities (V,) are laid end to end, the largest first, ties by id."""
     shares = after.numpy()
     at = u * float(shares.sum())
-    order = falling(shares, FIRST)
+    order = top_indices(shares, FIRST)
     ends = shares[order].cumsum()
     if at >= ends[-1] and len(order) < len(shares):
-        order = falling(shares, len(shares))
+        order = top_indices(shares, len(shares))
         ends = shares[order].cumsum()
     index = int(ends.searchsorted(at, side="right"))
     return int(order[min(index, int(np.count_nonzero(shares)) - 1)])
 
 
-def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings) -> Iterator[Drawn]:
-    """Draws n tokens one after the other behind ids, each seeing at most the last `context` tokens; see `generate_together`."""
+def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings) -> Iterator[SampledToken]:
+    """Sample n tokens one after the other after ids, each seeing at most the last `context` tokens; see `generate_together`."""
     together = generate_together(model, ids, n, [sampling])
     try:
         for (drawn,) in together:
@@ -134,11 +134,11 @@ def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings)
 
 def generate_together(
     model: GPT, ids: Sequence[int], n: int, samplings: Sequence[SamplingSettings]
-) -> Generator[list[Drawn], None, None]:
-    """Draws n tokens one after the other behind ids, for each of the samplings, in one pass of the model for all of them.
+) -> Generator[list[SampledToken], None, None]:
+    """Sample n tokens one after the other after ids, for each of the settings, in one forward pass for all of them.
 
-    The token with index i in a whole sequence is picked by `uniform(seed, i)`. While the sequences fit into the context each
-    token costs one row, thanks to the cache; from then on the window slides, every token in it changes its position, and the
+    The token at index i of the sequence is picked by `uniform(seed, i)`. While the sequences fit into the context each
+    token costs one row, thanks to the KV cache; from then on the window slides, every token in it changes its position, and the
     whole window is computed anew.
     The model is put into evaluation mode until the iterator ends or is closed.
 
@@ -175,12 +175,12 @@ def generate_together(
         model.train(was_training)
 
 
-def _draw_one(logits: Tensor, sampling: SamplingSettings, position: int) -> Drawn:
+def _draw_one(logits: Tensor, sampling: SamplingSettings, position: int) -> SampledToken:
     u = uniform(sampling.seed, position)
     if sampling.greedy or sampling.temperature == 0.0:
         values, before = _softmax(logits)
         token = int(values.argmax())
-        return Drawn(token, float(before[token]), u)
+        return SampledToken(token, float(before[token]), u)
     choice = distribution(logits, sampling)
     token = draw(choice.after, u)
-    return Drawn(token, float(choice.before[token]), u)
+    return SampledToken(token, float(choice.before[token]), u)

@@ -1,4 +1,4 @@
-"""How the next token is chosen, as settings. Nothing here needs torch, so that a screen can hold and check them."""
+"""Sampling settings: temperature, top-k, top-p, seed. Nothing here needs torch, so that a screen can hold and check them."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from models.config import ConfigError
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How the next token is chosen. Filters act in this order, as in Hugging Face's transformers: temperature, top-k, top-p.
+    """Settings of sampling. Filters act in this order, as in Hugging Face's transformers: temperature, top-k, top-p.
 
     `temperature` divides the logits; 0 means the same as `greedy`: always the most probable token, the lower id on a tie.
     `top_k` keeps the k most probable tokens; 0 keeps all.

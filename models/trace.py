@@ -1,4 +1,4 @@
-"""Every intermediate value of one forward pass, by name, written out formula by formula.
+"""Trace of a forward pass: every intermediate value by name, written out formula by formula.
 
 Names, values and shapes are TransformerLens's, without `hook_` and without the batch dimension. Not in TransformerLens
 are `scores_raw` and, before its version 4, `out`.
@@ -35,8 +35,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.edits import Edit
 from models.gpt import EPSILON, GPT, Block
+from models.trace_edits import Edit
 
 STREAMS = ("resid_pre", "resid_mid", "resid_post")
 LAYER_NAMES = (
@@ -44,21 +44,21 @@ LAYER_NAMES = (
     "attn.pattern", "attn.z", "attn_out", "resid_mid", "ln2.scale", "ln2.normalized", "ln2.out", "mlp.pre", "mlp.post",
     "mlp_out", "resid_post",
 )  # fmt: skip
-"""What a layer computes, in order, each under `blocks.N.`."""
+"""Values of a layer in the order of computation, each under `blocks.N.`."""
 
 END_NAMES = ("ln_final.scale", "ln_final.normalized", "ln_final.out", "logits")
 BY_HEAD = ("attn.q", "attn.k", "attn.v", "attn.z")
-"""Handed out as (T, H, D), as in TransformerLens; computed as (H, T, D)."""
+"""Returned as (T, H, D), as in TransformerLens; computed as (H, T, D)."""
 BEFORE = ".before"
 
 _IN_LAYER = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
 class Trace:
-    """The forward pass of `ids` through `model`, in fp32 and without the model's own code, with `edits` made on the way.
+    """The forward pass of `ids` through `model`, in fp32 and without the model's own code, with `edits` applied.
 
-    Made at once: the residual streams of all layers. Made when looked at: the inside of a layer (that of the last layer looked
-    at is kept), the final norm, the logits. The model's weights must not change while the trace is in use. No gradients, no
+    Computed at once: the residual streams of all layers. Computed on access: the inside of a layer (that of the last layer
+    accessed is kept), the final norm, the logits. The model's weights must not change while the trace is in use. No gradients, no
     dropout.
 
     Raises:
@@ -72,7 +72,7 @@ class Trace:
 
     @classmethod
     def incremental(cls, model: GPT, ids: Sequence[int], edits: Sequence[Edit] = ()) -> Generator[None, None, Self]:
-        """The same trace, made a layer at a time: yields after each, so that a long one can be given up."""
+        """The same trace, computed a layer at a time: yields after each, so that a long one can be cancelled."""
         trace = cls.__new__(cls)
         trace._begin(model, ids, edits)
         yield from trace._run()
@@ -107,12 +107,12 @@ class Trace:
             yield
 
     def names(self) -> list[str]:
-        """Every name that can be looked up, in the order in which the model computes them."""
+        """Every name of the trace, in the order of computation."""
         inner = [f"blocks.{layer}.{name}" for layer in range(self.config.layers) for name in LAYER_NAMES]
         return ["embed", "pos_embed", *inner, *END_NAMES]
 
     def is_edited(self, name: str) -> bool:
-        """Whether an edit changes the value called `name`, so that there is a `name.before`."""
+        """True if an edit changes the value called `name`, so that there is a `name.before`."""
         return any(edit.name == name for edit in self.edits)
 
     @torch.no_grad()
@@ -134,7 +134,7 @@ class Trace:
 
     @torch.no_grad()
     def lens(self, name: str, positions: Sequence[int] | None = None) -> Tensor:
-        """The logit lens: what the model would say if it stopped at the residual stream `name` (nostalgebraist 2020).
+        """Logit lens: the logits if the model stopped at the residual stream `name` (nostalgebraist 2020).
 
         The final norm is computed anew for that stream, then the output head: (positions, V), or (T, V) if `positions` is None.
         Of the last `resid_post` these are the logits. Raises KeyError if `name` is no residual stream.
@@ -159,13 +159,13 @@ class Trace:
 
     @torch.no_grad()
     def pattern_and_values(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Pattern (H, T, T) and values (H, T, D) of a layer, without the rest of it being made, or another's being let go of."""
+        """Pattern (H, T, T) and values (H, T, D) of a layer, without computing the rest of it or releasing another layer."""
         inside = self._inside
         made = inside[1] if inside is not None and inside[0] == layer else self._attention(layer, self._entering(layer))
         return made["attn.pattern"], made["attn.v"]
 
     def release(self) -> None:
-        """Keep no inside of a layer; it is made again when it is looked at."""
+        """Release the inside of the kept layer; it is computed again on access."""
         self._inside = None
 
     def _entering(self, layer: int) -> Tensor:
@@ -186,7 +186,7 @@ class Trace:
         return self._inside[1]
 
     def _layer(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
-        """All of LAYER_NAMES but the norms' scale and normalized, from the stream (T, C) that enters, edited where it is."""
+        """All of LAYER_NAMES but the norms' scale and normalized, from the (edited) residual stream (T, C) that enters."""
         block = self._block(layer)
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = self._attention(layer, resid_pre)
@@ -220,7 +220,7 @@ class Trace:
         return made
 
     def _edited(self, layer: int, name: str, value: Tensor, made: dict[str, Tensor]) -> Tensor:
-        """The value with its edits made; if there are any, `made` gets what it was before."""
+        """The value with its edits applied; if there are any, `made` gets the value before them."""
         whole = f"blocks.{layer}.{name}"
         if self.is_edited(whole):
             made[name + BEFORE] = value
@@ -247,7 +247,7 @@ def linear(x: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def apply(edit: Edit, value: Tensor) -> Tensor:
-    """A copy of `value`, (T, C) or by head (H, T, ·), with the edit made; see `models.edits.Edit` for what each action does."""
+    """A copy of `value`, (T, C) or by head (H, T, ·), with the edit applied; see `models.trace_edits`."""
     result = value.clone()
     rows = slice(None) if edit.position is None else slice(edit.position, edit.position + 1)
     heads = slice(None) if edit.head is None else slice(edit.head, edit.head + 1)

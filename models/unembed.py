@@ -1,4 +1,4 @@
-"""Dot products with the whole token embedding, which of all that the engine does for one number takes longest."""
+"""Unembedding: logits as dot products with the whole token embedding, in slices that fit the caches and can be interrupted."""
 
 from collections.abc import Generator
 from typing import TYPE_CHECKING, TypeVar
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Slices = Generator[None, None, T]
-"""A long piece of work that yields now and then, so that something else can be done first, and returns its result."""
+"""Incremental work: yields now and then, so that more urgent work can go first, and returns its result."""
 
 SLICE = 1024
 """Rows of the token embedding taken at one time: 3 MB of GPT-2's stay in a core's cache while every vector is multiplied with
@@ -30,7 +30,7 @@ def unembed(model: "GPT", vectors: "Tensor") -> Slices["Tensor"]:
 
 
 def finish(slices: Slices[T]) -> T:
-    """Does all of the work at once."""
+    """Do all of the work at once."""
     while True:
         try:
             next(slices)

@@ -14,8 +14,8 @@ from lab.inspect.interventions import Interventions
 from lab.one_step.stages import StepAnswer
 from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
-from models.edits import Edit
 from models.sampling_settings import SamplingSettings
+from models.trace_edits import Edit
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -8,8 +8,8 @@ from lab.inspect.interventions import Intervention, resolved
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.stage_context import StageContext
-from models.edits import Edit
 from models.sampling_settings import SamplingSettings
+from models.trace_edits import Edit
 from models.unembed import Slices
 
 EMPTY_PROMPT = "The prompt is empty: GPT-2 predicts a token from those before it, so it needs at least one; type a word."

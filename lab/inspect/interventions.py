@@ -1,7 +1,7 @@
 """Interventions as a user makes them: a head off, an MLP halved, a token hidden, a vector borrowed from another prompt.
 
-Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.edits`); a vector that is
-borrowed is named by its prompt and place, and only the engine ever holds its numbers. Nothing here needs torch.
+Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.trace_edits`); a vector
+that is borrowed is named by its prompt and place, and only the engine ever holds its numbers. Nothing here needs torch.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from lab.core.number_format import MINUS
-from models.edits import Edit
+from models.trace_edits import Edit
 
 How = Literal["off", "mean", "scale", "attend", "hide", "patch"]
 

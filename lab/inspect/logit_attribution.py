@@ -17,9 +17,9 @@ from torch import Tensor
 
 from lab.inspect.interventions import name_of
 from models.config import ModelConfig
-from models.edits import Edit
 from models.gpt import GPT
 from models.trace import Trace
+from models.trace_edits import Edit
 
 FINAL_BIAS = "final norm's bias"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lab.core.errors import UserError
 from lab.inspect.open_model import Identity, OpenModel
 from models.config import ModelConfig
-from models.edits import Edit
+from models.trace_edits import Edit
 from models.unembed import Slices, finish, unembed
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Finds OpenAI's two GPT-2 vocabulary files and reads them. Only content with the published SHA-256 is used, wherever it lies.
+"""GPT-2's two vocabulary files by OpenAI: find, download and read them. Only content with the published SHA-256 is used.
 
 `vocab.bpe` lists the merges in the order they were learned, `encoder.json` gives each token its id. Both write bytes as printable
 characters (`bytes_to_unicode` in GPT-2's released `encoder.py`).
@@ -33,7 +33,7 @@ HUGGING_FACE_NAMES = {MERGES: "merges.txt", IDS: "vocab.json"}
 
 CONNECT_SECONDS = 4.0
 DOWNLOAD_SECONDS = 20.0
-"""A screen may be waiting: without a network the answer must come soon."""
+"""Short, since a screen may be waiting: without a network the answer must come soon."""
 
 
 class VocabularyError(TokenizerError):
@@ -99,7 +99,7 @@ def _candidates(name: str) -> Iterator[Path]:
 
 
 def _tiktoken_cache(name: str) -> Path | None:
-    """Where tiktoken keeps the file it downloads from this address; None if its cache is switched off by an empty name."""
+    """Path in tiktoken's cache of the file from this address; None if the cache is switched off by an empty name."""
     default = os.path.join(tempfile.gettempdir(), "data-gym-cache")
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR", default))
     return Path(folder, hashlib.sha1((URL + name).encode()).hexdigest()) if folder else None
@@ -113,7 +113,7 @@ def _hugging_face_hub() -> Path:
 
 
 def _fetch(name: str) -> bytes | None:
-    """The file from the address that tiktoken uses, or None where the network does not give it in time."""
+    """Download the file from the address that tiktoken uses; None if the network does not deliver it in time."""
     import requests
 
     deadline = time.monotonic() + DOWNLOAD_SECONDS
@@ -134,7 +134,7 @@ def _fetch(name: str) -> bytes | None:
 
 
 def _keep(name: str, content: bytes) -> None:
-    """Puts the file into tiktoken's cache, where it may; the file is good without."""
+    """Put the file into tiktoken's cache if possible."""
     if not (path := _tiktoken_cache(name)):
         return
     with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Tokens as a terminal can show them."""
+"""Labels of tokens for a terminal: spaces, control characters and broken bytes made visible."""
 
 import unicodedata
 
@@ -6,7 +6,7 @@ _SIGNS = {"\n": "⏎", "\t": "⇥", "\x7f": "␡"}
 
 
 def printable(token: bytes) -> str:
-    """The bytes of a token on one line, whatever they are; never empty, and never a thing that a terminal would act on.
+    """Label of a token's bytes on one line, whatever they are; never empty, and never an escape sequence.
 
     Spaces stay as they are beside something visible (" fast") and are "␣" in a token of spaces alone. "⏎" is the newline, "⇥" the
     tab, "␀" to "␡" the other control characters. A character that is invisible or acts on its neighbours (zero-width, direction,
@@ -26,7 +26,7 @@ def printable(token: bytes) -> str:
 
 
 def spelled_out(character: str) -> str:
-    """What stands for a character that cannot be shown: ⏎, ⇥, ␛, \\xe2 for a byte that is no text (PEP 383), \\u200b."""
+    """Replacement for a character that cannot be shown: ⏎, ⇥, ␛, \\xe2 for a byte that is no text (PEP 383), \\u200b."""
     code = ord(character)
     if character in _SIGNS:
         return _SIGNS[character]

@@ -1,4 +1,4 @@
-"""Three vocabularies of one class: single bytes, BPE learned from the user's own text, and GPT-2's. Nothing here needs torch.
+"""Byte-level BPE tokenizer with three vocabularies: single bytes, learned from the user's text, and GPT-2's. No torch.
 
 Byte-level BPE (Radford et al. 2019, section 2.2): text is split into pieces by a pattern, each piece starts as its UTF-8
 bytes, and the adjacent pair whose merge was learned first is merged, until no pair is left that was ever merged. The id of a
@@ -22,7 +22,7 @@ from models.tokenizers.token_labels import printable
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT, FIXED_VOCABULARY_SIZES, TokenizerError, TokenizerKind
 
 PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"
-"""How text is split before merging: the contractions of English, letters, digits, other signs (each with one space before
+"""Pattern that splits text before merging: the contractions of English, letters, digits, other signs (each with one space before
 it), spaces. It is the pattern of GPT-2's released `encoder.py` in the equivalent form that tiktoken gives it, which
 backtracks less."""
 
@@ -51,7 +51,7 @@ class Node:
 
 
 class Tokenizer:
-    """A vocabulary and the way text is cut into it. Any bytes can be encoded and come back as they were.
+    """A vocabulary with encode and decode. Any bytes survive the round trip.
 
     `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each
     special token to its id (only "gpt2" has one, `<|endoftext|>`).
@@ -89,7 +89,7 @@ class Tokenizer:
 
     @classmethod
     def bytes_(cls) -> Self:
-        """Every byte is a token, and its value is its id."""
+        """The vocabulary of single bytes: a byte's value is its id."""
         return cls("bytes", [bytes([byte]) for byte in range(BYTES)])
 
     @classmethod
@@ -123,7 +123,7 @@ class Tokenizer:
         return cls("bpe", [bytes(token) for token, _ in sorted(ranks, key=lambda pair: pair[1])])
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """The ids of `text`. What looks like a special token is ordinary text unless `special` is asked for.
+        """The ids of `text`. The text of a special token is ordinary text unless `special` is set.
 
         A terminal hands over bytes that are no UTF-8 as lone surrogates (PEP 383, "surrogateescape"); they are encoded as those
         bytes. Any other lone surrogate stands for nothing and becomes U+FFFD.
@@ -174,7 +174,7 @@ class Tokenizer:
         return self._tokens[id]
 
     def merge_rank(self, id: int) -> int | None:
-        """How many merges were learned before this one (0 for the first); None for single bytes and special tokens."""
+        """Number of merges learned before this one (0 for the first); None for single bytes and special tokens."""
         self.token_bytes(id)
         return id - BYTES if BYTES <= id < self._merged else None
 
@@ -184,7 +184,7 @@ class Tokenizer:
         return (node.left.id, node.right.id) if node.left and node.right else None
 
     def tree(self, id: int) -> Node:
-        """The token taken apart down to single bytes, found by merging its bytes as `encode` would. A special token has no parts.
+        """Merge tree of the token down to single bytes, as `encode` would merge them. A special token has no parts.
 
         Raises:
             TokenizerError: if the id is not in the vocabulary, or the vocabulary's merges never make it.
@@ -204,11 +204,11 @@ class Tokenizer:
         return nodes[0]
 
     def label(self, id: int) -> str:
-        """The token as a terminal can show it on one line, whatever its bytes are (`printable`)."""
+        """Label of the token for a terminal, on one line (`printable`)."""
         return printable(self.token_bytes(id))
 
     def save(self, path: str | Path) -> None:
-        """Writes all of the tokenizer into one JSON file, which needs no other file to be read."""
+        """Write the whole tokenizer into one JSON file."""
         content: dict[str, object] = {
             "format": FORMAT,
             "kind": self.kind,
@@ -222,7 +222,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The tokenizer that `save` wrote.
+        """Load the tokenizer that `save` wrote.
 
         Raises:
             TokenizerError: if the file cannot be read, or is not a whole tokenizer.
@@ -235,7 +235,7 @@ class Tokenizer:
 
     @classmethod
     def loads(cls, raw: bytes, path: str | Path) -> Self:
-        """The tokenizer in the contents of a file that `save` wrote; `path` is for messages. Raises what `load` raises."""
+        """Load the tokenizer from the contents of a file that `save` wrote; `path` is for messages. Raises what `load` raises."""
         try:
             content = json.loads(raw)
         except (ValueError, RecursionError) as error:
@@ -275,7 +275,7 @@ def _checksum(content: dict[str, object]) -> str:
 
 
 def _without_long_runs(text: str) -> Iterator[str]:
-    """`text` in parts whose ids, one after the other, are those of the whole: the pattern's last three alternatives always
+    """Split `text` into parts whose concatenated ids are those of the whole: the pattern's last three alternatives always
     split a run of whitespace that stands before other text before its last character, and make one piece of what comes
     before."""
     at = 0

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from models.edits import Edit
 from models.gpt import GPT
 from models.trace import Trace
+from models.trace_edits import Edit
 
 LAYERS, HEADS = 3, 4
 IDS = [(7 * i * i + 3 * i) % 61 for i in range(13)]

@@ -13,7 +13,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from models.config import ConfigError
 from models.gpt import GPT
-from models.sampling import Drawn, distribution, draw, falling, generate, generate_together, uniform
+from models.sampling import SampledToken, distribution, draw, generate, generate_together, top_indices, uniform
 from models.sampling_settings import SamplingSettings
 
 
@@ -102,7 +102,7 @@ def test_draw_hits_each_token_as_often_as_its_probability_says() -> None:
     assert draw(after, 1 - 2**-53) == 3
 
 
-def recomputed(model: GPT, ids: list[int], n: int, sampling: SamplingSettings) -> list[Drawn]:
+def recomputed(model: GPT, ids: list[int], n: int, sampling: SamplingSettings) -> list[SampledToken]:
     """Generation without a cache: the whole window for every token, and the logits of the model's plain forward pass."""
     sequence, drawn = list(ids), []
     for _ in range(n):
@@ -110,7 +110,7 @@ def recomputed(model: GPT, ids: list[int], n: int, sampling: SamplingSettings) -
             logits: Tensor = model(torch.tensor([sequence[-model.config.context :]]))[0, -1]
         u = uniform(sampling.seed, len(sequence))
         token = draw(distribution(logits, sampling).after, u)
-        drawn.append(Drawn(token, float(logits.double().softmax(-1)[token]), u))
+        drawn.append(SampledToken(token, float(logits.double().softmax(-1)[token]), u))
         sequence.append(token)
     return drawn
 
@@ -161,7 +161,7 @@ def test_the_few_largest_are_those_of_a_full_sort_ties_and_all() -> None:
     generator = torch.Generator().manual_seed(0)
     for most in (1, 5, 40):
         values = torch.randint(30, (700,), generator=generator).double().numpy()  # many ties, also at the last place
-        assert falling(values, most).tolist() == sorted(range(700), key=lambda i: (-float(values[i]), i))[:most]
+        assert top_indices(values, most).tolist() == sorted(range(700), key=lambda i: (-float(values[i]), i))[:most]
 
 
 def test_a_draw_among_many_tokens_is_that_of_a_full_sort() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.edits import Edit
 from models.gpt import GPT
 from models.parity_trace import fast_tensors
 from models.trace import STREAMS, Trace
+from models.trace_edits import Edit
 
 SHAPE = {"layers": 3, "heads": 4, "width": 32, "context": 24, "vocab_size": 61}
 IDS = [(7 * i * i + 3 * i) % 61 for i in range(19)]

@@ -8,8 +8,8 @@ import torch
 
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, bracketed, number
 from lab.views.number_explanation import Operand
-from models.edits import Edit
 from models.trace import BEFORE
+from models.trace_edits import Edit
 
 MADE = "Changed by an intervention."
 PUT = "An intervention set this number."

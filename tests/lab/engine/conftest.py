@@ -18,9 +18,9 @@ from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
 from models.config import ModelConfig
-from models.edits import Edit
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
+from models.trace_edits import Edit
 from models.unembed import finish
 
 TEXT = "The big dog ran fast. The small cat ran home. The big cat sat. "

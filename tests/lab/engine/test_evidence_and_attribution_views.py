@@ -10,7 +10,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.engine.method_table import AttributionParams, EvidenceParams, ExplainParams
 from lab.views.blocks import Paragraph, Table, View
-from models.edits import Edit
+from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"

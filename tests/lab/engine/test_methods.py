@@ -15,10 +15,10 @@ from lab.engine.method_table import GenerateParams, LensParams, OpenParams, Prom
 from lab.engine.prompt_trace import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import STAGES
 from models.config import ConfigError
-from models.edits import Edit
 from models.gpt import GPT
 from models.sampling_settings import SamplingSettings
 from models.trace import Trace
+from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"

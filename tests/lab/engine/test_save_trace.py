@@ -13,7 +13,7 @@ from lab.cli.commands.trace_command import trace
 from lab.core.errors import UserError
 from lab.engine.method_table import SaveTraceParams, TraceParams
 from lab.views.blocks import SavedTrace
-from models.edits import Edit
+from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran"

@@ -10,9 +10,9 @@ import torch
 from lab.inspect.explain_number import Explainer
 from lab.inspect.formulas.quantities import TERMS, UnknownNumberError
 from models.config import ModelConfig
-from models.edits import Edit
 from models.gpt import GPT
 from models.trace import Trace
+from models.trace_edits import Edit
 
 CONFIG = ModelConfig(layers=2, heads=3, width=24, context=8, vocab_size=40)
 IDS = [3, 17, 0, 39, 3]

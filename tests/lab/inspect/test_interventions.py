@@ -3,7 +3,7 @@
 import pytest
 
 from lab.inspect.interventions import Intervention, Source, all_in_words, in_prompt, put, resolved, toggled
-from models.edits import Edit
+from models.trace_edits import Edit
 
 HEAD = Intervention(part="attn.z", how="off", layer=1, head=0)
 HALF = Intervention(part="attn.z", how="scale", layer=1, head=0, factor=0.5)

@@ -6,9 +6,9 @@ import torch
 
 from lab.inspect.logit_attribution import attribute
 from models.config import ModelConfig
-from models.edits import Edit
 from models.gpt import GPT
 from models.trace import Trace
+from models.trace_edits import Edit
 
 CONFIG = ModelConfig(layers=3, heads=2, width=16, context=8, vocab_size=30)
 IDS = [3, 17, 0, 29]

@@ -1,6 +1,6 @@
-"""Changes made inside a forward pass, as plain data: switch a head off, scale an MLP, force attention, patch a vector.
+"""Edits of a forward pass, as plain data: ablate a head, scale an MLP, force attention, patch a vector.
 
-Nothing here needs torch. `models.trace.Trace` carries the edits out, in the order in which they are given.
+Nothing here needs torch. `models.trace.Trace` applies the edits, in the given order.
 """
 
 import re
@@ -23,12 +23,12 @@ class Edit:
         "scale"   multiplies by `scale`; 0 switches off. On `attn.z` that is one head (all, if `head` is None), whose share of
                   `attn_out` is scaled with it, while the attention's output bias stays, since it belongs to no head. On
                   `attn_out` and `mlp_out` the bias is scaled too: off means that nothing is added to the residual stream.
-        "mean"    replaces each position's vector by the mean over the prompt's positions: what is said stays, where is lost.
-        "attend"  on `attn.pattern`: the query looks at position `key` only. Queries before `key` cannot and stay as they are.
+        "mean"    replaces each position's vector by the mean over the prompt's positions.
+        "attend"  on `attn.pattern`: the query attends to position `key` only. Queries before `key` cannot and stay unchanged.
                   `attn_scores` keep what the model itself computed.
-        "hide"    on `attn.attn_scores`: no query after position `key` sees it, its score being -inf: the softmax shares out
-                  what it had. The token itself still sees itself: a query always has one key.
-        "patch"   puts `value` in the place of the vector at `position`: `width` numbers, on `attn.z` of one head `head_width`.
+        "hide"    on `attn.attn_scores`: no query after position `key` sees it, its score being -inf: the softmax
+                  redistributes its weight. The token still sees itself: a query always has one key.
+        "patch"   replaces the vector at `position` by `value`: `width` numbers, on `attn.z` of one head `head_width`.
     `position` limits the edit to one position (one query, for "attend" and "hide"); None is all of them.
 
     A patched `resid_post` is what the next layer starts from.
@@ -43,7 +43,7 @@ class Edit:
     value: tuple[float, ...] | None = None
 
     def check(self, config: ModelConfig, tokens: int) -> None:
-        """Raises ValueError, in one sentence, unless this edit can be made in a prompt of `tokens` tokens."""
+        """Raise ValueError, in one sentence, unless this edit can be made in a prompt of `tokens` tokens."""
         match = _NAME.fullmatch(self.name)
         if not match or int(match[1]) >= config.layers:
             raise ValueError(f"{self.name} cannot be edited in a model of {config.layers} layers.")
@@ -69,7 +69,7 @@ class Edit:
                 raise ValueError(f"a patch of {self.name} needs {width} numbers.")
 
     def changes(self, index: Sequence[int]) -> bool:
-        """Whether it changes a number at these indices of its value, which are the trace's; those left out may be any."""
+        """True if it changes a number at these indices of its value, as in the trace; trailing indices left out may be any."""
         by_head = self.name.endswith((".attn.z", ".attn.pattern", ".attn.attn_scores"))
         position, head, key = (*index, None, None, None)[:3]
         if by_head and not self.name.endswith(".attn.z"):
