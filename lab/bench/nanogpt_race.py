@@ -23,7 +23,8 @@ from lab.core.number_format import duration
 from lab.core.torch_environment import torch_environment
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import split_text
-from lab.planning.prepare_run import RunRequest, prepare_run
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 

@@ -21,7 +21,8 @@ from typing import Self
 import psutil  # type: ignore[import-untyped]
 
 from lab.core.errors import UserError
-from lab.planning.prepare_run import RunRequest, prepare_run
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from lab.training.start_trainer import start_trainer
 

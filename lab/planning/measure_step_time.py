@@ -37,7 +37,7 @@ class TimingJob(msgspec.Struct, frozen=True):
     home: str
 
 
-def key_of(model: ModelConfig, train: TrainConfig) -> str:
+def step_key(model: ModelConfig, train: TrainConfig) -> str:
     """Key of a measured time: the machine, the shape, and the settings that a step is computed with."""
     computed = (train.optimizer, train.device, train.precision, train.attention, train.threads)
     said = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
@@ -45,9 +45,9 @@ def key_of(model: ModelConfig, train: TrainConfig) -> str:
     return f"{processor()}, {cores()} cores, {gpu()}: {', '.join(said)}"
 
 
-def known(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
+def known_step_seconds(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
     """Seconds of a step as measured before, or None."""
-    return _read(home).get(key_of(model, train))
+    return _read(home).get(step_key(model, train))
 
 
 def _read(home: Path) -> dict[str, float]:
@@ -74,7 +74,7 @@ class StepTimer:
             UserError: if the steps cannot be computed, with the reason, or the time cannot be kept.
         """
         home = Path(self._job.home)
-        if seconds := known(self._job.model, self._job.train, home):
+        if seconds := known_step_seconds(self._job.model, self._job.train, home):
             return seconds
         if self._cancelled.wait(after):
             return None
@@ -104,7 +104,7 @@ class StepTimer:
 
     @property
     def _key(self) -> str:
-        return key_of(self._job.model, self._job.train)
+        return step_key(self._job.model, self._job.train)
 
     def cancel(self) -> None:
         """End the measurement, if it runs."""

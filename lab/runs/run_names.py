@@ -1,4 +1,9 @@
-"""Rules for a run's name: its length, characters and reserved words."""
+"""Rules for a run's name: its length, characters and reserved words, and the default name after the text."""
+
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
@@ -27,3 +32,16 @@ def check_name(name: str) -> str:
     if name == "demo":
         raise UserError("demo is the name of the model that ships with the lab; choose another name.")
     return name
+
+
+def free_names(asked: str | None, text_name: str, home: Path) -> Iterator[str]:
+    """The name that was asked for; or the text's name, with a counter from 2 on while it is taken."""
+    if asked is not None:
+        yield asked
+        return
+    base = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]+', "-", text_name).strip(" .-")[: LONGEST_NAME - 10].strip() or "text"
+    base = base if base.isprintable() and base != "demo" else "text"
+    for number in itertools.count(1):
+        name = base if number == 1 else f"{base}-{number}"
+        if not (home / name).exists():
+            yield name

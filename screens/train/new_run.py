@@ -18,7 +18,7 @@ from textual.widget import Widget
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.text_statistics import count_tokens, read_facts
-from lab.planning.measure_step_time import StepTimer, key_of
+from lab.planning.measure_step_time import StepTimer, step_key
 from lab.planning.prepare_run import PrepareProgress, prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_cost import run_cost, text_in_words
@@ -214,7 +214,7 @@ class NewRun(Widget):
         if plan.run is None or plan.problems or self._text.tokens is None:
             self._cancel_timing()
             return None
-        key = key_of(plan.run.model, plan.run.train)
+        key = step_key(plan.run.model, plan.run.train)
         if key not in self._step_seconds and key != self._timing_key:
             self._cancel_timing()
             busy = any(run.going_on for run in self.runs)

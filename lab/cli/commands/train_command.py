@@ -58,7 +58,8 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
     """
     if steps is not None and minutes is not None:
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
-    from lab.planning.prepare_run import RunRequest, prepare_run
+    from lab.planning.prepare_run import prepare_run
+    from lab.planning.run_request import RunRequest
 
     asked = {name: value for name, value in options.items() if value is not None}
     request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **asked)

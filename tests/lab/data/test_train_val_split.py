@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lab.data.corpus import Corpus
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import pieces, split_text, within
-from lab.planning.prepare_run import RunRequest, prepare_run
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
 from models.tokenizers.tokenizer import Tokenizer
 

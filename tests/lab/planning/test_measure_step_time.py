@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.planning.measure_step_time import FILE, StepTimer, key_of, known
+from lab.planning.measure_step_time import FILE, StepTimer, known_step_seconds, step_key
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
@@ -21,19 +21,19 @@ def test_a_step_is_timed_once_for_a_machine_and_a_shape(tmp_path: Path) -> None:
     seconds = StepTimer(MODEL, TRAIN, home).measure()
     assert seconds is not None
     assert 1e-5 < seconds < 1.0
-    assert known(MODEL, TRAIN, home) == seconds
+    assert known_step_seconds(MODEL, TRAIN, home) == seconds
     started = time.monotonic()
     assert StepTimer(MODEL, TRAIN, home).measure(after=60.0) == seconds
     assert time.monotonic() - started < 1.0
-    assert known(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN, home) is None
+    assert known_step_seconds(ModelConfig(layers=2, heads=1, width=16, context=16, vocab_size=300), TRAIN, home) is None
     (home / FILE).write_bytes(b"{not json")
-    assert known(MODEL, TRAIN, home) is None
+    assert known_step_seconds(MODEL, TRAIN, home) is None
 
 
 def test_what_a_step_depends_on_is_in_its_key() -> None:
     others = (TrainConfig(batch=5), TrainConfig(accumulate=2), TrainConfig(optimizer="muon"), TrainConfig(threads=1))
-    assert len({key_of(MODEL, train) for train in (TrainConfig(), *others)}) == 5
-    assert key_of(MODEL, TrainConfig(lr=1.0, steps=7)) == key_of(MODEL, TrainConfig())
+    assert len({step_key(MODEL, train) for train in (TrainConfig(), *others)}) == 5
+    assert step_key(MODEL, TrainConfig(lr=1.0, steps=7)) == step_key(MODEL, TrainConfig())
 
 
 @pytest.mark.parametrize("after", [60.0, 0.0])

@@ -12,8 +12,9 @@ from lab.core.errors import UserError
 from lab.data.default_prompts import prompt_from_text
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.default_length import default_steps, default_steps_in_words
-from lab.planning.measure_step_time import FILE, key_of
-from lab.planning.prepare_run import PrepareProgress, RunRequest, prepare_run
+from lab.planning.measure_step_time import FILE, step_key
+from lab.planning.prepare_run import PrepareProgress, prepare_run
+from lab.planning.run_request import RunRequest
 from lab.runs.run_schema import RunConfig
 from lab.runs.run_store import list_runs, open_run
 from models.tokenizers.tokenizer import Tokenizer
@@ -199,7 +200,7 @@ def test_a_run_without_a_length_has_the_steps_that_fit_into_four_minutes_here(ho
     request = RunRequest(text=str(text), preset="nano", tokenizer="bytes", device="cpu", threads=1)
     plain = prepare_run(request)
     assert plain.config.train.steps == 2000
-    (home / FILE).write_bytes(msgspec.json.encode({key_of(plain.config.model, plain.config.train): 0.4}))
+    (home / FILE).write_bytes(msgspec.json.encode({step_key(plain.config.model, plain.config.train): 0.4}))
     run = prepare_run(msgspec.structs.replace(request, steps_by_machine=True, name="fits"))
     assert run.config.train == msgspec.structs.replace(plain.config.train, steps=500)
     for length in ({"steps": 70}, {"minutes": 0.5}):

@@ -1,0 +1,35 @@
+"""Train a run's tokenizer: bpe learns its merges from the training part of the text only; bytes and gpt2 are fixed."""
+
+from collections.abc import Callable, Iterator
+
+from lab.core.errors import UserError
+from lab.data.corpus import Corpus
+from lab.data.train_val_split import Split, pieces
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
+
+
+def train_tokenizer(
+    kind: TokenizerKind, vocab_size: int, corpus: Corpus, split: Split, report: Callable[[float], None]
+) -> Tokenizer:
+    """The tokenizer of this kind. `report` is called with the share of the text that bpe has read.
+
+    Raises:
+        UserError: if GPT-2's vocabulary cannot be found.
+    """
+    try:
+        if kind == "bytes":
+            return Tokenizer.bytes_()
+        if kind == "gpt2":
+            return Tokenizer.gpt2()
+        return Tokenizer.train(_training_text(corpus, split, report), vocab_size)
+    except TokenizerError as error:
+        raise UserError(str(error)) from error
+
+
+def _training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
+    for offset, piece in pieces(corpus, [split.split]):
+        if offset >= split.split:
+            return
+        yield piece.decode()
+        report(min(1.0, (offset + len(piece)) / split.split))
