@@ -24,7 +24,7 @@ from lab.inspect.interventions import all_in_words
 from lab.inspect.logit_attribution_view import attribution
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.stages.intervention_notes import add_intervention_notes
-from lab.inspect.stages.logit_lens import way
+from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_registry import stage_view
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
@@ -39,7 +39,7 @@ class ViewMethods:
 
     def lens(self, params: LensParams) -> Slices[LensPath]:
         """Raises: UserError."""
-        return (yield from way((yield from trace_prompt(self.models, params))))
+        return (yield from lens_path((yield from trace_prompt(self.models, params))))
 
     def view(self, params: ViewParams) -> Slices[View]:
         """Raises: UserError."""

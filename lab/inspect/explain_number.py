@@ -22,14 +22,14 @@ class Explainer(Quantities):
         """
         if TIMES in ref:
             return self._product(ref)
-        place = self.place(ref)
-        rule = self.rule(place)
+        location = self.locate(ref)
+        rule = self.rule(location)
         value = self.value(ref)
-        edits = [edit for edit in self.trace.edits if edit.name == place.whole and edit.changes(place.index)]
-        answer = edited(self, place, edits) if edits else rule.explain(self, place)
+        edits = [edit for edit in self.trace.edits if edit.name == location.whole and edit.changes(location.index)]
+        answer = edited(self, location, edits) if edits else rule.explain(self, location)
         return Explanation(
             ref=ref,
-            title=self._title(place, rule),
+            title=self._title(location, rule),
             formula=answer.formula,
             numbers=answer.numbers,
             operands=answer.operands,
@@ -57,17 +57,17 @@ class Explainer(Quantities):
 
     def _short(self, ref: str) -> str:
         """A factor's name with its last index: `query, dimension 5`."""
-        place = self.place(ref)
-        rule = self.rule(place)
-        if place.name in self.weights:
-            return short_weight(place.name, place.index, self.config, self.label)
-        return f"{rule.title}, {self._axis(rule.axes[-1], place.index[-1])}"
+        location = self.locate(ref)
+        rule = self.rule(location)
+        if location.name in self.weights:
+            return short_weight(location.name, location.index, self.config, self.label)
+        return f"{rule.title}, {self._axis(rule.axes[-1], location.index[-1])}"
 
-    def _title(self, place: NumberLocation, rule: Rule) -> str:
-        if place.name in self.weights:
-            return weight_in_words(place.name, place.index, self.config, self.label)
-        words = [rule.title] + ([] if place.layer is None else [f"layer {place.layer + 1}"])
-        return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, place.index, strict=True)])
+    def _title(self, location: NumberLocation, rule: Rule) -> str:
+        if location.name in self.weights:
+            return weight_in_words(location.name, location.index, self.config, self.label)
+        words = [rule.title] + ([] if location.layer is None else [f"layer {location.layer + 1}"])
+        return ", ".join(words + [self._axis(axis, n) for axis, n in zip(rule.axes, location.index, strict=True)])
 
     def _axis(self, axis: str, n: int) -> str:
         if axis in ("position", "from", "to"):

@@ -4,7 +4,7 @@ import numpy as np
 
 from lab.core.number_format import probability, significant
 from lab.inspect.intervention_effect import kl_bits
-from lab.inspect.stages.logit_lens import lens, streams
+from lab.inspect.stages.logit_lens import logit_lens, residual_streams
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Table, View
@@ -57,9 +57,9 @@ def _next(first: StageContext, second: StageContext, p: np.ndarray, q: np.ndarra
 
 def _lenses(first: StageContext, second: StageContext) -> Table:
     """Logit lens of both prompts after each stage, and the cosine of their residual streams."""
-    found = finish(lens(first)), finish(lens(second))
+    found = finish(logit_lens(first)), finish(logit_lens(second))
     rows = []
-    for name in streams(first.config.layers):
+    for name in residual_streams(first.config.layers):
         guesses = [each[name][0] for each in found]
         vectors = [context.row(name) for context in (first, second)]
         differ = guesses[0].id != guesses[1].id

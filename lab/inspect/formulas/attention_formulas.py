@@ -13,49 +13,49 @@ PER_HEAD = ("position", "head", "dimension")
 PAIR = ("head", "from", "to")
 
 
-def _scores_row(quantities: Quantities, place: NumberLocation) -> Tensor:
-    """The scores of the place's head and query, (T,)."""
-    return quantities.trace[f"{place.block}attn.attn_scores"][place.index[0], place.index[1]]
+def _scores_row(quantities: Quantities, location: NumberLocation) -> Tensor:
+    """The scores of the location's head and query, (T,)."""
+    return quantities.trace[f"{location.block}attn.attn_scores"][location.index[0], location.index[1]]
 
 
-def _pattern(quantities: Quantities, place: NumberLocation) -> Answer:
-    row = _scores_row(quantities, place)
-    return softmax(quantities, place, f"{place.block}attn", f"{place.block}attn.attn_scores", row)
+def _pattern(quantities: Quantities, location: NumberLocation) -> Answer:
+    row = _scores_row(quantities, location)
+    return softmax(quantities, location, f"{location.block}attn", f"{location.block}attn.attn_scores", row)
 
 
-def _exp(quantities: Quantities, place: NumberLocation) -> Answer:
-    return exponential(quantities, place, f"{place.block}attn.attn_scores", _scores_row(quantities, place))
+def _exp(quantities: Quantities, location: NumberLocation) -> Answer:
+    return exponential(quantities, location, f"{location.block}attn.attn_scores", _scores_row(quantities, location))
 
 
-def _exp_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(exps(_scores_row(quantities, place))[place.index[2]])
+def _exp_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(exps(_scores_row(quantities, location))[location.index[2]])
 
 
-def _shifted(quantities: Quantities, place: NumberLocation) -> Answer:
-    return shifted(quantities, place, f"{place.block}attn.attn_scores", _scores_row(quantities, place))
+def _shifted(quantities: Quantities, location: NumberLocation) -> Answer:
+    return shifted(quantities, location, f"{location.block}attn.attn_scores", _scores_row(quantities, location))
 
 
-def _shifted_value(quantities: Quantities, place: NumberLocation) -> float:
-    row = _scores_row(quantities, place).double()
-    return float(row[place.index[2]] - row.max())
+def _shifted_value(quantities: Quantities, location: NumberLocation) -> float:
+    row = _scores_row(quantities, location).double()
+    return float(row[location.index[2]] - row.max())
 
 
-def _sum(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, query = place.index
+def _sum(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, query = location.index
     return quantities.sum(
         "Σ over the keys of exp(score − max)",
-        exps(_scores_row(quantities, place))[: query + 1],
-        lambda k: (quantities.token_at(k), f"{place.block}attn.exp[{head},{query},{k}]"),
+        exps(_scores_row(quantities, location))[: query + 1],
+        lambda k: (quantities.token_at(k), f"{location.block}attn.exp[{head},{query},{k}]"),
     )
 
 
-def _sum_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(exps(_scores_row(quantities, place)).sum())
+def _sum_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(exps(_scores_row(quantities, location)).sum())
 
 
-def _score(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, query, key = place.index
-    raw = quantities.operand("q·k", f"{place.block}attn.scores_raw[{head},{query},{key}]")
+def _score(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, query, key = location.index
+    raw = quantities.operand("q·k", f"{location.block}attn.scores_raw[{head},{query},{key}]")
     width = quantities.config.head_width
     if key > query:
         return Answer("−∞ where the key comes after the query", "−∞", [raw], -math.inf, MASKED)
@@ -63,95 +63,97 @@ def _score(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer(f"q·k / √d, d = {width}", written, [raw], raw.value / math.sqrt(width))
 
 
-def _score_raw(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, query, key = place.index
+def _score_raw(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, query, key = location.index
     return quantities.dot(
         "Σ_d q[d] × k[d]",
-        quantities.trace[f"{place.block}attn.q"][query, head],
-        lambda d: f"{place.block}attn.q[{query},{head},{d}]",
-        quantities.trace[f"{place.block}attn.k"][key, head],
-        lambda d: f"{place.block}attn.k[{key},{head},{d}]",
+        quantities.trace[f"{location.block}attn.q"][query, head],
+        lambda d: f"{location.block}attn.q[{query},{head},{d}]",
+        quantities.trace[f"{location.block}attn.k"][key, head],
+        lambda d: f"{location.block}attn.k[{key},{head},{d}]",
         "dimension",
     )
 
 
-def _projection(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, head, d = place.index
-    letter = place.name[-1]
+def _projection(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, head, d = location.index
+    letter = location.name[-1]
     row = "qkv".index(letter) * quantities.config.width + head * quantities.config.head_width + d
-    return linear(quantities, place, position, f"h.{place.layer}.attn.c_attn", row, "ln1.out", f"W_{letter.upper()}")
+    return linear(quantities, location, position, f"h.{location.layer}.attn.c_attn", row, "ln1.out", f"W_{letter.upper()}")
 
 
-def _weighted(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, query, key, d = place.index
-    share = quantities.operand("attention pattern", f"{place.block}attn.pattern[{head},{query},{key}]")
-    v = quantities.operand("value", f"{place.block}attn.v[{key},{head},{d}]")
+def _weighted(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, query, key, d = location.index
+    share = quantities.operand("attention pattern", f"{location.block}attn.pattern[{head},{query},{key}]")
+    v = quantities.operand("value", f"{location.block}attn.v[{key},{head},{d}]")
     return Answer("pattern × v", f"{number(share.value)} × {number(v.value)}", [share, v], share.value * v.value)
 
 
-def _weighted_value(quantities: Quantities, place: NumberLocation) -> float:
-    head, query, key, d = place.index
-    pattern, v = quantities.trace[f"{place.block}attn.pattern"], quantities.trace[f"{place.block}attn.v"]
+def _weighted_value(quantities: Quantities, location: NumberLocation) -> float:
+    head, query, key, d = location.index
+    pattern, v = quantities.trace[f"{location.block}attn.pattern"], quantities.trace[f"{location.block}attn.v"]
     return float(pattern[head, query, key]) * float(v[key, head, d])
 
 
-def _z(quantities: Quantities, place: NumberLocation) -> Answer:
-    query, head, d = place.index
-    pattern = quantities.trace[f"{place.block}attn.pattern"][head, query, : query + 1].double()
-    v = quantities.trace[f"{place.block}attn.v"][: query + 1, head, d].double()
+def _z(quantities: Quantities, location: NumberLocation) -> Answer:
+    query, head, d = location.index
+    pattern = quantities.trace[f"{location.block}attn.pattern"][head, query, : query + 1].double()
+    v = quantities.trace[f"{location.block}attn.v"][: query + 1, head, d].double()
 
     def operand(k: int) -> tuple[str, str]:
-        factors = f"{place.block}attn.pattern[{head},{query},{k}]", f"{place.block}attn.v[{k},{head},{d}]"
+        factors = f"{location.block}attn.pattern[{head},{query},{k}]", f"{location.block}attn.v[{k},{head},{d}]"
         return f"from {quantities.token_at(k)}", product(*factors)
 
     written = "Σₖ pattern[k] × v[k]"
     return quantities.sum(written, pattern * v, operand, factors=lambda k: times(float(pattern[k]), float(v[k])))
 
 
-def _head_out(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, position, i = place.index
+def _head_out(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, position, i = location.index
     first = head * quantities.config.head_width
-    name = f"h.{place.layer}.attn.c_proj.weight"
+    name = f"h.{location.layer}.attn.c_proj.weight"
     return quantities.dot(
         "Σ_d z[d] × W_O[d]",
-        quantities.trace[f"{place.block}attn.z"][position, head],
-        lambda d: f"{place.block}attn.z[{position},{head},{d}]",
+        quantities.trace[f"{location.block}attn.z"][position, head],
+        lambda d: f"{location.block}attn.z[{position},{head},{d}]",
         quantities.weights[name][i, first : first + quantities.config.head_width],
         lambda d: f"{name}[{i},{first + d}]",
         "dimension",
     )
 
 
-def _head_out_value(quantities: Quantities, place: NumberLocation) -> float:
-    assert place.layer is not None
-    return float(quantities.heads(place.layer, place.index[1])[place.index[0], place.index[2]])
+def _head_out_value(quantities: Quantities, location: NumberLocation) -> float:
+    assert location.layer is not None
+    return float(quantities.heads(location.layer, location.index[1])[location.index[0], location.index[2]])
 
 
-def _along(quantities: Quantities, place: NumberLocation) -> Answer:
-    assert place.layer is not None
-    head, position = place.index
-    out = quantities.before(f"{place.block}attn_out")
+def _along(quantities: Quantities, location: NumberLocation) -> Answer:
+    assert location.layer is not None
+    head, position = location.index
+    out = quantities.before(f"{location.block}attn_out")
     return quantities.dot(
         "Σᵢ head's output[i] × attention output[i]",
-        quantities.heads(place.layer, position)[head],
-        lambda i: f"{place.block}attn.head_out[{head},{position},{i}]",
+        quantities.heads(location.layer, position)[head],
+        lambda i: f"{location.block}attn.head_out[{head},{position},{i}]",
         quantities.trace[out][position],
         lambda i: f"{out}[{position},{i}]",
         "dimension",
     )
 
 
-def _along_value(quantities: Quantities, place: NumberLocation) -> float:
-    assert place.layer is not None
-    head, position = place.index
-    out = quantities.trace[quantities.before(f"{place.block}attn_out")][position].double()
-    return float(quantities.heads(place.layer, position)[head] @ out)
+def _along_value(quantities: Quantities, location: NumberLocation) -> float:
+    assert location.layer is not None
+    head, position = location.index
+    out = quantities.trace[quantities.before(f"{location.block}attn_out")][position].double()
+    return float(quantities.heads(location.layer, position)[head] @ out)
 
 
-def _share(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, position = place.index
-    along = quantities.operand("head's output · attention output", f"{place.block}attn.head_out.along[{head},{position}]")
-    norm = quantities.operand("norm of the attention output", f"{quantities.before(f'{place.block}attn_out')}.norm[{position}]")
+def _share(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, position = location.index
+    along = quantities.operand("head's output · attention output", f"{location.block}attn.head_out.along[{head},{position}]")
+    norm = quantities.operand(
+        "norm of the attention output", f"{quantities.before(f'{location.block}attn_out')}.norm[{position}]"
+    )
     return Answer(
         "(head's output · attention output) / norm²",
         f"{number(along.value)} / {number(norm.value)}²",
@@ -160,10 +162,10 @@ def _share(quantities: Quantities, place: NumberLocation) -> Answer:
     )
 
 
-def _share_value(quantities: Quantities, place: NumberLocation) -> float:
-    out = quantities.trace[quantities.before(f"{place.block}attn_out")][place.index[1]].double()
+def _share_value(quantities: Quantities, location: NumberLocation) -> float:
+    out = quantities.trace[quantities.before(f"{location.block}attn_out")][location.index[1]].double()
     squared = float(out @ out)
-    return _along_value(quantities, place) / squared if squared else 0.0
+    return _along_value(quantities, location) / squared if squared else 0.0
 
 
 def _surprise(p: Tensor) -> Tensor:
@@ -172,33 +174,33 @@ def _surprise(p: Tensor) -> Tensor:
     return nats / math.log(2)
 
 
-def _pattern_row(quantities: Quantities, place: NumberLocation) -> Tensor:
-    head, query = place.index[:2]
-    return quantities.trace[f"{place.block}attn.pattern"][head, query, : query + 1]
+def _pattern_row(quantities: Quantities, location: NumberLocation) -> Tensor:
+    head, query = location.index[:2]
+    return quantities.trace[f"{location.block}attn.pattern"][head, query, : query + 1]
 
 
-def _entropy(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, query = place.index
+def _entropy(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, query = location.index
     return quantities.sum(
         "Σ over the keys of p × log₂(1/p), in bits",
-        _surprise(_pattern_row(quantities, place)),
-        lambda k: (quantities.token_at(k), f"{place.block}attn.entropy.term[{head},{query},{k}]"),
+        _surprise(_pattern_row(quantities, location)),
+        lambda k: (quantities.token_at(k), f"{location.block}attn.entropy.term[{head},{query},{k}]"),
     )
 
 
-def _entropy_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_surprise(_pattern_row(quantities, place)).sum())
+def _entropy_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(_surprise(_pattern_row(quantities, location)).sum())
 
 
-def _entropy_term(quantities: Quantities, place: NumberLocation) -> Answer:
-    head, query, key = place.index
-    p = quantities.operand("p, attention", f"{place.block}attn.pattern[{head},{query},{key}]")
+def _entropy_term(quantities: Quantities, location: NumberLocation) -> Answer:
+    head, query, key = location.index
+    p = quantities.operand("p, attention", f"{location.block}attn.pattern[{head},{query},{key}]")
     recomputed = p.value * math.log2(1 / p.value) if p.value else 0.0
     return Answer("p × log₂(1/p)", f"{number(p.value)} × log₂(1 / {number(p.value)})", [p], recomputed)
 
 
-def _entropy_term_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_surprise(_pattern_row(quantities, place))[place.index[2]])
+def _entropy_term_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(_surprise(_pattern_row(quantities, location))[location.index[2]])
 
 
 ATTENTION = {

@@ -19,18 +19,18 @@ WEIGHT = "A weight, set by training; the prompt does not change it."
 TIED = " Embedding and output head are tied: it is a weight of this token's logit, too."
 
 
-def _weight(quantities: Quantities, place: NumberLocation) -> Answer:
-    initial = None if quantities.initial is None else float(quantities.initial(place.name)[place.index])
-    return Answer("", "", [], None, WEIGHT + (TIED if place.name == "wte.weight" else ""), initial)
+def _weight(quantities: Quantities, location: NumberLocation) -> Answer:
+    initial = None if quantities.initial is None else float(quantities.initial(location.name)[location.index])
+    return Answer("", "", [], None, WEIGHT + (TIED if location.name == "wte.weight" else ""), initial)
 
 
-def _elements(quantities: Quantities, place: NumberLocation) -> list[str]:
+def _elements(quantities: Quantities, location: NumberLocation) -> list[str]:
     """References of the vector's numbers."""
-    vector = place.whole.removesuffix(".norm")
+    vector = location.whole.removesuffix(".norm")
     if vector in quantities.weights:
         count = len(quantities.weights[vector])
     else:
-        per_head = place.name.removesuffix(".norm").removesuffix(BEFORE) in (
+        per_head = location.name.removesuffix(".norm").removesuffix(BEFORE) in (
             "attn.q",
             "attn.k",
             "attn.v",
@@ -38,20 +38,20 @@ def _elements(quantities: Quantities, place: NumberLocation) -> list[str]:
             "attn.weighted_v",
         )
         count = quantities.config.head_width if per_head else quantities.config.width
-    before = "".join(f"{n}," for n in place.index)
+    before = "".join(f"{n}," for n in location.index)
     return [f"{vector}[{before}{i}]" for i in range(count)]
 
 
-def _norm(quantities: Quantities, place: NumberLocation) -> Answer:
-    elements = _elements(quantities, place)
+def _norm(quantities: Quantities, location: NumberLocation) -> Answer:
+    elements = _elements(quantities, location)
     values = torch.tensor([quantities.value(ref) for ref in elements], dtype=torch.float64)
     answer = quantities.sum("√(Σᵢ x[i]²)", values.square(), lambda i: (f"x[{i + 1}]²", product(elements[i], elements[i])))
     assert answer.recomputed is not None
     return replace(answer, numbers=f"√({answer.numbers})", recomputed=math.sqrt(answer.recomputed))
 
 
-def _norm_value(quantities: Quantities, place: NumberLocation) -> float:
-    return math.hypot(*(quantities.value(ref) for ref in _elements(quantities, place)))
+def _norm_value(quantities: Quantities, location: NumberLocation) -> float:
+    return math.hypot(*(quantities.value(ref) for ref in _elements(quantities, location)))
 
 
 RULES: dict[str, Rule] = {

@@ -16,14 +16,14 @@ PUT = "An intervention set this number."
 HIDDEN = "An intervention hides this token from all later ones."
 
 
-def edited(quantities: Quantities, place: NumberLocation, edits: Sequence[Edit]) -> Answer:
+def edited(quantities: Quantities, location: NumberLocation, edits: Sequence[Edit]) -> Answer:
     """The formula of a number that `edits` change, of which there is at least one."""
     edit = edits[-1]
     if edit.action == "patch":
         return Answer("", "", [], None, PUT)
-    before = quantities.operand("before the intervention", _before(place, place.index))
+    before = quantities.operand("before the intervention", _before(location, location.index))
     if edit.action == "attend":
-        recomputed = 1.0 if place.index[2] == edit.key else 0.0
+        recomputed = 1.0 if location.index[2] == edit.key else 0.0
         return Answer(
             "1 for the token that the head is forced to attend to, 0 for all others", number(recomputed), [before], recomputed
         )
@@ -35,13 +35,13 @@ def edited(quantities: Quantities, place: NumberLocation, edits: Sequence[Edit])
         written = f"{number(before.value)} × {bracketed(edit.scale)}"
         operands = [before, Operand("factor of the intervention", edit.scale)]
         return Answer("value before × factor", written, operands, before.value * edit.scale, MADE)
-    return _mean(quantities, place)
+    return _mean(quantities, location)
 
 
-def _mean(quantities: Quantities, place: NumberLocation) -> Answer:
+def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
     """The mean over the prompt's positions, which are the first index."""
     tokens = len(quantities.trace.ids)
-    names = [_before(place, (t, *place.index[1:])) for t in range(tokens)]
+    names = [_before(location, (t, *location.index[1:])) for t in range(tokens)]
     values = torch.tensor([quantities.value(name) for name in names], dtype=torch.float64)
     answer = quantities.sum("", values, lambda t: (f"at {quantities.token_at(t)}", names[t]))
     assert answer.recomputed is not None
@@ -51,5 +51,5 @@ def _mean(quantities: Quantities, place: NumberLocation) -> Answer:
     )
 
 
-def _before(place: NumberLocation, index: tuple[int, ...]) -> str:
-    return f"{place.whole}{BEFORE}[{','.join(map(str, index))}]"
+def _before(location: NumberLocation, index: tuple[int, ...]) -> str:
+    return f"{location.whole}{BEFORE}[{','.join(map(str, index))}]"

@@ -37,18 +37,18 @@ def part_of(quantities: Quantities, position: int, index: int) -> Contributor | 
     return None if index == bias else found[index - (index > bias)]
 
 
-def _ref(part: Contributor, place: NumberLocation) -> Callable[[int], str]:
+def _ref(part: Contributor, location: NumberLocation) -> Callable[[int], str]:
     """References of a part's numbers: its own output, where that arrives unchanged."""
-    position, index = place.index[:2]
+    position, index = location.index[:2]
     source = part.source
     if source is not None and part.weights == {position: 1.0}:
         return lambda i: source(position, i)
     return lambda i: f"logits.contribution.part[{position},{index},{i}]"
 
 
-def _arrived(quantities: Quantities, place: NumberLocation) -> Answer:
+def _arrived(quantities: Quantities, location: NumberLocation) -> Answer:
     """A part's number at the final norm: a weighted sum over positions, the weights set by interventions."""
-    i, part = place.index[2], _some(quantities, place)
+    i, part = location.index[2], _some(quantities, location)
     if part.source is None:
         return Answer("", "", [], None, PATCHED)
     terms = [
@@ -69,14 +69,14 @@ def _written_at(quantities: Quantities, part: Contributor, position: int) -> str
     return part.label if "bias" in part.label else f"{part.label} at {quantities.token_at(position)}"
 
 
-def _arrived_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_some(quantities, place).vector[place.index[2]])
+def _arrived_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(_some(quantities, location).vector[location.index[2]])
 
 
-def _some(quantities: Quantities, place: NumberLocation) -> Contributor:
-    part = part_of(quantities, *place.index[:2])
+def _some(quantities: Quantities, location: NumberLocation) -> Contributor:
+    part = part_of(quantities, *location.index[:2])
     if part is None:
-        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} is no number of its own.")
     return part
 
 
@@ -86,16 +86,16 @@ def _seen(quantities: Quantities, position: int, token: int) -> Tensor:
     return gain * embedding / float(quantities.trace["ln_final.scale"][position, 0])
 
 
-def _terms(quantities: Quantities, place: NumberLocation) -> Tensor:
-    position, index, token = place.index[:3]
+def _terms(quantities: Quantities, location: NumberLocation) -> Tensor:
+    position, index, token = location.index[:3]
     part = part_of(quantities, position, index)
     if part is None:
         return quantities.weights["ln_f.bias"].double() * quantities.weights["wte.weight"][token].double()
     return (part.vector - part.vector.mean()) * _seen(quantities, position, token)
 
 
-def _contribution(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, index, token = place.index
+def _contribution(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, index, token = location.index
     part = part_of(quantities, position, index)
     if part is None:
         bias, embedding = quantities.weights["ln_f.bias"], quantities.weights["wte.weight"][token]
@@ -117,17 +117,17 @@ def _contribution(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, HELD, is_sum=True)
 
 
-def _contribution_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_terms(quantities, place).sum())
+def _contribution_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(_terms(quantities, location).sum())
 
 
-def _term(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, index, token, i = place.index
+def _term(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, index, token, i = location.index
     part = part_of(quantities, position, index)
     if part is None:
-        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} is no number of its own.")
     x, mean, gain, embedding, scale = operands = [
-        quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, place)(i)),
+        quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, location)(i)),
         quantities.operand("mean of the part's numbers", f"logits.contribution.mean[{position},{index}]"),
         quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
         quantities.operand("token's embedding", f"wte.weight[{token},{i}]"),
@@ -139,32 +139,35 @@ def _term(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer(formula, f"{written} / {number(scale.value)}", operands, recomputed)
 
 
-def _term_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_terms(quantities, place)[place.index[3]])
+def _term_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(_terms(quantities, location)[location.index[3]])
 
 
-def _mean(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, index = place.index
+def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, index = location.index
     part = part_of(quantities, position, index)
     if part is None:
-        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} is no number of its own.")
     width = quantities.config.width
     answer = quantities.sum(
-        f"Σᵢ {part.label}[i] / {width}", part.vector, lambda i: (f"dimension {i + 1}", _ref(part, place)(i)), factors=lambda i: ""
+        f"Σᵢ {part.label}[i] / {width}",
+        part.vector,
+        lambda i: (f"dimension {i + 1}", _ref(part, location)(i)),
+        factors=lambda i: "",
     )
     assert answer.recomputed is not None
     return Answer(answer.formula, f"({answer.numbers}) / {width}", answer.operands, answer.recomputed / width, is_sum=True)
 
 
-def _mean_value(quantities: Quantities, place: NumberLocation) -> float:
-    part = part_of(quantities, *place.index)
+def _mean_value(quantities: Quantities, location: NumberLocation) -> float:
+    part = part_of(quantities, *location.index)
     if part is None:
-        raise UnknownNumberError(f"{place.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} is no number of its own.")
     return float(part.vector.mean())
 
 
-def _contribution_over(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, index, token, other = place.index
+def _contribution_over(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, index, token, other = location.index
     contributions = [
         quantities.operand(
             f"contribution to the logit of “{quantities.label(each)}”", f"logits.contribution[{position},{index},{each}]"
@@ -174,20 +177,20 @@ def _contribution_over(quantities: Quantities, place: NumberLocation) -> Answer:
     return _difference("contribution to the one logit − contribution to the other", *contributions)
 
 
-def _contribution_over_value(quantities: Quantities, place: NumberLocation) -> float:
-    position, index, token, other = place.index
+def _contribution_over_value(quantities: Quantities, location: NumberLocation) -> float:
+    position, index, token, other = location.index
     one, two = (quantities.value(f"logits.contribution[{position},{index},{each}]") for each in (token, other))
     return one - two
 
 
-def _over(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, token, other = place.index
+def _over(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, token, other = location.index
     logits = [quantities.operand(f"logit of “{quantities.label(each)}”", f"logits[{position},{each}]") for each in (token, other)]
     return _difference("the one logit − the other", *logits)
 
 
-def _over_value(quantities: Quantities, place: NumberLocation) -> float:
-    position, token, other = place.index
+def _over_value(quantities: Quantities, location: NumberLocation) -> float:
+    position, token, other = location.index
     return quantities.value(f"logits[{position},{token}]") - quantities.value(f"logits[{position},{other}]")
 
 
@@ -196,23 +199,23 @@ def _difference(formula: str, one: Operand, two: Operand) -> Answer:
     return Answer(formula, written, [one, two], one.value - two.value)
 
 
-def _unbiased(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, i = place.index
-    name = f"h.{place.layer}.mlp.c_proj.weight"
+def _unbiased(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, i = location.index
+    name = f"h.{location.layer}.mlp.c_proj.weight"
     return quantities.dot(
         "Σₙ neuron[n] × W_out[n]",
-        quantities.trace[f"{place.block}mlp.post"][position],
-        lambda n: f"{place.block}mlp.post[{position},{n}]",
+        quantities.trace[f"{location.block}mlp.post"][position],
+        lambda n: f"{location.block}mlp.post[{position},{n}]",
         quantities.weights[name][i],
         lambda n: f"{name}[{i},{n}]",
         "neuron",
     )
 
 
-def _unbiased_value(quantities: Quantities, place: NumberLocation) -> float:
-    position, i = place.index
-    post = quantities.trace[f"{place.block}mlp.post"][position].double()
-    return float(post @ quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][i].double())
+def _unbiased_value(quantities: Quantities, location: NumberLocation) -> float:
+    position, i = location.index
+    post = quantities.trace[f"{location.block}mlp.post"][position].double()
+    return float(post @ quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"][i].double())
 
 
 CONTRIBUTIONS = {

@@ -15,8 +15,8 @@ LEFT_OUT = "Temperature, top-k or top-p remove this token."
 FIRST = "The most probable token comes first."
 
 
-def _logit(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, token = place.index
+def _logit(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, token = location.index
     return quantities.dot(
         "Σᵢ final norm[i] × token's embedding[i]",
         quantities.trace["ln_final.out"][position],
@@ -27,37 +27,37 @@ def _logit(quantities: Quantities, place: NumberLocation) -> Answer:
     )
 
 
-def _logit_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(quantities.logits(place.index[0])[place.index[1]])
+def _logit_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(quantities.logits(location.index[0])[location.index[1]])
 
 
-def _shifted(quantities: Quantities, place: NumberLocation) -> Answer:
-    return shifted(quantities, place, "logits", quantities.logits(place.index[0]))
+def _shifted(quantities: Quantities, location: NumberLocation) -> Answer:
+    return shifted(quantities, location, "logits", quantities.logits(location.index[0]))
 
 
-def _shifted_value(quantities: Quantities, place: NumberLocation) -> float:
-    logits = quantities.logits(place.index[0])
-    return float(logits[place.index[1]] - logits.max())
+def _shifted_value(quantities: Quantities, location: NumberLocation) -> float:
+    logits = quantities.logits(location.index[0])
+    return float(logits[location.index[1]] - logits.max())
 
 
-def _probability(quantities: Quantities, place: NumberLocation) -> Answer:
-    return softmax(quantities, place, "probability", "logits", quantities.logits(place.index[0]))
+def _probability(quantities: Quantities, location: NumberLocation) -> Answer:
+    return softmax(quantities, location, "probability", "logits", quantities.logits(location.index[0]))
 
 
-def _probability_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(quantities.logits(place.index[0]).softmax(-1)[place.index[1]])
+def _probability_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(quantities.logits(location.index[0]).softmax(-1)[location.index[1]])
 
 
-def _exp(quantities: Quantities, place: NumberLocation) -> Answer:
-    return exponential(quantities, place, "logits", quantities.logits(place.index[0]))
+def _exp(quantities: Quantities, location: NumberLocation) -> Answer:
+    return exponential(quantities, location, "logits", quantities.logits(location.index[0]))
 
 
-def _exp_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(exps(quantities.logits(place.index[0]))[place.index[1]])
+def _exp_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(exps(quantities.logits(location.index[0]))[location.index[1]])
 
 
-def _sum(quantities: Quantities, place: NumberLocation) -> Answer:
-    (position,) = place.index
+def _sum(quantities: Quantities, location: NumberLocation) -> Answer:
+    (position,) = location.index
     return quantities.sum(
         "Σ over the vocabulary of exp(logit − max)",
         exps(quantities.logits(position)),
@@ -65,25 +65,25 @@ def _sum(quantities: Quantities, place: NumberLocation) -> Answer:
     )
 
 
-def _sum_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(exps(quantities.logits(place.index[0])).sum())
+def _sum_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(exps(quantities.logits(location.index[0])).sum())
 
 
 def _is_greedy(context: StageContext) -> bool:
     return context.sampling.greedy or context.sampling.temperature == 0
 
 
-def _u(quantities: Quantities, place: NumberLocation) -> Answer:
-    context = quantities.context_at(place.index[0])
+def _u(quantities: Quantities, location: NumberLocation) -> Answer:
+    context = quantities.context_at(location.index[0])
     return Answer("", "", [], None, f"{DRAWN} Here: seed {context.sampling.seed}, token {context.draws_for + 1} of the text.")
 
 
-def _u_value(quantities: Quantities, place: NumberLocation) -> float:
-    return quantities.context_at(place.index[0]).draw().u
+def _u_value(quantities: Quantities, location: NumberLocation) -> float:
+    return quantities.context_at(location.index[0]).draw().u
 
 
-def _after(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, token = place.index
+def _after(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, token = location.index
     context = quantities.context_at(position)
     before = quantities.operand("probability before", f"probability[{position},{token}]")
     if not context.draw().kept[token]:
@@ -100,8 +100,8 @@ def _after(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer("exp((logit − max) / T) / Σ over the kept tokens", written, operands, recomputed)
 
 
-def _after_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(quantities.context_at(place.index[0]).draw().after[place.index[1]])
+def _after_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(quantities.context_at(location.index[0]).draw().after[location.index[1]])
 
 
 def _warmed(context: StageContext) -> torch.Tensor:
@@ -109,8 +109,8 @@ def _warmed(context: StageContext) -> torch.Tensor:
     return exps(torch.from_numpy(context.logits / (context.sampling.temperature or 1.0)))
 
 
-def _sample_exp(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, token = place.index
+def _sample_exp(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, token = location.index
     context = quantities.context_at(position)
     temperature = context.sampling.temperature or 1.0
     score = quantities.operand("logit", f"logits[{position},{token}]")
@@ -120,12 +120,12 @@ def _sample_exp(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer("exp((logit − max) / T)", written, [score, top, Operand("T, the temperature", temperature)], recomputed)
 
 
-def _sample_exp_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(_warmed(quantities.context_at(place.index[0]))[place.index[1]])
+def _sample_exp_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(_warmed(quantities.context_at(location.index[0]))[location.index[1]])
 
 
-def _sample_sum(quantities: Quantities, place: NumberLocation) -> Answer:
-    (position,) = place.index
+def _sample_sum(quantities: Quantities, location: NumberLocation) -> Answer:
+    (position,) = location.index
     context = quantities.context_at(position)
     kept = torch.from_numpy(context.draw().kept).nonzero()[:, 0]
     return quantities.sum(
@@ -135,15 +135,15 @@ def _sample_sum(quantities: Quantities, place: NumberLocation) -> Answer:
     )
 
 
-def _sample_sum_value(quantities: Quantities, place: NumberLocation) -> float:
-    context = quantities.context_at(place.index[0])
+def _sample_sum_value(quantities: Quantities, location: NumberLocation) -> float:
+    context = quantities.context_at(location.index[0])
     return float(_warmed(context)[torch.from_numpy(context.draw().kept)].sum())
 
 
-def _low(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, token = place.index
+def _low(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, token = location.index
     draw = quantities.context_at(position).draw()
-    before = draw.order[: draw.place(token)].tolist()
+    before = draw.order[: draw.rank(token)].tolist()
     answer = quantities.sum(
         "Σ over the more probable tokens",
         torch.from_numpy(draw.after[before]),
@@ -152,20 +152,20 @@ def _low(quantities: Quantities, place: NumberLocation) -> Answer:
     return answer if before else Answer("0 for the first token", "0", [], 0.0, FIRST)
 
 
-def _low_value(quantities: Quantities, place: NumberLocation) -> float:
-    return quantities.context_at(place.index[0]).draw().interval(place.index[1])[0]
+def _low_value(quantities: Quantities, location: NumberLocation) -> float:
+    return quantities.context_at(location.index[0]).draw().interval(location.index[1])[0]
 
 
-def _high(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, token = place.index
+def _high(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, token = location.index
     low = quantities.operand("lower bound", f"sample.low[{position},{token}]")
     share = quantities.operand("probability", f"sample.after[{position},{token}]")
     written = f"{number(low.value)} + {number(share.value)}"
     return Answer("lower bound + probability", written, [low, share], low.value + share.value)
 
 
-def _high_value(quantities: Quantities, place: NumberLocation) -> float:
-    return quantities.context_at(place.index[0]).draw().interval(place.index[1])[1]
+def _high_value(quantities: Quantities, location: NumberLocation) -> float:
+    return quantities.context_at(location.index[0]).draw().interval(location.index[1])[1]
 
 
 OUTPUT = {

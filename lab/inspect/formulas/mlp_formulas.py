@@ -8,14 +8,14 @@ from lab.inspect.formulas.shared_formulas import linear
 NEURON = ("position", "neuron")
 
 
-def _pre(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, neuron = place.index
-    return linear(quantities, place, position, f"h.{place.layer}.mlp.c_fc", neuron, "ln2.out", "W_in")
+def _pre(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, neuron = location.index
+    return linear(quantities, location, position, f"h.{location.layer}.mlp.c_fc", neuron, "ln2.out", "W_in")
 
 
-def _post(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, neuron = place.index
-    x = quantities.operand("x, before GELU", f"{place.block}mlp.pre[{position},{neuron}]")
+def _post(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, neuron = location.index
+    x = quantities.operand("x, before GELU", f"{location.block}mlp.pre[{position},{neuron}]")
     inner = math.sqrt(2 / math.pi) * (x.value + 0.044715 * x.value**3)
     text = bracketed(x.value)
     return Answer(
@@ -26,85 +26,85 @@ def _post(quantities: Quantities, place: NumberLocation) -> Answer:
     )
 
 
-def _out(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, i = place.index
-    return linear(quantities, place, position, f"h.{place.layer}.mlp.c_proj", i, "mlp.post", "W_out")
+def _out(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, i = location.index
+    return linear(quantities, location, position, f"h.{location.layer}.mlp.c_proj", i, "mlp.post", "W_out")
 
 
-def _neuron_out(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, neuron, i = place.index
-    post = quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]")
-    weight = quantities.operand("W_out", f"h.{place.layer}.mlp.c_proj.weight[{i},{neuron}]")
+def _neuron_out(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, neuron, i = location.index
+    post = quantities.operand("neuron after GELU", f"{location.block}mlp.post[{position},{neuron}]")
+    weight = quantities.operand("W_out", f"h.{location.layer}.mlp.c_proj.weight[{i},{neuron}]")
     written = f"{number(post.value)} × {bracketed(weight.value)}"
     return Answer("GELU(x) × W_out", written, [post, weight], post.value * weight.value)
 
 
-def _neuron_out_value(quantities: Quantities, place: NumberLocation) -> float:
-    position, neuron, i = place.index
-    weight = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"]
-    return float(quantities.trace[f"{place.block}mlp.post"][position, neuron]) * float(weight[i, neuron])
+def _neuron_out_value(quantities: Quantities, location: NumberLocation) -> float:
+    position, neuron, i = location.index
+    weight = quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"]
+    return float(quantities.trace[f"{location.block}mlp.post"][position, neuron]) * float(weight[i, neuron])
 
 
-def _pushes(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, neuron, token = place.index
+def _pushes(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, neuron, token = location.index
     post, push, scale = operands = [
-        quantities.operand("neuron after GELU", f"{place.block}mlp.post[{position},{neuron}]"),
-        quantities.operand("effect of the neuron's vector", f"{place.block}mlp.push[{neuron},{token}]"),
+        quantities.operand("neuron after GELU", f"{location.block}mlp.post[{position},{neuron}]"),
+        quantities.operand("effect of the neuron's vector", f"{location.block}mlp.push[{neuron},{token}]"),
         quantities.operand("scale of the final norm", f"ln_final.scale[{position}]"),
     ]
     written = f"{number(post.value)} × {bracketed(push.value)} / {number(scale.value)}"
     return Answer("GELU(x) × effect / scale", written, operands, post.value * push.value / scale.value)
 
 
-def _pushes_value(quantities: Quantities, place: NumberLocation) -> float:
-    position, neuron, token = place.index
-    post = float(quantities.trace[f"{place.block}mlp.post"][position, neuron])
-    return post * _push_of(quantities, place, neuron, token) / float(quantities.trace["ln_final.scale"][position, 0])
+def _pushes_value(quantities: Quantities, location: NumberLocation) -> float:
+    position, neuron, token = location.index
+    post = float(quantities.trace[f"{location.block}mlp.post"][position, neuron])
+    return post * _push_of(quantities, location, neuron, token) / float(quantities.trace["ln_final.scale"][position, 0])
 
 
-def _push_of(quantities: Quantities, place: NumberLocation, neuron: int, token: int) -> float:
-    vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
+def _push_of(quantities: Quantities, location: NumberLocation, neuron: int, token: int) -> float:
+    vector = quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"][:, neuron].double()
     gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
     return float(((vector - vector.mean()) * gain) @ embedding)
 
 
-def _push(quantities: Quantities, place: NumberLocation) -> Answer:
-    neuron, token = place.index
-    vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
+def _push(quantities: Quantities, location: NumberLocation) -> Answer:
+    neuron, token = location.index
+    vector = quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"][:, neuron].double()
     return quantities.dot(
         "Σᵢ neuron's vector[i] through the final norm's gain × token's embedding[i]",
         (vector - vector.mean()) * quantities.weights["ln_f.weight"].double(),
-        lambda i: f"{place.block}mlp.push_vector[{neuron},{i}]",
+        lambda i: f"{location.block}mlp.push_vector[{neuron},{i}]",
         quantities.weights["wte.weight"][token],
         lambda i: f"wte.weight[{token},{i}]",
         "dimension",
     )
 
 
-def _push_value(quantities: Quantities, place: NumberLocation) -> float:
-    return _push_of(quantities, place, *place.index)
+def _push_value(quantities: Quantities, location: NumberLocation) -> float:
+    return _push_of(quantities, location, *location.index)
 
 
-def _push_vector(quantities: Quantities, place: NumberLocation) -> Answer:
-    neuron, i = place.index
+def _push_vector(quantities: Quantities, location: NumberLocation) -> Answer:
+    neuron, i = location.index
     weight, mean, gain = operands = [
-        quantities.operand("W_out", f"h.{place.layer}.mlp.c_proj.weight[{i},{neuron}]"),
-        quantities.operand("mean of the neuron's vector", f"{place.block}mlp.push_mean[{neuron}]"),
+        quantities.operand("W_out", f"h.{location.layer}.mlp.c_proj.weight[{i},{neuron}]"),
+        quantities.operand("mean of the neuron's vector", f"{location.block}mlp.push_mean[{neuron}]"),
         quantities.operand("gain of the final norm", f"ln_f.weight[{i}]"),
     ]
     written = f"({number(weight.value)} − {bracketed(mean.value)}) × {bracketed(gain.value)}"
     return Answer("(W_out − mean) × gain", written, operands, (weight.value - mean.value) * gain.value)
 
 
-def _push_vector_value(quantities: Quantities, place: NumberLocation) -> float:
-    neuron, i = place.index
-    vector = quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, neuron].double()
+def _push_vector_value(quantities: Quantities, location: NumberLocation) -> float:
+    neuron, i = location.index
+    vector = quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"][:, neuron].double()
     return float((vector[i] - vector.mean()) * quantities.weights["ln_f.weight"][i].double())
 
 
-def _push_mean(quantities: Quantities, place: NumberLocation) -> Answer:
-    (neuron,) = place.index
-    name = f"h.{place.layer}.mlp.c_proj.weight"
+def _push_mean(quantities: Quantities, location: NumberLocation) -> Answer:
+    (neuron,) = location.index
+    name = f"h.{location.layer}.mlp.c_proj.weight"
     vector = quantities.weights[name][:, neuron]
     answer = quantities.sum("", vector, lambda i: (f"dimension {i + 1}", f"{name}[{i},{neuron}]"))
     assert answer.recomputed is not None
@@ -113,8 +113,8 @@ def _push_mean(quantities: Quantities, place: NumberLocation) -> Answer:
     return Answer(f"Σᵢ W_out[i] / {count}", written, answer.operands, answer.recomputed / count)
 
 
-def _push_mean_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(quantities.weights[f"h.{place.layer}.mlp.c_proj.weight"][:, place.index[0]].double().mean())
+def _push_mean_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(quantities.weights[f"h.{location.layer}.mlp.c_proj.weight"][:, location.index[0]].double().mean())
 
 
 MLP = {

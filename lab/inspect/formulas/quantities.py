@@ -111,17 +111,17 @@ class Quantities:
         if TIMES in ref:
             left, _, right = ref.partition(TIMES)
             return self.value(left) * self.value(right)
-        place = self.place(ref)
-        rule = self.rule(place)
+        location = self.locate(ref)
+        rule = self.rule(location)
         try:
             if rule.value is not None:
-                return rule.value(self, place)
-            source = self.weights[place.whole] if place.whole in self.weights else self.trace[place.whole]
-            return float(source[place.index])
+                return rule.value(self, location)
+            source = self.weights[location.whole] if location.whole in self.weights else self.trace[location.whole]
+            return float(source[location.index])
         except (KeyError, IndexError):
             raise UnknownNumberError(f"{ref} is not a number of this model and prompt.") from None
 
-    def place(self, ref: str) -> NumberLocation:
+    def locate(self, ref: str) -> NumberLocation:
         match = _REF.fullmatch(ref)
         if not match:
             raise UnknownNumberError(f"“{ref}” is not the name of a number, such as blocks.0.attn.pattern[0,1,0].")
@@ -133,24 +133,24 @@ class Quantities:
             raise UnknownNumberError(f"{ref} is in a layer that this model of {self.config.layers} layers does not have.")
         return NumberLocation(ref, block[2], int(block[1]), index) if block else NumberLocation(ref, match[1], None, index)
 
-    def rule(self, place: NumberLocation) -> Rule:
-        """The rule of the place's family, whose number of indices it has. Raises UnknownNumberError."""
-        rule = self._family(place.whole, place)
+    def rule(self, location: NumberLocation) -> Rule:
+        """The rule of the location's family, whose number of indices it has. Raises UnknownNumberError."""
+        rule = self._family(location.whole, location)
         if rule is None:
-            raise UnknownNumberError(f"{place.whole} is not a value of this model.")
-        if len(place.index) != len(rule.axes):
-            raise UnknownNumberError(f"{place.ref} is not one number: {place.whole} has {len(rule.axes)} indices.")
+            raise UnknownNumberError(f"{location.whole} is not a value of this model.")
+        if len(location.index) != len(rule.axes):
+            raise UnknownNumberError(f"{location.ref} is not one number: {location.whole} has {len(rule.axes)} indices.")
         return rule
 
-    def _family(self, name: str, place: NumberLocation) -> Rule | None:
+    def _family(self, name: str, location: NumberLocation) -> Rule | None:
         if name in self.weights:
             return self.rules["weight." + str(self.weights[name].dim())]
-        found = self.rules.get(("blocks.N." if place.layer is not None else "") + name.removeprefix(place.block))
+        found = self.rules.get(("blocks.N." if location.layer is not None else "") + name.removeprefix(location.block))
         if found is None and name.endswith(BEFORE) and self.trace.is_edited(name.removesuffix(BEFORE)):
-            plain = self._family(name.removesuffix(BEFORE), place)
+            plain = self._family(name.removesuffix(BEFORE), location)
             return plain and replace(plain, title=f"{plain.title} before the intervention", explain=_without_before(plain))
         if found is None and name.endswith(".norm"):
-            vector = self._family(name.removesuffix(".norm"), place)
+            vector = self._family(name.removesuffix(".norm"), location)
             if vector is not None and vector.axes and vector.axes[-1] == "dimension":
                 norm = self.rules["norm"]
                 return Rule(f"norm of “{vector.title}”", vector.axes[:-1], norm.explain, norm.value)
@@ -246,7 +246,7 @@ class Quantities:
 
 def _without_before(rule: Rule) -> Callable[[Quantities, NumberLocation], Answer]:
     """The formula of the value before its edit."""
-    return lambda quantities, place: rule.explain(quantities, replace(place, name=place.name.removesuffix(BEFORE)))
+    return lambda quantities, location: rule.explain(quantities, replace(location, name=location.name.removesuffix(BEFORE)))
 
 
 def number(x: float) -> str:

@@ -11,22 +11,22 @@ PARTS = ("position", "dimension")
 TOKEN = "A token's id selects a row of the token embedding."
 
 
-def _token(quantities: Quantities, place: NumberLocation) -> Answer:
+def _token(quantities: Quantities, location: NumberLocation) -> Answer:
     return Answer("", "", [], None, TOKEN)
 
 
-def _token_value(quantities: Quantities, place: NumberLocation) -> float:
-    return float(quantities.trace.ids[place.index[0]])
+def _token_value(quantities: Quantities, location: NumberLocation) -> float:
+    return float(quantities.trace.ids[location.index[0]])
 
 
-def _embed(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, i = place.index
+def _embed(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, i = location.index
     token = quantities.trace.ids[position]
     return _looked_up(quantities, f"row {token} of the token embedding", f"wte.weight[{token},{i}]")
 
 
-def _pos_embed(quantities: Quantities, place: NumberLocation) -> Answer:
-    position, i = place.index
+def _pos_embed(quantities: Quantities, location: NumberLocation) -> Answer:
+    position, i = location.index
     return _looked_up(quantities, f"row {position} of the position embedding", f"wpe.weight[{position},{i}]")
 
 
@@ -35,18 +35,18 @@ def _looked_up(quantities: Quantities, formula: str, ref: str) -> Answer:
     return Answer(formula, number(weight.value), [weight], weight.value)
 
 
-def _stream(quantities: Quantities, place: NumberLocation) -> Answer:
+def _stream(quantities: Quantities, location: NumberLocation) -> Answer:
     """The residual stream as the sum of all that was written into it before."""
-    assert place.layer is not None
-    position, i = place.index
+    assert location.layer is not None
+    position, i = location.index
     at = f"[{position},{i}]"
     if any(edit.name.rpartition(".")[2] in (*STREAMS, "attn_out") for edit in quantities.trace.edits):
-        return _last_addition(quantities, place, at)
+        return _last_addition(quantities, location, at)
     operands = [quantities.operand("token embedding", f"embed{at}"), quantities.operand("position embedding", f"pos_embed{at}")]
-    for layer in range(place.layer + 1):
-        if layer < place.layer or place.name != "resid_pre":
+    for layer in range(location.layer + 1):
+        if layer < location.layer or location.name != "resid_pre":
             operands += _attention_parts(quantities, layer, position, i, f"layer {layer + 1} ")
-        if layer < place.layer or place.name == "resid_post":
+        if layer < location.layer or location.name == "resid_post":
             operands.append(quantities.operand(f"layer {layer + 1} mlp", f"blocks.{layer}.mlp_out{at}"))
     formula = "embeddings + every head + every bias + every MLP so far"
     if len(operands) == 2:
@@ -54,17 +54,20 @@ def _stream(quantities: Quantities, place: NumberLocation) -> Answer:
     return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
 
 
-def _last_addition(quantities: Quantities, place: NumberLocation, at: str) -> Answer:
+def _last_addition(quantities: Quantities, location: NumberLocation, at: str) -> Answer:
     """The residual stream as what it was before, interventions and all, and what was added last."""
-    assert place.layer is not None
-    if place.name == "resid_pre" and place.layer:
-        operands = [quantities.operand("the residual stream after the layer before", f"blocks.{place.layer - 1}.resid_post{at}")]
-        return Answer("the residual stream as it was", number(operands[0].value), operands, operands[0].value)
+    assert location.layer is not None
+    if location.name == "resid_pre" and location.layer:
+        operands = [quantities.operand("residual stream after the previous layer", f"blocks.{location.layer - 1}.resid_post{at}")]
+        return Answer("residual stream of the previous layer", number(operands[0].value), operands, operands[0].value)
     names = {
         "resid_pre": (("token embedding", "embed"), ("position embedding", "pos_embed")),
-        "resid_mid": (("residual stream before", f"{place.block}resid_pre"), ("attention output", f"{place.block}attn_out")),
-        "resid_post": (("residual stream before", f"{place.block}resid_mid"), ("MLP output", f"{place.block}mlp_out")),
-    }[place.name]
+        "resid_mid": (
+            ("stream before", f"{location.block}resid_pre"),
+            ("attention output", f"{location.block}attn_out"),
+        ),
+        "resid_post": (("stream before", f"{location.block}resid_mid"), ("MLP output", f"{location.block}mlp_out")),
+    }[location.name]
     operands = [quantities.operand(label, name + at) for label, name in names]
     formula = " + ".join(label for label, _ in names)
     return quantities.sum(formula, _values(operands), lambda n: (operands[n].label, operands[n].ref))
@@ -84,54 +87,54 @@ def _attention_parts(quantities: Quantities, layer: int, position: int, i: int, 
     ]
 
 
-def _attn_out(quantities: Quantities, place: NumberLocation) -> Answer:
-    assert place.layer is not None
-    parts = _attention_parts(quantities, place.layer, place.index[0], place.index[1])
+def _attn_out(quantities: Quantities, location: NumberLocation) -> Answer:
+    assert location.layer is not None
+    parts = _attention_parts(quantities, location.layer, location.index[0], location.index[1])
     return quantities.sum("every head + bias", _values(parts), lambda n: (parts[n].label, parts[n].ref))
 
 
-def _before(place: NumberLocation) -> str:
+def _before(location: NumberLocation) -> str:
     """The stream that something was added to, which gave this one."""
-    return place.block + ("resid_pre" if place.name.startswith("resid_mid") else "resid_mid")
+    return location.block + ("resid_pre" if location.name.startswith("resid_mid") else "resid_mid")
 
 
-def _after(place: NumberLocation) -> str:
+def _after(location: NumberLocation) -> str:
     """The stream that this gave, which may be the one before an intervention."""
-    return place.whole.rpartition(".")[0]
+    return location.whole.rpartition(".")[0]
 
 
-def _cosine(quantities: Quantities, place: NumberLocation) -> Answer:
-    at = f"[{place.index[0]}]"
+def _cosine(quantities: Quantities, location: NumberLocation) -> Answer:
+    at = f"[{location.index[0]}]"
     dot, before, after = operands = [
-        quantities.operand("before · after", f"{_after(place)}.dot{at}"),
-        quantities.operand("norm before", f"{_before(place)}.norm{at}"),
-        quantities.operand("norm after", f"{_after(place)}.norm{at}"),
+        quantities.operand("before · after", f"{_after(location)}.dot{at}"),
+        quantities.operand("norm before", f"{_before(location)}.norm{at}"),
+        quantities.operand("norm after", f"{_after(location)}.norm{at}"),
     ]
     norms = before.value * after.value
     written = f"{number(dot.value)} / ({number(before.value)} × {number(after.value)})"
     return Answer("(before · after) / (norm before × norm after)", written, operands, dot.value / norms if norms else 0.0)
 
 
-def _cosine_value(quantities: Quantities, place: NumberLocation) -> float:
-    before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
+def _cosine_value(quantities: Quantities, location: NumberLocation) -> float:
+    before, after = (quantities.trace[name][location.index[0]].double() for name in (_before(location), _after(location)))
     norms = float(before.norm() * after.norm())
     return float(before @ after) / norms if norms else 0.0
 
 
-def _dot(quantities: Quantities, place: NumberLocation) -> Answer:
-    position = place.index[0]
+def _dot(quantities: Quantities, location: NumberLocation) -> Answer:
+    position = location.index[0]
     return quantities.dot(
         "Σᵢ before[i] × after[i]",
-        quantities.trace[_before(place)][position],
-        lambda i: f"{_before(place)}[{position},{i}]",
-        quantities.trace[_after(place)][position],
-        lambda i: f"{_after(place)}[{position},{i}]",
+        quantities.trace[_before(location)][position],
+        lambda i: f"{_before(location)}[{position},{i}]",
+        quantities.trace[_after(location)][position],
+        lambda i: f"{_after(location)}[{position},{i}]",
         "dimension",
     )
 
 
-def _dot_value(quantities: Quantities, place: NumberLocation) -> float:
-    before, after = (quantities.trace[name][place.index[0]].double() for name in (_before(place), _after(place)))
+def _dot_value(quantities: Quantities, location: NumberLocation) -> float:
+    before, after = (quantities.trace[name][location.index[0]].double() for name in (_before(location), _after(location)))
     return float(before @ after)
 
 

@@ -11,13 +11,13 @@ MASKED = "Masked: a position cannot attend to a later one, so this is exactly 0.
 
 
 def linear(
-    quantities: Quantities, place: NumberLocation, position: int, layer: str, row: int, source: str, symbol: str
+    quantities: Quantities, location: NumberLocation, position: int, layer: str, row: int, source: str, symbol: str
 ) -> Answer:
-    """Output `row` of the linear map `layer` at a position; `source` names its input within the place's layer."""
+    """Output `row` of the linear map `layer` at a position; `source` names its input within the location's layer."""
     return quantities.dot(
         f"Σᵢ {source}[i] × {symbol}[i] + bias",
-        quantities.trace[f"{place.block}{source}"][position],
-        lambda i: f"{place.block}{source}[{position},{i}]",
+        quantities.trace[f"{location.block}{source}"][position],
+        lambda i: f"{location.block}{source}[{position},{i}]",
         quantities.weights[f"{layer}.weight"][row],
         lambda i: f"{layer}.weight[{row},{i}]",
         "neuron" if source == "mlp.post" else "dimension",
@@ -25,24 +25,24 @@ def linear(
     )
 
 
-def softmax(quantities: Quantities, place: NumberLocation, prefix: str, scores: str, row: Tensor) -> Answer:
+def softmax(quantities: Quantities, location: NumberLocation, prefix: str, scores: str, row: Tensor) -> Answer:
     """The softmax of one score in its `row`; `prefix` names the values in between, `scores` the family of the scores."""
-    score, top = _score_and_largest(quantities, place, scores, row)
-    total = quantities.operand("Σ of exp(score − max)", f"{prefix}.sum[{_row(place)}]")
+    score, top = _score_and_largest(quantities, location, scores, row)
+    total = quantities.operand("Σ of exp(score − max)", f"{prefix}.sum[{_row(location)}]")
     recomputed = math.exp(score.value - top.value) / total.value
     written = f"exp({number(score.value)} − {bracketed(top.value)}) / {number(total.value)}"
     note = MASKED if score.value == -math.inf else ""
     return Answer("exp(score − max) / Σ", written, [score, top, total], recomputed, note)
 
 
-def exponential(quantities: Quantities, place: NumberLocation, scores: str, row: Tensor) -> Answer:
-    operands = score, top = _score_and_largest(quantities, place, scores, row)
+def exponential(quantities: Quantities, location: NumberLocation, scores: str, row: Tensor) -> Answer:
+    operands = score, top = _score_and_largest(quantities, location, scores, row)
     written = f"exp({number(score.value)} − {bracketed(top.value)})"
     return Answer("exp(score − max)", written, [*operands], math.exp(score.value - top.value))
 
 
-def shifted(quantities: Quantities, place: NumberLocation, scores: str, row: Tensor) -> Answer:
-    operands = score, top = _score_and_largest(quantities, place, scores, row)
+def shifted(quantities: Quantities, location: NumberLocation, scores: str, row: Tensor) -> Answer:
+    operands = score, top = _score_and_largest(quantities, location, scores, row)
     return Answer("score − max", f"{number(score.value)} − {bracketed(top.value)}", [*operands], score.value - top.value)
 
 
@@ -52,10 +52,10 @@ def exps(row: Tensor) -> Tensor:
     return (row - row.max()).exp()
 
 
-def _score_and_largest(quantities: Quantities, place: NumberLocation, scores: str, row: Tensor) -> tuple[Operand, Operand]:
-    score = quantities.operand("score", f"{scores}[{_row(place)},{place.index[-1]}]")
-    return score, quantities.operand("largest score", f"{scores}[{_row(place)},{int(row.argmax())}]")
+def _score_and_largest(quantities: Quantities, location: NumberLocation, scores: str, row: Tensor) -> tuple[Operand, Operand]:
+    score = quantities.operand("score", f"{scores}[{_row(location)},{location.index[-1]}]")
+    return score, quantities.operand("largest score", f"{scores}[{_row(location)},{int(row.argmax())}]")
 
 
-def _row(place: NumberLocation) -> str:
-    return ",".join(map(str, place.index[:2] if place.layer is not None else place.index[:1]))
+def _row(location: NumberLocation) -> str:
+    return ",".join(map(str, location.index[:2] if location.layer is not None else location.index[:1]))

@@ -42,7 +42,7 @@ ROOM = 80
 """Default width of the view in columns."""
 
 
-class Summary(NamedTuple):
+class HeadSummary(NamedTuple):
     """One head's attention from one token, in six numbers."""
 
     bits: float
@@ -52,9 +52,9 @@ class Summary(NamedTuple):
     """0 for the first token, which has none before it."""
     first: float
     key: int
-    """The token that gets most."""
+    """The most attended token."""
     most: float
-    """What it gets."""
+    """Its attention."""
 
     def kind(self, choices: int) -> str:
         """Name of the head's behaviour at this token, "" for none of the common ones."""
@@ -83,18 +83,18 @@ def entropy_bits(pattern: Numbers) -> float:
     return float(-(seen * np.log2(seen)).sum()) + 0.0
 
 
-def summary_of(pattern: Numbers) -> Summary:
+def summary_of(pattern: Numbers) -> HeadSummary:
     """The summary of `pattern` (i + 1,), the attention of token i to each token up to itself."""
     key = int(pattern.argmax())
     previous = float(pattern[-2]) if len(pattern) > 1 else 0.0
-    return Summary(entropy_bits(pattern), float(pattern[-1]), previous, float(pattern[0]), key, float(pattern[key]))
+    return HeadSummary(entropy_bits(pattern), float(pattern[-1]), previous, float(pattern[0]), key, float(pattern[key]))
 
 
 def most_bits(choices: int) -> str:
     return "max 0 bits" if choices == 1 else f"max {significant(math.log2(choices))} bits"
 
 
-def row_of(context: StageContext, layer: int, head: int, name: str, found: Summary) -> list[Cell]:
+def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadSummary) -> list[Cell]:
     """The summary as a row under COLUMNS."""
     at, block = context.position, f"blocks.{layer}.attn."
 
@@ -113,7 +113,7 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: Summa
     ]
 
 
-def head_in_words(context: StageContext, name: str, found: Summary) -> str:
+def head_in_words(context: StageContext, name: str, found: HeadSummary) -> str:
     """`Head 2.3 at “ ran”: first-token sink, entropy 0.91 bits over 4 keys (max 2 bits); 10% on itself, 80% on the first …`."""
     at = context.position
     kind = found.kind(at + 1)
@@ -151,14 +151,14 @@ def heads(context: StageContext) -> View:
     z = np.einsum("hk,hkd->hd", patterns, values)
     return View(
         "heads",
-        f"{context.place} · attention · all heads",
+        f"{context.layer_name} · attention · all heads",
         _summary(context, found),
         [table, overview],
         context.parity(context.before(f"{context.block}attn.z", at), z, at),
     )
 
 
-def _summary(context: StageContext, found: list[Summary]) -> str:
+def _summary(context: StageContext, found: list[HeadSummary]) -> str:
     if context.position == 0:
         return f"{context.here} is the first token: every head attends only to it."
     sharpest = min(range(len(found)), key=lambda head: found[head].bits)
@@ -176,7 +176,7 @@ def _summary(context: StageContext, found: list[Summary]) -> str:
 
 @dataclass(frozen=True)
 class Overview:
-    """Every head (L, H, ...): its downsampled pattern, and the fields of `Summary` for every position."""
+    """Every head (L, H, ...): its downsampled pattern, and the fields of `HeadSummary` for every position."""
 
     parity: Parity
     pictures: Numbers
@@ -189,12 +189,12 @@ class Overview:
     most: Numbers
     """Each (L, H, T)."""
 
-    def of(self, layer: int, head: int, position: int) -> Summary:
+    def of(self, layer: int, head: int, position: int) -> HeadSummary:
         at = layer, head, position
         bits, itself, previous, first, key, most = (
             each[at].item() for each in (self.bits, self.itself, self.previous, self.first, self.key, self.most)
         )
-        return Summary(bits, itself, previous, first, key, most)
+        return HeadSummary(bits, itself, previous, first, key, most)
 
 
 def thumbnails(context: StageContext) -> Slices[View]:
@@ -235,7 +235,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
     )
     kind = summaries[chosen].brief(at + 1)
     entropy = f"{significant(summaries[chosen].bits)} bits"
-    title = f"{context.place} · head {context.head + 1}: {entropy}" + (f", {kind}" if kind else "")
+    title = f"{context.layer_name} · head {context.head + 1}: {entropy}" + (f", {kind}" if kind else "")
     return View("thumbnails", title, head_in_words(context, names[chosen], summaries[chosen]), [gallery, table], found.parity)
 
 
@@ -287,7 +287,7 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
 
 
 def _summaries(pattern: "Tensor") -> "list[Tensor]":
-    """The fields of `Summary` in their order for patterns (H, T, T), each (H, T)."""
+    """The fields of `HeadSummary` in their order for patterns (H, T, T), each (H, T)."""
     import torch
 
     bits = torch.special.entr(pattern).sum(-1) / math.log(2)

@@ -147,7 +147,7 @@ def attn_out(context: StageContext) -> View:
         f"{significant(size)}), which is added to a residual stream of norm {significant(norm(stream))}."
     )
     parity = context.parity(name, out, at)
-    return View("attn_out", f"{context.place} · attention · output projection", sentence, blocks, parity)
+    return View("attn_out", f"{context.layer_name} · attention · output projection", sentence, blocks, parity)
 
 
 def _share(share: float, name: str) -> Cell:

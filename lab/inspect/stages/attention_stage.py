@@ -34,7 +34,7 @@ def listed_keys(context: StageContext) -> tuple[list[int], list[int]]:
 
 
 def head_title(context: StageContext, what: str) -> str:
-    return f"{context.place} · attention · head {context.head + 1} · {what}"
+    return f"{context.layer_name} · attention · head {context.head + 1} · {what}"
 
 
 def most_attended(context: StageContext) -> int:

@@ -78,7 +78,7 @@ def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weigh
         f"At {context.here} LayerNorm subtracts the mean ({significant(mean)}) and divides by the scale ({significant(scale)}): "
         f"norm {significant(norm(x))} → {significant(norm(normalized))}. Then come a learned gain and bias per dimension."
     )
-    title = "final norm" if stage == "ln_final" else f"{context.place} · LayerNorm {1 if stage == 'ln1' else 2}"
+    title = "final norm" if stage == "ln_final" else f"{context.layer_name} · LayerNorm {1 if stage == 'ln1' else 2}"
     return View(stage, title, sentence, [steps, table, *strips], context.parity(f"{name}.out", result, at))
 
 

@@ -1,4 +1,4 @@
-"""The way through the model: its tokens, its steps with the logit lens beside each, and what the model says in the end."""
+"""The logit lens of every stage of the forward pass, and the most probable next tokens."""
 
 import numpy as np
 
@@ -11,12 +11,12 @@ from models.unembed import Slices, unembed
 
 GUESSES = 20
 BELOW_1 = 1 - 2**-53
-"""The largest float below 1: a softmax over several tokens never gives one of them everything."""
+"""The largest float below 1: no token of several has probability 1."""
 
 
-def way(context: StageContext) -> Slices[LensPath]:
+def lens_path(context: StageContext) -> Slices[LensPath]:
     found = stage_entries(context.config.layers)
-    lenses = yield from lens(context)
+    lenses = yield from logit_lens(context)
     for step in found:
         answer = lenses.get(_stream(step, context.config.layers))
         if answer is not None:
@@ -35,7 +35,7 @@ def way(context: StageContext) -> Slices[LensPath]:
 
 
 def _stream(step: StageEntry, layers: int) -> str:
-    """The residual stream that a step leaves behind, "" for steps that leave it as it is."""
+    """The residual stream after a stage, "" for stages that do not change it."""
     if step.stage == "embed":
         return "blocks.0.resid_pre"
     if step.stage in ("resid_mid", "resid_post"):
@@ -43,24 +43,24 @@ def _stream(step: StageEntry, layers: int) -> str:
     return f"blocks.{layers - 1}.resid_post" if step.stage in ("ln_final", "logits") else ""
 
 
-def streams(layers: int) -> list[str]:
-    """Every residual stream that has a lens, in order; the last one's lens are the logits."""
+def residual_streams(layers: int) -> list[str]:
+    """Every residual stream that has a logit lens, in order; the last one's are the logits."""
     return ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(layers) for part in ("resid_mid", "resid_post"))]
 
 
 Lens = dict[str, tuple[Prediction, int]]
 
 
-def lens(context: StageContext) -> Slices[Lens]:
-    """For each residual stream at the position, what the model would say if it stopped there, and its final answer's rank there.
+def logit_lens(context: StageContext) -> Slices[Lens]:
+    """The top prediction of each residual stream at the position, and the rank of the model's final prediction there.
 
-    The final norm is computed anew for each (nostalgebraist 2020, "interpreting GPT: the logit lens").
+    Final norm and output head are applied to each stream (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
-    held: Lens | None = context.traced.get("lens", context.position)
-    if held is None:
-        held = yield from _lens(context)
-        context.traced.put("lens", context.position, held)
-    return held
+    cached: Lens | None = context.traced.get("lens", context.position)
+    if cached is None:
+        cached = yield from _lens(context)
+        context.traced.put("lens", context.position, cached)
+    return cached
 
 
 def _lens(context: StageContext) -> Slices[Lens]:
@@ -68,11 +68,11 @@ def _lens(context: StageContext) -> Slices[Lens]:
 
     from models.trace import layer_norm
 
-    names = streams(context.config.layers)
+    names = residual_streams(context.config.layers)
     rows = torch.stack([context.trace[name][context.position] for name in names])  # (2L + 1, C)
     logits = yield from unembed(context.opened.model, layer_norm(rows, context.opened.model.ln_f))  # (2L + 1, V)
     best, ids = logits.max(-1)
-    # In fp32 what is left of 1 for all other tokens is lost, and a lens would read 100% beside the >99% of another.
+    # In fp32 the rest of 1 for all other tokens would be lost, and a lens would read 100% beside the >99% of another.
     probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
     ranks = ((logits > logits[:, context.answer, None]).sum(-1) + 1).tolist()
     return {

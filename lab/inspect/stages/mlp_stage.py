@@ -80,7 +80,7 @@ def mlp(context: StageContext) -> View:
         f"{active} of {len(pre)} neurons are active at {context.here} (input above 0); neuron {order[0] + 1} has the largest "
         f"output. The MLP output has norm {significant(norm(out))}."
     )
-    return View("mlp", f"{context.place} · MLP", sentence, blocks, context.parity(f"{block}mlp.post", post, at))
+    return View("mlp", f"{context.layer_name} · MLP", sentence, blocks, context.parity(f"{block}mlp.post", post, at))
 
 
 def _pre_decimals(pre: Numbers) -> int:
@@ -138,7 +138,9 @@ def neurons(context: StageContext) -> View:
     )
     rebuilt = matrix @ post.astype(np.float32) + context.weight(f"h.{context.layer}.mlp.c_proj.bias")
     parity = context.parity(context.before(f"{block}mlp_out", at), rebuilt, at)
-    return View("neurons", f"{context.place} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
+    return View(
+        "neurons", f"{context.layer_name} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity
+    )
 
 
 def through_final_norm(context: StageContext, vectors: Numbers) -> Numbers:

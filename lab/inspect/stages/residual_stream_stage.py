@@ -52,5 +52,5 @@ def _add(context: StageContext, stage: str, adder: str, before_name: str, added_
         f"The output of {adder} at {context.here} (norm {significant(norm(added))}) is added to the residual stream: norm "
         f"{significant(norm(before))} → {significant(norm(after))}, direction turned by {turned:.0f}°."
     )
-    title = f"{context.place} · residual add after {adder}"
+    title = f"{context.layer_name} · residual add after {adder}"
     return View(stage, title, sentence, [table, norms, *strips], context.parity(context.block + sum_name, np.asarray(after), at))

@@ -52,7 +52,7 @@ def _line(context: StageContext, draw: Draw, listed: list[int], decimals: int) -
     named = {id_ for id_ in listed[:ON_THE_LINE] if draw.kept[id_]} | {draw.id}
     parts: list[IntervalPart] = []
     reached = 0.0
-    for id_ in sorted(named, key=draw.place):
+    for id_ in sorted(named, key=draw.rank):
         low, high = draw.interval(id_)
         if low > reached:
             parts.append(IntervalPart("others", reached, low))
@@ -132,11 +132,11 @@ def _drawn_sentence(context: StageContext, draw: Draw, decimals: int) -> str:
     if kept == 1:
         given = probability(float(draw.before[draw.id]))
         return f"Only “{label}” can be drawn after {context.here}; the model gives it {given}."
-    place = draw.place(draw.id)
-    rank = "the most probable token" if place == 0 else f"rank {whole(place + 1)}"
+    rank = draw.rank(draw.id)
+    rank_in_words = "the most probable token" if rank == 0 else f"rank {whole(rank + 1)}"
     return (
         f"After {context.here} one of {whole(kept)} tokens is drawn: the random number {draw.u:.{decimals}f} falls on “{label}” "
-        f"({rank}, {probability(float(draw.after[draw.id]))})."
+        f"({rank_in_words}, {probability(float(draw.after[draw.id]))})."
     )
 
 

@@ -1,4 +1,4 @@
-"""What is being looked at: a trace, and the position, layer and head of the cursor. Every stage is a function of it."""
+"""The context of a stage's view: a trace, and the position, layer and head of the cursor."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,20 +29,20 @@ class Draw:
     """(V,) what is drawn from; 0 for tokens filtered out."""
     kept: Numbers
     order: Numbers
-    """Ids in the order in which they are laid end to end."""
+    """Ids by falling probability."""
     ends: Numbers
-    """Where each of them ends between 0 and 1, in that order."""
+    """Cumulative probability at each of them."""
     u: float
     id: int
 
-    def place(self, id_: int) -> int:
-        """Where in the order an id is."""
+    def rank(self, id_: int) -> int:
+        """0-based rank of an id by probability."""
         return int(np.flatnonzero(self.order == id_)[0])
 
     def interval(self, id_: int) -> tuple[float, float]:
-        """What the id takes up between 0 and 1."""
-        place = self.place(id_)
-        return (float(self.ends[place - 1]) if place else 0.0), float(self.ends[place])
+        """The id's interval of the cumulative probability."""
+        rank = self.rank(id_)
+        return (float(self.ends[rank - 1]) if rank else 0.0), float(self.ends[rank])
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class StageContext:
     prompt: list[int]
     """All token ids of the prompt, those before the window too."""
     earlier: int
-    """Tokens that came before the prompt; they count for the place of a draw."""
+    """Tokens before the prompt, counted in the position that a draw is for."""
     position: int
     """0-based within the window."""
     sampling: SamplingSettings
     layer: int = 0
     head: int = 0
     width: int | None = None
-    """Room on the screen in columns, where it is known."""
+    """Width of the screen in columns, if known."""
 
     @property
     def dropped(self) -> int:
@@ -88,7 +88,7 @@ class StageContext:
         return f"blocks.{self.layer}."
 
     @property
-    def place(self) -> str:
+    def layer_name(self) -> str:
         return f"layer {self.layer + 1}"
 
     def array(self, name: str) -> Numbers:
@@ -106,11 +106,11 @@ class StageContext:
         return row
 
     def changed(self, name: str, *index: int) -> bool:
-        """Whether an intervention changes the value called `name` at these first indices."""
+        """True if an intervention changes the value called `name` at these first indices."""
         return any(edit.name == name and edit.changes(index) for edit in self.trace.edits)
 
     def before(self, name: str, *index: int) -> str:
-        """What the trace calls the value as it is computed: `name` itself, unless an intervention changes it there."""
+        """The trace's name of the value before interventions: `name` itself, unless one changes it there."""
         return f"{name}.before" if self.changed(name, *index) else name
 
     def weight(self, name: str) -> Numbers:
@@ -137,10 +137,10 @@ class StageContext:
 
     @cached_property
     def logits(self) -> Numbers:
-        """What the model says about the token after the position, (V,), float64."""
+        """Logits of the token after the position, (V,), float64."""
         if self.traced.logits is not None:
-            held: Numbers = self.traced.logits[self.position].double().numpy()
-            return held
+            cached: Numbers = self.traced.logits[self.position].double().numpy()
+            return cached
 
         def make() -> Numbers:
             row: Numbers = self.trace.lens(f"blocks.{self.config.layers - 1}.resid_post", [self.position])[0].double().numpy()
@@ -150,7 +150,7 @@ class StageContext:
 
     @property
     def answer(self) -> int:
-        """The token that the model finds most probable after the position."""
+        """The most probable token after the position."""
         return int(self.logits.argmax())
 
     def unembed(self, vectors: Numbers) -> Numbers:
@@ -162,7 +162,7 @@ class StageContext:
 
     @property
     def draws_for(self) -> int:
-        """The 0-based place in the whole text that the token after the position is drawn for."""
+        """0-based position in the whole text of the token after the position, which the draw is for."""
         return self.earlier + self.dropped + self.position + 1
 
     def draw(self) -> Draw:
@@ -188,7 +188,7 @@ class StageContext:
         )
 
     def parity(self, name: str, shown: Numbers, *at: int | slice) -> Parity:
-        """`shown` against the model's own value of that name at those indices: the fast path's where it is held."""
+        """`shown` against the model's own value of that name at those indices: the fast path's where it is cached."""
         fast = self.traced.fast.get(name)
         own = (self.array(name) if fast is None else fast.numpy())[at]
         assert own.shape == shown.shape, (name, own.shape, shown.shape)
