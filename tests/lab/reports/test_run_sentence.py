@@ -56,34 +56,34 @@ TRAINING = Status(phase="training", step=10)
 
 def test_the_sentence_is_made_of_the_runs_own_numbers() -> None:
     said = run_sentence(config(), TRAINING, history((10, 3.2, None)))
-    assert "among 1,024 tokens; by chance it would lose 6.93 nats" in said
-    assert "It loses 3.20 now, as if it were choosing among 25." in said
+    assert "Uniform baseline: 6.93 nats per token (1,024 tokens)." in said
+    assert "Training loss 3.20, perplexity 25." in said
 
 
 def test_before_the_first_step_it_says_so() -> None:
-    assert "not taken a step" in run_sentence(config(), TRAINING, LossHistory())
+    assert "No step taken" in run_sentence(config(), TRAINING, LossHistory())
 
 
 @pytest.mark.parametrize(
-    ("val_loss", "words"), [(3.25, "about the same (3.25)"), (4.0, "loses 4.00, 0.80 more"), (2.9, "loses 2.90, 0.30 less")]
+    ("val_loss", "words"), [(3.25, "about the same (3.25)"), (4.0, "loss 4.00, 0.80 higher"), (2.9, "loss 2.90, 0.30 lower")]
 )
 def test_validation_is_compared_with_training(val_loss: float, words: str) -> None:
     assert words in run_sentence(config(), TRAINING, history((10, 3.2, val_loss)))
 
 
-def test_a_copied_validation_text_is_not_called_text_it_never_trains_on() -> None:
+def test_on_a_copied_validation_text_the_model_is_not_said_to_generalize() -> None:
+    assert "the model generalizes" in run_sentence(config(), TRAINING, history((10, 3.2, 3.2)))
     for val_loss in (3.2, 4.0):
         said = run_sentence(config(), TRAINING, history((10, 3.2, val_loss)), copied=True)
-        assert "On the validation text it loses" in said
-        assert "never trains" not in said
-        assert "holds there too" not in said
+        assert "Validation loss" in said
+        assert "generalizes" not in said
 
 
 def test_a_lower_validation_loss_is_said_to_be_without_dropout_where_there_is_some() -> None:
     made = config()
     with_dropout = msgspec.structs.replace(made, model=dataclasses.replace(made.model, dropout=0.1))
-    assert "0.30 less (there without dropout)." in run_sentence(with_dropout, TRAINING, history((10, 3.2, 2.9)))
-    assert "0.30 less." in run_sentence(made, TRAINING, history((10, 3.2, 2.9)))
+    assert "0.30 lower (measured without dropout)." in run_sentence(with_dropout, TRAINING, history((10, 3.2, 2.9)))
+    assert "0.30 lower." in run_sentence(made, TRAINING, history((10, 3.2, 2.9)))
 
 
 def test_a_known_entropy_is_named_beside_the_bits_per_byte() -> None:
@@ -99,29 +99,29 @@ def test_a_failure_is_told_in_its_own_words() -> None:
 
 def test_validation_is_compared_with_the_training_of_its_own_step() -> None:
     said = run_sentence(config(), TRAINING, history((0, None, 6.9), (1, 6.8, None), (50, 3.0, None)))
-    assert "On text it never trains on it lost 6.90 at step 0." in said
+    assert "Validation loss 6.90 at step 0." in said
     said = run_sentence(config(), TRAINING, history((100, 4.0, 4.5), (101, 1.0, None)))
-    assert "loses 4.50, 0.50 more than the 4.00 at step 100." in said
+    assert "Validation loss 4.50, 0.50 higher than the 4.00 at step 100." in said
     said = run_sentence(config(), TRAINING, history((100, 3.088, 3.465)))
-    assert "It loses 3.09 now" in said
-    assert "loses 3.46, 0.37 more." in said  # what is said adds up, though 3.465 − 3.088 is nearer to 0.38
+    assert "Training loss 3.09" in said
+    assert "Validation loss 3.46, 0.37 higher." in said  # what is said adds up, though 3.465 − 3.088 is nearer to 0.38
     said = run_sentence(config(), TRAINING, history((100, 3.7, 3.75), (101, 1.0, None)))
-    assert "loses about the same (3.75, against 3.70 at step 100)" in said
+    assert "Validation loss about the same (3.75, against 3.70 at step 100)" in said
 
 
 def test_figures_say_on_how_much_of_the_validation_part_they_are() -> None:
     now, seen = TRAINING, history((10, 3.2, 3.3))
     part = msgspec.structs.replace(config().data, evaluated=Stretches(((270, 280),), 33, "e"))
     sampled = msgspec.structs.replace(config(), data=part)
-    assert run_sentence(sampled, now, seen).endswith("These evaluations are on 33 of 100 bytes of validation text.")
-    assert "These evaluations" not in run_sentence(config(), now, seen), "it is not known yet"
+    assert run_sentence(sampled, now, seen).endswith("Evaluated on 33 of 100 bytes of validation text.")
+    assert "Evaluated on" not in run_sentence(config(), now, seen), "it is not known yet"
     last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=3.25, bits_per_byte=1.4)
     ended = Status(phase="finished", step=20, final=last, final_best=last)
     assert run_sentence(sampled, ended, seen).startswith(
-        "On all 100 bytes of validation text the last weights lose 3.250 (1.400 bits/byte)."
+        "On all 100 bytes of validation text: last weights 3.250 (1.400 bits/byte)."
     )
     ended.final_best = msgspec.structs.replace(last, step=10, val_loss=3.125, bits_per_byte=1.3)
     assert run_sentence(sampled, ended, seen).startswith(
-        "On all 100 bytes of validation text the last weights lose 3.250 (1.400 bits/byte), "
-        "the best, of step 10, 3.125 (1.300 bits/byte)."
+        "On all 100 bytes of validation text: last weights 3.250 (1.400 bits/byte), "
+        "best weights (step 10) 3.125 (1.300 bits/byte)."
     )

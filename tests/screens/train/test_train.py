@@ -182,7 +182,7 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         assert told["step"] == "1,240 / 2,000"
         assert told["by chance"] == "6.931"
         assert told["tokens/s"] == "8,310"
-        assert "by chance it would lose 6.93 nats" in text_of(pilot, "#run-reading")
+        assert "Uniform baseline: 6.93 nats per token" in text_of(pilot, "#run-reading")
         assert "r goes on from there" in text_of(pilot, "#run-reading")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
 
