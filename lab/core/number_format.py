@@ -147,7 +147,7 @@ def ago(seconds: float) -> str:
     return f"{int(seconds)} s ago"
 
 
-def rate(tokens_per_second: float) -> str:
+def speed(tokens_per_second: float) -> str:
     """Speed of training or of writing: 8,310 tokens/s, 12.3k tokens/s."""
     slow = 0 < tokens_per_second < 10
     return f"{fixed(tokens_per_second, 1) if slow else count(tokens_per_second)} tokens/s"

@@ -162,7 +162,7 @@ def test_ago_rate_and_whole() -> None:
         "3 h ago",
         "2 d ago",
     ]
-    assert [number_format.rate(r) for r in (0, 2.51, 8310, 12_345)] == [
+    assert [number_format.speed(r) for r in (0, 2.51, 8310, 12_345)] == [
         "0 tokens/s",
         "2.5 tokens/s",
         "8,310 tokens/s",

@@ -59,4 +59,4 @@ def test_the_parameters_of_gpt2_add_up() -> None:
 def test_the_losses_that_are_stated() -> None:
     text = " ".join(TEXTS["training"].split())
     assert f"{fixed(math.log(2), 2)} for p = ½" in text
-    assert f"{fixed(math.log(50257), 2)} for a model that holds all 50,257 tokens" in text
+    assert f"{fixed(math.log(50257), 2)} for a model that assigns equal probability to all 50,257 tokens" in text
