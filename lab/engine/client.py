@@ -1,4 +1,4 @@
-"""The screen's side of the engine: starts it when it is first needed, asks it, and starts another when it has died.
+"""Client of the engine process: starts it with the first call, sends requests, and starts another when it has died.
 
 asyncio only: no torch, no Textual. Works in any event loop, one at a time.
 """
@@ -27,31 +27,31 @@ COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 """-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
 
 ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
-"""numpy multiplies only small matrices in the engine, and waking every core for them takes time from training."""
+"""numpy multiplies only small matrices in the engine; waking every core for them would slow training down."""
 
 SECONDS_TO_END = 2.0
-"""Seconds that an engine gets to end by itself before it is killed."""
+"""Seconds to end by itself before the engine is killed."""
 
 LOG_LIMIT = 1 << 20
-"""A log longer than this is started anew."""
+"""Bytes of a log beyond which it is started anew."""
 
 _TAIL = 4096
 
 
 class EngineError(Exception):
-    """The engine said no; the message is one sentence for the user."""
+    """A request that the engine refused; the message is one sentence for the user."""
 
 
-class Superseded(EngineError):  # noqa: N818 - not a failure: nobody wants the answer any more
-    """A newer request of the same group took the place of this one, or it was cancelled."""
+class Superseded(EngineError):  # noqa: N818 - not a failure: the answer is not wanted any more
+    """A request whose place a newer one of its group took, or that was cancelled."""
 
 
 class EngineDied(EngineError):  # noqa: N818
-    """The engine's process ended while an answer was due. The next call starts another."""
+    """The end of the engine's process while an answer was due. The next call starts another."""
 
 
-class _Pending:
-    """Replies of one request as they arrive; None means that the engine died."""
+class _PendingReplies:
+    """Replies of one request as they arrive, and the engine's death if it comes first."""
 
     def __init__(self) -> None:
         self.replies: asyncio.Queue[Reply | EngineDied] = asyncio.Queue()
@@ -74,7 +74,7 @@ def _error(failure: Failure) -> EngineError:
 class _RunningEngine:
     process: asyncio.subprocess.Process
     reading: asyncio.Task[None]
-    """Reads its replies until it ends."""
+    """The task that reads its replies until it ends."""
 
     @property
     def stdin(self) -> asyncio.StreamWriter:
@@ -85,15 +85,15 @@ class _RunningEngine:
 class EngineClient:
     """One engine process, started at the first call.
 
-    `log` is the file for what the engine prints (appended; None: a temporary one). `starts` counts the processes started so far:
-    a screen that sees it rise knows that the engine was replaced.
+    `log` is the file for the engine's standard error (appended; None: a temporary one). `starts` counts the processes
+    started so far: a screen that sees it rise knows that the engine was replaced.
     """
 
     def __init__(self, log: Path | None = None, command: Sequence[str] = COMMAND) -> None:
         self._log_path = log
         self._command = tuple(command)
         self._ids = itertools.count(1)
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, _PendingReplies] = {}
         self._starting = asyncio.Lock()
         self._running: _RunningEngine | None = None
         self.starts = 0
@@ -104,7 +104,7 @@ class EngineClient:
         return self._running.process.pid if self._running is not None else None
 
     async def start(self) -> None:
-        """Starts the engine if none runs: worth calling ahead of the first question, since importing torch takes seconds.
+        """Start the engine if none runs; worth calling before the first request, since importing torch takes seconds.
 
         Raises:
             EngineDied: if no process can be started.
@@ -134,9 +134,9 @@ class EngineClient:
         """One answer. Cancelling the awaiting task drops the request if it still waits.
 
         Raises:
-            EngineError: what the user asked for cannot be done, in one sentence.
-            Superseded: a newer call with the same `group` came in first.
-            EngineDied: the process ended; calling again starts another.
+            EngineError: if the request cannot be answered, in one sentence.
+            Superseded: if a newer call with the same `group` came in first.
+            EngineDied: if the process ended; calling again starts another.
         """
         id_, pending = await self._ask(method, params, group)
         try:
@@ -188,9 +188,9 @@ class EngineClient:
             running.process.kill()
             await running.reading
 
-    async def _ask(self, method: AnyMethod, params: object, group: str | None) -> tuple[int, _Pending]:
+    async def _ask(self, method: AnyMethod, params: object, group: str | None) -> tuple[int, _PendingReplies]:
         await self.start()
-        id_, pending = next(self._ids), _Pending()
+        id_, pending = next(self._ids), _PendingReplies()
         self._pending[id_] = pending
         await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
         return id_, pending
@@ -209,7 +209,7 @@ class EngineClient:
     async def _read(self, process: asyncio.subprocess.Process, log: BinaryIO, log_start: int) -> None:
         assert process.stdout is not None
         decoder = msgspec.msgpack.Decoder(Reply)
-        trouble: str | None = None
+        garbage: str | None = None
         try:
             while True:
                 header = await process.stdout.readexactly(HEADER)
@@ -219,11 +219,11 @@ class EngineClient:
         except asyncio.IncompleteReadError:
             pass
         except (WireError, msgspec.DecodeError) as error:
-            trouble = str(error)
-        code = await _exit_code(process, SECONDS_TO_END if trouble is None else 0.0)
+            garbage = str(error)
+        code = await _exit_code(process, SECONDS_TO_END if garbage is None else 0.0)
         if self._running is not None and self._running.process is process:
             self._running = None
-        died = EngineDied(_death_in_words(code, trouble or _last_line(log, log_start)))
+        died = EngineDied(_death_in_words(code, garbage or _last_line(log, log_start)))
         log.close()
         for pending in self._pending.values():
             pending.replies.put_nowait(died)

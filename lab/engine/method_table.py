@@ -41,7 +41,6 @@ class EngineStream(Generic[P, R]):
 
 AnyMethod = EngineMethod[Any, Any] | EngineStream[Any, Any]
 
-
 CheckpointName = str
 """"best", "last", or the step of a snapshot in decimal digits."""
 
@@ -157,7 +156,7 @@ class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     run: str
     """A run's name or path."""
     opened: int = 0
-    """Raised to have the run's checkpoint read again; as long as it stays, a run that trains on changes nothing here."""
+    """Number of times the checkpoint was asked to be read again; a run that trains on changes nothing until then."""
     text: str | None = None
     """The sentence to learn from; None: a batch of the run's own data."""
     batch_offset: int = 0

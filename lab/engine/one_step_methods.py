@@ -50,10 +50,10 @@ class OneStepMethods:
         held = yield from self._hold(params)
         step = held.step
         yield from step.go_to(max(0, params.applied))
-        if params.stage in ("moves", "weight") or (params.stage == "after" and step.applied == 0):
+        if params.stage in ("changes", "weight") or (params.stage == "after" and step.applied == 0):
             yield from step.preview()
         context = _context(params, step, held.tokenizer)
-        if params.stage in ("losses", "error") or (params.stage == "after" and step.applied):
+        if params.stage in ("losses", "logits_gradient") or (params.stage == "after" and step.applied):
             context = replace(context, inspect_hidden=(yield from _inspect_hidden(context)))
         return StepAnswer(_facts(step), _tokens(context), context.window, context.position, _view(context, params))
 
@@ -121,11 +121,11 @@ def _view(context: StepContext, params: OneStepParams) -> View:
             return batch_view(context)
         case "losses":
             return token_losses_view(context)
-        case "error":
+        case "logits_gradient":
             return logits_gradient_view(context)
         case "gradients":
             return gradient_norms_view(context)
-        case "moves":
+        case "changes":
             return weight_changes_view(context)
         case "weight":
             return weight_update_view(context, params.weight)

@@ -1,7 +1,7 @@
 """The engine process, `python -P -m lab.engine.process`: holds the model and computes what Inspect shows.
 
 It reads requests from its standard input and writes replies to its standard output (`lab.engine.protocol`). It ends when its
-input closes, which happens however its parent dies. What torch or a library prints goes to standard error, a log of the client.
+input closes, which happens however its parent dies. Whatever a library prints goes to standard error, the client's log.
 """
 
 import faulthandler
@@ -15,7 +15,7 @@ from lab.planning.threads import engine_threads
 
 
 def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Takes the real standard input and output for frames. From here on, what anything prints lands on standard error."""
+    """Take standard input and output for frames; from here on, prints go to standard error."""
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
@@ -30,7 +30,7 @@ def main() -> None:
     requests, replies = claim_pipes()
     faulthandler.enable()
     server = Server(replies)
-    # os._exit: the worker may be deep in a matrix product, and a process without a parent has nothing left to say.
+    # os._exit: the worker may be deep in a matrix product, and a process without a parent has no one to answer.
     reader = threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), name="requests", daemon=True)
     reader.start()
 

@@ -1,4 +1,4 @@
-"""What the screen and the engine say to each other over a pipe, and how it is framed. Nothing here needs torch.
+"""Wire protocol between screen and engine: requests and replies, framed over a pipe. Nothing here needs torch.
 
 A frame is a 4-byte little-endian length and that many bytes of msgpack. The client sends `Request`s and `Cancel`s; the engine
 answers each request with `Reply` frames of the same id: one for a call, any number for a stream, the last one with `done`.
@@ -13,7 +13,7 @@ import msgspec
 
 HEADER = 4
 MAX_FRAME = 1 << 30
-"""No honest frame is larger; a longer one means that something else wrote into the pipe."""
+"""Limit of a frame's bytes; a longer one means that something else wrote into the pipe."""
 
 NOTHING = msgspec.Raw(msgspec.msgpack.encode(None))
 
@@ -32,7 +32,7 @@ class Request(msgspec.Struct, tag="request", omit_defaults=True):
 
 
 class Cancel(msgspec.Struct, tag="cancel"):
-    """Drops the request if it waits, ends it between two items if it streams. A call that is being worked on runs to its end."""
+    """Drop the request if it waits; stop it between two slices or items if it is being served."""
 
     id: int
 
@@ -43,7 +43,7 @@ ErrorKind = Literal["user", "bug", "superseded", "cancelled"]
 
 
 class Failure(msgspec.Struct):
-    """Why there is no result. `sentence` is for the user; a "bug" also leaves its traceback in the engine's log."""
+    """Failure instead of a result. `sentence` is for the user; a "bug" also leaves its traceback in the engine's log."""
 
     kind: ErrorKind
     sentence: str

@@ -32,7 +32,7 @@ class AdamW:
 
     @property
     def m_hat(self) -> float:
-        """The mean without its bias towards the zero that it began at."""
+        """The bias-corrected mean: it started at 0."""
         return self.new_m / (1 - self.beta1**self.step)
 
     @property
@@ -41,19 +41,19 @@ class AdamW:
 
     @property
     def ratio(self) -> float:
-        """What the learning rate is multiplied with; between −1 and 1 unless the gradient has just changed much."""
+        """Factor of the learning rate; between −1 and 1 unless the gradient has just changed much."""
         return self.m_hat / (math.sqrt(self.v_hat) + self.eps)
 
     @property
-    def decayed(self) -> float:
-        """What weight decay adds."""
+    def decay_change(self) -> float:
+        """Change by weight decay."""
         return -self.lr * self.decay * self.w
 
     @property
-    def moved(self) -> float:
-        """What the gradients add."""
+    def gradient_change(self) -> float:
+        """Change by the gradients."""
         return -self.lr * self.ratio
 
     @property
     def after(self) -> float:
-        return self.w + self.decayed + self.moved
+        return self.w + self.decay_change + self.gradient_change

@@ -14,9 +14,9 @@ def after_step_view(context: StepContext) -> View:
     if step.applied == 0:
         expected = step.current.mean + step.changes.predicted
         sentence = (
-            f"No step is taken yet. Gradient times step, summed over all weights, says what to expect: a change of the loss by "
+            f"No step is taken yet. Gradient times step, summed over all weights, predicts a change of the loss by "
             f"{significant(step.changes.predicted, 3, sign=True)}, from {fixed(step.current.mean, 4)} to {fixed(expected, 4)}. "
-            "space takes the step and shows what really happens; u undoes it."
+            "space takes the step; u undoes it."
         )
         return View("after", title, sentence, [])
     before, now = step.snapshots[step.applied - 1], step.current
@@ -24,7 +24,7 @@ def after_step_view(context: StepContext) -> View:
     assert before.predicted is not None
     sentence = (
         f"Step {step.applied} is taken: the loss {'fell' if change < 0 else 'rose'} from {fixed(before.mean, 4)} to "
-        f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step had said "
+        f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step had predicted "
         f"{significant(before.predicted, 3, sign=True)}: "
         f"{_compared(change, before.predicted)} space takes another, u undoes."
     )
@@ -33,15 +33,15 @@ def after_step_view(context: StepContext) -> View:
 
 def _compared(change: float, predicted: float) -> str:
     if predicted >= 0:
-        return "what the optimizer keeps of earlier gradients pulls against this batch, and no fall was to be expected."
+        return "the optimizer's momentum pulls against this batch, so no fall was predicted."
     share = change / predicted
     if share < 0:
-        return "the step was so long that the loss went up all the same."
+        return "the step was so large that the loss rose all the same."
     if share > 1.1:
-        return f"it fell {significant(share, 2)} times as much, since the gradients grew on the way."
+        return f"it fell {significant(share, 2)} times as much: the gradients grew on the way."
     if share < 0.9:
-        return f"it fell only {probability(share, 0)} of that, since a straight line follows the loss for short steps alone."
-    return "about what happened, since the step was short."
+        return f"it fell only {probability(share, 0)} of that: the prediction is linear and holds for small steps."
+    return "about what happened, since the step was small."
 
 
 def _probabilities(context: StepContext) -> Table:
@@ -65,7 +65,7 @@ def _probabilities(context: StepContext) -> Table:
     if len(before) > len(order):
         rows.append([Cell(f"{whole(len(before) - len(order))} others", style="dim"), *_pair(rest, rest_now, most)])
     columns = [Column("token", align="left"), Column("p before"), Column("p after"), Column("change")]
-    title = f"token {context.position + 1}: “{context.label(context.position)}” came after {context.after_what}"
+    title = f"token {context.position + 1}: “{context.label(context.position)}” came after {context.text_before}"
     return Table(columns, rows, title=title)
 
 

@@ -6,8 +6,8 @@ from lab.runs.run_folder import ACTIVE
 from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
 from lab.views.number_tables import decimals_for, number
 
-OPENING = 32
-"""Characters of a window's beginning that stand for it in the list of windows."""
+PREVIEW_CHARACTERS = 32
+"""Characters of a window's beginning in the list of windows."""
 
 
 def batch_view(context: StepContext) -> View:
@@ -37,7 +37,7 @@ def _windows(context: StepContext) -> Table:
     rows = []
     for index, worst in enumerate(losses.argmax(-1).tolist()):
         ids = step.batch.window(index)
-        text = "".join(context.tokenizer.label(id_) for id_ in ids[:OPENING])[:OPENING]
+        text = "".join(context.tokenizer.label(id_) for id_ in ids[:PREVIEW_CHARACTERS])[:PREVIEW_CHARACTERS]
         hardest = f"{context.tokenizer.label(ids[worst + 1])} {fixed(float(losses[index, worst]), 2)}"
         rows.append([Cell(f"{index + 1}"), number(means[index], places), Cell(hardest), Cell(text, style="dim")])
     columns = [
@@ -51,7 +51,7 @@ def _windows(context: StepContext) -> Table:
 
 
 def _conditions(context: StepContext) -> list[Block]:
-    """What the step begins with, and how it is computed."""
+    """Checkpoint, learning rate, precision and memory of the step."""
     step = context.step
     said = [
         f"Weights: {step.run.name}'s {step.checkpoint.name}.safetensors, step {whole(step.state.step)}, which is not changed on "
@@ -62,12 +62,11 @@ def _conditions(context: StepContext) -> list[Block]:
         said.append(f"The run has trained on since, to step {whole(at)}; r reads the newest checkpoint.")
     if step.checkpoint.has_fresh_optimizer:
         said.append(
-            "There is no optimizer state with them, so the optimizer begins anew: its running means are 0, as at a run's first "
-            "step."
+            "They come without optimizer state, so the optimizer starts fresh: its running means are 0, as at a run's first step."
         )
     else:
-        said.append("The optimizer goes on with the running means that the run had there.")
-    said.append(f"Learning rate of the next step: {significant(step.lr)}, as the run's schedule has it.")
+        said.append("The optimizer continues with the run's running means.")
+    said.append(f"Learning rate of the next step: {significant(step.lr)} by the run's schedule.")
     if step.run.config.model.dropout:
         said.append(
             "Dropout is off, so that the losses are the sentence's own."
@@ -75,9 +74,9 @@ def _conditions(context: StepContext) -> list[Block]:
             else "Dropout is on as in training, with the same masks each time; in Inspect it is off, so that p differs there."
         )
     if step.batch.parts > 1:
-        said.append(f"It is computed in {step.batch.parts} parts, one after the other.")
+        said.append(f"It is computed in {step.batch.parts} micro-batches.")
     if not context.is_sentence and step.applied == 0 and step.would_be_skipped:
-        said.append("Its loss is so far above those before that the trainer would pass over this step.")
+        said.append("Its loss is so far above those before that the trainer would skip this step.")
     if step.state.precision == "bf16":
         said.append(
             "The step is computed in bf16 on the CPU, as the run's precision is; the losses and probabilities shown are of a "

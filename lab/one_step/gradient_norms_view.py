@@ -1,4 +1,4 @@
-"""What is shown of the gradients of one training step: how much of them each part of the model gets."""
+"""View of the gradient norm of each part of the model."""
 
 import math
 
@@ -9,7 +9,7 @@ from lab.views.number_tables import decimals_for, figures, number
 
 
 def part_of(name: str) -> str:
-    """Which part of the model a weight belongs to: `token embedding`, `2 attention`, `2 MLP`, `2 norms`, `final norm` …"""
+    """The part of the model that a weight belongs to: `token embedding`, `2 attention`, `2 MLP`, `2 norms`, `final norm` …"""
     if name.startswith("h."):
         _, layer, inside, *_ = name.split(".")
         kind = "attention" if inside == "attn" else "MLP" if inside == "mlp" else "norms"
@@ -37,7 +37,7 @@ def gradient_norms_view(context: StepContext) -> View:
         clipping = f"That is below the run's limit of {significant(found.clip)}, so clipping changes nothing."
     sentence = (
         f"Going back through the model, p − one-hot becomes a gradient for each of its {whole(sum(sizes.values()))} weights: how "
-        f"much the loss rises if that weight is raised. Their length together, the gradient norm{context.steps_so_far}, is "
+        f"much the loss rises if that weight is raised. The norm of all of them{context.steps_so_far} is "
         f"{significant(found.total, 4)}. {clipping} The {_part_in_words(most)} has the largest share, "
         f"{probability(squares[most] / whole_square, 0)} of its square."
     )
@@ -60,9 +60,8 @@ def gradient_norms_view(context: StepContext) -> View:
         "“Of a weight” is the root mean square of a part's gradients: parts differ much in size."
     )
     parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1)
-    return View(
-        "gradients", "gradient of each part", sentence, [Table(columns, rows, title="part by part", total=total), tied], parity
-    )
+    table = Table(columns, rows, title="part by part", total=total)
+    return View("gradients", "gradient norm of each part", sentence, [table, tied], parity)
 
 
 def _part_in_words(part: str) -> str:

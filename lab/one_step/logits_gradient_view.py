@@ -21,11 +21,10 @@ def logits_gradient_view(context: StepContext) -> View:
     divided = f", divided by {whole(count)} because the batch's loss is the mean over so many predictions" if count > 1 else ""
     so_much = f"only one of the {whole(count)} that the step is made of" if count > 1 else "the whole of the loss"
     sentence = (
-        f"After {context.after_what} the model gave {came}, which came, {probability(float(p[target]))}; {best}. The gradient of "
-        "the "
-        f"loss at the logits is p − 1 for what came and p for all else{divided}; together that is 0. Against its gradient, this "
-        f"prediction pulls the logit of {came} up and each other down by how probable it is, and it is {so_much}."
-        f"{_what_the_step_did(context, came)}"
+        f"After {context.text_before} the model gave {came}, which came, {probability(float(p[target]))}; {best}. The gradient "
+        f"of the loss at the logits is p − 1 for what came and p for all else{divided}; their sum is 0. Against its gradient, "
+        f"this prediction pulls the logit of {came} up and each other down by how probable it is, and it is {so_much}."
+        f"{_logit_change(context, came)}"
     )
     top = np.argsort(-p, kind="stable")[:TOP].tolist()
     if target not in top:
@@ -60,11 +59,11 @@ def logits_gradient_view(context: StepContext) -> View:
     if context.step.has_dropout:
         without = probability(float(context.in_inspect()[target]))
         blocks.append(Paragraph(f"With dropout off, as in Inspect, {came} has {without} with these weights."))
-    return View("error", f"p − one-hot at token {context.position + 1}", sentence, blocks, context.parity())
+    return View("logits_gradient", f"p − one-hot at token {context.position + 1}", sentence, blocks, context.parity())
 
 
-def _what_the_step_did(context: StepContext, came: str) -> str:
-    """What the last step, made of the whole batch, did to the logit of what came; empty where none is taken."""
+def _logit_change(context: StepContext, came: str) -> str:
+    """Change of the target's logit by the last step, which is of the whole batch; empty where none is taken."""
     at = context.step.applied
     if not at:
         return ""
@@ -75,5 +74,5 @@ def _what_the_step_did(context: StepContext, came: str) -> str:
 
 
 def _zero(total: float) -> float:
-    """A sum that is 0 but for rounding."""
+    """A sum that is 0 up to rounding, as 0."""
     return 0.0 if abs(total) < 1e-9 else total

@@ -20,7 +20,7 @@ class Muon:
     """Running mean of the gradients before this step."""
     momentum: float
     o: float
-    """The weight's place in the nearest orthogonal matrix, as Newton-Schulz finds it."""
+    """The weight's entry of the nearest orthogonal matrix, by Newton-Schulz."""
     long: int
     """The longer side of the matrix."""
     lr: float
@@ -31,8 +31,8 @@ class Muon:
         return self.momentum * self.m + (1 - self.momentum) * self.g
 
     @property
-    def ahead(self) -> float:
-        """The gradient as Nesterov's momentum looks at it: mostly the new mean, a little of the gradient itself."""
+    def nesterov(self) -> float:
+        """The gradient with Nesterov momentum: mostly the new mean, a little of the gradient itself."""
         return (1 - self.momentum) * self.g + self.momentum * self.new_m
 
     @property
@@ -40,18 +40,18 @@ class Muon:
         return RMS * math.sqrt(self.long)
 
     @property
-    def decayed(self) -> float:
-        """What weight decay adds."""
+    def decay_change(self) -> float:
+        """Change by weight decay."""
         return -self.lr * self.decay * self.w
 
     @property
-    def moved(self) -> float:
-        """What the gradients add."""
+    def gradient_change(self) -> float:
+        """Change by the gradients."""
         return -self.lr * self.scale * self.o
 
     @property
     def after(self) -> float:
-        return self.w + self.decayed + self.moved
+        return self.w + self.decay_change + self.gradient_change
 
 
 def muon_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], index: tuple[int, ...], dtype: torch.dtype) -> Muon:
@@ -59,19 +59,19 @@ def muon_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], index:
     gradient, momentum = weight.grad, group["momentum"]
     assert gradient is not None
     mean = state.get("momentum_buffer", torch.zeros_like(weight))
-    ahead = gradient.lerp(mean.lerp(gradient, 1 - momentum), momentum)
-    matrices = ahead.view(group["parts"], -1, ahead.shape[1])  # (parts, rows, columns)
-    turned = short_side_first(matrices)
-    made = orthogonalize(turned, dtype)
-    if turned.shape != matrices.shape:
-        made = made.mT
+    nesterov = gradient.lerp(mean.lerp(gradient, 1 - momentum), momentum)
+    matrices = nesterov.view(group["parts"], -1, nesterov.shape[1])  # (parts, rows, columns)
+    wide = short_side_first(matrices)
+    orthogonal = orthogonalize(wide, dtype)
+    if wide.shape != matrices.shape:
+        orthogonal = orthogonal.mT
     part, row = divmod(index[0], matrices.shape[1])
     return Muon(
         w=float(weight[index]),
         g=float(gradient[index]),
         m=float(mean[index]),
         momentum=momentum,
-        o=float(made[part, row, index[1]]),
+        o=float(orthogonal[part, row, index[1]]),
         long=max(matrices.shape[1:]),
         lr=group["lr"],
         decay=group["weight_decay"],

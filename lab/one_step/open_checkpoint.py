@@ -26,7 +26,7 @@ class OpenCheckpoint:
     name: str
     """Weights file: last, previous or best."""
     has_fresh_optimizer: bool
-    """Whether the run has no optimizer state, so that it begins anew."""
+    """Set where the run has no optimizer state, so that the optimizer starts anew."""
 
 
 def open_checkpoint(run: Run) -> OpenCheckpoint:

@@ -5,12 +5,12 @@ import msgspec
 from lab.views.blocks import Token, View
 
 STAGES = {
-    "batch": "the batch",
+    "batch": "batch",
     "losses": "loss per token",
-    "error": "p − one-hot",
-    "gradients": "gradients",
-    "moves": "largest moves",
-    "weight": "one weight",
+    "logits_gradient": "p − one-hot",
+    "gradients": "gradient norms",
+    "changes": "weight changes",
+    "weight": "weight update",
     "after": "after the step",
 }
 """Every stage in its order, and its title."""

@@ -133,7 +133,7 @@ class TrainingStep:
 
     @property
     def would_be_skipped(self) -> bool:
-        """Whether the trainer's spike detector would keep it from applying the step."""
+        """True if the trainer's spike detector would skip the step."""
         detector = copy.deepcopy(self.state.spike_detector)
         return detector.is_bad(self.current.loss, self.gradients.total, uniform_baseline(self.run.config.model.vocab_size))
 
@@ -278,7 +278,7 @@ class TrainingStep:
 
     @property
     def has_dropout(self) -> bool:
-        """Whether the step is computed with dropout, which a typed sentence is not."""
+        """True if the step is computed with dropout; a typed sentence is not."""
         return self.batch.step is not None and self.run.config.model.dropout > 0
 
     @contextmanager

@@ -20,15 +20,15 @@ TOP = 6
 
 @dataclass(frozen=True)
 class StepContext:
-    """What of the step is looked at: a window of the batch, and in it a token that is predicted."""
+    """A training step, a window of its batch, and a token of the window that is predicted."""
 
     step: TrainingStep
     tokenizer: Tokenizer
     window: int
     position: int
-    """From 1 to T: the token that is predicted, at its place in the window's T + 1 tokens."""
+    """1 to T: index of the predicted token in the window's T + 1 tokens."""
     inspect_hidden: Tensor | None = None
-    """(T, C) what the head is applied to in Inspect's trace with the present weights, without dropout; None: not asked for."""
+    """(T, C) final hidden states of Inspect's trace with the present weights, without dropout; None: not asked for."""
 
     @cached_property
     def ids(self) -> list[int]:
@@ -46,11 +46,11 @@ class StepContext:
 
     @property
     def is_sentence(self) -> bool:
-        return self.step.batch is not None and self.step.batch.step is None
+        return self.step.batch.step is None
 
     @property
     def row(self) -> int:
-        """Where in the batch, flattened, the chosen prediction is."""
+        """Index of the chosen prediction in the flattened batch."""
         return self.window * self.width + self.position - 1
 
     @property
@@ -71,7 +71,7 @@ class StepContext:
         return found
 
     def probabilities(self, applied: int | None = None) -> Numbers:
-        """Of every token of the vocabulary to be the chosen one, (V,), float64."""
+        """Probabilities of the vocabulary at the chosen position, (V,), float64."""
         at = self.step.applied if applied is None else applied
         hidden = self.step.snapshots[at].hidden
         assert hidden is not None
@@ -80,7 +80,7 @@ class StepContext:
         return found
 
     def in_inspect(self) -> Numbers:
-        """What Inspect shows for the chosen token: the probabilities of the whole vocabulary, (V,), float64."""
+        """Inspect's probabilities for the chosen position, (V,), float64."""
         assert self.inspect_hidden is not None
         logits = self.step.logits_of(
             self.inspect_hidden[self.position - 1 : self.position], self.step.head_at(self.step.applied)
@@ -89,22 +89,22 @@ class StepContext:
         return found
 
     def parity(self) -> Parity | None:
-        """The probabilities that are shown against those of Inspect; None where dropout sets them apart."""
+        """The shown probabilities against Inspect's; None where dropout makes them differ."""
         if self.step.has_dropout:
             return None
         shown = self.probabilities()
         return Parity("p · Inspect", float(np.abs(shown - self.in_inspect()).max()), len(shown))
 
     def logit(self, applied: int) -> float:
-        """Of the chosen token, after so many steps."""
+        """Logit of the chosen token after a number of steps."""
         hidden = self.step.snapshots[applied].hidden
         assert hidden is not None
         vector = self.step.head_at(applied)[self.target : self.target + 1]
         return float(self.step.logits_of(hidden[self.row : self.row + 1], vector))
 
     @cached_property
-    def after_what(self) -> str:
-        """The tokens before the chosen one as they end, in a sentence."""
+    def text_before(self) -> str:
+        """The end of the text before the chosen token, quoted."""
         text = "".join(self.tokenizer.label(id_) for id_ in self.ids[: self.position])
         return f"“{'…' if len(text) > 24 else ''}{text[-24:]}”"
 

@@ -9,17 +9,17 @@ from lab.one_step.weight_changes import WeightChange
 from lab.views.blocks import Cell, Column, Paragraph, Table, View
 from lab.views.number_tables import figures
 
-SHORTER = (("token embedding", "embedding"), ("position embedding", "position"), ("dimension", "dim"), (" of the stream", ""))
-"""What stands in a table for the words of a weight."""
+ABBREVIATIONS = {"token embedding": "embedding", "position embedding": "position", "dimension": "dim", " of the stream": ""}
+"""Shorter words for a weight in the table."""
 
 
 def change_in_words(context: StepContext, moved: WeightChange) -> str:
     return weight_in_words(moved.name, moved.index, context.step.run.config.model, context.tokenizer.label)
 
 
-def in_short(context: StepContext, moved: WeightChange) -> str:
+def _short_name(context: StepContext, moved: WeightChange) -> str:
     words = change_in_words(context, moved)
-    for long, short in SHORTER:
+    for long, short in ABBREVIATIONS.items():
         words = words.replace(long, short)
     return words
 
@@ -32,13 +32,13 @@ def weight_changes_view(context: StepContext) -> View:
     everywhere = f"{significant(100 * found.step_norm / found.weight_norm if found.weight_norm else 0.0, 2)}%"
     sentence = (
         f"{context.next_step[:1].upper()}{context.next_step[1:]} changes {whole(found.changed)} of "
-        f"{whole(sum(w.numel() for w in step.parameters.values()))} weights; together they move by {everywhere} of their own "
-        f"length. Furthest moves {change_in_words(context, first)}: from "
-        f"{significant(first.before, 4)} by {significant(change, 3, sign=True)}. {_why_alike(context)}"
+        f"{whole(sum(w.numel() for w in step.parameters.values()))} weights; together they change by {everywhere} of their "
+        f"norm. The largest change is of {change_in_words(context, first)}: from "
+        f"{significant(first.before, 4)} by {significant(change, 3, sign=True)}. {_learning_rate_sentence(context)}"
     )
     rows = [
         [
-            Cell(in_short(context, each)),
+            Cell(_short_name(context, each)),
             figures(each.after - each.before, 3, each.ref),
             figures(each.before, 4, each.ref),
             figures(each.after, 4, each.ref),
@@ -57,12 +57,12 @@ def weight_changes_view(context: StepContext) -> View:
     moved = found.against / found.changed if found.changed else 0.0
     notes = (
         f"Gradient{clipped}: how the loss rises with the weight. {probability(moved, 0)} of the weights that change go against "
-        f"it: {_why_not_all(context)} enter puts a cursor on these rows, and enter on one shows how its step comes about."
+        f"it: {_why_some_follow_gradient(context)} enter puts a cursor on these rows, and enter on one shows its update."
     )
-    return View("moves", "the largest single moves", sentence, [Table(columns, rows, title="furthest first"), Paragraph(notes)])
+    return View("changes", "largest weight changes", sentence, [Table(columns, rows, title="largest first"), Paragraph(notes)])
 
 
-def _why_alike(context: StepContext) -> str:
+def _learning_rate_sentence(context: StepContext) -> str:
     step = context.step
     if not isinstance(step.optimizer, TorchAdamW):
         return f"The learning rate is {significant(step.lr)}."
@@ -71,16 +71,16 @@ def _why_alike(context: StepContext) -> str:
         return (
             f"With running means of 0 Adam's first step is g ÷ (|g| + 1e−8) times the learning rate, {significant(step.lr)}: "
             "nearly the whole of it unless the gradient g is about as small as 1e−8, or 0. "
-            f"{probability(share, 0)} of all weights move by half of it or more."
+            f"{probability(share, 0)} of all weights change by half of it or more."
         )
     return f"The learning rate is {significant(step.lr)}; Adam multiplies it by m̂ ÷ √v̂, gradient mean by gradient size."
 
 
-def _why_not_all(context: StepContext) -> str:
-    """Why a weight may move with its gradient of this batch."""
+def _why_some_follow_gradient(context: StepContext) -> str:
+    """Reason for changes along the gradient of this batch."""
     groups = context.step.optimizer.param_groups
     rules = {group.get("rule", "adamw" if isinstance(context.step.optimizer, TorchAdamW) else "") for group in groups}
     said = "AdamW follows the running mean of the gradients, and weight decay pulls towards 0"
     if "muon" in rules:
         return f"{said}; Muon moves a matrix as a whole, and single weights of it either way."
-    return f"{said}." if "adamw" in rules else "the optimizer has a rule of its own."
+    return f"{said}." if "adamw" in rules else "the optimizer's rule is not written out here."

@@ -1,4 +1,4 @@
-"""What is shown of one weight in one training step: the optimizer's formula with the real numbers."""
+"""View of one weight's update: the optimizer's formula with the real numbers."""
 
 from typing import Any
 
@@ -23,13 +23,13 @@ Terms = list[tuple[str, str, float]]
 """Name, formula and value of each."""
 
 OF_ADAMW = (
-    "m is the running mean of the gradients, v that of their squares; dividing by 1 − β^t takes out that both began at 0. "
-    "The ratio is near ±1 where the gradients agreed from step to step, near 0 where they did not: here {}."
+    "m is the running mean of the gradients, v that of their squares; dividing by 1 − β^t corrects for their start "
+    "at 0. The ratio is near ±1 where the gradients agreed from step to step, near 0 where they did not: here {}."
 )
 OF_MUON = (
-    "m is the running mean of the gradients. Muon then takes about the nearest orthogonal matrix, by five Newton-Schulz steps: o "
-    "is this weight's place in it, so that the step depends on the whole matrix and not on this gradient alone; it may even go "
-    "along with it. The factor 0.2·√{} gives it the size of an AdamW step."
+    "m is the running mean of the gradients. Muon takes roughly the nearest orthogonal matrix, by five Newton-Schulz steps: o is "
+    "this weight's entry, so that the step depends on the whole matrix and not on this gradient alone, and may even have its "
+    "sign. The factor 0.2·√{} gives it the size of an AdamW step."
 )
 
 
@@ -83,19 +83,19 @@ def _n(value: float) -> str:
 
 
 def _gradient(step: TrainingStep, gradient: float) -> str:
-    """How the gradient that the optimizer gets comes about."""
+    """Formula of the gradient that the optimizer gets."""
     factor = step.gradients.factor
     return f"{_n(gradient / factor)} × {significant(factor, 4)} (clipping)" if factor < 1.0 else "clipping changes nothing"
 
 
 def _table(title: str, terms: Terms, w: float, after: float) -> Table:
     rows = [[Cell(name), Cell(formula), Cell(_n(value), value)] for name, formula, value in terms]
-    total = [Cell("after"), Cell(f"{_n(w)} + moved + decay"), Cell(_n(after), after)]
+    total = [Cell("after"), Cell(f"{_n(w)} + step + decay"), Cell(_n(after), after)]
     return Table([Column("", align="left"), Column(title, align="left"), Column("value")], rows, total=total)
 
 
 def _decay(terms: AdamW | Muon) -> tuple[str, str, float]:
-    return "decay", f"−{_n(terms.lr)} × {terms.decay:g} × {_n(terms.w)}", terms.decayed
+    return "decay", f"−{_n(terms.lr)} × {terms.decay:g} × {_n(terms.w)}", terms.decay_change
 
 
 def _of_adamw(step: TrainingStep, terms: AdamW) -> list[Block]:
@@ -107,7 +107,7 @@ def _of_adamw(step: TrainingStep, terms: AdamW) -> list[Block]:
         ("m̂", f"m ÷ (1 − {kept1}^{terms.step})", terms.m_hat),
         ("v̂", f"v ÷ (1 − {kept2}^{terms.step})", terms.v_hat),
         ("ratio", f"m̂ ÷ (√v̂ + {significant(terms.eps, 1)})", terms.ratio),
-        ("moved", f"−{_n(terms.lr)} × ratio", terms.moved),
+        ("step", f"−{_n(terms.lr)} × ratio", terms.gradient_change),
         _decay(terms),
     ]
     decay = "Weight decay pulls the weight towards 0." if terms.decay else "Biases and norms are not decayed."
@@ -121,9 +121,9 @@ def _of_muon(step: TrainingStep, terms: Muon) -> list[Block]:
     rows = [
         ("g", _gradient(step, terms.g), terms.g),
         ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
-        ("ahead", f"{new} × g + {kept} × m", terms.ahead),
-        ("o", "ahead, made nearly orthogonal", terms.o),
-        ("moved", f"−{_n(terms.lr)} × {_n(terms.scale)} × o", terms.moved),
+        ("Nesterov", f"{new} × g + {kept} × m", terms.nesterov),
+        ("o", "Nesterov, nearly orthogonalized", terms.o),
+        ("step", f"−{_n(terms.lr)} × {_n(terms.scale)} × o", terms.gradient_change),
         _decay(terms),
     ]
     words = f"{OF_MUON.format(terms.long)} Weight decay pulls the weight towards 0."

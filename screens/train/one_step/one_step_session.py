@@ -61,7 +61,7 @@ class OneStepSession:
 
     async def _look_ahead(self, params: OneStepParams) -> None:
         """Have the engine find the largest moves, which take longest, and answer for the stages on both sides."""
-        moves = replace(params, stage="moves", window=0, position=None, weight="")
+        moves = replace(params, stage="changes", window=0, position=None, weight="")
         names = list(STAGES)
         place = names.index(params.stage)
         try:

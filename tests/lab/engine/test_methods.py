@@ -1,4 +1,4 @@
-"""What the engine answers, method by method, in this process: numbers against the oracle, forward passes counted."""
+"""The engine's answers, method by method, in this process: numbers against the oracle, forward passes counted."""
 
 import os
 import time
@@ -26,7 +26,7 @@ PROMPT = "The big dog ran fast. The cat"
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often the model ran forward, on its fast path or traced."""
+    """Number of forward passes, on the fast path or traced."""
     counted: Counter[str] = Counter()
     hidden, trace = GPT.hidden, Trace._run
 

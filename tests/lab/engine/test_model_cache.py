@@ -1,4 +1,4 @@
-"""What the engine holds while several ask at once, when weights change on disk, and when a run is let go of."""
+"""The models and traces held under concurrent requests, when weights change on disk, and when a run is released."""
 
 import gc
 import weakref
@@ -82,7 +82,7 @@ def test_weights_that_were_replaced_leave_no_traces(tiny: Any) -> None:
     assert gone() is None
 
 
-def test_a_run_that_is_let_go_of_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -> None:
+def test_a_released_run_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -> None:
     engine.open(OpenParams(run="tiny"))
     asked = [
         engine.functions["sample"](SampleParams(run="tiny", text="The big dog")),

@@ -338,7 +338,7 @@ def test_sampling_shows_before_and_after_and_where_the_draw_fell(
 
 
 def _reason(logits: np.ndarray, settings: SamplingSettings, id_: int) -> str:
-    """Which setting throws a token out: top-k alone would, or else top-p did."""
+    """The setting that filters a token out: top-k if it alone would, else top-p."""
     if settings.greedy:
         return "greedy"
     return "top-p" if filtered(logits, dataclasses.replace(settings, top_p=1.0))[id_] else "top-k"

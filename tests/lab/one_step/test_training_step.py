@@ -168,7 +168,9 @@ def test_a_step_in_bf16_is_shown_from_a_forward_pass_in_fp32_and_agrees_with_ins
         finish(step.go_to(applied))
         own = Trace(step.model, step.batch.ids[0].tolist())["logits"].double().softmax(-1)  # (T, V)
         after = finish(
-            methods.one_step(OneStepParams(run=str(in_bf16.path), text=SENTENCE, position=3, applied=applied, stage="error"))
+            methods.one_step(
+                OneStepParams(run=str(in_bf16.path), text=SENTENCE, position=3, applied=applied, stage="logits_gradient")
+            )
         )
         assert after.view.parity is not None
         assert after.view.parity.max_delta < 1e-6
@@ -196,18 +198,22 @@ def test_the_pass_in_fp32_has_the_dropout_masks_of_the_step(in_bf16: Run) -> Non
     assert step.current.mean == pytest.approx(sum(losses) / 2, rel=1e-6)
     assert step.current.mean != step.current.loss
     assert step.current.mean == pytest.approx(step.current.loss, rel=0.01)
-    view = finish(OneStepMethods().one_step(OneStepParams(run=str(in_bf16.path), stage="error"))).view
+    view = finish(OneStepMethods().one_step(OneStepParams(run=str(in_bf16.path), stage="logits_gradient"))).view
     assert view.parity is None
     assert "With dropout off, as in Inspect" in str(view.blocks[-1])
 
 
 def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained: Run) -> None:
     methods = OneStepMethods()
-    said = finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3))).view.sentence
+    said = finish(
+        methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3))
+    ).view.sentence
     assert "this prediction pulls the logit of “␣” up" in said
     assert "only one of the 14 that the step is made of" in said
     assert "raises" not in said
-    after = finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3, applied=1)))
+    after = finish(
+        methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3, applied=1))
+    )
     step = at_sentence(trained)
     finish(step.go_to(0))
     target = int(step.batch.targets[0, 2])
@@ -239,7 +245,7 @@ def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_h
 
 def test_p_minus_one_hot_is_the_gradient_at_the_logits(trained: Run) -> None:
     methods = OneStepMethods()
-    answer = finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="error", position=3)))
+    answer = finish(methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3)))
     step = at_sentence(trained)
     finish(step.go_to(0))
     assert step.current.hidden is not None
@@ -361,8 +367,8 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
     methods = OneStepMethods()
     answer = finish(methods.one_step(OneStepParams(run=str(trained.path))))
     assert (answer.facts.checkpoint, answer.facts.step) == ("best", 10)
-    assert "optimizer begins anew" in str(answer.view.blocks[-1])
-    moved = finish(methods.one_step(OneStepParams(run=str(trained.path), stage="moves")))
+    assert "optimizer starts fresh" in str(answer.view.blocks[-1])
+    moved = finish(methods.one_step(OneStepParams(run=str(trained.path), stage="changes")))
     assert "Adam's first step is g ÷ (|g| + 1e−8) times the learning rate" in moved.view.sentence
     best = load_model(trained, "best")[0].state_dict()
     step = open_checkpoint(trained)
@@ -374,7 +380,7 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
 def test_every_stage_is_answered_and_again_by_an_engine_that_was_just_started(trained: Run, stage: str, applied: int) -> None:
     params = OneStepParams(run=str(trained.path), stage=stage, applied=applied, window=1, position=4)
     methods = OneStepMethods()
-    for before in ("batch", "moves", "after"):
+    for before in ("batch", "changes", "after"):
         finish(methods.one_step(OneStepParams(run=str(trained.path), stage=before)))
     answer = finish(methods.one_step(params))
     assert isinstance(answer, StepAnswer)

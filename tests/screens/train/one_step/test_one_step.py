@@ -83,7 +83,7 @@ class FakeEngine:
         rows = [[Cell(ref.split(".")[0]), Cell("0.1", 0.1, ref), Cell("0.2", 0.2, ref)] for ref in WEIGHTS]
         table = Table([Column("weight", align="left"), Column("before"), Column("after")], rows)
         strip = Strip("all of this window", Array.of(np.array([0.7, 3.9, 0.1, 16.1, 0.001])))
-        blocks: list[Block] = [table] if asked.stage == "moves" else [strip] if asked.stage == "losses" else []
+        blocks: list[Block] = [table] if asked.stage == "changes" else [strip] if asked.stage == "losses" else []
         sentence = f"Token {position + 1} after {asked.applied} steps. " + (f"About {asked.weight}." if asked.weight else "")
         return View(asked.stage, STAGES[asked.stage], sentence, [*blocks, Paragraph("What is seen, in a sentence.")])
 
@@ -176,16 +176,16 @@ async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
 
 async def test_the_moves_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
     async with opened() as pilot:
-        await until(pilot, lambda: OneStepParams(run="tale", stage="moves") in engine.calls)
+        await until(pilot, lambda: OneStepParams(run="tale", stage="changes") in engine.calls)
         await press(pilot, "l", "j")
-        assert engine.calls.count(OneStepParams(run="tale", stage="moves")) == 1
+        assert engine.calls.count(OneStepParams(run="tale", stage="changes")) == 1
         await press(pilot, "space")
-        await until(pilot, lambda: OneStepParams(run="tale", stage="moves", applied=1) in engine.calls)
+        await until(pilot, lambda: OneStepParams(run="tale", stage="changes", applied=1) in engine.calls)
 
 
 async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
     async with opened() as pilot:
-        for stage in ("losses", "error", "gradients"):
+        for stage in ("losses", "logits_gradient", "gradients"):
             await until(pilot, lambda stage=stage: any(call.stage == stage for call in engine.calls))
             await pilot.pause(0.01)
             await press(pilot, "j")
@@ -195,7 +195,7 @@ async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEng
         asked = len(engine.calls)
         await press(pilot, "k", "k")
         assert answered(pilot).stage == "losses"
-        assert "error" not in [call.stage for call in engine.calls[asked:]]
+        assert "logits_gradient" not in [call.stage for call in engine.calls[asked:]]
 
 
 async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine) -> None:
@@ -266,7 +266,7 @@ async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any,
         assert screen_of(pilot).query_one("#step-status").has_class("-trouble")
         assert screen_of(pilot).selected == before
         await press(pilot, "j")
-        assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "error")
+        assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "logits_gradient")
         assert not screen_of(pilot).query_one("#step-status").has_class("-trouble")
 
 
