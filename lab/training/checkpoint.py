@@ -57,7 +57,7 @@ def save_checkpoint(
         OSError: as the system says; last and previous are then as they were.
         NotFiniteError: if a tensor holds NaN or infinity.
     """
-    state.config_checksum = config_checksum(run)
+    state = msgspec.structs.replace(state, config_checksum=config_checksum(run))
     tensors = {MODEL_PREFIX + name: weight for name, weight in model.state_dict().items()}
     tensors |= {OPTIMIZER_PREFIX + name: value for name, value in optimizer_tensors(model, optimizer).items()}
     tensors |= {ROLLBACK_PREFIX + name: value for name, value in (rollback_tensors or {}).items()}

@@ -3,17 +3,13 @@
 import time
 from collections.abc import Callable
 
-from torch.optim import Optimizer
-
 from lab.runs import snapshots, weights_file
-from lab.runs.run_folder import Run
 from lab.runs.weights_file import NotFiniteError
 from lab.training import checkpoint
 from lab.training.rollback import Rollback
 from lab.training.run_logs import RunLogs
-from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import Clock, Speed
-from models.gpt import GPT
+from lab.training.training_setup import TrainingSetup
 
 SAVE_SECONDS = 15.0
 """Time between checkpoints: what a kill -9 may cost."""
@@ -24,21 +20,8 @@ SAVE_SHARE = 0.05
 class CheckpointSaver:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
-    def __init__(
-        self,
-        run: Run,
-        model: GPT,
-        optimizer: Optimizer,
-        state: TrainerState,
-        rollback: Rollback,
-        logs: RunLogs,
-        clock: Clock,
-        speed: Speed,
-    ) -> None:
-        self._run = run
-        self._model = model
-        self._optimizer = optimizer
-        self._state = state
+    def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, speed: Speed) -> None:
+        self._run, self._model, self._optimizer, self._state = setup.run, setup.model, setup.optimizer, setup.state
         self._rollback = rollback
         self._logs = logs
         self._clock = clock

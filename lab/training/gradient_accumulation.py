@@ -8,8 +8,7 @@ import torch
 
 from lab.core.errors import UserError
 from lab.core.out_of_memory import free_memory, is_out_of_memory
-from lab.data.data_order import TrainingBatches
-from models.gpt import GPT
+from lab.training.training_setup import TrainingSetup
 
 
 class GradientAccumulator:
@@ -20,21 +19,15 @@ class GradientAccumulator:
     they are drawn one micro-batch after the other.
     """
 
-    def __init__(
-        self,
-        model: GPT,
-        batches: TrainingBatches,
-        seed: int,
-        device: torch.device,
-        autocast: Callable[[], AbstractContextManager[None]],
-        micro_batches: int,
-    ) -> None:
-        """`micro_batches` is their number in a step; `autocast` gives the context of a forward pass."""
-        self.micro_batches = micro_batches
-        self._model = model
-        self._batches = batches
-        self._seed = seed
-        self._device = device
+    def __init__(self, setup: TrainingSetup, autocast: Callable[[], AbstractContextManager[None]]) -> None:
+        """`autocast` gives the context of a forward pass."""
+        train = setup.run.config.train
+        self.micro_batches = setup.state.micro_batches or train.accumulate
+        """Micro-batches of a step."""
+        self._model = setup.model
+        self._batches = setup.batches
+        self._seed = train.seed
+        self._device = setup.device
         self._autocast = autocast
 
     def compute(self, step: int) -> float:

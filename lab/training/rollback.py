@@ -3,18 +3,16 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from lab.core.errors import UserError
 from lab.core.number_format import significant
 from lab.core.out_of_memory import is_out_of_memory
 from lab.planning.default_hyperparameters import lower_lr
-from lab.runs.run_folder import Run
 from lab.runs.weights_file import MODEL_PREFIX, OPTIMIZER_PREFIX, tensors_under
 from lab.training import checkpoint
 from lab.training.checkpoint import load_optimizer, optimizer_tensors
-from lab.training.trainer_state import TrainerState
+from lab.training.training_setup import TrainingSetup
 
 MAX_HALVINGS = 6
 """Rollbacks in a row, each to half the learning rate, after which training fails."""
@@ -31,23 +29,12 @@ class Rollback:
     that step. After a rollback no new state is kept for `RECENT_STEPS` steps.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        model: nn.Module,
-        optimizer: Optimizer,
-        state: TrainerState,
-        tensors: dict[str, Tensor],
-        report: Callable[[str], None],
-    ) -> None:
-        """`tensors` are those of the good state that the checkpoint held, if it held one; `report` is told of each rollback."""
-        self._run = run
-        self._model = model
-        self._optimizer = optimizer
-        self._state = state
-        self._tensors = tensors
+    def __init__(self, setup: TrainingSetup, report: Callable[[str], None]) -> None:
+        """Take over the good state of the checkpoint, if it held one; `report` is called with a sentence at each rollback."""
+        self._run, self._model, self._optimizer, self._state = setup.run, setup.model, setup.optimizer, setup.state
+        self._tensors = setup.loaded.rollback_tensors if setup.loaded else {}
+        self._step, self._losses = self._state.rollback_step, self._state.rollback_losses
         self._report = report
-        self._step, self._losses = state.rollback_step, state.rollback_losses
 
     def keep_if_due(self, losses: list[float]) -> None:
         """Keep the present state, before an ordinary step is applied; `losses` are those by which the step was judged."""

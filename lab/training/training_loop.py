@@ -42,7 +42,7 @@ from lab.training.snapshot_schedule import SnapshotSchedule
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
 from lab.training.training_clock import Clock, Speed
-from lab.training.training_setup import ComputeSetup, TrainingSetup, set_up_training
+from lab.training.training_setup import ComputeSetup, set_up_training
 from models.parameter_count import parameter_count
 from models.sampling import LogitsError
 
@@ -62,53 +62,36 @@ class Training:
         Raises:
             UserError: if the device cannot be used, or a file of the run.
         """
-        self.run = run
-        self.config = run.config
-        self.board = board
-        self.setup = set_up_training(run)
-        self.model, self.optimizer, self.state = self.setup.model, self.setup.optimizer, self.setup.state
-        self.compute = ComputeSetup(self.config.train, self.state, self.setup.device)
-        self._make_measurements(self.setup)
-        self._make_clock()
-        self._open_logs(self.setup, signals)
-        self._make_weights_keepers(self.setup)
-        self.note = " ".join(each for each in (note, *self.setup.notes(), self.rollback.lr_message()) if each)
-        self._show_start()
-
-    def _make_measurements(self, setup: TrainingSetup) -> None:
-        """Gradient, validation loss, and measurements inside the model."""
-        train = self.config.train
-        micro_batches = self.state.micro_batches or train.accumulate
-        self.gradient = GradientAccumulator(
-            self.model, setup.batches, train.seed, setup.device, self.compute.autocast, micro_batches
-        )
+        self.run, self.config, self.board = run, run.config, board
+        self.setup = setup = set_up_training(run)
+        self.model, self.optimizer, self.state = setup.model, setup.optimizer, setup.state
+        self.compute = ComputeSetup(self.config.train, self.state, setup.device)
+        self.gradient = GradientAccumulator(setup, self.compute.autocast)
         self.evaluator = Evaluator(self.config, setup.tokens, token_lengths(setup.tokenizer))
         self.insights = ModelInsights(self.config, setup.tokens, setup.tokenizer)
         self.uniform_loss = uniform_baseline(self.config.model.vocab_size)
+        self._start_clock()
+        self._open_logs(signals)
+        self.rollback = Rollback(setup, self._report_rollback)
+        self.saver = CheckpointSaver(setup, self.rollback, self.logs, self.clock, self.speed)
+        self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
+        self._show_start()
 
-    def _make_clock(self) -> None:
-        """Time, speed, and how far the run is."""
+    def _start_clock(self) -> None:
+        """Start counting time and speed, and find how far the run is."""
         self.clock = Clock(self.state.seconds)
         self.speed = Speed(self.state.step_seconds)
         self.length = RunLength(self.config.train, self.state, self.clock, self.speed)
         self.snapshot_schedule = SnapshotSchedule(self.length)
         self.over = self.length.is_over()
 
-    def _open_logs(self, setup: TrainingSetup, signals: StopSignals) -> None:
-        """Commands, and the logs as they were at the last checkpoint."""
-        saved_step = self.state.step if setup.loaded else None
+    def _open_logs(self, signals: StopSignals) -> None:
+        """Open the inbox for commands, and the logs as they were at the last checkpoint."""
+        saved_step = self.state.step if self.setup.loaded else None
         self.inbox = CommandInbox(self.run.control_path, signals)
         truncate_logs(self.run, -1 if saved_step is None else saved_step)
         retry = DiskFullRetry(self.board, self.clock, self.inbox)
         self.logs = RunLogs(self.run, self.state, self.clock, retry, saved_step)
-
-    def _make_weights_keepers(self, setup: TrainingSetup) -> None:
-        """Rollback state in memory, and checkpoints on disk."""
-        tensors = setup.loaded.rollback_tensors if setup.loaded else {}
-        self.rollback = Rollback(self.run, self.model, self.optimizer, self.state, tensors, self._report_rollback)
-        self.saver = CheckpointSaver(
-            self.run, self.model, self.optimizer, self.state, self.rollback, self.logs, self.clock, self.speed
-        )
 
     def _show_start(self) -> None:
         self.board.update(
