@@ -1,4 +1,4 @@
-"""What Inspect shows: the model cache, a view for each stage of the forward pass, the formula of any number, interventions.
+"""Inspect without a screen: model and trace cache, a view per stage of the forward pass, explain this number, interventions.
 
 Begin with `stages` (the views) and `formulas` (explain this number). Imports `lab.core`, `lab.views`, `lab.runs`, `lab.data`
 and `models`.

@@ -1,7 +1,7 @@
-"""Interventions as a user makes them: a head off, an MLP halved, a token hidden, a vector borrowed from another prompt.
+"""Interventions as a user makes them: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt.
 
 Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.trace_edits`); a vector
-that is borrowed is named by its prompt and place, and only the engine ever holds its numbers. Nothing here needs torch.
+of a patch is named by its prompt and position, and only the engine has its numbers. Nothing here needs torch.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,11 +15,11 @@ from models.trace_edits import Edit
 How = Literal["off", "mean", "scale", "attend", "hide", "patch"]
 
 ModelPart = Literal["attn.z", "attn_out", "mlp_out", "tokens", "resid_pre", "resid_mid", "resid_post"]
-"""What is changed, by its name in the trace; `tokens` is one token as every later one sees it."""
+"""The changed value, by its name in the trace; `tokens` is one token as all later ones see it."""
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Another prompt and the place in it, 0-based within its window, whose vector is borrowed; `token` is what stands there."""
+    """The source of a patch: another prompt and the position in it, 0-based within its window; `token` is the token there."""
 
     text: str = ""
     ids: tuple[int, ...] | None = None
@@ -28,15 +28,15 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One change to the forward pass, whatever number of edits it takes.
+    """One change to the forward pass, which takes one or several edits.
 
     `how`:
-        "off"     adds nothing (a head's z, the attention's or the MLP's output times 0)
-        "mean"    the mean over the prompt's positions in the place of each position's own vector
+        "off"     zero ablation: a head's z, the attention's or the MLP's output times 0
+        "mean"    mean ablation: at every position the mean over the prompt's positions
         "scale"   times `factor`
-        "attend"  the head attends only to the token at `place`, from there on
-        "hide"    no later token sees the token at `place`, in any head of any layer
-        "patch"   at `place`, the vector that `source` has there
+        "attend"  the head attends only to the token at `position`, from there on
+        "hide"    no later token sees the token at `position`, in any head of any layer
+        "patch"   at `position`, the vector of `source`
     """
 
     part: ModelPart
@@ -45,27 +45,27 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
     """0-based, as `head`; shown 1-based."""
     head: int = 0
     factor: float = 0.0
-    place: int | None = None
+    position: int | None = None
     """0-based within the window."""
     token: str = ""
-    """Printable form of the token at `place`."""
+    """Printable form of the token at `position`."""
     source: Source | None = None
 
     @property
     def target(self) -> tuple[str, int, int, int | None]:
-        """What it is done to; of two interventions on one target only the newer one counts."""
-        place = self.place if self.how in ("hide", "patch") else None
-        return self.part, self.layer, self.head if self.part == "attn.z" else 0, place
+        """The target; of two interventions on one target only the newer one counts."""
+        position = self.position if self.how in ("hide", "patch") else None
+        return self.part, self.layer, self.head if self.part == "attn.z" else 0, position
 
     @property
     def object(self) -> str:
-        """What it is done to, in words: `head 2.1` is head 1 of layer 2."""
-        return name_of(self.part, self.layer, self.head, f"{(self.place or 0) + 1} “{self.token}”")
+        """The target in words: `head 2.1` is head 1 of layer 2."""
+        return name_of(self.part, self.layer, self.head, f"{(self.position or 0) + 1} “{self.token}”")
 
     @property
     def in_words(self) -> str:
         """`head 2.1 off`, `mlp 3 × 0.5`, `head 1.4 attends only to 2 “dog”`."""
-        place = f"{(self.place or 0) + 1} “{self.token}”"
+        token = f"{(self.position or 0) + 1} “{self.token}”"
         match self.how:
             case "off":
                 return f"{self.object} off"
@@ -74,25 +74,25 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             case "scale":
                 return f"{self.object} × {self.factor:.4g}".replace("-", MINUS)
             case "attend":
-                return f"{self.object} attends only to {place}"
+                return f"{self.object} attends only to {token}"
             case "hide":
                 return f"{self.object} hidden"
             case "patch":
                 at = self.source.position + 1 if self.source is not None else 0
                 there = f"{at} “{self.source.token}”" if self.source is not None else ""
-                return f"{self.object} at {place} from prompt 2, {there}"
+                return f"{self.object} at {token} from prompt 2, {there}"
 
     def edits(self, layers: int, value: Sequence[float] | None = None) -> tuple[Edit, ...]:
-        """The edits it takes in a model of so many layers; `value` is the borrowed vector of a patch."""
+        """The edits it takes in a model of so many layers; `value` is the vector of a patch."""
         name = f"blocks.{self.layer}.{self.part}"
         head = self.head if self.part == "attn.z" else None
         match self.how:
             case "hide":
-                return tuple(Edit(f"blocks.{layer}.attn.attn_scores", "hide", key=self.place) for layer in range(layers))
+                return tuple(Edit(f"blocks.{layer}.attn.attn_scores", "hide", key=self.position) for layer in range(layers))
             case "attend":
-                return (Edit(f"blocks.{self.layer}.attn.pattern", "attend", head=head, key=self.place),)
+                return (Edit(f"blocks.{self.layer}.attn.pattern", "attend", head=head, key=self.position),)
             case "patch":
-                return (Edit(name, "patch", head=head, position=self.place, value=tuple(value or ())),)
+                return (Edit(name, "patch", head=head, position=self.position, value=tuple(value or ())),)
             case "mean":
                 return (Edit(name, "mean", head=head),)
             case _:
@@ -117,12 +117,12 @@ def name_of(part: str, layer: int, head: int, token: str = "") -> str:
 
 
 def toggled(made: Interventions, new: Intervention) -> Interventions:
-    """`made` with `new` in the place of what was done to the same target; without it, where it was there already."""
+    """`made` with `new` replacing that on the same target; without `new` if it was there already."""
     return without(made, new) if new in made else (*_others(made, new), new)
 
 
 def put(made: Interventions, new: Intervention) -> Interventions:
-    """`made` with `new` in the place of what was done to the same target."""
+    """`made` with `new` replacing that on the same target."""
     return (*_others(made, new), new)
 
 
@@ -131,19 +131,19 @@ def without(made: Interventions, gone: Intervention) -> Interventions:
 
 
 def _others(made: Interventions, new: Intervention) -> Interventions:
-    """What stays beside `new`: a change of all positions takes the patches of single ones with it."""
+    """Those that stay beside `new`: a change of all positions replaces the patches of single ones."""
     whole = new.how not in ("hide", "patch")
     return tuple(each for each in made if each.target != new.target and not (whole and each.target[:3] == new.target[:3]))
 
 
 def at(made: Interventions, target: tuple[str, int, int, int | None]) -> Intervention | None:
-    """What is done to a target, if anything."""
+    """The intervention on a target, if any."""
     return next((each for each in made if each.target == target), None)
 
 
 def in_prompt(made: Interventions, same: int) -> Interventions:
-    """Those that still mean the same where only the first `same` tokens of the prompt stayed as they were."""
-    return tuple(each for each in made if each.place is None or each.place < same)
+    """Those still valid where only the first `same` tokens of the prompt are unchanged."""
+    return tuple(each for each in made if each.position is None or each.position < same)
 
 
 def all_in_words(made: Iterable[Intervention]) -> str:
@@ -153,6 +153,6 @@ def all_in_words(made: Iterable[Intervention]) -> str:
 
 
 def resolved(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
-    """The edits of all, borrowed vectors last, so that at one place they are what counts; `borrow` finds a patch's numbers."""
+    """The edits of all, patches last, so that they win at their position; `borrow` gives a patch's vector."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
     return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how == "patch" else None))

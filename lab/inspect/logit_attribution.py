@@ -54,9 +54,9 @@ class Contributor:
     vector: Tensor
     """(C,), float64."""
     weights: dict[int, float]
-    """How much of what it wrote at each position is in it: all of the position itself, unless there are interventions."""
+    """Weight of its output at each position: 1 at the position itself, unless there are interventions."""
     source: Callable[[int, int], str] | None
-    """Name of what it wrote at a position in a dimension; None for a patch, whose numbers are another prompt's."""
+    """Reference of its output at a position and dimension; None for a patch, whose numbers are another prompt's."""
 
 
 def patches(edits: Sequence[Edit]) -> list[Edit]:

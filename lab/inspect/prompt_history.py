@@ -1,4 +1,4 @@
-"""The prompts that were looked at, newest last, in one small file of the home. Nothing here needs torch."""
+"""The history of prompts, newest last, in one small file of the home folder. Nothing here needs torch."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from lab.core.safe_open import read_regular
 
 PROMPTS_KEPT = 200
 CHARACTERS_KEPT = 200_000
-"""Of all prompts together: a pasted chapter may push older prompts out, but the file stays small."""
+"""Of all prompts together: a pasted chapter may evict older prompts, but the file stays small."""
 LARGEST_HISTORY = 64 << 20
 
 
 class Entry(msgspec.Struct):
-    """One line of the file; an object, so that a later version can say more."""
+    """One line of the file; an object, so that later versions can add fields."""
 
     text: str
 
@@ -26,7 +26,7 @@ def history_path(home: Path) -> Path:
 
 
 def read_history(home: Path) -> list[str]:
-    """The prompts, newest last; lines that cannot be read are passed over. Never fails."""
+    """The prompts, newest last; unreadable lines are skipped. Never fails."""
     try:
         lines = read_regular(history_path(home), LARGEST_HISTORY, follow=True).splitlines()
     except (OSError, UserError):
@@ -41,7 +41,7 @@ def read_history(home: Path) -> list[str]:
 
 
 def bounded(prompts: list[str]) -> list[str]:
-    """The newest of the prompts, each once, as many as are kept."""
+    """The newest prompts without duplicates, as many as are kept."""
     kept: dict[str, None] = {}
     characters = 0
     for text in reversed(prompts):
@@ -55,7 +55,7 @@ def bounded(prompts: list[str]) -> list[str]:
 
 
 def remember(home: Path, text: str) -> list[str]:
-    """Puts a prompt at the end, where it is the only one of its wording, and gives all of them.
+    """Add a prompt at the end, without an earlier copy of it, and return all.
 
     Raises:
         UserError: if the file cannot be written.

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def write_npz(path: Path, traced: "Trace") -> None:
-    """What numpy.savez would write, one array in memory at a time, and in place of the file only when it is whole.
+    """Write an npz archive like numpy.savez, with one array in memory at a time; it replaces the file when complete.
 
     Raises:
-        OSError: as the system says; the file that was there is then untouched.
+        OSError: from the system; the old file is then untouched.
     """
     for _ in npz_slices(path, traced):
         pass
 
 
 def npz_slices(path: Path, traced: "Trace") -> Slices[None]:
-    """The same, array by array."""
+    """The same, one array per slice."""
     import numpy as np
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,4 +1,4 @@
-"""The trace of one forward pass in few numbers: tokens, next tokens, and the logit lens of each layer."""
+"""Summary of a trace: tokens, next tokens, and the logit lens of each layer."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ class Candidate(msgspec.Struct):
 
 
 class LensRow(msgspec.Struct):
-    """What the model would say if it stopped at this residual stream."""
+    """The logit lens of one residual stream."""
 
     name: str
     top: list[Candidate]
@@ -31,7 +31,7 @@ class TracedToken(msgspec.Struct):
     """In hexadecimal."""
     label: str
     probability: float | None
-    """What the model gave this token before it was there; null for the first."""
+    """The token's probability given those before it; null for the first."""
 
 
 class TraceSummary(msgspec.Struct, kw_only=True):
@@ -44,7 +44,7 @@ class TraceSummary(msgspec.Struct, kw_only=True):
     """Tokens of the prompt before the window, because the prompt is longer than the context."""
     tokens: list[TracedToken]
     top: list[Candidate]
-    """Next tokens after the last one, likeliest first, with probabilities over the whole vocabulary."""
+    """Next tokens after the last one, the most probable first, with probabilities over the whole vocabulary."""
     logit_lens: list[LensRow]
     """For the last token: after the embedding, and after each layer."""
 
@@ -52,7 +52,7 @@ class TraceSummary(msgspec.Struct, kw_only=True):
 def summarize(
     traced: "Trace", tokenizer: "Tokenizer", *, run: str, checkpoint: str, step: int, dropped: int, top: int
 ) -> TraceSummary:
-    """The trace in few numbers; `top` candidates are listed for each prediction."""
+    """Summarize a trace, with the `top` candidates of each prediction."""
     import torch
 
     def candidates(logits: "torch.Tensor") -> list[Candidate]:
@@ -84,7 +84,7 @@ def _tokens(ids: Sequence[int], given: Sequence[float | None], tokenizer: "Token
 
 
 def residual_streams(layers: int) -> Iterator[str]:
-    """The stream before the first layer, and after each."""
+    """The residual stream before the first layer, and after each."""
     yield "blocks.0.resid_pre"
     for layer in range(layers):
         yield f"blocks.{layer}.resid_post"

@@ -187,7 +187,7 @@ class InterventionKeys(InspectPart):
         if self._is_new:
             self._is_new = False
             newest = selection.interventions[-1]
-            unseen = newest.how == "hide" and effect.position <= (newest.place or 0)
+            unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
             rest = "only later tokens miss it: → leads to them" if unseen else "b ablation · the same key restores it"
             words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words

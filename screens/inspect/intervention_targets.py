@@ -38,12 +38,12 @@ class Target(NamedTuple):
     part: ModelPart
     layer: int
     head: int
-    place: int
+    position: int
     token: str
 
     @property
     def in_words(self) -> str:
-        return name_of(self.part, self.layer, self.head, f"{self.place + 1} “{self.token}”")
+        return name_of(self.part, self.layer, self.head, f"{self.position + 1} “{self.token}”")
 
 
 def target(selection: Selection, path: LensPath, ref: str = "", *, patch: bool = False) -> Target | None:
@@ -80,7 +80,7 @@ def key_under(selection: Selection, path: LensPath, ref: str = "") -> int:
 def switch(at: Target, mean: bool) -> Intervention:
     """The intervention that switches the target off, or with `mean` puts its mean in its place."""
     if at.part == "tokens":
-        return Intervention(part="tokens", how="hide", place=at.place, token=at.token)
+        return Intervention(part="tokens", how="hide", position=at.position, token=at.token)
     return Intervention(part=at.part, how="mean" if mean else "off", layer=at.layer, head=at.head)
 
 
@@ -90,7 +90,7 @@ def scaled(at: Target, factor: float) -> Intervention:
 
 def look_at(at: Target, key: int, path: LensPath) -> Intervention:
     """The intervention that makes the target, a head, look at the key alone."""
-    return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, place=key, token=_label(path, key))
+    return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, position=key, token=_label(path, key))
 
 
 def from_second(at: Target, path: LensPath, second: Prompt, tokens: tuple[Token, ...]) -> Intervention | None:
@@ -98,11 +98,13 @@ def from_second(at: Target, path: LensPath, second: Prompt, tokens: tuple[Token,
 
     `tokens` are the second prompt's. None where it has no token so far from its end.
     """
-    there = aligned(at.place, len(path.tokens), len(tokens))
+    there = aligned(at.position, len(path.tokens), len(tokens))
     if there is None:
         return None
     source = Source(text=second.text, ids=second.ids, position=there, token=tokens[there].label)
-    return Intervention(part=at.part, how="patch", layer=at.layer, head=at.head, place=at.place, token=at.token, source=source)
+    return Intervention(
+        part=at.part, how="patch", layer=at.layer, head=at.head, position=at.position, token=at.token, source=source
+    )
 
 
 def aligned(position: int, length: int, other: int) -> int | None:

@@ -66,7 +66,7 @@ class PromptBar(Vertical):
         if isinstance(model, Ready):
             tokens, position = model.path.tokens, position_in(selection, model.path)
             self._strip.chosen = position
-            self._strip.hidden = frozenset(each.place or 0 for each in selection.interventions if each.how == "hide")
+            self._strip.hidden = frozenset(each.position or 0 for each in selection.interventions if each.how == "hide")
             changed = f" · {on_in_words(selection.interventions)}" if selection.interventions else ""
             self._facts.left = f"position {position + 1}/{len(tokens)}: predicts token {position + 2}{changed}"
             self._facts.set_class(bool(changed), "-changed")

@@ -41,25 +41,25 @@ def kinds() -> list[Any]:
         found += [Intervention(part=part, how="off"), Intervention(part=part, how="mean")]  # type: ignore[arg-type]
         found.append(Intervention(part=part, how="scale", factor=-0.5))  # type: ignore[arg-type]
     for part in ("attn.z", "attn_out", "mlp_out", "resid_pre", "resid_mid", "resid_post"):
-        found.append(Intervention(part=part, how="patch", place=AT, source=source))  # type: ignore[arg-type]
+        found.append(Intervention(part=part, how="patch", position=AT, source=source))  # type: ignore[arg-type]
     found += [
-        Intervention(part="attn.z", how="attend", head=1, place=2),
-        Intervention(part="attn.z", how="attend", place=9),
-        Intervention(part="resid_pre", how="patch", layer=1, place=AT, source=source),
-        Intervention(part="mlp_out", how="patch", place=3, source=source),
-        Intervention(part="tokens", how="hide", place=1),
-        Intervention(part="tokens", how="hide", place=9),
+        Intervention(part="attn.z", how="attend", head=1, position=2),
+        Intervention(part="attn.z", how="attend", position=9),
+        Intervention(part="resid_pre", how="patch", layer=1, position=AT, source=source),
+        Intervention(part="mlp_out", how="patch", position=3, source=source),
+        Intervention(part="tokens", how="hide", position=1),
+        Intervention(part="tokens", how="hide", position=9),
     ]
     several = (
         Intervention(part="attn_out", how="mean", layer=0),
         Intervention(part="mlp_out", how="scale", layer=0, factor=2.0),
-        Intervention(part="resid_mid", how="patch", layer=0, place=3, source=source),
+        Intervention(part="resid_mid", how="patch", layer=0, position=3, source=source),
         Intervention(part="attn.z", how="off", layer=1, head=1),
-        Intervention(part="tokens", how="hide", place=2),
+        Intervention(part="tokens", how="hide", position=2),
         Intervention(part="mlp_out", how="mean", layer=1),
     )
     each = [(one,) for one in found]
-    return [pytest.param(made, id=f"{all_in_words(made)}{made[0].place or ''}".replace(" ", "_")) for made in (*each, several)]
+    return [pytest.param(made, id=f"{all_in_words(made)}{made[0].position or ''}".replace(" ", "_")) for made in (*each, several)]
 
 
 def looked_at() -> list[tuple[str, int, int]]:
@@ -142,17 +142,17 @@ def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, e
         asked = ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, position=position, interventions=(made,))
         return [block.text for block in engine.view(asked).blocks if isinstance(block, Paragraph)]
 
-    hidden = Intervention(part="tokens", how="hide", place=1, token="he")
+    hidden = Intervention(part="tokens", how="hide", position=1, token="he")
     said = "Intervention on the input: token 2 “he” hidden. Shown are the values with it."
     assert notes(hidden, "scores") == notes(hidden, "matrix") == [said]
     assert notes(hidden, "scores", position=1) == notes(hidden, "values") == []
-    patched = Intervention(part="resid_pre", how="patch", layer=1, place=AT, source=Source(text=OTHER, position=2))
+    patched = Intervention(part="resid_pre", how="patch", layer=1, position=AT, source=Source(text=OTHER, position=2))
     assert notes(patched, "ln1")[0].startswith("Intervention on the input: stream into layer 2")
     assert notes(patched, "ln1", position=5) == notes(patched, "ln1", layer=0) == []
 
 
 def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    made = (Intervention(part="attn.z", how="attend", layer=0, head=1, place=2),)
+    made = (Intervention(part="attn.z", how="attend", layer=0, head=1, position=2),)
     oracle = oracles(tiny, engine, made, oracle_of)
     view = engine.view(ViewParams(run="tiny", text=PROMPT, stage="matrix", head=1, interventions=made))
     *_, before, after = (block for block in view.blocks if isinstance(block, Matrix))

@@ -96,7 +96,7 @@ def test_without_interventions_nothing_changes(tiny: Any, engine: InProcessEngin
 
 
 def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    look = Intervention(part="attn.z", how="attend", layer=0, head=1, place=2, token="big")
+    look = Intervention(part="attn.z", how="attend", layer=0, head=1, position=2, token="big")
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(look,), names=("blocks.0.attn.z",)))
     values = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["blocks.0.attn.v"]
     z = arrays["blocks.0.attn.z"].numpy()
@@ -104,7 +104,7 @@ def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: 
 
 
 def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: InProcessEngine) -> None:
-    hidden = Intervention(part="tokens", how="hide", place=1, token="he")
+    hidden = Intervention(part="tokens", how="hide", position=1, token="he")
     names = tuple(f"blocks.{layer}.attn.pattern" for layer in range(2))
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(hidden,), names=names))
     for array in arrays.values():
@@ -122,7 +122,7 @@ def test_a_patch_carries_the_other_prompts_vector(
 ) -> None:
     ids, others = tiny.tokenizer.encode(PROMPT), tiny.tokenizer.encode(OTHER)[-16:]
     patch = Intervention(
-        part=part, how="patch", layer=1, head=head, place=len(ids) - 1, source=Source(text=OTHER, position=len(others) - 1)
+        part=part, how="patch", layer=1, head=head, position=len(ids) - 1, source=Source(text=OTHER, position=len(others) - 1)
     )
     name = f"blocks.1.{part}"
     arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(patch,), names=(name,)))
@@ -138,8 +138,8 @@ def test_a_patch_carries_the_other_prompts_vector(
 def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: InProcessEngine) -> None:
     made = (
         HEAD,
-        Intervention(part="tokens", how="hide", place=1, token="he"),
-        Intervention(part="attn.z", how="attend", layer=0, head=1, place=0, token="T"),
+        Intervention(part="tokens", how="hide", position=1, token="he"),
+        Intervention(part="attn.z", how="attend", layer=0, head=1, position=0, token="T"),
         Intervention(part="attn_out", how="mean", layer=0),
         Intervention(part="mlp_out", how="scale", layer=0, factor=-2.0),
     )
@@ -188,9 +188,9 @@ def test_compare_aligns_positions_from_the_end(tiny: Any, engine: InProcessEngin
     ("intervention", "words"),
     [
         (Intervention(part="attn.z", how="off", layer=4, head=1), "tiny has no head 5.2: it has 2 layers of 2 heads."),
-        (Intervention(part="tokens", how="hide", place=99), "position 99 cannot be hidden"),
-        (Intervention(part="mlp_out", how="patch", place=0), "no such token to take mlp 1 from"),
-        (Intervention(part="mlp_out", how="patch", place=0, source=Source(text="a", position=5)), "no such token"),
+        (Intervention(part="tokens", how="hide", position=99), "position 99 cannot be hidden"),
+        (Intervention(part="mlp_out", how="patch", position=0), "no such token to take mlp 1 from"),
+        (Intervention(part="mlp_out", how="patch", position=0, source=Source(text="a", position=5)), "no such token"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: InProcessEngine) -> None:

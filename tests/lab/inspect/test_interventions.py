@@ -7,11 +7,11 @@ from models.trace_edits import Edit
 
 HEAD = Intervention(part="attn.z", how="off", layer=1, head=0)
 HALF = Intervention(part="attn.z", how="scale", layer=1, head=0, factor=0.5)
-LOOK = Intervention(part="attn.z", how="attend", layer=0, head=3, place=1, token="dog")
+LOOK = Intervention(part="attn.z", how="attend", layer=0, head=3, position=1, token="dog")
 MLP = Intervention(part="mlp_out", how="mean", layer=2)
-HIDDEN = Intervention(part="tokens", how="hide", place=2, token="ran")
+HIDDEN = Intervention(part="tokens", how="hide", position=2, token="ran")
 PATCH = Intervention(
-    part="resid_mid", how="patch", layer=1, place=3, token="fast", source=Source(text="a cat", position=1, token="cat")
+    part="resid_mid", how="patch", layer=1, position=3, token="fast", source=Source(text="a cat", position=1, token="cat")
 )
 
 
@@ -49,7 +49,8 @@ def test_the_same_again_takes_it_back_and_another_takes_its_place() -> None:
 
 def test_patches_of_two_places_stay_side_by_side_until_all_places_are_changed() -> None:
     patches = tuple(
-        Intervention(part="mlp_out", how="patch", layer=2, place=place, source=Source(text="a", position=0)) for place in (1, 2)
+        Intervention(part="mlp_out", how="patch", layer=2, position=place, source=Source(text="a", position=0))
+        for place in (1, 2)
     )
     assert toggled(patches[:1], patches[1]) == patches
     assert toggled((*patches, HEAD), MLP) == (HEAD, MLP)

@@ -147,7 +147,7 @@ async def test_f_makes_a_head_look_at_the_chosen_token_or_at_the_key_under_the_c
         assert made_so_far[-1].how == "attend"
         spot = screen_of(pilot).query_one(BlockView).spot
         assert spot is not None
-        assert made_so_far[-1].place == int(spot.ref.rstrip("]").split(",")[-1])
+        assert made_so_far[-1].position == int(spot.ref.rstrip("]").split(",")[-1])
 
 
 async def test_several_are_listed_and_taken_back_one_by_one_or_all(inspect: Open, settle: Settle) -> None:
@@ -274,7 +274,7 @@ async def test_p_takes_over_from_the_place_as_far_from_the_end(inspect: Open, se
         await ask_second(pilot, settle, "C", "end", "full_stop")
         await press(pilot, settle, "C", "left", "p")
         source = Source(text="The big dog ran.", position=3, token=" ran")
-        expected = Intervention(part="attn.z", how="patch", layer=0, head=0, place=2, token=" dog", source=source)
+        expected = Intervention(part="attn.z", how="patch", layer=0, head=0, position=2, token=" dog", source=source)
         assert made(pilot) == (expected,)
         assert words(pilot) == ["head 1.1 at 3 “ dog” from prompt 2, 4 “ ran”"]
         assert engine.asked("effect")[-1]["interventions"] == (expected,)

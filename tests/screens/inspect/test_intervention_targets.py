@@ -93,7 +93,7 @@ def test_positions_are_aligned_from_the_end() -> None:
 )
 def test_how_many_tokens_are_surely_the_same(old: Prompt, new: Prompt, same: int) -> None:
     assert same_tokens(old, new) == same
-    hidden = tuple(Intervention(part="tokens", how="hide", place=place) for place in range(4))
+    hidden = tuple(Intervention(part="tokens", how="hide", position=place) for place in range(4))
     assert len(with_prompt(replace(SELECTED, prompt=old, interventions=hidden), new).interventions) == same
 
 
