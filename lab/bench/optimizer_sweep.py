@@ -18,7 +18,7 @@ import torch
 
 from lab.data.data_order import TrainingBatches
 from lab.data.text_source import open_corpus
-from lab.data.token_file import PreparedTokens, TokenFile, prepare_tokens, token_dtype
+from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
 from lab.data.validation_windows import ValidationWindows
 from models.config import ModelConfig
@@ -52,7 +52,7 @@ class Trial:
     precision: str = "bf16"
 
 
-def run(trial: Trial, tokens: TokenFile, prepared: PreparedTokens) -> dict[str, float]:
+def run(trial: Trial, tokens: TokenFile, prepared: TokenFileFacts) -> dict[str, float]:
     """Train on the text as bytes. `val_loss` is in nats per byte over the whole validation part, `step_ms` the median step."""
     shape = ModelConfig(layers=trial.layers, heads=trial.heads, width=trial.width, context=trial.context, vocab_size=BYTES)
     model = GPT(shape, seed=trial.seed)
@@ -98,7 +98,7 @@ def main() -> None:
             path = Path(folder) / "tokens.bin"
             corpus = open_corpus(text)
             corpus.measure()
-            prepared = prepare_tokens(corpus, split_text(corpus), Tokenizer.bytes_(), path)
+            prepared = tokenize_corpus(corpus, split_text(corpus), Tokenizer.bytes_(), path)
             tokens = TokenFile(path, token_dtype(BYTES))
             for values in itertools.product(*(getattr(asked, name) for name in options)):
                 trial = Trial(text=corpus.name, **dict(zip(options, values, strict=True)))

@@ -1,4 +1,4 @@
-"""Read a run's files within their bounds: how large each may be, and JSON as a type or an error that names the file."""
+"""Size limits of a run's files, and JSON decoded as a type or an error that names the file."""
 
 from pathlib import Path
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Numbers as text. Nothing is rounded into a falsehood: what is not zero never reads as zero, nor what is below 1 as 100%."""
+"""Format numbers as text without rounding into a falsehood: no nonzero number reads as 0, and none below 1 as 100%."""
 
 import math
 from collections.abc import Sequence

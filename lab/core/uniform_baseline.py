@@ -4,5 +4,5 @@ import math
 
 
 def uniform_baseline(vocab_size: int) -> float:
-    """Loss in nats per token of guessing all tokens alike: ln V."""
+    """ln V: the loss in nats per token of assigning equal probability to V tokens."""
     return math.log(vocab_size)

@@ -16,7 +16,7 @@ ReadProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class TextMeasure:
+class CorpusSize:
     """Size and checksum of a whole cleaned text, as UTF-8."""
 
     bytes: int
@@ -47,7 +47,7 @@ class Corpus:
         self.entropy_bits_per_byte = entropy_bits_per_byte
         self._size = size
         self._read = read
-        self._measured: TextMeasure | None = None
+        self._measured: CorpusSize | None = None
         self._spool: object = None
 
     def chunks(self) -> Iterator[str]:
@@ -58,7 +58,7 @@ class Corpus:
         """
         return split_safely(text for text, _ in self._reading())
 
-    def measure(self, progress: ReadProgress | None = None) -> TextMeasure:
+    def measure(self, progress: ReadProgress | None = None) -> CorpusSize:
         """Reads the text once to know its size and checksum, unless that is known. `progress` counts bytes of the file.
 
         Raises:
@@ -74,7 +74,7 @@ class Corpus:
                 characters += len(text)
                 if progress:
                     progress(read, max(read, self._size))
-            self._measured = TextMeasure(count, characters, sha256.hexdigest())
+            self._measured = CorpusSize(count, characters, sha256.hexdigest())
         return self._measured
 
     @property

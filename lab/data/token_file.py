@@ -13,7 +13,7 @@ from lab.core.errors import UserError
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import Corpus
 from lab.data.train_val_split import Ranges, Split, pieces, within
-from lab.runs.run_schema import Stretches
+from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
 
 COUNTED_TOKENS = 1 << 22
@@ -25,7 +25,7 @@ TokenizeProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class PreparedTokens:
+class TokenFileFacts:
     """The written token file: tokens [0, split) are the training part, [split, tokens) the validation part. No token has bytes of
     both."""
 
@@ -33,10 +33,10 @@ class PreparedTokens:
     split: int
     train_bytes: int
     val_bytes: int
-    evaluated: Stretches
-    """The stretches that evaluations during training use."""
-    final: Stretches
-    """The stretches that the evaluation at the end uses."""
+    evaluated: ValidationSegments
+    """The segments that evaluations during training use."""
+    final: ValidationSegments
+    """The segments that the evaluation at the end uses."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -44,9 +44,9 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 
-def prepare_tokens(
+def tokenize_corpus(
     corpus: Corpus, split: Split, tokenizer: Tokenizer, path: str | Path, progress: TokenizeProgress | None = None
-) -> PreparedTokens:
+) -> TokenFileFacts:
     """Tokenize the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
 
     Raises:
@@ -79,12 +79,12 @@ def prepare_tokens(
     if done != total:
         raise changed
 
-    def stretches(ranges: Ranges) -> Stretches:
+    def segments(ranges: Ranges) -> ValidationSegments:
         of_tokens = tuple((places[start], places[stop]) for start, stop in ranges)
-        return Stretches(of_tokens, sum(stop - start for start, stop in ranges), digests[ranges].hexdigest())
+        return ValidationSegments(of_tokens, sum(stop - start for start, stop in ranges), digests[ranges].hexdigest())
 
-    return PreparedTokens(
-        tokens, places[split.split], split.split, total - split.split, stretches(split.evaluated), stretches(split.final)
+    return TokenFileFacts(
+        tokens, places[split.split], split.split, total - split.split, segments(split.evaluated), segments(split.final)
     )
 
 

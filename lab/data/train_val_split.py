@@ -1,4 +1,4 @@
-"""Split a text into a training and a validation part, and choose the stretches that evaluations use.
+"""Split a text into a training and a validation part, and choose the segments that evaluations use.
 
 All places are byte offsets that follow from the text alone, so that runs with other tokenizers or settings are trained and
 evaluated on the same bytes. Each is a border between tokens: what lies on its two sides is encoded apart.
@@ -15,16 +15,16 @@ VALIDATION_FRACTION = 0.1
 """Of the bytes of a text, about: the validation part begins at a border after the rest."""
 TRAINING_FRACTION = 1 - VALIDATION_FRACTION
 SPLIT_WINDOW = 1 << 16
-"""Bytes, at most, in which the border is looked for; never more than a hundredth of the text, or four bytes."""
+"""Bytes after the nominal split in which its border is looked for, at most; no more than a hundredth of the text, or four bytes."""
 
-EVALUATED = (32, 1 << 10)
-"""An evaluation during training is made on so many stretches of so many bytes, spread evenly over the validation part; on all of
-it where it is no longer. By default it takes 6% of the time of the 100 steps before it where tokens are bytes, and less else."""
-FINAL = (128, 1 << 13)
-"""The same of the evaluation at the end of a run: all of a validation part of up to 1 MiB, which is that of a text of 10 MiB."""
-MOST_FINAL = FINAL[0] * FINAL[1]
+EVALUATION_SEGMENTS = (32, 1 << 10)
+"""Number and bytes of the segments that an evaluation during training uses, spread evenly over the validation part, or all of it
+where it is shorter. By default an evaluation takes 6% of the time of the 100 steps before it where tokens are bytes, else less."""
+FINAL_SEGMENTS = (128, 1 << 13)
+"""The same for the evaluation at the end: all of a validation part of up to 1 MiB, which a text of 10 MiB has."""
+FINAL_BYTES = FINAL_SEGMENTS[0] * FINAL_SEGMENTS[1]
 EDGE_WINDOW = 128
-"""Bytes in which the border of a stretch is looked for, from where it would be if they were all as long."""
+"""Bytes after the nominal edge of a segment in which its border is looked for."""
 
 BORDERS = (re.compile(rb"(?<=\n\n)(?=[^\n])"), re.compile(rb"(?<=\n)(?=[^\n])"), re.compile(rb"(?<=\S)(?= \S)"))
 """Borders, best first: before a paragraph, before a line, before the space in front of a word."""
@@ -62,7 +62,7 @@ def split_text(corpus: Corpus) -> Split:
     text = _Window(corpus.chunks())
     wanted = total - round(total * VALIDATION_FRACTION)
     split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)))
-    spread = [_spread(split, total, *shape) for shape in (EVALUATED, FINAL)]
+    spread = [_spread(split, total, *shape) for shape in (EVALUATION_SEGMENTS, FINAL_SEGMENTS)]
     edges = {split: split, total: total}
     for edge in sorted({edge for ranges in spread for edge in _edges(ranges)} - edges.keys()):
         edges[edge] = text.border(edge, EDGE_WINDOW)
@@ -89,8 +89,8 @@ def within(ranges: Ranges, offset: int) -> bool:
 
 
 def evaluated_windows(validation_bytes: float, validation_tokens: float, context: int) -> float:
-    """Estimated windows of an evaluation during training: every window that overlaps a stretch is computed."""
-    count, size = EVALUATED
+    """Estimated windows of an evaluation during training: every window that overlaps a segment is computed."""
+    count, size = EVALUATION_SEGMENTS
     every = validation_tokens / context
     if validation_bytes <= count * size:
         return every

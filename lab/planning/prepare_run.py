@@ -19,7 +19,7 @@ from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
 from lab.data.text_provenance import sha256_of
 from lab.data.text_source import open_corpus
-from lab.data.token_file import PreparedTokens, TokenFile, prepare_tokens, token_dtype
+from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
 from lab.data.train_val_split import Split, split_text
 from lab.planning.check_request import check_request
 from lab.planning.duration_estimate import evaluation_share
@@ -98,13 +98,13 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
 
 def _write_tokens(
     run: Run, request: RunRequest, corpus: Corpus, split: Split, tokenizer: Tokenizer, progress: Progress
-) -> PreparedTokens:
+) -> TokenFileFacts:
     """Write tokens.bin and tokenizer.json, durably. Raises: UserError if the text is too short."""
 
     def report(done: int, total: int) -> None:
         progress(PrepareProgress("encoding", "encoding the text", done / total))
 
-    prepared = prepare_tokens(corpus, split, tokenizer, run.tokens_path, report)
+    prepared = tokenize_corpus(corpus, split, tokenizer, run.tokens_path, report)
     check_length(prepared, request.context or PRESETS[request.preset].context)
     tokenizer.save(run.tokenizer_path)
     for written in (run.tokens_path, run.tokenizer_path):
@@ -131,7 +131,7 @@ def _step_seconds(run: ResolvedRun, where: Path) -> float:
     return seconds * (1 + evaluation_share(run))
 
 
-def _data_config(run: Run, corpus: Corpus, prepared: PreparedTokens) -> DataConfig:
+def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConfig:
     facts = corpus.measure()
     return DataConfig(
         name=corpus.name,
@@ -151,7 +151,7 @@ def _data_config(run: Run, corpus: Corpus, prepared: PreparedTokens) -> DataConf
     )
 
 
-def _default_prompt(run: Run, prepared: PreparedTokens, tokenizer: Tokenizer) -> str:
+def _default_prompt(run: Run, prepared: TokenFileFacts, tokenizer: Tokenizer) -> str:
     tokens = TokenFile(run.tokens_path, token_dtype(tokenizer.vocab_size))
     unseen = tokens[prepared.split : prepared.split + PROMPT_TOKENS].tolist()
     return prompt_from_text(tokenizer.decode(unseen))
@@ -173,7 +173,7 @@ def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:
     raise UserError(f"There is a run called {name} already; choose another name.")
 
 
-def check_length(prepared: PreparedTokens, context: int) -> None:
+def check_length(prepared: TokenFileFacts, context: int) -> None:
     """Check that both parts of the text hold a window of the context and the token after it.
 
     Raises:

@@ -49,14 +49,14 @@ PrecisionSetting = Literal["auto", Precision]
 Phase = Literal["starting", "training", "paused", "stopped", "finished", "failed"]
 
 
-class Stretches(msgspec.Struct, frozen=True, array_like=True):
-    """The stretches of the validation part that an evaluation uses."""
+class ValidationSegments(msgspec.Struct, frozen=True, array_like=True):
+    """The segments of the validation part that an evaluation uses."""
 
     tokens: Annotated[tuple[tuple[Count, Count], ...], Meta(min_length=1, max_length=1024)]
     """Half-open ranges of tokens.bin, in order."""
     bytes: Count
     sha256: Word
-    """Checksum of the bytes. Evaluations on stretches with the same one are on the same bytes, whatever the tokens."""
+    """Checksum of the bytes. Evaluations on segments with the same one are on the same bytes, whatever the tokens."""
 
 
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,19 +75,19 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Checksum of tokens.bin; empty in runs made before it was kept."""
     train_bytes: Count
     val_bytes: Count
-    evaluated: Stretches | None = None
-    """The stretches of evaluations during training; in runs from before it was kept, the first tokens of the validation part, as
+    evaluated: ValidationSegments | None = None
+    """The segments of evaluations during training; in runs from before it was kept, the first tokens of the validation part, as
     many as `status.json` says."""
-    final: Stretches | None = None
-    """The stretches of the evaluation at the end; None in such runs."""
+    final: ValidationSegments | None = None
+    """The segments of the evaluation at the end; None in such runs."""
     entropy_bits_per_byte: Loss | None = None
     """True entropy of the source where it is known, which is the lowest possible bits per byte."""
 
     def __post_init__(self) -> None:
         if self.split > self.tokens:
             raise ValueError(f"the validation part begins at token {self.split:,} of {self.tokens:,}")
-        for stretches in (self.evaluated, self.final):
-            edges = [self.split, *(edge for each in stretches.tokens for edge in each), self.tokens] if stretches else []
+        for segments in (self.evaluated, self.final):
+            edges = [self.split, *(edge for each in segments.tokens for edge in each), self.tokens] if segments else []
             if edges != sorted(edges):
                 raise ValueError("what its evaluations are made on is not in the validation part")
 

@@ -25,9 +25,9 @@ from lab.runs.run_schema import (
     RunConfig,
     Sample,
     Status,
-    Stretches,
     TokenizerConfig,
     TrainConfig,
+    ValidationSegments,
 )
 from models.config import PRESETS
 
@@ -79,8 +79,8 @@ def write_run(
             split=387_000,
             train_bytes=1_003_855,
             val_bytes=111_539,
-            evaluated=Stretches(((387_000, 399_600),), 32_800, "e" * 64),
-            final=Stretches(((387_000, 430_000),), 111_539, "f" * 64),
+            evaluated=ValidationSegments(((387_000, 399_600),), 32_800, "e" * 64),
+            final=ValidationSegments(((387_000, 430_000),), 111_539, "f" * 64),
             entropy_bits_per_byte=entropy,
         ),
         train=TrainConfig(steps=steps, eval_every=evaluate_every, prompts=("The big dog",)),

@@ -9,7 +9,7 @@ import torch
 
 from lab.core.out_of_memory import free_memory, is_out_of_memory
 from lab.data.token_file import Ids, TokenFile, count_bytes
-from lab.data.train_val_split import MOST_FINAL, Ranges
+from lab.data.train_val_split import FINAL_BYTES, Ranges
 from lab.data.validation_windows import ValidationWindows, counted_targets
 from lab.runs.run_schema import DataConfig, RunConfig
 from models.gpt import GPT
@@ -83,8 +83,8 @@ def evaluated_ranges(config: RunConfig) -> Ranges:
 
 
 def final_ranges(data: DataConfig) -> Ranges:
-    """Token ranges of the final evaluation; in a run from before they were kept, the first `MOST_FINAL` validation tokens."""
-    return data.final.tokens if data.final is not None else ((data.split, min(data.tokens, data.split + MOST_FINAL)),)
+    """Token ranges of the final evaluation; in a run from before they were kept, the first `FINAL_BYTES` validation tokens."""
+    return data.final.tokens if data.final is not None else ((data.split, min(data.tokens, data.split + FINAL_BYTES)),)
 
 
 @contextmanager

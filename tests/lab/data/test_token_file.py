@@ -8,7 +8,7 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus
 from lab.data.text_source import open_corpus
-from lab.data.token_file import TokenFile, count_bytes, prepare_tokens, token_dtype, token_lengths
+from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
 from lab.data.train_val_split import Split, split_text
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -27,7 +27,7 @@ def test_tokens_on_disk_are_the_text(tmp_path: Path, kind: str) -> None:
     tokenizer = {"bytes": Tokenizer.bytes_, "gpt2": Tokenizer.gpt2, "bpe": lambda: Tokenizer.train([content], 270)}[kind]()
     seen: list[tuple[int, int]] = []
     split = split_text(corpus)
-    prepared = prepare_tokens(corpus, split, tokenizer, tmp_path / "tokens.bin", lambda done, total: seen.append((done, total)))
+    prepared = tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.bin", lambda done, total: seen.append((done, total)))
     assert (tmp_path / "tokens.bin").stat().st_size == 2 * prepared.tokens
     tokens = TokenFile(tmp_path / "tokens.bin", token_dtype(tokenizer.vocab_size))
     ids = tokens[:].tolist()
@@ -70,7 +70,7 @@ def test_a_text_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     with (tmp_path / "text").open("a") as file:
         file.write("It ran home.\n")
     with pytest.raises(UserError, match="changed"):
-        prepare_tokens(corpus, split, Tokenizer.bytes_(), tmp_path / "tokens.bin")
+        tokenize_corpus(corpus, split, Tokenizer.bytes_(), tmp_path / "tokens.bin")
 
 
 def test_an_error_further_on_in_the_text_is_passed_on(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_an_error_further_on_in_the_text_is_passed_on(tmp_path: Path) -> None:
 
     corpus = Corpus("bad", "bad", "utf-8", 10, read)
     with pytest.raises(UserError, match="damaged"):
-        prepare_tokens(corpus, Split(9, 8, ((8, 9),), ((8, 9),)), Tokenizer.bytes_(), tmp_path / "tokens.bin")
+        tokenize_corpus(corpus, Split(9, 8, ((8, 9),), ((8, 9),)), Tokenizer.bytes_(), tmp_path / "tokens.bin")
 
 
 def test_a_damaged_or_missing_token_file_is_an_error(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def test_the_validation_part_begins_at_the_best_border_after_nine_tenths(text: s
 def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
     monkeypatch: pytest.MonkeyPatch, words: list[str], size: int
 ) -> None:
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATED", (3, 40))
-    monkeypatch.setattr("lab.data.train_val_split.FINAL", (5, 30))
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (3, 40))
+    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (5, 30))
     monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 8)
     text = "".join(words)
     data = text.encode()
@@ -102,8 +102,8 @@ def test_all_tokenizers_are_trained_and_evaluated_on_the_same_bytes(
 ) -> None:
     """Decoded from the token ranges in config.json: whatever the tokenizer and the settings, the same bytes, and not only the
     first of the validation part."""
-    monkeypatch.setattr("lab.data.train_val_split.FINAL", (16, 1 << 10))
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATED", (8, 1 << 9))
+    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (16, 1 << 10))
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (8, 1 << 9))
     data = MIXED.encode()
     seen = set()
     asked: list[tuple[str, dict[str, object]]] = [
@@ -120,10 +120,10 @@ def test_all_tokenizers_are_trained_and_evaluated_on_the_same_bytes(
         assert train + rest == data
         assert (config.train_bytes, config.val_bytes) == (len(train), len(rest))
         parts = []
-        for stretches in (config.evaluated, config.final):
-            assert stretches is not None
-            decoded = b"".join(tokenizer.decode_bytes(ids[start:stop]) for start, stop in stretches.tokens)
-            assert (len(decoded), hashlib.sha256(decoded).hexdigest()) == (stretches.bytes, stretches.sha256)
+        for segments in (config.evaluated, config.final):
+            assert segments is not None
+            decoded = b"".join(tokenizer.decode_bytes(ids[start:stop]) for start, stop in segments.tokens)
+            assert (len(decoded), hashlib.sha256(decoded).hexdigest()) == (segments.bytes, segments.sha256)
             parts.append(decoded)
         seen.add((train, *parts))
     assert len(seen) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus
 from lab.data.text_source import open_corpus
-from lab.data.token_file import TokenFile, prepare_tokens, token_dtype
+from lab.data.token_file import TokenFile, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
 from lab.data.validation_windows import ValidationWindows, counted_targets
 from models.tokenizers.tokenizer import Tokenizer
@@ -81,7 +81,7 @@ def test_bits_per_byte_of_a_model_that_guesses(tmp_path: Path) -> None:
     """ln 256 nats a token of one byte each are 8 bits per byte, summed over the batches as they come."""
     corpus = text(tmp_path / "text", "größer 犬\n" * 999)
     tokenizer = Tokenizer.bytes_()
-    prepared = prepare_tokens(corpus, split_text(corpus), tokenizer, tmp_path / "tokens.bin")
+    prepared = tokenize_corpus(corpus, split_text(corpus), tokenizer, tmp_path / "tokens.bin")
     tokens = TokenFile(tmp_path / "tokens.bin", token_dtype(256))
     nats = sum(math.log(256) * targets.size for _, targets in ValidationWindows(tokens, prepared.split, prepared.tokens, 32, 4))
     assert nats / math.log(2) / prepared.val_bytes == pytest.approx(8, abs=1e-12)

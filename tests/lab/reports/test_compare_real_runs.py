@@ -58,7 +58,7 @@ def contenders(runs: list[Run]) -> list[ComparedRun]:
 def test_runs_are_ranked_as_the_whole_validation_part_ranks_them(
     text: str, tmp_path: Path, tiny_run: Callable[..., Run], train_here: Callable[..., Status], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATED", (4, 150))
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (4, 150))
     path = tmp_path / "text.txt"
     path.write_text(TEXTS[text])
     runs = [tiny_run(text=str(path), tokenizer=kind, name=kind, **more) for kind, more in KINDS.items()]

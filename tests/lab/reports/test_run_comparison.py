@@ -22,9 +22,9 @@ from lab.runs.run_schema import (
     RunConfig,
     Sample,
     Status,
-    Stretches,
     TokenizerConfig,
     TrainConfig,
+    ValidationSegments,
 )
 from models.config import ModelConfig
 from models.tokenizers.tokenizer import Tokenizer
@@ -49,8 +49,8 @@ def contender(letter: str = "A", name: str = "", losses: dict[int, float] | None
             split=450,
             train_bytes=900,
             val_bytes=100,
-            evaluated=None if facts.get("before") else Stretches(((450, 475),), 50, "of the 50 bytes"),
-            final=None if facts.get("before") else Stretches(((450, 500),), 100, "of all 100 bytes"),
+            evaluated=None if facts.get("before") else ValidationSegments(((450, 475),), 50, "of the 50 bytes"),
+            final=None if facts.get("before") else ValidationSegments(((450, 500),), 100, "of all 100 bytes"),
         ),
         train=TrainConfig(batch=4, **{"steps": 400, **facts.get("train", {})}),
     )

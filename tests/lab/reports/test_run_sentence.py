@@ -5,7 +5,16 @@ import pytest
 
 from lab.reports.run_sentence import run_sentence
 from lab.runs.loss_history import LossHistory
-from lab.runs.run_schema import DataConfig, FinalEvaluation, Metric, RunConfig, Status, Stretches, TokenizerConfig, TrainConfig
+from lab.runs.run_schema import (
+    DataConfig,
+    FinalEvaluation,
+    Metric,
+    RunConfig,
+    Status,
+    TokenizerConfig,
+    TrainConfig,
+    ValidationSegments,
+)
 from models.config import PRESETS
 
 
@@ -111,7 +120,7 @@ def test_validation_is_compared_with_the_training_of_its_own_step() -> None:
 
 def test_figures_say_on_how_much_of_the_validation_part_they_are() -> None:
     now, seen = TRAINING, history((10, 3.2, 3.3))
-    part = msgspec.structs.replace(config().data, evaluated=Stretches(((270, 280),), 33, "e"))
+    part = msgspec.structs.replace(config().data, evaluated=ValidationSegments(((270, 280),), 33, "e"))
     sampled = msgspec.structs.replace(config(), data=part)
     assert run_sentence(sampled, now, seen).endswith("Evaluated on 33 of 100 bytes of validation text.")
     assert "Evaluated on" not in run_sentence(config(), now, seen), "it is not known yet"

@@ -27,7 +27,7 @@ TrainHere = Callable[..., Status]
 @pytest.fixture
 def long_tale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A text whose validation part becomes harder to predict towards its end, and is evaluated in few places."""
-    monkeypatch.setattr("lab.data.train_val_split.EVALUATED", (4, 200))
+    monkeypatch.setattr("lab.data.train_val_split.EVALUATION_SEGMENTS", (4, 200))
     monkeypatch.setattr("lab.data.train_val_split.EDGE_WINDOW", 16)
     path = tmp_path / "long.txt"
     easy = "The big dog ran home. The cat sat.\n" * 1000
@@ -133,7 +133,7 @@ def test_the_last_and_the_best_weights_are_evaluated_on_the_whole_part_at_the_en
 def test_of_a_huge_validation_part_a_large_sample_is_evaluated(
     long_tale: Path, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.data.train_val_split.FINAL", (8, 300))
+    monkeypatch.setattr("lab.data.train_val_split.FINAL_SEGMENTS", (8, 300))
     run = tiny_run(text=str(long_tale), steps=10)
     found, data = train_here(run).final, run.config.data
     assert found is not None
