@@ -15,11 +15,11 @@ VALIDATION_FRACTION = 0.1
 """Of the bytes of a text, about: the validation part begins at a border after the rest."""
 TRAINING_FRACTION = 1 - VALIDATION_FRACTION
 SPLIT_WINDOW = 1 << 16
-"""Bytes after the nominal split in which its border is looked for, at most; no more than a hundredth of the text, or four bytes."""
+"""Bytes after the nominal split in which its border is looked for, at most: a hundredth of the text, or four bytes."""
 
 EVALUATION_SEGMENTS = (32, 1 << 10)
 """Number and bytes of the segments that an evaluation during training uses, spread evenly over the validation part, or all of it
-where it is shorter. By default an evaluation takes 6% of the time of the 100 steps before it where tokens are bytes, else less."""
+where it is shorter. By default it takes 6% of the time of the 100 steps before it where tokens are bytes, else less."""
 FINAL_SEGMENTS = (128, 1 << 13)
 """The same for the evaluation at the end: all of a validation part of up to 1 MiB, which a text of 10 MiB has."""
 FINAL_BYTES = FINAL_SEGMENTS[0] * FINAL_SEGMENTS[1]
