@@ -43,8 +43,8 @@ def check_device(device: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise UserError(f"device {device} did not answer for {TRY_SECONDS} seconds; use --device cpu.") from error
     if tried.returncode:
-        said = (tried.stderr.strip().splitlines() or ["torch could not use it"])[-1]
-        raise UserError(f"device {device} cannot be used ({said}); use --device cpu.")
+        last = (tried.stderr.strip().splitlines() or ["torch could not use it"])[-1]
+        raise UserError(f"device {device} cannot be used ({last}); use --device cpu.")
 
 
 def choose_device(device: str) -> "torch.device":
@@ -92,5 +92,5 @@ def generates_in_bf16(config: ModelConfig) -> bool:
 def _cpu_multiplies_bf16() -> bool:
     import torch
 
-    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(asked is not None and asked())
+    is_supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(is_supported is not None and is_supported())

@@ -40,9 +40,9 @@ class TimingJob(msgspec.Struct, frozen=True):
 def step_key(model: ModelConfig, train: TrainConfig) -> str:
     """Key of a measured time: the machine, the shape, and the settings that a step is computed with."""
     computed = (train.optimizer, train.device, train.precision, train.attention, train.threads)
-    said = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
-    said += [f"batch {train.batch} in {train.accumulate}", *(str(each) for each in computed)]
-    return f"{processor()}, {cores()} cores, {gpu()}: {', '.join(said)}"
+    parts = [f"{name} {getattr(model, name)}" for name in ("layers", "heads", "width", "context", "vocab_size", "dropout")]
+    parts += [f"batch {train.batch} in {train.accumulate}", *(str(each) for each in computed)]
+    return f"{processor()}, {cores()} cores, {gpu()}: {', '.join(parts)}"
 
 
 def known_step_seconds(model: ModelConfig, train: TrainConfig, home: Path) -> float | None:
@@ -89,13 +89,13 @@ class StepTimer:
         )
         if self._cancelled.is_set():
             self._process.kill()
-        said, trouble = self._process.communicate(msgspec.json.encode(self._job))
+        output, errors = self._process.communicate(msgspec.json.encode(self._job))
         if self._cancelled.is_set():
             return None
         if self._process.returncode:
-            last = (trouble.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            last = (errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
             raise UserError(f"The time of a step could not be measured: {last}")
-        seconds = float(said)
+        seconds = float(output)
         try:
             write_atomic(home / FILE, msgspec.json.format(msgspec.json.encode(_read(home) | {self._key: seconds}), indent=1))
         except OSError as error:

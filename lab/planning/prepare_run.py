@@ -127,7 +127,7 @@ def _step_seconds(run: ResolvedRun, where: Path) -> float:
         seconds = StepTimer(run.model, run.train, where).measure()
     except UserError as error:
         raise UserError(f"{error} With --steps or --minutes it need not be.") from error
-    assert seconds is not None, "nobody has given it up"
+    assert seconds is not None, "nobody has cancelled it"
     return seconds * (1 + evaluation_share(run))
 
 
@@ -183,10 +183,10 @@ def check_length(prepared: TokenFileFacts, context: int) -> None:
     if shorter > context:
         return
     fits = shorter - 1
-    rather = f"a longer text or a context of at most {fits}" if fits >= 4 else "a longer text"
+    advice = f"a longer text or a context of at most {fits}" if fits >= 4 else "a longer text"
     raise UserError(
         f"The text is too short for a context of {context} tokens: it has {prepared.tokens} tokens, of which the last "
-        f"{prepared.tokens - prepared.split} are for validation; use {rather}."
+        f"{prepared.tokens - prepared.split} are for validation; use {advice}."
     )
 
 

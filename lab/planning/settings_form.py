@@ -12,7 +12,8 @@ from lab.planning.duration_estimate import expected_speed
 from lab.planning.parse_settings import parse_settings
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest, SettingError
-from lab.planning.settings_table import Settings
+from lab.planning.settings_table import FORM, Settings
+from lab.runs.run_schema import TrainConfig
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -85,21 +86,14 @@ def _check_device(request: RunRequest) -> None:
 
 
 def defaults(settings: Settings, text: TextSize, machine: Machine, run: ResolvedRun | None = None) -> dict[str, str]:
-    """The default of each field. Those that follow from other fields are those of the resolved run, if there is one."""
-    request = RunRequest(text=text.source, preset=settings.preset, optimizer=settings.optimizer)  # type: ignore[arg-type]
-    usual = resolve(request, TextSize(text.source), machine)
-    of_tokenizer = RunRequest(text=text.source, preset=settings.preset, tokenizer=settings.tokenizer)  # type: ignore[arg-type]
-    run = run or usual
-    steps = usual.train.steps if settings.length.strip() or run.train.steps is None else run.train.steps
+    """The placeholder of each field, shown while it is empty: from the resolved run, or from the preset where there is none."""
+    request = RunRequest(text=text.source, preset=settings.preset, tokenizer=settings.tokenizer, optimizer=settings.optimizer)  # type: ignore[arg-type]
+    run = run or resolve(request, TextSize(text.source), machine)
+    decided = {setting.name: getattr(run.model, setting.name, getattr(run.train, setting.name, None)) for setting in FORM}
+    decided["vocab"] = vocabulary_size(request, TextSize(text.source, bytes=text.bytes))
+    decided["length"] = f"{run.train.steps or TrainConfig().steps} steps"
     return {
-        **{name: str(getattr(usual.model, name)) for name in ("layers", "heads", "width", "context")},
-        "dropout": str(usual.model.dropout if settings.dropout.strip() else run.model.dropout),
-        "vocab": str(vocabulary_size(of_tokenizer, TextSize(text.source, bytes=text.bytes))),
-        "length": f"{steps} steps",
-        "batch": str(run.train.batch),
-        "accumulate": str(usual.train.accumulate),
-        "patience": "never",
-        "lr": f"{run.train.lr:g}",
-        "seed": str(usual.train.seed),
-        "name": "as the text",
+        setting.name: setting.default if decided[setting.name] is None else str(decided[setting.name])
+        for setting in FORM
+        if setting.kind != "choice"
     }

@@ -70,7 +70,7 @@ class NewRun(Widget):
         key: CountKey
         text: TextSize
         name: str
-        trouble: tuple[str, str] | None = None
+        problem: tuple[str, str] | None = None
 
     @dataclass
     class Timed(Message):
@@ -78,7 +78,7 @@ class NewRun(Widget):
 
         key: str
         seconds: float | None
-        trouble: str = ""
+        problem: str = ""
 
     @dataclass
     class Prepared(Message):
@@ -206,7 +206,10 @@ class NewRun(Widget):
         form.reasons = plan.run.reasons if plan.run is not None else {}
         form.text = text_in_words(self._text, self._text_name)
         form.cost = run_cost(plan.run, self.runs, self._machine, step_seconds) if plan.run is not None else ()
-        form.problems = (*(said for said in (self._preparation_problem, self._text_problem) if said), *plan.problems.items())
+        form.problems = (
+            *(problem for problem in (self._preparation_problem, self._text_problem) if problem),
+            *plan.problems.items(),
+        )
         return plan
 
     def _known_step_seconds(self, plan: Plan) -> float | None:
@@ -242,8 +245,8 @@ class NewRun(Widget):
     @on(Timed)
     def _show_time(self, message: Timed) -> None:
         self._step_seconds[message.key] = message.seconds
-        if message.trouble:
-            self.notify(message.trouble, severity="warning", markup=False)
+        if message.problem:
+            self.notify(message.problem, severity="warning", markup=False)
         if not self.preparing:
             self._plan()
 
@@ -276,7 +279,7 @@ class NewRun(Widget):
         if message.key != self._counted:
             return
         first_time = self._text.bytes is None
-        self._text, self._text_name, self._text_problem = message.text, message.name, message.trouble
+        self._text, self._text_name, self._text_problem = message.text, message.name, message.problem
         self._plan()
         if first_time:
             self._count()  # a short text has a smaller vocabulary by default than was assumed
