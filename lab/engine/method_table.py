@@ -164,7 +164,7 @@ class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     applied: int = 0
     """Number of steps taken on this batch or sentence."""
     window: int = 0
-    """Window of the batch, counted from 0."""
+    """Window of the batch, 0-based."""
     position: int | None = None
     """Token of the window: 1 is the first that is predicted. None: the one of the highest loss."""
     stage: str = "batch"

@@ -112,7 +112,7 @@ def _facts(step: TrainingStep) -> StepFacts:
 
 def _tokens(context: StepContext) -> list[Token]:
     given = [None, *(math.exp(-loss) for loss in context.losses().tolist())]
-    return [Token(id_, context.label(place), p) for place, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
+    return [Token(id_, context.label(index), p) for index, (id_, p) in enumerate(zip(context.ids, given, strict=True))]
 
 
 def _view(context: StepContext, params: OneStepParams) -> View:

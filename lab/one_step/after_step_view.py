@@ -38,14 +38,14 @@ def _compared(change: float, predicted: float) -> str:
     if share < 0:
         return "the step was so large that the loss rose all the same."
     if share > 1.1:
-        return f"it fell {significant(share, 2)} times as much: the gradients grew on the way."
+        return f"it fell {significant(share, 2)} times as much: the gradients grew along the step."
     if share < 0.9:
         return f"it fell only {probability(share, 0)} of that: the prediction is linear and holds for small steps."
     return "about what happened, since the step was small."
 
 
 def _probabilities(context: StepContext) -> Table:
-    """The most probable tokens at the chosen place before and after the last step."""
+    """The most probable tokens at the chosen position before and after the last step."""
     at = context.step.applied
     before, now = context.probabilities(at - 1), context.probabilities(at)
     order: list[int] = []
@@ -79,16 +79,16 @@ def _pair(before: float, now: float, most: float) -> list[Cell]:
 
 
 def _tokens(context: StepContext) -> Table:
-    """Losses around the chosen place before and after the last step."""
+    """Losses around the chosen position before and after the last step."""
     at = context.step.applied
     before, now = context.losses(at - 1), context.losses(at)
     shown = around(len(now), context.position - 1, ROWS)
-    places = decimals_for(before, now, digits=4)
+    decimals = decimals_for(before, now, digits=4)
     most = float(np.abs(now - before).max()) or 1.0
 
     def cells(old: float, new: float, bar: float | None) -> list[Cell]:
         change = new - old
-        return [number(old, places), number(new, places), Cell(fixed(change, places, sign=True), change, bar=bar)]
+        return [number(old, decimals), number(new, decimals), Cell(fixed(change, decimals, sign=True), change, bar=bar)]
 
     rows = [[Cell(context.name(i + 1)), *cells(float(before[i]), float(now[i]), float(now[i] - before[i]) / most)] for i in shown]
     total = [Cell("mean of the window"), *cells(float(before.mean()), float(now.mean()), None)]
@@ -102,17 +102,17 @@ def _history(context: StepContext) -> list[Block]:
     if len(snapshots) < 3:
         return []
     losses: Numbers = np.array([snapshot.mean for snapshot in snapshots])
-    places = decimals_for(losses, digits=5)
+    decimals = decimals_for(losses, digits=5)
     rows = []
     for index in range(1, len(snapshots)):
         change, predicted = float(losses[index] - losses[index - 1]), snapshots[index - 1].predicted or 0.0
         rows.append(
             [
                 Cell(str(index)),
-                number(losses[index], places, bar=float(losses[index] / losses.max())),
+                number(losses[index], decimals, bar=float(losses[index] / losses.max())),
                 Cell(significant(change, 3, sign=True), change),
                 Cell(significant(predicted, 3, sign=True), predicted),
             ]
         )
     columns = [Column("step"), Column("loss"), Column("changed by"), Column("predicted", optional=True)]
-    return [Table(columns, rows, title=f"the same batch again and again, from {fixed(float(losses[0]), places)}")]
+    return [Table(columns, rows, title=f"the same batch again and again, from {fixed(float(losses[0]), decimals)}")]

@@ -24,11 +24,10 @@ class StepBatch:
     targets: Ids
     """(B, T)"""
     step: int | None = None
-    """Step of the run that takes this batch, counted from 0; None: a typed sentence."""
+    """Step of the run that takes this batch, 0-based; None: a typed sentence."""
     left_out: int = 0
     """Windows of the run's batch, or tokens of the sentence, that are not used."""
-    parts: int = 1
-    """Number of micro-batches."""
+    micro_batches: int = 1
 
     @property
     def predictions(self) -> int:
@@ -39,8 +38,8 @@ class StepBatch:
         return [int(self.ids[index, 0]), *self.targets[index].tolist()]
 
 
-def own_batch(run: Run, step: int, parts: int) -> StepBatch:
-    """The batch that the run's trainer takes for its update number `step`, counted from 0, in so many parts.
+def own_batch(run: Run, step: int, micro_batches: int) -> StepBatch:
+    """The batch of the run's step `step`, 0-based, in a number of micro-batches.
 
     Raises:
         UserError: if the run's tokens cannot be read, or there is no such step.
@@ -55,7 +54,7 @@ def own_batch(run: Run, step: int, parts: int) -> StepBatch:
     ids, targets = batches.at(step)
     flops = 6 * parameter_count(config.model) * config.model.context  # of one window, forward and back
     windows = max(1, min(len(ids), int(MOST_FLOPS / flops)))
-    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, min(windows, parts))
+    return StepBatch(ids[:windows], targets[:windows], step, len(ids) - windows, min(windows, micro_batches))
 
 
 def sentence_batch(tokenizer: Tokenizer, text: str, context: int) -> StepBatch:

@@ -33,20 +33,20 @@ def _windows(context: StepContext) -> Table:
     step = context.step
     losses = step.current.losses.double().reshape(len(step.batch.ids), -1)  # (B, T)
     means = losses.mean(-1).numpy()
-    places = decimals_for(means, digits=4)
+    decimals = decimals_for(means, digits=4)
     rows = []
     for index, worst in enumerate(losses.argmax(-1).tolist()):
         ids = step.batch.window(index)
         text = "".join(context.tokenizer.label(id_) for id_ in ids[:PREVIEW_CHARACTERS])[:PREVIEW_CHARACTERS]
         hardest = f"{context.tokenizer.label(ids[worst + 1])} {fixed(float(losses[index, worst]), 2)}"
-        rows.append([Cell(f"{index + 1}"), number(means[index], places), Cell(hardest), Cell(text, style="dim")])
+        rows.append([Cell(f"{index + 1}"), number(means[index], decimals), Cell(hardest), Cell(text, style="dim")])
     columns = [
         Column("window"),
         Column("mean loss"),
         Column("hardest token", align="left"),
         Column("begins", align="left", optional=True),
     ]
-    total = [Cell("all"), number(step.current.mean, places), Cell(""), Cell("")]
+    total = [Cell("all"), number(step.current.mean, decimals), Cell(""), Cell("")]
     return Table(columns, rows, title="its windows", total=total, selected=context.window)
 
 
@@ -73,8 +73,8 @@ def _conditions(context: StepContext) -> list[Block]:
             if context.is_sentence
             else "Dropout is on as in training, with the same masks each time; in Inspect it is off, so that p differs there."
         )
-    if step.batch.parts > 1:
-        said.append(f"It is computed in {step.batch.parts} micro-batches.")
+    if step.batch.micro_batches > 1:
+        said.append(f"It is computed in {step.batch.micro_batches} micro-batches.")
     if not context.is_sentence and step.applied == 0 and step.would_be_skipped:
         said.append("Its loss is so far above those before that the trainer would skip this step.")
     if step.state.precision == "bf16":

@@ -43,18 +43,18 @@ def gradient_norms_view(context: StepContext) -> View:
     )
     norms = [math.sqrt(square) for square in squares.values()]
     largest = max(norms) or 1.0
-    places = decimals_for(norms, found.total, digits=4)
+    decimals = decimals_for(norms, found.total, digits=4)
     rows = [
         [
             Cell(part),
-            number(norm, places, bar=norm / largest),
+            number(norm, decimals, bar=norm / largest),
             Cell(probability(norm**2 / whole_square), norm**2 / whole_square),
             figures(rms[part], 2),
         ]
         for part, norm in zip(squares, norms, strict=True)
     ]
     columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=True)]
-    total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), places), Cell("100%"), Cell("")]
+    total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), decimals), Cell("100%"), Cell("")]
     tied = Paragraph(
         "The token embedding gets gradient from two sides: as the input of the tokens, and as the head, which is the same one. "
         "“Of a weight” is the root mean square of a part's gradients: parts differ much in size."

@@ -33,23 +33,23 @@ def logits_gradient_view(context: StepContext) -> View:
     errors = {id_: float(p[id_]) - one_hot[id_] for id_ in top}
     rest = float(p.sum() - p[top].sum())
     total = sum(errors.values()) + rest
-    places = 5
+    decimals = 5
     rows = [
         [
             Cell(context.tokenizer.label(id_), style="strong" if id_ == target else ""),
-            number(p[id_], places),
+            number(p[id_], decimals),
             Cell("1" if id_ == target else "0", one_hot[id_]),
-            Cell(fixed(errors[id_], places, sign=True), errors[id_], bar=errors[id_]),
+            Cell(fixed(errors[id_], decimals, sign=True), errors[id_], bar=errors[id_]),
             figures(errors[id_] / count, 3),
         ]
         for id_ in top
     ]
     others = len(p) - len(top)
     if others:
-        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, places, style="dim"), Cell("0", style="dim")]
-        rows.append([*cells, Cell(fixed(rest, places, sign=True), rest, style="dim", bar=rest), figures(rest / count, 3)])
+        cells = [Cell(f"{whole(others)} others", style="dim"), number(rest, decimals, style="dim"), Cell("0", style="dim")]
+        rows.append([*cells, Cell(fixed(rest, decimals, sign=True), rest, style="dim", bar=rest), figures(rest / count, 3)])
     columns = [Column("token", align="left"), Column("p"), Column("one-hot"), Column("p − one-hot")]
-    sums = [Cell("Σ"), number(float(p.sum()), places), Cell("1"), Cell(fixed(_zero(total), places), total), Cell("0")]
+    sums = [Cell("Σ"), number(float(p.sum()), decimals), Cell("1"), Cell(fixed(_zero(total), decimals), total), Cell("0")]
     columns.append(Column(f"÷ {whole(count)}", optional=True))
     formula = Paragraph(
         f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"

@@ -25,7 +25,7 @@ class StepFacts(msgspec.Struct, kw_only=True):
     step: int
     """Step of the run that the weights are of."""
     batch: int | None
-    """The run's step that takes the batch, counted from 0; None for a typed sentence."""
+    """The run's step that takes the batch, 0-based; None for a typed sentence."""
     windows: int
     applied: int
     losses: list[float]

@@ -29,17 +29,17 @@ def token_losses_view(context: StepContext) -> View:
     )
     shown = around(len(own), here, ROWS)
     most = float(own.max()) or 1.0
-    places = decimals_for(own, digits=4)
+    decimals = decimals_for(own, digits=4)
     rows = [
         [
             Cell(context.name(index + 1)),
             figures(float(probabilities[index]), 3),
-            number(own[index], places, bar=float(own[index]) / most),
+            number(own[index], decimals, bar=float(own[index]) / most),
         ]
         for index in shown
     ]
     columns = [Column("what came", align="left"), Column("p"), Column("−ln p")]
-    total = [Cell("mean of the window"), Cell(""), number(float(own.mean()), places)]
+    total = [Cell("mean of the window"), Cell(""), number(float(own.mean()), decimals)]
     table = Table(columns, rows, total=total, selected=here - shown.start)
     blocks: list[Block] = [table]
     if len(own) > len(shown):

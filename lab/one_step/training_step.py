@@ -19,7 +19,7 @@ from lab.core.uniform_baseline import uniform_baseline
 from lab.one_step.batch import StepBatch
 from lab.one_step.open_checkpoint import OpenCheckpoint
 from lab.one_step.undo import UndoState, copied, tensors_of
-from lab.one_step.weight_changes import WeightChange, WeightChanges, largest_places
+from lab.one_step.weight_changes import WeightChange, WeightChanges, largest_indices
 from lab.runs.run_folder import Run
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import lr_of_next_step
@@ -158,7 +158,9 @@ class TrainingStep:
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr
         self.model.zero_grad(set_to_none=True)
-        ids, targets = (torch.from_numpy(part).tensor_split(self.batch.parts) for part in (self.batch.ids, self.batch.targets))
+        ids, targets = (
+            torch.from_numpy(part).tensor_split(self.batch.micro_batches) for part in (self.batch.ids, self.batch.targets)
+        )
         hidden: list[Tensor] = []
         loss = 0.0
         for index, (part_ids, part_targets) in enumerate(zip(ids, targets, strict=True)):
@@ -205,7 +207,7 @@ class TrainingStep:
             weights_squared += float(before.norm()) ** 2
             largest += [
                 WeightChange(name, index, float(before[index]), float(after[index]), float(weight.grad[index]))
-                for index in largest_places(step, LARGEST)
+                for index in largest_indices(step, LARGEST)
             ]
             largest = sorted(largest, key=lambda each: -abs(each.after - each.before))[:LARGEST]
             yield

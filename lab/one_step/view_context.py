@@ -57,12 +57,12 @@ class StepContext:
     def target(self) -> int:
         return self.ids[self.position]
 
-    def label(self, place: int) -> str:
-        return self.tokenizer.label(self.ids[place])
+    def label(self, index: int) -> str:
+        return self.tokenizer.label(self.ids[index])
 
-    def name(self, place: int) -> str:
-        """A token as the label of a row: its number, counted from 1, and the token."""
-        return f"{place + 1:>{len(str(len(self.ids)))}} {self.label(place)}"
+    def name(self, index: int) -> str:
+        """A token as the label of a row: its number, 1-based, and the token."""
+        return f"{index + 1:>{len(str(len(self.ids)))}} {self.label(index)}"
 
     def losses(self, applied: int | None = None) -> Numbers:
         """−ln p of the window's predictions, (T,), float64."""

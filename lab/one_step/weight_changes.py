@@ -38,7 +38,7 @@ class WeightChanges:
     """Number of weights that move by half the learning rate or more."""
 
 
-def largest_places(values: Tensor, count: int) -> list[tuple[int, ...]]:
+def largest_indices(values: Tensor, count: int) -> list[tuple[int, ...]]:
     """Indices of the `count` largest magnitudes of a vector or matrix, the largest first.
 
     They lie in the `count` rows whose own largest are largest, which is found in a fifth of the time of sorting all.
@@ -46,7 +46,7 @@ def largest_places(values: Tensor, count: int) -> list[tuple[int, ...]]:
     rows = values.abs().reshape(len(values), -1)  # (R, C)
     best = rows.amax(1).topk(min(count, len(rows))).indices
     inside = rows[best].flatten()
-    places = inside.topk(min(count, len(inside))).indices.tolist()
+    flat = inside.topk(min(count, len(inside))).indices.tolist()
     width = rows.shape[1]
-    found = [(int(best[place // width]), place % width) for place in places]
+    found = [(int(best[at // width]), at % width) for at in flat]
     return [index if values.dim() == 2 else index[:1] for index in found]

@@ -69,10 +69,10 @@ def _adamw_of(weight: Tensor, state: dict[str, Any], group: dict[str, Any], inde
 
 
 def _named(context: StepContext, ref: str) -> tuple[str, tuple[int, ...]]:
-    name, places = split(ref)
+    name, indices = split(ref)
     parameter = context.step.parameters.get(name)
-    known = parameter is not None and len(places) == parameter.dim() and all(place.isdecimal() for place in places)
-    index = tuple(map(int, places)) if known else ()
+    known = parameter is not None and len(indices) == parameter.dim() and all(each.isdecimal() for each in indices)
+    index = tuple(map(int, indices)) if known else ()
     if parameter is None or not known or any(at >= size for at, size in zip(index, parameter.shape, strict=True)):
         raise UserError(f"There is no weight called {ref}.")
     return name, index

@@ -14,7 +14,7 @@ from tests.lab.engine.conftest import InProcessEngine
 PROMPT = "The big dog ran fast. The cat"
 
 
-def look(engine: InProcessEngine, **params: Any) -> View:
+def cache_view(engine: InProcessEngine, **params: Any) -> View:
     return engine.view(ViewParams(run="tiny", stage="cache", **{"text": PROMPT, **params}))
 
 
@@ -31,7 +31,7 @@ def test_the_rows_are_those_of_a_cache_filled_token_by_token(
     cache = KVCache(tiny.model.config)
     for id_ in ids:
         tiny.model.hidden(torch.tensor([[id_]]), cache)
-    view = look(engine, layer=layer, head=head, position=position)
+    view = cache_view(engine, layer=layer, head=head, position=position)
     for which, held in (("k", cache.keys), ("v", cache.values)):
         rows = held[layer, 0, head, : cache.length].numpy()
         (matrix,) = (block for block in view.blocks if isinstance(block, Matrix) and f"attn.{which}[" in block.ref)
@@ -45,7 +45,7 @@ def test_bytes_and_rows_are_those_of_the_tensors_that_are_held(tiny: Any, engine
     ids = tiny.tokenizer.encode(PROMPT)
     config = tiny.model.config
     held = KVCache(config).keys[:, :, :, : len(ids)].nbytes * 2
-    table = tables(look(engine))[0]
+    table = tables(cache_view(engine))[0]
     assert [row[1].text for row in table.rows] == [str(len(ids) - 1)] * config.layers
     assert [row[2].text for row in table.rows] == ["+ 1"] * config.layers
     assert table.total is not None
@@ -58,12 +58,12 @@ def test_the_multiplications_are_counted_by_hand(tiny: Any, engine: InProcessEng
     tokens, vocabulary = len(tiny.tokenizer.encode(PROMPT)), tiny.model.config.vocab_size
     per_token = 2 * (3 * 64 + 64 + 2 * 4 * 64) + 2 * (2 * 8 * tokens)
     with_it, without = per_token + 8 * vocabulary, tokens * per_token + 8 * vocabulary
-    shown = [int(row[1].text.replace(",", "")) for row in tables(look(engine))[1].rows]
+    shown = [int(row[1].text.replace(",", "")) for row in tables(cache_view(engine))[1].rows]
     assert shown == [without, with_it, without - with_it]
 
 
 def test_a_window_that_has_slid_keeps_nothing_and_says_so(tiny: Any, engine: InProcessEngine) -> None:
-    view = look(engine, text=PROMPT * 3)
+    view = cache_view(engine, text=PROMPT * 3)
     assert "slid" in view.sentence
     assert [row[1].text for row in tables(view)[0].rows] == ["0", "0"]
     assert [row[2].text for row in tables(view)[0].rows] == ["+ 16", "+ 16"]
@@ -73,7 +73,7 @@ def test_how_much_room_is_left_is_said(tiny: Any, engine: InProcessEngine) -> No
     ids = tiny.tokenizer.encode(PROMPT * 3)
 
     def last(count: int) -> str:
-        note = look(engine, ids=tuple(ids[:count])).blocks[-1]
+        note = cache_view(engine, ids=tuple(ids[:count])).blocks[-1]
         assert isinstance(note, Paragraph)
         return note.text
 
@@ -83,6 +83,6 @@ def test_how_much_room_is_left_is_said(tiny: Any, engine: InProcessEngine) -> No
 
 
 def test_a_first_token_is_the_only_row(tiny: Any, engine: InProcessEngine) -> None:
-    view = look(engine, position=0)
+    view = cache_view(engine, position=0)
     assert "is the first" in view.sentence
     assert [row[1].text for row in tables(view)[0].rows] == ["0", "0"]

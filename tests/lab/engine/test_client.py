@@ -51,7 +51,7 @@ async def test_starts_when_first_asked_and_only_once(client: EngineClient) -> No
 async def test_a_newer_request_of_the_group_supersedes_those_that_wait(client: EngineClient) -> None:
     first = await busy(client)
     calls = [asyncio.create_task(outcome(client.call(ECHO, Params(text=f"v{i}"), group="view"))) for i in range(3)]
-    other = asyncio.create_task(client.call(ECHO, Params(text="w"), group="way"))
+    other = asyncio.create_task(client.call(ECHO, Params(text="w"), group="lens"))
     assert await asyncio.gather(*calls, first, other) == ["superseded", "superseded", "v2", "first", "w"]
     assert await client.call(LOG, Params()) == ["", "first", "v2", "w"]
 
@@ -113,9 +113,9 @@ async def test_a_result_made_in_slices_lets_calls_and_streams_in_between(client:
 
 
 async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(client: EngineClient) -> None:
-    old = asyncio.create_task(outcome(client.call(SLICED, Params(n=1000, seconds=0.01), group="way")))
+    old = asyncio.create_task(outcome(client.call(SLICED, Params(n=1000, seconds=0.01), group="lens")))
     await client.call(ECHO, Params())
-    assert await client.call(SLICED, Params(text="new", n=2), group="way") == "new"
+    assert await client.call(SLICED, Params(text="new", n=2), group="lens") == "new"
     assert await old == "superseded"
 
 

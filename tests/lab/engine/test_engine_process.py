@@ -49,8 +49,8 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
 
     facts = await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))
     assert (facts.layers, facts.step) == (2, 100)
-    way = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)), group="lens")
-    assert [token.id for token in way.tokens] == tiny.tokenizer.encode("The big dog ran")
+    lens = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)), group="lens")
+    assert [token.id for token in lens.tokens] == tiny.tokenizer.encode("The big dog ran")
     view = await client.call(VIEW, ViewParams(**prompt, stage="scores", layer=1, head=1, width_hint=80), group="view")
     assert view.parity is not None
     assert view.parity.max_delta < 1e-5
@@ -63,7 +63,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     told = await client.call(EVIDENCE, EvidenceParams(**prompt, stage="scores"))
     assert told.sentence.endswith("so its training text cannot be searched.")
     arrays = await client.call(TRACE_ARRAYS, TraceParams(**prompt, names=("blocks.0.attn.pattern",)))
-    assert arrays["blocks.0.attn.pattern"].numpy().sum() == pytest.approx(2 * len(way.tokens), rel=1e-5)
+    assert arrays["blocks.0.attn.pattern"].numpy().sum() == pytest.approx(2 * len(lens.tokens), rel=1e-5)
     written = [token async for token in client.stream(GENERATE, GenerateParams(**prompt, n=5))]
     assert all(isinstance(token, Token) and token.probability for token in written)
     assert written[0].id == (await client.call(SAMPLE, SampleParams(**prompt))).id
@@ -79,7 +79,7 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     with pytest.raises(EngineDied, match="killed by SIGKILL"):
         await client.call(LENS, LensParams(**prompt))
     again = await client.call(LENS, LensParams(**prompt, position=2, sampling=SamplingSettings(temperature=0.7)))
-    assert again == way
+    assert again == lens
     assert client.starts == 2
 
     pid = client.pid
@@ -127,8 +127,8 @@ async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(t
     assert (first.facts.checkpoint, first.facts.applied, first.facts.batch) == ("best", 0, None)
     many = asyncio.create_task(client.call(ONE_STEP, OneStepParams(**ask, applied=5000), group="one_step"))
     await asyncio.sleep(0.2)
-    way = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
-    assert [token.label for token in way.tokens] == [token.label for token in first.tokens]
+    lens = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))  # served in between
+    assert [token.label for token in lens.tokens] == [token.label for token in first.tokens]
     assert not many.done()
     many.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -138,7 +138,7 @@ async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(t
     undone = await client.call(ONE_STEP, OneStepParams(**ask), group="one_step")
     assert (undone.facts, undone.tokens) == (first.facts, first.tokens)
     same = await client.call(LENS, LensParams(run="tiny", checkpoint="best", text="The big dog ran"))
-    assert same == way  # what Inspect shows has other weights than those that are stepped
+    assert same == lens  # what Inspect shows has other weights than those that are stepped
     with pytest.raises(EngineError, match="The sentence is empty"):
         await client.call(ONE_STEP, OneStepParams(**ask | {"text": ""}), group="one_step")
     assert client.starts == 1

@@ -85,8 +85,8 @@ def test_the_effect_is_that_of_editing_the_weights(
         assert change.rank_before == 1 + int((before > before[change.id]).sum())
         assert change.rank_after == 1 + int((after > after[change.id]).sum())
     assert found.first_after.id == int(after.argmax())
-    way = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=made, position=position))
-    assert [guess.id for guess in way.top] == np.argsort(-after)[: len(way.top)].tolist()
+    lens = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=made, position=position))
+    assert [guess.id for guess in lens.top] == np.argsort(-after)[: len(lens.top)].tolist()
 
 
 def test_without_interventions_nothing_changes(tiny: Any, engine: InProcessEngine) -> None:

@@ -53,15 +53,15 @@ def test_open_tells_the_facts(tiny: Any, engine: InProcessEngine) -> None:
 
 
 def test_open_loads_again_only_when_the_file_is_newer(tiny: Any, engine: InProcessEngine) -> None:
-    way = LensParams(run="tiny", text=PROMPT)
+    lens = LensParams(run="tiny", text=PROMPT)
     engine.open(OpenParams(run="tiny"))
-    held, top = engine.models.model("tiny", "best").model, engine.lens(way).top
+    held, top = engine.models.model("tiny", "best").model, engine.lens(lens).top
     engine.open(OpenParams(run="tiny"))
     assert engine.models.model("tiny", "best").model is held
     tiny.save("best", 200, seed=9)
-    assert engine.lens(way).top == top  # only `open` looks at the file
+    assert engine.lens(lens).top == top  # only `open` looks at the file
     assert engine.open(OpenParams(run="tiny")).step == 200
-    assert engine.lens(way).top != top
+    assert engine.lens(lens).top != top
 
 
 def test_weights_saved_with_the_same_size_and_second_are_still_newer(tiny: Any, engine: InProcessEngine) -> None:
@@ -103,27 +103,27 @@ def test_of_larger_models_two_are_held_and_the_oldest_goes_with_its_traces(
 
 
 def test_way_gives_each_token_its_probability_from_its_left_context(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    way = engine.lens(LensParams(run="tiny", text=PROMPT))
+    lens = engine.lens(LensParams(run="tiny", text=PROMPT))
     ids = tiny.tokenizer.encode(PROMPT)
     probability = oracle_of(tiny, ids).values["probability"]
-    assert [token.id for token in way.tokens] == ids
-    assert [token.label for token in way.tokens] == [tiny.tokenizer.label(id_) for id_ in ids]
-    assert way.tokens[0].probability is None
+    assert [token.id for token in lens.tokens] == ids
+    assert [token.label for token in lens.tokens] == [tiny.tokenizer.label(id_) for id_ in ids]
+    assert lens.tokens[0].probability is None
     expected = [probability[i, id_] for i, id_ in enumerate(ids[1:])]
-    assert [token.probability for token in way.tokens[1:]] == pytest.approx(expected, rel=1e-4)
-    assert (way.position, way.dropped) == (len(ids) - 1, 0)
+    assert [token.probability for token in lens.tokens[1:]] == pytest.approx(expected, rel=1e-4)
+    assert (lens.position, lens.dropped) == (len(ids) - 1, 0)
 
 
 @pytest.mark.parametrize("position", [0, 5, None])
 def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     position: int | None, tiny: Any, engine: InProcessEngine, oracle_of: Any
 ) -> None:
-    way = engine.lens(LensParams(run="tiny", text=PROMPT, position=position))
+    lens = engine.lens(LensParams(run="tiny", text=PROMPT, position=position))
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
-    at = len(way.tokens) - 1 if position is None else position
+    at = len(lens.tokens) - 1 if position is None else position
     final = int(oracle.values["logits"][at].argmax())
     seen = []
-    for step in way.steps:
+    for step in lens.steps:
         if step.stage == "sample":
             continue
         name = {"embed": "blocks.0.resid_pre", "ln_final": "blocks.1.resid_post", "logits": "blocks.1.resid_post"}.get(step.stage)
@@ -140,11 +140,11 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
         assert step.rank == 1 + int((expected > expected[final]).sum())
     assert seen == ["embed", "resid_mid", "resid_post", "resid_mid", "resid_post", "ln_final", "logits"]
     probability = oracle.values["probability"][at]
-    assert [guess.id for guess in way.top] == np.argsort(-probability)[:20].tolist()
-    assert [guess.probability for guess in way.top] == pytest.approx(np.sort(probability)[::-1][:20].tolist(), rel=1e-4)
-    last = next(step for step in way.steps if step.stage == "logits")
+    assert [guess.id for guess in lens.top] == np.argsort(-probability)[:20].tolist()
+    assert [guess.probability for guess in lens.top] == pytest.approx(np.sort(probability)[::-1][:20].tolist(), rel=1e-4)
+    last = next(step for step in lens.steps if step.stage == "logits")
     assert last.lens is not None
-    assert (last.lens.id, last.rank) == (way.top[0].id, 1)
+    assert (last.lens.id, last.rank) == (lens.top[0].id, 1)
 
 
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessEngine) -> None:
@@ -177,20 +177,20 @@ def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: InProcessEng
 def test_a_prompt_longer_than_the_context_slides(tiny: Any, engine: InProcessEngine) -> None:
     text = "The big dog ran. " * 3 + PROMPT
     ids = tiny.tokenizer.encode(text)
-    way = engine.lens(LensParams(run="tiny", text=text))
-    assert way.dropped == len(ids) - 16 > 0
-    assert [token.id for token in way.tokens] == ids[-16:]
-    assert way.position == 15
+    lens = engine.lens(LensParams(run="tiny", text=text))
+    assert lens.dropped == len(ids) - 16 > 0
+    assert [token.id for token in lens.tokens] == ids[-16:]
+    assert lens.position == 15
     alone = engine.lens(LensParams(run="tiny", ids=tuple(ids[-16:])))
-    assert [guess.id for guess in way.top] == [guess.id for guess in alone.top]
+    assert [guess.id for guess in lens.top] == [guess.id for guess in alone.top]
     exact = engine.lens(LensParams(run="tiny", ids=tuple(ids[:16])))
     assert (exact.dropped, len(exact.tokens)) == (0, 16)
 
 
 def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any, engine: InProcessEngine) -> None:
-    way = engine.lens(LensParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
-    assert [token.id for token in way.tokens] == [84, 104, 101]
-    assert way.position == 2
+    lens = engine.lens(LensParams(run="tiny", text="ignored", ids=(84, 104, 101), position=99))
+    assert [token.id for token in lens.tokens] == [84, 104, 101]
+    assert lens.position == 2
     assert engine.lens(LensParams(run="tiny", ids=(84, 104, 101), position=-5)).position == 0
 
 
@@ -200,8 +200,8 @@ def test_ids_override_the_text_and_a_position_past_the_end_is_the_last(tiny: Any
     ids=["one token", "emoji", "control", "special", "long"],
 )
 def test_odd_prompts_work_in_every_stage(text: str, tiny: Any, engine: InProcessEngine) -> None:
-    way = engine.lens(LensParams(run="tiny", text=text))
-    assert all(token.label.isprintable() and token.label for token in way.tokens)
+    lens = engine.lens(LensParams(run="tiny", text=text))
+    assert all(token.label.isprintable() and token.label for token in lens.tokens)
     for stage in STAGES:
         view = engine.view(ViewParams(run="tiny", text=text, stage=stage))
         assert "\x1b" not in view.sentence
@@ -257,9 +257,9 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: In
         sampled = engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings))
         assert (sampled.id, sampled.label) == (token.id, token.label)
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
-        way = engine.lens(LensParams(run="tiny", ids=ids, sampling=settings))
-        assert way.steps[-2].lens is not None
-        assert (way.steps[-2].lens.id, way.dropped) == (token.id, max(0, len(ids) - 16))
+        lens = engine.lens(LensParams(run="tiny", ids=ids, sampling=settings))
+        assert lens.steps[-2].lens is not None
+        assert (lens.steps[-2].lens.id, lens.dropped) == (token.id, max(0, len(ids) - 16))
         ids = (*ids, token.id)
         window = engine.sample(SampleParams(run="tiny", ids=ids[-16:], earlier=len(ids[:-16]), sampling=settings))
         assert window.id == engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings)).id

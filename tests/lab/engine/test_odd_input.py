@@ -32,9 +32,9 @@ ODD = {
 @pytest.mark.parametrize("name", list(ODD))
 def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, engine: InProcessEngine) -> None:
     text = ODD[name]
-    way = engine.lens(LensParams(run="tiny", text=text))
-    assert 1 <= len(way.tokens) <= CONTEXT
-    assert all(token.label.isprintable() or "\u202e" in token.label for token in way.tokens)
+    lens = engine.lens(LensParams(run="tiny", text=text))
+    assert 1 <= len(lens.tokens) <= CONTEXT
+    assert all(token.label.isprintable() or "\u202e" in token.label for token in lens.tokens)
     for stage in STAGES:
         view = engine.view(ViewParams(run="tiny", stage=stage, text=text, layer=1, head=1))
         for width in (20, 53, 120):
@@ -73,9 +73,9 @@ def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, e
 )
 def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: Any, engine: InProcessEngine) -> None:
     ids = tuple((tiny.tokenizer.encode("The big dog ran fast. ") * 20)[:tokens])
-    way = engine.lens(LensParams(run="tiny", ids=ids))
-    assert (len(way.tokens), way.dropped) == (min(tokens, CONTEXT), dropped)
-    assert [token.id for token in way.tokens] == list(ids[-CONTEXT:])
+    lens = engine.lens(LensParams(run="tiny", ids=ids))
+    assert (len(lens.tokens), lens.dropped) == (min(tokens, CONTEXT), dropped)
+    assert [token.id for token in lens.tokens] == list(ids[-CONTEXT:])
     for stage in STAGES:
         assert engine.view(ViewParams(run="tiny", stage=stage, ids=ids)).sentence
     window = engine.view(ViewParams(run="tiny", stage="logits", ids=ids[-CONTEXT:]))
@@ -84,17 +84,17 @@ def test_a_prompt_about_as_long_as_the_context(tokens: int, dropped: int, tiny: 
 
 
 def test_end_of_text_typed_is_text_and_not_a_special_token(tiny: Any, engine: InProcessEngine) -> None:
-    way = engine.lens(LensParams(run="tiny", text="<|endoftext|>"))
-    joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in way.tokens)
+    lens = engine.lens(LensParams(run="tiny", text="<|endoftext|>"))
+    joined = b"".join(tiny.tokenizer.token_bytes(token.id) for token in lens.tokens)
     assert joined == b"<|endoftext|>"
-    assert len(way.tokens) > 1
+    assert len(lens.tokens) > 1
 
 
 def test_tokens_that_are_no_whole_character_show_their_bytes(tiny: Any, engine: InProcessEngine) -> None:
     (first, *_) = tiny.tokenizer.encode("😀")
     assert tiny.tokenizer.token_bytes(first) == "😀".encode()[:1]
-    way = engine.lens(LensParams(run="tiny", ids=(first,)))
-    assert way.tokens[0].label == "\\xf0"
+    lens = engine.lens(LensParams(run="tiny", ids=(first,)))
+    assert lens.tokens[0].label == "\\xf0"
 
 
 def test_a_fork_draws_what_the_shorter_prompt_alone_would(tiny: Any, engine: InProcessEngine) -> None:

@@ -13,7 +13,7 @@ def request(id_: int, group: str | None = None) -> Request:
 
 
 def test_messages_survive_the_frame_and_its_length_is_little_endian() -> None:
-    messages = [request(1, "way"), Cancel(1), request(70_000)]
+    messages = [request(1, "lens"), Cancel(1), request(70_000)]
     pipe = io.BytesIO(b"".join(frame(message) for message in messages))
     assert pipe.getvalue()[:4] == len(msgspec.msgpack.encode(messages[0])).to_bytes(4, "little")
     for message in messages:

@@ -43,9 +43,9 @@ def test_every_snapshot_answers_with_its_own_weights(tiny: Any, engine: InProces
         own = GPT(model.config)
         own.load_state_dict(state)
         expected = torch.softmax(own.eval()(torch.tensor([ids]))[0, -1].double(), -1).numpy()
-        way = engine.lens(LensParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
-        assert [guess.id for guess in way.top] == np.argsort(-expected)[:20].tolist()
-        assert [guess.probability for guess in way.top] == pytest.approx(np.sort(expected)[::-1][:20].tolist(), rel=1e-3)
+        lens = engine.lens(LensParams(run="tiny", checkpoint=checkpoint, text=PROMPT))
+        assert [guess.id for guess in lens.top] == np.argsort(-expected)[:20].tolist()
+        assert [guess.probability for guess in lens.top] == pytest.approx(np.sort(expected)[::-1][:20].tolist(), rel=1e-3)
         view = engine.view(ViewParams(run="tiny", checkpoint=checkpoint, stage="scores", text=PROMPT))
         assert view.parity is not None
         assert view.parity.max_delta < 2e-5

@@ -19,7 +19,7 @@ from lab.one_step.batch import own_batch, sentence_batch
 from lab.one_step.open_checkpoint import OpenCheckpoint, open_checkpoint
 from lab.one_step.stages import STAGES, StepAnswer
 from lab.one_step.training_step import TrainingStep
-from lab.one_step.weight_changes import largest_places
+from lab.one_step.weight_changes import largest_indices
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -512,10 +512,10 @@ def test_a_run_that_has_trained_on_is_said_to_have_and_read_again_when_asked(
 
 
 @pytest.mark.parametrize("shape", [(300,), (40, 7), (3, 50), (2, 2)])
-def test_the_largest_places_are_those_of_sorting_all(shape: tuple[int, ...]) -> None:
+def test_the_largest_indices_are_those_of_sorting_all(shape: tuple[int, ...]) -> None:
     values = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(1))
     expected = values.abs().flatten().topk(min(16, values.numel())).values.tolist()
-    assert [abs(float(values[place])) for place in largest_places(values, 16)] == expected
+    assert [abs(float(values[place])) for place in largest_indices(values, 16)] == expected
 
 
 def test_a_batch_that_takes_too_long_is_cut_and_the_view_says_so(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
