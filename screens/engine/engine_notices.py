@@ -31,7 +31,7 @@ def restart_binding(id: str) -> Binding:
 
 
 class EngineNotices:
-    """What a screen says of its engine, in the title of its view and in its status line."""
+    """Sentences about the engine in a screen's status line, and the mark of a pending view."""
 
     def __init__(
         self, screen: LabScreen, engine: Engine, view: BlockView, status: StatusLine, *, says_pending: bool = False
@@ -61,7 +61,7 @@ class EngineNotices:
 
     @property
     def may_restart(self) -> bool:
-        """Whether the engine has been silent for long enough to be replaced."""
+        """True once the engine has been silent for long enough to be replaced."""
         return self.waited >= SLOW_AFTER
 
     def asked(self) -> None:

@@ -30,12 +30,12 @@ class NewestOnly(Generic[Q]):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the newest question has been answered, or refused, and nothing more is fetched ahead."""
+        """True when the newest question has been answered, or refused, and nothing more is fetched ahead."""
         return not self._answering and not self._newer.is_set()
 
     @property
     def has_newer(self) -> bool:
-        """Whether another question came while this one was worked on."""
+        """True when another question came while this one was worked on."""
         return self._newer.is_set()
 
     def ask(self, question: Q) -> None:

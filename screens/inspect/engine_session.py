@@ -83,7 +83,7 @@ class EngineSession:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the newest selection has been answered, or refused."""
+        """True when the newest selection has been answered, or refused."""
         return self._newest.is_idle
 
     async def settle(self, since: float, seconds: Callable[[], float]) -> None:

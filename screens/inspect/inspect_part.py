@@ -1,4 +1,4 @@
-"""Parts of Inspect: what each of them sees of the screen, and what the screen tells each of them."""
+"""Part of Inspect: its view of the screen (`InspectHost`), and the calls it gets from there (`InspectPart`)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class InspectHost(Protocol):
 
     @property
     def is_free(self) -> bool:
-        """Whether a new token would disturb nothing: the screen is in front, and no field is edited."""
+        """True while the screen is in front and no field is edited: a new token would disturb nothing."""
 
     def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
         """Run `work` beside the screen; it replaces older work of its group."""
@@ -84,7 +84,7 @@ class InspectHost(Protocol):
 
     @property
     def is_on_numbers(self) -> bool:
-        """Whether the cursor stands in the view of the first prompt."""
+        """True while the cursor stands in the view of the first prompt."""
 
     def focus_steps(self) -> None:
         """Focus the list of steps."""
@@ -116,7 +116,7 @@ class InspectPart:
         return spot.ref if spot is not None else ""
 
     def is_enabled(self, action: str) -> bool:
-        """Whether one of the part's actions is possible now."""
+        """True where one of the part's actions is possible now."""
         return True
 
     def selection_changed(self, old: Selection, new: Selection) -> None:

@@ -88,7 +88,7 @@ class InspectScreen(LabScreen):
         self._engine: Engine = engine or EngineClient()
         self.model: ModelState = Starting()
         self._is_behind_dialog = False
-        """Whether a dialog stood before this screen: then it was not left."""
+        """True while a dialog stands before this screen: then it was not left."""
         self._bar, self._columns, self._second_bar = PromptBar(id="inspect-prompt"), InspectColumns(), SecondPromptBar()
         self._slider, self._status = TimeSlider(id="inspect-time"), StatusLine(most_lines=3, id="inspect-status")
         self.view, self._steps = self._columns.view, self._columns.steps
@@ -140,7 +140,7 @@ class InspectScreen(LabScreen):
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything that was asked for has been answered, or refused."""
+        """True when everything that was asked for has been answered, or refused."""
         return not isinstance(self.model, Starting) and self.session.is_idle
 
     @property

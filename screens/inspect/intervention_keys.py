@@ -1,4 +1,4 @@
-"""Intervention keys of Inspect: switch off a head, an MLP or a token, scale, force, patch; and what that does."""
+"""Intervention keys of Inspect: ablate (switch off) a head, an MLP or a token, scale, force, patch; and their effect."""
 
 from dataclasses import replace
 
@@ -10,13 +10,13 @@ from lab.views.blocks import LensPath
 from lab.views.number_refs import next_token
 from screens.dialogs.ask_text import AskText
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
-from screens.inspect.intervention_targets import Target, from_second, key_under, look_at, scaled, switch, target
+from screens.inspect.intervention_targets import Target, attend_only, from_second, key_under, scaled, switch, target
 from screens.inspect.selection import Selection, toggled_aside
 from screens.inspect.widgets.intervention_list import InterventionList
 from screens.widgets.token_strip import TokenStrip
 
-NOTHING_HERE = "Nothing to switch off at this step: go to an attention or MLP step, or to the tokens to hide one."
-NOTHING_ON = "No interventions yet: x switches off the part of this step, then b shows the ablation."
+NOTHING_HERE = "Nothing to ablate at this step: go to an attention or MLP step, or to the tokens to hide one."
+NOTHING_ON = "No interventions yet: x ablates the part of this step, then b shows the effect."
 NO_SECOND = "No second prompt to patch from: C adds one."
 
 
@@ -27,21 +27,21 @@ class InterventionKeys(InspectPart):
         Binding(
             "x",
             "switch",
-            "Off/on",
+            "Ablate",
             id="inspect.switch",
-            tooltip="Switch off the head, the attention or the MLP of this step, or hide the token; once more: on again",
+            tooltip="Ablate the head, the attention or the MLP of this step, or hide the token; once more: restore",
         ),
-        Binding("b", "effect", "Ablation", id="inspect.effect", tooltip="Ablation: the ranking before and after"),
-        Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Switch off to zero, or to the mean over the prompt"),
+        Binding("b", "effect", "Effect", id="inspect.effect", tooltip="Effect of the interventions on the ranking"),
+        Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt"),
         Binding("asterisk", "scale", "Scale", id="inspect.scale", tooltip="Multiply the head or MLP of this step by a factor"),
         Binding(
             "f",
-            "look_at",
+            "attend_only",
             "Force",
             id="inspect.look_at",
-            tooltip="Make this head look at one token only: the key under the cursor, else the chosen token",
+            tooltip="Make this head attend to one token only: the key under the cursor, else the chosen token",
         ),
-        Binding("X", "all_on", "All on", id="inspect.all_on", tooltip="Undo all interventions"),
+        Binding("X", "all_on", "Restore all", id="inspect.all_on", tooltip="Undo all interventions"),
         Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Put the second prompt's vector in the place of this one"),
     )
 
@@ -52,7 +52,7 @@ class InterventionKeys(InspectPart):
         self._to_mean = False
         self._dropped = 0
         self._is_new = False
-        """Whether the next effect is that of a key just pressed, and so to be told."""
+        """True until the effect of the key just pressed is told."""
         self._told: tuple[Selection, str] | None = None
         """The effect told last, as long as nothing else is selected."""
 
@@ -62,7 +62,7 @@ class InterventionKeys(InspectPart):
         return action != "patch" or self._host.selection.second is not None
 
     def _target(self, *, patch: bool = False) -> Target | None:
-        """The part of the model that a key changes now."""
+        """Part of the model that a key changes now."""
         model = self._host.model
         return target(self._host.selection, model.path, self._ref, patch=patch) if isinstance(model, Ready) else None
 
@@ -78,9 +78,9 @@ class InterventionKeys(InspectPart):
         if found is None:
             return ""
         new = switch(found, self._to_mean)
-        word = "restores" if new in made else "hides" if new.how == "hide" else "switches off"
+        word = "restores" if new in made else "hides" if new.how == "hide" else "ablates"
         mean = " (to its mean)" if self._to_mean and new.how == "mean" else ""
-        return f"x {word} {found.in_words}{mean}" + (" · b ablation" if made else "")
+        return f"x {word} {found.in_words}{mean}" + (" · b effect" if made else "")
 
     def _change(self, interventions: Interventions) -> None:
         if interventions != self._host.selection.interventions:
@@ -109,9 +109,7 @@ class InterventionKeys(InspectPart):
         if found is not None and made is not None and made.how in ("off", "mean"):
             self._change(put(interventions, switch(found, self._to_mean)))
         else:
-            self._host.say(
-                "x now puts the mean over the prompt in its place." if self._to_mean else "x now switches off to zero."
-            )
+            self._host.say("x now ablates to the mean over the prompt." if self._to_mean else "x now ablates to zero.")
 
     def action_scale(self) -> None:
         found = self._target()
@@ -133,13 +131,13 @@ class InterventionKeys(InspectPart):
         elif old is not None:
             self._change(without(interventions, old))
 
-    def action_look_at(self) -> None:
+    def action_attend_only(self) -> None:
         found, model, selection = self._target(), self._host.model, self._host.selection
         if found is None or found.part != "attn.z" or not isinstance(model, Ready):
-            self._host.say("Only a head can be made to look at one token: go to an attention step.")
+            self._host.say("Only a head can be made to attend to one token: go to an attention step.")
             return
         key = key_under(selection, model.path, self._ref)
-        self._change(toggled(selection.interventions, look_at(found, key, model.path)))
+        self._change(toggled(selection.interventions, attend_only(found, key, model.path)))
 
     def action_patch(self) -> None:
         found, model, selection = self._target(patch=True), self._host.model, self._host.selection
@@ -149,7 +147,7 @@ class InterventionKeys(InspectPart):
         elif found is None:
             self._host.say("Nothing to patch at this step: go to a step within a layer.")
         elif not tokens or (new := from_second(found, model.path, selection.second, tokens)) is None:
-            self._host.say("The second prompt has no token so far from its end.")
+            self._host.say("The second prompt has no token at that distance from its end.")
         else:
             self._change(toggled(selection.interventions, new))
 
@@ -188,7 +186,7 @@ class InterventionKeys(InspectPart):
             self._is_new = False
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
-            rest = "only later tokens miss it: → leads to them" if unseen else "b ablation · the same key restores it"
+            rest = "only later tokens miss it: → leads to them" if unseen else "b effect · the same key restores it"
             words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)

@@ -13,7 +13,7 @@ PARTS: dict[str, ModelPart] = {
     **dict.fromkeys(("attn_out", "resid_mid"), "attn_out"),
     **dict.fromkeys(("ln2", "mlp", "neurons", "resid_post"), "mlp_out"),
 }
-"""Step: what is switched off there."""
+"""Step: the part that is ablated there."""
 
 PATCHED: dict[str, ModelPart] = {
     **PARTS,
@@ -21,7 +21,7 @@ PATCHED: dict[str, ModelPart] = {
     **dict.fromkeys(("resid_mid", "ln2"), "resid_mid"),
     "resid_post": "resid_post",
 }
-"""Step: what is taken from the second prompt there."""
+"""Step: the part that is patched from the second prompt there."""
 
 _IN_HEAD = re.compile(r"blocks\.(\d+)\.attn\.([\w.]+)\[(\d+)(?:,(\d+))?(?:,(\d+))?")
 _POSITION_FIRST = "qkvz"
@@ -70,7 +70,7 @@ def target(selection: Selection, path: LensPath, ref: str = "", *, patch: bool =
 
 
 def key_under(selection: Selection, path: LensPath, ref: str = "") -> int:
-    """The token that a head is to look at: the key of the number called `ref`, else the chosen token."""
+    """The token that a head is to attend to: the key of the number called `ref`, else the chosen token."""
     found = _IN_HEAD.match(ref)
     if found and found[5] is not None and found[2].removesuffix(".norm") in _BY_KEY:
         return int(found[5])
@@ -78,7 +78,7 @@ def key_under(selection: Selection, path: LensPath, ref: str = "") -> int:
 
 
 def switch(at: Target, mean: bool) -> Intervention:
-    """The intervention that switches the target off, or with `mean` puts its mean in its place."""
+    """The intervention that ablates the target to zero, or with `mean` to its mean."""
     if at.part == "tokens":
         return Intervention(part="tokens", how="hide", position=at.position, token=at.token)
     return Intervention(part=at.part, how="mean" if mean else "off", layer=at.layer, head=at.head)
@@ -88,8 +88,8 @@ def scaled(at: Target, factor: float) -> Intervention:
     return Intervention(part=at.part, how="scale", layer=at.layer, head=at.head, factor=factor)
 
 
-def look_at(at: Target, key: int, path: LensPath) -> Intervention:
-    """The intervention that makes the target, a head, look at the key alone."""
+def attend_only(at: Target, key: int, path: LensPath) -> Intervention:
+    """The intervention that makes the target, a head, attend to the key alone."""
     return Intervention(part="attn.z", how="attend", layer=at.layer, head=at.head, position=key, token=_label(path, key))
 
 

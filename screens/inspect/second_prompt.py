@@ -1,4 +1,4 @@
-"""Second prompt of Inspect: a prompt beside the first, and what differs between the two."""
+"""Second prompt of Inspect, compared with the first."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ class SecondPrompt(InspectPart):
 
     @property
     def _is_one_pane(self) -> bool:
-        """Whether two views share one place, since the screen is narrow."""
+        """True when two views share one place, since the screen is narrow."""
         return self._host.has_class("-two") and self._host.has_class("-narrow")
 
     def is_enabled(self, action: str) -> bool:

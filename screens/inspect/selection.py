@@ -37,7 +37,7 @@ class Prompt:
     appended: int = 0
     """Number of the last `ids` that were sampled after what was typed."""
     is_cut: bool = False
-    """Whether the end of `text` was cut off, so that only the ids say what stands before those appended."""
+    """True when the end of `text` was cut off, so that only the ids say what stands before those appended."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Selection:
     against: int | None = None
     """The token that the attribution compares it with."""
     by_size: bool = True
-    """Whether the attribution lists its parts by size."""
+    """True when the attribution lists its parts by size."""
     trail: tuple[str, ...] = ()
     """The numbers being explained, from the one first asked about down to the one in view."""
 

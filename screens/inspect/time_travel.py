@@ -49,7 +49,7 @@ class TimeTravel(InspectPart):
 
     @property
     def is_open(self) -> bool:
-        """Whether the slider is open."""
+        """True while the slider is open."""
         return self._came_from is not None
 
     def action_time(self) -> None:

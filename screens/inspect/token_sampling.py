@@ -72,7 +72,7 @@ class TokenSampling(InspectPart):
 
     @property
     def is_writing(self) -> bool:
-        """Whether the model writes by itself."""
+        """True while the model writes by itself."""
         return self._writing is not None and self._writing.is_running
 
     @property

@@ -162,7 +162,7 @@ class OneStepScreen(LabScreen):
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything that was asked for has been answered, or refused."""
+        """True when everything that was asked for has been answered, or refused."""
         return bool(self.selected.run) and self._session.is_idle
 
     def watch_selected(self, old: OneStepParams, new: OneStepParams) -> None:

@@ -1,4 +1,4 @@
-"""One-step session: what the screen asks the engine of a training step, the newest question only, and the stages at hand."""
+"""One-step session: the screen's questions to the engine on a training step, the newest only, and the answers at hand."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ class OneStepSession:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the newest question has been answered, or refused, and the stages beside it are at hand."""
+        """True when the newest question has been answered, or refused, and the stages beside it are at hand."""
         return self._newest.is_idle
 
     def select(self, params: OneStepParams) -> StepAnswer | None:

@@ -58,12 +58,12 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
 ) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, *TO_SCORES)
-        assert "x switches off head 1.1" in status(pilot)
+        assert "x ablates head 1.1" in status(pilot)
         assert not listed(pilot).display
         await press(pilot, settle, "x")
         assert made(pilot) == (HEAD,)
         assert "head 1.1 off: “ fast” 41.2% → 12.0%, now “.” 30.0%" in status(pilot)
-        assert "b ablation" in status(pilot)
+        assert "b effect" in status(pilot)
         assert "1 intervention on" in facts(pilot)
         assert listed(pilot).display
         for method in ("lens", "view", "effect"):
@@ -72,7 +72,7 @@ async def test_x_switches_the_head_off_says_what_that_does_and_switches_it_on_ag
         assert made(pilot) == ()
         assert "intervention" not in facts(pilot)
         assert not listed(pilot).display
-        assert "x switches off head 1.1" in status(pilot)
+        assert "x ablates head 1.1" in status(pilot)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ async def test_a_hidden_token_is_said_to_be_missed_by_later_ones_only(inspect: O
 async def test_where_there_is_nothing_to_switch_off_it_says_so(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "G", "x")
-        assert status(pilot).startswith("Nothing to switch off at this step")
+        assert status(pilot).startswith("Nothing to ablate at this step")
         await press(pilot, settle, "b")
         assert status(pilot).startswith("No interventions yet")
         await press(pilot, settle, "f")
