@@ -47,7 +47,7 @@ class AskText(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="ask-text") as box:
             box.border_title = Text(self._title)
-            box.border_subtitle = "enter takes it · escape leaves"
+            box.border_subtitle = "Enter apply · Esc cancel"
             yield Static(self._words, id="ask-text-words", markup=False)
             yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
             yield Static("", id="ask-text-trouble", markup=False)

@@ -99,7 +99,7 @@ def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, h
     last = int(terminal.until(r"step 1/(\d+)")[1])
     for step in range(2, last + 1):
         terminal.press("j")
-        terminal.until(rf"step {step} of {last}\b")
+        terminal.until(rf"step {step}/{last}\b")
     length = int(terminal.until(r"position (\d+)/(\d+)")[2])
     for drawn in range(1, 11):
         terminal.press("Space")

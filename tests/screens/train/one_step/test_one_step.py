@@ -1,4 +1,4 @@
-"""One training step under the microscope, over an engine made of hand-written answers: no torch, no process."""
+"""One training step taken apart, over an engine made of hand-written answers: no torch, no process."""
 
 import asyncio
 import math
