@@ -25,7 +25,7 @@ class CorpusSize:
 
 
 class Corpus:
-    """A text that can be read again and again, in chunks. It is cleaned: no byte-order mark, and every line ends in "\\n".
+    """A text that can be read repeatedly, in chunks, and is cleaned: no byte-order mark, and every line ends in "\\n".
 
     `name` is short and for people, `source` is what opens the same text again; `encoding` is that of the file.
     `entropy_bits_per_byte` is the true entropy of the source of the text where that is known.
@@ -59,7 +59,7 @@ class Corpus:
         return split_safely(text for text, _ in self._reading())
 
     def measure(self, progress: ReadProgress | None = None) -> CorpusSize:
-        """Reads the text once to know its size and checksum, unless that is known. `progress` counts bytes of the file.
+        """Size and checksum, read once. `progress` counts bytes of the file.
 
         Raises:
             UserError: where the file cannot be read or decoded.

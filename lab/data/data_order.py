@@ -15,7 +15,7 @@ class TrainingBatches:
     over the epochs a token is seen at every position. Up to two windows' worth of tokens at the ends are left out of an
     epoch.
 
-    Nothing is remembered from step to step: shuffling sorts the windows by random numbers that Philox4x64 (Salmon et al.
+    No state is kept from step to step: shuffling sorts the windows by random numbers that Philox4x64 (Salmon et al.
     2011) gives for the key (seed, epoch). NumPy promises these raw numbers to stay the same over versions, unlike
     `Generator.permutation` (NEP 19).
     """
@@ -50,8 +50,7 @@ class TrainingBatches:
     def epoch(self, step: int) -> float:
         """Tokens that have been seen after `step` steps, over the tokens of the part.
 
-        The order is that of epochs of `windows` windows, which leave out up to two windows' worth: on a short text one of those
-        is clearly less than once through it.
+        An epoch of the order leaves out up to two windows' worth of tokens, so that on a short text it is less than 1.
         """
         return step * self.batch * self.context / self._count
 

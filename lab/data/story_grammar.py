@@ -1,4 +1,4 @@
-"""Text from a table of weighted choices, and the exact entropy of such text.
+"""A grammar of weighted choices: draw texts from it, and compute their exact entropy.
 
 A grammar is a dictionary of tables, `story` being the first. A table maps each alternative to its weight, or maps the value
 of a variable to such a table. An alternative is text with places in braces:
@@ -118,25 +118,25 @@ class Grammar:
                 if part.bound:
                     values[part.bound] = "".join(pieces[start:])
 
-    def _cost(self, before: tuple[GrammarPart, ...], parts: tuple[GrammarPart, ...], chance: float) -> ExpectedCost:
-        """Expected bits and bytes of `parts` after `before`, times the `chance` of getting there. Expectations add up, so
-        each part is looked at by itself, with the distribution of the one variable that it reads."""
+    def _cost(self, before: tuple[GrammarPart, ...], parts: tuple[GrammarPart, ...], reached: float) -> ExpectedCost:
+        """Expected bits and bytes of `parts` after `before`, times the probability `reached`. Expectations add up: each part is
+        taken by itself, with the distribution of the one variable that it reads."""
         total = ExpectedCost(0.0, 0.0)
         for index, part in enumerate(parts):
             if part.text:
-                total += ExpectedCost(0.0, chance * len(part.text.encode()))
+                total += ExpectedCost(0.0, reached * len(part.text.encode()))
                 continue
             earlier = before + parts[:index]
             values = self._marginal(self._relevant(earlier, part.reads), part.reads) if part.reads else {"": 1.0}
             for value, share in values.items():
                 if part.copied:
-                    total += ExpectedCost(0.0, chance * share * len(value.encode()))
+                    total += ExpectedCost(0.0, reached * share * len(value.encode()))
                     continue
                 row = self.rows[part.table, value]
-                total += ExpectedCost(-chance * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
+                total += ExpectedCost(-reached * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
                 within = (*earlier, GrammarPart(given=part.given, text=value)) if part.given else earlier
                 for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
-                    total += self._cost(within, alternative, chance * share * probability)
+                    total += self._cost(within, alternative, reached * share * probability)
         return total
 
     def _find_marginal(self, parts: tuple[GrammarPart, ...], variable: str) -> dict[str, float]:

@@ -50,7 +50,7 @@ class TokenCount:
 
 
 def read_facts(source: str, encoding: str | None = None) -> TextFacts:
-    """Reads the whole text once, unless it was read before and has not changed since.
+    """Statistics of a text, which is read once, and again only if it changed.
 
     Raises:
         UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.

@@ -1,7 +1,7 @@
 """Head scores: previous-token, duplicate-token and induction, measured on random tokens that are repeated once.
 
 Of such a sequence the second half can be foretold only by finding the same place in the first (Olsson et al. 2022, "In-context
-Learning and Induction Heads"). With r tokens seen twice and the pattern A of a head, rows being queries, the three meters are
+Learning and Induction Heads"). With r tokens seen twice and the pattern A of a head, rows being queries, the three scores are
 
     previous    mean over t ≥ 1 of A[t, t − 1]            how much it looks one token back
     duplicate   mean over t ≥ r of A[t, t − r]            how much it looks at the same token, where that stood before
@@ -18,9 +18,9 @@ from lab.core.number_format import fixed, probability, whole
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 
 FORMED = 0.3
-"""A head that pays this share of its attention is said to do it."""
+"""Share of attention from which on a head counts as one of the kind."""
 WEAK = 3.0
-"""A head that pays so many times what chance would, but less than that, is called weak."""
+"""Multiple of the uniform baseline from which on a head below `FORMED` counts as weak."""
 
 DESCRIPTIONS: dict[HeadScore, str] = {
     "previous": "the token just before",
@@ -30,21 +30,21 @@ DESCRIPTIONS: dict[HeadScore, str] = {
 
 INDUCTION = (
     "With such a head a model repeats what it has read. "
-    "It looks up what came after this token the last time, for which a head in a layer before it has to look one token back."
+    "It looks up what came after this token the last time, which needs a previous-token head in an earlier layer."
 )
 
 
-def uniform_score(meter: HeadScore, repeated: int) -> float:
+def uniform_score(kind: HeadScore, repeated: int) -> float:
     """Uniform baseline: the score of attention spread evenly over all visible tokens, the mean of 1 / (t + 1)."""
-    rows = range(1, 2 * repeated) if meter == "previous" else range(repeated, 2 * repeated)
+    rows = range(1, 2 * repeated) if kind == "previous" else range(repeated, 2 * repeated)
     return sum(1 / (t + 1) for t in rows) / len(rows) if rows else 0.0
 
 
 @dataclass(frozen=True)
 class StrongestHead:
-    """The head that does most of one thing; layer and head count from 0."""
+    """The head with the highest score of one kind; layer and head are zero-indexed."""
 
-    meter: HeadScore
+    kind: HeadScore
     layer: int
     head: int
     score: float
@@ -55,25 +55,25 @@ class StrongestHead:
 
 
 def head_name(layer: int, head: int) -> str:
-    """As on every screen: layer and head counted from 1."""
+    """Name of a head on screen: layer and head, counted from 1."""
     return f"{layer + 1}.{head + 1}"
 
 
-def strongest_head(meter: HeadScore, scores: Sequence[Sequence[float]]) -> StrongestHead:
-    """Of the scores [layer][head], of which there is at least one."""
+def strongest_head(kind: HeadScore, scores: Sequence[Sequence[float]]) -> StrongestHead:
+    """The strongest head of the scores [layer][head], which must not be empty."""
     score, layer, head = max((score, -layer, -head) for layer, row in enumerate(scores) for head, score in enumerate(row))
-    return StrongestHead(meter, -layer, -head, score)
+    return StrongestHead(kind, -layer, -head, score)
 
 
 def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[Sequence[float]]]) -> str:
-    """A few sentences: how far the heads have come at this step, the strongest by name, and what that means."""
+    """A few sentences on the head scores at this step: the strongest induction head, and what it means."""
     if not repeated:
-        return "There are no meters: the text has too few different tokens to make a sequence of them that repeats."
-    best = {meter: strongest_head(meter, scores[meter]) for meter in HEAD_SCORES}
+        return "No head scores: the text has too few different tokens for a repeated random sequence."
+    best = {kind: strongest_head(kind, scores[kind]) for kind in HEAD_SCORES}
     found = best["induction"]
     level = uniform_score("induction", repeated)
     share = f"{probability(found.score)} of its attention to {DESCRIPTIONS['induction']}"
-    beside = f"{fixed(found.score / level, 1)} times what chance would ({probability(level)})"
+    beside = f"{fixed(found.score / level, 1)} times the uniform baseline ({probability(level)})"
     if found.score >= FORMED:
         words = f"An induction head has formed: at step {whole(step)} head {found.name} pays {share}, {beside}."
     elif found.score >= WEAK * level:
@@ -87,7 +87,7 @@ def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[S
     return words
 
 
-def score_since_sentence(meter: HeadScore, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:
+def score_since_sentence(kind: HeadScore, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:
     """The score now, and the evaluation since which it has stayed above `FORMED`."""
     if not scores:
         return ""
@@ -96,5 +96,5 @@ def score_since_sentence(meter: HeadScore, steps: Sequence[float], scores: Seque
         since -= 1
     now = fixed(scores[-1], 2)
     if since == len(scores):
-        return f"{meter} {now} (chance {fixed(uniform_score(meter, repeated), 2)})"
-    return f"{meter} {now}, above {FORMED:g} since step {whole(int(steps[since]))}"
+        return f"{kind} {now} (uniform {fixed(uniform_score(kind, repeated), 2)})"
+    return f"{kind} {now}, above {FORMED:g} since step {whole(int(steps[since]))}"

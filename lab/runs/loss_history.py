@@ -16,7 +16,7 @@ behind the steep beginning, or be too short for the noise further on."""
 SPEED_STEPS = 10
 """Steps over which the speed is averaged: single steps jump when the machine is busy otherwise."""
 SPEED_MEMORY = 50 * SPEED_STEPS
-"""Before so many steps, one counts for less than a float can hold."""
+"""Steps after which a speed no longer changes the mean within a float's precision."""
 
 
 class LossHistory:
@@ -56,7 +56,7 @@ class LossHistory:
         """Number of changes, by which a plot knows that it is out of date."""
 
     def add(self, metrics: Iterable[Metric]) -> bool:
-        """Take in new lines, in the order of the file, which is that of the steps. Says whether there were any."""
+        """Append new lines, in the order of their steps; return True if there were any."""
         lines = list(metrics)
         if not lines:
             return False
@@ -100,7 +100,7 @@ class LossHistory:
             self.best_evaluation = best
 
     def smoothed(self, share: float, longest: int) -> Column:
-        """The training loss as `smooth` has it, over another share of the steps. Only what is new is computed."""
+        """The training loss smoothed over another share of the steps. Only new steps are computed."""
         if (share, longest) == (SMOOTHED_SHARE, LONGEST_SMOOTHING):
             return self.smooth
         found = self._smoothed.setdefault((share, longest), Column())

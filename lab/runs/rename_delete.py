@@ -1,6 +1,6 @@
-"""Renaming and deleting runs: each one rename of the folder, under the run's lock, so that it happens whole or not at all.
+"""Rename and delete runs: atomically, by one rename of the folder, under the trainer's lock.
 
-The folder carries the name. What config.json calls the run is its name when it was made, and stays.
+The folder's name is the run's. config.json keeps the name that it was made with.
 """
 
 import itertools

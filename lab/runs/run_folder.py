@@ -48,7 +48,7 @@ class CheckpointFile(NamedTuple):
 
 
 class Run:
-    """One run's folder. Making one reads nothing; `open_run` checks that there is a run."""
+    """One run's folder. The constructor reads nothing; `open_run` checks that there is a run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -58,7 +58,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name, which stays the run's name when the folder is renamed."""
+        """The folder's name: renaming the folder renames the run."""
         return self.path.name
 
     @property
@@ -191,7 +191,7 @@ class Run:
         return found + self.snapshots()
 
     def snapshots(self) -> list[CheckpointFile]:
-        """The snapshots, by step. One that the trainer drops meanwhile is left out, and so is what is no regular file."""
+        """The snapshots by step, without one that the trainer deletes meanwhile and anything but regular files."""
         try:
             names = os.listdir(self.snapshots_path) if is_real_folder(self.snapshots_path) else []
         except OSError:

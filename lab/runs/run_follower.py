@@ -20,7 +20,7 @@ class RunUpdate:
     """The new lines of one read.
 
     `history` holds all metrics the first time, and when the file began anew; else it is None and `metrics` holds the new ones,
-    to be added to the history that was given out before. The others are new ones too, or all where `..._anew` says so.
+    to be added to the history that was given out before. The others are new ones too, or all where `..._restarted` is true.
     """
 
     config: RunConfig

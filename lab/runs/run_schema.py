@@ -15,7 +15,7 @@ from models.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 FORMAT = 1
-"""Version of the run folder's layout; a reader refuses a newer one in words."""
+"""Version of the run folder's layout; a newer one is refused."""
 
 FRACTIONAL_SETTINGS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
 
@@ -122,7 +122,7 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, _within("threads")] | None = None
     precision: PrecisionSetting = "auto"
     attention: AttentionKernel = "auto"
-    """By plain products, by torch's fused kernel, or whichever is quicker on this machine."""
+    """Plain matrix products, torch's fused kernel, or whichever is quicker on this machine."""
     eval_every: Annotated[int, _within("eval_every")] = 100
     """Steps between evaluations on the validation part, each followed by a sample for every prompt."""
     patience: Annotated[int, _within("patience")] | None = None
@@ -175,7 +175,7 @@ class Status(msgspec.Struct, kw_only=True):
     pid_started: UnixTime = 0.0
     host: Word = ""
     heartbeat: UnixTime = 0.0
-    """Unix time of this writing, in seconds."""
+    """Unix time of the last write, in seconds."""
     seconds: Seconds = 0.0
     """Time spent training so far, over all resumes, pauses excluded."""
     device: Word = ""
@@ -191,11 +191,11 @@ class Status(msgspec.Struct, kw_only=True):
     eval_tokens: Count = 0
     """Tokens of the validation part on which every evaluation of this run is made."""
     eval_bytes: Count = 0
-    """The bytes that they stand for; 0 in runs from before it was kept."""
+    """Their bytes; 0 in runs from before it was kept."""
     final: FinalEvaluation | None = None
-    """The last weights, evaluated when the run had reached its end; None before, and in runs that ended before this was done."""
+    """Evaluation of the last weights at the end of the run; None before, and in older runs."""
     final_best: FinalEvaluation | None = None
-    """The same of the best weights."""
+    """Evaluation of the best weights."""
     no_room: bool = False
     """True while it waits on a full disk, with the steps since the last checkpoint in memory alone."""
     stopping: bool = False
@@ -234,13 +234,13 @@ class Sample(msgspec.Struct, kw_only=True):
 EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
 """Kinds of events, which are marked on a run's curve:
 
-checkpoint: saved, so that nothing before this step can be lost any more.
+checkpoint: saved, so that training can resume from this step.
 best: the lowest validation loss so far, whose weights are kept.
-pause, resume: it stood still, asked to or for want of room on the disk; it went on, also in a new process.
+pause, resume: paused by a command or a full disk; resumed, also in a new process.
 stop: a command or a signal ended it; `text` says which.
-bad_step: the loss of this step was no number or far outside its recent spread, so that its update was not applied.
-back: after several bad steps the weights are those of an earlier step again, and the learning rate is halved from here on.
-micro_batch: memory did not suffice, and a step is computed in smaller parts from here on.
+bad_step: the loss of this step was NaN/inf or a spike, so that its update was not applied.
+back: a rollback after several bad steps: the weights of an earlier step, and the learning rate halved from here on.
+micro_batch: out of memory; a step is computed in smaller micro-batches from here on.
 early_stop: the validation loss had not improved for `patience` evaluations.
 """
 
@@ -281,7 +281,7 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     took: Seconds
     """Seconds that measuring took."""
     repeated: Step = 0
-    """Length of the random sequence that is seen twice; 0 where the text has too few tokens for meters."""
+    """Length of the random sequence that is seen twice; 0 where the text has too few tokens for head scores."""
     previous: list[list[Share]] = []
     duplicate: list[list[Share]] = []
     induction: list[list[Share]] = []
@@ -291,16 +291,16 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The token that comes next in the text, as it is shown."""
     truth_probability: Share = 0.0
     top: list[tuple[Path, Share]] = []
-    """The likeliest next tokens with their probabilities."""
+    """The most probable next tokens with their probabilities."""
     pattern: list[list[list[Share]]] = []
     """Attention from the probe's last token to each of its tokens: [layer][head][token]."""
     parts: list[PartUpdate] = []
-    """Of the step that led here; empty at step 0, and where that step was not applied."""
+    """Updates of the step before; empty at step 0, and where that step was not applied."""
 
     def __post_init__(self) -> None:
         heads = {tuple(map(len, meter)) for meter in (self.previous, self.duplicate, self.induction)}
         if self.repeated and (len(heads) != 1 or not _is_table(next(iter(heads)))):
-            raise ValueError("the meters must have one number for each head of each layer")
+            raise ValueError("the head scores must have one number for each head of each layer")
         if self.pattern and not (_is_table(tuple(map(len, self.pattern))) and self._pattern_fits_probe()):
             raise ValueError("the pattern must have one number for each head of each layer and token of the probe")
 

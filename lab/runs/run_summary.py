@@ -50,7 +50,7 @@ class RunSummary:
     path: Path
     text: str
     phase: str
-    """A phase; `interrupted` where the status tells of a trainer that is gone; `damaged` where a file cannot be used."""
+    """A phase; `interrupted` where the trainer died; `damaged` where a file cannot be used."""
     plan: str
     """Planned length: `2,000 steps`, `5 min 00 s`."""
     step: int = 0
@@ -60,7 +60,7 @@ class RunSummary:
     loss: float | None = None
     val_loss: float | None = None
     bits_per_byte: float | None = None
-    """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
+    """This and `val_loss` are of the final evaluation once the run has ended, before that of the latest one."""
     evaluated: EvaluatedShare | None = None
     """The share of the validation part that they are of."""
     tokens_per_second: float | None = None
@@ -79,7 +79,7 @@ class RunSummary:
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
     is_demo: bool = False
     problem: str = ""
-    """Of a damaged run: which of its files cannot be used, and why."""
+    """The file of a damaged run that cannot be used, and the reason."""
 
     @property
     def going_on(self) -> bool:
@@ -98,7 +98,7 @@ class _CachedRun:
     run: Run
     config_stamp: Stamp | None
     paths: tuple[str, str]
-    """Its status.json and metrics.jsonl, as text: making a `Path` takes longer than looking at the file."""
+    """Its status.json and metrics.jsonl, as text: making a `Path` takes longer than a stat."""
     status_stamp: Stamp | None = None
     metrics_stamp: Stamp | None = None
     status: Status | None = None

@@ -94,7 +94,7 @@ class InsightsView(Vertical):
             return (0, 0)
         last = measured[-1]
         found = [strongest_head(meter, last.of(meter).tolist()) for meter in ("induction", "previous")]
-        best = max(found, key=lambda each: each.score / uniform_score(each.meter, last.repeated))
+        best = max(found, key=lambda each: each.score / uniform_score(each.kind, last.repeated))
         return best.layer, best.head
 
     def choose(self, by: int) -> None:
