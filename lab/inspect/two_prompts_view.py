@@ -24,8 +24,9 @@ def two_prompts(first: StageContext, second: StageContext) -> View:
     best = [context.tokenizer.label(context.answer) for context in (first, second)]
     p, q = softmax(first.logits), softmax(second.logits)
     sentence = (
-        f"Prompt 1 predicts “{best[0]}” ({probability(float(p.max()))}) after {first.here}, prompt 2 after {second.here} "
-        f"“{best[1]}” ({probability(float(q.max()))}). KL(1 ‖ 2) = {significant(kl_bits(first.logits, second.logits))} bits."
+        f"Prompt 1: “{best[0]}” ({probability(float(p.max()))}) after {first.here}; prompt 2: “{best[1]}” "
+        f"({probability(float(q.max()))}) after {second.here}. "
+        f"KL(1 ‖ 2) = {significant(kl_bits(first.logits, second.logits))} bits."
     )
     title = f"prompt 1 | prompt 2 · attention of head {first.layer + 1}.{first.head + 1}"
     return View("compare", title, sentence, [_next(first, second, p, q), _lenses(first, second), _attention(first, second)])

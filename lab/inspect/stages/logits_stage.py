@@ -49,10 +49,8 @@ def logits(context: StageContext) -> View:
 def _sentence(context: StageContext, top: list[int]) -> str:
     values = context.logits
     probabilities = softmax(values)
-    sentence = (
-        f"After {context.here} “{context.tokenizer.label(top[0])}” has the highest of {whole(len(values))} logits and gets "
-        f"{probability(float(probabilities[top[0]]))}"
-    )
+    best = probability(float(probabilities[top[0]]))
+    sentence = f"“{context.tokenizer.label(top[0])}” has the highest of {whole(len(values))} logits after {context.here}: {best}"
     if len(top) > 1:
         lead = significant(float(values[top[0]] - values[top[1]]))
         sentence += f", {lead} logits above “{context.tokenizer.label(top[1])}”"
