@@ -94,9 +94,9 @@ def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
     name = ref("logits" if found.against is None else "logits.over", context.position, *tokens)
     label = "= logit" if found.against is None else "= difference of the logits"
     total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]
-    columns = [Column("part", align="left"), Column("contribution (logits)")]
-    listed = "largest first" if by_size else "in the order of the computation"
-    return Table(columns, rows, title=f"{len(contributions)} parts, {listed}; ▒ negative │ positive █", total=total)
+    columns = [Column("part", align="left"), Column("contribution")]
+    listed = "largest first" if by_size else "in order of computation"
+    return Table(columns, rows, title=f"{len(contributions)} contributions (logits), {listed}; − ▒│█ +", total=total)
 
 
 def _name(context: StageContext, found: Attribution, part: int) -> str:
