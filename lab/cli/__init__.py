@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> int:
-    """Run what the command line asks for; the result is the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
+    """Run the command line and return the exit code: 0, 1 for a failure, 2 for a mistake, 130 for Ctrl-C."""
     try:
         return _main(sys.argv[1:])
     except KeyboardInterrupt:

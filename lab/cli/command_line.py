@@ -30,13 +30,13 @@ MISTAKES = {
     ("models.config", "ConfigError"),
     ("models.tokenizers.tokenizer_kinds", "TokenizerError"),
 }
-"""Exceptions whose message is one sentence for the user, by name: reporting one imports none of the others' modules."""
+"""Exceptions whose message is one sentence for the user, by name, so that reporting one does not import the others."""
 
 OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
-"""What the system refuses for reasons that lie outside the lab: rights and space."""
+"""Errors of the system that are not the lab's: permissions and disk space."""
 
 LONGEST_WORD = 250
-"""Characters of a word that was typed, such as a path, that a message repeats in full."""
+"""Longest word of the input, such as a path, that a message repeats in full, in characters."""
 
 MISTAKE = 2
 INTERRUPTED = 130
@@ -61,8 +61,8 @@ class Commands(click.Group):
 def llmlab() -> None:
     """A learning lab for language models in the terminal.
 
-    Without a command it opens the lab: choose a text, train a GPT-2 on it, step through its inference. The commands do the same
-    without a screen. RUN is the name of a run, the path of its folder, or `demo`, the model that ships with the lab.
+    Without a command it opens the lab: choose a text, train a GPT-2 on it, step through its forward pass. The commands do the
+    same without a screen. RUN is the name of a run, the path of its folder, or `demo`, the model that ships with the lab.
     """
 
 
@@ -75,12 +75,12 @@ def _is_mistake(error: Exception) -> bool:
 
 
 def complain(message: str) -> None:
-    """One line on stderr."""
+    """Write one line to stderr."""
     click.echo(f"llmlab: {_one_line(message)}", err=True)
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command; return the exit code. A mistake is one line on stderr, an error of the lab's own keeps its traceback."""
+    """Run a command and return the exit code. A user's mistake is one line on stderr; a bug keeps its traceback."""
     make_terminals_visible()
     try:
         result: Any = llmlab.main(arguments, prog_name="llmlab", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""Following a run from its files while its trainer works: a progress bar in a terminal, a line at each evaluation elsewhere."""
+"""Follow a run from its files while its trainer works: a progress bar in a terminal, a line per evaluation elsewhere."""
 
 import os
 import shlex
@@ -28,30 +28,30 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-class Followed:
-    """What has been read of a run so far."""
+class FollowedRun:
+    """A run, its status and its history as read so far."""
 
     def __init__(self, run: Run, after: int) -> None:
-        """`after` is the step whose evaluation, and those before it, are not news."""
+        """Evaluations up to the step `after` are not reported."""
         self.run = run
         self.status = run.status()
         self.history = LossHistory()
         self._reader = run.metrics()
-        self._told = after
-        self._said = ""
+        self._reported_step = after
+        self._last_message = ""
 
-    def news(self) -> list[str]:
-        """What the trainer says of itself since the last call, such as that it went back after bad steps."""
-        said = self.status.message if self.status.phase in ACTIVE else self._said
+    def new_messages(self) -> list[str]:
+        """New messages of the trainer since the last call, such as a rollback after bad steps."""
+        said = self.status.message if self.status.phase in ACTIVE else self._last_message
         if self.run.phase_of(self.status) == "not answering":
-            said = f"The trainer, process {self.status.pid}, does not answer: it may be halted."
-        if said == self._said:
+            said = f"The trainer, process {self.status.pid}, does not answer: it may be suspended."
+        if said == self._last_message:
             return []
-        self._said = said
+        self._last_message = said
         return [said] if said else []
 
     def read(self) -> list[str]:
-        """Takes in what is new; returns a line for each new evaluation."""
+        """Read the new metrics; return a line for each new evaluation."""
         self.status = self.run.status()
         metrics = self._reader.read()
         if self._reader.restarted:
@@ -59,13 +59,13 @@ class Followed:
         lines = []
         for metric in metrics:
             self.history.add([metric])
-            if metric.val_loss is not None and metric.step > self._told:
-                self._told = metric.step
+            if metric.val_loss is not None and metric.step > self._reported_step:
+                self._reported_step = metric.step
                 lines.append(self._line(metric))
         return lines
 
     def _line(self, evaluation: Metric) -> str:
-        """An evaluation on one line, with the latest training loss and speed; every figure has its name."""
+        """An evaluation on one line, with the latest training loss and speed; every figure with its name."""
         steps = self.run.config.train.steps
         training = self.history.last_training
         left = self.seconds_left()
@@ -80,7 +80,7 @@ class Followed:
         return "  ".join(word for word in words if word)
 
     def seconds_left(self) -> float | None:
-        """Training time to the end, None while it cannot be told."""
+        """Training time left in seconds; None while it cannot be estimated."""
         return time_left(self.run.config, self.status, self.history)
 
     def ended(self) -> bool:
@@ -88,16 +88,16 @@ class Followed:
 
 
 def shows_bar(quiet: bool) -> bool:
-    """Whether there is a terminal that can redraw a line, and the user wants that."""
+    """True in a terminal that can redraw a line, unless the user wants plain lines."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not quiet
 
 
 def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
-    """Shows how the training goes until it ends, then tells how it ended. Returns the exit code.
+    """Show the progress of the training until it ends, then its result. Returns the exit code.
 
-    Ctrl-C ends the following and leaves the training alone.
+    Ctrl-C ends the following, not the training.
     """
-    followed = Followed(run, after)
+    followed = FollowedRun(run, after)
     try:
         if shows_bar(quiet):
             _follow_with_a_bar(followed)
@@ -105,22 +105,22 @@ def follow(run: Run, after: int = -1, *, quiet: bool = False) -> int:
             _follow_with_lines(followed)
     except KeyboardInterrupt:
         name = shlex.quote(run.name)
-        click.echo(f"\n{run.name} goes on training. `llmlab stop {name}` stops it, `llmlab` shows it.", err=True)
+        click.echo(f"\n{run.name} is still training. `llmlab stop {name}` stops it, `llmlab` shows it.", err=True)
         return INTERRUPTED
-    return tell_the_end(run)
+    return report_end(run)
 
 
-def _follow_with_lines(followed: Followed) -> None:
+def _follow_with_lines(followed: FollowedRun) -> None:
     while True:
         ended = followed.ended()
-        for line in (*followed.read(), *followed.news()):
+        for line in (*followed.read(), *followed.new_messages()):
             click.echo(line)
         if ended:
             return
         time.sleep(POLL_SECONDS)
 
 
-def _follow_with_a_bar(followed: Followed) -> None:
+def _follow_with_a_bar(followed: FollowedRun) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -131,13 +131,13 @@ def _follow_with_a_bar(followed: Followed) -> None:
         _run_the_bar(followed, bar)
 
 
-def _run_the_bar(followed: Followed, bar: "Progress") -> None:
+def _run_the_bar(followed: FollowedRun, bar: "Progress") -> None:
     steps = followed.run.config.train.steps
     task = bar.add_task(followed.run.name, total=1.0, steps="", loss="", speed="", left="")
     while True:
         ended = followed.ended()
         followed.read()
-        for line in followed.news():
+        for line in followed.new_messages():
             bar.console.print(visible(line), markup=False, highlight=False)
         training, evaluation = followed.history.last_training, followed.history.last_evaluation
         losses = [("loss", training.loss if training else None), ("val", evaluation.val_loss if evaluation else None)]
@@ -157,8 +157,7 @@ def _run_the_bar(followed: Followed, bar: "Progress") -> None:
 
 
 def result_in_words(run: Run, status: Status) -> str:
-    """What a run has come to and on how much of its validation part, as the end of a sentence: the last weights, and the best
-    where these are others."""
+    """The validation loss of the last weights, and of the best if they differ, as the end of a sentence."""
     data, last, best = run.config.data, status.final, status.final_best
     if last is not None and best is not None:
         size = f" on {at_the_end(data, last).in_words} ({number_format.whole(last.tokens)} tokens) of validation text"
@@ -177,12 +176,12 @@ def result_in_words(run: Run, status: Status) -> str:
 
 def _figures(found: Metric | FinalEvaluation) -> str:
     loss, bits = found.val_loss, found.bits_per_byte
-    words = "validation loss no number" if loss is None else f"validation loss {number_format.fixed(loss)}"
+    words = "validation loss NaN" if loss is None else f"validation loss {number_format.fixed(loss)}"
     return words if bits is None else f"{words}, {number_format.fixed(bits)} bits/byte"
 
 
-def tell_the_end(run: Run) -> int:
-    """One sentence on how the training ended; on stderr and with exit code 1 if it failed."""
+def report_end(run: Run) -> int:
+    """Report the end of the training in one sentence; on stderr and with exit code 1 if it failed."""
     phase, status = run.phase(), run.status()
     name = shlex.quote(run.name)
     if phase == "finished":
@@ -190,7 +189,7 @@ def tell_the_end(run: Run) -> int:
             f"{run.name} finished: {status.step} steps in {number_format.duration(status.seconds)}{result_in_words(run, status)}"
         )
         words += f". {status.message.removesuffix('.')}" if status.message else ""
-        click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it up.")
+        click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it.")
         return 0
     if phase == "stopped":
         words, is_saved = stopped_in_words(run, f"llmlab resume {name}")
@@ -201,7 +200,7 @@ def tell_the_end(run: Run) -> int:
     else:
         why = f" {said}" if (said := unresponsive_reason(run, status, phase)) else ""
         click.echo(
-            f"llmlab: the trainer of {run.name} died at step {status.step}, without a word; "
+            f"llmlab: the trainer of {run.name} died at step {status.step} without a message; "
             f"`llmlab resume {name}` goes on from its last checkpoint.{why}",
             err=True,
         )
@@ -214,7 +213,7 @@ def following_options(command: Any) -> Any:
 
 
 def start_and_follow(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
-    """Starts the run's trainer and follows it, unless asked to return."""
+    """Start the run's trainer and follow it, unless detached."""
     from lab.training.start_trainer import start_trainer
 
     start_trainer(run)
@@ -222,5 +221,5 @@ def start_and_follow(run: Run, after: int, *, detach: bool, quiet: bool) -> int:
         name = shlex.quote(run.name)
         click.echo(f"{run.name} is training. `llmlab` shows it, `llmlab stop {name}` stops it.")
         return 0
-    click.echo(f"It trains in {run.path}; Ctrl-C leaves it to itself.")
+    click.echo(f"It trains in {run.path}; Ctrl-C stops following, not training.")
     return follow(run, after, quiet=quiet)

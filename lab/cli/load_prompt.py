@@ -1,4 +1,4 @@
-"""A run's model and a prompt in its tokens, for the commands that ask a model in their own process."""
+"""Load a run's model and tokenize a prompt, for the commands that run a model in their own process."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prompted:
+class LoadedPrompt:
+    """A run's model and tokenizer, and a prompt in its tokens."""
+
     run: Run
     checkpoint: str
     step: int
@@ -25,7 +27,7 @@ class Prompted:
 
     @property
     def window(self) -> list[int]:
-        """What the model sees: the last tokens, as many as fit its context."""
+        """The last tokens of the prompt, as many as fit into the context."""
         return self.ids[-self.model.config.context :]
 
 
@@ -33,14 +35,14 @@ def checkpoint_option(command: Any) -> Any:
     return click.option(
         "--checkpoint",
         metavar="best|last|STEP",
-        help="Whose weights: of the lowest validation loss, the last saved, or a snapshot's. [default: best]",
+        help="Weights: of the lowest validation loss, the last saved, or a snapshot. [default: best]",
     )(command)
 
 
-def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
-    """Opens the run, loads its weights and tokenizes the prompt, or the run's own first prompt where none is given.
+def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> LoadedPrompt:
+    """Open the run, load its weights and tokenize the prompt, or the run's own first prompt if none is given.
 
-    Says on stderr if the prompt is longer than the context.
+    Warns on stderr if the prompt is longer than the context.
 
     Raises:
         UserError: if there is no such run, or no weights that can be read.
@@ -72,4 +74,4 @@ def prompted(name: str, prompt: str | None, checkpoint: str | None) -> Prompted:
             f"the model sees the last {context}, without the first {len(ids) - context}.",
             err=True,
         )
-    return Prompted(run, which, step, model, tokenizer, text, ids)
+    return LoadedPrompt(run, which, step, model, tokenizer, text, ids)

@@ -1,4 +1,4 @@
-"""Numbers on the command line, held to the bounds that hold everywhere, and refused in words."""
+"""Numbers on the command line as click types, checked against the limits that hold everywhere."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ else:
 
 
 class Within(NumberType):
-    """A number within a bound; whole where `whole` is set."""
+    """A number within a limit; an integer where `whole` is set."""
 
     name = "number"
 
@@ -23,7 +23,7 @@ class Within(NumberType):
         self.whole = whole
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
-        """The number that was typed; click tells the user what `fail` says."""
+        """Parse the number; click shows the message of `fail`."""
         typed = shortened(str(value), 40)
         try:
             number: float = int(value) if self.whole else float(value)
@@ -39,5 +39,5 @@ class Within(NumberType):
 
 
 def whole(name: str) -> Within:
-    """Of the field of a run with that name."""
+    """The type of the run setting of this name."""
     return Within(LIMITS[name])

@@ -1,4 +1,4 @@
-"""How commands write: tables that align for any script, and JSON."""
+"""Output of the commands: tables that align for any script, plain text and JSON."""
 
 import sys
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What the commands write to a terminal: text from outside is made visible there. A file or a pipe gets it as it is."""
+"""Terminal output of the commands with escape sequences of foreign text made visible; files and pipes get the text as it is."""
 
 import codecs
 import io
@@ -14,7 +14,7 @@ JOINERS = ("\u200c", "\u200d")
 
 
 class VisibleStream(io.TextIOWrapper):
-    """A terminal's stream whose writer cannot make the terminal act: all but line breaks and tabs is written out.
+    """A terminal stream without escape sequences: control characters other than line breaks and tabs are spelled out.
 
     `under` is the stream itself, for the sequences that the lab writes on purpose.
     """
@@ -39,7 +39,7 @@ class VisibleStream(io.TextIOWrapper):
 
 
 def make_terminals_visible() -> None:
-    """Put a `VisibleStream` in the place of stdout and stderr where they are a terminal; no character ends a command."""
+    """Replace stdout and stderr by a `VisibleStream` where they are a terminal; no unencodable character ends a command."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, VisibleStream) or not isinstance(stream, io.TextIOWrapper):
@@ -50,5 +50,5 @@ def make_terminals_visible() -> None:
 
 
 def own_sequences(stream: TextIO) -> TextIO:
-    """The stream for what the lab itself tells a terminal to do, such as a bar that is redrawn."""
+    """The stream for the lab's own escape sequences, such as those of a progress bar."""
     return stream.under if isinstance(stream, VisibleStream) else stream

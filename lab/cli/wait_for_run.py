@@ -1,4 +1,4 @@
-"""Waiting for a trainer to carry out a command."""
+"""Wait until a trainer has carried out a command."""
 
 import time
 
@@ -7,14 +7,15 @@ from lab.runs.run_folder import ACTIVE, Run
 from lab.runs.run_locks import trainer_lock_is_held
 
 ANSWER_SECONDS = 120.0
-"""How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
+"""Longest wait for a trainer: it finishes its step, then a stop writes a checkpoint."""
 
 POLL_SECONDS = 0.1
 
 
 def wait_until(run: Run, *phases: str) -> str:
-    """Waits until the run is in one of the phases, or has no trainer any more; returns its phase. "no room" is no phase of its
-    own: it stands for a trainer that stops as soon as its full disk has room.
+    """Wait until the run is in one of the phases, or has no trainer any more; return its phase.
+
+    "no room" stands for a trainer that stops as soon as its full disk has room.
 
     Raises:
         UserError: if that takes longer than `ANSWER_SECONDS`.

@@ -1,4 +1,4 @@
-"""What runs mean: diagnosis, baselines, comparison, timeline, and what training takes of the machine.
+"""Reports on runs: diagnosis, baselines, comparison, head scores, timeline, update ratios, machine usage.
 
 Begin with `diagnosis`. Imports `lab.core`, `lab.views`, `lab.runs`, `lab.data` and `lab.planning`, and no torch.
 """

@@ -1,4 +1,4 @@
-"""A run's training as a row of places to look at the model from, and what has changed between two of them. No torch."""
+"""Training timeline: the weights of a run by step, and the change of a prediction or number between two steps. No torch."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,24 @@ from lab.views.number_refs import element
 
 @dataclass(frozen=True)
 class TimelineStop:
-    """Weights that can be looked at."""
+    """Weights that can be opened."""
 
     checkpoint: str
-    """What the engine opens them by: "best", "last", or a snapshot's step."""
+    """Their name for the engine: "best", "last", or a snapshot's step."""
     step: int
     names: tuple[str, ...] = ()
-    """"best", "last", where the weights are these as well."""
+    """The further names "best" and "last" of the same weights."""
 
 
 def stops(run: Run) -> list[TimelineStop]:
-    """All that can be opened, by step, each step once: where it is the best or the last, in full precision.
+    """Weights that can be opened, by step, each step once; best and last are in full precision.
 
     Raises:
         UserError: if the run has no snapshots.
     """
     found = {file.step: TimelineStop(file.name, file.step) for file in run.snapshots()}
     if not found:
-        raise UserError(f"{run.name} has no snapshots to look back at; a run of your own keeps them while it trains (4, then s).")
+        raise UserError(f"{run.name} has no snapshots to look back at; your own runs keep them while they train (4, then s).")
     for file in run.checkpoints():
         if file.name in ("best", "last"):
             names = (*found[file.step].names, file.name) if file.step in found else (file.name,)
@@ -36,8 +36,8 @@ def stops(run: Run) -> list[TimelineStop]:
     return [found[step] for step in sorted(found)]
 
 
-def index_of(stops: list[TimelineStop], checkpoint: str, step: int | None) -> int:
-    """Which of the stops a model is: by its name, else the nearest by step."""
+def stop_index(stops: list[TimelineStop], checkpoint: str, step: int | None) -> int:
+    """Index of the stop of a model: by its name, else the nearest by step."""
     for index, stop in enumerate(stops):
         if checkpoint == stop.checkpoint or checkpoint in stop.names:
             return index
@@ -46,7 +46,7 @@ def index_of(stops: list[TimelineStop], checkpoint: str, step: int | None) -> in
 
 
 def value_of(view: View, ref: str) -> float | None:
-    """The number of that name, None where the view does not show it."""
+    """The number with this reference; None if the view does not show it."""
     for block in view.blocks:
         if isinstance(block, Table):
             rows = [*block.rows, *([block.total] if block.total else [])]
@@ -76,32 +76,32 @@ def _element_of(block: Strip | Matrix, ref: str) -> float | None:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was shown of one model: its step, the way, and the view."""
+class ViewAtStep:
+    """The lens path and the view of the model at one step."""
 
     step: int
-    way: LensPath
+    lens_path: LensPath
     view: View
 
 
-def prediction_in_words(now: Seen, before: Seen | None) -> str:
-    """What the model says now, and how probable that was before: `says “ran” 41.2%, +29.1 points since step 256 (then “sat”)`."""
-    top = now.way.top[0]
+def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
+    """The prediction now, and its probability before: `says “ran” 41.2%, +29.1 points since step 256 (then “sat”)`."""
+    top = now.lens_path.top[0]
     words = f"says “{top.label}” {probability(top.probability)}"
     if before is None:
         return words
-    was = _probability_of(before.way.top, top.id)
+    was = _probability_of(before.lens_path.top, top.id)
     since = _since(now, before)
     if was is None:
-        words += f", which at step {whole(before.step)} was below {probability(before.way.top[-1].probability)}"
+        words += f", which at step {whole(before.step)} was below {probability(before.lens_path.top[-1].probability)}"
     else:
         words += f", {_points(top.probability - was)} {since}"
-    old = before.way.top[0]
+    old = before.lens_path.top[0]
     return words if old.id == top.id else f"{words}; it then said “{old.label}” {probability(old.probability)}"
 
 
-def _since(now: Seen, before: Seen) -> str:
-    """`since step 256`; `against step 256` where one has gone back in time, so that a rise does not read as a fall."""
+def _since(now: ViewAtStep, before: ViewAtStep) -> str:
+    """`since step 256`; `against step 256` when going back in time, so that a rise does not read as a fall."""
     return f"{'since' if now.step >= before.step else 'against'} step {whole(before.step)}"
 
 
@@ -116,13 +116,13 @@ def _points(difference: float) -> str:
     return f"{'+' if difference > 0 else '−'}{abs(difference) * 100:.1f} points"
 
 
-def number_in_words(ref: str, now: Seen, before: Seen | None) -> str:
-    """A number of the view now and by how much it has changed; "" where it has no name."""
+def number_in_words(ref: str, now: ViewAtStep, before: ViewAtStep | None) -> str:
+    """A number of the view now and its change; "" where it has no name."""
     if not ref:
         return ""
     value = value_of(now.view, ref)
     if value is None:
-        return f"{ref} is not among what is shown at this step"
+        return f"{ref} is not among the numbers shown at this step"
     words = f"{ref} = {significant(value, 4)}"
     was = None if before is None or before.view.stage != now.view.stage else value_of(before.view, ref)
     if was is None or before is None:

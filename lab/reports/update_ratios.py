@@ -1,4 +1,4 @@
-"""What one step changes in each part of a model, in words."""
+"""Update ratios, ‖change‖ / ‖weights‖ of each part of a model at one step, in words."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ from lab.runs.run_schema import PartUpdate
 from models.config import OptimizerName
 
 HEALTHY = 1e-3
-"""‖change‖ / ‖weights‖ that a step should have, about: a rule of thumb of Stanford's CS231n ("Neural Networks Part 3", ratio of
+"""Ratio that a step should have, about: a rule of thumb of Stanford's CS231n ("Neural Networks Part 3", ratio of
 weights to updates)."""
 FAR = 10.0
-"""A ratio this many times above or below is told."""
+"""A ratio this many times above or below is mentioned."""
 
 
 def power(ratio: float) -> str:
-    """`1.2e−3`: ratios differ by powers of ten, so that they are compared best as such."""
+    """`1.2e−3`: a ratio in scientific notation, since ratios differ by powers of ten."""
     mantissa, _, exponent = f"{ratio:.1e}".partition("e")
     return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
 
 
 def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
-    """Which parts change most and least at this step, whether that is much, and where the gradient is largest."""
+    """The parts that change most and least at this step, beside the rule of thumb, and the part with the largest gradient."""
     rule = (
         "A healthy step changes weights by about a thousandth of their size (1e−3, a rule of thumb of Stanford's CS231n): "
         "much more and training jumps about, much less and it hardly learns."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from textual.binding import Binding
 from textual.worker import Worker
 
-from lab.reports.training_timeline import Seen, TimelineStop, index_of, number_in_words, prediction_in_words
+from lab.reports.training_timeline import TimelineStop, ViewAtStep, number_in_words, prediction_in_words, stop_index
 from lab.views.blocks import LensPath, View
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Starting
 from screens.inspect.selection import Selection
@@ -27,8 +27,8 @@ class Answers:
     path: LensPath | None = None
     view: View | None = None
 
-    def seen(self, step: int) -> Seen | None:
-        return None if self.path is None or self.view is None else Seen(step, self.path, self.view)
+    def seen(self, step: int) -> ViewAtStep | None:
+        return None if self.path is None or self.view is None else ViewAtStep(step, self.path, self.view)
 
 
 class TimeTravel(InspectPart):
@@ -44,7 +44,7 @@ class TimeTravel(InspectPart):
         self._came_from: str | None = None
         """The checkpoint that was in view when the slider was opened; None while it is closed."""
         self._now: Answers | None = None
-        self._before: tuple[Selection, Seen] | None = None
+        self._before: tuple[Selection, ViewAtStep] | None = None
         self._playing: Worker[None] | None = None
 
     @property
@@ -75,7 +75,7 @@ class TimeTravel(InspectPart):
         slider.words = ("", "")
         self._came_from = self._host.selection.checkpoint
         step = None if isinstance(model, Starting | Loading) else model.facts.step
-        slider.index = index_of(list(stops), self._came_from, step)
+        slider.index = stop_index(list(stops), self._came_from, step)
         slider.add_class("-open")
         self._host.view.holds_cursor = True
         slider.focus()
@@ -139,7 +139,7 @@ class TimeTravel(InspectPart):
     def selection_changed(self, old: Selection, new: Selection) -> None:
         """Let the slider follow a checkpoint that was changed elsewhere."""
         if self.is_open:
-            self._slider.index = index_of(list(self._slider.stops), new.checkpoint, None)
+            self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
         self._answers(selection).path = path
@@ -164,7 +164,7 @@ class TimeTravel(InspectPart):
 
     def _step_of(self, checkpoint: str) -> int:
         stops = list(self._slider.stops)
-        return stops[index_of(stops, checkpoint, None)].step if stops else 0
+        return stops[stop_index(stops, checkpoint, None)].step if stops else 0
 
     def _tell_change(self) -> None:
         if not self.is_open or self._now is None:

@@ -1,4 +1,4 @@
-"""`llmlab delete`: remove a run for good."""
+"""`llmlab delete`: delete a run."""
 
 import sys
 
@@ -8,11 +8,11 @@ from lab.core import number_format
 from lab.core.errors import UserError
 
 
-@click.command(short_help="Remove a run for good.")
+@click.command(short_help="Delete a run.")
 @click.argument("run")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(run: str, yes: bool) -> int:
-    """Remove RUN with its weights, its curves and everything else in its folder. It asks first; this cannot be undone."""
+    """Delete RUN with its weights, curves and everything else in its folder. It asks first; this cannot be undone."""
     from lab.runs.rename_delete import delete_run, refuse_to_change, size_of
     from lab.runs.run_store import find_run
 
@@ -21,12 +21,12 @@ def delete(run: str, yes: bool) -> int:
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(
-                f"Deleting {found.name} cannot be undone, and there is no terminal to ask in; say --yes to delete it."
+                f"Deleting {found.name} cannot be undone, and there is no terminal to ask in; use --yes to delete it."
             )
         step, freed = found.status().step, number_format.bytes_(size_of(found))
         if not click.confirm(f"Delete {found.name}, at step {step}? This frees {freed} and cannot be undone."):
             click.echo("Nothing was deleted.")
             return 1
     freed = number_format.bytes_(delete_run(found))
-    click.echo(f"{found.name} is deleted; that freed {freed}.")
+    click.echo(f"{found.name} is deleted; {freed} freed.")
     return 0

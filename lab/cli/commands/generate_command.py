@@ -1,4 +1,4 @@
-"""`llmlab generate`: a run's model writes on from a prompt."""
+"""`llmlab generate`: generate text from a prompt with a run's model."""
 
 import codecs
 from array import array
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import checkpoint_option, prompted
+from lab.cli.load_prompt import checkpoint_option, load_prompt
 from lab.cli.number_types import Within
 from lab.cli.table_output import write_text
 from lab.core.errors import UserError
@@ -21,24 +21,28 @@ if TYPE_CHECKING:
     from models.config import ModelConfig
 
 ACTIVATIONS = 16
-"""Numbers as long as the residual stream that a block needs for one token, besides its keys and values."""
+"""Vectors of the width that a block needs for one token, besides its keys and values."""
 BYTES_OF_TOKEN = 40
-"""Of a token that was written, while the others are drawn."""
+"""Bytes kept for each generated token."""
 
 
-@click.command(short_help="Let a model write on from a prompt.")
+@click.command(short_help="Generate text from a prompt.")
 @click.argument("run")
-@click.option("-p", "--prompt", metavar="TEXT", help="What to go on from. [default: the run's first prompt]")
-@click.option("-n", "--tokens", default=200, show_default=True, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to write.")
+@click.option("-p", "--prompt", metavar="TEXT", help="Prompt. [default: the run's first prompt]")
+@click.option(
+    "-n", "--tokens", default=200, show_default=True, type=Within(WRITTEN_TOKENS), metavar="N", help="Tokens to generate."
+)
 @click.option("--temperature", default=1.0, show_default=True, type=float, metavar="T", help="Divides the logits; 0 is greedy.")
-@click.option("--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K likeliest tokens; 0 keeps all.")
+@click.option(
+    "--top-k", default=0, show_default=True, type=int, metavar="K", help="Keep the K most probable tokens; 0 keeps all."
+)
 @click.option(
     "--top-p",
     default=1.0,
     show_default=True,
     type=float,
     metavar="P",
-    help="Keep the likeliest tokens that together reach probability P; 1 keeps all.",
+    help="Keep the most probable tokens that together reach probability P; 1 keeps all.",
 )
 @click.option(
     "--seed",
@@ -46,7 +50,7 @@ BYTES_OF_TOKEN = 40
     show_default=True,
     type=Within(SAMPLING_SEED),
     metavar="N",
-    help="The same seed writes the same text.",
+    help="The same seed generates the same text.",
 )
 @click.option(
     "--samples",
@@ -54,15 +58,15 @@ BYTES_OF_TOKEN = 40
     show_default=True,
     type=Within(SAMPLES),
     metavar="K",
-    help="Texts to write, of K seeds, at once.",
+    help="Texts to generate at once, with K seeds.",
 )
-@click.option("--greedy", is_flag=True, help="Always take the likeliest token.")
+@click.option("--greedy", is_flag=True, help="Always take the most probable token.")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
     show_default=True,
-    help="Of the weights; auto is bf16 for models of which each token reads more than the caches hold.",
+    help="Precision of the weights; auto is bf16 for models larger than the processor's caches.",
 )
 @checkpoint_option
 def generate(
@@ -78,40 +82,40 @@ def generate(
     precision: str,
     checkpoint: str | None,
 ) -> None:
-    """Let the model of RUN write on from a prompt, token by token.
+    """Generate text with the model of RUN from a prompt, token by token.
 
-    A text that outgrows the model's context goes on with a window of the last tokens.
+    Beyond the context the model sees a window of the last tokens.
     """
     from models.sampling_settings import SamplingSettings
 
     sampling = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
-    asked = prompted(run, prompt, checkpoint)
+    loaded = load_prompt(run, prompt, checkpoint)
     from models.sampling import generate, generate_together
 
-    if precision == "bf16" or (precision == "auto" and generates_in_bf16(asked.model.config)):
-        asked.model.cast_matrices_to_bf16()
+    if precision == "bf16" or (precision == "auto" and generates_in_bf16(loaded.model.config)):
+        loaded.model.cast_matrices_to_bf16()
     if samples > 1:
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
-        refuse_too_many(asked.model.config, samples, tokens)
+        refuse_too_many(loaded.model.config, samples, tokens)
         written = [array("I") for _ in several]
-        for drawn_by_all in generate_together(asked.model, asked.ids, tokens, several):
+        for drawn_by_all in generate_together(loaded.model, loaded.ids, tokens, several):
             for ids, token in zip(written, drawn_by_all, strict=True):
                 ids.append(token.id)
         for one, ids in zip(several, written, strict=True):
-            write_text(f"--- seed {one.seed}\n{asked.text}{asked.tokenizer.decode(ids)}\n")
+            write_text(f"--- seed {one.seed}\n{loaded.text}{loaded.tokenizer.decode(ids)}\n")
         return
-    write_text(asked.text)
+    write_text(loaded.text)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for drawn in generate(asked.model, asked.ids, tokens, sampling):
-        write_text(decoder.decode(asked.tokenizer.token_bytes(drawn.id)))
+    for drawn in generate(loaded.model, loaded.ids, tokens, sampling):
+        write_text(decoder.decode(loaded.tokenizer.token_bytes(drawn.id)))
     write_text(decoder.decode(b"", final=True) + "\n")
 
 
 def refuse_too_many(model: "ModelConfig", samples: int, tokens: int) -> None:
-    """Does nothing if the machine has room for so many texts at once: their keys and values, a layer's activations, their tokens.
+    """Refuse more texts at once than fit into memory with their keys and values, a layer's activations and their tokens.
 
     Raises:
-        UserError: otherwise, with how many there is room for.
+        UserError: with the number that fits.
     """
     of_one = BYTES * (model.context * model.width * (2 * model.layers + ACTIVATIONS) + model.vocab_size) + BYTES_OF_TOKEN * tokens
     if samples * of_one > memory():

@@ -1,4 +1,4 @@
-"""`llmlab params`: every weight of a model, adding up."""
+"""`llmlab params`: the parameters of a model, tensor by tensor."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from models.config import ModelConfig
 
 
-@click.command(short_help="List every weight of a model, adding up.")
+@click.command(short_help="Count the parameters of a model, tensor by tensor.")
 @click.argument("run", required=False)
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), help=f"Show a preset's shape instead of a run's. [default: {DEFAULT_PRESET}]"
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     "--vocab",
     type=whole_number("vocab_size"),
     metavar="N",
-    help="Vocabulary of the preset. [default: what bpe learns for it; 50257 for gpt2]",
+    help="Vocabulary of the preset. [default: the default of bpe; 50257 for gpt2]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool) -> None:
-    """List every weight of RUN's model, or of a preset, with its shape and count; they add up to the total.
+    """Count the parameters of RUN's model, or of a preset: every tensor with its shape and count.
 
-    The output head is the token embedding once more (tied weights), and is counted once.
+    The output head is tied to the token embedding and counted once.
     """
     if run is not None and (preset is not None or vocab is not None):
         raise click.UsageError("Give a RUN, or a --preset with its --vocab, not both.", click.get_current_context())
@@ -68,7 +68,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
 
 
 def describe(name: str, config: "ModelConfig") -> str:
-    """The account as text."""
+    """The parameters as tables."""
     from models.parameter_count import by_part, flops_per_token, inventory, parameter_count
 
     total = parameter_count(config)

@@ -15,12 +15,8 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import FinalEvaluation
 from lab.runs.unresponsive_trainer import unresponsive_reason
 
-ANSWER_SECONDS = 120.0
-"""How long a trainer may take to answer: the step at hand must end, then a stop writes a checkpoint."""
-
-POLL_SECONDS = 0.1
 PART = "~"
-"""Before figures that are of a part of the validation text only."""
+"""Prefix of figures measured on a part of the validation text only."""
 
 
 class RunEntry(msgspec.Struct, kw_only=True):
@@ -29,8 +25,8 @@ class RunEntry(msgspec.Struct, kw_only=True):
     name: str
     path: str
     phase: str
-    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died without a word), not answering (it is
-    there and gives no sign of life), or damaged: a file of it cannot be used, and `message` says which and why."""
+    """starting, training, paused, stopped, finished, failed, interrupted (its trainer died), not answering (it is alive and sends
+    no heartbeat), or damaged: a file of it cannot be used, and `message` has the reason."""
     alive: bool
     step: int
     steps: int | None
@@ -39,14 +35,15 @@ class RunEntry(msgspec.Struct, kw_only=True):
     loss: float | None
     val_loss: float | None
     bits_per_byte: float | None
-    """These two are of the last weights on the whole validation part once the run has ended, before of the latest evaluation."""
+    """This and `val_loss` are of the last weights on the whole validation part once the run has ended, else of the latest
+    evaluation."""
     evaluated_bytes: int | None
-    """Bytes of validation text that these two are of; None where that is not known, as in runs from before it was kept."""
+    """Bytes of validation text of these two; None if unknown, as in runs of older versions."""
     validation_bytes: int
     final: FinalEvaluation | None
     """The last weights on the whole validation part, or a large sample of it; null before the end."""
     final_best: FinalEvaluation | None
-    """The same of the best weights, which are those that are opened."""
+    """The same of the best weights, which are opened by default."""
     device: str
     parameters: int
     tokenizer: str
@@ -56,7 +53,7 @@ class RunEntry(msgspec.Struct, kw_only=True):
 
 
 def entry(run: Run) -> RunEntry:
-    """What a run's files say now."""
+    """The entry of a run, from its files."""
     from lab.runs.run_summary import RunsWatcher
 
     said = RunsWatcher().summary(run)
@@ -86,7 +83,7 @@ def entry(run: Run) -> RunEntry:
 
 
 def damaged_entry(run: Run, reason: str) -> RunEntry:
-    """A run whose settings cannot be read."""
+    """The entry of a run whose settings cannot be read."""
     return RunEntry(
         name=run.name,
         path=str(run.path),

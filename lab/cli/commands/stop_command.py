@@ -1,4 +1,4 @@
-"""`llmlab stop`: end a training and save it."""
+"""`llmlab stop`: stop a training and save it."""
 
 import shlex
 
@@ -11,13 +11,13 @@ from lab.core.errors import UserError
 FAILED = 1
 
 
-@click.command(short_help="End a training and save it.")
+@click.command(short_help="Stop a training and save it.")
 @click.argument("run")
-@click.option("--discard", is_flag=True, help="Do not wait for room on a full disk: give up what is not saved.")
+@click.option("--discard", is_flag=True, help="Do not wait for space on a full disk: discard what is not saved.")
 def stop(run: str, discard: bool) -> int:
-    """End the training of RUN after its current step and save it. `llmlab resume` goes on from there, exactly.
+    """Stop the training of RUN after its current step and save it. `llmlab resume` continues from there.
 
-    On a full disk the trainer waits for room before it ends. The exit code is 0 when the step at which it ended is saved.
+    On a full disk the trainer waits for space before it stops. The exit code is 0 if its last step is saved.
     """
     from lab.reports.saved_step import saved_step, stopped_in_words
     from lab.runs.run_store import open_run

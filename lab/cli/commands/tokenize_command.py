@@ -1,4 +1,4 @@
-"""`llmlab tokenize`: a text as the tokens that a model would see."""
+"""`llmlab tokenize`: show a text as tokens."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
 BYTES_WIDTH = 24
-"""Columns for a token's bytes in hexadecimal: eight of them, which few tokens exceed; a longer one pushes its text aside."""
+"""Columns of a token's bytes in hexadecimal: eight bytes; a longer token pushes its text aside."""
 
 
 def tokenizer_named(name: str) -> "Tokenizer":
-    """`gpt2` and `bytes`, or the tokenizer of a run.
+    """The tokenizer `gpt2` or `bytes`, or that of a run.
 
     Raises:
         UserError: if there is no such run, naming near ones.
@@ -46,13 +46,13 @@ def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable
 @click.command(short_help="Show a text as tokens.")
 @click.argument("text", required=False)
 @click.option("--file", "-f", metavar="F", help="Read the text from a file, or from standard input if F is -.")
-@click.option("--encoding", metavar="NAME", help="Encoding of the file; found by itself for UTF-8 and UTF-16.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the file; UTF-8 and UTF-16 are detected.")
 @click.option(
-    "--tokenizer", default="gpt2", show_default=True, metavar="gpt2|bytes|RUN", help="Whose tokens: a built-in's or a run's."
+    "--tokenizer", default="gpt2", show_default=True, metavar="gpt2|bytes|RUN", help="A built-in tokenizer, or that of a run."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with ids, bytes in hexadecimal and labels.")
 def tokenize(text: str | None, file: str | None, encoding: str | None, tokenizer: str, as_json: bool) -> None:
-    """Show TEXT as tokens: each one's id, its bytes in hexadecimal, and what it looks like.
+    """Show TEXT as tokens: each one's id, its bytes in hexadecimal, and its text.
 
     Without TEXT and --file, the text is read from standard input.
     """

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lab.cli.load_prompt import Prompted, checkpoint_option, prompted
+from lab.cli.load_prompt import LoadedPrompt, checkpoint_option, load_prompt
 from lab.cli.number_types import whole
 from lab.cli.table_output import table, write_json
 from lab.core.number_format import probability
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from models.trace import Trace
 
 
-@click.command(short_help="Show what happens to a prompt inside a model.")
+@click.command(short_help="Trace the forward pass of a prompt.")
 @click.argument("run")
-@click.option("-p", "--prompt", required=True, metavar="TEXT", help="The text to pass through the model.")
+@click.option("-p", "--prompt", required=True, metavar="TEXT", help="The prompt.")
 @click.option(
     "--npz",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--top", default=5, show_default=True, type=whole("vocab_size"), metavar="N", help="Next tokens to list.")
 @checkpoint_option
 def trace(run: str, prompt: str, npz: Path | None, as_json: bool, top: int, checkpoint: str | None) -> None:
-    """Pass a prompt through the model of RUN and show what happens on the way.
+    """Trace the forward pass of a prompt through the model of RUN: tokens, predictions, logit lens, intermediates.
 
     The names of the intermediates are TransformerLens's, such as blocks.0.attn.pattern; layers and heads count from 0 in them.
     """
@@ -37,31 +37,31 @@ def trace(run: str, prompt: str, npz: Path | None, as_json: bool, top: int, chec
         raise click.UsageError(
             f"There is no folder {npz.absolute().parent} to write {npz.name} into.", click.get_current_context()
         )
-    asked = prompted(run, prompt, checkpoint)
+    loaded = load_prompt(run, prompt, checkpoint)
     from models.trace import Trace
 
-    traced = Trace(asked.model, asked.window)
+    traced = Trace(loaded.model, loaded.window)
     if npz is not None:
         write_npz(npz, traced)
     found = summarize(
         traced,
-        asked.tokenizer,
-        run=asked.run.name,
-        checkpoint=asked.checkpoint,
-        step=asked.step,
-        dropped=len(asked.ids) - len(asked.window),
+        loaded.tokenizer,
+        run=loaded.run.name,
+        checkpoint=loaded.checkpoint,
+        step=loaded.step,
+        dropped=len(loaded.ids) - len(loaded.window),
         top=top,
     )
     if as_json:
         write_json(found)
         return
-    click.echo(describe(found, asked, traced))
+    click.echo(describe(found, loaded, traced))
     if npz is not None:
         click.echo(f"\n{len(traced.names())} intermediates are in {npz}.")
 
 
-def describe(found: TraceSummary, asked: Prompted, traced: "Trace") -> str:
-    """The summary as text for a reader; layers count from 1 here."""
+def describe(found: TraceSummary, loaded: LoadedPrompt, traced: "Trace") -> str:
+    """The summary as text; layers count from 1 here."""
     last = f'"{found.tokens[-1].label}"'
 
     def listed(candidates: list[Candidate]) -> str:
@@ -78,12 +78,12 @@ def describe(found: TraceSummary, asked: Prompted, traced: "Trace") -> str:
         [
             f"{found.run}, {found.checkpoint} weights, step {found.step}",
             "",
-            table(("position", "id", "token", "the model gave it"), tokens, right=(0, 1, 3)),
+            table(("position", "id", "token", "probability"), tokens, right=(0, 1, 3)),
             "",
-            f"If the model stopped there, it would say after {last}:",
+            f"Logit lens after {last}:",
             table(("after", "top next tokens"), lens),
             "",
-            f"After {last} it expects:",
+            f"Prediction after {last}:",
             table(("token", "id", "probability"), top, right=(1, 2)),
             "",
             table(("intermediate", "shape"), shapes),

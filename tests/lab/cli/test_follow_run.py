@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.cli.follow_run import follow, tell_the_end
+from lab.cli.follow_run import follow, report_end
 from lab.core.atomic_io import write_atomic
 from lab.core.safetensors_file import write_tensors
 from lab.runs import trainer_commands
@@ -116,7 +116,7 @@ def test_evaluations_of_before_are_no_news(run: Run, capsys: pytest.CaptureFixtu
 def test_failure_and_death_are_told_on_stderr(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with owned(run) as trainer:
         trainer.say("failed", 7, "The loss became NaN at step 7; lower the learning rate.")
-    assert tell_the_end(run) == 1
+    assert report_end(run) == 1
     assert capsys.readouterr() == ("", "llmlab: tale failed at step 7: The loss became NaN at step 7; lower the learning rate.\n")
     trainer.say("training", 9)
     assert follow(run, quiet=True) == 1
@@ -139,7 +139,7 @@ def test_ctrl_c_leaves_the_training_alone(run: Run) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
         assert process.returncode == 130
-        assert (out, err.strip()) == ("", "tale goes on training. `llmlab stop tale` stops it, `llmlab` shows it.")
+        assert (out, err.strip()) == ("", "tale is still training. `llmlab stop tale` stops it, `llmlab` shows it.")
         assert trainer_commands.take(run.control_path) == []
 
 
@@ -179,10 +179,10 @@ def test_stop_and_pause_wait_for_the_trainer(run: Run, llmlab: Call) -> None:
     with owned(run) as trainer:
         trainer.say("training", 10)
         trainer.answer("pause", "paused", 11)
-        assert llmlab("pause", "tale") == (0, "tale is paused at step 11. `llmlab resume tale` lets it go on.\n", "")
+        assert llmlab("pause", "tale") == (0, "tale is paused at step 11. `llmlab resume tale` continues it.\n", "")
         llmlab("pause", "tale").assert_mistake("paused already")
         answering = trainer.answer("resume", "training", 11)
-        assert llmlab("resume", "tale", "--detach") == (0, "tale goes on from step 11.\n", "")
+        assert llmlab("resume", "tale", "--detach") == (0, "tale continues from step 11.\n", "")
         answering.join(timeout=10)
         trainer.say("training", 12)
         llmlab("resume", "tale").assert_mistake("is being trained already")
@@ -233,7 +233,7 @@ def test_a_run_that_ended_worse_than_it_was_names_its_best_step(run: Run, capsys
         trainer.evaluate(STEPS)
         trainer.status.best_step, trainer.status.best_val_loss = 20, 1.25
         trainer.say("finished", STEPS)
-    assert tell_the_end(run) == 0
+    assert report_end(run) == 0
     assert (
         "validation loss 1.500, 2.164 bits/byte; the lowest was 1.250 at step 20, whose weights are opened."
         in capsys.readouterr().out
@@ -258,13 +258,13 @@ def test_the_end_of_a_run_is_told_on_the_whole_validation_part(run: Run, capsys:
         trainer.evaluate(STEPS)
         trainer.status.eval_tokens = 64
         trainer.say("finished", STEPS)
-    assert tell_the_end(run) == 0
+    assert report_end(run) == 0
     assert "validation loss 1.500, 2.164 bits/byte on 64 of 100 tokens of validation text." in capsys.readouterr().out
     best = FinalEvaluation(step=20, tokens=100, bytes=100, val_loss=1.7, bits_per_byte=2.45)
     trainer.status.final = FinalEvaluation(step=STEPS, tokens=100, bytes=100, val_loss=1.75, bits_per_byte=2.52)
     trainer.status.final_best = best
     trainer.say("finished", STEPS)
-    assert tell_the_end(run) == 0
+    assert report_end(run) == 0
     assert (
         "validation loss 1.750, 2.520 bits/byte on all 100 bytes (100 tokens) of validation text; "
         "of the best weights, those of step 20, which are opened, validation loss 1.700, 2.450 bits/byte."

@@ -125,7 +125,7 @@ def test_json(llmlab: Call, run: Run, model: GPT) -> None:
 def test_summary(llmlab: Call, run: Run) -> None:
     done = llmlab("trace", "tale", "-p", "The big")
     assert done.code == 0
-    for words in ("best weights, step 7", "layer 2", 'After "g" it expects', "blocks.1.attn.pattern", "2 × 7 × 7"):
+    for words in ("best weights, step 7", "layer 2", 'Prediction after "g"', "blocks.1.attn.pattern", "2 × 7 × 7"):
         assert words in done.out
 
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.reports.training_timeline import Seen, TimelineStop, index_of, number_in_words, prediction_in_words, stops, value_of
+from lab.reports.training_timeline import (
+    TimelineStop,
+    ViewAtStep,
+    number_in_words,
+    prediction_in_words,
+    stop_index,
+    stops,
+    value_of,
+)
 from lab.runs.run_folder import CheckpointFile, Run
 from lab.views.blocks import (
     Array,
@@ -58,7 +66,7 @@ def test_a_run_without_snapshots_is_one_sentence() -> None:
 )
 def test_a_checkpoint_is_found_by_name_or_by_the_nearest_step(checkpoint: str, step: int | None, index: int) -> None:
     assert (
-        index_of([TimelineStop("0", 0), TimelineStop("10", 10), TimelineStop("best", 50, ("best", "last"))], checkpoint, step)
+        stop_index([TimelineStop("0", 0), TimelineStop("10", 10), TimelineStop("best", 50, ("best", "last"))], checkpoint, step)
         == index
     )
 
@@ -97,8 +105,8 @@ def test_a_number_is_found_in_any_block_by_its_name(ref: str, value: float | Non
     assert value_of(view(0.125), ref) == value
 
 
-def seen(step: int, top: list[tuple[int, str, float]], p: float = 0.5, stage: str = "scores") -> Seen:
-    return Seen(step, LensPath([], [], 0, 0, [Prediction(*guess) for guess in top]), view(p, stage))
+def seen(step: int, top: list[tuple[int, str, float]], p: float = 0.5, stage: str = "scores") -> ViewAtStep:
+    return ViewAtStep(step, LensPath([], [], 0, 0, [Prediction(*guess) for guess in top]), view(p, stage))
 
 
 RAN, SAT, FAST = (1, " ran", 0.412), (2, " sat", 0.3), (3, " fast", 0.05)

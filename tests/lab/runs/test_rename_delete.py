@@ -152,7 +152,7 @@ class TestCommands:
     def test_rename(self, llmlab: Call, empty_run: EmptyRun, home: Path) -> None:
         empty_run("tale")
         done = llmlab("rename", "tale", "saga")
-        assert (done.code, done.out) == (0, f"tale is called saga now; it is in {home / 'saga'}.\n")
+        assert (done.code, done.out) == (0, f"tale is now called saga; it is in {home / 'saga'}.\n")
         llmlab("rename", "tale", "x").assert_mistake("no run called 'tale'")
         llmlab("rename", "saga", "a/b").assert_mistake("cannot be a run's name")
         llmlab("rename", "demo", "mine").assert_mistake("ships with the lab")
@@ -176,7 +176,7 @@ class TestCommands:
         done = llmlab("delete", "tale")
         assert (done.code, done.out) == (
             0,
-            f"tale is deleted; that freed {asked[0].partition('frees ')[2].partition(' and')[0]}.\n",
+            f"tale is deleted; {asked[0].partition('frees ')[2].partition(' and')[0]} freed.\n",
         )
         assert not run.path.exists()
 

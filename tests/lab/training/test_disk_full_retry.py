@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import torch
 
-from lab.cli.follow_run import tell_the_end
+from lab.cli.follow_run import report_end
 from lab.reports.saved_step import saved_step
 from lab.runs import trainer_commands
 from lab.runs.run_folder import Run
@@ -120,7 +120,7 @@ def test_only_who_says_so_discards_what_is_not_saved(
         "Ended on a full disk at step 8; what was not saved was discarded, as asked. The last checkpoint, of step 7, is whole."
     )
     assert saved_step(run) == 7
-    assert tell_the_end(run) == 0
+    assert report_end(run) == 0
     assert "is stopped at step 7 and saved. Ended on a full disk at step 8" in capfd.readouterr().out
 
 
@@ -153,7 +153,7 @@ def test_saved_is_said_of_what_is_on_the_disk(
     else:
         status.step = 9
         run.status_path.write_bytes(msgspec.json.encode(status))
-    assert tell_the_end(run) == 1
+    assert report_end(run) == 1
     whole = 3 if damaged else 6
     assert f"at step {status.step}, which is not saved: its last whole checkpoint is of step {whole}." in capfd.readouterr().err
 
