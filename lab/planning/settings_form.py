@@ -1,8 +1,10 @@
 """The plan that the form of a new run stands for: the resolved run, a sentence for each field that is wrong, and the defaults."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from lab.core.errors import UserError
 from lab.core.machine import Machine, has_mps, why_no_cuda
@@ -34,13 +36,13 @@ class Plan:
         return self.run.request if self.run is not None and not self.problems else None
 
 
-def make_plan(settings: Settings, text: TextSize, machine: Machine) -> Plan:
-    """Parse, resolve and check the settings, as far as the text is known."""
+def make_plan(settings: Settings, text: TextSize, machine: Machine, hidden: Mapping[str, Any] | None = None) -> Plan:
+    """Parse, resolve and check the settings, as far as the text is known. `hidden` are those that the form does not show."""
     request, problems = parse_settings(settings, text)
     if problems:
         return Plan(problems)
     try:
-        run = resolve(request, text, machine)
+        run = resolve(msgspec.structs.replace(request, **(hidden or {})), text, machine)
     except SettingError as error:
         return Plan({error.setting: str(error)})
     return Plan(_problems(run, machine), run)

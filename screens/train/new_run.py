@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 from textual import on, work
 from textual.app import ComposeResult
 from textual.message import Message
@@ -183,7 +182,7 @@ class NewRun(Widget):
         self._cancel_timing()
         self.query_one(Preparation).stages = ()
         self.preparing = True
-        self._make(msgspec.structs.replace(plan.request, **self._hidden))
+        self._make(plan.request)
 
     @on(RunForm.Started)
     def _start_wanted(self) -> None:
@@ -199,7 +198,7 @@ class NewRun(Widget):
 
     def _plan(self) -> Plan:
         form = self.form
-        plan = make_plan(form.settings, self._text, self._machine)
+        plan = make_plan(form.settings, self._text, self._machine, self._hidden)
         step_seconds = self._known_step_seconds(plan)
         plan = fit_plan(plan, self.runs, self._machine, step_seconds)
         form.defaults = defaults(form.settings, self._text, self._machine, plan.run)

@@ -41,10 +41,11 @@ def text(tmp_path: Path) -> Path:
 def test_a_run_made_again_from_its_settings_is_the_same_run(home: Path, text: Path, asked: dict[str, Any]) -> None:
     """Only its name and the moment at which it was made differ."""
     first = prepare_run(RunRequest(text=str(text), device="cpu", **asked))
-    plan = make_plan(cloned_settings(first.config), TextSize(str(text), bytes=text.stat().st_size), machine())
+    size = TextSize(str(text), bytes=text.stat().st_size)
+    plan = make_plan(cloned_settings(first.config), size, machine(), hidden_settings(first.config))
     assert plan.problems == {}
     assert plan.request is not None
-    second = prepare_run(msgspec.structs.replace(plan.request, **hidden_settings(first.config)))
+    second = prepare_run(plan.request)
     assert second.name == "tale-2" if first.name == "tale" else second.name
     same = msgspec.structs.replace(second.config, name=first.config.name, created=first.config.created)
     assert same == first.config
