@@ -22,8 +22,8 @@ from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
 from lab.data.train_val_split import Split, split_text
 from lab.planning.check_request import check_request
-from lab.planning.duration_estimate import evaluation_share
-from lab.planning.measure_step_time import StepTimer
+from lab.planning.estimates.duration_estimate import evaluation_share
+from lab.planning.estimates.measure_step_time import StepTimer
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
 from lab.planning.train_tokenizer import train_tokenizer

@@ -22,8 +22,8 @@ from lab.planning.default_hyperparameters import (
     default_vocabulary,
 )
 from lab.planning.default_length import default_steps, default_steps_in_words
+from lab.planning.estimates.memory_estimate import training_memory
 from lab.planning.memorization import memorizing_epochs
-from lab.planning.memory_estimate import training_memory
 from lab.planning.run_request import RunRequest, SettingError
 from lab.planning.threads import training_threads
 from lab.runs.run_schema import TrainConfig

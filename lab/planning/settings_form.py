@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.core.machine import Machine, has_mps, why_no_cuda
 from lab.core.number_format import bytes_, whole
 from lab.planning.check_request import check_new_name
-from lab.planning.duration_estimate import expected_speed
+from lab.planning.estimates.duration_estimate import expected_speed
 from lab.planning.parse_settings import parse_settings
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest, SettingError

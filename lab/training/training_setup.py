@@ -14,7 +14,7 @@ from lab.data.text_provenance import change_of_text, check_tokens
 from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
 from lab.planning.device import choose_device
-from lab.planning.memory_estimate import check_memory
+from lab.planning.estimates.memory_estimate import check_memory
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
 from lab.runs.run_tokenizer import tokenizer_of

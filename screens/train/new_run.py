@@ -17,10 +17,10 @@ from textual.widget import Widget
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.text_statistics import count_tokens, read_facts
-from lab.planning.measure_step_time import StepTimer, step_key
+from lab.planning.estimates.measure_step_time import StepTimer, step_key
+from lab.planning.estimates.run_cost import run_cost, text_in_words
 from lab.planning.prepare_run import PrepareProgress, prepare_run
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_cost import run_cost, text_in_words
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import Plan, defaults, fit_plan, make_plan
 from lab.runs.home_folder import home

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lab.planning.default_length import default_steps
-from lab.planning.duration_estimate import evaluation_share
-from lab.planning.run_cost import run_cost
+from lab.planning.estimates.duration_estimate import evaluation_share
+from lab.planning.estimates.run_cost import run_cost
 from lab.planning.settings_form import defaults, fit_plan, make_plan
 from lab.planning.settings_table import Settings
 from models.config import PRESETS

@@ -1,7 +1,7 @@
 """Measure the time of one training step on this machine: twenty steps in a process of its own; the result is kept.
 
-`python -P -m lab.planning.measure_step_time` reads a `TimingJob` from its input and prints the seconds. Imports nothing heavy;
-that process does.
+`python -P -m lab.planning.estimates.measure_step_time` reads a `TimingJob` from its input and prints the seconds. Imports nothing
+heavy; that process does.
 """
 
 import subprocess
@@ -82,7 +82,7 @@ class StepTimer:
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
-        command = [sys.executable, "-P", "-m", "lab.planning.measure_step_time"]
+        command = [sys.executable, "-P", "-m", "lab.planning.estimates.measure_step_time"]
         environment = torch_environment(self._job.train.threads)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.planning.measure_step_time import FILE, StepTimer, known_step_seconds, step_key
+from lab.planning.estimates.measure_step_time import FILE, StepTimer, known_step_seconds, step_key
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 

@@ -2,9 +2,16 @@ from dataclasses import replace
 
 import pytest
 
-from lab.planning.duration_estimate import FLOPS_PER_CORE, FLOPS_PER_GPU, evaluation_share, seconds_at, speed_of_runs, steps_at
+from lab.planning.estimates.duration_estimate import (
+    FLOPS_PER_CORE,
+    FLOPS_PER_GPU,
+    evaluation_share,
+    seconds_at,
+    speed_of_runs,
+    steps_at,
+)
+from lab.planning.estimates.run_cost import run_cost
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_cost import run_cost
 from lab.planning.settings_table import Settings
 from models.parameter_count import flops_per_token
 from tests.lab.planning.planned_runs import MACHINE, PLANNED, past_run, resolved

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from lab.planning.estimates.run_cost import head_share, run_cost, text_in_words
 from lab.planning.resolve_run import TextSize
-from lab.planning.run_cost import head_share, run_cost, text_in_words
 from lab.planning.settings_table import Settings
 from models.config import PRESETS
 from models.parameter_count import flops_per_token

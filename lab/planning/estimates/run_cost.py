@@ -7,7 +7,7 @@ from lab.core.machine import Machine
 from lab.core.number_format import bytes_, count, duration, fixed, probability, whole
 from lab.data.train_val_split import TRAINING_FRACTION
 from lab.planning.default_hyperparameters import default_lr
-from lab.planning.duration_estimate import expected_speed, seconds_at, steps_at
+from lab.planning.estimates.duration_estimate import expected_speed, seconds_at, steps_at
 from lab.planning.memorization import FEWEST_TOKENS_PER_PARAMETER, memorizing_epochs
 from lab.planning.resolve_run import ResolvedRun, TextSize
 from models.config import ModelConfig
