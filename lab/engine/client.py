@@ -10,15 +10,15 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
-from lab.engine.method_table import AnyMethod, EngineMethod, EngineStream
-from lab.engine.protocol import HEADER, Cancel, Failure, Reply, Request, WireError, body_length, frame
+from lab.engine.method_table import EngineMethod
+from lab.engine.protocol import HEADER, Cancel, Reply, Request, WireError, body_length, frame
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -50,26 +50,6 @@ class EngineDied(EngineError):  # noqa: N818
     """The end of the engine's process while an answer was due. The next call starts another."""
 
 
-class _PendingReplies:
-    """Replies of one request as they arrive, and the engine's death if it comes first."""
-
-    def __init__(self) -> None:
-        self.replies: asyncio.Queue[Reply | EngineDied] = asyncio.Queue()
-
-    async def next(self) -> Reply:
-        """Raises: EngineError and its kinds."""
-        reply = await self.replies.get()
-        if isinstance(reply, EngineDied):
-            raise reply
-        if reply.error is not None:
-            raise _error(reply.error)
-        return reply
-
-
-def _error(failure: Failure) -> EngineError:
-    return (Superseded if failure.kind in ("superseded", "cancelled") else EngineError)(failure.sentence)
-
-
 @dataclass(frozen=True)
 class _RunningEngine:
     process: asyncio.subprocess.Process
@@ -93,7 +73,7 @@ class EngineClient:
         self._log_path = log
         self._command = tuple(command)
         self._ids = itertools.count(1)
-        self._pending: dict[int, _PendingReplies] = {}
+        self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._starting = asyncio.Lock()
         self._running: _RunningEngine | None = None
         self.starts = 0
@@ -138,38 +118,20 @@ class EngineClient:
             Superseded: if a newer call with the same `group` came in first.
             EngineDied: if the process ended; calling again starts another.
         """
-        id_, pending = await self._ask(method, params, group)
+        await self.start()
+        id_, pending = next(self._ids), asyncio.get_running_loop().create_future()
+        self._pending[id_] = pending
         try:
-            reply = await pending.next()
+            await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
+            reply = await pending
         except asyncio.CancelledError:
-            await self._cancel(id_)
+            await self._write(frame(Cancel(id_)))
             raise
         finally:
-            self._pending.pop(id_, None)
+            del self._pending[id_]
+        if reply.error is not None:
+            raise (Superseded if reply.error.kind in ("superseded", "cancelled") else EngineError)(reply.error.sentence)
         return msgspec.msgpack.decode(reply.result, type=method.result)
-
-    async def stream(self, method: EngineStream[P, R], params: P, *, group: str | None = None) -> AsyncIterator[R]:
-        """The answers of a streaming method as they come. Leaving the loop early stops the engine between two of them.
-
-        Raises: as `call`.
-        """
-        id_, pending = await self._ask(method, params, group)
-        finished = False
-        try:
-            while True:
-                try:
-                    reply = await pending.next()
-                except EngineError:
-                    finished = True
-                    raise
-                if reply.done:
-                    finished = True
-                    return
-                yield msgspec.msgpack.decode(reply.result, type=method.item)
-        finally:
-            self._pending.pop(id_, None)
-            if not finished:
-                await self._cancel(id_)
 
     async def close(self) -> None:
         """End the engine; pending calls raise EngineDied. A later call starts a new one."""
@@ -188,16 +150,6 @@ class EngineClient:
             running.process.kill()
             await running.reading
 
-    async def _ask(self, method: AnyMethod, params: object, group: str | None) -> tuple[int, _PendingReplies]:
-        await self.start()
-        id_, pending = next(self._ids), _PendingReplies()
-        self._pending[id_] = pending
-        await self._write(frame(Request(id_, method.name, msgspec.Raw(msgspec.msgpack.encode(params)), group)))
-        return id_, pending
-
-    async def _cancel(self, id_: int) -> None:
-        await self._write(frame(Cancel(id_)))
-
     async def _write(self, data: bytes) -> None:
         """Write to the engine if it runs; if it does not, the reading task fails every pending call."""
         if (running := self._running) is None:
@@ -214,8 +166,9 @@ class EngineClient:
             while True:
                 header = await process.stdout.readexactly(HEADER)
                 reply = decoder.decode(await process.stdout.readexactly(body_length(header)))
-                if reply.id in self._pending:
-                    self._pending[reply.id].replies.put_nowait(reply)
+                pending = self._pending.get(reply.id)
+                if pending is not None and not pending.done():
+                    pending.set_result(reply)
         except asyncio.IncompleteReadError:
             pass
         except (WireError, msgspec.DecodeError) as error:
@@ -226,7 +179,8 @@ class EngineClient:
         died = EngineDied(_death_in_words(code, garbage or _last_line(log, log_start)))
         log.close()
         for pending in self._pending.values():
-            pending.replies.put_nowait(died)
+            if not pending.done():
+                pending.set_exception(died)
 
     def _open_log(self) -> BinaryIO:
         if self._log_path is None:

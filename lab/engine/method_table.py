@@ -12,7 +12,7 @@ import msgspec
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
 from lab.one_step.stages import StepAnswer
-from lab.views.blocks import Array, LensPath, ModelFacts, SavedTrace, Token, View
+from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
 from models.sampling_settings import SamplingSettings
 from models.trace_edits import Edit
@@ -23,23 +23,14 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class EngineMethod(Generic[P, R]):
-    """A method that answers once."""
+    """A method of the engine."""
 
     name: str
     params: type[P]
     result: type[R]
 
 
-@dataclass(frozen=True)
-class EngineStream(Generic[P, R]):
-    """A method that answers with a stream of items."""
-
-    name: str
-    params: type[P]
-    item: type[R]
-
-
-AnyMethod = EngineMethod[Any, Any] | EngineStream[Any, Any]
+AnyMethod = EngineMethod[Any, Any]
 
 CheckpointName = str
 """"best", "last", or the step of a snapshot in decimal digits."""
@@ -131,18 +122,6 @@ class SampleParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_field
     sampling: SamplingSettings = SamplingSettings()
 
 
-class GenerateParams(SampleParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sampling of `n` tokens after the prompt, streamed one by one."""
-
-    n: int
-
-
-class TraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names of a trace's arrays; None is all of them."""
-
-    names: tuple[str, ...] | None = None
-
-
 class SaveTraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file for the trace. `path` is absolute, its folder exists; the engine writes it, so that nothing large is sent."""
 
@@ -182,24 +161,8 @@ EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
 EFFECT = EngineMethod("effect", EffectParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
-GENERATE = EngineStream("generate", GenerateParams, Token)
-TRACE_ARRAYS = EngineMethod("trace_arrays", TraceParams, dict[str, Array])
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
 
-METHODS: tuple[AnyMethod, ...] = (
-    OPEN,
-    RELEASE,
-    LENS,
-    VIEW,
-    EXPLAIN,
-    ATTRIBUTION,
-    EVIDENCE,
-    EFFECT,
-    COMPARE,
-    SAMPLE,
-    GENERATE,
-    TRACE_ARRAYS,
-    SAVE_TRACE,
-    ONE_STEP,
-)
+METHODS: tuple[AnyMethod, ...] = tuple(each for each in list(globals().values()) if isinstance(each, EngineMethod))
+"""All of the above."""

@@ -1,7 +1,7 @@
 """Wire protocol between screen and engine: requests and replies, framed over a pipe. Nothing here needs torch.
 
 A frame is a 4-byte little-endian length and that many bytes of msgpack. The client sends `Request`s and `Cancel`s; the engine
-answers each request with `Reply` frames of the same id: one for a call, any number for a stream, the last one with `done`.
+answers each request with one `Reply` of the same id.
 
 Requests are stateless: each carries the run, the checkpoint and the prompt. An engine that was just started serves them as well
 as one that has been running for hours, only slower the first time.
@@ -23,7 +23,7 @@ class WireError(Exception):
 
 
 class Request(msgspec.Struct, tag="request", omit_defaults=True):
-    """`group`: a newer request of the same group supersedes an older one that still waits or still streams."""
+    """`group`: a newer request of the same group supersedes an older one that is not answered yet."""
 
     id: int
     method: str
@@ -32,7 +32,7 @@ class Request(msgspec.Struct, tag="request", omit_defaults=True):
 
 
 class Cancel(msgspec.Struct, tag="cancel"):
-    """Drop the request if it waits; stop it between two slices or items if it is being served."""
+    """Drop the request if it waits; stop it between two slices if it is being served."""
 
     id: int
 
@@ -53,7 +53,6 @@ class Reply(msgspec.Struct, omit_defaults=True):
     id: int
     result: msgspec.Raw = NOTHING
     error: Failure | None = None
-    done: bool = True
 
 
 def frame(message: Message | Reply) -> bytes:

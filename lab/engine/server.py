@@ -6,14 +6,14 @@ Nothing here needs torch, nor knows what the methods do.
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine.method_table import AnyMethod, EngineMethod, EngineStream
+from lab.engine.method_table import AnyMethod, EngineMethod
 from lab.engine.protocol import ErrorKind, Failure, Message, Reply, Request, WireError, frame, read_frame
 from lab.engine.request_queue import RequestQueue
 from models.config import ConfigError
@@ -29,7 +29,7 @@ DROPPED: dict[ErrorKind, str] = {
 
 @dataclass(frozen=True)
 class Implementation:
-    """A method and the function that serves it; `implement` and `implement_stream` make one whose types agree."""
+    """A method and the function that serves it; `implement` makes one whose types agree."""
 
     method: AnyMethod
     function: Callable[[Any], object]
@@ -38,11 +38,6 @@ class Implementation:
 def implement(method: EngineMethod[P, R], function: Callable[[P], R | Generator[None, None, R]]) -> Implementation:
     """Bind a method to a function that returns its result, or a generator that yields after each slice of the work, where other
     requests are served, and returns the result."""
-    return Implementation(method, function)
-
-
-def implement_stream(method: EngineStream[P, R], function: Callable[[P], Iterator[R]]) -> Implementation:
-    """Bind a streaming method to a function that gives its items."""
     return Implementation(method, function)
 
 
@@ -62,15 +57,14 @@ def implementations_by_name(methods: Iterable[AnyMethod], implementations: Itera
 
 @dataclass(frozen=True)
 class _Running:
-    """A request that is served in slices (its items are nothing, and it returns the result) or streams its items."""
+    """A request that is served in slices."""
 
     method: str
-    work: Iterator[object]
-    is_stream: bool
+    work: Generator[None, None, object]
 
 
 class Server:
-    """Serves requests one after another; those that run in slices or stream take turns with each other and with new ones."""
+    """Serves requests one after another; those in slices take turns with each other and with new ones."""
 
     def __init__(self, replies: BinaryIO) -> None:
         self._replies = replies
@@ -124,8 +118,8 @@ class Server:
         except Exception as error:
             self._finish(request.id, _failure_frame(request.id, method.name, error))
             return
-        if isinstance(result, Iterator):
-            self._running[request.id] = _Running(method.name, result, isinstance(method, EngineStream))
+        if isinstance(result, Generator):
+            self._running[request.id] = _Running(method.name, result)
         else:
             self._finish(request.id, _result_frame(request.id, method.name, result))
 
@@ -135,18 +129,15 @@ class Server:
             self._finish(id_, frame(Reply(id_, error=Failure(reason, DROPPED[reason]))))
             return
         try:
-            item = next(running.work)
+            next(running.work)
         except StopIteration as end:
-            self._finish(id_, _result_frame(id_, running.method, None if running.is_stream else end.value))
+            self._finish(id_, _result_frame(id_, running.method, end.value))
         except Exception as error:
             self._finish(id_, _failure_frame(id_, running.method, error))
-        else:
-            if running.is_stream:
-                self._write(frame(Reply(id_, result=_encoded(item), done=False)))
 
     def _finish(self, id_: int, reply: bytes) -> None:
         running = self._running.pop(id_, None)
-        if running is not None and isinstance(running.work, Generator):
+        if running is not None:
             running.work.close()  # one that is given up releases what it holds now
         self._queue.finish(id_)
         self._write(reply)
@@ -157,13 +148,9 @@ class Server:
             self._replies.flush()
 
 
-def _encoded(value: object) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.msgpack.encode(value))
-
-
 def _result_frame(id_: int, method: str, result: object) -> bytes:
     try:
-        return frame(Reply(id_, result=_encoded(result)))
+        return frame(Reply(id_, result=msgspec.Raw(msgspec.msgpack.encode(result))))
     except Exception as error:  # such as a result longer than a frame may be
         return _failure_frame(id_, method, error)
 

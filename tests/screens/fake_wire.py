@@ -4,13 +4,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lab.engine.method_table import EngineMethod, EngineStream
+from lab.engine.method_table import EngineMethod
 
 P = TypeVar("P")
 R = TypeVar("R")
 
 
-def received_params(method: EngineMethod[P, Any] | EngineStream[P, Any], params: object) -> P:
+def received_params(method: EngineMethod[P, Any], params: object) -> P:
     """The parameters as the engine would decode them. Raises: msgspec.ValidationError."""
     return msgspec.msgpack.decode(msgspec.msgpack.encode(params), type=method.params)
 

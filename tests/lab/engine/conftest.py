@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lab.engine.method_table import GENERATE
+from lab.engine.method_table import PromptParams
 from lab.engine.methods import implementations
+from lab.engine.prompt_trace import trace_prompt
 from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig, TrainConfig
@@ -111,7 +112,7 @@ def tiny(make_run: MakeRun) -> TinyRun:
 
 
 class InProcessEngine:
-    """The engine's methods called in this process, each run to its end; a stream gives the list of its items."""
+    """The engine's methods called in this process, each run to its end."""
 
     def __init__(self) -> None:
         self.models = ModelCache()
@@ -120,11 +121,14 @@ class InProcessEngine:
     def __getattr__(self, name: str) -> Any:
         def run(params: Any) -> Any:
             result: Any = self.functions[name](params)
-            if not isinstance(result, Generator):
-                return result
-            return list(result) if name == GENERATE.name else finish(result)
+            return finish(result) if isinstance(result, Generator) else result
 
         return run
+
+    def trace(self, *names: str, **params: Any) -> dict[str, np.ndarray]:
+        """Values of the trace that a prompt's methods share; all, if none is named."""
+        found = finish(trace_prompt(self.models, PromptParams(run="tiny", **params))).trace
+        return {name: found[name].float().numpy() for name in names or found.names()}
 
 
 @pytest.fixture

@@ -5,14 +5,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine.method_table import EngineMethod, EngineStream
+from lab.engine.method_table import EngineMethod
 from lab.engine.process import claim_pipes
-from lab.engine.server import Server, implement, implement_stream
+from lab.engine.server import Server, implement
 
 
 class Params(msgspec.Struct):
@@ -24,7 +24,6 @@ class Params(msgspec.Struct):
 ECHO = EngineMethod("echo", Params, str)
 SLOW = EngineMethod("slow", Params, str)
 LOG = EngineMethod("log", Params, list[str])
-COUNT = EngineStream("count", Params, int)
 SLICED = EngineMethod("sliced", Params, str)
 REFUSE = EngineMethod("refuse", Params, str)
 FAIL = EngineMethod("fail", Params, str)
@@ -48,16 +47,9 @@ def log(params: Params) -> list[str]:
     return served
 
 
-def count(params: Params) -> Iterator[int]:
-    for i in range(params.n):
-        served.append(f"count {i}")
-        time.sleep(params.seconds)
-        yield i
-
-
 def sliced(params: Params) -> Generator[None, None, str]:
     for i in range(params.n):
-        served.append(f"slice {i}")
+        served.append(f"slice {i}{params.text and f' of {params.text}'}")
         time.sleep(params.seconds)
         yield
     return params.text
@@ -91,7 +83,6 @@ def main() -> None:
         implement(ECHO, echo),
         implement(SLOW, slow),
         implement(LOG, log),
-        implement_stream(COUNT, count),
         implement(SLICED, sliced),
         implement(REFUSE, refuse),
         implement(FAIL, fail),

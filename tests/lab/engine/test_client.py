@@ -13,7 +13,7 @@ import pytest
 
 from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
 from lab.engine.method_table import EngineMethod
-from tests.lab.engine.fake_engine import COUNT, DIE, ECHO, FAIL, LOG, POLLUTE, REFUSE, SLICED, SLOW, Params
+from tests.lab.engine.fake_engine import DIE, ECHO, FAIL, LOG, POLLUTE, REFUSE, SLICED, SLOW, Params
 
 FAKE = (sys.executable, "-P", str(Path(__file__).with_name("fake_engine.py")))
 
@@ -67,49 +67,27 @@ async def test_cancelling_the_caller_drops_the_waiting_request(client: EngineCli
     assert "unwanted" not in await client.call(LOG, Params())
 
 
-async def test_a_stream_gives_its_items_and_lets_calls_in_between(client: EngineClient) -> None:
-    items: list[int] = []
-    async for item in client.stream(COUNT, Params(n=20, seconds=0.01)):
-        items.append(item)
-        if item == 3:
-            assert await client.call(ECHO, Params(text="in between")) == "in between"
-    assert items == list(range(20))
-    log = await client.call(LOG, Params())
-    assert log.index("in between") < log.index("count 19")
-
-
-async def test_leaving_a_stream_stops_it_between_two_items(client: EngineClient) -> None:
-    async with contextlib.aclosing(client.stream(COUNT, Params(n=1000, seconds=0.01))) as stream:
-        async for item in stream:
-            if item == 2:
-                break
-    counted = len(await client.call(LOG, Params()))
-    await asyncio.sleep(0.1)
-    assert len(await client.call(LOG, Params())) == counted < 20
-
-
-async def test_a_newer_stream_of_the_group_ends_the_running_one(client: EngineClient) -> None:
-    async def drain() -> str:
-        with contextlib.suppress(Superseded):
-            async for _ in client.stream(COUNT, Params(n=1000, seconds=0.01), group="generate"):
-                pass
-            return "finished"
-        return "superseded"
-
-    old = asyncio.create_task(drain())
-    await client.call(ECHO, Params())
-    assert [item async for item in client.stream(COUNT, Params(n=3), group="generate")] == [0, 1, 2]
-    assert await old == "superseded"
-
-
-async def test_a_result_made_in_slices_lets_calls_and_streams_in_between(client: EngineClient) -> None:
-    long = asyncio.create_task(client.call(SLICED, Params(text="whole", n=20, seconds=0.01)))
-    await client.call(ECHO, Params())
-    assert [item async for item in client.stream(COUNT, Params(n=3))] == [0, 1, 2]
+async def test_a_result_made_in_slices_lets_calls_and_other_slices_in_between(client: EngineClient) -> None:
+    long = asyncio.create_task(client.call(SLICED, Params(text="long", n=20, seconds=0.01)))
+    assert await client.call(ECHO, Params(text="in between")) == "in between"
+    assert await client.call(SLICED, Params(text="short", n=3)) == "short"
     assert not long.done()
-    assert await long == "whole"
+    assert await long == "long"
     log = await client.call(LOG, Params())
-    assert log.index("count 2") < log.index("slice 19")
+    assert [entry for entry in log if entry.endswith("of long")] == [f"slice {i} of long" for i in range(20)]
+    assert log.index("in between") < log.index("slice 2 of short") < log.index("slice 19 of long")
+
+
+async def test_cancelling_the_caller_ends_a_result_between_two_slices(client: EngineClient) -> None:
+    unwanted = asyncio.create_task(client.call(SLICED, Params(n=1000, seconds=0.01)))
+    while len(await client.call(LOG, Params())) < 3:
+        await asyncio.sleep(0.01)
+    unwanted.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await unwanted
+    made = len(await client.call(LOG, Params()))
+    await asyncio.sleep(0.1)
+    assert len(await client.call(LOG, Params())) == made < 20
 
 
 async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(client: EngineClient) -> None:
@@ -153,14 +131,10 @@ async def test_kill_9_ends_every_pending_call_at_once(client: EngineClient) -> N
     await client.call(ECHO, Params())
     assert client.pid is not None
     waiting = [asyncio.create_task(client.call(SLOW, Params(seconds=30.0))) for _ in range(2)]
-
-    async def stream() -> list[int]:
-        return [item async for item in client.stream(COUNT, Params(n=10))]
-
-    waiting_stream = asyncio.create_task(stream())
+    waiting.append(asyncio.create_task(client.call(SLICED, Params(n=10))))
     await asyncio.sleep(0.1)
     os.kill(client.pid, signal.SIGKILL)
-    results = await asyncio.wait_for(asyncio.gather(*waiting, waiting_stream, return_exceptions=True), 5)
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
     assert [str(result) for result in results] == ["The engine was killed by SIGKILL."] * 3
     assert all(isinstance(result, EngineDied) for result in results)
     assert await client.call(ECHO, Params(text="again")) == "again"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lab.engine.client import EngineClient, EngineDied, EngineError
@@ -14,25 +15,24 @@ from lab.engine.method_table import (
     ATTRIBUTION,
     EVIDENCE,
     EXPLAIN,
-    GENERATE,
     LENS,
     ONE_STEP,
     OPEN,
     SAMPLE,
-    TRACE_ARRAYS,
+    SAVE_TRACE,
     VIEW,
     AttributionParams,
     EvidenceParams,
     ExplainParams,
-    GenerateParams,
     LensParams,
     OneStepParams,
     OpenParams,
     SampleParams,
-    TraceParams,
+    SaveTraceParams,
     ViewParams,
 )
 from lab.views.blocks import Token
+from models.sampling import generate
 from models.sampling_settings import SamplingSettings
 
 
@@ -62,11 +62,15 @@ async def test_the_engine_serves_a_run_survives_mistakes_and_is_replaced_when_ki
     assert shares.parity.max_delta < 1e-4
     told = await client.call(EVIDENCE, EvidenceParams(**prompt, stage="scores"))
     assert told.sentence.endswith("so its training text cannot be searched.")
-    arrays = await client.call(TRACE_ARRAYS, TraceParams(**prompt, names=("blocks.0.attn.pattern",)))
-    assert arrays["blocks.0.attn.pattern"].numpy().sum() == pytest.approx(2 * len(lens.tokens), rel=1e-5)
-    written = [token async for token in client.stream(GENERATE, GenerateParams(**prompt, n=5))]
-    assert all(isinstance(token, Token) and token.probability for token in written)
-    assert written[0].id == (await client.call(SAMPLE, SampleParams(**prompt))).id
+    path = tmp_path / "trace.npz"
+    saved = await client.call(SAVE_TRACE, SaveTraceParams(**prompt, path=str(path), kind="npz"))
+    with np.load(path) as arrays:
+        assert arrays["blocks.0.attn.pattern"].sum() == pytest.approx(2 * len(lens.tokens), rel=1e-5)
+        assert saved.arrays == len(arrays.files)
+    token = await client.call(SAMPLE, SampleParams(**prompt))
+    assert isinstance(token, Token)
+    assert token.probability
+    assert token.id == next(generate(tiny.model, [token.id for token in lens.tokens], 1, SamplingSettings())).id
 
     with pytest.raises(EngineError, match="The prompt is empty"):
         await client.call(LENS, LensParams(run="tiny", text=""))

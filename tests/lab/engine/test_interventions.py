@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_table import CompareParams, EffectParams, LensParams, TraceParams, ViewParams
+from lab.engine.method_table import CompareParams, EffectParams, LensParams, ViewParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table
@@ -97,18 +97,17 @@ def test_without_interventions_nothing_changes(tiny: Any, engine: InProcessEngin
 
 def test_a_head_made_to_look_at_one_token_hands_on_its_value(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     look = Intervention(part="attn.z", how="attend", layer=0, head=1, position=2, token="big")
-    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(look,), names=("blocks.0.attn.z",)))
+    arrays = engine.trace("blocks.0.attn.z", text=PROMPT, interventions=(look,))
     values = oracle_of(tiny, tiny.tokenizer.encode(PROMPT)).values["blocks.0.attn.v"]
-    z = arrays["blocks.0.attn.z"].numpy()
+    z = arrays["blocks.0.attn.z"]
     assert np.abs(z[2:, 1] - values[2, 1]).max() <= 1e-5
 
 
 def test_a_hidden_token_gets_no_attention_anywhere(tiny: Any, engine: InProcessEngine) -> None:
     hidden = Intervention(part="tokens", how="hide", position=1, token="he")
     names = tuple(f"blocks.{layer}.attn.pattern" for layer in range(2))
-    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(hidden,), names=names))
-    for array in arrays.values():
-        pattern = array.numpy()
+    arrays = engine.trace(*names, text=PROMPT, interventions=(hidden,))
+    for pattern in arrays.values():
         assert np.abs(pattern[:, 2:, 1]).max() == 0.0
         assert pattern.sum(-1) == pytest.approx(1.0, abs=1e-5)
         assert np.all(pattern[:, 1, 1] > 0)
@@ -125,10 +124,10 @@ def test_a_patch_carries_the_other_prompts_vector(
         part=part, how="patch", layer=1, head=head, position=len(ids) - 1, source=Source(text=OTHER, position=len(others) - 1)
     )
     name = f"blocks.1.{part}"
-    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, interventions=(patch,), names=(name,)))
+    arrays = engine.trace(name, text=PROMPT, interventions=(patch,))
     value = oracle_of(tiny, others).values[name]
     expected = value[-1, head] if value.ndim == 3 else value[-1]
-    own = arrays[name].numpy()
+    own = arrays[name]
     assert (own[-1, head] if own.ndim == 3 else own[-1]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     top = engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(patch,))).top
     if part in ("resid_mid", "resid_post"):  # nothing of the first prompt is left at this position

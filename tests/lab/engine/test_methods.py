@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_table import GenerateParams, LensParams, OpenParams, PromptParams, SampleParams, TraceParams, ViewParams
+from lab.engine.method_table import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
 from lab.engine.prompt_trace import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import STAGES
 from models.config import ConfigError
 from models.gpt import GPT
+from models.sampling import generate
 from models.sampling_settings import SamplingSettings
 from models.trace import Trace
 from models.trace_edits import Edit
@@ -167,7 +168,7 @@ def test_moving_the_cursor_costs_no_forward_pass(tiny: Any, engine: InProcessEng
                 engine.view(ViewParams(run="tiny", text=PROMPT, stage=stage, layer=layer, head=layer, position=position))
                 engine.lens(LensParams(run="tiny", text=PROMPT, position=position, sampling=SamplingSettings(temperature=0.5)))
     engine.sample(SampleParams(run="tiny", text=PROMPT))
-    engine.trace_arrays(TraceParams(run="tiny", ids=tuple(tiny.tokenizer.encode(PROMPT))))
+    engine.trace("logits", ids=tuple(tiny.tokenizer.encode(PROMPT)))
     assert passes == {"traced": 1, "fast": 1}
     engine.lens(LensParams(run="tiny", text=PROMPT + " ran"))
     engine.lens(LensParams(run="tiny", text=PROMPT))
@@ -215,15 +216,13 @@ def test_half_a_character_as_the_whole_prompt_works(tiny: Any, engine: InProcess
 MISTAKES: list[tuple[str, PromptParams, str]] = [
     ("lens", LensParams(run="tiny", text=""), EMPTY_PROMPT),
     ("view", ViewParams(run="tiny", text="", stage="scores"), EMPTY_PROMPT),
-    ("generate", GenerateParams(run="tiny", text="", n=3), EMPTY_PROMPT),
+    ("sample", SampleParams(run="tiny", text=""), EMPTY_PROMPT),
     ("lens", LensParams(run="tinny", text="a"), "did you mean tiny"),
     ("lens", LensParams(run="tiny", text="a", checkpoint="12"), "no checkpoint called '12'"),
     ("lens", LensParams(run="tiny", ids=(9999,)), "9999 is no token of tiny: ids are 0 to 274."),
     ("view", ViewParams(run="tiny", text="a", stage="nonsense"), "no stage called nonsense; the stages are tokens, embed"),
     ("view", ViewParams(run="tiny", text="a", stage="scores", layer=2), "There is no layer 3: tiny has 2."),
     ("view", ViewParams(run="tiny", text="a", stage="scores", head=7), "There is no head 8: tiny has 2 in each layer."),
-    ("generate", GenerateParams(run="tiny", text="a", n=0), "must be at least 1, not 0"),
-    ("trace_arrays", TraceParams(run="tiny", text="a", names=("logits", "blocks.9.mlp_out")), "called blocks.9.mlp_out"),
     ("lens", LensParams(run="tiny", text="a", edits=(Edit("blocks.7.attn.z", "scale"),)), "cannot be edited"),
 ]
 
@@ -252,10 +251,10 @@ def test_weights_that_are_no_numbers_are_said_to_be(tiny: Any, engine: InProcess
 def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: InProcessEngine) -> None:
     settings = SamplingSettings(temperature=0.8, top_k=50, seed=3)
     ids = tuple(tiny.tokenizer.encode(PROMPT))
-    written = list(engine.generate(GenerateParams(run="tiny", ids=ids, n=12, sampling=settings)))
+    written = list(generate(tiny.model, ids, 12, settings))
     for token in written:
         sampled = engine.sample(SampleParams(run="tiny", ids=ids, sampling=settings))
-        assert (sampled.id, sampled.label) == (token.id, token.label)
+        assert (sampled.id, sampled.label) == (token.id, tiny.tokenizer.label(token.id))
         assert sampled.probability == pytest.approx(token.probability, rel=1e-4)
         lens = engine.lens(LensParams(run="tiny", ids=ids, sampling=settings))
         assert lens.steps[-2].lens is not None
@@ -266,20 +265,13 @@ def test_sample_generate_and_the_view_draw_the_same_tokens(tiny: Any, engine: In
     assert len(ids) > 16  # the window slid on the way
 
 
-def test_trace_arrays_are_the_traces(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
-    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
+def test_every_value_of_the_trace_is_the_oracles(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
+    arrays = engine.trace(text=PROMPT)
     oracle = oracle_of(tiny, tiny.tokenizer.encode(PROMPT))
     assert len(arrays) == len(Trace(tiny.model, [1]).names())
     for name, array in arrays.items():
         if not name.endswith("scale"):
-            np.testing.assert_allclose(array.numpy(), oracle.values[name], rtol=1e-4, atol=1e-5, err_msg=name)
-    assert list(engine.trace_arrays(TraceParams(run="tiny", text=PROMPT, names=("logits",)))) == ["logits"]
-
-
-def test_a_trace_too_large_for_one_answer_is_refused(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.engine.trace_methods.LARGEST_TRACE", 1000)
-    with pytest.raises(UserError, match="too large to hand over at once"):
-        engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
+            np.testing.assert_allclose(array, oracle.values[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_edits_are_traced_apart_from_the_model_as_it_is(tiny: Any, engine: InProcessEngine, passes: Counter[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_table import GenerateParams, OpenParams, ReleaseParams, SampleParams
+from lab.engine.method_table import OpenParams, ReleaseParams, SampleParams, ViewParams
 from lab.inspect import trace_cache
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.trace_cache import CachedTrace
@@ -86,7 +86,7 @@ def test_a_released_run_is_held_by_nothing(tiny: Any, engine: InProcessEngine) -
     engine.open(OpenParams(run="tiny"))
     asked = [
         engine.functions["sample"](SampleParams(run="tiny", text="The big dog")),
-        engine.functions["generate"](GenerateParams(run="tiny", text="The", n=5)),
+        engine.functions["view"](ViewParams(run="tiny", text="The", stage="thumbnails")),
     ]
     for work in asked:
         next(work)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_table import GenerateParams, LensParams, SampleParams, SaveTraceParams, TraceParams, ViewParams
+from lab.engine.method_table import LensParams, SampleParams, SaveTraceParams, ViewParams
 from lab.inspect.stages.stage_registry import STAGES
+from models.sampling import generate
+from models.sampling_settings import SamplingSettings
 from screens.blocks.view_layout import lay_view
 from tests.lab.engine.conftest import InProcessEngine
 
@@ -48,8 +50,8 @@ def test_every_stage_is_shown_and_drawn_on_single_lines(name: str, tiny: Any, en
 def test_every_method_answers(name: str, tiny: Any, engine: InProcessEngine, tmp_path: Any) -> None:
     text = ODD[name]
     token = engine.sample(SampleParams(run="tiny", text=text))
-    assert next(iter(engine.generate(GenerateParams(run="tiny", text=text, n=2)))).id == token.id
-    assert "logits" in engine.trace_arrays(TraceParams(run="tiny", text=text, names=("logits",)))
+    assert next(generate(tiny.model, tiny.tokenizer.encode(text), 1, SamplingSettings())).id == token.id
+    assert "logits" in engine.trace(text=text)
     for kind in ("npz", "json"):
         saved = engine.save_trace(SaveTraceParams(run="tiny", text=text, path=str(tmp_path / kind), kind=kind))  # type: ignore[arg-type]
         assert saved.bytes > 0
@@ -61,8 +63,7 @@ def test_an_empty_prompt_is_refused_in_one_sentence_by_every_method(tiny: Any, e
         lambda: engine.view(ViewParams(run="tiny", text="", stage="cache")),
         lambda: engine.sample(SampleParams(run="tiny", text="")),
         lambda: engine.sample(SampleParams(run="tiny", ids=())),
-        lambda: engine.generate(GenerateParams(run="tiny", text="", n=1)),
-        lambda: engine.trace_arrays(TraceParams(run="tiny", text="")),
+        lambda: engine.trace(text=""),
     ):
         with pytest.raises(UserError, match=r"^The prompt is empty: .*\.$"):
             ask()

@@ -25,9 +25,9 @@ def test_messages_survive_the_frame_and_its_length_is_little_endian() -> None:
 
 
 def test_a_reply_carries_result_or_error() -> None:
-    for reply in (Reply(3, result=msgspec.Raw(b"\x2a")), Reply(4, error=Failure("user", "No.")), Reply(5, done=False)):
+    for reply in (Reply(3, result=msgspec.Raw(b"\x2a")), Reply(4, error=Failure("user", "No.")), Reply(5)):
         got = msgspec.msgpack.decode(frame(reply)[4:], type=Reply)
-        assert (got.id, got.error, got.done) == (reply.id, reply.error, reply.done)
+        assert (got.id, got.error) == (reply.id, reply.error)
         assert got.result == reply.result
 
 
@@ -53,7 +53,7 @@ def test_the_queue_keeps_order_and_drops_older_ones_of_a_group() -> None:
     assert [one.id if one else None for one in taken] == [2, 3, None]
 
 
-def test_the_queue_ends_a_stream_by_group_and_by_cancel() -> None:
+def test_the_queue_stops_a_taken_request_by_group_and_by_cancel() -> None:
     queue = RequestQueue()
     queue.put(request(1, "generate"))
     queue.put(request(2))

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lab.cli.commands.trace_command import trace
 from lab.core.errors import UserError
-from lab.engine.method_table import SaveTraceParams, TraceParams
+from lab.engine.method_table import SaveTraceParams
 from lab.views.blocks import SavedTrace
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine
@@ -44,11 +44,11 @@ def test_the_command_writes_the_same(kind: str, tiny: Any, engine: InProcessEngi
 
 def test_the_file_holds_what_the_engine_shows(tiny: Any, engine: InProcessEngine, tmp_path: Path) -> None:
     save(engine, tmp_path / "t.npz", "npz")
-    arrays = engine.trace_arrays(TraceParams(run="tiny", text=PROMPT))
+    arrays = engine.trace(text=PROMPT)
     with np.load(tmp_path / "t.npz") as archive:
         assert sorted(archive.files) == sorted(arrays)
         for name in archive.files:
-            np.testing.assert_array_equal(archive[name], arrays[name].numpy())
+            np.testing.assert_array_equal(archive[name], arrays[name])
         ids = torch.tensor([tiny.tokenizer.encode(PROMPT)])
         np.testing.assert_allclose(archive["logits"], tiny.model(ids)[0].numpy(), atol=2e-5)
 

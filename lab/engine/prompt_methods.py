@@ -1,13 +1,15 @@
-"""The engine's methods that show a prompt's forward pass: logit lens, view, explain, attribution, evidence, effect, compare.
+"""The engine's methods about a prompt: lens, view, explain, attribution, evidence, effect, compare, sample, save_trace.
 
 Each is computed in slices, so that a view that is waited for does not wait for another request.
 """
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 from msgspec.structs import replace
 
+from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
 from lab.engine.method_table import (
     AttributionParams,
@@ -16,6 +18,8 @@ from lab.engine.method_table import (
     EvidenceParams,
     ExplainParams,
     LensParams,
+    SampleParams,
+    SaveTraceParams,
     ViewParams,
 )
 from lab.engine.prompt_trace import trace_prompt
@@ -26,15 +30,20 @@ from lab.inspect.model_cache import ModelCache
 from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_registry import stage_view
+from lab.inspect.trace_export import npz_slices, write_json
+from lab.inspect.trace_summary import summarize
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
-from lab.views.blocks import LensPath, View
+from lab.views.blocks import LensPath, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
 from models.unembed import Slices
 
+SUMMARY_TOP = 20
+"""Predictions that the summary of a trace lists at each position."""
+
 
 @dataclass(frozen=True)
-class ViewMethods:
+class PromptMethods:
     models: ModelCache
 
     def lens(self, params: LensParams) -> Slices[LensPath]:
@@ -92,3 +101,31 @@ class ViewMethods:
         second = yield from trace_prompt(self.models, other)
         behind = len(first.ids) - 1 - first.position
         return two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
+
+    def sample(self, params: SampleParams) -> Slices[Token]:
+        """The token that the view of stage `sample` shows as drawn at the last position. Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        drawn = context.draw()
+        return Token(drawn.id, context.tokenizer.label(drawn.id), float(drawn.before[drawn.id]))
+
+    def save_trace(self, params: SaveTraceParams) -> Slices[SavedTrace]:
+        """Write what `llmlab trace` would, with the edits and interventions. Raises: UserError."""
+        context, path = (yield from trace_prompt(self.models, params)), Path(params.path)
+        try:
+            if params.kind == "npz":
+                yield from npz_slices(path, context.trace)
+            else:
+                opened = context.opened
+                found = summarize(
+                    context.trace,
+                    opened.tokenizer,
+                    run=opened.run.name,
+                    checkpoint=opened.checkpoint,
+                    step=opened.step,
+                    dropped=context.dropped + context.earlier,
+                    top=SUMMARY_TOP,
+                )
+                write_json(path, found)
+        except OSError as error:
+            raise os_error_in_words(error, f"write {path}") from error
+        return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
