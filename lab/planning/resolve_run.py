@@ -155,7 +155,7 @@ def _reasons(request: RunRequest, text: TextSize, model: ModelConfig, train: Tra
         "lr": f"usual for a width of {model.width} with {train.optimizer}",
         "batch": f"so that a step has {whole(train.batch * model.context)} tokens",
         "optimizer": "the lowest loss in equal time on every text that was tried",
-        "threads": "as asked" if train.threads else f"{threads} for steps of this size on this machine",
+        "threads": f"{threads} for steps of this size on this machine",
         "precision": "the quicker one, measured when training begins",
         "attention": "the quicker one, measured when training begins",
     }

@@ -5,11 +5,13 @@ its bounds in `lab.core.limits`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
-from models.config import DEFAULT_PRESET, PRESETS
+from lab.runs.run_schema import PrecisionSetting
+from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, OptimizerName
+from models.lr_schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -77,20 +79,15 @@ SETTINGS = _by_name(
         "cosine: the learning rate falls all the way; wsd: it is constant, then falls over the last fifth",
         "choice",
         "cosine",
-        ("cosine", "wsd"),
+        get_args(Schedule),
     ),
-    Setting(
-        "patience",
-        "End early after so many evaluations in a row without a lower validation loss",
-        "whole",
-        "never",
-    ),
+    Setting("patience", "End early after so many evaluations in a row without a lower validation loss", "whole", "never"),
     Setting(
         "optimizer",
         "muon for the matrices inside the layers, which learns faster; adamw, as in nanoGPT, for all",
         "choice",
         DEFAULT_OPTIMIZER,
-        ("muon", "adamw"),
+        get_args(OptimizerName),
     ),
     Setting(
         "device",
@@ -105,14 +102,14 @@ SETTINGS = _by_name(
     Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
     Setting(
         "precision",
-        "Of the matrix products; auto is the quicker one here",
+        "Precision of the matrix products; auto is the quicker one here",
         "choice",
         "auto",
-        ("auto", "fp32", "bf16"),
+        get_args(PrecisionSetting),
         in_form=False,
     ),
     Setting(
-        "attention", "Attention kernel; auto is the quicker one here", "choice", "auto", ("auto", "plain", "fused"), in_form=False
+        "attention", "Attention kernel; auto is the quicker one here", "choice", "auto", get_args(AttentionKernel), in_form=False
     ),
     Setting("eval_every", "Steps between evaluations", "whole", "100", in_form=False),
 )
