@@ -86,7 +86,7 @@ class BenchSuite:
         with jobs["fp32"], jobs["bf16"], jobs["memory"]:
             time_in_turns(list(jobs.values()), ROUNDS)
         for key, job in jobs.items():
-            self.ceilings[key] = max(job.rates)  # a limit is the best of all rounds
+            self.ceilings[key] = max(job.throughputs)  # a limit is the best of all rounds
         yield BenchRow("limits", "matrix product in fp32", self.ceilings["fp32"] / 1e9, "GFLOP/s")
         low = self.ceilings["bf16"]
         yield BenchRow("limits", "matrix product in bf16", low / 1e9, "GFLOP/s", ratio(jobs["bf16"], jobs["fp32"]), "fp32")
@@ -104,10 +104,10 @@ class BenchSuite:
             self.say(f"training {name}")
             with self.trainer(name, shape, batch) as trainer:
                 time_in_turns([trainer], FEW)
-            reached = trainer.rate * flops_per_token(shape)
+            reached = trainer.throughput * flops_per_token(shape)
             share = reached / self.ceilings[trainer.info["precision"]]
             note = f"{batch} × {shape.context} tokens a step in {trainer.info['precision']}"
-            yield BenchRow("training", name, trainer.rate, "tokens/s", share, "the product's limit", note)
+            yield BenchRow("training", name, trainer.throughput, "tokens/s", share, "the product's limit", note)
 
     def _training_beside_nanogpt(self) -> Iterator[BenchRow]:
         if self.nanogpt is None:
@@ -127,7 +127,7 @@ class BenchSuite:
             )
             with own, theirs:
                 time_in_turns([own, theirs], ROUNDS)
-            yield BenchRow("beside nanoGPT", name, own.rate, "tokens/s", ratio(own, theirs), "nanoGPT")
+            yield BenchRow("beside nanoGPT", name, own.throughput, "tokens/s", ratio(own, theirs), "nanoGPT")
 
     def _generation(self) -> Iterator[BenchRow]:
         micro = PRESETS["micro"].config(VOCABULARY_SIZES["micro"])
@@ -143,10 +143,10 @@ class BenchSuite:
                     working.enter_context(each)
                 time_in_turns([own, *others], FEW)
             limit = self.ceilings["memory"] / own.info["bytes_per_token"]
-            note = f"{own.rate / limit:.0%} of what reading {bytes_(own.info['bytes_per_token'])} of weights a token allows"
-            best = max(others, key=lambda other: other.rate, default=None)
+            note = f"{own.throughput / limit:.0%} of what reading {bytes_(own.info['bytes_per_token'])} of weights a token allows"
+            best = max(others, key=lambda other: other.throughput, default=None)
             against = f"Hugging Face, fp32, with cache, {best.job['threads']} of its threads" if best else ""
-            yield BenchRow("writing", name, own.rate, "tokens/s", ratio(own, best) if best else None, against, note)
+            yield BenchRow("writing", name, own.throughput, "tokens/s", ratio(own, best) if best else None, against, note)
 
     def _hugging_face(self, threads: int, job: dict[str, object]) -> TimedProcess:
         return TimedProcess(
@@ -161,12 +161,12 @@ class BenchSuite:
         tokens = self.worker("tokens", "tokenizing", text=str(demo() / "tokenizer.json"))
         with traced, plain:
             time_in_turns([traced, plain], ROUNDS)
-        took = 1000 / traced.rate
+        took = 1000 / traced.throughput
         yield BenchRow("looking", f"trace of {TRACED} tokens", took, "ms", ratio(plain, traced), "a forward pass: times as long")
         with tokens:
             time_in_turns([tokens], FEW)
         yield BenchRow(
-            "looking", "text into tokens", tokens.rate / 1e6, "MB/s", note=f"vocabulary of {tokens.info['vocabulary']}"
+            "looking", "text into tokens", tokens.throughput / 1e6, "MB/s", note=f"vocabulary of {tokens.info['vocabulary']}"
         )
 
     def _screens(self) -> Iterator[BenchRow]:

@@ -84,7 +84,7 @@ def _steps(suite: BenchSuite, shapes: Sequence[ModelConfig]) -> list[float]:
     with ExitStack() as working:
         contenders = [working.enter_context(suite.trainer("", shape, TOKENS // shape.context)) for shape in shapes]
         time_in_turns(contenders, ROUNDS)
-    return [1000 * TOKENS / trainer.rate for trainer in contenders]
+    return [1000 * TOKENS / trainer.throughput for trainer in contenders]
 
 
 def _traces(suite: BenchSuite) -> list[float]:
@@ -92,7 +92,7 @@ def _traces(suite: BenchSuite) -> list[float]:
     with ExitStack() as working:
         contenders = [working.enter_context(suite.worker("", "tracing", shape=shape, tokens=tokens)) for tokens in TRACED]
         time_in_turns(contenders, ROUNDS)
-    return [1000 / contender.rate for contender in contenders]
+    return [1000 / contender.throughput for contender in contenders]
 
 
 def _openings(suite: BenchSuite) -> list[float]:

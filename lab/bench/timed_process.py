@@ -23,8 +23,8 @@ class TimedProcess:
     module: str
     job: Mapping[str, Any]
     environment: Mapping[str, str]
-    rates: list[float] = field(default_factory=list)
-    """Units a second of each round: tokens, bytes or floating-point operations, as the job says."""
+    throughputs: list[float] = field(default_factory=list)
+    """Units per second of each round: tokens, bytes or floating-point operations, as the job says."""
     info: dict[str, Any] = field(default_factory=dict)
     """Its answer when it was ready."""
     _process: subprocess.Popen[str] | None = None
@@ -53,14 +53,14 @@ class TimedProcess:
         self.info = self._answer()
 
     def round(self) -> None:
-        """Work one round and record its rate."""
+        """Work one round and record its throughput."""
         process = self._process
         assert process is not None
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
         answer = self._answer()
-        self.rates.append(answer["units"] / answer["seconds"])
+        self.throughputs.append(answer["units"] / answer["seconds"])
 
     def _answer(self) -> dict[str, Any]:
         process = self._process
@@ -75,8 +75,8 @@ class TimedProcess:
         return answer
 
     @property
-    def rate(self) -> float:
-        return statistics.median(self.rates)
+    def throughput(self) -> float:
+        return statistics.median(self.throughputs)
 
 
 def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Callable[[], None] = lambda: None) -> None:
@@ -97,4 +97,4 @@ def time_in_turns(contenders: Sequence[TimedProcess], rounds: int, between: Call
 
 def ratio(one: TimedProcess, other: TimedProcess) -> float:
     """Speed-up of `one` over `other`: the median over the rounds, each compared with the round beside it."""
-    return statistics.median(a / b for a, b in zip(one.rates, other.rates, strict=True))
+    return statistics.median(a / b for a, b in zip(one.throughputs, other.throughputs, strict=True))

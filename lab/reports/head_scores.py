@@ -1,11 +1,11 @@
 """Head scores: previous-token, duplicate-token and induction, measured on random tokens that are repeated once.
 
-Of such a sequence the second half can be foretold only by finding the same place in the first (Olsson et al. 2022, "In-context
+The second half of such a sequence can be predicted only by finding the same place in the first (Olsson et al. 2022, "In-context
 Learning and Induction Heads"). With r tokens seen twice and the pattern A of a head, rows being queries, the three scores are
 
-    previous    mean over t ≥ 1 of A[t, t − 1]            how much it looks one token back
-    duplicate   mean over t ≥ r of A[t, t − r]            how much it looks at the same token, where that stood before
-    induction   mean over t ≥ r of A[t, t − r + 1]        how much it looks at what came after the same token
+    previous    mean over t ≥ 1 of A[t, t − 1]            attention to the previous token
+    duplicate   mean over t ≥ r of A[t, t − r]            attention to the previous occurrence of the token
+    induction   mean over t ≥ r of A[t, t − r + 1]        attention to the token after that occurrence
 
 so each is a share of attention from 0 to 1. They are the stripes that TransformerLens averages; there the induction stripe begins
 one row earlier, at the end of the first half, where nothing has been repeated yet.

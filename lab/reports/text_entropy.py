@@ -62,5 +62,5 @@ def _measured(path: str, changed: int, split: int, vocab_size: int, bytes_each: 
     ids, end = tokens[:split], tokens[split:]
     counted = (ids[:MOST_TOKENS], ids[-MOST_TOKENS:], end[:MOST_TOKENS])
     if len(ids) < 2 or any(len(part) and int(part.max()) >= vocab_size for part in counted):
-        return None  # no text of this vocabulary: whoever trains on it or looks into it is told
+        return None  # not a text of this vocabulary; training and Inspect report it
     return replace(text_entropy(ids, vocab_size), validation=validation_text(ids, end, vocab_size, bytes_each))

@@ -23,7 +23,7 @@ def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: Optimize
     """The parts that change most and least at this step, beside the rule of thumb, and the part with the largest gradient."""
     rule = (
         "A healthy step changes weights by about a thousandth of their size (1e−3, a rule of thumb of Stanford's CS231n): "
-        "much more and training jumps about, much less and it hardly learns."
+        "much more is unstable, much less hardly learns."
     )
     ratios = [(part.ratio, part.part) for part in parts if part.ratio is not None]
     if not ratios:
@@ -33,7 +33,7 @@ def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: Optimize
     words += f"{power(low)}. {rule}"
     if optimizer == "muon":
         words += " Muon moves the matrices inside the layers by about as much in every direction, in proportion to the learning "
-        words += "rate and not to the gradient: with it a hundredth is usual, and it falls as the rate does."
+        words += "rate and not to the gradient: with it a hundredth is usual, and it falls with the learning rate."
     elif high > FAR * HEALTHY:
         words += " Here it is far more: usual in the first steps, later a sign of too high a learning rate."
     elif high < HEALTHY / FAR:

@@ -56,29 +56,29 @@ def entry(run: Run) -> RunEntry:
     """The entry of a run, from its files."""
     from lab.runs.run_summary import RunsWatcher
 
-    said = RunsWatcher().summary(run)
+    summary = RunsWatcher().summary(run)
     config, status = run.config, run.status()
     return RunEntry(
         name=run.name,
         path=str(run.path),
-        phase=said.phase,
+        phase=summary.phase,
         alive=run.is_alive(),
-        step=said.step,
-        steps=said.steps,
+        step=summary.step,
+        steps=summary.steps,
         seconds=status.seconds,
-        loss=said.loss,
-        val_loss=said.val_loss,
-        bits_per_byte=said.bits_per_byte,
-        evaluated_bytes=_bytes_of(said.evaluated, config.data.val_bytes),
+        loss=summary.loss,
+        val_loss=summary.val_loss,
+        bits_per_byte=summary.bits_per_byte,
+        evaluated_bytes=_bytes_of(summary.evaluated, config.data.val_bytes),
         validation_bytes=config.data.val_bytes,
         final=status.final,
         final_best=status.final_best,
         device=status.device,
-        parameters=said.parameters,
+        parameters=summary.parameters,
         tokenizer=config.tokenizer.kind,
         text=config.data.name,
         created=config.created,
-        message=said.problem or unresponsive_reason(run, status, said.phase) or status.message,
+        message=summary.problem or unresponsive_reason(run, status, summary.phase) or status.message,
     )
 
 

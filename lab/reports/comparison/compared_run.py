@@ -16,7 +16,7 @@ from lab.runs.run_follower import RunUpdate
 from lab.runs.run_schema import FinalEvaluation, Metric, RunConfig, Sample, Status
 
 LETTERS = "ABCDE"
-"""What the runs are called in a plot and a table; more could not be told apart."""
+"""Letters of the runs in a plot and a table; more could not be told apart."""
 
 
 @dataclass
@@ -56,13 +56,13 @@ class ComparedRun:
         """True while a trainer works on it."""
         return self.phase in ACTIVE
 
-    def take(self, news: RunUpdate) -> None:
+    def apply(self, update: RunUpdate) -> None:
         """Add what was read from its files."""
-        self.status, self.phase = news.status, news.phase
-        if news.history is not None:
-            self.history = news.history
-        self.history.add(news.metrics)
-        self.samples = ([] if news.samples_restarted else self.samples) + news.samples
+        self.status, self.phase = update.status, update.phase
+        if update.history is not None:
+            self.history = update.history
+        self.history.add(update.metrics)
+        self.samples = ([] if update.samples_restarted else self.samples) + update.samples
 
     @property
     def final(self) -> FinalEvaluation | None:

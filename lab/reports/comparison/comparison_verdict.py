@@ -21,8 +21,8 @@ ALIKE = 0.005
 """Results within this fraction of each other are called alike."""
 
 ABOUT_AS_FAR = 0.95
-"""Where one has seen less than this share of another's tokens, they are compared after as many too. Evaluations this near each
-other count as made after the same."""
+"""If one run has seen less than this share of another's tokens, they are also compared after the same number. Evaluations this
+close count as made after the same number."""
 
 
 def unit_note(runs: Sequence[ComparedRun]) -> str:

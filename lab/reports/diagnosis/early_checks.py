@@ -2,7 +2,7 @@
 
 from lab.core.number_format import fixed, significant, whole
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.loss_wording import ordinal, rate_in_words, rollbacks_in_words
+from lab.reports.diagnosis.loss_wording import ordinal, rollbacks_in_words, short_lr
 from lab.reports.diagnosis.thresholds import FEWEST_STEPS
 from lab.reports.diagnosis.verdicts import Diagnosis
 
@@ -21,7 +21,7 @@ def warming_up(run: DiagnosedRun) -> Diagnosis | None:
         return None
     halved = f" ({train.lr:g} was set; {rollbacks_in_words(len(run.rollbacks))})" if run.rollbacks else ""
     evidence = (
-        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {rate_in_words(run.peak_lr)} "
+        f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {short_lr(run.peak_lr)} "
         f"{until}{halved}."
     )
     return Diagnosis("warming up", evidence, "The loss says little before then.")

@@ -17,8 +17,9 @@ def step_in_words(step: float) -> str:
     return whole(int(step))
 
 
-def rate_in_words(rate: float) -> str:
-    return f"{float(f'{rate:.2g}'):g}"
+def short_lr(lr: float) -> str:
+    """`0.003`: a learning rate with two digits."""
+    return f"{float(f'{lr:.2g}'):g}"
 
 
 def rollbacks_in_words(number: int) -> str:

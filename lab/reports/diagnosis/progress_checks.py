@@ -2,7 +2,7 @@
 
 from lab.core.number_format import fixed, significant
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
-from lab.reports.diagnosis.loss_wording import rate_in_words
+from lab.reports.diagnosis.loss_wording import short_lr
 from lab.reports.diagnosis.thresholds import (
     DECAYED,
     FAR,
@@ -64,7 +64,7 @@ def _near_source(run: DiagnosedRun) -> str:
 
 def _far_settings(run: DiagnosedRun) -> str:
     """Advice about a learning rate far from the default, or a high dropout; empty if there is neither."""
-    default = f"the default of {rate_in_words(run.default_lr)}"
+    default = f"the default of {short_lr(run.default_lr)}"
     if run.peak_lr > FAR * run.default_lr:
         return f"A learning rate of {run.lr_in_words()} is far above {default}; a new run with that may go lower."
     if run.peak_lr < run.default_lr / FAR:

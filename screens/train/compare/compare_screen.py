@@ -160,7 +160,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
             self.bits = in_bits(self.runs)
         for at, feed, _, news in message.news:
             self._feeds[at] = feed
-            self.runs[at].take(news)
+            self.runs[at].apply(news)
         self._show()
 
     def _show(self) -> None:

@@ -40,8 +40,8 @@ def test_contenders_take_turns_and_tell_what_they_are(tmp_path: Path) -> None:
     trainer = TimedProcess("training", "lab.bench.bench_worker", job, os.environ)
     with one, other, trainer:
         time_in_turns([one, other, trainer], 2)
-    assert [len(contender.rates) for contender in (one, other, trainer)] == [2, 2, 2]
-    assert min(one.rates + other.rates + trainer.rates) > 0
+    assert [len(contender.throughputs) for contender in (one, other, trainer)] == [2, 2, 2]
+    assert min(one.throughputs + other.throughputs + trainer.throughputs) > 0
     assert trainer.info["flops_per_token"] == 6 * (12 * 64 + 17 * 8) + 12 * 8 * 16
     assert ratio(one, one) == 1.0
 
@@ -120,7 +120,7 @@ def test_nanogpt_is_read_from_the_folder_that_is_named(tmp_path: Path) -> None:
     contender = TimedProcess("nanoGPT", "lab.bench.third_party_worker", job, os.environ)
     with contender:
         time_in_turns([contender], 1)
-    assert contender.rate > 0
+    assert contender.throughput > 0
 
 
 @pytest.mark.parametrize("program", [LAB, TEXTUAL], ids=["the lab", "Textual"])

@@ -50,7 +50,7 @@ def contenders(runs: list[Run]) -> list[ComparedRun]:
     for letter, run in zip("ABC", runs, strict=False):
         news = RunFollower(run).read()
         found.append(ComparedRun(letter, run.name, vocabulary_of(run), news.config, news.status, news.phase, LossHistory()))
-        found[-1].take(news)
+        found[-1].apply(news)
     return found
 
 

@@ -263,13 +263,13 @@ def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
     feed = RunFollower(run)
     news = feed.read()
     taken = ComparedRun("A", "tale", "bytes", news.config, news.status, news.phase, LossHistory())
-    taken.take(news)
+    taken.apply(news)
     assert taken.best == first
     second = Metric(step=9, tokens=9, epoch=0.0, seconds=1.0, loss=3.0, val_loss=4.0, bits_per_byte=4.0)
     with run.metrics_path.open("ab") as file:
         file.write(msgspec.json.encode(second) + b"\n")
     run.status_path.write_bytes(msgspec.json.encode(Status(phase="finished", step=9)))
-    taken.take(feed.read())
+    taken.apply(feed.read())
     assert (taken.best, taken.phase, list(taken.history.val_losses)) == (second, "finished", [5.0, 4.0])
     run.path.rename(run.path.with_name("saga"))
     with pytest.raises(UserError, match="tale is not there any more"):
