@@ -33,7 +33,7 @@ from screens.messages import (
     RunsChanged,
     TextChosen,
 )
-from screens.terminal_input import read_what_comes
+from screens.terminal_input import accept_invalid_utf8
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
 
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
     from screens.run_actions import RunActions
 
 SECONDS_BETWEEN_READINGS = 1.0
-"""How often the runs are read from disk; a trainer writes its status about as often."""
+"""Interval of reading the runs from disk; a trainer writes its status about as often."""
 
 SECONDS_UNTIL_IDLE = 0.4
-"""After the first paint, the other screens' modules are imported, so that the first visit does not wait for them."""
+"""Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
 
 SIXTEEN_COLOURS = ("standard", "windows", None)
-"""Rich's names for terminals on which only the theme made of their own colours is legible."""
+"""Rich's colour systems on which only the theme of the terminal's own colours is legible."""
 
 
 make_text_visible()
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
-    """A function that imports a mode's module when the mode is first visited, and makes its screen."""
+    """A factory that imports a mode's module on the first visit and makes its screen."""
 
     def make() -> Screen[Any]:
         module = import_module(f"screens.{mode}.{mode}_screen")
@@ -87,14 +87,14 @@ class LabApp(AppState):
             for number, mode in enumerate(MODE_NAMES, 1)
         ),
         Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
-        Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Leave the lab; a run that is training goes on"),
+        Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training"),
         Binding(
-            "ctrl+q", "quit", "Quit", id="app.quit_anywhere", show=False, priority=True, tooltip="Leave, from a text field too"
+            "ctrl+q", "quit", "Quit", id="app.quit_anywhere", show=False, priority=True, tooltip="Quit, from a text field too"
         ),
     ]
 
     theme: Reactive[str] = Reactive("tokyo-night")
-    """Of the class, for setting it would have all styles parsed again before the first paint."""
+    """Set on the class: setting it on the app would parse all styles again before the first paint."""
 
     @dataclass
     class RunsRead(Message):
@@ -103,8 +103,8 @@ class LabApp(AppState):
         runs: list[RunSummary]
 
     def __init__(self, run: str = "", text: str = "", *, preload: bool = True) -> None:
-        """`run` and `text` are chosen from the start; `preload` imports the other screens while nothing else happens."""
-        # Textual decides on how to do without colour while it is set up, so that the theme alone would come too late.
+        """`run` and `text` are chosen from the start; `preload` imports the other screens while the app is idle."""
+        # Textual decides about colour while it is set up: the theme alone would come too late.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
@@ -112,19 +112,19 @@ class LabApp(AppState):
         self._preload = preload
         self._watcher: RunsWatcher | None = None
         self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
-        """The screen that each key was handed to, as long as the key is on its way."""
+        """The screen that each key in flight was handed to."""
         if self.no_color or self.console.color_system in SIXTEEN_COLOURS:
             self.theme = "ansi-dark"
 
     def get_driver_class(self) -> type[Driver]:
         found = super().get_driver_class()
-        read_what_comes(found)
+        accept_invalid_utf8(found)
         return write_to_stdout(found)
 
     async def on_event(self, event: events.Event) -> None:
-        """Keys go to the screen that is there when they are handled: one typed just before a mode opened goes to that mode.
+        """Hand keys to the screen in view when they are handled: one typed just before a mode opened goes to that mode.
 
-        Textual hands a key to the screen that is there when it comes; where nothing takes it, it comes back here for its binding.
+        Textual hands a key to the screen in view when it arrives; if nothing handles it there, it comes back here.
         """
         if isinstance(event, events.Key):
             if event.is_forwarded and self._key_screens.pop(event, self.screen) is not self.screen:
@@ -150,7 +150,7 @@ class LabApp(AppState):
         import_module("plotext")
 
     def read_runs(self) -> None:
-        """Ask for the runs now, for instance after one was started; a reading that still goes on is waited for instead."""
+        """Read the runs now, unless a reading is under way."""
         if not any(worker.group == "runs" and worker.is_running for worker in self.workers):
             self._read_runs()
 
@@ -171,12 +171,12 @@ class LabApp(AppState):
         self.runs = tuple(message.runs)
 
     def delay_update(self, delay: float = 0.0) -> None:
-        """Textual holds the picture for 50 ms while it changes modes; that alone is as long as a key may take here."""
+        """Do nothing: Textual would hold the picture for 50 ms while modes change, as long as a key may take here."""
 
     async def action_mode(self, mode: str) -> None:
-        """Show a mode. What is typed meanwhile waits until the mode is there, and goes where the mode wants it."""
+        """Show a mode. Keys typed meanwhile wait, and go where the mode wants them."""
         while mode == self.current_mode and len(self.screen_stack) > 1:
-            self.pop_screen()  # what stands over the mode, such as runs that are compared
+            self.pop_screen()  # a screen over the mode, such as the comparison of runs
         await self.switch_mode(mode)
         if isinstance(self.screen, LabScreen):
             self.screen.mode_opened()
@@ -194,25 +194,24 @@ class LabApp(AppState):
         self.push_screen(shown)
 
     async def action_quit(self) -> None:
-        """Leave at once, or, where a run goes on, say so first."""
+        """Quit at once, or, while a run is training, ask first."""
         names = self.active_runs()
         if not names or isinstance(self.screen, ModalScreen):
             self._leave()
             return
         from screens.dialogs.confirm import ConfirmDialog
 
-        what = f"{names[0]} goes" if len(names) == 1 else f"{len(names)} runs go"
-        words = f"{what} on training when you leave: that needs no terminal. Open the lab again to see how far it is."
-        question = ConfirmDialog("Leave the lab?", words, key="q", yes="leave", no="stay")
-        self.push_screen(question, self._leave_if)
+        what = f"{names[0]} keeps" if len(names) == 1 else f"{len(names)} runs keep"
+        words = f"{what} training without a terminal. Open the lab again to watch."
+        self.push_screen(ConfirmDialog("Quit?", words, key="q", yes="quit"), self._leave_if)
 
     def _leave_if(self, yes: bool | None) -> None:
         if yes:
             self._leave()
 
     def _leave(self) -> None:
-        """Leave now; what goes on is said once more on the terminal."""
-        self.exit(message="\n".join(f"{name} goes on training; llmlab shows it again." for name in self.active_runs()) or None)
+        """Quit now; the terminal names the runs that keep training."""
+        self.exit(message="\n".join(f"{name} keeps training; run llmlab to watch it." for name in self.active_runs()) or None)
 
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:

@@ -1,4 +1,4 @@
-"""What all screens of the lab share: the mode bar above, the keys below, and the way back."""
+"""The base class of the modes: mode bar above, key bar below, escape one level back."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from screens.messages import ModeChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
-SECONDS_UNTIL_SPARED = 1.0
-"""How long after a mode's first picture the collector is spared what it has made, which takes as long as a slow key."""
+SECONDS_UNTIL_FREEZE = 1.0
+"""Delay after a mode's first picture before its objects are frozen for the garbage collector, which takes a slow key's time."""
 
 
 class LabScreen(Screen[None]):
@@ -32,28 +32,35 @@ class LabScreen(Screen[None]):
     """The name of the mode in `screens.app.LabApp.MODES`."""
 
     HELP: ClassVar[str | None] = ""
-    """What `?` says of this screen, as Markdown in plain words. A focused widget's own HELP is shown before it."""
+    """Markdown that `?` shows for this screen, after the HELP of a focused widget."""
 
     TEXT_FIELDS: ClassVar[tuple[type[Widget], ...]] = (Input,)
-    """Widgets that take letters, which escape leaves first."""
+    """Widgets that take letters: escape leaves these first."""
 
     FIRST_KEYS: ClassVar[tuple[str, ...]] = ()
-    """Ids of the bindings that stand first in the line of keys, where not all fit."""
+    """Ids of the bindings that come first in the key bar, where not all fit."""
 
     BINDINGS = [
-        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="To the next part of the screen", show=False),
-        Binding("shift+tab", "app.focus_previous", "Part before", id="screen.previous", tooltip="To the part before", show=False),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go one level back", show=False),
+        Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False),
+        Binding(
+            "shift+tab",
+            "app.focus_previous",
+            "Previous part",
+            id="screen.previous",
+            tooltip="Focus the previous part",
+            show=False,
+        ),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one level", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        # Textual counts from -1, takes the styles that a new screen has just been given for outdated, and parses all again.
+        # Textual counts from -1, and would parse the styles of a new screen twice.
         self._css_update_count = 0
 
     @on(events.Mount)
-    def _spare_the_collector_soon(self) -> None:
-        self.set_timer(SECONDS_UNTIL_SPARED, _spare_the_collector)
+    def _freeze_objects_soon(self) -> None:
+        self.set_timer(SECONDS_UNTIL_FREEZE, _freeze_objects)
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.MODE)
@@ -62,12 +69,12 @@ class LabScreen(Screen[None]):
 
     def post_message(self, message: Message) -> bool:
         if isinstance(message, events.ScreenResume):
-            # Nothing of a mode's styles changes while it is hidden, and working them all out again takes most of a key's time.
+            # A hidden mode's styles do not change, and computing them again takes most of a key's time.
             message.refresh_styles = False
         return super().post_message(message)
 
     def compose_body(self) -> ComposeResult:
-        """What the screen shows between the mode bar and the keys."""
+        """The widgets between the mode bar and the key bar."""
         yield from ()
 
     @property
@@ -76,11 +83,11 @@ class LabScreen(Screen[None]):
         return cast(AppState, self.app)
 
     def go_back(self) -> bool:
-        """Leave one level inside this screen. False says that there is none to leave; then escape leads to Home."""
+        """Go back one level inside this screen. False if there is none: then escape leads to Home."""
         return False
 
     def resting_focus(self) -> str | None:
-        """Selector of the widget that has the focus after escape has left a text field. None: no widget."""
+        """Selector of the widget to focus after escape has left a text field; None for no widget."""
         return None
 
     def mode_opened(self) -> None:
@@ -95,7 +102,7 @@ class LabScreen(Screen[None]):
             self.post_message(ModeChosen("home"))
 
 
-def _spare_the_collector() -> None:
-    """Takes what is loaded by now out of the sight of Python's cycle collector: going through it takes longer than a key may."""
+def _freeze_objects() -> None:
+    """Exclude all objects so far from Python's cycle collection: a full pass takes longer than a key may."""
     gc.collect()
     gc.freeze()

@@ -14,18 +14,15 @@ from screens.app_state import AppState
 from screens.messages import CloneSettings, CompareWith, DeleteRun, RenameRun, RunChosen
 
 Command = tuple[str, str, IgnoreReturnCallbackType]
-"""What the palette shows, what it says of it, and what it does."""
+"""Title, description and callback."""
 
 
 NOT_HERE = {"command_palette", "back", "app.focus_next", "app.focus_previous"}
-"""Actions that make no sense once the palette is open."""
+"""Actions left out of the palette."""
 
 
 class LabCommands(Provider):
-    """Commands from three sources: the bindings active on the screen in view, the runs on disk, and the themes.
-
-    Since the bindings are those that are enabled now, a run that is not training cannot be paused from here either.
-    """
+    """Commands from the bindings enabled on the screen in view, the runs on disk, and the app."""
 
     def _commands(self) -> Iterator[Command]:
         app = cast(AppState, self.app)
@@ -44,12 +41,12 @@ class LabCommands(Provider):
         if current is not None:
             name = current.name
             yield f"Compare {name} with another run", "curves, settings, samples", self._post(CompareWith(name))
-            yield f"A new run with the settings of {name}", "the form, filled in", self._post(CloneSettings(current))
+            yield f"A new run with the settings of {name}", "fills in the form", self._post(CloneSettings(current))
             if not current.is_demo:
-                yield f"Rename {name}", "its folder gets the name", self._post(RenameRun(current))
+                yield f"Rename {name}", "renames its folder", self._post(RenameRun(current))
                 yield f"Delete {name}", "asks first", self._post(DeleteRun(current))
-        yield "Change the colours", "choose a theme", app.action_change_theme
-        yield "Save a picture of the screen", "an SVG file", partial(app.set_timer, 0.1, app.deliver_screenshot)
+        yield "Change the theme", "colours", app.action_change_theme
+        yield "Save a screenshot", "SVG", partial(app.set_timer, 0.1, app.deliver_screenshot)
 
     def _post(self, message: Message) -> Callable[[], object]:
         return partial(self.app.post_message, message)

@@ -1,4 +1,4 @@
-"""`?`: what the screen in view is for, what the focused part does, and every key that works there."""
+"""The help screen (`?`): purpose of the screen in view and of the focused part, and every key."""
 
 from rich.cells import cell_len
 from rich.markdown import Markdown
@@ -13,13 +13,10 @@ from screens.base_screen import LabScreen
 
 
 class HelpScreen(ModalScreen[None]):
-    """Help on a screen of the lab. The keys are read from the bindings that are active, so that they cannot go stale.
-
-    The app keeps one of these and shows it again for each screen: making it anew is slower than a key may be.
-    """
+    """Help on a screen, with its keys from the active bindings. The app reuses one: making it is slower than a key may be."""
 
     BINDINGS = [
-        Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Back to where you were"),
+        Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
         Binding("j,down", "scroll('down')", "Down", id="help.down", show=False),
         Binding("k,up", "scroll('up')", "Up", id="help.up", show=False),
     ]
@@ -33,9 +30,9 @@ class HelpScreen(ModalScreen[None]):
     """
 
     def explain(self, about: LabScreen) -> None:
-        """Be about this screen from now on; call it before the screen is pushed."""
+        """Set the screen to explain; call this before pushing."""
         focused = about.focused
-        # What has the focus may be a part, such as a field, of what explains itself.
+        # The focused widget may be a part, such as a field, of one that has a HELP.
         around = [node for node in focused.ancestors_with_self if isinstance(node, Widget)] if focused is not None else [about]
         words = "\n\n".join(node.HELP for node in around if node.HELP)
         self._title, self._words, self._keys = about.MODE.title(), Markdown(words), _keys_of(about)
@@ -44,7 +41,7 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="help") as box:
-            box.border_subtitle = "escape closes"
+            box.border_subtitle = "Esc close"
             yield Static(id="help-words")
             yield Static(id="help-keys", markup=False)
 
@@ -61,16 +58,16 @@ class HelpScreen(ModalScreen[None]):
     async def action_dismiss(self, result: None = None) -> None:
         self.dismiss(result)
 
-    def action_scroll(self, way: str) -> None:
+    def action_scroll(self, direction: str) -> None:
         box = self.query_one("#help")
-        if way == "down":
+        if direction == "down":
             box.scroll_down(animate=False)
         else:
             box.scroll_up(animate=False)
 
 
 def _keys_of(screen: LabScreen) -> str:
-    """Every key active on the screen, those of one action on one line: `j down   Next line`."""
+    """Every active key, those of one action on one line: `j down   Next line`."""
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
     for _node, binding, enabled, tooltip in screen.active_bindings.values():

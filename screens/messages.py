@@ -1,4 +1,4 @@
-"""What screens ask of the app: a screen posts a message, the app changes its shared state, and whoever watches it follows."""
+"""Messages from screens to the app, which acts or changes its shared state, and from the app to the screen in view."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SettingsCopied(Message):
     hidden: dict[str, Any]
     """Fields of a `RunRequest` that the form does not show."""
     trouble: str
-    """What is wrong with the run's text, in a sentence; empty if nothing is."""
+    """The problem with the run's text, in a sentence; empty if there is none."""
 
 
 @dataclass

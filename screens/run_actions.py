@@ -41,8 +41,8 @@ class RunActions:
 
         try:
             refuse_to_change(folder)
-            words = "Its folder gets this name; nothing in it changes."
-            dialog = AskText(f"What is {run.name} to be called?", words, run.name, refuse=refuse, select=True)
+            words = "The run's folder is renamed; nothing in it changes."
+            dialog = AskText(f"Rename {run.name}", words, run.name, refuse=refuse, select=True)
             name = await self._app.push_screen_wait(dialog)
             if not name:
                 return
@@ -54,7 +54,7 @@ class RunActions:
         if self._app.run_name == run.name:
             self._app.run_name = renamed.name
         self._app.screen.post_message(RunRenamed(run.name, renamed.name))
-        self._app.notify(f"{run.name} is called {renamed.name} now.", markup=False)
+        self._app.notify(f"Renamed {run.name} to {renamed.name}.", markup=False)
         self._app.post_message(RunsChanged())
 
     async def delete(self, run: RunSummary) -> None:
@@ -63,11 +63,11 @@ class RunActions:
         try:
             await asyncio.to_thread(refuse_to_change, folder)
             size = await asyncio.to_thread(size_of, folder)
-            learned = f"{run.name} learned from {run.text} for {whole(run.step)} steps."
+            learned = f"{run.name}: {whole(run.step)} steps on {run.text}."
             if run.problem:
                 learned = f"{run.name} is damaged: {run.problem}."
-            words = f"{learned} Its weights, curves and samples are removed, which frees {bytes_(size)}. This cannot be undone."
-            dialog = ConfirmDialog("Delete this run?", words, key="D", yes="delete", no="keep it", by_enter=False)
+            words = f"{learned} Deleting its weights, metrics and samples frees {bytes_(size)}. This cannot be undone."
+            dialog = ConfirmDialog("Delete this run?", words, key="D", yes="delete", by_enter=False)
             if not await self._app.push_screen_wait(dialog):
                 return
             await self._release(run)
@@ -77,7 +77,7 @@ class RunActions:
             return
         if self._app.run_name == run.name:
             self._app.run_name = next((other.name for other in self._app.runs if other.name != run.name), "demo")
-        self._app.notify(f"{run.name} is deleted; that freed {bytes_(freed)}.", markup=False)
+        self._app.notify(f"Deleted {run.name}: {bytes_(freed)} freed.", markup=False)
         self._app.post_message(RunsChanged())
 
     async def clone_settings(self, run: RunSummary) -> None:
@@ -97,9 +97,9 @@ class RunActions:
         """Ask with which other run to compare this one."""
         others = [(run.name, f"{run.text}, {run.phase}") for run in self._app.runs if run.name != name]
         if not others:
-            self._app.notify("There is no other run to compare with yet.")
+            self._app.notify("There is no other run to compare with.")
             return
-        other = await self._app.push_screen_wait(RunChooser(others, "", title=f"compare {name} with which run?"))
+        other = await self._app.push_screen_wait(RunChooser(others, "", title=f"compare {name} with"))
         if other:
             self.compare((name, other))
 

@@ -1,5 +1,4 @@
-"""What the terminal sends, read so that bytes which are no text are one strange character and not the end of the lab, and so that
-the end of what it sends is."""
+"""Input from the terminal: invalid UTF-8 becomes �, and end of input ends the app."""
 
 import os
 import signal
@@ -18,14 +17,14 @@ def _lenient(encoding: str) -> type[IncrementalDecoder]:
 
         def decode(self, input: bytes, final: bool = False) -> str:
             if not input and not final:
-                # The terminal is gone, and nobody told: where a shell sends SIGHUP, this is never reached.
+                # The terminal is gone. Where a shell sends SIGHUP, this is never reached.
                 os.kill(os.getpid(), signal.SIGTERM)
             return str(super().decode(input, final))
 
     return Lenient
 
 
-def read_what_comes(driver: type[Driver]) -> None:
+def accept_invalid_utf8(driver: type[Driver]) -> None:
     """Make `driver` show bytes that are not UTF-8 as �, and end the lab when its terminal is gone.
 
     Textual's drivers for Unix decode strictly, so that half a character in a pasted text would end the app; they take their

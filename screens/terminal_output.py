@@ -1,7 +1,7 @@
-"""What the lab writes to the terminal: text from outside is made visible, and none of it can make the terminal act.
+"""Output to the terminal: escape sequences and control characters in text from outside are made visible, never executed.
 
-Texts, file names, run folders and what a model writes may hold escape sequences, C1 controls and turns of direction, of which
-Textual and Rich take out five characters.
+Texts, file names, run folders and samples may hold escape sequences, C1 controls and bidirectional controls; Textual and Rich
+remove five characters.
 """
 
 import io
@@ -19,15 +19,15 @@ from lab.core.visible_text import visible, without_hidden
 
 
 def shown(text: str) -> str:
-    """The text as a widget may show it, on lines of its own."""
+    """The text as a widget may show it, line breaks and tabs kept."""
     return visible(text.replace("\r\n", "\n"), keep="\n\t")
 
 
 def make_text_visible() -> None:
-    """Have all text that Textual and Rich lay out made visible, and keep harmless what is drawn past them.
+    """Make control characters visible in all text that Textual and Rich lay out, and remove them from what is drawn otherwise.
 
     Both clean a text before they measure it, by a function of their module. A widget that draws its own segments makes their text
-    visible itself; should one forget it, these characters are missing on the screen, for they were laid out as of no width.
+    visible itself; if one forgets to, the characters are missing on the screen.
     """
     vars(rich.text)["strip_control_codes"] = shown
     vars(textual.content)["_strip_control_codes"] = shown
@@ -44,7 +44,7 @@ def _render(strip: Strip, console: Console) -> str:
 
 
 def write_to_stdout(driver: type[Driver]) -> type[Driver]:
-    """The driver, writing to the terminal by stdout. Textual's for Unix writes to stderr, which may lead elsewhere."""
+    """The driver, writing to stdout. Textual's for Unix writes to stderr, which may be redirected."""
 
     class ToStdout(driver):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: Any, **settings: Any) -> None:

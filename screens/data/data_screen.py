@@ -1,4 +1,4 @@
-"""Data: choose a text, and see what it is before anything is trained on it."""
+"""Data: choose a text, see its size, tokens, cleaning and preview."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from screens.widgets.fact_list import Fact, FactList
 from screens.widgets.text_fitting import printable
 
 SECONDS_OF_MOVING = 0.15
-"""So long after the last key the text under the mark is read."""
+"""Delay after the last key before the text under the cursor is read."""
 
 READ_UNASKED = 50_000_000
-"""Bytes up to which a file is read as soon as the mark is on it."""
+"""Largest file in bytes that is read as soon as the cursor is on it."""
 
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
 
 
 class PreviewScroll(VerticalScroll):
-    """The beginning of the text, which can be scrolled."""
+    """The beginning of the text, scrollable."""
 
-    HELP: ClassVar[str | None] = "**The text's beginning**, cleaned, as the tokenizer will see it. Arrows or j and k scroll it."
+    HELP: ClassVar[str | None] = "**Preview**: the beginning of the cleaned text. Arrows or j and k scroll."
     BINDINGS = [
         Binding("j,down", "scroll_down", "Down", id="preview.down", show=False, tooltip="Scroll down"),
         Binding("k,up", "scroll_up", "Up", id="preview.up", show=False, tooltip="Scroll up"),
@@ -50,26 +50,25 @@ class PreviewScroll(VerticalScroll):
 
 
 class DataScreen(LabScreen):
-    """A path or a pick on the left, what it is on the right, and a button that takes it to Train."""
+    """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
     AUTO_FOCUS = "#texts"
     MODE = "data"
     HELP = """
-Choose the text that a model will learn from: any plain text file, or one of the two built-in texts. On the right is what it is
-once it is **cleaned**: without a byte-order mark, in UTF-8, with one kind of line end. Nothing else is changed.
+Choose the text to train on: any plain text file, or one of the two built-in texts. It is **cleaned** first: UTF-8, no
+byte-order mark, one line ending; nothing else changes.
 
-A **token** is a piece of text with a number. `bytes` makes each byte one; `bpe` learns frequent pieces from your own text; `gpt2`
-has OpenAI's 50,257 pieces. A model is trained on the first nine tenths of the text; the last tenth is kept to check what it has
-learned.
+A **token** is a piece of text with a number. `bytes`: each byte is a token; `bpe`: frequent pieces learned from your text;
+`gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.
 """
     BINDINGS = [
         Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text"),
-        Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Go to the text field for a path"),
+        Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Type the path of a text file"),
     ]
 
     @dataclass
     class FactsRead(Message):
-        """What a text is, or why it cannot be used."""
+        """The facts of a text, or the reason why it cannot be used."""
 
         source: str
         facts: TextFacts | None
@@ -78,7 +77,7 @@ learned.
 
     @dataclass
     class Counted(Message):
-        """A text's length in tokens of one kind, or why it cannot be told."""
+        """The number of tokens of one kind in a text, or the reason why it is not known."""
 
         source: str
         kind: TokenizerKind
@@ -99,7 +98,7 @@ learned.
             yield PathInput(id="path-input")
             yield Label("encoding", classes="field-label")
             yield Input(
-                id="encoding", placeholder="found out", compact=True, tooltip="Only where the lab cannot tell: cp1252, latin-1 …"
+                id="encoding", placeholder="auto-detected", compact=True, tooltip="Only if detection fails: cp1252, latin-1 …"
             )
         yield Static(id="data-hint", markup=False)
         with Horizontal(id="data-body"):
@@ -128,11 +127,11 @@ learned.
         return True
 
     @on(TextTree.Highlighted)
-    def _mark_moved(self, message: TextTree.Highlighted) -> None:
+    def _cursor_moved(self, message: TextTree.Highlighted) -> None:
         if self._source and not self.query_one(TextTree).has_focus:
-            return  # the mark moved by itself, and another text was asked for by name
+            return  # the cursor moved by itself, and another text was asked for by name
         self._take_when_read = False
-        self._forget_the_mark()
+        self._cancel_preview()
         self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(message.source, asked=False))
 
     @on(TextTree.Chosen)
@@ -149,23 +148,23 @@ learned.
     @on(PathInput.Candidates)
     def _show_candidates(self, message: PathInput.Candidates) -> None:
         if message.typed.strip() == self._source:
-            return  # it was taken meanwhile, and what was found there is said already
+            return  # it was chosen meanwhile, and its facts are shown already
         names = [os.path.basename(name.rstrip("/")) + ("/" if name.endswith("/") else "") for name in message.names]
         self._hint("  ".join(names) if message.typed else "")
 
     def _take(self, source: str) -> None:
-        """Read a text, and go to the button that uses it once it is known to be one."""
-        self._forget_the_mark()
+        """Read a text, and focus the button that uses it once it has been read."""
+        self._cancel_preview()
         self._take_when_read = True
         self._choose(source)
 
-    def _forget_the_mark(self) -> None:
-        """What is under the mark, and was to be read in a moment, is no longer wanted."""
+    def _cancel_preview(self) -> None:
+        """Cancel the delayed reading of the text under the cursor."""
         if self._move_timer is not None:
             self._move_timer.stop()
 
     def _choose(self, source: str, *, asked: bool = True) -> None:
-        """Look at a text. Unasked, a file so large that reading it takes long is only named."""
+        """Read a text. Unless `asked`, a file that takes long to read is only named."""
         self._source, self._facts, self._counts = source, None, {}
         self._hint(BUILTINS.get(source, ""))
         self._show()
@@ -175,7 +174,7 @@ learned.
     def _read(self, source: str, encoding: str | None, *, asked: bool) -> None:
         size = file_size(source)
         if not asked and size is not None and size > READ_UNASKED:
-            self.post_message(self.FactsRead(source, None, too_large=f"{Path(source).name} has {bytes_(size)}; enter reads it."))
+            self.post_message(self.FactsRead(source, None, too_large=f"{Path(source).name}: {bytes_(size)}; enter reads it."))
             return
         try:
             facts = read_facts(source, encoding)
@@ -231,17 +230,17 @@ learned.
 
     def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
         if facts is None:
-            return (("text", self._source or "none chosen yet; stories is a good first one"),)
+            return (("text", self._source or "none chosen; stories is a good start"),)
         lines = [
             ("text", f"{facts.name}, built in" if facts.source in BUILTINS else facts.source),
             ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
             ("tokens", f"{whole(facts.bytes)} as bytes"),
             *(("", self._counts.get(kind, f"counting {kind} …")) for kind in KINDS),
             ("cleaned", facts.cleaning),
-            ("split", f"{bytes_(facts.bytes * 0.9)} to train on, {bytes_(facts.bytes * 0.1)} to check with"),
+            ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
         ]
         if facts.entropy_bits_per_byte is not None:
-            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the least possible"))
+            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
         return tuple(lines)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -1,4 +1,4 @@
-"""A text field for a path, which Tab completes as a shell does."""
+"""A text field for a path, with Tab completion as in a shell."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lab.data.file_browser import common_start, completions
 
 
 class PathInput(Input):
-    """What the typed beginning may become is looked up beside the event loop; `Candidates` tells it."""
+    """Completions are looked up off the event loop and posted as `Candidates`."""
 
     HELP: ClassVar[str | None] = """
-**The path.** Type the path of a text file, or `stories` or `python`. Tab completes what is typed; enter takes it.
+**The path** of a text file, or `stories` or `python`. Tab completes; enter chooses.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "Complete", id="path.complete", tooltip="Complete what is typed, or go on to the next field"),
+        Binding("tab", "complete", "Complete", id="path.complete", tooltip="Complete the path, or focus the next field"),
     ]
 
     @dataclass
     class Candidates(Message):
-        """What the typed text may become."""
+        """Completions of the typed text."""
 
         typed: str
         names: list[str]

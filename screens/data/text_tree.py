@@ -1,4 +1,4 @@
-"""The texts one can choose: the built-in ones, then the files around."""
+"""The tree of texts to choose from: built-in texts, then files and folders."""
 
 from __future__ import annotations
 
@@ -21,30 +21,28 @@ from lab.data.file_browser import Listing, listing
 
 @dataclass(frozen=True)
 class TreeEntry:
-    """What a line stands for: a text by its source, or a folder."""
+    """One line: a text by its source, or a folder."""
 
     source: str = ""
     folder: Path | None = None
 
 
 class TextTree(Tree[TreeEntry]):
-    """Folders are read when they are opened, beside the event loop. Posts `Highlighted` and `Chosen` with a text's source."""
+    """Folders are read off the event loop when opened. Posts `Highlighted` and `Chosen` with a text's source."""
 
     HELP: ClassVar[str | None] = """
-**The texts.** `stories` and `python` need no file. Arrows or h, j, k, l move and open folders; enter takes the text under the
-mark. Backspace shows the folder above.
+**The texts.** `stories` and `python` are built in. Arrows or h, j, k, l move and open folders; enter chooses the text. Backspace
+shows the parent folder.
 """
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "cursor_down", "Down", id="texts.down", show=False, tooltip="Next line"),
-        Binding("up,k", "cursor_up", "Up", id="texts.up", show=False, tooltip="Line above"),
+        Binding("up,k", "cursor_up", "Up", id="texts.up", show=False, tooltip="Previous line"),
         Binding("right,l", "open", "Open folder", id="texts.open", show=False, tooltip="Open the folder"),
-        Binding(
-            "left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to the one it is in"
-        ),
-        Binding("backspace", "above", "Folder above", id="texts.above", tooltip="Show the folder above this one"),
-        Binding("enter", "select_cursor", "Take", id="texts.take", tooltip="Take this text, or open this folder"),
+        Binding("left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to its parent"),
+        Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder"),
+        Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder"),
     ]
     DEFAULT_CSS = """
     TextTree { background: $background; padding: 0; &:focus { background-tint: $foreground 0%; } }
@@ -52,7 +50,7 @@ mark. Backspace shows the folder above.
 
     @dataclass
     class Highlighted(Message):
-        """The mark is on this text."""
+        """The cursor is on this text."""
 
         source: str
 
@@ -64,7 +62,7 @@ mark. Backspace shows the folder above.
 
     @dataclass
     class Listed(Message):
-        """A folder's contents, or why they cannot be read."""
+        """A folder's contents, or the reason why they cannot be read."""
 
         node: TreeNode[TreeEntry]
         folder: Path
@@ -119,12 +117,12 @@ mark. Backspace shows the folder above.
         for name in message.found.files:
             node.add_leaf(Text(name), TreeEntry(source=str(message.folder / name)))
         if message.found.left_out:
-            node.add_leaf(Text(f"… {message.found.left_out:,} more; type the name above", style="italic"), TreeEntry())
+            node.add_leaf(Text(f"… {message.found.left_out:,} more: type the path above", style="italic"), TreeEntry())
         elif not node.children:
-            node.add_leaf(Text("nothing here", style="italic"), TreeEntry())
+            node.add_leaf(Text("empty", style="italic"), TreeEntry())
 
     def render_label(self, node: TreeNode[TreeEntry], base_style: Style, style: Style) -> Text:
-        """With a mark on the line of the cursor, so that it can be seen without colour."""
+        """The label, with a mark on the cursor's line that shows without colour."""
         mark = "▌" if node is self.cursor_node else " "
         icon = (self.ICON_NODE_EXPANDED if node.is_expanded else self.ICON_NODE) if node.allow_expand else ""
         label = node.label if isinstance(node.label, Text) else Text(str(node.label))

@@ -1,4 +1,4 @@
-"""Questions over the current screen: confirm, ask for text, choose a run, choose an export.
+"""Dialogs over the current screen: confirm, ask for text, choose a run, choose an export.
 
 Imports `screens.widgets`.
 """

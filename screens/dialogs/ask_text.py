@@ -1,4 +1,4 @@
-"""A question that is answered with a line of text, in the middle of the screen."""
+"""A dialog that asks for a line of text."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from screens.widgets.prompt_input import PromptInput, shown
 
 
 class AskText(ModalScreen[str | None]):
-    """Answers what was typed on enter, None on escape. `refuse` gives the sentence that says why an answer cannot be used."""
+    """Returns the text on enter, None on escape. `refuse` gives the reason why an answer is invalid, or an empty string."""
 
-    BINDINGS = [Binding("escape", "dismiss", "Leave", id="ask-text.leave", tooltip="Leave everything as it was")]
+    BINDINGS = [Binding("escape", "dismiss", "Cancel", id="ask-text.leave", tooltip="Cancel")]
     DEFAULT_CSS = """
     AskText {
         align: center middle;
@@ -39,7 +39,7 @@ class AskText(ModalScreen[str | None]):
         select: bool = False,
         of_prompts: bool = False,
     ) -> None:
-        """With `select`, what is typed takes the place of `value`; with `of_prompts`, `↑` offers the prompts of before."""
+        """With `select`, typing replaces `value`; with `of_prompts`, `↑` offers earlier prompts."""
         super().__init__()
         self._of_prompts = of_prompts
         self._title, self._words, self._value, self._refuse, self._select = title, words, value, refuse, select

@@ -1,4 +1,4 @@
-"""A list of runs to choose one from, over whatever screen asked for it."""
+"""A dialog that lists the runs to choose one."""
 
 from rich.text import Text
 from textual import on
@@ -10,10 +10,10 @@ from textual.widgets.option_list import Option
 
 
 class RunChooser(ModalScreen[str | None]):
-    """Gives the name of the run that was chosen, or None after escape."""
+    """Returns the name of the chosen run, or None on escape."""
 
     BINDINGS = [
-        Binding("escape,q", "dismiss", "Close", id="runs.close", tooltip="Choose none"),
+        Binding("escape,q", "dismiss", "Close", id="runs.close", tooltip="Cancel"),
         Binding("j", "cursor(1)", "Down", id="runs.down", show=False),
         Binding("k", "cursor(-1)", "Up", id="runs.up", show=False),
     ]
@@ -24,8 +24,8 @@ class RunChooser(ModalScreen[str | None]):
     }
     """
 
-    def __init__(self, names: list[tuple[str, str]], current: str, title: str = "which run's model?") -> None:
-        """`names` are pairs of a run's name and a few words on it."""
+    def __init__(self, names: list[tuple[str, str]], current: str, title: str = "choose a run") -> None:
+        """`names` are pairs of a run's name and its description."""
         super().__init__()
         self._names = names
         self._current = current
@@ -39,7 +39,7 @@ class RunChooser(ModalScreen[str | None]):
         ]
         chooser = OptionList(*options, markup=False)
         chooser.border_title = Text(self._title)
-        chooser.border_subtitle = "enter chooses · escape closes"
+        chooser.border_subtitle = "Enter choose · Esc close"
         yield chooser
 
     def on_mount(self) -> None:

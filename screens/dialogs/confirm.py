@@ -1,4 +1,4 @@
-"""A question with two answers, in the middle of the screen."""
+"""A dialog with a yes-or-no question."""
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 
 class ConfirmDialog(ModalScreen[bool]):
-    """Answers True on enter or on the key that asked, False on escape. `yes` and `no` say what these do."""
+    """Returns True on enter or on the key that opened it, False on escape. `yes` and `no` label the two."""
 
     BINDINGS = [Binding("enter", "answer(True)", "Yes", id="ask.yes"), Binding("escape,n", "answer(False)", "No", id="ask.no")]
     DEFAULT_CSS = """
@@ -19,13 +19,13 @@ class ConfirmDialog(ModalScreen[bool]):
     }
     """
 
-    def __init__(self, title: str, words: str, *, key: str, yes: str, no: str, by_enter: bool = True) -> None:
-        """Without `by_enter`, for what cannot be undone, only the key that asked says yes."""
+    def __init__(self, title: str, words: str, *, key: str, yes: str, no: str = "cancel", by_enter: bool = True) -> None:
+        """Without `by_enter`, for what cannot be undone, only the key that opened the dialog confirms."""
         super().__init__()
         self._title, self._words = title, words
-        self._keys = f"{key} or enter: {yes}      escape: {no}"
+        self._keys = f"{key} or Enter {yes} · Esc {no}"
         if not by_enter:
-            self._keys = f"{key} once more: {yes}      escape: {no}"
+            self._keys = f"{key} again {yes} · Esc {no}"
             del self._bindings.key_to_bindings["enter"]
         self._bindings.bind(key, "answer(True)", show=False)
 

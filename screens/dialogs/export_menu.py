@@ -1,4 +1,4 @@
-"""Export menu of Inspect: the view or the trace, to the clipboard or into a file."""
+"""The menu of exports from Inspect."""
 
 from rich.text import Text
 from textual import on
@@ -11,18 +11,18 @@ from textual.widgets.option_list import Option
 CHOICES = {
     "c": ("copy", "copy the view as text to the clipboard"),
     "t": ("text", "the view as a text file"),
-    "s": ("svg", "the screen as a picture, SVG"),
-    "n": ("npz", "every number of the trace, for NumPy: .npz"),
-    "j": ("json", "a summary of the trace: tokens, next tokens, logit lens; JSON"),
+    "s": ("svg", "a screenshot (SVG)"),
+    "n": ("npz", "every tensor of the trace, for NumPy (.npz)"),
+    "j": ("json", "a summary of the trace: tokens, next tokens, logit lens (JSON)"),
 }
-"""Key: what is chosen, and in words."""
+"""Key: the kind of export and its label."""
 
 
 class ExportMenu(ModalScreen[str | None]):
-    """Answers the kind of export, None on escape."""
+    """Returns the chosen export, or None on escape."""
 
     BINDINGS = [
-        Binding("escape,q", "dismiss", "Close", id="export.close", tooltip="Export nothing"),
+        Binding("escape,q", "dismiss", "Close", id="export.close", tooltip="Cancel"),
         *(
             Binding(key, f"choose('{what}')", words, id=f"export.{what}", show=False, tooltip=words)
             for key, (what, words) in CHOICES.items()

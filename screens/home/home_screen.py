@@ -1,4 +1,4 @@
-"""Home: the way from text to prediction, the user's runs, and the machine."""
+"""Home: the pipeline from text to prediction, the runs, the machine."""
 
 from __future__ import annotations
 
@@ -22,42 +22,41 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 START_HERE = (
-    "You have no runs yet. [b]Start here:[/b] press [b]2[/b] for a text, and enter until it trains. "
+    "No runs yet. [b]Start here:[/b] press [b]2[/b] for a text, then enter until it trains. "
     "Or press [b]5[/b] to look inside the demo model first."
 )
 
 
-WITH_RUNS = "space marks, v compares; a: its settings again, r: rename, D: delete"
+WITH_RUNS = "space mark · v compare · a clone settings · r rename · D delete"
 
 
 class HomeScreen(LabScreen):
-    """Where the lab opens."""
+    """The mode that the lab opens with."""
 
     MODE = "home"
     HELP = """
-Above is the way from a text to a prediction, with the key of the mode that shows each step.
+The pipeline from text to prediction, with the key of the mode that shows each step; below, your runs.
 
-Below are your runs. A **run** is one model being trained, or trained, on one text; each is a folder on disk, and training goes on
-when the lab is closed. `val loss` is the loss at the last evaluation, on text that the run never trains on, in nats per token;
-`bits/byte` is the same in a unit that compares across tokenizers: fewer is better. `demo` is a model that ships with the lab.
-Once a run has ended they are of the whole validation part, before of a part of it, the same bytes for all runs on a text.
+A **run** is one model trained on one text. It is a folder on disk, and training continues when the lab is closed. `val loss` is
+the last validation loss in nats per token; `bits/byte` is the same loss in a unit that compares across tokenizers. Both are
+measured on text that the run never trains on: part of it during training, all of it at the end. `demo` is bundled with the lab.
 
-**Comparing.** `space` marks a run with a letter, `v` shows the marked ones beside each other: curves, settings, samples.
+**Compare.** `space` marks a run with a letter, `v` shows the marked runs side by side: curves, settings, samples.
 """
     BINDINGS = [
         Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Look inside this run's model"),
-        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training, live if it goes on"),
+        Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training"),
         Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run"),
         Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),
-        Binding("a", "again", "Again", id="home.again", tooltip="A new run with this run's settings and text"),
-        Binding("r", "rename", "Rename", id="home.rename", tooltip="Give this run another name"),
-        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first, and says what it frees"),
+        Binding("a", "clone", "Clone", id="home.clone", tooltip="A new run with this run's settings and text"),
+        Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run"),
+        Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
     ]
     FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.compare")
 
     @dataclass
     class MachineRead(Message):
-        """What this machine has."""
+        """The machine, and the folder of the runs."""
 
         machine: Machine
         home: str
@@ -90,7 +89,7 @@ Once a run has ended they are of the whole validation part, before of a part of 
 
         facts = message.machine
         cores = "1 core" if facts.cores == 1 else f"{facts.cores} cores"
-        trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the processor"
+        trains_on = f"trains on the {facts.gpu}" if facts.gpu else "trains on the CPU"
         self.query_one("#machine", Static).update(
             Content.from_markup(
                 "[$foreground 60%]This machine:[/] $processor, $cores, $memory memory, $trains_on. "
@@ -142,7 +141,7 @@ Once a run has ended they are of the whole validation part, before of a part of 
         elif self.selected is not None:
             self.post_message(CompareWith(self.selected.name))
 
-    def action_again(self) -> None:
+    def action_clone(self) -> None:
         if self.selected is not None:
             self.post_message(CloneSettings(self.selected))
 
@@ -155,26 +154,26 @@ Once a run has ended they are of the whole validation part, before of a part of 
             self.post_message(DeleteRun(self.selected))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action not in ("choose", "compare", "again", "rename", "delete") or self.selected is not None
+        return action not in ("choose", "compare", "clone", "rename", "delete") or self.selected is not None
 
 
 def _of_marks(marked: tuple[str, ...]) -> str:
-    """What can be done with the marked runs."""
+    """Hint on the marked runs."""
     if not marked:
         return ""
     names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
-    return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'}, space marks and unmarks."
+    return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'} · space mark/unmark"
 
 
 def _of_damage(run: RunSummary | None) -> str:
-    """Which file of the run cannot be used, and why."""
+    """The damaged file of the run, and the reason."""
     return f"{run.name} is damaged: {run.problem}. D deletes it." if run is not None and run.problem else ""
 
 
 def _of_owner(run: RunSummary | None) -> str:
-    """Who trains the run, where that is another machine."""
+    """The other machine that trains the run."""
     if run is None or not run.owner:
         return ""
     if run.going_on:
-        return f"{run.name} is trained by {run.owner}, another machine. It can be watched, paused and stopped from here."
+        return f"{run.name} is trained by {run.owner}, another machine. Watch, pause and stop work from here."
     return f"{run.name} was trained by {run.owner}, another machine."

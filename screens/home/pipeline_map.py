@@ -1,4 +1,4 @@
-"""The way from a text to a prediction, drawn in plain words."""
+"""The pipeline from text to prediction, drawn as boxes or lines."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from textual.widget import Widget
 
 
 class PipelineStop(NamedTuple):
-    """One step of the way: its name, what happens there, and the key of the mode that shows it."""
+    """One step of the pipeline: its name, a description, and the key of the mode that shows it."""
 
     title: str
     words: str
     key: str
 
 
-WAY = (
+PIPELINE = (
     PipelineStop("collect text", "a file of yours, or a built-in text", "2 Data"),
-    PipelineStop("clean", "one encoding, one kind of line end", "2 Data"),
-    PipelineStop("tokens", "cut into pieces, each with a number", "3 Tokens"),
-    PipelineStop("train", "guess the next one, measure, adjust", "4 Train"),
-    PipelineStop("frozen", "the weights stay as they are now", "5 Inspect"),
+    PipelineStop("clean", "one encoding, one line ending", "2 Data"),
+    PipelineStop("tokenize", "split into tokens, each with a number", "3 Tokens"),
+    PipelineStop("train", "predict the next token, adjust the weights", "4 Train"),
+    PipelineStop("freeze", "the weights no longer change", "5 Inspect"),
     PipelineStop("predict", "one token at a time, every number shown", "5 Inspect"),
 )
 TITLE = "From text to prediction"
@@ -50,18 +50,18 @@ class PipelineMap(Widget):
     }
     """
     BOX = 15
-    """Fewest columns inside a box. Each of the six needs its border and the arrow to the next besides."""
+    """Fewest columns inside a box, without its border and the arrow to the next."""
 
     def _style(self, name: str, text: str) -> tuple[str, Style]:
         return text, self.get_component_rich_style(f"pipeline-map--{name}")
 
     def render(self) -> Text:
-        boxes = self.size.width >= len(WAY) * (self.BOX + 3) - 1
+        boxes = self.size.width >= len(PIPELINE) * (self.BOX + 3) - 1
         return self._boxes() if boxes else self._lines()
 
     def _lines(self) -> Text:
         lines = [Text.assemble(self._style("title", f"{TITLE}, and the key that shows each step"))]
-        for number, stop in enumerate(WAY):
+        for number, stop in enumerate(PIPELINE):
             arrow = "  " if number == 0 else "↓ "
             lines.append(
                 Text.assemble(
@@ -74,10 +74,10 @@ class PipelineMap(Widget):
         return Text("\n").join(lines)
 
     def _boxes(self) -> Text:
-        inner = (self.size.width + 1) // len(WAY) - 3
+        inner = (self.size.width + 1) // len(PIPELINE) - 3
         rows: list[list[tuple[str, Style]]] = [[] for _ in range(7)]
-        for number, stop in enumerate(WAY):
-            arrow = "▸" if number < len(WAY) - 1 else " "
+        for number, stop in enumerate(PIPELINE):
+            arrow = "▸" if number < len(PIPELINE) - 1 else " "
             words = [*wrap(stop.words, inner), "", "", ""][:3]
             inside = [("stop", stop.title), *(("words", line) for line in words), ("key", stop.key)]
             rows[0].append(self._style("line", f"╭{'─' * inner}╮ "))

@@ -1,4 +1,4 @@
-"""The list of runs, one line each, with a cursor."""
+"""The table of runs, one line each, with a cursor and marks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class TableColumn(NamedTuple):
-    """A column of the table. Those with the highest `rank` are left out first where the screen is narrow; 0 is never."""
+    """A column. On a narrow screen those with the highest `rank` are left out first; rank 0 always stays."""
 
     title: str
     width: int
@@ -62,12 +62,12 @@ def _age(run: RunSummary) -> str:
     from lab.core.number_format import ago
 
     if run.going_on or run.is_demo:
-        return "now" if run.going_on else "ships"
+        return "now" if run.going_on else "bundled"
     return ago(max(0.0, time.time() - run.seen)) if run.seen else "·"
 
 
 MARKS = "ABCDE"
-"""The letters of marked runs, which they have in the comparison too."""
+"""Letters of marked runs, the same as in the comparison."""
 SHORTEST_NAME = 12
 MARGIN = 3
 """Columns before the name: the cursor, the letter of a marked run, and a gap."""
@@ -78,7 +78,7 @@ COLUMNS = (
     TableColumn("val loss", 8, 0, True, lambda run: _number(run.val_loss, 3)),
     TableColumn("bits/byte", 9, 2, True, lambda run: _number(run.bits_per_byte, 3)),
     TableColumn("tokens/s", 8, 5, True, _speed),
-    TableColumn("seen", 11, 3, True, _age),
+    TableColumn("updated", 11, 3, True, _age),
 )
 
 
@@ -94,7 +94,7 @@ def _choose_columns(width: int) -> tuple[int, list[TableColumn]]:
 
 
 def _fit(text: str, width: int, *, right: bool = False) -> str:
-    """The text at exactly this width; what is cut ends in `…`."""
+    """The text cut with `…` or padded to this width."""
     text = visible(text)
     if len(text) > width:
         text = text[: width - 1] + "…"
@@ -102,22 +102,16 @@ def _fit(text: str, width: int, *, right: bool = False) -> str:
 
 
 class RunTable(ScrollView, can_focus=True):
-    """Shows runs as they change on disk. The cursor stays on its run when others appear, and near it when it goes.
+    """Shows runs as they change on disk. The cursor stays on its run; marked runs get letters in the order of marking."""
 
-    Runs can be marked; each gets the next letter, in the order of marking.
-    """
-
-    HELP = (
-        "**The list of runs.** Arrows or j and k move the cursor `▸`; enter opens the run. "
-        "Space marks the run with a letter, to compare it with others that are marked."
-    )
+    HELP = "**The runs.** Arrows or j and k move the cursor `▸`; enter opens the run. Space marks it for a comparison."
     BINDINGS = [
         Binding("down,j", "move(1)", "Down", id="runs.down", show=False, tooltip="Next run"),
         Binding("up,k", "move(-1)", "Up", id="runs.up", show=False, tooltip="Previous run"),
         Binding("home,g", "move(-1000000)", "First", id="runs.first", show=False, tooltip="First run"),
         Binding("end,G", "move(1000000)", "Last", id="runs.last", show=False, tooltip="Last run"),
-        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark this run to compare it with others, or take its mark off"),
-        Binding("enter", "open", "Open", id="runs.open", tooltip="Watch the run if it is training, else look inside its model"),
+        Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark or unmark this run for a comparison"),
+        Binding("enter", "open", "Open", id="runs.open", tooltip="Watch the run if it is training, else inspect its model"),
     ]
     COMPONENT_CLASSES = {"run-table--title", "run-table--cursor", "run-table--going-on", "run-table--failed", "run-table--quiet"}
     DEFAULT_CSS = """
@@ -185,7 +179,7 @@ class RunTable(ScrollView, can_focus=True):
         elif len(self.marked) < len(MARKS):
             self.marked = (*self.marked, name)
         else:
-            self.notify(f"No more than {len(MARKS)} runs are compared at once.")
+            self.notify(f"At most {len(MARKS)} runs can be compared.")
 
     def action_open(self) -> None:
         if self.selected is not None:

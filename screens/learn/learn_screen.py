@@ -1,4 +1,4 @@
-"""The mode Learn: short lessons, one of them with numbers to change."""
+"""Learn: a list of short lessons; the one on softmax has numbers to change."""
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -13,9 +13,9 @@ from screens.learn.softmax_editor import SoftmaxEditor
 
 
 class LessonText(VerticalScroll, inherit_bindings=False):
-    """One lesson, scrolled with the keys that move everywhere else."""
+    """One lesson, scrolled with the keys that scroll everywhere."""
 
-    HELP = "**The lesson.** `j` and `k` scroll, `tab` leads on to what can be changed in it, `escape` leads back to the list."
+    HELP = "**The lesson.** `j` and `k` scroll, `tab` leads to the numbers to change, `escape` back to the list."
     BINDINGS = [
         Binding("j,down", "scroll_down", "Scroll", id="lesson.down", key_display="j/k", tooltip="Scroll down"),
         Binding("k,up", "scroll_up", "Up", id="lesson.up", show=False, tooltip="Scroll up"),
@@ -35,7 +35,7 @@ class LessonText(VerticalScroll, inherit_bindings=False):
 
 
 class LearnScreen(LabScreen):
-    """The list at the left chooses, the lesson stands at the right."""
+    """The list of lessons at the left, the lesson at the right."""
 
     MODE = "learn"
     HELP = "Short lessons on how a GPT works. Each ends with the key that shows it on your own model."
@@ -55,10 +55,10 @@ class LearnScreen(LabScreen):
     """
     BINDINGS = [
         Binding("j", "next(1)", "Lesson", id="learn.next", key_display="j/k", tooltip="The next lesson"),
-        Binding("k", "next(-1)", "Back", id="learn.previous", show=False, tooltip="The lesson before"),
+        Binding("k", "next(-1)", "Previous", id="learn.previous", show=False, tooltip="The previous lesson"),
         Binding("space,pagedown", "page(1)", "Scroll", id="learn.page", key_display="space", tooltip="Scroll the lesson"),
         Binding("b,pageup", "page(-1)", "Scroll up", id="learn.page_up", show=False, tooltip="Scroll the lesson back"),
-        Binding("right,l", "read", "Read", id="learn.read", key_display="→", tooltip="Into the lesson"),
+        Binding("right,l", "read", "Read", id="learn.read", key_display="→", tooltip="Focus the lesson"),
     ]
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class LearnScreen(LabScreen):
 
     @work(exclusive=True, group="lesson")
     async def _write(self, text: str) -> None:
-        """Lays out the lesson; while a key is held, only the last one is."""
+        """Lay out the lesson; while a key is held, only the last one."""
         await self.query_one(Markdown).update(text)
         self.query_one(LessonText).scroll_home(animate=False)
 

@@ -1,4 +1,4 @@
-"""Scores to change and their softmax beside them, computed as they change."""
+"""The softmax editor: scores to change, and their softmax computed as they change."""
 
 import math
 
@@ -18,20 +18,20 @@ SCORES = (0.3, 0.8, 1.2, 0.5)
 STEP = 0.1
 PLAIN, SHIFTED = "exp of each score", "exp of score − largest"
 FARTHEST = 1e6
-"""Scores beyond this are refused: their exp has no digits left to show."""
+"""Largest score: beyond it exp has no digits left to show."""
 
 
 class ScoreInput(Input):
-    """A number that `up` and `down` change by a tenth."""
+    """A number field; `up` and `down` change it by 0.1."""
 
     BINDINGS = [
         Binding("up", "nudge(1)", "+0.1", id="score.up", key_display="↑/↓", tooltip="Add 0.1 to the score"),
-        Binding("down", "nudge(-1)", "−0.1", id="score.down", show=False, tooltip="Take 0.1 from the score"),
+        Binding("down", "nudge(-1)", "−0.1", id="score.down", show=False, tooltip="Subtract 0.1 from the score"),
     ]
 
     @property
     def score(self) -> float | None:
-        """The number that stands in the field; None if none does."""
+        """The number in the field; None if it is not a valid score."""
         try:
             number = float(self.value.strip().replace(",", ".").replace("−", "-"))
         except ValueError:
@@ -45,7 +45,7 @@ class ScoreInput(Input):
 
 
 class SoftmaxEditor(Vertical):
-    """Four scores in a row of fields, and the table of exp, Σ and softmax under them."""
+    """Four score fields, and the table of exp, Σ and softmax below."""
 
     DEFAULT_CSS = """
     SoftmaxEditor {
@@ -65,7 +65,7 @@ class SoftmaxEditor(Vertical):
                 field = ScoreInput(f"{score:g}", select_on_focus=False)
                 field.border_title = Text(label)
                 yield field
-        yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Whether the largest score is subtracted before exp")
+        yield Choice((PLAIN, SHIFTED), PLAIN, id="softmax-shift", tooltip="Subtract the largest score before exp, or not")
         yield BlockView(id="softmax-table")
 
     def on_mount(self) -> None:
@@ -92,7 +92,7 @@ class SoftmaxEditor(Vertical):
 
 
 def worked(table: Table) -> str:
-    """The largest row of a softmax table as arithmetic, in the numbers that are printed there."""
+    """The largest row of a softmax table as arithmetic, in the printed numbers."""
     assert table.selected is not None
     assert table.total is not None
     label, *_, before, exp, share = (cell.text for cell in table.rows[table.selected])

@@ -14,7 +14,7 @@ _ESCAPE = re.compile("\x1b\\[([0-9;]*)m")
 
 
 class BrailleCanvas:
-    """`rows` × `columns` cells for points between two corners. What is drawn later stands before what was drawn earlier.
+    """`rows` × `columns` cells for points between two corners. Later drawings cover earlier ones.
 
     The only place that touches plotext, whose figure is global: draw one canvas to its end before the next is begun. Roles
     travel through plotext as numbers of its 256-colour palette, so that the real colours stay the theme's.

@@ -19,12 +19,12 @@ from screens.widgets.text_fitting import Piece
 
 MOST_Y_TICKS = 7
 COLUMNS_PER_MARK = 3
-"""Marks closer than this run into one another."""
+"""Marks closer than this would touch."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Lines of (text, role) pieces, and where on them the curves are: columns `left` to `right` stand for `low_x` to `high_x`."""
+    """Lines of (text, role) pieces, and the area of the curves: columns `left` to `right` are `low_x` to `high_x`."""
 
     lines: list[list[Piece]]
     left: int
@@ -32,9 +32,9 @@ class Drawn:
     low_x: float
     high_x: float
     named: frozenset[str]
-    """Short words of the levels that stand on their own lines, or are out of view: the legend can do without them."""
+    """Short labels of the levels that are on their lines or out of view: the legend can omit them."""
     events: tuple[EventKind, ...] = ()
-    """Kinds of events that are marked on the axis."""
+    """Kinds of events marked on the axis."""
 
     def column(self, x: float) -> int | None:
         """The column of an x; None where it is out of view."""
@@ -85,7 +85,7 @@ def draw(figure: Figure, width: int, height: int) -> Drawn:
 
 
 def _name_levels(lines: list[list[Piece]], names: dict[int, str], left: int) -> set[str]:
-    """Writes the levels' names on their lines, by row; gives those for which there is no room."""
+    """Write the levels' names on their lines, by row; return those for which there is no room."""
     missing = set()
     for row, name in names.items():
         line = _named(lines[row], name, left)
@@ -97,7 +97,7 @@ def _name_levels(lines: list[list[Piece]], names: dict[int, str], left: int) -> 
 
 
 def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]], tuple[EventKind, ...]]:
-    """The x axis with what happened marked on it, its labels, and the kinds of what is marked."""
+    """The x axis with events and labels, and the kinds of events on it."""
     width = drawn.right + 1
     ticks = nice_ticks(drawn.low_x, drawn.high_x, max(2, width // 14))
     labels = [count(tick) for tick in ticks] if ticks[-1] - ticks[0] >= len(ticks) - 1 else tick_labels(ticks)
@@ -114,14 +114,14 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]],
             seen[column] = kind
     for column, kind in sorted(seen.items()):
         if kind == "checkpoint" and seen.get(column - 1) == kind and cells[column - margin - 1][1] == "event":
-            continue  # saved again and again: every second one is enough to be told apart
+            continue  # of adjacent checkpoints every second is drawn
         cells[column - margin] = (EVENT_SIGNS[kind][0], "event")
     kinds = tuple(kind for kind in EVENT_SIGNS if kind in seen.values())
     return [_joined(cells), [(label_row(places, labels, figure.x_label, width), "axis")]], kinds
 
 
 def _beside(xs: list[float], ys: list[float], canvas: BrailleCanvas, taken: set[tuple[int, int]]) -> list[float]:
-    """The places of a run's marks, each a column further on where another run's stands already; notes the cells it takes."""
+    """Positions of a run's marks, moved to free columns; adds them to `taken`."""
     moved = []
     for x, y in zip(xs, ys, strict=True):
         row, column = canvas.row(y), canvas.column(x)
@@ -137,7 +137,7 @@ def _log(y: float) -> float:
 
 
 def _named(line: list[Piece], name: str, left: int) -> list[Piece] | None:
-    """The line of a level with its name on it, as far right as there is nothing but the level; None where there is no room."""
+    """The line of a level with its name, as far right as nothing else is drawn; None if there is no room."""
     cells = [(sign, role) for text, role in line for sign in text]
     words = f" {name} "
     for start in range(len(cells) - len(words) - 1, left, -1):
@@ -149,7 +149,7 @@ def _named(line: list[Piece], name: str, left: int) -> list[Piece] | None:
 
 
 def with_cursor(line: list[Piece], column: int) -> list[Piece]:
-    """The line with a stroke at this column, through blanks and over what is there in dots, but not over a mark."""
+    """The line with the cursor at this column, over blanks and dots but not over a mark."""
     cells = [(sign, role) for text, role in line for sign in text]
     cells += [(" ", "axis")] * (column + 1 - len(cells))
     if cells[column][1] != "validation":
@@ -162,7 +162,7 @@ def _joined(cells: list[Piece]) -> list[Piece]:
 
 
 def _points(series: Series, width: int) -> tuple[list[float], list[float]]:
-    """The points of a curve that so many columns can show."""
+    """The points of a curve, downsampled to so many columns."""
     if series.kind == "marks":
         return _spaced(list(series.xs), list(series.ys), max(1, width // COLUMNS_PER_MARK))
     return thin(series.xs, series.ys, width)
@@ -177,6 +177,6 @@ def _limits(curves: Sequence[tuple[Sequence[float] | Floats, list[float]]]) -> t
 
 
 def _spaced(xs: list[float], ys: list[float], most: int) -> tuple[list[float], list[float]]:
-    """Every so-manieth point, counted from the last one, which is always kept."""
+    """Every n-th point, counted from the last, which is always kept."""
     every = -(-len(xs) // most) if xs else 1
     return xs[::-1][::every][::-1], ys[::-1][::every][::-1]

@@ -1,4 +1,4 @@
-"""What a plot shows: series of points, and the events of a run on the x axis."""
+"""The content of a plot: series of points, and the events of a run on the x axis."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
     "resume": ("▸", "resumed"),
     "pause": ("‖", "paused"),
     "stop": ("■", "stopped"),
-    "micro_batch": ("½", "less memory"),
-    "bad_step": ("✗", "bad step"),
+    "micro_batch": ("½", "micro-batch"),
+    "bad_step": ("✗", "skipped"),
     "early_stop": ("◂", "early stop"),
     "best": ("★", "best"),
-    "back": ("↶", "went back"),
+    "back": ("↶", "rollback"),
 }
-"""Sign on the axis and word in the legend of what happened to a run; where two fall on one place, the later here is seen."""
+"""Sign on the x axis and word in the legend of each event; of two in one column, the later here is drawn."""
 
 MOST_RUNS = 5
-"""Runs that can be told apart in one plot."""
+"""Most runs that can be told apart in one plot."""
 RUN_ROLES = tuple(f"run{number}" for number in range(MOST_RUNS))
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One curve. `name` and `short` are its words in the legend, the short one where there is little room. A level's short words
-    stand on its line too."""
+    """One curve. `name` and `short` label it in the legend, `short` where there is little room and on the line of a level."""
 
     name: str
     short: str
@@ -43,14 +42,14 @@ class Series:
     xs: Sequence[float] | Floats
     ys: Sequence[float] | Floats
     sign: str = ""
-    """One character that stands for its marks instead of the usual one."""
+    """The character of its marks, instead of the usual one."""
     dashes: tuple[int, int] | None = None
-    """So many cells of a line are drawn, then so many left out, so that lines are told apart without colour."""
+    """Cells drawn and cells left out in turn, so that lines are told apart without colour."""
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """All that a plot shows. Two figures with the same `version` are the same."""
+    """The content of a plot. Two figures with the same `version` are equal."""
 
     series: tuple[Series, ...]
     version: object
@@ -58,7 +57,7 @@ class Figure:
     log_y: bool = False
     empty: str = "Nothing to plot yet."
     events: tuple[tuple[float, EventKind], ...] = ()
-    """What happened, and where on the x axis it is marked."""
+    """Position on the x axis, and kind of event."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Figure) and (self.version, self.empty) == (other.version, other.empty)

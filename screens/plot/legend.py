@@ -8,25 +8,24 @@ from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Series
 from screens.widgets.text_fitting import Piece
 
 EVENT_ORDER = "✗↶½◂★‖■▸▴"
-"""The signs, what most needs a word in the legend first."""
+"""Event signs in the order in which they get a word in the legend."""
 
 
 def legend(shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
-    """In words, shorter ones where they are too long; then without levels that carry their names on their lines, at last
-    without what the most usual of the signs on the axis mean."""
+    """The legend, shortened step by step until it fits: short labels, no levels named on their lines, few event signs."""
     needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
     signs: list[list[Piece]] = [
         [(EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis")] for kind in drawn.events
     ]
     events = [piece for sign in signs for piece in sign]
-    ways: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
+    variants: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
         (shown, True, events),
         (needed, True, events),
         (shown, False, events),
         (needed, False, events),
         (needed, False, []),
     )
-    for which, long, more in ways:
+    for which, long, more in variants:
         pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)] + more
         if sum(len(text) for text, _ in pieces) <= width:
             break

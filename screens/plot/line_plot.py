@@ -18,7 +18,7 @@ ROLES = ("raw", "train", "validation", "level", "axis", "cursor", "event", *RUN_
 
 
 class LinePlot(Widget):
-    """Shows a `Figure`: the legend in words on its first line, the plot below. Drawn once for each figure and size."""
+    """Shows a `Figure`: the legend on the first line, the plot below. Drawn once per figure and size."""
 
     COMPONENT_CLASSES = {f"plot--{role}" for role in ROLES}
     DEFAULT_CSS = """
@@ -40,7 +40,7 @@ class LinePlot(Widget):
 
     figure: reactive[Figure | None] = reactive(None)
     cursor: reactive[float | None] = reactive(None)
-    """Where on the x axis a stroke is drawn."""
+    """Position of the cursor on the x axis."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -50,7 +50,7 @@ class LinePlot(Widget):
 
     @property
     def columns(self) -> int:
-        """How many columns the curves are drawn on; 1 before that."""
+        """Number of columns of the curves; 1 before the first drawing."""
         return max(1, self._drawn.right - self._drawn.left) if self._drawn else 1
 
     def _line(self, y: int) -> list[Piece]:

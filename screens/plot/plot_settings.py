@@ -1,4 +1,4 @@
-"""Which part of a run's curves is looked at, and in which units. Plain values: every change gives a new one."""
+"""Plot settings: window, x axis, unit, scale, smoothing, baselines. Immutable: every change gives new ones."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,15 +11,15 @@ SMOOTHINGS: tuple[tuple[str, float, int], ...] = (
     ("strong", 1 / 5, 1000),
     ("light", 1 / 100, 20),
 )
-"""Name, share of the steps over which the mean runs, and the most steps of it. The first is the one that all sentences use."""
+"""Name, fraction of the steps in the running mean, and its most steps. All sentences use the first."""
 
 FEWEST_STEPS = 10.0
-"""No closer than this."""
+"""The closest zoom."""
 
 
 @dataclass(frozen=True)
 class PlotSettings:
-    """`pinned` is a stretch of steps that stays; without it the last `share` of the steps so far is shown, as the run goes on."""
+    """`pinned` is a fixed window of steps; without it the window is the last `share` of the steps so far."""
 
     x: XAxis = "steps"
     log_y: bool = False
@@ -46,8 +46,8 @@ class PlotSettings:
         return replace(self, smoothing=(self.smoothing + 1) % len(SMOOTHINGS))
 
     def zoomed(self, by: float, latest: float, about: float | None = None) -> "PlotSettings":
-        """`by` below 1 looks closer. The step `about` keeps its place; without it the end of the run, or the middle of a pinned
-        stretch."""
+        """Zoom in (`by` below 1) or out. The step `about` keeps its place; by default the end of the run, or the middle of a
+        pinned window."""
         first, last = self.window(latest)
         width = max((last - first) * by, min(FEWEST_STEPS, latest))
         if width >= latest:
@@ -60,7 +60,7 @@ class PlotSettings:
         return replace(self, pinned=(start, start + width))
 
     def panned(self, by: float, latest: float) -> "PlotSettings":
-        """Earlier (`by` below 0) or later, by this share of what is in view; at the end it follows the run again."""
+        """Pan by this fraction of the window; at the end it follows the run again."""
         first, last = self.window(latest)
         width = last - first
         start = max(0.0, first + by * width)
@@ -69,5 +69,5 @@ class PlotSettings:
         return replace(self, pinned=(start, start + width))
 
     def following(self, share: float) -> "PlotSettings":
-        """The last share of the run, and whatever comes."""
+        """Follow the last `share` of the run."""
         return replace(self, pinned=None, share=share)

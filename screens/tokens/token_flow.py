@@ -1,4 +1,4 @@
-"""The tokens of a text, line after line as the text runs, with a cursor that stands on one of them."""
+"""The tokens of a text, wrapped into lines, with a cursor on one of them."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from screens.widgets.text_fitting import fit
 
 @dataclass(frozen=True)
 class TokenSpan:
-    """Where a token is drawn."""
+    """Line and columns of a token."""
 
     line: int
     start: int
@@ -25,7 +25,7 @@ class TokenSpan:
 
 
 def places_of(labels: list[str], breaks: list[bool], width: int) -> list[TokenSpan]:
-    """A place for each label: side by side, a bar after each, on a new line where there is no room or after a line break."""
+    """Wrap labels side by side, a bar after each; a new line where there is no room or after a line break."""
     places: list[TokenSpan] = []
     line = at = 0
     for label, breaks_line in zip(labels, breaks, strict=True):
@@ -40,7 +40,7 @@ def places_of(labels: list[str], breaks: list[bool], width: int) -> list[TokenSp
 
 
 class TokenFlow(LineScrollView):
-    """Tokens are told apart by the bar between them, and by their shade; the chosen one is inverted."""
+    """Bars and shades separate the tokens; the chosen one is inverted."""
 
     COMPONENT_CLASSES = {"flow--even", "flow--odd", "flow--chosen", "flow--bar"}
     DEFAULT_CSS = """
@@ -51,12 +51,12 @@ class TokenFlow(LineScrollView):
         & > .flow--bar { color: $foreground 40%; }
     }
     """
-    HELP = "**The tokens.** The arrows or `hjkl` choose one; below stand its bytes and the merges that made it."
+    HELP = "**The tokens.** Arrows or `hjkl` choose one; below are its bytes and merges."
     BINDINGS = [
         Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token"),
-        Binding("left,h", "choose(-1)", "Left", id="flow.left", show=False, tooltip="The token before"),
-        Binding("down,j", "line(1)", "Down", id="flow.down", show=False, tooltip="A line down"),
-        Binding("up,k", "line(-1)", "Up", id="flow.up", show=False, tooltip="A line up"),
+        Binding("left,h", "choose(-1)", "Left", id="flow.left", show=False, tooltip="The previous token"),
+        Binding("down,j", "line(1)", "Down", id="flow.down", show=False, tooltip="One line down"),
+        Binding("up,k", "line(-1)", "Up", id="flow.up", show=False, tooltip="One line up"),
         Binding("home,g", "end(0)", "First", id="flow.first", show=False, tooltip="The first token"),
         Binding("end,G", "end(-1)", "Last", id="flow.last", show=False, tooltip="The last token"),
     ]

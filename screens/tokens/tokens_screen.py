@@ -1,4 +1,4 @@
-"""The mode Tokens: typed text as the model sees it."""
+"""Tokens: typed text as tokens, with one token's bytes and merges."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
 EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
-"""Short words, a rare one, characters of several bytes and a number: what makes tokenizers differ."""
+"""Short words, a rare one, multi-byte characters and a number: here tokenizers differ."""
 
 MOST_SHOWN = 20_000
-"""Tokens that are drawn; a longer text is counted in full."""
+"""Most tokens drawn; all are counted."""
 
 RUN = "run"
-"""Stands for the tokenizer of the run that the lab has chosen."""
+"""The kind that means the tokenizer of the current run."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A text cut into tokens."""
+    """A tokenized text."""
 
     ids: list[int]
     labels: list[str]
@@ -42,13 +42,13 @@ class Cut:
 
 
 class TokensScreen(LabScreen):
-    """The text is cut in a thread, always the newest one; a vocabulary is read once."""
+    """Tokenizes the newest text in a thread; each vocabulary is read once."""
 
     MODE = "tokens"
     TEXT_FIELDS = (TextArea,)
     HELP = (
-        "A model never sees letters: text is cut into tokens, each with a number. What you type goes to the text; `escape` "
-        "leaves it, and `e` leads back. Then `t` changes the tokenizer, arrows choose a token; its bytes and merges are below."
+        "A model never sees letters: text is split into **tokens**, each with a number. Type text; `escape` leaves the field, "
+        "`e` returns to it. `t` changes the tokenizer, arrows choose a token; its bytes and merges are below."
     )
     DEFAULT_CSS = """
     TokensScreen {
@@ -61,22 +61,22 @@ class TokensScreen(LabScreen):
     """
     BINDINGS = [
         Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text"),
-        Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Cut the text with the next tokenizer"),
+        Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer"),
     ]
 
     kind: var[str] = var("gpt2")
-    """Which tokenizer cuts the text: gpt2, bytes, or run."""
+    """The tokenizer: gpt2, bytes, or run."""
 
     @dataclass
     class WasCut(Message):
-        """The text of that number has been cut."""
+        """The text of that number has been tokenized."""
 
         number: int
         cut: Cut
 
     @dataclass
     class NotCut(Message):
-        """The text of that number cannot be cut, for the reason that the sentence gives."""
+        """The text of that number cannot be tokenized, for the reason in the sentence."""
 
         number: int
         sentence: str
@@ -91,7 +91,7 @@ class TokensScreen(LabScreen):
 
     def compose_body(self) -> ComposeResult:
         text = TextArea(EXAMPLE, id="tokens-text", show_line_numbers=False)
-        text.border_title = "text · escape leaves it"
+        text.border_title = "text · Esc leave"
         text.select_all()
         yield text
         yield StatusLine(id="tokens-kinds")
@@ -103,7 +103,7 @@ class TokensScreen(LabScreen):
 
     @property
     def is_settled(self) -> bool:
-        """Whether the text as it stands has been cut, or refused."""
+        """True if the current text has been tokenized or refused."""
         return not self._busy and self._answered == self._number
 
     def on_mount(self) -> None:
@@ -111,7 +111,7 @@ class TokensScreen(LabScreen):
         self.watch(self.app, "run_name", self._run_changed)
 
     def mode_opened(self) -> None:
-        """What is typed goes to the text, in the place of the example at first."""
+        """Focus the text: typing replaces the example at first."""
         self.query_one(TextArea).focus()
 
     def resting_focus(self) -> str | None:
@@ -150,7 +150,7 @@ class TokensScreen(LabScreen):
         self._ask()
 
     def _ask(self) -> None:
-        """Cut the text as it is now; while one is being cut, the newest waits and those between are skipped."""
+        """Tokenize the current text; while another is being tokenized, only the newest waits."""
         self._number += 1
         if not self._busy:
             self._busy = True
@@ -195,7 +195,7 @@ class TokensScreen(LabScreen):
     def _show_cut(self, message: WasCut) -> None:
         self._done(message.number)
         cut = self._cut = message.cut
-        more = f" (the first {MOST_SHOWN:,} are drawn)" if len(cut.ids) > len(cut.labels) else ""
+        more = f" (the first {MOST_SHOWN:,} are shown)" if len(cut.ids) > len(cut.labels) else ""
         self._say(cut.counts.sentence + more)
         flow = self.query_one(TokenFlow)
         flow.show(cut.labels, cut.breaks)

@@ -25,13 +25,13 @@ def send_command(name: str, command: CommandName | None) -> None:
 def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
     """The question whether to stop, and the command that a yes sends: on a full disk a second stop discards what is unsaved."""
     at = f"{watched.name} is at step {watched.status.step:,}"
-    words = f"{at}. Its weights are saved, and r goes on with the training from there."
+    words = f"{at}. Its weights are saved, and r resumes from there."
     if watched.status.no_room and watched.status.stopping:
         words = (
             f"{watched.name} waits for room to save step {watched.status.step:,}. "
-            "To stop it now loses what came after its last checkpoint."
+            "Stopping now loses the steps after its last checkpoint."
         )
         return ConfirmDialog("Discard?", words, key="x", yes="discard", no="keep waiting", by_enter=False), "discard"
     if watched.status.no_room:
         words = f"{at}, and the disk is full. It stops as soon as there is room to save that."
-    return ConfirmDialog("Stop the training?", words, key="x", yes="stop", no="leave it as it is"), "stop"
+    return ConfirmDialog("Stop the training?", words, key="x", yes="stop"), "stop"

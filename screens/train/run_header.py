@@ -15,7 +15,7 @@ from screens.train.watched_run import WatchedRun
 
 
 class RunHeader(Widget):
-    """One line. The bar takes what the words leave."""
+    """One line; the bar takes the room that the words leave."""
 
     COMPONENT_CLASSES = {"run-header--name", "run-header--phase", "run-header--bar", "run-header--rest"}
     DEFAULT_CSS = """

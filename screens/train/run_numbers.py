@@ -16,7 +16,7 @@ from screens.widgets.fact_list import Fact
 
 
 def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
-    """How far the run is, and its latest losses."""
+    """Progress of the run, and its latest losses."""
     config, status, history = watched.config, watched.status, watched.history
     last, evaluation, best = history.last_training, history.last_evaluation, history.best_evaluation
     steps = status.steps or config.train.steps
@@ -27,13 +27,13 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
         ("epoch", fixed(history.latest.epoch, 2) if history.latest else "·"),
         ("tokens/s", count(history.speed) if history.speed else "·"),
         ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
-        ("rate", significant(last.lr, 3) if last and last.lr is not None else "·"),
+        ("lr", significant(last.lr, 3) if last and last.lr is not None else "·"),
         ("train", fixed(history.smooth[-1], 3) if history.smooth else "·"),
         ("val", fixed(evaluation.val_loss, 3) if evaluation and evaluation.val_loss is not None else "·"),
         ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
         ("bits/byte", fixed(evaluation.bits_per_byte, 3) if evaluation and evaluation.bits_per_byte is not None else "·"),
-        ("by chance", f"{fixed(uniform_baseline(config.model.vocab_size), 3)}"),
-        ("one of", f"{perplexity(history.smooth[-1])} tokens" if history.smooth else "·"),
+        ("uniform", fixed(uniform_baseline(config.model.vocab_size), 3)),
+        ("perplexity", perplexity(history.smooth[-1]) if history.smooth else "·"),
     ]
     return tuple(facts)
 
@@ -60,15 +60,15 @@ def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:
         ("at step", whole(int(step))),
         ("tokens", count(tokens)),
         ("epoch", fixed(epoch, 2)),
-        ("after", duration(history.seconds[at])),
+        ("time", duration(history.seconds[at])),
         ("train", fixed(history.losses[at] * plots.per_loss, 3)),
         ("smoothed", fixed(history.smoothed(share, longest)[at] * plots.per_loss, 3)),
         ("val", val),
         ("unit", "bits/byte" if plots.view.bits else "nats/token"),
-        ("rate", _number(history.lrs[at], 3)),
+        ("lr", _number(history.lrs[at], 3)),
         ("grad norm", _number(history.grad_norms[at], 3)),
         ("tokens/s", "·" if math.isnan(history.speeds[at]) else count(history.speeds[at])),
-        ("here", here or "·"),
+        ("events", here or "·"),
     )
 
 

@@ -1,4 +1,4 @@
-"""A run's curves as figures: the losses, the small panels, and every number at one step."""
+"""The plots of a run: losses with baselines, learning rate, gradient norm, speed. A plot is added here."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from screens.plot.figure import Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 
 TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
-"""From so many seconds on, the unit's length in seconds and its name."""
+"""Least seconds, length of the unit in seconds, name of the unit."""
 
 
 class RunPlots:
-    """A run's history seen through a `PlotSettings`."""
+    """A run's history, in the window and the units of its plot settings."""
 
     def __init__(
         self, name: str, config: RunConfig, history: LossHistory, view: PlotSettings, events: Sequence[Event] = ()
@@ -33,11 +33,11 @@ class RunPlots:
         self.latest = float(history.latest.step) if history.latest else 0.0
         self.first, self.last = view.window(self.latest)
         self.per_loss = 1 / math.log(2) / bytes_per_token(config.data, history) if view.bits else 1.0
-        """Turns nats per token into what is shown."""
+        """Factor from nats per token to the unit shown."""
         self.unit, self._x_of_step = self._x_axis()
 
     def _x_axis(self) -> tuple[str, Callable[[Floats, Floats], Floats]]:
-        """The name of the x axis, and what turns steps and seconds into places on it. Tokens and epochs grow with the steps."""
+        """Name of the x axis, and the function from steps and seconds to positions: tokens and epochs grow with the steps."""
         latest = self.history.latest
         if self.view.x == "time":
             seconds = latest.seconds if latest else 0.0
@@ -49,14 +49,14 @@ class RunPlots:
         return self.view.x, lambda steps, seconds: scaled(steps, factor or 1.0)
 
     def _part(self, steps: Sequence[float]) -> slice:
-        """Which of them are in view."""
+        """The slice of the steps in view."""
         return slice(bisect_left(steps, self.first), bisect_right(steps, self.last))
 
     def _version(self, *more: object) -> object:
         return (self.name, id(self.history), self.history.version, self.view, *more)
 
     def losses(self, baselines: Sequence[Baseline] = ()) -> Figure:
-        """Training loss of each step and smoothed, validation, and what to compare them with."""
+        """Training loss of each step and smoothed, validation loss, baselines, events."""
         history, view = self.history, self.view
         train, evaluated = self._part(history.steps), self._part(history.eval_steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
@@ -79,12 +79,12 @@ class RunPlots:
             version=self._version(tuple(baselines), len(self.events)),
             x_label=self.unit,
             log_y=view.log_y,
-            empty="The curve begins with the first step.",
+            empty="No steps yet.",
             events=self.marks(),
         )
 
     def marks(self) -> tuple[tuple[float, EventKind], ...]:
-        """What happened in the stretch in view, and where on the x axis; of the lowest validation losses the last one."""
+        """Events in view and their positions on the x axis; of the lowest validation losses the last one."""
         seen = [each for each in self.happened() if self.first <= each[0] <= self.last]
         xs = self._x_of_step(np.array([step for step, _, _ in seen], float), np.array([second for _, second, _ in seen], float))
         return tuple(zip(xs.tolist(), (kind for _, _, kind in seen), strict=True))
@@ -100,7 +100,7 @@ class RunPlots:
         return found
 
     def panels(self) -> tuple[Figure, Figure, Figure]:
-        """Learning rate, gradient norm and speed over the same stretch."""
+        """Learning rate, gradient norm and speed over the same steps."""
         history = self.history
         train = self._part(history.steps)
         steps, seconds = history.steps[train], history.seconds[train]
@@ -118,11 +118,11 @@ class RunPlots:
         return figures[0], figures[1], figures[2]
 
     def x_at(self, at: int) -> float:
-        """Where on the x axis the training step with this index in the history lies."""
+        """Position on the x axis of the training step with this index in the history."""
         return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
 
 
 def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:
-    """Each times the factor; the values themselves where it is 1, without a copy."""
+    """The values times the factor; without a copy if it is 1."""
     found = values.values if isinstance(values, Column) else np.asarray(values)
     return found if factor == 1.0 else found * factor

@@ -11,7 +11,7 @@ from screens.train.watched_run import WatchedRun
 
 
 def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> str:
-    """What the run comes to, what most needs saying first."""
+    """State, diagnosis and losses of the run in sentences, the most important first."""
     found = diagnose(
         watched.config,
         watched.status,
@@ -29,11 +29,11 @@ def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> str:
     if message and watched.phase in (*ACTIVE, "stopped", "finished") and not said_again:
         parts.insert(0, message)
     if is_on_other_host(watched.status) and watched.phase in ACTIVE:
-        parts.insert(0, f"It is trained by {owner_in_words(watched.status)}, another machine; it obeys from here too.")
+        parts.insert(0, f"Trained by {owner_in_words(watched.status)}, another machine; pause and stop work from here.")
     if watched.unresponsive:
         parts.insert(0, watched.unresponsive)
     if watched.phase == "interrupted":
-        parts.insert(0, "The trainer is gone without a word, killed or with its machine; r goes on from the last checkpoint.")
+        parts.insert(0, "The trainer died without an error message; r resumes from the last checkpoint.")
     if watched.phase == "stopped" and watched.history.latest is not None:
-        parts.insert(0, "It was stopped; r goes on from there.")
+        parts.insert(0, "Stopped; r resumes.")
     return " ".join(parts)

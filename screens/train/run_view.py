@@ -1,4 +1,4 @@
-"""A run as it trains: how far it is, its plots, its numbers, what they mean, and what it writes."""
+"""The view of a run: header, plot, numbers, status text, samples, insights."""
 
 from __future__ import annotations
 
@@ -30,35 +30,35 @@ from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import FactList
 
 MOST_LINES_OF_WORDS = 5
-"""As many lines of sentences about the run leave room for what it writes, in 24 lines."""
+"""Most lines of the status text: the rest of 24 lines is for the samples."""
 
 SECONDS_BETWEEN_DRAWINGS = 1.0
-"""How often the plots are drawn at most while the run goes on, which is half of all that watching takes from the training."""
+"""Shortest interval between drawings of the plots, which are half the cost of watching a run."""
 DOTS_A_COLUMN = 2
-"""Of braille, side by side in a cell."""
+"""Braille dots side by side in a cell."""
 
 RunPage = Literal["words", "curves", "machine", "heads", "probe", "updates"]
 PANELS = ("rate", "norm", "speed", "more")
-"""The small plots, of which a page may need fewer."""
+"""Names of the small plots; a page may need fewer."""
 
 
 class RunView(Widget):
-    """Everything about one run on one screen. `show` is called when something is new."""
+    """One run on one screen. Call `show` with each new reading."""
 
     plot_view: var[PlotSettings] = var(PlotSettings())
     cursor: var[int | None] = var(None)
-    """Index of the training step that is read out; None: the newest numbers are shown."""
+    """Index of the training step under the cursor; None shows the newest numbers."""
     page: var[RunPage] = var("words")
-    """What stands below the curve, or instead of it."""
+    """The content below the plot, or instead of it."""
     moment: var[float | None] = var(None)
-    """Step of the evaluation whose samples, meters and probe are looked at; None follows the newest."""
+    """Step of the evaluation whose samples, head scores and probe are shown; None follows the newest."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.watched: WatchedRun | None = None
         self.entropy: TextEntropy | None = None
         self._drawn: tuple[object, float] = (None, 0.0)
-        """What the plots were last drawn of, and its newest step."""
+        """The state that the plots were last drawn for, and its newest step."""
         self._drawn_at = 0.0
 
     def compose(self) -> ComposeResult:
@@ -77,12 +77,12 @@ class RunView(Widget):
 
     @property
     def samples(self) -> SamplesView:
-        """The part that shows what the run writes."""
+        """The samples of the run."""
         return self.query_one(SamplesView)
 
     @property
     def inside(self) -> InsightsView:
-        """The pages about the inside of the model."""
+        """The pages of insights."""
         return self.query_one(InsightsView)
 
     def show(self, watched: WatchedRun) -> None:
@@ -96,20 +96,18 @@ class RunView(Widget):
         self.watched = watched
         self.query_one(RunHeader).watched = watched
         self.query_one("#run-reading", SummaryText).say(self._sentences(watched))
-        self.query_one("#run-computed", SummaryText).say(
-            watched.status.computed and f"Each step is computed in {watched.status.computed}."
-        )
+        self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
         self.samples.samples = watched.samples
         self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
             self._draw()
         else:
-            self._point()
+            self._show_numbers()
 
     def _has_grown(self) -> bool:
-        """Whether the plots would look different now: their newest step is a dot of braille further on, or something happened."""
+        """True if the plots would look different: the newest step is a braille dot further on, or there is an event."""
         plots = self._plots()
-        if plots is None or self.page == "machine" or self._drawn[0] != self._occasion():
+        if plots is None or self.page == "machine" or self._drawn[0] != self._redraw_key():
             return True
         if time.monotonic() - self._drawn_at < SECONDS_BETWEEN_DRAWINGS:
             return False
@@ -118,8 +116,8 @@ class RunView(Widget):
     def _steps_a_column(self, plots: RunPlots) -> float:
         return (plots.last - plots.first) / self.query_one("#run-plot", LinePlot).columns
 
-    def _occasion(self) -> object:
-        """What has to be drawn at once when it changes."""
+    def _redraw_key(self) -> object:
+        """The state whose changes are drawn at once."""
         watched = self.watched
         return watched and (
             watched.name,
@@ -130,11 +128,11 @@ class RunView(Widget):
         )
 
     def show_trouble(self, sentence: str) -> None:
-        """Show why there is nothing to see."""
+        """Show the reason why there is nothing to see."""
         self.query_one("#run-reading", SummaryText).say(sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
-        """Draw the entropies of the run's own text, once they are known, and judge the run by them."""
+        """Draw the entropies of the training text, and diagnose the run by them."""
         self.entropy = entropy
         if self.watched is not None:
             self.query_one("#run-reading", SummaryText).say(self._sentences(self.watched))
@@ -145,7 +143,7 @@ class RunView(Widget):
 
     def watch_cursor(self, cursor: int | None) -> None:
         self.samples.has_arrows = cursor is None
-        self._point()
+        self._show_numbers()
 
     def watch_page(self, page: RunPage) -> None:
         self.set_class(page in ("curves", "machine"), "-panels")
@@ -163,7 +161,7 @@ class RunView(Widget):
         self.inside.moment = moment
 
     def walk(self, by: int) -> None:
-        """To an earlier or a later evaluation, for all that is shown of one."""
+        """Move to an earlier or later evaluation, for samples and insights alike."""
         steps = [moment.step for moment in self.inside.inside.points] if self.page in PAGES else self.samples.steps
         if steps:
             at = len(steps) - 1 if self.moment is None else max(0, bisect_right(steps, self.moment) - 1)
@@ -178,7 +176,7 @@ class RunView(Widget):
         plots = self._plots()
         if plots is None:
             return
-        self._drawn, self._drawn_at = (self._occasion(), plots.latest), time.monotonic()
+        self._drawn, self._drawn_at = (self._redraw_key(), plots.latest), time.monotonic()
         known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
         if self.page in ("curves", "machine"):
@@ -188,10 +186,10 @@ class RunView(Widget):
                 plot = self.query_one(f"#run-{name}", LinePlot)
                 plot.display = figure is not None
                 plot.figure = figure
-        self._point()
+        self._show_numbers()
 
-    def _point(self) -> None:
-        """The numbers beside the plot, and the stroke at the step that they are of."""
+    def _show_numbers(self) -> None:
+        """Update the numbers beside the plot, and the cursor on it."""
         plots = self._plots()
         if plots is None or self.watched is None:
             return
@@ -205,7 +203,7 @@ class RunView(Widget):
             self.query_one(f"#run-{name}", LinePlot).cursor = x if name == "plot" or self.page == "curves" else None
 
     def toggle_cursor(self) -> None:
-        """Put the cursor on the last step in view, or take it off."""
+        """Put the cursor on the last step in view, or remove it."""
         plots = self._plots()
         if self.cursor is not None or plots is None or not len(plots.history.steps):
             self.cursor = None
@@ -213,7 +211,7 @@ class RunView(Widget):
             self.cursor = max(0, bisect_right(plots.history.steps, plots.last) - 1)
 
     def move_cursor(self, by: int) -> None:
-        """So many columns of the plot to the right, at least a step, and the stretch in view goes along."""
+        """Move the cursor by columns of the plot, at least one step; the window follows."""
         plots = self._plots()
         if self.cursor is None or plots is None:
             return
@@ -227,14 +225,14 @@ class RunView(Widget):
             self.plot_view = self.plot_view.panned(math.copysign(0.5, by), plots.latest)
 
     def zoom(self, by: float) -> None:
-        """Closer (`by` below 1) or wider, about the cursor if there is one."""
+        """Zoom in (`by` below 1) or out, about the cursor if there is one."""
         plots = self._plots()
         if plots is not None:
             about = plots.history.steps[self.cursor] if self.cursor is not None else None
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def pan(self, by: float) -> None:
-        """To earlier or later steps, by this share of what is in view."""
+        """Pan by this fraction of the window."""
         plots = self._plots()
         if plots is not None:
             self.plot_view = self.plot_view.panned(by, plots.latest)

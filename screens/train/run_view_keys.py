@@ -1,4 +1,4 @@
-"""The keys that change how a run's curves are shown, and what stands beside them."""
+"""Keys of the run view: plot settings, cursor, pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUN_VIEW_ACTIONS = (
     "cursor",
     "panels",
     "page",
-    "course",
+    "head_history",
     "recent",
     "zoom",
     "pan",
@@ -28,29 +28,48 @@ RUN_VIEW_ACTIONS = (
 
 
 class RunViewKeys(LabScreen):
-    """A screen with a `RunView`, whose curves these keys zoom, move and measure."""
+    """A screen with a `RunView`, and the keys that act on it."""
 
     BINDINGS = [
-        Binding("c", "cursor", "Cursor", id="train.cursor", tooltip="A cursor on the curve, to read every number at a step"),
-        Binding("d", "panels", "Details", id="train.panels", tooltip="Rate, gradient norm, speed; the machine; what it writes"),
-        Binding("e", "page('heads')", "Heads", id="train.heads", tooltip="What each attention head has learned to look at"),
-        Binding("t", "page('probe')", "Place", id="train.probe", tooltip="A fixed place in the text, at every evaluation"),
-        Binding("g", "page('updates')", "Updates", id="train.updates", tooltip="How much a step changes each part of the model"),
+        Binding("c", "cursor", "Cursor", id="train.cursor", tooltip="A cursor on the curve: every number at a step"),
         Binding(
-            "enter", "course", "Course", id="train.course", show=False, tooltip="The meters of this head over the steps, large"
+            "d", "panels", "Details", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine usage; samples"
         ),
-        Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all of them"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Closer", id="train.closer", show=False, tooltip="Look closer, at the cursor"),
-        Binding("minus", "zoom(2.0)", "Wider", id="train.wider", show=False, tooltip="Twice as many steps"),
-        Binding("comma", "pan(-0.5)", "Earlier steps", id="train.back", show=False, tooltip="To earlier steps of the curve"),
-        Binding("full_stop", "pan(0.5)", "Later steps", id="train.forth", show=False, tooltip="To later steps of the curve"),
-        Binding("end,G", "follow", "Follow", id="train.follow", show=False, tooltip="The whole curve, as it grows"),
-        Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="Below the curve: steps, tokens, epochs or time"),
+        Binding("e", "page('heads')", "Heads", id="train.heads", tooltip="Scores of every attention head"),
+        Binding(
+            "t",
+            "page('probe')",
+            "Probe",
+            id="train.probe",
+            tooltip="A fixed position of the validation text, at every evaluation",
+        ),
+        Binding(
+            "g",
+            "page('updates')",
+            "Updates",
+            id="train.updates",
+            tooltip="Update size and gradient norm of each part of the model",
+        ),
+        Binding(
+            "enter",
+            "head_history",
+            "History",
+            id="train.head_history",
+            show=False,
+            tooltip="Plot this head's scores over the steps",
+        ),
+        Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id="train.closer", show=False, tooltip="Zoom in, at the cursor"),
+        Binding("minus", "zoom(2.0)", "Zoom out", id="train.wider", show=False, tooltip="Zoom out"),
+        Binding("comma", "pan(-0.5)", "Earlier steps", id="train.back", show=False, tooltip="Pan to earlier steps"),
+        Binding("full_stop", "pan(0.5)", "Later steps", id="train.forth", show=False, tooltip="Pan to later steps"),
+        Binding("end,G", "follow", "Follow", id="train.follow", show=False, tooltip="Show the whole curve, and follow"),
+        Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="X axis: steps, tokens, epochs or time"),
         Binding("y", "log_y", "Log scale", id="train.log", show=False, tooltip="Loss on a logarithmic or a linear scale"),
         Binding("b", "bits", "Bits per byte", id="train.bits", show=False, tooltip="Bits per byte or nats per token"),
         Binding("m", "smoothing", "Smoothing", id="train.smoothing", show=False, tooltip="Smoothing: medium, strong or light"),
         Binding(
-            "f", "baselines", "Baselines", id="train.baselines", show=False, tooltip="Baseline losses: uniform, text, source"
+            "f", "baselines", "Baselines", id="train.baselines", show=False, tooltip="Baselines: uniform, unigram, bigram, source"
         ),
     ]
 
@@ -68,8 +87,8 @@ class RunViewKeys(LabScreen):
     def action_page(self, page: InsightsPage) -> None:
         self.view.page = "words" if self.view.page == page else page
 
-    def action_course(self) -> None:
-        self.view.inside.course = not self.view.inside.course
+    def action_head_history(self) -> None:
+        self.view.inside.history_shown = not self.view.inside.history_shown
 
     def action_recent(self) -> None:
         seen = self.view.plot_view

@@ -1,4 +1,4 @@
-"""What the model wrote at its evaluations, one evaluation at a time."""
+"""The samples of a run, those of one evaluation at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from screens.widgets.text_fitting import printable
 
 
 class SamplesView(Widget):
-    """The newest sample, until the user walks back; then that one, until they walk to the end again."""
+    """Follows the newest samples until the user moves back; then stays until they move to the end."""
 
     COMPONENT_CLASSES = {"samples--title", "samples--prompt", "samples--text"}
     DEFAULT_CSS = """
@@ -28,10 +28,10 @@ class SamplesView(Widget):
     """
     samples: reactive[tuple[Sample, ...]] = reactive(())
     chosen: reactive[int | None] = reactive(None)
-    """Index of the evaluation looked at; None follows the newest."""
+    """Index of the evaluation shown; None follows the newest."""
     scrolled: reactive[int] = reactive(0)
     has_arrows: reactive[bool] = reactive(True)
-    """Whether ← and → walk here; else they move a cursor elsewhere."""
+    """True if ← and → move here; else they move the plot's cursor."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -39,7 +39,7 @@ class SamplesView(Widget):
 
     @property
     def steps(self) -> list[int]:
-        """The steps at which it wrote."""
+        """Steps of the evaluations with samples."""
         return self._steps
 
     def watch_samples(self, samples: tuple[Sample, ...]) -> None:
@@ -48,17 +48,17 @@ class SamplesView(Widget):
             self.scrolled = 0
 
     def look_at(self, step: float | None) -> None:
-        """What it wrote last up to this step; None: the newest, and whatever comes."""
+        """Show the last samples up to this step; None follows the newest."""
         self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
         self.scrolled = 0
 
     def scroll_text(self, by: int) -> None:
-        """Down or up in a sample that is longer than its place."""
+        """Scroll a sample that is longer than the widget."""
         most = len(self._text_lines()) - (self.size.height - 1)
         self.scrolled = max(0, min(self.scrolled + by, most))
 
     def _text_lines(self) -> list[list[tuple[str, str]]]:
-        """Every line of the samples looked at, as (text, role) pieces."""
+        """Lines of the samples shown, as (text, role) pieces."""
         at = len(self._steps) - 1 if self.chosen is None else self.chosen
         lines: list[list[tuple[str, str]]] = []
         for sample in self.samples:
@@ -80,12 +80,12 @@ class SamplesView(Widget):
         width, height = self.size
         title = self.get_component_rich_style("samples--title")
         if not self._steps:
-            words = "It has written nothing yet; it writes at every evaluation." if y == 0 else ""
+            words = "No samples yet: each evaluation writes some." if y == 0 else ""
             return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
         if y == 0:
             at = len(self._steps) if self.chosen is None else self.chosen + 1
-            arrows = ", ← → walks" if self.has_arrows else ""
-            words = f"What it writes at step {whole(self._steps[at - 1])}   ({at} of {len(self._steps)}{arrows})"
+            arrows = " ←/→" if self.has_arrows else ""
+            words = f"Samples at step {whole(self._steps[at - 1])}   {at}/{len(self._steps)}{arrows}"
             return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
         lines = self._text_lines()
         row = y - 1 + self.scrolled

@@ -1,4 +1,4 @@
-"""Sentences that have to fit."""
+"""Text of whole sentences, as many as fit."""
 
 import re
 
@@ -8,7 +8,7 @@ from screens.widgets.text_fitting import wrap
 
 
 class SummaryText(Static):
-    """Plain text that changes often; the screen is laid out anew only where it needs more or fewer lines."""
+    """Plain text that changes often; the screen is laid out again only if the number of lines changes."""
 
     def say(self, text: str) -> None:
         """Show this text."""
@@ -21,7 +21,7 @@ class SummaryText(Static):
 
 
 def whole_sentences(text: str, width: int, lines: int) -> str:
-    """The first sentences of the text, as many as fit whole, and at least one."""
+    """The first sentences of the text that fit, at least one."""
     sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
     while len(sentences) > 1 and width > 0 and len(wrap(" ".join(sentences), width)) > lines:
         sentences.pop()

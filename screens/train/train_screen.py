@@ -1,4 +1,4 @@
-"""Train: settings and their cost, then the run as it learns; any run on disk can be watched, live or afterwards."""
+"""Train: the form of a new run, or a run being watched, live or afterwards."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
 from screens.train.watched_run import WatchedRun
 
 SECONDS_BETWEEN_READINGS = 0.5
-"""How often a run that goes on is read: each reading takes from the training."""
+"""Interval of reading a run that is training: each reading takes CPU time from it."""
 READINGS_SKIPPED_AT_REST = 4
-"""A run that does not go on is looked at this much more rarely: somebody may resume it from elsewhere."""
+"""A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
 class TrainScreen(RunViewKeys):
@@ -40,37 +40,34 @@ class TrainScreen(RunViewKeys):
     AUTO_FOCUS = ""
     FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect", "train.step")
     HELP = """
-**Watching a run.** The faint dots are the loss of each step, the line is their running mean, the diamonds are the
-loss on text that is never trained on. **Loss** is in nats per token: how surprised the model is by the token that comes. *By
-chance* is what guessing evenly among the whole vocabulary would lose, ln V. *One of* turns the loss into the number of equally
-likely tokens among which the model is left guessing, e^loss. *Bits/byte* is the validation loss in a unit that compares across
-tokenizers.
+**Watching a run.** Faint dots: training loss of each step; line: its running mean; diamonds: validation loss, on text never
+trained on. **Loss** is −ln p of the next token, in nats per token. *Uniform* is the loss of guessing evenly among the
+vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally likely tokens. *Bits/byte* is the
+validation loss in a unit that compares across tokenizers.
 
-**Lines to compare with** (`f`). *Chance*: guessing evenly. *Unigram*: knowing only how frequent each token is. *Bigram*: knowing
-the one token before as well. Both are entropies of the counts of the training text itself. *Source*: the true entropy, where the
-text was made by a known source; no model can stay below it on new text.
+**Baselines** (`f`). *Uniform*: all tokens equally likely. *Unigram*: token frequencies only. *Bigram*: the previous token too.
+Both are entropies of the training text's counts. *Source*: the true entropy of a generated text; no model can stay below it on
+new text.
 
-**The curve.** `c` puts a cursor on it, which the arrows move and which reads out every number at a step. `+` `-` zoom, `,` `.` go
-to earlier and later steps, `end` shows all and follows. `a` counts steps, tokens, epochs or time below; `y` is logarithmic; `b`
-means bits per byte; `m` smooths more or less; `d` shows the learning rate, the gradient norm and the speed, and once more what
-training takes of the processor, the memory and the GPU. On the axis ▴ is a checkpoint, ★ the lowest validation loss so far, ✗ a
-step so bad that it was not applied, ↶ where it went back to an earlier state, ‖ a pause, ▸ where it went on, ■ the end.
+**Plot.** `c` puts a cursor on the curve; the arrows move it, and the panel shows every number at that step. `+` `-` zoom, `,`
+`.` pan, `end` shows all and follows. `a` changes the x axis: steps, tokens, epochs, time. `y` logarithmic, `b` bits per byte,
+`m` smoothing. `d` shows learning rate, gradient norm and speed; again, CPU, memory and GPU. On the x axis: ▴ checkpoint, ★
+lowest validation loss, ✗ skipped step (NaN or spike), ↶ rollback, ‖ pause, ▸ resume, ■ stop.
 
-**Inside the model** (`e`, `t`, `g`). At each evaluation the lab measures, on random tokens that come twice, what every attention
-head looks at: one token back, the same token, or what came after it last time, which is an *induction head*. `t` is a fixed place
-in the validation text: what the model expects there, and where one head looks. `g` is how much a step changes each part of the
-model. The arrows walk through the evaluations, and choose a head.
+**Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
+the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: a probe, one fixed
+position in the validation text. `g`: update size of each part of the model. Arrows move between evaluations and heads.
 
-Training goes on when you leave this screen, the lab, or the terminal.
+Training continues when you leave this screen, the lab, or the terminal.
 """
     BINDINGS = [
-        Binding("s", "start", "Start", id="train.start", tooltip="Make this run and train it"),
+        Binding("s", "start", "Start", id="train.start", tooltip="Create this run and train it"),
         Binding("p", "command('pause')", "Pause", id="train.pause", tooltip="Pause the training"),
-        Binding("r", "resume", "Resume", id="train.resume", tooltip="Go on with the training from where it is"),
-        Binding("x", "stop", "Stop", id="train.stop", tooltip="Save, and end the training; asks first"),
+        Binding("r", "resume", "Resume", id="train.resume", tooltip="Resume the training"),
+        Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first"),
         Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
-        Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Look inside this run's model"),
-        Binding("o", "one_step", "One step", id="train.step", tooltip="One training step of this run under the microscope"),
+        Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model"),
+        Binding("o", "one_step", "One step", id="train.step", tooltip="Take one training step of this run apart"),
         Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
         Binding(
             "left,h",
@@ -78,11 +75,11 @@ Training goes on when you leave this screen, the lab, or the terminal.
             "Earlier sample",
             id="train.earlier",
             show=False,
-            tooltip="What it wrote earlier; the cursor back",
+            tooltip="Earlier sample; cursor left",
         ),
-        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="What it wrote later; the cursor on"),
-        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Down in a long sample"),
-        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Up in a long sample"),
+        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right"),
+        Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll a long sample down"),
+        Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll a long sample up"),
         Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
         Binding(
             "right_square_bracket", "other(-1)", "Newer run", id="train.newer", show=False, tooltip="Watch the next newer run"
@@ -90,11 +87,11 @@ Training goes on when you leave this screen, the lab, or the terminal.
     ]
 
     making: var[bool] = var(True)
-    """Whether the new run is shown rather than the run being watched."""
+    """True: the form of a new run is shown; False: the run being watched."""
 
     @dataclass
     class Read(Message):
-        """News of the run in view, or why there is none."""
+        """A reading of the run in view, or the reason why there is none."""
 
         name: str
         feed: RunFollower | None
@@ -103,7 +100,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
 
     @dataclass
     class Measured(Message):
-        """The entropies of a run's own text."""
+        """The entropies of a run's training text."""
 
         name: str
         entropy: TextEntropy | None
@@ -115,7 +112,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self._usage = UsageMeter()
         self._ticks = 0
         self._runs_seen = False
-        """The lab reads them after its first paint: a quick hand is here before, and still finds the run that goes on."""
+        """The runs are first read after the first paint: a user who is here earlier still gets the run that is training."""
 
     def compose_body(self) -> ComposeResult:
         yield NewRun(id="new-run")
@@ -153,7 +150,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         if not self.query(RunView):
             return
         self.new_run.display = making
-        self.new_run.disabled = not making  # or a focus asked for a moment ago would still come, and enter start a run
+        self.new_run.disabled = not making  # else a focus requested before would still come, and enter start a run
         self.view.display = not making
         if making:
             self.new_run.form.focus_start()
@@ -195,7 +192,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         self._tick()
 
     def _tick(self) -> None:
-        """Read the run, if it is in view and the last reading is over."""
+        """Read the run, if it is in view and no reading is under way."""
         if self.making or not self.is_current:
             return
         at_rest = self.watched is not None and self.watched.phase not in ACTIVE
@@ -242,7 +239,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
         try:
             self.post_message(self.Measured(name, run_entropy(open_run(name))))
         except UserError:
-            return  # the reading of the run says what is wrong with it
+            return  # reading the run reports what is wrong with it
 
     @on(Measured)
     def _show_entropy(self, message: Measured) -> None:
@@ -252,7 +249,7 @@ Training goes on when you leave this screen, the lab, or the terminal.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None
         phase = self.watched.phase if watching and self.watched else ""
-        if action == "course":
+        if action == "head_history":
             return watching and self.view.page == "heads"
         if action in RUN_VIEW_ACTIONS:
             return watching

@@ -1,4 +1,4 @@
-"""What training takes of the machine, as small figures over the time that it has been watched."""
+"""Plots of machine usage while a run is watched: CPU, memory, GPU."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ GIGA = 1e9
 
 
 def usage_plots(meter: UsageMeter | None) -> list[Figure]:
-    """Processor and memory of the machine and of the trainer; the card's where there is one."""
+    """CPU and memory of the machine and of the trainer; the GPU's where there is one."""
     samples = list(meter.samples) if meter else []
     if meter is None or len(samples) < 2:
-        return [Figure((), version=("usage", 0), empty="Measured while it trains and you watch.")]
+        return [Figure((), version=("usage", 0), empty="Measured only while you watch it train.")]
     last, version = samples[-1], ("usage", id(meter), samples[-1].at)
     beginning = samples[0].at
 

@@ -1,4 +1,4 @@
-"""The run being watched in Train: everything read of it so far."""
+"""The run being watched in Train."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
 
 def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> None:
     """Adds what is pressed on the screens that open from Train."""
-    lab.press("v", "with which run")
+    lab.press("v", "Enter choose")
     lab.press("\r", "best val loss")
     for _ in range(rounds):
         os.write(lab.master, b"a")  # from steps to tokens

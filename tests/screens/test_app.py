@@ -71,7 +71,7 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         assert isinstance(screen, HelpScreen)
         assert "Choose the text" in screen._words.markup
         assert "The texts" in screen._words.markup, "the focused widget comes with its own help"
-        for words in ("Go to the text field for a path", "Show the mode Inspect", "Leave the lab"):
+        for words in ("Type the path of a text file", "Show the mode Inspect", "Quit"):
             assert words in screen._keys
         await pilot.press("escape")
         assert isinstance(app.screen, LabScreen)
@@ -136,7 +136,7 @@ async def test_q_says_that_training_goes_on_and_leaves_only_when_asked_again(app
         await pilot.press("q")
         await pilot.pause()
         assert isinstance(app.screen, ConfirmDialog)
-        assert "busy goes on training" in app.screen._words
+        assert "busy keeps training" in app.screen._words
         await pilot.press("escape")
         assert not app._exit
         await pilot.press("q", "q")

@@ -1,4 +1,4 @@
-"""Runs in columns beside each other: their results, the settings in which they differ, and what they wrote."""
+"""Runs in columns: results, settings that differ, samples."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CompareLine = list[tuple[str, str]]
 LABEL_WIDTH = 17
 GAP = 2
 NARROWEST_SAMPLE = 23
-"""Columns below which lines of text are no longer readable; then fewer runs are shown at once."""
+"""Narrowest readable column; below it fewer runs are shown at once."""
 WINNER = " ◂"
 
 
 def _cell(text: str, width: int) -> str:
-    """The text at exactly this width; what is cut ends in `…`."""
+    """The text cut with `…` or padded to this width."""
     text = visible(text)
     if cell_len(text) > width:
         text = set_cell_size(text, max(0, width - 1)) + "…"
@@ -38,12 +38,12 @@ def _cell(text: str, width: int) -> str:
 
 
 def table_lines(runs: Sequence[ComparedRun], width: int) -> list[CompareLine]:
-    """Results, then the settings that differ, a column for each run."""
+    """Results, then the settings that differ, a column per run."""
     column = max(8, min(30, (width - LABEL_WIDTH) // len(runs) - GAP))
     lines = [_table_line("", [run.title for run in runs], column, "head", None)]
     lines += [_row(row, column) for row in results(runs)]
     different = differences(runs)
-    words = "settings that differ" if different else "Their settings are the same in everything."
+    words = "settings that differ" if different else "All settings are the same."
     return [*lines, [(words, "head")], *(_row(row, column) for row in different)]
 
 
@@ -60,22 +60,22 @@ def _table_line(label: str, values: Sequence[str], column: int, role: str, winne
 
 
 def samples_shown(runs: Sequence[ComparedRun], width: int) -> int:
-    """How many runs' samples fit beside each other."""
+    """Number of runs whose samples fit side by side."""
     return max(1, min(len(runs), (width + GAP) // (NARROWEST_SAMPLE + GAP)))
 
 
 def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -> list[CompareLine]:
-    """What each wrote when the same share of its training was done; `first` is the first run shown where not all fit."""
+    """Samples at the same fraction of training; `first` is the first run shown where not all fit."""
     found = stops(runs)
     if not found:
-        return [[("They have written nothing yet; they write at every evaluation.", "label")]]
+        return [[("No samples yet: each evaluation writes some.", "label")]]
     stop = found[min(at, len(found) - 1)]
     shown = runs[first : first + samples_shown(runs, width)]
     column = (width + GAP) // len(shown) - GAP
-    title = f"After {stop:.0%} of their training they write"
+    title = f"Samples at {stop:.0%} of training"
     if len(shown) < len(runs):
-        title += f"   runs {first + 1} to {first + len(shown)}, [ ] for others"
-    where = f"   {at + 1} of {len(found)}, ← →"
+        title += f"   runs {first + 1}–{first + len(shown)}, [ ] others"
+    where = f"   {at + 1}/{len(found)} ←/→"
     if len(title) + len(where) <= width:
         title += where
     columns = [_sample_column(run, stop, column) for run in shown]
@@ -93,7 +93,7 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
 def _sample_column(run: ComparedRun, stop: float, width: int) -> list[CompareLine]:
     samples = written_at(run, stop)
     if not samples:
-        return [[(_cell(run.title, width), "head")], [(_cell("not so far yet", width), "label")]]
+        return [[(_cell(run.title, width), "head")], [(_cell("not reached yet", width), "label")]]
     lines: list[CompareLine] = [[(_cell(f"{run.title}, step {whole(samples[0].step)}", width), "head")]]
     for number, sample in enumerate(samples):
         if number:
@@ -108,13 +108,13 @@ def _sample_column(run: ComparedRun, stop: float, width: int) -> list[CompareLin
 
 
 def _wrapped(paragraph: str, width: int) -> list[str]:
-    """Pieces of the paragraph, nothing lost, none wider than the column: some signs take two cells."""
+    """The paragraph in lines no wider than the column; some characters take two cells."""
     narrow = width if cell_len(paragraph) == len(paragraph) else max(1, width // 2)
     return wrap(paragraph, narrow, drop_whitespace=False, replace_whitespace=False) or [""]
 
 
 class RunColumns(ScrollView, can_focus=False):
-    """Lines that are laid out for its width and scroll down."""
+    """Lines laid out for the widget's width, scrollable."""
 
     COMPONENT_CLASSES = {f"run-columns--{role}" for role in ("label", "head", "text", "prompt", "winner")}
     DEFAULT_CSS = """
@@ -135,11 +135,11 @@ class RunColumns(ScrollView, can_focus=False):
 
     @property
     def lines(self) -> list[CompareLine]:
-        """What is shown, from the first line on."""
+        """All lines, from the first on."""
         return self._lines
 
     def show(self, lay: Callable[[int], list[CompareLine]]) -> None:
-        """Show what this function lays out for a width."""
+        """Show the lines that `lay` gives for a width."""
         self._lay = lay
         self._lay_out()
 

@@ -1,4 +1,4 @@
-"""The curves of several runs in one figure, each told by its letter, its dashes and its colour."""
+"""The plot of several runs: a line per run, told apart by letter, dashes and colour."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.train.run_plots import TIME_UNITS
 
 DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 4))
-"""How the smoothed training loss of each is drawn."""
+"""Dashes of each run's smoothed training loss."""
 
 WHOLE = 1000.0
-"""Length of the x axis for a `PlotSettings`: what is zoomed and panned are thousandths of it, whatever it counts."""
+"""Length of the x axis for plot settings: zoom and pan work in thousandths of it, in every unit."""
 
 
 def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Figure:
@@ -42,12 +42,12 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
         version=(view, bits, tuple((run.name, id(run.history), run.history.version) for run in runs)),
         x_label=unit,
         log_y=view.log_y,
-        empty="The curves begin with the first steps.",
+        empty="No steps yet.",
     )
 
 
 def _x_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> tuple[str, list[float]]:
-    """The name of the x axis, and for each run what its steps, or its seconds, are multiplied with."""
+    """The name of the x axis, and for each run the factor on its steps or seconds."""
     latest = [run.history.latest for run in runs]
     if view.x == "time":
         longest = max((metric.seconds for metric in latest if metric), default=0.0)
@@ -69,6 +69,6 @@ def _scaled(values: Floats, factor: float) -> Floats:
 
 
 def _part(xs: Floats, low: float, high: float) -> slice:
-    """Which of them, which do not fall, are in view."""
+    """The slice of non-decreasing `xs` in view."""
     slack = 1e-9 * max(1.0, high)
     return slice(int(np.searchsorted(xs, low - slack, "left")), int(np.searchsorted(xs, high + slack, "right")))

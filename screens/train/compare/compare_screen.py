@@ -1,4 +1,4 @@
-"""Runs beside each other: their curves in one plot, which is better and by how much, where they differ, and what they wrote."""
+"""Compare: several runs side by side, their curves in one plot, results, different settings, samples."""
 
 from __future__ import annotations
 
@@ -30,67 +30,66 @@ from screens.widgets.mode_bar import ModeBar
 
 SECONDS_BETWEEN_READINGS = 1.0
 READINGS_SKIPPED_AT_REST = 4
-"""Runs that do not go on are looked at this much more rarely: somebody may resume them from elsewhere."""
+"""Runs at rest are read this many times less often: they may be resumed from elsewhere."""
 MOST_RUNS = len(LETTERS)
 MOST_LINES_OF_WORDS = 4
-"""As many lines of sentences leave room for the curves, in 24 lines."""
+"""Most lines of the verdict: the rest of 24 lines is for the curves."""
 
 
 class CompareScreen(LabScreen):
-    """Stands over the mode from which it was asked for; escape leads back there."""
+    """Covers the mode that opened it; escape leads back there."""
 
     MODE = "compare"
     AUTO_FOCUS = ""
     FIRST_KEYS = ("compare.part", "compare.axis", "compare.bits", "compare.zoom")
     HELP = """
-**Several runs in one plot.** Each run has a letter. Its line is the smoothed training loss, drawn whole or in dashes of its own;
-the letters on the plot are its loss on validation text, which it never trains on. Above stands which run is better there, and by
-how much.
+**Several runs in one plot.** Each run has a letter. Its line, solid or dashed, is the smoothed training loss; the letters on
+the plot are its validation loss. The text above says which run is better, and by how much.
 
-A loss is per token, and tokens differ from one tokenizer to another: a model with long tokens has fewer of them to guess, each of
-them harder. **Bits per byte** counts the same for all, so that it is used wherever the tokenizers or the texts differ.
+Losses are per token, so they do not compare across tokenizers: long tokens are fewer and harder. **Bits per byte** compares,
+and is used where tokenizers or texts differ.
 
-`a` counts steps, tokens, epochs or time below: runs with larger batches see more tokens in a step, larger models take more time.
+`a` changes the x axis: steps, tokens, epochs, time. Larger batches see more tokens per step, larger models take more time.
 
-Below: what each came to (`◂` marks the best), and only those settings in which they differ; and what they wrote when the same
-share of their training was done. Where the screen is too narrow for both, `d` changes between them.
+Below: results (`◂` marks the best), the settings that differ, and samples at the same fraction of training. On a narrow screen
+`d` switches between them.
 """
     BINDINGS = [
-        Binding("d", "part", "Table/samples", id="compare.part", tooltip="The table, or what they write"),
-        Binding("a", "axis", "X axis", id="compare.axis", tooltip="Below the curves: steps, tokens, epochs or time"),
+        Binding("d", "part", "Table/samples", id="compare.part", tooltip="The table, or the samples"),
+        Binding("a", "axis", "X axis", id="compare.axis", tooltip="X axis: steps, tokens, epochs or time"),
         Binding("b", "bits", "Bits per byte", id="compare.bits", tooltip="Bits per byte or nats per token"),
-        Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all of them"),
+        Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all"),
         Binding("y", "log_y", "Log scale", id="compare.log", tooltip="Loss on a logarithmic or a linear scale"),
         Binding("m", "smoothing", "Smoothing", id="compare.smoothing", tooltip="Smoothing: medium, strong or light"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Closer", id="compare.closer", show=False, tooltip="Look closer"),
-        Binding("minus", "zoom(2.0)", "Wider", id="compare.wider", show=False, tooltip="Twice as much of the curves"),
-        Binding("comma", "pan(-0.5)", "Earlier", id="compare.back", show=False, tooltip="To earlier parts of the curves"),
-        Binding("full_stop", "pan(0.5)", "Later", id="compare.forth", show=False, tooltip="To later parts of the curves"),
-        Binding("end,G", "follow", "Follow", id="compare.follow", show=False, tooltip="The whole curves, as they grow"),
-        Binding("left,h", "walk(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="What they wrote earlier"),
-        Binding("right,l", "walk(1)", "Later samples", id="compare.later", show=False, tooltip="What they wrote later"),
-        Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Down in the part below"),
-        Binding("up,k", "scroll_part(-1)", "Up", id="compare.up", show=False, tooltip="Up in the part below"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id="compare.closer", show=False, tooltip="Zoom in"),
+        Binding("minus", "zoom(2.0)", "Zoom out", id="compare.wider", show=False, tooltip="Zoom out"),
+        Binding("comma", "pan(-0.5)", "Earlier", id="compare.back", show=False, tooltip="Pan left"),
+        Binding("full_stop", "pan(0.5)", "Later", id="compare.forth", show=False, tooltip="Pan right"),
+        Binding("end,G", "follow", "Follow", id="compare.follow", show=False, tooltip="Show the whole curves, and follow"),
+        Binding("left,h", "walk(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="Earlier samples"),
+        Binding("right,l", "walk(1)", "Later samples", id="compare.later", show=False, tooltip="Later samples"),
+        Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll_part(-1)", "Up", id="compare.up", show=False, tooltip="Scroll up"),
         Binding(
-            "left_square_bracket", "others(-1)", "Runs before", id="compare.before", show=False, tooltip="Samples of other runs"
+            "left_square_bracket", "others(-1)", "Previous runs", id="compare.before", show=False, tooltip="Samples of other runs"
         ),
         Binding(
-            "right_square_bracket", "others(1)", "Runs after", id="compare.after", show=False, tooltip="Samples of other runs"
+            "right_square_bracket", "others(1)", "Next runs", id="compare.after", show=False, tooltip="Samples of other runs"
         ),
     ]
 
     plot_view: var[PlotSettings] = var(PlotSettings())
     bits: var[bool] = var(False)
     samples_below: var[bool] = var(False)
-    """On a narrow screen: whether the samples are shown rather than the table."""
+    """On a narrow screen: the samples are shown instead of the table."""
     stop: var[int | None] = var(None)
-    """Index of the share of training whose samples are shown; None: the last that all have reached."""
+    """Index of the fraction of training whose samples are shown; None: the last that all runs have reached."""
     first: var[int] = var(0)
-    """The first run whose samples are shown, where not all fit beside each other."""
+    """The first run whose samples are shown, where not all fit."""
 
     @dataclass
     class Read(Message):
-        """News of some of the runs, by their place, or why one cannot be read."""
+        """Readings of some of the runs, by index, or the reason why one cannot be read."""
 
         news: list[tuple[int, RunFollower, str, RunUpdate]]
         trouble: str = ""
@@ -105,7 +104,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     def compose(self) -> ComposeResult:
         yield ModeBar(self.app.current_mode)
-        yield SummaryText("Reading the runs …", id="compare-words", markup=False)
+        yield SummaryText("Loading runs …", id="compare-words", markup=False)
         yield LinePlot(id="compare-plot")
         with Horizontal(id="compare-below"):
             yield RunColumns(id="compare-table")
@@ -121,7 +120,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
         return True
 
     def _tick(self) -> None:
-        """Read those that go on, now and then all, unless the last reading is not over yet."""
+        """Read the active runs, and sometimes all, unless a reading is under way."""
         if not self.is_current or any(worker.group == "feeds" and worker.is_running for worker in self.workers):
             return
         all_of_them = not self.runs or self._ticks % READINGS_SKIPPED_AT_REST == 0
@@ -212,7 +211,7 @@ share of their training was done. Where the screen is too narrow for both, `d` c
 
     @property
     def shows_both(self) -> bool:
-        """Whether table and samples stand beside each other."""
+        """True if table and samples are side by side."""
         return self.has_class("-wide")
 
     @property

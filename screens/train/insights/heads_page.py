@@ -1,4 +1,4 @@
-"""The page of the head meters: previous-token, duplicate and induction score of every attention head."""
+"""The page of the head scores: previous token, duplicate token and induction, for every attention head."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lab.reports.head_scores import FORMED, head_name, scores_sentence, uniform_
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import HEAD_SCORES
 from screens.blocks.bars_and_shades import bar
-from screens.train.insights.page_lines import Lines, height_sign, marked_at, moment_words, over_time, words_lines
+from screens.train.insights.page_lines import Lines, evaluation_label, height_sign, marked_at, over_time, words_lines
 from screens.train.summary_text import whole_sentences
 from screens.widgets.text_fitting import Piece, fit
 
@@ -16,28 +16,25 @@ FEWEST_WORDS = 3
 
 
 def heads_above(inside: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:
-    """What stands above the heads: how far they have come, and what the columns are.
-
-    `share` is that of the training time which all measuring has taken.
-    """
+    """The lines above the heads: findings, and the column titles. `share`: fraction of the training time spent measuring."""
     moment = inside.points[at]
     words = scores_sentence(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in HEAD_SCORES})
     above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - moment.scores[0].size - 2)), width)
     if not moment.repeated:
         return above
     room = (width - 6) // 3
-    titles = dict(zip(HEAD_SCORES, ("looks one back", "at the same token", "at what came after it"), strict=True))
+    titles = dict(zip(HEAD_SCORES, ("previous token", "duplicate token", "induction"), strict=True))
     names: list[Piece] = [(fit("head", 6), "dim")]
     for meter in HEAD_SCORES:
         level = fixed(uniform_score(meter, moment.repeated), 2)
-        words = f"{titles[meter]}, chance {level}" if room >= 34 else f"{meter}, chance {level}"
+        words = f"{titles[meter]}, uniform {level}" if room >= 34 else f"{meter}, unif. {level}"
         names.append((fit(words, room - 1) + " ", "title"))
-    hint = "   ↑ ↓ head  ⏎ its course" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
-    return [*above, [(moment_words(inside, at), "title"), (hint, "dim")], names]
+    hint = "   ↑/↓ head   ⏎ history" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
+    return [*above, [(evaluation_label(inside, at), "title"), (hint, "dim")], names]
 
 
 def head_line(inside: InsightHistory, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
-    """One head's three meters: now, as a bar and a number, and over the evaluations, to the scale of the highest of all heads."""
+    """One head's three scores: now, as a bar and a number, and over the evaluations, scaled to the highest of all heads."""
     layer, number = head
     room = (width - 6) // 3
     bar_room = max(4, (room - 7) // 2)

@@ -1,4 +1,4 @@
-"""The pages of Train about the inside of the model: the meters of its heads, a fixed place in the text, and what steps change."""
+"""The insights of a run: head scores, probe, updates, one page at a time."""
 
 from __future__ import annotations
 
@@ -23,19 +23,17 @@ from screens.train.insights.updates_page import updates_lines
 InsightsPage = Literal["heads", "probe", "updates"]
 PAGES: tuple[InsightsPage, ...] = ("heads", "probe", "updates")
 
-COURSE_ROWS = 9
-"""Lines that the course of a head needs; it is shown by itself where so many are left over."""
+HISTORY_ROWS = 9
+"""Lines of the plot of a head's scores; it is shown by default where so many are left over."""
 
 DASHES: dict[HeadScore, tuple[int, int] | None] = {"previous": (3, 2), "duplicate": (1, 1), "induction": None}
 
-WAITING = (
-    "Nothing has been measured inside this model yet: that happens at every evaluation, the first one before the first step."
-)
-NEVER = "Nothing was measured inside this model: it was trained by a lab that did not do so yet. A new run has it."
+WAITING = "No measurements yet: each evaluation makes some, the first before step 1."
+NEVER = "No measurements: this run was trained by an older version. New runs have them."
 
 
 class InsightsView(Vertical):
-    """One of the pages, at one evaluation. The screen says which, and hands on the keys."""
+    """One page at one evaluation."""
 
     DEFAULT_CSS = """
     InsightsView { height: 1fr; display: none; }
@@ -43,11 +41,11 @@ class InsightsView(Vertical):
     """
     page: var[InsightsPage] = var("heads")
     moment: var[float | None] = var(None)
-    """Step of the evaluation looked at; None follows the newest."""
+    """Step of the evaluation shown; None follows the newest."""
     head: var[tuple[int, int] | None] = var(None)
-    """Layer and head, from 0; None is the strongest of the newest evaluation."""
-    course: var[bool] = var(False)
-    """Whether the course of the head is drawn large even where that leaves little room for the others."""
+    """Layer and head, zero-indexed; None is the strongest of the newest evaluation."""
+    history_shown: var[bool] = var(False)
+    """True: plot the head's scores over the steps even where that leaves little room for the other heads."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -61,7 +59,7 @@ class InsightsView(Vertical):
         yield LinePlot(id="inside-course")
 
     def show(self, inside: InsightHistory, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
-        """Show what is known now; `going_on` says whether more may come, `seconds` how long the training has taken."""
+        """Show these insights; `going_on`: more may come; `seconds`: duration of the training."""
         if inside is not self.inside:
             self.head = None
         self.inside, self._going_on, self._optimizer = inside, going_on, optimizer
@@ -77,7 +75,7 @@ class InsightsView(Vertical):
     def watch_head(self) -> None:
         self.draw()
 
-    def watch_course(self) -> None:
+    def watch_history_shown(self) -> None:
         self.draw()
 
     def on_resize(self) -> None:
@@ -85,8 +83,8 @@ class InsightsView(Vertical):
 
     @property
     def chosen(self) -> tuple[int, int]:
-        """Layer and head that are looked at: the chosen one, else the one that does most of the last thing that heads have come
-        to do, induction before the previous token."""
+        """Layer and head shown: the chosen one, else the one with the highest induction or previous-token score, each relative to
+        its uniform score."""
         if self.head is not None:
             return self.head
         measured = [moment for moment in self.inside.points if moment.repeated]
@@ -98,7 +96,7 @@ class InsightsView(Vertical):
         return best.layer, best.head
 
     def choose(self, by: int) -> None:
-        """Another head, so many further on in the order of layers."""
+        """Choose the head so many further on, in the order of layers."""
         measured = [moment for moment in self.inside.points if moment.pattern.size]
         if not measured:
             return
@@ -107,7 +105,7 @@ class InsightsView(Vertical):
         self.head = divmod(max(0, min(layer * heads + head + by, layers * heads - 1)), heads)
 
     def draw(self) -> None:
-        """Work the lines out anew."""
+        """Lay out the page."""
         if not self.display or not self.is_mounted:
             return
         width, height = self.size
@@ -127,19 +125,19 @@ class InsightsView(Vertical):
         above = heads_above(self.inside, at, width, height, self._share)
         layers, heads = self.inside.points[at].scores.shape[1:]
         room = height - len(above)
-        plot.display = layers > 0 and (room - layers * heads >= COURSE_ROWS or self.course)
+        plot.display = layers > 0 and (room - layers * heads >= HISTORY_ROWS or self.history_shown)
         if plot.display:
-            plot.styles.height = max(COURSE_ROWS, room - layers * heads)
-            plot.figure = self._course()
-            room -= max(COURSE_ROWS, room - layers * heads)
+            plot.styles.height = max(HISTORY_ROWS, room - layers * heads)
+            plot.figure = self._history_figure()
+            room -= max(HISTORY_ROWS, room - layers * heads)
         layer, head = self.chosen
         room = max(1, room)
         first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
         in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
         shown.lines = (*above, *(head_line(self.inside, at, each, each == (layer, head), width) for each in in_view))
 
-    def _course(self) -> Figure:
-        """The three meters of the head over the steps."""
+    def _history_figure(self) -> Figure:
+        """The three scores of the head over the steps."""
         layer, head = self.chosen
         measured = [moment for moment in self.inside.points if moment.repeated]
         steps = np.array([moment.step for moment in measured], np.float64)
@@ -150,5 +148,5 @@ class InsightsView(Vertical):
             name = score_since_sentence(meter, steps.tolist(), scores.tolist(), repeated)
             series.append(Series(f"{head_name(layer, head)} {name}", meter, "line", role, steps, scores, dashes=DASHES[meter]))
         level = uniform_score("induction", repeated)
-        series.append(Series(f"chance {level:.2f}", f"chance {level:.2f}", "level", "level", (0.0,), (level,)))
+        series.append(Series(f"uniform {level:.2f}", f"uniform {level:.2f}", "level", "level", (0.0,), (level,)))
         return Figure(tuple(series), version=(id(self.inside), len(measured), layer, head), x_label="steps")

@@ -30,15 +30,15 @@ def words_lines(text: str, width: int) -> Lines:
     return [[(line, "text")] for line in wrap(text, width)]
 
 
-def moment_words(inside: InsightHistory, at: int) -> str:
-    """`step 1,200 (13 of 31, ← → walks)`."""
-    return f"step {whole(inside.points[at].step)} ({at + 1} of {len(inside.points)}, ← → walks)"
+def evaluation_label(inside: InsightHistory, at: int) -> str:
+    """`step 1,200   13/31 ←/→`"""
+    return f"step {whole(inside.points[at].step)}   {at + 1}/{len(inside.points)} ←/→"
 
 
 def over_time(
     inside: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
 ) -> list[Piece]:
-    """One sign for each evaluation, or for so many that they fit; that of the marked one stands out."""
+    """One sign per evaluation, or per group if they do not fit; the marked one stands out."""
     each = max(1, math.ceil(len(inside.points) / max(1, width)))
     wide = max(1, min(MOST_CELLS, width // len(inside.points)))
     ends = [min(len(inside.points), start + each) - 1 for start in range(0, len(inside.points), each)]
@@ -49,22 +49,22 @@ def over_time(
 
 
 def marked_at(inside: InsightHistory, at: int) -> int | None:
-    """The evaluation to mark: none where it is the newest, as it is until somebody walks."""
+    """The evaluation to mark; None for the newest."""
     return at if at < len(inside.points) - 1 else None
 
 
 def height_sign(value: float) -> str:
-    """A share from 0 to 1 as the height of a block."""
+    """A fraction as the height of a block."""
     return EIGHTHS_UP[max(0, min(8, round(value * 8)))] if value >= 1 / 16 else "▁"
 
 
 def shade_sign(value: float | None) -> str:
-    """A share from 0 to 1 as a shade; blank below a fiftieth, and where it is not known."""
+    """A fraction as a shade; blank below 0.02 and where it is unknown."""
     return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
 def cut(row: Sequence[Piece], width: int) -> list[Piece]:
-    """The pieces up to so many character cells."""
+    """The pieces cut to so many character cells."""
     made: list[Piece] = []
     for text, role in row:
         room = width - sum(cell_len(each) for each, _ in made)
@@ -75,7 +75,7 @@ def cut(row: Sequence[Piece], width: int) -> list[Piece]:
 
 
 class PageLines(Widget):
-    """Lines of pieces; a part of them scrolls so that the chosen row is in view."""
+    """A widget that draws lines of pieces."""
 
     ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor", "here")
     COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}

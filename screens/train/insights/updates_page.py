@@ -9,23 +9,23 @@ from lab.reports.update_ratios import HEALTHY, power, updates_in_words
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
-from screens.train.insights.page_lines import LABEL, Lines, marked_at, moment_words, over_time, words_lines
+from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, marked_at, over_time, words_lines
 from screens.widgets.text_fitting import Piece, fit
 
 RATIO_SIGNS = ((HEALTHY / 10, "·"), (HEALTHY / 3, "░"), (HEALTHY * 3, "▒"), (HEALTHY * 10, "▓"), (math.inf, "█"))
-"""Up to which ratio a sign stands; the middle one is healthy."""
+"""Upper limit of the ratio for each sign; the middle one is healthy."""
 
 
 def ratio_sign(ratio: float | None) -> str:
-    """How large a part's change is, as one sign of `RATIO_SIGNS`."""
+    """An update ratio as one sign of `RATIO_SIGNS`."""
     return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio < limit)
 
 
 def updates_lines(inside: InsightHistory, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
-    """What stands above, and a line for each part: how much a step changes it, now and over the evaluations, and its gradient."""
+    """The lines above, and a line per part: update ratio now and over the evaluations, gradient norm."""
     moment = inside.points[at]
     above = words_lines(updates_in_words(moment.step, moment.parts, optimizer), width)
-    above.append([(moment_words(inside, at), "title")])
+    above.append([(evaluation_label(inside, at), "title")])
     if not moment.parts:
         return above, []
     bar_room = max(6, min(16, width // 6))

@@ -180,10 +180,10 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         await watch(pilot, until, "tale")
         told = numbers(pilot)
         assert told["step"] == "1,240 / 2,000"
-        assert told["by chance"] == "6.931"
+        assert told["uniform"] == "6.931"
         assert told["tokens/s"] == "8,310"
         assert "Uniform baseline: 6.93 nats per token" in text_of(pilot, "#run-reading")
-        assert "r goes on from there" in text_of(pilot, "#run-reading")
+        assert "Stopped; r resumes." in text_of(pilot, "#run-reading")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
 
 
@@ -253,13 +253,13 @@ async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: 
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         samples = screen_of(pilot).view.samples
-        assert samples.render_line(0).text.startswith("What it writes at step 200   (3 of 3")
+        assert samples.render_line(0).text.startswith("Samples at step 200   3/3 ")
         assert samples.render_line(1).text.startswith("The big dog ran fast.")
         await pilot.press("left", "h")
-        assert "step 0   (1 of 3" in samples.render_line(0).text
+        assert "step 0   1/3 " in samples.render_line(0).text
         assert "xqv" in samples.render_line(1).text
         await pilot.press("h", "l", "right", "right")
-        assert "(3 of 3" in samples.render_line(0).text
+        assert "3/3 " in samples.render_line(0).text
 
 
 async def test_brackets_walk_through_the_runs(app: TrainApp, make_run: Any, until: Any) -> None:
@@ -304,7 +304,7 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
         words = text_of(pilot, "#run-reading")
-        assert words.startswith("It was stopped; r goes on from there. Learning: from step 931 to 1,240 the training loss")
+        assert words.startswith("Stopped; r resumes. Learning: from step 931 to 1,240 the training loss")
         assert words.endswith(".")
         assert screen_of(pilot).query_one("#run-reading").size.height <= 5
 
@@ -319,7 +319,7 @@ async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_r
         assert told["at step"] == "400"
         assert told["train"] == f"{loss_at(400):.3f}"
         assert told["val"] == f"{loss_at(400) + 0.1:.3f}"
-        assert (told["rate"], told["grad norm"], told["tokens/s"]) == ("0.00200", "1.00", "8,310")
+        assert (told["lr"], told["grad norm"], told["tokens/s"]) == ("0.00200", "1.00", "8,310")
         await pilot.press("left", "h")
         await pilot.pause()
         step = int(numbers(pilot)["at step"])
@@ -384,7 +384,7 @@ async def test_small_panels_stand_where_the_words_were(app: TrainApp, make_run: 
         assert not screen_of(pilot).view.samples.display
         await pilot.press("d")
         await pilot.pause()
-        assert "while it trains and you watch" in plots[0].render_line(0).text, "it is finished"
+        assert "only while you watch it train" in plots[0].render_line(0).text, "it is finished"
         assert [plot.display for plot in plots] == [True, False, False]
         await pilot.press("d")
         await pilot.pause()
@@ -418,14 +418,14 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         await pilot.press("left", "h", "left", "left", "left", "left")
         page = page_of(pilot)
         assert page[0].startswith("No induction head at step 400: the nearest, head ")
-        assert any("step 400 (5 of 11, ← → walks)" in line for line in page)
+        assert any("step 400   5/11 ←/→" in line for line in page)
         await pilot.press("enter")
         await pilot.pause()
         plot = screen_of(pilot).query_one("#inside-course")
         assert plot.display == (size == (80, 24)) or plot.size.height >= 9
         await pilot.press("t")
         await pilot.pause()
-        assert "step 400 (5 of 11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
+        assert "step 400   5/11" in "".join(page_of(pilot)), "all pages are at the same evaluation"
         await pilot.press("escape")
         await pilot.pause()
         assert screen_of(pilot).view.samples.display
@@ -443,9 +443,9 @@ async def test_a_fixed_place_shows_what_is_expected_and_what_a_head_looks_at(
         page = page_of(pilot)
         assert len(page) <= 21
         words = " ".join(page[:5])
-        assert "It goes on with “ dog”, to which the model gives 61.0%" in words
-        assert "“ big” stood there before, and “ dog” came after it" in words
-        looked = page[next(at for at, line in enumerate(page) if line.startswith("what head 3.2 looks at from “ big”")) :]
+        assert "The next token is “ dog”: the model gives it 61.0%" in words
+        assert "“ big” was followed by “ dog” before" in words
+        looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
 
 
@@ -471,9 +471,9 @@ async def test_a_run_without_measurements_says_so(app: TrainApp, make_run: Any, 
         await watch(pilot, until, "tale")
         await pilot.press("e")
         await pilot.pause()
-        assert page_of(pilot)[0].startswith("Nothing was measured inside this model: it was trained by a lab that")
+        assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
         await pilot.press("down", "left", "enter")
-        assert page_of(pilot)[0].startswith("Nothing was measured")
+        assert page_of(pilot)[0].startswith("No measurements")
 
 
 async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
@@ -496,10 +496,10 @@ async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any,
         await pilot.press("c")
         screen_of(pilot).view.cursor = 499
         await pilot.pause()
-        assert (numbers(pilot)["at step"], numbers(pilot)["here"]) == ("500", "▴ ▸ ‖")
+        assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("500", "▴ ▸ ‖")
         screen_of(pilot).view.cursor = 549
         await pilot.pause()
-        assert (numbers(pilot)["at step"], numbers(pilot)["here"]) == ("550", "·")
+        assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("550", "·")
         await pilot.press("escape", "z", "a", "a", "a")
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
 

@@ -155,7 +155,7 @@ async def test_samples_stand_beside_each_other(app: LabApp, two_runs: Any, until
         await pilot.pause()
         assert app.screen.query_one("#compare-samples").display
         rows = table(pilot, "samples")
-        assert rows[0].startswith("After 50% of their training they write")
+        assert rows[0].startswith("Samples at 50% of training")
         assert rows[1].split("  ")[0] == "A newer, step 200"
         assert "B older, step 200" in rows[1]
         await pilot.press("left", "left")
@@ -178,9 +178,9 @@ async def test_more_runs_than_fit_are_paged(app: LabApp, make_run: Any, until: A
         await until(pilot, lambda: len(compared(pilot)) == 5 and table(pilot))
         await pilot.press("d")
         assert samples_shown(compared(pilot), 75) == 3
-        assert "runs 1 to 3, [ ] for others" in table(pilot, "samples")[0]
+        assert "runs 1–3, [ ] others" in table(pilot, "samples")[0]
         await pilot.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
-        assert "runs 3 to 5" in table(pilot, "samples")[0]
+        assert "runs 3–5" in table(pilot, "samples")[0]
         assert "E run-4, step 100" in table(pilot, "samples")[1]
 
 
@@ -265,7 +265,7 @@ async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_run
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
         said = app.screen._words
-        assert "newer learned from stories for 200 steps" in said
+        assert "newer: 200 steps on stories" in said
         assert "frees 3." in said
         assert "cannot be undone" in said
         await pilot.press("enter")
