@@ -20,12 +20,12 @@ SECONDS_BETWEEN_PULSES = 1.0
 
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 LOADING = "Loading PyTorch and the model"
-WAITING = "Waiting for the engine, which does not answer"
-ENDED = "The engine that holds the model has ended. The next key starts another; nothing of what you see is lost."
+WAITING = "No answer from the engine"
+ENDED = "The engine has ended. The next key starts another; nothing on screen is lost."
 
 
 def restart_binding(id: str) -> Binding:
-    """The key that ends an engine which does not answer; its action is `restart_engine`."""
+    """The key that restarts an engine which does not answer; its action is `restart_engine`."""
     tooltip = "End an engine that does not answer, and start another"
     return Binding("R", "restart_engine", "Restart engine", id=id, show=False, tooltip=tooltip)
 
@@ -96,7 +96,7 @@ class EngineNotices:
     def pulse(self) -> None:
         """Tell of an engine that does not answer, and of one that ended while no answer was due."""
         if self.may_restart:
-            self.say(f"{self.due}… {self.waited:.0f} s. R ends it and starts another.")
+            self.say(f"{self.due}… {self.waited:.0f} s. R restarts the engine.")
             self._screen.refresh_bindings()
         has_ended = self._engine.starts > 0 and self._engine.pid is None
         if has_ended and self._due_since is None and not self.current:

@@ -10,8 +10,8 @@ from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, toggled_aside
 
-NO_FORMULA = "This one has no formula of its own; move to another number."
-NO_DEEPER = "Nothing lies deeper here: backspace climbs back, escape leaves."
+NO_FORMULA = "No formula for this one; move to another number."
+NO_DEEPER = "Nothing deeper here: Backspace climbs back, Esc leads to the step."
 
 
 class Explanations(InspectPart):
@@ -19,21 +19,27 @@ class Explanations(InspectPart):
 
     BINDINGS = (
         Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
-        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="What the number under the cursor is made of"),
+        Binding(
+            "enter",
+            "explain",
+            "Explain",
+            id="inspect.explain",
+            tooltip="The formula of the number under the cursor",
+        ),
         Binding("backspace", "climb", "Back up", id="inspect.climb", tooltip="Back to the number that this one is a part of"),
         Binding(
             "a",
             "aside('attribution')",
             "Attribute",
             id="inspect.attribution",
-            tooltip="Which parts of the model speak for the predicted token, and how much (or for the one under the cursor)",
+            tooltip="Direct logit attribution of the predicted token (or the one under the cursor): each part's contribution",
         ),
         Binding(
             "w",
             "aside('evidence')",
             "Where from",
             id="inspect.evidence",
-            tooltip="What the training text itself says about the predicted token (or the one under the cursor)",
+            tooltip="Evidence in the training text for the predicted token (or the one under the cursor)",
         ),
         Binding(
             "v",

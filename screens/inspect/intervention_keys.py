@@ -119,7 +119,7 @@ class InterventionKeys(InspectPart):
             self._host.start(self._scale(found), "scale")
 
     async def _scale(self, found: Target) -> None:
-        words = f"Multiply what {found.in_words} adds by this factor: 0 is off, 1 as it is, 2 twice as much, −1 the opposite."
+        words = f"Multiply the output of {found.in_words} by a factor: 0 ablates, 1 changes nothing, 2 doubles, −1 negates."
         answer = await self._host.ask(AskText(f"scale {found.in_words}", words, "0.5", refuse=_no_factor, select=True))
         if answer is None:
             return
@@ -186,7 +186,7 @@ class InterventionKeys(InspectPart):
             self._is_new = False
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
-            rest = "only later tokens miss it: → leads to them" if unseen else "b effect · the same key restores it"
+            rest = "only later tokens are affected: → leads to them" if unseen else "b effect · the same key restores it"
             words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)

@@ -30,7 +30,7 @@ from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
-WORKING = "Working it out (a large model takes a while; escape to Train gives it up)"
+WORKING = "Computing (a large model takes a while; Esc to Train cancels)"
 KEYS = "Space take the step · e own sentence · Esc back to Train"
 
 

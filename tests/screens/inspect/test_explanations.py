@@ -109,7 +109,7 @@ async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was
         await press(pilot, settle, "enter")
         assert title(pilot) == "explain · 3 deep: softmax › b › c"
         await press(pilot, settle, "enter")
-        assert status(pilot).startswith("Nothing lies deeper here")
+        assert status(pilot).startswith("Nothing deeper here")
         await press(pilot, settle, "backspace", "backspace")
         assert title(pilot) == "explain: softmax"
         await press(pilot, settle, "backspace")

@@ -224,7 +224,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(inspect: Open, settle: 
     async with inspect() as pilot:
         engine.pid = None
         screen_of(pilot).notices.pulse()
-        assert status(pilot).startswith("The engine that holds the model has ended.")
+        assert status(pilot).startswith("The engine has ended.")
         await press(pilot, settle, "left")
         assert status(pilot).startswith("step 1/31")
 
@@ -321,9 +321,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
         screen.notices.pulse()
-        assert re.fullmatch(
-            r"Waiting for the engine, which does not answer… \d s\. R ends it and starts another\.", status(pilot)
-        )
+        assert re.fullmatch(r"No answer from the engine… \d s\. R restarts the engine\.", status(pilot))
         await press(pilot, settle, "R")
         await settle(pilot)
         assert engine.asked("kill") == [{}]
@@ -344,3 +342,24 @@ async def test_the_run_is_held_until_the_engine_holds_it(app: Any, engine: Any, 
         while isinstance(screen_of(pilot).model, Starting | Loading):
             await pilot.pause()
         assert not inspect_lock_is_held(home / "tale")  # the fake engine holds nothing
+
+
+async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        screen = screen_of(pilot)
+        await pilot.press("H")
+        await settle(pilot)
+        assert screen.selection.stage == "thumbnails"
+        view = screen.query_one(BlockView)
+        await pilot.press("right_curly_bracket", "right_square_bracket")
+        await settle(pilot)
+        spot = view.laid.spot(view.laid.followed())  # type: ignore[arg-type]
+        assert spot.label == "Head 2.2 does this."
+        assert view.top <= spot.line
+        assert spot.line + spot.height <= view.top + view.window
+        await pilot.press("enter", "right")
+        await settle(pilot)
+        await pilot.press("H")
+        await settle(pilot)
+        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("scores", 1, 2)
+        assert not view.has_focus

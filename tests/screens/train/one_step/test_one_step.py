@@ -316,8 +316,8 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         await pilot.press("space")
         monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 0.0)
         screen.notices.pulse()
-        assert status(pilot).startswith("Working it out (a large model takes a while; escape to Train gives it up)… 0 s.")
-        assert status(pilot).endswith("R ends it and starts another.")
+        assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 0 s.")
+        assert status(pilot).endswith("R restarts the engine.")
         await press(pilot, "R")
         await settle(pilot)
         assert engine.killed == 1
@@ -329,7 +329,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: Fa
     async with opened() as pilot:
         engine.pid = None
         screen_of(pilot).notices.pulse()
-        assert status(pilot).startswith("The engine that holds the model has ended.")
+        assert status(pilot).startswith("The engine has ended.")
         await press(pilot, "j")
         assert status(pilot).startswith("stage 2/7")
 

@@ -1,4 +1,4 @@
-"""Thumbnails of all heads: where they land on the grid, how the choice stays in sight, and the key that leads there and back."""
+"""Gallery layout: thumbnails of all heads on their grid, and the chosen one in sight."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,8 @@ from rich.cells import cell_len
 
 from lab.views.blocks import Array, Gallery, Thumbnail, View
 from screens.blocks.block_layout import Line
-from screens.blocks.block_view import BlockView
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.view_layout import lay_view
-from screens.inspect.inspect_screen import InspectScreen
 
 
 def text_of(line: Line) -> str:
@@ -68,25 +66,3 @@ def test_the_chosen_one_is_in_sight_and_is_where_the_cursor_lands() -> None:
     assert followed is not None
     assert page.spot(followed).ref == "e[6]"
     assert page.first() == followed
-
-
-async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspect, settle) -> None:  # type: ignore[no-untyped-def]
-    async with inspect() as pilot:
-        screen = pilot.app.screen
-        assert isinstance(screen, InspectScreen)
-        await pilot.press("H")
-        await settle(pilot)
-        assert screen.selection.stage == "thumbnails"
-        view = screen.query_one(BlockView)
-        await pilot.press("right_curly_bracket", "right_square_bracket")
-        await settle(pilot)
-        spot = view.laid.spot(view.laid.followed())  # type: ignore[arg-type]
-        assert spot.label == "Head 2.2 does this."
-        assert view.top <= spot.line
-        assert spot.line + spot.height <= view.top + view.window
-        await pilot.press("enter", "right")
-        await settle(pilot)
-        await pilot.press("H")
-        await settle(pilot)
-        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("scores", 1, 2)
-        assert not view.has_focus
