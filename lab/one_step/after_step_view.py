@@ -26,7 +26,7 @@ def after_step_view(context: StepContext) -> View:
         f"Step {step.applied} is taken: the loss {'fell' if change < 0 else 'rose'} from {fixed(before.mean, 4)} to "
         f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step had predicted "
         f"{significant(before.predicted, 3, sign=True)}: "
-        f"{_compared(change, before.predicted)} space takes another, u undoes."
+        f"{_compared(change, before.predicted)} space takes another; u undoes it."
     )
     return View("after", title, sentence, [_probabilities(context), _tokens(context), *_history(context)], context.parity())
 
@@ -65,7 +65,7 @@ def _probabilities(context: StepContext) -> Table:
     if len(before) > len(order):
         rows.append([Cell(f"{whole(len(before) - len(order))} others", style="dim"), *_pair(rest, rest_now, most)])
     columns = [Column("token", align="left"), Column("p before"), Column("p after"), Column("change")]
-    title = f"token {context.position + 1}: “{context.label(context.position)}” came after {context.text_before}"
+    title = f"token {context.position + 1}: target “{context.label(context.position)}” after {context.text_before}"
     return Table(columns, rows, title=title)
 
 
@@ -92,7 +92,7 @@ def _tokens(context: StepContext) -> Table:
 
     rows = [[Cell(context.name(i + 1)), *cells(float(before[i]), float(now[i]), float(now[i] - before[i]) / most)] for i in shown]
     total = [Cell("mean of the window"), *cells(float(before.mean()), float(now.mean()), None)]
-    columns = [Column("what came", align="left"), Column("loss before"), Column("after"), Column("change")]
+    columns = [Column("target", align="left"), Column("loss before"), Column("after"), Column("change")]
     return Table(columns, rows, title="loss of each token", total=total, selected=context.position - 1 - shown.start)
 
 
@@ -115,4 +115,4 @@ def _history(context: StepContext) -> list[Block]:
             ]
         )
     columns = [Column("step"), Column("loss"), Column("changed by"), Column("predicted", optional=True)]
-    return [Table(columns, rows, title=f"the same batch again and again, from {fixed(float(losses[0]), decimals)}")]
+    return [Table(columns, rows, title=f"repeated steps on this batch, from {fixed(float(losses[0]), decimals)}")]

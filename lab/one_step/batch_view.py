@@ -26,7 +26,7 @@ def batch_view(context: StepContext) -> View:
         if step.batch.left_out:
             what += f" {step.batch.left_out} more windows of the batch are left out: they would take too long here."
     sentence = f"{what} The step is to lower the mean of their losses, now {fixed(loss, 3)} nats{context.steps_so_far}."
-    return View("batch", "what the step learns from", sentence, [_windows(context), *_conditions(context)])
+    return View("batch", "batch", sentence, [_windows(context), *_conditions(context)])
 
 
 def _windows(context: StepContext) -> Table:
@@ -47,7 +47,7 @@ def _windows(context: StepContext) -> Table:
         Column("begins", align="left", optional=True),
     ]
     total = [Cell("all"), number(step.current.mean, decimals), Cell(""), Cell("")]
-    return Table(columns, rows, title="its windows", total=total, selected=context.window)
+    return Table(columns, rows, title="windows", total=total, selected=context.window)
 
 
 def _conditions(context: StepContext) -> list[Block]:

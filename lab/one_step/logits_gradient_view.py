@@ -21,8 +21,8 @@ def logits_gradient_view(context: StepContext) -> View:
     divided = f", divided by {whole(count)} because the batch's loss is the mean over so many predictions" if count > 1 else ""
     so_much = f"only one of the {whole(count)} that the step is made of" if count > 1 else "the whole of the loss"
     sentence = (
-        f"After {context.text_before} the model gave {came}, which came, {probability(float(p[target]))}; {best}. The gradient "
-        f"of the loss at the logits is p − 1 for what came and p for all else{divided}; their sum is 0. Against its gradient, "
+        f"After {context.text_before} the model gave the target {came} {probability(float(p[target]))}; {best}. The gradient "
+        f"of the loss at the logits is p − 1 for the target and p for all else{divided}; their sum is 0. Against its gradient, "
         f"this prediction pulls the logit of {came} up and each other down by how probable it is, and it is {so_much}."
         f"{_logit_change(context, came)}"
     )

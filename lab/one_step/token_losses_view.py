@@ -20,12 +20,13 @@ def token_losses_view(context: StepContext) -> View:
     if worst == here:
         surprise = "No token of this window surprised the model more" if len(own) > 1 else "It is the only prediction"
     sentence = (
-        f"The loss of a token is −ln p, p being what the model gave it before it came. Here “{context.label(context.position)}” "
-        f"had {probability(float(probabilities[here]))}: −ln {significant(float(probabilities[here]), 4)} = "
+        "The loss of a token is −ln p, p being its probability given the tokens before it. Here "
+        f"“{context.label(context.position)}” had {probability(float(probabilities[here]))}: "
+        f"−ln {significant(float(probabilities[here]), 4)} = "
         f"{fixed(float(own[here]), 3)}. "
         f"{surprise}. "
-        f"The step is to lower {mean}{context.steps_so_far}: {fixed(context.step.current.mean, 3)}, as if one of "
-        f"{significant(math.exp(context.step.current.mean))} equally likely tokens had to be guessed."
+        f"The step is to lower {mean}{context.steps_so_far}: {fixed(context.step.current.mean, 3)}, a perplexity of "
+        f"{significant(math.exp(context.step.current.mean))}."
     )
     shown = around(len(own), here, ROWS)
     most = float(own.max()) or 1.0
@@ -38,7 +39,7 @@ def token_losses_view(context: StepContext) -> View:
         ]
         for index in shown
     ]
-    columns = [Column("what came", align="left"), Column("p"), Column("−ln p")]
+    columns = [Column("target", align="left"), Column("p"), Column("−ln p")]
     total = [Cell("mean of the window"), Cell(""), number(float(own.mean()), decimals)]
     table = Table(columns, rows, total=total, selected=here - shown.start)
     blocks: list[Block] = [table]

@@ -33,7 +33,7 @@ def weight_changes_view(context: StepContext) -> View:
     sentence = (
         f"{context.next_step[:1].upper()}{context.next_step[1:]} changes {whole(found.changed)} of "
         f"{whole(sum(w.numel() for w in step.parameters.values()))} weights; together they change by {everywhere} of their "
-        f"norm. The largest change is of {change_in_words(context, first)}: from "
+        f"norm. The largest change: {change_in_words(context, first)}, from "
         f"{significant(first.before, 4)} by {significant(change, 3, sign=True)}. {_learning_rate_sentence(context)}"
     )
     rows = [
