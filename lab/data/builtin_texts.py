@@ -47,7 +47,7 @@ def _stories(source: str, match: re.Match[str]) -> BuiltinText:
 
     size = round(float(match[1]) * _UNITS[match[2].lower()]) if match[1] else builtin_stories.DEFAULT_SIZE
     if not size:
-        raise UserError(f"{source} asks for a text of no size; use for example stories:5MB.")
+        raise UserError(f"{source} asks for an empty text; use for example stories:5MB.")
 
     def read() -> Iterator[tuple[str, int]]:
         done = 0

@@ -39,7 +39,7 @@ def change_of_text(data: DataConfig, created: float) -> str:
     path = path_of(data.source)
     if not path.is_absolute():
         return ""  # a built-in text, or standard input
-    goes_on = "training goes on with the text as it was when the run was made"
+    goes_on = "training continues with the text as it was when the run was made"
     try:
         if path.stat().st_mtime < created:
             return ""

@@ -85,7 +85,7 @@ def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
     """One sentence on how this vocabulary cuts text. `name` is the run's that it was learned for, where there is one."""
     size = whole(tokenizer.vocab_size)
     if tokenizer.kind == "bytes":
-        return "Every byte is a token and its value is its id: 256 of them write any text, in the most steps."
+        return "Every byte is a token whose id is its value: 256 tokens encode any text, in the longest sequences."
     merges = whole(tokenizer.vocab_size - 256 - len(tokenizer.special))
     if tokenizer.kind == "gpt2":
         return (

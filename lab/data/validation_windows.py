@@ -44,12 +44,12 @@ class ValidationWindows:
         self._batch = batch
         self._edges: Ids = np.array(((self.start, stop),) if ranges is None else ranges, np.int64).reshape(-1)
         if len(self._edges) < 2 or self._edges[0] < self.start or self._edges[-1] > stop or (np.diff(self._edges) < 0).any():
-            raise UserError("what its evaluations are made on is not in the validation part: its config.json is damaged.")
+            raise UserError("the evaluation segments are not in the validation part: its config.json is damaged.")
         begins, ends = self._edges[::2], self._edges[1::2]
         self.tokens = int((ends - begins).sum())
         """Number of tokens that are predicted and counted."""
         if self.tokens < 1:
-            raise UserError("its evaluations are made on no token: its config.json is damaged.")
+            raise UserError("the evaluation segments hold no token: its config.json is damaged.")
         windows = [
             np.arange((begin - self.start) // context, (end - 1 - self.start) // context + 1)
             for begin, end in zip(begins, ends, strict=True)

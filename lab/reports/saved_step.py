@@ -19,10 +19,10 @@ def stopped_in_words(run: Run, resume: str) -> tuple[str, bool]:
     status, saved = run.status(), saved_step(run)
     message = f" {status.message}" if status.message else ""
     if saved == status.step:
-        return f"{run.name} is stopped at step {saved} and saved.{message} `{resume}` goes on.", True
+        return f"{run.name} is stopped at step {saved} and saved.{message} `{resume}` resumes it.", True
     if saved is None:
         return f"{run.name} is stopped at step {status.step}, and no checkpoint of it is whole.{message}", False
     return (
         f"{run.name} is stopped at step {status.step}, which is not saved: its last whole checkpoint is of step {saved}."
-        f"{message} `{resume}` goes on from there."
+        f"{message} `{resume}` resumes from there."
     ), False

@@ -31,7 +31,7 @@ def check_new_name(run: Run, name: str) -> str:
     """
     check_name(name)
     if name == run.name:
-        raise UserError(f"{name} is what the run is called already.")
+        raise UserError(f"{name} is the run's name already.")
     there = run.path.with_name(name)
     if there.exists() and not there.samefile(run.path):
         what = "a run" if is_run(there) else "something else"
@@ -50,7 +50,7 @@ def refuse_to_change(run: Run) -> None:
             "demo is the model that ships with the lab: the lessons need it, so it can be neither renamed nor deleted."
         )
     if run.path.is_symlink():
-        raise UserError(f"{run.name} is a link to {run.path.resolve()}; see to that folder itself.")
+        raise UserError(f"{run.name} is a link to {run.path.resolve()}; rename or delete that folder itself.")
     if run.is_alive():
         status = run.status()
         raise UserError(f"{run.name} is being trained by process {status.pid} on {status.host}; stop it first.")

@@ -214,8 +214,8 @@ class Run:
             status = self.status()
             if self.phase_of(status) == "not answering":
                 raise UserError(
-                    f"The trainer of {self.name}, process {status.pid}, does not answer: it may be halted. `kill -CONT "
-                    f"{status.pid}` lets it go on; `kill -9 {status.pid}` ends it and loses what came after the last checkpoint."
+                    f"The trainer of {self.name}, process {status.pid}, does not respond: it may be halted. `kill -CONT "
+                    f"{status.pid}` resumes it; `kill -9 {status.pid}` ends it and loses the steps since the last checkpoint."
                 )
             raise UserError(f"{self.name} is not training now, so there is nothing to {name}.")
         try:

@@ -56,7 +56,7 @@ class RunFollower:
             UserError: if the run's settings cannot be read, or its folder is not there any more.
         """
         if not is_run(self.run.path):
-            raise UserError(f"{self.run.name} is not there any more: it was renamed, moved or deleted.")
+            raise UserError(f"{self.run.name} is gone: it was renamed, moved or deleted.")
         config = self.run.config
         metrics, samples, events = self._metrics.read(READ_BYTES), self._samples.read(), self._events.read()
         history = None

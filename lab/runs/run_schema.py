@@ -89,7 +89,7 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
         for segments in (self.evaluated, self.final):
             edges = [self.split, *(edge for each in segments.tokens for edge in each), self.tokens] if segments else []
             if edges != sorted(edges):
-                raise ValueError("what its evaluations are made on is not in the validation part")
+                raise ValueError("the evaluation segments are not in the validation part")
 
 
 class TokenizerConfig(msgspec.Struct, frozen=True, kw_only=True):

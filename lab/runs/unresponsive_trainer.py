@@ -18,15 +18,15 @@ def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
     """One sentence on why a run is interrupted or not answering; empty for all others."""
     if phase == "not answering":
         return (
-            f"The trainer, process {status.pid}, is there but has said nothing for {_silent_for(status)}: it may be halted "
-            f"(`kill -CONT {status.pid}` lets it go on) or wait for a disk."
+            f"The trainer, process {status.pid}, has not responded for {_silent_for(status)}: it may be halted "
+            f"(`kill -CONT {status.pid}` resumes it) or waiting for a disk."
         )
     if phase != "interrupted":
         return ""
     if not os.access(run.path, os.W_OK):
-        return f"The trainer is gone, and {visible(str(run.path))} cannot be written now, so that it could not save."
+        return f"The trainer died, and {visible(str(run.path))} is not writable now, so it could not save."
     said = _last_log_line(run, status)
-    return f"The trainer is gone; its last words: {said}" if said else ""
+    return f"The trainer died; its last output: {said}" if said else ""
 
 
 def _silent_for(status: Status) -> str:

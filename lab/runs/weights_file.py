@@ -123,7 +123,7 @@ def check_fits(run: Run, path: Path, header: Header) -> None:
         there, wanted = held.get(name), shapes.get(name)
         if there is None or there.shape != wanted:
             problem = f"has {_shape_in_words(there.shape)}" if there else "is missing"
-            problem += f" where the model has {_shape_in_words(wanted)}" if wanted else ", which the model has not"
+            problem += f" where the model has {_shape_in_words(wanted)}" if wanted else ", which the model lacks"
             raise UserError(
                 f"{path} does not fit the model of {run.name}: {shortened(name)} {problem}; was its config.json changed?"
             )

@@ -55,7 +55,7 @@ def start_trainer(run: Run) -> int:
             raise UserError(reason or f"The trainer of {run.name} ended at once with exit code {process.returncode}.")
         time.sleep(0.02)
     process.terminate()
-    raise UserError(f"The trainer of {run.name} said nothing for {START_SECONDS:.0f} seconds; its log is {run.log_path}.")
+    raise UserError(f"The trainer of {run.name} did not start within {START_SECONDS:.0f} seconds; its log is {run.log_path}.")
 
 
 def refuse_to_start(run: Run) -> None:
@@ -66,7 +66,7 @@ def refuse_to_start(run: Run) -> None:
     """
     status = run.status()
     if run.is_alive():
-        raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.")
+        raise UserError(f"{run.name} is already being trained by process {status.pid} on {status.host}.")
     refuse_finished(run)
     if not os.path.lexists(run.tokens_path):
         raise UserError(f"{run.name} cannot be trained on: its tokens.bin is not in {run.path}.")

@@ -66,7 +66,7 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
     """
     before = run.status()
     if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
-        raise UserError(f"{run.name} is being trained already, by process {before.pid} on {before.host}.")
+        raise UserError(f"{run.name} is already being trained by process {before.pid} on {before.host}.")
     lock = trainer_lock(run.lock_path)
     give_up = time.monotonic() + LOCK_SECONDS
     while True:
@@ -75,7 +75,7 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
         except filelock.Timeout:
             status = run.status()
             if run.is_alive() or time.monotonic() > give_up:
-                raise UserError(f"{run.name} is being trained already, by process {status.pid} on {status.host}.") from None
+                raise UserError(f"{run.name} is already being trained by process {status.pid} on {status.host}.") from None
             time.sleep(0.05)
         except OSError as error:
             raise os_error_in_words(error, f"train {run.name}") from error

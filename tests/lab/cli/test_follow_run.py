@@ -110,7 +110,7 @@ def test_evaluations_of_before_are_no_news(run: Run, capsys: pytest.CaptureFixtu
     assert follow(run, after=10, quiet=True) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("step 20/40")
-    assert lines[1] == "tale is stopped at step 20 and saved. `llmlab resume tale` goes on."
+    assert lines[1] == "tale is stopped at step 20 and saved. `llmlab resume tale` resumes it."
 
 
 def test_failure_and_death_are_told_on_stderr(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +187,7 @@ def test_stop_and_pause_wait_for_the_trainer(run: Run, llmlab: Call) -> None:
         trainer.say("training", 12)
         llmlab("resume", "tale").assert_mistake("is being trained already")
         trainer.answer("stop", "stopped", 13)
-        assert llmlab("stop", "tale") == (0, "tale is stopped at step 13 and saved. `llmlab resume tale` goes on.\n", "")
+        assert llmlab("stop", "tale") == (0, "tale is stopped at step 13 and saved. `llmlab resume tale` resumes it.\n", "")
 
 
 def test_runs_as_json_and_as_a_table(run: Run, llmlab: Call) -> None:

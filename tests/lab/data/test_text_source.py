@@ -165,7 +165,7 @@ def test_each_mistake_is_one_clear_sentence(tmp_path: Path) -> None:
     assert "name too long" in message("x" * 5000)
     assert "not a text encoding" in message("python", "klingon")
     assert "not a text encoding" in message("python", "rot13")
-    assert "no size" in message("stories:0")
+    assert "asks for an empty text" in message("stories:0")
 
 
 def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

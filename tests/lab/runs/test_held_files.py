@@ -45,7 +45,7 @@ def test_of_four_that_resume_at_once_one_trains(tiny_run: TinyRun, train_here: T
         said = [process.communicate(timeout=120) for process in resumes]
         codes = sorted(process.returncode for process in resumes)
         assert codes == [0, 2, 2, 2], said
-        assert sum("is being trained already, by process" in err for _, err in said) == 3
+        assert sum("is already being trained by process" in err for _, err in said) == 3
     finally:
         status = run.status()
         if run.is_alive():

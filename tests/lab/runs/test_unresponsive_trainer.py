@@ -37,11 +37,11 @@ def test_a_halted_trainer_is_not_answering(empty_run: Callable[..., Run], llmlab
         assert run.phase() == "not answering"
         listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
         assert (listed["phase"], listed["alive"]) == ("not answering", False)
-        assert listed["message"].startswith("The trainer, process 4711, is there but has said nothing for 1 min 15 s")
+        assert listed["message"].startswith("The trainer, process 4711, has not responded for 1 min 15 s")
         assert "no answer" in llmlab("runs").out or "not answering" in llmlab("runs").out
         assert RunFollower(run).read().unresponsive == listed["message"]
         for command in ("stop", "pause"):
-            llmlab(command, "tale").assert_mistake("process 4711, does not answer", "kill -CONT 4711")
+            llmlab(command, "tale").assert_mistake("process 4711, does not respond", "kill -CONT 4711")
         say(run, 0)
         assert run.phase() == "training"
         assert RunFollower(run).read().unresponsive == ""
@@ -54,7 +54,7 @@ def test_the_last_words_in_the_log_are_told_if_they_are_newer_than_the_status(em
     run.log_path.write_text("Cannot save a checkpoint: permission denied.\n")
     status = say(run, 60)
     assert unresponsive_reason(run, status, run.phase()) == (
-        "The trainer is gone; its last words: Cannot save a checkpoint: permission denied."
+        "The trainer died; its last output: Cannot save a checkpoint: permission denied."
     )
     os.utime(run.log_path, (0, 0))
     assert unresponsive_reason(run, status, run.phase()) == ""
@@ -68,7 +68,7 @@ def test_a_folder_that_cannot_be_written_is_the_reason(
     say(run, 60)
     monkeypatch.setattr(unresponsive_trainer.os, "access", lambda path, mode: Path(path) != run.path)
     listed = msgspec.json.decode(llmlab("runs", "--json").out)[0]
-    assert listed["message"] == f"The trainer is gone, and {run.path} cannot be written now, so that it could not save."
+    assert listed["message"] == f"The trainer died, and {run.path} is not writable now, so it could not save."
 
 
 def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(

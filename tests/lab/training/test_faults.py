@@ -95,7 +95,7 @@ def test_a_text_that_is_gone_or_changed_is_said_and_not_mixed_in(stopped: Run, s
         change()
         train_here(stopped, until=stopped.status().step + 1)
         said += [event.text for event in stopped.events().read() if event.kind == "resume"][-1:]
-    goes_on = "training goes on with the text as it was when the run was made."
+    goes_on = "training continues with the text as it was when the run was made."
     assert said == [f"{text} has changed; {goes_on}", f"{text} is gone; {goes_on}"]
     assert train_here(stopped).phase == "finished"
     assert_same_run(stopped, straight)
@@ -239,7 +239,7 @@ def test_a_live_trainer_of_another_machine_is_left_alone_whatever_its_clock_says
     say(stopped, heartbeat=then)
     beat = threading.Timer(0.3, lambda: say(stopped, heartbeat=then + 1))
     beat.start()
-    with pytest.raises(UserError, match="is being trained already, by process 71 on abacus"):
+    with pytest.raises(UserError, match="is already being trained by process 71 on abacus"):
         trainer.acquire_run(stopped)
     beat.join()
 
@@ -253,7 +253,7 @@ def test_a_clock_set_back_makes_no_dead_run_alive_and_no_live_one_dead(stopped: 
     with filelock.FileLock(stopped.lock_path):
         say(stopped, host=platform.node(), heartbeat=time.time())
         assert stopped.phase() == "training"
-        with pytest.raises(UserError, match="is being trained already"):
+        with pytest.raises(UserError, match="is already being trained"):
             trainer.acquire_run(stopped)
 
 

@@ -81,13 +81,13 @@ def test_commands_pause_sample_resume_and_stop_and_a_second_trainer_is_turned_aw
     run.send_command("sample", "The wet")
     wait_for(lambda: any(sample.prompt == "The wet" and sample.step == step for sample in run.samples()))
 
-    with pytest.raises(UserError, match=f"is being trained already, by process {pid} on "):
+    with pytest.raises(UserError, match=f"is already being trained by process {pid} on "):
         start_trainer(run)
     second = subprocess.run(
         [sys.executable, "-P", "-m", "lab.training.trainer", str(run.path)], capture_output=True, text=True, check=False
     )
     assert second.returncode == 2
-    assert second.stderr == f"tale is being trained already, by process {pid} on {os.uname().nodename}.\n"
+    assert second.stderr == f"tale is already being trained by process {pid} on {os.uname().nodename}.\n"
     status = run.status()
     assert (status.pid, status.phase, status.step) == (pid, "paused", step)
 
