@@ -185,7 +185,7 @@ def test_stop_and_pause_wait_for_the_trainer(run: Run, llmlab: Call) -> None:
         assert llmlab("resume", "tale", "--detach") == (0, "tale continues from step 11.\n", "")
         answering.join(timeout=10)
         trainer.say("training", 12)
-        llmlab("resume", "tale").assert_mistake("is being trained already")
+        llmlab("resume", "tale").assert_mistake("is already being trained")
         trainer.answer("stop", "stopped", 13)
         assert llmlab("stop", "tale") == (0, "tale is stopped at step 13 and saved. `llmlab resume tale` resumes it.\n", "")
 
