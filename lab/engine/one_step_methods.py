@@ -44,7 +44,7 @@ class OneStepMethods:
         self._held: HeldStep | None = None
 
     def one_step(self, params: OneStepParams) -> Slices[StepAnswer]:
-        """Raises: UserError."""
+        """A stage of the training step: its view, the window's tokens, the loss so far. Raises: UserError."""
         if params.stage not in STAGES:
             raise UserError(f"There is no stage called {params.stage}; the stages are {', '.join(STAGES)}.")
         held = yield from self._hold(params)

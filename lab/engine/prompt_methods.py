@@ -47,11 +47,11 @@ class PromptMethods:
     models: ModelCache
 
     def lens(self, params: LensParams) -> Slices[LensPath]:
-        """Raises: UserError."""
+        """The logit lens of every stage, and the most probable next tokens. Raises: UserError."""
         return (yield from lens_path((yield from trace_prompt(self.models, params))))
 
     def view(self, params: ViewParams) -> Slices[View]:
-        """Raises: UserError."""
+        """The view of a stage of the forward pass. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
         return add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions)
 
@@ -78,12 +78,12 @@ class PromptMethods:
             raise UserError(str(error)) from error
 
     def attribution(self, params: AttributionParams) -> Slices[View]:
-        """Raises: UserError."""
+        """Direct logit attribution of a token. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
         return attribution(context, params.candidate, params.against, params.by_size)
 
     def evidence(self, params: EvidenceParams) -> Slices[View]:
-        """Raises: UserError."""
+        """The training text's evidence for a token. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
         return (yield from evidence(context, params.candidate))
 

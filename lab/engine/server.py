@@ -64,7 +64,7 @@ class _Running:
 
 
 class Server:
-    """Serves requests one after another; those in slices take turns with each other and with new ones."""
+    """Server of requests, one after another; those in slices take turns with each other and with new ones."""
 
     def __init__(self, replies: BinaryIO) -> None:
         self._replies = replies

@@ -81,7 +81,7 @@ class TrainingStep:
     snapshots: list[StepSnapshot] = field(default_factory=list)
     """Found after 0, 1, … steps; the last is of the present weights, unless it is still to be found."""
     found_gradients: GradientNorms | None = None
-    """Of the present weights, which then hold the clipped gradients."""
+    """Norms with the present weights, which then hold the clipped gradients."""
     found_changes: WeightChanges | None = None
     _preview: Slices[None] | None = None
     """The preview that has begun."""

@@ -34,7 +34,7 @@ OF_MUON = (
 
 
 def weight_update_view(context: StepContext, ref: str) -> View:
-    """Raises: UserError if the model has no such weight."""
+    """The optimizer's update of one weight, term by term. Raises: UserError if the model has no such weight."""
     step = context.step
     name, index = _named(context, ref or step.changes.largest[0].ref)
     parameter, group = step.parameters[name], step.group_of(step.parameters[name])
