@@ -42,7 +42,7 @@ OTHER_BYTES = 1 << 20
 
 
 class NotFiniteError(Exception):
-    """Weights or optimizer state hold NaN or infinity, which no file may."""
+    """Error: weights or optimizer state hold NaN or infinity, and are not written to any file."""
 
 
 def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT, int]:
@@ -116,20 +116,20 @@ def check_fits(run: Run, path: Path, header: Header) -> None:
         raise UserError(
             f"{run.name} cannot be opened: its model needs {bytes_(needed)} of memory and this machine has {bytes_(memory())}."
         )
-    kept = {name: place for name, place in header.tensors.items() if not name.startswith((OPTIMIZER_PREFIX, ROLLBACK_PREFIX))}
+    kept = {name: entry for name, entry in header.tensors.items() if not name.startswith((OPTIMIZER_PREFIX, ROLLBACK_PREFIX))}
     held = {name.removeprefix(MODEL_PREFIX): place for name, place in kept.items()}
     shapes = {weight.name: weight.shape for weight in inventory(config) if weight.tied_to is None}
     for name in (*shapes, *held):
-        there, wanted = held.get(name), shapes.get(name)
-        if there is None or there.shape != wanted:
-            problem = f"has {_shape_in_words(there.shape)}" if there else "is missing"
-            problem += f" where the model has {_shape_in_words(wanted)}" if wanted else ", which the model lacks"
+        found, expected = held.get(name), shapes.get(name)
+        if found is None or found.shape != expected:
+            problem = f"has {_shape_in_words(found.shape)}" if found else "is missing"
+            problem += f" where the model has {_shape_in_words(expected)}" if expected else ", which the model lacks"
             raise UserError(
                 f"{path} does not fit the model of {run.name}: {shortened(name)} {problem}; was its config.json changed?"
             )
-        if there.dtype not in FLOATS:
-            raise DamagedFileError(path, f"holds {name} as {there.dtype}, which no weights are")
-    total = max((place.data_offsets[1] for place in header.tensors.values()), default=0)
+        if found.dtype not in FLOATS:
+            raise DamagedFileError(path, f"holds {name} as {found.dtype}, which is no floating-point type")
+    total = max((entry.data_offsets[1] for entry in header.tensors.values()), default=0)
     if total > MOST_COPIES * needed + OTHER_BYTES:
         raise DamagedFileError(path, f"holds {bytes_(total)}, far more than the training of a model of {bytes_(needed)} keeps")
 

@@ -51,7 +51,7 @@ class LoadedCheckpoint(msgspec.Struct):
 def save_checkpoint(
     run: Run, model: nn.Module, optimizer: Optimizer, state: TrainerState, rollback_tensors: dict[str, Tensor] | None = None
 ) -> None:
-    """Save last.safetensors; the last checkpoint becomes previous.safetensors. At no instant is there no good file.
+    """Save last.safetensors; the last checkpoint becomes previous.safetensors. At every instant one of them is intact.
 
     Raises:
         OSError: as the system says; last and previous are then as they were.
@@ -112,11 +112,13 @@ def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> LoadedC
         os.replace(last, run.path / "damaged.safetensors")
         return LoadedCheckpoint(
             state,
-            f"last.safetensors is damaged, so training went on from the checkpoint before it, of step {state.step}.",
+            f"last.safetensors is damaged, so training resumed from the checkpoint before it, of step {state.step}.",
             tensors_under(ROLLBACK_PREFIX, tensors),
         )
     if reasons:
-        raise UserError(f"{run.name} cannot go on: {' and '.join(reasons)}; start a new run, or put a good copy into {run.path}.")
+        raise UserError(
+            f"{run.name} cannot be resumed: {' and '.join(reasons)}; start a new run, or put a good copy into {run.path}."
+        )
     return None
 
 
@@ -145,15 +147,15 @@ def read_checkpoint(
     """
     header = read_header(path)
     if STATE_KEY not in header.metadata:
-        raise DamagedFileError(path, "holds no place in training, so that training cannot go on from it")
+        raise DamagedFileError(path, "holds no trainer state, so that training cannot resume from it")
     try:
         state = msgspec.json.decode(header.metadata[STATE_KEY], type=TrainerState)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise DamagedFileError(path, f"says nothing that can be read of its place in training ({error})") from error
+        raise DamagedFileError(path, f"holds a trainer state that cannot be read ({error})") from error
     if check_config and state.config_checksum and state.config_checksum != config_checksum(run):
         raise UserError(
-            f"The config.json of {run.name} is not what it was at its last checkpoint, so that training would not go on "
-            "as it began; put it back as it was, or start a new run."
+            f"The config.json of {run.name} has changed since its last checkpoint, so that the run cannot be resumed; "
+            "restore it, or start a new run."
         )
     check_fits(run, path, header)
     check_whole(path)

@@ -8,7 +8,7 @@ from lab.runs.weights_file import NotFiniteError
 from lab.training import checkpoint
 from lab.training.rollback import Rollback
 from lab.training.run_logs import RunLogs
-from lab.training.training_clock import Clock, Speed
+from lab.training.training_clock import Clock, Throughput
 from lab.training.training_setup import TrainingSetup
 
 SAVE_SECONDS = 15.0
@@ -20,12 +20,12 @@ SAVE_SHARE = 0.05
 class CheckpointSaver:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
-    def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, speed: Speed) -> None:
+    def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, throughput: Throughput) -> None:
         self._run, self._model, self._optimizer, self._state = setup.run, setup.model, setup.optimizer, setup.state
         self._rollback = rollback
         self._logs = logs
         self._clock = clock
-        self._speed = speed
+        self._throughput = throughput
         self._saved_at = time.monotonic()
         self._took = 0.0
 
@@ -68,7 +68,7 @@ class CheckpointSaver:
     def _save(self) -> None:
         started = time.monotonic()
         step, losses, tensors = self._rollback.to_save()
-        self._state.prepare_save(self._clock.seconds(), self._speed.step_seconds, step, losses)
+        self._state.prepare_save(self._clock.seconds(), self._throughput.step_seconds, step, losses)
         self._logs.sync()
         checkpoint.save_checkpoint(self._run, self._model, self._optimizer, self._state, tensors)
         self._logs.saved_step = self._state.step

@@ -11,7 +11,7 @@ POLL_SECONDS = 0.05
 """Interval between polls of control/; one takes some microseconds."""
 
 
-class EndAskedError(Exception):
+class StopRequestedError(Exception):
     """A signal or a command wants the training to end. `by` says which, `save` whether the state at hand is to be saved."""
 
     def __init__(self, by: str, save: bool = True) -> None:
@@ -30,7 +30,7 @@ class CommandInbox:
         self._polled = 0.0
 
     @property
-    def end_asked_by(self) -> str:
+    def stop_requested_by(self) -> str:
         """A signal's name, or "stop"; empty while nothing asks for the end."""
         if self._signals.caught:
             return self._signals.caught
@@ -40,12 +40,12 @@ class CommandInbox:
         """Fetch new commands; free of cost if called again within `POLL_SECONDS`.
 
         Raises:
-            EndAskedError: at a command to stop, and at a signal.
+            StopRequestedError: at a command to stop, and at a signal.
         """
         if not self._signals.caught:
             self._fetch()
-        if by := self.end_asked_by:
-            raise EndAskedError(by)
+        if by := self.stop_requested_by:
+            raise StopRequestedError(by)
 
     def _fetch(self) -> None:
         now = time.monotonic()
@@ -62,18 +62,18 @@ class CommandInbox:
         """Wait for a command, which is removed; True if it came, False when the time is up or something new asks for the end.
 
         Raises:
-            EndAskedError: at the command to discard what is not saved. Nothing else ends the training from here.
+            StopRequestedError: at the command to discard what is not saved. Nothing else ends the training from here.
         """
-        give_up = time.monotonic() + seconds
-        asked_before = self.end_asked_by
+        deadline = time.monotonic() + seconds
+        asked_before = self.stop_requested_by
         while True:
             self._fetch()
             if any(command.name == "discard" for command in self._waiting):
-                raise EndAskedError("stop", save=False)
+                raise StopRequestedError("stop", save=False)
             for command in self._waiting:
                 if command.name == until:
                     self._waiting.remove(command)
                     return True
-            if time.monotonic() >= give_up or self.end_asked_by != asked_before:
+            if time.monotonic() >= deadline or self.stop_requested_by != asked_before:
                 return False
             time.sleep(POLL_SECONDS)

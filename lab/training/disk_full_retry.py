@@ -27,8 +27,8 @@ class DiskFullRetry:
 
         Raises:
             UserError: if writing fails for another reason.
-            EndAskedError: if the user says to discard what is not saved. A command to stop and signals wait for room, too, and
-                are obeyed once the write is done.
+            StopRequestedError: if the user says to discard what is not saved. A command to stop and signals wait for room, too,
+                and are obeyed once the write is done.
         """
         phase, message = self._board.status.phase, self._board.status.message
         waited = ""
@@ -39,7 +39,7 @@ class DiskFullRetry:
             except OSError as error:
                 if not is_full(error):
                     raise os_error_in_words(error, what) from error
-            stopping = bool(self._inbox.end_asked_by)
+            stopping = bool(self._inbox.stop_requested_by)
             waited = f"Paused because the disk is full: there is no room to {what}. {last_saved}"
             waited += " It stops as soon as there is room." if stopping else ""
             self._clock.stop()

@@ -3,7 +3,7 @@
 from lab.runs.run_schema import TrainConfig
 from lab.training.evaluation.early_stopping import is_stopped_early
 from lab.training.trainer_state import TrainerState
-from lab.training.training_clock import Clock, Speed
+from lab.training.training_clock import Clock, Throughput
 from models.lr_schedule import schedule_factor
 
 
@@ -19,16 +19,16 @@ def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds:
 class RunLength:
     """Progress of a run towards its end."""
 
-    def __init__(self, train: TrainConfig, state: TrainerState, clock: Clock, speed: Speed) -> None:
+    def __init__(self, train: TrainConfig, state: TrainerState, clock: Clock, throughput: Throughput) -> None:
         self._train = train
         self._state = state
         self._clock = clock
-        self._speed = speed
+        self._throughput = throughput
 
     @property
     def lr(self) -> float:
         """Learning rate of the step about to be taken."""
-        return lr_of_next_step(self._train, self._state, self._state.step, self._clock.seconds(), self._speed.step_seconds)
+        return lr_of_next_step(self._train, self._state, self._state.step, self._clock.seconds(), self._throughput.step_seconds)
 
     def is_over(self) -> bool:
         """True at the last step, at the time limit, and after early stopping."""

@@ -44,8 +44,8 @@ def start_trainer(run: Run) -> int:
     except OSError as error:
         raise os_error_in_words(error, f"start training {run.name}") from error
     _started.append(process)
-    give_up = time.monotonic() + START_SECONDS
-    while time.monotonic() < give_up:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
         status = run.status()
         ended = process.poll() is not None
         if status.pid == process.pid and (status.phase in ACTIVE or (ended and not process.returncode)):

@@ -68,13 +68,13 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
     if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
         raise UserError(f"{run.name} is already being trained by process {before.pid} on {before.host}.")
     lock = trainer_lock(run.lock_path)
-    give_up = time.monotonic() + LOCK_SECONDS
+    deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             status = run.status()
-            if run.is_alive() or time.monotonic() > give_up:
+            if run.is_alive() or time.monotonic() > deadline:
                 raise UserError(f"{run.name} is already being trained by process {status.pid} on {status.host}.") from None
             time.sleep(0.05)
         except OSError as error:
@@ -85,8 +85,8 @@ def acquire_run(run: Run) -> filelock.BaseFileLock:
 
 def has_heartbeat(run: Run, status: Status) -> bool:
     """True if a trainer on another machine writes a new heartbeat; the time in it may be wrong, as its clock may be."""
-    give_up = time.monotonic() + LISTEN_SECONDS
-    while time.monotonic() < give_up:
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while time.monotonic() < deadline:
         if run.status().heartbeat != status.heartbeat:
             return True
         time.sleep(0.1)

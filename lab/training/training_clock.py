@@ -3,7 +3,7 @@
 import math
 import time
 
-SPEED_SECONDS = 2.0
+AVERAGE_SECONDS = 2.0
 """Time constant of the average speed."""
 
 
@@ -26,7 +26,7 @@ class Clock:
             self._since = time.monotonic()
 
 
-class Speed:
+class Throughput:
     """Exponential moving average of tokens per second, over steps alone."""
 
     def __init__(self, step_seconds: float = 0.0) -> None:
@@ -38,7 +38,7 @@ class Speed:
 
     def add(self, tokens: int, seconds: float) -> None:
         """Count a step."""
-        kept = math.exp(-seconds / SPEED_SECONDS)
+        kept = math.exp(-seconds / AVERAGE_SECONDS)
         self._tokens = self._tokens * kept + tokens
         self._seconds = self._seconds * kept + seconds
         self.step_seconds = seconds

@@ -25,7 +25,7 @@ from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
 from lab.training.checkpoint_saver import CheckpointSaver
-from lab.training.command_inbox import POLL_SECONDS, CommandInbox, EndAskedError
+from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.evaluation.early_stopping import early_stop_message, is_stopped_early
 from lab.training.evaluation.evaluation_schedule import is_evaluation_due
@@ -41,7 +41,7 @@ from lab.training.run_logs import RunLogs, finite_or_none, truncate_logs
 from lab.training.snapshot_schedule import SnapshotSchedule
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals
-from lab.training.training_clock import Clock, Speed
+from lab.training.training_clock import Clock, Throughput
 from lab.training.training_setup import ComputeSetup, set_up_training
 from models.parameter_count import parameter_count
 from models.sampling import LogitsError
@@ -73,15 +73,15 @@ class Training:
         self._start_clock()
         self._open_logs(signals)
         self.rollback = Rollback(setup, self._report_rollback)
-        self.saver = CheckpointSaver(setup, self.rollback, self.logs, self.clock, self.speed)
+        self.saver = CheckpointSaver(setup, self.rollback, self.logs, self.clock, self.throughput)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
         self._show_start()
 
     def _start_clock(self) -> None:
         """Start counting time and speed, and find how far the run is."""
         self.clock = Clock(self.state.seconds)
-        self.speed = Speed(self.state.step_seconds)
-        self.length = RunLength(self.config.train, self.state, self.clock, self.speed)
+        self.throughput = Throughput(self.state.step_seconds)
+        self.length = RunLength(self.config.train, self.state, self.clock, self.throughput)
         self.snapshot_schedule = SnapshotSchedule(self.length)
         self.over = self.length.is_over()
 
@@ -128,8 +128,8 @@ class Training:
             self._evaluate_at_the_end()
             message = early_stop_message(self.config.train.patience, self.state) or self.rollback.lr_message()
             self.board.update("finished", message=message)
-        except EndAskedError as asked:
-            self._stop(asked)
+        except StopRequestedError as request:
+            self._stop(request)
         except NotFiniteError as error:
             raise UserError(self.rollback.failure_message(f"{error} holds NaN or infinity")) from error
         except (RuntimeError, MemoryError) as error:
@@ -157,8 +157,8 @@ class Training:
             self.optimizer.step()
         updates = norms.after_step() if norms is not None and not bad else []
         tokens = train.batch * self.config.model.context
-        self.speed.add(tokens, time.perf_counter() - started)
-        if self.compute.adjust_threads(self.speed.step_seconds):
+        self.throughput.add(tokens, time.perf_counter() - started)
+        if self.compute.adjust_threads(self.throughput.step_seconds):
             self.board.update(threads=self.compute.threads, computed=self.compute.in_words())
         step += 1
         metric = Metric(
@@ -169,7 +169,7 @@ class Training:
             loss=finite_or_none(loss, 5),
             lr=float(f"{lr:.6g}"),
             grad_norm=finite_or_none(grad_norm, 5),
-            tokens_per_second=round(self.speed.per_second(), 1),
+            tokens_per_second=round(self.throughput.per_second(), 1),
         )
         state.end_step(metric, updates)
         if self.gradient.micro_batches != micro_batches:
@@ -254,7 +254,7 @@ class Training:
         """Carry out the commands in control/.
 
         Raises:
-            EndAskedError: if one asks for the end.
+            StopRequestedError: if one asks for the end.
         """
         while command := self.inbox.next():
             if command.name == "pause":
@@ -283,15 +283,15 @@ class Training:
         self.board.update("training", message=self.rollback.lr_message())
         self.logs.event("resume")
 
-    def _stop(self, asked: EndAskedError) -> None:
-        message = "" if asked.by == "stop" else f"Ended by {asked.by}."
+    def _stop(self, request: StopRequestedError) -> None:
+        message = "" if request.by == "stop" else f"Ended by {request.by}."
         step = self.state.step
         try:
-            if asked.save and not self.saver.is_saved():
+            if request.save and not self.saver.is_saved():
                 self.saver.save_silently()
-        except EndAskedError:
-            asked.save = False
-        if not asked.save:
+        except StopRequestedError:
+            request.save = False
+        if not request.save:
             saved = self.logs.last_saved()
             message = f"Ended on a full disk at step {step}; what was not saved was discarded, as asked. {saved}"
             step = self.logs.saved_step or 0

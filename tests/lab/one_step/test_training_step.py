@@ -25,7 +25,7 @@ from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.gradient_accumulation import dropout_seed
 from lab.training.run_length import RunLength
-from lab.training.training_clock import Clock, Speed
+from lab.training.training_clock import Clock, Throughput
 from lab.views.blocks import Table
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
@@ -234,7 +234,7 @@ def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_h
     step = at_sentence(run)
     assert 0 < step.state.step_seconds < 5
     step.state.seconds, step.state.step_seconds = 100.0, 20.0
-    clock, speed = Clock(100.0), Speed(20.0)
+    clock, speed = Clock(100.0), Throughput(20.0)
     clock.stop()
     first = RunLength(run.config.train, step.state, clock, speed).lr
     assert step.lr == pytest.approx(first, rel=1e-4)

@@ -80,7 +80,7 @@ HEADERS: dict[str, tuple[Callable[[Header], None], str]] = {
     "step below 0": (lambda h: h["__metadata__"].update(step="-1"), "which is no step"),
     "step that is a number": (lambda h: h["__metadata__"].update(step=1), "header is damaged"),
     "a loss that is no number": (lambda h: h["__metadata__"].update(val_loss="lots"), "'lots', which is no number"),
-    "whole numbers": (lambda h: entry(h).update(dtype="I32"), "wte.weight as I32, which no weights are"),
+    "whole numbers": (lambda h: entry(h).update(dtype="I32"), "wte.weight as I32, which is no floating-point type"),
     "unknown type": (lambda h: entry(h).update(dtype="F7"), "'F7', which is no type of number"),
     "type of another size": (lambda h: entry(h).update(dtype="F16"), "are not where its shape says"),
     "type as a number": (lambda h: entry(h).update(dtype=4), "header is damaged"),
@@ -150,7 +150,7 @@ def test_weights_that_are_no_numbers_are_refused_and_the_next_good_file_is_taken
 def test_a_place_in_training_that_cannot_be(cursor: str, run: Run) -> None:
     rewritten(run.path / "last.safetensors", lambda header: header["__metadata__"].update(cursor=cursor))
     model = GPT(run.config.model, seed=1)
-    with pytest.raises(UserError, match=r"last\.safetensors says nothing that can be read of its place in training"):
+    with pytest.raises(UserError, match=r"last\.safetensors holds a trainer state that cannot be read"):
         load_checkpoint(run, model, make_optimizer(model, 1e-3))
     assert open_checkpoint(run).state == TrainerState(step=1, precision=open_checkpoint(run).state.precision)  # that of best
 

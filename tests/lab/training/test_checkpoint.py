@@ -143,7 +143,7 @@ def test_with_no_good_checkpoint_one_sentence_says_so(empty_run: EmptyRun) -> No
         path = run.path / f"{name}.safetensors"
         path.write_bytes(path.read_bytes()[:-5])
     both = r"last\.safetensors is damaged \(5 bytes are missing\) and previous\.safetensors is damaged \(5 bytes are missing\)"
-    with pytest.raises(UserError, match=f"^tale cannot go on: {both}; start a new run"):
+    with pytest.raises(UserError, match=f"^tale cannot be resumed: {both}; start a new run"):
         loaded(run)
     with pytest.raises(UserError, match=rf"^tale cannot be opened: {both}\.$"):
         load_model(run)
@@ -295,7 +295,7 @@ def test_weights_of_another_shape_are_refused_in_words(empty_run: EmptyRun) -> N
     path.write_bytes(path.read_bytes().replace(b'"width":16', b'"width":32'))
     with pytest.raises(UserError, match="does not fit the model of other"):
         load_model(other)
-    with pytest.raises(UserError, match=r"The config.json of other is not what it was at its last checkpoint"):
+    with pytest.raises(UserError, match=r"The config.json of other has changed since its last checkpoint"):
         loaded(other)
 
 

@@ -115,7 +115,7 @@ def flip(path: Path, at: int) -> bytes:
 
 
 def test_no_changed_byte_of_a_checkpoint_goes_unseen(stopped: Run) -> None:
-    """Here and there in the header, where the place in training stands too, and in the numbers."""
+    """Here and there in the header, where the trainer state stands too, and in the numbers."""
     path = stopped.path / "last.safetensors"
     (length,) = struct.unpack("<Q", path.read_bytes()[:8])
     size, cursor = path.stat().st_size, (read_metadata(path) or {})["cursor"]
