@@ -1,4 +1,4 @@
-"""Every number of every view against a second GPT-2 in numpy (the oracle in conftest), and every printed row recomputed."""
+"""Every number of every view against a second GPT-2 in numpy, the oracle, and every printed row recomputed."""
 
 import dataclasses
 import math

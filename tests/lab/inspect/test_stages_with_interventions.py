@@ -13,10 +13,8 @@ from lab.inspect.interventions import Intervention, Interventions, Source, all_i
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
 from models.unembed import finish
-from tests.lab.engine.conftest import InProcessEngine
-
-from .conftest import PROMPT
-from .test_explain_views import LAB_ONLY, refs_of
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
+from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
 
 AT = 6
 """The position that is looked at; what is changed at another one only does not change what is shown of it."""
