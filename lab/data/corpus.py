@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS
-from lab.data.text_chunks import split_safely
+from lab.data.text_chunks import split_into_chunks
 
 STDIN = "-"
 """The source that is standard input."""
@@ -51,12 +51,12 @@ class Corpus:
         self._spool: object = None
 
     def chunks(self) -> Iterator[str]:
-        """The whole text in parts of about CHUNK characters, such that the tokens of the parts are the tokens of the whole.
+        """The whole text in parts of about `CHUNK_CHARACTERS`, such that the tokens of the parts are the tokens of the whole.
 
         Raises:
             UserError: where the file cannot be read or decoded.
         """
-        return split_safely(text for text, _ in self._reading())
+        return split_into_chunks(text for text, _ in self._reading())
 
     def measure(self, progress: ReadProgress | None = None) -> CorpusSize:
         """Size and checksum, read once. `progress` counts bytes of the file.

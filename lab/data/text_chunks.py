@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Iterator
 
-CHUNK = 1 << 18
+CHUNK_CHARACTERS = 1 << 18
 """Characters after which a chunk ends at the next place where it may."""
-WINDOW = 1 << 14
+BORDER_WINDOW = 1 << 14
 """Characters in which the better kind of such a place is preferred to a nearer one."""
-LONGEST = 1 << 22
+LONGEST_CHUNK = 1 << 22
 """Characters after which a chunk ends anywhere: a text with no space, newline or punctuation for so long is then tokenized a
 little otherwise around this place than as a whole (still without loss)."""
 
@@ -21,7 +21,9 @@ single newline; before the last character of any whitespace, which goes with wha
 letter."""
 
 
-def split_safely(texts: Iterable[str], size: int = CHUNK, window: int = WINDOW, longest: int = LONGEST) -> Iterator[str]:
+def split_into_chunks(
+    texts: Iterable[str], size: int = CHUNK_CHARACTERS, window: int = BORDER_WINDOW, longest: int = LONGEST_CHUNK
+) -> Iterator[str]:
     """`texts`, joined, in parts of at least `size` characters (but for the last) and at most `longest`, split where that does
     not change how the text is tokenized by GPT-2's pattern. Only `longest` forces a split elsewhere. Where the borders lie
     does not depend on the parts of `texts`.

@@ -10,7 +10,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """SHA-256 of a regular file, read in pieces: about a second for a gigabyte."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -23,7 +23,7 @@ def check_tokens(run: Run) -> None:
         UserError: if it does not.
     """
     expected = run.config.data.tokens_sha256
-    if expected and sha256_of(run.tokens_path) != expected:
+    if expected and file_sha256(run.tokens_path) != expected:
         raise UserError(
             f"{run.tokens_path} is not what it was when {run.name} was made (its checksum differs); "
             "put a good copy there, or start a new run."

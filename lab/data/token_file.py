@@ -12,7 +12,7 @@ import numpy as np
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import Corpus
-from lab.data.train_val_split import Ranges, Split, pieces, within
+from lab.data.train_val_split import Ranges, Split, in_ranges, pieces
 from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -68,7 +68,7 @@ def tokenize_corpus(
                 raise changed from None
             file.write(ids.tobytes())
             for ranges, digest in digests.items():
-                if within(ranges, offset):
+                if in_ranges(ranges, offset):
                     digest.update(piece)
             tokens += len(ids)
             done += int(lengths[ids].sum())

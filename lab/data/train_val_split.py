@@ -82,7 +82,7 @@ def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[tuple[int, bytes]]:
         start = stop
 
 
-def within(ranges: Ranges, offset: int) -> bool:
+def in_ranges(ranges: Ranges, offset: int) -> bool:
     """True if the offset lies in one of the ranges."""
     at = bisect_right(ranges, offset, key=lambda each: each[0]) - 1
     return at >= 0 and offset < ranges[at][1]

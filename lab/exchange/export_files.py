@@ -12,7 +12,7 @@ def exports_path(home: Path) -> Path:
     return home / "exports"
 
 
-def file_name(facts: ModelFacts, view: View, position: int, what: str) -> str:
+def export_file_name(facts: ModelFacts, view: View, position: int, what: str) -> str:
     """`tale-step-2000-layer-2-attention-head-3-values-position-4.svg`; of a whole trace, without the view."""
     place = "trace" if what in ("npz", "json") else _slug(view.title)
     at = "" if what in ("npz", "json") else f"-position-{position + 1}"
@@ -25,7 +25,7 @@ def _slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:80] or "view"
 
 
-def unused(path: Path) -> Path:
+def unused_path(path: Path) -> Path:
     """The path, numbered if it is taken, so that no earlier export is overwritten."""
     found, number = path, 1
     while found.exists():
@@ -34,7 +34,7 @@ def unused(path: Path) -> Path:
     return found
 
 
-def prepare(home: Path) -> Path:
+def make_exports_folder(home: Path) -> Path:
     """The folder of exports, made where it is missing. Raises: UserError."""
     folder = exports_path(home)
     try:

@@ -98,10 +98,10 @@ class ViewExport(InspectPart):
         return f"Copied {whole(lines)} lines by OSC 52 (in tmux it needs: set -g set-clipboard on)."
 
     async def _save(self, exported: Exported, kind: str, home: Path) -> str:
-        from lab.exchange.export_files import file_name, prepare, unused, write_text
+        from lab.exchange.export_files import export_file_name, make_exports_folder, unused_path, write_text
 
-        name = file_name(exported.model.facts, exported.view, exported.position, kind)
-        path = unused(await asyncio.to_thread(prepare, home) / name)
+        name = export_file_name(exported.model.facts, exported.view, exported.position, kind)
+        path = unused_path(await asyncio.to_thread(make_exports_folder, home) / name)
         if kind in ("npz", "json"):
             self._host.say(f"Writing {_short(path)} …")
             saved = await self._host.session.save_trace(self._host.selection, str(path), kind)

@@ -3,7 +3,7 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.data.text_chunks import split_safely
+from lab.data.text_chunks import split_into_chunks
 
 GPT2_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 """The pattern as it stands in GPT-2's released encoder.py."""
@@ -33,7 +33,7 @@ def parts(text: str, size: int) -> list[str]:
 
 @given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30))
 def test_tokens_of_the_chunks_are_tokens_of_the_whole(text: str, size: int, window: int, step: int) -> None:
-    chunks = list(split_safely(parts(text, step), size, window, 10_000))
+    chunks = list(split_into_chunks(parts(text, step), size, window, 10_000))
     assert "".join(chunks) == text
     assert all(len(chunk) >= size for chunk in chunks[:-1])
     assert [id for chunk in chunks for id in BYTES.encode_ordinary(chunk)] == BYTES.encode_ordinary(text)
@@ -41,19 +41,19 @@ def test_tokens_of_the_chunks_are_tokens_of_the_whole(text: str, size: int, wind
 
 @given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))
 def test_borders_do_not_depend_on_how_the_text_arrives(text: str, size: int, window: int, one: int, other: int) -> None:
-    assert list(split_safely(parts(text, one), size, window)) == list(split_safely(parts(text, other), size, window))
+    assert list(split_into_chunks(parts(text, one), size, window)) == list(split_into_chunks(parts(text, other), size, window))
 
 
 @pytest.mark.parametrize("text", ["a" * 3000, "犬" * 3000, " " * 3000, "." * 3000, "\n" * 3000])
 def test_a_text_with_no_border_is_split_at_the_longest(text: str) -> None:
-    chunks = list(split_safely(parts(text, 7), 100, 10, 1000))
+    chunks = list(split_into_chunks(parts(text, 7), 100, 10, 1000))
     assert "".join(chunks) == text
     assert max(map(len, chunks)) <= 1000
 
 
 @given(TEXTS, st.integers(1, 12), st.integers(1, 9), st.integers(12, 40))
 def test_no_chunk_is_longer_than_the_longest(text: str, size: int, window: int, longest: int) -> None:
-    chunks = list(split_safely([text], size, window, longest))
+    chunks = list(split_into_chunks([text], size, window, longest))
     assert "".join(chunks) == text
     assert all(len(chunk) <= longest for chunk in chunks)
 
@@ -61,4 +61,4 @@ def test_no_chunk_is_longer_than_the_longest(text: str, size: int, window: int, 
 def test_lines_are_the_preferred_border() -> None:
     line = "The big dog ran fast. " * 20
     text = f"{line.strip()}\n{line}"
-    assert next(iter(split_safely([text], 400, 100))) == f"{line.strip()}\n"
+    assert next(iter(split_into_chunks([text], 400, 100))) == f"{line.strip()}\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lab.core.errors import UserError
 from lab.data import text_encoding
 from lab.data.corpus import Corpus, preview
-from lab.data.text_chunks import CHUNK, WINDOW
+from lab.data.text_chunks import BORDER_WINDOW, CHUNK_CHARACTERS
 from lab.data.text_source import open_corpus
 
 TEXTS = st.one_of(
@@ -117,7 +117,7 @@ def test_a_preview_reads_no_more_than_it_shows(tmp_path: Path) -> None:
     endless = Endless()
     corpus = Corpus("endless", "endless", "utf-8", 0, lambda: iter(endless()))
     assert preview(corpus, 25) == "The dog ran.\nThe dog ran."
-    assert endless.read * 13_000 < CHUNK + WINDOW + 20_000
+    assert endless.read * 13_000 < CHUNK_CHARACTERS + BORDER_WINDOW + 20_000
     assert len(preview(corpus, 600_000)) == 600_000
 
 

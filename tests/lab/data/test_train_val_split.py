@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lab.data.corpus import Corpus
 from lab.data.text_source import open_corpus
-from lab.data.train_val_split import pieces, split_text, within
+from lab.data.train_val_split import in_ranges, pieces, split_text
 from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.run_folder import Run
@@ -72,7 +72,7 @@ def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
         assert (ranges[0][0], ranges[-1][1]) == (found.split, len(data)), "they reach from end to end"
         assert sorted(edge for each in ranges for edge in each) == [edge for each in ranges for edge in each]
         inside = [any(start <= place < stop for start, stop in ranges) for place in range(len(data))]
-        assert inside == [within(ranges, place) for place in range(len(data))]
+        assert inside == [in_ranges(ranges, place) for place in range(len(data))]
     read = list(pieces(corpus_of(text, size), found.cuts))
     assert b"".join(piece for _, piece in read) == data
     assert [at for at, _ in read] == [0, *(at + len(piece) for at, piece in read)][: len(read)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
-from lab.exchange.export_files import file_name
+from lab.exchange.export_files import export_file_name
 from lab.runs.home_folder import home
 from lab.views.blocks import Array, Matrix, ModelFacts, Paragraph, SavedTrace, View
 from screens.blocks.view_layout import lay_view
@@ -139,5 +139,5 @@ def test_names_of_files_are_taken_by_every_system() -> None:
         tokenizer="bpe",
     )
     view = View("explain", 'blocks.0.attn.pattern[0,1,2] “x” <y> "z" \\ | ?', "", [])
-    name = file_name(facts, view, 2, "svg")
+    name = export_file_name(facts, view, 2, "svg")
     assert name == "my-run-b-step-7-blocks-0-attn-pattern-0-1-2-x-y-z-position-3.svg"
