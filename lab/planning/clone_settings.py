@@ -46,16 +46,9 @@ def cloned_settings(config: RunConfig) -> Settings:
         typed["length"] = f"{train.steps} steps"
     for setting in FORM:
         asked = getattr(train, setting.name, None)
-        if setting.kind in ("whole", "real") and asked != getattr(usual, setting.name, None):
+        if asked is not None and (setting.kind == "choice" or asked != getattr(usual, setting.name)):
             typed[setting.name] = f"{asked:g}" if setting.kind == "real" else str(asked)
-    return Settings(
-        preset=preset,
-        tokenizer=config.tokenizer.kind,
-        schedule=train.schedule,
-        optimizer=train.optimizer,
-        device=train.device,
-        **typed,
-    )
+    return Settings(preset=preset, tokenizer=config.tokenizer.kind, **typed)
 
 
 def hidden_settings(config: RunConfig) -> dict[str, Any]:
