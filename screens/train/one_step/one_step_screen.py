@@ -191,7 +191,7 @@ class OneStepScreen(LabScreen):
     def _fail(self, sentence: str, died: bool) -> None:
         if died:
             self._outdate()
-            self._session.forget_moves()
+            self._session.forget_changes()
             sentence = f"{sentence} The next key starts another, which takes the steps anew."
         elif isinstance(self._shown, Answered):
             self.set_reactive(OneStepScreen.selected, self._shown.params)
@@ -202,7 +202,7 @@ class OneStepScreen(LabScreen):
     @work(exclusive=True, group="restart")
     async def action_restart_engine(self) -> None:
         await self._engine.kill()
-        self._session.forget_moves()
+        self._session.forget_changes()
         self._ask(self.selected)
 
     def _show_facts(self, answer: StepAnswer) -> None:

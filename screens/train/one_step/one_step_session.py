@@ -23,7 +23,7 @@ class OneStepSession:
         self.serve = self._newest.serve
         self._known: dict[OneStepParams, StepAnswer] = {}
         """Answers that differ from the newest in nothing but the stage."""
-        self._moves_found: OneStepParams | None = None
+        self._changes_found: OneStepParams | None = None
         self._selected = 0
         self._shown = 0
         """Number of the selection whose answer was given last: an older one that comes late is dropped."""
@@ -42,9 +42,9 @@ class OneStepSession:
             self._shown = self._selected
         return answer
 
-    def forget_moves(self) -> None:
-        """Have the largest moves found again: another engine holds none."""
-        self._moves_found = None
+    def forget_changes(self) -> None:
+        """Have the largest weight changes found again: another engine holds none."""
+        self._changes_found = None
 
     async def _answer(self, params: OneStepParams) -> None:
         number = self._selected
@@ -60,14 +60,14 @@ class OneStepSession:
         return answer
 
     async def _look_ahead(self, params: OneStepParams) -> None:
-        """Have the engine find the largest moves, which take longest, and answer for the stages on both sides."""
-        moves = replace(params, stage="changes", window=0, position=None, weight="")
+        """Have the engine find the largest weight changes, which take longest, and answer for the stages on both sides."""
+        changes = replace(params, stage="changes", window=0, position=None, weight="")
         names = list(STAGES)
         place = names.index(params.stage)
         try:
-            if moves != self._moves_found:
-                await self._engine.call(ONE_STEP, moves, group="one_step")
-                self._moves_found = moves
+            if changes != self._changes_found:
+                await self._engine.call(ONE_STEP, changes, group="one_step")
+                self._changes_found = changes
             for stage in (*names[place + 1 : place + 2], *names[:place][-1:]):
                 beside = replace(params, stage=stage)
                 if beside not in self._known:

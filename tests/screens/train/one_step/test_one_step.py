@@ -174,7 +174,7 @@ async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
         assert engine.closed
 
 
-async def test_the_moves_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
+async def test_the_weight_changes_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
     async with opened() as pilot:
         await until(pilot, lambda: OneStepParams(run="tale", stage="changes") in engine.calls)
         await press(pilot, "l", "j")
@@ -282,7 +282,7 @@ async def test_escape_leaves_the_editor_then_the_numbers_then_the_screen(opened:
         assert isinstance(pilot.app.screen, TrainScreen)
 
 
-async def test_enter_on_one_of_the_largest_moves_shows_that_weight(opened: Any, engine: FakeEngine) -> None:
+async def test_enter_on_one_of_the_largest_changes_shows_that_weight(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         await press(pilot, "j", "j", "j", "j", "enter", "down")
         assert WEIGHTS[1] in status(pilot)
