@@ -1,0 +1,104 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.data import text_encoding
+from lab.data.text_source import open_corpus
+
+FRENCH = "Le café où j'ai mangé des crêpes était très agréable, l'élève s'est levé à cinq heures pour aller à l'école. "
+RUSSIAN = "Большая собака быстро бежала, потом она увидела красный мяч у реки и принесла его домой. "
+JAPANESE = "大きな犬が速く走った。川のそばで赤いボールを見つけて、家に持って帰った。"
+POLISH = "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw. Zażółć gęślą jaźń. "
+
+
+def write(tmp_path: Path, data: bytes) -> str:
+    path = tmp_path / "some notes.txt"
+    path.write_bytes(data)
+    return str(path)
+
+
+def text_of(source: str, encoding: str | None = None) -> str:
+    return "".join(open_corpus(source, encoding).chunks())
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("shift_jis", "犬が走った。\r\n"), ("cp1251", "Собака бежала.\r"), ("gb18030", "狗跑得很快。\n")]
+)
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 1000])
+def test_other_encodings_are_read_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, text: str, block: int
+) -> None:
+    monkeypatch.setattr(text_encoding, "READ_BYTES", block)
+    source = write(tmp_path, (text * 5).encode(encoding))
+    corpus = open_corpus(source, encoding)
+    assert "".join(corpus.chunks()) == "".join(text.replace("\r\n", "\n").replace("\r", "\n") * 5)
+    assert corpus.encoding == {"shift_jis": "shift_jis", "cp1251": "cp1251", "gb18030": "gb18030"}[encoding]
+
+
+def test_a_byte_order_mark_is_not_text_whoever_names_the_encoding(tmp_path: Path) -> None:
+    assert text_of(write(tmp_path, "\ufeffhello".encode()), "utf-8") == "hello"
+    assert text_of(write(tmp_path, "\ufeffhello".encode("utf-16-le")), "utf-16-le") == "hello"
+
+
+def message(source: str, encoding: str | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        for _ in open_corpus(source, encoding).chunks():
+            pass
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith(".")
+    return text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [("cp1252", FRENCH), ("cp1251", RUSSIAN), ("koi8-r", RUSSIAN), ("shift_jis", JAPANESE), ("cp1250", POLISH)],
+)
+def test_the_encoding_to_try_is_the_right_one(tmp_path: Path, encoding: str, text: str) -> None:
+    source = write(tmp_path, ("ascii first. " * 10 + text * 20).encode(encoding))
+    said = message(source)
+    assert "is not UTF-8: byte " in said
+    advice = said.partition("--encoding ")[2].rstrip(".")
+    assert text_of(source, advice) == text_of(source, encoding)
+
+
+def test_the_offset_of_the_first_bad_byte_is_named(tmp_path: Path) -> None:
+    assert "byte 7 (0xe9)" in message(write(tmp_path, b"the caf\xe9 was closed all day"))
+
+
+@pytest.mark.parametrize("offset", [3, 70_000, 600_001, 1_300_000])
+def test_damage_further_on_is_found_with_its_offset(tmp_path: Path, offset: int) -> None:
+    data = bytearray("größer ".encode() * 200_000)
+    while data[offset] >= 0x80:
+        offset += 1
+    data[offset] = 0xFF
+    assert f"byte {offset:,} (0xff)" in message(write(tmp_path, bytes(data)))
+    assert "damaged UTF-8" in message(write(tmp_path, bytes(data)))
+
+
+def test_a_file_that_ends_inside_a_character(tmp_path: Path) -> None:
+    assert "byte 4, where it ends inside a character" in message(write(tmp_path, b"caf " + "犬".encode()[:2]), "utf-8")
+
+
+def test_a_wrong_encoding_that_was_asked_for(tmp_path: Path) -> None:
+    said = message(write(tmp_path, "犬が走った。\n".encode()), "ascii")
+    assert "is not ascii: byte 0 (0xe7)" in said
+    assert "leave --encoding out" in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_recognised(tmp_path: Path, encoding: str) -> None:
+    source = write(tmp_path, ("The big dog ran fast.\n" * 5).encode(encoding))
+    assert message(source).endswith(f"try --encoding {encoding}.")
+    assert text_of(source, encoding) == "The big dog ran fast.\n" * 5
+
+
+def test_half_a_character_from_an_escape_is_an_error(tmp_path: Path) -> None:
+    assert "half a character" in message(write(tmp_path, rb"hello \ud800 there"), "unicode_escape")
+
+
+def test_random_bytes_are_no_text(tmp_path: Path) -> None:
+    data = bytes(byte for byte in os.urandom(60_000) if byte)
+    assert "choose a plain text file" in message(write(tmp_path, data))
