@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from lab.cli.exit_codes import INTERRUPTED, MISTAKE
 from lab.cli.visible_output import make_terminals_visible
 from lab.core.visible_text import shortened
 
@@ -37,9 +38,6 @@ OUTSIDE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 LONGEST_WORD = 250
 """Longest word of the input, such as a path, that a message repeats in full, in characters."""
-
-MISTAKE = 2
-INTERRUPTED = 130
 
 
 class Commands(click.Group):

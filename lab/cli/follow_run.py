@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lab.cli.exit_codes import FAILED, INTERRUPTED
 from lab.cli.visible_output import own_sequences
 from lab.core import number_format
 from lab.core.visible_text import visible
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 POLL_SECONDS = 0.2
-FAILED = 1
-INTERRUPTED = 130
 
 
 class FollowedRun:

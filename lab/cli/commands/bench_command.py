@@ -31,19 +31,17 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
     return folder
 
 
-@click.command(short_help="Measure how fast this machine trains, writes and explains.")
+@click.command(short_help="Measure the speed of training, generation and tracing.")
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
-@click.option(
-    "--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT, in the time that it takes; needs --against."
-)
-@click.option("--growth", is_flag=True, help="Only measure how cost grows with the model, the text, the runs and the steps.")
-@click.option("--history", is_flag=True, help="Plot what was measured before on this machine.")
+@click.option("--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT for equal time; needs --against.")
+@click.option("--growth", is_flag=True, help="Only measure the growth of cost with model, text, runs and steps.")
+@click.option("--history", is_flag=True, help="Plot the earlier measurements on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, as_json: bool) -> None:
-    """Measure how fast this machine trains, writes and explains, against its own limits. It takes two to three minutes.
+    """Measure the speed of training, generation and tracing against this machine's limits, in two to three minutes.
 
-    What is compared takes turns, and ratios are medians over the turns, so that they hold on a busy machine, too; figures in
-    tokens/s hold for a quiet one. Each measurement is kept, and --history plots them.
+    Compared processes take turns, and ratios are medians over the turns, so that they hold on a busy machine, too; tokens/s
+    hold for a quiet one. Each measurement is kept, and --history plots them.
     """
     from lab.bench.bench_history import append
     from lab.bench.bench_history import history as read_history
@@ -124,7 +122,7 @@ def described(report: "BenchReport") -> str:
     """The report as text, a table for each group."""
     parts = [
         f"{report.machine}, {report.cores} cores, torch {report.torch}; measured in {duration(report.seconds)}, "
-        f"{'with nothing else going on' if report.load < 0.3 else f'others kept {report.load:.1f} cores busy before'}"
+        f"{'on a quiet machine' if report.load < 0.3 else f'load {report.load:.1f} before'}"
     ]
     groups: dict[str, list[BenchRow]] = {}
     for row in report.rows:

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from lab.cli.exit_codes import FAILED
 from lab.core import number_format
 from lab.core.errors import UserError
 
@@ -26,7 +27,7 @@ def delete(run: str, yes: bool) -> int:
         step, freed = found.status().step, number_format.bytes_(size_of(found))
         if not click.confirm(f"Delete {found.name}, at step {step}? This frees {freed} and cannot be undone."):
             click.echo("Nothing was deleted.")
-            return 1
+            return FAILED
     freed = number_format.bytes_(delete_run(found))
     click.echo(f"{found.name} is deleted; {freed} freed.")
     return 0

@@ -50,13 +50,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
                 "name": name,
                 "model": config,
                 "weights": [
-                    {
-                        "name": weight.name,
-                        "part": weight.part,
-                        "shape": weight.shape,
-                        "count": weight.count,
-                        "tied_to": weight.tied_to,
-                    }
+                    {key: getattr(weight, key) for key in ("name", "part", "shape", "count", "tied_to")}
                     for weight in inventory(config)
                 ],
                 "parts": by_part(config),

@@ -28,28 +28,28 @@ class RunEntry(msgspec.Struct, kw_only=True):
     """starting, training, paused, stopped, finished, failed, interrupted (its trainer died), not answering (it is alive and sends
     no heartbeat), or damaged: a file of it cannot be used, and `message` has the reason."""
     alive: bool
-    step: int
-    steps: int | None
+    step: int = 0
+    steps: int | None = None
     """The step at which it ends; None where it ends after some minutes."""
-    seconds: float
-    loss: float | None
-    val_loss: float | None
-    bits_per_byte: float | None
+    seconds: float = 0.0
+    loss: float | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
     """This and `val_loss` are of the last weights on the whole validation part once the run has ended, else of the latest
     evaluation."""
-    evaluated_bytes: int | None
+    evaluated_bytes: int | None = None
     """Bytes of validation text of these two; None if unknown, as in runs of older versions."""
-    validation_bytes: int
-    final: FinalEvaluation | None
+    validation_bytes: int = 0
+    final: FinalEvaluation | None = None
     """The last weights on the whole validation part, or a large sample of it; null before the end."""
-    final_best: FinalEvaluation | None
+    final_best: FinalEvaluation | None = None
     """The same of the best weights, which are opened by default."""
-    device: str
-    parameters: int
-    tokenizer: str
-    text: str
-    created: float
-    message: str
+    device: str = ""
+    parameters: int = 0
+    tokenizer: str = ""
+    text: str = ""
+    created: float = 0.0
+    message: str = ""
 
 
 def entry(run: Run) -> RunEntry:
@@ -84,28 +84,7 @@ def entry(run: Run) -> RunEntry:
 
 def damaged_entry(run: Run, reason: str) -> RunEntry:
     """The entry of a run whose settings cannot be read."""
-    return RunEntry(
-        name=run.name,
-        path=str(run.path),
-        phase="damaged",
-        alive=run.is_alive(),
-        step=0,
-        steps=None,
-        seconds=0.0,
-        loss=None,
-        val_loss=None,
-        bits_per_byte=None,
-        evaluated_bytes=None,
-        validation_bytes=0,
-        final=None,
-        final_best=None,
-        device="",
-        parameters=0,
-        tokenizer="",
-        text="",
-        created=0.0,
-        message=reason,
-    )
+    return RunEntry(name=run.name, path=str(run.path), phase="damaged", alive=run.is_alive(), message=reason)
 
 
 @click.command()

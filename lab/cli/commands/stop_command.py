@@ -5,10 +5,9 @@ import shlex
 import click
 
 from lab.cli.command_line import complain
+from lab.cli.exit_codes import FAILED
 from lab.cli.wait_for_run import wait_until
 from lab.core.errors import UserError
-
-FAILED = 1
 
 
 @click.command(short_help="Stop a training and save it.")

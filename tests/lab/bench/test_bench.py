@@ -189,7 +189,7 @@ def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, capsys: p
         BenchRow("looking", "trace", 15.2, "ms", 1.54, "a forward pass: times as long"),
     )
     text = described(report("2026-01-01T10:00:00", *rows))
-    assert "with nothing else going on" in text
+    assert "on a quiet machine" in text
     assert "9000 tokens/s  25% of the product's limit" in text
     assert "1.54 × a forward pass" in text
     append(report("2026-01-01T10:00:00", *rows), home)
