@@ -66,13 +66,6 @@ class LineReader(Generic[MetricLine]):
         return _decode(self._decoder, whole)
 
 
-class MetricsReader(LineReader[Metric]):
-    """A `LineReader` of metrics.jsonl."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, Metric)
-
-
 class LineWriter:
     """Append JSON lines to a file, each with one write.
 

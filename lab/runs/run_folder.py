@@ -20,7 +20,7 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import is_real_folder, read_regular
 from lab.core.safetensors_file import read_metadata, step_of
 from lab.runs import trainer_commands
-from lab.runs.metrics_log import LineReader, MetricsReader, last_line
+from lab.runs.metrics_log import LineReader, last_line
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_schema import FORMAT, Count, Event, Metric, Phase, RunConfig, Sample, Status
 from lab.runs.trainer_commands import CommandName
@@ -163,9 +163,9 @@ class Run:
         fresh = status.phase in ACTIVE and abs(time.time() - status.heartbeat) < HEARTBEAT_FRESH
         return fresh and (is_on_other_host(status) or trainer_lock_is_held(self.lock_path))
 
-    def metrics(self) -> MetricsReader:
+    def metrics(self) -> LineReader[Metric]:
         """A reader of metrics.jsonl, at its start."""
-        return MetricsReader(self.metrics_path)
+        return LineReader(self.metrics_path, Metric)
 
     def last_metric(self) -> Metric | None:
         """The last line of metrics.jsonl, found without reading all of it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.runs.metrics_log import LineReader, LineWriter, MetricsReader, keep_lines_up_to, last_line
+from lab.runs.metrics_log import LineReader, LineWriter, keep_lines_up_to, last_line
 from lab.runs.run_schema import Metric, Sample
 
 
@@ -23,7 +23,7 @@ def write(path: Path, steps: range) -> None:
 
 def test_reads_only_what_is_new_and_leaves_a_torn_line(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    reader = MetricsReader(path)
+    reader = LineReader(path, Metric)
     assert reader.read() == []
     write(path, range(3))
     assert [m.step for m in reader.read()] == [0, 1, 2]
@@ -40,7 +40,7 @@ def test_reads_only_what_is_new_and_leaves_a_torn_line(tmp_path: Path) -> None:
 def test_starts_over_when_the_file_was_replaced_or_became_shorter(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     write(path, range(6))
-    reader = MetricsReader(path)
+    reader = LineReader(path, Metric)
     reader.read()
     assert keep_lines_up_to(path, Metric, 3) == 2
     write(path, range(4, 9))
