@@ -25,7 +25,7 @@ class AppState(App[None]):
     runs: var[tuple[RunSummary, ...]] = var((), always_update=True)
     """Every run as last read from disk, newest first, the demo last."""
     runs_known: var[bool] = var(False)
-    """Whether `runs` has been read at all."""
+    """True once `runs` has been read."""
 
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)

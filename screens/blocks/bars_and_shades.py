@@ -1,4 +1,4 @@
-"""Characters that stand for magnitudes. Sign and size are readable from the glyph alone; colour only repeats them."""
+"""Glyphs for magnitudes: shades, bars, signed bars. The glyph alone shows sign and size; colour only repeats them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,16 +10,13 @@ EIGHTHS_ACROSS = " ▏▎▍▌▋▊▉█"
 EIGHTHS_UP = " ▁▂▃▄▅▆▇█"
 AGAINST, AXIS = "▒", "│"
 DOWN = " ▔▀█"
-"""Bars that hang from the axis; terminals have only these three heights of them in every font: an eighth, a half and a whole."""
+"""Bars below the axis: every font has these three heights, an eighth, a half and a whole."""
 LEFTWARD = " ▕▐"
-"""The end of a bar that grows to the left, an eighth and a half of a cell: these two are in every font."""
+"""The end of a bar to the left: every font has an eighth and a half of a cell."""
 
 
 def shade(value: float, limit: float) -> str:
-    """One glyph for `value` on a scale from 0 to `limit` (the largest magnitude); NaN is masked.
-
-    Four levels each side of zero. What is below a 64th of the limit is left blank.
-    """
+    """One glyph for `value` on a scale to ±`limit`, four levels each side; blank below a 64th of it; NaN is masked."""
     if value != value:
         return MASKED
     level = 0.0 if limit <= 0 else abs(value) / limit
@@ -30,7 +27,7 @@ def shade(value: float, limit: float) -> str:
 
 
 def bar(fraction: float, width: int) -> str:
-    """A bar of `fraction` (0 to 1) of `width` character cells, to an eighth of one. Anything above zero shows."""
+    """A bar of `fraction` (0 to 1) of `width` character cells, in eighths of a cell. Anything above zero shows."""
     if not fraction > 0:
         return ""
     eighths = max(1, round(min(fraction, 1.0) * width * 8))
@@ -39,10 +36,8 @@ def bar(fraction: float, width: int) -> str:
 
 
 def signed_bar(fraction: float, width: int) -> str:
-    """A bar of `fraction` (−1 to 1) beside the axis in the middle of `width` character cells; what is not 0 shows.
-
-    To the right in full blocks where it is positive, to the left in shaded ones where it is negative.
-    """
+    """A bar of `fraction` (−1 to 1) from an axis in the middle of `width` cells: right and solid if positive, left and shaded if
+    negative. Anything but 0 shows."""
     half = (width - 1) // 2
     if fraction < 0:
         full, level = _eighth_half_or_whole(min(-fraction, 1.0) * half)
@@ -51,7 +46,7 @@ def signed_bar(fraction: float, width: int) -> str:
 
 
 def _eighth_half_or_whole(cells: float) -> tuple[int, int]:
-    """Whole cells, and the nearest of nothing (0), an eighth (1) and a half (2) for the rest; what is above 0 is not nothing."""
+    """Full cells, and the rest rounded to nothing (0), an eighth (1) or a half (2); anything above 0 shows."""
     full = int(cells)
     rest = cells - full
     level = 0 if rest < 1 / 16 else 1 if rest < 5 / 16 else 2 if rest < 3 / 4 else 3
@@ -61,7 +56,7 @@ def _eighth_half_or_whole(cells: float) -> tuple[int, int]:
 
 
 def column_glyphs(values: NDArray[np.float32], limit: float) -> tuple[str, str]:
-    """Two lines of upright bars on a common axis, (N,) values each: positive ones rise above it, negative ones hang below."""
+    """Two lines of vertical bars for (N,) values: positive ones above a common axis, negative ones below."""
     scale = np.abs(values) / limit if limit > 0 else np.zeros_like(values)
     up = np.where(values > 0, np.ceil(scale * 8), 0).astype(int)
     down = np.where(values < 0, 1 + np.digitize(scale, (5 / 16, 3 / 4)), 0)

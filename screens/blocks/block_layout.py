@@ -1,8 +1,7 @@
-"""Where the blocks of a view land on a grid of characters: pure arithmetic, no widget.
+"""Layout of a block on a grid of characters: its lines, and the places of the cell cursor. Pure arithmetic, no widget.
 
-Each block becomes a `Laid` that gives its lines one at a time, so that a matrix of a thousand rows costs what is on screen.
-A line is made of pieces, (text, kind); the widget turns a kind into a style. The first pieces may be pinned: they stay in
-place while the rest scrolls sideways, as the labels of a table do.
+Each block becomes a `Laid` that gives its lines one at a time: a matrix of a thousand rows costs only the lines on screen. A line
+is made of pieces (text, kind). Its first pieces may be pinned: they stay in place while the rest scrolls sideways.
 """
 
 from collections.abc import Iterable
@@ -25,25 +24,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Spot:
-    """A place that the cell cursor can stand on: where it is drawn and which number it is."""
+    """A place of the cell cursor: position, size, and the number there."""
 
     line: int
     start: int
-    """First character cell, counted with the pinned part."""
+    """First character cell, including the pinned part."""
     width: int
     label: str
-    """Which row and column it is, in words."""
+    """Row and column in words."""
     ref: str
     value: float | None
     masked: bool = False
     height: int = 1
-    """Lines that should be in sight with it, its own the first."""
+    """Lines to keep in sight, from its own."""
     note: str = ""
-    """What is said of it where it has no formula."""
+    """A sentence for a number without a formula."""
 
     @property
     def in_words(self) -> str:
-        """Which number it is, its name and all its digits."""
+        """Label, name and all digits of the number."""
         name = f"zero-indexed: {self.ref}" if any(each.isdecimal() for each in self.ref) else self.ref
         words = [word for word in (self.label, name) if word]
         if self.masked:
@@ -55,7 +54,7 @@ class Spot:
 
 @dataclass
 class Laid:
-    """A block at its place. `rows` × `columns` is the grid that the cell cursor walks."""
+    """A block laid out. `rows` × `columns` is the grid of the cell cursor."""
 
     height: int = field(init=False, default=0)
     width: int = field(init=False, default=0)
@@ -70,20 +69,20 @@ class Laid:
         raise NotImplementedError
 
     FOLLOWS: ClassVar[bool] = False
-    """Whether the choice that it marks is to stay in sight when another one is made."""
+    """True if its selected cell is kept in sight when the selection changes."""
 
     def start(self) -> tuple[int, int]:
-        """The place where the cursor first lands: the choice that the block marks, if it marks one."""
+        """The first place of the cursor: the selected cell, if there is one."""
         return (0, 0)
 
 
 def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """The pieces with neighbours of the same kind made one: fewer to draw."""
+    """The pieces with neighbours of one kind merged."""
     return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
 
 
 def heading(title: str, words: str, width: int) -> list[Line]:
-    """A block's title and what is said beside it: on one line if they fit, else one under the other, wrapped."""
+    """Title and legend of a block: on one line if they fit, else wrapped one under the other."""
     if title and words and cell_len(title) + 3 + cell_len(words) <= width:
         return [Line(((title, "title"), ("   " + words, "dim")))]
     lines = [Line(((part, "title"),)) for part in wrap(title, width)] if title else []

@@ -1,4 +1,4 @@
-"""One view of the engine, drawn line by line, with a cursor that stands on a number."""
+"""The widget that draws a view, with a cell cursor on its numbers."""
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -34,7 +34,7 @@ KINDS = (
 
 
 class BlockView(LineScrollView):
-    """Shows a `View`: its title in the border, its sentence, its blocks. Only the lines in sight are ever laid out."""
+    """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
     COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
     DEFAULT_CSS = """
@@ -68,7 +68,7 @@ class BlockView(LineScrollView):
     ]
 
     class SpotChanged(Message):
-        """The cursor stands on another number, or (None) on none."""
+        """The cursor moved to another number, or to none."""
 
         def __init__(self, view: "BlockView", spot: Spot | None) -> None:
             super().__init__()
@@ -80,7 +80,7 @@ class BlockView(LineScrollView):
             return self.view
 
     class WidthChanged(Message):
-        """There is another width for the view than before."""
+        """The width of the view changed."""
 
         def __init__(self, width: int) -> None:
             super().__init__()
@@ -90,18 +90,18 @@ class BlockView(LineScrollView):
         super().__init__(id=id)
         self.view: View | None = None
         self.beside: View | None = None
-        """A view of the same step side by side with this one, which is laid out alike."""
+        """A view of the same stage beside this one, laid out alike."""
         self.laid = Page([], 1)
         self.cursor: CellCursor | None = None
         self.holds_cursor = False
-        """Whether the cursor stays in sight, and on its number, while the focus is elsewhere."""
+        """True to keep the cursor visible, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
         self._title = ""
         self._laid_for = 0
         self._followed: CellCursor | None = None
 
     def show(self, view: View) -> None:
-        """Draw another view; one of the same stage keeps its scroll position and its cursor."""
+        """Draw a view; one of the same stage keeps scroll position and cursor."""
         same = self.view is not None and view.stage == self.view.stage
         held = self.laid.spot(self.cursor).ref if same and self.holds_cursor and self.cursor is not None else ""
         self.view = view
@@ -123,7 +123,7 @@ class BlockView(LineScrollView):
         self._tell()
 
     def stand_beside(self, view: View | None) -> None:
-        """Lay out as `view` is, which stands beside this one; by itself where there is none."""
+        """Lay out like `view`, which is beside this one; None lays out this one alone."""
         if view is not self.beside:
             self.beside = view
             self._lay_out()
@@ -131,17 +131,17 @@ class BlockView(LineScrollView):
 
     @property
     def spot(self) -> Spot | None:
-        """The number under the cursor; None where there is none, or the focus is elsewhere."""
+        """The number under the cursor; None if there is none or the focus is elsewhere."""
         return self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
 
     def place(self, cursor: CellCursor) -> None:
-        """Put the cursor on a place that the view has; any other is ignored."""
+        """Move the cursor to a place, if the view has it."""
         if self.laid.has(cursor):
             self.cursor = cursor
             self._tell()
 
     def wait(self, waiting: bool) -> None:
-        """Mark that what is drawn is not yet what was asked for."""
+        """Mark the view as outdated until the next one comes."""
         title = (self.view.title if self.view is not None else "") + (" …" if waiting else "")
         if title != self._title:
             self._title = title

@@ -1,4 +1,4 @@
-"""Thumbnails on a grid of characters: as many side by side as there is room for, each group beginning a line of its own."""
+"""Layout of a gallery of thumbnails: as many side by side as fit, each group from a new line."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +42,7 @@ class LaidGallery(Laid):
         return self.tall + 2
 
     def _row(self, row: int) -> list[int]:
-        """Indices of the thumbnails side by side in a line of them."""
+        """Indices of the thumbnails in one line."""
         group, line = divmod(row, self.in_group)
         first = group * self.gallery.group + line * self.columns
         end = min(first + self.columns, (group + 1) * self.gallery.group, len(self.gallery.thumbnails))
@@ -62,7 +62,7 @@ class LaidGallery(Laid):
         if inside == 0:
             chosen = index == self.gallery.selected
             name = ("▸" if chosen else "") + thumbnail.label
-            # Of a caption such as “sink 80%” the first word alone, or nothing, where there is no room for more.
+            # The caption, its first word, or nothing, whatever fits.
             words = (f"{name} {thumbnail.caption}", f"{name} {thumbnail.caption.partition(' ')[0]}", name)
             fitting = next((each for each in words if cell_len(each.rstrip()) <= self.across), name)
             return [(fit(fitting.rstrip(), self.across), "selected" if chosen else "head")]
@@ -92,7 +92,7 @@ class LaidGallery(Laid):
 
 
 def lay_gallery(gallery: Gallery, width: int) -> LaidGallery:
-    """A group on one line if it fits, else on as few as can be, evenly filled."""
+    """Lay out each group on one line if it fits, else on the fewest lines, evenly filled."""
     shapes = [each.values.shape for each in gallery.thumbnails]
     longest = max((cell_len(each.label) for each in gallery.thumbnails), default=0)
     columns = max((shape[1] for shape in shapes), default=1)

@@ -1,4 +1,4 @@
-"""Parts laid end to end from 0 to 1 on a grid of characters, with a caret beneath where a number falls."""
+"""Layout of an interval bar: parts end to end from 0 to 1, and a caret where a number falls."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +10,10 @@ from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
 from screens.widgets.text_fitting import Piece, fit
 
 GLYPHS = "█▓"
-"""Neighbours take turns, so that a border shows without colour."""
+"""Alternate, so that borders show without colour."""
 OTHERS = "░"
 SHORTEST_LABEL = 3
-"""Character cells from which a part gets its name."""
+"""Least character cells of a part with a label."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class LaidIntervalBar(Laid):
 
     @property
     def caret(self) -> int:
-        """Character cell beneath which the number falls: always one of the selected part's, if it has any."""
+        """Character cell of the number, within the selected part."""
         low, high = self.edges[self.block.selected], self.edges[self.block.selected + 1]
         place = min(int(self.block.mark * self.room), self.room - 1)
         return min(max(place, low), high - 1) if high > low else min(low, self.room - 1)

@@ -1,4 +1,4 @@
-"""A matrix on a grid of characters: numbers and shades where they fit, shades alone beyond."""
+"""Layout of a matrix, such as attention scores: numbers and shades if they fit, else shades."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ MARK = 2
 
 
 def short(value: float) -> str:
-    """`value` in few characters, for a column of a matrix: two decimals below 10, fewer above."""
+    """`value` in few characters: two decimals below 10, fewer above."""
     size = abs(value)
     if value == 0:
         return "0"
@@ -50,7 +50,7 @@ class LaidMatrix(Laid):
 
     @cached_property
     def first(self) -> int:
-        """The number of the first column, from 1: a matrix may be a window of a larger one, as its name then says."""
+        """Number of the first column, from 1: by its name a matrix may be a window of a larger one."""
         places = split(self.matrix.ref)[1]
         return int(places[-1].rstrip(":") or 0) + 1 if places and places[-1].endswith(":") else 1
 
@@ -69,7 +69,7 @@ class LaidMatrix(Laid):
 
     @cached_property
     def header(self) -> Line:
-        """Labels of the columns, or their numbers where a column is too narrow for a label; the selected one is marked ▾."""
+        """Labels of the columns, or numbers if they are too narrow; the selected one is marked ▾."""
         chosen = self.matrix.selected[1] if self.matrix.selected else None
         pinned = ((" " * self.pinned, ""),)
         if self.numbers:
@@ -115,7 +115,7 @@ class LaidMatrix(Laid):
     def _cells(self, row: int, chosen: int | None) -> list[Piece]:
         pieces: list[Piece] = []
         for column, value in enumerate(self.values[row].tolist()):
-            # A number beside the shade has its own sign, and a minus as shade before it would read as a second one.
+            # The number has its sign; a minus as shade before it would read as a second one.
             glyph = shade(abs(value) if self.numbers else value, self.limit)
             kind = "masked" if value != value else "negative" if value < 0 else "positive"
             if self.numbers:

@@ -1,4 +1,4 @@
-"""A vector on a grid of characters: upright bars about an axis while there is room, denser shades beyond."""
+"""Layout of a vector: vertical bars about an axis if they fit, else shades."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +14,13 @@ from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
 from screens.widgets.text_fitting import Piece
 
 STRIP_BAR_ROWS = 2
-"""A vector is drawn as bars while it takes this many rows, and as denser shades beyond."""
+"""Most rows of bars; longer vectors are drawn as shades."""
 
 
 MARGIN = 5
 """Room for the number of a row's first value."""
 WIDEST = 3
-"""Character cells of one bar, the gap after it included, where there is room."""
+"""Most character cells of one bar, its gap included."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ def _limit(strip: Strip) -> float:
 
 
 def lay_strip(strip: Strip, width: int, beside: Strip | None = None) -> LaidStrip:
-    """Bars while there is room, on the same scale as those of the strip `beside` it."""
+    """Lay out bars or shades, on the scale of the strip `beside` it too."""
     values = strip.values.numpy().reshape(-1)
     limit = max((_limit(each) for each in (strip, beside) if each is not None), default=0.0)
     room = max(8, width - MARGIN)

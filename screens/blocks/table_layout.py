@@ -1,4 +1,4 @@
-"""Tables on a grid of characters: column widths, bars, and what gives way where the screen is narrow."""
+"""Layout of a table: column widths, bars, columns dropped on a narrow screen."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +11,13 @@ from screens.blocks.block_layout import Laid, Line, Spot, heading
 from screens.widgets.text_fitting import Piece, fit
 
 BAR_WIDTHS = (4, 28)
-"""Shortest bar worth drawing, and the longest that still reads as one number beside another."""
+"""Shortest and longest bar."""
 SIGNED_BAR_WIDTHS = (9, 41)
-"""The same for bars that grow to both sides of an axis."""
+"""Shortest and longest bar with an axis in the middle."""
 GAPS = (2, 1)
 """Empty cells between two columns, and where it is narrow."""
 LABEL_SHARE = 0.4
-"""Part of the width that the labels of rows may take before they are shortened."""
+"""Fraction of the width for row labels before they are shortened."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A view's blocks one under the other, and the walk of the cell cursor over them."""
+"""Layout of a view: its blocks one under the other, and the moves of the cell cursor."""
 
 from dataclasses import dataclass, replace
 
@@ -34,7 +34,7 @@ def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
 
 
 def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
-    """The block at this width; one of the same kind `beside` it gets the same columns and the same scale."""
+    """Lay out a block at this width, with the columns and the scale of one of the same kind `beside` it."""
     match block:
         case Table():
             return lay_table(block, width, beside if isinstance(beside, Table) else None)
@@ -53,7 +53,7 @@ def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
 def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
     """A view's sentence and its blocks, one under the other.
 
-    A view of the same step `beside` it is laid out alike, so that the two can be compared.
+    A view of the same stage `beside` it is laid out alike, for comparison.
     """
     others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
@@ -62,7 +62,7 @@ def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
 
 
 def _likes(view: View, beside: View) -> list[Block | None]:
-    """For each block of a view the other view's of its kind, the first for the first; either may have more than the other."""
+    """For each block of a view, the other view's block of the same kind and order; None if there is none."""
     found: list[Block | None] = []
     for index, block in enumerate(view.blocks):
         before = sum(type(each) is type(block) for each in view.blocks[:index])
@@ -72,7 +72,7 @@ def _likes(view: View, beside: View) -> list[Block | None]:
 
 
 class Page:
-    """The blocks of a view one under the other, and the walk of the cell cursor over them."""
+    """The laid out blocks of a view, and the moves of the cell cursor over them."""
 
     def __init__(self, blocks: list[Laid], room: int) -> None:
         self.blocks = blocks
@@ -87,14 +87,14 @@ class Page:
         self.width = max((block.width for block in blocks), default=0)
 
     def find(self, y: int) -> tuple[int, int] | None:
-        """The block at line `y` and the line within it; None on the empty line between two."""
+        """The block at line `y` and the line within it; None between blocks."""
         for index, (top, block) in enumerate(zip(self.tops, self.blocks, strict=True)):
             if top <= y < top + block.height:
                 return index, y - top
         return None
 
     def line(self, y: int) -> tuple[Line, int]:
-        """Line `y` and how many of its character cells are pinned: all of them where the block fits into `room`."""
+        """Line `y` and the number of its pinned character cells: all if the block fits into `room`."""
         found = self.find(y)
         if found is None:
             return Line(()), 0
@@ -105,23 +105,23 @@ class Page:
         return line, sum(cell_len(text) for text, _ in line.pinned)
 
     def first(self) -> CellCursor | None:
-        """Block, row and column where the cursor first lands; None where there is nothing to stand on."""
+        """The first place of the cursor; None if no block has numbers."""
         for index, block in enumerate(self.blocks):
             if block.rows and block.columns:
                 return (index, *block.start())
         return None
 
     def followed(self) -> CellCursor | None:
-        """The marked choice that is to stay in sight, None where there is none."""
+        """The selected cell to keep in sight; None if there is none."""
         return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.FOLLOWS), None)
 
     def has(self, cursor: CellCursor) -> bool:
-        """Whether the cursor's place exists here."""
+        """True if the view has this place."""
         index, row, column = cursor
         return index < len(self.blocks) and row < self.blocks[index].rows and column < self.blocks[index].columns
 
     def find_ref(self, ref: str, near: CellCursor) -> CellCursor | None:
-        """The place in the same block, best the same one, where the number of that name is; None where it is not shown."""
+        """The place in the same block of the number with this name; None if it is not shown."""
         if self.has(near) and self.spot(near).ref == ref:
             return near
         index = near[0]
@@ -132,7 +132,7 @@ class Page:
         return next((place for place in places if self.spot(place).ref == ref), None)
 
     def at(self, y: int, x: int, scroll_x: int) -> CellCursor | None:
-        """The place drawn at line `y` and character cell `x` of the window scrolled sideways by `scroll_x`."""
+        """The place at line `y` and character cell `x`, scrolled sideways by `scroll_x`."""
         found = self.find(y)
         if found is None:
             return None
@@ -150,13 +150,13 @@ class Page:
         return None
 
     def spot(self, cursor: CellCursor) -> Spot:
-        """The place under `cursor`, its line counted from the top of the page."""
+        """The place of `cursor`, its line counted from the top of the page."""
         index, row, column = cursor
         spot = self.blocks[index].spot(row, column)
         return replace(spot, line=spot.line + self.tops[index])
 
     def move(self, cursor: CellCursor, rows: int, columns: int) -> CellCursor:
-        """The cursor moved; past the last row of a block it enters the next one, and at the ends it stays."""
+        """The cursor moved by rows and columns; past a block's last row it enters the next block."""
         index, row, column = cursor
         block = self.blocks[index]
         row, column = row + rows, min(max(column + columns, 0), block.columns - 1)

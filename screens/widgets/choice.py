@@ -1,4 +1,4 @@
-"""One of a few words, on one line: `‹ micro ›`, changed with the arrows."""
+"""A choice of one option on one line, `‹ micro ›`, changed with the arrows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.core.visible_text import visible
 
 
 class Choice(Widget, can_focus=True):
-    """Where every option is worth knowing and there are few, this needs fewer keys than a list that opens."""
+    """For few options: needs fewer keys than a list that opens."""
 
     BINDINGS = [
         Binding("right,l,space", "turn(1)", "Next", id="choice.next", show=False, tooltip="The next option"),

@@ -1,4 +1,4 @@
-"""Facts as aligned lines: a quiet label, then what it is, wrapped under itself."""
+"""A list of facts, label and value aligned, values wrapped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 Fact = tuple[str, str]
-"""A label and what it is; an empty pair is an empty line."""
+"""Label and value; an empty pair is an empty line."""
 
 
 class FactList(Widget):
-    """As high as its facts need at its width. Values are plain text: no markup in them is read."""
+    """As high as its facts need. Values are plain text, not markup."""
 
     COMPONENT_CLASSES = {"facts--label", "facts--value"}
     DEFAULT_CSS = """
@@ -28,7 +28,7 @@ class FactList(Widget):
     facts: reactive[tuple[Fact, ...]] = reactive(())
 
     def watch_facts(self, before: tuple[Fact, ...], after: tuple[Fact, ...]) -> None:
-        """Numbers change many times a minute; only where they need more or fewer lines is the screen laid out anew."""
+        """Lay out the screen only if the number of lines changes: values change many times a minute."""
         width = self.size.width
         if len(_lines(before, width)) != len(_lines(after, width)):
             self.refresh(layout=True)

@@ -1,4 +1,4 @@
-"""The keys that work where the focus is, as many as fit on one line."""
+"""The key bar: the keys of the focused part and of the screen, as many as fit on one line."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 ALWAYS = (("?", "help", "app.help"), ("^p", "palette", "app.command_palette"), ("q", "quit", "app.quit"))
-"""Kept at the right at every width, so that the way to all other keys is never cut off."""
+"""Always shown at the right: they lead to all other keys."""
 
 
 class KeyBar(Widget):
-    """Like Textual's Footer, but drawn as one line: cheap to change, and what does not fit is marked with `…` (`?` shows all)."""
+    """Like Textual's Footer, but drawn as one line: cheap to change; `…` marks keys that do not fit (`?` shows all)."""
 
     COMPONENT_CLASSES = {"key-bar--key", "key-bar--description"}
     DEFAULT_CSS = """

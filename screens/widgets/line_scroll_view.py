@@ -8,7 +8,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 WHEEL = 3
-"""Lines that one notch of a mouse wheel moves."""
+"""Lines per notch of a mouse wheel."""
 
 
 class LineScrollView(Widget, can_focus=True):
@@ -31,7 +31,7 @@ class LineScrollView(Widget, can_focus=True):
     top: reactive[int] = reactive(0)
     """The first line in sight."""
     left: reactive[int] = reactive(0)
-    """How many character cells are scrolled away at the left."""
+    """Character cells scrolled out at the left."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -66,7 +66,7 @@ class LineScrollView(Widget, can_focus=True):
         self._styles_by_kind.clear()
 
     def set_extent(self, height: int, width: int = 0) -> None:
-        """There are so many lines now, of that width."""
+        """Set the number of lines and their width."""
         self.extent = (height, width)
         self.top, self.left = self.top, self.left
         self._update_border()

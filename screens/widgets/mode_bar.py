@@ -1,4 +1,4 @@
-"""The six modes, the current one marked, and beside them the run that is training."""
+"""The mode bar: the six modes, the current one marked, and the run that is training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ MODES = ("home", "data", "tokens", "train", "inspect", "learn")
 
 
 class ModeBar(Widget):
-    """One line: `▸4 Train◂` is where you are; at the right, what is training now.
-
-    The marks around the current mode are there so that it can be told without colour.
-    """
+    """One line: `▸4 Train◂` marks the current mode without colour; at the right, the run that is training."""
 
     COMPONENT_CLASSES = {"mode-bar--mode", "mode-bar--current", "mode-bar--key", "mode-bar--live"}
     DEFAULT_CSS = """
@@ -38,7 +35,7 @@ class ModeBar(Widget):
     """
 
     live: reactive[tuple[str, str, str] | None] = reactive(None)
-    """The run that a trainer is at: its phase's sign, its name, and how far it is; None when there is none."""
+    """The run that is training: sign of its phase, name, progress; None if there is none."""
 
     def __init__(self, current: str) -> None:
         super().__init__()
@@ -46,9 +43,9 @@ class ModeBar(Widget):
         self._ends: list[tuple[int, str]] = []
 
     def on_mount(self) -> None:
-        self.watch(self.app, "runs", self._name_what_trains)
+        self.watch(self.app, "runs", self._show_active_run)
 
-    def _name_what_trains(self, runs: tuple[RunSummary, ...]) -> None:
+    def _show_active_run(self, runs: tuple[RunSummary, ...]) -> None:
         going_on = [run for run in runs if run.going_on]
         if not going_on:
             self.live = None

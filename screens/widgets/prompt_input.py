@@ -1,53 +1,51 @@
-"""A text field for a prompt, which may have line breaks although it is one line on screen."""
+"""The prompt field: one line on screen, with line breaks drawn ⏎, and a history."""
 
 from textual import events, work
 from textual.binding import Binding
 from textual.widgets import Input
 
 NEWLINE, TAB = "⏎", "⇥"
-"""What stands for a line break and a tab in the field."""
+"""Characters for a line break and a tab in the field."""
 
 PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "␡"}
-"""The other control characters as Unicode's pictures of them: a terminal would act on the characters themselves."""
+"""Unicode's pictures of the other control characters, which a terminal would act on."""
 CONTROLS = {ord(picture): chr(code) for code, picture in PICTURES.items()}
 
 
 def shown(text: str) -> str:
-    """The text as it stands in the field: one line, whatever it holds."""
+    """The text as the field shows it, on one line."""
     return _whole(text).replace("\r\n", "\n").replace("\n", NEWLINE).replace("\t", TAB).translate(PICTURES)
 
 
 def meant(field: str) -> str:
-    """The text that a field's content stands for."""
+    """The text that the field's content means."""
     return _whole(field).replace(NEWLINE, "\n").replace(TAB, "\t").translate(CONTROLS)
 
 
 def _whole(text: str) -> str:
-    """The text with half characters, which no file nor pipe takes, as �."""
+    """The text with lone surrogates, which cannot be encoded, as �."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class PromptInput(Input):
-    """`ctrl+j` puts a line break, drawn ⏎; pasted line breaks and tabs are kept."""
+    """`ctrl+j` inserts a line break; pasted line breaks and tabs are kept."""
 
     BINDINGS = [
-        Binding("ctrl+j", "newline", "Line break", id="prompt.newline", tooltip="Put a line break into the text, drawn ⏎"),
-        Binding(
-            "up", "earlier(1)", "Earlier prompts", id="prompt.earlier", key_display="↑↓", tooltip="The prompt before this one"
-        ),
-        Binding("down", "earlier(-1)", "Later", id="prompt.later", show=False, tooltip="The prompt after this one"),
+        Binding("ctrl+j", "newline", "Line break", id="prompt.newline", tooltip="Insert a line break, drawn ⏎"),
+        Binding("up", "earlier(1)", "Earlier prompts", id="prompt.earlier", key_display="↑↓", tooltip="The previous prompt"),
+        Binding("down", "earlier(-1)", "Later", id="prompt.later", show=False, tooltip="The next prompt"),
     ]
     HELP = (
-        "**The prompt.** Type text; `enter` shows it to the model, `escape` leaves it as it was. "
-        "`ctrl+j` puts a line break, drawn ⏎. `↑` and `↓` walk through the prompts of before."
+        "**The prompt.** Type text; `enter` applies, `escape` cancels. `ctrl+j` inserts a line break, drawn ⏎. "
+        "`↑` and `↓`: earlier prompts."
     )
 
     def __init__(self, value: str = "", *, id: str | None = None, select_on_focus: bool = True, of_prompts: bool = True) -> None:
-        """Without `of_prompts` it asks for something else, and `↑` does not put a prompt of before there."""
+        """Without `of_prompts` the field is not for a prompt, and `↑` offers none."""
         super().__init__(value, id=id, select_on_focus=select_on_focus)
         self._of_prompts = of_prompts
         self.history: list[str] = []
-        """The prompts of before, oldest first."""
+        """Earlier prompts, oldest first."""
         self._back = 0
         self._draft = ""
 
@@ -67,7 +65,7 @@ class PromptInput(Input):
         self.history = read_history(home())
 
     def keep(self, text: str = "") -> None:
-        """Put `text`, or what stands in the field, into the history."""
+        """Add `text`, by default the field's, to the history."""
         if text or self.text:
             self._remember(text or self.text)
 
@@ -83,7 +81,7 @@ class PromptInput(Input):
             self.app.call_from_thread(self.notify, str(error), severity="warning")
 
     def action_earlier(self, by: int) -> None:
-        """Walk `by` prompts back; what was being typed is kept as the newest."""
+        """Go `by` prompts back; the text being typed is kept as the newest."""
         back = min(max(self._back + by, 0), len(self.history))
         if back == self._back:
             return

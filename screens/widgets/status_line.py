@@ -1,4 +1,4 @@
-"""One line with words at the left and at the right; where both do not fit, parts of the right give way, then the left is cut."""
+"""The status line: text at the left and parts at the right, which are dropped if they do not fit."""
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -12,7 +12,7 @@ from screens.widgets.text_fitting import fit, wrap
 
 
 class StatusLine(Widget):
-    """Cheap to change: a new text costs one line of drawing and no layout, unless it needs another number of lines."""
+    """Cheap to change: a new text redraws one line, and lays out the screen only if it needs more or fewer lines."""
 
     COMPONENT_CLASSES = {"line--left", "line--right"}
     DEFAULT_CSS = """
@@ -26,10 +26,10 @@ class StatusLine(Widget):
 
     left: reactive[str] = reactive("")
     right: reactive[tuple[str, ...]] = reactive(())
-    """Parts joined by two spaces, the least important first."""
+    """Parts, the least important first."""
 
     def __init__(self, *, most_lines: int = 1, id: str | None = None) -> None:
-        """With `most_lines` above 1, words that are too long are wrapped into so many lines before they are cut."""
+        """With `most_lines` above 1, a long text is wrapped into at most so many lines."""
         super().__init__(id=id)
         self._most_lines = most_lines
         self._lines = [""]

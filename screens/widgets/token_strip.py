@@ -1,4 +1,4 @@
-"""Tokens side by side with their ids beneath, one of them chosen, and at the end the token that the model expects next."""
+"""The token strip: tokens side by side over their ids, one chosen, and the predicted next token."""
 
 from dataclasses import dataclass
 
@@ -16,27 +16,27 @@ from lab.views.blocks import Prediction, Token
 from screens.widgets.text_fitting import fit
 
 LEVELS = "▁▂▃▄▅▆▇█"
-"""The block before the id of a token that the model wrote: as high as the probability that it had given it, in eighths."""
+"""Blocks for the probability of a sampled token, in eighths."""
 CLASSES = ((0.5, "sure"), (0.2, "likely"), (0.05, "unlikely"), (0.0, "rare"))
-"""Least probability, and the colour that repeats what the block says."""
+"""Least probability, and the style that repeats the block."""
 
 HIDDEN = "✗"
-"""Before the id of a token that an intervention hides from those after it."""
+"""Mark before the id of a token hidden by an intervention."""
 
 LONGEST_LABEL = 24
-"""A token longer than this is shortened in the strip."""
+"""Longest label in the strip."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """Where one token stands, in character cells from the start of the whole row."""
+    """Position of one token, in character cells from the start of the row."""
 
     start: int
     width: int
 
 
 def boxes_of(tokens: tuple[Token, ...], written: int = 0, hidden: frozenset[int] = frozenset()) -> list[Box]:
-    """A place for each token, wide enough for its label and its id, one cell for the bar after it.
+    """A box per token, wide enough for label and id, one cell for the bar after it.
 
     The last `written` tokens have a block before their id, and those `hidden` a mark.
     """
@@ -51,12 +51,12 @@ def boxes_of(tokens: tuple[Token, ...], written: int = 0, hidden: frozenset[int]
 
 
 def level(token: Token) -> str:
-    """A block as high as the probability that the model had given the token."""
+    """The block for the token's probability."""
     return LEVELS[min(len(LEVELS) - 1, int((token.probability or 0.0) * len(LEVELS)))]
 
 
 class TokenStrip(Widget):
-    """Two lines, tokens and ids. The row scrolls so that the chosen token is in sight; what is cut is marked with `…`."""
+    """Two lines, tokens and ids; scrolls to the chosen token; `…` marks tokens out of sight."""
 
     COMPONENT_CLASSES = {
         *("tokens--even", "tokens--odd", "tokens--chosen", "tokens--id", "tokens--bar", "tokens--next"),
@@ -81,13 +81,13 @@ class TokenStrip(Widget):
     tokens: reactive[tuple[Token, ...]] = reactive(())
     chosen: reactive[int | None] = reactive(None)
     dropped: reactive[int] = reactive(0)
-    """How many tokens of the prompt lie to the left of these, outside the model's window."""
+    """Number of prompt tokens before these, outside the context window."""
     written: reactive[int] = reactive(0)
-    """How many of the last tokens the model wrote itself."""
+    """Number of sampled tokens at the end."""
     hidden: reactive[frozenset[int]] = reactive(frozenset())
-    """Which tokens an intervention hides from those after them."""
+    """Tokens hidden by an intervention from later ones."""
     guess: reactive[Prediction | None] = reactive(None)
-    """What the model expects after the chosen token."""
+    """The prediction after the chosen token."""
 
     @dataclass
     class Clicked(Message):
@@ -121,7 +121,7 @@ class TokenStrip(Widget):
         return f" {after}▸{fit(self.guess.label, min(cell_len(self.guess.label), 16))} {probability(self.guess.probability)}"
 
     def _scroll(self, room: int) -> None:
-        """Keeps the chosen token in sight with the least movement."""
+        """Scroll the least that keeps the chosen token in sight."""
         total = self._boxes[-1].start + self._boxes[-1].width + 1 if self._boxes else 0
         if self.chosen is not None and self.chosen < len(self._boxes):
             box = self._boxes[self.chosen]
@@ -172,7 +172,7 @@ class TokenStrip(Widget):
         return segments
 
     def _class(self, index: int) -> str | None:
-        """How probable a written token was, None for one that was typed."""
+        """Probability class of a sampled token; None for a typed one."""
         p = self.tokens[index].probability
         if index < len(self.tokens) - self.written or p is None:
             return None
