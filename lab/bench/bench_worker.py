@@ -19,7 +19,7 @@ from lab.planning.device import generates_in_bf16
 from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig, OptimizerName
 from models.gpt import GPT
-from models.optimizer import make_optimizer, set_muon_dtype
+from models.optimizers.optimizer import make_optimizer, set_muon_dtype
 from models.parameter_count import flops_per_token
 
 CLIP = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.muon import RMS, orthogonalize, short_side_first
+from models.optimizers.muon import RMS, orthogonalize, short_side_first
 
 
 @dataclass(frozen=True)

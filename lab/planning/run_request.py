@@ -7,7 +7,7 @@ import msgspec
 from lab.core.errors import UserError
 from lab.runs.run_schema import PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, OptimizerName
-from models.lr_schedule import Schedule
+from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 

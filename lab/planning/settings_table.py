@@ -11,7 +11,7 @@ from lab.core.limits import LIMITS, VOCABULARY, Limit
 from lab.planning.default_hyperparameters import DEFAULT_OPTIMIZER
 from lab.runs.run_schema import PrecisionSetting
 from models.config import DEFAULT_PRESET, PRESETS, AttentionKernel, OptimizerName
-from models.lr_schedule import Schedule
+from models.optimizers.lr_schedule import Schedule
 
 
 @dataclass(frozen=True)

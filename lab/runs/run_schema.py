@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from lab.core.limits import LIMITS
 from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
-from models.lr_schedule import Schedule
+from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 FORMAT = 1

@@ -4,7 +4,7 @@ from lab.runs.run_schema import TrainConfig
 from lab.training.evaluation.early_stopping import is_stopped_early
 from lab.training.trainer_state import TrainerState
 from lab.training.training_clock import Clock, Throughput
-from models.lr_schedule import schedule_factor
+from models.optimizers.lr_schedule import schedule_factor
 
 
 def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds: float, step_seconds: float) -> float:

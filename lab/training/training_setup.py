@@ -23,7 +23,7 @@ from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.thread_back_off import ThreadBackOff
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
-from models.optimizer import make_optimizer, set_muon_dtype
+from models.optimizers.optimizer import make_optimizer, set_muon_dtype
 from models.tokenizers.tokenizer import Tokenizer
 
 

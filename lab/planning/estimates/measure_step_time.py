@@ -124,7 +124,7 @@ def time_steps(job: TimingJob) -> float:
     from lab.planning.autotune import choose_compute
     from lab.planning.device import choose_device
     from models.gpt import GPT
-    from models.optimizer import make_optimizer, set_muon_dtype
+    from models.optimizers.optimizer import make_optimizer, set_muon_dtype
 
     model_config, train = job.model, job.train
     device = choose_device(train.device)

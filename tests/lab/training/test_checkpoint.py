@@ -22,7 +22,7 @@ from lab.runs.weights_file import NotFiniteError, load_model, save_best
 from lab.training.checkpoint import load_checkpoint, optimizer_tensors, save_checkpoint
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
-from models.optimizer import make_optimizer
+from models.optimizers.optimizer import make_optimizer
 
 EmptyRun = Callable[..., Run]
 

@@ -16,7 +16,7 @@ from lab.training.evaluation.model_insights import ModelInsights, head_scores, p
 from lab.training.evaluation.update_norms import UpdateNorms, parts_of
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.optimizer import make_optimizer
+from models.optimizers.optimizer import make_optimizer
 from models.tokenizers.tokenizer import Tokenizer
 from models.trace import Trace
 

@@ -5,8 +5,8 @@ import torch
 
 from models.config import ModelConfig
 from models.gpt import GPT
-from models.muon import MuonAdamW, orthogonalize
-from models.optimizer import make_optimizer
+from models.optimizers.muon import MuonAdamW, orthogonalize
+from models.optimizers.optimizer import make_optimizer
 
 CONFIG = ModelConfig(layers=2, heads=2, width=8, context=16, vocab_size=23)
 

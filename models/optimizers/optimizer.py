@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from models.config import OptimizerName
-from models.muon import MuonAdamW
+from models.optimizers.muon import MuonAdamW
 
 FUSED_ON = ("cpu", "cuda", "mps")
 """Devices on which torch has AdamW's whole update as one kernel."""

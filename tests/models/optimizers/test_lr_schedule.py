@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
-from models.lr_schedule import DECAY, schedule_factor
+from models.optimizers.lr_schedule import DECAY, schedule_factor
 
 
 def test_the_learning_rate_is_hugging_faces_cosine_with_warm_up() -> None:
