@@ -12,7 +12,7 @@ derived from them: `X.norm[...]` for the length of a vector X[...], `ln1.centred
 `attn.head_out.share[h,t]`, `logits.contribution[t,p,v]` (of part p in the logit of token v),
 `logits.contribution.part[t,p,i]` (what arrives of the part),
 `logits.contribution.over[t,p,v,w]`,
-`logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.pushes[t,n,v]`,
+`logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.logit_effect[t,n,v]`,
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """
 

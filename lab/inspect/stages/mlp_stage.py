@@ -24,9 +24,9 @@ from lab.views.number_tables import (
 
 STRONGEST = 12
 """Neurons listed."""
-PUSHING = 6
+SHOWN_NEURONS = 6
 """Neurons whose effect on the logits is computed."""
-PUSHED = 3
+SHOWN_TOKENS = 3
 """Tokens listed for each, promoted and suppressed."""
 
 
@@ -111,14 +111,14 @@ def neurons(context: StageContext) -> View:
     block, at = context.block, context.position
     post = context.row(f"{block}mlp.post")
     strength = strengths(context)
-    order = np.argsort(-strength, kind="stable")[:PUSHING]
+    order = np.argsort(-strength, kind="stable")[:SHOWN_NEURONS]
     matrix = context.weight(f"h.{context.layer}.mlp.c_proj.weight")  # (C, 4C)
-    pushes = context.unembed(through_final_norm(context, post[order, None] * matrix[:, order].T))  # (neurons, V)
-    ends = [_ends(each) for each in pushes]
-    decimals = decimals_for(*(each[up + down] for each, (up, down) in zip(pushes, ends, strict=True)), digits=3)
+    effects = context.unembed(through_final_norm(context, post[order, None] * matrix[:, order].T))  # (neurons, V)
+    ends = [_ends(each) for each in effects]
+    decimals = decimals_for(*(each[up + down] for each, (up, down) in zip(effects, ends, strict=True)), digits=3)
     rows = [
         row
-        for neuron, each, (up, down) in zip(order.tolist(), pushes, ends, strict=True)
+        for neuron, each, (up, down) in zip(order.tolist(), effects, ends, strict=True)
         for row in _rows(context, neuron, float(strength[neuron]), each, up, down, decimals)
     ]
     columns = [
@@ -134,7 +134,7 @@ def neurons(context: StageContext) -> View:
     top = ends[0][0][0]
     sentence = (
         f"Each neuron adds a fixed vector times its activation. Neuron {order[0] + 1} promotes “{context.tokenizer.label(top)}” "
-        f"most: {significant(float(pushes[0][top]), sign=True)} logits."
+        f"most: {significant(float(effects[0][top]), sign=True)} logits."
     )
     rebuilt = matrix @ post.astype(np.float32) + context.weight(f"h.{context.layer}.mlp.c_proj.bias")
     parity = context.parity(context.before(f"{block}mlp_out", at), rebuilt, at)
@@ -151,17 +151,17 @@ def through_final_norm(context: StageContext, vectors: Numbers) -> Numbers:
     return passed
 
 
-def _ends(pushes: Numbers) -> tuple[list[int], list[int]]:
-    """The PUSHED tokens with the highest and the lowest values."""
+def _ends(effects: Numbers) -> tuple[list[int], list[int]]:
+    """The SHOWN_TOKENS tokens with the highest and the lowest values."""
     # Only both ends are needed: sorting all of GPT-2's vocabulary for each neuron would be slow.
-    count = min(PUSHED, len(pushes))
-    parts = np.argpartition(pushes, (count - 1, len(pushes) - count))
-    up, down = parts[len(pushes) - count :], parts[:count]
-    return up[np.argsort(-pushes[up], kind="stable")].tolist(), down[np.argsort(pushes[down], kind="stable")].tolist()
+    count = min(SHOWN_TOKENS, len(effects))
+    parts = np.argpartition(effects, (count - 1, len(effects) - count))
+    up, down = parts[len(effects) - count :], parts[:count]
+    return up[np.argsort(-effects[up], kind="stable")].tolist(), down[np.argsort(effects[down], kind="stable")].tolist()
 
 
 def _rows(
-    context: StageContext, neuron: int, strength: float, pushes: Numbers, up: list[int], down: list[int], decimals: int
+    context: StageContext, neuron: int, strength: float, effects: Numbers, up: list[int], down: list[int], decimals: int
 ) -> list[list[Cell]]:
     """One row per pair of promoted and suppressed tokens, the first with the neuron's number."""
     block, at = context.block, context.position
@@ -177,7 +177,7 @@ def _rows(
             ]
         cells = []
         for id_ in ids:
-            name = ref(f"{block}mlp.pushes", at, neuron, id_)
-            cells += [Cell(context.tokenizer.label(id_)), number(pushes[id_], decimals, name)]
+            name = ref(f"{block}mlp.logit_effect", at, neuron, id_)
+            cells += [Cell(context.tokenizer.label(id_)), number(effects[id_], decimals, name)]
         rows.append([*head, *cells])
     return rows

@@ -264,7 +264,7 @@ class Oracle:
         out: Numbers = exps / exps.sum(1, keepdims=True)
         return out
 
-    def pushes(self, layer: int, position: int, neuron: int) -> Numbers:
+    def effects(self, layer: int, position: int, neuron: int) -> Numbers:
         """(V,): by how much the logits would change if the neuron's output were missing and the final norm's scale stayed."""
         out = self.values[f"blocks.{layer}.mlp.neuron_out"][position, neuron]
         scale = self.values["ln_final.scale"][position]
@@ -279,8 +279,8 @@ class Oracle:
             return product
         name, _, inside = reference.partition("[")
         index = tuple(_index(part) for part in inside.rstrip("]").split(",") if part)
-        if name.endswith(".mlp.pushes"):
-            return self.pushes(int(name.split(".")[1]), index[0], index[1])[index[2:]]
+        if name.endswith(".mlp.logit_effect"):
+            return self.effects(int(name.split(".")[1]), index[0], index[1])[index[2:]]
         if name in self.weights:
             return np.asarray(self.weights[name][index])
         if name.endswith(".norm"):

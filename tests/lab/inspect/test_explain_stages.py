@@ -21,7 +21,7 @@ from tests.lab.engine.conftest import InProcessEngine
 
 PROMPT = "The big dog ran fast. The cat"
 TOLERANCE = 2e-5
-LAB_ONLY = ("sample.", "attn.entropy.term", "attn.head_out.along", "mlp.push", ".dot[")
+LAB_ONLY = ("sample.", "attn.entropy.term", "attn.head_out.along", "mlp.vector", ".dot[")
 """Steps in between that the oracle has no name for."""
 
 
