@@ -267,12 +267,11 @@ def settle() -> Settle:
     """Waits until the selection is shown: the engine has answered, and the answer is drawn."""
 
     async def wait(pilot: Pilot[None]) -> None:
-        for _ in range(1000):
+        async with asyncio.timeout(30):
             await pilot.pause(0)
-            screen = pilot.app.screen
-            if not isinstance(screen, InspectScreen) or screen.is_settled:
-                break
-            await asyncio.sleep(0.002)
+            while isinstance(screen := pilot.app.screen, InspectScreen) and not screen.is_settled:
+                await asyncio.sleep(0.002)
+                await pilot.pause(0)
         await pilot.pause(0)
 
     return wait

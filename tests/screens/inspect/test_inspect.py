@@ -100,8 +100,10 @@ async def test_a_view_that_takes_long_is_marked_and_the_old_one_stays(inspect: O
         engine.gate = asyncio.Event()
         await pilot.press("]")
         await pilot.press("G")
-        await pilot.pause(0.25)
         view = screen_of(pilot).query_one(BlockView)
+        async with asyncio.timeout(30):
+            while not str(view.border_title).endswith("…"):
+                await pilot.pause(0.01)
         assert shown_view(pilot) == "tokens"
         assert str(view.border_title).endswith("…")
         engine.gate.set()

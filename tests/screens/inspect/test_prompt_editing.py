@@ -20,10 +20,9 @@ Settle = Callable[[Pilot[None]], Awaitable[None]]
 async def editing(pilot: Pilot[None]) -> PromptInput:
     await pilot.press("e")
     editor = pilot.app.screen.query_one("#prompt-editor", PromptInput)
-    for _ in range(100):
-        await pilot.pause(0.01)
-        if editor.has_focus and (editor.history or not read_history(home())):
-            break
+    async with asyncio.timeout(30):
+        while not (editor.has_focus and (editor.history or not read_history(home()))):
+            await pilot.pause(0.01)
     return editor
 
 
@@ -42,10 +41,9 @@ async def test_up_and_down_walk_through_the_prompts_of_before(inspect: Open, set
 
 async def kept(pilot: Pilot[None], prompt: str) -> None:
     """Waits until a thread has written this prompt, and no other, into the history."""
-    for _ in range(100):
-        await pilot.pause(0.01)
-        if read_history(home()):
-            break
+    async with asyncio.timeout(30):
+        while not read_history(home()):
+            await pilot.pause(0.01)
     assert read_history(home()) == [prompt]
 
 
@@ -67,7 +65,9 @@ async def test_a_second_prompt_is_in_the_history_and_a_factor_is_not_chosen_from
         await pilot.press("j", "j", "j")
         await settle(pilot)
         await pilot.press("asterisk")
-        await pilot.pause(0.2)
+        async with asyncio.timeout(30):
+            while not isinstance(pilot.app.focused, PromptInput):
+                await pilot.pause(0.01)
         await pilot.press("up")
         assert pilot.app.screen.query_one(PromptInput).value == "0.5"
 
@@ -85,7 +85,9 @@ async def test_a_history_that_cannot_be_written_does_not_keep_the_prompt_from_be
         await editing(pilot)
         await pilot.press(".", "enter")
         await settle(pilot)
-        await pilot.pause(0.05)
+        async with asyncio.timeout(30):
+            while not pilot.app._notifications:
+                await pilot.pause(0.01)
         assert [token.label for token in pilot.app.screen.query_one(TokenStrip).tokens][-1] == "."
         assert any("no space left" in str(notice.message) for notice in pilot.app._notifications)
 
@@ -98,7 +100,9 @@ async def test_whatever_is_pasted_is_shown_on_one_line_and_meant_as_it_was(text:
         editor = await editing(pilot)
         editor.value = ""
         editor.post_message(events.Paste(text))
-        await pilot.pause(0.05)
+        async with asyncio.timeout(30):
+            while not editor.value:
+                await pilot.pause(0.01)
         assert editor.text == text.replace("\r\n", "\n")
         assert editor.value.isprintable() or "\u202e" in text or "\u200d" in text
         await pilot.press("enter")

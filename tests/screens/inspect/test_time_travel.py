@@ -68,10 +68,9 @@ async def go(pilot: Pilot[None], settle: Settle, *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
         if key == "t":
-            for _ in range(100):
-                await pilot.pause(0.01)
-                if slider_of(pilot).has_class("-open"):
-                    break
+            async with asyncio.timeout(30):
+                while any(worker.group == "stops" for worker in pilot.app.workers):
+                    await pilot.pause(0.01)
         await settle(pilot)
 
 
@@ -138,10 +137,9 @@ async def test_space_plays_to_the_end_and_stops_there(
         seen: list[int] = []
         pilot.app.screen.watch(slider, "index", lambda index: seen.append(index), init=False)
         await pilot.press("space")
-        for _ in range(200):
-            await asyncio.sleep(0.01)
-            if not slider.playing:
-                break
+        async with asyncio.timeout(30):
+            while slider.playing or not seen:
+                await asyncio.sleep(0.01)
         await settle(pilot)
         assert seen == [0, 1, 2, 3]
         assert "step 2,000 (best)" in facts(pilot)
@@ -179,11 +177,7 @@ async def test_a_run_without_snapshots_is_told_in_a_sentence(
 
     monkeypatch.setattr("lab.reports.training_timeline.stops", none)
     async with inspect() as pilot:
-        await pilot.press("t")
-        for _ in range(100):
-            await pilot.pause(0.01)
-            if "no snapshots" in pilot.app.screen.query_one("#inspect-status", StatusLine).left:
-                break
+        await go(pilot, settle, "t")
         assert pilot.app.screen.query_one("#inspect-status", StatusLine).left == "tale has no snapshots."
         assert isinstance(pilot.app.screen, InspectScreen)
         assert not slider_of(pilot).has_class("-open")

@@ -82,10 +82,9 @@ async def test_a_prompt_that_was_cut_is_edited_as_it_stands_not_as_it_was_typed(
         prompt = screen_of(pilot).selection.prompt
         assert (prompt.ids, prompt.appended, prompt.is_cut) == ((464, 1263, 3049), 1, True)
         await pilot.press("e")
-        for _ in range(100):
-            await pilot.pause(0.01)
-            if pilot.app.screen.query_one(PromptInput).value:
-                break
+        async with asyncio.timeout(30):
+            while not pilot.app.screen.query_one(PromptInput).value:
+                await pilot.pause(0.01)
         assert pilot.app.screen.query_one(PromptInput).value == "<3 tokens>"
 
 
@@ -94,10 +93,9 @@ async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open,
         await pilot.press(*["plus"] * len(PACES))
         await pilot.press("A")
         assert "writing 8 tokens a second" in line(pilot, "#inspect-status")
-        for _ in range(200):
-            await asyncio.sleep(0.01)
-            if len(engine.asked("sample")) >= 3:
-                break
+        async with asyncio.timeout(30):
+            while len(engine.asked("sample")) < 3:
+                await asyncio.sleep(0.01)
         await pilot.press("j")
         assert screen_of(pilot).sampling.is_writing
         await pilot.press("A")
@@ -118,14 +116,13 @@ async def test_whatever_changes_the_prompt_or_the_place_stops_the_writing(
         await pilot.press(*["plus"] * len(PACES))
         screen = screen_of(pilot)
         await pilot.press("A")
-        while not engine.asked("sample"):
-            await asyncio.sleep(0.01)
-        await settle(pilot)
-        await pilot.press(key)
-        for _ in range(100):
-            await asyncio.sleep(0.01)
-            if not screen.sampling.is_writing:
-                break
+        async with asyncio.timeout(30):
+            while not engine.asked("sample"):
+                await asyncio.sleep(0.01)
+            await settle(pilot)
+            await pilot.press(key)
+            while screen.sampling.is_writing:
+                await asyncio.sleep(0.01)
         assert not screen.sampling.is_writing
 
 

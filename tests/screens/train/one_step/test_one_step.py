@@ -110,12 +110,11 @@ def screen_of(pilot: Pilot[None]) -> OneStepScreen:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    for _ in range(1000):
+    async with asyncio.timeout(30):
         await pilot.pause(0)
-        screen = pilot.app.screen
-        if not isinstance(screen, OneStepScreen) or screen.is_settled:
-            break
-        await asyncio.sleep(0.002)
+        while isinstance(screen := pilot.app.screen, OneStepScreen) and not screen.is_settled:
+            await asyncio.sleep(0.002)
+            await pilot.pause(0)
     await pilot.pause(0)
 
 
@@ -187,7 +186,7 @@ async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEng
     async with opened() as pilot:
         for stage in ("losses", "logits_gradient", "gradients"):
             await until(pilot, lambda stage=stage: any(call.stage == stage for call in engine.calls))
-            await pilot.pause(0.01)
+            await settle(pilot)
             await press(pilot, "j")
             assert answered(pilot).stage == stage
             assert [call.stage for call in engine.calls].count(stage) == 1
@@ -295,12 +294,8 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
     async with opened() as pilot:
         await press(pilot, "space")
         engine.dies = True
-        await pilot.press("h")
-        for _ in range(50):
-            await pilot.pause(0.01)
-            if "SIGKILL" in status(pilot):
-                break
-        assert "The next key starts another" in status(pilot)
+        await press(pilot, "h")
+        assert "SIGKILL. The next key starts another" in status(pilot)
         await press(pilot, "j")
         assert (answered(pilot).stage, answered(pilot).applied) == ("losses", 1)
         assert status(pilot).startswith("stage 2/7")
