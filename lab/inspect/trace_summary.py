@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lab.views.blocks import Prediction
+
 if TYPE_CHECKING:
     import torch
 
@@ -12,17 +14,11 @@ if TYPE_CHECKING:
     from models.trace import Trace
 
 
-class Candidate(msgspec.Struct):
-    id: int
-    label: str
-    probability: float
-
-
 class LensRow(msgspec.Struct):
     """The logit lens of one residual stream."""
 
     name: str
-    top: list[Candidate]
+    top: list[Prediction]
 
 
 class TracedToken(msgspec.Struct):
@@ -43,7 +39,7 @@ class TraceSummary(msgspec.Struct, kw_only=True):
     dropped: int
     """Tokens of the prompt before the window, because the prompt is longer than the context."""
     tokens: list[TracedToken]
-    top: list[Candidate]
+    top: list[Prediction]
     """Next tokens after the last one, the most probable first, with probabilities over the whole vocabulary."""
     logit_lens: list[LensRow]
     """For the last token: after the embedding, and after each layer."""
@@ -55,10 +51,10 @@ def summarize(
     """Summarize a trace, with the `top` candidates of each prediction."""
     import torch
 
-    def candidates(logits: "torch.Tensor") -> list[Candidate]:
+    def candidates(logits: "torch.Tensor") -> list[Prediction]:
         probabilities = torch.softmax(logits.double(), dim=-1)  # (V,)
         values, ids = probabilities.topk(min(top, probabilities.numel()))
-        return [Candidate(id_, tokenizer.label(id_), p) for p, id_ in zip(values.tolist(), ids.tolist(), strict=True)]
+        return [Prediction(id_, tokenizer.label(id_), p) for p, id_ in zip(values.tolist(), ids.tolist(), strict=True)]
 
     ids = traced.ids
     logits = traced["logits"]  # (T, V)
@@ -72,7 +68,7 @@ def summarize(
         tokens=_tokens(ids, [None, *before], tokenizer),
         top=candidates(logits[-1]),
         logit_lens=[
-            LensRow(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in residual_streams(traced.config.layers)
+            LensRow(name, candidates(traced.lens(name, [len(ids) - 1])[0])) for name in _layer_streams(traced.config.layers)
         ],
     )
 
@@ -83,7 +79,7 @@ def _tokens(ids: Sequence[int], given: Sequence[float | None], tokenizer: "Token
     ]
 
 
-def residual_streams(layers: int) -> Iterator[str]:
+def _layer_streams(layers: int) -> Iterator[str]:
     """The residual stream before the first layer, and after each."""
     yield "blocks.0.resid_pre"
     for layer in range(layers):

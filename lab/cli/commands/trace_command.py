@@ -10,7 +10,8 @@ from lab.cli.number_types import whole
 from lab.cli.table_output import table, write_json
 from lab.core.number_format import probability
 from lab.inspect.trace_export import write_npz
-from lab.inspect.trace_summary import Candidate, TraceSummary, summarize
+from lab.inspect.trace_summary import TraceSummary, summarize
+from lab.views.blocks import Prediction
 
 if TYPE_CHECKING:
     from models.trace import Trace
@@ -64,7 +65,7 @@ def describe(found: TraceSummary, loaded: LoadedPrompt, traced: "Trace") -> str:
     """The summary as text; layers count from 1 here."""
     last = f'"{found.tokens[-1].label}"'
 
-    def listed(candidates: list[Candidate]) -> str:
+    def listed(candidates: list[Prediction]) -> str:
         return "  ".join(f"{candidate.label} {probability(candidate.probability)}" for candidate in candidates[:5])
 
     tokens = [

@@ -19,8 +19,6 @@ from lab.views.number_tables import (
     to_figures,
 )
 
-EPSILON = 1e-5
-"""Added to the variance inside the root, as in GPT-2 (`models.gpt.EPSILON`)."""
 DIMENSIONS = 8
 FIGURES = 7
 """Significant figures of mean, variance and scale, which every dimension is computed from."""
@@ -41,6 +39,8 @@ def ln_final(context: StageContext) -> View:
 
 def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weight: str, reader: str) -> View:
     """(x − mean) / sqrt(variance + eps) · gain + bias (Ba et al. 2016), in float64 from the residual stream `stream`."""
+    from models.gpt import EPSILON
+
     at, width = context.position, context.config.width
     x = context.row(stream)
     gain, bias = (context.weight(f"{weight}.{part}").astype(np.float64) for part in ("weight", "bias"))
