@@ -59,10 +59,10 @@ class BlockView(LineScrollView):
         "`escape` or `tab` leads back to the forward pass. `✓` in the border: what is displayed against the model's own tensor."
     )
     BINDINGS = [
-        Binding("down,j", "walk(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below"),
-        Binding("up,k", "walk(-1,0)", "Up", id="view.up", show=False, tooltip="The number above"),
-        Binding("left,h", "walk(0,-1)", "Left", id="view.left", show=False, tooltip="The number to the left"),
-        Binding("right,l", "walk(0,1)", "Right", id="view.right", show=False, tooltip="The number to the right"),
+        Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below"),
+        Binding("up,k", "move(-1,0)", "Up", id="view.up", show=False, tooltip="The number above"),
+        Binding("left,h", "move(0,-1)", "Left", id="view.left", show=False, tooltip="The number to the left"),
+        Binding("right,l", "move(0,1)", "Right", id="view.right", show=False, tooltip="The number to the right"),
         Binding("home", "row_end(-1)", "Row start", id="view.row_start", show=False, tooltip="First number of the row"),
         Binding("end", "row_end(1)", "Row end", id="view.row_end", show=False, tooltip="Last number of the row"),
     ]
@@ -235,7 +235,7 @@ class BlockView(LineScrollView):
         self.show_line(spot.line + spot.height - 1, margin=1)
         self.show_line(spot.line, margin=1)
 
-    def action_walk(self, rows: int, columns: int) -> None:
+    def action_move(self, rows: int, columns: int) -> None:
         if self.cursor is None:
             self.top += rows
             return

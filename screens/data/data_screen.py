@@ -72,7 +72,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
         source: str
         facts: TextFacts | None
-        trouble: str = ""
+        error: str = ""
         too_large: str = ""
 
     @dataclass
@@ -82,7 +82,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         source: str
         kind: TokenizerKind
         count: TokenCount | None
-        trouble: str = ""
+        error: str = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,8 +196,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._facts = message.facts
         if message.too_large:
             self._hint(message.too_large)
-        if message.trouble:
-            self._hint(message.trouble.replace("--encoding", "the encoding"), wrong=True)
+        if message.error:
+            self._hint(message.error.replace("--encoding", "the encoding"), wrong=True)
         self._show()
         if message.facts is not None and self._take_when_read:
             self.query_one("#use").focus()
@@ -208,7 +208,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if message.source != self._source:
             return
         if message.count is None:
-            self._counts[message.kind] = message.trouble
+            self._counts[message.kind] = message.error
         else:
             about = "" if message.count.exact else "about "
             vocabulary = f" (vocabulary {whole(message.count.vocab_size)})" if message.kind == "bpe" else ""

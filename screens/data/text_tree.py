@@ -67,7 +67,7 @@ shows the parent folder.
         node: TreeNode[TreeEntry]
         folder: Path
         found: Listing | None
-        trouble: str = ""
+        error: str = ""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("texts", id=id)
@@ -110,7 +110,7 @@ shows the parent folder.
         if node.children:
             return
         if message.found is None:
-            node.add_leaf(Text(message.trouble, style="italic"), TreeEntry())
+            node.add_leaf(Text(message.error, style="italic"), TreeEntry())
             return
         for name in message.found.folders:
             node.add(Text(f"{name}/"), TreeEntry(folder=message.folder / name))

@@ -111,7 +111,7 @@ measured on text that the run never trains on: part of it during training, all o
         table = self.query_one(RunTable)
         line = self.query_one("#run-line", Static)
         words = _of_marks(table.marked) or _of_damage(table.selected) or _of_owner(table.selected)
-        line.set_class(bool(words), "-news")
+        line.set_class(bool(words), "-notice")
         if not words and any(not run.is_demo for run in table.runs):
             words = WITH_RUNS
         line.update(words)

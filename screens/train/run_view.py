@@ -38,7 +38,7 @@ DOTS_A_COLUMN = 2
 """Braille dots side by side in a cell."""
 
 RunPage = Literal["words", "curves", "machine", "heads", "probe", "updates"]
-PANELS = ("rate", "norm", "speed", "more")
+PANELS = ("lr", "norm", "speed", "more")
 """Names of the small plots; a page may need fewer."""
 
 
@@ -50,7 +50,7 @@ class RunView(Widget):
     """Index of the training step under the cursor; None shows the newest numbers."""
     page: var[RunPage] = var("words")
     """The content below the plot, or instead of it."""
-    moment: var[float | None] = var(None)
+    eval_step: var[float | None] = var(None)
     """Step of the evaluation whose samples, head scores and probe are shown; None follows the newest."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -73,7 +73,7 @@ class RunView(Widget):
             with Horizontal(id="run-panels"):
                 for name in PANELS:
                     yield LinePlot(id=f"run-{name}")
-        yield InsightsView(id="run-inside")
+        yield InsightsView(id="run-insights")
 
     @property
     def samples(self) -> SamplesView:
@@ -81,7 +81,7 @@ class RunView(Widget):
         return self.query_one(SamplesView)
 
     @property
-    def inside(self) -> InsightsView:
+    def insights(self) -> InsightsView:
         """The pages of insights."""
         return self.query_one(InsightsView)
 
@@ -92,13 +92,13 @@ class RunView(Widget):
         if self.watched is None or self.watched.name != watched.name:
             self.plot_view = self.plot_view.following(1.0)
             self.entropy = None
-            self.moment = None
+            self.eval_step = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
         self.query_one("#run-reading", SummaryText).say(self._sentences(watched))
         self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
         self.samples.samples = watched.samples
-        self.inside.show(watched.inside, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
+        self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
             self._draw()
         else:
@@ -127,7 +127,7 @@ class RunView(Widget):
             watched.phase,
         )
 
-    def show_trouble(self, sentence: str) -> None:
+    def show_error(self, sentence: str) -> None:
         """Show the reason why there is nothing to see."""
         self.query_one("#run-reading", SummaryText).say(sentence)
 
@@ -148,25 +148,25 @@ class RunView(Widget):
     def watch_page(self, page: RunPage) -> None:
         self.set_class(page in ("curves", "machine"), "-panels")
         self.set_class(page == "machine", "-machine")
-        inside = page in PAGES
-        self.query_one("#run-middle").display = self.query_one("#run-words").display = not inside
-        self.inside.display = inside
+        insights = page in PAGES
+        self.query_one("#run-middle").display = self.query_one("#run-words").display = not insights
+        self.insights.display = insights
         if page in PAGES:
-            self.inside.page = page
-            self.call_after_refresh(self.inside.draw)
+            self.insights.page = page
+            self.call_after_refresh(self.insights.draw)
         self._draw()
 
-    def watch_moment(self, moment: float | None) -> None:
-        self.samples.look_at(moment)
-        self.inside.moment = moment
+    def watch_eval_step(self, eval_step: float | None) -> None:
+        self.samples.show_up_to(eval_step)
+        self.insights.eval_step = eval_step
 
-    def walk(self, by: int) -> None:
+    def move_evaluation(self, by: int) -> None:
         """Move to an earlier or later evaluation, for samples and insights alike."""
-        steps = [moment.step for moment in self.inside.inside.points] if self.page in PAGES else self.samples.steps
+        steps = [point.step for point in self.insights.insights.points] if self.page in PAGES else self.samples.steps
         if steps:
-            at = len(steps) - 1 if self.moment is None else max(0, bisect_right(steps, self.moment) - 1)
+            at = len(steps) - 1 if self.eval_step is None else max(0, bisect_right(steps, self.eval_step) - 1)
             at = max(0, min(at + by, len(steps) - 1))
-            self.moment = None if at == len(steps) - 1 else steps[at]
+            self.eval_step = None if at == len(steps) - 1 else steps[at]
 
     def _plots(self) -> RunPlots | None:
         watched = self.watched

@@ -88,7 +88,7 @@ class RunViewKeys(LabScreen):
         self.view.page = "words" if self.view.page == page else page
 
     def action_head_history(self) -> None:
-        self.view.inside.history_shown = not self.view.inside.history_shown
+        self.view.insights.history_shown = not self.view.insights.history_shown
 
     def action_recent(self) -> None:
         seen = self.view.plot_view

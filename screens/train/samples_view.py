@@ -47,7 +47,7 @@ class SamplesView(Widget):
         if self.chosen is None:
             self.scrolled = 0
 
-    def look_at(self, step: float | None) -> None:
+    def show_up_to(self, step: float | None) -> None:
         """Show the last samples up to this step; None follows the newest."""
         self.chosen = None if step is None or not self._steps else max(0, bisect_right(self._steps, step) - 1)
         self.scrolled = 0

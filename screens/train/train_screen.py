@@ -71,13 +71,13 @@ Training continues when you leave this screen, the lab, or the terminal.
         Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
         Binding(
             "left,h",
-            "walk(-1)",
+            "move(-1)",
             "Earlier sample",
             id="train.earlier",
             show=False,
             tooltip="Earlier sample; cursor left",
         ),
-        Binding("right,l", "walk(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right"),
+        Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right"),
         Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll a long sample down"),
         Binding("up,k", "scroll_sample(-1)", "Scroll back", id="train.up", show=False, tooltip="Scroll a long sample up"),
         Binding("left_square_bracket", "other(1)", "Older run", id="train.older", show=False, tooltip="Watch the next older run"),
@@ -90,13 +90,13 @@ Training continues when you leave this screen, the lab, or the terminal.
     """True: the form of a new run is shown; False: the run being watched."""
 
     @dataclass
-    class Read(Message):
+    class RunRead(Message):
         """A reading of the run in view, or the reason why there is none."""
 
         name: str
-        feed: RunFollower | None
-        news: RunUpdate | None
-        trouble: str = ""
+        follower: RunFollower | None
+        update: RunUpdate | None
+        error: str = ""
 
     @dataclass
     class Measured(Message):
@@ -108,7 +108,7 @@ Training continues when you leave this screen, the lab, or the terminal.
     def __init__(self) -> None:
         super().__init__()
         self.watched: WatchedRun | None = None
-        self._feed: RunFollower | None = None
+        self._follower: RunFollower | None = None
         self._usage = UsageMeter()
         self._ticks = 0
         self._runs_seen = False
@@ -187,7 +187,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.post_message(RunsChanged())
 
     def _follow_run(self) -> None:
-        self._feed = None
+        self._follower = None
         self._ticks = 0
         self._tick()
 
@@ -197,41 +197,41 @@ Training continues when you leave this screen, the lab, or the terminal.
             return
         at_rest = self.watched is not None and self.watched.phase not in ACTIVE
         self._ticks += 1
-        if at_rest and self._feed is not None and self._ticks % READINGS_SKIPPED_AT_REST:
+        if at_rest and self._follower is not None and self._ticks % READINGS_SKIPPED_AT_REST:
             return
-        if not any(worker.group == "feed" and worker.is_running for worker in self.workers):
-            self._read(self.lab.run_name, self._feed)
+        if not any(worker.group == "follow" and worker.is_running for worker in self.workers):
+            self._read(self.lab.run_name, self._follower)
 
-    @work(thread=True, group="feed", exit_on_error=True)
-    def _read(self, name: str, feed: RunFollower | None) -> None:
+    @work(thread=True, group="follow", exit_on_error=True)
+    def _read(self, name: str, follower: RunFollower | None) -> None:
         try:
-            feed = feed or RunFollower(open_run(name))
-            news = feed.read()
-            if news.phase in ACTIVE:
-                self._usage.sample(news.status)
-            self.post_message(self.Read(name, feed, news))
+            follower = follower or RunFollower(open_run(name))
+            update = follower.read()
+            if update.phase in ACTIVE:
+                self._usage.sample(update.status)
+            self.post_message(self.RunRead(name, follower, update))
         except UserError as error:
-            self.post_message(self.Read(name, feed, None, str(error)))
+            self.post_message(self.RunRead(name, follower, None, str(error)))
 
-    @on(Read)
-    def _show_news(self, message: Read) -> None:
+    @on(RunRead)
+    def _show_update(self, message: RunRead) -> None:
         if message.name != self.lab.run_name:
             return
-        self._feed = message.feed
-        news = message.news
-        if news is None:
-            self.view.show_trouble(message.trouble)
+        self._follower = message.follower
+        update = message.update
+        if update is None:
+            self.view.show_error(message.error)
             return
         before = self.watched
         opened = before is None or before.name != message.name
         if before is None or opened:
-            self.watched = WatchedRun.opened(message.name, news, self._usage)
+            self.watched = WatchedRun.opened(message.name, update, self._usage)
         else:
-            self.watched = before.updated(news)
+            self.watched = before.updated(update)
         self.view.show(self.watched)
         if opened:
             self._measure(message.name)
-        if before is None or before.phase != news.phase:
+        if before is None or before.phase != update.phase:
             self.refresh_bindings()
 
     @work(thread=True, group="entropy", exit_on_error=True)
@@ -262,7 +262,7 @@ Training continues when you leave this screen, the lab, or the terminal.
                 return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
             case "stop":
                 return phase in ACTIVE
-            case "inspect" | "one_step" | "compare" | "walk" | "scroll_sample" | "other":
+            case "inspect" | "one_step" | "compare" | "move" | "scroll_sample" | "other":
                 return watching
             case "new":
                 return not self.making
@@ -285,15 +285,15 @@ Training continues when you leave this screen, the lab, or the terminal.
     def action_compare(self) -> None:
         self.post_message(CompareWith(self.lab.run_name))
 
-    def action_walk(self, by: int) -> None:
+    def action_move(self, by: int) -> None:
         if self.view.cursor is None or self.view.page in PAGES:
-            self.view.walk(by)
+            self.view.move_evaluation(by)
         else:
             self.view.move_cursor(by)
 
     def action_scroll_sample(self, by: int) -> None:
         if self.view.page in PAGES:
-            self.view.inside.choose(by)
+            self.view.insights.choose(by)
         else:
             self.view.samples.scroll_text(by)
 

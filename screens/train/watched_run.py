@@ -21,7 +21,7 @@ class WatchedRun:
     phase: str
     history: LossHistory
     samples: tuple[Sample, ...] = ()
-    inside: InsightHistory = field(default_factory=InsightHistory)
+    insights: InsightHistory = field(default_factory=InsightHistory)
     events: tuple[Event, ...] = ()
     usage: UsageMeter | None = None
     unresponsive: str = ""
@@ -49,10 +49,10 @@ class WatchedRun:
         if history is None:
             history = self.history
             history.add(update.metrics)
-        inside = update.insights
+        insights = update.insights
         if not update.insights_restarted:
-            inside = self.inside
-            inside.extend(update.insights)
+            insights = self.insights
+            insights.extend(update.insights)
         return replace(
             self,
             config=update.config,
@@ -60,7 +60,7 @@ class WatchedRun:
             phase=update.phase,
             history=history,
             samples=(() if update.samples_restarted else self.samples) + tuple(update.samples),
-            inside=inside,
+            insights=insights,
             events=(() if update.events_restarted else self.events) + tuple(update.events),
             unresponsive=update.unresponsive,
         )

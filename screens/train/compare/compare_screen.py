@@ -66,8 +66,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("comma", "pan(-0.5)", "Earlier", id="compare.back", show=False, tooltip="Pan left"),
         Binding("full_stop", "pan(0.5)", "Later", id="compare.forth", show=False, tooltip="Pan right"),
         Binding("end,G", "follow", "Follow", id="compare.follow", show=False, tooltip="Show the whole curves, and follow"),
-        Binding("left,h", "walk(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="Earlier samples"),
-        Binding("right,l", "walk(1)", "Later samples", id="compare.later", show=False, tooltip="Later samples"),
+        Binding("left,h", "move(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="Earlier samples"),
+        Binding("right,l", "move(1)", "Later samples", id="compare.later", show=False, tooltip="Later samples"),
         Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Scroll down"),
         Binding("up,k", "scroll_part(-1)", "Up", id="compare.up", show=False, tooltip="Scroll up"),
         Binding(
@@ -88,18 +88,18 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     """The first run whose samples are shown, where not all fit."""
 
     @dataclass
-    class Read(Message):
+    class RunsRead(Message):
         """Readings of some of the runs, by index, or the reason why one cannot be read."""
 
-        news: list[tuple[int, RunFollower, str, RunUpdate]]
-        trouble: str = ""
+        updates: list[tuple[int, RunFollower, str, RunUpdate]]
+        error: str = ""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
         self.names = tuple(names[:MOST_RUNS])
         self.runs: list[ComparedRun] = []
         """Empty until all have been read once."""
-        self._feeds: dict[int, RunFollower] = {}
+        self._followers: dict[int, RunFollower] = {}
         self._ticks = 0
 
     def compose(self) -> ComposeResult:
@@ -121,31 +121,31 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     def _tick(self) -> None:
         """Read the active runs, and sometimes all, unless a reading is under way."""
-        if not self.is_current or any(worker.group == "feeds" and worker.is_running for worker in self.workers):
+        if not self.is_current or any(worker.group == "follow" and worker.is_running for worker in self.workers):
             return
         all_of_them = not self.runs or self._ticks % READINGS_SKIPPED_AT_REST == 0
         self._ticks += 1
         wanted = [at for at in range(len(self.names)) if all_of_them or self.runs[at].going_on]
         if wanted:
-            self._read([(at, self._feeds.get(at)) for at in wanted])
+            self._read([(at, self._followers.get(at)) for at in wanted])
 
-    @work(thread=True, group="feeds", exit_on_error=True)
+    @work(thread=True, group="follow", exit_on_error=True)
     def _read(self, wanted: list[tuple[int, RunFollower | None]]) -> None:
-        news = []
+        updates = []
         try:
             for at, known in wanted:
-                feed = known or RunFollower(open_run(self.names[at]))
-                news.append((at, feed, "" if known else vocabulary_of(feed.run), feed.read()))
+                follower = known or RunFollower(open_run(self.names[at]))
+                updates.append((at, follower, "" if known else vocabulary_of(follower.run), follower.read()))
         except UserError as error:
-            self.post_message(self.Read(news, str(error)))
+            self.post_message(self.RunsRead(updates, str(error)))
         else:
-            self.post_message(self.Read(news))
+            self.post_message(self.RunsRead(updates))
 
-    @on(Read)
-    def _show_news(self, message: Read) -> None:
-        if message.trouble:
-            self.query_one("#compare-words", SummaryText).say(message.trouble)
-            self._feeds.clear()
+    @on(RunsRead)
+    def _show_updates(self, message: RunsRead) -> None:
+        if message.error:
+            self.query_one("#compare-words", SummaryText).say(message.error)
+            self._followers.clear()
             self.runs.clear()
             self.query_one("#compare-plot", LinePlot).figure = None
             for part in self.query(RunColumns):
@@ -153,13 +153,13 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             self.refresh_bindings()
             return
         if not self.runs:
-            for at, _, vocabulary, news in message.news:
+            for at, _, vocabulary, update in message.updates:
                 name, letter = self.names[at], LETTERS[at]
-                self.runs.append(ComparedRun(letter, name, vocabulary, news.config, news.status, news.phase, LossHistory()))
+                self.runs.append(ComparedRun(letter, name, vocabulary, update.config, update.status, update.phase, LossHistory()))
             self.bits = in_bits(self.runs)
-        for at, feed, _, news in message.news:
-            self._feeds[at] = feed
-            self.runs[at].apply(news)
+        for at, follower, _, update in message.updates:
+            self._followers[at] = follower
+            self.runs[at].apply(update)
         self._show()
 
     def _show(self) -> None:
@@ -246,7 +246,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def action_follow(self) -> None:
         self.plot_view = self.plot_view.following(1.0)
 
-    def action_walk(self, by: int) -> None:
+    def action_move(self, by: int) -> None:
         if self.runs:
             self.stop = max(0, min(self._stop + by, len(stops(self.runs)) - 1))
             self.samples_below = True

@@ -1,4 +1,4 @@
-"""The pages of Train about the inside of the model: head meters, probe, updates.
+"""The pages of Train about the inside of the model: head scores, probe, updates.
 
 Begin with `insights_view`.
 """

@@ -15,38 +15,38 @@ FEWEST_WORDS = 3
 """Lines of sentences that there is always room for."""
 
 
-def heads_above(inside: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:
+def heads_above(insights: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:
     """The lines above the heads: findings, and the column titles. `share`: fraction of the training time spent measuring."""
-    moment = inside.points[at]
-    words = scores_sentence(moment.step, moment.repeated, {meter: moment.of(meter).tolist() for meter in HEAD_SCORES})
-    above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - moment.scores[0].size - 2)), width)
-    if not moment.repeated:
+    point = insights.points[at]
+    words = scores_sentence(point.step, point.repeated, {kind: point.of(kind).tolist() for kind in HEAD_SCORES})
+    above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - point.scores[0].size - 2)), width)
+    if not point.repeated:
         return above
     room = (width - 6) // 3
     titles = dict(zip(HEAD_SCORES, ("previous token", "duplicate token", "induction"), strict=True))
     names: list[Piece] = [(fit("head", 6), "dim")]
-    for meter in HEAD_SCORES:
-        level = fixed(uniform_score(meter, moment.repeated), 2)
-        words = f"{titles[meter]}, uniform {level}" if room >= 34 else f"{meter}, unif. {level}"
+    for kind in HEAD_SCORES:
+        level = fixed(uniform_score(kind, point.repeated), 2)
+        words = f"{titles[kind]}, uniform {level}" if room >= 34 else f"{kind}, unif. {level}"
         names.append((fit(words, room - 1) + " ", "title"))
     hint = "   ↑/↓ head   ⏎ history" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
-    return [*above, [(evaluation_label(inside, at), "title"), (hint, "dim")], names]
+    return [*above, [(evaluation_label(insights, at), "title"), (hint, "dim")], names]
 
 
-def head_line(inside: InsightHistory, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
+def head_line(insights: InsightHistory, at: int, head: tuple[int, int], chosen: bool, width: int) -> list[Piece]:
     """One head's three scores: now, as a bar and a number, and over the evaluations, scaled to the highest of all heads."""
     layer, number = head
     room = (width - 6) // 3
     bar_room = max(4, (room - 7) // 2)
     row: list[Piece] = [(("▸" if chosen else " ") + head_name(layer, number).ljust(4), "cursor" if chosen else "text")]
-    for place, highest in enumerate(inside.highest):
-        value, scale = float(inside.points[at].scores[place, layer, number]), max(FORMED, highest)
+    for place, highest in enumerate(insights.highest):
+        value, scale = float(insights.points[at].scores[place, layer, number]), max(FORMED, highest)
 
         def sign(each: InsightPoint, place: int = place, scale: float = scale) -> str:
             return height_sign(float(each.scores[place, layer, number]) / scale) if each.repeated else " "
 
         row.append((fit(bar(value, bar_room), bar_room), "strong" if value >= FORMED else "bar"))
         row.append((f" {value:.2f} ", "strong" if value >= FORMED else "text"))
-        row += over_time(inside, marked_at(inside, at), room - bar_room - 8, sign, "course")
+        row += over_time(insights, marked_at(insights, at), room - bar_room - 8, sign, "history")
         row.append(("  ", "text"))
     return row

@@ -40,7 +40,7 @@ class InsightsView(Vertical):
     InsightsView LinePlot { height: 9; display: none; }
     """
     page: var[InsightsPage] = var("heads")
-    moment: var[float | None] = var(None)
+    eval_step: var[float | None] = var(None)
     """Step of the evaluation shown; None follows the newest."""
     head: var[tuple[int, int] | None] = var(None)
     """Layer and head, zero-indexed; None is the strongest of the newest evaluation."""
@@ -49,27 +49,27 @@ class InsightsView(Vertical):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.inside = InsightHistory()
-        self._going_on = False
+        self.insights = InsightHistory()
+        self._active = False
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
 
     def compose(self) -> ComposeResult:
-        yield PageLines(id="inside-lines")
-        yield LinePlot(id="inside-course")
+        yield PageLines(id="insight-lines")
+        yield LinePlot(id="head-history")
 
-    def show(self, inside: InsightHistory, going_on: bool, seconds: float, optimizer: OptimizerName) -> None:
-        """Show these insights; `going_on`: more may come; `seconds`: duration of the training."""
-        if inside is not self.inside:
+    def show(self, insights: InsightHistory, active: bool, seconds: float, optimizer: OptimizerName) -> None:
+        """Show these insights; `active`: more may come; `seconds`: duration of the training."""
+        if insights is not self.insights:
             self.head = None
-        self.inside, self._going_on, self._optimizer = inside, going_on, optimizer
-        self._share = min(1.0, inside.seconds / seconds) if seconds else 0.0
+        self.insights, self._active, self._optimizer = insights, active, optimizer
+        self._share = min(1.0, insights.seconds / seconds) if seconds else 0.0
         self.draw()
 
     def watch_page(self) -> None:
         self.draw()
 
-    def watch_moment(self) -> None:
+    def watch_eval_step(self) -> None:
         self.draw()
 
     def watch_head(self) -> None:
@@ -87,17 +87,17 @@ class InsightsView(Vertical):
         its uniform score."""
         if self.head is not None:
             return self.head
-        measured = [moment for moment in self.inside.points if moment.repeated]
+        measured = [point for point in self.insights.points if point.repeated]
         if not measured:
             return (0, 0)
         last = measured[-1]
-        found = [strongest_head(meter, last.of(meter).tolist()) for meter in ("induction", "previous")]
+        found = [strongest_head(kind, last.of(kind).tolist()) for kind in ("induction", "previous")]
         best = max(found, key=lambda each: each.score / uniform_score(each.kind, last.repeated))
         return best.layer, best.head
 
     def choose(self, by: int) -> None:
         """Choose the head so many further on, in the order of layers."""
-        measured = [moment for moment in self.inside.points if moment.pattern.size]
+        measured = [point for point in self.insights.points if point.pattern.size]
         if not measured:
             return
         layers, heads = measured[-1].pattern.shape[:2]
@@ -109,21 +109,21 @@ class InsightsView(Vertical):
         if not self.display or not self.is_mounted:
             return
         width, height = self.size
-        at = self.inside.at(self.moment)
-        plot, shown = self.query_one("#inside-course", LinePlot), self.query_one("#inside-lines", PageLines)
+        at = self.insights.at(self.eval_step)
+        plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
         plot.display = False
         if at is None:
-            shown.lines = tuple(words_lines(WAITING if self._going_on else NEVER, width))
+            shown.lines = tuple(words_lines(WAITING if self._active else NEVER, width))
             return
         if self.page == "probe":
-            shown.lines = tuple(probe_lines(self.inside, at, self.chosen, width, height))
+            shown.lines = tuple(probe_lines(self.insights, at, self.chosen, width, height))
             return
         if self.page == "updates":
-            above, rows = updates_lines(self.inside, at, width, self._optimizer)
+            above, rows = updates_lines(self.insights, at, width, self._optimizer)
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
-        above = heads_above(self.inside, at, width, height, self._share)
-        layers, heads = self.inside.points[at].scores.shape[1:]
+        above = heads_above(self.insights, at, width, height, self._share)
+        layers, heads = self.insights.points[at].scores.shape[1:]
         room = height - len(above)
         plot.display = layers > 0 and (room - layers * heads >= HISTORY_ROWS or self.history_shown)
         if plot.display:
@@ -134,19 +134,19 @@ class InsightsView(Vertical):
         room = max(1, room)
         first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
         in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
-        shown.lines = (*above, *(head_line(self.inside, at, each, each == (layer, head), width) for each in in_view))
+        shown.lines = (*above, *(head_line(self.insights, at, each, each == (layer, head), width) for each in in_view))
 
     def _history_figure(self) -> Figure:
         """The three scores of the head over the steps."""
         layer, head = self.chosen
-        measured = [moment for moment in self.inside.points if moment.repeated]
-        steps = np.array([moment.step for moment in measured], np.float64)
+        measured = [point for point in self.insights.points if point.repeated]
+        steps = np.array([point.step for point in measured], np.float64)
         repeated = measured[-1].repeated
         series = []
-        for place, (meter, role) in enumerate(zip(HEAD_SCORES, ("run0", "run4", "run1"), strict=True)):
-            scores = np.array([moment.scores[place, layer, head] for moment in measured], np.float64)
-            name = score_since_sentence(meter, steps.tolist(), scores.tolist(), repeated)
-            series.append(Series(f"{head_name(layer, head)} {name}", meter, "line", role, steps, scores, dashes=DASHES[meter]))
+        for place, (kind, role) in enumerate(zip(HEAD_SCORES, ("run0", "run4", "run1"), strict=True)):
+            scores = np.array([point.scores[place, layer, head] for point in measured], np.float64)
+            name = score_since_sentence(kind, steps.tolist(), scores.tolist(), repeated)
+            series.append(Series(f"{head_name(layer, head)} {name}", kind, "line", role, steps, scores, dashes=DASHES[kind]))
         level = uniform_score("induction", repeated)
         series.append(Series(f"uniform {level:.2f}", f"uniform {level:.2f}", "level", "level", (0.0,), (level,)))
-        return Figure(tuple(series), version=(id(self.inside), len(measured), layer, head), x_label="steps")
+        return Figure(tuple(series), version=(id(self.insights), len(measured), layer, head), x_label="steps")

@@ -30,27 +30,27 @@ def words_lines(text: str, width: int) -> Lines:
     return [[(line, "text")] for line in wrap(text, width)]
 
 
-def evaluation_label(inside: InsightHistory, at: int) -> str:
+def evaluation_label(insights: InsightHistory, at: int) -> str:
     """`step 1,200   13/31 ←/→`"""
-    return f"step {whole(inside.points[at].step)}   {at + 1}/{len(inside.points)} ←/→"
+    return f"step {whole(insights.points[at].step)}   {at + 1}/{len(insights.points)} ←/→"
 
 
 def over_time(
-    inside: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
+    insights: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
 ) -> list[Piece]:
     """One sign per evaluation, or per group if they do not fit; the marked one stands out."""
-    each = max(1, math.ceil(len(inside.points) / max(1, width)))
-    wide = max(1, min(MOST_CELLS, width // len(inside.points)))
-    ends = [min(len(inside.points), start + each) - 1 for start in range(0, len(inside.points), each)]
-    signs = [sign(inside.points[end]) * wide for end in ends]
+    each = max(1, math.ceil(len(insights.points) / max(1, width)))
+    wide = max(1, min(MOST_CELLS, width // len(insights.points)))
+    ends = [min(len(insights.points), start + each) - 1 for start in range(0, len(insights.points), each)]
+    signs = [sign(insights.points[end]) * wide for end in ends]
     here = len(signs) if marked is None else marked // each
     pieces = [("".join(signs[:here]), role), ("".join(signs[here : here + 1]), "here"), ("".join(signs[here + 1 :]), role)]
     return [*pieces, (" " * (width - wide * len(signs)), role)]
 
 
-def marked_at(inside: InsightHistory, at: int) -> int | None:
+def marked_at(insights: InsightHistory, at: int) -> int | None:
     """The evaluation to mark; None for the newest."""
-    return at if at < len(inside.points) - 1 else None
+    return at if at < len(insights.points) - 1 else None
 
 
 def height_sign(value: float) -> str:
@@ -77,7 +77,7 @@ def cut(row: Sequence[Piece], width: int) -> list[Piece]:
 class PageLines(Widget):
     """A widget that draws lines of pieces."""
 
-    ROLES = ("text", "title", "dim", "bar", "strong", "course", "cursor", "here")
+    ROLES = ("text", "title", "dim", "bar", "strong", "history", "cursor", "here")
     COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}
     DEFAULT_CSS = """
     PageLines {
@@ -87,7 +87,7 @@ class PageLines(Widget):
         & > .page-lines--dim { color: $text-muted; }
         & > .page-lines--bar { color: $primary; }
         & > .page-lines--strong { color: $warning; text-style: bold; }
-        & > .page-lines--course { color: $foreground 70%; }
+        & > .page-lines--history { color: $foreground 70%; }
         & > .page-lines--cursor { text-style: bold reverse; }
         & > .page-lines--here { background: $primary 40%; color: $foreground; text-style: bold underline; }
     }

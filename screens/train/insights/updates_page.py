@@ -21,12 +21,12 @@ def ratio_sign(ratio: float | None) -> str:
     return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio < limit)
 
 
-def updates_lines(inside: InsightHistory, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
+def updates_lines(insights: InsightHistory, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
     """The lines above, and a line per part: update ratio now and over the evaluations, gradient norm."""
-    moment = inside.points[at]
-    above = words_lines(updates_in_words(moment.step, moment.parts, optimizer), width)
-    above.append([(evaluation_label(inside, at), "title")])
-    if not moment.parts:
+    point = insights.points[at]
+    above = words_lines(updates_in_words(point.step, point.parts, optimizer), width)
+    above.append([(evaluation_label(insights, at), "title")])
+    if not point.parts:
         return above, []
     bar_room = max(6, min(16, width // 6))
     strip = width - LABEL - 11 - bar_room - 10
@@ -39,16 +39,16 @@ def updates_lines(inside: InsightHistory, at: int, width: int, optimizer: Optimi
             (" gradient norm", "title"),
         ]
     )
-    total = math.sqrt(sum(part.grad_norm**2 for part in moment.parts))
+    total = math.sqrt(sum(part.grad_norm**2 for part in point.parts))
     rows = []
-    for place, part in enumerate(moment.parts):
+    for place, part in enumerate(point.parts):
 
         def sign(each: InsightPoint, place: int = place) -> str:
             return ratio_sign(each.parts[place].ratio) if each.parts else " "
 
         row: list[Piece] = [(fit(part.part, LABEL) + " ", "text")]
         row.append((("·" if part.ratio is None else power(part.ratio)).rjust(8) + "  ", "text"))
-        row += over_time(inside, marked_at(inside, at), strip, sign, "course")
+        row += over_time(insights, marked_at(insights, at), strip, sign, "history")
         row.append((f" {significant(part.grad_norm, 3)}".rjust(9) + " ", "text"))
         row.append((fit(bar(part.grad_norm / total if total else 0.0, bar_room), bar_room), "bar"))
         rows.append(row)

@@ -112,8 +112,8 @@ async def measure(run: Run) -> None:
         say("the curve by time, in bits per byte, logarithmic", timed(lambda: draw(other.losses(()), 88, 24)), "ms")
         say("another smoothing, the first time", timed(lambda: curves.history.smoothed(1 / 5, 1000), 1), "ms")
         say("all that a reading changes on the screen", timed(lambda: view.show(screen.watched)), "ms")
-        feed = RunFollower(run)
-        say("reading the whole file, processor time alone", timed(feed.read, 1), "ms")
+        follower = RunFollower(run)
+        say("reading the whole file, processor time alone", timed(follower.read, 1), "ms")
         attached = process.memory_info().rss
         with run.metrics_path.open("ab") as file:
             encode = msgspec.json.Encoder().encode
@@ -121,7 +121,7 @@ async def measure(run: Run) -> None:
                 file.write(encode(metric(step)) + b"\n")
                 if step % 10 == 0:
                     file.flush()
-                    curves.history.add(feed.read().metrics)
+                    curves.history.add(follower.read().metrics)
                     draw(curves.losses(()), 88, 24)
         say("memory more after 200 further readings and pictures", (process.memory_info().rss - attached) / 1e6, "MB")
 

@@ -375,7 +375,7 @@ async def test_small_panels_stand_where_the_words_were(app: TrainApp, make_run: 
         await watch(pilot, until, "tale")
         await pilot.press("d")
         await pilot.pause()
-        plots = [screen_of(pilot).query_one(f"#run-{name}") for name in ("rate", "norm", "speed")]
+        plots = [screen_of(pilot).query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
         words = [plot.render_line(0).text.strip() for plot in plots]
         assert words == ["⠤⠒⠤ learning rate", "⠤⠒⠤ gradient norm", "⠤⠒⠤ tokens/s"]
         assert list(plots[2].figure.series[0].ys) == pytest.approx([8310.0] * 400)
@@ -393,7 +393,7 @@ async def test_small_panels_stand_where_the_words_were(app: TrainApp, make_run: 
 
 def page_of(pilot: Pilot[None]) -> list[str]:
     """The lines of the page about the inside of the model."""
-    shown = screen_of(pilot).query_one("#inside-lines")
+    shown = screen_of(pilot).query_one("#insight-lines")
     return ["".join(text for text, _ in line) for line in shown.lines]  # type: ignore[attr-defined]
 
 
@@ -421,7 +421,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         assert any("step 400   5/11 ←/→" in line for line in page)
         await pilot.press("enter")
         await pilot.pause()
-        plot = screen_of(pilot).query_one("#inside-course")
+        plot = screen_of(pilot).query_one("#head-history")
         assert plot.display == (size == (80, 24)) or plot.size.height >= 9
         await pilot.press("t")
         await pilot.pause()
