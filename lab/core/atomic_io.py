@@ -10,16 +10,16 @@ from lab.core.safe_open import open_to_replace
 
 Chunk = bytes | memoryview
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 """Error numbers of a full disk and of a full quota."""
 
 
-def is_full(error: OSError) -> bool:
+def is_disk_full(error: OSError) -> bool:
     """True if a write failed because the disk is full: a reason to wait, not to give up."""
-    return error.errno in NO_ROOM
+    return error.errno in DISK_FULL_ERRORS
 
 
-def is_refused(error: OSError) -> bool:
+def is_write_denied(error: OSError) -> bool:
     """True if this user may not write there."""
     return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 

@@ -24,7 +24,7 @@ LARGEST_LINE = 4 << 20
 
 LONGEST_REASON = 300
 
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+JSON_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Errors of decoding JSON: malformed, of another type or out of bounds; no UTF-8; nested too deeply."""
 
 
@@ -42,7 +42,7 @@ def decode_json(path: Path, raw: bytes, kind: type[T]) -> T:
     """`read_json` of bytes that were read already; the error names `path`."""
     try:
         return msgspec.json.decode(raw, type=kind)
-    except NOT_JSON as error:
+    except JSON_ERRORS as error:
         raise DamagedFileError(path, f"is damaged: {_reason(error)}") from error
 
 

@@ -119,10 +119,10 @@ def torch_has_cuda() -> bool:
 
 def has_cuda() -> bool:
     """True if training on CUDA should work: a card, not hidden by CUDA_VISIBLE_DEVICES, and a torch built for it. A guess."""
-    return not why_no_cuda()
+    return not no_cuda_reason()
 
 
-def why_no_cuda() -> str:
+def no_cuda_reason() -> str:
     """The reason why CUDA cannot be used, as the end of a sentence; empty if there seems to be none."""
     if not nvidia_gpus():
         return "this machine shows no NVIDIA GPU"

@@ -51,7 +51,7 @@ def read_regular(path: str | Path, most: int, *, follow: bool = False) -> bytes:
     return contents
 
 
-def open_to_hold(path: str | Path) -> int:
+def open_for_lock(path: str | Path) -> int:
     """A descriptor for reading a regular file, or for locking it. Raises what `open_regular` does."""
     return _open(path, os.O_RDONLY, None, False)
 
@@ -62,7 +62,7 @@ def opened_by_name(path: str | Path) -> Iterator[str]:
 
     Raises what `open_regular` does.
     """
-    descriptor = open_to_hold(path)
+    descriptor = open_for_lock(path)
     try:
         yield f"/dev/fd/{descriptor}" if os.path.exists(f"/dev/fd/{descriptor}") else os.fspath(path)
     finally:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
-from lab.core.bounded_json import NOT_JSON
+from lab.core.bounded_json import JSON_ERRORS
 from lab.core.errors import UserError
 from lab.core.safe_open import read_regular
 
@@ -35,7 +35,7 @@ def read_history(home: Path) -> list[str]:
     for line in lines:
         try:
             found.append(msgspec.json.decode(line, type=Entry).text)
-        except NOT_JSON:
+        except JSON_ERRORS:
             continue
     return bounded(found)
 

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
-from lab.core.machine import has_mps, why_no_cuda
+from lab.core.machine import has_mps, no_cuda_reason
 from models.config import ModelConfig, Precision
 from models.parameter_count import parameter_count
 
@@ -33,7 +33,7 @@ def check_device(device: str) -> None:
         raise UserError(f"There is no device called {device!r}; choose auto, cpu, cuda or mps.")
     if device == "mps" and not has_mps():
         raise UserError("device mps needs a Mac with Apple's own processor; use --device cpu.")
-    if device.startswith("cuda") and (why := why_no_cuda()):
+    if device.startswith("cuda") and (why := no_cuda_reason()):
         raise UserError(f"device {device} cannot be used: {why}; use --device cpu.")
     program = f"import torch; torch.zeros(1, device={device!r}) + 1"
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lab.core.errors import UserError
-from lab.core.machine import Machine, has_mps, why_no_cuda
+from lab.core.machine import Machine, has_mps, no_cuda_reason
 from lab.core.number_format import bytes_, whole
 from lab.planning.check_request import check_new_name
 from lab.planning.estimates.duration_estimate import expected_speed
@@ -81,7 +81,7 @@ def _problems(run: ResolvedRun, machine: Machine) -> dict[str, str]:
 
 def _check_device(request: RunRequest) -> None:
     """Check what can be seen at once; whether torch really can use the device is tried when the run is prepared."""
-    if request.device == "cuda" and (why := why_no_cuda()):
+    if request.device == "cuda" and (why := no_cuda_reason()):
         raise SettingError("device", f"Training on cuda is not possible here: {why}; choose auto or cpu.")
     if request.device == "mps" and not has_mps():
         raise SettingError("device", "Training on mps needs a Mac with Apple's own processor; choose auto or cpu.")

@@ -8,7 +8,7 @@ from typing import BinaryIO, Generic, TypeVar
 import msgspec
 
 from lab.core.atomic_io import replace_atomic, write_all
-from lab.core.bounded_json import LARGEST_LINE, LARGEST_LINES, NOT_JSON
+from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINE, LARGEST_LINES
 from lab.core.errors import DamagedFileError
 from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular, open_to_append
@@ -98,12 +98,12 @@ class LineWriter:
 def _decode(decoder: msgspec.json.Decoder[MetricLine], whole_lines: bytes) -> list[MetricLine]:
     try:
         return decoder.decode_lines(whole_lines)
-    except NOT_JSON:
+    except JSON_ERRORS:
         lines = []
     for raw in whole_lines.splitlines():
         try:
             lines.append(decoder.decode(raw))
-        except NOT_JSON:
+        except JSON_ERRORS:
             continue
     return lines
 

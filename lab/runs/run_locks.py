@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.core.errors import DamagedFileError
-from lab.core.safe_open import file_mode, open_to_hold
+from lab.core.safe_open import file_mode, open_for_lock
 
 if TYPE_CHECKING:
     import filelock
@@ -25,14 +25,14 @@ def trainer_lock(path: Path) -> "filelock.BaseFileLock":
     import filelock
 
     with contextlib.suppress(OSError):
-        os.close(open_to_hold(path))
+        os.close(open_for_lock(path))
     return filelock.FileLock(path, mode=file_mode(path.parent))
 
 
 def trainer_lock_is_held(path: Path) -> bool:
     """True if some process holds the lock. Tries a shared lock, so that concurrent checks do not disturb each other."""
     try:
-        descriptor = open_to_hold(path)
+        descriptor = open_for_lock(path)
     except (OSError, DamagedFileError):
         return False
     try:
@@ -59,7 +59,7 @@ def hold_inspect_lock(folder: Path) -> int | None:
     import fcntl
 
     try:
-        descriptor = open_to_hold(folder / "config.json")
+        descriptor = open_for_lock(folder / "config.json")
     except (OSError, DamagedFileError):
         return None  # whoever opens the run says what is wrong with it
     try:
@@ -77,7 +77,7 @@ def inspect_lock_is_held(folder: Path) -> bool:
     import fcntl
 
     try:
-        descriptor = open_to_hold(folder / "config.json")
+        descriptor = open_for_lock(folder / "config.json")
     except (OSError, DamagedFileError):
         return False
     try:

@@ -70,10 +70,10 @@ def find_run(name: str | Path, where: Path | None = None) -> Run:
             if run.path.parent != folder.absolute():
                 _ = run.config
             return run
-    raise UserError(_unknown(text, folder))
+    raise UserError(_not_found_message(text, folder))
 
 
-def _unknown(text: str, folder: Path) -> str:
+def _not_found_message(text: str, folder: Path) -> str:
     if os.path.isdir(text):
         return f"{text} is a folder but not a run: it has no config.json."
     import difflib

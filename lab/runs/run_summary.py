@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from lab.core.bounded_json import LARGEST_LINES, NOT_JSON
+from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINES
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular
@@ -269,7 +269,7 @@ def _metric_of(line: bytes, wants_training: bool, wants_evaluation: bool) -> Met
         return None
     try:
         return _decoder.decode(line)
-    except NOT_JSON:
+    except JSON_ERRORS:
         return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lab.core.atomic_io import is_full, os_error_in_words
+from lab.core.atomic_io import is_disk_full, os_error_in_words
 from lab.training.command_inbox import CommandInbox
 from lab.training.status_file import StatusBoard
 from lab.training.training_clock import Clock
@@ -37,7 +37,7 @@ class DiskFullRetry:
                 action()
                 break
             except OSError as error:
-                if not is_full(error):
+                if not is_disk_full(error):
                     raise os_error_in_words(error, what) from error
             stopping = bool(self._inbox.stop_requested_by)
             waited = f"Paused because the disk is full: there is no room to {what}. {last_saved}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from lab.core.atomic_io import is_full, os_error_in_words
+from lab.core.atomic_io import is_disk_full, os_error_in_words
 from lab.runs import snapshots
 from lab.runs.metrics_log import LineWriter, keep_lines_up_to
 from lab.runs.run_folder import Run
@@ -56,7 +56,7 @@ class RunLogs:
         try:
             self._events.write(self._event("stop", text, step))
         except OSError as error:
-            if not is_full(error):
+            if not is_disk_full(error):
                 raise os_error_in_words(error, "write what happened") from error
 
     def _event(self, kind: EventKind, text: str, step: int) -> Event:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from lab.core.atomic_io import is_full, is_refused, temporary_beside, write_all
+from lab.core.atomic_io import is_disk_full, is_write_denied, temporary_beside, write_all
 from lab.core.safe_open import open_to_overwrite, open_to_replace
 from lab.runs.run_folder import STATUS_PADDING
 from lab.runs.run_schema import Phase, Status
@@ -83,7 +83,7 @@ class StatusBoard:
                     os.close(descriptor)
                 os.replace(temporary, self._path)
             except OSError as error:
-                if not is_full(error) and not is_refused(error):
+                if not is_disk_full(error) and not is_write_denied(error):
                     raise
                 try:
                     self._write_over(content)

@@ -74,7 +74,7 @@ def test_processor(root: Path, cpuinfo: str, name: str) -> None:
 
 def test_graphics_cards_by_name(root: Path) -> None:
     assert machine.nvidia_gpus() == []
-    assert machine.why_no_cuda() == "this machine shows no NVIDIA GPU"
+    assert machine.no_cuda_reason() == "this machine shows no NVIDIA GPU"
     put(root, "dev/nvidia0", "")
     put(root, "dev/nvidiactl", "")
     assert machine.nvidia_gpus() == ["NVIDIA GPU"]
@@ -91,7 +91,7 @@ def test_a_card_counts_only_if_torch_can_use_it(root: Path, monkeypatch: pytest.
     assert not machine.has_cuda()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr(machine, "torch_has_cuda", lambda: False)
-    assert machine.why_no_cuda() == "the installed torch was built without CUDA"
+    assert machine.no_cuda_reason() == "the installed torch was built without CUDA"
 
 
 def test_torch_has_cuda_agrees_with_torch() -> None:

@@ -10,9 +10,9 @@ import pytest
 from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import (
     is_real_folder,
+    open_for_lock,
     open_regular,
     open_to_append,
-    open_to_hold,
     open_to_overwrite,
     open_to_replace,
     read_regular,
@@ -56,7 +56,7 @@ WAYS: list[Callable[[Path], object]] = [
     open_regular,
     lambda path: read_regular(path, 100),
     open_to_append,
-    open_to_hold,
+    open_for_lock,
     open_to_replace,
     open_to_overwrite,
 ]

@@ -126,7 +126,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(
     settings: dict[str, object], sentence: str, tale: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.planning.device.why_no_cuda", lambda: "there is none")
-    assert machine.why_no_cuda
+    assert machine.no_cuda_reason
     (home / "taken").mkdir()
     with pytest.raises(UserError, match=sentence) as told:
         prepare_run(ask(tale, **settings))
