@@ -272,7 +272,7 @@ def test_news_are_taken_in_as_they_come(empty_run: Any) -> None:
     taken.apply(feed.read())
     assert (taken.best, taken.phase, list(taken.history.val_losses)) == (second, "finished", [5.0, 4.0])
     run.path.rename(run.path.with_name("saga"))
-    with pytest.raises(UserError, match="tale is not there any more"):
+    with pytest.raises(UserError, match="tale is gone"):
         feed.read()
 
 
