@@ -65,7 +65,7 @@ class CommandInbox:
             StopRequestedError: at the command to discard what is not saved. Nothing else ends the training from here.
         """
         deadline = time.monotonic() + seconds
-        asked_before = self.stop_requested_by
+        before = self.stop_requested_by
         while True:
             self._fetch()
             if any(command.name == "discard" for command in self._waiting):
@@ -74,6 +74,6 @@ class CommandInbox:
                 if command.name == until:
                     self._waiting.remove(command)
                     return True
-            if time.monotonic() >= deadline or self.stop_requested_by != asked_before:
+            if time.monotonic() >= deadline or self.stop_requested_by != before:
                 return False
             time.sleep(POLL_SECONDS)

@@ -65,7 +65,7 @@ class Rollback:
             raise UserError(self.failure_message(f"{why}, up to step {state.step}, {halved}"))
         step, losses = self._restore()
         if step is None:
-            raise UserError(self.failure_message(f"{why}, up to step {state.step}, and there is no earlier state to go back to"))
+            raise UserError(self.failure_message(f"{why}, up to step {state.step}, and there is no earlier state to restore"))
         state.roll_back(halvings, losses)
         self._report(f"Rolled back from step {state.step} to the weights of step {step}, because {why}. {self.lr_message()}")
 
@@ -95,7 +95,7 @@ class Rollback:
         if factor == 1.0:
             return ""
         peak = significant(self._run.config.train.lr * factor, 2)
-        return f"Since step {at} the learning rate is 1/{round(1 / factor)} of what was asked for, {peak} at its peak."
+        return f"Since step {at} the learning rate is 1/{round(1 / factor)} of the chosen one, {peak} at its peak."
 
     def failure_message(self, what: str) -> str:
         """Why training has failed, and a learning rate to begin anew with."""

@@ -13,7 +13,7 @@ class SnapshotSchedule:
         self._tenths = self._tenths_done()
 
     def is_due(self, step: int, *, over: bool) -> bool:
-        """To be asked once after each step."""
+        """True if a snapshot is due; to be called once after each step."""
         before, self._tenths = self._tenths, self._tenths_done()
         return step == 0 or over or self._tenths > before or (self._tenths == 0 and step & (step - 1) == 0)
 

@@ -53,7 +53,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     pending_updates: list[PartUpdate] = []
     """Gradient norms and update ratios of that step, for its line of insights.jsonl."""
     micro_batches: Annotated[int, Meta(**LIMITS["accumulate"].meta(whole=True))] | None = None
-    """Micro-batches of a step, where memory made them more than was asked for."""
+    """Micro-batches of a step, where memory made more of them necessary than were chosen."""
     spike_detector: SpikeDetector = msgspec.field(default_factory=SpikeDetector)
     lr_factor: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """Factor on the schedule's learning rate: halved at each rollback."""

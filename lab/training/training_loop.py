@@ -46,8 +46,8 @@ from lab.training.training_setup import ComputeSetup, set_up_training
 from models.parameter_count import parameter_count
 from models.sampling import LogitsError
 
-BREAK_OFF_SECONDS = 2.0
-"""An evaluation that takes longer is broken off when the end is asked for, and made again on resuming."""
+CANCEL_SECONDS = 2.0
+"""An evaluation that takes longer is cancelled by a stop request, and made again on resuming."""
 
 BAD_STEPS = 3
 """Bad steps in a row, after which training is rolled back."""
@@ -193,7 +193,7 @@ class Training:
     def _close_step(self) -> None:
         """Finish a step: evaluate if that is due, write its line in metrics.jsonl, and save what is due.
 
-        An end that is asked for during a long evaluation leaves the step's line pending, in the checkpoint.
+        A stop request during a long evaluation leaves the step's line pending, in the checkpoint.
         """
         metric = self.state.pending
         assert metric is not None
@@ -220,11 +220,11 @@ class Training:
     def _evaluate(self) -> Evaluation:
         started = time.monotonic()
 
-        def break_off() -> None:
-            if time.monotonic() - started > BREAK_OFF_SECONDS:
+        def cancel() -> None:
+            if time.monotonic() - started > CANCEL_SECONDS:
                 self.inbox.poll()
 
-        return self.evaluator.evaluate(self.model, break_off)
+        return self.evaluator.evaluate(self.model, cancel)
 
     def _evaluate_at_the_end(self) -> None:
         self.clock.stop()

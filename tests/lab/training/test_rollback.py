@@ -1,4 +1,4 @@
-"""Going back to a good state after bad steps, each time by real training with an absurd learning rate or a spoiled loss."""
+"""Rollbacks after bad steps, each by real training with an absurd learning rate or a spoiled loss."""
 
 import math
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_an_absurd_rate_is_halved_until_it_learns(tiny_run: TinyRun, train_here:
     assert metrics[-1].lr == pytest.approx(0.1 * 3.0 * factor)
     assert metrics[-1].val_loss is not None
     assert metrics[-1].val_loss < math.log(256)
-    assert f"the learning rate is 1/{2**times} of what was asked for, {3.0 * factor:.2g} at its peak." in status.message
+    assert f"the learning rate is 1/{2**times} of the chosen one, {3.0 * factor:.2g} at its peak." in status.message
     first = next(event for event in run.events().read() if event.kind == "back")
     assert first.text.startswith(
         f"Rolled back from step {first.step} to the weights of step 0, because the loss was NaN, infinite or"
@@ -72,7 +72,7 @@ def test_interrupted_anywhere_around_it_nothing_changes(stops: tuple[int, ...], 
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, is_bad: Callable[[int], bool]) -> list[dict[str, torch.Tensor]]:
-    """Makes the loss of some steps, counted from 1, no number. Gives the weights before each step."""
+    """Make the loss of some steps, counted from 1, NaN. Returns the weights before each step."""
     loss, before = GPT.loss, list[dict[str, torch.Tensor]]()
 
     def spoiled(self: GPT, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -89,7 +89,7 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_state_gone_back_to_is_the_one_of_the_last_fiftieth_step(
+def test_a_rollback_restores_the_state_of_the_last_fiftieth_step(
     tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = spoil(monkeypatch, lambda step: step in (60, 61, 62))
@@ -158,9 +158,7 @@ def test_the_best_weights_and_the_halved_rate_are_not_forgotten(
     assert after[27] < 0.6 * lr[21]
 
 
-def test_weights_that_are_no_numbers_are_never_saved(
-    tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_are_nan_are_never_saved(tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are ruined by the tenth step, after which it is told to end."""
     step, calls = torch.optim.AdamW.step, 0
 

@@ -68,12 +68,12 @@ def test_a_spike_is_seven_deviations_above_the_mean_and_a_nat() -> None:
     watch = SpikeDetector(losses=losses)
     assert not watch.is_bad(mean + 6.9 * deviation, 1.0, 9.0)
     assert SpikeDetector(losses=losses).is_bad(mean + 7.1 * deviation, 1.0, 9.0)
-    known_by_heart = [0.05] * WINDOW
-    assert not SpikeDetector(losses=known_by_heart).is_bad(0.04 + MIN_JUMP, 1.0, 9.0)
-    assert SpikeDetector(losses=known_by_heart).is_bad(0.06 + MIN_JUMP, 1.0, 9.0)
+    memorized = [0.05] * WINDOW
+    assert not SpikeDetector(losses=memorized).is_bad(0.04 + MIN_JUMP, 1.0, 9.0)
+    assert SpikeDetector(losses=memorized).is_bad(0.06 + MIN_JUMP, 1.0, 9.0)
 
 
-def test_with_few_losses_only_the_hopeless_and_what_is_no_number_is_bad() -> None:
+def test_with_few_losses_only_those_far_above_uniform_and_nan_are_bad() -> None:
     watch = SpikeDetector(losses=[1.0] * (MIN_LOSSES - 1))
     assert not watch.is_bad(8.0, 1.0, 5.0)
     assert SpikeDetector().is_bad(10.1, 1.0, 5.0)

@@ -146,7 +146,7 @@ def test_interrupted_training_equals_uninterrupted(
     stops: tuple[int, ...], patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Steps 0, 10 and 20 have an evaluation, so there the signal comes while it is made: it is broken off, or awaited."""
-    monkeypatch.setattr("lab.training.training_loop.BREAK_OFF_SECONDS", patience)
+    monkeypatch.setattr("lab.training.training_loop.CANCEL_SECONDS", patience)
     straight, broken = tiny_run(), tiny_run()
     train_here(straight)
     for stop in stops:
@@ -314,7 +314,7 @@ def test_seeds_of_dropout_differ_and_fit_what_torch_takes() -> None:
 
 
 def test_a_tokenizer_that_cannot_be_used_is_one_sentence(tiny_run: TinyRun) -> None:
-    """Also where it shows only while samples are written: then it must not pass for logits that are no numbers."""
+    """Also where it shows only while samples are written: then it must not pass for logits that are NaN."""
     run = tiny_run()
     run.tokenizer_path.write_text("{}")
     done = subprocess.run(

@@ -146,7 +146,7 @@ def test_the_probe_is_what_the_model_says(tiny_run: TinyRun) -> None:
     assert found.truth in found.probe
 
 
-def test_a_model_of_no_numbers_is_told_of_as_nothing(tiny_run: TinyRun) -> None:
+def test_a_model_of_nan_gives_no_measurements(tiny_run: TinyRun) -> None:
     run = tiny_run()
     model = GPT(run.config.model, seed=1)
     with torch.no_grad():
@@ -189,7 +189,7 @@ def test_a_line_an_evaluation_whether_interrupted_or_not(
     patience: float, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The signal comes while the evaluation of step 10 is made, and between two: what was written beyond is written anew."""
-    monkeypatch.setattr("lab.training.training_loop.BREAK_OFF_SECONDS", patience)
+    monkeypatch.setattr("lab.training.training_loop.CANCEL_SECONDS", patience)
     straight, broken = tiny_run(), tiny_run()
     train_here(straight)
     found = lines(straight)
