@@ -204,7 +204,7 @@ def fixed_machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The same machine and the same terminal everywhere."""
     monkeypatch.setattr("lab.core.machine.machine", lambda: MACHINE)
     monkeypatch.setattr("screens.train.new_run.machine", lambda: MACHINE)
-    monkeypatch.setattr("lab.planning.settings_form.why_no_cuda", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.planning.settings_form.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
     monkeypatch.setattr("lab.planning.settings_form.has_mps", lambda: False)
     for name, value in (("TERM", "xterm-256color"), ("COLORTERM", "truecolor")):
         monkeypatch.setenv(name, value)

@@ -125,7 +125,7 @@ MISTAKES = [
 def test_a_mistake_is_one_sentence_and_leaves_nothing(
     settings: dict[str, object], sentence: str, tale: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.planning.device.why_no_cuda", lambda: "there is none")
+    monkeypatch.setattr("lab.planning.device.no_cuda_reason", lambda: "there is none")
     assert machine.no_cuda_reason
     (home / "taken").mkdir()
     with pytest.raises(UserError, match=sentence) as told:
@@ -171,7 +171,7 @@ def test_what_killed_preparations_left_is_removed_and_what_living_ones_write_is_
 def test_a_device_is_tried_where_the_machine_seems_to_have_it(tale: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if machine.has_cuda():
         pytest.skip("this machine has CUDA")
-    monkeypatch.setattr("lab.planning.device.why_no_cuda", lambda: "")
+    monkeypatch.setattr("lab.planning.device.no_cuda_reason", lambda: "")
     with pytest.raises(UserError, match=r"device cuda:0 cannot be used \(.+\); use --device cpu\."):
         prepare_run(ask(tale, device="cuda:0"))
     assert os.listdir(home) == []

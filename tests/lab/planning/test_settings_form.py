@@ -15,7 +15,7 @@ from tests.lab.planning.planned_runs import MACHINE, TEXT, plan_of, resolved
 @pytest.fixture(autouse=True)
 def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLMLAB_HOME", str(tmp_path))
-    monkeypatch.setattr("lab.planning.settings_form.why_no_cuda", lambda: "this machine shows no NVIDIA GPU")
+    monkeypatch.setattr("lab.planning.settings_form.no_cuda_reason", lambda: "this machine shows no NVIDIA GPU")
     monkeypatch.setattr("lab.planning.settings_form.has_mps", lambda: False)
 
 
