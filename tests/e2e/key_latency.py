@@ -168,7 +168,7 @@ def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
     lab.press("5", "▸5 Inspect◂")
     lab.read(2.0)
     for step in range(TO_THE_SCORES):
-        lab.press("j", f"step {step + 2} of")
+        lab.press("j", f"step {step + 2}/")
     lab.press("1", "▸1 Home◂")
     os.write(lab.master, b"5")
     last = int(re.findall(r"position \d+/(\d+)", lab.wait_for("predicts token"))[-1])
@@ -235,7 +235,7 @@ def measure_gpt2(lab: Lab, tokens: int, rounds: int) -> dict[str, list[float]]:
     lab.press("5", f"position {tokens - 3}/{tokens - 3}")
     lab.read(3.0)
     for length in range(tokens - 2, tokens + 1):
-        lab.press("e", "enter shows it")
+        lab.press("e", "Enter apply")
         os.write(lab.master, WORD.encode())
         lab.read(1.0)
         times.setdefault("a new prompt, its trace made", []).append(lab.press("\r", f"position {length}/{length}"))
