@@ -45,10 +45,10 @@ MODES: Sequence[Key] = (
     ("1", "▸1 Home◂"),
 )
 ON_A_SCREEN: Sequence[tuple[str, Sequence[Key]]] = (
-    ("home", (("1", "▸1 Home◂"), ("?", "escape closes"), ("?", "your runs"))),
-    ("data", (("2", "▸2 Data◂"), ("?", "escape closes"), ("?", "path"))),
-    ("train", (("4", "▸4 Train◂"), ("?", "escape closes"), ("?", "step"))),
-    ("learn", (("6", "▸6 Learn◂"), ("?", "escape closes"), ("?", "▸6 Learn◂"))),
+    ("home", (("1", "▸1 Home◂"), ("?", "Esc close"), ("?", "your runs"))),
+    ("data", (("2", "▸2 Data◂"), ("?", "Esc close"), ("?", "path"))),
+    ("train", (("4", "▸4 Train◂"), ("?", "Esc close"), ("?", "step"))),
+    ("learn", (("6", "▸6 Learn◂"), ("?", "Esc close"), ("?", "▸6 Learn◂"))),
 )
 IN_INSPECT: Sequence[Key] = (
     ("j", "· matrix"),
@@ -58,7 +58,7 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
-IN_TRAIN: Sequence[Key] = (("e", "its course"), ("t", "what comes next"), ("g", "update/weight"))
+IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "update/weight"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
 TO_THE_SCORES = 4
 STEPS: Sequence[Key] = (
