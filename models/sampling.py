@@ -26,7 +26,7 @@ class LogitsError(ValueError):
 
 @dataclass(frozen=True)
 class Distribution:
-    """Probabilities over the whole vocabulary, each (V,), float64, on the CPU.
+    """Next-token probabilities over the whole vocabulary, each (V,), float64, on the CPU.
 
     `before` is the softmax of the logits as they are (temperature 1, no filter), `after` what is drawn from, 0 for tokens
     filtered out, and `kept` (bool) says which tokens the filters left.
@@ -75,9 +75,7 @@ def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
     values: Numbers = logits.detach().to("cpu", torch.float64).numpy()
     largest = float(values.max())  # NaN if any of them is
     if not -math.inf < largest < math.inf:
-        raise LogitsError(
-            "the logits are not numbers, so there is no next token to draw; the model's training may have diverged."
-        )
+        raise LogitsError("the logits are NaN or infinite, so no token can be sampled; the model's training may have diverged.")
     values = values - largest
     return values, _shares(values)
 
@@ -110,7 +108,7 @@ def uniform(seed: int, position: int) -> float:
 
 
 def draw(after: Tensor, u: float) -> int:
-    """The token that u in [0, 1) falls on when the probabilities (V,) are laid end to end, the largest first, ties by id."""
+    """The token at u in [0, 1) of the cumulative probabilities (V,), the largest first, ties by id (inverse transform)."""
     shares = after.numpy()
     at = u * float(shares.sum())
     order = top_indices(shares, FIRST)
@@ -123,16 +121,16 @@ def draw(after: Tensor, u: float) -> int:
 
 
 def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings) -> Iterator[SampledToken]:
-    """Sample n tokens one after the other after ids, each seeing at most the last `context` tokens; see `generate_together`."""
-    together = generate_together(model, ids, n, [sampling])
+    """Sample n tokens one after the other after ids, each seeing at most the last `context` tokens; see `generate_batch`."""
+    batch = generate_batch(model, ids, n, [sampling])
     try:
-        for (drawn,) in together:
+        for (drawn,) in batch:
             yield drawn
     finally:
-        together.close()
+        batch.close()
 
 
-def generate_together(
+def generate_batch(
     model: GPT, ids: Sequence[int], n: int, samplings: Sequence[SamplingSettings]
 ) -> Generator[list[SampledToken], None, None]:
     """Sample n tokens one after the other after ids, for each of the settings, in one forward pass for all of them.
@@ -143,7 +141,7 @@ def generate_together(
     The model is put into evaluation mode until the iterator ends or is closed.
 
     Raises:
-        ValueError: if ids are empty, or the model's logits are not numbers.
+        ValueError: if ids are empty, or the model's logits are NaN or infinite.
     """
     if not ids:
         raise ValueError("generation needs at least one token to begin with.")

@@ -178,7 +178,7 @@ class Trace:
 
     def _look_inside(self, layer: int) -> dict[str, Tensor]:
         if self._inside is None or self._inside[0] != layer:
-            self._inside = None  # let go of the old layer before making the new one
+            self._inside = None  # release the old layer before computing the new one
             made = self._layer(layer, self._entering(layer))
             for norm, stream in (("ln1", "resid_pre"), ("ln2", "resid_mid")):
                 made[f"{norm}.scale"], made[f"{norm}.normalized"] = scale_and_normalized(made[stream])

@@ -13,7 +13,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from models.config import ConfigError
 from models.gpt import GPT
-from models.sampling import SampledToken, distribution, draw, generate, generate_together, top_indices, uniform
+from models.sampling import SampledToken, distribution, draw, generate, generate_batch, top_indices, uniform
 from models.sampling_settings import SamplingSettings
 
 
@@ -193,7 +193,7 @@ def test_texts_written_together_are_those_written_one_by_one(make_model, given_t
     model = make_model(14)
     ids = [(5 * i) % 23 for i in range(given_tokens)]
     samplings = [SamplingSettings(seed=3), SamplingSettings(greedy=True), SamplingSettings(temperature=0.7, top_k=5, seed=9)]
-    together = list(generate_together(model, ids, 12, samplings))
+    together = list(generate_batch(model, ids, 12, samplings))
     for column, sampling in zip(zip(*together, strict=True), samplings, strict=True):
         alone = list(generate(model, ids, 12, sampling))
         assert [token.id for token in column] == [token.id for token in alone]

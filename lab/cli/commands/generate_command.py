@@ -90,7 +90,7 @@ def generate(
 
     sampling = SamplingSettings(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, greedy=greedy)
     loaded = load_prompt(run, prompt, checkpoint)
-    from models.sampling import generate, generate_together
+    from models.sampling import generate, generate_batch
 
     if precision == "bf16" or (precision == "auto" and generates_in_bf16(loaded.model.config)):
         loaded.model.cast_matrices_to_bf16()
@@ -98,7 +98,7 @@ def generate(
         several = [replace(sampling, seed=seed + number) for number in range(samples)]
         refuse_too_many(loaded.model.config, samples, tokens)
         written = [array("I") for _ in several]
-        for drawn_by_all in generate_together(loaded.model, loaded.ids, tokens, several):
+        for drawn_by_all in generate_batch(loaded.model, loaded.ids, tokens, several):
             for ids, token in zip(written, drawn_by_all, strict=True):
                 ids.append(token.id)
         for one, ids in zip(several, written, strict=True):
