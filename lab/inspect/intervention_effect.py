@@ -57,7 +57,7 @@ class Effect(msgspec.Struct):
 def kl_bits(before: np.ndarray, after: np.ndarray) -> float:
     """KL(p ‖ q) = Σ p (log2 p − log2 q) of the softmaxes p and q of two rows of logits (V,), in bits and float64.
 
-    Kullback & Leibler 1951: the bits more that a reader needs who expects q while p is true. 0 where the two agree.
+    Kullback & Leibler 1951: expected extra bits of a code for q where p is true; 0 where they agree.
     """
     logs = [row - row.max() - np.log(np.exp(row - row.max()).sum()) for row in (np.float64(before), np.float64(after))]
     return max(0.0, float((np.exp(logs[0]) * (logs[0] - logs[1])).sum() / np.log(2)))
@@ -68,8 +68,8 @@ def effect(before: np.ndarray, after: np.ndarray, label: Callable[[int], str], w
     p, q = softmax(before), softmax(after)
     listed = list(dict.fromkeys([*_order(p)[:LISTED].tolist(), *_order(q)[:LISTED].tolist()]))
     listed.sort(key=lambda id_: (-p[id_], id_))
-    places = [_places(each) for each in (p, q)]
-    changes = [Change(id_, label(id_), float(p[id_]), float(q[id_]), int(places[0][id_]), int(places[1][id_])) for id_ in listed]
+    ranks = [_ranks(each) for each in (p, q)]
+    changes = [Change(id_, label(id_), float(p[id_]), float(q[id_]), int(ranks[0][id_]), int(ranks[1][id_])) for id_ in listed]
     rest = np.ones(len(p), dtype=bool)
     rest[listed] = False
     others = float(p[rest].sum()), float(q[rest].sum())
@@ -82,11 +82,11 @@ def _order(p: np.ndarray) -> np.ndarray:
     return order
 
 
-def _places(p: np.ndarray) -> np.ndarray:
+def _ranks(p: np.ndarray) -> np.ndarray:
     """The rank of every id, 1 for the most probable."""
-    places = np.empty(len(p), dtype=np.int64)
-    places[_order(p)] = np.arange(1, len(p) + 1)
-    return places
+    ranks = np.empty(len(p), dtype=np.int64)
+    ranks[_order(p)] = np.arange(1, len(p) + 1)
+    return ranks
 
 
 def in_short(effect: Effect) -> str:

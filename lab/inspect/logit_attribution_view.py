@@ -13,7 +13,7 @@ from lab.views.number_tables import decimals_for, term_decimals
 from lab.views.softmax_table import softmax
 
 CANDIDATES = 6
-"""Other tokens that are offered to ask about."""
+"""Other tokens offered for attribution."""
 LEFTOVER_NOTE = "The model's logit − all contributions: rounding error, about 0."
 NOTE = "The final norm's scale is frozen at its value here, so that the contributions add up to the logit."
 

@@ -37,7 +37,7 @@ class Verbatim(msgspec.Struct):
     """The longest end of the prompt that the training text has verbatim."""
 
     length: int
-    places: int
+    occurrences: int
     """Its occurrences."""
     first: int
     """Index of the token at which it first begins; the next token is at `first + length`."""

@@ -73,9 +73,9 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
     if chosen is None or verbatim is None:
         return f"New: the training text never has {_quoted(context, prompt[-1:])} with a token after it; {model}."
     after, frequency = _quoted(context, prompt[-chosen.length :]), chosen.candidate / chosen.occurrences
-    memorized = verbatim.length >= LONG and verbatim.places <= FEW and verbatim.candidate == verbatim.places
+    memorized = verbatim.length >= LONG and verbatim.occurrences <= FEW and verbatim.candidate == verbatim.occurrences
     if memorized and frequency < 0.5:
-        times = "once" if verbatim.places == 1 else f"{verbatim.places} times"
+        times = "once" if verbatim.occurrences == 1 else f"{verbatim.occurrences} times"
         return (
             f"Memorized, likely: the training text has the last {verbatim.length} tokens verbatim {times}, always followed by "
             f"{name}, though after {after} alone only {_of(chosen)}; {model}."
@@ -98,8 +98,8 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
 
 def _of(following: Following) -> str:
     """`80 of 402 times (19.9%)`."""
-    share = probability(following.candidate / following.occurrences)
-    return f"{whole(following.candidate)} of {whole(following.occurrences)} times ({share})"
+    frequency = probability(following.candidate / following.occurrences)
+    return f"{whole(following.candidate)} of {whole(following.occurrences)} times ({frequency})"
 
 
 def _tokens(count: int) -> str:
@@ -120,14 +120,14 @@ def _counts(context: StageContext, found: Evidence, prompt: Sequence[int], token
     name = _quoted(context, [token])
     rows = []
     for each in found.following:
-        share = each.candidate / each.occurrences
+        frequency = each.candidate / each.occurrences
         most = ", ".join(f"{_shown(context, [id_]).strip()} {whole(count)}" for id_, count in each.followers[:3])
         rows.append(
             [
                 Cell(_quoted(context, prompt[-each.length :])),
                 Cell(whole(each.occurrences), each.occurrences, note=_counted(found, context, prompt[-each.length :])),
                 Cell(whole(each.candidate), each.candidate, note=_counted(found, context, [*prompt[-each.length :], token])),
-                Cell(probability(share), share, bar=share, note=_divided(each.candidate, each.occurrences)),
+                Cell(probability(frequency), frequency, bar=frequency, note=_divided(each.candidate, each.occurrences)),
                 Cell(most, style="dim"),
             ]
         )
@@ -175,12 +175,12 @@ def _followers(context: StageContext, found: Evidence, chosen: Following, prompt
     rest = chosen.occurrences - sum(count for _, count in chosen.followers)
     if rest:
         p = max(0.0, 1 - sum(given[id_] for id_, _ in chosen.followers))
-        share = rest / chosen.occurrences
+        frequency = rest / chosen.occurrences
         rows.append(
             [
                 Cell("others", style="dim"),
                 Cell(whole(rest), rest, style="dim"),
-                Cell(probability(share), share, bar=share, style="dim"),
+                Cell(probability(frequency), frequency, bar=frequency, style="dim"),
                 Cell(probability(p), p, bar=p, style="dim"),
             ]
         )
@@ -195,7 +195,7 @@ def _match(context: StageContext, found: Evidence, verbatim: Verbatim, length: i
     following = context.tokenizer.label(int(text[verbatim.first + verbatim.length]))
     rows = [
         [Cell("length in tokens"), Cell(whole(verbatim.length) + all_of_it, verbatim.length)],
-        [Cell("occurrences"), Cell(whole(verbatim.places), verbatim.places)],
+        [Cell("occurrences"), Cell(whole(verbatim.occurrences), verbatim.occurrences)],
         [Cell("first at token"), Cell(f"{whole(verbatim.first + 1)} ({probability(place)} in)", verbatim.first + 1)],
         [Cell("next token there"), Cell(f"“{following}”")],
     ]

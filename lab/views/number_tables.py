@@ -41,12 +41,12 @@ def strip(title: str, values: Numbers, ref: str) -> Strip:
 
 
 def norm(vector: Numbers) -> float:
-    """Euclidean length."""
+    """Euclidean norm."""
     return float(np.sqrt(np.square(vector, dtype=np.float64).sum()))
 
 
 def cosine(a: Numbers, b: Numbers) -> float:
-    """Cosine of the angle between two vectors, 0 where one has no length."""
+    """Cosine of the angle between two vectors, 0 where one is zero."""
     lengths = norm(a) * norm(b)
     return float(a.astype(np.float64) @ b) / lengths if lengths else 0.0
 
@@ -100,7 +100,7 @@ def term_decimals(terms: Numbers, total: float, decimals: int) -> int:
 
 
 def factor_digits(left: Numbers, right: Numbers, decimals: int) -> int:
-    """Significant figures for the factors with which their printed products hit the printed ones."""
+    """Significant figures for the factors with which their products give the printed ones."""
     results = left.astype(np.float64) * right
 
     def enough(digits: int) -> bool:

@@ -81,7 +81,7 @@ def _some(quantities: Quantities, location: NumberLocation) -> Contributor:
 
 
 def _seen(quantities: Quantities, position: int, token: int) -> Tensor:
-    """gain × the token's embedding / scale, (C,): what a part's centred numbers are multiplied with."""
+    """gain × the token's embedding / scale, (C,), multiplied with a part's centred numbers."""
     gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
     return gain * embedding / float(quantities.trace["ln_final.scale"][position, 0])
 

@@ -107,7 +107,7 @@ class Quantities:
         self._contributors: dict[int, list[Contributor]] = {}
 
     def value(self, ref: str) -> float:
-        """The number itself, as the model has it. Raises UnknownNumberError."""
+        """The model's own number. Raises UnknownNumberError."""
         if TIMES in ref:
             left, _, right = ref.partition(TIMES)
             return self.value(left) * self.value(right)
@@ -134,7 +134,7 @@ class Quantities:
         return NumberLocation(ref, block[2], int(block[1]), index) if block else NumberLocation(ref, match[1], None, index)
 
     def rule(self, location: NumberLocation) -> Rule:
-        """The rule of the location's family, whose number of indices it has. Raises UnknownNumberError."""
+        """The rule of the location's family, its number of indices checked. Raises UnknownNumberError."""
         rule = self._family(location.whole, location)
         if rule is None:
             raise UnknownNumberError(f"{location.whole} is not a value of this model.")
@@ -160,7 +160,7 @@ class Quantities:
         return Operand(label, self.value(ref), ref)
 
     def before(self, name: str) -> str:
-        """Name of a value as it is computed: `name` itself, unless an edit changes it."""
+        """Name of a value before edits: `name` itself, unless an edit changes it."""
         return name + BEFORE if self.trace.is_edited(name) else name
 
     def contributors(self, position: int) -> list[Contributor]:
@@ -233,7 +233,7 @@ class Quantities:
         term: str,
         extra: Sequence[Operand] = (),
     ) -> Answer:
-        """Σ left[i]·right[i], each term being a product that can be entered."""
+        """Σ left[i]·right[i], each term being a product that can be explained."""
         left, right = left.double(), right.double()
         return self.sum(
             formula,

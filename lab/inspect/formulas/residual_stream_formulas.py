@@ -36,7 +36,7 @@ def _looked_up(quantities: Quantities, formula: str, ref: str) -> Answer:
 
 
 def _stream(quantities: Quantities, location: NumberLocation) -> Answer:
-    """The residual stream as the sum of all that was written into it before."""
+    """The residual stream as the sum of all terms added so far."""
     assert location.layer is not None
     position, i = location.index
     at = f"[{position},{i}]"
@@ -55,7 +55,7 @@ def _stream(quantities: Quantities, location: NumberLocation) -> Answer:
 
 
 def _last_addition(quantities: Quantities, location: NumberLocation, at: str) -> Answer:
-    """The residual stream as what it was before, interventions and all, and what was added last."""
+    """The residual stream as its value before, interventions included, plus the last term."""
     assert location.layer is not None
     if location.name == "resid_pre" and location.layer:
         operands = [quantities.operand("residual stream after the previous layer", f"blocks.{location.layer - 1}.resid_post{at}")]
@@ -94,12 +94,12 @@ def _attn_out(quantities: Quantities, location: NumberLocation) -> Answer:
 
 
 def _before(location: NumberLocation) -> str:
-    """The stream that something was added to, which gave this one."""
+    """Reference of the stream before the addition."""
     return location.block + ("resid_pre" if location.name.startswith("resid_mid") else "resid_mid")
 
 
 def _after(location: NumberLocation) -> str:
-    """The stream that this gave, which may be the one before an intervention."""
+    """Reference of the stream after the addition, which may be the one before an intervention."""
     return location.whole.rpartition(".")[0]
 
 

@@ -34,7 +34,7 @@ def test_what_is_found_is_what_a_search_by_slices_finds(
             longest = length
             assert found.verbatim is not None
             if found.verbatim.length == length:
-                assert (found.verbatim.places, found.verbatim.first) == (len(places), places[0])
+                assert (found.verbatim.occurrences, found.verbatim.first) == (len(places), places[0])
                 assert dict(found.verbatim.followers) == dict(follows)
     assert (found.verbatim.length if found.verbatim else 0) == longest
 
