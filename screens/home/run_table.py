@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -18,7 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from lab.core.visible_text import visible
+from screens.widgets.text_fitting import fit
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -30,7 +29,7 @@ class TableColumn(NamedTuple):
     title: str
     width: int
     rank: int
-    align_right: bool
+    align: str
     text: Callable[[RunSummary], str]
 
 
@@ -72,13 +71,13 @@ SHORTEST_NAME = 12
 MARGIN = 3
 """Columns before the name: the cursor, the letter of a marked run, and a gap."""
 COLUMNS = (
-    TableColumn("text", 16, 4, False, lambda run: run.text),
-    TableColumn("phase", 13, 0, False, _phase),
-    TableColumn("step", 15, 1, True, _step),
-    TableColumn("val loss", 8, 0, True, lambda run: _number(run.val_loss, 3)),
-    TableColumn("bits/byte", 9, 2, True, lambda run: _number(run.bits_per_byte, 3)),
-    TableColumn("tokens/s", 8, 5, True, _speed),
-    TableColumn("updated", 11, 3, True, _age),
+    TableColumn("text", 16, 4, "left", lambda run: run.text),
+    TableColumn("phase", 13, 0, "left", _phase),
+    TableColumn("step", 15, 1, "right", _step),
+    TableColumn("val loss", 8, 0, "right", lambda run: _number(run.val_loss, 3)),
+    TableColumn("bits/byte", 9, 2, "right", lambda run: _number(run.bits_per_byte, 3)),
+    TableColumn("tokens/s", 8, 5, "right", _speed),
+    TableColumn("updated", 11, 3, "right", _age),
 )
 
 
@@ -91,14 +90,6 @@ def _choose_columns(width: int) -> tuple[int, list[TableColumn]]:
         if left >= SHORTEST_NAME or not droppable:
             return max(4, left), columns
         columns.remove(max(droppable, key=lambda column: column.rank))
-
-
-def _fit(text: str, width: int, *, right: bool = False) -> str:
-    """The text cut with `…` or padded to this width."""
-    text = visible(text)
-    if len(text) > width:
-        text = text[: width - 1] + "…"
-    return " " * (width - len(text)) + text if right else set_cell_size(text, width)
 
 
 class RunTable(ScrollView, can_focus=True):
@@ -201,8 +192,8 @@ class RunTable(ScrollView, can_focus=True):
         if y == 0:
             words = (
                 " " * MARGIN
-                + _fit("your runs", name_width)
-                + "".join("  " + _fit(column.title, column.width, right=column.align_right) for column in columns)
+                + fit("your runs", name_width)
+                + "".join("  " + fit(column.title, column.width, column.align) for column in columns)
             )
             return self._line(words, self.get_component_rich_style("run-table--title"), width)
         if row - 1 >= len(self.runs):
@@ -210,8 +201,8 @@ class RunTable(ScrollView, can_focus=True):
         run = self.runs[row - 1]
         selected = row - 1 == self.cursor
         mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
-        words = ("▸" if selected else " ") + mark + " " + _fit(run.name, name_width)
-        words += "".join("  " + _fit(column.text(run), column.width, right=column.align_right) for column in columns)
+        words = ("▸" if selected else " ") + mark + " " + fit(run.name, name_width)
+        words += "".join("  " + fit(column.text(run), column.width, column.align) for column in columns)
         troubled = run.phase in ("failed", "interrupted", "not answering", "damaged")
         kind = "going-on" if run.going_on else "failed" if troubled else "quiet"
         style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from textwrap import wrap
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -12,7 +14,25 @@ from textual.widget import Widget
 
 from lab.core.number_format import whole
 from lab.runs.run_schema import Sample
-from screens.widgets.text_fitting import printable
+from screens.widgets.text_fitting import Piece, printable
+
+
+def sample_text_lines(samples: Sequence[Sample], width: int) -> list[list[Piece]]:
+    """Samples wrapped, an empty line between two; pieces of the prompt have the role `prompt`, the others `text`."""
+    lines: list[list[Piece]] = []
+    for number, sample in enumerate(samples):
+        if number:
+            lines.append([])
+        prompt = printable(sample.prompt)
+        left = len(prompt)
+        for paragraph in (prompt + printable(sample.text)).split("\n"):
+            # Some characters take two cells.
+            narrow = width if cell_len(paragraph) == len(paragraph) else max(1, width // 2)
+            for part in wrap(paragraph, narrow, drop_whitespace=False, replace_whitespace=False) or [""]:
+                lines.append([(part[:left], "prompt"), (part[left:], "text")])
+                left = max(0, left - len(part))
+            left = max(0, left - 1)
+    return lines
 
 
 class SamplesView(Widget):
@@ -57,24 +77,12 @@ class SamplesView(Widget):
         most = len(self._text_lines()) - (self.size.height - 1)
         self.scrolled = max(0, min(self.scrolled + by, most))
 
-    def _text_lines(self) -> list[list[tuple[str, str]]]:
-        """Lines of the samples shown, as (text, role) pieces."""
-        at = len(self._steps) - 1 if self.chosen is None else self.chosen
-        lines: list[list[tuple[str, str]]] = []
-        for sample in self.samples:
-            if sample.step != self._steps[at]:
-                continue
-            if lines:
-                lines.append([])
-            prompt = printable(sample.prompt)
-            left = len(prompt)
-            for paragraph in (prompt + printable(sample.text)).split("\n"):
-                parts = wrap(paragraph, max(10, self.size.width), drop_whitespace=False, replace_whitespace=False) or [""]
-                for part in parts:
-                    lines.append([(part[:left], "prompt"), (part[left:], "text")])
-                    left = max(0, left - len(part))
-                left = max(0, left - 1)
-        return lines
+    def _text_lines(self) -> list[list[Piece]]:
+        """Lines of the samples shown."""
+        if not self._steps:
+            return []
+        step = self._steps[-1 if self.chosen is None else self.chosen]
+        return sample_text_lines([sample for sample in self.samples if sample.step == step], max(10, self.size.width))
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size

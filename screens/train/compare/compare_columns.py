@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from textwrap import wrap
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.geometry import Size
@@ -13,14 +12,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from lab.core.number_format import whole
-from lab.core.visible_text import visible
 from lab.reports.comparison.compared_run import ComparedRun
 from lab.reports.comparison.compared_samples import stops, written_at
 from lab.reports.comparison.comparison_table import ComparisonRow, differences, results
-from screens.widgets.text_fitting import printable
-
-CompareLine = list[tuple[str, str]]
-"""Pieces of a line, each with its role."""
+from screens.train.samples_view import sample_text_lines
+from screens.widgets.text_fitting import Piece, fit
 
 LABEL_WIDTH = 17
 GAP = 2
@@ -29,15 +25,7 @@ NARROWEST_SAMPLE = 23
 WINNER = " ◂"
 
 
-def _cell(text: str, width: int) -> str:
-    """The text cut with `…` or padded to this width."""
-    text = visible(text)
-    if cell_len(text) > width:
-        text = set_cell_size(text, max(0, width - 1)) + "…"
-    return set_cell_size(text, width)
-
-
-def table_lines(runs: Sequence[ComparedRun], width: int) -> list[CompareLine]:
+def table_lines(runs: Sequence[ComparedRun], width: int) -> list[list[Piece]]:
     """Results, then the settings that differ, a column per run."""
     column = max(8, min(30, (width - LABEL_WIDTH) // len(runs) - GAP))
     lines = [_table_line("", [run.title for run in runs], column, "head", None)]
@@ -47,15 +35,15 @@ def table_lines(runs: Sequence[ComparedRun], width: int) -> list[CompareLine]:
     return [*lines, [(words, "head")], *(_row(row, column) for row in different)]
 
 
-def _row(row: ComparisonRow, column: int) -> CompareLine:
+def _row(row: ComparisonRow, column: int) -> list[Piece]:
     return _table_line(row.label, row.values, column, "text", row.winner)
 
 
-def _table_line(label: str, values: Sequence[str], column: int, role: str, winner: int | None) -> CompareLine:
-    line = [(_cell(label, LABEL_WIDTH), "label")]
+def _table_line(label: str, values: Sequence[str], column: int, role: str, winner: int | None) -> list[Piece]:
+    line = [(fit(label, LABEL_WIDTH), "label")]
     for at, value in enumerate(values):
         won = at == winner
-        line.append((_cell(value + WINNER * won, column) + " " * GAP, "winner" if won else role))
+        line.append((fit(value + WINNER * won, column) + " " * GAP, "winner" if won else role))
     return line
 
 
@@ -64,7 +52,7 @@ def samples_shown(runs: Sequence[ComparedRun], width: int) -> int:
     return max(1, min(len(runs), (width + GAP) // (NARROWEST_SAMPLE + GAP)))
 
 
-def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -> list[CompareLine]:
+def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -> list[list[Piece]]:
     """Samples at the same fraction of training; `first` is the first run shown where not all fit."""
     found = stops(runs)
     if not found:
@@ -79,9 +67,9 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     if len(title) + len(where) <= width:
         title += where
     columns = [_sample_column(run, stop, column) for run in shown]
-    lines: list[CompareLine] = [[(_cell(title, width), "label")]]
+    lines: list[list[Piece]] = [[(fit(title, width), "label")]]
     for row in range(max(map(len, columns))):
-        line: CompareLine = []
+        line: list[Piece] = []
         for cells in columns:
             pieces = cells[row] if row < len(cells) else []
             used = sum(cell_len(text) for text, _ in pieces)
@@ -90,27 +78,12 @@ def sample_lines(runs: Sequence[ComparedRun], at: int, first: int, width: int) -
     return lines
 
 
-def _sample_column(run: ComparedRun, stop: float, width: int) -> list[CompareLine]:
+def _sample_column(run: ComparedRun, stop: float, width: int) -> list[list[Piece]]:
     samples = written_at(run, stop)
     if not samples:
-        return [[(_cell(run.title, width), "head")], [(_cell("not reached yet", width), "label")]]
-    lines: list[CompareLine] = [[(_cell(f"{run.title}, step {whole(samples[0].step)}", width), "head")]]
-    for number, sample in enumerate(samples):
-        if number:
-            lines.append([])
-        left = len(printable(sample.prompt))
-        for paragraph in (printable(sample.prompt) + printable(sample.text)).split("\n"):
-            for part in _wrapped(paragraph, width):
-                lines.append([(part[:left], "prompt"), (part[left:], "text")])
-                left = max(0, left - len(part))
-            left = max(0, left - 1)
-    return lines
-
-
-def _wrapped(paragraph: str, width: int) -> list[str]:
-    """The paragraph in lines no wider than the column; some characters take two cells."""
-    narrow = width if cell_len(paragraph) == len(paragraph) else max(1, width // 2)
-    return wrap(paragraph, narrow, drop_whitespace=False, replace_whitespace=False) or [""]
+        return [[(fit(run.title, width), "head")], [(fit("not reached yet", width), "label")]]
+    title = fit(f"{run.title}, step {whole(samples[0].step)}", width)
+    return [[(title, "head")], *sample_text_lines(samples, width)]
 
 
 class RunColumns(ScrollView, can_focus=False):
@@ -130,15 +103,15 @@ class RunColumns(ScrollView, can_focus=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lay: Callable[[int], list[CompareLine]] = lambda width: []
-        self._lines: list[CompareLine] = []
+        self._lay: Callable[[int], list[list[Piece]]] = lambda width: []
+        self._lines: list[list[Piece]] = []
 
     @property
-    def lines(self) -> list[CompareLine]:
+    def lines(self) -> list[list[Piece]]:
         """All lines, from the first on."""
         return self._lines
 
-    def show(self, lay: Callable[[int], list[CompareLine]]) -> None:
+    def show(self, lay: Callable[[int], list[list[Piece]]]) -> None:
         """Show the lines that `lay` gives for a width."""
         self._lay = lay
         self._lay_out()
