@@ -191,12 +191,12 @@ def _followers(context: StageContext, found: Evidence, chosen: Following, prompt
 def _match(context: StageContext, found: Evidence, verbatim: Verbatim, length: int, text: Ids) -> Table:
     """The longest verbatim match of the prompt's end: length, occurrences, first place, next token."""
     all_of_it = " (all of it)" if verbatim.length == length else f" of {length}"
-    place = verbatim.first / found.searched
+    fraction = verbatim.first / found.searched
     following = context.tokenizer.label(int(text[verbatim.first + verbatim.length]))
     rows = [
         [Cell("length in tokens"), Cell(whole(verbatim.length) + all_of_it, verbatim.length)],
         [Cell("occurrences"), Cell(whole(verbatim.occurrences), verbatim.occurrences)],
-        [Cell("first at token"), Cell(f"{whole(verbatim.first + 1)} ({probability(place)} in)", verbatim.first + 1)],
+        [Cell("first at token"), Cell(f"{whole(verbatim.first + 1)} ({probability(fraction)} in)", verbatim.first + 1)],
         [Cell("next token there"), Cell(f"“{following}”")],
     ]
     title = "longest verbatim match with the end of the prompt"

@@ -108,8 +108,8 @@ def _attention(first: StageContext, second: StageContext) -> Table:
         Column("prompt 2", align="left"),
         Column("pattern"),
     ]
-    place = f"head {first.layer + 1}.{first.head + 1}"
-    return Table(columns, rows, title=f"attention of {place} from {first.here} and from {second.here}")
+    head_name = f"head {first.layer + 1}.{first.head + 1}"
+    return Table(columns, rows, title=f"attention of {head_name} from {first.here} and from {second.here}")
 
 
 def _key(context: StageContext, back: int) -> list[Cell]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SINK = 0.5
-"""Attention on one place from which on a head is named for it, such as a first-token sink."""
+"""Attention on one key from which on a head is named for it, such as a first-token sink."""
 DIFFUSE = 0.8
 """Fraction of the maximum entropy from which on a head is called diffuse."""
 
@@ -98,8 +98,8 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
     """The summary as a row under COLUMNS."""
     at, block = context.position, f"blocks.{layer}.attn."
 
-    def mass(place: int, p: float, bar: bool = False) -> Cell:
-        return Cell(probability(p), p, ref(f"{block}pattern", head, at, place), p if bar else None)
+    def mass(key: int, p: float, bar: bool = False) -> Cell:
+        return Cell(probability(p), p, ref(f"{block}pattern", head, at, key), p if bar else None)
 
     return [
         Cell(name),
@@ -206,9 +206,9 @@ def thumbnails(context: StageContext) -> Slices[View]:
         found = yield from _overview(context, rows, columns)
         context.traced.put(("overview", columns, rows), 0, found)
     at, heads = context.position, context.config.heads
-    places = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
-    summaries = [found.of(layer, head, at) for layer, head in places]
-    names = [f"{layer + 1}.{head + 1}" for layer, head in places]
+    pairs = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
+    summaries = [found.of(layer, head, at) for layer, head in pairs]
+    names = [f"{layer + 1}.{head + 1}" for layer, head in pairs]
     chosen = context.layer * heads + context.head
     gallery = Gallery(
         "attention patterns, query ↓ key →",
@@ -222,14 +222,14 @@ def thumbnails(context: StageContext) -> Slices[View]:
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
             )
-            for (layer, head), name, summary in zip(places, names, summaries, strict=True)
+            for (layer, head), name, summary in zip(pairs, names, summaries, strict=True)
         ],
         heads,
         chosen,
     )
     table = Table(
         COLUMNS,
-        [row_of(context, *place, name, summary) for place, name, summary in zip(places, names, summaries, strict=True)],
+        [row_of(context, *pair, name, summary) for pair, name, summary in zip(pairs, names, summaries, strict=True)],
         title=f"query {context.here}: entropy over {at + 1} keys, {most_bits(at + 1)}",
         selected=chosen,
     )

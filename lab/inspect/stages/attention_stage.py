@@ -201,7 +201,7 @@ def _hide(values: Numbers, masked: Numbers) -> Numbers:
 def _matrix(context: StageContext, shown: range, title: str, values: Numbers, name: str, legend: str) -> Matrix:
     labels = [context.name(index) for index in shown]
     row = context.position - shown.start
-    place = f"{shown.start}:"
+    open_index = f"{shown.start}:"
     selected = (row, min(most_attended(context) - shown.start, row)) if most_attended(context) >= shown.start else (row, row)
     return Matrix(
         title,
@@ -209,6 +209,6 @@ def _matrix(context: StageContext, shown: range, title: str, values: Numbers, na
         [context.label(index) for index in shown],
         Array.of(values),
         legend,
-        ref(name, context.head, place, place),
+        ref(name, context.head, open_index, open_index),
         selected,
     )

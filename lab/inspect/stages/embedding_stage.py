@@ -94,10 +94,10 @@ def embed(context: StageContext) -> View:
     position, id_, width = context.position, context.ids[context.position], context.config.width
     # The weights themselves, not the trace's copies of them, so that the sum below is independent of the trace.
     token = context.weight("wte.weight")[id_].astype(np.float64)
-    place = context.weight("wpe.weight")[position].astype(np.float64)
-    total = token + place
+    positional = context.weight("wpe.weight")[position].astype(np.float64)
+    total = token + positional
     names = ("embed", "pos_embed", context.before("blocks.0.resid_pre", position))
-    vectors = (token, place, total)
+    vectors = (token, positional, total)
     first = range(min(DIMENSIONS, width))
     table = series_table(
         "dimension",
@@ -119,7 +119,7 @@ def embed(context: StageContext) -> View:
     )
     strips = [
         strip(f"token embedding of “{context.label(position)}”", token, ref(names[0], position)),
-        strip(f"position embedding {position + 1}", place, ref(names[1], position)),
+        strip(f"position embedding {position + 1}", positional, ref(names[1], position)),
         strip("Σ = residual stream", total, ref(names[2], position)),
     ]
     sentence = (

@@ -166,9 +166,9 @@ def _rows(
     """One row per pair of promoted and suppressed tokens, the first with the neuron's number."""
     block, at = context.block, context.position
     rows = []
-    for place, ids in enumerate(zip(up, down, strict=True)):
+    for n, ids in enumerate(zip(up, down, strict=True)):
         head = [Cell(""), Cell(""), Cell("")]
-        if place == 0:
+        if n == 0:
             activation = float(context.array(f"{block}mlp.post")[at, neuron])
             head = [
                 Cell(str(neuron + 1)),
