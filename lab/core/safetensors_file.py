@@ -24,7 +24,6 @@ from lab.core.visible_text import quoted, shortened
 LENGTH = struct.Struct("<Q")
 LONGEST_HEADER = 10_000_000
 """Bytes; a GPT-2's is some ten thousand."""
-STEP = re.compile("[0-9]{1,12}")
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 """Bytes of one number of each type, by safetensors' names of them."""
 FLOATS = ("F64", "F32", "F16", "BF16")

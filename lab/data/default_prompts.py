@@ -6,10 +6,10 @@ from lab.runs.run_folder import Run
 DEMO_PROMPT = "Once there was a big dog named Rex. Rex ran"
 
 
-LONGEST_LINE = 30
+LONGEST_PROMPT_LINE = 30
 """Characters up to which a whole line is a prompt, such as a speaker's name in a play; of a longer line, its first words."""
 
-WORDS = 4
+PROMPT_WORDS = 4
 
 
 def prompt_from_text(text: str) -> str:
@@ -20,7 +20,7 @@ def prompt_from_text(text: str) -> str:
     """
     for line in text.split("\n")[1:-1]:
         if line.strip() and "�" not in line:
-            return line.rstrip() + "\n" if len(line.rstrip()) <= LONGEST_LINE else _first_words(line)
+            return line.rstrip() + "\n" if len(line.rstrip()) <= LONGEST_PROMPT_LINE else _first_words(line)
     for mark in (". ", "。", " "):
         _, found, rest = text.partition(mark)
         if found and rest.strip():
@@ -30,8 +30,8 @@ def prompt_from_text(text: str) -> str:
 
 def _first_words(line: str) -> str:
     indent = line[: len(line) - len(line.lstrip())]
-    words = " ".join(line.split()[:WORDS])
-    return (indent + words)[:LONGEST_LINE].rstrip() if words else ""
+    words = " ".join(line.split()[:PROMPT_WORDS])
+    return (indent + words)[:LONGEST_PROMPT_LINE].rstrip() if words else ""
 
 
 def first_prompt(run: Run) -> str:
