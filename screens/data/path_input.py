@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from lab.data.file_browser import common_start, completions
+from lab.data.path_completion import common_start, completions
 
 
 class PathInput(Input):

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.file_browser import common_start, completions, listing
+from lab.data.file_browser import listing
+from lab.data.path_completion import common_start, completions
 
 
 @pytest.fixture
