@@ -162,9 +162,9 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
     paste = f"\x1b[200~{PAYLOAD}{KEPT}\x1b[201~"
     try:
         lab.until("1 Home", "broken␛]0;owned", "run␛]0;owned", "damaged␛]0;owned")
-        lab.press("r", "What is broken␛]0;owned")
+        lab.press("r", "Rename broken␛]0;owned")
         lab.press("\x1b", "your runs")
-        lab.press("D", "Delete this run?", "learned from")
+        lab.press("D", "Delete this run?", "Deleting its weights")
         lab.press("\x1b", "your runs")
         lab.press(" j jv", "steps")
         lab.press("d")
@@ -182,7 +182,7 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press("\x1b", "token")
         lab.press("1", "▸1 Home◂")
         lab.press("ji", "▸5 Inspect◂", "position")
-        lab.press("e", "enter shows it to the model")
+        lab.press("e", "Enter apply")
         lab.press(f"{paste}\r", "position")
         for keys in ("jjjj", " "):
             lab.press(keys)

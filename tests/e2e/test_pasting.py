@@ -27,7 +27,7 @@ def test_half_a_character_is_shown_as_one_strange_one(terminal: Terminal, tmp_pa
     terminal.press("5")
     terminal.until("position 11/11")
     terminal.press("e")
-    terminal.until("enter shows it to the model")
+    terminal.until("Enter apply")
     terminal.press("C-a", "C-k")
     terminal.paste(b"a big dog \xf0\x9f ran", tmp_path)
     terminal.until("a big dog \N{REPLACEMENT CHARACTER} ran")
