@@ -1,4 +1,4 @@
-"""What the lab does without a screen, one package per concern.
+"""The lab without a screen: one package per concern.
 
 Data flows one way: text (`data`) → tokens → run folder (`runs`) → screen. Each package imports only from those before it in
 this order:

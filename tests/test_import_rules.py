@@ -23,7 +23,7 @@ TORCH_FREE = (
     "lab.data.text_source",
     "lab.data.token_file",
     "lab.planning.prepare_run",
-    "lab.runs.run_store",
+    "lab.runs.find_runs",
     "lab.training.trainer",
     "lab.views.blocks",
     "screens",
@@ -33,7 +33,7 @@ TORCH_FREE = (
 OPENS_THE_LAB = "lab.cli"
 FIRST_PAINT = (
     "lab.cli",
-    "lab.runs.run_store",
+    "lab.runs.find_runs",
     "lab.core.machine",
     "lab.runs.run_schema",
     "lab.core.number_format",

@@ -42,7 +42,7 @@ def test_the_demos_words_are_counted() -> None:
 def test_every_command_and_option_in_it_exists() -> None:
     import click
 
-    from lab.cli.command_line import COMMANDS, llmlab
+    from lab.cli.command_registry import COMMANDS, llmlab
 
     context = click.Context(llmlab)
     for line in re.findall(r"^ *(?:\$ )?(?:\.venv/bin/)?llmlab (\w.*)$", README, flags=re.MULTILINE):

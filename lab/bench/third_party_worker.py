@@ -160,8 +160,8 @@ def validate_ours(run: str) -> float:
     """Validation loss of a run's best weights, in fp32."""
     from lab.data.token_file import TokenFile, token_dtype
     from lab.data.validation_windows import ValidationWindows
-    from lab.runs.run_store import open_run
-    from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.find_runs import open_run
+    from lab.runs.load_tokenizer import tokenizer_of
     from lab.runs.weights_file import load_model
 
     found = open_run(Path(run))

@@ -1,6 +1,6 @@
 """The command `llmlab`: the entry point, and in `commands` one file per command.
 
-With no arguments it opens the lab, and then imports nothing that the first screen does not need. Begin with `command_line`, the
+With no arguments it opens the lab, and then imports nothing that the first screen does not need. Begin with `command_registry`, the
 list of commands. Nothing here imports torch before a command runs.
 """
 
@@ -17,7 +17,7 @@ def main() -> int:
 
 def _main(arguments: list[str]) -> int:
     if arguments:
-        from lab.cli.command_line import run
+        from lab.cli.command_registry import run
 
         return run(arguments)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -48,7 +48,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
         UserError: if there is no such run, or no weights that can be read.
     """
     from lab.data.default_prompts import first_prompt
-    from lab.runs.run_store import open_run
+    from lab.runs.find_runs import open_run
 
     if prompt == "":
         raise click.UsageError("The prompt is empty: give it at least one character.", click.get_current_context())
@@ -59,7 +59,7 @@ def load_prompt(name: str, prompt: str | None, checkpoint: str | None) -> Loaded
 
     from lab.core.machine import cores
     from lab.planning.threads import generation_threads
-    from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.load_tokenizer import tokenizer_of
     from lab.runs.weights_file import load_model
 
     torch.set_num_threads(generation_threads(run.config.model, cores()))

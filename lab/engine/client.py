@@ -17,7 +17,7 @@ from typing import BinaryIO, TypeVar, cast
 
 import msgspec
 
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_registry import EngineMethod
 from lab.engine.protocol import HEADER, Cancel, Reply, Request, WireError, body_length, frame
 
 P = TypeVar("P")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.core.safetensors_file import read_metadata
-from lab.engine.method_table import OpenParams, ReleaseParams
+from lab.engine.method_registry import OpenParams, ReleaseParams
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
 from lab.views.blocks import ModelFacts

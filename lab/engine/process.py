@@ -39,8 +39,8 @@ def main() -> None:
     torch.set_num_threads(engine_threads(os.cpu_count() or 2))
     torch.set_grad_enabled(False)
 
-    from lab.engine.method_table import METHODS
-    from lab.engine.methods import implementations
+    from lab.engine.method_bindings import implementations
+    from lab.engine.method_registry import METHODS
     from lab.inspect.model_cache import ModelCache
 
     try:

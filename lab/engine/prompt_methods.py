@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from lab.core.atomic_io import os_error_in_words
 from lab.core.errors import UserError
-from lab.engine.method_table import (
+from lab.engine.method_registry import (
     AttributionParams,
     CompareParams,
     EffectParams,

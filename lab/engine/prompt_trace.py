@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.core.errors import UserError
-from lab.engine.method_table import LensParams, PromptParams, SampleParams, ViewParams
+from lab.engine.method_registry import LensParams, PromptParams, SampleParams, ViewParams
 from lab.inspect.interventions import Intervention, resolved
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel

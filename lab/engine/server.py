@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NoReturn, TypeVar
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine.method_table import AnyMethod, EngineMethod
+from lab.engine.method_registry import AnyMethod, EngineMethod
 from lab.engine.protocol import ErrorKind, Failure, Message, Reply, Request, WireError, frame, read_frame
 from lab.engine.request_queue import RequestQueue
 from models.config import ConfigError

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from lab.inspect.open_model import OpenModel, load_open_model, weights_identity, weights_path
 from lab.inspect.trace_cache import TraceCache
+from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock
-from lab.runs.run_store import open_run
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:

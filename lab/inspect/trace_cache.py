@@ -178,7 +178,7 @@ def _compute(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Slices[
 
 def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     """The fast path's tensors: all but the logits if they fit FAST_PATH_BUDGET, else the input of the output head."""
-    from models.parity_trace import fast_tensors
+    from models.parity_check import fast_tensors
     from models.trace import LAYER_NAMES
 
     names = ["ln_final.out"]

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 from lab.core.atomic_io import os_error_in_words, sync_folder
 from lab.core.errors import DamagedFileError, UserError
+from lab.runs.find_runs import is_run
 from lab.runs.home_folder import demo
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import inspect_lock_is_held, trainer_lock
 from lab.runs.run_names import check_name
-from lab.runs.run_store import is_run
 
 DELETED_PREFIX = ".deleting-"
 """Prefix of the hidden name of a run that is being deleted. Whoever finds one may remove it."""

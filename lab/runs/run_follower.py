@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from lab.core.errors import UserError
+from lab.runs.find_runs import is_run
 from lab.runs.insights_log import InsightHistory
 from lab.runs.loss_history import LossHistory
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Event, Insight, Metric, RunConfig, Sample, Status
-from lab.runs.run_store import is_run
 from lab.runs.unresponsive_trainer import unresponsive_reason
 
 READ_BYTES = 1 << 22

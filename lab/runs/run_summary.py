@@ -13,11 +13,11 @@ from lab.core.errors import DamagedFileError, UserError
 from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular
 from lab.runs.evaluation_coverage import EvaluatedShare, latest_share
+from lab.runs.find_runs import is_run, run_folders
 from lab.runs.home_folder import demo, home
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_progress import fraction_done, planned_length
 from lab.runs.run_schema import Metric, Status, TrainConfig
-from lab.runs.run_store import is_run, run_folders
 from models.config import ModelConfig
 from models.parameter_count import flops_per_token, parameter_count
 

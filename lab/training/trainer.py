@@ -20,10 +20,10 @@ import psutil  # type: ignore[import-untyped]
 from lab.core.atomic_io import os_error_in_words, remove_leftovers
 from lab.core.errors import UserError
 from lab.runs import trainer_commands
+from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE, Run, is_on_other_host
 from lab.runs.run_locks import trainer_lock
 from lab.runs.run_schema import Status
-from lab.runs.run_store import open_run
 from lab.training.start_trainer import refuse_finished
 from lab.training.status_file import StatusBoard
 from lab.training.stop_signals import StopSignals

@@ -24,7 +24,7 @@ from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric
 from lab.runs.trainer_commands import Command
 from lab.runs.weights_file import NotFiniteError
-from lab.training.checkpoint_saver import CheckpointSaver
+from lab.training.checkpoint_schedule import CheckpointSchedule
 from lab.training.command_inbox import POLL_SECONDS, CommandInbox, StopRequestedError
 from lab.training.disk_full_retry import DiskFullRetry
 from lab.training.evaluation.early_stopping import early_stop_message, is_stopped_early
@@ -73,7 +73,7 @@ class Training:
         self._start_clock()
         self._open_logs(signals)
         self.rollback = Rollback(setup, self._report_rollback)
-        self.saver = CheckpointSaver(setup, self.rollback, self.logs, self.clock, self.throughput)
+        self.saver = CheckpointSchedule(setup, self.rollback, self.logs, self.clock, self.throughput)
         self.note = " ".join(each for each in (note, *setup.notes(), self.rollback.lr_message()) if each)
         self._show_start()
 

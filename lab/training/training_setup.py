@@ -15,9 +15,9 @@ from lab.data.token_file import TokenFile, token_dtype
 from lab.planning.autotune import choose_compute
 from lab.planning.device import choose_device
 from lab.planning.estimates.memory_estimate import check_memory
+from lab.runs.load_tokenizer import tokenizer_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import TrainConfig
-from lab.runs.run_tokenizer import tokenizer_of
 from lab.training import checkpoint
 from lab.training.checkpoint import LoadedCheckpoint
 from lab.training.thread_back_off import ThreadBackOff

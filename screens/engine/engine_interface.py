@@ -2,7 +2,7 @@
 
 from typing import Protocol, TypeVar
 
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_registry import EngineMethod
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_table import (
+from lab.engine.method_registry import (
     ATTRIBUTION,
     COMPARE,
     EFFECT,

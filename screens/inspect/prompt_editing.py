@@ -64,8 +64,8 @@ class PromptEditing(InspectPart):
 def _decode(run: str, ids: tuple[int, ...]) -> tuple[str, str]:
     """The text of these tokens, or what is wrong with the run or its tokenizer."""
     from lab.core.errors import UserError
-    from lab.runs.run_store import open_run
-    from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.find_runs import open_run
+    from lab.runs.load_tokenizer import tokenizer_of
     from models.tokenizers.tokenizer_kinds import TokenizerError
 
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from textual.message import Message
 
 from lab.engine.client import EngineDied
-from lab.engine.method_table import RELEASE, ReleaseParams
+from lab.engine.method_registry import RELEASE, ReleaseParams
 from screens.engine.engine_interface import Engine
 
 
@@ -51,8 +51,8 @@ class FirstPrompt(Message):
 def read_first_prompt(name: str) -> FirstPrompt:
     """Open a run, hold it, and choose a prompt. Raises: UserError where there is no such run."""
     from lab.data.default_prompts import first_prompt
+    from lab.runs.find_runs import open_run
     from lab.runs.run_locks import hold_inspect_lock
-    from lab.runs.run_store import open_run
 
     run = open_run(name)
     return FirstPrompt(name, first_prompt(run), run.config.model.layers, hold_inspect_lock(run.path))

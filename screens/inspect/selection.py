@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import asdict
 
-from lab.engine.method_table import (
+from lab.engine.method_registry import (
     AttributionParams,
     CompareParams,
     EvidenceParams,

@@ -184,6 +184,6 @@ class TimeTravel(InspectPart):
 def _stops_of(run: str) -> tuple[TimelineStop, ...]:
     """The run's snapshots. Raises: UserError where it has none."""
     from lab.reports.training_timeline import stops
-    from lab.runs.run_store import open_run
+    from lab.runs.find_runs import open_run
 
     return tuple(stops(open_run(run)))

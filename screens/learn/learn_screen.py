@@ -7,7 +7,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Markdown, OptionList
 from textual.widgets.option_list import Option
 
-from lab.lessons.lesson_files import lessons
+from lab.lessons.load_lessons import lessons
 from screens.base_screen import LabScreen
 from screens.learn.softmax_editor import SoftmaxEditor
 

@@ -176,8 +176,8 @@ class TokensScreen(LabScreen):
 
     def _tokenizer(self, kind: str, run: str) -> "Tokenizer":
         """Raises: UserError or TokenizerError."""
-        from lab.runs.run_store import open_run
-        from lab.runs.run_tokenizer import tokenizer_of
+        from lab.runs.find_runs import open_run
+        from lab.runs.load_tokenizer import tokenizer_of
         from models.tokenizers.tokenizer import Tokenizer
 
         key = f"run {run}" if kind == RUN else kind

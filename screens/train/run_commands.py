@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.runs.run_store import open_run
+from lab.runs.find_runs import open_run
 from lab.runs.trainer_commands import CommandName
 from lab.training.start_trainer import start_trainer
 from screens.dialogs.confirm import ConfirmDialog

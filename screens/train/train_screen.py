@@ -14,9 +14,9 @@ from textual.reactive import var
 from lab.core.errors import UserError
 from lab.reports.machine_usage import UsageMeter
 from lab.reports.text_entropy import TextEntropy, run_entropy
+from lab.runs.find_runs import open_run
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_follower import RunFollower, RunUpdate
-from lab.runs.run_store import open_run
 from lab.runs.run_summary import RunSummary
 from lab.runs.trainer_commands import CommandName
 from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, SettingsCopied

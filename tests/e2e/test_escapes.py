@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 CALLS = """
 import ast, sys
-from lab.cli.command_line import run
+from lab.cli.command_registry import run
 for arguments in ast.literal_eval(open(sys.argv[1]).read()):
     run(arguments)
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.runs.run_store import list_runs, open_run
+from lab.runs.find_runs import list_runs, open_run
 from tests.e2e.terminal import PATIENCE, Terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")

@@ -279,7 +279,7 @@ class Fuzzer:
 
     def call(self, told: str, arguments: tuple[str, ...]) -> tuple[int | None, str]:
         """One command in this process: its exit code and what it wrote."""
-        from lab.cli.command_line import run
+        from lab.cli.command_registry import run
 
         out, err = io.StringIO(), io.StringIO()
         code: int | None = None

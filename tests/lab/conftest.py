@@ -79,7 +79,7 @@ def empty_run(home: Path) -> EmptyRun:
 @pytest.fixture
 def llmlab(capfd: pytest.CaptureFixture[str]) -> Call:
     """Calls a command of the command line in this process."""
-    from lab.cli.command_line import run
+    from lab.cli.command_registry import run
 
     def call(*arguments: str | Path) -> Done:
         capfd.readouterr()

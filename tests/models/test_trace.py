@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.gpt import GPT
-from models.parity_trace import fast_tensors
+from models.parity_check import fast_tensors
 from models.trace import STREAMS, Trace
 from models.trace_edits import Edit
 

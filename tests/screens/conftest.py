@@ -186,7 +186,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setattr("lab.runs.home_folder.demo", lambda: tmp_path / "no-demo")
-    monkeypatch.setattr("lab.runs.run_store.demo", lambda: tmp_path / "no-demo")
+    monkeypatch.setattr("lab.runs.find_runs.demo", lambda: tmp_path / "no-demo")
     monkeypatch.setattr("lab.runs.run_summary.demo", lambda: tmp_path / "no-demo")
     texts = tmp_path / "texts"
     texts.mkdir()

@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_registry import EngineMethod
 
 P = TypeVar("P")
 R = TypeVar("R")

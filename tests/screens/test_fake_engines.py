@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lab.engine.method_table import METHODS, OPEN, VIEW, AnyMethod, OpenParams, ViewParams
+from lab.engine.method_registry import METHODS, OPEN, VIEW, AnyMethod, OpenParams, ViewParams
 from tests.screens.fake_wire import received_params
 from tests.screens.inspect.conftest import FakeEngine as InspectEngine
 from tests.screens.train.one_step.test_one_step import FakeEngine as OneStepEngine

@@ -14,8 +14,8 @@ from lab.core.errors import UserError
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(run: str, yes: bool) -> int:
     """Delete RUN with its weights, curves and everything else in its folder. It asks first; this cannot be undone."""
+    from lab.runs.find_runs import find_run
     from lab.runs.rename_delete import delete_run, refuse_to_change, size_of
-    from lab.runs.run_store import find_run
 
     found = find_run(run)
     refuse_to_change(found)

@@ -35,7 +35,7 @@ def params(run: str | None, preset: str | None, vocab: int | None, as_json: bool
     if run is not None and (preset is not None or vocab is not None):
         raise click.UsageError("Give a RUN, or a --preset with its --vocab, not both.", click.get_current_context())
     if run is not None:
-        from lab.runs.run_store import open_run
+        from lab.runs.find_runs import open_run
 
         found = open_run(run)
         name, config = found.name, found.config.model

@@ -12,7 +12,7 @@ from lab.core.errors import UserError
 @click.argument("run")
 def pause(run: str) -> None:
     """Pause the training of RUN. Its process and memory stay; `llmlab resume` continues it."""
-    from lab.runs.run_store import open_run
+    from lab.runs.find_runs import open_run
 
     found = open_run(run)
     if found.phase() == "paused":

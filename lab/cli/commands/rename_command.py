@@ -8,8 +8,8 @@ import click
 @click.argument("new")
 def rename(run: str, new: str) -> None:
     """Rename RUN to NEW. Its folder is renamed; nothing in it changes."""
+    from lab.runs.find_runs import find_run
     from lab.runs.rename_delete import rename_run
-    from lab.runs.run_store import find_run
 
     found = find_run(run)
     renamed = rename_run(found, new)

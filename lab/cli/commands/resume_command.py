@@ -13,7 +13,7 @@ def resume(run: str, detach: bool, quiet: bool) -> int:
 
     The result is the same as without the interruption. Ctrl-C ends the following, not the training.
     """
-    from lab.runs.run_store import open_run
+    from lab.runs.find_runs import open_run
 
     found = open_run(run)
     if found.phase() == "paused":

@@ -93,8 +93,8 @@ def damaged_entry(run: Run, reason: str) -> RunEntry:
 )
 def runs(as_json: bool) -> None:
     """List the runs, newest first, with their state and their last validation loss; then `demo`, which ships with the lab."""
+    from lab.runs.find_runs import is_run, list_runs
     from lab.runs.home_folder import demo, home
-    from lab.runs.run_store import is_run, list_runs
 
     found = list(_entries(list_runs()))
     if as_json:

@@ -4,7 +4,7 @@ import shlex
 
 import click
 
-from lab.cli.command_line import complain
+from lab.cli.command_registry import complain
 from lab.cli.exit_codes import FAILED
 from lab.cli.wait_for_run import wait_until
 from lab.core.errors import UserError
@@ -19,7 +19,7 @@ def stop(run: str, discard: bool) -> int:
     On a full disk the trainer waits for space before it stops. The exit code is 0 if its last step is saved.
     """
     from lab.reports.saved_step import saved_step, stopped_in_words
-    from lab.runs.run_store import open_run
+    from lab.runs.find_runs import open_run
 
     found = open_run(run)
     found.send_command("discard" if discard else "stop")

@@ -27,8 +27,8 @@ def tokenizer_named(name: str) -> "Tokenizer":
         return Tokenizer.gpt2()
     if name == "bytes":
         return Tokenizer.bytes_()
-    from lab.runs.run_store import open_run
-    from lab.runs.run_tokenizer import tokenizer_of
+    from lab.runs.find_runs import open_run
+    from lab.runs.load_tokenizer import tokenizer_of
 
     return tokenizer_of(open_run(name))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.core.number_format import probability, significant
-from lab.inspect.stages.attention_stage import head_title, listed_keys, most_attended
+from lab.inspect.stages.attention_scores_stage import head_title, listed_keys, most_attended
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Table, View
 from lab.views.number_refs import product, ref

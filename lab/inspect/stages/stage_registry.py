@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lab.core.errors import UserError
 from lab.inspect.stages import (
-    attention_heads_stage,
+    all_heads_stage,
     attention_output_stage,
-    attention_stage,
+    attention_scores_stage,
     embedding_stage,
     kv_cache_stage,
     layer_norm_stage,
@@ -44,11 +44,11 @@ BEFORE_LAYERS = {
 LAYER = {
     "attention": (
         Stage("ln1", "LayerNorm 1", layer_norm_stage.ln1, reads="resid_pre"),
-        Stage("qkv", "q, k, v", attention_stage.qkv),
-        Stage("scores", "scores → softmax", attention_stage.scores, computes="attn.pattern", reads="attn.attn_scores"),
-        Stage("matrix", "matrix T×T", attention_stage.matrix, computes="attn.pattern", reads="attn.attn_scores"),
-        Stage("heads", "all heads", attention_heads_stage.heads, computes="attn.z"),
-        Stage("thumbnails", "layers × heads", attention_heads_stage.thumbnails),
+        Stage("qkv", "q, k, v", attention_scores_stage.qkv),
+        Stage("scores", "scores → softmax", attention_scores_stage.scores, computes="attn.pattern", reads="attn.attn_scores"),
+        Stage("matrix", "matrix T×T", attention_scores_stage.matrix, computes="attn.pattern", reads="attn.attn_scores"),
+        Stage("heads", "all heads", all_heads_stage.heads, computes="attn.z"),
+        Stage("thumbnails", "layers × heads", all_heads_stage.thumbnails),
         Stage("values", "values", attention_output_stage.values, computes="attn.z"),
         Stage("attn_out", "output projection", attention_output_stage.attn_out, computes="attn_out"),
         Stage("resid_mid", "residual add", residual_stream_stage.resid_mid, computes="resid_mid"),

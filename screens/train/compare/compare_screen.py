@@ -16,9 +16,9 @@ from lab.core.errors import UserError
 from lab.reports.comparison.compared_run import LETTERS, ComparedRun, in_bits, same_tokens, vocabulary_of
 from lab.reports.comparison.compared_samples import furthest_common, stops
 from lab.reports.comparison.comparison_verdict import verdict
+from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunFollower, RunUpdate
-from lab.runs.run_store import open_run
 from screens.base_screen import LabScreen
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings

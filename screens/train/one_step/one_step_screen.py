@@ -14,8 +14,8 @@ from textual.widgets import Input
 
 from lab.core.number_format import fixed, significant, whole
 from lab.engine.client import EngineClient
-from lab.engine.method_table import OneStepParams
-from lab.one_step.stages import STAGES, StepAnswer
+from lab.engine.method_registry import OneStepParams
+from lab.one_step.step_stages import STAGES, StepAnswer
 from lab.views.number_refs import split
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from lab.engine.client import EngineError
-from lab.engine.method_table import ONE_STEP, OneStepParams
-from lab.one_step.stages import STAGES, StepAnswer
+from lab.engine.method_registry import ONE_STEP, OneStepParams
+from lab.one_step.step_stages import STAGES, StepAnswer
 from screens.engine.engine_interface import Engine
 from screens.engine.newest_only import NewestOnly
 

@@ -1,6 +1,6 @@
 """Stage list: the stages of one training step, as the left column of its screen."""
 
-from lab.one_step.stages import STAGES
+from lab.one_step.step_stages import STAGES
 from lab.views.blocks import StageEntry
 from screens.widgets.forward_pass_list import ForwardPassList
 

@@ -20,7 +20,7 @@ from lab.bench.growth_curves import _growth_rows
 from lab.bench.nanogpt_race import RECIPE
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watch_overhead import WatchedTraining
-from lab.cli.command_line import run
+from lab.cli.command_registry import run
 from lab.cli.commands.bench_command import described
 from lab.core.errors import UserError
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab.cli.command_line import COMMANDS
+from lab.cli.command_registry import COMMANDS
 
 Call = Callable[..., Any]
 
@@ -84,7 +84,7 @@ def test_an_error_of_the_labs_own_keeps_its_traceback(llmlab: Call, monkeypatch:
     def broken() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("lab.runs.run_store.list_runs", broken)
+    monkeypatch.setattr("lab.runs.find_runs.list_runs", broken)
     with pytest.raises(ZeroDivisionError):
         llmlab("runs")
 
@@ -93,7 +93,7 @@ def test_ctrl_c_is_quiet(llmlab: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lab.runs.run_store.list_runs", interrupted)
+    monkeypatch.setattr("lab.runs.find_runs.list_runs", interrupted)
     done = llmlab("runs")
     assert (done.code, done.out, done.err.strip()) == (130, "", "")
 

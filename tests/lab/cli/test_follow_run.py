@@ -150,7 +150,7 @@ def test_a_bar_in_a_terminal(run: Run) -> None:
         trainer.evaluate(10)
         screen, terminal = pty.openpty()
         environment = os.environ | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm-256color"}
-        imports = "from lab.cli.follow_run import follow; from lab.runs.run_store import open_run"
+        imports = "from lab.cli.follow_run import follow; from lab.runs.find_runs import open_run"
         code = f"{imports}; raise SystemExit(follow(open_run('tale')))"
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", code], stdin=terminal, stdout=terminal, stderr=terminal, env=environment

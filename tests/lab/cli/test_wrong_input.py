@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.command_line import COMMANDS, run
+from lab.cli.command_registry import COMMANDS, run
 from lab.runs.run_folder import Run
 
 LLMLAB = Path(sys.executable).with_name("llmlab")

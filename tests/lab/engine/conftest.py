@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lab.engine.method_table import PromptParams
-from lab.engine.methods import implementations
+from lab.engine.method_bindings import implementations
+from lab.engine.method_registry import PromptParams
 from lab.engine.prompt_trace import trace_prompt
 from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run

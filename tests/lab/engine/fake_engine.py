@@ -10,7 +10,7 @@ from collections.abc import Generator
 import msgspec
 
 from lab.core.errors import UserError
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_registry import EngineMethod
 from lab.engine.process import claim_pipes
 from lab.engine.server import Server, implement
 

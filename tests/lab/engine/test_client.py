@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_registry import EngineMethod
 from tests.lab.engine.fake_engine import DIE, ECHO, FAIL, LOG, POLLUTE, REFUSE, SLICED, SLOW, Params
 
 FAKE = (sys.executable, "-P", str(Path(__file__).with_name("fake_engine.py")))

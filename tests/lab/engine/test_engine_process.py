@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lab.engine.client import EngineClient, EngineDied, EngineError
-from lab.engine.method_table import (
+from lab.engine.method_registry import (
     ATTRIBUTION,
     EVIDENCE,
     EXPLAIN,

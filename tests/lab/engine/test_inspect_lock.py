@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lab.engine.method_table import OpenParams, ReleaseParams
+from lab.engine.method_registry import OpenParams, ReleaseParams
 from lab.inspect import model_cache
 from lab.runs.run_locks import inspect_lock_is_held
 from tests.lab.engine.conftest import InProcessEngine

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_table import CompareParams, EffectParams, LensParams, ViewParams
+from lab.engine.method_registry import CompareParams, EffectParams, LensParams, ViewParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_table import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
+from lab.engine.method_registry import LensParams, OpenParams, PromptParams, SampleParams, ViewParams
 from lab.engine.prompt_trace import EMPTY_PROMPT
 from lab.inspect.stages.stage_registry import STAGES
 from models.config import ConfigError

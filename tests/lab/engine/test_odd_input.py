@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_table import LensParams, SampleParams, SaveTraceParams, ViewParams
+from lab.engine.method_registry import LensParams, SampleParams, SaveTraceParams, ViewParams
 from lab.inspect.stages.stage_registry import STAGES
 from models.sampling import generate
 from models.sampling_settings import SamplingSettings

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from lab.cli.commands.trace_command import trace
 from lab.core.errors import UserError
-from lab.engine.method_table import SaveTraceParams
+from lab.engine.method_registry import SaveTraceParams
 from lab.views.blocks import SavedTrace
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine

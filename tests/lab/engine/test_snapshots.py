@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_table import LensParams, OpenParams, ViewParams
+from lab.engine.method_registry import LensParams, OpenParams, ViewParams
 from lab.reports.training_timeline import stops
 from lab.runs.snapshots import save_snapshot
 from models.gpt import GPT

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_table import AttributionParams, EvidenceParams, ExplainParams
+from lab.engine.method_registry import AttributionParams, EvidenceParams, ExplainParams
 from lab.views.blocks import Paragraph, Table, View
 from models.trace_edits import Edit
 from tests.lab.engine.conftest import InProcessEngine

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.core.errors import UserError
-from lab.engine.method_table import ExplainParams, ViewParams
+from lab.engine.method_registry import ExplainParams, ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Matrix, Strip, Table, View
 from lab.views.number_explanation import Explanation

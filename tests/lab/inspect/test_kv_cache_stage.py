@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_table import ViewParams
+from lab.engine.method_registry import ViewParams
 from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
 from models.kv_cache import KVCache
 from tests.lab.engine.conftest import InProcessEngine

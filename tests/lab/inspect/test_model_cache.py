@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.core.errors import UserError
-from lab.engine.method_table import OpenParams, ReleaseParams, SampleParams, ViewParams
+from lab.engine.method_registry import OpenParams, ReleaseParams, SampleParams, ViewParams
 from lab.inspect import trace_cache
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.trace_cache import CachedTrace

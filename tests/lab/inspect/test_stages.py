@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_table import ViewParams
+from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
 from lab.views.blocks import Cell, IntervalBar, Matrix, Paragraph, Strip, Table, View
 from lab.views.number_refs import element

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.engine.method_table import AttributionParams, ExplainParams, ViewParams
+from lab.engine.method_registry import AttributionParams, ExplainParams, ViewParams
 from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES

@@ -3,7 +3,7 @@
 import math
 
 from lab.core.number_format import fixed, whole
-from lab.lessons.lesson_files import lessons
+from lab.lessons.load_lessons import lessons
 from models.config import PRESETS
 from models.parameter_count import inventory, parameter_count
 from models.tokenizers.tokenizer import Tokenizer

@@ -12,12 +12,12 @@ from msgspec.structs import force_setattr
 from torch.nn.functional import cross_entropy
 
 from lab.core.errors import UserError
-from lab.engine.method_table import OneStepParams
+from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.adamw_update import AdamW
 from lab.one_step.batch import own_batch, sentence_batch
 from lab.one_step.open_checkpoint import OpenCheckpoint, open_checkpoint
-from lab.one_step.stages import STAGES, StepAnswer
+from lab.one_step.step_stages import STAGES, StepAnswer
 from lab.one_step.training_step import TrainingStep
 from lab.one_step.weight_changes import largest_indices
 from lab.runs.run_folder import Run

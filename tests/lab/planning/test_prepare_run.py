@@ -15,8 +15,8 @@ from lab.planning.default_length import default_steps, default_steps_in_words
 from lab.planning.estimates.measure_step_time import FILE, step_key
 from lab.planning.prepare_run import PrepareProgress, prepare_run
 from lab.planning.run_request import RunRequest
+from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_schema import RunConfig
-from lab.runs.run_store import list_runs, open_run
 from models.tokenizers.tokenizer import Tokenizer
 
 TALE = "".join(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lab.runs import run_store
+from lab.runs import find_runs
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
@@ -79,5 +79,5 @@ def test_nothing_outside_the_home_is_written_or_deleted(
     for command in (("runs",), ("generate", "tale", "-n", "3"), ("params", "tale"), ("rename", "tale", "story")):
         assert llmlab(*command).code == 0, command
     assert llmlab("delete", "story", "--yes").code == 0
-    assert run_store.list_runs() == []
+    assert find_runs.list_runs() == []
     assert everything_but(home, tmp_path) == before

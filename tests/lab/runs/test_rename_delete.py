@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from lab.core.errors import UserError
-from lab.runs import run_store
+from lab.runs import find_runs
+from lab.runs.find_runs import list_runs, open_run
 from lab.runs.rename_delete import DELETED_PREFIX, delete_run, rename_run, size_of
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import hold_inspect_lock, inspect_lock_is_held
 from lab.runs.run_schema import Status
-from lab.runs.run_store import list_runs, open_run
 
 EmptyRun = Callable[..., Run]
 Call = Callable[..., object]
@@ -66,7 +66,7 @@ def test_the_demo_stays(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) ->
     for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
         with pytest.raises(UserError, match="ships with the lab"):
             change()
-    assert run_store.is_run(run.path)
+    assert find_runs.is_run(run.path)
 
 
 def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
@@ -80,7 +80,7 @@ def test_a_run_with_a_trainer_stays(empty_run: EmptyRun) -> None:
         for change in (lambda: rename_run(run, "mine"), lambda: delete_run(run)):
             with pytest.raises(UserError, match=f"being trained by process 7 on {platform.node()}; stop it first"):
                 change()
-    assert run_store.is_run(run.path)
+    assert find_runs.is_run(run.path)
     rename_run(run, "mine")
 
 
@@ -134,7 +134,7 @@ def test_a_link_to_a_run_elsewhere_is_left_to_the_user(empty_run: EmptyRun, home
     run.path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="is a link to"):
         delete_run(run)
-    assert run_store.is_run(tmp_path / "elsewhere")
+    assert find_runs.is_run(tmp_path / "elsewhere")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")
@@ -166,12 +166,12 @@ class TestCommands:
     def test_delete_asks(self, llmlab: Call, empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
         run = empty_run("tale")
         llmlab("delete", "tale").assert_mistake("cannot be undone", "--yes")
-        assert run_store.is_run(run.path)
+        assert find_runs.is_run(run.path)
         asked: list[str] = []
         monkeypatch.setattr("sys.stdin.isatty", lambda: True)
         monkeypatch.setattr("click.confirm", lambda words: asked.append(words) or False)
         assert llmlab("delete", "tale").code == 1
-        assert run_store.is_run(run.path)
+        assert find_runs.is_run(run.path)
         monkeypatch.setattr("click.confirm", lambda words: True)
         done = llmlab("delete", "tale")
         assert (done.code, done.out) == (

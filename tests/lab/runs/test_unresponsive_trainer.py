@@ -91,8 +91,8 @@ def test_in_a_folder_that_takes_no_new_files_the_reason_reaches_the_status(
 
     monkeypatch.setattr(os, "open", refuse)
     monkeypatch.setattr(checkpoint, "save_checkpoint", close_then_save)
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
     status = train_here(run)
     assert closed
     assert (status.phase, status.message) == ("failed", "Cannot save a checkpoint: permission denied.")

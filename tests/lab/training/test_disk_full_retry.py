@@ -40,8 +40,8 @@ class Disk:
             save(*arguments)  # type: ignore[arg-type]
 
         monkeypatch.setattr(checkpoint, "save_checkpoint", save_if_there_is_room)
-        monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SECONDS", 0.0)
-        monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SHARE", 1e9)
+        monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
+        monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
 
     def make_room(self) -> None:
         self.full_after = None
@@ -94,7 +94,7 @@ def test_a_disk_that_fills_up_before_the_last_save_is_waited_for_too(
 ) -> None:
     run = tiny_run()
     disk = Disk(monkeypatch, full_after=0)
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SECONDS", 1e9)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 1e9)
     left = while_it_waits(monkeypatch, disk.make_room)
     status = train_here(run, until=5)
     assert not left

@@ -24,10 +24,10 @@ import torch
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
 from lab.runs import snapshots
+from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import FORMAT, Metric, Status
-from lab.runs.run_store import open_run
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint, trainer
 from lab.training.command_inbox import CommandInbox
@@ -299,8 +299,8 @@ def test_a_disk_that_is_really_full_holds_it_until_there_is_room(
 ) -> None:  # fmt: skip
     """Another fills the file system at the fifth such write, and makes room when the trainer waits. tmpfs gives pages of 4 kB,
     so that of the metrics a later line is the one without room, or something else before it."""
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
     run = tiny_run(home=disk)
     ballast, write, calls = disk / "ballast", getattr(owner, name), 0
     said: list[str] = []

@@ -15,10 +15,10 @@ import torch
 
 from lab.core.safetensors_file import read_metadata
 from lab.one_step.open_checkpoint import open_checkpoint
+from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineReader
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Metric, PartUpdate, Status
-from lab.runs.run_store import open_run
 from lab.runs.run_summary import RunsWatcher
 from lab.runs.snapshots import initial_weight
 from lab.runs.weights_file import load_model

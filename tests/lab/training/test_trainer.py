@@ -116,7 +116,7 @@ def test_training_outlives_who_started_it_and_minds_no_folders_of_the_user_s_own
             (folder / name / "__init__.py").write_text("raise ImportError('this is not the lab')")
     monkeypatch.chdir(run.path.parent)
     program = (
-        "import os, signal, sys; from lab.runs.run_store import open_run; from lab.training.start_trainer import start_trainer;"
+        "import os, signal, sys; from lab.runs.find_runs import open_run; from lab.training.start_trainer import start_trainer;"
         "start_trainer(open_run(sys.argv[1]));"
         "os.killpg(0, signal.SIGKILL)"
     )

@@ -237,8 +237,8 @@ def test_a_full_disk_pauses_the_training_until_there_is_room(
     run, straight = tiny_run(), tiny_run()
     train_here(straight)
     monkeypatch.setattr("lab.training.disk_full_retry.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SECONDS", 0.0)
-    monkeypatch.setattr("lab.training.checkpoint_saver.SAVE_SHARE", 1e9)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SECONDS", 0.0)
+    monkeypatch.setattr("lab.training.checkpoint_schedule.SAVE_SHARE", 1e9)
     seen: list[Status] = []
     owner, name = {
         "write the metrics": (LineWriter, "write"),

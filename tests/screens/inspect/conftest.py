@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 from textual.pilot import Pilot
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_table import EngineMethod
+from lab.engine.method_registry import EngineMethod
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.views.blocks import (

@@ -6,7 +6,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Markdown, OptionList
 
-from lab.lessons.lesson_files import lessons
+from lab.lessons.load_lessons import lessons
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp

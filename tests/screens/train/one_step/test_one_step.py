@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.engine.client import EngineDied, EngineError
-from lab.engine.method_table import ONE_STEP, EngineMethod, OneStepParams
-from lab.one_step.stages import STAGES, StepAnswer, StepFacts
+from lab.engine.method_registry import ONE_STEP, EngineMethod, OneStepParams
+from lab.one_step.step_stages import STAGES, StepAnswer, StepFacts
 from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView

@@ -11,9 +11,9 @@ import pytest
 from lab.core.atomic_io import write_atomic
 from lab.core.errors import UserError
 from lab.runs import trainer_commands
+from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_folder import STATUS_PADDING, Run
 from lab.runs.run_schema import Metric, RunConfig, Sample, Status
-from lab.runs.run_store import list_runs, open_run
 
 EmptyRun = Callable[..., Run]
 

@@ -17,7 +17,7 @@ SAVE_SHARE = 0.05
 """Share of the time that saving may take; a model whose checkpoint takes long is saved less often."""
 
 
-class CheckpointSaver:
+class CheckpointSchedule:
     """Saver of a run's weights. Where they are NaN or infinite nothing is written, and training is rolled back."""
 
     def __init__(self, setup: TrainingSetup, rollback: Rollback, logs: RunLogs, clock: Clock, throughput: Throughput) -> None:

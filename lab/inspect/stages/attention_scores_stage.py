@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lab.core.number_format import probability, significant
-from lab.inspect.stages.attention_heads_stage import SINK
+from lab.inspect.stages.all_heads_stage import SINK
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Matrix, Parity, View
 from lab.views.number_refs import product, ref

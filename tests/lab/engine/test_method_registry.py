@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from lab.engine.method_table import METHODS, RELEASE, EngineMethod, ReleaseParams
-from lab.engine.methods import implementations
+from lab.engine.method_bindings import implementations
+from lab.engine.method_registry import METHODS, RELEASE, EngineMethod, ReleaseParams
 from lab.engine.server import Server, implement, implementations_by_name
 from lab.inspect.model_cache import ModelCache
 

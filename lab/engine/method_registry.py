@@ -1,7 +1,7 @@
 """The engine's methods: for each its name, the struct of its parameters and the type of its result. Nothing here needs torch.
 
 Client, server and tests take their types from here. To add a method, add its parameters and its entry to `METHODS` here and its
-implementation to `lab.engine.methods`: the engine refuses to start where one of the two is missing.
+implementation to `lab.engine.method_bindings`: the engine refuses to start where one of the two is missing.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import msgspec
 
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
-from lab.one_step.stages import StepAnswer
+from lab.one_step.step_stages import StepAnswer
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
 from models.sampling_settings import SamplingSettings

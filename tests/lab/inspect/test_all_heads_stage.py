@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from lab.engine.method_table import OpenParams, ViewParams
-from lab.inspect.stages.attention_heads_stage import picture_columns, picture_rows
+from lab.engine.method_registry import OpenParams, ViewParams
+from lab.inspect.stages.all_heads_stage import picture_columns, picture_rows
 from lab.views.blocks import Gallery, Table, View
 from tests.lab.engine.conftest import InProcessEngine
 

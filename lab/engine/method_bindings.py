@@ -1,6 +1,6 @@
-"""The implementation of each of the engine's methods, bound to its entry in `lab.engine.method_table`."""
+"""The implementation of each of the engine's methods, bound to its entry in `lab.engine.method_registry`."""
 
-from lab.engine import method_table as table
+from lab.engine import method_registry as table
 from lab.engine.model_methods import ModelMethods
 from lab.engine.one_step_methods import OneStepMethods
 from lab.engine.prompt_methods import PromptMethods
