@@ -1,4 +1,4 @@
 """One training step taken apart: loss, gradients, the optimizer's formula, the changes of the weights, the probabilities after.
 
-Begin with `training_step`; `step_stages` lists the views, a file each. Imports `lab.training`, `lab.inspect` and what they import.
+Begin with `training_step`; `step_stages` lists the views, a file each. Imports `lab.training` and `lab.inspect`.
 """

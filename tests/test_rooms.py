@@ -1,0 +1,147 @@
+"""The layout of the code: imports in one order, no circles, small folders and files, and docstrings that name the thing."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "lab", "screens", "tests")
+
+ORDER = (
+    "models",
+    "lab.core",
+    "lab.views",
+    "lab.runs",
+    "lab.data",
+    "lab.planning",
+    "lab.training",
+    "lab.reports",
+    "lab.inspect",
+    "lab.one_step",
+    "lab.engine",
+    "lab.exchange",
+    "lab.lessons",
+    "lab.bench",
+    "lab.cli",
+    "screens",
+)
+"""Each package imports only from itself and from those before it. Only `lab.cli` imports `screens`, to open the lab."""
+
+SHARED_BY_MODES = ("screens.widgets", "screens.plot", "screens.blocks", "screens.dialogs", "screens.engine")
+MODES = ("screens.home", "screens.data", "screens.tokens", "screens.train", "screens.inspect", "screens.learn")
+
+MOST_FILES = 20
+MOST_LINES = 400
+MOST_LINES_OF_A_CLASS = 300
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+PATHS = {dotted(path): path for package in PACKAGES[:3] for path in sorted((ROOT / package).rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
+
+
+def imports(name: str) -> set[str]:
+    """Our own modules that `name` imports: also inside functions, and for type checkers only."""
+    found = set()
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inside = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= inside & PATHS.keys() or {node.module}
+    return (found & PATHS.keys()) - {name}
+
+
+def package_of(name: str) -> str:
+    return max((package for package in ORDER if name == package or name.startswith(package + ".")), key=len, default="")
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Modules that import each other, directly or not, with those between: all that is left without beginnings and ends."""
+    left = {name: set(others) for name, others in graph.items()}
+    while gone := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in gone}
+    while gone := left.keys() - set[str]().union(*left.values()):
+        left = {name: others for name, others in left.items() if name not in gone}
+    return [sorted(left)] if left else []
+
+
+@pytest.mark.parametrize("name", [name for name in PATHS if name != "lab"])
+def test_imports_go_one_way(name: str) -> None:
+    own = package_of(name)
+    assert own, f"{name} is in no package of the order: give it one"
+    for imported in imports(name):
+        other = package_of(imported)
+        if name == "lab.cli" and other == "screens":
+            continue
+        assert ORDER.index(other) <= ORDER.index(own), f"{name} imports {imported}, which comes after it"
+
+
+def test_a_mode_imports_no_other_mode_and_what_they_share_imports_none() -> None:
+    wrong = []
+    for name in PATHS:
+        own = next((package for package in (*SHARED_BY_MODES, *MODES) if name.startswith(package + ".")), None)
+        for imported in imports(name) if own else ():
+            mode = next((package for package in MODES if imported.startswith(package + ".")), None)
+            if mode and mode != own:
+                wrong.append(f"{name} imports {imported}")
+    assert wrong == []
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    assert circles({name: imports(name) for name in PATHS}) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}) == [["a", "b", "c"]]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_folder_holds_too_many_files() -> None:
+    listed = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    counts: dict[str, int] = {}
+    for file in listed.stdout.splitlines():
+        folder = str(Path(file).parent)
+        counts[folder] = counts.get(folder, 0) + 1
+    assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
+
+
+def test_no_module_and_no_class_is_too_long_to_read() -> None:
+    modules = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in PATHS.items()}
+    assert {name: lines for name, lines in modules.items() if lines > MOST_LINES} == {}
+    classes = {
+        f"{name}.{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {name: lines for name, lines in classes.items() if lines > MOST_LINES_OF_A_CLASS} == {}
+
+
+def test_every_package_says_what_lives_there_and_runs_nothing() -> None:
+    for name, path in PATHS.items():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(TREES[name]), f"{name} has no docstring"
+            if name not in ("lab.cli", "lab.lessons"):
+                assert len(TREES[name].body) == 1, f"{name} holds more than its docstring"
+
+
+RIDDLES = ("What ", "Where ", "How ", "Whether ", "Which ", "Whose ", "Who ", "When ", "The way ")
+
+
+def test_a_docstring_names_the_thing_and_does_not_ask() -> None:
+    asking = [
+        f"{name}: {first}"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and (first := (ast.get_docstring(node) or "").partition("\n")[0]).startswith(RIDDLES)
+    ]
+    assert asking == []
