@@ -24,19 +24,19 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor, dropout: float = 0.0, kern
     dropout.
     """
     batch, heads, tokens, width = q.shape
-    seen = k.shape[2]
+    keys = k.shape[2]
     plain_is_quicker = q.device.type == "cpu" and (dropout > 0.0 or (q.dtype == torch.bfloat16 and tokens <= PLAIN_UP_TO))
     if kernel == "plain" or (kernel == "auto" and plain_is_quicker):
         q, k, v = (x.reshape(batch * heads, -1, width) for x in (q, k, v))  # (B*H, T or S, D)
-        attn_scores = torch.baddbmm(causal_mask(tokens, seen, q), q, k.transpose(1, 2), alpha=1 / math.sqrt(width))  # (B*H, T, S)
+        attn_scores = torch.baddbmm(causal_mask(tokens, keys, q), q, k.transpose(1, 2), alpha=1 / math.sqrt(width))  # (B*H, T, S)
         pattern = fast_dropout(attn_scores.softmax(-1), dropout)  # (B*H, T, S)
         return torch.bmm(pattern, v).view(batch, heads, tokens, width)
-    if tokens == seen:
+    if tokens == keys:
         return F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-    mask = None if tokens == 1 else causal_mask(tokens, seen, q)
+    mask = None if tokens == 1 else causal_mask(tokens, keys, q)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
 
 
-def causal_mask(tokens: int, seen: int, like: Tensor) -> Tensor:
+def causal_mask(tokens: int, keys: int, like: Tensor) -> Tensor:
     """The causal mask (T, S), added to the scores: 0 up to the query's own position, -inf after it. Type and device of `like`."""
-    return torch.full((tokens, seen), -math.inf, dtype=like.dtype, device=like.device).triu_(seen - tokens + 1)
+    return torch.full((tokens, keys), -math.inf, dtype=like.dtype, device=like.device).triu_(keys - tokens + 1)

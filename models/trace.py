@@ -122,7 +122,7 @@ class Trace:
             return self._streams[name]
         match = _IN_LAYER.fullmatch(name)
         if match and match[2].removesuffix(BEFORE) in LAYER_NAMES and int(match[1]) < self.config.layers:
-            value = self._look_inside(int(match[1]))[match[2]]
+            value = self._inside_of(int(match[1]))[match[2]]
             return value.transpose(0, 1) if match[2].removesuffix(BEFORE) in BY_HEAD else value
         if name in END_NAMES and not self._end:
             last = self._streams[f"blocks.{self.config.layers - 1}.resid_post"]
@@ -153,7 +153,7 @@ class Trace:
         """
         heads, width = self.config.heads, self.config.head_width
         output = self._block(layer).attn.c_proj.weight.detach().double()  # (C, H*D)
-        z = self._look_inside(layer)["attn.z"]  # (H, T, D)
+        z = self._inside_of(layer)["attn.z"]  # (H, T, D)
         z = z if positions is None else z[:, list(positions)]
         return z.double() @ output.T.view(heads, width, -1)  # (H, n, D) @ (H, D, C)
 
@@ -176,7 +176,7 @@ class Trace:
         assert isinstance(block, Block)
         return block
 
-    def _look_inside(self, layer: int) -> dict[str, Tensor]:
+    def _inside_of(self, layer: int) -> dict[str, Tensor]:
         if self._inside is None or self._inside[0] != layer:
             self._inside = None  # release the old layer before computing the new one
             made = self._layer(layer, self._entering(layer))
@@ -203,7 +203,7 @@ class Trace:
         return made
 
     def _attention(self, layer: int, resid_pre: Tensor) -> dict[str, Tensor]:
-        """Those of LAYER_NAMES up to the pattern, but the scale and normalized."""
+        """Values of LAYER_NAMES up to the pattern, but the scale and normalized."""
         block = self._block(layer)
         heads, width, tokens = self.config.heads, self.config.head_width, len(self.ids)
         made = {"resid_pre": resid_pre}

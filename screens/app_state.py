@@ -38,4 +38,4 @@ class AppState(App[None]):
 
     def active_runs(self) -> list[str]:
         """Names of the runs that have a trainer now."""
-        return [run.name for run in self.runs if run.going_on]
+        return [run.name for run in self.runs if run.is_active]

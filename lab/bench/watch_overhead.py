@@ -114,15 +114,15 @@ class WatchedTraining:
         assert self._lab is not None
         process = psutil.Process(self._lab.pid)
         before, started = process.cpu_times(), time.monotonic()
-        self.shown.append(self._rate(seconds))
+        self.shown.append(self._steps_per_second(seconds))
         after = process.cpu_times()
         self.load.append((after.user + after.system - before.user - before.system) / (time.monotonic() - started))
         os.killpg(self._lab.pid, signal.SIGSTOP)
-        self.alone.append(self._rate(seconds))
+        self.alone.append(self._steps_per_second(seconds))
         os.killpg(self._lab.pid, signal.SIGCONT)
         time.sleep(CATCH_UP)
 
-    def _rate(self, seconds: float) -> float:
+    def _steps_per_second(self, seconds: float) -> float:
         first, began = self._at()
         time.sleep(seconds)
         self._until(lambda: self._at()[0] > first, "the next step was made")

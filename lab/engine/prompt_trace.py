@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import LensParams, PromptParams, SampleParams, ViewParams
-from lab.inspect.interventions import Intervention, resolved
+from lab.inspect.interventions import Intervention, edits_of
 from lab.inspect.model_cache import ModelCache
 from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.stage_context import StageContext
@@ -55,7 +55,7 @@ def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -
             raise UserError(f"{opened.run.name} has no {each.object}: it has {config.layers} layers of {config.heads} heads.")
         if each.how == "patch":
             vectors[each] = yield from _source_vector(models, opened, each)
-    return (*params.edits, *resolved(params.interventions, config.layers, vectors.__getitem__))
+    return (*params.edits, *edits_of(params.interventions, config.layers, vectors.__getitem__))
 
 
 def _source_vector(models: ModelCache, opened: OpenModel, patch: Intervention) -> Slices[list[float]]:

@@ -78,8 +78,8 @@ class Intervention(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             case "hide":
                 return f"{self.object} hidden"
             case "patch":
-                at = self.source.position + 1 if self.source is not None else 0
-                there = f"{at} “{self.source.token}”" if self.source is not None else ""
+                find_intervention = self.source.position + 1 if self.source is not None else 0
+                there = f"{find_intervention} “{self.source.token}”" if self.source is not None else ""
                 return f"{self.object} at {token} from prompt 2, {there}"
 
     def edits(self, layers: int, value: Sequence[float] | None = None) -> tuple[Edit, ...]:
@@ -116,33 +116,33 @@ def name_of(part: str, layer: int, head: int, token: str = "") -> str:
     }[part]
 
 
-def toggled(made: Interventions, new: Intervention) -> Interventions:
-    """`made` with `new` replacing that on the same target; without `new` if it was there already."""
-    return without(made, new) if new in made else (*_others(made, new), new)
+def toggle_intervention(made: Interventions, new: Intervention) -> Interventions:
+    """`made` with `new` replacing that on the same target; remove_intervention `new` if it was there already."""
+    return remove_intervention(made, new) if new in made else (*_others(made, new), new)
 
 
-def put(made: Interventions, new: Intervention) -> Interventions:
+def set_intervention(made: Interventions, new: Intervention) -> Interventions:
     """`made` with `new` replacing that on the same target."""
     return (*_others(made, new), new)
 
 
-def without(made: Interventions, gone: Intervention) -> Interventions:
+def remove_intervention(made: Interventions, gone: Intervention) -> Interventions:
     return tuple(each for each in made if each != gone)
 
 
 def _others(made: Interventions, new: Intervention) -> Interventions:
-    """Those that stay beside `new`: a change of all positions replaces the patches of single ones."""
+    """Interventions of `made` that stay beside `new`: a change of all positions replaces the patches of single ones."""
     whole = new.how not in ("hide", "patch")
     return tuple(each for each in made if each.target != new.target and not (whole and each.target[:3] == new.target[:3]))
 
 
-def at(made: Interventions, target: tuple[str, int, int, int | None]) -> Intervention | None:
+def find_intervention(made: Interventions, target: tuple[str, int, int, int | None]) -> Intervention | None:
     """The intervention on a target, if any."""
     return next((each for each in made if each.target == target), None)
 
 
-def in_prompt(made: Interventions, same: int) -> Interventions:
-    """Those still valid where only the first `same` tokens of the prompt are unchanged."""
+def still_valid(made: Interventions, same: int) -> Interventions:
+    """Interventions still valid where only the first `same` tokens of the prompt are unchanged."""
     return tuple(each for each in made if each.position is None or each.position < same)
 
 
@@ -152,7 +152,7 @@ def all_in_words(made: Iterable[Intervention]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def resolved(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
+def edits_of(made: Interventions, layers: int, borrow: Callable[[Intervention], Sequence[float]]) -> tuple[Edit, ...]:
     """The edits of all, patches last, so that they win at their position; `borrow` gives a patch's vector."""
     ordered = sorted(made, key=lambda each: each.how == "patch")
     return tuple(edit for each in ordered for edit in each.edits(layers, borrow(each) if each.how == "patch" else None))

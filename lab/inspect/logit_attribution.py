@@ -170,9 +170,9 @@ def attribute(
     embedding = model.wte.weight.detach()  # (V, C)
     direction = embedding[token].double() - (embedding[against].double() if against is not None else 0.0)  # (C,)
     scale = float(trace["ln_final.scale"][position, 0])
-    seen = model.ln_f.weight.detach().double() * direction / scale  # (C,), multiplied with the centred vector
+    through_norm = model.ln_f.weight.detach().double() * direction / scale  # (C,), multiplied with the centred vector
     vectors = torch.stack([part.vector for part in found])  # (parts, C)
-    values = (vectors - vectors.mean(-1, keepdim=True)) @ seen
+    values = (vectors - vectors.mean(-1, keepdim=True)) @ through_norm
     terms = [Contribution(part.label, float(value), part.layer) for part, value in zip(found, values, strict=True)]
     terms.insert(final_bias_at(model.config), Contribution(FINAL_BIAS, float(model.ln_f.bias.detach().double() @ direction)))
     logit = float(trace["ln_final.out"][position].double() @ direction)

@@ -7,9 +7,9 @@ import numpy as np
 
 from lab.reports.count_entropy import MOST_TOKENS, entropy_of_counts
 
-STRETCH_BYTES = 200
+PASSAGE_BYTES = 200
 """Length of a stretch. At 1.5 bits per byte so many bytes are one of 2^300 possible: found twice, they were copied."""
-STRETCHES = 50
+PASSAGES = 50
 """Looked for in the training part, spread evenly over the validation part."""
 
 
@@ -25,7 +25,7 @@ class ValidationText:
     divergence: float
     """KL divergence of the two, cross_entropy − unigram, less the expected divergence of two samples of one source."""
     copied: float | None
-    """Share of its stretches of about `STRETCH_BYTES` found verbatim in the training part; None if it is shorter than one."""
+    """Share of its stretches of about `PASSAGE_BYTES` found verbatim in the training part; None if it is shorter than one."""
 
 
 def validation_text(
@@ -46,10 +46,10 @@ def validation_text(
 
 def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_each: float) -> float | None:
     """Share of stretches of `end` that also occur in `ids`."""
-    length = max(8, round(STRETCH_BYTES / max(bytes_each, 1e-9)))
+    length = max(8, round(PASSAGE_BYTES / max(bytes_each, 1e-9)))
     if len(end) < length:
         return None
-    starts = np.unique(np.linspace(0, len(end) - length, STRETCHES).astype(int))
+    starts = np.unique(np.linspace(0, len(end) - length, PASSAGES).astype(int))
     text, each = np.ascontiguousarray(ids).tobytes(), ids.itemsize
     return sum(_occurs(end[start : start + length].tobytes(), text, each) for start in starts) / len(starts)
 

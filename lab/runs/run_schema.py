@@ -29,8 +29,8 @@ UnixTime = Annotated[float, Meta(ge=0, le=1e11)]
 """Up to the year 5138."""
 Loss = Annotated[float, Meta(ge=0, le=3.5e38)]
 """A loss or the norm of a gradient, within fp32."""
-Rate = Annotated[float, Meta(ge=0, le=1e18)]
-Share = Annotated[float, Meta(ge=0, le=1.001)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e18)]
+Fraction = Annotated[float, Meta(ge=0, le=1.001)]
 """From 0 to 1, with room for rounding."""
 Word = Annotated[str, Meta(max_length=500)]
 Path = Annotated[str, Meta(max_length=10_000)]
@@ -212,12 +212,12 @@ class Metric(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
     step: Step
     tokens: Count
-    epoch: Rate
+    epoch: NonNegative
     seconds: Seconds
     loss: Loss | None = None
     lr: Loss | None = None
     grad_norm: Loss | None = None
-    tokens_per_second: Rate | None = None
+    tokens_per_second: NonNegative | None = None
     val_loss: Loss | None = None
     bits_per_byte: Loss | None = None
     """Validation loss in bits for each byte of validation text: the figure that compares across tokenizers."""
@@ -282,17 +282,17 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     """Seconds that measuring took."""
     repeated: Step = 0
     """Length of the random sequence that is seen twice; 0 where the text has too few tokens for head scores."""
-    previous: list[list[Share]] = []
-    duplicate: list[list[Share]] = []
-    induction: list[list[Share]] = []
+    previous: list[list[Fraction]] = []
+    duplicate: list[list[Fraction]] = []
+    induction: list[list[Fraction]] = []
     probe: list[Path] = []
     """The probe's tokens as they are shown."""
     truth: Path = ""
     """The token that comes next in the text, as it is shown."""
-    truth_probability: Share = 0.0
-    top: list[tuple[Path, Share]] = []
+    truth_probability: Fraction = 0.0
+    top: list[tuple[Path, Fraction]] = []
     """The most probable next tokens with their probabilities."""
-    pattern: list[list[list[Share]]] = []
+    pattern: list[list[list[Fraction]]] = []
     """Attention from the probe's last token to each of its tokens: [layer][head][token]."""
     parts: list[PartUpdate] = []
     """Updates of the step before; empty at step 0, and where that step was not applied."""

@@ -55,7 +55,7 @@ class RunSummary:
     """Planned length: `2,000 steps`, `5 min 00 s`."""
     step: int = 0
     steps: int | None = None
-    done: float = 0.0
+    progress: float = 0.0
     """Share that is done, 0 to 1."""
     loss: float | None = None
     val_loss: float | None = None
@@ -73,7 +73,7 @@ class RunSummary:
     """Device of the training, as torch names it."""
     model: ModelConfig | None = None
     train: TrainConfig | None = None
-    seen: float = 0.0
+    last_heartbeat: float = 0.0
     """Unix time of its last heartbeat."""
     owner: str = ""
     """The trainer on another machine, if it is or was there: `process 71 on abacus`."""
@@ -82,7 +82,7 @@ class RunSummary:
     """The file of a damaged run that cannot be used, and the reason."""
 
     @property
-    def going_on(self) -> bool:
+    def is_active(self) -> bool:
         """True while a trainer owns it."""
         return self.phase in ACTIVE
 
@@ -185,7 +185,7 @@ class RunsWatcher:
             plan=planned_length(config),
             step=status.step,
             steps=status.steps or config.train.steps,
-            done=fraction_done(config, status),
+            progress=fraction_done(config, status),
             loss=training.loss if training else None,
             val_loss=figures.val_loss if figures else None,
             bits_per_byte=figures.bits_per_byte if figures else None,
@@ -197,7 +197,7 @@ class RunsWatcher:
             device=status.device,
             model=config.model,
             train=config.train,
-            seen=status.heartbeat or config.created,
+            last_heartbeat=status.heartbeat or config.created,
             owner=owner_in_words(status) if is_on_other_host(status) else "",
             is_demo=is_demo,
             problem=problem,

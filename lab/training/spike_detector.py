@@ -31,7 +31,7 @@ class SpikeDetector(msgspec.Struct):
     losses: list[float] = []
     """The last `WINDOW` ones."""
     held: list[float] = []
-    """Those of the bad steps since the last good one, which are not among `losses` yet."""
+    """Losses of the bad steps since the last good one, not among `losses` yet."""
     bad: int = 0
     """Bad steps in a row up to now."""
 

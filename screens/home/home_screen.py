@@ -104,7 +104,7 @@ measured on text that the run never trains on: part of it during training, all o
 
     @on(RunTable.Opened)
     def _open_run(self, message: RunTable.Opened) -> None:
-        self.post_message(RunChosen(message.run.name, "train" if message.run.going_on else "inspect"))
+        self.post_message(RunChosen(message.run.name, "train" if message.run.is_active else "inspect"))
 
     @on(RunTable.Moved)
     def _tell_of_run(self) -> None:
@@ -174,6 +174,6 @@ def _of_owner(run: RunSummary | None) -> str:
     """The other machine that trains the run."""
     if run is None or not run.owner:
         return ""
-    if run.going_on:
+    if run.is_active:
         return f"{run.name} is trained by {run.owner}, another machine. Watch, pause and stop work from here."
     return f"{run.name} was trained by {run.owner}, another machine."

@@ -60,9 +60,9 @@ def _speed(run: RunSummary) -> str:
 def _age(run: RunSummary) -> str:
     from lab.core.number_format import ago
 
-    if run.going_on or run.is_demo:
-        return "now" if run.going_on else "bundled"
-    return ago(max(0.0, time.time() - run.seen)) if run.seen else "·"
+    if run.is_active or run.is_demo:
+        return "now" if run.is_active else "bundled"
+    return ago(max(0.0, time.time() - run.last_heartbeat)) if run.last_heartbeat else "·"
 
 
 MARKS = "ABCDE"
@@ -104,13 +104,13 @@ class RunTable(ScrollView, can_focus=True):
         Binding("space", "mark", "Mark", id="runs.mark", tooltip="Mark or unmark this run for a comparison"),
         Binding("enter", "open", "Open", id="runs.open", tooltip="Watch the run if it is training, else inspect its model"),
     ]
-    COMPONENT_CLASSES = {"run-table--title", "run-table--cursor", "run-table--going-on", "run-table--failed", "run-table--quiet"}
+    COMPONENT_CLASSES = {"run-table--title", "run-table--cursor", "run-table--active", "run-table--failed", "run-table--quiet"}
     DEFAULT_CSS = """
     RunTable {
         & > .run-table--title { color: $text-muted; }
         & > .run-table--cursor { background: $primary 30%; text-style: bold; }
         &:focus > .run-table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
-        & > .run-table--going-on { color: $text-success; }
+        & > .run-table--active { color: $text-success; }
         & > .run-table--failed { color: $text-error; }
         & > .run-table--quiet { color: $foreground; }
     }
@@ -204,7 +204,7 @@ class RunTable(ScrollView, can_focus=True):
         words = ("▸" if selected else " ") + mark + " " + fit(run.name, name_width)
         words += "".join("  " + fit(column.text(run), column.width, column.align) for column in columns)
         troubled = run.phase in ("failed", "interrupted", "not answering", "damaged")
-        kind = "going-on" if run.going_on else "failed" if troubled else "quiet"
+        kind = "active" if run.is_active else "failed" if troubled else "quiet"
         style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")
         return self._line(words, style, width)
 

@@ -5,7 +5,16 @@ from dataclasses import replace
 from textual.binding import Binding
 
 from lab.inspect.intervention_effect import Effect, in_short
-from lab.inspect.interventions import Intervention, Interventions, all_in_words, at, in_prompt, put, toggled, without
+from lab.inspect.interventions import (
+    Intervention,
+    Interventions,
+    all_in_words,
+    find_intervention,
+    remove_intervention,
+    set_intervention,
+    still_valid,
+    toggle_intervention,
+)
 from lab.views.blocks import LensPath
 from lab.views.number_refs import next_token
 from screens.dialogs.ask_text import AskText
@@ -92,7 +101,7 @@ class InterventionKeys(InspectPart):
         if found is None:
             self._host.say(NOTHING_HERE)
         else:
-            self._change(toggled(self._host.selection.interventions, switch(found, self._to_mean)))
+            self._change(toggle_intervention(self._host.selection.interventions, switch(found, self._to_mean)))
 
     def action_effect(self) -> None:
         selection = self._host.selection
@@ -105,9 +114,9 @@ class InterventionKeys(InspectPart):
         """Zero or mean from now on; what is off at this step goes over to it."""
         self._to_mean = not self._to_mean
         found, interventions = self._target(), self._host.selection.interventions
-        made = at(interventions, switch(found, self._to_mean).target) if found else None
+        made = find_intervention(interventions, switch(found, self._to_mean).target) if found else None
         if found is not None and made is not None and made.how in ("off", "mean"):
-            self._change(put(interventions, switch(found, self._to_mean)))
+            self._change(set_intervention(interventions, switch(found, self._to_mean)))
         else:
             self._host.say("x now ablates to the mean over the prompt." if self._to_mean else "x now ablates to zero.")
 
@@ -125,11 +134,11 @@ class InterventionKeys(InspectPart):
             return
         factor, interventions = _factor(answer), self._host.selection.interventions
         new = scaled(found, factor)
-        old = at(interventions, new.target)
+        old = find_intervention(interventions, new.target)
         if factor != 1:
-            self._change(put(interventions, new))
+            self._change(set_intervention(interventions, new))
         elif old is not None:
-            self._change(without(interventions, old))
+            self._change(remove_intervention(interventions, old))
 
     def action_attend_only(self) -> None:
         found, model, selection = self._target(), self._host.model, self._host.selection
@@ -137,7 +146,7 @@ class InterventionKeys(InspectPart):
             self._host.say("Only a head can be made to attend to one token: go to an attention step.")
             return
         key = key_under(selection, model.path, self._ref)
-        self._change(toggled(selection.interventions, attend_only(found, key, model.path)))
+        self._change(toggle_intervention(selection.interventions, attend_only(found, key, model.path)))
 
     def action_patch(self) -> None:
         found, model, selection = self._target(patch=True), self._host.model, self._host.selection
@@ -149,13 +158,13 @@ class InterventionKeys(InspectPart):
         elif not tokens or (new := from_second(found, model.path, selection.second, tokens)) is None:
             self._host.say("The second prompt has no token at that distance from its end.")
         else:
-            self._change(toggled(selection.interventions, new))
+            self._change(toggle_intervention(selection.interventions, new))
 
     def action_all_on(self) -> None:
         self._change(())
 
     def remove(self, intervention: Intervention) -> None:
-        self._change(without(self._host.selection.interventions, intervention))
+        self._change(remove_intervention(self._host.selection.interventions, intervention))
 
     def selection_changed(self, old: Selection, new: Selection) -> None:
         if (old.interventions, old.aside) == (new.interventions, new.aside):
@@ -195,7 +204,7 @@ class InterventionKeys(InspectPart):
         """Undo what names a position when the window has slid from under it."""
         now = self._host.selection
         if path.dropped > self._dropped and now.interventions:
-            self._host.selection = replace(now, interventions=in_prompt(now.interventions, 0))
+            self._host.selection = replace(now, interventions=still_valid(now.interventions, 0))
         self._dropped = path.dropped
 
 

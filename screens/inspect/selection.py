@@ -15,7 +15,7 @@ from lab.engine.method_registry import (
     PromptParams,
     ViewParams,
 )
-from lab.inspect.interventions import Interventions, in_prompt
+from lab.inspect.interventions import Interventions, still_valid
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from models.sampling_settings import SamplingSettings
@@ -172,7 +172,7 @@ def at_position(selection: Selection, path: LensPath, position: int) -> Selectio
 
 def with_prompt(selection: Selection, prompt: Prompt) -> Selection:
     """The last token of another prompt."""
-    kept = in_prompt(selection.interventions, same_tokens(selection.prompt, prompt))
+    kept = still_valid(selection.interventions, same_tokens(selection.prompt, prompt))
     return replace(selection, prompt=prompt, position=None, candidate=None, against=None, trail=(), interventions=kept)
 
 

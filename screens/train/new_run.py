@@ -219,7 +219,7 @@ class NewRun(Widget):
         key = step_key(plan.run.model, plan.run.train)
         if key not in self._step_seconds and key != self._timing_key:
             self._cancel_timing()
-            busy = any(run.going_on for run in self.runs)
+            busy = any(run.is_active for run in self.runs)
             if self.is_on_screen and not self.preparing and not busy:
                 self._timing_key = key
                 self._step_timer = StepTimer(plan.run.model, plan.run.train, home())

@@ -174,10 +174,10 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def _follow_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.new_run.runs = runs
-        going_on = self.lab.active_runs()
-        if runs and not self._runs_seen and going_on and not self.lab.text_source:
+        active = self.lab.active_runs()
+        if runs and not self._runs_seen and active and not self.lab.text_source:
             self.making = False
-            self.post_message(RunChosen(going_on[0]))
+            self.post_message(RunChosen(active[0]))
         self._runs_seen = self._runs_seen or bool(runs)
 
     @on(NewRun.Begun)

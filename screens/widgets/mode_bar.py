@@ -46,17 +46,17 @@ class ModeBar(Widget):
         self.watch(self.app, "runs", self._show_active_run)
 
     def _show_active_run(self, runs: tuple[RunSummary, ...]) -> None:
-        going_on = [run for run in runs if run.going_on]
-        if not going_on:
+        active = [run for run in runs if run.is_active]
+        if not active:
             self.live = None
             return
         from lab.runs.run_summary import PHASES
 
-        first = going_on[0]
-        if len(going_on) == 1:
-            self.live = (PHASES[first.phase][0], first.name, f"{first.done:.0%}")
+        first = active[0]
+        if len(active) == 1:
+            self.live = (PHASES[first.phase][0], first.name, f"{first.progress:.0%}")
         else:
-            self.live = (PHASES["training"][0], f"{len(going_on)} runs", "training")
+            self.live = (PHASES["training"][0], f"{len(active)} runs", "training")
 
     def render_line(self, y: int) -> Strip:
         base, key = self.rich_style, self.get_component_rich_style("mode-bar--key")

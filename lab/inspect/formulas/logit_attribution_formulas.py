@@ -80,7 +80,7 @@ def _some(quantities: Quantities, location: NumberLocation) -> Contributor:
     return part
 
 
-def _seen(quantities: Quantities, position: int, token: int) -> Tensor:
+def _logit_direction(quantities: Quantities, position: int, token: int) -> Tensor:
     """gain × the token's embedding / scale, (C,), multiplied with a part's centred numbers."""
     gain, embedding = quantities.weights["ln_f.weight"].double(), quantities.weights["wte.weight"][token].double()
     return gain * embedding / float(quantities.trace["ln_final.scale"][position, 0])
@@ -91,7 +91,7 @@ def _terms(quantities: Quantities, location: NumberLocation) -> Tensor:
     part = part_of(quantities, position, index)
     if part is None:
         return quantities.weights["ln_f.bias"].double() * quantities.weights["wte.weight"][token].double()
-    return (part.vector - part.vector.mean()) * _seen(quantities, position, token)
+    return (part.vector - part.vector.mean()) * _logit_direction(quantities, position, token)
 
 
 def _contribution(quantities: Quantities, location: NumberLocation) -> Answer:
@@ -107,12 +107,12 @@ def _contribution(quantities: Quantities, location: NumberLocation) -> Answer:
             lambda i: f"wte.weight[{token},{i}]",
             "dimension",
         )
-    centred, seen = part.vector - part.vector.mean(), _seen(quantities, position, token)
+    centred, direction = part.vector - part.vector.mean(), _logit_direction(quantities, position, token)
     answer = quantities.sum(
         f"Σᵢ ({part.label}[i] − its mean) × (gain[i] × token's embedding[i] / scale)",
-        centred * seen,
+        centred * direction,
         lambda i: (f"dimension {i + 1}", f"logits.contribution.term[{position},{index},{token},{i}]"),
-        factors=lambda i: times(float(centred[i]), float(seen[i])),
+        factors=lambda i: times(float(centred[i]), float(direction[i])),
     )
     return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, HELD, is_sum=True)
 

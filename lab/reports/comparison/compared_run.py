@@ -52,7 +52,7 @@ class ComparedRun:
         return self.config.train.batch * self.config.model.context
 
     @property
-    def going_on(self) -> bool:
+    def is_active(self) -> bool:
         """True while a trainer works on it."""
         return self.phase in ACTIVE
 

@@ -23,6 +23,6 @@ def written_at(run: ComparedRun, stop: float) -> list[Sample]:
     steps = sorted({sample.step for sample in run.samples})
     shares = [round(run.share(step), 3) for step in steps]
     at = bisect_right(shares, stop) - 1
-    if at < 0 or (at == len(shares) - 1 and run.going_on and shares[at] < stop):
+    if at < 0 or (at == len(shares) - 1 and run.is_active and shares[at] < stop):
         return []
     return [sample for sample in run.samples if sample.step == steps[at]]

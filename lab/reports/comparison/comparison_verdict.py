@@ -118,6 +118,6 @@ def _evaluated_near(run: ComparedRun, tokens: float) -> float | None:
 
 def _unfinished(runs: Sequence[ComparedRun]) -> str:
     going = [
-        f"{run.letter} is still {run.phase}, {fraction_done(run.config, run.status):.0%} done" for run in runs if run.going_on
+        f"{run.letter} is still {run.phase}, {fraction_done(run.config, run.status):.0%} done" for run in runs if run.is_active
     ]
     return "; ".join(going) + "." if going else ""

@@ -13,7 +13,7 @@ from lab.core.number_format import fixed, significant
 from lab.core.uniform_baseline import uniform_baseline
 from lab.planning.default_hyperparameters import default_lr, lower_lr
 from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, moved, moved_at, rollbacks_in_words, step_in_words
-from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, STRETCH
+from lab.reports.diagnosis.thresholds import BACK_UP, FEW_STEPS, TREND_SHARE
 from lab.reports.text_entropy import TextEntropy
 from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, RunConfig, Status
@@ -125,17 +125,17 @@ class DiagnosedRun:
         return self.smoothed[before - 1] if before else None
 
     @cached_property
-    def stretch_start(self) -> int:
-        """Index of the first training step of the last `STRETCH` of the run."""
+    def trend_start(self) -> int:
+        """Index of the first training step of the last `TREND_SHARE` of the run."""
         last = self.steps[-1]
-        return min(bisect_right(self.steps, last - STRETCH * (last - self.start)), len(self.steps) - 1)
+        return min(bisect_right(self.steps, last - TREND_SHARE * (last - self.start)), len(self.steps) - 1)
 
     @cached_property
-    def stretch_evaluations(self) -> list[Evaluation]:
+    def trend_evaluations(self) -> list[Evaluation]:
         """The evaluations of the stretch, from the one nearest to its start."""
         if not self.evaluations:
             return []
-        start = self.steps[self.stretch_start]
+        start = self.steps[self.trend_start]
         nearest = min(range(len(self.evaluations)), key=lambda at: abs(self.evaluations[at].step - start))
         return self.evaluations[nearest:]
 
@@ -144,9 +144,9 @@ class DiagnosedRun:
 
         With `lowest`, the lowest validation loss so far at either end: a single one may happen to lie above its neighbours.
         """
-        before, steps = self.smoothed[self.stretch_start], (self.steps[self.stretch_start], self.steps[-1])
+        before, steps = self.smoothed[self.trend_start], (self.steps[self.trend_start], self.steps[-1])
         words = f"from step {step_in_words(steps[0])} to {step_in_words(steps[1])} the training loss {moved(before, self.loss)}"
-        found = self.stretch_evaluations
+        found = self.trend_evaluations
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
             verb = "" if differs_visibly(before, self.loss) else "went "
@@ -157,14 +157,14 @@ class DiagnosedRun:
 
     def lowest_ends(self) -> tuple[Evaluation, Evaluation]:
         """The lowest evaluations up to the start of the stretch, and of all."""
-        start = self.stretch_evaluations[0].step
+        start = self.trend_evaluations[0].step
         ends = ([each for each in self.evaluations if each.step <= start], self.evaluations)
         first, last = (min(each, key=lambda evaluation: evaluation.loss) for each in ends)
         return first, last
 
     def relative_fall(self) -> float:
         """The share by which the training loss fell over the stretch."""
-        return (self.smoothed[self.stretch_start] - self.loss) / max(self.loss, 1e-9)
+        return (self.smoothed[self.trend_start] - self.loss) / max(self.loss, 1e-9)
 
     def lower_lr_advice(self) -> str:
         """Advice after too high a learning rate, relative to what rollbacks have left of it."""

@@ -20,7 +20,7 @@ from lab.reports.diagnosis.verdicts import Diagnosis
 
 def plateau(run: DiagnosedRun) -> Diagnosis | None:
     """Plateau: neither loss falls over the last stretch."""
-    steps, found = run.steps[-1] - run.steps[run.stretch_start], run.stretch_evaluations
+    steps, found = run.steps[-1] - run.steps[run.trend_start], run.trend_evaluations
     evaluated = len(found) > FEWEST_EVALUATIONS
     if steps < (FEWEST_STEPS if evaluated else STEPS_WITHOUT_EVALUATIONS) or run.relative_fall() > STANDS_STILL:
         return None
@@ -93,7 +93,7 @@ def _plateau_advice(run: DiagnosedRun) -> str:
 
 def learning(run: DiagnosedRun) -> Diagnosis:
     """Learning: the verdict where no check has a finding."""
-    found = run.stretch_evaluations
+    found = run.trend_evaluations
     follows = len(found) < 2 or found[-1].loss < found[0].loss * (1 - RISE)
     early = any(event.kind == "early_stop" for event in run.events)
     still = run.phase == "finished" and run.relative_fall() > STANDS_STILL and follows and not early

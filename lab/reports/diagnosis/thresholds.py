@@ -8,7 +8,7 @@ ABOVE_UNIFORM = 0.05
 """A smoothed loss this share above the uniform baseline has diverged: even a model that knows nothing does better."""
 BACK_UP = 0.25
 """A smoothed training loss this share above its own lowest has diverged: a step of that learning rate threw the model back."""
-STRETCH = 0.25
+TREND_SHARE = 0.25
 """The present trend is judged over this last share of the steps."""
 FEW_STEPS = 10
 """The mean or median of so many losses is no longer that of a single odd batch."""

@@ -5,7 +5,7 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import Evaluation, step_in_words
 from lab.reports.diagnosis.thresholds import COPIED, DIVERGENCE, DIVERGENCE_TOKENS, FEWEST_STEPS, FIRST_EPOCH_GAP, GAP
 from lab.reports.diagnosis.verdicts import Diagnosis
-from lab.reports.validation_text import STRETCH_BYTES
+from lab.reports.validation_text import PASSAGE_BYTES
 
 
 def copied(run: DiagnosedRun) -> Diagnosis | None:
@@ -14,7 +14,7 @@ def copied(run: DiagnosedRun) -> Diagnosis | None:
     if text is None or text.copied is None or text.copied < COPIED:
         return None
     evidence = (
-        f"{probability(text.copied, 0)} of the validation text (in stretches of about {STRETCH_BYTES} bytes) occurs verbatim in "
+        f"{probability(text.copied, 0)} of the validation text (in stretches of about {PASSAGE_BYTES} bytes) occurs verbatim in "
         f"the training text, so its loss does not measure new text; {run.trend_in_words()}"
     )
     return Diagnosis("validation text copied", evidence, "Remove the repetitions from the text, and start a new run.")

@@ -125,7 +125,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
             return
         all_of_them = not self.runs or self._ticks % READINGS_SKIPPED_AT_REST == 0
         self._ticks += 1
-        wanted = [at for at in range(len(self.names)) if all_of_them or self.runs[at].going_on]
+        wanted = [at for at in range(len(self.names)) if all_of_them or self.runs[at].is_active]
         if wanted:
             self._read([(at, self._followers.get(at)) for at in wanted])
 

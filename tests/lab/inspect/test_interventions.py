@@ -2,7 +2,15 @@
 
 import pytest
 
-from lab.inspect.interventions import Intervention, Source, all_in_words, in_prompt, put, resolved, toggled
+from lab.inspect.interventions import (
+    Intervention,
+    Source,
+    all_in_words,
+    edits_of,
+    set_intervention,
+    still_valid,
+    toggle_intervention,
+)
 from models.trace_edits import Edit
 
 HEAD = Intervention(part="attn.z", how="off", layer=1, head=0)
@@ -37,14 +45,14 @@ PATCH = Intervention(
 )
 def test_each_has_words_and_edits(intervention: Intervention, words: str, edits: list[Edit]) -> None:
     assert intervention.in_words == words
-    assert list(resolved((intervention,), 3, lambda _: (1.0, 2.0))) == edits
+    assert list(edits_of((intervention,), 3, lambda _: (1.0, 2.0))) == edits
 
 
 def test_the_same_again_takes_it_back_and_another_takes_its_place() -> None:
-    assert toggled((), HEAD) == (HEAD,)
-    assert toggled((MLP, HEAD), HEAD) == (MLP,)
-    assert toggled((HEAD, MLP), HALF) == (MLP, HALF)
-    assert put((HEAD, MLP), HEAD) == (MLP, HEAD)
+    assert toggle_intervention((), HEAD) == (HEAD,)
+    assert toggle_intervention((MLP, HEAD), HEAD) == (MLP,)
+    assert toggle_intervention((HEAD, MLP), HALF) == (MLP, HALF)
+    assert set_intervention((HEAD, MLP), HEAD) == (MLP, HEAD)
 
 
 def test_patches_of_two_places_stay_side_by_side_until_all_places_are_changed() -> None:
@@ -52,16 +60,16 @@ def test_patches_of_two_places_stay_side_by_side_until_all_places_are_changed() 
         Intervention(part="mlp_out", how="patch", layer=2, position=place, source=Source(text="a", position=0))
         for place in (1, 2)
     )
-    assert toggled(patches[:1], patches[1]) == patches
-    assert toggled((*patches, HEAD), MLP) == (HEAD, MLP)
-    assert toggled((MLP,), patches[0]) == (MLP, patches[0])
-    edits = resolved((patches[0], MLP), 3, lambda _: (0.0,))
+    assert toggle_intervention(patches[:1], patches[1]) == patches
+    assert toggle_intervention((*patches, HEAD), MLP) == (HEAD, MLP)
+    assert toggle_intervention((MLP,), patches[0]) == (MLP, patches[0])
+    edits = edits_of((patches[0], MLP), 3, lambda _: (0.0,))
     assert [edit.action for edit in edits] == ["mean", "patch"]  # or the patch would be averaged away
 
 
 def test_places_do_not_outlive_their_tokens() -> None:
-    assert in_prompt((HEAD, LOOK, HIDDEN, PATCH), 0) == (HEAD,)
-    assert in_prompt((HEAD, LOOK, HIDDEN, PATCH), 3) == (HEAD, LOOK, HIDDEN)
+    assert still_valid((HEAD, LOOK, HIDDEN, PATCH), 0) == (HEAD,)
+    assert still_valid((HEAD, LOOK, HIDDEN, PATCH), 3) == (HEAD, LOOK, HIDDEN)
 
 
 def test_several_in_one_breath() -> None:

@@ -58,9 +58,9 @@ def test_a_summary_has_the_latest_of_each_number(run: Run) -> None:
     run.metrics_path.write_bytes(metric(0, None, 6.0) + metric(1, 5.0) + metric(2, 4.0) + b'{"step": 3, "lo')
     (told,) = watcher.read()
     assert (told.loss, told.val_loss, told.bits_per_byte) == (4.0, 6.0, 6.0)
-    assert (told.name, told.text, told.plan, told.step, told.done) == ("tale", "fable", "400 steps", 100, 0.25)
+    assert (told.name, told.text, told.plan, told.step, told.progress) == ("tale", "fable", "400 steps", 100, 0.25)
     assert told.mean_speed == 25.0
-    assert (told.phase, told.seen, told.going_on) == ("stopped", 2000.0, False)
+    assert (told.phase, told.last_heartbeat, told.is_active) == ("stopped", 2000.0, False)
     assert told.flops_per_token == flops_per_token(PRESETS["nano"].config(300))
     with run.metrics_path.open("ab") as file:
         file.write(b"\n" + metric(4, 3.0, 3.5))

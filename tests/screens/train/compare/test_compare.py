@@ -329,7 +329,7 @@ async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, unti
         await pilot.pause()
         line = str(app.screen.query_one("#run-line", Static).content)
         assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
-        assert app.runs[0].going_on
+        assert app.runs[0].is_active
         await pilot.press("t")
         await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-reading", Static).content))
         await pilot.press("p")
