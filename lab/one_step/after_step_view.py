@@ -14,9 +14,8 @@ def after_step_view(context: StepContext) -> View:
     if step.applied == 0:
         expected = step.current.mean + step.changes.predicted
         sentence = (
-            f"No step is taken yet. Gradient times step, summed over all weights, predicts a change of the loss by "
-            f"{significant(step.changes.predicted, 3, sign=True)}, from {fixed(step.current.mean, 4)} to {fixed(expected, 4)}. "
-            "space takes the step; u undoes it."
+            f"No step taken yet: gradient times step, over all weights, predicts a loss of {fixed(expected, 4)} instead of "
+            f"{fixed(step.current.mean, 4)} ({significant(step.changes.predicted, 3, sign=True)}). space takes the step."
         )
         return View("after", title, sentence, [])
     before, now = step.snapshots[step.applied - 1], step.current
@@ -24,9 +23,9 @@ def after_step_view(context: StepContext) -> View:
     assert before.predicted is not None
     sentence = (
         f"Step {step.applied} is taken: the loss {'fell' if change < 0 else 'rose'} from {fixed(before.mean, 4)} to "
-        f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step had predicted "
+        f"{fixed(now.mean, 4)}, by {significant(abs(change), 3)}. Gradient times step predicted "
         f"{significant(before.predicted, 3, sign=True)}: "
-        f"{_compared(change, before.predicted)} space takes another; u undoes it."
+        f"{_compared(change, before.predicted)}"
     )
     return View("after", title, sentence, [_probabilities(context), _tokens(context), *_history(context)], context.parity())
 

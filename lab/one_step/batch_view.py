@@ -15,17 +15,17 @@ def batch_view(context: StepContext) -> View:
     windows = len(step.batch.ids)
     loss = step.current.mean
     if context.is_sentence:
-        what = f"Your sentence is {len(context.ids)} tokens, so {context.count} predictions: the first has nothing before it."
+        what = f"Your sentence is {len(context.ids)} tokens, so {context.count} predictions"
         left = "token" if step.batch.left_out == 1 else "tokens"
         if step.batch.left_out:
-            what += f" The last {whole(step.batch.left_out)} {left} do not fit into the context and are left out."
+            what += f"; the last {whole(step.batch.left_out)} {left} do not fit into the context and are left out"
     else:
         number_ = step.batch.step or 0
-        what = f"For step {whole(number_ + 1)} the trainer takes these {windows} windows of {context.width} tokens from the text:"
-        what += f" {whole(context.count)} predictions, each token from those before it in its window."
+        what = f"For step {whole(number_ + 1)} the trainer takes these {windows} windows of {context.width} tokens, so "
+        what += f"{whole(context.count)} predictions"
         if step.batch.left_out:
-            what += f" {step.batch.left_out} more windows of the batch are left out: they would take too long here."
-    sentence = f"{what} The step is to lower the mean of their losses, now {fixed(loss, 3)} nats{context.steps_so_far}."
+            what += f"; {step.batch.left_out} more windows of the batch are left out: they would take too long here"
+    sentence = f"{what}. The step is to lower the mean of their losses, now {fixed(loss, 3)} nats{context.steps_so_far}."
     return View("batch", "batch", sentence, [_windows(context), *_conditions(context)])
 
 

@@ -30,16 +30,14 @@ def gradient_norms_view(context: StepContext) -> View:
     rms = {part: math.sqrt(squares[part] / sizes[part]) for part in squares}
     if found.factor < 1.0:
         clipping = (
-            f"That is above the run's limit of {significant(found.clip)}, so clipping multiplies every gradient by "
-            f"{significant(found.clip)} ÷ {significant(found.total, 4)} = {significant(found.factor, 4)}."
+            f"above the limit of {significant(found.clip)}, so clipping multiplies every gradient by {significant(found.clip)} ÷ "
+            f"{significant(found.total, 4)} = {significant(found.factor, 4)}"
         )
     else:
-        clipping = f"That is below the run's limit of {significant(found.clip)}, so clipping changes nothing."
+        clipping = f"below the limit of {significant(found.clip)}, so clipping changes nothing"
     sentence = (
-        f"Going back through the model, p − one-hot becomes a gradient for each of its {whole(sum(sizes.values()))} weights: how "
-        f"much the loss rises if that weight is raised. The norm of all of them{context.steps_so_far} is "
-        f"{significant(found.total, 4)}. {clipping} The {_part_in_words(most)} has the largest share, "
-        f"{probability(squares[most] / whole_square, 0)} of its square."
+        f"The gradient norm of all {whole(sum(sizes.values()))} weights{context.steps_so_far} is {significant(found.total, 4)}, "
+        f"{clipping}. The {_part_in_words(most)} has most of it: {probability(squares[most] / whole_square, 0)} of its square."
     )
     norms = [math.sqrt(square) for square in squares.values()]
     largest = max(norms) or 1.0
@@ -56,8 +54,8 @@ def gradient_norms_view(context: StepContext) -> View:
     columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=True)]
     total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), decimals), Cell("100%"), Cell("")]
     tied = Paragraph(
-        "The token embedding gets gradient from two sides: as the input of the tokens, and as the head, which is the same one. "
-        "“Of a weight” is the root mean square of a part's gradients: parts differ much in size."
+        "The token embedding is also the output head and gets gradient from both. “Of a weight” is the root mean square of a "
+        "part's gradients."
     )
     parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1)
     table = Table(columns, rows, title="part by part", total=total)

@@ -14,17 +14,14 @@ def logits_gradient_view(context: StepContext) -> View:
     came = f"“{context.label(context.position)}”"
     guess = int(p.argmax())
     best = (
-        "also its first guess"
+        "the highest"
         if guess == target
-        else f"its first guess was “{context.tokenizer.label(guess)}”, {probability(float(p[guess]))}"
+        else f"“{context.tokenizer.label(guess)}” had the highest, {probability(float(p[guess]))}"
     )
-    divided = f", divided by {whole(count)} because the batch's loss is the mean over so many predictions" if count > 1 else ""
-    so_much = f"only one of the {whole(count)} that the step is made of" if count > 1 else "the whole of the loss"
-    sentence = (
-        f"After {context.text_before} the model gave the target {came} {probability(float(p[target]))}; {best}. The gradient "
-        f"of the loss at the logits is p − 1 for the target and p for all else{divided}; their sum is 0. Against its gradient, "
-        f"this prediction pulls the logit of {came} up and each other down by how probable it is, and it is {so_much}."
-        f"{_logit_change(context, came)}"
+    part = f"; it is only one of the {whole(count)} predictions of the step" if count > 1 else ""
+    sentence = f"After {context.text_before} the target {came} had {probability(float(p[target]))}, {best}." + (
+        _logit_change(context, came)
+        or f" Against its gradient, this prediction pulls the logit of {came} up and all others down{part}."
     )
     top = np.argsort(-p, kind="stable")[:TOP].tolist()
     if target not in top:

@@ -15,17 +15,14 @@ def token_losses_view(context: StepContext) -> View:
     probabilities = np.exp(-own)
     here = context.position - 1
     worst = int(own.argmax())
-    mean = f"the mean over all {whole(context.count)} predictions" if len(own) != context.count else "their mean"
-    surprise = f"Most surprising was “{context.label(worst + 1)}” (token {worst + 2}) with {fixed(float(own[worst]), 3)}"
+    mean = f"mean of all {whole(context.count)} predictions" if len(own) != context.count else "mean"
+    surprise = f"the highest loss is {fixed(float(own[worst]), 3)}, of “{context.label(worst + 1)}” (token {worst + 2})"
     if worst == here:
-        surprise = "No token of this window surprised the model more" if len(own) > 1 else "It is the only prediction"
+        surprise = "the highest loss of this window" if len(own) > 1 else "the only prediction"
     sentence = (
-        "The loss of a token is −ln p, p being its probability given the tokens before it. Here "
-        f"“{context.label(context.position)}” had {probability(float(probabilities[here]))}: "
-        f"−ln {significant(float(probabilities[here]), 4)} = "
-        f"{fixed(float(own[here]), 3)}. "
-        f"{surprise}. "
-        f"The step is to lower {mean}{context.steps_so_far}: {fixed(context.step.current.mean, 3)}, a perplexity of "
+        f"“{context.label(context.position)}” had {probability(float(probabilities[here]))}: loss −ln "
+        f"{significant(float(probabilities[here]), 4)} = {fixed(float(own[here]), 3)}; {surprise}. The step is to lower the "
+        f"{mean}{context.steps_so_far}: {fixed(context.step.current.mean, 3)}, perplexity "
         f"{significant(math.exp(context.step.current.mean))}."
     )
     shown = around(len(own), here, ROWS)

@@ -32,9 +32,9 @@ def weight_changes_view(context: StepContext) -> View:
     everywhere = f"{significant(100 * found.step_norm / found.weight_norm if found.weight_norm else 0.0, 2)}%"
     sentence = (
         f"{context.next_step[:1].upper()}{context.next_step[1:]} changes {whole(found.changed)} of "
-        f"{whole(sum(w.numel() for w in step.parameters.values()))} weights; together they change by {everywhere} of their "
-        f"norm. The largest change: {change_in_words(context, first)}, from "
-        f"{significant(first.before, 4)} by {significant(change, 3, sign=True)}. {_learning_rate_sentence(context)}"
+        f"{whole(sum(w.numel() for w in step.parameters.values()))} weights, by {everywhere} of their norm. "
+        f"The largest change: {change_in_words(context, first)}, from {significant(first.before, 4)} by "
+        f"{significant(change, 3, sign=True)}."
     )
     rows = [
         [
@@ -56,8 +56,9 @@ def weight_changes_view(context: StepContext) -> View:
     clipped = " (after clipping)" if step.gradients.factor < 1.0 else ""
     moved = found.against / found.changed if found.changed else 0.0
     notes = (
-        f"Gradient{clipped}: how the loss rises with the weight. {probability(moved, 0)} of the weights that change go against "
-        f"it: {_why_some_follow_gradient(context)} enter puts a cursor on these rows, and enter on one shows its update."
+        f"{_learning_rate_sentence(context)} {probability(moved, 0)} of the weights that change go against the "
+        f"gradient{clipped}: {_why_some_follow_gradient(context)} "
+        "enter puts a cursor on these rows, and enter on one shows its update."
     )
     return View("changes", "largest weight changes", sentence, [Table(columns, rows, title="largest first"), Paragraph(notes)])
 
@@ -69,8 +70,7 @@ def _learning_rate_sentence(context: StepContext) -> str:
     if step.checkpoint.has_fresh_optimizer and step.applied == 0:
         share = step.changes.at_least_half / sum(weight.numel() for weight in step.parameters.values())
         return (
-            f"With running means of 0 Adam's first step is g ÷ (|g| + 1e−8) times the learning rate, {significant(step.lr)}: "
-            "nearly the whole of it unless the gradient g is about as small as 1e−8, or 0. "
+            f"With running means of 0 Adam's first step is g ÷ (|g| + 1e−8) times the learning rate, {significant(step.lr)}; "
             f"{probability(share, 0)} of all weights change by half of it or more."
         )
     return f"The learning rate is {significant(step.lr)}; Adam multiplies it by m̂ ÷ √v̂, gradient mean by gradient size."

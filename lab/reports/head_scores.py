@@ -1,14 +1,14 @@
 """Head scores: previous-token, duplicate-token and induction, measured on random tokens that are repeated once.
 
 The second half of such a sequence can be predicted only by finding the same place in the first (Olsson et al. 2022, "In-context
-Learning and Induction Heads"). With r tokens seen twice and the pattern A of a head, rows being queries, the three scores are
+Learning and Induction Heads"). With r repeated tokens and the pattern A of a head, rows being queries, the three scores are
 
     previous    mean over t ≥ 1 of A[t, t − 1]            attention to the previous token
     duplicate   mean over t ≥ r of A[t, t − r]            attention to the previous occurrence of the token
     induction   mean over t ≥ r of A[t, t − r + 1]        attention to the token after that occurrence
 
-so each is a share of attention from 0 to 1. They are the stripes that TransformerLens averages; there the induction stripe begins
-one row earlier, at the end of the first half, where nothing has been repeated yet.
+each from 0 to 1. They are the stripes that TransformerLens averages; there the induction stripe begins one row earlier, at the
+end of the first half, where nothing has been repeated yet.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,9 @@ from lab.core.number_format import fixed, probability, whole
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 
 FORMED = 0.3
-"""Share of attention from which on a head counts as one of the kind."""
+"""Score from which on a head counts as one of the kind."""
 WEAK = 3.0
 """Multiple of the uniform baseline from which on a head below `FORMED` counts as weak."""
-
-DESCRIPTIONS: dict[HeadScore, str] = {
-    "previous": "the token just before",
-    "duplicate": "the same token, where it stood before",
-    "induction": "what came after the same token last time",
-}
-
-INDUCTION = (
-    "With such a head a model repeats what it has read. "
-    "It looks up what came after this token the last time, which needs a previous-token head in an earlier layer."
-)
 
 
 def uniform_score(kind: HeadScore, repeated: int) -> float:
@@ -66,25 +55,24 @@ def strongest_head(kind: HeadScore, scores: Sequence[Sequence[float]]) -> Strong
 
 
 def scores_sentence(step: int, repeated: int, scores: dict[HeadScore, Sequence[Sequence[float]]]) -> str:
-    """A few sentences on the head scores at this step: the strongest induction head, and what it means."""
+    """The strongest induction head at this step, and the previous-token head that it builds on."""
     if not repeated:
         return "No head scores: the text has too few different tokens for a repeated random sequence."
     best = {kind: strongest_head(kind, scores[kind]) for kind in HEAD_SCORES}
     found = best["induction"]
     level = uniform_score("induction", repeated)
-    share = f"{probability(found.score)} of its attention to {DESCRIPTIONS['induction']}"
     beside = f"{fixed(found.score / level, 1)} times the uniform baseline ({probability(level)})"
+    pays = f"pays {probability(found.score)} of its attention to the token after its last occurrence, {beside}."
     if found.score >= FORMED:
-        words = f"An induction head has formed: at step {whole(step)} head {found.name} pays {share}, {beside}."
+        words = f"An induction head has formed: at step {whole(step)} head {found.name} {pays}"
     elif found.score >= WEAK * level:
-        words = f"A weak induction head: at step {whole(step)} head {found.name} pays {share}, {beside}."
+        words = f"A weak induction head: at step {whole(step)} head {found.name} {pays}"
     else:
-        words = f"No induction head at step {whole(step)}: the nearest, head {found.name}, pays {share}, {beside}."
-    words += f" {INDUCTION}"
+        words = f"No induction head at step {whole(step)}: the nearest, head {found.name}, {pays}"
     back = best["previous"]
-    if back.score >= FORMED:
-        words += f" Head {back.name} looks one token back ({probability(back.score)}), which an induction head builds on."
-    return words
+    if back.score < FORMED:
+        return words
+    return f"{words} Head {back.name} attends to the previous token ({probability(back.score)}), which induction builds on."
 
 
 def score_since_sentence(kind: HeadScore, steps: Sequence[float], scores: Sequence[float], repeated: int) -> str:

@@ -1,4 +1,4 @@
-"""A few sentences on how far a run's model has come, from its losses."""
+"""The losses of a run in two sentences."""
 
 from bisect import bisect_right
 from typing import TYPE_CHECKING
@@ -16,28 +16,26 @@ SAME = 0.03
 
 
 def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, copied: bool = False) -> str:
-    """A few sentences on how far the model has come. `copied` says that the validation text is in the training text too."""
-    vocabulary = config.tokenizer.vocab_size
-    uniform = fixed(uniform_baseline(vocabulary), 2)
-    baseline = f"Uniform baseline: {uniform} nats per token ({whole(vocabulary)} tokens)."
+    """Training loss beside the uniform baseline, and validation loss; `copied` if the training text contains that text."""
+    baseline = f"uniform baseline {fixed(uniform_baseline(config.tokenizer.vocab_size), 2)} nats per token"
     if status.phase == "failed":
         return status.message or "The trainer failed without saying why; its trainer.log in the run's folder may say more."
     if history.last_training is None and history.last_evaluation is None:
-        return f"{baseline} No step taken yet."
-    parts = [baseline]
-    loss = history.smooth[-1] if history.smooth else None
+        return f"No step taken yet; {baseline}."
     evaluation = history.last_evaluation
-    if loss is not None:
-        parts.append(f"Training loss {fixed(loss, 2)}, perplexity {perplexity(loss)}.")
-    if evaluation is not None and evaluation.val_loss is not None:
-        parts.append(_validation_loss(evaluation.step, evaluation.val_loss, history, copied, config.model.dropout > 0))
-    if config.data.entropy_bits_per_byte is not None and evaluation is not None and evaluation.bits_per_byte is not None:
-        floor, here = fixed(config.data.entropy_bits_per_byte, 3), fixed(evaluation.bits_per_byte, 3)
-        parts.append(f"The entropy of the source is {floor} bits per byte; the model is at {here}.")
+    parts = [f"U{baseline[1:]}."]
+    if history.smooth:
+        loss = history.smooth[-1]
+        parts = [f"Training loss {fixed(loss, 2)} (perplexity {perplexity(loss)}); {baseline}."]
+    bits, entropy = evaluation.bits_per_byte if evaluation else None, config.data.entropy_bits_per_byte
+    source = f"entropy of the source {fixed(entropy)} bits/byte" if entropy is not None else ""
     if status.final is not None:
-        parts.insert(0, _at_the_end(config, status, status.final))
-    elif (share := during_training(config.data, status)) and not share.is_whole and evaluation is not None:
-        parts.append(f"Evaluated on {share.in_words} of validation text.")
+        parts.insert(0, f"{_at_the_end(config, status, status.final)}{f'; {source}' if source else ''}.")
+    elif evaluation is not None and evaluation.val_loss is not None:
+        share = during_training(config.data, status)
+        on = f", on {share.in_words} of validation text" if share and not share.is_whole else ""
+        words = _validation_loss(evaluation.step, evaluation.val_loss, history, copied, config.model.dropout > 0)
+        parts.append(f"{words}{on}{f'; {fixed(bits)} bits/byte, {source}' if source and bits is not None else ''}.")
     return " ".join(parts)
 
 
@@ -46,8 +44,8 @@ def _at_the_end(config: RunConfig, status: Status, last: FinalEvaluation) -> str
     words = f"On {at_the_end(config.data, last).in_words} of validation text: last weights {_loss_of(last)}"
     best = status.final_best
     if best is None or best.step == last.step:
-        return f"{words}."
-    return f"{words}, best weights (step {whole(best.step)}) {_loss_of(best)}."
+        return words
+    return f"{words}, best weights (step {whole(best.step)}) {_loss_of(best)}"
 
 
 def _loss_of(found: FinalEvaluation) -> str:
@@ -60,15 +58,15 @@ def _validation_loss(step: int, val_loss: float, history: "LossHistory", copied:
     """The validation loss, beside the training loss of the same step."""
     before = bisect_right(history.steps, step)
     if not before:
-        return f"Validation loss {fixed(val_loss, 2)} at step {whole(step)}."
+        return f"Validation loss {fixed(val_loss, 2)} at step {whole(step)}"
     loss = history.smooth[before - 1]
     then = fixed(loss, 2)
     has_moved = then != fixed(history.smooth[-1], 2)
     if abs(val_loss - loss) <= SAME * loss:
         beside = f", against {then} at step {whole(step)}" if has_moved else ""
         generalizes = "" if copied else ": the model generalizes"
-        return f"Validation loss about the same ({fixed(val_loss, 2)}{beside}){generalizes}."
+        return f"Validation loss about the same ({fixed(val_loss, 2)}{beside}){generalizes}"
     apart = fixed(abs(round(val_loss, 2) - round(loss, 2)), 2)
     beside = f" than the {then} at step {whole(step)}" if has_moved else ""
     without = " (measured without dropout)" if dropout and val_loss < loss else ""
-    return f"Validation loss {fixed(val_loss, 2)}, {apart} {'higher' if val_loss > loss else 'lower'}{beside}{without}."
+    return f"Validation loss {fixed(val_loss, 2)}, {apart} {'higher' if val_loss > loss else 'lower'}{beside}{without}"

@@ -8,7 +8,7 @@ import numpy as np
 from lab.reports.count_entropy import MOST_TOKENS, entropy_of_counts
 
 PASSAGE_BYTES = 200
-"""Length of a stretch. At 1.5 bits per byte so many bytes are one of 2^300 possible: found twice, they were copied."""
+"""Length of a passage. At 1.5 bits per byte so many bytes are one of 2^300 possible: found twice, they were copied."""
 PASSAGES = 50
 """Looked for in the training part, spread evenly over the validation part."""
 
@@ -25,7 +25,7 @@ class ValidationText:
     divergence: float
     """KL divergence of the two, cross_entropy − unigram, less the expected divergence of two samples of one source."""
     copied: float | None
-    """Share of its stretches of about `PASSAGE_BYTES` found verbatim in the training part; None if it is shorter than one."""
+    """Share of its passages of about `PASSAGE_BYTES` found verbatim in the training part; None if it is shorter than one."""
 
 
 def validation_text(
@@ -45,7 +45,7 @@ def validation_text(
 
 
 def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_each: float) -> float | None:
-    """Share of stretches of `end` that also occur in `ids`."""
+    """Share of passages of `end` that also occur in `ids`."""
     length = max(8, round(PASSAGE_BYTES / max(bytes_each, 1e-9)))
     if len(end) < length:
         return None
@@ -54,9 +54,9 @@ def copied_share(ids: np.ndarray[Any, Any], end: np.ndarray[Any, Any], bytes_eac
     return sum(_occurs(end[start : start + length].tobytes(), text, each) for start in starts) / len(starts)
 
 
-def _occurs(stretch: bytes, text: bytes, each: int) -> bool:
-    """Check that the stretch is in the text at a whole token."""
-    at = text.find(stretch)
+def _occurs(passage: bytes, text: bytes, each: int) -> bool:
+    """Check that the passage is in the text at a whole token."""
+    at = text.find(passage)
     while at >= 0 and at % each:
-        at = text.find(stretch, at + 1)
+        at = text.find(passage, at + 1)
     return at >= 0

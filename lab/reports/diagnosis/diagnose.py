@@ -1,7 +1,7 @@
 """The diagnosis of a run: the first check with a finding decides the verdict.
 
 Everything follows from the run's settings, its metrics, its rollbacks and its text. Single losses are noise, so that the smoothed
-training loss and the evaluations are compared over stretches of the run, and of two numbers both steps are named. Steps whose
+training loss and the evaluations are compared over parts of the run, and of two numbers both steps are named. Steps whose
 update was not applied, and all before the last rollback, are left out: the present weights do not come from them.
 """
 

@@ -1,4 +1,4 @@
-"""A run as the diagnosis sees it: its curve since the last rollback, its recent trend, its learning rate beside the default."""
+"""Input of the diagnosis: a run's curve since the last rollback, its recent trend, its learning rate beside the default."""
 
 import math
 from bisect import bisect_right
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DiagnosedRun:
-    """A run as the checks of the diagnosis see it."""
+    """A run, with the figures that the checks of the diagnosis share."""
 
     config: RunConfig
     status: Status
@@ -132,7 +132,7 @@ class DiagnosedRun:
 
     @cached_property
     def trend_evaluations(self) -> list[Evaluation]:
-        """The evaluations of the stretch, from the one nearest to its start."""
+        """Evaluations from the one nearest to the start of the trend."""
         if not self.evaluations:
             return []
         start = self.steps[self.trend_start]
@@ -140,7 +140,7 @@ class DiagnosedRun:
         return self.evaluations[nearest:]
 
     def trend_in_words(self, *, lowest: bool = False) -> str:
-        """The change of both losses over the stretch, with the steps of each number.
+        """The change of both losses over the trend, with the steps of each number.
 
         With `lowest`, the lowest validation loss so far at either end: a single one may happen to lie above its neighbours.
         """
@@ -156,14 +156,14 @@ class DiagnosedRun:
         return words + "."
 
     def lowest_ends(self) -> tuple[Evaluation, Evaluation]:
-        """The lowest evaluations up to the start of the stretch, and of all."""
+        """The lowest evaluations up to the start of the trend, and of all."""
         start = self.trend_evaluations[0].step
         ends = ([each for each in self.evaluations if each.step <= start], self.evaluations)
         first, last = (min(each, key=lambda evaluation: evaluation.loss) for each in ends)
         return first, last
 
     def relative_fall(self) -> float:
-        """The share by which the training loss fell over the stretch."""
+        """Fall of the training loss over the trend, relative to the loss."""
         return (self.smoothed[self.trend_start] - self.loss) / max(self.loss, 1e-9)
 
     def lower_lr_advice(self) -> str:

@@ -21,22 +21,17 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     overfits = since >= RISING_EVALUATIONS and last.loss > best.loss * (1 + RISE) and beside < then * (1 - STANDS_STILL)
     kept = f"The weights of step {step_in_words(best.step)} are kept as the best"
     tokens, parameters, vocabulary = run.config.data.split, parameter_count(run.config.model), run.config.model.vocab_size
-    if run.config.tokenizer.kind != "bytes" and tokens < TOKENS_PER_ENTRY * vocabulary:
-        each = fixed(tokens / vocabulary, 1)
-        smaller = f"Its {whole(vocabulary)} vocabulary entries have {each} training tokens each; a smaller vocabulary may help."
-    else:
-        smaller = ""
+    smaller = f"at {fixed(tokens / vocabulary, 1)} training tokens per entry, a smaller vocabulary"
+    remedies = [smaller] if run.config.tokenizer.kind != "bytes" and tokens < TOKENS_PER_ENTRY * vocabulary else []
     if tokens < FEWEST_TOKENS_PER_PARAMETER * parameters:
         epoch = run.history.last_evaluation.epoch if run.history.last_evaluation else 0.0
         evidence = (
             f"{whole(tokens)} training tokens for {count(parameters)} parameters, seen {times_in_words(epoch)}; at step "
             f"{step_in_words(last.step)} the training loss is {fixed(beside, 2)} and the validation loss {fixed(last.loss, 2)}."
         )
-        enough = count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)
-        advice = f"A longer text ({enough} tokens or more) or a smaller model would help."
-        if overfits:
-            advice = f"{kept}; the validation loss has not been lower since. {advice}"
-        return Diagnosis("text too small", evidence, f"{advice} {smaller}".rstrip())
+        longer = f"a longer text ({count(FEWEST_TOKENS_PER_PARAMETER * parameters * 10)} tokens or more)"
+        advice = f"{_either([longer, 'a smaller model', *remedies])} may help."
+        return Diagnosis("text too small", evidence, f"{kept}; {advice}" if overfits else advice[0].upper() + advice[1:])
     if not overfits:
         return None
     evidence = (
@@ -45,5 +40,9 @@ def overfitting(run: DiagnosedRun) -> Diagnosis | None:
     )
     if run.phase in ("training", "paused"):
         kept += ", so that the run can be stopped, as --patience 3 does"
-    advice = f"{kept}. A longer text, a smaller model or more dropout may help. {smaller}".rstrip()
+    advice = f"{kept}; {_either(['a longer text', 'a smaller model', 'more dropout', *remedies])} may help."
     return Diagnosis("overfitting", evidence, advice)
+
+
+def _either(choices: list[str]) -> str:
+    return f"{', '.join(choices[:-1])} or {choices[-1]}"

@@ -1,4 +1,4 @@
-"""Learning or plateau: the trend over the last stretch, and what would let the loss fall further."""
+"""Learning or plateau: the recent trend of the losses, and advice on a lower loss."""
 
 from lab.core.number_format import fixed, significant
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
@@ -19,7 +19,7 @@ from lab.reports.diagnosis.verdicts import Diagnosis
 
 
 def plateau(run: DiagnosedRun) -> Diagnosis | None:
-    """Plateau: neither loss falls over the last stretch."""
+    """Plateau: neither loss has fallen recently."""
     steps, found = run.steps[-1] - run.steps[run.trend_start], run.trend_evaluations
     evaluated = len(found) > FEWEST_EVALUATIONS
     if steps < (FEWEST_STEPS if evaluated else STEPS_WITHOUT_EVALUATIONS) or run.relative_fall() > STANDS_STILL:
@@ -28,29 +28,28 @@ def plateau(run: DiagnosedRun) -> Diagnosis | None:
         before, now = run.lowest_ends()
         if before.loss - now.loss > STANDS_STILL * now.loss:
             return None
-    return Diagnosis(
-        "plateau", run.trend_in_words(lowest=evaluated), " ".join(part for part in (_level(run), _plateau_advice(run)) if part)
-    )
+    evidence = f"{run.trend_in_words(lowest=evaluated).rstrip('.')}{_level(run)}."
+    return Diagnosis("plateau", evidence, _far_settings(run) or _near_source(run) or _plateau_advice(run))
 
 
 def _level(run: DiagnosedRun) -> str:
-    """The baseline or entropy that a loss at a plateau is near to or above."""
-    if near := _near_source(run):
-        return near
+    """The baseline or entropy that a loss at a plateau is near to or above, as the end of a sentence."""
+    if _near_source(run):
+        return ""
     text, now = run.entropy, run.loss
     if now >= run.uniform_baseline * (1 - NEAR):
-        words = f"That is about the uniform baseline ({fixed(run.uniform_baseline, 2)})"
+        words = f"about the uniform baseline ({fixed(run.uniform_baseline, 2)})"
     elif text is None:
         return ""
     elif now > text.unigram * (1 + NEAR):
-        words = f"That is above the unigram entropy of the training text ({fixed(text.unigram, 2)})"
+        words = f"above the unigram entropy of the training text ({fixed(text.unigram, 2)})"
     elif now > text.bigram * (1 + NEAR):
-        words = f"That is above the bigram entropy of the training text ({fixed(text.bigram, 2)})"
+        words = f"above the bigram entropy of the training text ({fixed(text.bigram, 2)})"
     elif now > text.bigram * (1 - NEAR):
-        return f"That is about the bigram entropy of the training text ({fixed(text.bigram, 2)})."
+        return f"; the loss is about the bigram entropy of the training text ({fixed(text.bigram, 2)})"
     else:
         return ""
-    return f"{words}, so it is not the limit of the text."
+    return f"; the loss is {words}, so it is not the limit of the text"
 
 
 def _near_source(run: DiagnosedRun) -> str:
@@ -75,11 +74,7 @@ def _far_settings(run: DiagnosedRun) -> str:
 
 
 def _plateau_advice(run: DiagnosedRun) -> str:
-    """Advice at a plateau: the learning rate where it is far from the default, then the rest."""
-    if far := _far_settings(run):
-        return far
-    if _near_source(run):
-        return ""
+    """Advice at a plateau of a run whose settings are near the defaults."""
     last, text = run.history.last_training, run.entropy
     if text is not None and abs(run.loss - text.bigram) <= NEAR * text.bigram:
         return "If the next token depends on more than one before it, more steps, a larger model or a longer context may help."

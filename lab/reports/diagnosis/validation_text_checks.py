@@ -14,7 +14,7 @@ def copied(run: DiagnosedRun) -> Diagnosis | None:
     if text is None or text.copied is None or text.copied < COPIED:
         return None
     evidence = (
-        f"{probability(text.copied, 0)} of the validation text (in stretches of about {PASSAGE_BYTES} bytes) occurs verbatim in "
+        f"{probability(text.copied, 0)} of the validation text (in passages of about {PASSAGE_BYTES} bytes) occurs verbatim in "
         f"the training text, so its loss does not measure new text; {run.trend_in_words()}"
     )
     return Diagnosis("validation text copied", evidence, "Remove the repetitions from the text, and start a new run.")
@@ -37,16 +37,12 @@ def differs(run: DiagnosedRun) -> Diagnosis | None:
         )
     elif (first := _first_epoch(run)) and first[0].loss > first[1] * (1 + FIRST_EPOCH_GAP):
         evidence = (
-            f"at step {step_in_words(first[0].step)}, in the first epoch, when the training text is new to the model "
-            f"as well, the validation loss is {fixed(first[0].loss, 2)} nats per token and the training loss "
-            f"{fixed(first[1], 2)}."
+            f"at step {step_in_words(first[0].step)}, in the first epoch, when all text is new, the validation loss is "
+            f"{fixed(first[0].loss, 2)} nats per token and the training loss {fixed(first[1], 2)}."
         )
     else:
         return None
-    advice = (
-        "The validation part is the end of the text: mix the parts of the text, and start a new run. Until then the best weights "
-        "are chosen by the loss on another kind of text."
-    )
+    advice = "The validation part is the end of the text: mix the parts of the text, and start a new run."
     return Diagnosis("validation text differs", evidence, advice)
 
 

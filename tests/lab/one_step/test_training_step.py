@@ -209,7 +209,7 @@ def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained
         methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3))
     ).view.sentence
     assert "this prediction pulls the logit of “␣” up" in said
-    assert "only one of the 14 that the step is made of" in said
+    assert "only one of the 14 predictions of the step" in said
     assert "raises" not in said
     after = finish(
         methods.one_step(OneStepParams(run=str(trained.path), text=SENTENCE, stage="logits_gradient", position=3, applied=1))
@@ -227,7 +227,7 @@ def test_what_one_prediction_pulls_is_told_from_what_the_whole_batch_did(trained
     assert f"from {before:.3f} to {now:.3f}.".replace("-", "−") in after.view.sentence
 
 
-def test_the_rate_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_here: TrainHere) -> None:
+def test_the_lr_of_a_run_by_minutes_is_the_trainers(tiny_run: TinyRun, train_here: TrainHere) -> None:
     run = tiny_run(steps=None, minutes=5.0)
     with torch.enable_grad():
         train_here(run, until=3)
@@ -369,7 +369,7 @@ def test_a_run_without_optimizer_state_begins_anew_and_says_so(trained: Run) -> 
     assert (answer.facts.checkpoint, answer.facts.step) == ("best", 10)
     assert "optimizer starts fresh" in str(answer.view.blocks[-1])
     moved = finish(methods.one_step(OneStepParams(run=str(trained.path), stage="changes")))
-    assert "Adam's first step is g ÷ (|g| + 1e−8) times the learning rate" in moved.view.sentence
+    assert "Adam's first step is g ÷ (|g| + 1e−8) times the learning rate" in str(moved.view.blocks[-1])
     best = load_model(trained, "best")[0].state_dict()
     step = open_checkpoint(trained)
     assert all(torch.equal(best[name], weight) for name, weight in step.model.state_dict().items())

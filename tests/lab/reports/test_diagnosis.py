@@ -36,8 +36,8 @@ def passes(*verdicts: str) -> frozenset[str]:
     return frozenset(verdicts)
 
 
-RATE_UP = (r"is far below the default of 0\.003",)
-RATE_DOWN = (r"is far above the default of 0\.003",)
+LR_UP = (r"is far below the default of 0\.003",)
+LR_DOWN = (r"is far above the default of 0\.003",)
 
 TABLE = {
     "learning": Case("learning", (MORE_STEPS,), ("rate",)),
@@ -60,7 +60,7 @@ TABLE = {
     "overfitting-paused": Case("overfitting", ("so that the run can be stopped",), (MORE_STEPS,)),
     "overfitting-ended-early": Case("overfitting", (), ("can be stopped", MORE_STEPS)),
     "overfitting-large-vocabulary": Case("overfitting", (r"smaller vocabulary may help",), (MORE_STEPS,)),
-    "small-text": Case("text too small", ("540 training tokens", "A longer text"), ("vocabulary", "rate", MORE_STEPS)),
+    "small-text": Case("text too small", ("540 training tokens", "a longer text"), ("vocabulary", "rate", MORE_STEPS)),
     "small-text-large-model": Case("text too small", ("smaller model",), ("vocabulary", "rate", MORE_STEPS)),
     "small-text-vocabulary": Case("text too small", ("smaller vocabulary may help",), ("rate", MORE_STEPS)),
     "differs-manual-at-the-end": Case("validation text differs", ("token frequencies", "mix"), ("overfit", "longer text")),
@@ -70,22 +70,22 @@ TABLE = {
     "differs-easier-end": Case("validation text differs", ("token frequencies",), ("overfit", "longer text")),
     "copied-text": Case("validation text copied", ("100% of the validation text",), ("rate", "new text is")),
     "copied-one-letter": Case("validation text copied", ("100% of the validation text",), ("nan",)),
-    "lr-too-low-at-uniform-baseline": Case("plateau", (*RATE_UP, "uniform baseline", "not the limit"), (LIMIT,)),
-    "lr-too-low-rarely-evaluated": Case("plateau", (*RATE_UP, "not the limit"), (LIMIT,)),
+    "lr-too-low-at-uniform-baseline": Case("plateau", (*LR_UP, "uniform baseline", "not the limit"), (LIMIT,)),
+    "lr-too-low-rarely-evaluated": Case("plateau", (*LR_UP, "not the limit"), (LIMIT,)),
     "lr-too-low-muon": Case("learning", (r"0\.0001 is far below the default of 0\.016",), (LIMIT, MORE_STEPS)),
     "lr-too-low-plateau": Case("plateau", (r"1e-05 is far below the default of 0\.016", "not the limit of the text"), (LIMIT,)),
-    "lr-too-high-without-rollback": Case("learning", (*RATE_DOWN, r"0\.3 "), (LIMIT, "below")),
-    "lr-too-high": Case("learning", RATE_DOWN, (LIMIT, "below", MORE_STEPS)),
+    "lr-too-high-without-rollback": Case("learning", (*LR_DOWN, r"0\.3 "), (LIMIT, "below")),
+    "lr-too-high": Case("learning", LR_DOWN, (LIMIT, "below", MORE_STEPS)),
     "lr-too-high-muon": Case(
         "learning", (r"far above the default of 0\.016",), (LIMIT, "below", MORE_STEPS), passes("rolled back")
     ),
     "rolled-back": Case(
         "learning",
-        (*RATE_DOWN, r"learning rate of 3 \(0\.38 after 3 rollbacks\)"),
+        (*LR_DOWN, r"learning rate of 3 \(0\.38 after 3 rollbacks\)"),
         (r"0\.30", MORE_STEPS),
         passes("rolled back"),
     ),
-    "rolled-back-half-way": Case("learning", (*RATE_DOWN, r"after \d rollbacks"), (r"0\.30",), passes("rolled back")),
+    "rolled-back-half-way": Case("learning", (*LR_DOWN, r"after \d rollbacks"), (r"0\.30",), passes("rolled back")),
     "plateau-independent-letters": Case(
         "plateau",
         (r"about the bigram entropy of the training text \(2\.08\)", "depends on more than one"),
@@ -172,8 +172,8 @@ def test_a_loss_above_the_text_s_entropies_is_never_called_its_limit(name: str) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_rate_is_advised_above_what_worked(name: str) -> None:
-    """A lower rate that is advised is at most half of what rollbacks have left, and at most the default."""
+def test_no_lr_is_advised_above_what_worked(name: str) -> None:
+    """A lower learning rate that is advised is at most half of what rollbacks have left, and at most the default."""
     run = recorded(name)
     for step in run.history.eval_steps:
         here = recorded(name, step)
@@ -198,7 +198,7 @@ def test_a_text_too_small_names_the_best_step_too() -> None:
     history = recorded("small-text").history
     best_step = min(zip(history.val_losses, history.eval_steps, strict=True))[1]
     advice = recorded("small-text").diagnosis().advice
-    assert advice.startswith(f"The weights of step {best_step:.0f} are kept as the best; the validation loss ")
+    assert advice.startswith(f"The weights of step {best_step:.0f} are kept as the best; a longer text ")
 
 
 def test_overfitting_is_said_from_the_third_evaluation_above_the_best() -> None:

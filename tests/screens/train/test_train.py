@@ -182,7 +182,7 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         assert told["step"] == "1,240 / 2,000"
         assert told["uniform"] == "6.931"
         assert told["tokens/s"] == "8,310"
-        assert "Uniform baseline: 6.93 nats per token" in text_of(pilot, "#run-reading")
+        assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
         assert "Stopped; r resumes." in text_of(pilot, "#run-reading")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
 
