@@ -2,7 +2,7 @@
 
 The architecture is that of Radford et al. 2019 ("Language Models are Unsupervised Multitask Learners") as OpenAI released it:
 learned positions, pre-LayerNorm, biases everywhere, tanh GELU, and an output head that is the token embedding.
-In the comments B is the batch, T the tokens, C the width, H the heads, D = C / H, V the vocabulary, S the keys that may be seen.
+In the comments B is the batch, T the tokens, C the width, H the heads, D = C / H, V the vocabulary, S the keys.
 """
 
 import math

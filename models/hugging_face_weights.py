@@ -1,6 +1,6 @@
 """GPT-2 weights from and to Hugging Face's layout.
 
-They differ in three ways: Hugging Face keeps linear weights as (in, out), stores the tied head under a name of its own, and
+They differ in three ways: Hugging Face keeps linear weights as (in, out), stores the tied head under a second name, and
 its older files carry causal masks as buffers.
 """
 

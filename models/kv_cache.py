@@ -1,4 +1,4 @@
-"""KV cache: keys and values of the tokens that a model has seen, so that one more token costs one row instead of all.
+"""KV cache: keys and values of earlier tokens, so that one more token costs one row instead of all.
 
 Used by sampling. A forward pass with the cache equals one over all tokens without it.
 """

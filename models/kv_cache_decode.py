@@ -72,11 +72,7 @@ class OneTokenDecoder:
         self._q, self._kv = by_head[0].unsqueeze(2), by_head[1:]  # (1, H, 1, D), (2, 1, H, D)
 
     def logits(self, token: int) -> Tensor:
-        """Logits (V,) of the token after `token`.
-
-        Raises:
-            ValueError: if the context is full.
-        """
+        """Logits (V,) of the token after `token`. Raises ValueError if the context is full."""
         threads = torch.get_num_threads()
         if self._one_thread:
             torch.set_num_threads(1)

@@ -23,7 +23,7 @@ T tokens, C width, H heads, D = C / H, V vocabulary; N is a layer from 0.
     ln_final.scale, .normalized, .out        (T, 1), (T, C), (T, C)
     logits                                   (T, V)
 
-A value that an edit changes is there twice: as it goes on, and with `.before` after its name as it was computed before the edit.
+An edited value has two names: the plain one after the edit, and with `.before` as computed before it.
 """
 
 import math

@@ -46,11 +46,7 @@ def append(report: BenchReport, home: Path) -> None:
 
 
 def history(home: Path) -> list[BenchReport]:
-    """All reports, oldest first.
-
-    Raises:
-        UserError: if there are none, or a line is no report.
-    """
+    """All reports, oldest first. Raises UserError if there are none, or a line is no report."""
     path = home / HISTORY
     try:
         lines = path.read_bytes().splitlines()

@@ -1,6 +1,6 @@
 """First paint of the lab and of the smallest Textual app, both headless, timed; and the memory the lab holds.
 
-The programs run in processes of their own: nothing of the lab but `screens` may import Textual.
+The programs run as subprocesses: nothing of the lab but `screens` may import Textual.
 """
 
 import subprocess

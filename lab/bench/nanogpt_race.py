@@ -39,11 +39,7 @@ OVERHEAD = 6.0
 
 
 def run(nanogpt: Path, text: str, say: ShowProgress) -> Iterator[BenchRow]:
-    """Run both, one after the other.
-
-    Raises:
-        UserError: if the text cannot be read, or one of the two fails.
-    """
+    """Run both, one after the other. Raises UserError if the text cannot be read, or one of the two fails."""
     corpus = open_corpus(text)
     content, split = "".join(corpus.chunks()), split_text(corpus).split
     with tempfile.TemporaryDirectory() as folder:

@@ -43,7 +43,7 @@ class FollowedRun:
         """New messages of the trainer since the last call, such as a rollback after bad steps."""
         said = self.status.message if self.status.phase in ACTIVE else self._last_message
         if self.run.phase_of(self.status) == "not answering":
-            said = f"The trainer, process {self.status.pid}, does not answer: it may be suspended."
+            said = f"The trainer, process {self.status.pid}, does not respond: it may be halted."
         if said == self._last_message:
             return []
         self._last_message = said
@@ -188,7 +188,7 @@ def report_end(run: Run) -> int:
             f"{run.name} finished: {status.step} steps in {number_format.duration(status.seconds)}{result_in_words(run, status)}"
         )
         words += f". {status.message.removesuffix('.')}" if status.message else ""
-        click.echo(f"{words}.\n`llmlab generate {name}` lets it write; `llmlab` opens it.")
+        click.echo(f"{words}.\n`llmlab generate {name}` generates text with it; `llmlab` opens it.")
         return 0
     if phase == "stopped":
         words, is_saved = stopped_in_words(run, f"llmlab resume {name}")
@@ -200,7 +200,7 @@ def report_end(run: Run) -> int:
         why = f" {said}" if (said := unresponsive_reason(run, status, phase)) else ""
         click.echo(
             f"llmlab: the trainer of {run.name} died at step {status.step} without a message; "
-            f"`llmlab resume {name}` goes on from its last checkpoint.{why}",
+            f"`llmlab resume {name}` resumes from its last checkpoint.{why}",
             err=True,
         )
     return FAILED

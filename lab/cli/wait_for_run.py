@@ -30,5 +30,5 @@ def wait_until(run: Run, *phases: str) -> str:
             return phase
         time.sleep(POLL_SECONDS)
     raise UserError(
-        f"The trainer of {run.name} has not answered for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
+        f"The trainer of {run.name} has not responded for {ANSWER_SECONDS:.0f} s; it may still do so: see `llmlab runs`."
     )

@@ -11,7 +11,7 @@ BLOCK_BYTES = 64 * 1024
 def lines_backwards(file: BinaryIO, start: int = 0, most: int = 1 << 62) -> Iterator[bytes]:
     """The whole lines after about byte `start` and in about the last `most` bytes, the last first.
 
-    What follows the last newline is no whole line yet, and left out. The one nearest to `start` may lack its beginning.
+    Text after the last newline is left out. The line nearest to `start` may lack its beginning.
     """
     end = os.fstat(file.fileno()).st_size
     start = max(start, end - most)

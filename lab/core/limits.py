@@ -1,7 +1,7 @@
 """Limits of every setting of a run, for the command line, the form of a new run, and the files
 of a run. Nothing here needs torch.
 
-They are far beyond what is sensible and far below what overflows: tokens seen, steps × batch × context, stay below 2^63.
+They are far beyond what is sensible and far below what overflows: tokens trained on, steps × batch × context, stay below 2^63.
 """
 
 from typing import Any, NamedTuple

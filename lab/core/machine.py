@@ -109,7 +109,7 @@ def nvidia_gpus() -> list[str]:
 
 @functools.cache
 def torch_has_cuda() -> bool:
-    """True if the installed torch was built for CUDA. Looks at its files, since importing it takes seconds."""
+    """True if the installed torch was built for CUDA. Found from its files, since importing it takes seconds."""
     found = find_spec("torch")
     if found is None or found.origin is None:
         return False

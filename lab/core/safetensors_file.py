@@ -166,7 +166,7 @@ def _read_header(path: Path, file: BinaryIO) -> Header:
 def _parsed(file: BinaryIO) -> Header:
     (length,) = LENGTH.unpack(file.read(LENGTH.size))
     if length > LONGEST_HEADER:
-        raise ValueError("is no file of weights: its first bytes are no length of a header")
+        raise ValueError("is not a file of weights: its first bytes are not the length of a header")
     entries = msgspec.json.decode(file.read(length), type=dict[str, msgspec.Raw])
     metadata = msgspec.json.decode(entries.pop("__metadata__", b"{}"), type=dict[str, str])
     tensors = {name: msgspec.json.decode(entry, type=TensorEntry) for name, entry in entries.items()}
@@ -176,14 +176,14 @@ def _parsed(file: BinaryIO) -> Header:
             raise ValueError("is damaged (the checksum of its header does not fit)")
     step = metadata.get("step", "0")
     if not STEP.fullmatch(step):
-        raise ValueError(f"says that its weights are of step {quoted(step, 40)}, which is no step")
+        raise ValueError(f"says that its weights are of step {quoted(step, 40)}, which is not a step")
     if "val_loss" in metadata and not _is_number(metadata["val_loss"]):
-        raise ValueError(f"says that its validation loss is {quoted(metadata['val_loss'], 40)}, which is no number")
+        raise ValueError(f"says that its validation loss is {quoted(metadata['val_loss'], 40)}, which is not a number")
     end = 0
     for name, place in sorted(tensors.items(), key=lambda entry: entry[1].data_offsets):
         size = SIZES.get(place.dtype)
         if size is None:
-            raise ValueError(f"holds {quoted(name)} as {quoted(place.dtype, 20)}, which is no type of number that the lab knows")
+            raise ValueError(f"holds {quoted(name)} as {quoted(place.dtype, 20)}, a type that the lab does not know")
         start, stop = place.data_offsets
         if start != end or stop - start != math.prod(place.shape) * size:
             raise ValueError(f"is damaged (the bytes of {quoted(name)} are not where its shape says)")

@@ -6,9 +6,8 @@ KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESH
 """Has glibc keep freed memory for the next step instead of giving it back to the system: 15% quicker (micro, 2 cores)."""
 
 OPENMP_SPIN = {"GOMP_SPINCOUNT": "5000"}
-"""Turns of a loop that a thread of GNU OpenMP spins for the others before it sleeps. Its own default of 300,000 holds a core for
-milliseconds, which stalls training where others want the cores too: with busy processes beside it on 2 cores, micro trained on
-1,500 tokens a second by default and on 9,000 with 5,000 turns. On idle cores 10,000 were as quick as the default."""
+"""Iterations that a thread of GNU OpenMP spins before it sleeps. The default of 300,000 blocks a core for milliseconds: beside
+busy processes on 2 cores, micro trained on 1,500 tokens a second with it and on 9,000 with 5,000. Idle cores: no difference."""
 
 
 def torch_environment(threads: int | None) -> dict[str, str]:

@@ -9,10 +9,10 @@ from lab.data.token_file import Ids, TokenFile
 
 
 class TrainingBatches:
-    """Windows of the tokens [start, stop), shuffled: every window of an epoch is seen once before any is seen twice.
+    """Windows of the tokens [start, stop), shuffled: each window of an epoch is used once.
 
-    An epoch cuts its part into `windows` windows of `context` tokens, none overlapping, from an offset of its own, so that
-    over the epochs a token is seen at every position. Up to two windows' worth of tokens at the ends are left out of an
+    An epoch cuts its part into `windows` windows of `context` tokens, none overlapping, from its own offset, so that
+    over the epochs a token is used at every position. Up to two windows' worth of tokens at the ends are left out of an
     epoch.
 
     No state is kept from step to step: shuffling sorts the windows by random numbers that Philox4x64 (Salmon et al.
@@ -48,14 +48,14 @@ class TrainingBatches:
         return gather_windows(self._ids, np.concatenate(parts), self.context)
 
     def epoch(self, step: int) -> float:
-        """Tokens that have been seen after `step` steps, over the tokens of the part.
+        """Tokens used in `step` steps, over the tokens of the part.
 
         An epoch of the order leaves out up to two windows' worth of tokens, so that on a short text it is less than 1.
         """
         return step * self.batch * self.context / self._count
 
     def _starts(self, epoch: int) -> Ids:
-        """First token of each window of an epoch, in the order in which they are seen: (windows,)."""
+        """First token of each window of an epoch, in order: (windows,)."""
         if epoch not in self._epochs:
             while len(self._epochs) > 1:
                 del self._epochs[min(self._epochs)]

@@ -16,7 +16,7 @@ def prompt_from_text(text: str) -> str:
     """A short prompt in the style of `text`: the beginning of a line, or of a sentence where the lines are long.
 
     The first line is skipped where there is another, since `text` may begin in the middle of it. A short line keeps its
-    newline, so that the model goes on below it; a longer one is cut behind its first words, without the space after them.
+    newline, so that the model continues below it; a longer one is cut behind its first words, without the space after them.
     """
     for line in text.split("\n")[1:-1]:
         if line.strip() and "�" not in line:

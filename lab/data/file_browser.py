@@ -20,11 +20,7 @@ class Listing:
 
 
 def listing(folder: Path) -> Listing:
-    """List a folder.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
+    """List a folder. Raises UserError if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             found = [(not is_folder(entry), entry.name) for entry in entries if not entry.name.startswith(".")]

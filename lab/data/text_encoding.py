@@ -26,11 +26,7 @@ BYTE_ORDER_MARKS = (
 
 
 def check_encoding(encoding: str) -> str:
-    """Python's name of a text encoding.
-
-    Raises:
-        UserError: if there is no such encoding.
-    """
+    """Python's name of a text encoding. Raises UserError if there is no such encoding."""
     try:
         name = codecs.lookup(encoding).name
         b"a".decode(name)

@@ -39,14 +39,14 @@ def change_of_text(data: DataConfig, created: float) -> str:
     path = path_of(data.source)
     if not path.is_absolute():
         return ""  # a built-in text, or standard input
-    goes_on = "training continues with the text as it was when the run was made"
+    continues = "training continues with the text as it was when the run was made"
     try:
         if path.stat().st_mtime < created:
             return ""
         if open_corpus(data.source, data.encoding).measure().sha256 == data.sha256:
             return ""
     except FileNotFoundError:
-        return f"{data.source} is gone; {goes_on}."
+        return f"{data.source} is gone; {continues}."
     except (OSError, ValueError, UserError):
-        return f"{data.source} cannot be read any more; {goes_on}."
-    return f"{data.source} has changed; {goes_on}."
+        return f"{data.source} cannot be read any more; {continues}."
+    return f"{data.source} has changed; {continues}."

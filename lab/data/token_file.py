@@ -97,11 +97,7 @@ class TokenFile:
     """The file of ids as a memory-mapped array."""
 
     def __init__(self, path: str | Path, dtype: np.dtype[Any]) -> None:
-        """`dtype` is `token_dtype` of the vocabulary.
-
-        Raises:
-            UserError: if the file is missing, or not a whole number of ids.
-        """
+        """`dtype` is `token_dtype` of the vocabulary. Raises UserError if the file is missing, or not a whole number of ids."""
         try:
             with open_regular(path) as file:
                 size = os.fstat(file.fileno()).st_size

@@ -53,11 +53,7 @@ class Split:
 
 
 def split_text(corpus: Corpus) -> Split:
-    """Split the text, reading it once more.
-
-    Raises:
-        UserError: where it cannot be read.
-    """
+    """Split the text, reading it once more. Raises UserError where it cannot be read."""
     total = corpus.bytes
     text = _Window(corpus.chunks())
     wanted = total - round(total * VALIDATION_FRACTION)
@@ -112,7 +108,7 @@ def _edges(ranges: Ranges) -> Iterator[int]:
 
 
 class _Window:
-    """The bytes of a text, looked at from front to back, never held as a whole."""
+    """A window over the bytes of a text, moved from front to back."""
 
     def __init__(self, chunks: Iterator[str]) -> None:
         self._chunks = chunks

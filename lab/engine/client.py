@@ -145,7 +145,7 @@ class EngineClient:
         await running.reading
 
     async def kill(self) -> None:
-        """End an engine that does not answer, a halted one too; pending calls raise EngineDied. A later call starts a new one."""
+        """End an engine that does not respond; pending calls raise EngineDied. A later call starts a new one."""
         if (running := self._running) is not None:
             running.process.kill()
             await running.reading

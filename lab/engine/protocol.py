@@ -56,11 +56,7 @@ class Reply(msgspec.Struct, omit_defaults=True):
 
 
 def frame(message: Message | Reply) -> bytes:
-    """The bytes of one frame.
-
-    Raises:
-        WireError: if the message is longer than MAX_FRAME.
-    """
+    """The bytes of one frame. Raises WireError if the message is longer than MAX_FRAME."""
     body = msgspec.msgpack.encode(message)
     if len(body) > MAX_FRAME:
         raise WireError(f"a message of {len(body)} bytes is longer than a frame may be ({MAX_FRAME})")
@@ -68,11 +64,7 @@ def frame(message: Message | Reply) -> bytes:
 
 
 def body_length(header: bytes) -> int:
-    """Length announced by a frame's first HEADER bytes.
-
-    Raises:
-        WireError: if no frame can be that long.
-    """
+    """Length announced by a frame's first HEADER bytes. Raises WireError if no frame can be that long."""
     length = int.from_bytes(header, "little")
     if length > MAX_FRAME:
         raise WireError(f"the pipe announces a frame of {length} bytes, which cannot be: something else wrote into it")

@@ -163,5 +163,5 @@ def _failure_frame(id_: int, method: str, error: Exception) -> bytes:
         return frame(Reply(id_, error=Failure("user", str(error))))
     traceback.print_exception(error)
     detail = str(error).partition("\n")[0].rstrip(".")
-    sentence = f"The engine failed on {method}: {type(error).__name__}: {detail}. Its log has the whole story."
+    sentence = f"The engine failed on {method}: {type(error).__name__}: {detail}. See its log."
     return frame(Reply(id_, error=Failure("bug", sentence)))

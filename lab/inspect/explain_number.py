@@ -15,11 +15,7 @@ class Explainer(Quantities):
     rules = RULES
 
     def explain(self, ref: str) -> Explanation:
-        """The explanation of the number called `ref`.
-
-        Raises:
-            UnknownNumberError: if the model has no such number.
-        """
+        """The explanation of the number called `ref`. Raises UnknownNumberError if the model has no such number."""
         if TIMES in ref:
             return self._product(ref)
         location = self.locate(ref)

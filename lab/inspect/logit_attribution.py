@@ -1,11 +1,11 @@
 """Direct logit attribution: the contribution of each part of the model to a token's logit; together they add up to it.
 
 The logit is a dot product with the final norm's output, and that norm is linear once its scale is frozen. So every vector that
-was written into the residual stream has a contribution of its own (Elhage et al. 2021, "A Mathematical Framework for Transformer
+was written into the residual stream has a contribution (Elhage et al. 2021, "A Mathematical Framework for Transformer
 Circuits"; nostalgebraist 2020 for the logit lens that it generalises).
 
-Interventions are linear too: one that scales, replaces by the mean over the positions, or patches says how much of what each
-position held goes on. So an ablated part contributes 0, a scaled one its scaled contribution, and a patch is a part of its own.
+Interventions are linear too: each weights the values at the positions. An ablated part contributes 0,
+a scaled one its scaled contribution, and a patch is one more part.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ class Contributor:
 
 
 def patches(edits: Sequence[Edit]) -> list[Edit]:
-    """The edits that put vectors of their own into the residual stream."""
+    """Edits that patch the residual stream."""
     return [edit for edit in edits if edit.action == "patch" and not edit.name.endswith(".attn.z")]
 
 

@@ -55,11 +55,7 @@ def bounded(prompts: list[str]) -> list[str]:
 
 
 def remember(home: Path, text: str) -> list[str]:
-    """Add a prompt at the end, without an earlier copy of it, and return all.
-
-    Raises:
-        UserError: if the file cannot be written.
-    """
+    """Add a prompt at the end, without an earlier copy of it, and return all. Raises UserError if the file cannot be written."""
     prompts = bounded([*read_history(home), text])
     lines = b"".join(msgspec.json.encode(Entry(prompt.encode("utf-8", "replace").decode())) + b"\n" for prompt in prompts)
     try:

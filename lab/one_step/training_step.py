@@ -1,6 +1,6 @@
 """One training step of a run, taken apart: with the model, loss, clipping and optimizer that its trainer uses.
 
-The run on disk is only read. What the step is computed from is a model and an optimizer of its own, in this process.
+The run on disk is only read: the step is computed with a copy of its model and optimizer.
 """
 
 import copy
@@ -31,8 +31,8 @@ UNDO_BYTES = 512 << 20
 """Limit of the undo states that are held. The first is held in any case; where another does not fit, an undo takes the steps anew
 from there."""
 LOGITS_AT_ONCE = 1 << 24
-NOT_FINITE = "With these weights the loss or its gradient is NaN or inf, so there is nothing to look at: the training diverged."
-NOT_FINITE_AFTER = "After this step the loss or its gradient would be NaN or inf; the trainer would not go on from there either."
+NOT_FINITE = "With these weights the loss or its gradient is NaN or inf, so the training diverged."
+NOT_FINITE_AFTER = "After this step the loss or its gradient would be NaN or inf; the trainer would not take it either."
 LARGEST = 16
 """Weights listed as those that change most."""
 

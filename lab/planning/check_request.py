@@ -15,11 +15,7 @@ from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
 
 
 def check_request(request: RunRequest) -> None:
-    """Check everything that can be known without the text.
-
-    Raises:
-        UserError: about the first mistake.
-    """
+    """Check everything that can be known without the text. Raises UserError about the first mistake."""
     check_new_name(request)
     if request.preset not in PRESETS:
         raise SettingError("preset", f"There is no preset called {request.preset!r}; choose one of {', '.join(PRESETS)}.")

@@ -3,11 +3,11 @@
 from lab.core.number_format import whole
 
 SECONDS = 240.0
-"""Default duration of a run, about: the README's walk goes on with its model after some minutes."""
+"""Default duration of a run, about: the README's walk uses its model after some minutes."""
 MOST_STEPS = 2000
 """On a quick machine: the small presets gain little from more."""
 FEWEST_STEPS = 300
-"""On a slow machine: after fewer steps, a model writes nothing worth reading."""
+"""On a slow machine: after fewer steps, samples are not worth reading."""
 ROUND = 100
 """Steps are a multiple of this, which is also the default number of steps between evaluations."""
 

@@ -22,7 +22,7 @@ TRY_SECONDS = 120
 
 
 def check_device(device: str) -> None:
-    """Check that `device` is "auto", "cpu", or one that torch can use here, by trying it in a process of its own.
+    """Check that `device` is "auto", "cpu", or one that torch can use here, by trying it in a subprocess.
 
     Raises:
         UserError: otherwise, with the reason.
@@ -41,18 +41,14 @@ def check_device(device: str) -> None:
             [sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=TRY_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"device {device} did not answer for {TRY_SECONDS} seconds; use --device cpu.") from error
+        raise UserError(f"device {device} did not respond for {TRY_SECONDS} seconds; use --device cpu.") from error
     if tried.returncode:
         last = (tried.stderr.strip().splitlines() or ["torch could not use it"])[-1]
         raise UserError(f"device {device} cannot be used ({last}); use --device cpu.")
 
 
 def choose_device(device: str) -> "torch.device":
-    """The device that is asked for; for "auto" a GPU if torch has one, else the CPU.
-
-    Raises:
-        UserError: if torch cannot use it.
-    """
+    """The device that is asked for; for "auto" a GPU if torch has one, else the CPU. Raises UserError if torch cannot use it."""
     import torch
 
     if device == "auto":

@@ -126,8 +126,8 @@ def _step_seconds(run: ResolvedRun, where: Path) -> float:
     try:
         seconds = StepTimer(run.model, run.train, where).measure()
     except UserError as error:
-        raise UserError(f"{error} With --steps or --minutes it need not be.") from error
-    assert seconds is not None, "nobody has cancelled it"
+        raise UserError(f"{error} --steps or --minutes makes this unnecessary.") from error
+    assert seconds is not None, "never cancelled"
     return seconds * (1 + evaluation_share(run))
 
 

@@ -69,7 +69,7 @@ class ResolvedRun:
     train: TrainConfig
     threads: int
     reasons: dict[str, str]
-    """Why each setting that was not asked for is as it is, by its name in the request; `length` is that of steps or minutes."""
+    """The reason for each default, by the setting's name in the request; `length` is that of steps or minutes."""
 
     @property
     def parameters(self) -> int:

@@ -19,7 +19,7 @@ def run_sentence(config: RunConfig, status: Status, history: "LossHistory", *, c
     """Training loss beside the uniform baseline, and validation loss; `copied` if the training text contains that text."""
     baseline = f"uniform baseline {fixed(uniform_baseline(config.tokenizer.vocab_size), 2)} nats per token"
     if status.phase == "failed":
-        return status.message or "The trainer failed without saying why; its trainer.log in the run's folder may say more."
+        return status.message or "The trainer failed without a message; see trainer.log in the run's folder."
     if history.last_training is None and history.last_evaluation is None:
         return f"No step taken yet; {baseline}."
     evaluation = history.last_evaluation

@@ -28,7 +28,7 @@ def stops(run: Run) -> list[TimelineStop]:
     """
     found = {file.step: TimelineStop(file.name, file.step) for file in run.snapshots()}
     if not found:
-        raise UserError(f"{run.name} has no snapshots to look back at; your own runs keep them while they train (4, then s).")
+        raise UserError(f"{run.name} has no snapshots; your own runs keep them while they train (4, then s).")
     for file in run.checkpoints():
         if file.name in ("best", "last"):
             names = (*found[file.step].names, file.name) if file.step in found else (file.name,)

@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 def tokenizer_of(run: Run) -> "Tokenizer":
-    """The run's tokenizer.
-
-    Raises:
-        UserError: if its file is missing, damaged, or another model's.
-    """
+    """The run's tokenizer. Raises UserError if its file is missing, damaged, or another model's."""
     from models.tokenizers.tokenizer import Tokenizer
     from models.tokenizers.tokenizer_kinds import TokenizerError
 

@@ -40,11 +40,7 @@ def check_new_name(run: Run, name: str) -> str:
 
 
 def refuse_to_change(run: Run) -> None:
-    """Check that the run may be renamed and deleted now.
-
-    Raises:
-        UserError: if it ships with the lab, or is being trained.
-    """
+    """Check that the run may be renamed and deleted now. Raises UserError if it ships with the lab, or is being trained."""
     if run.path == demo():
         raise UserError(
             "demo is the model that ships with the lab: the lessons need it, so it can be neither renamed nor deleted."
@@ -130,7 +126,7 @@ def _owned(run: Run, what: str) -> Iterator[None]:
         if lock is not None:
             lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise UserError(f"{run.name} is held by a trainer that is starting or ending; try again in a moment.") from None
+        raise UserError(f"{run.name} is held by a trainer that is starting or ending; try again.") from None
     except OSError as error:
         raise os_error_in_words(error, f"{what} {run.name}") from error
     try:

@@ -224,7 +224,7 @@ class Metric(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
 
 
 class Sample(msgspec.Struct, kw_only=True):
-    """One line of samples.jsonl: what the model wrote after `prompt` at `step`."""
+    """One line of samples.jsonl: the model's continuation of `prompt` at `step`."""
 
     step: Step
     prompt: Text
@@ -232,7 +232,7 @@ class Sample(msgspec.Struct, kw_only=True):
 
 
 EventKind = Literal["checkpoint", "best", "pause", "resume", "stop", "bad_step", "back", "micro_batch", "early_stop"]
-"""Kinds of events, which are marked on a run's curve:
+"""Kinds of events, marked on a run's curve:
 
 checkpoint: saved, so that training can resume from this step.
 best: the lowest validation loss so far, whose weights are kept.
@@ -246,7 +246,7 @@ early_stop: the validation loss had not improved for `patience` evaluations.
 
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One line of events.jsonl: what happened to the run after `step` updates. Steps never go down from line to line."""
+    """One line of events.jsonl: an event of the run after `step` updates, in order."""
 
     step: Step
     seconds: Seconds
@@ -272,7 +272,7 @@ HEAD_SCORES: tuple[HeadScore, ...] = get_args(HeadScore)
 
 
 class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One line of insights.jsonl: what was measured inside the model at the evaluation after `step` updates.
+    """One line of insights.jsonl: measurements inside the model at the evaluation after `step` updates.
 
     The scores of `HEAD_SCORES` are by [layer][head]. The probe is a place in the validation text.
     """
@@ -281,7 +281,7 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     took: Seconds
     """Seconds that measuring took."""
     repeated: Step = 0
-    """Length of the random sequence that is seen twice; 0 where the text has too few tokens for head scores."""
+    """Length of the random sequence that is repeated; 0 where the text has too few tokens for head scores."""
     previous: list[list[Fraction]] = []
     duplicate: list[list[Fraction]] = []
     induction: list[list[Fraction]] = []

@@ -153,11 +153,7 @@ class RunsWatcher:
         return cached
 
     def summary(self, run: Run, *, is_demo: bool = False) -> RunSummary:
-        """One run as it is now.
-
-        Raises:
-            UserError: if its settings cannot be read.
-        """
+        """One run as it is now. Raises UserError if its settings cannot be read."""
         return self._summary(self._cached(str(run.path)), is_demo=is_demo)
 
     def _summary(self, cached: _CachedRun, *, is_demo: bool = False) -> RunSummary:

@@ -1,4 +1,4 @@
-"""Snapshots: weights saved at spaced-out steps of a run, the initial ones included, for looking back in time."""
+"""Snapshots: weights saved at spaced-out steps of a run, the initial ones included."""
 
 import os
 import stat

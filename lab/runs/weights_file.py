@@ -76,7 +76,7 @@ def load_model(run: Run, which: str = "best", device: str = "cpu") -> tuple[GPT,
             reasons.append(f"{path.name} {error.reason}")
     if reasons:
         raise UserError(f"{run.name} cannot be opened: {' and '.join(reasons)}.")
-    raise UserError(f"{run.name} has no weights yet: train it for a moment first.")
+    raise UserError(f"{run.name} has no weights yet: train it first.")
 
 
 def _load_file(run: Run, path: Path, device: str) -> tuple[GPT, int]:

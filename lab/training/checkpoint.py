@@ -163,11 +163,7 @@ def read_checkpoint(
 
 
 def load_tensors(run: Run, path: Path, model: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Load the tensors of a checkpoint into model and optimizer.
-
-    Raises:
-        UserError: if they do not fit them.
-    """
+    """Load the tensors of a checkpoint into model and optimizer. Raises UserError if they do not fit them."""
     try:
         model.load_state_dict(tensors_under(MODEL_PREFIX, tensors))
         load_optimizer(model, optimizer, tensors_under(OPTIMIZER_PREFIX, tensors))

@@ -54,7 +54,7 @@ class CheckpointSchedule:
         return self._write("keep the best weights", lambda: weights_file.save_best(self._run, self._model, step, val_loss))
 
     def save_snapshot(self, step: int) -> None:
-        """Save the weights of this step for looking back."""
+        """Save a snapshot of the weights of this step."""
         self._write("keep a snapshot", lambda: snapshots.save_snapshot(self._run, self._model, step))
 
     def _write(self, what: str, action: Callable[[], None]) -> bool:

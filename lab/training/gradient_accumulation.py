@@ -14,9 +14,8 @@ from lab.training.training_setup import TrainingSetup
 class GradientAccumulator:
     """Loss and gradient of a step's whole batch, summed up over micro-batches of about the same size.
 
-    Each micro-batch's mean loss counts by its share of the windows, so that the sum is the batch's own gradient but for the order
-    in which floats are added (gradient accumulation). With dropout the masks, too, depend on how many micro-batches there are:
-    they are drawn one micro-batch after the other.
+    Each micro-batch's mean loss is weighted by its fraction of the windows, so that the sum is the batch's gradient but for
+    rounding. Dropout masks depend on the number of micro-batches: they are drawn one micro-batch after the other.
     """
 
     def __init__(self, setup: TrainingSetup, autocast: Callable[[], AbstractContextManager[None]]) -> None:

@@ -98,7 +98,7 @@ class Rollback:
         return f"Since step {at} the learning rate is 1/{round(1 / factor)} of the chosen one, {peak} at its peak."
 
     def failure_message(self, what: str) -> str:
-        """Why training has failed, and a learning rate to begin anew with."""
+        """The reason for the failure, and a learning rate for a new run."""
         config = self._run.config
         lower = lower_lr(config.train, config.model.width, self._state.lr_factor)
         return (

@@ -10,7 +10,7 @@ from models.optimizers.lr_schedule import schedule_factor
 def lr_of_next_step(train: TrainConfig, state: TrainerState, step: int, seconds: float, step_seconds: float) -> float:
     """Learning rate of the step after `step` steps and `seconds` of training, which will take about `step_seconds`.
 
-    The schedule is evaluated at the moment at which that step is done.
+    The schedule is evaluated at the end of that step.
     """
     progress = (step + 1) / train.steps if train.steps is not None else (seconds + step_seconds) / (60 * (train.minutes or 1.0))
     return train.lr * schedule_factor(train.schedule, progress, train.warmup, train.final_lr) * state.lr_factor

@@ -44,12 +44,12 @@ class RunLogs:
 
     def insight(self, insight: Insight) -> None:
         """Append a line to insights.jsonl."""
-        self.write("write what was measured", lambda: self._insights.write(insight))
+        self.write("write the insights", lambda: self._insights.write(insight))
 
     def event(self, kind: EventKind, text: str = "") -> None:
         """Append a line to events.jsonl."""
         event = self._event(kind, text, self._state.step)
-        self.write("write what happened", lambda: self._events.write(event))
+        self.write("write the events", lambda: self._events.write(event))
 
     def last_event(self, text: str, step: int) -> None:
         """Append the event that training stopped, without waiting for room on the disk."""
@@ -57,13 +57,13 @@ class RunLogs:
             self._events.write(self._event("stop", text, step))
         except OSError as error:
             if not is_disk_full(error):
-                raise os_error_in_words(error, "write what happened") from error
+                raise os_error_in_words(error, "write the events") from error
 
     def _event(self, kind: EventKind, text: str, step: int) -> Event:
         return Event(step=step, seconds=round(self._clock.seconds(), 3), kind=kind, text=text)
 
     def sync(self) -> None:
-        """Flush to disk what a checkpoint is about to rely on."""
+        """Flush the logs to disk before a checkpoint."""
         self._metrics.sync()
         self._samples.sync()
         self._insights.sync()
@@ -87,7 +87,7 @@ def truncate_logs(run: Run, step: int) -> None:
         keep_lines_up_to(run.insights_path, Insight, step)
         snapshots.drop_snapshots_after(run, step)
     except OSError as error:
-        raise os_error_in_words(error, f"go on with {run.name}") from error
+        raise os_error_in_words(error, f"resume {run.name}") from error
 
 
 def finite_or_none(value: float, digits: int) -> float | None:

@@ -1,4 +1,4 @@
-"""Snapshot schedule: steps after which weights are kept for looking back."""
+"""Snapshot schedule: steps after which a snapshot of the weights is saved."""
 
 import math
 

@@ -59,11 +59,7 @@ def start_trainer(run: Run) -> int:
 
 
 def refuse_to_start(run: Run) -> None:
-    """Check that the run can be trained now.
-
-    Raises:
-        UserError: if it has finished, or a trainer owns it.
-    """
+    """Check that the run can be trained now. Raises UserError if it has finished, or a trainer owns it."""
     status = run.status()
     if run.is_alive():
         raise UserError(f"{run.name} is already being trained by process {status.pid} on {status.host}.")

@@ -35,11 +35,7 @@ class StatusBoard:
         return self._status
 
     def start(self) -> None:
-        """Write the status for the first time and start the heartbeat.
-
-        Raises:
-            OSError: if the file cannot be written.
-        """
+        """Write the status for the first time and start the heartbeat. Raises OSError if the file cannot be written."""
         self._write()
         self._thread.start()
 

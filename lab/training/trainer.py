@@ -59,11 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def acquire_run(run: Run) -> filelock.BaseFileLock:
-    """Acquire the run's lock.
-
-    Raises:
-        UserError: if another trainer holds it, saying who.
-    """
+    """Acquire the run's lock. Raises UserError if another trainer holds it, saying who."""
     before = run.status()
     if is_on_other_host(before) and before.phase in ACTIVE and has_heartbeat(run, before):
         raise UserError(f"{run.name} is already being trained by process {before.pid} on {before.host}.")
@@ -135,7 +131,7 @@ def train(run: Run, signals: StopSignals) -> int:
         report_failure(board, str(error))
     except Exception as error:
         traceback.print_exc()
-        report_failure(board, f"The trainer met an error of its own ({type(error).__name__}: {error}); see trainer.log.")
+        report_failure(board, f"The trainer failed with an internal error ({type(error).__name__}: {error}); see trainer.log.")
     try:
         board.end()
     except OSError as error:

@@ -33,8 +33,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     step: Annotated[int, Meta(ge=0, le=int(LIMITS["steps"].most))] = 0
     seconds: Annotated[float, Meta(ge=0)] = 0.0
     step_seconds: Annotated[float, Meta(ge=0)] = 0.0
-    """Duration of the latest step. In a run limited by minutes, the learning rate is that of the moment at which the next step is
-    expected to be done."""
+    """Duration of the latest step, by which a run limited by minutes predicts the end of the next."""
     precision: Precision
     """Chosen when the run began, as are `attention` and `threads`, so that a resumed run computes in the same arithmetic."""
     attention: AttentionKernel = "auto"
@@ -58,7 +57,7 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     lr_factor: Annotated[float, Meta(gt=0, le=1)] = 1.0
     """Factor on the schedule's learning rate: halved at each rollback."""
     halvings: int = 0
-    """Rollbacks in a row without a stretch of good steps in between."""
+    """Rollbacks in a row without enough good steps in between."""
     rolled_back_at: int | None = None
     """Step of the last rollback."""
     rollback_step: int | None = None

@@ -4,7 +4,7 @@ Nothing random is carried from step to step: batches follow from (seed, step), a
 before every step. A checkpoint of step N is weights, optimizer state and N, and N + M steps are N, a resume, and M.
 
 The update of a bad step (`lab.training.spike_detector`) is not applied. After `BAD_STEPS` of them in a row the weights of an
-earlier, good step are restored (`lab.training.rollback`) and training goes on from there at half the learning rate, with the
+earlier, good step are restored (`lab.training.rollback`) and training continues from there at half the learning rate, with the
 batches that come next (Chowdhery et al. 2022, "PaLM", section 5.1, skipped the batches around a spike, too). Steps count on, so
 that none is in the metrics twice. Which state is restored depends, within `KEEP_STATE_EVERY` steps after a resume, on where the
 run was resumed; amid bad steps that state is part of the checkpoints.
@@ -108,11 +108,7 @@ class Training:
         )
 
     def train(self) -> None:
-        """Train to the end, or until a command or a signal ends it.
-
-        Raises:
-            UserError: if it cannot go on, with the reason.
-        """
+        """Train to the end, or until a command or a signal ends it. Raises UserError if it cannot continue, with the reason."""
         self.board.update("training", message=self.note)
         try:
             if self.setup.loaded:
@@ -251,11 +247,7 @@ class Training:
             return  # the model's output is NaN, as the loss shows
 
     def _handle_commands(self) -> None:
-        """Carry out the commands in control/.
-
-        Raises:
-            StopRequestedError: if one asks for the end.
-        """
+        """Carry out the commands in control/. Raises StopRequestedError if one asks for the end."""
         while command := self.inbox.next():
             if command.name == "pause":
                 self._pause()

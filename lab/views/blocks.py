@@ -52,7 +52,7 @@ class Table(msgspec.Struct, tag=True, omit_defaults=True):
     title: str = ""
     total: list[Cell] | None = None
     selected: int | None = None
-    """The row that the cursor's choice stands for, such as the most attended key."""
+    """The selected row, such as the most attended key."""
 
 
 class Strip(msgspec.Struct, tag=True, omit_defaults=True):
@@ -92,7 +92,7 @@ class Thumbnail(msgspec.Struct, omit_defaults=True):
 
 
 class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
-    """Thumbnails side by side, `group` of which belong together: a group begins a line of its own."""
+    """Thumbnails side by side, `group` of which belong together: a group begins a new line."""
 
     title: str
     legend: str
@@ -112,7 +112,7 @@ class IntervalPart(msgspec.Struct, omit_defaults=True):
 
 
 class IntervalBar(msgspec.Struct, tag=True, omit_defaults=True):
-    """Parts laid end to end from 0 to 1, and a caret beneath them at `mark`, which falls on the part `selected`."""
+    """Intervals from 0 to 1, and a caret at `mark`, which falls on the part `selected`."""
 
     title: str
     parts: list[IntervalPart]
@@ -122,7 +122,7 @@ class IntervalBar(msgspec.Struct, tag=True, omit_defaults=True):
 
 
 class Paragraph(msgspec.Struct, tag=True):
-    """A paragraph in plain words."""
+    """A paragraph of text."""
 
     text: str
 
@@ -144,7 +144,7 @@ class View(msgspec.Struct, omit_defaults=True):
     stage: str
     title: str
     sentence: str
-    """One sentence on what the view shows and why it matters, with its own numbers."""
+    """One or two sentences on the numbers of the view."""
     blocks: list[Block]
     parity: Parity | None = None
 

@@ -137,7 +137,7 @@ class Tokenizer:
         return self._encode_valid(text)
 
     def encode_bytes(self, data: bytes) -> list[int]:
-        """The ids of any bytes: valid UTF-8 as `encode` cuts it, each byte that is part of no character as a token of its own."""
+        """The ids of any bytes: valid UTF-8 as `encode` cuts it, each byte that is part of no character as one token."""
         ids: list[int] = []
         text = data.decode("utf-8", "surrogateescape")
         at = 0
@@ -222,11 +222,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Load the tokenizer that `save` wrote.
-
-        Raises:
-            TokenizerError: if the file cannot be read, or is not a whole tokenizer.
-        """
+        """Load the tokenizer that `save` wrote. Raises TokenizerError if the file cannot be read, or is not a whole tokenizer."""
         try:
             raw = Path(path).read_bytes()
         except OSError as error:

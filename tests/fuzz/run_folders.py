@@ -302,7 +302,7 @@ class Fuzzer:
         self.runs += 1
         self.refused += bool(code)
         said = err.getvalue()
-        if "Traceback" in said or "an error of its own" in said + out.getvalue():
+        if "Traceback" in said or "an internal error" in said + out.getvalue():
             self.fail(told, arguments, said + out.getvalue())
         if code not in (0, 1, 2, None):
             self.fail(told, arguments, f"exit code {code}")

@@ -16,11 +16,7 @@ BYTES_WIDTH = 24
 
 
 def tokenizer_named(name: str) -> "Tokenizer":
-    """The tokenizer `gpt2` or `bytes`, or that of a run.
-
-    Raises:
-        UserError: if there is no such run, naming near ones.
-    """
+    """The tokenizer `gpt2` or `bytes`, or that of a run. Raises UserError if there is no such run, naming near ones."""
     from models.tokenizers.tokenizer import Tokenizer
 
     if name == "gpt2":

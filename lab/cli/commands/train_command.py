@@ -51,7 +51,7 @@ def _metavar(setting: Setting) -> str | None:
 def train(text: str, steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
     """Train a GPT-2 on TEXT: the path of a text file, - for standard input, or a built-in text, `stories` or `python`.
 
-    Training runs in a process of its own. This command follows it and returns when it ends; Ctrl-C, or closing the terminal, ends
+    Training runs in a separate process. This command follows it and returns when it ends; Ctrl-C, or closing the terminal, ends
     the following only. `llmlab stop RUN` stops the training, `llmlab` shows it live.
 
     The exit code is 0 when training finished or was stopped, 1 when it failed, 2 when it could not be begun.

@@ -1,4 +1,4 @@
-"""The formula of every family of numbers in a GPT-2, each over operands that have a formula of their own.
+"""The formula of every family of numbers in a GPT-2, each over operands that have formulas in turn.
 
 Read in this order: `quantities` (a number by its reference, operands, sums), `formula_registry` (the rule of each family), one
 `*_formulas` per part of the model, `intervention_formulas`; then `lab.inspect.explain_number`, which asks them, and

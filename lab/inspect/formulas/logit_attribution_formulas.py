@@ -76,7 +76,7 @@ def _arrived_value(quantities: Quantities, location: NumberLocation) -> float:
 def _some(quantities: Quantities, location: NumberLocation) -> Contributor:
     part = part_of(quantities, *location.index[:2])
     if part is None:
-        raise UnknownNumberError(f"{location.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} has no value.")
     return part
 
 
@@ -125,7 +125,7 @@ def _term(quantities: Quantities, location: NumberLocation) -> Answer:
     position, index, token, i = location.index
     part = part_of(quantities, position, index)
     if part is None:
-        raise UnknownNumberError(f"{location.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} has no value.")
     x, mean, gain, embedding, scale = operands = [
         quantities.operand(f"{part.label}, dimension {i + 1}", _ref(part, location)(i)),
         quantities.operand("mean of the part's numbers", f"logits.contribution.mean[{position},{index}]"),
@@ -147,7 +147,7 @@ def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
     position, index = location.index
     part = part_of(quantities, position, index)
     if part is None:
-        raise UnknownNumberError(f"{location.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} has no value.")
     width = quantities.config.width
     answer = quantities.sum(
         f"Σᵢ {part.label}[i] / {width}",
@@ -162,7 +162,7 @@ def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
 def _mean_value(quantities: Quantities, location: NumberLocation) -> float:
     part = part_of(quantities, *location.index)
     if part is None:
-        raise UnknownNumberError(f"{location.ref} is no number of its own.")
+        raise UnknownNumberError(f"{location.ref} has no value.")
     return float(part.vector.mean())
 
 

@@ -34,7 +34,7 @@ _BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
 
 
 class UnknownNumberError(ValueError):
-    """No number has this reference; the message is one sentence."""
+    """A reference to no number; the message is one sentence."""
 
 
 @dataclass(frozen=True)

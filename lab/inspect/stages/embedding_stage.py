@@ -123,7 +123,7 @@ def embed(context: StageContext) -> View:
         strip("Σ = residual stream", total, ref(names[2], position)),
     ]
     sentence = (
-        f"{context.here} is row {id_} of the token embedding; position {position + 1} adds a vector of its own. Their sum is the "
+        f"{context.here} is row {id_} of the token embedding; position {position + 1} adds its vector. Their sum is the "
         f"residual stream: {width} dimensions, norm {significant(norm(total))}."
     )
     return View("embed", "embedding + position", sentence, [table, norms, *strips], context.parity(names[2], total, position))

@@ -12,7 +12,7 @@ from lab.views.softmax_table import SMALL_DIGITS, softmax
 
 MOST_DRAW_DECIMALS = 12
 ON_THE_LINE = 12
-"""Tokens with an interval of their own on the line from 0 to 1; a terminal's line has room for few labels."""
+"""Most tokens with an interval in the bar of cumulative probability."""
 
 
 def sample(context: StageContext) -> View:

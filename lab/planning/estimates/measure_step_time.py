@@ -1,4 +1,4 @@
-"""Measure the time of one training step on this machine: twenty steps in a process of its own; the result is kept.
+"""Measure the time of one training step on this machine: twenty steps in a subprocess; the result is cached.
 
 `python -P -m lab.planning.estimates.measure_step_time` reads a `TimingJob` from its input and prints the seconds. Imports nothing
 heavy; that process does.
@@ -93,7 +93,7 @@ class StepTimer:
         if self._cancelled.is_set():
             return None
         if self._process.returncode:
-            last = (errors.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+            last = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
             raise UserError(f"The time of a step could not be measured: {last}")
         seconds = float(output)
         try:
@@ -116,7 +116,7 @@ class StepTimer:
 def time_steps(job: TimingJob) -> float:
     """Seconds of a step: the lower quartile of twenty on random tokens, after a warm-up, computed as a run would.
 
-    The time is kept, and other programs only ever make a step slower: a median would keep a busy moment for good.
+    The time is kept, and other programs only ever make a step slower: a median would keep the load of a busy machine.
     """
     import numpy as np
     import torch

@@ -18,7 +18,7 @@ from lab.reports.comparison.compared_run import (
 from lab.runs.run_progress import fraction_done
 
 ALIKE = 0.005
-"""Results within this fraction of each other are called alike."""
+"""Relative difference of results up to which they are alike."""
 
 ABOUT_AS_FAR = 0.95
 """If one run has seen less than this share of another's tokens, they are also compared after the same number. Evaluations this
@@ -63,7 +63,7 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
     own = not same_text([run for _, run in scored])
     on = share_of(first, final)
     where = (
-        ", each on a validation text of its own"
+        ", each on its own validation text"
         if own
         else f" on {on.in_words} of validation text"
         if on

@@ -1,4 +1,4 @@
-"""Evaluation while training: validation loss, samples, what is measured inside the model, and early stopping.
+"""Evaluation while training: validation loss, samples, measurements inside the model, and early stopping.
 
 Begin with `validation_loss`. Imports the packages up to `lab.planning`, and torch.
 """

@@ -9,7 +9,7 @@ def is_stopped_early(patience: int | None, state: TrainerState) -> bool:
 
 
 def early_stop_message(patience: int | None, state: TrainerState) -> str:
-    """Why the run has ended early; empty if it has not."""
+    """The reason for an early end; empty if there is none."""
     if not is_stopped_early(patience, state):
         return ""
     best = f"; the best weights are those of step {state.best_step}" if state.best_step is not None else ""

@@ -1,4 +1,4 @@
-"""Text samples: what the model writes after the run's prompts at each evaluation."""
+"""Text samples: continuations of the run's prompts at each evaluation."""
 
 from collections.abc import Iterator
 

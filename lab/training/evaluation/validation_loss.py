@@ -15,7 +15,7 @@ from lab.runs.run_schema import DataConfig, RunConfig
 from models.gpt import GPT
 
 TOKENS_AT_ONCE = 4096
-"""Tokens of one forward pass, about: large enough to keep the cores busy, small enough to look at commands in between."""
+"""Tokens of one forward pass, about: large enough to keep the cores busy, small enough to take commands in between."""
 
 
 class Evaluation(NamedTuple):

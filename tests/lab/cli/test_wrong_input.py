@@ -155,7 +155,7 @@ def is_one_clear_sentence(said: str) -> bool:
         and said.endswith(".\n")
         and 20 < len(words) < 500
         and words.strip().isprintable()
-        and not any(name in words for name in ("Traceback", "Error", "Errno", "an error of its own"))
+        and not any(name in words for name in ("Traceback", "Error", "Errno", "an internal error"))
     )
 
 

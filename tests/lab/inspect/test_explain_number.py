@@ -139,7 +139,7 @@ def test_the_shares_of_all_parts_add_up_to_the_logit(explainer: Explainer) -> No
     assert "layer 2 mlp bias" in explainer.explain("logits.contribution[4,13,7]").title
     with pytest.raises(UnknownNumberError, match="no part"):
         explainer.value(f"logits.contribution[4,{parts},7]")
-    with pytest.raises(UnknownNumberError, match="no number of its own"):
+    with pytest.raises(UnknownNumberError, match="has no value"):
         explainer.explain(f"logits.contribution.term[4,{parts - 1},7,0]")
 
 

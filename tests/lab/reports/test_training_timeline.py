@@ -57,7 +57,7 @@ def test_stops_are_by_step_and_named_weights_stand_for_a_snapshot_of_the_same_st
 
 
 def test_a_run_without_snapshots_is_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"^tale has no snapshots to look back at; .*\.$"):
+    with pytest.raises(UserError, match=r"^tale has no snapshots; .*\.$"):
         stops(FakeRun([], best=10, last=20))
 
 

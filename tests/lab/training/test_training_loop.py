@@ -229,7 +229,7 @@ class FullNowAndThen:
 
 
 @pytest.mark.parametrize(
-    "place", ["write the metrics", "write what was measured", "keep a snapshot", "keep the best weights", "save a checkpoint"]
+    "place", ["write the metrics", "write the insights", "keep a snapshot", "keep the best weights", "save a checkpoint"]
 )
 def test_a_full_disk_pauses_the_training_until_there_is_room(
     place: str, tiny_run: TinyRun, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
@@ -242,12 +242,12 @@ def test_a_full_disk_pauses_the_training_until_there_is_room(
     seen: list[Status] = []
     owner, name = {
         "write the metrics": (LineWriter, "write"),
-        "write what was measured": (LineWriter, "write"),
+        "write the insights": (LineWriter, "write"),
         "keep a snapshot": (snapshots, "save_snapshot"),
         "keep the best weights": (weights_file, "save_best"),
         "save a checkpoint": (checkpoint, "save_checkpoint"),
     }[place]
-    kind = {"write the metrics": Metric, "write what was measured": Insight}.get(place, object)
+    kind = {"write the metrics": Metric, "write the insights": Insight}.get(place, object)
     full = FullNowAndThen(getattr(owner, name), seen, run, kind)
     monkeypatch.setattr(owner, name, lambda *arguments: full(*arguments))
     assert train_here(run).phase == "finished"
