@@ -15,11 +15,12 @@ from pathlib import Path
 from lab.core.errors import DamagedFileError
 
 FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
-"""For every opening. On a regular file O_NONBLOCK changes nothing; a named pipe or a device is then opened without waiting."""
+"""Flags of every opening. On a regular file O_NONBLOCK changes nothing; a named pipe or a device is then opened without
+waiting."""
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 IS_LINK = (errno.ELOOP, errno.EMLINK)
-"""Answers to O_NOFOLLOW on a link: Linux and macOS, FreeBSD."""
+"""Errors of O_NOFOLLOW on a link: Linux and macOS, FreeBSD."""
 
 KINDS = {
     stat.S_IFDIR: "a folder",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lab.data.corpus import Corpus
 
 VALIDATION_FRACTION = 0.1
-"""Of the bytes of a text, about: the validation part begins at a border after the rest."""
+"""Fraction of a text's bytes for validation, about; the part begins at a border."""
 TRAINING_FRACTION = 1 - VALIDATION_FRACTION
 SPLIT_WINDOW = 1 << 16
 """Bytes after the nominal split in which its border is looked for, at most: a hundredth of the text, or four bytes."""

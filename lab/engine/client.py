@@ -80,7 +80,7 @@ class EngineClient:
 
     @property
     def pid(self) -> int | None:
-        """The running engine's process id, None where none runs."""
+        """Process id of the running engine, if any."""
         return self._running.process.pid if self._running is not None else None
 
     async def start(self) -> None:
@@ -203,7 +203,7 @@ async def _exit_code(process: asyncio.subprocess.Process, seconds: float) -> int
 
 
 def _last_line(log: BinaryIO, start: int) -> str:
-    """The last line that was printed from `start` on, "" if none was. Reads by position: the child shares the file's offset."""
+    """The last line printed from `start` on, or "". Reads by position: the child shares the file's offset."""
     size = os.fstat(log.fileno()).st_size
     tail = os.pread(log.fileno(), _TAIL, max(start, size - _TAIL)).decode("utf-8", "replace")
     return next((line.strip() for line in reversed(tail.splitlines()) if line.strip()), "")

@@ -58,7 +58,7 @@ class RequestQueue:
             return request
 
     def stop_reason(self, id_: int) -> ErrorKind | None:
-        """The reason to stop serving a request that was taken, None while it is wanted."""
+        """The reason to stop serving a taken request; None while it is wanted."""
         with self._changed:
             taken = self._taken.get(id_)
             return taken.stop_reason if taken is not None else None

@@ -1,4 +1,4 @@
-"""Interventions as a user makes them: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt.
+"""Interventions: a head ablated, an MLP halved, a token hidden, a vector patched from another prompt.
 
 Plain data that screen and engine share. The engine turns each into the edits of a forward pass (`models.trace_edits`); a vector
 of a patch is named by its prompt and position, and only the engine has its numbers. Nothing here needs torch.

@@ -1,7 +1,7 @@
 """Evidence in the training text: counts of next tokens after the prompt's end, and its longest verbatim match.
 
-A scan of the run's tokens finds the occurrences of the last token, which the tokens before it narrow down: no index to build or
-to keep. Nothing here needs torch.
+A scan of the run's tokens finds the occurrences of the last token, which the tokens before it narrow down, without an index.
+Nothing here needs torch.
 """
 
 from collections.abc import Sequence

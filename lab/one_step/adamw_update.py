@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AdamW:
-    """The terms of one update, in the order in which they follow from each other."""
+    """The terms of one update, in order of computation."""
 
     w: float
     g: float

@@ -69,7 +69,7 @@ def _probabilities(context: StepContext) -> Table:
 
 
 def _pair(before: float, now: float, most: float) -> list[Cell]:
-    """Both, and the change with a bar that is full for `most`: of a hundred points one step moves too few to be seen."""
+    """Both, and the change with a bar that is full for `most`."""
     return [
         Cell(probability(before, 2), before),
         Cell(probability(now, 2), now),

@@ -12,7 +12,7 @@ from models.optimizers.muon import RMS, orthogonalize, short_side_first
 
 @dataclass(frozen=True)
 class Muon:
-    """The terms of one update, in the order in which they follow from each other."""
+    """The terms of one update, in order of computation."""
 
     w: float
     g: float

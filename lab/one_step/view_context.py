@@ -13,9 +13,9 @@ from lab.views.number_tables import Numbers
 from models.tokenizers.tokenizer import Tokenizer
 
 ROWS = 9
-"""Tokens listed around the chosen one: with the sentence above them they fit into 24 lines."""
+"""Tokens listed around the chosen one, for 24 lines."""
 TOP = 6
-"""Tokens that are listed as the model's most probable ones."""
+"""Most probable tokens listed."""
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ LEARNING_RATES = {
 """Peak learning rates by width, up to and including it, as found by `lab.bench.optimizer_sweep`; AdamW's for the widest is
 nanoGPT's."""
 DEFAULT_OPTIMIZER: OptimizerName = "muon"
-"""It won at equal time on every text and seed that was tried: lab/bench/optimizer_sweep.md."""
+"""The lowest loss at equal time on every text and seed tried: lab/bench/optimizer_sweep.md."""
 FEWEST_WINDOWS, FEWEST_TOKENS = 16, 2048
-"""Of a step: with fewer tokens its fixed costs, Muon's among them, are a large part of its time."""
+"""Fewest tokens of a step: with fewer its fixed costs, Muon's among them, take a large part of its time."""
 
 DROPOUT = 0.1
-"""For a run that would memorize its text. Measured with nano on 60 kB, the lowest validation loss without, with 0.1 and with 0.2:
-python's manual, 5 epochs 3.82, 3.87, 3.94; 21 epochs 3.74, 3.73, 3.85; 52 epochs 3.76, 3.68, 3.73; stories, 7 epochs 0.95, 1.31,
-1.58; 27 epochs 0.62, 0.55, 0.65; 67 epochs 0.63, 0.49, 0.56."""
+"""Dropout of a run that would memorize its text. Measured with nano on 60 kB, the lowest validation loss without, with 0.1 and
+with 0.2: python's manual, 5 epochs 3.82, 3.87, 3.94; 21 epochs 3.74, 3.73, 3.85; 52 epochs 3.76, 3.68, 3.73; stories, 7 epochs
+0.95, 1.31, 1.58; 27 epochs 0.62, 0.55, 0.65; 67 epochs 0.63, 0.49, 0.56."""
 QUICK_FLOPS_PER_CORE = 1e11
 """FLOP/s that training reaches on a quick core. They give the epochs of a run by minutes, rather too many than too few, for
 dropout that was not needed does less harm than memorization."""

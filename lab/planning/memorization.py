@@ -1,4 +1,4 @@
-"""Memorization: from how many epochs on, and with how few tokens per parameter, a model learns its text by rote."""
+"""Memorization: the epochs and the tokens per parameter at which a model memorizes its text."""
 
 from models.config import ModelConfig
 from models.parameter_count import parameter_count

@@ -11,7 +11,7 @@ SHORT_STEP = 2e8
 """FLOPs of a step below which one thread computes it: it takes milliseconds either way."""
 
 SMALL_MODEL = 30_000_000
-"""Parameters up to which one thread computes a token as fast as several, and does not suffer when a training uses all cores."""
+"""Parameters up to which one thread computes a token as fast as several, also beside a training on all cores."""
 MOST_ENGINE_THREADS = 4
 """The engine shares the machine with training, and its models are small."""
 

@@ -10,7 +10,7 @@ from lab.core.visible_text import quoted
 
 LONGEST_NAME = 100
 LONGEST_NAME_BYTES = 240
-"""In UTF-8; file systems allow 255."""
+"""Longest name in UTF-8; file systems allow 255 bytes."""
 
 
 def check_name(name: str) -> str:

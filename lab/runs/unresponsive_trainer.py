@@ -15,7 +15,7 @@ LAST_LINE_BYTES = 4096
 
 
 def unresponsive_reason(run: Run, status: Status, phase: str) -> str:
-    """One sentence on why a run is interrupted or not answering; empty for all others."""
+    """The reason for an interrupted or not answering run, in one sentence; empty for all others."""
     if phase == "not answering":
         return (
             f"The trainer, process {status.pid}, has not responded for {_silent_for(status)}: it may be halted "

@@ -67,23 +67,23 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
     """Checksum of config.json when this was saved; empty in checkpoints made before it was kept."""
 
     def begin(self) -> None:
-        """Before the first step: the initial weights are still to be evaluated."""
+        """Mark the initial weights as still to be evaluated."""
         self.pending = Metric(step=0, tokens=0, epoch=0.0, seconds=0.0)
 
     def end_step(self, metric: Metric, updates: list[PartUpdate]) -> None:
-        """After the update of a step: `metric` is its line, still without an evaluation."""
+        """Count a step; `metric` is its line, still without an evaluation."""
         self.step, self.pending, self.pending_updates = metric.step, metric, updates
 
     def line_written(self) -> None:
-        """After the step's line is in metrics.jsonl."""
+        """Forget the step's line, which is in metrics.jsonl."""
         self.pending = None
 
     def set_micro_batches(self, count: int) -> None:
-        """After running out of memory: a step takes so many micro-batches from now on."""
+        """Set the micro-batches of a step, after running out of memory."""
         self.micro_batches = count
 
     def set_threads_now(self, threads: int) -> None:
-        """After other processes took the cores, or left them."""
+        """Set the threads in use."""
         self.threads_now = threads
 
     def is_improvement(self, val_loss: float | None) -> bool:
@@ -91,19 +91,19 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
         return val_loss is not None and (self.best_val_loss is None or val_loss < self.best_val_loss)
 
     def set_best(self, step: int, val_loss: float) -> None:
-        """After the best weights are saved."""
+        """Record the best evaluation, whose weights are saved."""
         self.best_val_loss, self.best_step, self.evals_without_improvement = val_loss, step, 0
 
     def count_no_improvement(self) -> None:
-        """After an evaluation without improvement."""
+        """Count an evaluation without improvement."""
         self.evals_without_improvement += 1
 
     def roll_back(self, halvings: int, losses: list[float]) -> None:
-        """After an earlier state was restored, whose recent losses these were: half the learning rate from now on."""
+        """Halve the learning rate after a rollback; `losses` are the recent ones of the restored state."""
         self.spike_detector.reset(losses)
         self.halvings, self.rolled_back_at, self.lr_factor = halvings, self.step, self.lr_factor / 2
 
     def prepare_save(self, seconds: float, step_seconds: float, rollback_step: int | None, rollback_losses: list[float]) -> None:
-        """Before a checkpoint: the time spent, and the rollback state that the file will hold."""
+        """Record the time spent, and the rollback state that the checkpoint will hold."""
         self.seconds, self.step_seconds = seconds, step_seconds
         self.rollback_step, self.rollback_losses = rollback_step, rollback_losses

@@ -5,9 +5,9 @@ before every step. A checkpoint of step N is weights, optimizer state and N, and
 
 The update of a bad step (`lab.training.spike_detector`) is not applied. After `BAD_STEPS` of them in a row the weights of an
 earlier, good step are restored (`lab.training.rollback`) and training continues from there at half the learning rate, with the
-batches that come next (Chowdhery et al. 2022, "PaLM", section 5.1, skipped the batches around a spike, too). Steps count on, so
-that none is in the metrics twice. Which state is restored depends, within `KEEP_STATE_EVERY` steps after a resume, on where the
-run was resumed; amid bad steps that state is part of the checkpoints.
+batches that come next (as Chowdhery et al. 2022, "PaLM", section 5.1). Step numbers continue. Which state is restored depends,
+within `KEEP_STATE_EVERY` steps after a resume, on where the run was resumed; amid bad steps that state is part of the
+checkpoints.
 """
 
 import math
@@ -136,7 +136,7 @@ class Training:
             self.board.update(seconds=self.clock.seconds())
 
     def _take_step(self) -> None:
-        """One update of the weights, unless the step is bad."""
+        """Update the weights, unless the step is bad."""
         train, state = self.config.train, self.state
         step = state.step
         started = time.perf_counter()

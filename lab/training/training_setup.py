@@ -29,7 +29,7 @@ from models.tokenizers.tokenizer import Tokenizer
 
 @dataclass
 class TrainingSetup:
-    """Parts that a run's training consists of, as its last checkpoint left them."""
+    """Parts of a run's training, as its last checkpoint left them."""
 
     run: Run
     device: torch.device
@@ -116,7 +116,7 @@ class ComputeSetup:
         return nullcontext()
 
     def adjust_threads(self, step_seconds: float) -> bool:
-        """After a step: use fewer threads while other processes keep the cores busy. True if their number has changed."""
+        """Use fewer threads while other processes keep the cores busy; True if their number has changed."""
         used, self._cpu_seconds = time.process_time() - self._cpu_seconds, time.process_time()
         before, threads = self._back_off.threads, self._back_off.after(step_seconds, used)
         if threads == before:

@@ -31,7 +31,7 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
     title: str
     """Name of the number in words: `attention pattern, layer 2, head 1, from 4 “ ran” to 3 “ dog”`."""
     formula: str
-    """In symbols; empty for a weight, which is a leaf."""
+    """In symbols; empty for a weight."""
     numbers: str
     """The formula with the operands in the symbols' places."""
     operands: list[Operand]

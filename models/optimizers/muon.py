@@ -15,7 +15,8 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of x, x³ and x⁵ that bring singular values in (0, 1] near 1 in the fewest steps (Jordan et al. 2024)."""
 NEWTON_SCHULZ_STEPS = 5
 SMALLEST_NORM = 1e-20
-"""So that a gradient of zeros moves nothing. Small enough not to shorten the updates of queries and keys in the first steps."""
+"""Least norm to divide by, so that a gradient of zeros moves nothing. Small enough not to shorten the updates of queries and keys
+in the first steps."""
 RMS = 0.2
 """Root mean square of a Muon update before the learning rate, about that of an AdamW update (Liu et al. 2025)."""
 

@@ -11,8 +11,8 @@ from lab.views.number_explanation import Operand
 from models.trace import BEFORE
 from models.trace_edits import Edit
 
-MADE = "Changed by an intervention."
-PUT = "An intervention set this number."
+CHANGED = "Changed by an intervention."
+SET = "An intervention set this number."
 HIDDEN = "An intervention hides this token from all later ones."
 
 
@@ -20,7 +20,7 @@ def edited(quantities: Quantities, location: NumberLocation, edits: Sequence[Edi
     """The formula of a number that `edits` change, of which there is at least one."""
     edit = edits[-1]
     if edit.action == "patch":
-        return Answer("", "", [], None, PUT)
+        return Answer("", "", [], None, SET)
     before = quantities.operand("before the intervention", _before(location, location.index))
     if edit.action == "attend":
         recomputed = 1.0 if location.index[2] == edit.key else 0.0
@@ -34,7 +34,7 @@ def edited(quantities: Quantities, location: NumberLocation, edits: Sequence[Edi
     if edit.action == "scale":
         written = f"{number(before.value)} × {bracketed(edit.scale)}"
         operands = [before, Operand("factor of the intervention", edit.scale)]
-        return Answer("value before × factor", written, operands, before.value * edit.scale, MADE)
+        return Answer("value before × factor", written, operands, before.value * edit.scale, CHANGED)
     return _mean(quantities, location)
 
 
@@ -47,7 +47,7 @@ def _mean(quantities: Quantities, location: NumberLocation) -> Answer:
     assert answer.recomputed is not None
     formula = f"Σ over the positions of the value before / {tokens}"
     return replace(
-        answer, formula=formula, numbers=f"({answer.numbers}) / {tokens}", recomputed=answer.recomputed / tokens, note=MADE
+        answer, formula=formula, numbers=f"({answer.numbers}) / {tokens}", recomputed=answer.recomputed / tokens, note=CHANGED
     )
 
 

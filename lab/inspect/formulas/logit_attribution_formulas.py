@@ -24,9 +24,9 @@ from lab.inspect.formulas.quantities import (
 from lab.inspect.logit_attribution import Contributor, final_bias_at
 from lab.views.number_explanation import Operand
 
-HELD = "The final norm's scale is frozen at its value here, so that all contributions add up to the logit."
+FROZEN = "The final norm's scale is frozen at its value here, so that all contributions add up to the logit."
 PATCHED = "An intervention set this number."
-ARRIVES = "Interventions scale this part on its way to the final norm."
+SCALED = "Interventions scale this part on its way to the final norm."
 
 
 def part_of(quantities: Quantities, position: int, index: int) -> Contributor | None:
@@ -48,7 +48,7 @@ def _ref(part: Contributor, location: NumberLocation) -> Callable[[int], str]:
 
 def _arrived(quantities: Quantities, location: NumberLocation) -> Answer:
     """A part's number at the final norm: a weighted sum over positions, the weights set by interventions."""
-    i, part = location.index[2], _some(quantities, location)
+    i, part = location.index[2], _contributor(quantities, location)
     if part.source is None:
         return Answer("", "", [], None, PATCHED)
     terms = [
@@ -62,7 +62,7 @@ def _arrived(quantities: Quantities, location: NumberLocation) -> Answer:
         rest = math.fsum(operand.value * weight for operand, weight in terms[TERMS:])
         operands.append(Operand(f"{whole(len(terms) - TERMS)} others, weighted", rest))
         written.append(number(rest))
-    return Answer(f"Σ of {part.label} × its weight", " + ".join(written) or "0", operands, total, ARRIVES)
+    return Answer(f"Σ of {part.label} × its weight", " + ".join(written) or "0", operands, total, SCALED)
 
 
 def _written_at(quantities: Quantities, part: Contributor, position: int) -> str:
@@ -70,10 +70,10 @@ def _written_at(quantities: Quantities, part: Contributor, position: int) -> str
 
 
 def _arrived_value(quantities: Quantities, location: NumberLocation) -> float:
-    return float(_some(quantities, location).vector[location.index[2]])
+    return float(_contributor(quantities, location).vector[location.index[2]])
 
 
-def _some(quantities: Quantities, location: NumberLocation) -> Contributor:
+def _contributor(quantities: Quantities, location: NumberLocation) -> Contributor:
     part = part_of(quantities, *location.index[:2])
     if part is None:
         raise UnknownNumberError(f"{location.ref} has no value.")
@@ -114,7 +114,7 @@ def _contribution(quantities: Quantities, location: NumberLocation) -> Answer:
         lambda i: (f"dimension {i + 1}", f"logits.contribution.term[{position},{index},{token},{i}]"),
         factors=lambda i: times(float(centred[i]), float(direction[i])),
     )
-    return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, HELD, is_sum=True)
+    return Answer(answer.formula, answer.numbers, answer.operands, answer.recomputed, FROZEN, is_sum=True)
 
 
 def _contribution_value(quantities: Quantities, location: NumberLocation) -> float:

@@ -136,7 +136,7 @@ def scores(context: StageContext) -> View:
     )
     pattern = softmax(scaled)
     parity = context.parity(after, pattern, head, at, slice(0, at + 1))
-    return View("scores", head_title(context, "scores → softmax"), _pays(context, pattern), [table], parity)
+    return View("scores", head_title(context, "scores → softmax"), _sentence(context, pattern), [table], parity)
 
 
 def _masked(context: StageContext) -> list[str]:
@@ -145,7 +145,7 @@ def _masked(context: StageContext) -> list[str]:
     return [*rows, f"… {len(future) - MASKED} more"] if len(future) > MASKED else rows
 
 
-def _pays(context: StageContext, pattern: Numbers) -> str:
+def _sentence(context: StageContext, pattern: Numbers) -> str:
     if context.position == 0:
         return f"{context.here} is the first token: it can attend only to itself (100%)."
     key = int(pattern.argmax())

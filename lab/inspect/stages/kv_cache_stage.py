@@ -25,7 +25,7 @@ def cache(context: StageContext) -> View:
         strip(f"v of {context.here}, the new row in {_place(context)}", v[-1], _name(context, "v", context.position)),
         _rows(context, "k", k),
         _rows(context, "v", v),
-        Paragraph(_when_lost(context, tokens)),
+        Paragraph(_when_full(context, tokens)),
     ]
     parity = context.parity(f"{context.block}attn.k", k, slice(0, tokens), context.head)
     return View("cache", f"KV cache · {_place(context)}", _sentence(context, tokens), blocks, parity)
@@ -112,7 +112,7 @@ def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:
     )
 
 
-def _when_lost(context: StageContext, tokens: int) -> str:
+def _when_full(context: StageContext, tokens: int) -> str:
     window = context.config.context
     full = bytes_(kv_cache_bytes(context.config, window))
     left = window - tokens

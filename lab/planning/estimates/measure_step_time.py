@@ -21,7 +21,7 @@ from lab.runs.run_schema import TrainConfig
 from models.config import ModelConfig
 
 FILE = ".steps.json"
-"""In the folder of runs."""
+"""File of measured step times, in the folder of runs."""
 WARM_UP = 3
 STEPS = 20
 SECONDS = 15.0

@@ -1,4 +1,4 @@
-"""One run of a comparison, and whether the results of several can be compared at all."""
+"""A run of a comparison, and the checks of what can be compared."""
 
 import hashlib
 import math
@@ -44,7 +44,7 @@ class ComparedRun:
 
     @property
     def has_learned(self) -> bool:
-        """True once it was evaluated after a step. Before, its loss is the uniform baseline, which differs with the tokenizer."""
+        """True once it was evaluated after a step."""
         return len(self.history.eval_steps) > 0 and self.history.eval_steps[-1] > 0
 
     @property

@@ -26,7 +26,7 @@ close count as made after the same number."""
 
 
 def unit_note(runs: Sequence[ComparedRun]) -> str:
-    """The reason for bits per byte, and what even they cannot compare; empty where losses simply compare."""
+    """The reason for bits per byte, and their limits; empty where losses per token compare."""
     kinds = ", ".join(f"{run.letter} {run.config.tokenizer.kind} {whole(run.config.tokenizer.vocab_size)}" for run in runs)
     texts = ", ".join(f"{run.letter} {run.config.data.name}" for run in runs)
     if same_tokens(runs):
@@ -38,8 +38,7 @@ def unit_note(runs: Sequence[ComparedRun]) -> str:
 
 
 def verdict(runs: Sequence[ComparedRun]) -> str:
-    """The better run at its best and by how much; what does not compare; and the losses after the same tokens, where some runs
-    have seen more."""
+    """The better run and its margin; what does not compare; losses after equal tokens, where some runs trained on more."""
     bits = in_bits(runs)
     learned = [run for run in runs if run.has_learned]
     if len(learned) < 2:
@@ -78,7 +77,7 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
         words += f"of {rest[0][1].title}, {fixed(second - low)} less ({less}%)."
     else:
         words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {behind}."
-    as_far = _as_far([run for _, run in scored], bits, unit)
+    as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
     return " ".join(part for part in (words, others, unit_note(runs), as_far, _unfinished(runs)) if part)
 
 
@@ -90,8 +89,8 @@ def _not_compared(left_out: Sequence[ComparedRun], ranked: Sequence[ComparedRun]
     return f"{letters} {verb} not compare with them, evaluated on another part of the text."
 
 
-def _as_far(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
-    """The losses after about the same number of tokens, as late as all were evaluated there; empty if that is the end."""
+def _at_equal_tokens(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
+    """The losses at the latest token count at which all were evaluated; empty if that is the end."""
     if same_text(runs) and len({run.evaluated_on for run in runs}) > 1:
         return ""
     seen = [run.history.eval_steps[-1] * run.tokens_per_step for run in runs]
