@@ -24,7 +24,6 @@ class Weight:
 
     @property
     def count(self) -> int:
-        """Number of its parameters."""
         return prod(self.shape)
 
 

@@ -33,8 +33,6 @@ CLIP = 1.0
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings of one training."""
-
     text: str
     rule: str = "adamw"
     lr: float = 2e-3

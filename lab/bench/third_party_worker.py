@@ -26,7 +26,6 @@ ARGUMENTS = "model_args"
 
 
 def main() -> None:
-    """Run the job."""
     job = json.loads(sys.argv[1])
     threads = job.pop("threads", None)
     if threads:

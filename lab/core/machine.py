@@ -30,7 +30,6 @@ class Machine:
 
 
 def machine() -> Machine:
-    """All facts about this machine."""
     return Machine(processor=processor(), cores=cores(), memory=memory(), gpu=gpu())
 
 

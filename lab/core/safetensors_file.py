@@ -155,7 +155,7 @@ def _read_header(path: Path, file: BinaryIO) -> Header:
     except struct.error:
         problem = "is too short for a file of weights"
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        problem = f"is no file of weights, or its header is damaged ({shortened(str(error), 100)})"
+        problem = f"is not a file of weights, or its header is damaged ({shortened(str(error), 100)})"
     except ValueError as error:
         problem = str(error)
     if problem:

@@ -26,8 +26,6 @@ SAMPLE_CHARACTERS = 1 << 20
 
 @dataclass(frozen=True)
 class TextFacts:
-    """Statistics of a cleaned text."""
-
     name: str
     source: str
     encoding: str

@@ -23,8 +23,6 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class EngineMethod(Generic[P, R]):
-    """A method of the engine."""
-
     name: str
     params: type[P]
     result: type[R]

@@ -9,8 +9,6 @@ from lab.engine.protocol import Cancel, ErrorKind, Message, Request
 
 @dataclass
 class _Taken:
-    """A request that is being served."""
-
     group: str | None
     stop_reason: ErrorKind | None = None
 

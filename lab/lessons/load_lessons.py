@@ -14,7 +14,6 @@ class Lesson:
 
 
 def lessons() -> list[Lesson]:
-    """All lessons, first to last."""
     found = []
     for path in sorted(Path(__file__).parent.glob("*.md")):
         title, _, text = path.read_text(encoding="utf-8").partition("\n")

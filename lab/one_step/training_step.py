@@ -62,8 +62,6 @@ class StepSnapshot:
 
 @dataclass
 class GradientNorms:
-    """Gradient norms before clipping."""
-
     norms: dict[str, float]
     total: float
     clip: float
@@ -247,7 +245,6 @@ class TrainingStep:
         return before, after
 
     def group_of(self, weight: Tensor) -> dict[str, Any]:
-        """The optimizer's settings for a weight."""
         groups: list[dict[str, Any]] = self.optimizer.param_groups
         return next(group for group in groups if any(each is weight for each in group["params"]))
 

@@ -56,7 +56,6 @@ def lower_lr(train: TrainConfig, width: int, factor: float) -> float:
 
 
 def default_batch(context: int) -> int:
-    """Windows of a step."""
     return max(FEWEST_WINDOWS, FEWEST_TOKENS // context)
 
 

@@ -73,7 +73,6 @@ class ResolvedRun:
 
     @property
     def parameters(self) -> int:
-        """Number of trained parameters."""
         return parameter_count(self.model)
 
     @property
@@ -88,7 +87,6 @@ class ResolvedRun:
 
     @property
     def flops_per_step(self) -> int:
-        """FLOPs of one step."""
         return self.tokens_per_step * flops_per_token(self.model)
 
     @property

@@ -32,7 +32,6 @@ class Setting:
 
     @property
     def limit(self) -> Limit:
-        """The bounds of a number."""
         return VOCABULARY if self.name == "vocab" else LIMITS[self.name]
 
 

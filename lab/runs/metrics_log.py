@@ -88,7 +88,6 @@ class LineWriter:
             raise
 
     def sync(self) -> None:
-        """fsync the file."""
         os.fsync(self._descriptor)
 
     def close(self) -> None:

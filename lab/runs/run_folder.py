@@ -52,6 +52,17 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self.tokens_path = self.path / "tokens.bin"
+        self.tokenizer_path = self.path / "tokenizer.json"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.samples_path = self.path / "samples.jsonl"
+        self.insights_path = self.path / "insights.jsonl"
+        self.events_path = self.path / "events.jsonl"
+        self.status_path = self.path / "status.json"
+        self.log_path = self.path / "trainer.log"
+        self.lock_path = self.path / "lock"
+        self.control_path = self.path / "control"
+        self.snapshots_path = self.path / "snapshots"
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -60,50 +71,6 @@ class Run:
     def name(self) -> str:
         """The folder's name: renaming the folder renames the run."""
         return self.path.name
-
-    @property
-    def tokens_path(self) -> Path:
-        return self.path / "tokens.bin"
-
-    @property
-    def tokenizer_path(self) -> Path:
-        return self.path / "tokenizer.json"
-
-    @property
-    def metrics_path(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def samples_path(self) -> Path:
-        return self.path / "samples.jsonl"
-
-    @property
-    def insights_path(self) -> Path:
-        return self.path / "insights.jsonl"
-
-    @property
-    def events_path(self) -> Path:
-        return self.path / "events.jsonl"
-
-    @property
-    def status_path(self) -> Path:
-        return self.path / "status.json"
-
-    @property
-    def log_path(self) -> Path:
-        return self.path / "trainer.log"
-
-    @property
-    def lock_path(self) -> Path:
-        return self.path / "lock"
-
-    @property
-    def control_path(self) -> Path:
-        return self.path / "control"
-
-    @property
-    def snapshots_path(self) -> Path:
-        return self.path / "snapshots"
 
     @functools.cached_property
     def config(self) -> RunConfig:

@@ -35,19 +35,15 @@ class RunLogs:
             self.event("resume")
 
     def metric(self, metric: Metric) -> None:
-        """Append a line to metrics.jsonl."""
         self.write("write the metrics", lambda: self._metrics.write(metric))
 
     def sample(self, sample: Sample) -> None:
-        """Append a line to samples.jsonl."""
         self.write("write a sample", lambda: self._samples.write(sample))
 
     def insight(self, insight: Insight) -> None:
-        """Append a line to insights.jsonl."""
         self.write("write the insights", lambda: self._insights.write(insight))
 
     def event(self, kind: EventKind, text: str = "") -> None:
-        """Append a line to events.jsonl."""
         event = self._event(kind, text, self._state.step)
         self.write("write the events", lambda: self._events.write(event))
 

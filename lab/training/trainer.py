@@ -148,7 +148,6 @@ def report_failure(board: StatusBoard, sentence: str) -> None:
 
 
 def lower_priority() -> None:
-    """Raise the niceness to `NICENESS`."""
     if hasattr(os, "nice"):
         os.nice(max(0, NICENESS - os.nice(0)))
 

@@ -83,7 +83,6 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
         self.micro_batches = count
 
     def set_threads_now(self, threads: int) -> None:
-        """Set the threads in use."""
         self.threads_now = threads
 
     def is_improvement(self, val_loss: float | None) -> bool:
@@ -95,7 +94,6 @@ class TrainerState(msgspec.Struct, kw_only=True, rename=STORED_NAMES):
         self.best_val_loss, self.best_step, self.evals_without_improvement = val_loss, step, 0
 
     def count_no_improvement(self) -> None:
-        """Count an evaluation without improvement."""
         self.evals_without_improvement += 1
 
     def roll_back(self, halvings: int, losses: list[float]) -> None:

@@ -87,7 +87,6 @@ def _initial_state(run: Run, device: torch.device) -> TrainerState:
 
 
 def optimizer_of(train: TrainConfig, model: GPT) -> Optimizer:
-    """The run's optimizer, fresh."""
     return make_optimizer(model, train.lr, train.weight_decay, (train.beta1, train.beta2), train.optimizer)
 
 

@@ -122,8 +122,6 @@ class IntervalBar(msgspec.Struct, tag=True, omit_defaults=True):
 
 
 class Paragraph(msgspec.Struct, tag=True):
-    """A paragraph of text."""
-
     text: str
 
 

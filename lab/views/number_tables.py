@@ -41,7 +41,6 @@ def strip(title: str, values: Numbers, ref: str) -> Strip:
 
 
 def norm(vector: Numbers) -> float:
-    """Euclidean norm."""
     return float(np.sqrt(np.square(vector, dtype=np.float64).sum()))
 
 

@@ -53,7 +53,6 @@ def tokens(context: StageContext) -> View:
 
 
 def _sentence(context: StageContext, size: int, leaves: int) -> str:
-    """One sentence on the chosen token."""
     here, id_ = context.here, context.ids[context.position]
     where = f"{here} is token {context.position + 1} of {len(context.ids)}"
     if context.tokenizer.merge_rank(id_) is not None:

@@ -153,7 +153,6 @@ def time_steps(job: TimingJob) -> float:
 
 
 def main() -> int:
-    """Entry point of the measuring process."""
     try:
         seconds = time_steps(msgspec.json.decode(sys.stdin.buffer.read(), type=TimingJob))
     except UserError as error:
