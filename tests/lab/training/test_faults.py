@@ -160,17 +160,19 @@ def test_a_changed_byte_of_the_tokens_is_one_sentence(stopped: Run, train_here: 
 
 
 def test_a_changed_byte_of_the_settings_is_one_sentence(stopped: Run, train_here: TrainHere) -> None:
-    """Wherever it lies, but in the name, which the folder says, and in white space."""
+    """Wherever it lies, but in the name, which the folder says, and in white space; one says which device there is none of."""
     path = stopped.path / "config.json"
     whole = path.read_bytes()
-    for at in range(40, len(whole), 29):
+    for at in [*range(40, len(whole), 29), whole.index(b'"device": "cpu"') + len('"device": "')]:
         flip(path, at)
         if json_or_none(path.read_bytes(), "name") != json_or_none(whole, "name"):
             try:
                 said = train_here(Run(stopped.path), until=17).message
             except UserError as error:
                 said = str(error)
-            assert "config.json" in said or "tokens.bin is not what it was" in said, (at, said)
+            words = ("config.json", "tokens.bin is not what it was", "cannot be used (")
+            assert any(each in said for each in words), (at, said)
+            assert "\n" not in said
         path.write_bytes(whole)
     assert train_here(Run(stopped.path)).phase == "finished"
 

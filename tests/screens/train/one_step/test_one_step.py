@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from lab.one_step.step_stages import STAGES, StepAnswer, StepFacts
 from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
+from screens.engine.engine_notices import SLOW_AFTER
 from screens.messages import Arrived, RunChosen
 from screens.train.one_step.loss_strip import LossStrip, loss_of
 from screens.train.one_step.one_step_screen import OneStepScreen
@@ -308,10 +310,12 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         screen = screen_of(pilot)
         assert not screen.check_action("restart_engine", ())
         engine.gate.clear()
+        now = 1000.0
+        monkeypatch.setattr("screens.engine.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
         await pilot.press("space")
-        monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 0.0)
+        now += SLOW_AFTER
         screen.notices.pulse()
-        assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 0 s.")
+        assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 2 s.")
         assert status(pilot).endswith("R restarts the engine.")
         await press(pilot, "R")
         await settle(pilot)
