@@ -1,11 +1,11 @@
+"""Checkpoints: a resume is exact, and a crash, damage or a full disk at any moment leaves a good one."""
+
 import errno
 import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,53 +15,14 @@ from safetensors.torch import load_file
 from lab.core.atomic_io import remove_leftovers
 from lab.core.errors import UserError
 from lab.core.safetensors_file import is_whole, read_metadata
-from lab.runs import snapshots
 from lab.runs.run_folder import Run
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
-from lab.training.checkpoint import load_checkpoint, optimizer_tensors, save_checkpoint
+from lab.training.checkpoint import load_checkpoint
 from lab.training.trainer_state import TrainerState
-from models.gpt import GPT
-from models.optimizers.optimizer import make_optimizer
+from tests.lab.trainee import Trainee
 
 EmptyRun = Callable[..., Run]
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    """Models this small are quicker on one core, above all beside other work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-class Trainee:
-    """A model and its optimizer after some steps on random ids."""
-
-    def __init__(self, run: Run, steps: int = 0) -> None:
-        self.model = GPT(run.config.model, seed=1)
-        self.optimizer = make_optimizer(self.model, lr=1e-3)
-        self.step = 0
-        self.train(steps)
-
-    def train(self, steps: int) -> None:
-        for _ in range(steps):
-            ids = torch.randint(256, (2, 17), generator=torch.Generator().manual_seed(self.step))
-            self.optimizer.zero_grad()
-            self.model.loss(ids[:, :-1], ids[:, 1:]).backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-            self.step += 1
-
-    def save(self, run: Run) -> None:
-        save_checkpoint(run, self.model, self.optimizer, TrainerState(step=self.step, precision="fp32"))
-
-    def equals(self, other: "Trainee") -> bool:
-        mine, theirs = self.state(), other.state()
-        return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
-
-    def state(self) -> dict[str, torch.Tensor]:
-        return self.model.state_dict() | optimizer_tensors(self.model, self.optimizer)
 
 
 def loaded(run: Run) -> tuple[Trainee, TrainerState, str]:
@@ -252,73 +213,3 @@ def test_no_file_ever_holds_a_nan(empty_run: EmptyRun) -> None:
         with pytest.raises(NotFiniteError, match=r"wpe\.weight"):
             save(run)
     assert run.checkpoints() == []
-
-
-def test_weights_are_opened_by_name(empty_run: EmptyRun) -> None:
-    run = empty_run()
-    trainee = Trainee(run, 1)
-    save_snapshot(run, trainee.model, 0)
-    save_snapshot(run, trainee.model, 1)
-    trainee.save(run)
-    assert load_model(run, "best")[1] == 1
-    trainee.train(1)
-    save_best(run, trainee.model, 2, 3.5)
-    trainee.train(1)
-    trainee.save(run)
-    assert [(name, load_model(run, name)[1]) for name in ("best", "last", "previous", "1", "00000001", "0")] == [
-        ("best", 2),
-        ("last", 3),
-        ("previous", 1),
-        ("1", 1),
-        ("00000001", 1),
-        ("0", 0),
-    ]
-    model, _ = load_model(run, "last")
-    assert not model.training
-    assert all(torch.equal(weight, trainee.model.state_dict()[name]) for name, weight in model.state_dict().items())
-    rounded, _ = load_model(run, "1")
-    for name, weight in rounded.state_dict().items():
-        assert weight.dtype == torch.float32
-        assert torch.equal(weight, Trainee(run, 1).model.state_dict()[name].bfloat16().float())
-    with pytest.raises(UserError, match="no checkpoint called '7'; there are best and last, and snapshots of steps: 0, 1"):
-        load_model(run, "7")
-    best = read_metadata(run.path / "best.safetensors") or {}
-    assert (best["val_loss"], best["step"]) == ("3.5", "2")
-    assert is_whole(run.path / "best.safetensors")
-
-
-def test_weights_of_another_shape_are_refused_in_words(empty_run: EmptyRun) -> None:
-    run, other = empty_run(), empty_run("other")
-    Trainee(run).save(run)
-    os.replace(run.path / "last.safetensors", other.path / "last.safetensors")
-    path = other.path / "config.json"
-    path.write_bytes(path.read_bytes().replace(b'"width":16', b'"width":32'))
-    with pytest.raises(UserError, match="does not fit the model of other"):
-        load_model(other)
-    with pytest.raises(UserError, match=r"The config.json of other has changed since its last checkpoint"):
-        loaded(other)
-
-
-def test_snapshots_are_thinned_evenly_and_keep_both_ends(empty_run: EmptyRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = empty_run()
-    trainee = Trainee(run)
-    save_snapshot(run, trainee.model, 1)
-    size = run.snapshots()[0].bytes
-    monkeypatch.setattr(snapshots, "SNAPSHOT_BYTES", 8 * size)
-    for step in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 640, 768, 896):
-        save_snapshot(run, trainee.model, step)
-        steps = [file.step for file in run.snapshots()]
-        assert steps[0] in (0, 1)
-        assert steps[-1] == step or step == 0
-    assert len(steps) <= 7
-    ratios = [(later + 1) / (earlier + 1) for earlier, later in pairwise(steps)]
-    assert max(ratios) < 9, steps
-
-
-def test_a_file_of_another_kind_is_not_taken_for_weights(tmp_path: Path) -> None:
-    path = tmp_path / "x.safetensors"
-    for raw in (b"", b"\xff" * 8, b"\xff" * 100, (10).to_bytes(8, "little") + b"[1,2,3,4] ", (2).to_bytes(8, "little") + b"{}x"):
-        path.write_bytes(raw)
-        assert read_metadata(path) is None
-        assert not is_whole(path)
-    assert not is_whole(tmp_path / "nothing")

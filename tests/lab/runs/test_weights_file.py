@@ -1,0 +1,71 @@
+"""Weights of a run: opened by name, refused in words."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from lab.core.errors import UserError
+from lab.core.safetensors_file import is_whole, read_metadata
+from lab.runs.run_folder import Run
+from lab.runs.snapshots import save_snapshot
+from lab.runs.weights_file import load_model, save_best
+from lab.training.checkpoint import load_checkpoint
+from lab.training.trainer_state import TrainerState
+from tests.lab.trainee import Trainee
+
+EmptyRun = Callable[..., Run]
+
+
+def loaded(run: Run) -> tuple[Trainee, TrainerState, str]:
+    trainee = Trainee(run)
+    resumed = load_checkpoint(run, trainee.model, trainee.optimizer)
+    assert resumed is not None
+    trainee.step = resumed.state.step
+    return trainee, resumed.state, resumed.note
+
+
+def test_weights_are_opened_by_name(empty_run: EmptyRun) -> None:
+    run = empty_run()
+    trainee = Trainee(run, 1)
+    save_snapshot(run, trainee.model, 0)
+    save_snapshot(run, trainee.model, 1)
+    trainee.save(run)
+    assert load_model(run, "best")[1] == 1
+    trainee.train(1)
+    save_best(run, trainee.model, 2, 3.5)
+    trainee.train(1)
+    trainee.save(run)
+    assert [(name, load_model(run, name)[1]) for name in ("best", "last", "previous", "1", "00000001", "0")] == [
+        ("best", 2),
+        ("last", 3),
+        ("previous", 1),
+        ("1", 1),
+        ("00000001", 1),
+        ("0", 0),
+    ]
+    model, _ = load_model(run, "last")
+    assert not model.training
+    assert all(torch.equal(weight, trainee.model.state_dict()[name]) for name, weight in model.state_dict().items())
+    rounded, _ = load_model(run, "1")
+    for name, weight in rounded.state_dict().items():
+        assert weight.dtype == torch.float32
+        assert torch.equal(weight, Trainee(run, 1).model.state_dict()[name].bfloat16().float())
+    with pytest.raises(UserError, match="no checkpoint called '7'; there are best and last, and snapshots of steps: 0, 1"):
+        load_model(run, "7")
+    best = read_metadata(run.path / "best.safetensors") or {}
+    assert (best["val_loss"], best["step"]) == ("3.5", "2")
+    assert is_whole(run.path / "best.safetensors")
+
+
+def test_weights_of_another_shape_are_refused_in_words(empty_run: EmptyRun) -> None:
+    run, other = empty_run(), empty_run("other")
+    Trainee(run).save(run)
+    os.replace(run.path / "last.safetensors", other.path / "last.safetensors")
+    path = other.path / "config.json"
+    path.write_bytes(path.read_bytes().replace(b'"width":16', b'"width":32'))
+    with pytest.raises(UserError, match="does not fit the model of other"):
+        load_model(other)
+    with pytest.raises(UserError, match=r"The config.json of other has changed since its last checkpoint"):
+        loaded(other)

@@ -1,0 +1,152 @@
+"""The run view: samples, diagnosis, the plot's cursor, axes, events and small panels."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+def loss_at(step: int) -> float:
+    """The loss of the runs that `make_run` makes."""
+    return 1.9 + (math.log(1024) - 1.9) * math.exp(-step / 150) + 0.15 * math.sin(step * 1.7)
+
+
+async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", step=200)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        samples = screen_of(pilot).view.samples
+        assert samples.render_line(0).text.startswith("Samples at step 200   3/3 ")
+        assert samples.render_line(1).text.startswith("The big dog ran fast.")
+        await pilot.press("left", "h")
+        assert "step 0   1/3 " in samples.render_line(0).text
+        assert "xqv" in samples.render_line(1).text
+        await pilot.press("h", "l", "right", "right")
+        assert "3/3 " in samples.render_line(0).text
+
+
+async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    make_run("tale", phase="stopped", step=1240)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        words = text_of(pilot, "#run-reading")
+        assert words.startswith("Stopped; r resumes. Learning: from step 931 to 1,240 the training loss")
+        assert words.endswith(".")
+        assert screen_of(pilot).query_one("#run-reading").size.height <= 5
+
+
+async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", step=400)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("c")
+        await pilot.pause()
+        told = numbers(pilot)
+        assert told["at step"] == "400"
+        assert told["train"] == f"{loss_at(400):.3f}"
+        assert told["val"] == f"{loss_at(400) + 0.1:.3f}"
+        assert (told["lr"], told["grad norm"], told["tokens/s"]) == ("0.00200", "1.00", "8,310")
+        await pilot.press("left", "h")
+        await pilot.pause()
+        step = int(numbers(pilot)["at step"])
+        assert 370 < step < 398
+        assert numbers(pilot)["train"] == f"{loss_at(step):.3f}"
+        assert numbers(pilot)["val"].endswith("@ 300")
+        assert any("│" in screen_of(pilot).query_one("#run-plot").render_line(y).text[10:] for y in range(1, 8))
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.current_mode == "train"
+        assert "at step" not in numbers(pilot)
+
+
+async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: Any, until: Any) -> None:
+    run = make_run("tale", step=400, entropy=0.5)
+    np.array([1, 2, 1, 3] * 96_750 + [7] * 43_000, "<u2").tofile(run.tokens_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        plot = screen_of(pilot).query_one("#run-plot")
+        await until(pilot, lambda: len(plot.figure.series) == 7)
+        levels = {series.short: series.ys[0] for series in plot.figure.series if series.kind == "level"}
+        assert levels["unigram 1.04"] == pytest.approx(-0.5 * math.log(0.5) - 0.5 * math.log(0.25))
+        assert levels["bigram 0.35"] == pytest.approx(0.5 * math.log(2), abs=1e-4)
+        assert plot.figure.series[6].name.startswith("source entropy")
+        await pilot.press("f", "a")
+        assert len(plot.figure.series) == 3
+        assert plot.figure.x_label == "tokens"
+        assert plot.figure.series[0].xs[-1] == pytest.approx(400 * 2048)
+        await pilot.press("a")
+        assert plot.figure.series[0].xs[-1] == pytest.approx(400 * 2048 / 387_000)
+        await pilot.press("a")
+        assert plot.figure.x_label == "seconds"
+        assert plot.figure.series[0].xs[-1] == pytest.approx(100.0)
+        await pilot.press("a", "b")
+        assert plot.figure.series[2].ys[-1] == pytest.approx((loss_at(400) + 0.1) / math.log(2) * 43_000 / 111_539)
+        await pilot.press("b", "z")
+        assert plot.figure.series[0].xs[0] == 200
+        await pilot.press("comma")
+        assert (plot.figure.series[0].xs[0], plot.figure.series[0].xs[-1]) == (100, 300)
+        await pilot.press("end", "y")
+        assert plot.figure.log_y
+        assert plot.figure.series[0].xs[0] == 1
+        before = list(plot.figure.series[1].ys)
+        await pilot.press("m")
+        assert plot.figure.series[1].name == "strong smoothing"
+        assert list(plot.figure.series[1].ys) != before
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_small_panels_stand_where_the_words_were(app: TrainApp, make_run: Any, until: Any, size: tuple[int, int]) -> None:
+    make_run("tale", step=400)
+    async with app.run_test(size=size) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("d")
+        await pilot.pause()
+        plots = [screen_of(pilot).query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
+        words = [plot.render_line(0).text.strip() for plot in plots]
+        assert words == ["⠤⠒⠤ learning rate", "⠤⠒⠤ gradient norm", "⠤⠒⠤ tokens/s"]
+        assert list(plots[2].figure.series[0].ys) == pytest.approx([8310.0] * 400)
+        assert all(plot.size.height >= 7 for plot in plots)
+        assert screen_of(pilot).query_one("#run-plot").size.height >= 9
+        assert not screen_of(pilot).view.samples.display
+        await pilot.press("d")
+        await pilot.pause()
+        assert "only while you watch it train" in plots[0].render_line(0).text, "it is finished"
+        assert [plot.display for plot in plots] == [True, False, False]
+        await pilot.press("d")
+        await pilot.pause()
+        assert screen_of(pilot).view.samples.display
+
+
+async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
+    measured(make_run("tale", step=1000), range(0, 1001, 100))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        plot = screen_of(pilot).query_one("#run-plot")
+        history = screen_of(pilot).watched.history
+        assert history.best_evaluation is not None
+        best = (history.best_evaluation.step, "best")
+        assert set(plot.figure.events) == {
+            *((step, "checkpoint") for step in range(0, 1001, 100)),
+            (500, "pause"),
+            (500, "resume"),
+            best,
+        }
+        axis = plot.render_line(plot.size.height - 2).text
+        assert (axis.count("‖"), axis.count("★"), axis.count("▴")) == (1, 1, 9)
+        assert axis.index("‖") == plot._drawn.column(500)
+        await pilot.press("c")
+        screen_of(pilot).view.cursor = 499
+        await pilot.pause()
+        assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("500", "▴ ▸ ‖")
+        screen_of(pilot).view.cursor = 549
+        await pilot.pause()
+        assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("550", "·")
+        await pilot.press("escape", "z", "a", "a", "a")
+        assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)

@@ -1,0 +1,86 @@
+"""The watched run: its numbers as its files grow, and the walk from run to run."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.runs.run_schema import Metric
+from screens.app import LabApp
+from screens.messages import RunChosen
+from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", phase="stopped", step=1240)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        told = numbers(pilot)
+        assert told["step"] == "1,240 / 2,000"
+        assert told["uniform"] == "6.931"
+        assert told["tokens/s"] == "8,310"
+        assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
+        assert "Stopped; r resumes." in text_of(pilot, "#run-reading")
+        assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
+
+
+async def test_a_quick_hand_finds_the_run_that_goes_on(make_run: Any, until: Any) -> None:
+    make_run("tale", phase="training", step=1240)
+    async with TrainApp(preload=False).run_test(size=(80, 24)) as pilot:  # opens on Train before any run has been read
+        await until(pilot, lambda: not screen_of(pilot).making)
+        await until(pilot, lambda: numbers(pilot).get("step") == "1,240 / 2,000")
+
+
+async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_there(
+    app: TrainApp, make_run: Any, until: Any
+) -> None:
+    run = make_run("tale", phase="training", step=100)
+    encode = msgspec.json.encode
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        assert list(screen_of(pilot).watched.history.eval_steps) == [0, 100]
+        line = Metric(step=101, tokens=0, epoch=3.5, seconds=0.0, loss=2.5, val_loss=1.25, bits_per_byte=0.75)
+        with run.metrics_path.open("ab") as file:
+            file.write(encode(line) + b"\n" + b'{"step": 102, "tok')
+        await until(pilot, lambda: numbers(pilot)["epoch"] == "3.50")
+        assert numbers(pilot)["val"] == "1.250"
+        assert numbers(pilot)["bits/byte"] == "0.750"
+        run.metrics_path.write_bytes(encode(line) + b"\n")
+        await until(pilot, lambda: list(screen_of(pilot).watched.history.steps) == [101.0])
+
+
+async def test_brackets_walk_through_the_runs(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("new", created=3000.0, step=10)
+    make_run("old", created=1000.0, step=10)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await watch(pilot, until, "new")
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: screen_of(pilot).watched.name == "old")
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: screen_of(pilot).watched.name == "new")
+
+
+async def test_a_run_whose_settings_are_damaged_is_one_sentence(app: TrainApp, make_run: Any, until: Any) -> None:
+    run = make_run("tale", step=10)
+    (run.path / "config.json").write_text("{")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(RunChosen("tale", "train"))
+        await until(pilot, lambda: "tale/config.json is damaged" in text_of(pilot, "#run-reading"))
+
+
+async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:
+    make_run("busy", phase="training", step=100)
+    make_run("newer", created=1_759_999_999.0, step=10)
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.press("4")
+        await until(pilot, lambda: app.run_name == "busy" and app.screen.watched is not None)
+        assert not app.screen.making
+        await pilot.press("n")
+        assert app.screen.making
+        await pilot.press("escape")
+        assert not app.screen.making

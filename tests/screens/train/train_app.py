@@ -1,0 +1,33 @@
+"""The lab on Train, and what stands on its screen."""
+
+from typing import Any
+
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from screens.app import LabApp
+from screens.messages import RunChosen
+from screens.train.train_screen import TrainScreen
+
+
+class TrainApp(LabApp):
+    DEFAULT_MODE = "train"
+
+
+def screen_of(pilot: Pilot[None]) -> TrainScreen:
+    screen = pilot.app.screen_stack[0]
+    assert isinstance(screen, TrainScreen)
+    return screen
+
+
+def text_of(pilot: Pilot[None], selector: str) -> str:
+    return str(screen_of(pilot).query_one(selector, Static).content)
+
+
+def numbers(pilot: Pilot[None]) -> dict[str, str]:
+    return dict(screen_of(pilot).query_one("#run-facts").facts)  # type: ignore[attr-defined]
+
+
+async def watch(pilot: Pilot[None], until: Any, name: str) -> None:
+    pilot.app.post_message(RunChosen(name, "train"))
+    await until(pilot, lambda: screen_of(pilot).watched is not None and screen_of(pilot).watched.name == name)
