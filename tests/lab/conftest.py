@@ -1,7 +1,7 @@
 """Runs to test with."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,6 +111,17 @@ def tiny_run(home: Path, tmp_path: Path) -> TinyRun:
         return prepare_run(RunRequest(**({"text": str(text)} | small | settings)))  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Models this small are quicker on one core, above all beside other work."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

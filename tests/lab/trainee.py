@@ -3,7 +3,7 @@
 import torch
 
 from lab.runs.run_folder import Run
-from lab.training.checkpoint import optimizer_tensors, save_checkpoint
+from lab.training.checkpoint import load_checkpoint, optimizer_tensors, save_checkpoint
 from lab.training.trainer_state import TrainerState
 from models.gpt import GPT
 from models.optimizers.optimizer import make_optimizer
@@ -35,3 +35,11 @@ class Trainee:
 
     def state(self) -> dict[str, torch.Tensor]:
         return self.model.state_dict() | optimizer_tensors(self.model, self.optimizer)
+
+
+def loaded(run: Run) -> tuple[Trainee, TrainerState, str]:
+    trainee = Trainee(run)
+    resumed = load_checkpoint(run, trainee.model, trainee.optimizer)
+    assert resumed is not None
+    trainee.step = resumed.state.step
+    return trainee, resumed.state, resumed.note

@@ -13,13 +13,10 @@ TrainHere = Callable[..., Status]
 
 
 @pytest.fixture(autouse=True)
-def _one_core_without_gradients() -> Iterator[None]:
+def _without_gradients(one_core: None) -> Iterator[None]:
     """As in the engine, where gradients are off unless they are asked for."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     with torch.no_grad():
         yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

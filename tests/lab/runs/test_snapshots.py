@@ -10,6 +10,7 @@ from lab.runs.run_folder import Run
 from lab.runs.snapshots import save_snapshot
 from tests.lab.trainee import Trainee
 
+pytestmark = pytest.mark.usefixtures("one_core")
 EmptyRun = Callable[..., Run]
 
 

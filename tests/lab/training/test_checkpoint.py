@@ -19,18 +19,10 @@ from lab.runs.run_folder import Run
 from lab.runs.snapshots import save_snapshot
 from lab.runs.weights_file import NotFiniteError, load_model, save_best
 from lab.training.checkpoint import load_checkpoint
-from lab.training.trainer_state import TrainerState
-from tests.lab.trainee import Trainee
+from tests.lab.trainee import Trainee, loaded
 
+pytestmark = pytest.mark.usefixtures("one_core")
 EmptyRun = Callable[..., Run]
-
-
-def loaded(run: Run) -> tuple[Trainee, TrainerState, str]:
-    trainee = Trainee(run)
-    resumed = load_checkpoint(run, trainee.model, trainee.optimizer)
-    assert resumed is not None
-    trainee.step = resumed.state.step
-    return trainee, resumed.state, resumed.note
 
 
 def test_the_file_is_what_the_safetensors_library_reads(empty_run: EmptyRun) -> None:

@@ -27,23 +27,14 @@ from lab.runs import snapshots
 from lab.runs.find_runs import open_run
 from lab.runs.metrics_log import LineWriter
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import FORMAT, Metric, Status
+from lab.runs.run_schema import FORMAT, Status
 from lab.runs.weights_file import load_model
 from lab.training import checkpoint, trainer
 from lab.training.command_inbox import CommandInbox
+from tests.lab.training.compare_runs import assert_same_run
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
-
-
-def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
-    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
-
-
-def assert_same_run(one: Run, other: Run) -> None:
-    assert same(one.metrics().read()) == same(other.metrics().read())
-    first, second = (load_model(run, "last")[0].state_dict() for run in (one, other))
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.fixture

@@ -8,18 +8,15 @@ import torch
 
 from lab.core.safetensors_file import read_metadata
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import Metric, Status
+from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.rollback import MAX_HALVINGS
 from models.gpt import GPT
+from tests.lab.training.compare_runs import same
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
 WILD = {"lr": 3.0, "optimizer": "adamw", "warmup": 0.0, "steps": 40, "precision": "fp32"}
-
-
-def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
-    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
 
 
 def backs(run: Run) -> list[int]:

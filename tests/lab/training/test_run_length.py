@@ -22,6 +22,7 @@ def test_a_run_follows_wsd_by_steps(tiny_run: TinyRun, train_here: TrainHere) ->
     assert rates[-1] == pytest.approx(1e-4)
 
 
+@pytest.mark.usefixtures("ticking_clock")
 def test_a_run_follows_wsd_by_minutes(tiny_run: TinyRun, train_here: TrainHere) -> None:
     run = tiny_run(steps=None, minutes=0.015, schedule="wsd", lr=1e-3)
     train_here(run)

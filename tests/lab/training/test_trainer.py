@@ -17,9 +17,10 @@ import torch
 from lab.core.errors import UserError
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
-from lab.runs.run_schema import Metric, Status
+from lab.runs.run_schema import Status
 from lab.runs.weights_file import load_model
 from lab.training.start_trainer import start_trainer
+from tests.lab.training.compare_runs import same
 
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
@@ -40,10 +41,6 @@ def wait_for(what: Callable[[], object]) -> None:
     while not what():
         assert time.monotonic() < give_up, "waited in vain"
         time.sleep(0.01)
-
-
-def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
-    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
 
 
 def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: TinyRun, train_here: TrainHere) -> None:

@@ -2,7 +2,7 @@ import errno
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +25,11 @@ from lab.training.gradient_accumulation import dropout_seed
 from models.gpt import GPT
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
+from tests.lab.training.compare_runs import assert_equal_weights, same, weights
 
+pytestmark = pytest.mark.usefixtures("one_core")
 TinyRun = Callable[..., Run]
 TrainHere = Callable[..., Status]
-
-
-@pytest.fixture(autouse=True)
-def _one_core() -> Iterator[None]:
-    """Models this small are quicker on one core, above all beside other work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def same(metrics: list[Metric]) -> list[tuple[object, ...]]:
-    """What of the metrics must not depend on how fast the machine was."""
-    return [(m.step, m.tokens, m.epoch, m.loss, m.lr, m.grad_norm, m.val_loss, m.bits_per_byte) for m in metrics]
-
-
-def weights(run: Run, which: str = "last") -> dict[str, torch.Tensor]:
-    return load_model(run, which)[0].state_dict()
-
-
-def assert_equal_weights(one: Run, other: Run, which: str = "last") -> None:
-    first, second = weights(one, which), weights(other, which)
-    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_a_run_leaves_one_line_a_step_samples_and_checkpoints(tiny_run: TinyRun, train_here: TrainHere) -> None:
@@ -269,11 +248,12 @@ def test_another_fault_of_the_disk_is_one_sentence(
     assert (status.phase, status.message) == ("failed", "Cannot save a checkpoint: input/output error.")
 
 
+@pytest.mark.usefixtures("ticking_clock")
 def test_a_run_by_minutes_ends_with_an_evaluation(tiny_run: TinyRun, train_here: TrainHere) -> None:
     run = tiny_run(steps=None, minutes=0.02)
     status = train_here(run)
     assert status.phase == "finished"
-    assert 1.2 <= status.seconds < 3.0
+    assert 1.2 <= status.seconds < 1.25
     metrics = run.metrics().read()
     assert metrics[-1].val_loss is not None
     rates = [m.lr for m in metrics if m.lr]
