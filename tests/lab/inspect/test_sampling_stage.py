@@ -1,0 +1,93 @@
+"""The sample stage: filters before and after, and where the draw fell."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab.engine.method_registry import ViewParams
+from lab.views.blocks import IntervalBar
+from models.sampling_settings import SamplingSettings
+from tests.lab.engine.conftest import InProcessEngine
+from tests.lab.inspect.read_views import PROMPT, printed, tables
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SamplingSettings(),
+        SamplingSettings(temperature=0.7, top_k=9, seed=5),
+        SamplingSettings(temperature=1.3, top_p=0.6, seed=11),
+        SamplingSettings(top_k=40, top_p=0.9, seed=7),
+        SamplingSettings(greedy=True),
+    ],
+)
+def test_sampling_shows_before_and_after_and_where_the_draw_fell(
+    settings: SamplingSettings, tiny: Any, engine: InProcessEngine, oracle_of: Any
+) -> None:
+    ids = tiny.tokenizer.encode(PROMPT)
+    logits = oracle_of(tiny, ids).values["logits"]
+    for position in (0, 7, 11):
+        view = engine.view(ViewParams(run="tiny", stage="sample", text=PROMPT, position=position, sampling=settings))
+        table, draw = tables(view)
+        before = np.exp(logits[position] - logits[position].max())
+        before /= before.sum()
+        after = filtered(logits[position], settings)
+        assert table.selected is not None
+        for row in table.rows:
+            if not row[1].ref:
+                continue
+            id_ = int(row[1].ref.rstrip("]").split(",")[1])
+            assert row[1].value == pytest.approx(before[id_], rel=1e-4)
+            if after[id_] == 0:
+                assert (row[0].style, row[2].text) == ("struck", f"out: {_reason(logits[position], settings, id_)}")
+            else:
+                order = np.argsort(-logits[position], kind="stable")
+                low = after[order[: int(np.flatnonzero(order == id_)[0])]].sum()
+                assert row[2].value == pytest.approx(after[id_], rel=1e-4)
+                assert row[3].value == pytest.approx(low, abs=1e-5)
+                assert row[4].value == pytest.approx(low + after[id_], abs=1e-5)
+        (line,) = (block for block in view.blocks if isinstance(block, IntervalBar))
+        assert [part.low for part in line.parts] == pytest.approx([0.0, *(part.high for part in line.parts[:-1])])
+        assert line.parts[-1].high == pytest.approx(1)
+        for part in (part for part in line.parts if part.ref):
+            id_ = int(part.ref.rstrip("]").split(",")[1])
+            assert part.high - part.low == pytest.approx(after[id_], abs=1e-6)
+        assert line.parts[line.selected].low <= line.mark < line.parts[line.selected].high
+        u, low, high = (printed(row[1])[0] for row in draw.rows[:3])
+        assert low <= u < high
+        drawn = table.rows[table.selected]
+        assert drawn[0].text == draw.rows[3][1].text
+        assert (printed(drawn[3])[0], printed(drawn[4])[0]) == (low, high)
+        for index in (1, 2):
+            parts = [row[index].value or 0.0 for row in table.rows]
+            assert sum(parts) == pytest.approx(1, abs=1e-6)
+
+
+def _reason(logits: np.ndarray, settings: SamplingSettings, id_: int) -> str:
+    """The setting that filters a token out: top-k if it alone would, else top-p."""
+    if settings.greedy:
+        return "greedy"
+    return "top-p" if filtered(logits, dataclasses.replace(settings, top_p=1.0))[id_] else "top-k"
+
+
+def filtered(logits: np.ndarray, settings: SamplingSettings) -> np.ndarray:
+    """Temperature, top-k, top-p after Hugging Face's description of them, one token at a time."""
+    if settings.greedy:
+        return (np.arange(len(logits)) == logits.argmax()).astype(float)
+    order = sorted(range(len(logits)), key=lambda id_: (-logits[id_], id_))
+    kept = order[: settings.top_k] if settings.top_k else order
+    weights = {id_: math.exp((logits[id_] - logits[order[0]]) / settings.temperature) for id_ in kept}
+    total = sum(weights.values())
+    chosen, mass = [], 0.0
+    for id_ in kept:
+        if mass >= settings.top_p:
+            break
+        chosen.append(id_)
+        mass += weights[id_] / total
+    out = np.zeros(len(logits))
+    for id_ in chosen:
+        out[id_] = weights[id_] / sum(weights[each] for each in chosen)
+    return out

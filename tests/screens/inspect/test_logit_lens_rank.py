@@ -1,0 +1,25 @@
+"""The rank of the logit lens, said below where the column has no room for it."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from textual.pilot import Pilot
+
+from screens.widgets.forward_pass_list import ForwardPassList
+
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+
+@pytest.mark.parametrize(("size", "said"), [((80, 24), True), ((200, 60), False)])
+async def test_the_rank_that_has_no_room_in_the_column_is_said_below(
+    inspect: Open, settle: Settle, size: tuple[int, int], said: bool
+) -> None:
+    async with inspect(size=size) as pilot:
+        await pilot.press("j")
+        await settle(pilot)
+        column = pilot.app.screen.query_one(ForwardPassList)
+        drawn = column.draw(1).text
+        assert ("rank 7" in drawn) is not said
+        assert column.rank_in_words == ("logit lens: “ fast” ranks 7th" if said else "")
