@@ -1,6 +1,7 @@
 """Settings and fixtures of every test."""
 
 import gc
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,12 @@ from hypothesis import settings
 # Property tests share a machine with whatever else runs on it: the time of one example says nothing.
 settings.register_profile("llmlab", deadline=None)
 settings.load_profile("llmlab")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C through: a shell that runs the tests in the background has them ignore it, and all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

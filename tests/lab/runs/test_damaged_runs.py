@@ -318,7 +318,7 @@ def test_train_says_that_it_waits_for_the_writer_of_a_pipe_and_answers_ctrl_c(ho
             assert process.stderr is not None
             assert "is a named pipe; waiting for a program to write to it" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 130
+            assert process.wait(60) == 130
         finally:
             process.kill()
     assert not list(home.iterdir())

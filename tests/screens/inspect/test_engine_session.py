@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
-from screens.inspect.engine_session import PATIENCE, Callbacks, EngineSession
+from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
 
 SELECTED = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
@@ -151,7 +151,9 @@ async def test_a_long_answer_is_given_up_when_something_else_is_selected(record:
     await record.settle()
     gate, engine.gate = engine.gate, None  # what is held back stays so, what is asked from here on does not
     record.session.select(replace(SELECTED, head=2))
-    await asyncio.sleep(PATIENCE + 0.1)
+    async with asyncio.timeout(30):
+        while len(record.views) < 2:
+            await asyncio.sleep(0.01)
     assert not gate.is_set()
     assert [selection.head for selection in record.views] == [0, 2]
     assert record.sentences == []
