@@ -100,7 +100,7 @@ async def test_a_newer_request_of_the_group_ends_one_that_is_made_in_slices(clie
 async def test_a_users_mistake_is_its_sentence_and_a_bug_says_where_to_look(client: EngineClient, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"^There is no run called x; did you mean y\?$"):
         await client.call(REFUSE, Params())
-    with pytest.raises(EngineError, match=r"failed on fail: ZeroDivisionError: division by zero\. Its log"):
+    with pytest.raises(EngineError, match=r"failed on fail: ZeroDivisionError: division by zero\. See its log"):
         await client.call(FAIL, Params())
     with pytest.raises(EngineError, match="no method called nonsense"):
         await client.call(EngineMethod("nonsense", Params, str), Params())
