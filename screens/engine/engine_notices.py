@@ -1,6 +1,7 @@
 """Notices about the engine: an answer that is due, one that is late, a failure, an engine that has ended, and its restart."""
 
 import time
+from dataclasses import dataclass
 
 from textual.binding import Binding
 from textual.timer import Timer
@@ -30,6 +31,15 @@ def restart_binding(id: str) -> Binding:
     return Binding("R", "restart_engine", "Restart engine", id=id, show=False, tooltip=tooltip)
 
 
+@dataclass(frozen=True)
+class _Pending:
+    """An answer that is due."""
+
+    since: float
+    timer: Timer
+    """Marks the view as pending."""
+
+
 class EngineNotices:
     """Sentences about the engine in a screen's status line, and the mark of a pending view."""
 
@@ -39,8 +49,7 @@ class EngineNotices:
         """With `says_pending`, the status line tells of the answer that is due as soon as the view is marked."""
         self._screen, self._engine, self._view, self._status = screen, engine, view, status
         self._says_pending = says_pending
-        self._timer: Timer | None = None
-        self._due_since: float | None = None
+        self._pending: _Pending | None = None
         self.due = LOADING
         """The work that an answer waits for, in words."""
         self.current = ""
@@ -57,7 +66,7 @@ class EngineNotices:
     @property
     def waited(self) -> float:
         """Seconds since the first question that nothing has answered yet; 0 where no answer is due."""
-        return 0.0 if self._due_since is None else time.monotonic() - self._due_since
+        return time.monotonic() - self._pending.since if self._pending else 0.0
 
     @property
     def may_restart(self) -> bool:
@@ -66,10 +75,8 @@ class EngineNotices:
 
     def asked(self) -> None:
         """An answer is due from now on."""
-        if self._due_since is None:
-            self._due_since = time.monotonic()
-        if self._timer is None and self._view.view is not None:
-            self._timer = self._screen.set_timer(PENDING_AFTER, self._mark)
+        if self._pending is None:
+            self._pending = _Pending(time.monotonic(), self._screen.set_timer(PENDING_AFTER, self._mark))
 
     def answered(self) -> None:
         """The view that was asked for is shown."""
@@ -83,12 +90,13 @@ class EngineNotices:
         self.say(sentence, trouble=True)
 
     def _stop(self) -> None:
-        self._due_since = None
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
+        if self._pending is not None:
+            self._pending.timer.stop()
+            self._pending = None
 
     def _mark(self) -> None:
+        if self._view.view is None:
+            return
         self._view.wait(True)
         if self._says_pending:
             self._status.say(f"{self.due}…")
@@ -99,5 +107,5 @@ class EngineNotices:
             self.say(f"{self.due}… {self.waited:.0f} s. R restarts the engine.")
             self._screen.refresh_bindings()
         has_ended = self._engine.starts > 0 and self._engine.pid is None
-        if has_ended and self._due_since is None and not self.current:
+        if has_ended and self._pending is None and not self.current:
             self.say(ENDED, trouble=True)

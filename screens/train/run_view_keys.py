@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from textual.binding import Binding
 
-from screens.base_screen import LabScreen
+from screens.plot.plot_keys import PlotKeys, window_bindings
+from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import InsightsPage
 from screens.train.run_view import RunView
 
-RUN_VIEW_ACTIONS = (
-    "cursor",
-    "panels",
-    "page",
-    "head_history",
-    "recent",
-    "zoom",
-    "pan",
-    "follow",
-    "axis",
-    "log_y",
-    "bits",
-    "smoothing",
-    "baselines",
-)
 
-
-class RunViewKeys(LabScreen):
+class RunViewKeys(PlotKeys):
     """A screen with a `RunView`, and the keys that act on it."""
 
     BINDINGS = [
@@ -59,11 +45,7 @@ class RunViewKeys(LabScreen):
             tooltip="Plot this head's scores over the steps",
         ),
         Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id="train.closer", show=False, tooltip="Zoom in, at the cursor"),
-        Binding("minus", "zoom(2.0)", "Zoom out", id="train.wider", show=False, tooltip="Zoom out"),
-        Binding("comma", "pan(-0.5)", "Earlier steps", id="train.back", show=False, tooltip="Pan to earlier steps"),
-        Binding("full_stop", "pan(0.5)", "Later steps", id="train.forth", show=False, tooltip="Pan to later steps"),
-        Binding("end,G", "follow", "Follow", id="train.follow", show=False, tooltip="Show the whole curve, and follow"),
+        *window_bindings("train"),
         Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="X axis: steps, tokens, epochs or time"),
         Binding("y", "log_y", "Log scale", id="train.log", show=False, tooltip="Loss on a logarithmic or a linear scale"),
         Binding("b", "bits", "Bits per byte", id="train.bits", show=False, tooltip="Bits per byte or nats per token"),
@@ -90,9 +72,8 @@ class RunViewKeys(LabScreen):
     def action_head_history(self) -> None:
         self.view.insights.history_shown = not self.view.insights.history_shown
 
-    def action_recent(self) -> None:
-        seen = self.view.plot_view
-        self.view.plot_view = seen.following(0.5 if seen == seen.following(1.0) else 1.0)
+    def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
+        self.view.plot_view = change(self.view.plot_view)
 
     def action_zoom(self, by: float) -> None:
         self.view.zoom(by)
@@ -100,20 +81,11 @@ class RunViewKeys(LabScreen):
     def action_pan(self, by: float) -> None:
         self.view.pan(by)
 
-    def action_follow(self) -> None:
-        self.view.plot_view = self.view.plot_view.following(1.0)
-
-    def action_axis(self) -> None:
-        self.view.plot_view = self.view.plot_view.next_x()
-
-    def action_log_y(self) -> None:
-        self.view.plot_view = replace(self.view.plot_view, log_y=not self.view.plot_view.log_y)
-
     def action_bits(self) -> None:
-        self.view.plot_view = replace(self.view.plot_view, bits=not self.view.plot_view.bits)
-
-    def action_smoothing(self) -> None:
-        self.view.plot_view = self.view.plot_view.next_smoothing()
+        self.change_plot(lambda settings: replace(settings, bits=not settings.bits))
 
     def action_baselines(self) -> None:
-        self.view.plot_view = replace(self.view.plot_view, baselines=not self.view.plot_view.baselines)
+        self.change_plot(lambda settings: replace(settings, baselines=not settings.baselines))
+
+
+RUN_VIEW_ACTIONS = {binding.action.partition("(")[0] for binding in RunViewKeys.BINDINGS if isinstance(binding, Binding)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -19,8 +19,8 @@ from lab.reports.comparison.comparison_verdict import verdict
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunFollower, RunUpdate
-from screens.base_screen import LabScreen
 from screens.plot.line_plot import LinePlot
+from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
 from screens.train.compare.compare_columns import RunColumns, sample_lines, samples_shown, table_lines
 from screens.train.compare.compare_plot import WHOLE, figure
@@ -36,7 +36,7 @@ MOST_LINES_OF_WORDS = 4
 """Most lines of the verdict: the rest of 24 lines is for the curves."""
 
 
-class CompareScreen(LabScreen):
+class CompareScreen(PlotKeys):
     """Covers the mode that opened it; escape leads back there."""
 
     MODE = "compare"
@@ -61,11 +61,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all"),
         Binding("y", "log_y", "Log scale", id="compare.log", tooltip="Loss on a logarithmic or a linear scale"),
         Binding("m", "smoothing", "Smoothing", id="compare.smoothing", tooltip="Smoothing: medium, strong or light"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id="compare.closer", show=False, tooltip="Zoom in"),
-        Binding("minus", "zoom(2.0)", "Zoom out", id="compare.wider", show=False, tooltip="Zoom out"),
-        Binding("comma", "pan(-0.5)", "Earlier", id="compare.back", show=False, tooltip="Pan left"),
-        Binding("full_stop", "pan(0.5)", "Later", id="compare.forth", show=False, tooltip="Pan right"),
-        Binding("end,G", "follow", "Follow", id="compare.follow", show=False, tooltip="Show the whole curves, and follow"),
+        *window_bindings("compare"),
         Binding("left,h", "move(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="Earlier samples"),
         Binding("right,l", "move(1)", "Later samples", id="compare.later", show=False, tooltip="Later samples"),
         Binding("down,j", "scroll_part(1)", "Down", id="compare.down", show=False, tooltip="Scroll down"),
@@ -221,30 +217,17 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def action_part(self) -> None:
         self.samples_below = not self.samples_below
 
-    def action_axis(self) -> None:
-        self.plot_view = self.plot_view.next_x()
-
     def action_bits(self) -> None:
         self.bits = not self.bits
 
-    def action_log_y(self) -> None:
-        self.plot_view = replace(self.plot_view, log_y=not self.plot_view.log_y)
-
-    def action_smoothing(self) -> None:
-        self.plot_view = self.plot_view.next_smoothing()
-
-    def action_recent(self) -> None:
-        everything = self.plot_view.following(1.0)
-        self.plot_view = self.plot_view.following(0.5) if self.plot_view == everything else everything
+    def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
+        self.plot_view = change(self.plot_view)
 
     def action_zoom(self, by: float) -> None:
         self.plot_view = self.plot_view.zoomed(by, WHOLE)
 
     def action_pan(self, by: float) -> None:
         self.plot_view = self.plot_view.panned(by, WHOLE)
-
-    def action_follow(self) -> None:
-        self.plot_view = self.plot_view.following(1.0)
 
     def action_move(self, by: int) -> None:
         if self.runs:
