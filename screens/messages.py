@@ -46,7 +46,7 @@ class SettingsCopied(Message):
     settings: Settings
     hidden: dict[str, Any]
     """Fields of a `RunRequest` that the form does not show."""
-    trouble: str
+    problem: str
     """The problem with the run's text, in a sentence; empty if there is none."""
 
 

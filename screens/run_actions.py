@@ -84,14 +84,14 @@ class RunActions:
         """Open the form of a new run with the settings of this one, and the same text."""
         try:
             config = await asyncio.to_thread(lambda: Run(run.path).config)
-            trouble = await asyncio.to_thread(text_problem, config)
+            problem = await asyncio.to_thread(text_problem, config)
         except UserError as error:
             self._show_error(error)
             return
         self._app.text_encoding = config.data.encoding
         self._app.text_source = config.data.source
         await self._app.switch_mode("train")
-        self._app.screen.post_message(SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), trouble))
+        self._app.screen.post_message(SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), problem))
 
     async def compare_with(self, name: str) -> None:
         """Ask with which other run to compare this one."""

@@ -56,7 +56,7 @@ class BlockView(LineScrollView):
     """
     HELP = (
         "**The view.** Arrows or `hjkl` move from number to number; the line below shows its name and full value. "
-        "`escape` or `tab` leads back to the forward pass. `✓` in the border: what is displayed against the model's own tensor."
+        "`escape` or `tab` returns to the forward pass. `✓` in the border: the numbers match the model's own tensor."
     )
     BINDINGS = [
         Binding("down,j", "move(1,0)", "Move", id="view.down", key_display="↑↓←→", tooltip="The number below"),

@@ -57,10 +57,8 @@ class LaidMatrix(Laid):
     @cached_property
     def legend(self) -> str:
         parts = [self.matrix.legend] if self.matrix.legend else []
-        if self.numbers:
-            parts.append(f"{POSITIVE_SHADES} magnitude up to {significant(self.limit)}")
-        else:
-            parts.append(f"{POSITIVE_SHADES} up to {significant(self.limit)}")
+        magnitude = "|x| " if self.signed and self.numbers else ""
+        parts.append(f"{POSITIVE_SHADES} {magnitude}up to {significant(self.limit)}")
         if self.signed and not self.numbers:
             parts.append(f"{NEGATIVE_SHADES} down to {significant(-self.limit)}")
         if bool(np.isnan(self.values).any()):

@@ -24,8 +24,8 @@ class AskText(ModalScreen[str | None]):
         #ask-text Input { border: round $foreground 30%; background: $surface; }
         #ask-text Input:focus { border: round $accent; }
         #ask-text-words { margin: 1 0; }
-        #ask-text-trouble { color: $error; text-style: bold; display: none; }
-        #ask-text-trouble.-shown { display: block; }
+        #ask-text-error { color: $error; text-style: bold; display: none; }
+        #ask-text-error.-shown { display: block; }
     }
     """
 
@@ -50,16 +50,16 @@ class AskText(ModalScreen[str | None]):
             box.border_subtitle = "Enter apply · Esc cancel"
             yield Static(self._words, id="ask-text-words", markup=False)
             yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
-            yield Static("", id="ask-text-trouble", markup=False)
+            yield Static("", id="ask-text-error", markup=False)
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         text = self.query_one(PromptInput).text
-        trouble = self._refuse(text)
-        if trouble:
-            line = self.query_one("#ask-text-trouble", Static)
-            line.update(trouble)
+        problem = self._refuse(text)
+        if problem:
+            line = self.query_one("#ask-text-error", Static)
+            line.update(problem)
             line.add_class("-shown")
         else:
             self.dismiss(text)

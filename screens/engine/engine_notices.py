@@ -59,9 +59,9 @@ class EngineNotices:
         self.say(STARTING)
         self._screen.set_interval(SECONDS_BETWEEN_PULSES, self.pulse)
 
-    def say(self, words: str, *, trouble: bool = False) -> None:
+    def say(self, words: str, *, error: bool = False) -> None:
         self.current = words
-        self._status.say(words, trouble=trouble)
+        self._status.say(words, error=error)
 
     @property
     def waited(self) -> float:
@@ -87,7 +87,7 @@ class EngineNotices:
         """The engine has refused, or died."""
         self._stop()
         self._view.wait(False)
-        self.say(sentence, trouble=True)
+        self.say(sentence, error=True)
 
     def _stop(self) -> None:
         if self._pending is not None:
@@ -108,4 +108,4 @@ class EngineNotices:
             self._screen.refresh_bindings()
         has_ended = self._engine.starts > 0 and self._engine.pid is None
         if has_ended and self._pending is None and not self.current:
-            self.say(ENDED, trouble=True)
+            self.say(ENDED, error=True)

@@ -44,7 +44,7 @@ measured on text that the run never trains on: part of it during training, all o
 **Compare.** `space` marks a run with a letter, `v` shows the marked runs side by side: curves, settings, samples.
 """
     BINDINGS = [
-        Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Look inside this run's model"),
+        Binding("enter,i", "choose('inspect')", "Inspect", id="home.inspect", tooltip="Inspect this run's model"),
         Binding("t", "choose('train')", "Watch", id="home.watch", tooltip="Watch this run's training"),
         Binding("n", "app.mode('data')", "New run", id="home.new", tooltip="Choose a text for a new run"),
         Binding("v", "compare", "Compare", id="home.compare", tooltip="Compare the marked runs, or this one with another"),

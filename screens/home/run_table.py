@@ -203,8 +203,8 @@ class RunTable(ScrollView, can_focus=True):
         mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
         words = ("▸" if selected else " ") + mark + " " + fit(run.name, name_width)
         words += "".join("  " + fit(column.text(run), column.width, column.align) for column in columns)
-        troubled = run.phase in ("failed", "interrupted", "not answering", "damaged")
-        kind = "active" if run.is_active else "failed" if troubled else "quiet"
+        failed = run.phase in ("failed", "interrupted", "not answering", "damaged")
+        kind = "active" if run.is_active else "failed" if failed else "quiet"
         style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")
         return self._line(words, style, width)
 

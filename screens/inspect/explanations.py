@@ -10,12 +10,12 @@ from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Selection, toggled_aside
 
-NO_FORMULA = "No formula for this one; move to another number."
-NO_DEEPER = "Nothing deeper here: Backspace climbs back, Esc leads to the step."
+NO_FORMULA = "This number has no formula; move to another."
+NO_DEEPER = "No formula below this one: Backspace one level up, Esc back to the step."
 
 
 class Explanations(InspectPart):
-    """Keeps where the cursor stood on each number on the way down, so that climbing back finds it again."""
+    """Remembers the cursor at each level, so that climbing back restores it."""
 
     BINDINGS = (
         Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
@@ -26,7 +26,7 @@ class Explanations(InspectPart):
             id="inspect.explain",
             tooltip="The formula of the number under the cursor",
         ),
-        Binding("backspace", "climb", "Back up", id="inspect.climb", tooltip="Back to the number that this one is a part of"),
+        Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up"),
         Binding(
             "a",
             "aside('attribution')",
@@ -37,7 +37,7 @@ class Explanations(InspectPart):
         Binding(
             "w",
             "aside('evidence')",
-            "Where from",
+            "Evidence",
             id="inspect.evidence",
             tooltip="Evidence in the training text for the predicted token (or the one under the cursor)",
         ),
@@ -46,7 +46,7 @@ class Explanations(InspectPart):
             "against",
             "Versus",
             id="inspect.against",
-            tooltip="Compare with another token: the one under the cursor, else the next most probable; once more: with none",
+            tooltip="Compare with another token: the one under the cursor, else the next most probable; again: none",
         ),
         Binding("o", "order", "Order", id="inspect.order", tooltip="The parts by size, or in the order of the computation"),
     )
@@ -87,7 +87,7 @@ class Explanations(InspectPart):
         self._host.selection = replace(self._host.selection, trail=self._host.selection.trail[:depth])
 
     def leave_one_level(self) -> bool:
-        """Leave the explanations, or go back to the step. False where there is nothing to leave."""
+        """Leave the explanations or the side view. False if there is none."""
         selection = self._host.selection
         if selection.trail:
             self._climb_to(0)
@@ -119,7 +119,7 @@ class Explanations(InspectPart):
             self._host.refresh_bindings()
 
     def view_shown(self, selection: Selection, view: View) -> None:
-        """Put the cursor back on the number that was entered here before."""
+        """Restore the cursor of this level."""
         if self._return_to is not None and view.stage == self._host.selection.shows:
             cursor, self._return_to = self._return_to, None
             self._host.view.place(cursor)

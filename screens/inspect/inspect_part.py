@@ -63,7 +63,7 @@ class InspectHost(Protocol):
     @property
     def model(self) -> ModelState: ...
 
-    def say(self, words: str, *, trouble: bool = False) -> None:
+    def say(self, words: str, *, error: bool = False) -> None:
         """Show a sentence in the status line."""
 
     def say_location(self) -> None:

@@ -264,8 +264,8 @@ class InspectScreen(LabScreen):
         if not isinstance(self.model, Starting):
             self._ask_again()
 
-    def say(self, words: str, *, trouble: bool = False) -> None:
-        self._status.say(words, trouble=trouble)
+    def say(self, words: str, *, error: bool = False) -> None:
+        self._status.say(words, error=error)
 
     def say_location(self) -> None:
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
@@ -315,7 +315,7 @@ class InspectScreen(LabScreen):
 
     @on(SamplingForm.Refused)
     def _settings_refused(self, message: SamplingForm.Refused) -> None:
-        self.say(message.sentence, trouble=True)
+        self.say(message.sentence, error=True)
 
     @on(InterventionList.Removed)
     def _intervention_removed(self, message: InterventionList.Removed) -> None:

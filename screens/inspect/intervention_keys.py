@@ -38,7 +38,7 @@ class InterventionKeys(InspectPart):
             "switch",
             "Ablate",
             id="inspect.switch",
-            tooltip="Ablate the head, the attention or the MLP of this step, or hide the token; once more: restore",
+            tooltip="Ablate the head, the attention or the MLP of this step, or hide the token; again: restore",
         ),
         Binding("b", "effect", "Effect", id="inspect.effect", tooltip="Effect of the interventions on the ranking"),
         Binding("m", "mean", "Zero/mean", id="inspect.mean", tooltip="Ablate to zero, or to the mean over the prompt"),
@@ -51,7 +51,7 @@ class InterventionKeys(InspectPart):
             tooltip="Make this head attend to one token only: the key under the cursor, else the chosen token",
         ),
         Binding("X", "all_on", "Restore all", id="inspect.all_on", tooltip="Undo all interventions"),
-        Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Put the second prompt's vector in the place of this one"),
+        Binding("p", "patch", "Patch", id="inspect.patch", tooltip="Activation patching: use the second prompt's vector here"),
     )
 
     def __init__(self, host: InspectHost, listed: InterventionList, second: TokenStrip) -> None:
@@ -195,7 +195,7 @@ class InterventionKeys(InspectPart):
             self._is_new = False
             newest = selection.interventions[-1]
             unseen = newest.how == "hide" and effect.position <= (newest.position or 0)
-            rest = "only later tokens are affected: → leads to them" if unseen else "b effect · the same key restores it"
+            rest = "only later tokens change: → moves there" if unseen else "b effect · same key restores"
             words = f"{all_in_words(selection.interventions)}: {in_short(effect)} · {rest}"
             self._told = self._host.selection, words
             self._host.say(words)

@@ -33,9 +33,9 @@ class PromptEditing(InspectPart):
         written = prompt.ids[-prompt.appended :] if prompt.ids and prompt.appended else ()
         if prompt.is_cut:
             written = prompt.ids or ()
-        text, trouble = await asyncio.to_thread(_decode, selection.run, written) if written else ("", "")
-        if trouble:
-            self._host.say(trouble, trouble=True)
+        text, problem = await asyncio.to_thread(_decode, selection.run, written) if written else ("", "")
+        if problem:
+            self._host.say(problem, error=True)
             return
         self._bar.edit(("" if prompt.is_cut else prompt.text) + text)
         self._host.refresh_bindings()

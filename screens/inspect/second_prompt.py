@@ -18,10 +18,8 @@ class SecondPrompt(InspectPart):
     """Keeps the second prompt in the selection, and its view laid out as the first one's."""
 
     BINDINGS = (
-        Binding("C", "compare", "Compare", id="inspect.compare", tooltip="A second prompt beside this one, and what differs"),
-        Binding(
-            "S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: the other prompt's view of the step"
-        ),
+        Binding("C", "compare", "Compare", id="inspect.compare", tooltip="Compare with a second prompt"),
+        Binding("S", "other_pane", "Prompt 1/2", id="inspect.pane", tooltip="On a narrow screen: show the other prompt's view"),
         Binding("E", "second", "Second", id="inspect.second", tooltip="Edit the second prompt; an empty one removes it"),
     )
 
@@ -42,10 +40,10 @@ class SecondPrompt(InspectPart):
 
     @property
     def hint(self) -> str:
-        """The keys that matter where one of two views is shown."""
+        """The keys for two views that share one place."""
         if not self._is_one_pane:
             return ""
-        return f"S shows prompt {1 if self._host.has_class('-other') else 2} · C what differs · E another one, or none"
+        return f"S shows prompt {1 if self._host.has_class('-other') else 2} · C differences · E edit or remove"
 
     def action_compare(self) -> None:
         if self._host.selection.second is None:
@@ -60,7 +58,7 @@ class SecondPrompt(InspectPart):
     async def _edit(self) -> None:
         first, second = self._host.selection.prompt, self._host.selection.second
         words = "A second prompt beside the first. Positions are aligned from the end. " + (
-            "Leave it empty to look at one prompt again." if second is not None else "Change a word and see what differs."
+            "An empty one is removed." if second is not None else "Change a word and see what differs."
         )
         text = second.text if second is not None else first.text
         answer = await self._host.ask(AskText("second prompt", words, text, of_prompts=True))
@@ -71,7 +69,7 @@ class SecondPrompt(InspectPart):
             self._host.selection = replace(self._host.selection.on_stage(), second=None)
 
     def action_other_pane(self) -> None:
-        """Show the other view where two do not fit beside each other."""
+        """Show the other view on a narrow screen."""
         self._host.set_class(not self._host.has_class("-other"), "-other")
         self._host.focus_steps()
         self._host.say(self.hint)
@@ -80,7 +78,7 @@ class SecondPrompt(InspectPart):
         self._host.set_class(False, "-other")
 
     def selection_changed(self, old: Selection, new: Selection) -> None:
-        if (old.interventions, old.second, old.aside) == (new.interventions, new.second, new.aside):
+        if (old.second, old.aside, old.trail) == (new.second, new.aside, new.trail):
             return
         self._bar.display = new.second is not None
         is_beside = new.second is not None and not new.aside and not new.trail

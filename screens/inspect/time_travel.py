@@ -14,9 +14,9 @@ from screens.inspect.selection import Selection
 from screens.inspect.widgets.time_slider import TimeSlider
 
 SECONDS_A_STOP = 0.7
-"""Time that a snapshot stays in view while the training is played: long enough to read one number."""
+"""Time that each snapshot stays in view while playing: long enough to read one number."""
 
-CHOOSE_A_NUMBER = "Tab, then Enter on a number shows its change here; Tab leads back"
+CHOOSE_A_NUMBER = "Tab, then Enter on a number shows its change here; Tab returns"
 
 
 @dataclass
@@ -32,11 +32,9 @@ class Answers:
 
 
 class TimeTravel(InspectPart):
-    """Opens the slider and follows it; keeps what was shown with the weights before, to tell what has changed."""
+    """Opens and follows the slider; keeps the previous weights' answers, to tell what has changed."""
 
-    BINDINGS = (
-        Binding("t", "time", "Time", id="inspect.time", tooltip="Look at this place with the weights of any moment of training"),
-    )
+    BINDINGS = (Binding("t", "time", "Time", id="inspect.time", tooltip="This view with the weights of any training step"),)
 
     def __init__(self, host: InspectHost, slider: TimeSlider) -> None:
         super().__init__(host)
@@ -108,7 +106,7 @@ class TimeTravel(InspectPart):
             self._host.selection = replace(self._host.selection, checkpoint=self._slider.stops[index].checkpoint)
 
     def _expect(self, index: int) -> None:
-        """Have the snapshots on both sides worked out ahead, the later one first."""
+        """Prefetch the snapshots on both sides, the later one first."""
         stops = self._slider.stops
         sides = [stops[i].checkpoint for i in (index + 1, index - 1) if 0 <= i < len(stops)]
         self._host.session.expected_checkpoints = tuple(sides)
@@ -137,7 +135,7 @@ class TimeTravel(InspectPart):
         slider.playing = False
 
     def selection_changed(self, old: Selection, new: Selection) -> None:
-        """Let the slider follow a checkpoint that was changed elsewhere."""
+        """Follow a checkpoint that was changed elsewhere."""
         if self.is_open:
             self._slider.index = stop_index(list(self._slider.stops), new.checkpoint, None)
 
@@ -150,7 +148,7 @@ class TimeTravel(InspectPart):
         self._tell_change()
 
     def _answers(self, selection: Selection) -> Answers:
-        """The answers for this selection. Where its weights are others, what was shown with the weights before is kept."""
+        """The answers for this selection. When the weights change, the previous answers are kept."""
         now = self._now
         if now is None or now.selection != selection:
             new = Answers(selection)

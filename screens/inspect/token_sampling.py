@@ -1,4 +1,4 @@
-"""Token sampling in Inspect: draw a token from any place, undo it, or let the model write by itself at a chosen pace."""
+"""Token sampling in Inspect: sample one token at any position, undo it, or generate at a chosen pace."""
 
 import time
 from dataclasses import dataclass, replace
@@ -12,22 +12,22 @@ from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import Prompt, cut_after, with_prompt, with_token
 
 PACES = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Tokens a second that the model may write by itself; never more than the views can follow."""
+"""Tokens a second in generation, at most as fast as the views follow."""
 
 UNDO_KEPT = 500
-"""Prompts that can be gone back to."""
+"""Prompts that undo can restore."""
 
 
 @dataclass(frozen=True)
 class SamplingUndo:
-    """A prompt and the position in it that undo goes back to."""
+    """A prompt and a position that undo restores."""
 
     prompt: Prompt
     position: int | None
 
 
 class TokenSampling(InspectPart):
-    """Draws one token at a time through the engine, so that each can be looked at like one that was typed."""
+    """Samples one token at a time through the engine, so that each can be inspected like a typed one."""
 
     BINDINGS = (
         Binding(
@@ -35,7 +35,7 @@ class TokenSampling(InspectPart):
             "sample",
             "Sample",
             id="inspect.sample",
-            tooltip="Draw the token after the position and append it; from an earlier token on, write a different ending",
+            tooltip="Sample the next token and append it; at an earlier token, replace what follows",
         ),
         Binding(
             "n",
@@ -43,12 +43,10 @@ class TokenSampling(InspectPart):
             "Next seed",
             id="inspect.next_seed",
             show=False,
-            tooltip="The same with the next seed: another random number, so most likely another token",
+            tooltip="Sample again with the next seed",
         ),
-        Binding(
-            "u", "undo", "Undo", id="inspect.undo", tooltip="Take back the last token drawn, ending replaced or prompt edited"
-        ),
-        Binding("A", "auto", "Write on", id="inspect.auto", tooltip="Let the model write by itself; again to stop it"),
+        Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token or edit of the prompt"),
+        Binding("A", "auto", "Generate", id="inspect.auto", tooltip="Generate token after token; again: stop"),
         Binding(
             "plus,equals_sign",
             "pace(1)",
@@ -56,9 +54,9 @@ class TokenSampling(InspectPart):
             id="inspect.faster",
             show=False,
             key_display="+",
-            tooltip="More tokens a second when it writes by itself",
+            tooltip="Generate faster",
         ),
-        Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Fewer tokens a second"),
+        Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Generate slower"),
     )
 
     def __init__(self, host: InspectHost) -> None:
@@ -72,16 +70,16 @@ class TokenSampling(InspectPart):
 
     @property
     def is_writing(self) -> bool:
-        """True while the model writes by itself."""
+        """True while tokens are generated one after the other."""
         return self._writing is not None and self._writing.is_running
 
     @property
     def in_words(self) -> str:
-        """The pace and its keys, for the status line; "" while the model does not write."""
+        """The pace and its keys, for the status line; "" while nothing is generated."""
         if not self.is_writing:
             return ""
         pace = PACES[self._pace]
-        return f"writing {pace:g} token{'s' if pace != 1 else ''} a second · A stops · + faster · - slower"
+        return f"generating {pace:g} token{'s' if pace != 1 else ''}/s · A stop · + faster · - slower"
 
     def action_sample(self, seeds_on: int = 0) -> None:
         self._host.start(self._sample_once(seeds_on), "sample")
@@ -90,7 +88,7 @@ class TokenSampling(InspectPart):
         await self._sample(seeds_on)
 
     async def _sample(self, seeds_on: int = 0) -> bool:
-        """Draw for the place after the position, `seeds_on` seeds further. False if that could not be done, or came too late."""
+        """Sample the next token, `seeds_on` seeds further. False if that failed or came too late."""
         selection, model = self._host.selection, self._host.model
         if not isinstance(model, Ready) or model.answered.prompt != selection.prompt:
             return False
@@ -122,7 +120,7 @@ class TokenSampling(InspectPart):
             self._host.refresh_bindings()
 
     def forget(self) -> None:
-        """Stop writing, and drop what undo would go back to: another run is shown."""
+        """Stop generating and clear the undo history: another run is shown."""
         self.stop_writing()
         self._undo.clear()
 
@@ -145,14 +143,14 @@ class TokenSampling(InspectPart):
         self._host.say_location()
 
     def stop_writing(self) -> None:
-        """No further token; the one that is being drawn is dropped."""
+        """Stop generating; the token under way is dropped."""
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
             self._host.say_location()
 
     async def _write(self) -> None:
-        """Draw on until something else happens to the prompt or the position, or the engine refuses."""
+        """Generate until the prompt or position is changed otherwise, or the engine refuses."""
         while True:
             began = time.monotonic()
             if not await self._sample():

@@ -45,7 +45,7 @@ class ViewExport(InspectPart):
             id="inspect.take_out",
             key_display="o",
             show=False,
-            tooltip="Copy the view as text, or save it, a picture, or the whole trace",
+            tooltip="Export the view or the whole trace",
         ),
     )
 

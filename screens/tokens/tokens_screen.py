@@ -205,7 +205,7 @@ class TokensScreen(LabScreen):
     def _show_why_not(self, message: NotCut) -> None:
         self._done(message.number)
         self._cut = None
-        self._say(message.sentence, trouble=True)
+        self._say(message.sentence, error=True)
         self.query_one(TokenFlow).show([], [])
         self.query_one(BlockView).show(View("none", "no tokens", message.sentence, []))
 
@@ -215,9 +215,9 @@ class TokensScreen(LabScreen):
         if number != self._number:
             self._ask()
 
-    def _say(self, words: str, *, trouble: bool = False) -> None:
+    def _say(self, words: str, *, error: bool = False) -> None:
         line = self.query_one("#tokens-counts", StatusLine)
-        line.set_class(trouble, "-trouble")
+        line.set_class(error, "-error")
         line.left = words
 
     @on(TokenFlow.Chosen)

@@ -145,8 +145,8 @@ class NewRun(Widget):
         self._plan()
         self._count()
         words = f"The settings of {copied.name}, and its text."
-        if copied.trouble:
-            self._preparation_problem = ("", copied.trouble)
+        if copied.problem:
+            self._preparation_problem = ("", copied.problem)
             self._plan()
             words = f"The settings of {copied.name}."
         self.notify(words, markup=False)

@@ -66,8 +66,8 @@ class RunForm(VerticalScroll, can_focus=False):
     """The form. Posts `Changed` as settings are typed, and `Started` to start the run. Its parent sets what it shows."""
 
     HELP: ClassVar[str | None] = """
-**A new run.** Up and down, or tab, move between the fields; left and right change a choice. Everything has a default that works,
-so that Start is enough. The cost is updated as you type. A field with a `!` is wrong, and a sentence says why.
+**A new run.** Up and down, or tab, move between the fields; left and right change a choice. Every field has a default: Start
+is enough. The cost is updated as you type. `!` marks a wrong field; a sentence says why.
 """
     BINDINGS = [
         Binding("down", "app.focus_next", "Next field", id="form.next", show=False, tooltip="The next field"),
@@ -105,7 +105,7 @@ so that Start is enough. The cost is updated as you type. A field with a `!` is 
                     for setting in FORM[start : start + COLUMNS]:
                         yield Field(setting, getattr(self.settings, setting.name))
             with Horizontal(id="form-start"):
-                yield Button("▸ Start training", id="start", compact=True, tooltip="Make the run and train it")
+                yield Button("▸ Start training", id="start", compact=True, tooltip="Create this run and train it")
                 yield Label("enter here, or s; defaults are greyed")
         with Vertical(id="form-cost"):
             yield Static(id="problems", markup=False)

@@ -67,7 +67,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first"),
         Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
         Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model"),
-        Binding("o", "one_step", "One step", id="train.step", tooltip="Take one training step of this run apart"),
+        Binding("o", "one_step", "One step", id="train.step", tooltip="Step through one training step of this run"),
         Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
         Binding(
             "left,h",

@@ -70,9 +70,9 @@ class ForwardPassList(LineScrollView):
     }
     """
     HELP = (
-        "**Forward pass.** Every step in its order, `j` forward and `k` back. Beside each part stands the logit lens: the token "
-        "that the model would predict if it stopped there, by the final norm and the unembedding. Where the column has no room "
-        "for the rank of the final prediction, the status line shows it."
+        "**Forward pass.** Every step in order, `j` next and `k` back. Beside each part is its logit lens: the token that the "
+        "model would predict if it stopped there, by the final norm and the unembedding. On a narrow screen the status line "
+        "shows the rank of the final prediction."
     )
     steps: reactive[tuple[StageEntry, ...]] = reactive((), layout=False)
     current: reactive[int] = reactive(0)

@@ -20,7 +20,7 @@ class StatusLine(Widget):
         height: 1; padding: 0 1;
         & > .line--left { color: $foreground; }
         & > .line--right { color: $foreground 65%; }
-        &.-trouble > .line--left { color: $error; text-style: bold; }
+        &.-error > .line--left { color: $error; text-style: bold; }
     }
     """
 
@@ -34,9 +34,9 @@ class StatusLine(Widget):
         self._most_lines = most_lines
         self._lines = [""]
 
-    def say(self, words: str, *, trouble: bool = False) -> None:
-        """Show `words` at the left, in the colour of errors for `trouble`."""
-        self.set_class(trouble, "-trouble")
+    def say(self, words: str, *, error: bool = False) -> None:
+        """Show `words` at the left, in the colour of errors for `error`."""
+        self.set_class(error, "-error")
         self.left = words
 
     def watch_left(self) -> None:

@@ -2,7 +2,7 @@
 lab draws, a text that only the answer to that key contains. What a view shows comes from the engine, so its time is in it.
 
     python tests/e2e/key_latency.py                  # while a training saturates the machine
-    python tests/e2e/key_latency.py --quiet          # with nothing else going on
+    python tests/e2e/key_latency.py --quiet          # on a short finished run, with nothing else running
     python tests/e2e/key_latency.py --quiet --gpt2   # Inspect alone, on random weights of GPT-2's shape and 64 tokens
     python tests/e2e/key_latency.py --quiet --gpt2 --tokens 1024 --rounds 5
 """
@@ -58,7 +58,7 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
-IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "update/weight"))
+IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "CS231n"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
 TO_THE_SCORES = 4
 STEPS: Sequence[Key] = (
@@ -78,6 +78,9 @@ STEPS: Sequence[Key] = (
 """From a layer's first step to its last, and what only the step's view has."""
 WITH_TOKEN = tuple(answer for _, answer in STEPS if any(word in answer for word in ("scores", "all heads", "values", "MLP ─")))
 """Those whose sentence names the token at the position."""
+RUN = "measured"
+"""Name of the run that Train shows."""
+STEPS_WHEN_QUIET = 20
 GPT2 = "shape"
 """Name of the run of GPT-2's shape."""
 WORD = " dog"
@@ -143,7 +146,9 @@ class Lab:
 
 
 def measure(lab: Lab, rounds: int) -> dict[str, list[float]]:
-    """Seconds by key, each pressed `rounds` times once everything has been visited."""
+    """Seconds by key, each pressed `rounds` times once everything has been visited. The newest run is watched in Train."""
+    lab.press("t", "▸4 Train◂")
+    lab.read(2.0)
     for key, answer in MODES:
         lab.press(key, answer)
         lab.read(2.0)
@@ -274,22 +279,23 @@ def main() -> None:
     width, height = (int(n) for n in options.size.split("x"))
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "LLMLAB_HOME": home}
-        if not options.quiet:
-            words = ["train", "stories", "--name", "busy", "--preset", options.preset, "--steps", "1000000", "--detach"]
+        if not (options.quiet and options.gpt2):
+            length = ["--steps", str(STEPS_WHEN_QUIET)] if options.quiet else ["--steps", "1000000", "--detach"]
+            words = ["train", "stories", "--name", RUN, "--preset", options.preset, *length]
             subprocess.run([LLMLAB, *words], env=environment, check=True, stdout=subprocess.DEVNULL)
         if options.gpt2:
             make_gpt2(home, options.tokens - 3)
         lab = Lab((width, height), home)
         try:
-            lab.wait_for("shape" if options.gpt2 else "your runs")
+            lab.wait_for(GPT2 if options.gpt2 else RUN)
             times = measure_gpt2(lab, options.tokens, min(options.rounds, 10)) if options.gpt2 else measure(lab, options.rounds)
             peaks = lab.peaks()
         finally:
             lab.close()
             if not options.quiet:
-                subprocess.run([LLMLAB, "stop", "busy"], env=environment, check=True, stdout=subprocess.DEVNULL)
+                subprocess.run([LLMLAB, "stop", RUN], env=environment, check=True, stdout=subprocess.DEVNULL)
                 time.sleep(3)
-    print(f"{options.size}, {'nothing else going on' if options.quiet else 'training ' + options.preset + ' on all cores'}")
+    print(f"{options.size}, {'nothing else running' if options.quiet else 'training ' + options.preset + ' on all cores'}")
     print(f"{'':44}{'keys':>6}{'median':>10}{'95%':>10}{'slowest':>10}")
     if not options.gpt2:
         times["all of them"] = [each for found in times.values() for each in found]

@@ -36,7 +36,7 @@ class InterventionList(LineScrollView):
     }
     """
     HELP = (
-        "**Interventions.** Changes made in the forward pass, and what becomes of the top prediction. "
+        "**Interventions.** Changes made in the forward pass, and their effect on the top prediction. "
         "`j` and `k` choose one, `delete` or `x` undoes it, `X` undoes all."
     )
     BINDINGS = [

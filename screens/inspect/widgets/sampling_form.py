@@ -21,7 +21,7 @@ class SettingError(ValueError):
 
 
 def settings_from(temperature: str, top_k: str, top_p: str, seed: str) -> SamplingSettings:
-    """The settings that the fields hold; an empty one, or `-`, is off. Temperature 0 always takes the likeliest token.
+    """The settings that the fields hold; an empty one, or `-`, is off. Temperature 0 always takes the most probable token.
 
     Raises:
         SettingError: naming the first field that cannot be used.
@@ -64,8 +64,8 @@ class SamplingForm(Horizontal):
     }
     """
     HELP = (
-        "**Sampling.** *Temperature* divides the logits: below 1 sharper, above 1 flatter, 0 always takes the likeliest. "
-        "*Top-k* keeps the k likeliest tokens, *top-p* the fewest whose probabilities reach p. The *seed* fixes the random "
+        "**Sampling.** *Temperature* divides the logits: below 1 sharper, above 1 flatter, 0 always takes the most probable. "
+        "*Top-k* keeps the k most probable tokens, *top-p* the fewest whose probabilities reach p. The *seed* fixes the random "
         "numbers. `tab` next field, `enter` apply, `escape` cancel."
     )
 

@@ -46,11 +46,10 @@ class TimeSlider(Widget, can_focus=True):
     }
     """
     HELP = (
-        "**Time travel.** Each mark is a snapshot of the weights, step 0 before any training; they lie closer together at the "
+        "**Time travel.** Each mark is a snapshot of the weights, from step 0, before any training; they are denser at the "
         "beginning, where most happens. `←` and `→` show the same prompt, step, head and number with other weights, `space` "
-        "plays to the end. `enter` keeps the weights in view, `escape` goes back to those you came with. A cursor on a number "
-        "stays on it, and its change is shown. All other keys of Inspect work meanwhile. Snapshots after step 0 are in bf16, so "
-        "their numbers are rounded."
+        "plays to the end. `enter` keeps the weights in view, `escape` restores the previous ones. A cursor on a number "
+        "stays there and its change is shown. All other keys of Inspect still work. Snapshots after step 0 are stored in bf16."
     )
     BINDINGS = [
         Binding("right", "move(1)", "Move", id="time.later", key_display="←/→", tooltip="The next snapshot"),
@@ -58,8 +57,8 @@ class TimeSlider(Widget, can_focus=True):
         Binding("space", "play", "Play", id="time.play", tooltip="Play the training from here to its end; again to stop"),
         Binding("home", "end(0)", "Untrained", id="time.first", show=False, tooltip="Before any training"),
         Binding("end", "end(-1)", "Trained", id="time.last", show=False, tooltip="The last weights"),
-        Binding("enter", "close(True)", "Keep", id="time.keep", tooltip="Close the slider and stay with these weights"),
-        Binding("escape", "close(False)", "Back", id="time.back", tooltip="Close the slider and go back to where you came from"),
+        Binding("enter", "close(True)", "Keep", id="time.keep", tooltip="Close the slider and keep these weights"),
+        Binding("escape", "close(False)", "Back", id="time.back", tooltip="Close the slider and restore the previous weights"),
     ]
 
     stops: reactive[tuple[TimelineStop, ...]] = reactive(())

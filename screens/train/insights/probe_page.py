@@ -22,9 +22,10 @@ def probe_lines(insights: InsightHistory, at: int, head: tuple[int, int], width:
     if not insights.probe or not point.top:
         return words_lines("At this evaluation the model's outputs were NaN/inf.", width)
     best, share = point.top[0]
+    highest = "it highest" if best == insights.truth else f"{quoted(best)} highest ({probability(share)})"
     words = (
         f"A fixed position in the validation text. The next token is {quoted(insights.truth)}: the model gives it "
-        f"{probability(point.truth_probability)}, and ranks {quoted(best)} highest ({probability(share)})."
+        f"{probability(point.truth_probability)}, and ranks {highest}."
     )
     if any(pair == (insights.probe[-1], insights.truth) for pair in pairwise(insights.probe)):
         words += (

@@ -62,13 +62,13 @@ class OneStepScreen(LabScreen):
 
     MODE = "train"
     HELP = (
-        "One training step, taken apart. `j` and `k` go through its stages: the batch, the loss of each token, p − one-hot (the "
-        "gradient of the logits), the gradient of each part, the largest weight updates, the optimizer's formula for one weight, "
-        "and the loss after the step.\n\n"
-        "`space` takes the step, and again for another on the same text; `u` undoes one. The run on disk is never changed.\n\n"
-        "At the top stands the training text, beneath each token its loss, −ln p. `←` `→` choose a token, `[` `]` a window of "
-        "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` goes back to the run's own "
-        "next batch. `r` reads the checkpoint again, where the run has trained on.\n\n"
+        "One training step in seven stages; `j` next, `k` back: the batch, the loss of each token, p − one-hot (the gradient of "
+        "the logits), the gradient of each part, the largest weight updates, the optimizer's formula for one weight, and the "
+        "loss after the step.\n\n"
+        "`space` takes the step; again: another on the same text; `u` undoes one. The run on disk is never changed.\n\n"
+        "The training text is at the top, each token's loss, −ln p, below it. `←` `→` choose a token, `[` `]` a window of "
+        "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` returns to the run's own "
+        "next batch. `r` reads the checkpoint again after the run has trained on.\n\n"
         "`enter` puts a cursor into the view; `enter` on one of the largest updates shows that weight in full."
     )
     FIRST_KEYS = ("step.next", "step.take", "step.undo", "step.right", "step.edit", "step.own", "step.window")
@@ -91,8 +91,8 @@ class OneStepScreen(LabScreen):
         Binding("u", "undo", "Undo", id="step.undo", tooltip="Undo the last step"),
         Binding("right,l", "position(1)", "Token", id="step.right", key_display="←/→", tooltip="The token to the right"),
         Binding("left,h", "position(-1)", "Left", id="step.left", show=False, tooltip="The token to the left"),
-        Binding("e,slash", "edit", "Sentence", id="step.edit", key_display="e", tooltip="Type a sentence to learn from"),
-        Binding("b", "own", "Own batch", id="step.own", tooltip="The batch that the run's trainer would take next"),
+        Binding("e,slash", "edit", "Sentence", id="step.edit", key_display="e", tooltip="Train on a sentence of your own"),
+        Binding("b", "own", "Own batch", id="step.own", tooltip="The run's own next batch"),
         Binding("right_square_bracket", "window(1)", "Window", id="step.window", key_display="[ ]", tooltip="The next window"),
         Binding("left_square_bracket", "window(-1)", "Window before", id="step.before", show=False, tooltip="The window before"),
         Binding(
@@ -101,7 +101,7 @@ class OneStepScreen(LabScreen):
         Binding("left_curly_bracket", "ahead(-1)", "Batch before", id="step.earlier", show=False, tooltip="The batch before"),
         Binding("enter", "enter_view", "Numbers", id="step.enter", tooltip="Put a cursor on the numbers of the view"),
         Binding(
-            "enter", "weight", "This weight", id="step.weight", tooltip="How the step of the weight under the cursor comes about"
+            "enter", "weight", "This weight", id="step.weight", tooltip="The optimizer's formula for the weight under the cursor"
         ),
         restart_binding("step.restart"),
         Binding("r", "again", "Read again", id="step.again", show=False, tooltip="Read the run's last checkpoint again"),
@@ -192,7 +192,7 @@ class OneStepScreen(LabScreen):
         if died:
             self._outdate()
             self._session.forget_changes()
-            sentence = f"{sentence} The next key starts another, which takes the steps anew."
+            sentence = f"{sentence} The next key starts another, which repeats the steps."
         elif isinstance(self._shown, Answered):
             self.set_reactive(OneStepScreen.selected, self._shown.params)
             self._list.current = list(STAGES).index(self._shown.params.stage)

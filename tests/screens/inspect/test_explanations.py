@@ -95,6 +95,21 @@ async def press(pilot: Pilot[None], settle: Settle, *pressed: str) -> None:
         await settle(pilot)
 
 
+async def test_an_explanation_hides_the_second_prompts_view(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await press(pilot, settle, "C")
+        await pilot.press("end", "full_stop", "enter")
+        await settle(pilot)
+        await press(pilot, settle, "C", *TO_SCORES, "up")
+        beside = screen_of(pilot).query_one("#inspect-beside")
+        assert beside.display
+        await press(pilot, settle, "enter")
+        assert title(pilot) == "explain: softmax"
+        assert not beside.display
+        await press(pilot, settle, "backspace")
+        assert beside.display
+
+
 async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         assert "explain" not in keys(pilot)
@@ -109,7 +124,7 @@ async def test_enter_goes_down_to_a_weight_and_backspace_climbs_to_where_one_was
         await press(pilot, settle, "enter")
         assert title(pilot) == "explain · 3 deep: softmax › b › c"
         await press(pilot, settle, "enter")
-        assert status(pilot).startswith("Nothing deeper here")
+        assert status(pilot).startswith("No formula below this one")
         await press(pilot, settle, "backspace", "backspace")
         assert title(pilot) == "explain: softmax"
         await press(pilot, settle, "backspace")

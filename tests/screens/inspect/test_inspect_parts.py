@@ -54,7 +54,7 @@ class Host:
         self.said: list[str] = []
         self.work: list[Coroutine[Any, Any, None]] = []
 
-    def say(self, words: str, *, trouble: bool = False) -> None:
+    def say(self, words: str, *, error: bool = False) -> None:
         self.said.append(words)
 
     def say_location(self) -> None: ...

@@ -96,9 +96,9 @@ async def test_x_is_about_the_step(keys: list[str], name: str, inspect: Open, se
 async def test_a_hidden_token_is_said_to_be_missed_by_later_ones_only(inspect: Open, settle: Settle) -> None:
     async with inspect() as pilot:
         await press(pilot, settle, "left", "x")
-        assert "only later tokens are affected" in status(pilot)
+        assert "only later tokens change" in status(pilot)
         await press(pilot, settle, "X", "right", "left", "left", "x", "right")
-        assert "only later tokens are affected" not in status(pilot)
+        assert "only later tokens change" not in status(pilot)
 
 
 async def test_where_there_is_nothing_to_switch_off_it_says_so(inspect: Open, settle: Settle) -> None:

@@ -92,7 +92,7 @@ async def test_it_writes_by_itself_until_the_key_is_pressed_again(inspect: Open,
     async with inspect() as pilot:
         await pilot.press(*["plus"] * len(PACES))
         await pilot.press("A")
-        assert "writing 8 tokens a second" in line(pilot, "#inspect-status")
+        assert "generating 8 tokens/s" in line(pilot, "#inspect-status")
         async with asyncio.timeout(30):
             while len(engine.asked("sample")) < 3:
                 await asyncio.sleep(0.01)

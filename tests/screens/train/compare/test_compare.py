@@ -249,7 +249,7 @@ async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Pa
         for wrong, why in (("older", "a run called older already"), ("a/b", "cannot be a run's name")):
             field.value = wrong
             await pilot.press("enter")
-            assert why in str(app.screen.query_one("#ask-text-trouble", Static).content)
+            assert why in str(app.screen.query_one("#ask-text-error", Static).content)
         field.value = "newest"
         await pilot.press("enter")
         await until(pilot, lambda: [run.name for run in app.runs] == ["newest", "older"])

@@ -192,11 +192,11 @@ async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any,
         screen_of(pilot).query_one("#step-editor", Input).value = ""
         await press(pilot, "enter")
         assert status(pilot).startswith("The sentence is empty")
-        assert screen_of(pilot).query_one("#step-status").has_class("-trouble")
+        assert screen_of(pilot).query_one("#step-status").has_class("-error")
         assert screen_of(pilot).selected == before
         await press(pilot, "j")
         assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "logits_gradient")
-        assert not screen_of(pilot).query_one("#step-status").has_class("-trouble")
+        assert not screen_of(pilot).query_one("#step-status").has_class("-error")
 
 
 async def test_escape_leaves_the_editor_then_the_numbers_then_the_screen(opened: Any) -> None:
