@@ -93,8 +93,8 @@ class EngineSession:
 
     def select(self, selection: Selection) -> View | None:
         """Select something else. The view at once if it is at hand; otherwise None, and it comes through the callbacks."""
-        self._newest.ask(selection)
         self._selected += 1
+        self._newest.ask((self._selected, selection))
         view = self._views.get(selection) if selection.model in self._fresh else None
         if view is not None:
             self._shown = self._selected
@@ -120,13 +120,14 @@ class EngineSession:
         params = extended(SaveTraceParams, selection.prompt_params, path=path, kind=kind)
         return await self.engine.call(SAVE_TRACE, params, group="save")
 
-    async def _answer(self, selection: Selection) -> None:
+    async def _answer(self, question: tuple[int, Selection]) -> None:
+        number, selection = question
         facts = await self._open(selection.model, "open")
         if self._facts_for != selection.model:
             self._facts_for = selection.model
             self._to.facts(facts)
         selection = within(selection, facts)
-        await asyncio.gather(self._answer_view(selection), self._answer_path(selection))
+        await asyncio.gather(self._answer_view(number, selection), self._answer_path(selection))
         await asyncio.gather(self._answer_effect(selection), self._answer_second(selection))
 
     async def _open(self, model: tuple[str, str], group: str) -> ModelFacts:
@@ -144,8 +145,7 @@ class EngineSession:
             self._fresh.add(model)
         return self._known[model]
 
-    async def _answer_view(self, selection: Selection) -> None:
-        number = self._selected
+    async def _answer_view(self, number: int, selection: Selection) -> None:
         view = await self._view(selection, "view")
         if number > self._shown:
             self._shown = number
@@ -208,9 +208,10 @@ class EngineSession:
             case _:
                 return await ask(VIEW, selection.view_params, group=group)
 
-    async def _look_ahead(self, selection: Selection) -> None:
+    async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
         the checkpoints that are expected, else the next step and the one before."""
+        _, selection = question
         for checkpoint in self.expected_checkpoints:
             await self._look_ahead_to(replace(selection, checkpoint=checkpoint))
         if self.expected_checkpoints:

@@ -35,8 +35,8 @@ class OneStepSession:
 
     def select(self, params: OneStepParams) -> StepAnswer | None:
         """Select something else. The answer at once if it is at hand; otherwise None, and it comes later."""
-        self._newest.ask(params)
         self._selected += 1
+        self._newest.ask((self._selected, params))
         answer = self._known.get(params)
         if answer is not None:
             self._shown = self._selected
@@ -46,8 +46,8 @@ class OneStepSession:
         """Have the largest weight changes found again: another engine holds none."""
         self._changes_found = None
 
-    async def _answer(self, params: OneStepParams) -> None:
-        number = self._selected
+    async def _answer(self, question: tuple[int, OneStepParams]) -> None:
+        number, params = question
         answer = self._known.get(params) or await self._ask(params)
         if number > self._shown:
             self._shown = number
@@ -59,8 +59,9 @@ class OneStepSession:
         self._known[params] = answer
         return answer
 
-    async def _look_ahead(self, params: OneStepParams) -> None:
+    async def _look_ahead(self, question: tuple[int, OneStepParams]) -> None:
         """Have the engine find the largest weight changes, which take longest, and answer for the stages on both sides."""
+        _, params = question
         changes = replace(params, stage="changes", window=0, position=None, weight="")
         names = list(STAGES)
         place = names.index(params.stage)

@@ -89,6 +89,16 @@ async def test_a_late_answer_does_not_replace_a_newer_one(record: Record, engine
     assert record.views == [SELECTED]
 
 
+async def test_a_selection_made_while_the_model_opens_is_the_one_shown_in_the_end(record: Record, engine: Any) -> None:
+    engine.opens = asyncio.Event()
+    record.session.select(SELECTED)
+    await record.settle()
+    record.session.select(replace(SELECTED, head=1))
+    engine.opens.set()
+    await record.settle()
+    assert record.views[-1].head == 1
+
+
 async def test_a_dead_engine_is_told_and_the_next_selection_is_answered(record: Record, engine: Any) -> None:
     engine.dies = True
     record.session.select(SELECTED)
