@@ -59,14 +59,14 @@ class ModeChosen(Message):
 
 @dataclass
 class RenameRun(Message):
-    """Ask for another name of this run, and give it."""
+    """Ask for a new name, and rename this run."""
 
     run: RunSummary
 
 
 @dataclass
 class RunRenamed(Message):
-    """To the screen in view: a run has another name now."""
+    """To the screen in view: a run was renamed."""
 
     before: str
     now: str
@@ -74,32 +74,32 @@ class RunRenamed(Message):
 
 @dataclass
 class DeleteRun(Message):
-    """Ask whether this run may go, and delete it."""
+    """Ask for confirmation, and delete this run."""
 
     run: RunSummary
 
 
 @dataclass
 class CloneSettings(Message):
-    """Fill the form of a new run with the settings and the text of this one."""
+    """Fill the form of a new run with this run's settings and text."""
 
     run: RunSummary
 
 
 @dataclass
 class CompareRuns(Message):
-    """Show these runs beside each other."""
+    """Show these runs side by side."""
 
     names: Sequence[str]
 
 
 @dataclass
 class CompareWith(Message):
-    """Ask with which other run to compare this one, and show both."""
+    """Ask for another run, and show both side by side."""
 
     name: str
 
 
 @dataclass
 class RunsChanged(Message):
-    """Something was done to a run: read the runs now."""
+    """A run was changed: read the runs now."""

@@ -29,7 +29,7 @@ class RunActions:
         self._app = app
 
     async def rename(self, run: RunSummary) -> None:
-        """Ask for another name, and give it."""
+        """Ask for a new name, and rename the run."""
         folder = Run(run.path)
 
         def refuse(name: str) -> str:
@@ -58,7 +58,7 @@ class RunActions:
         self._app.post_message(RunsChanged())
 
     async def delete(self, run: RunSummary) -> None:
-        """Ask whether the run may go, saying what that frees, and remove it."""
+        """Ask for confirmation, with the size that it frees, and delete the run."""
         folder = Run(run.path)
         try:
             await asyncio.to_thread(refuse_to_change, folder)
@@ -94,7 +94,7 @@ class RunActions:
         self._app.screen.post_message(SettingsCopied(run.name, cloned_settings(config), hidden_settings(config), problem))
 
     async def compare_with(self, name: str) -> None:
-        """Ask with which other run to compare this one."""
+        """Ask for another run to compare with this one."""
         others = [(run.name, f"{run.text}, {run.phase}") for run in self._app.runs if run.name != name]
         if not others:
             self._app.notify("There is no other run to compare with.")
@@ -104,7 +104,7 @@ class RunActions:
             self.compare((name, other))
 
     def compare(self, names: Sequence[str]) -> None:
-        """Show these runs beside each other."""
+        """Show these runs side by side."""
         self._app.push_screen(CompareScreen(names))
 
     async def _release(self, run: RunSummary) -> None:

@@ -125,7 +125,6 @@ measured on text that the run never trains on: part of it during training, all o
 
     @property
     def selected(self) -> RunSummary | None:
-        """The run under the cursor."""
         return self.query_one(RunTable).selected
 
     def action_choose(self, mode: str) -> None:

@@ -82,7 +82,7 @@ class InterventionKeys(InspectPart):
 
     @property
     def hint(self) -> str:
-        """The effect that x would have here, for the status line."""
+        """The effect of x here, for the status line."""
         found, made = self._target(), self._host.selection.interventions
         if found is None:
             return ""
@@ -111,7 +111,7 @@ class InterventionKeys(InspectPart):
             self._host.selection = toggled_aside(selection, "effect", next_token(self._ref))
 
     def action_mean(self) -> None:
-        """Zero or mean from now on; what is off at this step goes over to it."""
+        """Switch between zero and mean ablation; an ablation at this step switches too."""
         self._to_mean = not self._to_mean
         found, interventions = self._target(), self._host.selection.interventions
         made = find_intervention(interventions, switch(found, self._to_mean).target) if found else None
@@ -187,7 +187,7 @@ class InterventionKeys(InspectPart):
             self._host.selection = selection.on_stage()
 
     def effect_came(self, selection: Selection, effect: Effect) -> None:
-        """Show what the interventions do to the prediction at the position."""
+        """Show the effect of the interventions on the prediction at the position."""
         if selection.interventions != self._host.selection.interventions:
             return
         self._list.effect = effect
@@ -201,7 +201,7 @@ class InterventionKeys(InspectPart):
             self._host.say(words)
 
     def path_came(self, selection: Selection, path: LensPath) -> None:
-        """Undo what names a position when the window has slid from under it."""
+        """Undo interventions at positions when the context window has slid."""
         now = self._host.selection
         if path.dropped > self._dropped and now.interventions:
             self._host.selection = replace(now, interventions=still_valid(now.interventions, 0))
@@ -213,7 +213,7 @@ def _factor(text: str) -> float:
 
 
 def _no_factor(text: str) -> str:
-    """The reason why a text is no factor, "" if it is one."""
+    """The reason why a text is not a factor; "" if it is one."""
     try:
         good = abs(_factor(text)) <= 1000
     except ValueError:

@@ -1,4 +1,4 @@
-"""Status line of Inspect: the step, what is out of the model's sight, and what a key would do."""
+"""Status line of Inspect: the step, tokens outside the context window, and a hint on keys."""
 
 from lab.core.number_format import whole
 from screens.inspect.inspect_part import ModelState, Ready
@@ -7,7 +7,7 @@ from screens.widgets.forward_pass_list import ForwardPassList
 
 
 def location_text(selection: Selection, model: ModelState, steps: ForwardPassList, writing: str, hint: str, width: int) -> str:
-    """The words for a line of `width` columns; `writing` says that the model writes by itself."""
+    """The words for a line of `width` columns; `writing`: the pace of generation."""
     words = (f"{writing} · " if writing else "") + f"step {index_of(selection, steps.steps) + 1}/{len(steps.steps)}"
     dropped = model.path.dropped + selection.prompt.earlier if isinstance(model, Ready) else 0
     if dropped and isinstance(model, Ready):

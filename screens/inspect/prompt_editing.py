@@ -13,7 +13,7 @@ from screens.inspect.widgets.prompt_bar import PromptBar
 
 
 class PromptEditing(InspectPart):
-    """Opens the fields in the place of the tokens, and applies what they hold."""
+    """Opens the fields in place of the tokens, and applies their values."""
 
     BINDINGS = (
         Binding("e,slash", "edit", "Edit", id="inspect.edit", key_display="e", tooltip="Edit the prompt"),
@@ -62,7 +62,7 @@ class PromptEditing(InspectPart):
 
 
 def _decode(run: str, ids: tuple[int, ...]) -> tuple[str, str]:
-    """The text of these tokens, or what is wrong with the run or its tokenizer."""
+    """The text of these tokens, or the problem with the run or its tokenizer."""
     from lab.core.errors import UserError
     from lab.runs.find_runs import open_run
     from lab.runs.load_tokenizer import tokenizer_of

@@ -20,7 +20,7 @@ class RunHold:
         self._descriptor: int | None = None
 
     def take(self, descriptor: int | None) -> None:
-        """Hold another run instead."""
+        """Hold this run instead."""
         self.release()
         self._descriptor = descriptor
 
@@ -30,7 +30,7 @@ class RunHold:
             self._descriptor = None
 
     async def let_go(self, path: Path) -> None:
-        """Have the engine, where one runs, hold the run in this folder no longer."""
+        """Release the run in this folder, in the engine too if one runs."""
         self.release()
         if self._engine.pid is not None:
             with suppress(EngineDied):  # then it holds nothing

@@ -1,4 +1,4 @@
-"""Selection: what Inspect looks at, as one value, and its moves through the forward pass. No widget, no engine."""
+"""Selection in Inspect, as one immutable value, and its moves through the forward pass. No widget, no engine."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Selection:
-    """Run, checkpoint, prompt, position, step, head, and whatever stands in the place of the step."""
+    """Run, checkpoint, prompt, position, step, head, and a side view in place of the step."""
 
     run: str
     checkpoint: str = "best"
@@ -56,9 +56,9 @@ class Selection:
     width: int = 80
     """Room for the view, in columns."""
     interventions: Interventions = ()
-    """Changes made in the model, in the order in which they were asked for."""
+    """Changes made in the model, oldest first."""
     second: Prompt | None = None
-    """Another prompt beside this one, without interventions."""
+    """A second prompt, without interventions."""
     aside: str = ""
     """View in the place of the step: "attribution", "evidence", "effect" or "compare"; "" is the step itself."""
     candidate: int | None = None
@@ -68,7 +68,7 @@ class Selection:
     by_size: bool = True
     """True when the attribution lists its parts by size."""
     trail: tuple[str, ...] = ()
-    """The numbers being explained, from the one first asked about down to the one in view."""
+    """The numbers being explained, from the first down to the one in view."""
 
     @property
     def shows(self) -> str:
@@ -76,7 +76,7 @@ class Selection:
         return f"explain {self.trail[-1]}" if self.trail else self.aside or self.stage
 
     def on_stage(self) -> "Selection":
-        """The step itself, with nothing in its place."""
+        """The step itself, without side view or explanation."""
         return replace(self, aside="", candidate=None, against=None, trail=())
 
     @property

@@ -47,7 +47,6 @@ class TimeTravel(InspectPart):
 
     @property
     def is_open(self) -> bool:
-        """True while the slider is open."""
         return self._came_from is not None
 
     def action_time(self) -> None:

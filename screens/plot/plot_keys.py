@@ -24,7 +24,6 @@ class PlotKeys(LabScreen):
     """A screen with a plot whose settings the keys change."""
 
     def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
-        """Apply a change to the plot's settings."""
         raise NotImplementedError
 
     def action_axis(self) -> None:

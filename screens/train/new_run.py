@@ -166,7 +166,7 @@ class NewRun(Widget):
         self.query_one(Preparation).display = preparing
 
     def cancel(self) -> None:
-        """Cancel the preparation; nothing of the run stays."""
+        """Cancel the preparation; nothing of the run remains."""
         self._cancel.set()
 
     def start(self) -> None:

@@ -23,7 +23,7 @@ def send_command(name: str, command: CommandName | None) -> None:
 
 
 def stop_dialog(watched: WatchedRun) -> tuple[ConfirmDialog, CommandName]:
-    """The question whether to stop, and the command that a yes sends: on a full disk a second stop discards what is unsaved."""
+    """The stop dialog and the command it sends: on a full disk a second stop discards unsaved steps."""
     at = f"{watched.name} is at step {watched.status.step:,}"
     words = f"{at}. Its weights are saved, and r resumes from there."
     if watched.status.no_room and watched.status.stopping:

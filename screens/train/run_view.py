@@ -77,16 +77,13 @@ class RunView(Widget):
 
     @property
     def samples(self) -> SamplesView:
-        """The samples of the run."""
         return self.query_one(SamplesView)
 
     @property
     def insights(self) -> InsightsView:
-        """The pages of insights."""
         return self.query_one(InsightsView)
 
     def show(self, watched: WatchedRun) -> None:
-        """Show this run as it is now."""
         if self.watched is None or self.watched.history is not watched.history:
             self.cursor = None
         if self.watched is None or self.watched.name != watched.name:

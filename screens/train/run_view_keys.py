@@ -57,7 +57,6 @@ class RunViewKeys(PlotKeys):
 
     @property
     def view(self) -> RunView:
-        """The view of the run being watched."""
         return self.query_one(RunView)
 
     def action_cursor(self) -> None:

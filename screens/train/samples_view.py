@@ -59,7 +59,6 @@ class SamplesView(Widget):
 
     @property
     def steps(self) -> list[int]:
-        """Steps of the evaluations with samples."""
         return self._steps
 
     def watch_samples(self, samples: tuple[Sample, ...]) -> None:

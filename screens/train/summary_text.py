@@ -11,7 +11,6 @@ class SummaryText(Static):
     """Plain text that changes often; the screen is laid out again only if the number of lines changes."""
 
     def say(self, text: str) -> None:
-        """Show this text."""
         if text == self.content:
             return
         self.update(text, layout=not self.content)

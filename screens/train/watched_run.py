@@ -25,7 +25,7 @@ class WatchedRun:
     events: tuple[Event, ...] = ()
     usage: UsageMeter | None = None
     unresponsive: str = ""
-    """Why its trainer says nothing, where it should; empty if that is not known."""
+    """The reason why its trainer is silent; empty if not known."""
 
     @classmethod
     def opened(cls, name: str, update: RunUpdate, usage: UsageMeter) -> WatchedRun:

@@ -1,4 +1,4 @@
-"""A scroll view whose lines are drawn one at a time, only when they are in sight."""
+"""A scroll view whose lines are drawn one at a time, only while in sight."""
 
 from rich.segment import Segment
 from rich.style import Style
@@ -97,7 +97,7 @@ class LineScrollView(Widget, can_focus=True):
         return " ".join(([f"↑ {above}"] if above else []) + ([f"↓ {below}"] if below else [])) + " more"
 
     def show_line(self, line: int, margin: int = 0) -> None:
-        """Scroll as little as it takes to have `line` in sight, with `margin` lines beyond it."""
+        """Scroll the least that shows `line` and `margin` lines beyond it."""
         if line - margin < self.top:
             self.top = line - margin
         elif line + margin >= self.top + self.window:

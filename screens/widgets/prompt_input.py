@@ -18,7 +18,7 @@ def shown(text: str) -> str:
 
 
 def meant(field: str) -> str:
-    """The text that the field's content means."""
+    """The text of the field's content."""
     return _whole(field).replace(NEWLINE, "\n").replace(TAB, "\t").translate(CONTROLS)
 
 

@@ -51,7 +51,7 @@ class PromptBar(Vertical):
 
     @property
     def is_editing(self) -> bool:
-        """True while fields stand in the place of the tokens."""
+        """True while fields replace the tokens."""
         return self.has_class("-editing") or self.has_class("-settings")
 
     def show_tokens(self, path: LensPath, prompt: Prompt) -> None:

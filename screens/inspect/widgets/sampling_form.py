@@ -17,7 +17,7 @@ N = TypeVar("N", int, float)
 
 
 class SettingError(ValueError):
-    """A field does not hold what it must; the message is one sentence."""
+    """A field's value is invalid; the message is one sentence."""
 
 
 def settings_from(temperature: str, top_k: str, top_p: str, seed: str) -> SamplingSettings:
@@ -47,7 +47,7 @@ def _number(kind: Callable[[str], N], text: str, off: N, sentence: str) -> N:
 
 
 def in_short(settings: SamplingSettings) -> str:
-    """The settings as they stand in the facts line: `T=1 k=- p=- seed 0`."""
+    """The settings in the facts line: `T=1 k=- p=- seed 0`."""
     heat = "0 greedy" if settings.greedy else f"{settings.temperature:g}"
     return f"T={heat} k={settings.top_k or '-'} p={'-' if settings.top_p >= 1 else f'{settings.top_p:g}'} seed {settings.seed}"
 

@@ -31,7 +31,7 @@ def title_of(stop: TimelineStop) -> str:
 
 
 class TimeSlider(Widget, can_focus=True):
-    """Four lines: where one is, the rail, and what changed. Stops are evenly spaced, although they are not in steps."""
+    """Four lines: the step, the rail, and two changes. Stops are evenly spaced, although they are not in steps."""
 
     COMPONENT_CLASSES = {"time--rail", "time--here", "time--words", "time--dim"}
     DEFAULT_CSS = """
@@ -74,7 +74,7 @@ class TimeSlider(Widget, can_focus=True):
         index: int
 
     class Played(Message):
-        """It shall play, or stop playing."""
+        """Start or stop playing."""
 
     @dataclass
     class Closed(Message):

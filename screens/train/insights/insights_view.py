@@ -105,7 +105,6 @@ class InsightsView(Vertical):
         self.head = divmod(max(0, min(layer * heads + head + by, layers * heads - 1)), heads)
 
     def draw(self) -> None:
-        """Lay out the page."""
         if not self.display or not self.is_mounted:
             return
         width, height = self.size

@@ -1,4 +1,4 @@
-"""The page of the probe: what the model expects at a fixed position of the validation text, and where one head attends."""
+"""The page of the probe: next-token probabilities at a fixed position of the validation text, and one head's attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training step taken apart, opened from Train: loss, gradients, weight updates, and the loss after it."""
+"""One training step, opened from Train: loss, gradients, weight updates, and the loss after it."""
 
 from __future__ import annotations
 
@@ -288,7 +288,7 @@ class OneStepScreen(LabScreen):
         self.action_stage_end(message.step)
 
     def action_take(self) -> None:
-        """Take another step; from the first stages on, go and see what came of it."""
+        """Take another step; from the first stages, go on to its result."""
         if self._answer is not None:
             self._change(applied=self.selected.applied + 1, position=self._answer.position)
 
