@@ -54,19 +54,19 @@ def distribution(logits: Tensor, sampling: SamplingSettings) -> Distribution:
     """
     values, before = _softmax(logits)
     if sampling.greedy or sampling.temperature == 0.0:
-        order, shares = np.array([values.argmax()]), np.ones(1)
+        order, probabilities = np.array([values.argmax()]), np.ones(1)
     elif not sampling.top_k and sampling.top_p >= 1.0:
-        after = before if sampling.temperature == 1.0 else _shares(values, sampling.temperature)
+        after = before if sampling.temperature == 1.0 else _probabilities(values, sampling.temperature)
         return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.ones(len(values), dtype=torch.bool))
     else:
         order = top_indices(values, sampling.top_k or len(values))
-        shares = _shares(values[order], sampling.temperature)
+        probabilities = _probabilities(values[order], sampling.temperature)
         if sampling.top_p < 1.0:
-            sum_before_it = shares.cumsum() - shares
+            sum_before_it = probabilities.cumsum() - probabilities
             n = max(1, int((sum_before_it < sampling.top_p).sum()))
-            order, shares = order[:n], shares[:n] / shares[:n].sum()
+            order, probabilities = order[:n], probabilities[:n] / probabilities[:n].sum()
     after, kept = np.zeros_like(before), np.zeros(len(values), np.bool_)
-    after[order], kept[order] = shares, True
+    after[order], kept[order] = probabilities, True
     return Distribution(torch.from_numpy(before), torch.from_numpy(after), torch.from_numpy(kept))
 
 
@@ -77,10 +77,10 @@ def _softmax(logits: Tensor) -> tuple[Numbers, Numbers]:
     if not -math.inf < largest < math.inf:
         raise LogitsError("the logits are NaN or infinite, so no token can be sampled; the model's training may have diverged.")
     values = values - largest
-    return values, _shares(values)
+    return values, _probabilities(values)
 
 
-def _shares(values: Numbers, temperature: float = 1.0) -> Numbers:
+def _probabilities(values: Numbers, temperature: float = 1.0) -> Numbers:
     """Softmax at that temperature of values (n,) whose maximum is 0."""
     with np.errstate(over="ignore"):  # at the coldest, the others become -inf, as they should
         exponentials = np.exp(values / temperature)
@@ -109,15 +109,15 @@ def uniform(seed: int, position: int) -> float:
 
 def draw(after: Tensor, u: float) -> int:
     """The token at u in [0, 1) of the cumulative probabilities (V,), the largest first, ties by id (inverse transform)."""
-    shares = after.numpy()
-    at = u * float(shares.sum())
-    order = top_indices(shares, FIRST)
-    ends = shares[order].cumsum()
-    if at >= ends[-1] and len(order) < len(shares):
-        order = top_indices(shares, len(shares))
-        ends = shares[order].cumsum()
+    probabilities = after.numpy()
+    at = u * float(probabilities.sum())
+    order = top_indices(probabilities, FIRST)
+    ends = probabilities[order].cumsum()
+    if at >= ends[-1] and len(order) < len(probabilities):
+        order = top_indices(probabilities, len(probabilities))
+        ends = probabilities[order].cumsum()
     index = int(ends.searchsorted(at, side="right"))
-    return int(order[min(index, int(np.count_nonzero(shares)) - 1)])
+    return int(order[min(index, int(np.count_nonzero(probabilities)) - 1)])
 
 
 def generate(model: GPT, ids: Sequence[int], n: int, sampling: SamplingSettings) -> Iterator[SampledToken]:

@@ -123,7 +123,7 @@ def _home(home: Path, runs: int) -> Path:
 
 def _frames(suite: BenchSuite) -> list[float]:
     suite.say("drawing the loss plot")
-    done = subprocess.run([sys.executable, "-P", "-c", DRAWING, json.dumps(POINTS)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"the plot could not be drawn: {done.stderr.strip().splitlines()[-1]}")
-    return [1000 * seconds for seconds in json.loads(done.stdout)]
+    drawn = subprocess.run([sys.executable, "-P", "-c", DRAWING, json.dumps(POINTS)], capture_output=True, text=True, check=False)
+    if drawn.returncode:
+        raise UserError(f"the plot could not be drawn: {drawn.stderr.strip().splitlines()[-1]}")
+    return [1000 * seconds for seconds in json.loads(drawn.stdout)]

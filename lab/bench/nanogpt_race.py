@@ -75,10 +75,10 @@ def _nanogpt(checkout: Path, text: str, split: int, folder: Path) -> tuple[float
     arguments = [*RECIPE.split(), "--dataset=race", "--out_dir=out"]
     work = {"kind": "train", "folder": str(checkout), "arguments": arguments, "checkpoint": checkpoint}
     command = [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(work)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    trained = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall = time.monotonic() - started
-    if done.returncode:
-        raise UserError(f"nanoGPT failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+    if trained.returncode:
+        raise UserError(f"nanoGPT failed: {(trained.stderr.strip().splitlines() or ['no message'])[-1]}")
     job = {"kind": "validate", "folder": str(checkout), "checkpoint": checkpoint, "ids": str(data / "val.bin")}
     asked = subprocess.run(
         [sys.executable, "-P", "-m", "lab.bench.third_party_worker", json.dumps(job)], capture_output=True, text=True, check=True

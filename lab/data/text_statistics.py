@@ -119,12 +119,12 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
         size = bytes_(os.path.getsize(path))
         return f"decoded from {corpus.encoding} ({size}) into UTF-8 ({bytes_(cleaned)}), lines end in \\n"
     dropped = os.path.getsize(path) - cleaned - (3 if mark else 0)
-    done = ["byte-order mark dropped"] if mark else []
+    changes = ["byte-order mark dropped"] if mark else []
     if dropped:
-        done.append(f"{whole(dropped)} line ends \\r\\n made \\n")
+        changes.append(f"{whole(dropped)} line ends \\r\\n made \\n")
     elif b"\r" in head:
-        done.append("line ends \\r made \\n")
-    return " and ".join(done) if done else "nothing to clean: UTF-8, lines end in \\n"
+        changes.append("line ends \\r made \\n")
+    return " and ".join(changes) if changes else "nothing to clean: UTF-8, lines end in \\n"
 
 
 @functools.lru_cache(maxsize=16)

@@ -81,12 +81,12 @@ def verdict(context: StageContext, found: Evidence, prompt: Sequence[int], token
             f"{name}, though after {after} alone only {_of(chosen)}; {model}."
         )
     if chosen.candidate:
-        seen = f"after {after} the training text has {name} {_of(chosen)}"
+        counted = f"after {after} the training text has {name} {_of(chosen)}"
         if p > 0 and 1 / AGREE <= frequency / p <= AGREE:
-            return f"As in the text: {seen}; {model}."
+            return f"As in the text: {counted}; {model}."
         if p > frequency:
-            return f"More than in the text: {seen}; {model}, so it uses more than the last {_tokens(chosen.length)}."
-        return f"Less than in the text: {seen}; {model}, so it has not learned this yet, or uses more tokens."
+            return f"More than in the text: {counted}; {model}, so it uses more than the last {_tokens(chosen.length)}."
+        return f"Less than in the text: {counted}; {model}, so it has not learned this yet, or uses more tokens."
     shorter = next((each for each in found.following if each.candidate), None)
     if shorter is None:
         return f"New: the training text never has {name} right after {_quoted(context, prompt[-1:])}; {model}."

@@ -65,9 +65,9 @@ def _logit_change(context: StepContext, came: str) -> str:
     if not at:
         return ""
     before, now = context.logit(at - 1), context.logit(at)
-    done = "raised" if now > before else "lowered" if now < before else "did not change"
+    verb = "raised" if now > before else "lowered" if now < before else "did not change"
     moved = f" by {significant(abs(now - before), 3)}, from {fixed(before, 3)} to {fixed(now, 3)}" if now != before else ""
-    return f" Step {at}, of all predictions together, {done} the logit of {came}{moved}."
+    return f" Step {at}, of all predictions together, {verb} the logit of {came}{moved}."
 
 
 def _zero(total: float) -> float:

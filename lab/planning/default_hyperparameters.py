@@ -66,7 +66,7 @@ def default_dropout(train: TrainConfig, model: ModelConfig, tokens: int, machine
         gpu_step = max(QUICKEST_GPU_STEP, tokens_per_step * flops_per_token(model) / QUICK_FLOPS_PER_GPU)
         core_step = tokens_per_step * flops_per_token(model) / (machine.cores * QUICK_FLOPS_PER_CORE)
         step_seconds = gpu_step if machine.trains_on_gpu(train.device) else core_step
-        seen = 60 * (train.minutes or 0.0) * tokens_per_step / step_seconds
+        trained_on = 60 * (train.minutes or 0.0) * tokens_per_step / step_seconds
     else:
-        seen = float(train.steps * tokens_per_step)
-    return DROPOUT if seen > tokens * memorizing_epochs(model, tokens) else 0.0
+        trained_on = float(train.steps * tokens_per_step)
+    return DROPOUT if trained_on > tokens * memorizing_epochs(model, tokens) else 0.0

@@ -166,10 +166,10 @@ class RunsWatcher:
         elif stamps[1] == cached.metrics_stamp and cached.summary is not None and status.phase not in ACTIVE:
             return cached.summary
         if stamps[1] != cached.metrics_stamp:
-            seen = _searched_bytes(cached.metrics_stamp, stamps[1])
-            training, evaluation, cached.metrics_problem = _read_latest(run.metrics_path, seen)
-            cached.training = training or (cached.training if seen else None)
-            cached.evaluation = evaluation or (cached.evaluation if seen else None)
+            searched = _searched_bytes(cached.metrics_stamp, stamps[1])
+            training, evaluation, cached.metrics_problem = _read_latest(run.metrics_path, searched)
+            cached.training = training or (cached.training if searched else None)
+            cached.evaluation = evaluation or (cached.evaluation if searched else None)
         cached.status, cached.problem, cached.status_stamp, cached.metrics_stamp = status, problem, *stamps
         problem = problem or cached.metrics_problem
         training, figures = cached.training, status.final or cached.evaluation

@@ -84,9 +84,9 @@ def _projection(quantities: Quantities, location: NumberLocation) -> Answer:
 
 def _weighted(quantities: Quantities, location: NumberLocation) -> Answer:
     head, query, key, d = location.index
-    share = quantities.operand("attention pattern", f"{location.block}attn.pattern[{head},{query},{key}]")
+    p = quantities.operand("attention pattern", f"{location.block}attn.pattern[{head},{query},{key}]")
     v = quantities.operand("value", f"{location.block}attn.v[{key},{head},{d}]")
-    return Answer("pattern × v", f"{number(share.value)} × {number(v.value)}", [share, v], share.value * v.value)
+    return Answer("pattern × v", f"{number(p.value)} × {number(v.value)}", [p, v], p.value * v.value)
 
 
 def _weighted_value(quantities: Quantities, location: NumberLocation) -> float:

@@ -159,9 +159,9 @@ def _low_value(quantities: Quantities, location: NumberLocation) -> float:
 def _high(quantities: Quantities, location: NumberLocation) -> Answer:
     position, token = location.index
     low = quantities.operand("lower bound", f"sample.low[{position},{token}]")
-    share = quantities.operand("probability", f"sample.after[{position},{token}]")
-    written = f"{number(low.value)} + {number(share.value)}"
-    return Answer("lower bound + probability", written, [low, share], low.value + share.value)
+    p = quantities.operand("probability", f"sample.after[{position},{token}]")
+    written = f"{number(low.value)} + {number(p.value)}"
+    return Answer("lower bound + probability", written, [low, p], low.value + p.value)
 
 
 def _high_value(quantities: Quantities, location: NumberLocation) -> float:

@@ -79,8 +79,8 @@ class HeadSummary(NamedTuple):
 
 
 def entropy_bits(pattern: Numbers) -> float:
-    seen = pattern[pattern > 0]
-    return float(-(seen * np.log2(seen)).sum()) + 0.0
+    nonzero = pattern[pattern > 0]
+    return float(-(nonzero * np.log2(nonzero)).sum()) + 0.0
 
 
 def summary_of(pattern: Numbers) -> HeadSummary:

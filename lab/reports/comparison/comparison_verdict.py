@@ -93,10 +93,10 @@ def _at_equal_tokens(runs: Sequence[ComparedRun], bits: bool, unit: str) -> str:
     """The losses at the latest token count at which all were evaluated; empty if that is the end."""
     if same_text(runs) and len({run.evaluated_on for run in runs}) > 1:
         return ""
-    seen = [run.history.eval_steps[-1] * run.tokens_per_step for run in runs]
-    if min(seen) >= ABOUT_AS_FAR * max(seen):
+    trained_on = [run.history.eval_steps[-1] * run.tokens_per_step for run in runs]
+    if min(trained_on) >= ABOUT_AS_FAR * max(trained_on):
         return ""
-    shortest = runs[seen.index(min(seen))]
+    shortest = runs[trained_on.index(min(trained_on))]
     for step in reversed(list(shortest.history.eval_steps)):
         tokens = step * shortest.tokens_per_step
         found = [_evaluated_near(run, tokens) for run in runs]

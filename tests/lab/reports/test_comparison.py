@@ -175,7 +175,7 @@ def test_other_tokens_or_texts_are_compared_in_bits_per_byte() -> None:
     assert same_tokens(texts)
     assert in_bits(texts)
     assert unit_note(texts) == "Their texts differ (A tale, B saga): one may be easier to predict than another, in any unit."
-    assert verdict(texts).startswith("A a is better, each on a validation text of its own: "), "also where the note has no room"
+    assert verdict(texts).startswith("A a is better, each on its own validation text: "), "also where the note has no room"
 
 
 def test_a_run_that_has_seen_less_is_compared_at_its_end_too() -> None:
