@@ -19,13 +19,7 @@ class Explanations(InspectPart):
 
     BINDINGS = (
         Binding("enter", "enter_view", "Numbers", id="inspect.enter", tooltip="Put a cursor on the numbers of the view"),
-        Binding(
-            "enter",
-            "explain",
-            "Explain",
-            id="inspect.explain",
-            tooltip="The formula of the number under the cursor",
-        ),
+        Binding("enter", "explain", "Explain", id="inspect.explain", tooltip="The formula of the number under the cursor"),
         Binding("backspace", "climb", "Back", id="inspect.climb", tooltip="Back to the number one level up"),
         Binding(
             "a",

@@ -37,24 +37,11 @@ class TokenSampling(InspectPart):
             id="inspect.sample",
             tooltip="Sample the next token and append it; at an earlier token, replace what follows",
         ),
-        Binding(
-            "n",
-            "sample(1)",
-            "Next seed",
-            id="inspect.next_seed",
-            show=False,
-            tooltip="Sample again with the next seed",
-        ),
+        Binding("n", "sample(1)", "Next seed", id="inspect.next_seed", show=False, tooltip="Sample again with the next seed"),
         Binding("u", "undo", "Undo", id="inspect.undo", tooltip="Undo the last sampled token or edit of the prompt"),
         Binding("A", "auto", "Generate", id="inspect.auto", tooltip="Generate token after token; again: stop"),
         Binding(
-            "plus,equals_sign",
-            "pace(1)",
-            "Faster",
-            id="inspect.faster",
-            show=False,
-            key_display="+",
-            tooltip="Generate faster",
+            "plus,equals_sign", "pace(1)", "Faster", id="inspect.faster", show=False, key_display="+", tooltip="Generate faster"
         ),
         Binding("minus", "pace(-1)", "Slower", id="inspect.slower", show=False, key_display="-", tooltip="Generate slower"),
     )
