@@ -58,7 +58,7 @@ IN_INSPECT: Sequence[Key] = (
     ("}", "layer 2 ·"),
     ("{", "layer 1 ·"),
 )
-IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "CS231n"))
+IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "at step"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
 TO_THE_SCORES = 4
 STEPS: Sequence[Key] = (
