@@ -35,7 +35,7 @@ def attribution(context: StageContext, candidate: int | None = None, against: in
     title = f"direct logit attribution: {_quoted(context, token)}" + (
         f" vs {_quoted(context, against)}" if against is not None else ""
     )
-    parity = Parity("sum of the contributions · model's logit", abs(contributions.leftover), 1)
+    parity = Parity("sum of the contributions · model's logit", abs(contributions.leftover), 1, abs(contributions.logit))
     return View(
         "attribution",
         title,

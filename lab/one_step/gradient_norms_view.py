@@ -57,7 +57,7 @@ def gradient_norms_view(context: StepContext) -> View:
         "The token embedding is also the output head and gets gradient from both. “Of a weight” is the root mean square of a "
         "part's gradients."
     )
-    parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1)
+    parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1, found.total)
     table = Table(columns, rows, title="part by part", total=total)
     return View("gradients", "gradient norm of each part", sentence, [table, tied], parity)
 

@@ -134,6 +134,8 @@ class Parity(msgspec.Struct):
     name: str
     max_delta: float
     count: int
+    largest: float = 1.0
+    """Largest magnitude among the numbers compared, which sets how exact fp32 can be."""
 
 
 class View(msgspec.Struct, omit_defaults=True):

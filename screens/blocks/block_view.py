@@ -148,14 +148,16 @@ class BlockView(LineScrollView):
             self.border_title = Text(title)  # A Text is no markup: a label may hold brackets.
 
     def border_words(self, above: int, below: int) -> str:
-        parity = parity_badge(self.view.parity) if self.view is not None and self.view.parity is not None else ""
+        parity = self.view.parity if self.view is not None else None
         rest = ""
         if below:
             rest = f"↓ {below} more line{'s' if below > 1 else ''} · PgDn"
         elif above:
             rest = f"↑ {above} line{'s' if above > 1 else ''} · PgUp"
-        words = " · ".join(part for part in (parity, rest) if part)
-        return words if cell_len(words) <= self.room else rest or parity
+        if parity is None:
+            return rest
+        words, short = (" · ".join(part for part in (parity_badge(parity, short=short), rest) if part) for short in (False, True))
+        return words if cell_len(words) <= self.room else short
 
     def _lay_out(self) -> None:
         self._laid_for = self.room

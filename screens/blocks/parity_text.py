@@ -3,14 +3,17 @@
 from lab.core.number_format import significant, whole
 from lab.views.blocks import Parity
 
-TOLERANCE = 1e-2
-"""Largest difference still called a match: GPT-2's residual stream reaches 3,000, where fp32 resolves 2e-4."""
+TOLERANCE = 1e-4
+"""Largest error still called a match, as a fraction of the largest number compared or of 1: four digits. fp32 keeps about six."""
 
 
-def parity_badge(parity: Parity) -> str:
-    """`✓ matches the model (max error 1.2e−7)`"""
-    words = "✓ matches the model" if parity.max_delta <= TOLERANCE else "✗ differs from the model"
-    return f"{words} (max error {significant(parity.max_delta, 2)})"
+def parity_badge(parity: Parity, *, short: bool = False) -> str:
+    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`"""
+    matches = parity.max_delta <= TOLERANCE * max(1.0, parity.largest)
+    error = f"max error {significant(parity.max_delta, 2)}"
+    if short:
+        return f"{'✓' if matches else '✗'} {error}"
+    return f"{'✓ matches' if matches else '✗ differs from'} the model ({error})"
 
 
 def parity_sentence(parity: Parity) -> str:

@@ -263,7 +263,7 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
 
     tokens = len(context.ids)
     pictures, summaries = [], []
-    worst, numbers = 0.0, 0
+    worst, numbers, largest = 0.0, 0, 1.0
     if len(context.ids) > LONG:
         context.trace.release()
     for layer in range(context.config.layers):
@@ -274,6 +274,7 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
         # Independent of the pattern itself: the model's own z where it is cached, else the rows' sums of 1.
         delta = pattern.sum(-1) - 1 if fast is None else pattern @ v - fast.transpose(0, 1)
         worst, numbers = max(worst, float(delta.abs().max())), numbers + delta.numel()
+        largest = largest if fast is None else max(largest, float(fast.abs().max()))
         del pattern, v, delta  # or two layers' patterns would be in memory at once
         yield
     stacked = [torch.stack(each).numpy() for each in zip(*summaries, strict=True)]
@@ -283,7 +284,7 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
         else "sums of all patterns' rows · 1 each"
     )
     assert stacked[0].shape == (context.config.layers, context.config.heads, tokens)
-    return Overview(Parity(name, worst, numbers), np.stack(pictures), *stacked)
+    return Overview(Parity(name, worst, numbers, largest), np.stack(pictures), *stacked)
 
 
 def _summaries(pattern: "Tensor") -> "list[Tensor]":

@@ -98,9 +98,9 @@ def _qkv_parity(context: StageContext, x: Numbers) -> Parity:
         weight = context.weight(f"h.{context.layer}.attn.c_attn.weight")[rows].astype(np.float64)
         bias = context.weight(f"h.{context.layer}.attn.c_attn.bias")[rows]
         found.append(context.parity(f"{context.block}attn.{part}", weight @ x + bias, context.position, head))
-    worst = max(found, key=lambda parity: parity.max_delta)
     name = found[0].name.replace("attn.q", "attn.q, k, v")
-    return Parity(name, worst.max_delta, sum(parity.count for parity in found))
+    worst, largest = (max(getattr(parity, each) for parity in found) for each in ("max_delta", "largest"))
+    return Parity(name, worst, sum(parity.count for parity in found), largest)
 
 
 def scores(context: StageContext) -> View:

@@ -66,16 +66,18 @@ def _sentence(context: StageContext, top: list[int]) -> str:
 
 def _logits_parity(context: StageContext, top: list[int]) -> Parity:
     """All logits against the fast path's; where that is not cached, the listed ones against dot products in float64."""
-    fast = context.traced.fast.get("ln_final.out")
+    fast, largest = (
+        context.traced.fast.get("ln_final.out"),
+        float(np.abs(context.logits[np.isfinite(context.logits)]).max(initial=0.0)),
+    )
     if fast is None:
         x = context.row("ln_final.out")
         listed = context.weight("wte.weight")[top].astype(np.float64) @ x
-        return Parity("logits listed · float64", float(np.abs(listed - context.logits[top]).max()), len(top))
+        return Parity("logits listed · float64", float(np.abs(listed - context.logits[top]).max()), len(top), largest)
 
     def delta() -> float:
         own = context.unembed(fast[context.position : context.position + 1].numpy())[0]
         return float(np.abs(own - context.logits).max())
 
-    return Parity(
-        "logits · fast path", context.traced.get_or_compute("logits parity", context.position, delta), len(context.logits)
-    )
+    worst = context.traced.get_or_compute("logits parity", context.position, delta)
+    return Parity("logits · fast path", worst, len(context.logits), largest)

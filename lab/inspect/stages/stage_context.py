@@ -193,5 +193,6 @@ class StageContext:
         own = (self.array(name) if fast is None else fast.numpy())[at]
         assert own.shape == shown.shape, (name, own.shape, shown.shape)
         finite = np.isfinite(own) & np.isfinite(shown)
-        delta = float(np.abs(own[finite] - shown[finite]).max()) if finite.any() else 0.0
-        return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()))
+        delta = float(np.abs(own[finite] - shown[finite]).max(initial=0.0))
+        largest = float(np.abs(own[finite]).max(initial=0.0))
+        return Parity(f"{name} · {'trace' if fast is None else 'fast path'}", delta, int(finite.sum()), largest)

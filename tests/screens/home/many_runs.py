@@ -1,7 +1,7 @@
 """How Home opens with many runs in its folder against few: the first paint, the list, and what each look at the folder costs.
 
-    python tests/screens/many_runs.py                # 200 runs against 3, in turn
-    python tests/screens/many_runs.py --runs 1000
+    python tests/screens/home/many_runs.py                # 200 runs against 3, in turn
+    python tests/screens/home/many_runs.py --runs 1000
 
 The folders are made of files, as the tests of the screens make them; each run has a metrics.jsonl of 2,000 steps. Every opening
 is a process of its own in a pseudo-terminal. On a busy machine only the ratios say something: both are measured in turn.
