@@ -1,6 +1,7 @@
 """The layout of the code: imports in one order, no circles, small folders and files, and docstrings that name the thing."""
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -80,6 +81,14 @@ def test_imports_go_one_way(name: str) -> None:
         if name == "lab.cli" and other == "screens":
             continue
         assert ORDER.index(other) <= ORDER.index(own), f"{name} imports {imported}, which comes after it"
+
+
+@pytest.mark.parametrize("package", [package for package in ORDER if package.startswith("lab.")])
+def test_a_package_of_the_lab_imports_what_its_docstring_says(package: str) -> None:
+    said = (ast.get_docstring(TREES[package]) or "").rpartition("Imports ")[2]
+    mine = [name for name in PATHS if package_of(name) == package]
+    found = {package_of(other) for name in mine for other in imports(name)} - {package, ""}
+    assert {name for name in re.findall(r"`([\w.]+)`", said) if name in ORDER} == found
 
 
 def test_a_mode_imports_no_other_mode_and_what_they_share_imports_none() -> None:

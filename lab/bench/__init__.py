@@ -1,4 +1,4 @@
 """Benchmarks: `llmlab bench`, its history and plots, the optimizer sweep, the race against nanoGPT.
 
-Begin with `bench_suite`. Imports everything of the lab but `lab.cli`.
+Begin with `bench_suite`. Imports `models`, `lab.core`, `lab.runs`, `lab.data`, `lab.planning` and `lab.training`.
 """

@@ -1,5 +1,6 @@
 """The engine: the process beside the screen that holds the model and computes what Inspect shows.
 
 `python -P -m lab.engine.process` runs it. Begin with `method_registry` and `method_bindings`, their implementations.
-`client`, `method_registry` and `protocol` are the screen's side and need no torch.
+`client`, `method_registry` and `protocol` are the screen's side and need no torch. Imports `models`, `lab.core`, `lab.views`,
+`lab.runs`, `lab.planning`, `lab.inspect` and `lab.one_step`.
 """

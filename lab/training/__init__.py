@@ -1,5 +1,5 @@
 """The trainer process: training loop, checkpoints, rollback, and the commands that it takes.
 
 Begin with `trainer` (the process), then `training_loop` and `training_setup`; `evaluation` holds what is measured on the way.
-Imports the packages up to `lab.planning`, and torch once a run is owned.
+Imports `models`, `lab.core`, `lab.runs`, `lab.data` and `lab.planning`, and torch once a run is owned.
 """
