@@ -1,6 +1,7 @@
 """Settings and fixtures of every test."""
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 
@@ -16,6 +17,11 @@ def pytest_configure() -> None:
     """Let Ctrl-C through: a shell that runs the tests in the background has them ignore it, and all that they start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: the tests of real terminals and trainers wait for a third of their time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
