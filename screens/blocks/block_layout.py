@@ -13,13 +13,14 @@ from typing import ClassVar
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS
-from screens.widgets.text_fitting import Piece, wrap
+from screens.colour.heat import ColouredPiece
+from screens.widgets.text_fitting import wrap
 
 
 @dataclass(frozen=True)
 class Line:
-    pieces: tuple[Piece, ...]
-    pinned: tuple[Piece, ...] = ()
+    pieces: tuple[ColouredPiece, ...]
+    pinned: tuple[ColouredPiece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Laid:
         return (0, 0)
 
 
-def merged(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+def merged(pieces: Iterable[ColouredPiece]) -> tuple[ColouredPiece, ...]:
     """The pieces with neighbours of one kind merged."""
     return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
 

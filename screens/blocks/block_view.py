@@ -14,6 +14,8 @@ from lab.views.blocks import View
 from screens.blocks.block_layout import Spot
 from screens.blocks.parity_text import parity_badge
 from screens.blocks.view_layout import CellCursor, Page, lay_view
+from screens.colour.heat import Heat
+from screens.colour.palette import palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 
 KINDS = (
@@ -198,7 +200,9 @@ class BlockView(LineScrollView):
             strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self._style("dim"))])])
         return strip
 
-    def _style(self, kind: str) -> Style:
+    def _style(self, kind: str | Heat) -> Style:
+        if isinstance(kind, Heat):
+            return palette_of(self).style(kind)
         return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:

@@ -7,6 +7,7 @@ from rich.cells import cell_len
 
 from lab.views.blocks import IntervalBar
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
+from screens.colour.heat import ColouredPiece
 from screens.widgets.text_fitting import Piece, fit
 
 GLYPHS = "█▓"
@@ -41,7 +42,7 @@ class LaidIntervalBar(Laid):
     def _kind(self, index: int) -> str:
         return "selected" if index == self.block.selected else "dim" if not self.block.parts[index].ref else "bar"
 
-    def _names(self) -> tuple[Piece, ...]:
+    def _names(self) -> tuple[ColouredPiece, ...]:
         pieces: list[Piece] = []
         for index, part in enumerate(self.block.parts):
             width = self.edges[index + 1] - self.edges[index]
@@ -50,14 +51,14 @@ class LaidIntervalBar(Laid):
             pieces.append((text, "head" if self._kind(index) == "bar" else self._kind(index)))
         return merged(pieces)
 
-    def _bar(self) -> tuple[Piece, ...]:
+    def _bar(self) -> tuple[ColouredPiece, ...]:
         pieces: list[Piece] = []
         for index, part in enumerate(self.block.parts):
             glyph = GLYPHS[index % 2] if part.ref else OTHERS
             pieces.append((glyph * (self.edges[index + 1] - self.edges[index]), self._kind(index)))
         return merged(pieces)
 
-    def _caret(self) -> tuple[Piece, ...]:
+    def _caret(self) -> tuple[ColouredPiece, ...]:
         part = self.block.parts[self.block.selected]
         words = f"{self.block.mark_label}: {part.label.strip() or part.label}"
         at, length = self.caret, cell_len(words)

@@ -11,7 +11,7 @@ from lab.views.blocks import Strip
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
-from screens.widgets.text_fitting import Piece
+from screens.colour.heat import ColouredPiece
 
 STRIP_BAR_ROWS = 2
 """Most rows of bars; longer vectors are drawn as shades."""
@@ -58,7 +58,7 @@ class LaidStrip(Laid):
         drawn = "".join(glyph * max(1, self.each - 1) + " " * (self.each > 1) for glyph in glyphs)
         return Line(((drawn, "negative" if half else "positive"),), ((first, "dim"),))
 
-    def _shades(self, part: NDArray[np.float32]) -> tuple[Piece, ...]:
+    def _shades(self, part: NDArray[np.float32]) -> tuple[ColouredPiece, ...]:
         return merged((shade(value, self.limit), "negative" if value < 0 else "positive") for value in part.tolist())
 
     def spot(self, row: int, column: int) -> Spot:

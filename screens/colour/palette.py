@@ -1,0 +1,81 @@
+"""Palette: the styles of heat for the theme in use and the colours that the terminal has."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rich.color import Color, ColorSystem
+from rich.style import Style
+from textual.widget import Widget
+
+from lab.core.colour_scales import RGB, colour, ink_on
+from screens.colour.heat import LEVELS, MASKED_LEVEL, Heat
+
+PAINTED = {"truecolor": None, "256": ColorSystem.EIGHT_BIT}
+"""Rich's colour systems in which a scale can be told by paper alone, and the one to round colours to."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """`system` is Rich's name of the terminal's colours; `background` the theme's own, for masked cells."""
+
+    system: str | None
+    dark: bool
+    background: RGB
+
+    @property
+    def paints(self) -> bool:
+        """True if paper shows a number. False in 16 colours and without colour, where glyphs do."""
+        return self.system in PAINTED
+
+    def rgb(self, heat: Heat, level: int) -> RGB:
+        """The colour of a level on the heat's scale, as the terminal shows it."""
+        if level == MASKED_LEVEL:
+            return self.background
+        return _shown(colour(heat.scale, level / LEVELS, self.dark), self.system)
+
+    def style(self, heat: Heat) -> Style:
+        """Paper for the number and ink to write on it; of a half block, ink above paper."""
+        return _style(self, heat)
+
+
+@lru_cache(maxsize=16384)
+def _style(palette: Palette, heat: Heat) -> Style:
+    upper = palette.rgb(heat, heat.level)
+    if heat.below is not None:
+        return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*palette.rgb(heat, heat.below)))
+    ink = ink_on(upper)
+    return Style(
+        color=Color.from_rgb(*ink),
+        bgcolor=Color.from_rgb(*upper),
+        bold=heat.role == "selected" or None,
+        underline=heat.role == "selected" or None,
+        strike=heat.role == "struck" or None,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _shown(rgb: RGB, system: str | None) -> RGB:
+    """The colour nearest to `rgb` that a terminal of this system has."""
+    rounded = PAINTED.get(system or "")
+    if rounded is None:
+        return rgb
+    red, green, blue = Color.from_rgb(*rgb).downgrade(rounded).get_truecolor()
+    return red, green, blue
+
+
+def palette_of(widget: Widget) -> Palette:
+    """The palette for a widget's app as it is now."""
+    app = widget.app
+    theme = app.current_theme
+    background = app.theme_variables.get("background", "")
+    return _palette(None if app.no_color or theme.name.startswith("ansi") else app.console.color_system, theme.dark, background)
+
+
+@lru_cache(maxsize=64)
+def _palette(system: str | None, dark: bool, background: str) -> Palette:
+    if not background.startswith("#"):
+        return Palette(None if not background else system, dark, (0, 0, 0) if dark else (255, 255, 255))
+    from textual.color import Color as TextualColor
+
+    red, green, blue = TextualColor.parse(background).rgb
+    return Palette(system, dark, (red, green, blue))

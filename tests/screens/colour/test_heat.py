@@ -1,0 +1,99 @@
+"""Heat: quantized, merged, and drawn in the colours that there are."""
+
+import math
+
+import numpy as np
+import pytest
+from rich.color import Color
+
+from lab.core.colour_scales import colour, contrast
+from screens.colour.heat import (
+    HALF_BLOCK,
+    LEVELS,
+    MASKED_LEVEL,
+    Heat,
+    half_block_cells,
+    heat,
+    heat_cells,
+    legend_bar,
+    level_of,
+    levels_of,
+    scale_of,
+)
+from screens.colour.palette import Palette
+
+TRUE = Palette("truecolor", True, (20, 20, 30))
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9, -1e-9, 0.5, -0.5, 1.0, 3.0, -3.0, math.nan])
+def test_an_array_is_quantized_as_its_numbers_are(value: float) -> None:
+    assert levels_of(np.array([value])).tolist() == [level_of(value)]
+
+
+def test_anything_but_zero_is_off_zero() -> None:
+    assert level_of(0.0) == 0
+    assert level_of(1e-9) == 1
+    assert level_of(-1e-9) == -1
+    assert level_of(math.nan) == MASKED_LEVEL
+
+
+def test_equal_neighbours_are_one_piece() -> None:
+    cells = heat_cells("sequential", levels_of(np.array([0.5, 0.5, 1.0])), width=2)
+    assert cells == [("    ", Heat("sequential", LEVELS // 2)), ("  ", Heat("sequential", LEVELS))]
+
+
+def test_a_half_block_holds_two_rows() -> None:
+    above, below = levels_of(np.array([0.0, 1.0])), levels_of(np.array([1.0, 1.0]))
+    assert half_block_cells("sequential", above, below) == [
+        (HALF_BLOCK, Heat("sequential", 0, LEVELS)),
+        (HALF_BLOCK, Heat("sequential", LEVELS, LEVELS)),
+    ]
+    assert half_block_cells("sequential", above, None)[0][1].below == MASKED_LEVEL
+
+
+def test_style_is_the_scale_with_readable_ink() -> None:
+    for value in np.linspace(-1, 1, 2 * LEVELS + 1).tolist():
+        for system in ("truecolor", "256"):
+            style = Palette(system, True, (0, 0, 0)).style(heat("diverging", value))
+            assert style.color is not None
+            assert style.bgcolor is not None
+            paper = tuple(style.bgcolor.get_truecolor())
+            assert contrast(tuple(style.color.get_truecolor()), paper) >= 4.5
+    assert TRUE.style(heat("sequential", 1.0)).bgcolor == Color.from_rgb(*colour("sequential", 1.0))
+
+
+def test_colours_for_256_are_among_the_terminals_own() -> None:
+    style = Palette("256", True, (0, 0, 0)).style(heat("sequential", 0.4))
+    assert style.bgcolor is not None
+    from rich.color import ColorSystem
+
+    red, green, blue = style.bgcolor.downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
+    assert tuple(style.bgcolor.get_truecolor()) == (red, green, blue)
+
+
+def test_masked_cells_have_the_screens_own_background() -> None:
+    style = TRUE.style(heat("sequential", math.nan, 0.5))
+    assert style.color == Color.from_rgb(20, 20, 30)
+
+
+@pytest.mark.parametrize(("system", "paints"), [("truecolor", True), ("256", True), ("standard", False), (None, False)])
+def test_paper_is_painted_where_there_are_enough_colours(system: str | None, paints: bool) -> None:
+    assert Palette(system, True, (0, 0, 0)).paints is paints
+
+
+def test_a_role_marks_the_text_without_colour() -> None:
+    assert TRUE.style(heat("sequential", 0.2, role="struck")).strike
+    assert TRUE.style(heat("sequential", 0.2, role="selected")).underline
+
+
+def test_scale_follows_the_sign() -> None:
+    assert scale_of(np.array([0.0, 1.0, np.nan])) == "sequential"
+    assert scale_of(np.array([-0.1, np.nan])) == "diverging"
+
+
+def test_legend_has_both_ends() -> None:
+    bar = legend_bar("diverging", "−2", "+2", width=9)
+    kinds = [kind.level for _, kind in bar if isinstance(kind, Heat)]
+    assert (kinds[0], kinds[len(kinds) // 2], kinds[-1]) == (-LEVELS, 0, LEVELS)
+    assert bar[0][0].strip() == "−2"
+    assert bar[-1][0].strip() == "+2"
