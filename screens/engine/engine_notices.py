@@ -15,7 +15,10 @@ PENDING_AFTER = 0.12
 """Seconds without an answer after which the view is marked as pending; quicker answers need no mark."""
 
 SLOW_AFTER = 2.0
-"""Seconds without an answer after which the status line names the key that restarts the engine."""
+"""Seconds without an answer after which the status line counts them, and the key that restarts the engine works."""
+
+LOADS_WITHIN = 20.0
+"""Seconds that loading may take on a slow machine: before that, an engine that loads is not called stuck."""
 
 SECONDS_BETWEEN_PULSES = 1.0
 
@@ -104,7 +107,9 @@ class EngineNotices:
     def pulse(self) -> None:
         """Tell of an engine that does not answer, and of one that ended while no answer was due."""
         if self.may_restart:
-            self.say(f"{self.due}… {self.waited:.0f} s. R restarts the engine.")
+            may_be_stuck = self.due != LOADING or self.waited >= LOADS_WITHIN
+            advice = " If it is stuck, R restarts the engine." if may_be_stuck else ""
+            self.say(f"{self.due}… {self.waited:.0f} s.{advice}")
             self._screen.refresh_bindings()
         has_ended = self._engine.starts > 0 and self._engine.pid is None
         if has_ended and self._pending is None and not self.current:

@@ -323,7 +323,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         engine.gate, engine.is_halted = asyncio.Event(), True
         await pilot.press("G")
         screen.notices.pulse()
-        assert re.fullmatch(r"No answer from the engine… \d s\. R restarts the engine\.", status(pilot))
+        assert re.fullmatch(r"No answer from the engine… \d s\. If it is stuck, R restarts the engine\.", status(pilot))
         await press(pilot, settle, "R")
         await settle(pilot)
         assert engine.asked("kill") == [{}]

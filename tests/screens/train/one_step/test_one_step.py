@@ -16,7 +16,7 @@ from lab.one_step.step_stages import STAGES
 from lab.views.blocks import Token
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.engine.engine_notices import SLOW_AFTER
+from screens.engine.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
 from screens.messages import Arrived, RunChosen
 from screens.train.one_step.loss_strip import LossStrip, loss_of
 from screens.train.one_step.one_step_screen import OneStepScreen
@@ -244,12 +244,31 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         now += SLOW_AFTER
         screen.notices.pulse()
         assert status(pilot).startswith("Computing (a large model takes a while; Esc to Train cancels)… 2 s.")
-        assert status(pilot).endswith("R restarts the engine.")
+        assert status(pilot).endswith("If it is stuck, R restarts the engine.")
         await press(pilot, "R")
         await settle(pilot)
         assert engine.killed == 1
         assert (answered(pilot).applied, screen.notices.waited) == (1, 0.0)
         assert status(pilot).startswith("stage 1/7")
+
+
+async def test_an_engine_that_loads_is_called_stuck_only_when_loading_has_taken_long(
+    opened: Any, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened() as pilot:
+        notices = screen_of(pilot).notices
+        engine.gate.clear()
+        now = 1000.0
+        monkeypatch.setattr("screens.engine.engine_notices.time", SimpleNamespace(monotonic=lambda: now))
+        notices.due = LOADING
+        await pilot.press("space")
+        now += SLOW_AFTER
+        notices.pulse()
+        assert status(pilot) == "Loading PyTorch and the model… 2 s."
+        now = 1000.0 + LOADS_WITHIN
+        notices.pulse()
+        assert status(pilot) == "Loading PyTorch and the model… 20 s. If it is stuck, R restarts the engine."
+        engine.gate.set()
 
 
 async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: FakeEngine) -> None:
