@@ -101,6 +101,7 @@ class LabApp(AppState):
         """The runs as they are on disk now."""
 
         runs: list[RunSummary]
+        token: int | None
 
     def __init__(self, run: str = "", text: str = "", *, preload: bool = True) -> None:
         """`run` and `text` are chosen from the start; `preload` imports the other screens while the app is idle."""
@@ -160,10 +161,13 @@ class LabApp(AppState):
 
         if self._watcher is None:
             self._watcher = RunsWatcher()
-        self.post_message(self.RunsRead(self._watcher.read()))
+        token = self.reading_token
+        self.post_message(self.RunsRead(self._watcher.read(), token))
 
     @on(RunsRead)
     def _show_runs(self, message: RunsRead) -> None:
+        if message.token is None or message.token != self.reading_token:
+            return
         if not self._run_is_chosen and message.runs:
             self._run_is_chosen = True
             self.run_name = message.runs[0].name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,24 @@ class AppState(App[None]):
         super().__init__(ansi_color=ansi_color)
         self.release_run: list[Callable[[Path], Awaitable[None]]] = []
         """Awaited with a run's folder before it is renamed or deleted: whoever has its files open closes them."""
+        self._changing_runs = False
+        self._changes_of_runs = 0
+
+    @property
+    def reading_token(self) -> int | None:
+        """Stands for the runs on disk as they are now; None while one is renamed or deleted. A reading that began with another
+        token is outdated: it may hold a run's old name, or its new one before the screens know of it."""
+        return None if self._changing_runs else self._changes_of_runs
+
+    @contextmanager
+    def changing_runs(self) -> Iterator[None]:
+        """Discard the readings of runs that begin before the end of the block."""
+        self._changing_runs = True
+        try:
+            yield
+        finally:
+            self._changing_runs = False
+            self._changes_of_runs += 1
 
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""

@@ -47,13 +47,14 @@ class RunActions:
             if not name:
                 return
             await self._release(run)
-            renamed = await asyncio.to_thread(rename_run, folder, name)
+            with self._app.changing_runs():
+                renamed = await asyncio.to_thread(rename_run, folder, name)
+                if self._app.run_name == run.name:
+                    self._app.run_name = renamed.name
+                self._app.screen.post_message(RunRenamed(run.name, renamed.name))
         except UserError as error:
             self._show_error(error)
             return
-        if self._app.run_name == run.name:
-            self._app.run_name = renamed.name
-        self._app.screen.post_message(RunRenamed(run.name, renamed.name))
         self._app.notify(f"Renamed {run.name} to {renamed.name}.", markup=False)
         self._app.post_message(RunsChanged())
 
@@ -71,12 +72,13 @@ class RunActions:
             if not await self._app.push_screen_wait(dialog):
                 return
             await self._release(run)
-            freed = await asyncio.to_thread(delete_run, folder)
+            with self._app.changing_runs():
+                freed = await asyncio.to_thread(delete_run, folder)
+                if self._app.run_name == run.name:
+                    self._app.run_name = next((other.name for other in self._app.runs if other.name != run.name), "demo")
         except UserError as error:
             self._show_error(error)
             return
-        if self._app.run_name == run.name:
-            self._app.run_name = next((other.name for other in self._app.runs if other.name != run.name), "demo")
         self._app.notify(f"Deleted {run.name}: {bytes_(freed)} freed.", markup=False)
         self._app.post_message(RunsChanged())
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,31 @@ async def test_rename_from_home(app: LabApp, two_runs: Any, until: Any, home: Pa
         assert app.run_name == "newest"
         assert app.screen.query_one(RunTable).marked == ("newest",)
         assert sorted(path.name for path in home.iterdir()) == ["newest", "older"]
+
+
+async def test_a_reading_during_the_rename_does_not_unmark_the_run(
+    app: LabApp, two_runs: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs are read every second: a reading may find the new name before the screen knows of it."""
+    from lab.runs.rename_delete import rename_run
+
+    def renamed_and_read(run: Any, name: str) -> Any:
+        renamed = rename_run(run, name)
+        app.call_from_thread(app.read_runs)
+        while any(worker.group == "runs" and worker.is_running for worker in app.workers):
+            time.sleep(0.01)
+        return renamed
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        monkeypatch.setattr("screens.run_actions.rename_run", renamed_and_read)
+        await pilot.press("space")
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, AskText))
+        app.screen.query_one(Input).value = "newest"
+        await pilot.press("enter")
+        await until(pilot, lambda: [run.name for run in app.runs] == ["newest", "older"])
+        assert app.screen.query_one(RunTable).marked == ("newest",)
 
 
 async def test_delete_from_home_asks_and_says_what_it_frees(app: LabApp, two_runs: Any, until: Any, home: Path) -> None:
