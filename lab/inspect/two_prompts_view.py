@@ -61,7 +61,7 @@ def _lenses(first: StageContext, second: StageContext) -> Table:
     found = finish(logit_lens(first)), finish(logit_lens(second))
     rows = []
     for name in residual_streams(first.config.layers):
-        guesses = [each[name][0] for each in found]
+        guesses = [each[name].top for each in found]
         vectors = [context.row(name) for context in (first, second)]
         differ = guesses[0].id != guesses[1].id
         rows.append(

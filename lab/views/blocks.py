@@ -180,6 +180,10 @@ class StageEntry(msgspec.Struct, omit_defaults=True):
     """Top prediction of the logit lens at the chosen position, on the last stage of a group that changes the residual stream."""
     rank: int | None = None
     """Rank of the model's final prediction in this stage's lens, 1 being the top."""
+    stream: float | None = None
+    """Norm of the residual stream at the chosen position after this stage, where there is a lens."""
+    added: float | None = None
+    """Norm of what its group has added to that stream, where the group changes it."""
 
 
 class LensPath(msgspec.Struct):

@@ -1,4 +1,6 @@
-"""The logit lens of every stage of the forward pass, and the most probable next tokens."""
+"""The logit lens of every stage of the forward pass, the norm of what each part adds, and the most probable next tokens."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +22,8 @@ def lens_path(context: StageContext) -> Slices[LensPath]:
     for step in found:
         answer = lenses.get(_stream(step, context.config.layers))
         if answer is not None:
-            step.lens, step.rank = answer
+            step.lens, step.rank, step.stream = answer.top, answer.rank, answer.norm
+            step.added = answer.added if step.stage in ADDING else None
     drawn = context.draw()
     next(step for step in found if step.stage == "sample").lens = Prediction(
         drawn.id, context.tokenizer.label(drawn.id), float(drawn.after[drawn.id])
@@ -32,6 +35,10 @@ def lens_path(context: StageContext) -> Slices[LensPath]:
         dropped=context.dropped,
         top=_top(context),
     )
+
+
+ADDING = ("embed", "resid_mid", "resid_post")
+"""Stages that end a group which adds a vector to the residual stream."""
 
 
 def _stream(step: StageEntry, layers: int) -> str:
@@ -48,11 +55,23 @@ def residual_streams(layers: int) -> list[str]:
     return ["blocks.0.resid_pre", *(f"blocks.{layer}.{part}" for layer in range(layers) for part in ("resid_mid", "resid_post"))]
 
 
-Lens = dict[str, tuple[Prediction, int]]
+@dataclass(frozen=True)
+class StreamLens:
+    """Logit lens of one residual stream at one position, with the stream's norm."""
+
+    top: Prediction
+    rank: int
+    """Rank of the model's final prediction, 1 being the top."""
+    norm: float
+    added: float
+    """Norm of the difference from the stream before; of the first stream, its own."""
+
+
+Lens = dict[str, StreamLens]
 
 
 def logit_lens(context: StageContext) -> Slices[Lens]:
-    """The top prediction of each residual stream at the position, and the rank of the model's final prediction there.
+    """The top prediction of each residual stream at the position, with the rank of the model's final prediction there, and norms.
 
     Final norm and output head are applied to each stream (nostalgebraist 2020, "interpreting GPT: the logit lens").
     """
@@ -75,10 +94,10 @@ def _lens(context: StageContext) -> Slices[Lens]:
     # In fp32 the rest of 1 for all other tokens would be lost, and a lens would read 100% beside the >99% of another.
     probabilities = (best.double() - logits.double().logsumexp(-1)).exp().clamp(max=BELOW_1).tolist()
     ranks = ((logits > logits[:, context.answer, None]).sum(-1) + 1).tolist()
-    return {
-        name: (Prediction(id_, context.tokenizer.label(id_), p), rank)
-        for name, id_, p, rank in zip(names, ids.tolist(), probabilities, ranks, strict=True)
-    }
+    norms = rows.double().norm(dim=-1).tolist()
+    added = rows.double().diff(dim=0, prepend=rows.new_zeros(1, rows.shape[1]).double()).norm(dim=-1).tolist()
+    predictions = [Prediction(id_, context.tokenizer.label(id_), p) for id_, p in zip(ids.tolist(), probabilities, strict=True)]
+    return {name: StreamLens(*each) for name, *each in zip(names, predictions, ranks, norms, added, strict=True)}
 
 
 def _top(context: StageContext) -> list[Prediction]:
