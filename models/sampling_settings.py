@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from models.config import ConfigError
+from models.config import LARGEST, ConfigError
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class SamplingSettings:
             raise ConfigError(f"temperature must be 0 or above, not {self.temperature}.")
         if self.top_k < 0:
             raise ConfigError(f"top-k must be 0 (off) or above, not {self.top_k}.")
+        if self.top_k > LARGEST["vocab_size"]:
+            raise ConfigError(f"top-k must be at most {LARGEST['vocab_size']:,}, the largest vocabulary there is.")
         if not 0.0 < self.top_p <= 1.0:
             raise ConfigError(f"top-p must be above 0 and at most 1 (off), not {self.top_p}.")
         if not 0 <= self.seed < 2**64:

@@ -18,9 +18,12 @@ from textual.message import Message
 from textual.reactive import Reactive
 from textual.screen import ModalScreen, Screen
 
+from lab.core.preferences import AnimationSpeed, read_preferences
+from lab.runs.home_folder import home
 from screens.app_state import AppState
 from screens.base_screen import LabScreen
 from screens.command_palette import LabCommands
+from screens.legible_themes import OWN_THEME, adjusted, is_legible, own_theme
 from screens.messages import (
     Arrived,
     CloneSettings,
@@ -46,10 +49,6 @@ SECONDS_BETWEEN_READINGS = 1.0
 
 SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
-
-SIXTEEN_COLOURS = ("standard", "windows", None)
-"""Rich's colour systems on which only the theme of the terminal's own colours is legible."""
-
 
 make_text_visible()
 
@@ -86,6 +85,7 @@ class LabApp(AppState):
             )
             for number, mode in enumerate(MODE_NAMES, 1)
         ),
+        Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours"),
         Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
         Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training"),
         Binding(
@@ -93,7 +93,7 @@ class LabApp(AppState):
         ),
     ]
 
-    theme: Reactive[str] = Reactive("tokyo-night")
+    theme: Reactive[str] = Reactive(OWN_THEME)
     """Set on the class: setting it on the app would parse all styles again before the first paint."""
 
     @dataclass
@@ -114,8 +114,28 @@ class LabApp(AppState):
         self._watcher: RunsWatcher | None = None
         self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
         """The screen that each key in flight was handed to."""
-        if self.no_color or self.console.color_system in SIXTEEN_COLOURS:
-            self.theme = "ansi-dark"
+        self._preferences_problem = ""
+        self._take_preferences()
+
+    def _take_preferences(self) -> None:
+        """Read the preferences, and begin with the kept theme where it is legible: the first paint has it."""
+        preferences, self._preferences_problem = read_preferences(home())
+        self.set_reactive(LabApp.preferences, preferences)
+        chosen = self.available_themes.get(preferences.theme)
+        name = preferences.theme if chosen is not None and is_legible(chosen, self) else own_theme(self)
+        if name != self.theme:
+            # As setting the theme does, without parsing the styles again.
+            self.set_reactive(LabApp.theme, name)
+            dark = self.current_theme.dark
+            self.set_class(dark, "-dark-mode", update=False)
+            self.set_class(not dark, "-light-mode", update=False)
+            self.add_class(f"-theme-{name}", update=False)
+            self._refresh_truecolor_filter(self.ansi_theme)
+            self.stylesheet.set_variables(self.get_css_variables())
+
+    def get_css_variables(self) -> dict[str, str]:
+        self.theme_variables = adjusted(super().get_css_variables())
+        return self.theme_variables
 
     def get_driver_class(self) -> type[Driver]:
         found = super().get_driver_class()
@@ -138,6 +158,8 @@ class LabApp(AppState):
         self.call_after_refresh(self._after_first_paint)
 
     def _after_first_paint(self) -> None:
+        if self._preferences_problem:
+            self.notify(self._preferences_problem, severity="warning", markup=False)
         self.read_runs()
         self.set_interval(SECONDS_BETWEEN_READINGS, self.read_runs)
         if self._preload:
@@ -184,6 +206,16 @@ class LabApp(AppState):
         await self.switch_mode(mode)
         if isinstance(self.screen, LabScreen):
             self.screen.mode_opened()
+
+    def action_change_theme(self) -> None:
+        """Choose a theme with a live preview, and keep the choice."""
+        from screens.dialogs.theme_picker import ThemePicker
+
+        if not isinstance(self.screen, ThemePicker):
+            self.push_screen(ThemePicker())
+
+    def action_animation(self, speed: AnimationSpeed) -> None:
+        self.change_preferences(animation=speed)
 
     def action_help(self) -> None:
         from screens.help_screen import HelpScreen

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
+from textual import work
 from textual.app import App
 from textual.reactive import var
+
+from lab.core.errors import UserError
+from lab.core.preferences import Preferences, write_preferences
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -27,6 +33,8 @@ class AppState(App[None]):
     """Every run as last read from disk, newest first, the demo last."""
     runs_known: var[bool] = var(False)
     """True once `runs` has been read."""
+    preferences: var[Preferences] = var(Preferences())
+    """The user's choices, which outlive the lab; changed by `change_preferences` only."""
 
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
@@ -34,6 +42,9 @@ class AppState(App[None]):
         """Awaited with a run's folder before it is renamed or deleted: whoever has its files open closes them."""
         self._changing_runs = False
         self._changes_of_runs = 0
+        self._preferences_lock = Lock()
+        self._preferences_refused = False
+        """True once the user was told that preferences cannot be kept on this disk."""
 
     @property
     def reading_token(self) -> int | None:
@@ -58,3 +69,22 @@ class AppState(App[None]):
     def active_runs(self) -> list[str]:
         """Names of the runs that have a trainer now."""
         return [run.name for run in self.runs if run.is_active]
+
+    def change_preferences(self, **changes: Any) -> None:
+        """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""
+        self.preferences = replace(self.preferences, **changes)
+        self._keep_preferences(tuple(changes))
+
+    @work(thread=True, group="preferences")
+    def _keep_preferences(self, names: tuple[str, ...]) -> None:
+        from lab.runs.home_folder import home
+
+        with self._preferences_lock:
+            # The newest values, whichever thread comes first; other labs may have changed the other fields.
+            values = {name: getattr(self.preferences, name) for name in names}
+            try:
+                write_preferences(home(), **values)
+            except UserError as error:
+                if not self._preferences_refused:
+                    self._preferences_refused = True
+                    self.call_from_thread(self.notify, str(error), severity="warning", markup=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import cast
+from typing import cast, get_args
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
 from textual.types import IgnoreReturnCallbackType
 
+from lab.core.preferences import AnimationSpeed
 from screens.app_state import AppState
 from screens.messages import CloneSettings, CompareWith, DeleteRun, RenameRun, RunChosen
 
@@ -45,7 +46,10 @@ class LabCommands(Provider):
             if not current.is_demo:
                 yield f"Rename {name}", "renames its folder", self._post(RenameRun(current))
                 yield f"Delete {name}", "asks first", self._post(DeleteRun(current))
-        yield "Change the theme", "colours", app.action_change_theme
+        now = app.preferences.animation
+        for speed in get_args(AnimationSpeed):
+            if speed != now:
+                yield f"Animation: {speed}", f"now {now}", partial(app.change_preferences, animation=speed)
         yield "Save a screenshot", "SVG", partial(app.set_timer, 0.1, app.deliver_screenshot)
 
     def _post(self, message: Message) -> Callable[[], object]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
+from lab.inspect.prompt_history import rename_last_prompt
 from lab.planning.clone_settings import cloned_settings, hidden_settings, text_problem
+from lab.runs.home_folder import home
 from lab.runs.rename_delete import check_new_name, delete_run, refuse_to_change, rename_run, size_of
 from lab.runs.run_folder import Run
 from screens.app_state import AppState
@@ -49,6 +51,7 @@ class RunActions:
             await self._release(run)
             with self._app.changing_runs():
                 renamed = await asyncio.to_thread(rename_run, folder, name)
+                await self._rename_last_prompt(run.name, renamed.name)
                 if self._app.run_name == run.name:
                     self._app.run_name = renamed.name
                 self._app.screen.post_message(RunRenamed(run.name, renamed.name))
@@ -74,6 +77,7 @@ class RunActions:
             await self._release(run)
             with self._app.changing_runs():
                 freed = await asyncio.to_thread(delete_run, folder)
+                await self._rename_last_prompt(run.name, "")
                 if self._app.run_name == run.name:
                     self._app.run_name = next((other.name for other in self._app.runs if other.name != run.name), "demo")
         except UserError as error:
@@ -113,6 +117,13 @@ class RunActions:
         """Have this lab's own engine close the run's files."""
         for release in self._app.release_run:
             await release(run.path)
+
+    async def _rename_last_prompt(self, before: str, now: str) -> None:
+        """Have the prompt that Inspect restores follow a run to its new name, or to none."""
+        try:
+            await asyncio.to_thread(rename_last_prompt, home(), before, now)
+        except UserError as error:
+            self._show_error(error)
 
     def _show_error(self, error: UserError) -> None:
         self._app.notify(str(error), severity="error", markup=False, timeout=8)

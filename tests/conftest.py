@@ -31,6 +31,14 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _nobody_s_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep every test, and whatever it starts, out of the real user's home of runs, prompts and preferences."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMLAB_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _nothing_else_is_frozen() -> Iterator[None]:
     """Keep an open lab from freezing all there is, with the open files of earlier tests."""
     freeze, gc.freeze = gc.freeze, lambda: None

@@ -1,4 +1,7 @@
-"""The history of prompts, newest last, in one small file of the home folder. Nothing here needs torch."""
+"""The history of prompts, newest last, and the last one of each run, in one small file of the home folder.
+
+Nothing here needs torch.
+"""
 
 from pathlib import Path
 
@@ -19,6 +22,8 @@ class Entry(msgspec.Struct):
     """One line of the file; an object, so that later versions can add fields."""
 
     text: str
+    runs: tuple[str, ...] = ()
+    """The runs whose last prompt this is, by name or path."""
 
 
 def history_path(home: Path) -> Path:
@@ -27,6 +32,15 @@ def history_path(home: Path) -> Path:
 
 def read_history(home: Path) -> list[str]:
     """The prompts, newest last; unreadable lines are skipped. Never fails."""
+    return bounded([entry.text for entry in _read_entries(home)])
+
+
+def last_prompt(home: Path, run: str) -> str:
+    """The prompt that this run was inspected with last; "" if there is none. Never fails."""
+    return next((entry.text for entry in reversed(_read_entries(home)) if run in entry.runs), "")
+
+
+def _read_entries(home: Path) -> list[Entry]:
     try:
         lines = read_regular(history_path(home), LARGEST_HISTORY, follow=True).splitlines()
     except (OSError, UserError):
@@ -34,10 +48,10 @@ def read_history(home: Path) -> list[str]:
     found = []
     for line in lines:
         try:
-            found.append(msgspec.json.decode(line, type=Entry).text)
+            found.append(msgspec.json.decode(line, type=Entry))
         except JSON_ERRORS:
             continue
-    return bounded(found)
+    return found
 
 
 def bounded(prompts: list[str]) -> list[str]:
@@ -54,13 +68,41 @@ def bounded(prompts: list[str]) -> list[str]:
     return list(reversed(kept))
 
 
-def remember(home: Path, text: str) -> list[str]:
-    """Add a prompt at the end, without an earlier copy of it, and return all. Raises UserError if the file cannot be written."""
-    prompts = bounded([*read_history(home), text])
-    lines = b"".join(msgspec.json.encode(Entry(prompt.encode("utf-8", "replace").decode())) + b"\n" for prompt in prompts)
+def remember(home: Path, text: str, run: str = "") -> list[str]:
+    """Add a prompt at the end, without an earlier copy of it, as the last one of `run`, and return all.
+
+    Raises UserError if the file cannot be written.
+    """
+    entries = [Entry(entry.text, _without(entry.runs, run)) for entry in _read_entries(home)]
+    runs = next((entry.runs for entry in reversed(entries) if entry.text == text), ())
+    return _write(home, [*entries, Entry(text, (*runs, run) if run else runs)])
+
+
+def rename_last_prompt(home: Path, before: str, now: str) -> None:
+    """Give the last prompt of a run to its new name, or to none, after the run was renamed or deleted.
+
+    Raises UserError if the file cannot be written.
+    """
+    entries = _read_entries(home)
+    if any(before in entry.runs for entry in entries):
+        for entry in entries:
+            if before in entry.runs:
+                entry.runs = (*_without(entry.runs, before), *((now,) if now else ()))
+        _write(home, entries)
+
+
+def _without(runs: tuple[str, ...], run: str) -> tuple[str, ...]:
+    return tuple(each for each in runs if each != run)
+
+
+def _write(home: Path, entries: list[Entry]) -> list[str]:
+    """Write as many of the entries as are kept, and return their prompts."""
+    prompts = bounded([entry.text for entry in entries])
+    runs = {entry.text: entry.runs for entry in entries}
+    kept = (Entry(prompt.encode("utf-8", "replace").decode(), runs[prompt]) for prompt in prompts)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomic(history_path(home), lines)
+        write_atomic(history_path(home), b"".join(msgspec.json.encode(entry) + b"\n" for entry in kept))
     except OSError as error:
         raise os_error_in_words(error, f"keep the prompt in {history_path(home)}") from error
     return prompts

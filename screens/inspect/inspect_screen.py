@@ -174,7 +174,6 @@ class InspectScreen(LabScreen):
 
     @work(thread=True, exclusive=True, group="first prompt")
     def _read_run(self, name: str) -> None:
-
         from lab.core.errors import UserError
 
         try:
@@ -194,8 +193,9 @@ class InspectScreen(LabScreen):
         base = self.selection
         if isinstance(self.model, Starting):
             self.model = Loading()
-            base = Selection(message.run, width=self.view.room)
+            base = Selection(message.run, width=self.view.room, sampling=self.lab.preferences.sampling)
         self.selection = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
+        self.sampling.let_undo_lead_to(message.own)
 
     def watch_selection(self, old: Selection, new: Selection) -> None:
         if isinstance(self.model, Starting):

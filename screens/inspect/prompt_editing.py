@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 from textual.binding import Binding
 
 from models.sampling_settings import SamplingSettings
+from screens.app_state import AppState
 from screens.inspect.inspect_part import InspectHost, InspectPart
 from screens.inspect.selection import Prompt
 from screens.inspect.widgets.prompt_bar import PromptBar
@@ -42,6 +44,7 @@ class PromptEditing(InspectPart):
 
     def apply_prompt(self, text: str) -> None:
         self.close()
+        self._bar.editor.keep(text, run=self._host.selection.run)
         self._change_prompt(Prompt(text))
 
     def action_settings(self) -> None:
@@ -52,6 +55,7 @@ class PromptEditing(InspectPart):
     def apply_settings(self, settings: SamplingSettings) -> None:
         self.close()
         self._host.selection = replace(self._host.selection, sampling=settings)
+        cast(AppState, self._host.app).change_preferences(sampling=settings)
 
     def close(self) -> None:
         """Show the tokens again."""

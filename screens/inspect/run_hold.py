@@ -39,10 +39,12 @@ class RunHold:
 
 @dataclass
 class FirstPrompt(Message):
-    """The prompt to begin with, read from the run, and the number of layers to outline."""
+    """The prompt to begin with: the user's last one for this run, or the run's own; and the number of layers to outline."""
 
     run: str
     text: str
+    own: str
+    """The run's own prompt."""
     layers: int
     hold: int | None
     """File descriptor of the run's lock, None where it cannot be held."""
@@ -51,8 +53,11 @@ class FirstPrompt(Message):
 def read_first_prompt(name: str) -> FirstPrompt:
     """Open a run, hold it, and choose a prompt. Raises: UserError where there is no such run."""
     from lab.data.default_prompts import first_prompt
+    from lab.inspect.prompt_history import last_prompt
     from lab.runs.find_runs import open_run
+    from lab.runs.home_folder import home
     from lab.runs.run_locks import hold_inspect_lock
 
     run = open_run(name)
-    return FirstPrompt(name, first_prompt(run), run.config.model.layers, hold_inspect_lock(run.path))
+    own = first_prompt(run)
+    return FirstPrompt(name, last_prompt(home(), name) or own, own, run.config.model.layers, hold_inspect_lock(run.path))

@@ -100,6 +100,12 @@ class TokenSampling(InspectPart):
         self._host.selection = replace(with_prompt(selection, prompt), sampling=sampling or selection.sampling)
         self._host.refresh_bindings()
 
+    def let_undo_lead_to(self, own: str) -> None:
+        """Let undo lead to the run's own prompt, where the user's last one was restored in its place."""
+        if own != self._host.selection.prompt.text:
+            self._undo = [SamplingUndo(Prompt(own), None)]
+            self._host.refresh_bindings()
+
     def prompt_refused(self, kept: Prompt) -> None:
         """Drop the last undo when the engine has refused a prompt and `kept` stays."""
         if self._undo and self._undo[-1].prompt == kept:

@@ -64,19 +64,19 @@ class PromptInput(Input):
 
         self.history = read_history(home())
 
-    def keep(self, text: str = "") -> None:
-        """Add `text`, by default the field's, to the history."""
+    def keep(self, text: str = "", *, run: str = "") -> None:
+        """Add `text`, by default the field's, to the history, as the last prompt of `run`."""
         if text or self.text:
-            self._remember(text or self.text)
+            self._remember(text or self.text, run)
 
     @work(thread=True, group="history")
-    def _remember(self, text: str) -> None:
+    def _remember(self, text: str, run: str) -> None:
         from lab.core.errors import UserError
         from lab.inspect.prompt_history import remember
         from lab.runs.home_folder import home
 
         try:
-            self.history = remember(home(), text)
+            self.history = remember(home(), text, run)
         except UserError as error:
             self.app.call_from_thread(self.notify, str(error), severity="warning")
 

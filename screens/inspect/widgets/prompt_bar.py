@@ -97,5 +97,4 @@ class PromptBar(Vertical):
     @on(Input.Submitted, "#prompt-editor")
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.editor.keep()
         self.post_message(self.Edited(self.editor.text))

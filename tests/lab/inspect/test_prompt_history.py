@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.inspect.prompt_history import CHARACTERS_KEPT, PROMPTS_KEPT, bounded, history_path, read_history, remember
+from lab.inspect.prompt_history import (
+    CHARACTERS_KEPT,
+    PROMPTS_KEPT,
+    bounded,
+    history_path,
+    last_prompt,
+    read_history,
+    remember,
+    rename_last_prompt,
+)
 
 
 def test_prompts_come_back_newest_last_each_once(tmp_path: Path) -> None:
@@ -47,3 +56,31 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"^Cannot keep the prompt in .*prompts\.jsonl: .*\.$"):
         remember(tmp_path / "file", "a")
+
+
+def test_each_run_has_its_last_prompt(tmp_path: Path) -> None:
+    for text, run in (("a", "tale"), ("b", "tale"), ("a", "demo"), ("c", "")):
+        remember(tmp_path, text, run)
+    assert read_history(tmp_path) == ["b", "a", "c"]
+    assert (last_prompt(tmp_path, "tale"), last_prompt(tmp_path, "demo"), last_prompt(tmp_path, "other")) == ("b", "a", "")
+    remember(tmp_path, "a", "tale")
+    assert (last_prompt(tmp_path, "tale"), last_prompt(tmp_path, "demo")) == ("a", "a")
+    remember(tmp_path, "a")
+    assert last_prompt(tmp_path, "tale") == "a"
+
+
+def test_a_renamed_run_keeps_its_last_prompt_and_a_deleted_one_leaves_it_to_none(tmp_path: Path) -> None:
+    rename_last_prompt(tmp_path, "tale", "story")
+    assert not history_path(tmp_path).exists()
+    remember(tmp_path, "a", "tale")
+    rename_last_prompt(tmp_path, "tale", "story")
+    assert (last_prompt(tmp_path, "tale"), last_prompt(tmp_path, "story")) == ("", "a")
+    rename_last_prompt(tmp_path, "story", "")
+    assert last_prompt(tmp_path, "story") == ""
+    assert read_history(tmp_path) == ["a"]
+
+
+def test_a_prompt_too_long_to_keep_leaves_no_older_one_as_the_last(tmp_path: Path) -> None:
+    remember(tmp_path, "a", "tale")
+    assert remember(tmp_path, "x" * (CHARACTERS_KEPT + 1), "tale") == []
+    assert last_prompt(tmp_path, "tale") == ""

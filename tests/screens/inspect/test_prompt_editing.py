@@ -8,8 +8,12 @@ import pytest
 from textual import events
 from textual.pilot import Pilot
 
-from lab.inspect.prompt_history import read_history, remember
+from lab.core.preferences import Preferences, preferences_path, read_preferences, write_preferences
+from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
+from models.sampling_settings import SamplingSettings
+from screens.app import LabApp
+from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.token_strip import TokenStrip
 
@@ -138,3 +142,61 @@ async def test_a_megabyte_can_be_pasted(inspect: Open, settle: Settle) -> None:
             await pilot.pause()
         await pilot.press("escape")
         assert not editor.has_focus
+
+
+async def test_the_last_prompt_of_a_run_is_restored_and_undo_leads_to_its_own(inspect: Open, settle: Settle) -> None:
+    remember(home(), "The old cat", "tale")
+    remember(home(), "of another run", "demo")
+    async with inspect() as pilot:
+        screen = pilot.app.screen
+        assert screen.selection.prompt.text == "The old cat"
+        await pilot.press("u")
+        await settle(pilot)
+        assert screen.selection.prompt.text == "The big dog ran"
+        assert not screen.sampling.is_enabled("undo")
+
+
+async def test_a_run_without_a_last_prompt_begins_with_its_own_and_nothing_to_undo(inspect: Open, settle: Settle) -> None:
+    remember(home(), "of another run", "demo")
+    async with inspect() as pilot:
+        assert pilot.app.screen.selection.prompt.text == "The big dog ran"
+        assert not pilot.app.screen.sampling.is_enabled("undo")
+
+
+async def test_an_edited_prompt_is_the_last_one_of_its_run(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await editing(pilot)
+        await pilot.press(".", "enter")
+        await settle(pilot)
+        await kept(pilot, "The big dog ran.")
+    assert last_prompt(home(), "tale") == "The big dog ran."
+
+
+async def test_sampling_settings_are_kept(inspect: Open, settle: Settle, engine: Any) -> None:
+    async with inspect() as pilot:
+        await pilot.press("s")
+        await pilot.pause()
+        await pilot.press("0", ".", "5", "tab", "4", "0", "enter")
+        await settle(pilot)
+        async with asyncio.timeout(30):
+            while not preferences_path(home()).exists():
+                await pilot.pause(0.01)
+    assert read_preferences(home()) == (Preferences(sampling=SamplingSettings(temperature=0.5, top_k=40)), "")
+
+
+async def test_kept_sampling_settings_are_in_use_from_the_start(
+    make_run: Any, engine: Any, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampling = SamplingSettings(temperature=0.5, seed=7)
+    write_preferences(home(), sampling=sampling)
+    make_run("tale")
+    monkeypatch.setattr("lab.data.default_prompts.first_prompt", lambda run: "The big dog ran")
+
+    class InspectApp(LabApp):
+        MODES = {**LabApp.MODES, "inspect": lambda: InspectScreen(engine)}
+        DEFAULT_MODE = "inspect"
+
+    app = InspectApp(run="tale", preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        assert engine.asked("lens")[-1]["sampling"] == sampling

@@ -1,0 +1,77 @@
+"""Preferences of the user, kept in one small file of the home folder: theme, speed of animation, sampling settings.
+
+Nothing here needs torch, and what the first paint needs no JSON.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.errors import DamagedFileError
+from models.sampling_settings import SamplingSettings
+
+AnimationSpeed = Literal["off", "slow", "normal", "fast"]
+"""Pace of transitions and of what plays by itself; `off` shows no movement."""
+
+MODELS_OWN = SamplingSettings()
+"""The model's own distribution."""
+
+LARGEST_PREFERENCES = 1 << 16
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """The user's choices, with the lab's own where there are none. Raises ValueError for a value out of bounds."""
+
+    theme: str = ""
+    """Name of the theme; empty for the lab's own."""
+    animation: AnimationSpeed = "normal"
+    sampling: SamplingSettings = MODELS_OWN
+
+    def __post_init__(self) -> None:
+        if len(self.theme) > LONGEST_NAME:
+            raise ValueError(f"the name of the theme has more than {LONGEST_NAME} characters")
+
+
+def preferences_path(home: Path) -> Path:
+    return home / "preferences.json"
+
+
+def read_preferences(home: Path) -> tuple[Preferences, str]:
+    """The preferences, and the problem with their file in one sentence; "" if there is none. Never fails.
+
+    A file that is not there is no problem. The file may be a link, so that it can lie among the user's other settings.
+    """
+    path = preferences_path(home)
+    if not os.path.exists(path):
+        return Preferences(), ""
+    from lab.core.bounded_json import decode_json
+    from lab.core.safe_open import read_regular
+
+    try:
+        return decode_json(path, read_regular(path, LARGEST_PREFERENCES, follow=True), Preferences), ""
+    except DamagedFileError as error:
+        return Preferences(), f"Your preferences are not used: {error}"
+    except OSError as error:
+        return Preferences(), str(os_error_in_words(error, f"read your preferences in {path}"))
+
+
+def write_preferences(home: Path, **changes: Any) -> Preferences:
+    """Change some of the preferences in the file, keep the others that are there, and return all.
+
+    Raises:
+        UserError: if the file cannot be written.
+    """
+    import msgspec
+
+    preferences = replace(read_preferences(home)[0], **changes)
+    path = preferences_path(home)
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(preferences)) + b"\n")
+    except OSError as error:
+        raise os_error_in_words(error, f"keep your preferences in {path}") from error
+    return preferences

@@ -1,0 +1,101 @@
+"""Preferences on disk: kept whole, bounded, and no reason to fail."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.core.preferences import LARGEST_PREFERENCES, Preferences, preferences_path, read_preferences, write_preferences
+from models.sampling_settings import SamplingSettings
+
+SAMPLING = SamplingSettings(temperature=0.7, top_k=40, top_p=0.95, seed=2**64 - 1)
+
+
+def test_preferences_come_back(tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    assert read_preferences(home) == (Preferences(), "")
+    written = write_preferences(home, theme="nord", animation="slow", sampling=SAMPLING)
+    assert written == Preferences("nord", "slow", SAMPLING)
+    assert read_preferences(home) == (written, "")
+
+
+def test_a_change_keeps_what_another_lab_has_changed(tmp_path: Path) -> None:
+    write_preferences(tmp_path, theme="nord")
+    write_preferences(tmp_path, animation="off")
+    assert read_preferences(tmp_path) == (Preferences("nord", "off"), "")
+
+
+def test_fields_of_a_later_version_are_no_reason_to_fail(tmp_path: Path) -> None:
+    preferences_path(tmp_path).write_text('{"theme": "nord", "sound": "loud"}')
+    assert read_preferences(tmp_path) == (Preferences("nord"), "")
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"", "is damaged"),
+        (b"nonsense", "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+        (b"[" * 5000, "is damaged"),
+        (b'{"theme": 3}', "Expected `str`, got `int` - at `$.theme`"),
+        (b'{"animation": "frantic"}', "Invalid enum value 'frantic' - at `$.animation`"),
+        (json.dumps({"theme": "x" * 101}).encode(), "the name of the theme has more than 100 characters"),
+        (b'{"sampling": {"temperature": -1}}', "temperature must be 0 or above"),
+        (b'{"sampling": {"top_p": 0}}', "top-p must be above 0"),
+        (b'{"sampling": {"top_k": 1000000000}}', "top-k must be at most 1,048,576"),
+        (b'{"sampling": {"seed": -1}}', "seed must be from 0"),
+        (b" " * (LARGEST_PREFERENCES + 1), "65,537 bytes"),
+    ],
+)
+def test_a_damaged_file_is_one_sentence_and_the_lab_s_own_choices(tmp_path: Path, contents: bytes, reason: str) -> None:
+    path = preferences_path(tmp_path)
+    path.write_bytes(contents)
+    preferences, problem = read_preferences(tmp_path)
+    assert preferences == Preferences()
+    assert problem.startswith(f"Your preferences are not used: {path} ")
+    assert reason in problem
+    assert problem.count("\n") == 0
+    assert problem.endswith(".")
+    assert not problem.endswith("..")
+    assert write_preferences(tmp_path, theme="nord") == Preferences("nord"), "the next change replaces it"
+    assert read_preferences(tmp_path) == (Preferences("nord"), "")
+
+
+def test_a_pipe_or_a_folder_in_its_place_blocks_nobody(tmp_path: Path) -> None:
+    os.mkfifo(preferences_path(tmp_path))
+    assert "is a named pipe" in read_preferences(tmp_path)[1]
+    preferences_path(tmp_path).unlink()
+    preferences_path(tmp_path).mkdir()
+    assert read_preferences(tmp_path)[0] == Preferences()
+    assert "folder" in read_preferences(tmp_path)[1]
+    with pytest.raises(UserError, match=r"^Cannot keep your preferences in .*preferences\.json: .*\.$"):
+        write_preferences(tmp_path, theme="nord")
+
+
+def test_a_link_to_the_user_s_other_settings_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "dotfiles.json").write_text('{"theme": "nord"}')
+    preferences_path(tmp_path).symlink_to(tmp_path / "dotfiles.json")
+    assert read_preferences(tmp_path) == (Preferences("nord"), "")
+
+
+def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"^Cannot keep your preferences in .*preferences\.json: .*\.$"):
+        write_preferences(tmp_path / "file", theme="nord")
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_preferences(tmp_path, theme="nord")
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lab.core.atomic_io.write_all", full)
+    with pytest.raises(UserError, match="no space left on device"):
+        write_preferences(tmp_path, theme="dracula")
+    monkeypatch.undo()
+    assert read_preferences(tmp_path) == (Preferences("nord"), "")
+    assert os.listdir(tmp_path) == ["preferences.json"]

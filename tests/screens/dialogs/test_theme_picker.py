@@ -1,0 +1,192 @@
+"""Themes: which are legible, the picker with its live preview, and the choice that is kept."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.color import Color
+from textual.pilot import Pilot
+from textual.theme import BUILTIN_THEMES
+
+from lab.core.preferences import preferences_path, read_preferences, write_preferences
+from screens.app import LabApp
+from screens.dialogs.theme_picker import ThemePicker
+from screens.legible_themes import INKS, SECONDARY, adjusted, contrast, illegible_inks, offered_themes, variables_of
+
+pytestmark = pytest.mark.usefixtures("fixed_machine")
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper", "ratio"),
+    [("#000000", "#ffffff", 21.0), ("#777777", "#ffffff", 4.48), ("#0000ff", "#ffffff", 8.59), ("#ff0000", "#000000", 5.25)],
+)
+def test_contrast_is_that_of_the_web_guidelines(ink: str, paper: str, ratio: float) -> None:
+    """Against published values of WCAG's formula."""
+    assert contrast({"ink": ink, "paper": paper}, "ink", 1.0, "paper") == pytest.approx(ratio, abs=0.005)
+    assert contrast({"ink": paper, "paper": ink}, "ink", 1.0, "paper") == pytest.approx(ratio, abs=0.005)
+
+
+def test_half_an_ink_has_the_contrast_of_the_blend() -> None:
+    assert contrast({"ink": "#000000", "paper": "#ffffff"}, "ink", 0.5, "paper") == pytest.approx(
+        contrast({"ink": "#808080", "paper": "#ffffff"}, "ink", 1.0, "paper"), abs=0.06
+    )
+
+
+def test_a_light_theme_gets_keys_and_accents_that_can_be_read() -> None:
+    variables = variables_of(BUILTIN_THEMES["textual-light"])
+    assert contrast(variables, "accent", 1.0, "background") < 2
+    legible = adjusted(variables)
+    assert contrast(legible, "accent", 1.0, "background") >= SECONDARY
+    assert contrast(legible, "footer-key-foreground", 1.0, "panel") >= SECONDARY
+    assert {name for name in variables if variables[name] != legible[name]} <= {
+        *("accent", "warning", "success", "error", "footer-key-foreground")
+    }
+
+
+def test_the_lab_s_own_theme_is_as_it_was_made() -> None:
+    variables = variables_of(BUILTIN_THEMES["tokyo-night"])
+    assert adjusted(variables) == variables
+    assert illegible_inks(BUILTIN_THEMES["tokyo-night"]) == []
+
+
+def test_an_illegible_theme_is_named_with_its_worst_ink() -> None:
+    assert illegible_inks(BUILTIN_THEMES["solarized-dark"]) == [
+        "foreground 100% on surface: 4.1",
+        "foreground 60% on background: 2.6",
+    ]
+
+
+@pytest.fixture
+def app(home: Path) -> LabApp:
+    return LabApp(preload=False)
+
+
+async def test_only_legible_themes_are_offered_dark_and_light(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)):
+        offered = offered_themes(app)
+    assert offered[0] == "tokyo-night"
+    assert {"textual-light", "textual-dark", "nord", "ansi-dark"} <= set(offered)
+    assert not {"solarized-dark", "solarized-light", "atom-one-dark"} & set(offered)
+    for name in offered:
+        theme = BUILTIN_THEMES[name]
+        if not theme.ansi:
+            colours = adjusted(variables_of(theme))
+            assert all(contrast(colours, ink, opacity, paper) >= least for ink, opacity, paper, least in INKS), name
+
+
+@pytest.mark.parametrize("setting", [{"NO_COLOR": "1"}, {"TERM": "xterm-16color", "COLORTERM": ""}])
+async def test_without_colours_of_its_own_a_terminal_keeps_its_theme(
+    home: Path, monkeypatch: pytest.MonkeyPatch, setting: dict[str, str]
+) -> None:
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    if "TERM" in setting:
+        monkeypatch.setattr("rich.console.Console._detect_color_system", lambda console: None)
+    write_preferences(home, theme="nord")
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)):
+        assert app.theme == "ansi-dark"
+        assert offered_themes(app) == ["ansi-dark", "ansi-light"]
+    assert read_preferences(home)[0].theme == "nord"
+
+
+async def previewed(pilot: Pilot[None], theme: str) -> None:
+    async with asyncio.timeout(10):
+        while pilot.app.theme != theme:
+            await pilot.pause(0.02)
+
+
+async def test_the_cursor_previews_enter_keeps_and_the_next_lab_begins_with_it(app: LabApp, home: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+t")
+        assert isinstance(app.screen, ThemePicker)
+        second = offered_themes(app)[1]
+        await pilot.press("j")
+        await previewed(pilot, second)
+        assert not preferences_path(home).exists(), "a preview keeps nothing"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert app.theme == second
+        assert not isinstance(app.screen, ThemePicker)
+        async with asyncio.timeout(10):
+            while read_preferences(home)[0].theme != second:
+                await pilot.pause(0.02)
+    again = LabApp(preload=False)
+    assert again.theme == second
+    assert again.stylesheet._variables["background"] == again.theme_variables["background"]
+    async with again.run_test(size=(80, 24)):
+        paper = Color.parse(variables_of(BUILTIN_THEMES[second])["background"])
+        assert again.screen.styles.background == paper, "the first paint has its colours"
+
+
+async def test_escape_goes_back_to_the_theme_before(app: LabApp, home: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+t", "down")
+        await previewed(pilot, offered_themes(app)[1])
+        await pilot.press("escape")
+        await previewed(pilot, "tokyo-night")
+        assert not isinstance(app.screen, ThemePicker)
+        assert not preferences_path(home).exists()
+
+
+async def test_a_mode_that_was_hidden_is_drawn_in_the_new_theme(app: LabApp, home: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("2")
+        await pilot.pause()
+        await pilot.press("1", "ctrl+t", "down", "enter")
+        await pilot.pause()
+        await pilot.press("2")
+        await pilot.pause()
+        assert app.current_mode == "data"
+        assert app.screen.styles.background == Color.parse(app.theme_variables["background"])
+
+
+async def test_a_theme_that_is_unknown_or_illegible_gives_way_to_the_lab_s_own(home: Path) -> None:
+    for name in ("no-such-theme", "solarized-light"):
+        write_preferences(home, theme=name)
+        assert LabApp(preload=False).theme == "tokyo-night"
+
+
+def notices(app: LabApp) -> list[str]:
+    return [str(each.message) for each in app._notifications]
+
+
+async def test_a_damaged_file_is_said_once_the_lab_is_open(home: Path) -> None:
+    preferences_path(home).write_text("nonsense")
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert app.theme == "tokyo-night"
+        assert [each for each in notices(app) if each.startswith("Your preferences are not used")]
+
+
+async def test_a_disk_that_cannot_be_written_is_said_once(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refused(*_: object) -> None:
+        tried.append(1)
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("lab.core.preferences.write_atomic", refused)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for speed in ("slow", "fast"):
+            app.change_preferences(animation=speed)
+        await until(pilot, lambda: len(tried) == 2 and notices(app))
+        assert app.preferences.animation == "fast", "the choice holds for this session"
+        assert len(notices(app)) == 1
+        assert "read-only file system" in notices(app)[0]
+
+
+async def test_the_palette_has_the_theme_and_the_speed_of_animation(app: LabApp, until: Callable[..., Any], home: Path) -> None:
+    from screens.command_palette import LabCommands
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        found = {words: callback for words, _, callback in LabCommands(app.screen)._commands()}
+        assert "Choose the theme: the lab's colours" in found
+        assert {words for words in found if words.startswith("Animation")} == {
+            f"Animation: {each}" for each in ("off", "slow", "fast")
+        }
+        found["Animation: off"]()
+        await until(pilot, lambda: read_preferences(home)[0].animation == "off")
