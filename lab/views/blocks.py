@@ -7,6 +7,8 @@ nothing of them. A cell's `ref` names the quantity in the trace's own names, wit
 import msgspec
 import numpy as np
 
+from lab.core.colour_scales import Scale
+
 
 class Array(msgspec.Struct, frozen=True):
     """A float32 array on the wire: raw little-endian bytes, no JSON of numbers. NaN stands for a masked place."""
@@ -64,7 +66,7 @@ class Strip(msgspec.Struct, tag=True, omit_defaults=True):
 
 
 class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
-    """A matrix of shades with a label for each row and column. NaN is drawn as masked."""
+    """A matrix as a heatmap, with a label for each row and column. NaN is drawn as masked."""
 
     title: str
     row_labels: list[str]
@@ -73,6 +75,10 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
     legend: str = ""
     ref: str = ""
     selected: tuple[int, int] | None = None
+    scale: Scale | None = None
+    """None: diverging where a number is negative, else sequential."""
+    limit: float | None = None
+    """The number at the end of the scale; None: the largest magnitude."""
 
 
 class Thumbnail(msgspec.Struct, omit_defaults=True):

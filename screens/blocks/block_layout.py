@@ -4,17 +4,20 @@ Each block becomes a `Laid` that gives its lines one at a time: a matrix of a th
 is made of pieces (text, kind). Its first pieces may be pinned: they stay in place while the rest scrolls sideways.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS
 from screens.colour.heat import ColouredPiece
 from screens.widgets.text_fitting import wrap
+
+CellPart = Literal["text", "cell", "upper", "lower"]
+"""A number as text, as a painted cell, or as one half of a half block."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Spot:
     """Lines to keep in sight, from its own."""
     note: str = ""
     """A sentence for a number without a formula."""
+    part: CellPart = "text"
 
     @property
     def in_words(self) -> str:
@@ -76,15 +80,44 @@ class Laid:
         """The first place of the cursor: the selected cell, if there is one."""
         return (0, 0)
 
+    def at(self, line: int, x: int, now: tuple[int, int] | None = None) -> tuple[int, int] | None:
+        """The place at a line and character cell of the block. Where several share it, the one after `now`."""
+        for row in range(self.rows):
+            if abs(self.spot(row, 0).line - line) > 1:
+                continue
+            for column in range(self.columns):
+                spot = self.spot(row, column)
+                if spot.line == line and spot.start <= x < spot.start + spot.width:
+                    return row, column
+        return None
+
+    def find(self, ref: str) -> tuple[int, int] | None:
+        """The place of the number with this name; None if it is not shown."""
+        places = ((row, column) for row in range(self.rows) for column in range(self.columns))
+        return next((place for place in places if self.spot(*place).ref == ref), None)
+
 
 def merged(pieces: Iterable[ColouredPiece]) -> tuple[ColouredPiece, ...]:
     """The pieces with neighbours of one kind merged."""
     return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
 
 
-def heading(title: str, words: str, width: int) -> list[Line]:
-    """Title and legend of a block: on one line if they fit, else wrapped one under the other."""
-    if title and words and cell_len(title) + 3 + cell_len(words) <= width:
-        return [Line(((title, "title"), ("   " + words, "dim")))]
+NARROWEST = 20
+"""Least room for a legend beside its scale."""
+
+
+def heading(title: str, words: str, width: int, bar: Sequence[ColouredPiece] = ()) -> list[Line]:
+    """Title, scale (`bar`) and legend of a block: on one line if they fit, else wrapped one under the other."""
+    if not bar:
+        if title and words and cell_len(title) + 3 + cell_len(words) <= width:
+            return [Line(((title, "title"), ("   " + words, "dim")))]
+        lines = [Line(((part, "title"),)) for part in wrap(title, width)] if title else []
+        return lines + [Line(((part, "dim"),)) for part in wrap(words, width)] if words else lines
+    bar_width = sum(cell_len(text) for text, _ in bar) + 3
+    if cell_len(title) + 3 + bar_width + cell_len(words) <= width:
+        return [Line(((title, "title"), ("   ", ""), *bar, ("   " + words, "dim")))]
     lines = [Line(((part, "title"),)) for part in wrap(title, width)] if title else []
-    return lines + [Line(((part, "dim"),)) for part in wrap(words, width)] if words else lines
+    beside = width - bar_width >= max(NARROWEST, len(words.partition(" ")[0]))
+    first, *others = wrap(words, width - bar_width) if beside else ["", words]
+    lines.append(Line((*bar, ("   " + first, "dim")) if first else tuple(bar)))
+    return lines + [Line(((part, "dim"),)) for part in wrap(" ".join(others), width)] if any(others) else lines

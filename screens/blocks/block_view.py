@@ -14,7 +14,7 @@ from lab.views.blocks import View
 from screens.blocks.block_layout import Spot
 from screens.blocks.parity_text import parity_badge
 from screens.blocks.view_layout import CellCursor, Page, lay_view
-from screens.colour.heat import Heat
+from screens.colour.heat import HALF_BLOCK, Heat
 from screens.colour.palette import palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 
@@ -100,6 +100,7 @@ class BlockView(LineScrollView):
         self._strips: dict[tuple[int, int], Strip] = {}
         self._title = ""
         self._laid_for = 0
+        self._paints = False
         self._followed: CellCursor | None = None
 
     def show(self, view: View) -> None:
@@ -165,7 +166,8 @@ class BlockView(LineScrollView):
         self._laid_for = self.room
         self._strips.clear()
         if self.view is not None:
-            self.laid = lay_view(self.view, self.room, self.beside)
+            self._paints = palette_of(self).paints
+            self.laid = lay_view(self.view, self.room, self.beside, self._paints)
             self.set_extent(self.laid.height, self.laid.width)
 
     def on_resize(self) -> None:
@@ -176,6 +178,9 @@ class BlockView(LineScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
+        if self.view is not None and palette_of(self).paints != self._paints:
+            self._lay_out()
+            self.cursor = self.cursor if self.cursor is None or self.laid.has(self.cursor) else self.laid.first()
 
     def draw(self, line: int) -> Strip:
         key = (line, self.left)
@@ -214,8 +219,23 @@ class BlockView(LineScrollView):
         pinned = self.laid.line(line)[1]
         start = spot.start if spot.start < pinned else max(pinned, spot.start - self.left)
         end = start + spot.width
-        under = strip.crop(start, end).apply_style(self.get_component_rich_style("block--cursor", partial=True))
+        under = self._under_cursor(strip.crop(start, end), spot)
         return Strip.join([strip.crop(0, start), under, strip.crop(end)])
+
+    def _under_cursor(self, strip: Strip, spot: Spot) -> Strip:
+        """The cells of a number with the cursor on them: text reversed, a painted cell or half in the colour of text."""
+        if spot.part == "text":
+            return strip.apply_style(self.get_component_rich_style("block--cursor", partial=True))
+        base = self.style_of("")
+        if spot.part == "cell":
+            cell = base + Style(reverse=True, bold=True)
+            return Strip([Segment(text, cell) for text, _, _ in strip])
+        segments = []
+        for text, style, _ in strip:
+            upper, lower = (style.color, style.bgcolor) if style is not None and text.strip() else (base.bgcolor, base.bgcolor)
+            halves = (base.color, lower) if spot.part == "upper" else (upper, base.color)
+            segments.append(Segment(HALF_BLOCK * len(text), Style(color=halves[0], bgcolor=halves[1])))
+        return Strip(segments)
 
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)
@@ -257,7 +277,7 @@ class BlockView(LineScrollView):
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        found = self.laid.at(offset.y + self.top, offset.x, self.left)
+        found = self.laid.at(offset.y + self.top, offset.x, self.left, self.cursor)
         if found is not None:
             self.cursor = found
             self._tell()

@@ -13,7 +13,8 @@ from lab.views.blocks import Matrix
 from lab.views.number_refs import element, split
 from screens.blocks.bars_and_shades import MASKED, NEGATIVE_SHADES, POSITIVE_SHADES, shade
 from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
-from screens.widgets.text_fitting import Piece, fit
+from screens.colour.heat import ColouredPiece
+from screens.widgets.text_fitting import fit
 
 LABEL_WIDTH = 12
 """Longest label of a row before it is shortened."""
@@ -31,6 +32,27 @@ def short(value: float) -> str:
     return fixed(value, 0) if size < 9_999.5 else significant(value, 1)
 
 
+def ruler(columns: int, first: int, chosen: int | None, width: int, every: int, across: int = 1) -> tuple[ColouredPiece, ...]:
+    """Numbers from `first` above columns of which `across` share a cell of `width` characters; the chosen one is marked ▾."""
+    line = [" "] * (-(-columns // across) * width + 6)
+    for index in range(columns):
+        if index and (first + index) % every:
+            continue
+        number, place = str(first + index), index // across * width
+        if index == 0 or line[place - 1] == " ":
+            line[place : place + len(number)] = number
+    if chosen is None:
+        return (("".join(line), "head"),)
+    place = chosen // across * width
+    mark = f"▾{first + chosen} "
+    before = "".join(line[:place])
+    if before and before[-1] != " ":
+        before = before.rstrip("0123456789").ljust(place)
+    after = "".join(line[place + len(mark) :])
+    tail = after.lstrip("0123456789")
+    return ((before, "head"), (mark, "selected"), (tail.rjust(len(after)), "head"))
+
+
 @dataclass
 class LaidMatrix(Laid):
     matrix: Matrix
@@ -43,6 +65,10 @@ class LaidMatrix(Laid):
     numbers: bool = False
     limit: float = 0.0
     """The magnitude of the darkest shade."""
+
+    def scale_bar(self) -> list[ColouredPiece]:
+        """The scale in colours, its ends in numbers; nothing where it is glyphs."""
+        return []
 
     @cached_property
     def signed(self) -> bool:
@@ -77,28 +103,12 @@ class LaidMatrix(Laid):
                 pieces.append((fit(marked, self.cell_width - 1, "right") + " ", "selected" if index == chosen else "head"))
             return Line(tuple(pieces), pinned)
         every = 5 if self.cell_width == 2 else 10
-        line = [" "] * (self.columns * self.cell_width + 6)
-        for index in range(self.columns):
-            if index and (self.first + index) % every:
-                continue
-            number, place = str(self.first + index), index * self.cell_width
-            if index == 0 or line[place - 1] == " ":
-                line[place : place + len(number)] = number
-        if chosen is None:
-            return Line((("".join(line), "head"),), pinned)
-        place = chosen * self.cell_width
-        mark = f"▾{self.first + chosen} "
-        before = "".join(line[:place])
-        if before and before[-1] != " ":
-            before = before.rstrip("0123456789").ljust(place)
-        after = "".join(line[place + len(mark) :])
-        tail = after.lstrip("0123456789")
-        return Line(((before, "head"), (mark, "selected"), (tail.rjust(len(after)), "head")), pinned)
+        return Line(ruler(self.columns, self.first, chosen, self.cell_width, every), pinned)
 
     @cached_property
     def head(self) -> list[Line]:
         """Title, legend and the labels of the columns."""
-        return [*heading(self.matrix.title, self.legend, self.room), self.header]
+        return [*heading(self.matrix.title, self.legend, self.room, self.scale_bar()), self.header]
 
     def line(self, y: int) -> Line:
         if y < len(self.head):
@@ -110,8 +120,8 @@ class LaidMatrix(Laid):
         pinned = (("▸ " if in_row else "  ", "mark"), (label + " ", "selected" if in_row else "head"))
         return Line(merged(self._cells(row, chosen[1] if chosen and in_row else None)), pinned)
 
-    def _cells(self, row: int, chosen: int | None) -> list[Piece]:
-        pieces: list[Piece] = []
+    def _cells(self, row: int, chosen: int | None) -> list[ColouredPiece]:
+        pieces: list[ColouredPiece] = []
         for column, value in enumerate(self.values[row].tolist()):
             # The number has its sign; a minus as shade before it would read as a second one.
             glyph = shade(abs(value) if self.numbers else value, self.limit)

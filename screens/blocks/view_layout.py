@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Strip, Table, View
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
+from screens.blocks.heatmap_layout import lay_heatmap
 from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
@@ -33,15 +34,17 @@ def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
     return laid
 
 
-def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
-    """Lay out a block at this width, with the columns and the scale of one of the same kind `beside` it."""
+def lay_block(block: Block, width: int, beside: Block | None = None, paints: bool = False) -> Laid:
+    """Lay out a block at this width, with the columns and the scale of one of the same kind `beside` it. `paints`: numbers are
+    drawn as colours, else as glyphs.
+    """
     match block:
         case Table():
             return lay_table(block, width, beside if isinstance(beside, Table) else None)
         case Strip():
             return lay_strip(block, width, beside if isinstance(beside, Strip) else None)
         case Matrix():
-            return lay_matrix(block, width, beside if isinstance(beside, Matrix) else None)
+            return (lay_heatmap if paints else lay_matrix)(block, width, beside if isinstance(beside, Matrix) else None)
         case Gallery():
             return lay_gallery(block, width)
         case IntervalBar():
@@ -50,14 +53,14 @@ def lay_block(block: Block, width: int, beside: Block | None = None) -> Laid:
             return lay_note(block.text, width)
 
 
-def lay_view(view: View, width: int, beside: View | None = None) -> "Page":
-    """A view's sentence and its blocks, one under the other.
+def lay_view(view: View, width: int, beside: View | None = None, paints: bool = False) -> "Page":
+    """A view's sentence and its blocks, one under the other; with `paints` in colours, else in glyphs.
 
     A view of the same stage `beside` it is laid out alike, for comparison.
     """
     others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
-    laid += [lay_block(block, width, other) for block, other in zip(view.blocks, others, strict=True)]
+    laid += [lay_block(block, width, other, paints) for block, other in zip(view.blocks, others, strict=True)]
     return Page(laid, width)
 
 
@@ -127,12 +130,11 @@ class Page:
         index = near[0]
         if index >= len(self.blocks):
             return None
-        block = self.blocks[index]
-        places = ((index, row, column) for row in range(block.rows) for column in range(block.columns))
-        return next((place for place in places if self.spot(place).ref == ref), None)
+        found = self.blocks[index].find(ref)
+        return None if found is None else (index, *found)
 
-    def at(self, y: int, x: int, scroll_x: int) -> CellCursor | None:
-        """The place at line `y` and character cell `x`, scrolled sideways by `scroll_x`."""
+    def at(self, y: int, x: int, scroll_x: int, now: CellCursor | None = None) -> CellCursor | None:
+        """The place at line `y` and cell `x`, scrolled sideways by `scroll_x`; of two that share it, the one after `now`."""
         found = self.find(y)
         if found is None:
             return None
@@ -140,14 +142,8 @@ class Page:
         block = self.blocks[index]
         if block.width > self.room and x >= block.pinned:
             x += scroll_x
-        for row in range(block.rows):
-            if abs(block.spot(row, 0).line - line) > 1:
-                continue
-            for column in range(block.columns):
-                spot = block.spot(row, column)
-                if spot.line == line and spot.start <= x < spot.start + spot.width:
-                    return index, row, column
-        return None
+        place = block.at(line, x, now[1:] if now is not None and now[0] == index else None)
+        return None if place is None else (index, *place)
 
     def spot(self, cursor: CellCursor) -> Spot:
         """The place of `cursor`, its line counted from the top of the page."""

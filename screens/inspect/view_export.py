@@ -12,7 +12,7 @@ from lab.core.visible_text import visible
 from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
 from screens.blocks.parity_text import parity_sentence
-from screens.blocks.view_layout import Page
+from screens.blocks.view_layout import Page, lay_view
 from screens.inspect.inspect_part import InspectPart, Ready
 from screens.inspect.selection import position_in
 
@@ -83,7 +83,8 @@ class ViewExport(InspectPart):
         place = f"{exported.view.title}, position {exported.position + 1}"
         head = f"{facts.run}, step {whole(facts.step)} ({facts.checkpoint}): {place}"
         parity = f"\n\n{parity_sentence(exported.view.parity)}" if exported.view.parity is not None else ""
-        return visible(f"{head}\n{tokens}\n\n{text_of(self._host.view.laid)}{parity}\n", keep="\n")
+        page = lay_view(exported.view, self._host.view.room, self._host.view.beside)  # in glyphs: a text has no colours
+        return visible(f"{head}\n{tokens}\n\n{text_of(page)}{parity}\n", keep="\n")
 
     def _copy(self, exported: Exported) -> str:
         text = self._text(exported)

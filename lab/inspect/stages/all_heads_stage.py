@@ -145,6 +145,8 @@ def heads(context: StageContext) -> View:
         "each row sums to 1" if len(shown) == at + 1 else f"tokens {shown.start + 1} to {shown.stop}",
         ref(f"{context.block}attn.pattern", ":", at, f"{shown.start}:"),
         (context.head, max(0, int(patterns[context.head].argmax()) - shown.start)),
+        "sequential",
+        1.0,
     )
     # Independent of the pattern itself: the model's own z, from which the pattern is judged through the values.
     values = context.heads(f"{context.block}attn.v")[:, : at + 1].astype(np.float64)

@@ -211,4 +211,5 @@ def _matrix(context: StageContext, shown: range, title: str, values: Numbers, na
         legend,
         ref(name, context.head, open_index, open_index),
         selected,
+        *(("sequential", 1.0) if "attn.pattern" in name else ("diverging", None)),
     )

@@ -109,6 +109,7 @@ def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:
         legend=f"▸ {'the newest row' if context.dropped else 'the new row'}{above}",
         ref=ref(f"{context.block}attn.{which}", f"{shown.start}:", context.head, ":"),
         selected=(len(shown) - 1, 0),
+        scale="diverging",
     )
 
 
