@@ -20,7 +20,6 @@ COMMANDS = (
     "delete",
     "generate",
     "trace",
-    "report",
     "tokenize",
     "params",
     "bench",

@@ -80,3 +80,10 @@ WRITTEN_TOKENS = Limit(1, 1_000_000)
 SAMPLING_SEED = Limit(0, 2**64 - 1)
 SAMPLES = Limit(1, 1000)
 """Texts that are written at once; how many fit into memory depends on the model."""
+
+MEASURED_PLACES = Limit(0, 64)
+"""Places of the validation text whose prediction an evaluation measures."""
+PLACE_TOKENS = Limit(0, 256)
+"""Tokens that a place is shown with, before it and after it."""
+TOP_TOKENS = Limit(0, 64)
+"""Most probable tokens that are kept of a prediction."""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from lab.core.limits import LIMITS
+from lab.core.limits import LIMITS, MEASURED_PLACES, PLACE_TOKENS, TOP_TOKENS, Limit
 from models.config import LARGEST, AttentionKernel, ModelConfig, OptimizerName, Precision
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -271,6 +271,25 @@ HEAD_SCORES: tuple[HeadScore, ...] = get_args(HeadScore)
 """Scores of an attention head, from 0 to 1; `lab.reports.head_scores` defines them."""
 
 
+def _at_most(limit: Limit) -> Meta:
+    """The limits of a list's length."""
+    return Meta(min_length=int(limit.least), max_length=int(limit.most))
+
+
+class Place(msgspec.Struct, array_like=True):
+    """Prediction at a place of the validation text that is the same at every evaluation."""
+
+    before: Annotated[list[Path], _at_most(PLACE_TOKENS)]
+    """The tokens that the model is given, as they are shown."""
+    truth: Path
+    """The token that comes next in the text."""
+    after: Annotated[list[Path], _at_most(PLACE_TOKENS)]
+    """The tokens after that one, which the model is not given."""
+    truth_probability: Fraction
+    top: Annotated[list[tuple[Path, Fraction]], _at_most(TOP_TOKENS)]
+    """The most probable next tokens with their probabilities."""
+
+
 class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One line of insights.jsonl: measurements inside the model at the evaluation after `step` updates.
 
@@ -294,6 +313,8 @@ class Insight(msgspec.Struct, omit_defaults=True, kw_only=True):
     """The most probable next tokens with their probabilities."""
     pattern: list[list[list[Fraction]]] = []
     """Attention from the probe's last token to each of its tokens: [layer][head][token]."""
+    places: Annotated[list[Place], _at_most(MEASURED_PLACES)] = []
+    """More places of the validation text, spread over it; empty in runs of older versions."""
     parts: list[PartUpdate] = []
     """Updates of the step before; empty at step 0, and where that step was not applied."""
 

@@ -11,6 +11,7 @@ from typing import Literal
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.reactive import var
+from textual.timer import Timer
 from textual.widget import Widget
 
 from lab.reports.baselines import baselines
@@ -32,6 +33,8 @@ from screens.widgets.fact_list import FactList
 MOST_LINES_OF_WORDS = 5
 """Most lines of the status text: the rest of 24 lines is for the samples."""
 
+SECONDS_AN_EVALUATION = 0.3
+"""Time that each evaluation is shown for while they are played."""
 SECONDS_BETWEEN_DRAWINGS = 1.0
 """Shortest interval between drawings of the plots, which are half the cost of watching a run."""
 DOTS_A_COLUMN = 2
@@ -60,6 +63,7 @@ class RunView(Widget):
         self._drawn: tuple[object, float] = (None, 0.0)
         """The state that the plots were last drawn for, and its newest step."""
         self._drawn_at = 0.0
+        self._playing: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield RunHeader(id="run-header")
@@ -87,6 +91,7 @@ class RunView(Widget):
         if self.watched is None or self.watched.history is not watched.history:
             self.cursor = None
         if self.watched is None or self.watched.name != watched.name:
+            self.stop_playing()
             self.plot_view = self.plot_view.following(1.0)
             self.entropy = None
             self.eval_step = None
@@ -164,6 +169,26 @@ class RunView(Widget):
             at = len(steps) - 1 if self.eval_step is None else max(0, bisect_right(steps, self.eval_step) - 1)
             at = max(0, min(at + by, len(steps) - 1))
             self.eval_step = None if at == len(steps) - 1 else steps[at]
+
+    def toggle_playing(self) -> None:
+        """Show the evaluations one after the other, from the first if the newest is shown; or stop."""
+        if self._playing is not None:
+            self.stop_playing()
+        elif points := self.insights.insights.points:
+            if self.eval_step is None:
+                self.eval_step = points[0].step
+            self._playing = self.set_interval(SECONDS_AN_EVALUATION, self._play_next)
+
+    def stop_playing(self) -> None:
+        """Stay at the evaluation shown."""
+        if self._playing is not None:
+            self._playing.stop()
+            self._playing = None
+
+    def _play_next(self) -> None:
+        self.move_evaluation(1)
+        if self.eval_step is None or self.page not in PAGES:
+            self.stop_playing()
 
     def _plots(self) -> RunPlots | None:
         watched = self.watched

@@ -25,9 +25,9 @@ class RunViewKeys(PlotKeys):
         Binding(
             "t",
             "page('probe')",
-            "Probe",
+            "Next token",
             id="train.probe",
-            tooltip="A fixed position of the validation text, at every evaluation",
+            tooltip="Race of the next tokens at a fixed place of the validation text, over all evaluations",
         ),
         Binding(
             "g",
@@ -44,6 +44,7 @@ class RunViewKeys(PlotKeys):
             show=False,
             tooltip="Plot this head's scores over the steps",
         ),
+        Binding("space", "play", "Play", id="train.play", tooltip="Play the evaluations, from the first to the newest; stop"),
         Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all"),
         *window_bindings("train"),
         Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="X axis: steps, tokens, epochs or time"),
@@ -67,6 +68,9 @@ class RunViewKeys(PlotKeys):
 
     def action_page(self, page: InsightsPage) -> None:
         self.view.page = "words" if self.view.page == page else page
+
+    def action_play(self) -> None:
+        self.view.toggle_playing()
 
     def action_head_history(self) -> None:
         self.view.insights.history_shown = not self.view.insights.history_shown

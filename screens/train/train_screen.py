@@ -55,8 +55,10 @@ new text.
 lowest validation loss, ✗ skipped step (NaN or spike), ↶ rollback, ‖ pause, ▸ resume, ■ stop.
 
 **Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
-the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: a probe, one fixed
-position in the validation text. `g`: update size of each part of the model. Arrows move between evaluations and heads.
+the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: the most probable
+next tokens at one of eight fixed places of the validation text, at first the one whose next token's probability has risen and
+fallen most. `g`: update size of each part of the model. `←` `→` move between evaluations, `space` plays them; `↑` `↓` choose the
+head or the place.
 
 Training continues when you leave this screen, the lab, or the terminal.
 """
@@ -244,6 +246,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         phase = self.watched.phase if watching and self.watched else ""
         if action == "head_history":
             return watching and self.view.page == "heads"
+        if action == "play":
+            return watching and self.view.page in PAGES
         if action in RUN_VIEW_ACTIONS:
             return watching
         match action:
@@ -279,6 +283,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         self.post_message(CompareWith(self.lab.run_name))
 
     def action_move(self, by: int) -> None:
+        self.view.stop_playing()
         if self.view.cursor is None or self.view.page in PAGES:
             self.view.move_evaluation(by)
         else:

@@ -22,6 +22,7 @@ from lab.runs.run_schema import (
     Metric,
     PartUpdate,
     Phase,
+    Place,
     RunConfig,
     Sample,
     Status,
@@ -160,6 +161,16 @@ def write_insights(run: Run, steps: range) -> None:
                 truth_probability=round(0.01 + 0.6 * done, 4),
                 top=[(" cat", 0.3), (" dog", round(0.01 + 0.6 * done, 4)), (" tree", 0.05), ("⏎", 0.01)],
                 pattern=[[row if (layer, head) == (2, 1) else [1 / 12] * 12 for head in range(heads)] for layer in range(layers)],
+                places=[
+                    Place([" He", " saw"], " her", ["."], 0.5, [(" her", 0.5), (" me", 0.25)]),
+                    Place(
+                        [" Then", " it"],
+                        " flew",
+                        [" home", "."],
+                        round(0.01 + 0.9 * done, 4),
+                        sorted([(" ran", 0.3), (" flew", round(0.01 + 0.9 * done, 4))], key=lambda each: -each[1]),
+                    ),
+                ],
                 parts=[PartUpdate(part, 0.1 + at / 10, 2e-2 * 0.01**done) for at, part in enumerate(parts)] if step else [],
             )
         )

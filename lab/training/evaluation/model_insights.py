@@ -1,4 +1,4 @@
-"""Measurements inside the model at each evaluation: head scores, and the prediction at a fixed place in the text.
+"""Measurements inside the model at each evaluation: head scores, and predictions at fixed places of the text.
 
 None of it touches training: no random number is drawn, no weight or gradient changed, and the same weights give the same figures.
 """
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lab.data.token_file import Ids, TokenFile
 from lab.runs.run_schema import Insight, PartUpdate, RunConfig
+from lab.training.evaluation.measured_places import MeasuredPlaces
 from lab.training.evaluation.update_norms import short_float
 from models.attention_patterns import hidden_with_patterns
 from models.gpt import GPT
@@ -28,7 +29,7 @@ PROBE_TOKENS = 12
 """Longest probe: as many rows as fit into 24 lines."""
 PROBE_SEARCH = 20_000
 """Tokens of the validation part that are searched for a probe."""
-TOP = 5
+TOP = 8
 
 
 class ModelInsights:
@@ -42,6 +43,7 @@ class ModelInsights:
         start, stop = probe_place(ids, min(context, PROBE_TOKENS), letters)
         self._probe, self._truth = ids[start:stop], int(ids[stop])
         self._names = tokenizer
+        self._places = MeasuredPlaces(ids, context, letters, tokenizer)
 
     def measure(self, model: GPT, step: int, parts: list[PartUpdate]) -> Insight:
         """One line of insights.jsonl. `parts` are from the `UpdateNorms` of the step that led here."""
@@ -53,6 +55,7 @@ class ModelInsights:
                 insight.repeated = self._repeats.shape[1] // 2
                 insight.previous, insight.duplicate, insight.induction = (_rounded(each) for each in scores)
         self._measure_probe(model, insight)
+        insight.places = self._places.measure(model, TOP)
         insight.took = round(time.perf_counter() - started, 4)
         return insight
 

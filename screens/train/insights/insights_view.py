@@ -13,6 +13,7 @@ from lab.reports.head_scores import head_name, score_since_sentence, strongest_h
 from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
+from screens.colour.palette import palette_of
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.train.insights.heads_page import head_line, heads_above
@@ -44,6 +45,8 @@ class InsightsView(Vertical):
     """Step of the evaluation shown; None follows the newest."""
     head: var[tuple[int, int] | None] = var(None)
     """Layer and head, zero-indexed; None is the strongest of the newest evaluation."""
+    place: var[int | None] = var(None)
+    """Index of the place shown on the page of the places; None is the one that has moved most."""
     history_shown: var[bool] = var(False)
     """True: plot the head's scores over the steps even where that leaves little room for the other heads."""
 
@@ -61,7 +64,7 @@ class InsightsView(Vertical):
     def show(self, insights: InsightHistory, active: bool, seconds: float, optimizer: OptimizerName) -> None:
         """Show these insights; `active`: more may come; `seconds`: duration of the training."""
         if insights is not self.insights:
-            self.head = None
+            self.head = self.place = None
         self.insights, self._active, self._optimizer = insights, active, optimizer
         self._share = min(1.0, insights.seconds / seconds) if seconds else 0.0
         self.draw()
@@ -73,6 +76,9 @@ class InsightsView(Vertical):
         self.draw()
 
     def watch_head(self) -> None:
+        self.draw()
+
+    def watch_place(self) -> None:
         self.draw()
 
     def watch_history_shown(self) -> None:
@@ -96,7 +102,12 @@ class InsightsView(Vertical):
         return best.layer, best.head
 
     def choose(self, by: int) -> None:
-        """Choose the head so many further on, in the order of layers."""
+        """Choose the head so many further on, in the order of layers; on the page of the places, the place."""
+        if self.page == "probe":
+            if places := self.insights.places:
+                now = self.insights.liveliest if self.place is None else self.place
+                self.place = max(0, min(now + by, len(places) - 1))
+            return
         measured = [point for point in self.insights.points if point.pattern.size]
         if not measured:
             return
@@ -115,7 +126,8 @@ class InsightsView(Vertical):
             shown.lines = tuple(words_lines(WAITING if self._active else NEVER, width))
             return
         if self.page == "probe":
-            shown.lines = tuple(probe_lines(self.insights, at, self.chosen, width, height))
+            paints = palette_of(self).paints
+            shown.lines = tuple(probe_lines(self.insights, at, self.place, self.chosen, width, height, paints))
             return
         if self.page == "updates":
             above, rows = updates_lines(self.insights, at, width, self._optimizer)

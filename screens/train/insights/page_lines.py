@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -15,9 +16,11 @@ from lab.core.number_format import whole
 from lab.core.visible_text import visible
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from screens.blocks.bars_and_shades import EIGHTHS_UP, POSITIVE_SHADES
+from screens.colour.heat import ColouredPiece, Heat
+from screens.colour.palette import palette_of
 from screens.widgets.text_fitting import Piece, fit, wrap
 
-Lines = list[list[Piece]]
+Lines = list[Sequence[ColouredPiece]]
 
 LABEL = 12
 """Room for a token or a part's name."""
@@ -63,9 +66,9 @@ def shade_sign(value: float | None) -> str:
     return " " if value is None or value < 0.02 else POSITIVE_SHADES[min(3, int(value * 4))]
 
 
-def cut(row: Sequence[Piece], width: int) -> list[Piece]:
+def cut(row: Sequence[ColouredPiece], width: int) -> list[ColouredPiece]:
     """The pieces cut to so many character cells."""
-    made: list[Piece] = []
+    made: list[ColouredPiece] = []
     for text, role in row:
         room = width - sum(cell_len(each) for each, _ in made)
         if room <= 0:
@@ -77,7 +80,7 @@ def cut(row: Sequence[Piece], width: int) -> list[Piece]:
 class PageLines(Widget):
     """A widget that draws lines of pieces."""
 
-    ROLES = ("text", "title", "dim", "bar", "strong", "history", "cursor", "here")
+    ROLES = ("text", "title", "dim", "bar", "strong", "history", "cursor", "here", "lit")
     COMPONENT_CLASSES = {f"page-lines--{role}" for role in ROLES}
     DEFAULT_CSS = """
     PageLines {
@@ -89,13 +92,17 @@ class PageLines(Widget):
         & > .page-lines--strong { color: $warning; text-style: bold; }
         & > .page-lines--history { color: $foreground 70%; }
         & > .page-lines--cursor { text-style: bold reverse; }
+        & > .page-lines--lit { text-style: bold reverse; }
         & > .page-lines--here { background: $primary 40%; color: $foreground; text-style: bold underline; }
     }
     """
-    lines: reactive[tuple[list[Piece], ...]] = reactive(())
+    lines: reactive[tuple[Sequence[ColouredPiece], ...]] = reactive(())
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         pieces = cut(self.lines[y], width) if y < len(self.lines) else []
-        segments = [Segment(visible(text), self.get_component_rich_style(f"page-lines--{role}")) for text, role in pieces]
+        segments = [Segment(visible(text), self._style_of(kind)) for text, kind in pieces]
         return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _style_of(self, kind: str | Heat) -> Style:
+        return palette_of(self).style(kind) if isinstance(kind, Heat) else self.get_component_rich_style(f"page-lines--{kind}")

@@ -1,69 +1,183 @@
-"""The page of the probe: next-token probabilities at a fixed position of the validation text, and one head's attention."""
+"""The page of the places: a sentence with its next token lit, a bar race of the most probable tokens, and a head's attention."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
+import math
+from collections.abc import Callable, Sequence
 
-from lab.core.number_format import probability
+from rich.cells import cell_len
+
+from lab.core.number_format import fixed, probability
 from lab.reports.head_scores import head_name
-from lab.runs.insights_log import InsightHistory, InsightPoint
-from screens.blocks.bars_and_shades import bar
-from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, marked_at, over_time, shade_sign, words_lines
-from screens.widgets.text_fitting import Piece, fit
+from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
+from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
+from screens.colour.heat import ColouredPiece, heat, legend_bar
+from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, words_lines
+from screens.widgets.text_fitting import fit
 
-MOST_NEXT = 6
-FEWEST_NEXT = 3
+MOST_BARS = 9
+"""Bars of tokens: those that are kept of a prediction, and the next token."""
+FEWEST_BARS = 3
+NUMBER = 6
+STRIP_SHARE = 0.4
+"""Fraction of the room beside labels and numbers for the history of each token."""
+LEGEND = 8
+"""Cells of the legend's colours."""
+WIDEST_CELL = 5
+UNKNOWN = "·"
+"""A probability that was not among those kept at an evaluation."""
+
+NOT_FINITE = "At this evaluation the model's outputs were NaN/inf."
+NOT_MEASURED = "This place was not measured at this evaluation: the run was trained by an older version then."
 
 
-def probe_lines(insights: InsightHistory, at: int, head: tuple[int, int], width: int, height: int) -> Lines:
-    """Next-token probabilities at the probe, and one head's attention there: now, and over the evaluations."""
-    point = insights.points[at]
-    if not insights.probe or not point.top:
-        return words_lines("At this evaluation the model's outputs were NaN/inf.", width)
-    best, share = point.top[0]
-    highest = "it highest" if best == insights.truth else f"{quoted(best)} highest ({probability(share)})"
-    words = (
-        f"A fixed position in the validation text. The next token is {quoted(insights.truth)}: the model gives it "
-        f"{probability(point.truth_probability)}, and ranks {highest}."
-    )
-    if any(pair == (insights.probe[-1], insights.truth) for pair in pairwise(insights.probe)):
-        words += (
-            f" {quoted(insights.probe[-1])} was followed by {quoted(insights.truth)} before: an induction head attends there."
-        )
-    above = words_lines(words, width)
-    room = max(FEWEST_NEXT, min(MOST_NEXT, height - len(above) - 2 - len(insights.probe)))
-    tokens = [token for token, _ in point.top if token != insights.truth][: room - 1]
-    bar_room = min(20, max(6, (width - LABEL - 8) // 3))
-    strip = width - LABEL - bar_room - 9
+def probe_lines(
+    insights: InsightHistory, at: int, chosen: int | None, head: tuple[int, int], width: int, height: int, paints: bool
+) -> Lines:
+    """The chosen place, or for None the one that has moved most. `paints`: the terminal shows heat by colour."""
+    places, point = insights.places, insights.points[at]
+    if not point.predictions or not places:
+        return words_lines(NOT_FINITE, width)
+    index = insights.liveliest if chosen is None else min(chosen, len(places) - 1)
+    place = places[index]
+    above: Lines = [_place_line(insights, index), *sentence_lines(place, width)]
+    prediction = point.predictions.get(place)
+    if prediction is None:
+        return [*above, *words_lines(NOT_MEASURED, width)]
+    grid = _Grid(insights, at, width, paints)
+    attention = _attention_lines(point, place, head, grid) if place == insights.probe and point.pattern.size else []
+    room = height - len(above) - 2 - len(attention)
+    if room > MOST_BARS + 2:
+        above.append([])
+        attention = [[], *attention]
+    return [*above, *race_lines(place, prediction, grid, max(FEWEST_BARS, min(MOST_BARS, room))), *attention]
 
-    def line(label: str, now: float | None, sign: Callable[[InsightPoint], str], role: str) -> list[Piece]:
-        number = "·" if now is None else probability(now)
+
+def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]:
+    """The chosen place's number, and why it is shown."""
+    places = insights.places
+    if len(places) == 1:
+        return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
+    moved = f"rises and falls of its next token's p: {fixed(insights.moved(places[index]), 2)}"
+    best = insights.liveliest
+    words = f"{moved}, the most of all" if index == best else f"{moved}; most at place {best + 1}"
+    return [(f"place {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
+
+
+def sentence_lines(place: PlaceText, width: int) -> Lines:
+    """The text around the place, wrapped between tokens: the next token lit, and those after it dimmed."""
+    pieces = [*((token, "text") for token in place.before), (place.truth, "lit"), *((token, "dim") for token in place.after)]
+    lines: list[list[ColouredPiece]] = [[]]
+    used = 0
+    for token, role in pieces:
+        if used and used + cell_len(token) > width:
+            lines.append([])
+            used = 0
+        lines[-1].append((token, role))
+        used += cell_len(token)
+    return [*lines]
+
+
+def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most: int) -> Lines:
+    """A bar for each of the most probable tokens at this evaluation, and always for the next token; then all others together."""
+    tokens = [token for token, _ in prediction.top][:most]
+    if place.truth not in tokens:
+        tokens = [*tokens[: most - 1], place.truth]
+    highest = max(p for point in grid.insights.points for p in _probabilities(point.predictions.get(place)))
+    full = f"full bar {probability(highest)}"
+    lines: Lines = [grid.head(f"{evaluation_label(grid.insights, grid.at)} · space plays", full)]
+    shown = 0.0
+
+    def over_time(token: str) -> Callable[[InsightPoint], float | None]:
+        def value(point: InsightPoint) -> float | None:
+            found = point.predictions.get(place)
+            return None if found is None else found.of(token)
+
+        return value
+
+    for token in tokens:
+        p = prediction.of(token) or 0.0
+        shown += p
+        lit = token == place.truth
+        lines.append(grid.row(("▸" if lit else " ") + token, p, p / (highest or 1.0), over_time(token), lit))
+    others = probability(max(0.0, 1 - shown)).rjust(NUMBER)
+    lines.append([(fit(" all others", LABEL) + " ", "dim"), (fit(others, NUMBER + grid.bar + 4), "dim"), *grid.legend()])
+    return lines
+
+
+def _probabilities(prediction: PlacePrediction | None) -> list[float]:
+    return [0.0] if prediction is None else [prediction.truth_probability, *(p for _, p in prediction.top)]
+
+
+def _attention_lines(point: InsightPoint, place: PlaceText, head: tuple[int, int], grid: _Grid) -> Lines:
+    """Attention of a head from the last token that the model is given."""
+    layer, number = head
+    lines: Lines = [
+        [
+            (f"attention of head {head_name(layer, number)} from {quoted(place.before[-1])}", "title"),
+            ("   e chooses the head", "dim"),
+        ]
+    ]
+    for key, token in enumerate(place.before):
+
+        def weight(each: InsightPoint, key: int = key) -> float | None:
+            return float(each.pattern[layer, number, key]) if each.pattern.size else None
+
+        now = float(point.pattern[layer, number, key])
+        lines.append(grid.row(" " + token, now, now, weight, False))
+    return lines
+
+
+class _Grid:
+    """Columns of the page: label, number, bar, and a cell for each evaluation."""
+
+    def __init__(self, insights: InsightHistory, at: int, width: int, paints: bool) -> None:
+        self.insights, self.at, self.paints = insights, at, paints
+        count = len(insights.points)
+        room = width - LABEL - NUMBER - 5
+        strip = max(1, min(int(room * STRIP_SHARE), count * WIDEST_CELL))
+        self.each = max(1, math.ceil(count / strip))
+        """Evaluations of a cell."""
+        self.wide = max(1, min(WIDEST_CELL, strip // count))
+        self.cells = math.ceil(count / self.each)
+        self.bar = room - self.cells * self.wide
+
+    def head(self, title: str, words: str) -> Sequence[ColouredPiece]:
+        """The line above the rows; a caret marks the evaluation shown."""
+        start = LABEL + NUMBER + 5 + self.bar
+        before = start + self.wide * (self.at // self.each)
+        text = fit(f"{title} · {words}", start - 1) + " "
+        return [(text, "title"), (" " * (before - start) + "▾" * self.wide, "title")]
+
+    def legend(self) -> Sequence[ColouredPiece]:
+        """The scale of the cells."""
+        if self.paints:
+            return legend_bar("sequential", "0", "100%", LEGEND)
+        return [(f"{POSITIVE_SHADES} 25% each", "dim")]
+
+    def row(
+        self, label: str, now: float, full: float, over_time: Callable[[InsightPoint], float | None], lit: bool
+    ) -> Sequence[ColouredPiece]:
+        """A token with its number `now`, a bar of the fraction `full`, and its numbers at all evaluations."""
         return [
-            (fit(label, LABEL) + " ", role),
-            (fit(bar(now or 0.0, bar_room), bar_room), "bar"),
-            (number.rjust(6) + "  ", role),
-            *over_time(insights, marked_at(insights, at), strip, sign, "history"),
+            (fit(label, LABEL) + " ", "strong" if lit else "text"),
+            (probability(now).rjust(NUMBER) + " ", "strong" if lit else "text"),
+            (fit(bar(full, self.bar), self.bar) + "   ", "strong" if lit else "bar"),
+            *self._strip(over_time),
         ]
 
-    lines = [*above, [("next token", "title"), ("   " + evaluation_label(insights, at), "dim")]]
-    lines.append(line("▸" + insights.truth, point.truth_probability, lambda each: shade_sign(each.truth_probability), "strong"))
-
-    def share_of(token: str) -> Callable[[InsightPoint], str]:
-        return lambda each: shade_sign(dict(each.top).get(token))
-
-    lines += [line(" " + token, dict(point.top)[token], share_of(token), "text") for token in tokens]
-    layer, number = head
-    last = quoted(insights.probe[-1])
-    title = f"attention of head {head_name(layer, number)} from {last}"
-    lines.append([(title, "title"), ("   ↑/↓ head", "dim")])
-    for place, token in enumerate(insights.probe):
-
-        def sign(each: InsightPoint, place: int = place) -> str:
-            return shade_sign(float(each.pattern[layer, number, place]) if each.pattern.size else None)
-
-        lines.append(line(" " + token, float(point.pattern[layer, number, place]), sign, "text"))
-    return lines
+    def _strip(self, over_time: Callable[[InsightPoint], float | None]) -> list[ColouredPiece]:
+        points = self.insights.points
+        pieces: list[ColouredPiece] = []
+        for cell in range(self.cells):
+            value = over_time(points[min(len(points), (cell + 1) * self.each) - 1])
+            if value is None:
+                pieces.append((UNKNOWN * self.wide, "dim"))
+            elif self.paints:
+                pieces.append((" " * self.wide, heat("sequential", value)))
+            else:
+                pieces.append((shade_sign(value) * self.wide, "history"))
+        return pieces
 
 
 def quoted(token: str) -> str:

@@ -40,7 +40,7 @@ def updates_lines(insights: InsightHistory, at: int, width: int, optimizer: Opti
         ]
     )
     total = math.sqrt(sum(part.grad_norm**2 for part in point.parts))
-    rows = []
+    rows: Lines = []
     for place, part in enumerate(point.parts):
 
         def sign(each: InsightPoint, place: int = place) -> str:

@@ -1,7 +1,8 @@
 """What a reader keeps of insights.jsonl, and what is said of it."""
 
-from lab.runs.insights_log import InsightHistory
-from lab.runs.run_schema import Insight, PartUpdate
+from lab.core.limits import MEASURED_PLACES
+from lab.runs.insights_log import InsightHistory, PlaceText
+from lab.runs.run_schema import Insight, PartUpdate, Place
 
 
 def insight(step: int, score: float = 0.25) -> Insight:
@@ -29,4 +30,46 @@ def test_moments_are_found_by_step_and_hold_what_was_measured() -> None:
     assert inside.points[1].of("induction").tolist() == [[0.0, 0.5]]
     assert inside.points[0].pattern.shape == (1, 2, 2)
     assert inside.points[2].scores.shape == (3, 0, 0)
-    assert (inside.probe, inside.truth, inside.seconds) == (("a", "b"), "c", 1.0)
+    assert (inside.probe, inside.seconds) == (PlaceText(("a", "b"), "c"), 1.0)
+
+
+def moving(step: int, *truths: float) -> Insight:
+    """An evaluation of places 0, 1, …, whose next tokens have these probabilities."""
+    return Insight(
+        step=step, took=0.0, places=[Place([f"{index}"], "x", ["."], p, [("y", 0.3)]) for index, p in enumerate(truths)]
+    )
+
+
+def test_the_place_that_moves_most_is_the_one_whose_rises_and_falls_add_up_to_most() -> None:
+    inside = InsightHistory()
+    assert (inside.places, inside.liveliest) == ([], 0)
+    inside.add([moving(0, 0.0, 0.1, 0.5)])
+    assert inside.liveliest == 0, "nothing has moved yet"
+    inside.add([moving(1, 0.1, 0.9, 0.2), moving(2, 0.2, 0.9, 0.8)])
+    assert [round(inside.moved(place), 6) for place in inside.places] == [0.2, 0.8, 0.9]
+    assert inside.liveliest == 2, "less from first to last than place 1, but down and up again"
+    more = InsightHistory()
+    more.add([moving(3, 0.2, 0.4, 0.8)])
+    inside.extend(more)
+    assert [round(inside.moved(place), 6) for place in inside.places] == [0.2, 1.3, 0.9], "across two readings, too"
+    prediction = inside.points[3].predictions[inside.places[1]]
+    assert (prediction.of("x"), prediction.of("y"), prediction.of("z")) == (0.4, 0.3, None)
+
+
+def test_a_run_of_an_older_version_has_its_probe_as_its_only_place_and_a_resumed_one_has_it_last() -> None:
+    inside = InsightHistory()
+    inside.add([insight(0), insight(100)])
+    assert inside.places == [PlaceText(("a", "b"), "c")]
+    newer = insight(200)
+    newer.places = moving(200, 0.5).places
+    inside.add([newer])
+    assert [place.truth for place in inside.places] == ["x", "c"]
+    assert inside.places[0] not in inside.points[1].predictions
+
+
+def test_no_more_places_are_kept_than_one_evaluation_may_have() -> None:
+    inside = InsightHistory()
+    for step in range(100):
+        inside.add([Insight(step=step, took=0.0, places=[Place([f"{step}"], "x", [], 0.5, [])])])
+    assert len(inside.places) == MEASURED_PLACES.most + 1
+    assert len(inside.points) == 100

@@ -1,5 +1,6 @@
 """Insights: heads, a fixed place and updates at every evaluation."""
 
+import json
 from typing import Any
 
 import pytest
@@ -14,6 +15,12 @@ def page_of(pilot: Pilot[None]) -> list[str]:
     """The lines of the page about the inside of the model."""
     shown = screen_of(pilot).query_one("#insight-lines")
     return ["".join(text for text, _ in line) for line in shown.lines]  # type: ignore[attr-defined]
+
+
+def lit(pilot: Pilot[None]) -> list[str]:
+    """The pieces of the page that are lit."""
+    lines = screen_of(pilot).query_one("#insight-lines").lines  # type: ignore[attr-defined]
+    return [text for line in lines for text, role in line if role == "lit"]
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
@@ -51,7 +58,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         assert app.current_mode == "train"
 
 
-async def test_a_fixed_place_shows_what_is_expected_and_what_a_head_looks_at(
+async def test_the_place_that_has_moved_most_is_a_race_of_its_next_tokens(
     app: TrainApp, make_run: Any, measured: Any, until: Any
 ) -> None:
     measured(make_run("tale", step=1000), range(0, 1001, 100))
@@ -61,11 +68,74 @@ async def test_a_fixed_place_shows_what_is_expected_and_what_a_head_looks_at(
         await pilot.pause()
         page = page_of(pilot)
         assert len(page) <= 21
-        words = " ".join(page[:5])
-        assert "The next token is “ dog”: the model gives it 61.0%" in words
-        assert "“ big” was followed by “ dog” before" in words
+        assert page[0] == "place 2/3 ↑/↓   rises and falls of its next token's p: 0.90, the most of all"
+        assert page[1] == " Then it flew home."
+        assert lit(pilot) == [" flew"]
+        step = next(
+            at for at, line in enumerate(page) if line.startswith("step 1,000   11/11 ←/→ · space plays · full bar 91.0%")
+        )
+        assert [line.split()[:2] for line in page[step + 1 : step + 4]] == [["▸", "flew"], ["ran", "30.0%"], ["all", "others"]]
+        assert "91.0%" in page[step + 1]
+        await pilot.press("left", "left", "left", "left", "left", "left", "left", "left")
+        page = page_of(pilot)
+        step = next(at for at, line in enumerate(page) if line.startswith("step 200   3/11"))
+        assert page[step + 1].startswith("  ran         30.0%"), "the order is that of this evaluation"
+        assert page[step + 2].startswith("▸ flew        19.0%")
+
+
+async def test_at_the_place_of_a_repetition_a_head_s_attention_is_shown(
+    app: TrainApp, make_run: Any, measured: Any, until: Any
+) -> None:
+    measured(make_run("tale", step=1000), range(0, 1001, 100))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("t", "down")
+        await pilot.pause()
+        page = page_of(pilot)
+        assert len(page) <= 21
+        assert page[0] == "place 3/3 ↑/↓   rises and falls of its next token's p: 0.60; most at place 2"
+        assert lit(pilot) == [" dog"]
         looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
+        await pilot.press("up", "up", "up")
+        assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
+
+
+async def test_a_run_of_an_older_version_has_one_place(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
+    run = make_run("tale", step=1000)
+    measured(run, range(0, 1001, 100))
+    lines = [json.loads(line) for line in run.insights_path.read_bytes().splitlines()]
+    run.insights_path.write_bytes(b"".join(json.dumps(line | {"places": []}).encode() + b"\n" for line in lines))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("t")
+        await pilot.pause()
+        page = page_of(pilot)
+        assert page[0] == "one place of the validation text   all that this older run measured"
+        assert lit(pilot) == [" dog"]
+        assert any(line.startswith("▸ dog         61.0%") for line in page)
+
+
+async def test_space_plays_the_evaluations_up_to_the_newest(
+    app: TrainApp, make_run: Any, measured: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
+    measured(make_run("tale", step=300), range(0, 301, 100))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("t")
+        view = screen_of(pilot).view
+        seen: list[float | None] = []
+        view.watch(view, "eval_step", lambda step: seen.append(step), init=False)
+        await pilot.press("space")
+        await until(pilot, lambda: len(seen) == 4)
+        assert seen == [0, 100, 200, None]
+        monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 100.0)
+        await pilot.press("space", "right")
+        assert view.eval_step == 100, "an arrow stops it"
+        monkeypatch.setattr("screens.train.run_view.SECONDS_AN_EVALUATION", 0.01)
+        await pilot.press("space")
+        await until(pilot, lambda: seen[-2:] == [200, None])
 
 
 async def test_updates_are_shown_by_part(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
