@@ -107,6 +107,36 @@ class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
     selected: int = 0
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """A place of the forward pass that a cell leads to. None keeps the selected one."""
+
+    stage: str
+    layer: int | None
+    """0-based."""
+    position: int | None
+    """0-based within the window."""
+
+
+class TextGrid(msgspec.Struct, tag=True, omit_defaults=True):
+    """Tokens by position (rows) and place of the forward pass (columns), each on the colour of its probability."""
+
+    title: str
+    row_labels: list[str]
+    column_labels: list[str]
+    texts: list[list[str]]
+    values: Array
+    """(rows, columns), 0 to 1."""
+    destinations: list[Destination]
+    """Of each column; the position is that of the row."""
+    legend: str = ""
+    marked: list[list[bool]] = []
+    """Cells that stand out."""
+    marked_legend: str = ""
+    first_position: int = 0
+    """0-based position of the first row."""
+    selected: tuple[int, int] | None = None
+
+
 class IntervalPart(msgspec.Struct, omit_defaults=True):
     """A part of the interval from 0 to 1: from `low` to below `high`."""
 
@@ -131,7 +161,7 @@ class Paragraph(msgspec.Struct, tag=True):
     text: str
 
 
-Block = Table | Strip | Matrix | Gallery | IntervalBar | Paragraph
+Block = Table | Strip | Matrix | Gallery | TextGrid | IntervalBar | Paragraph
 
 
 class Parity(msgspec.Struct):

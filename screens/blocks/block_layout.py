@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS
+from lab.views.blocks import Destination
 from screens.colour.heat import ColouredPiece
 from screens.widgets.text_fitting import wrap
 
@@ -44,6 +45,8 @@ class Spot:
     note: str = ""
     """A sentence for a number without a formula."""
     part: CellPart = "text"
+    destination: Destination | None = None
+    """Enter leads there, instead of to a formula."""
 
     @property
     def in_words(self) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Strip, Table, View
+from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Strip, Table, TextGrid, View
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.heatmap_layout import lay_heatmap
@@ -12,6 +12,7 @@ from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import lay_table
+from screens.blocks.text_grid_layout import lay_text_grid
 from screens.widgets.text_fitting import wrap
 
 CellCursor = tuple[int, int, int]
@@ -47,6 +48,8 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
             return (lay_heatmap if paints else lay_matrix)(block, width, beside if isinstance(beside, Matrix) else None)
         case Gallery():
             return lay_gallery(block, width)
+        case TextGrid():
+            return lay_text_grid(block, width)
         case IntervalBar():
             return lay_interval_bar(block, width)
         case Paragraph():

@@ -34,12 +34,16 @@ class Palette:
         return _shown(colour(heat.scale, level / LEVELS, self.dark), self.system)
 
     def style(self, heat: Heat) -> Style:
-        """Paper for the number and ink to write on it; of a half block, ink above paper."""
+        """Paper for the number and ink to write on it; of a half block, ink above paper. Without paper, the role alone."""
         return _style(self, heat)
 
 
 @lru_cache(maxsize=16384)
 def _style(palette: Palette, heat: Heat) -> Style:
+    marked = heat.role == "selected" or None
+    struck = heat.role == "struck" or None
+    if not palette.paints:
+        return Style(bold=marked, underline=marked, strike=struck)
     upper = palette.rgb(heat, heat.level)
     if heat.below is not None:
         return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*palette.rgb(heat, heat.below)))
@@ -47,9 +51,9 @@ def _style(palette: Palette, heat: Heat) -> Style:
     return Style(
         color=Color.from_rgb(*ink),
         bgcolor=Color.from_rgb(*upper),
-        bold=heat.role == "selected" or None,
-        underline=heat.role == "selected" or None,
-        strike=heat.role == "struck" or None,
+        bold=marked,
+        underline=marked,
+        strike=struck,
     )
 
 

@@ -8,7 +8,7 @@ from lab.views.blocks import View
 from lab.views.number_refs import next_token
 from screens.blocks.view_layout import CellCursor
 from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
-from screens.inspect.selection import Selection, toggled_aside
+from screens.inspect.selection import Selection, at_destination, toggled_aside
 
 NO_FORMULA = "This number has no formula; move to another."
 NO_DEEPER = "No formula below this one: Backspace one level up, Esc back to the step."
@@ -65,6 +65,9 @@ class Explanations(InspectPart):
     def action_explain(self) -> None:
         view, selection = self._host.view, self._host.selection
         if view.spot is None or view.cursor is None:
+            return
+        if view.spot.destination is not None:
+            self._host.selection = at_destination(selection, view.spot.destination)
             return
         if not view.spot.ref:
             self._host.say(view.spot.note or (NO_DEEPER if selection.trail else NO_FORMULA))

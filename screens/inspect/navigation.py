@@ -34,6 +34,7 @@ class Navigation(InspectPart):
             tooltip="Same step, layer before",
         ),
         Binding("H", "all_heads", "All heads", id="inspect.all_heads", tooltip="All heads of all layers; again: the chosen one"),
+        Binding("L", "lens_grid", "Logit lens", id="inspect.lens_grid", tooltip="Logit lens of every token and layer"),
         Binding(
             "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
         ),
@@ -44,6 +45,8 @@ class Navigation(InspectPart):
     def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:
         super().__init__(host)
         self._list = steps
+        self._before_grid = "logits"
+        """The stage that the logit-lens grid was opened from."""
 
     def action_step(self, by: int) -> None:
         steps = self._list.steps
@@ -84,6 +87,15 @@ class Navigation(InspectPart):
     def action_layer(self, by: int) -> None:
         if self._list.steps:
             self._host.selection = in_layer(self._host.selection, self._list.steps, by)
+
+    def action_lens_grid(self) -> None:
+        """The logit lens of the whole prompt; from there, back to the stage before."""
+        selection = self._host.selection
+        if selection.stage != "lens" or selection.aside or selection.trail:
+            self._before_grid = selection.stage
+            self._host.selection = replace(selection.on_stage(), stage="lens")
+        else:
+            self._host.selection = replace(selection, stage=self._before_grid)
 
     def action_checkpoint(self) -> None:
         selection = self._host.selection

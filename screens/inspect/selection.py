@@ -17,7 +17,7 @@ from lab.engine.method_registry import (
 )
 from lab.inspect.interventions import Interventions, still_valid
 from lab.inspect.stages.stage_registry import OF_ANY_LAYER
-from lab.views.blocks import LensPath, ModelFacts, StageEntry
+from lab.views.blocks import Destination, LensPath, ModelFacts, StageEntry
 from models.sampling_settings import SamplingSettings
 
 P = TypeVar("P", bound=PromptParams)
@@ -143,6 +143,13 @@ def index_of(selection: Selection, steps: Sequence[StageEntry]) -> int:
 def at_step(selection: Selection, step: StageEntry) -> Selection:
     """The selection moved to `step`; a step outside the layers leaves the layer as it was, to come back to."""
     return replace(selection.on_stage(), stage=step.stage, layer=selection.layer if step.layer is None else step.layer)
+
+
+def at_destination(selection: Selection, to: Destination) -> Selection:
+    """The selection moved to a place of the forward pass."""
+    layer = selection.layer if to.layer is None else to.layer
+    position = selection.position if to.position is None else to.position
+    return replace(selection.on_stage(), stage=to.stage, layer=layer, position=position)
 
 
 def in_layer(selection: Selection, steps: Sequence[StageEntry], by: int) -> Selection:

@@ -14,6 +14,7 @@ from lab.inspect.stages import (
     embedding_stage,
     kv_cache_stage,
     layer_norm_stage,
+    lens_grid_stage,
     logits_stage,
     mlp_stage,
     residual_stream_stage,
@@ -63,7 +64,10 @@ LAYER = {
 """The same of every layer."""
 AFTER_LAYERS = {
     "final norm": (Stage("ln_final", "final norm", layer_norm_stage.ln_final),),
-    "logits → softmax": (Stage("logits", "logits → softmax", logits_stage.logits),),
+    "logits → softmax": (
+        Stage("logits", "logits → softmax", logits_stage.logits),
+        Stage("lens", "logit lens grid", lens_grid_stage.lens_grid),
+    ),
     "sample": (Stage("sample", "sample", sampling_stage.sample),),
     "KV cache": (Stage("cache", "KV cache", kv_cache_stage.cache),),
 }

@@ -1,0 +1,70 @@
+"""The grid of tokens: width, numbers or levels, marks, and the places that its cells lead to."""
+
+import numpy as np
+import pytest
+
+from lab.views.blocks import Array, Destination, TextGrid
+from screens.blocks.text_grid_layout import LaidTextGrid, lay_text_grid, level
+from screens.colour.heat import Heat
+
+VALUES = np.array([[0.9, 0.05], [0.0, 1.0]])
+
+
+def grid(**changes: object) -> TextGrid:
+    made = TextGrid(
+        "logit lens",
+        ["1 The", "2  cat"],
+        ["embed", "layer 1"],
+        [["cat", " sat"], ["a", "sat"]],
+        Array.of(VALUES),
+        [Destination("embed", None, None), Destination("resid_post", 0, None)],
+        marked=[[False, True], [False, False]],
+        marked_legend="the token that came next",
+        first_position=4,
+        selected=(1, 1),
+    )
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def text(laid: LaidTextGrid, y: int) -> str:
+    line = laid.line(y)
+    return "".join(piece for piece, _ in (*line.pinned, *line.pieces))
+
+
+def test_numbers_where_there_is_room_else_levels() -> None:
+    wide, narrow = lay_text_grid(grid(), 60), lay_text_grid(grid(), 22)
+    assert "cat  90%" in text(wide, len(wide.head))
+    assert "90%" not in text(narrow, len(narrow.head))
+    assert "▇cat" in text(narrow, len(narrow.head))
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 120])
+def test_columns_stand_under_their_labels_and_end_at_the_width(width: int) -> None:
+    laid = lay_text_grid(grid(), width)
+    assert all(len(text(laid, y)) == laid.width for y in range(len(laid.head), laid.height))
+    head = text(laid, len(laid.head) - 1)
+    for column, label in enumerate(("embed", "1")):
+        assert head[laid.pinned + column * laid.cell_width + 1 :].startswith((label, f"layer {label}"))
+
+
+def test_paper_is_the_probability_and_marks_need_no_colour() -> None:
+    laid = lay_text_grid(grid(), 60)
+    kinds = [kind for piece, kind in laid.line(len(laid.head)).pieces if piece.strip() == "sat"]
+    assert kinds == [Heat("sequential", 2, None, "selected")]
+    assert "underlined: the token that came next" in "".join(text(laid, y) for y in range(len(laid.head)))
+
+
+def test_a_cell_leads_to_its_token_and_layer() -> None:
+    spot = lay_text_grid(grid(), 60).spot(1, 1)
+    assert spot.destination == Destination("resid_post", 0, 5)
+    assert "100" in spot.label
+
+
+def test_the_cursor_begins_at_the_models_own_prediction() -> None:
+    assert lay_text_grid(grid(), 60).start() == (1, 1)
+
+
+def test_anything_but_zero_shows() -> None:
+    assert (level(0.0), level(0.001), level(1.0)) == (" ", "▁", "█")
