@@ -151,7 +151,7 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessEngine) -> None:
     steps = engine.lens(LensParams(run="tiny", text=PROMPT)).steps
     inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "lens", "sample", "cache")]
-    assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "sample", "cache"]
+    assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "lens", "sample", "cache"]
     groups = list(dict.fromkeys(step.group for step in steps))
     assert groups == [
         "tokens", "embed + position", "1 attention", "1 mlp", "2 attention", "2 mlp",
