@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from lab.core.limits import MEASURED_PLACES
 from lab.runs.run_schema import HEAD_SCORES, HeadScore, Insight, PartUpdate
 
+MUCH = 0.7
+"""Change of a probability beyond which a greater one shows no more of how it is learned."""
+
 Scores = NDArray[np.float32]
 
 
@@ -91,6 +94,7 @@ class InsightHistory:
         """Every place, so that the evaluations share its text."""
         self._moved: dict[PlaceText, float] = {}
         self._last: dict[PlaceText, float] = {}
+        self._range: dict[PlaceText, tuple[float, float]] = {}
 
     def add(self, insights: Sequence[Insight]) -> None:
         """Append new lines of the file."""
@@ -119,21 +123,32 @@ class InsightHistory:
             now = prediction.truth_probability
             self._moved[place] = self._moved.get(place, 0.0) + abs(now - self._last.get(place, now))
             self._last[place] = now
+            low, high = self._range.get(place, (now, now))
+            self._range[place] = min(low, now), max(high, now)
 
     @property
     def places(self) -> list[PlaceText]:
         """Every place that was measured: those spread over the text in its order, then the probe."""
         return sorted(self._moved, key=lambda place: place == self.probe)
 
-    def moved(self, place: PlaceText) -> float:
-        """Sum of all changes of the next token's probability from evaluation to evaluation, rises and falls alike."""
-        return self._moved[place]
+    def range(self, place: PlaceText) -> tuple[float, float]:
+        """The lowest and the highest probability of the next token at any evaluation."""
+        return self._range[place]
 
     @property
     def liveliest(self) -> int:
-        """Index of the place that has moved most; the first of equals."""
+        """Index of the place whose next token's probability has changed most, from the lowest to the highest.
+
+        Of several where that is `MUCH` or more, the one where all its rises and falls add up to most: it has not been learned at
+        once. The first of equals.
+        """
+
+        def changes(index: int) -> tuple[float, float]:
+            low, high = self._range[places[index]]
+            return min(high - low, MUCH), self._moved[places[index]]
+
         places = self.places
-        return max(range(len(places)), key=lambda index: self._moved[places[index]], default=0)
+        return max(range(len(places)), key=changes, default=0)
 
     def at(self, step: float | None) -> int | None:
         """Index of the last evaluation up to this step, or of the newest for None; None where there is none."""

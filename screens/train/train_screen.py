@@ -56,8 +56,8 @@ lowest validation loss, ✗ skipped step (NaN or spike), ↶ rollback, ‖ pause
 
 **Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
 the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: the most probable
-next tokens at one of eight fixed places of the validation text, at first the one whose next token's probability has risen and
-fallen most. `g`: update size of each part of the model. `←` `→` move between evaluations, `space` plays them; `↑` `↓` choose the
+next tokens at a fixed place of the validation text, of eight at first the one where the true token's probability has changed
+most. `g`: update size of each part of the model. `←` `→` move between evaluations, `space` plays them; `↑` `↓` choose the
 head or the place.
 
 Training continues when you leave this screen, the lab, or the terminal.

@@ -46,7 +46,7 @@ class InsightsView(Vertical):
     head: var[tuple[int, int] | None] = var(None)
     """Layer and head, zero-indexed; None is the strongest of the newest evaluation."""
     place: var[int | None] = var(None)
-    """Index of the place shown on the page of the places; None is the one that has moved most."""
+    """Index of the place shown on the page of the places; None is the one that has changed most."""
     history_shown: var[bool] = var(False)
     """True: plot the head's scores over the steps even where that leaves little room for the other heads."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 
-from lab.core.number_format import fixed, probability
+from lab.core.number_format import probability
 from lab.reports.head_scores import head_name
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
@@ -34,7 +34,7 @@ NOT_MEASURED = "This place was not measured at this evaluation: the run was trai
 def probe_lines(
     insights: InsightHistory, at: int, chosen: int | None, head: tuple[int, int], width: int, height: int, paints: bool
 ) -> Lines:
-    """The chosen place, or for None the one that has moved most. `paints`: the terminal shows heat by colour."""
+    """The chosen place, or for None the one that has changed most. `paints`: the terminal shows heat by colour."""
     places, point = insights.places, insights.points[at]
     if not point.predictions or not places:
         return words_lines(NOT_FINITE, width)
@@ -54,13 +54,12 @@ def probe_lines(
 
 
 def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]:
-    """The chosen place's number, and why it is shown."""
+    """The chosen place's number, and how far its next token's probability has changed."""
     places = insights.places
     if len(places) == 1:
         return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
-    moved = f"rises and falls of its next token's p: {fixed(insights.moved(places[index]), 2)}"
-    best = insights.liveliest
-    words = f"{moved}, the most of all" if index == best else f"{moved}; most at place {best + 1}"
+    low, high = insights.range(places[index])
+    words = f"its next token had {probability(low)} to {probability(high)} so far"
     return [(f"place {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
 
 

@@ -40,20 +40,21 @@ def moving(step: int, *truths: float) -> Insight:
     )
 
 
-def test_the_place_that_moves_most_is_the_one_whose_rises_and_falls_add_up_to_most() -> None:
+def test_the_place_that_has_changed_most_is_the_liveliest() -> None:
     inside = InsightHistory()
     assert (inside.places, inside.liveliest) == ([], 0)
     inside.add([moving(0, 0.0, 0.1, 0.5)])
-    assert inside.liveliest == 0, "nothing has moved yet"
-    inside.add([moving(1, 0.1, 0.9, 0.2), moving(2, 0.2, 0.9, 0.8)])
-    assert [round(inside.moved(place), 6) for place in inside.places] == [0.2, 0.8, 0.9]
-    assert inside.liveliest == 2, "less from first to last than place 1, but down and up again"
+    assert inside.liveliest == 0, "nothing has changed yet"
+    inside.add([moving(1, 0.1, 0.6, 0.2), moving(2, 0.0, 0.6, 0.5)])
+    assert [inside.range(place) for place in inside.places] == [(0.0, 0.1), (0.1, 0.6), (0.2, 0.5)]
+    assert inside.liveliest == 1, "place 2 has risen and fallen more in all, but less far"
     more = InsightHistory()
-    more.add([moving(3, 0.2, 0.4, 0.8)])
+    more.add([moving(3, 0.0, 0.9, 0.95)])
     inside.extend(more)
-    assert [round(inside.moved(place), 6) for place in inside.places] == [0.2, 1.3, 0.9], "across two readings, too"
+    assert inside.range(inside.places[2]) == (0.2, 0.95), "across two readings, too"
+    assert inside.liveliest == 2, "both have changed much, and this one with more ups and downs"
     prediction = inside.points[3].predictions[inside.places[1]]
-    assert (prediction.of("x"), prediction.of("y"), prediction.of("z")) == (0.4, 0.3, None)
+    assert (prediction.of("x"), prediction.of("y"), prediction.of("z")) == (0.9, 0.3, None)
 
 
 def test_a_run_of_an_older_version_has_its_probe_as_its_only_place_and_a_resumed_one_has_it_last() -> None:

@@ -58,7 +58,7 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         assert app.current_mode == "train"
 
 
-async def test_the_place_that_has_moved_most_is_a_race_of_its_next_tokens(
+async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens(
     app: TrainApp, make_run: Any, measured: Any, until: Any
 ) -> None:
     measured(make_run("tale", step=1000), range(0, 1001, 100))
@@ -68,7 +68,7 @@ async def test_the_place_that_has_moved_most_is_a_race_of_its_next_tokens(
         await pilot.pause()
         page = page_of(pilot)
         assert len(page) <= 21
-        assert page[0] == "place 2/3 ↑/↓   rises and falls of its next token's p: 0.90, the most of all"
+        assert page[0] == "place 2/3 ↑/↓   its next token had 1.0% to 91.0% so far"
         assert page[1] == " Then it flew home."
         assert lit(pilot) == [" flew"]
         step = next(
@@ -93,7 +93,7 @@ async def test_at_the_place_of_a_repetition_a_head_s_attention_is_shown(
         await pilot.pause()
         page = page_of(pilot)
         assert len(page) <= 21
-        assert page[0] == "place 3/3 ↑/↓   rises and falls of its next token's p: 0.60; most at place 2"
+        assert page[0] == "place 3/3 ↑/↓   its next token had 1.0% to 61.0% so far"
         assert lit(pilot) == [" dog"]
         looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
