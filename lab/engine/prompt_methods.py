@@ -27,6 +27,7 @@ from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import all_in_words
 from lab.inspect.logit_attribution_view import attribution
 from lab.inspect.model_cache import ModelCache
+from lab.inspect.stages.head_attention import head_attention
 from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
 from lab.inspect.stages.stage_registry import stage_view
@@ -53,7 +54,9 @@ class PromptMethods:
     def view(self, params: ViewParams) -> Slices[View]:
         """The view of a stage of the forward pass. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        return add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions)
+        view = add_intervention_notes((yield from stage_view(params.stage, context)), context, params.interventions)
+        view.attention = head_attention(context)
+        return view
 
     def explain(self, params: ExplainParams) -> Slices[Explanation]:
         """Any number of the prompt's views, as its formula over numbers that can be explained in turn. Raises: UserError."""
@@ -80,12 +83,16 @@ class PromptMethods:
     def attribution(self, params: AttributionParams) -> Slices[View]:
         """Direct logit attribution of a token. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        return attribution(context, params.candidate, params.against, params.by_size)
+        view = attribution(context, params.candidate, params.against, params.by_size)
+        view.attention = head_attention(context)
+        return view
 
     def evidence(self, params: EvidenceParams) -> Slices[View]:
         """The training text's evidence for a token. Raises: UserError."""
         context = yield from trace_prompt(self.models, params)
-        return (yield from evidence(context, params.candidate))
+        view = yield from evidence(context, params.candidate)
+        view.attention = head_attention(context)
+        return view
 
     def effect(self, params: EffectParams) -> Slices[Effect]:
         """The prediction at the position without and with the edits and interventions. Raises: UserError."""
@@ -100,7 +107,9 @@ class PromptMethods:
         other = replace(params, text=params.second_text, ids=params.second_ids, position=None, edits=(), interventions=())
         second = yield from trace_prompt(self.models, other)
         behind = len(first.ids) - 1 - first.position
-        return two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
+        view = two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
+        view.attention = head_attention(first)
+        return view
 
     def sample(self, params: SampleParams) -> Slices[Token]:
         """The token that the view of stage `sample` shows as drawn at the last position. Raises: UserError."""

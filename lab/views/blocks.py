@@ -174,6 +174,18 @@ class Parity(msgspec.Struct):
     """Largest magnitude among the numbers compared, which sets how exact fp32 can be."""
 
 
+class HeadAttention(msgspec.Struct, omit_defaults=True):
+    """The attention of one head between one token and all others."""
+
+    layer: int
+    head: int
+    position: int
+    paid: Array
+    """(T,) from the token as a query to each key; NaN where masked."""
+    received: Array
+    """(T,) by the token as a key from each query; NaN where masked."""
+
+
 class View(msgspec.Struct, omit_defaults=True):
     """One stage of the forward pass, for one layer, head and position."""
 
@@ -183,6 +195,8 @@ class View(msgspec.Struct, omit_defaults=True):
     """One or two sentences on the numbers of the view."""
     blocks: list[Block]
     parity: Parity | None = None
+    attention: HeadAttention | None = None
+    """Attention of the chosen head at the position, for the tokens above the view."""
 
 
 class Token(msgspec.Struct, omit_defaults=True):

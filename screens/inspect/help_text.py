@@ -3,7 +3,8 @@
 HELP = (
     "Follow one prompt through the forward pass: `j` next step, `k` back; `←` `→` choose the token whose prediction you inspect, "
     "`[` `]` the head, `{` `}` the layer. The left column shows the logit lens: the prediction if the model stopped there. "
-    "`H` shows the attention patterns of all heads; again: of one.\n\n"
+    "`H` shows the attention patterns of all heads; again: of one. The tokens are shaded by the attention that the chosen one "
+    "pays in the chosen head, with arcs to the most attended; `y` shades them by what it receives instead, then not at all.\n\n"
     "`space` samples the next token; at an earlier token, it replaces what follows; `n` uses the next seed. `u` undoes it, "
     "`A` generates token after token, `+` and `-` change the pace; the bar before a sampled token's id shows its "
     "probability. `e` edits the prompt, `s` sets temperature, top-k, top-p and seed.\n\n"

@@ -18,6 +18,7 @@ from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
 from screens.engine.engine_notices import WAITING, EngineNotices, restart_binding
+from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.help_text import HELP
@@ -57,8 +58,10 @@ class InspectScreen(LabScreen):
         &.-narrow.-two SecondView, &.-narrow.-two.-other #inspect-view { display: none; }
         &.-narrow.-two.-other SecondView { display: block; }
         &.-huge #steps-column { width: 48; }
+        &.-tall PromptBar { height: 6; & > #prompt-tokens { height: 5; } }
     }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
     FIRST_KEYS = (
         *("inspect.explain", "inspect.climb", "inspect.against", "inspect.order"),
@@ -72,7 +75,7 @@ class InspectScreen(LabScreen):
         *ViewExport.BINDINGS,
         *InterventionKeys.BINDINGS,
         *SecondPrompt.BINDINGS,
-        *Navigation.BINDINGS,
+        *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *PromptEditing.BINDINGS,
         Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
         restart_binding("inspect.restart"),
@@ -102,7 +105,7 @@ class InspectScreen(LabScreen):
         self._interventions = InterventionKeys(self, self._columns.interventions, self._second_bar.strip)
         self._second = SecondPrompt(self, self._second_bar, self._columns.second, self._bar.editor)
         self._time = TimeTravel(self, self._slider)
-        others = (self._navigation, self._editing, self.sampling, self._time, ViewExport(self))
+        others = (self._navigation, self._editing, self.sampling, self._time, ViewExport(self), AttentionShading(self, self._bar))
         self._parts = (self._explanations, self._interventions, self._second, *others)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)

@@ -1,6 +1,8 @@
-"""The token strip: tokens side by side over their ids, one chosen, and the predicted next token."""
+"""The token strip: tokens side by side over their ids, one chosen, shaded by a number each, and the predicted next token."""
 
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -13,7 +15,11 @@ from textual.widget import Widget
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Prediction, Token
+from screens.colour.heat import LEVELS as SCALE_STEPS
+from screens.colour.heat import MASKED_LEVEL, Heat, heat, level_of
+from screens.colour.palette import palette_of
 from screens.widgets.text_fitting import fit
+from screens.widgets.token_shading import THICK, Shading, arc_lines
 
 LEVELS = "▁▂▃▄▅▆▇█"
 """Blocks for the probability of a sampled token, in eighths."""
@@ -56,10 +62,10 @@ def level(token: Token) -> str:
 
 
 class TokenStrip(Widget):
-    """Two lines, tokens and ids; scrolls to the chosen token; `…` marks tokens out of sight."""
+    """Two lines, tokens and ids; scrolls to the chosen token; `…` marks tokens out of sight. More lines hold arcs."""
 
     COMPONENT_CLASSES = {
-        *("tokens--even", "tokens--odd", "tokens--chosen", "tokens--id", "tokens--bar", "tokens--next"),
+        *("tokens--even", "tokens--odd", "tokens--chosen", "tokens--id", "tokens--bar", "tokens--next", "tokens--arc"),
         *(f"tokens--{name}" for _, name in CLASSES),
     }
     DEFAULT_CSS = """
@@ -71,6 +77,7 @@ class TokenStrip(Widget):
         & > .tokens--id { color: $foreground 60%; }
         & > .tokens--bar { color: $foreground 40%; }
         & > .tokens--next { color: $success; text-style: bold; }
+        & > .tokens--arc { color: $foreground; }
         & > .tokens--sure { color: $success; }
         & > .tokens--likely { color: $accent; }
         & > .tokens--unlikely { color: $warning; }
@@ -88,6 +95,8 @@ class TokenStrip(Widget):
     """Tokens hidden by an intervention from later ones."""
     guess: reactive[Prediction | None] = reactive(None)
     """The prediction after the chosen token."""
+    shading: reactive[Shading | None] = reactive(None)
+    """A number for each token: its paper, the bar after it, and the arcs."""
 
     @dataclass
     class Clicked(Message):
@@ -131,8 +140,14 @@ class TokenStrip(Widget):
                 self._left = box.start + box.width + 2 - room
         self._left = max(0, min(self._left, total - room)) if total > room else 0
 
+    @property
+    def above(self) -> int:
+        """Lines for arcs above the tokens."""
+        return max(0, self.content_size.height - 2)
+
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
+        y -= self.above
         base = self.rich_style
         lead = f"{whole(self.dropped)} before ┆" if self.dropped else ""
         self._lead = cell_len(lead)
@@ -140,6 +155,9 @@ class TokenStrip(Widget):
         total = self._boxes[-1].start + self._boxes[-1].width + 1 if self._boxes else 0
         room = max(4, min(total, width - self._lead - cell_len(tail)))
         self._scroll(room)
+        if y < 0:
+            arcs = Strip([Segment(" " * self._lead, base), *self._arc_segments(y + self.above, room)])
+            return arcs.adjust_cell_length(width, base)
         row = Strip(self._label_segments() if y == 0 else self._id_segments(), total)
         shown = row.crop(self._left, self._left + room)
         mark = self.get_component_rich_style("tokens--bar")
@@ -157,8 +175,30 @@ class TokenStrip(Widget):
         segments: list[Segment] = []
         for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
             label = fit(token.label, min(cell_len(token.label), box.width))
-            segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label))), bar]
+            segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label)))]
+            segments.append(bar if self.shading is None else self._share_segment(self.shading, index))
         return segments
+
+    def _share_segment(self, shading: Shading, index: int) -> Segment:
+        """The bar of a token's number."""
+        share = shading.share(index)
+        return Segment(shading.bar(index), self._ink(level_of(share), share >= THICK))
+
+    def _ink(self, level: int, strong: bool) -> Style:
+        """The colour of a level as ink, where there are colours enough."""
+        palette = palette_of(self)
+        if palette.paints:
+            return palette.style(Heat("sequential", level, MASKED_LEVEL))
+        return self.get_component_rich_style("tokens--arc") + Style(bold=strong)
+
+    def _arc_segments(self, y: int, room: int) -> list[Segment]:
+        if self.shading is None or self.shading.at >= len(self._boxes):
+            return []
+        centres = [box.start + box.width // 2 for box in self._boxes]
+        cells = arc_lines(self.shading, centres, self._left, room, self.above)[y]
+        runs = groupby(cells, key=itemgetter(1))
+        strong = round(THICK * SCALE_STEPS)
+        return [Segment("".join(text for text, _ in run), self._ink(level, level >= strong)) for level, run in runs]
 
     def _id_segments(self) -> list[Segment]:
         style = self.get_component_rich_style("tokens--id")
@@ -182,6 +222,13 @@ class TokenStrip(Widget):
         if index == self.chosen:
             return self.get_component_rich_style("tokens--chosen")
         style = self.get_component_rich_style("tokens--odd" if index % 2 else "tokens--even")
+        if self.shading is not None:
+            palette, share = palette_of(self), self.shading.share(index)
+            if palette.paints and share == share:
+                role = "struck" if index in self.hidden else "selected" if index == self.shading.top else ""
+                return palette.style(heat("sequential", share, role=role))
+            if index == self.shading.top:
+                style += Style(bold=True, underline=True)
         if index in self.hidden:
             style += Style(strike=True, dim=True)
         name = self._class(index)

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input
 
-from lab.core.number_format import fixed, whole
+from lab.core.number_format import fixed, probability, whole
 from lab.views.blocks import LensPath
 from models.sampling_settings import SamplingSettings
 from screens.inspect.inspect_part import ModelState, Opened, Ready
@@ -17,6 +18,7 @@ from screens.inspect.widgets.intervention_list import on_in_words
 from screens.inspect.widgets.sampling_form import SamplingForm, in_short
 from screens.widgets.prompt_input import PromptInput, shown
 from screens.widgets.status_line import StatusLine
+from screens.widgets.token_shading import Shading
 from screens.widgets.token_strip import TokenStrip
 
 
@@ -44,6 +46,7 @@ class PromptBar(Vertical):
         super().__init__(id=id)
         self.editor = PromptInput(id="prompt-editor", select_on_focus=False)
         self._strip, self._facts, self._form = TokenStrip(id="prompt-tokens"), StatusLine(id="prompt-facts"), SamplingForm()
+        self._settings: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         self.editor.border_title = "prompt · Enter apply · Esc cancel"
@@ -61,6 +64,19 @@ class PromptBar(Vertical):
         strip.written = prompt.appended
         strip.guess = path.top[0] if path.top else None
 
+    def shade(self, shading: Shading | None) -> None:
+        """Shade the tokens, and say by what; None takes the shading away."""
+        self._strip.shading = shading
+        if shading is None:
+            self._facts.right = self._settings
+            return
+        room = self._facts.content_size.width - cell_len(self._facts.left) - 2
+        words = (f"{name}, 0 to {probability(shading.limit, 0)}" for name in (f"shaded: {shading.words}", shading.brief))
+        self._facts.right = (*self._settings, next((each for each in words if cell_len(each) <= room), shading.brief))
+
+    def on_resize(self) -> None:
+        self.shade(self._strip.shading)
+
     def mark(self, selection: Selection, model: ModelState) -> None:
         """Show what follows from the selection alone: the chosen token, and which model and settings are in use."""
         if isinstance(model, Ready):
@@ -76,7 +92,8 @@ class PromptBar(Vertical):
             facts = model.facts
             name = f"{facts.run} step {whole(facts.step)} ({'snapshot' if facts.checkpoint.isdecimal() else facts.checkpoint})"
             loss = (f"val loss {fixed(facts.val_loss, 3)}",) if facts.val_loss is not None else ()
-        self._facts.right = (*loss, in_short(selection.sampling), name)
+        self._settings = (*loss, in_short(selection.sampling), name)
+        self.shade(self._strip.shading)
 
     def edit(self, text: str) -> None:
         """Open the field with `text` in it."""

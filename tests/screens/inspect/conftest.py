@@ -21,6 +21,7 @@ from lab.views.blocks import (
     Cell,
     Column,
     Gallery,
+    HeadAttention,
     LensPath,
     Matrix,
     ModelFacts,
@@ -179,7 +180,14 @@ class FakeEngine:
         labels = [label_of(id) for id in window]
         place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in {**ATTENTION, **MLP} else stage
         blocks = self._blocks(stage, layer, head, at, labels)
-        return View(stage, place, f"Seen from{labels[at]} at position {at + 1}.", blocks, Parity(stage, 2.4e-7, 1024))
+        sentence = f"Seen from{labels[at]} at position {at + 1}."
+        return View(stage, place, sentence, blocks, Parity(stage, 2.4e-7, 1024), self._attention(layer, head, at, len(labels)))
+
+    def _attention(self, layer: int, head: int, at: int, size: int) -> HeadAttention:
+        raw = np.exp([[math.sin(1.7 * j + head + layer) * 1.2 for j in range(size)] for _ in range(size)])
+        raw[np.triu_indices(size, 1)] = np.nan
+        pattern = raw / np.nansum(raw, axis=1, keepdims=True)
+        return HeadAttention(layer, head, at, Array.of(pattern[at]), Array.of(pattern[:, at]))
 
     def _blocks(self, stage: str, layer: int, head: int, at: int, labels: list[str]) -> list[Block]:
         name = f"blocks.{layer}.attn"

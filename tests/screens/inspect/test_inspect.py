@@ -193,7 +193,7 @@ async def test_a_prompt_longer_than_the_window_is_marked_and_said(inspect: Open,
         strip = screen_of(pilot).query_one(TokenStrip)
         assert (len(strip.tokens), strip.dropped) == (8, 4)
         assert "context 8 tokens: 4 earlier ones (left of ┆) are cut off" in status(pilot)
-        assert strip.render_line(0).text.startswith("4 before ┆")
+        assert strip.render_line(strip.above).text.startswith("4 before ┆")
         await press(pilot, settle, "space")
         assert (len(strip.tokens), strip.dropped) == (8, 5)
 

@@ -1,0 +1,61 @@
+"""Shading of the prompt's tokens by the attention of the chosen head."""
+
+import numpy as np
+
+from lab.views.blocks import Array, HeadAttention
+from screens.inspect.attention_shading import shading_of
+from screens.widgets.status_line import StatusLine
+from screens.widgets.token_strip import TokenStrip
+from tests.screens.inspect.conftest import FakeEngine, Open, Settle
+
+NAN = float("nan")
+ATTENTION = HeadAttention(1, 2, 1, Array.of(np.array([0.75, 0.25, NAN])), Array.of(np.array([NAN, 0.25, 0.5])))
+
+
+def test_shading_is_what_the_token_pays_then_what_it_receives_then_none() -> None:
+    paid, received = shading_of(ATTENTION, " ran", "from"), shading_of(ATTENTION, " ran", "to")
+    assert paid is not None
+    assert received is not None
+    assert (paid.values[:2], paid.words, paid.inward) == ((0.75, 0.25), "head 2.3's attention from “ ran”", False)
+    assert (received.values[1:], received.words, received.inward) == ((0.25, 0.5), "head 2.3's attention to “ ran”", True)
+    assert shading_of(ATTENTION, " ran", "off") is None
+
+
+async def test_strip_follows_head_and_position_without_another_request(inspect: Open, settle: Settle, engine: FakeEngine) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
+        asked = len(engine.calls)
+        for keys, words in (
+            ([], "head 1.1's attention from “ ran”"),
+            (["right_curly_bracket", "right_curly_bracket", "right_square_bracket"], "head 2.2's attention from “ ran”"),
+            (["left"], "head 2.2's attention from “ dog”"),
+            (["y"], "head 2.2's attention to “ dog”"),
+        ):
+            await pilot.press(*keys)
+            await settle(pilot)
+            assert strip.shading is not None
+            assert strip.shading.words == words
+            assert any(words in part for part in facts.right)
+        assert {name for name, _ in engine.calls[asked:]} == {"view", "lens"}
+        await pilot.press("y")
+        assert strip.shading is None
+        assert not any("shaded" in part for part in facts.right)
+
+
+async def test_shading_of_another_prompt_is_not_kept(inspect: Open, settle: Settle, engine: FakeEngine) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await pilot.press("space")
+        await settle(pilot)
+        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        assert strip.shading is not None
+        assert len(strip.shading.values) == len(strip.tokens) == 5
+
+
+async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(80, 24)) as pilot:
+        facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
+        assert "shaded: head 1.1 from “ ran”, 0 to" in facts.render_line(0).text
+        await pilot.resize_terminal(160, 40)
+        await pilot.pause()
+        assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text
