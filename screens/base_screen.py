@@ -40,6 +40,9 @@ class LabScreen(Screen[None]):
     FIRST_KEYS: ClassVar[tuple[str, ...]] = ()
     """Ids of the bindings that come first in the key bar, where not all fit."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
+    """A screen of 120x40 is tall: a mode has lines to spare."""
+
     BINDINGS = [
         Binding("tab", "app.focus_next", "Next part", id="screen.next", tooltip="Focus the next part of the screen", show=False),
         Binding(

@@ -61,7 +61,6 @@ class InspectScreen(LabScreen):
         &.-tall PromptBar { height: 6; & > #prompt-tokens { height: 5; } }
     }
     """
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-huge")]
     FIRST_KEYS = (
         *("inspect.explain", "inspect.climb", "inspect.against", "inspect.order"),
