@@ -20,6 +20,7 @@ COMMANDS = (
     "delete",
     "generate",
     "trace",
+    "report",
     "tokenize",
     "params",
     "bench",

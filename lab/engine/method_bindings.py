@@ -23,5 +23,6 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.COMPARE, prompt.compare),
         implement(table.SAMPLE, prompt.sample),
         implement(table.SAVE_TRACE, prompt.save_trace),
+        implement(table.PROMPT_REPORT, prompt.prompt_report),
         implement(table.ONE_STEP, OneStepMethods().one_step),
     ]

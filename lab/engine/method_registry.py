@@ -11,6 +11,7 @@ import msgspec
 
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
+from lab.inspect.prompt_report import PromptReport
 from lab.one_step.step_stages import StepAnswer
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import Explanation
@@ -127,6 +128,10 @@ class SaveTraceParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fi
     kind: Literal["npz", "json"]
 
 
+class PromptReportParams(PromptParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A prompt for a run's report."""
+
+
 class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stage of a training step. Stateless as the other requests are: an engine that was just started takes the steps anew."""
 
@@ -160,6 +165,7 @@ EFFECT = EngineMethod("effect", EffectParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
+PROMPT_REPORT = EngineMethod("prompt_report", PromptReportParams, PromptReport)
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
 
 METHODS: tuple[AnyMethod, ...] = tuple(each for each in list(globals().values()) if isinstance(each, EngineMethod))

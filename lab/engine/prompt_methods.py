@@ -1,4 +1,5 @@
-"""The engine's methods about a prompt: lens, view, explain, attribution, evidence, effect, compare, sample, save_trace.
+"""The engine's methods about a prompt: lens, view, explain, attribution, evidence, effect, compare, sample, save_trace and
+prompt_report.
 
 Each is computed in slices, so that a view that is waited for does not wait for another request.
 """
@@ -18,6 +19,7 @@ from lab.engine.method_registry import (
     EvidenceParams,
     ExplainParams,
     LensParams,
+    PromptReportParams,
     SampleParams,
     SaveTraceParams,
     ViewParams,
@@ -27,6 +29,7 @@ from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import all_in_words
 from lab.inspect.logit_attribution_view import attribution
 from lab.inspect.model_cache import ModelCache
+from lab.inspect.prompt_report import PromptReport, prompt_report
 from lab.inspect.stages.head_attention import head_attention
 from lab.inspect.stages.intervention_notes import add_intervention_notes
 from lab.inspect.stages.logit_lens import lens_path
@@ -138,3 +141,10 @@ class PromptMethods:
         except OSError as error:
             raise os_error_in_words(error, f"write {path}") from error
         return SavedTrace(len(context.trace.names()) if params.kind == "npz" else 0, path.stat().st_size)
+
+    def prompt_report(self, params: PromptReportParams) -> Slices[PromptReport]:
+        """The prompt's part of a report, with the edits and interventions. Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        words = all_in_words(params.interventions) or (f"{len(params.edits)} edits" if params.edits else "")
+        dropped = context.dropped + context.earlier
+        return (yield from prompt_report(context.opened, context.traced, dropped=dropped, interventions=words))

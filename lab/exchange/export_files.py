@@ -2,9 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.views.blocks import ModelFacts, View
+
+if TYPE_CHECKING:
+    from lab.inspect.prompt_report import PromptReport
 
 
 def exports_path(home: Path) -> Path:
@@ -13,11 +17,17 @@ def exports_path(home: Path) -> Path:
 
 
 def export_file_name(facts: ModelFacts, view: View, position: int, what: str) -> str:
-    """`tale-step-2000-layer-2-attention-head-3-values-position-4.svg`; of a whole trace, without the view."""
-    place = "trace" if what in ("npz", "json") else _slug(view.title)
-    at = "" if what in ("npz", "json") else f"-position-{position + 1}"
+    """`tale-step-2000-layer-2-attention-head-3-values-position-4.svg`; of a whole trace or a report, without the view."""
+    whole = {"npz": "trace", "json": "trace", "html": "report"}.get(what)
+    place = whole or _slug(view.title)
+    at = "" if whole else f"-position-{position + 1}"
     end = "txt" if what == "text" else what
     return f"{_slug(facts.run)}-step-{facts.step}-{place}{at}.{end}"
+
+
+def run_export_name(run: str, what: str) -> str:
+    """`tale-report.html`, `tale-training.svg`: of a run in Train."""
+    return f"{_slug(run)}-{'report' if what == 'html' else 'training'}.{what}"
 
 
 def _slug(words: str) -> str:
@@ -46,9 +56,28 @@ def make_exports_folder(home: Path) -> Path:
 
 def write_text(path: Path, text: str) -> int:
     """Write the text; return its size in bytes. Raises: UserError."""
-    contents = text.encode("utf-8", "replace")
+    return write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path, contents: bytes) -> int:
+    """Write a whole file, atomically; return its size. Raises: UserError."""
     try:
         write_atomic(path, contents)
     except OSError as error:
         raise os_error_in_words(error, f"write {path}") from error
     return len(contents)
+
+
+def write_screenshot(path: Path, svg: str) -> int:
+    """Write a picture of the screen: its SVG, or, where the path ends in `.png`, drawn from it. Raises: UserError."""
+    from lab.exchange.png_image import svg_to_png
+
+    return write_bytes(path, svg_to_png(svg)) if path.suffix == ".png" else write_text(path, svg)
+
+
+def write_report(path: Path, run: str, prompt: "PromptReport | None" = None) -> int:
+    """Write the HTML report of a run, for a thread. Raises: UserError."""
+    from lab.exchange.html_report import html_report
+    from lab.runs.find_runs import open_run
+
+    return write_text(path, html_report(open_run(run), prompt))

@@ -1,4 +1,6 @@
-"""The menu of exports from Inspect."""
+"""The menu of exports: of a view of Inspect, or of a run in Train."""
+
+from __future__ import annotations
 
 from rich.text import Text
 from textual import on
@@ -9,13 +11,19 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 CHOICES = {
+    "h": ("html", "a report of the run that any browser opens (HTML)"),
     "c": ("copy", "copy the view as text to the clipboard"),
     "t": ("text", "the view as a text file"),
     "s": ("svg", "a screenshot (SVG)"),
+    "p": ("png", "a screenshot (PNG)"),
     "n": ("npz", "every tensor of the trace, for NumPy (.npz)"),
     "j": ("json", "a summary of the trace: tokens, next tokens, logit lens (JSON)"),
 }
 """Key: the kind of export and its label."""
+
+KINDS = tuple(kind for kind, _ in CHOICES.values())
+OF_A_RUN = ("html", "svg", "png")
+"""The kinds that need no view of Inspect."""
 
 
 class ExportMenu(ModalScreen[str | None]):
@@ -35,12 +43,15 @@ class ExportMenu(ModalScreen[str | None]):
     }
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, kinds: tuple[str, ...] = KINDS) -> None:
+        """`folder` is where the files go, as a user writes it; `kinds` are those of CHOICES that are offered."""
         super().__init__()
         self._folder = folder
+        self._kinds = kinds
 
     def compose(self) -> ComposeResult:
-        menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, (what, words) in CHOICES.items()), markup=False)
+        offered = [(key, what, words) for key, (what, words) in CHOICES.items() if what in self._kinds]
+        menu = OptionList(*(Option(f"{key}  {words}", id=what) for key, what, words in offered), markup=False)
         menu.border_title = "export"
         menu.border_subtitle = Text(f"files go to {self._folder}")
         yield menu
@@ -51,6 +62,9 @@ class ExportMenu(ModalScreen[str | None]):
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_id)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "choose" or parameters[0] in self._kinds
 
     def action_choose(self, what: str) -> None:
         self.dismiss(what)

@@ -19,15 +19,18 @@ from lab.engine.method_registry import (
     EXPLAIN,
     LENS,
     OPEN,
+    PROMPT_REPORT,
     SAMPLE,
     SAVE_TRACE,
     VIEW,
     EffectParams,
     OpenParams,
+    PromptReportParams,
     SampleParams,
     SaveTraceParams,
 )
 from lab.inspect.intervention_effect import Effect, effect_view
+from lab.inspect.prompt_report import PromptReport
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import explanation_view
 from screens.engine.engine_interface import Engine
@@ -119,6 +122,10 @@ class EngineSession:
         """Have the engine write the selected trace. Raises: EngineError."""
         params = extended(SaveTraceParams, selection.prompt_params, path=path, kind=kind)
         return await self.engine.call(SAVE_TRACE, params, group="save")
+
+    async def prompt_report(self, selection: Selection) -> PromptReport:
+        """The selected prompt's part of a report. Raises: EngineError."""
+        return await self.engine.call(PROMPT_REPORT, extended(PromptReportParams, selection.prompt_params), group="report")
 
     async def _answer(self, question: tuple[int, Selection]) -> None:
         number, selection = question

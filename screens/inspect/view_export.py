@@ -13,6 +13,7 @@ from lab.engine.client import EngineDied, EngineError
 from lab.views.blocks import View
 from screens.blocks.parity_text import parity_sentence
 from screens.blocks.view_layout import Page, lay_view
+from screens.dialogs.screenshot import screenshot, short_path
 from screens.inspect.inspect_part import InspectPart, Ready
 from screens.inspect.selection import position_in
 
@@ -45,7 +46,7 @@ class ViewExport(InspectPart):
             id="inspect.take_out",
             key_display="o",
             show=False,
-            tooltip="Export the view or the whole trace",
+            tooltip="Export: a report (HTML), the view, a screenshot, the trace",
         ),
     )
 
@@ -63,7 +64,7 @@ class ViewExport(InspectPart):
         from lab.runs.home_folder import home
         from screens.dialogs.export_menu import ExportMenu
 
-        kind = await self._host.ask(ExportMenu(_short(home() / "exports")))
+        kind = await self._host.ask(ExportMenu(short_path(home() / "exports")))
         exported = self._in_sight()
         if kind is None or exported is None:
             return
@@ -99,23 +100,32 @@ class ViewExport(InspectPart):
         return f"Copied {whole(lines)} lines by OSC 52 (in tmux it needs: set -g set-clipboard on)."
 
     async def _save(self, exported: Exported, kind: str, home: Path) -> str:
-        from lab.exchange.export_files import export_file_name, make_exports_folder, unused_path, write_text
+        from lab.exchange.export_files import (
+            export_file_name,
+            make_exports_folder,
+            unused_path,
+            write_report,
+            write_screenshot,
+            write_text,
+        )
 
+        selection = self._host.selection
+        text = self._text(exported) if kind == "text" else ""
+        svg = screenshot(self._host.app) if kind in ("svg", "png") else ""
         name = export_file_name(exported.model.facts, exported.view, exported.position, kind)
         path = unused_path(await asyncio.to_thread(make_exports_folder, home) / name)
+        arrays = ""
         if kind in ("npz", "json"):
-            self._host.say(f"Writing {_short(path)} …")
-            saved = await self._host.session.save_trace(self._host.selection, str(path), kind)
+            self._host.say(f"Writing {short_path(path)} …")
+            saved = await self._host.session.save_trace(selection, str(path), kind)
+            size = saved.bytes
             arrays = f"{whole(saved.arrays)} arrays, " if saved.arrays else ""
-            return f"Saved {_short(path)} ({arrays}{bytes_(saved.bytes)})."
-        text = self._text(exported) if kind == "text" else visible(self._host.app.export_screenshot(title="llmlab"), keep="\n")
-        size = await asyncio.to_thread(write_text, path, text)
-        return f"Saved {_short(path)} ({bytes_(size)})."
-
-
-def _short(path: Path) -> str:
-    """A path as a user writes it."""
-    try:
-        return f"~/{path.relative_to(Path.home())}"
-    except ValueError:
-        return str(path)
+        elif kind == "html":
+            self._host.say(f"Writing {short_path(path)} …")
+            prompt = await self._host.session.prompt_report(selection)
+            size = await asyncio.to_thread(write_report, path, selection.run, prompt)
+        elif svg:
+            size = await asyncio.to_thread(write_screenshot, path, svg)
+        else:
+            size = await asyncio.to_thread(write_text, path, text)
+        return f"Saved {short_path(path)} ({arrays}{bytes_(size)})."

@@ -23,6 +23,7 @@ from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, Setti
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
 from screens.train.run_commands import send_command, stop_dialog
+from screens.train.run_export import RunExport
 from screens.train.run_view import RunView
 from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
 from screens.train.watched_run import WatchedRun
@@ -33,7 +34,7 @@ READINGS_SKIPPED_AT_REST = 4
 """A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
-class TrainScreen(RunViewKeys):
+class TrainScreen(RunExport, RunViewKeys):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -69,8 +70,9 @@ Training continues when you leave this screen, the lab, or the terminal.
         Binding("x", "stop", "Stop", id="train.stop", tooltip="Save and stop the training; asks first"),
         Binding("n", "new", "New run", id="train.new", tooltip="Settings for a new run"),
         Binding("i", "inspect", "Inspect", id="train.inspect", tooltip="Inspect this run's model"),
-        Binding("o", "one_step", "One step", id="train.step", tooltip="Step through one training step of this run"),
+        Binding("w", "one_step", "One step", id="train.step", tooltip="Watch one training step of this run, stage by stage"),
         Binding("v", "compare", "Compare", id="train.compare", tooltip="Compare this run with another"),
+        Binding("o,O", "export", "Export", id="train.export", key_display="o", tooltip="Export: a report (HTML), a screenshot"),
         Binding("left,h", "move(-1)", "Earlier sample", id="train.earlier", show=False, tooltip="Earlier sample; cursor left"),
         Binding("right,l", "move(1)", "Later sample", id="train.later", show=False, tooltip="Later sample; cursor right"),
         Binding("down,j", "scroll_sample(1)", "Scroll", id="train.down", show=False, tooltip="Scroll a long sample down"),
@@ -259,7 +261,7 @@ Training continues when you leave this screen, the lab, or the terminal.
                 return phase in ("paused", "stopped", "interrupted", "failed") and self.lab.run_name != "demo"
             case "stop":
                 return phase in ACTIVE
-            case "inspect" | "one_step" | "compare" | "move" | "scroll_sample" | "other":
+            case "inspect" | "one_step" | "compare" | "export" | "move" | "scroll_sample" | "other":
                 return watching
             case "new":
                 return not self.making

@@ -193,7 +193,7 @@ def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> 
         times.setdefault("another axis of Compare", []).append(lab.press("a", "epochs"))
         os.write(lab.master, b"aa")  # over time, back to steps
     lab.press("\x1b", IN_TRAIN[-1][1])
-    lab.press("o", "stage 1/7")
+    lab.press("w", "stage 1/7")
     lab.read(3.0)
     for _ in range(rounds):
         for key, answer in IN_ONE_STEP:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lab.core.errors import UserError
-from lab.engine.method_registry import CompareParams, EffectParams, LensParams, ViewParams
+from lab.engine.method_registry import CompareParams, EffectParams, LensParams, PromptReportParams, ViewParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
 from lab.views.blocks import Table
@@ -193,3 +193,14 @@ def test_compare_aligns_positions_from_the_end(tiny: Any, engine: InProcessEngin
 def test_what_cannot_be_done_is_one_sentence(intervention: Intervention, words: str, tiny: Any, engine: InProcessEngine) -> None:
     with pytest.raises(UserError, match=words):
         engine.lens(LensParams(run="tiny", text=PROMPT, interventions=(intervention,)))
+
+
+def test_a_prompts_report_is_of_its_interventions_and_says_so(tiny: Any, engine: InProcessEngine) -> None:
+    hidden = Intervention(part="tokens", how="hide", position=1, token="he")
+    plain = engine.prompt_report(PromptReportParams(run="tiny", text=PROMPT))
+    found = engine.prompt_report(PromptReportParams(run="tiny", text=PROMPT, interventions=(hidden,)))
+    assert plain.interventions == ""
+    assert found.interventions == hidden.in_words
+    arrays = engine.trace("blocks.1.attn.pattern", text=PROMPT, interventions=(hidden,))
+    np.testing.assert_array_equal(found.patterns[1].numpy(), arrays["blocks.1.attn.pattern"])
+    assert found.top[-1][0].probability != plain.top[-1][0].probability

@@ -10,8 +10,11 @@ import pytest
 from textual.pilot import Pilot
 
 from lab.exchange.export_files import export_file_name
+from lab.exchange.png_image import NOT_INSTALLED, can_write_png
+from lab.inspect.interventions import all_in_words
+from lab.inspect.prompt_report import LensGridRow, PromptReport
 from lab.runs.home_folder import home
-from lab.views.blocks import Array, Matrix, ModelFacts, Paragraph, SavedTrace, View
+from lab.views.blocks import Array, Matrix, ModelFacts, Paragraph, Prediction, SavedTrace, Token, View
 from screens.blocks.view_layout import lay_view
 from screens.dialogs.export_menu import ExportMenu
 from screens.inspect.inspect_screen import InspectScreen
@@ -28,7 +31,23 @@ def saves(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         Path(path).write_bytes(b"x" * 1500)
         return SavedTrace(30 if kind == "npz" else 0, 1500)
 
+    def prompt_report(self: Any, **params: Any) -> PromptReport:
+        words = all_in_words(params["interventions"])
+        return PromptReport(
+            run="tale",
+            checkpoint="best",
+            step=2000,
+            interventions=words,
+            dropped=0,
+            first=0,
+            tokens=[Token(464, "The"), Token(1263, " big", 0.25)],
+            top=[[Prediction(3290, " dog", 0.5)], [Prediction(3290, "<script>", 0.75)]],
+            lens=[LensGridRow("blocks.0.resid_pre", [[Prediction(1, "a", 0.5)]] * 2)],
+            patterns=[Array.of(np.array([[[1.0, 0.0], [0.25, 0.75]]]))],
+        )
+
     monkeypatch.setattr(type(engine), "save_trace", save_trace, raising=False)
+    monkeypatch.setattr(type(engine), "prompt_report", prompt_report, raising=False)
 
 
 async def take(pilot: Pilot[None], settle: Settle, key: str) -> str:
@@ -42,7 +61,7 @@ async def take(pilot: Pilot[None], settle: Settle, key: str) -> str:
             screen = pilot.app.screen
             if isinstance(screen, InspectScreen):
                 words = screen.query_one("#inspect-status", StatusLine).left
-                if words.startswith(("Saved", "Copied", "Cannot", "The ")):
+                if words.startswith(("Saved", "Copied", "Cannot", "The ", "PNG ")):
                     return words
 
 
@@ -85,6 +104,29 @@ async def test_files_are_written_beside_the_runs_and_it_is_said_where(
             assert path.read_text().startswith("<svg")
             assert "softmax" in path.read_text()
             assert "copy the view" not in path.read_text()
+
+
+async def test_a_report_is_of_the_run_and_the_prompt_with_its_interventions(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await pilot.press(*["j"] * 4, "x")
+        await settle(pilot)
+        assert "tale-step-2000-report.html (" in await take(pilot, settle, "h")
+        page = (home() / "exports" / "tale-step-2000-report.html").read_text(encoding="utf-8")
+        assert "With interventions: head 1.1 off." in page
+        assert "&lt;script&gt;" in page
+        assert "best validation loss" in page
+
+
+async def test_a_screenshot_is_drawn_as_png_where_the_library_is_there(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await pilot.press(*["j"] * 4)
+        await settle(pilot)
+        words = await take(pilot, settle, "p")
+        if not can_write_png():
+            assert words == NOT_INSTALLED
+            return
+        path = home() / "exports" / "tale-step-2000-layer-1-scores-head-1-position-4.png"
+        assert path.read_bytes().startswith(b"\x89PNG")
 
 
 async def test_escape_exports_nothing(inspect: Open, settle: Settle) -> None:

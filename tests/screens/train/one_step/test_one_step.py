@@ -68,7 +68,7 @@ def opened(engine: FakeEngine, make_run: Callable[..., object], until: Any) -> A
             train = app.screen
             assert isinstance(train, TrainScreen)
             await until(pilot, lambda: train.watched is not None)
-            await pilot.press("o")
+            await pilot.press("w")
             await settle(pilot)
             yield pilot
 
@@ -91,7 +91,7 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
     await settle(pilot)
 
 
-async def test_o_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
+async def test_w_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
         assert engine.calls[0] == OneStepParams(run="tale")
         assert screen_of(pilot).query_one(BlockView).view == engine.view(OneStepParams(run="tale"), 4)

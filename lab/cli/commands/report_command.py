@@ -1,0 +1,65 @@
+"""`llmlab report`: a run as one HTML file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lab.cli.load_prompt import checkpoint_option
+from lab.core.number_format import bytes_
+
+if TYPE_CHECKING:
+    from lab.inspect.prompt_report import PromptReport
+    from lab.runs.run_folder import Run
+
+
+@click.command(short_help="Write a report of a run as one HTML file.")
+@click.argument("run")
+@click.option("-p", "--prompt", metavar="TEXT", help="Add the prompt's attention patterns, logit lens and next tokens.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="File to write; one that exists is replaced. [default: RUN-report.html, numbered if that exists]",
+)
+@checkpoint_option
+def report(run: str, prompt: str | None, output: Path | None, checkpoint: str | None) -> None:
+    """Write a report of RUN: its curves, samples over time, text and settings, and what the model makes of a prompt.
+
+    The file needs no network and no other file.
+    """
+    from lab.exchange.export_files import unused_path, write_text
+    from lab.exchange.html_report import html_report
+    from lab.runs.find_runs import open_run
+
+    context = click.get_current_context()
+    if prompt == "":
+        raise click.UsageError("The prompt is empty: give it at least one character.", context)
+    if checkpoint is not None and prompt is None:
+        raise click.UsageError("--checkpoint chooses the weights for a prompt: add --prompt TEXT.", context)
+    if output is not None and not output.absolute().parent.is_dir():
+        raise click.UsageError(f"There is no folder {output.absolute().parent} to write {output.name} into.", context)
+    found = open_run(run)
+    path = unused_path(Path(f"{found.name}-report.html")) if output is None else output
+    traced = None if prompt is None else _prompt_report(found, prompt, checkpoint or "best")
+    size = write_text(path, html_report(found, traced))
+    click.echo(f"Wrote {path} ({bytes_(size)}).")
+
+
+def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
+    """The prompt through the run's model."""
+    import torch
+
+    from lab.core.machine import cores
+    from lab.inspect.open_model import load_open_model
+    from lab.inspect.prompt_report import prompt_report
+    from lab.inspect.trace_cache import TraceCache
+    from lab.planning.threads import generation_threads
+    from models.unembed import finish
+
+    torch.set_num_threads(generation_threads(run.config.model, cores()))
+    opened = load_open_model(run, checkpoint)
+    ids = opened.tokenizer.encode(prompt)
+    window = ids[-opened.model.config.context :]
+    return finish(prompt_report(opened, TraceCache().trace(opened, window), dropped=len(ids) - len(window)))

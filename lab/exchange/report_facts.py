@@ -1,0 +1,134 @@
+"""Facts of a run for its report: its text, its settings, its results, and its samples over time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab.core.number_format import bytes_, count, duration, fixed, probability, significant, whole
+from lab.core.visible_text import shortened, visible
+from lab.runs.loss_history import LossHistory
+from lab.runs.run_progress import planned_length
+from lab.runs.run_schema import RunConfig, Sample, Status
+from models.parameter_count import parameter_count
+
+Fact = tuple[str, str]
+
+MOST_SAMPLES = 12
+"""Samples shown of each prompt: the first, the last, and those between at even distances."""
+MOST_SAMPLE_CHARACTERS = 1500
+MOST_PROMPTS = 5
+
+
+def shown(text: str, most: int = 300) -> str:
+    """Text from outside on one line, every odd character visible."""
+    return visible(shortened(text, most))
+
+
+def text_facts(config: RunConfig) -> list[Fact]:
+    """Facts of the training text. Its path is left out: a report is shown to others."""
+    data, tokenizer = config.data, config.tokenizer
+    facts = [
+        ("text", shown(data.name)),
+        ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
+        ("encoding", shown(data.encoding)),
+        ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
+        ("tokens", f"{whole(data.tokens)} ({fixed(data.bytes / max(1, data.tokens), 2)} bytes per token)"),
+        ("training part", f"{whole(data.split)} tokens"),
+        ("validation part", f"{whole(data.tokens - data.split)} tokens, never trained on"),
+    ]
+    if data.entropy_bits_per_byte is not None:
+        facts.append(("source entropy", f"{fixed(data.entropy_bits_per_byte)} bits/byte: no model can stay below it on new text"))
+    if data.sha256:
+        facts.append(("SHA-256", shown(data.sha256, 80)))
+    return facts
+
+
+def model_facts(config: RunConfig) -> list[Fact]:
+    """The architecture of the model."""
+    model = config.model
+    return [
+        ("parameters", f"{count(parameter_count(model))} ({whole(parameter_count(model))})"),
+        ("layers", whole(model.layers)),
+        ("heads", f"{whole(model.heads)} in each layer, {whole(model.head_width)} wide"),
+        ("width", whole(model.width)),
+        ("context", f"{whole(model.context)} tokens"),
+        ("dropout", f"{model.dropout:g}"),
+    ]
+
+
+def training_facts(config: RunConfig) -> list[Fact]:
+    """The settings of training."""
+    train = config.train
+    return [
+        ("length", planned_length(config)),
+        ("batch", f"{whole(train.batch)} windows, {whole(train.batch * config.model.context)} tokens"),
+        ("optimizer", train.optimizer),
+        ("learning rate", f"{train.lr:g}, {train.schedule}"),
+        ("warmup", f"the first {probability(train.warmup)} of the run"),
+        ("last learning rate", f"{train.final_lr:g} × the peak"),
+        ("weight decay", f"{train.weight_decay:g}"),
+        ("β₁, β₂", f"{train.beta1:g}, {train.beta2:g}"),
+        ("gradient clipping", f"{train.clip:g}"),
+        ("seed", str(train.seed)),
+        ("evaluated every", f"{whole(train.eval_every)} steps"),
+    ]
+
+
+def result_facts(config: RunConfig, status: Status, phase: str, history: LossHistory) -> list[Fact]:
+    """The state of the run and its best losses."""
+    step = max(status.step, history.latest.step if history.latest else 0)
+    facts = [
+        ("state", f"{phase}, step {whole(step)}"),
+        ("made", time.strftime("%Y-%m-%d", time.gmtime(config.created))),
+        ("time training", duration(status.seconds)),
+    ]
+    if status.device:
+        facts.append(("device", shown(f"{status.device} {status.precision}".strip())))
+    if history.last_training and history.last_training.loss is not None and history.smooth:
+        facts.append(("training loss", f"{fixed(history.smooth[-1])} nats/token, running mean"))
+    best = history.best_evaluation
+    if best is not None and best.val_loss is not None:
+        bits = f", {fixed(best.bits_per_byte)} bits/byte" if best.bits_per_byte is not None else ""
+        facts.append(("best validation loss", f"{fixed(best.val_loss)} nats/token{bits}, at step {whole(best.step)}"))
+    if history.last_training and history.last_training.grad_norm is not None:
+        facts.append(("gradient norm", significant(history.last_training.grad_norm)))
+    return facts
+
+
+@dataclass(frozen=True)
+class ShownSample:
+    step: str
+    text: str
+
+
+@dataclass(frozen=True)
+class PromptSamples:
+    """The continuations of one prompt over the steps."""
+
+    prompt: str
+    samples: list[ShownSample]
+    total: int
+    """Number of samples in the run, of which these are some."""
+
+
+def samples_over_time(samples: Sequence[Sample]) -> list[PromptSamples]:
+    """The samples by prompt, a few of each in order."""
+    by_prompt: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_prompt.setdefault(sample.prompt, []).append(sample)
+    found = []
+    for prompt, all_of_it in list(by_prompt.items())[:MOST_PROMPTS]:
+        last = len(all_of_it) - 1
+        places = sorted({round(index * last / (MOST_SAMPLES - 1)) for index in range(MOST_SAMPLES)})
+        chosen = [all_of_it[place] for place in places] if last >= MOST_SAMPLES else all_of_it
+        found.append(
+            PromptSamples(
+                prompt=visible(shortened(prompt, 300), keep="\n"),
+                samples=[
+                    ShownSample(whole(each.step), visible(shortened(each.text, MOST_SAMPLE_CHARACTERS), keep="\n"))
+                    for each in chosen
+                ],
+                total=len(all_of_it),
+            )
+        )
+    return found

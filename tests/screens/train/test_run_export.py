@@ -1,0 +1,64 @@
+"""Export from Train: the report of the run in view, or a screenshot."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.exchange import png_image
+from lab.runs.home_folder import home
+from screens.dialogs.export_menu import ExportMenu
+from tests.screens.train.train_app import TrainApp, watch
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+async def export(pilot: Pilot[None], key: str) -> str:
+    """Choose an export; what the app says then."""
+    await pilot.press("o")
+    async with asyncio.timeout(30):
+        while not isinstance(pilot.app.screen, ExportMenu):
+            await pilot.pause(0.01)
+        await pilot.press(key)
+        while not pilot.app._notifications:
+            await pilot.pause(0.01)
+    words = [each.message for each in pilot.app._notifications]
+    pilot.app.clear_notifications()
+    return words[-1]
+
+
+async def test_o_saves_the_runs_report_and_screenshots(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        assert "tale-report.html" in await export(pilot, "h")
+        report = (home() / "exports" / "tale-report.html").read_text(encoding="utf-8")
+        assert "<h1><bdi>tale</bdi></h1>" in report
+        assert "Next token" not in report
+        assert "tale-training.svg" in await export(pilot, "s")
+        assert (home() / "exports" / "tale-training.svg").read_text().startswith("<svg")
+        assert "tale-report-2.html" in await export(pilot, "h")
+
+
+async def test_what_needs_a_view_of_inspect_is_not_offered(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale")
+    async with app.run_test() as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, ExportMenu))
+        await pilot.press("n", "j", "c", "t")
+        assert isinstance(app.screen, ExportMenu)
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, ExportMenu))
+        assert not (home() / "exports").exists()
+
+
+async def test_a_png_says_what_it_needs(app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run("tale")
+    monkeypatch.setattr(png_image, "can_write_png", lambda: False)
+    async with app.run_test() as pilot:
+        await watch(pilot, until, "tale")
+        assert await export(pilot, "p") == png_image.NOT_INSTALLED
+        assert list(Path(home() / "exports").iterdir()) == []
