@@ -1,11 +1,67 @@
 """Ticks of an axis and their labels, linear and logarithmic."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 SMALLEST_ON_LOG = 1e-6
 """A loss of zero has no logarithm; this is far below any that matters."""
+
+LOG_MULTIPLES = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
+"""Multiples of powers of ten that are ticks, from many to few."""
+FEWEST_ROWS_A_TICK = 2
+WASTE_A_TICK = 0.08
+"""Share of the height that one tick more or less than wanted is worth."""
+
+
+@dataclass(frozen=True)
+class EvenScale:
+    """A linear y axis: each row of cells is `row` high, and every tick is in the middle of a row."""
+
+    row: float
+    bottom: int
+    """The middle of the lowest row, in rows above zero."""
+    rows_a_tick: int
+    rows: int
+
+    @property
+    def low(self) -> float:
+        """The y of the lowest braille dot."""
+        return (self.bottom - 3 / 8) * self.row
+
+    @property
+    def high(self) -> float:
+        """The y of the highest braille dot."""
+        return (self.bottom + self.rows - 1 + 3 / 8) * self.row
+
+    @property
+    def ticks(self) -> list[float]:
+        first = -(-self.bottom // self.rows_a_tick) * self.rows_a_tick
+        spacing = self.row * self.rows_a_tick
+        # A product of whole numbers: the sum of fractions would not be round.
+        return [each // self.rows_a_tick * spacing for each in range(first, self.bottom + self.rows, self.rows_a_tick)]
+
+
+def even_scale(low: float, high: float, rows: int, about: int) -> EvenScale:
+    """The scale with round ticks the same number of rows apart that shows `low` to `high` in the least room, near `about` ticks."""
+    span = max(high - low, 1e-9 * max(1.0, abs(high)))
+    best: tuple[float, EvenScale] | None = None
+    fewest = FEWEST_ROWS_A_TICK if rows > 2 * FEWEST_ROWS_A_TICK else 1
+    power = math.floor(math.log10(span / rows))
+    for exponent in range(power, power + 4):
+        for mantissa in (1, 2, 5):
+            spacing = mantissa * 10.0**exponent
+            for apart in range(fewest, rows + 1):
+                row = spacing / apart
+                scale = EvenScale(row, math.floor(low / row + 0.5), apart, rows)
+                if row * rows < span or scale.high < high - 1e-9 * span:
+                    continue
+                waste = row * rows / span + WASTE_A_TICK * abs(len(scale.ticks) - about) + (len(scale.ticks) < 2)
+                if best is None or waste < best[0]:
+                    best = waste, scale
+    assert best is not None, (low, high, rows)
+    return best[1]
 
 
 def tick_labels(ticks: list[float]) -> list[str]:
@@ -16,10 +72,10 @@ def tick_labels(ticks: list[float]) -> list[str]:
 
 
 def log_ticks(low: float, high: float, about: int) -> list[float]:
-    """1, 2 and 5 times powers of ten, or the powers alone where those are many; round numbers where there is at most one."""
+    """Round multiples of powers of ten, or the powers alone where those are many; round numbers where there is at most one."""
     low = max(low, SMALLEST_ON_LOG)
     powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
-    for multiples in ((1, 2, 5), (1,)):
+    for multiples in LOG_MULTIPLES:
         ticks = [m * 10.0**power for power in powers for m in multiples if low <= m * 10.0**power <= high]
         if len(ticks) <= about:
             break

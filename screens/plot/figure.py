@@ -9,9 +9,11 @@ from typing import Literal
 from lab.core.float_columns import Floats
 from lab.runs.run_schema import EventKind
 
-Kind = Literal["dots", "line", "marks", "level"]
+Kind = Literal["dots", "line", "marked", "marks", "level"]
+"""`marked` is a line with marks at its points, where these are far enough apart."""
 
-LEGEND_SIGNS: dict[Kind, str] = {"dots": "⠂⠁⠄", "line": "⠤⠒⠤", "marks": "◆", "level": "╌╌"}
+MARK = "◆"
+LEGEND_SIGNS: dict[Kind, str] = {"dots": "⠂⠁⠄", "line": "⠤⠒⠤", "marked": "⠤◆⠤", "marks": MARK, "level": "╌╌"}
 EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
     "checkpoint": ("▴", "saved"),
     "resume": ("▸", "resumed"),
@@ -45,6 +47,19 @@ class Series:
     """The character of its marks, instead of the usual one."""
     dashes: tuple[int, int] | None = None
     """Cells drawn and cells left out in turn, so that lines are told apart without colour."""
+    in_legend: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Area:
+    """The area between two curves, shaded behind everything else. `name` and `short` label it in the legend."""
+
+    name: str
+    short: str
+    xs: Sequence[float] | Floats
+    ys: Sequence[float] | Floats
+    other_xs: Sequence[float] | Floats
+    other_ys: Sequence[float] | Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +70,13 @@ class Figure:
     version: object
     x_label: str = ""
     log_y: bool = False
+    scale_words: str = ""
+    """The scale of y in words, for the legend, where there is a choice."""
+    area: Area | None = None
+    x_window: tuple[float, float] | None = None
+    """Range of x in view; without one, that of all points. A line may have a point on either side of it."""
+    y_window: tuple[float, float] | None = None
+    """Range of y to show; without one, that of all points in view."""
     empty: str = "Nothing to plot yet."
     events: tuple[tuple[float, EventKind], ...] = ()
     """Position on the x axis, and kind of event."""
