@@ -5,46 +5,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from screens.plot.braille_canvas import DOTS_A_ROW
+
 SMALLEST_ON_LOG = 1e-6
 """A loss of zero has no logarithm; this is far below any that matters."""
 
 LOG_MULTIPLES = ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,))
 """Multiples of powers of ten that are ticks, from many to few."""
 FEWEST_ROWS_A_TICK = 2
-WASTE_A_TICK = 0.08
-"""Share of the height that one tick more or less than wanted is worth."""
+WASTE_OF_TICKS = 0.15
+"""Share of the height that half as many ticks as wanted, or twice as many, are worth."""
 
 
 @dataclass(frozen=True)
 class EvenScale:
-    """A linear y axis: each row of cells is `row` high, and every tick is in the middle of a row."""
+    """A linear y axis whose ticks are a whole number of rows apart; `row` is the height of a row of cells."""
 
     row: float
     bottom: int
-    """The middle of the lowest row, in rows above zero."""
+    """The lowest braille dot, in dots above zero: a quarter of a row each."""
     rows_a_tick: int
     rows: int
 
     @property
     def low(self) -> float:
         """The y of the lowest braille dot."""
-        return (self.bottom - 3 / 8) * self.row
+        return self.bottom * self.row / DOTS_A_ROW
 
     @property
     def high(self) -> float:
         """The y of the highest braille dot."""
-        return (self.bottom + self.rows - 1 + 3 / 8) * self.row
+        return (self.bottom + DOTS_A_ROW * self.rows - 1) * self.row / DOTS_A_ROW
 
     @property
     def ticks(self) -> list[float]:
-        first = -(-self.bottom // self.rows_a_tick) * self.rows_a_tick
+        apart = DOTS_A_ROW * self.rows_a_tick
         spacing = self.row * self.rows_a_tick
         # A product of whole numbers: the sum of fractions would not be round.
-        return [each // self.rows_a_tick * spacing for each in range(first, self.bottom + self.rows, self.rows_a_tick)]
+        return [
+            each * spacing for each in range(-(-self.bottom // apart), (self.bottom + DOTS_A_ROW * self.rows - 1) // apart + 1)
+        ]
 
 
 def even_scale(low: float, high: float, rows: int, about: int) -> EvenScale:
-    """The scale with round ticks the same number of rows apart that shows `low` to `high` in the least room, near `about` ticks."""
+    """The scale with evenly spaced round ticks that shows `low` to `high` in the least room, near `about` ticks."""
     span = max(high - low, 1e-9 * max(1.0, abs(high)))
     best: tuple[float, EvenScale] | None = None
     fewest = FEWEST_ROWS_A_TICK if rows > 2 * FEWEST_ROWS_A_TICK else 1
@@ -52,12 +56,14 @@ def even_scale(low: float, high: float, rows: int, about: int) -> EvenScale:
     for exponent in range(power, power + 4):
         for mantissa in (1, 2, 5):
             spacing = mantissa * 10.0**exponent
-            for apart in range(fewest, rows + 1):
+            most = math.floor(spacing * rows / span + 1e-9)  # of closer ticks, the rows would not span the curves
+            for apart in range(max(fewest, min(most // 2, rows)), min(most, rows) + 1):
                 row = spacing / apart
-                scale = EvenScale(row, math.floor(low / row + 0.5), apart, rows)
-                if row * rows < span or scale.high < high - 1e-9 * span:
+                scale = EvenScale(row, math.floor(low / row * DOTS_A_ROW + 1e-6), apart, rows)
+                if scale.high < high - 1e-9 * span:
                     continue
-                waste = row * rows / span + WASTE_A_TICK * abs(len(scale.ticks) - about) + (len(scale.ticks) < 2)
+                ticks = len(scale.ticks)
+                waste = row * rows / span + WASTE_OF_TICKS * abs(math.log2((ticks or 0.5) / about)) + (ticks < 2)
                 if best is None or waste < best[0]:
                     best = waste, scale
     assert best is not None, (low, high, rows)

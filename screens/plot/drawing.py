@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from lab.core.float_columns import Floats
 from lab.core.number_format import count
 from lab.runs.run_schema import EventKind
-from screens.plot.axis_ticks import SMALLEST_ON_LOG, label_row, log_ticks, nice_ticks, tick_labels
-from screens.plot.braille_canvas import BrailleCanvas
+from screens.plot.axis_ticks import SMALLEST_ON_LOG, even_scale, label_row, log_ticks, nice_ticks, tick_labels
+from screens.plot.braille_canvas import BrailleCanvas, Cell
 from screens.plot.downsample import thin
-from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Figure, Series
+from screens.plot.figure import EVENT_SIGNS, MARK, Figure, Series
+from screens.plot.gap_area import SHADED, shade
 from screens.widgets.text_fitting import Piece
 
 MOST_Y_TICKS = 7
-COLUMNS_PER_MARK = 3
-"""Marks closer than this would touch."""
+COLUMNS_A_MARK = 4
+"""Marks closer than this would hide the line between them."""
+COLUMNS_A_CHOSEN_MARK = 10
+"""Distance of the marks where the points are closer than that, and only some have one."""
+LEVEL = "╌"
 
 
 @dataclass(frozen=True)
@@ -35,68 +39,103 @@ class Drawn:
     """Short labels of the levels that are on their lines or out of view: the legend can omit them."""
     events: tuple[EventKind, ...] = ()
     """Kinds of events marked on the axis."""
+    y_range: tuple[float, float] = (0.0, 1.0)
+    """Lowest and highest y in view."""
+    log_y: bool = False
+    cells: list[list[Cell]] = field(default_factory=list, repr=False)
+    """The same lines, cell by cell."""
 
     def column(self, x: float) -> int | None:
         """The column of an x; None where it is out of view."""
         if not self.low_x <= x <= self.high_x:
             return None
-        return self.left + round((x - self.low_x) / (self.high_x - self.low_x) * (self.right - self.left))
+        dots = 2 * (self.right - self.left) + 1
+        return self.left + min(dots, round((x - self.low_x) / (self.high_x - self.low_x) * dots)) // 2
+
+    def x_at(self, column: int) -> float:
+        """The x in the middle of a column; at the sides that of the first or last dot."""
+        place = (2 * (column - self.left) + 0.5) / (2 * (self.right - self.left) + 1)
+        return self.low_x + min(1.0, max(0.0, place)) * (self.high_x - self.low_x)
+
+    def y_at(self, row: int) -> float:
+        """The y in the middle of a row of the curves."""
+        low, high = (_log(y) if self.log_y else y for y in self.y_range)
+        rows = len(self.lines) - 2
+        place = low + min(1.0, max(0.0, 1 - (row + 0.5) / rows)) * (high - low)
+        return float(10.0**place) if self.log_y else place
 
 
-def draw(figure: Figure, width: int, height: int) -> Drawn:
-    """The figure as `height` lines of (text, role) pieces; the last two are the x axis and its labels."""
-    points = [(series, *_points(series, width)) for series in sorted(figure.series, key=lambda series: series.kind != "level")]
-    low_x, high_x, low_y, high_y = _limits([(series.xs, ys) for series, _, ys in points if series.kind != "level"])
-    about = max(2, min(height * 2 // 5, MOST_Y_TICKS))
-    y_ticks = log_ticks(low_y, high_y, about) if figure.log_y else nice_ticks(low_y, high_y, about)
-    y_labels = [f"{tick:g}" for tick in y_ticks] if figure.log_y else tick_labels(y_ticks)
+def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Drawn:
+    """The figure as `height` lines of (text, role) pieces; the last two are the x axis and its labels.
+
+    `paints`: the terminal can tint a cell, so that an area needs no characters.
+    """
+    curves = [(series, *_points(series, width)) for series in figure.series if series.kind != "level"]
+    low_x, high_x, low_y, high_y = _limits(curves, figure)
+    rows = height - 2
+    about = max(2, min(rows * 2 // 5, MOST_Y_TICKS))
+    if figure.log_y:
+        low_y, high_y = max(low_y, SMALLEST_ON_LOG) * 0.98, high_y * 1.02
+        y_ticks = log_ticks(low_y, high_y, about)
+        y_labels = [f"{tick:g}" for tick in y_ticks]
+    else:
+        even = even_scale(low_y, high_y, rows, about)
+        low_y, high_y, y_ticks = even.low, even.high, even.ticks
+        y_labels = tick_labels(y_ticks)
     margin = max(len(label) for label in y_labels)
-    scale = _log if figure.log_y else float
-    canvas = BrailleCanvas(height - 2, max(2, width - margin - 1), (low_x, scale(low_y)), (high_x, scale(high_y)))
-    names = {}
-    taken: set[tuple[int, int]] = set()
-    for series, xs, ys in points:
-        if series.kind == "level":
-            if low_y <= ys[0] <= high_y:
-                canvas.level(scale(ys[0]), "╌", series.role)
-                names[canvas.row(scale(ys[0]))] = series.short
-            continue
-        ys = [scale(y) for y in ys]
-        if series.kind == "line":
-            canvas.line(xs, ys, series.role, series.dashes)
-        elif series.kind == "dots":
-            canvas.dots(xs, ys, series.role)
-        elif series.sign:
-            canvas.signs(_beside(xs, ys, canvas, taken), ys, series.sign, series.role)
-        else:
-            canvas.signs(xs, ys, LEGEND_SIGNS["marks"], series.role)
-    lines = canvas.lines()
     left = margin + 1
-    labels = {canvas.row(scale(tick)): label for tick, label in zip(y_ticks, y_labels, strict=True)}
-    for row, line in enumerate(lines):
-        line.insert(0, (labels[row].rjust(margin) + "┤" if row in labels else " " * margin + "│", "axis"))
-    missing = _name_levels(lines, names, left)
-    drawn = Drawn(lines, left, left + canvas.columns - 1, low_x, high_x, frozenset())
-    out_of_view = {series.short for series in figure.series if series.kind == "level"} - set(names.values())
+    scale = _log if figure.log_y else float
+    canvas = BrailleCanvas(rows, max(2, width - left), (low_x, scale(low_y)), (high_x, scale(high_y)))
+    marks: list[tuple[float, float, str, str]] = []
+    taken: set[tuple[int, int]] = set()
+    for series, xs, ys in curves:
+        ys = [scale(y) for y in ys]
+        if series.kind == "dots":
+            canvas.dots(xs, ys, series.role)
+        elif series.kind != "marks" and len(xs) > 1:
+            canvas.line(xs, ys, series.role, series.dashes)
+        if series.kind in ("marked", "marks"):
+            marks += _marks(series, xs, ys, canvas, (low_x, high_x), taken)
+    cells = canvas.cells()
+    levels = _draw_levels(cells, figure.series, canvas, (low_y, high_y), scale)
+    if figure.area is not None:
+        shade(cells, figure.area, canvas, _log_all if figure.log_y else np.asarray, paints)
+    for x, y, sign, role in marks:
+        row, column = canvas.row(y), canvas.column(x)
+        cells[row][column] = (sign, role + (SHADED if cells[row][column][1].endswith(SHADED) else ""))
+    names = {name for row, name in levels.items() if _name_level(cells, row, name)}
+    labels: dict[int, str] = {}
+    for tick, label in zip(y_ticks, y_labels, strict=True):
+        labels.setdefault(canvas.row(scale(tick)), label)
+    for row, line in enumerate(cells):
+        line[:0] = [(sign, "axis") for sign in (labels[row].rjust(margin) + "┤" if row in labels else " " * margin + "│")]
+    drawn = Drawn([], left, left + canvas.columns - 1, low_x, high_x, frozenset())
     axis, events = _axis(drawn, figure, margin)
-    lines += axis
-    named = frozenset(out_of_view | (set(names.values()) - missing))
-    return Drawn(lines, drawn.left, drawn.right, low_x, high_x, named, events)
+    cells += axis
+    out_of_view = {series.short for series in figure.series if series.kind == "level"} - set(levels.values())
+    named = frozenset(out_of_view | names)
+    lines = [joined(line) for line in cells]
+    return Drawn(lines, drawn.left, drawn.right, low_x, high_x, named, events, (low_y, high_y), figure.log_y, cells)
 
 
-def _name_levels(lines: list[list[Piece]], names: dict[int, str], left: int) -> set[str]:
-    """Write the levels' names on their lines, by row; return those for which there is no room."""
-    missing = set()
-    for row, name in names.items():
-        line = _named(lines[row], name, left)
-        if line is None:
-            missing.add(name)
-        else:
-            lines[row] = line
-    return missing
+def _draw_levels(
+    cells: list[list[Cell]],
+    all_series: Sequence[Series],
+    canvas: BrailleCanvas,
+    y_range: tuple[float, float],
+    scale: Callable[[float], float],
+) -> dict[int, str]:
+    """Draw the levels in view behind the curves; return the name on each row."""
+    found: dict[int, str] = {}
+    for series in all_series:
+        if series.kind == "level" and y_range[0] <= series.ys[0] <= y_range[1]:
+            row = canvas.row(scale(series.ys[0]))
+            found[row] = series.short
+            cells[row] = [(LEVEL, series.role) if sign == " " else (sign, role) for sign, role in cells[row]]
+    return found
 
 
-def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]], tuple[EventKind, ...]]:
+def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Cell]], tuple[EventKind, ...]]:
     """The x axis with events and labels, and the kinds of events on it."""
     width = drawn.right + 1
     ticks = nice_ticks(drawn.low_x, drawn.high_x, max(2, width // 14))
@@ -105,7 +144,7 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]],
     signs = ["─"] * (width - drawn.left)
     for place in places:
         signs[place - drawn.left] = "┬"
-    cells: list[Piece] = [(" " * margin + "└", "axis"), *((sign, "axis") for sign in signs)]
+    cells: list[Cell] = [(sign, "axis") for sign in " " * margin + "└" + "".join(signs)]
     seen: dict[int, EventKind] = {}
     rank = list(EVENT_SIGNS)
     for x, kind in figure.events:
@@ -113,11 +152,39 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Piece]],
         if column is not None and (column not in seen or rank.index(kind) >= rank.index(seen[column])):
             seen[column] = kind
     for column, kind in sorted(seen.items()):
-        if kind == "checkpoint" and seen.get(column - 1) == kind and cells[column - margin - 1][1] == "event":
+        if kind == "checkpoint" and seen.get(column - 1) == kind and cells[column - 1][1] == "event":
             continue  # of adjacent checkpoints every second is drawn
-        cells[column - margin] = (EVENT_SIGNS[kind][0], "event")
+        cells[column] = (EVENT_SIGNS[kind][0], "event")
     kinds = tuple(kind for kind in EVENT_SIGNS if kind in seen.values())
-    return [_joined(cells), [(label_row(places, labels, figure.x_label, width), "axis")]], kinds
+    return [cells, [(sign, "axis") for sign in label_row(places, labels, figure.x_label, width)]], kinds
+
+
+def _marks(
+    series: Series,
+    xs: list[float],
+    ys: list[float],
+    canvas: BrailleCanvas,
+    window: tuple[float, float],
+    taken: set[tuple[int, int]],
+) -> list[tuple[float, float, str, str]]:
+    """The marks of a series: x, y, sign and role of each. Letters of several runs move to free columns, into `taken`."""
+    inside = [(x, y) for x, y in zip(xs, ys, strict=True) if window[0] <= x <= window[1]]
+    chosen = _apart(inside, canvas, COLUMNS_A_MARK)
+    if len(chosen) < len(inside) - 1:  # the last evaluation may come soon after the one before
+        chosen = _apart(inside, canvas, COLUMNS_A_CHOSEN_MARK)
+    if not series.sign:
+        return [(x, y, MARK, series.role) for x, y in chosen]
+    moved = _beside([x for x, _ in chosen], [y for _, y in chosen], canvas, taken)
+    return [(x, y, series.sign, series.role) for x, (_, y) in zip(moved, chosen, strict=True)]
+
+
+def _apart(points: list[tuple[float, float]], canvas: BrailleCanvas, columns: int) -> list[tuple[float, float]]:
+    """The points that are so many columns apart, chosen from the last, which is always kept."""
+    chosen: list[tuple[float, float]] = []
+    for point in reversed(points):
+        if not chosen or canvas.column(chosen[-1][0]) - canvas.column(point[0]) >= columns:
+            chosen.append(point)
+    return chosen[::-1]
 
 
 def _beside(xs: list[float], ys: list[float], canvas: BrailleCanvas, taken: set[tuple[int, int]]) -> list[float]:
@@ -136,47 +203,63 @@ def _log(y: float) -> float:
     return math.log10(max(y, SMALLEST_ON_LOG))
 
 
-def _named(line: list[Piece], name: str, left: int) -> list[Piece] | None:
-    """The line of a level with its name, as far right as nothing else is drawn; None if there is no room."""
-    cells = [(sign, role) for text, role in line for sign in text]
+def _log_all(ys: Floats) -> Floats:
+    logs: Floats = np.log10(np.maximum(ys, SMALLEST_ON_LOG))
+    return logs
+
+
+def _name_level(cells: list[list[Cell]], row: int, name: str) -> bool:
+    """Write the name of a level on its line, else above or below it, as far right as there is room; False if there is none."""
     words = f" {name} "
-    for start in range(len(cells) - len(words) - 1, left, -1):
-        under = cells[start : start + len(words)]
-        if all(role == "level" for _, role in under):
-            cells[start : start + len(words)] = [(sign, "axis") for sign in words]
-            return _joined(cells)
-    return None
+    for line, free in ((row, LEVEL), (row - 1, " "), (row + 1, " ")):
+        if not 0 <= line < len(cells):
+            continue
+        for start in range(len(cells[line]) - len(words) - 1, 0, -1):
+            if all(sign == free for sign, _ in cells[line][start : start + len(words)]):
+                cells[line][start : start + len(words)] = [(sign, "name") for sign in words]
+                return True
+    return False
 
 
-def with_cursor(line: list[Piece], column: int) -> list[Piece]:
-    """The line with the cursor at this column, over blanks and dots but not over a mark."""
+def with_cursor(line: Sequence[Cell], column: int) -> list[Piece]:
+    """The line with the cursor at this column: over blanks, levels and braille, but not over a mark or a name."""
     cells = [(sign, role) for text, role in line for sign in text]
     cells += [(" ", "axis")] * (column + 1 - len(cells))
-    if cells[column][1] != "validation":
-        cells[column] = ("│", "cursor")
-    return _joined(cells)
+    sign, role = cells[column]
+    if role != "name" and (sign in " ░▀▄" + LEVEL or "\u2800" <= sign <= "\u28ff"):
+        cells[column] = ("│", "cursor" + (SHADED if role.endswith(SHADED) else ""))
+    return joined(cells)
 
 
-def _joined(cells: list[Piece]) -> list[Piece]:
-    return [("".join(sign for sign, _ in group), role) for role, group in groupby(cells, key=itemgetter(1))]
+def joined(cells: Sequence[Cell]) -> list[Piece]:
+    """Neighbours of one role as one piece."""
+    pieces: list[Piece] = []
+    start = 0
+    for at in range(1, len(cells) + 1):
+        if at == len(cells) or cells[at][1] != cells[start][1]:
+            pieces.append(("".join([sign for sign, _ in cells[start:at]]), cells[start][1]))
+            start = at
+    return pieces
 
 
 def _points(series: Series, width: int) -> tuple[list[float], list[float]]:
-    """The points of a curve, downsampled to so many columns."""
-    if series.kind == "marks":
-        return _spaced(list(series.xs), list(series.ys), max(1, width // COLUMNS_PER_MARK))
-    return thin(series.xs, series.ys, width)
+    """The points of a curve, downsampled to so many columns; all evaluations."""
+    return thin(series.xs, series.ys, width if series.kind in ("dots", "line") else max(width, len(series.xs)))
 
 
-def _limits(curves: Sequence[tuple[Sequence[float] | Floats, list[float]]]) -> tuple[float, float, float, float]:
-    """The range of x and of y that the curves span, widened where it is a single value."""
-    low_x, high_x = min(float(xs[0]) for xs, _ in curves), max(float(xs[-1]) for xs, _ in curves)
-    low_y, high_y = min(min(ys) for _, ys in curves), max(max(ys) for _, ys in curves)
-    margin = 0.04 * (high_y - low_y) or 0.05 * abs(high_y) or 1.0
-    return low_x, high_x if high_x > low_x else low_x + 1, low_y - margin if low_y - margin > 0 else low_y, high_y + margin
-
-
-def _spaced(xs: list[float], ys: list[float], most: int) -> tuple[list[float], list[float]]:
-    """Every n-th point, counted from the last, which is always kept."""
-    every = -(-len(xs) // most) if xs else 1
-    return xs[::-1][::every][::-1], ys[::-1][::every][::-1]
+def _limits(curves: Sequence[tuple[Series, list[float], list[float]]], figure: Figure) -> tuple[float, float, float, float]:
+    """The range of x and of y to show: the figure's windows, else what the curves span, widened where it is a single value."""
+    low_x = min(float(series.xs[0]) for series, _, _ in curves)
+    high_x = max(float(series.xs[-1]) for series, _, _ in curves)
+    if figure.x_window is not None:
+        low_x, high_x = max(low_x, figure.x_window[0]), min(high_x, figure.x_window[1])
+    if figure.y_window is not None:
+        low_y, high_y = figure.y_window
+    else:
+        found = [y for _, xs, ys in curves for x, y in zip(xs, ys, strict=True) if low_x <= x <= high_x]
+        found = found or [y for _, _, ys in curves for y in ys]
+        low_y, high_y = min(found), max(found)
+    if not high_y > low_y:
+        margin = 0.05 * abs(high_y) or 1.0
+        low_y, high_y = low_y - margin if low_y > margin else low_y, high_y + margin
+    return low_x, high_x if high_x > low_x else low_x + 1, low_y, high_y

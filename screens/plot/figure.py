@@ -70,6 +70,8 @@ class Figure:
     version: object
     x_label: str = ""
     log_y: bool = False
+    auto_log_y: bool = False
+    """The scale that shows more of the curves."""
     scale_words: str = ""
     """The scale of y in words, for the legend, where there is a choice."""
     area: Area | None = None

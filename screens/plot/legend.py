@@ -4,40 +4,64 @@ from collections.abc import Sequence
 
 from lab.core.visible_text import visible
 from screens.plot.drawing import Drawn
-from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Series
+from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Figure, Series
+from screens.plot.gap_area import GLYPH, SHADED
 from screens.widgets.text_fitting import Piece
 
 EVENT_ORDER = "✗↶½◂★‖■▸▴"
 """Event signs in the order in which they get a word in the legend."""
 
+SHORT_SAMPLE = 2
+"""Characters of a line's sample where there is little room."""
 
-def legend(shown: Sequence[Series], drawn: Drawn, width: int) -> list[Piece]:
-    """The legend, shortened step by step until it fits: short labels, no levels named on their lines, few event signs."""
+
+def legend(figure: Figure, drawn: Drawn, width: int, *, paints: bool = True) -> list[Piece]:
+    """The legend, shortened step by step until it fits: short labels, no levels named on their lines, few event signs.
+
+    The scale of y is always in it.
+    """
+    shown = [series for series in figure.series if series.in_legend]
     needed = [series for series in shown if series.kind != "level" or series.short not in drawn.named]
     signs: list[list[Piece]] = [
         [(EVENT_SIGNS[kind][0], "event"), (f" {EVENT_SIGNS[kind][1]}  ", "axis")] for kind in drawn.events
     ]
     events = [piece for sign in signs for piece in sign]
-    variants: tuple[tuple[Sequence[Series], bool, list[Piece]], ...] = (
-        (shown, True, events),
-        (needed, True, events),
-        (shown, False, events),
-        (needed, False, events),
-        (needed, False, []),
+    scale: list[Piece] = [(figure.scale_words, "axis")] if figure.scale_words else []
+    lines = [series for series in needed if series.kind not in ("dots", "level")]
+    # What is in it, long names, the long name of the area, short samples, events.
+    variants: tuple[tuple[Sequence[Series], bool, bool, bool, list[Piece]], ...] = (
+        (shown, True, True, False, events),
+        (needed, True, True, False, events),
+        (needed, True, False, False, events),
+        (needed, True, False, False, []),
+        (needed, False, False, False, events),
+        (needed, False, False, False, []),
+        (needed, False, False, True, []),
+        (lines, False, False, True, []),
     )
-    for which, long, more in variants:
-        pieces = [piece for series in which for piece in _legend_entry(series, series.name if long else series.short)] + more
-        if sum(len(text) for text, _ in pieces) <= width:
+    for which, long, long_area, brief, more in variants:
+        pieces = [piece for series in which for piece in _entry(series, series.name if long else series.short, brief)]
+        if figure.area is not None:
+            sample = ("  ", "axis" + SHADED) if paints else (GLYPH * 2, "area")
+            pieces += [sample, (f" {figure.area.name if long_area else figure.area.short}  ", "axis")]
+        pieces += more
+        if _length(pieces + scale) <= width:
             break
     if not more:
         for sign in sorted(signs, key=lambda sign: EVENT_ORDER.index(sign[0][0])):
-            if sum(len(text) for text, _ in pieces + sign) <= width:
+            if _length(pieces + sign + scale) <= width:
                 pieces += sign
-    return pieces
+    return pieces + scale
 
 
-def _legend_entry(series: Series, name: str) -> list[Piece]:
+def _length(pieces: Sequence[Piece]) -> int:
+    return sum(len(text) for text, _ in pieces)
+
+
+def _entry(series: Series, name: str, brief: bool) -> list[Piece]:
     sample = series.sign or LEGEND_SIGNS[series.kind]
+    if brief:
+        sample = sample[:SHORT_SAMPLE]
     if series.dashes:
         on, off = series.dashes
         sample = (("⠤" * on + " " * off) * 3)[: max(3, on + off + 1)].rstrip()

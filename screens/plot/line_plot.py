@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.visible_text import visible
+from screens.colour.palette import palette_of
 from screens.plot.drawing import Drawn, draw, with_cursor
 from screens.plot.figure import RUN_ROLES, Figure
+from screens.plot.gap_area import SHADED
 from screens.plot.legend import legend
 from screens.widgets.text_fitting import Piece
 
-ROLES = ("raw", "train", "validation", "level", "axis", "cursor", "event", *RUN_ROLES)
+ROLES = ("raw", "train", "validation", "level", "name", "axis", "cursor", "event", "area", *RUN_ROLES)
+WHEEL_STEP = 0.8
+"""Factor of the window for each step of the wheel."""
 
 
 class LinePlot(Widget):
     """Shows a `Figure`: the legend on the first line, the plot below. Drawn once per figure and size."""
 
-    COMPONENT_CLASSES = {f"plot--{role}" for role in ROLES}
+    COMPONENT_CLASSES = {f"plot--{role}" for role in ROLES} | {"plot--area-tint"}
     DEFAULT_CSS = """
     LinePlot {
         & > .plot--raw { color: $foreground 45%; }
         & > .plot--train { color: $primary; text-style: bold; }
         & > .plot--validation { color: $warning; text-style: bold; }
         & > .plot--level { color: $foreground 60%; }
+        & > .plot--name { color: $foreground 70%; }
         & > .plot--cursor { color: $foreground; text-style: bold; }
         & > .plot--axis { color: $foreground 70%; }
         & > .plot--event { color: $accent; text-style: bold; }
+        & > .plot--area { color: $warning 25%; }
+        & > .plot--area-tint { background: $warning 25%; }
         & > .plot--run0 { color: $primary; text-style: bold; }
         & > .plot--run1 { color: $warning; text-style: bold; }
         & > .plot--run2 { color: $success; text-style: bold; }
@@ -39,8 +51,29 @@ class LinePlot(Widget):
     """
 
     figure: reactive[Figure | None] = reactive(None)
-    cursor: reactive[float | None] = reactive(None)
+    cursor: reactive[float | None] = reactive(None, repaint=False)
     """Position of the cursor on the x axis."""
+
+    readout: reactive[str] = reactive("", repaint=False)
+    """Words in place of the legend."""
+
+    @dataclass
+    class Pointed(Message):
+        """The mouse is at this x, or has left (None); `clicked` if a button was pressed there."""
+
+        plot: LinePlot
+        x: float | None
+        clicked: bool = False
+
+    @dataclass
+    class Wheeled(Message):
+        """The wheel was turned at `x` and `y`: zoom by this factor on x, or `on_y` (at the y axis, or with shift or ctrl)."""
+
+        plot: LinePlot
+        by: float
+        x: float
+        y: float
+        on_y: bool
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -53,28 +86,94 @@ class LinePlot(Widget):
         """Number of columns of the curves; 1 before the first drawing."""
         return max(1, self._drawn.right - self._drawn.left) if self._drawn else 1
 
+    @property
+    def y_range(self) -> tuple[float, float]:
+        """Lowest and highest y in view."""
+        return self._drawn.y_range if self._drawn else (0.0, 1.0)
+
+    @property
+    def log_y(self) -> bool:
+        return self._drawn is not None and self._drawn.log_y
+
+    @property
+    def x_range(self) -> tuple[float, float]:
+        """Lowest and highest x in view."""
+        return (self._drawn.low_x, self._drawn.high_x) if self._drawn else (0.0, 1.0)
+
+    def watch_readout(self) -> None:
+        self.refresh(Region(0, 0, self.size.width, 1))
+
+    def watch_cursor(self, before: float | None, after: float | None) -> None:
+        """Repaint the two columns alone."""
+        for x in (before, after):
+            column = self._drawn.column(x) if self._drawn is not None and x is not None else None
+            if column is not None:
+                self.refresh(Region(column, 1, 1, max(1, self.size.height - 3)))
+
     def _line(self, y: int) -> list[Piece]:
         width, height = self.size
         figure = self.figure
         if figure is None or not any(series.kind != "level" and len(series.xs) for series in figure.series):
             self._key, self._drawn = None, None
             return [(figure.empty if figure and not y else "", "axis")]
-        key = (figure.version, figure.log_y, width, height)
+        paints = palette_of(self).paints
+        key = (figure.version, figure.log_y, width, height, paints)
         if self._key != key or self._drawn is None:
-            shown = tuple(series for series in figure.series if len(series.xs))
-            self._drawn = draw(replace(figure, series=shown), width, max(4, height - 1))
-            self._legend_line = legend(shown, self._drawn, width)
+            figure = replace(figure, series=tuple(series for series in figure.series if len(series.xs)))
+            self._drawn = draw(figure, width, max(4, height - 1), paints=paints)
+            self._legend_line = legend(figure, self._drawn, width, paints=paints)
             self._key = key
+        if y == 0 and self.readout:
+            return [(visible(self.readout), "name")]
         if y == 0:
             return self._legend_line
         lines = self._drawn.lines
         if y > len(lines):
             return []
         column = self._drawn.column(self.cursor) if self.cursor is not None else None
-        return lines[y - 1] if column is None or y > len(lines) - 2 else with_cursor(lines[y - 1], column)
+        if column is None or y > len(lines) - 2:
+            return lines[y - 1]
+        return with_cursor(self._drawn.cells[y - 1], column)
+
+    def _style(self, role: str) -> Style:
+        name = role.removesuffix(SHADED)
+        style = self.get_component_rich_style(f"plot--{name}")
+        if name != role:
+            style += Style(bgcolor=self.get_component_rich_style("plot--area-tint").bgcolor)
+        elif role == "area" and palette_of(self).paints:
+            style = Style(color=self.get_component_rich_style("plot--area-tint").bgcolor, bgcolor=style.bgcolor)
+        return style
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
         line = self._line(y)
-        styles = {role: self.get_component_rich_style(f"plot--{role}") for role in {role for _, role in line}}
-        return Strip([Segment(text, styles[role]) for text, role in line]).adjust_cell_length(self.size.width, base)
+        styles = {role: self._style(role) for role in {role for _, role in line}}
+        return Strip([Segment(text, styles[role]) for text, role in line]).adjust_cell_length(self.size.width, self.rich_style)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        self._point(event, clicked=False)
+
+    def on_click(self, event: events.Click) -> None:
+        self._point(event, clicked=True)
+
+    def on_leave(self) -> None:
+        self.post_message(self.Pointed(self, None))
+
+    def _point(self, event: events.MouseEvent, *, clicked: bool) -> None:
+        drawn = self._drawn
+        if drawn is not None and drawn.left <= event.x <= drawn.right:
+            self.post_message(self.Pointed(self, drawn.x_at(event.x), clicked))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._wheel(event, WHEEL_STEP)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._wheel(event, 1 / WHEEL_STEP)
+
+    def _wheel(self, event: events.MouseEvent, by: float) -> None:
+        drawn = self._drawn
+        if drawn is None:
+            return
+        event.stop()
+        on_y = event.shift or event.ctrl or event.x < drawn.left
+        column = min(drawn.right, max(drawn.left, event.x))
+        self.post_message(self.Wheeled(self, by, drawn.x_at(column), drawn.y_at(event.y - 1), on_y))

@@ -1,22 +1,24 @@
-"""Keys that change the settings of a plot: x axis, scale, smoothing, window."""
+"""Keys and the wheel that change the settings of a plot: x axis, scale, smoothing, window."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
+from textual import on
 from textual.binding import Binding
 
 from screens.base_screen import LabScreen
+from screens.plot.line_plot import LinePlot
 from screens.plot.plot_settings import PlotSettings
 
 
 def window_bindings(screen: str) -> list[Binding]:
     """Keys that zoom and pan."""
     return [
+        Binding("Z", "close_up", "Zoom y", id=f"{screen}.zoom_y", show=False, tooltip="A close-up on y of the lines, or all"),
         Binding("plus,equals_sign", "zoom(0.5)", "Zoom in", id=f"{screen}.closer", show=False, tooltip="Zoom in"),
         Binding("minus", "zoom(2.0)", "Zoom out", id=f"{screen}.wider", show=False, tooltip="Zoom out"),
         Binding("comma", "pan(-0.5)", "Earlier steps", id=f"{screen}.back", show=False, tooltip="Pan to earlier steps"),
         Binding("full_stop", "pan(0.5)", "Later steps", id=f"{screen}.forth", show=False, tooltip="Pan to later steps"),
-        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show the whole curve, and follow"),
+        Binding("end,G", "follow", "Follow", id=f"{screen}.follow", show=False, tooltip="Show all of both axes, and follow"),
     ]
 
 
@@ -26,11 +28,21 @@ class PlotKeys(LabScreen):
     def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
         raise NotImplementedError
 
+    @property
+    def main_plot(self) -> LinePlot:
+        """The plot whose settings these are."""
+        raise NotImplementedError
+
     def action_axis(self) -> None:
         self.change_plot(PlotSettings.next_x)
 
     def action_log_y(self) -> None:
-        self.change_plot(lambda settings: replace(settings, log_y=not settings.log_y))
+        figure = self.main_plot.figure
+        if figure is not None:
+            self.change_plot(lambda settings: settings.next_scale(figure.log_y, figure.auto_log_y))
+
+    def action_close_up(self) -> None:
+        self.change_plot(PlotSettings.next_y)
 
     def action_smoothing(self) -> None:
         self.change_plot(PlotSettings.next_smoothing)
@@ -39,4 +51,19 @@ class PlotKeys(LabScreen):
         self.change_plot(lambda settings: settings.following(0.5 if settings == settings.following(1.0) else 1.0))
 
     def action_follow(self) -> None:
-        self.change_plot(lambda settings: settings.following(1.0))
+        self.change_plot(PlotSettings.whole)
+
+    def zoom_x(self, by: float, x: float) -> None:
+        """Zoom on the x axis (`by` below 1: in) about this position on it."""
+        raise NotImplementedError
+
+    @on(LinePlot.Wheeled)
+    def _zoom_by_wheel(self, message: LinePlot.Wheeled) -> None:
+        if message.plot is not self.main_plot:
+            return
+        message.stop()
+        if message.on_y:
+            shown, log_y = message.plot.y_range, message.plot.log_y
+            self.change_plot(lambda settings: settings.zoomed_y(message.by, shown, message.y, log_y=log_y))
+        else:
+            self.zoom_x(message.by, message.x)

@@ -1,5 +1,6 @@
 """Plot settings: window, x axis, unit, scale, smoothing, baselines. Immutable: every change gives new ones."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +23,8 @@ class PlotSettings:
     """`pinned` is a fixed window of steps; without it the window is the last `share` of the steps so far."""
 
     x: XAxis = "steps"
-    log_y: bool = False
+    log_y: bool | None = None
+    """None: the scale that shows more."""
     bits: bool = False
     """Bits per byte instead of nats per token."""
     smoothing: int = 0
@@ -30,6 +32,10 @@ class PlotSettings:
     baselines: bool = True
     share: float = 1.0
     pinned: tuple[float, float] | None = None
+    y_window: tuple[float, float] | None = None
+    """Range of y, in the unit shown; None shows all of the curves in view."""
+    y_close: bool = False
+    """Without `y_window`: only the range of the lines after their steep part."""
 
     def window(self, latest: float) -> tuple[float, float]:
         """First and last step in view, when `latest` is the run's last step."""
@@ -38,6 +44,31 @@ class PlotSettings:
     @property
     def follows(self) -> bool:
         return self.pinned is None
+
+    @property
+    def y_zoomed(self) -> bool:
+        return self.y_window is not None or self.y_close
+
+    def next_scale(self, shown: bool, auto: bool) -> "PlotSettings":
+        """The other scale of y than the one `shown`; without a fixed one where that is the automatic choice."""
+        return replace(self, log_y=None if auto is not shown else not shown)
+
+    def next_y(self) -> "PlotSettings":
+        """A close-up of the lines, or all of the curves again."""
+        return replace(self, y_window=None, y_close=not self.y_zoomed)
+
+    def zoomed_y(self, by: float, shown: tuple[float, float], about: float, *, log_y: bool) -> "PlotSettings":
+        """Zoom in on y (`by` below 1) or out; the value `about` keeps its place in the range `shown`."""
+        # What is shown may be more than was asked for, as ticks are round.
+        low, high, centre = (math.log(max(y, 1e-12)) if log_y else y for y in (*(self.y_window or shown), about))
+        low, high = centre - by * (centre - low), centre + by * (high - centre)
+        if log_y:
+            low, high = math.exp(low), math.exp(high)
+        return replace(self, y_window=(low, high), y_close=False)
+
+    def in_other_unit(self) -> "PlotSettings":
+        """Bits per byte instead of nats per token, or back; a range of y would be one of the other unit."""
+        return replace(self, bits=not self.bits, y_window=None)
 
     def next_x(self) -> "PlotSettings":
         return replace(self, x=X_AXES[(X_AXES.index(self.x) + 1) % len(X_AXES)])
@@ -71,3 +102,7 @@ class PlotSettings:
     def following(self, share: float) -> "PlotSettings":
         """Follow the last `share` of the run."""
         return replace(self, pinned=None, share=share)
+
+    def whole(self) -> "PlotSettings":
+        """All of both axes."""
+        return replace(self, pinned=None, share=1.0, y_window=None, y_close=False)

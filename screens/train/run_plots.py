@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from lab.core.float_columns import Column, Floats
+from lab.core.number_format import fixed, whole
 from lab.reports.baselines import Baseline, bytes_per_token
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_schema import Event, EventKind, RunConfig
-from screens.plot.figure import Figure, Series
+from screens.plot.figure import Area, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
+from screens.plot.scale_choice import range_after_steep_part, scale_words, shows_more_on_log
 
 TIME_UNITS = ((2 * 3600.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))
 """Least seconds, length of the unit in seconds, name of the unit."""
@@ -56,32 +58,75 @@ class RunPlots:
         return (self.name, id(self.history), self.history.version, self.view, *more)
 
     def losses(self, baselines: Sequence[Baseline] = ()) -> Figure:
-        """Training loss of each step and smoothed, validation loss, baselines, events."""
+        """Training loss of each step and smoothed, validation loss, the gap between the two, baselines, events."""
         history, view = self.history, self.view
-        train, evaluated = self._part(history.steps), self._part(history.eval_steps)
+        train = self._part(history.steps)
         xs = self._x_of_step(history.steps[train], history.seconds[train])
         mean, share, longest = SMOOTHINGS[view.smoothing]
-        smooth = history.smoothed(share, longest)
+        smooth = scaled(history.smoothed(share, longest)[train], self.per_loss)
         words = f"{mean} smoothing" if view.smoothing else "smoothed"
-        eval_xs = self._x_of_step(history.eval_steps[evaluated], history.eval_seconds[evaluated])
+        eval_xs, val_losses, untrained = self._evaluations()
         unit = "bits/byte" if view.bits else "loss"
         series = [
             Series(f"train {unit}, each step", "step", "dots", "raw", xs, scaled(history.losses[train], self.per_loss)),
-            Series(words, "mean", "line", "train", xs, scaled(smooth[train], self.per_loss)),
-            Series("validation", "val", "marks", "validation", eval_xs, scaled(history.val_losses[evaluated], self.per_loss)),
+            Series(words, "mean", "line", "train", xs, smooth),
+            Series("validation", "val", "marked", "validation", eval_xs[untrained:], val_losses[untrained:]),
+            Series(
+                "before step 1",
+                "val",
+                "marks",
+                "validation",
+                eval_xs[:untrained],
+                val_losses[:untrained],
+                in_legend=untrained == len(eval_xs),
+            ),
         ]
         for baseline in baselines if view.baselines else ():
             level = baseline.loss * self.per_loss
             long, short = (f"{baseline.name} = {level:.2f}", f"{baseline.short} {level:.2f}")
             series.append(Series(long, short, "level", "level", (0.0,), (level,)))
+        lines = [(xs, smooth), (eval_xs[untrained:], val_losses[untrained:])]
+        auto = shows_more_on_log(lines)
+        log_y = auto if view.log_y is None else view.log_y
         return Figure(
             tuple(series),
             version=self._version(tuple(baselines), len(self.events)),
             x_label=self.unit,
-            log_y=view.log_y,
+            log_y=log_y,
+            auto_log_y=auto,
+            scale_words=scale_words(view, log_y),
+            area=self._gap(xs, smooth, eval_xs[untrained:], val_losses[untrained:]),
+            x_window=(0.0 if self.first == 0 else float(xs[0]), float(xs[-1])) if len(xs) else None,
+            y_window=view.y_window or (range_after_steep_part(lines) if view.y_close else None),
             empty="No steps yet.",
             events=self.marks(),
         )
+
+    def _evaluations(self) -> tuple[Floats, Floats, int]:
+        """Positions and validation losses of the evaluations in view and of one on either side, through which the line goes on;
+        and the number of those of the untrained weights.
+
+        Until the first evaluation after these the loss falls so steeply that a straight line between the two says nothing.
+        """
+        history = self.history
+        seen = self._part(history.eval_steps)
+        around = slice(max(0, seen.start - 1), seen.stop + 1)
+        steps, losses = history.eval_steps[around], history.val_losses[around]
+        known = np.isfinite(losses)
+        steps, losses, seconds = steps[known], losses[known], history.eval_seconds[around][known]
+        return self._x_of_step(steps, seconds), scaled(losses, self.per_loss), int(np.searchsorted(steps, 0.0, "right"))
+
+    def _gap(self, xs: Floats, smooth: Floats, eval_xs: Floats, val_losses: Floats) -> Area | None:
+        """The area between validation loss and smoothed training loss, with their difference at the last evaluation in view."""
+        if len(eval_xs) < 2 or not len(xs) or eval_xs[0] >= xs[-1]:
+            return None
+        at = bisect_right(self.history.eval_steps, self.last) - 1
+        step = self.history.eval_steps[at]
+        place = bisect_right(self.history.steps, step) - 1
+        _, share, longest = SMOOTHINGS[self.view.smoothing]
+        gap = (self.history.val_losses[at] - self.history.smoothed(share, longest)[place]) * self.per_loss
+        short = f"gap {fixed(gap, 2, sign=True)}"
+        return Area(f"{short} at step {whole(int(step))}", short, eval_xs, val_losses, xs, smooth)
 
     def marks(self) -> tuple[tuple[float, EventKind], ...]:
         """Events in view and their positions on the x axis; of the lowest validation losses the last one."""
@@ -120,6 +165,16 @@ class RunPlots:
     def x_at(self, at: int) -> float:
         """Position on the x axis of the training step with this index in the history."""
         return float(self._x_of_step(self.history.steps[at : at + 1], self.history.seconds[at : at + 1])[0])
+
+    def index_at(self, x: float) -> int | None:
+        """Index of the training step in view that is nearest to a position on the x axis."""
+        train = self._part(self.history.steps)
+        xs = self._x_of_step(self.history.steps[train], self.history.seconds[train])
+        if not len(xs):
+            return None
+        after = int(np.searchsorted(xs, x))
+        near = [at for at in (after - 1, after) if 0 <= at < len(xs)]
+        return int(train.start) + min(near, key=lambda at: abs(float(xs[at]) - x))
 
 
 def scaled(values: Sequence[float] | Floats, factor: float) -> Floats:

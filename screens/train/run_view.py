@@ -8,6 +8,7 @@ from bisect import bisect_right
 from itertools import zip_longest
 from typing import Literal
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.reactive import var
@@ -51,6 +52,8 @@ class RunView(Widget):
     plot_view: var[PlotSettings] = var(PlotSettings())
     cursor: var[int | None] = var(None)
     """Index of the training step under the cursor; None shows the newest numbers."""
+    pointed: var[int | None] = var(None)
+    """Index of the training step under the mouse, whose numbers are shown while it is there."""
     page: var[RunPage] = var("words")
     """The content below the plot, or instead of it."""
     eval_step: var[float | None] = var(None)
@@ -89,10 +92,10 @@ class RunView(Widget):
 
     def show(self, watched: WatchedRun) -> None:
         if self.watched is None or self.watched.history is not watched.history:
-            self.cursor = None
+            self.cursor = self.pointed = None
         if self.watched is None or self.watched.name != watched.name:
             self.stop_playing()
-            self.plot_view = self.plot_view.following(1.0)
+            self.plot_view = self.plot_view.whole()
             self.entropy = None
             self.eval_step = None
         self.watched = watched
@@ -146,6 +149,24 @@ class RunView(Widget):
     def watch_cursor(self, cursor: int | None) -> None:
         self.samples.has_arrows = cursor is None
         self._show_numbers()
+
+    def watch_pointed(self) -> None:
+        self._show_numbers()
+
+    @on(LinePlot.Pointed)
+    def _read_out(self, message: LinePlot.Pointed) -> None:
+        """Show the numbers under the mouse; a click leaves the cursor there."""
+        if message.plot.id not in self._plots_by_step:
+            return
+        plots = self._plots()
+        self.pointed = plots.index_at(message.x) if plots is not None and message.x is not None else None
+        if message.clicked:
+            self.cursor = self.pointed
+
+    @property
+    def _plots_by_step(self) -> tuple[str, ...]:
+        """Ids of the plots whose x axis is the run's steps."""
+        return ("run-plot", *(f"run-{name}" for name in PANELS if self.page != "machine"))
 
     def watch_page(self, page: RunPage) -> None:
         self.set_class(page in ("curves", "machine"), "-panels")
@@ -215,7 +236,7 @@ class RunView(Widget):
         plots = self._plots()
         if plots is None or self.watched is None:
             return
-        at = self.cursor
+        at = self.cursor if self.pointed is None else self.pointed
         shown = at is not None and at < len(plots.history.steps)
         self.query_one("#run-facts", FactList).facts = (
             numbers_at(plots, at, self._steps_a_column(plots) / 2) if at is not None and shown else newest_numbers(self.watched)
@@ -246,11 +267,12 @@ class RunView(Widget):
         if not plots.first <= steps[found] <= plots.last:
             self.plot_view = self.plot_view.panned(math.copysign(0.5, by), plots.latest)
 
-    def zoom(self, by: float) -> None:
-        """Zoom in (`by` below 1) or out, about the cursor if there is one."""
+    def zoom(self, by: float, x: float | None = None) -> None:
+        """Zoom in (`by` below 1) or out, about a position on the x axis, else the cursor if there is one."""
         plots = self._plots()
         if plots is not None:
-            about = plots.history.steps[self.cursor] if self.cursor is not None else None
+            at = self.cursor if x is None else plots.index_at(x)
+            about = plots.history.steps[at] if at is not None else None
             self.plot_view = self.plot_view.zoomed(by, plots.latest, about)
 
     def pan(self, by: float) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from textual.binding import Binding
 
+from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
 from screens.train.insights.insights_view import InsightsPage
@@ -48,7 +49,14 @@ class RunViewKeys(PlotKeys):
         Binding("z", "recent", "Zoom", id="train.zoom", tooltip="The latest half of the steps, or all"),
         *window_bindings("train"),
         Binding("a", "axis", "X axis", id="train.axis", show=False, tooltip="X axis: steps, tokens, epochs or time"),
-        Binding("y", "log_y", "Log scale", id="train.log", show=False, tooltip="Loss on a logarithmic or a linear scale"),
+        Binding(
+            "y",
+            "log_y",
+            "Log scale",
+            id="train.log",
+            show=False,
+            tooltip="The other scale of y than is shown: logarithmic or linear",
+        ),
         Binding("b", "bits", "Bits per byte", id="train.bits", show=False, tooltip="Bits per byte or nats per token"),
         Binding("m", "smoothing", "Smoothing", id="train.smoothing", show=False, tooltip="Smoothing: medium, strong or light"),
         Binding(
@@ -59,6 +67,10 @@ class RunViewKeys(PlotKeys):
     @property
     def view(self) -> RunView:
         return self.query_one(RunView)
+
+    @property
+    def main_plot(self) -> LinePlot:
+        return self.view.query_one("#run-plot", LinePlot)
 
     def action_cursor(self) -> None:
         self.view.toggle_cursor()
@@ -84,8 +96,11 @@ class RunViewKeys(PlotKeys):
     def action_pan(self, by: float) -> None:
         self.view.pan(by)
 
+    def zoom_x(self, by: float, x: float) -> None:
+        self.view.zoom(by, x)
+
     def action_bits(self) -> None:
-        self.change_plot(lambda settings: replace(settings, bits=not settings.bits))
+        self.change_plot(PlotSettings.in_other_unit)
 
     def action_baselines(self) -> None:
         self.change_plot(lambda settings: replace(settings, baselines=not settings.baselines))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from lab.core.float_columns import Floats
+from lab.core.number_format import count, fixed
 from lab.reports.comparison.compared_run import ComparedRun, bits_per_nat
 from screens.plot.figure import RUN_ROLES, Figure, Series
 from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
+from screens.plot.scale_choice import range_after_steep_part, scale_words, shows_more_on_log
 from screens.train.run_plots import TIME_UNITS
 
 DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 4))
@@ -20,10 +22,10 @@ WHOLE = 1000.0
 
 
 def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Figure:
-    """Smoothed training loss as lines, validation loss as the runs' letters."""
+    """Smoothed training loss as lines, validation loss as lines with the runs' letters."""
     unit, factors = _x_axis(runs, view)
-    ends = [_end(run, view) * factor for run, factor in zip(runs, factors, strict=True)]
-    low, high = (edge / WHOLE * max(ends) for edge in view.window(WHOLE))
+    end = end_of_axis(runs, view)
+    low, high = (edge / WHOLE * end for edge in view.window(WHOLE))
     smoothing, share, longest = SMOOTHINGS[view.smoothing]
     words = f"{smoothing} smoothing" if view.smoothing else "smoothed"
     lines, marks = [], []
@@ -31,19 +33,51 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
         history, by_time = run.history, view.x == "time"
         per_loss = bits_per_nat(run) if bits else 1.0
         xs = _scaled((history.seconds if by_time else history.steps)[:], factor)
-        eval_xs = _scaled((history.eval_seconds if by_time else history.eval_steps)[:], factor)
-        seen, seen_eval = _part(xs, low, high), _part(eval_xs, low, high)
+        # Until the first evaluation after step 0 a straight line would say nothing.
+        trained = slice(1 if len(history.eval_steps) > 1 and not history.eval_steps[0] else 0, None)
+        eval_xs = _scaled((history.eval_seconds if by_time else history.eval_steps)[trained], factor)
+        seen, seen_eval = _part(xs, low, high), _around(_part(eval_xs, low, high))
         ys = _scaled(history.smoothed(share, longest)[seen], per_loss)
         lines.append(Series(f"{run.name}, train, {words}", run.name, "line", role, xs[seen], ys, dashes=dashes))
-        ys = _scaled(history.val_losses[seen_eval], per_loss)
-        marks.append(Series("validation", "val", "marks", role, eval_xs[seen_eval], ys, sign=run.letter))
+        ys = _scaled(history.val_losses[trained][seen_eval], per_loss)
+        marks.append(Series("validation", "val", "marked", role, eval_xs[seen_eval], ys, sign=run.letter))
+    curves = [(series.xs, series.ys) for series in (*lines, *marks)]
+    auto = shows_more_on_log(curves)
+    log_y = auto if view.log_y is None else view.log_y
     return Figure(
         tuple(series for pair in zip(lines, marks, strict=True) for series in pair),
         version=(view, bits, tuple((run.name, id(run.history), run.history.version) for run in runs)),
         x_label=unit,
-        log_y=view.log_y,
+        log_y=log_y,
+        auto_log_y=auto,
+        scale_words=scale_words(view, log_y),
+        x_window=(low, high),
+        y_window=view.y_window or (range_after_steep_part(curves) if view.y_close else None),
         empty="No steps yet.",
     )
+
+
+def end_of_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> float:
+    """The position of the last step of any run."""
+    _, factors = _x_axis(runs, view)
+    return max(_end(run, view) * factor for run, factor in zip(runs, factors, strict=True))
+
+
+def values_at(shown: Figure, runs: Sequence[ComparedRun], x: float) -> str:
+    """Each run's losses at a position on the x axis: smoothed training loss, and the last validation loss up to there."""
+    words = []
+    for run, line, marks in zip(runs, shown.series[::2], shown.series[1::2], strict=True):
+        seen, evaluated = (int(np.searchsorted(series.xs, x, "right")) for series in (line, marks))
+        if not len(line.xs) or not line.xs[0] <= x <= line.xs[-1]:
+            continue
+        val = f", val {fixed(float(marks.ys[evaluated - 1]))}" if evaluated else ""
+        words.append(f"{run.letter} train {fixed(float(line.ys[seen - 1]))}{val}")
+    return f"at {count(x) if x >= 10 else fixed(x, 2)} {shown.x_label}: {'; '.join(words)}" if words else ""
+
+
+def _around(part: slice) -> slice:
+    """The slice with one more on either side, through which a line goes on out of view."""
+    return slice(max(0, part.start - 1), part.stop + 1)
 
 
 def _x_axis(runs: Sequence[ComparedRun], view: PlotSettings) -> tuple[str, list[float]]:

@@ -23,7 +23,7 @@ from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
 from screens.train.compare.compare_columns import RunColumns, sample_lines, samples_shown, table_lines
-from screens.train.compare.compare_plot import WHOLE, figure
+from screens.train.compare.compare_plot import WHOLE, end_of_axis, figure, values_at
 from screens.train.summary_text import SummaryText, whole_sentences
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
@@ -43,11 +43,14 @@ class CompareScreen(PlotKeys):
     AUTO_FOCUS = ""
     FIRST_KEYS = ("compare.part", "compare.axis", "compare.bits", "compare.zoom")
     HELP = """
-**Several runs in one plot.** Each run has a letter. Its line, solid or dashed, is the smoothed training loss; the letters on
-the plot are its validation loss. The text above says which run is better, and by how much.
+**Several runs in one plot.** Each run has a letter. Its line, solid or dashed, is the smoothed training loss; the line with
+its letter is its validation loss. The text above says which run is better, and by how much.
 
 Losses are per token, so they do not compare across tokenizers: long tokens are fewer and harder. **Bits per byte** compares,
 and is used where tokenizers or texts differ.
+
+`c`, or the mouse, reads the losses out at a place. `z`, `+`, `-` and the wheel zoom on x; `Z` and the wheel at the y axis, or
+with shift, zoom on y; `end` shows all. `y` takes the other scale than is shown.
 
 `a` changes the x axis: steps, tokens, epochs, time. Larger batches see more tokens per step, larger models take more time.
 
@@ -60,6 +63,7 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         Binding("b", "bits", "Bits per byte", id="compare.bits", tooltip="Bits per byte or nats per token"),
         Binding("z", "recent", "Zoom", id="compare.zoom", tooltip="The latest half of the curves, or all"),
         Binding("y", "log_y", "Log scale", id="compare.log", tooltip="Loss on a logarithmic or a linear scale"),
+        Binding("c", "cursor", "Cursor", id="compare.cursor", tooltip="A cursor on the curves: every run's losses there"),
         Binding("m", "smoothing", "Smoothing", id="compare.smoothing", tooltip="Smoothing: medium, strong or light"),
         *window_bindings("compare"),
         Binding("left,h", "move(-1)", "Earlier samples", id="compare.earlier", show=False, tooltip="Earlier samples"),
@@ -76,6 +80,8 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
 
     plot_view: var[PlotSettings] = var(PlotSettings())
     bits: var[bool] = var(False)
+    cursor: var[float | None] = var(None)
+    """Position of the cursor on the x axis."""
     samples_below: var[bool] = var(False)
     """On a narrow screen: the samples are shown instead of the table."""
     stop: var[int | None] = var(None)
@@ -112,7 +118,10 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
         self._tick()
 
     def go_back(self) -> bool:
-        self.dismiss()
+        if self.cursor is not None:
+            self.action_cursor()
+        else:
+            self.dismiss()
         return True
 
     def _tick(self) -> None:
@@ -183,6 +192,23 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def watch_plot_view(self) -> None:
         self._draw()
 
+    @on(LinePlot.Pointed)
+    def _read_out(self, message: LinePlot.Pointed) -> None:
+        """Show the losses under the mouse in place of the legend; a click leaves the cursor there."""
+        if message.clicked:
+            self.cursor = message.x
+        self._read_at(self.cursor if message.x is None else message.x)
+
+    def _read_at(self, x: float | None) -> None:
+        plot = self.main_plot
+        plot.cursor = x
+        plot.readout = "" if x is None or plot.figure is None else values_at(plot.figure, self.runs, x)
+
+    def action_cursor(self) -> None:
+        """Put the cursor at the end of the plot, or remove it."""
+        self.cursor = None if self.cursor is not None or not self.runs else self.main_plot.x_range[1]
+        self._read_at(self.cursor)
+
     def watch_bits(self) -> None:
         self._draw()
 
@@ -223,14 +249,25 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def change_plot(self, change: Callable[[PlotSettings], PlotSettings]) -> None:
         self.plot_view = change(self.plot_view)
 
+    @property
+    def main_plot(self) -> LinePlot:
+        return self.query_one("#compare-plot", LinePlot)
+
     def action_zoom(self, by: float) -> None:
         self.plot_view = self.plot_view.zoomed(by, WHOLE)
+
+    def zoom_x(self, by: float, x: float) -> None:
+        self.plot_view = self.plot_view.zoomed(by, WHOLE, x / (end_of_axis(self.runs, self.plot_view) or 1.0) * WHOLE)
 
     def action_pan(self, by: float) -> None:
         self.plot_view = self.plot_view.panned(by, WHOLE)
 
     def action_move(self, by: int) -> None:
-        if self.runs:
+        if self.cursor is not None:
+            low, high = self.main_plot.x_range
+            self.cursor = min(high, max(low, self.cursor + by * (high - low) / self.main_plot.columns))
+            self._read_at(self.cursor)
+        elif self.runs:
             self.stop = max(0, min(self._stop + by, len(stops(self.runs)) - 1))
             self.samples_below = True
 

@@ -1,9 +1,10 @@
 import math
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screens.plot.axis_ticks import nice_ticks
+from screens.plot.axis_ticks import even_scale, nice_ticks
 
 
 @given(st.floats(-1000, 1000, allow_nan=False), st.floats(0.01, 1000), st.integers(2, 12))
@@ -14,3 +15,17 @@ def test_ticks_are_round_even_and_inside(low: float, span: float, about: int) ->
     assert all(low - 1e-6 * span <= tick <= low + span + 1e-6 * span for tick in ticks)
     mantissa = spacing / 10 ** math.floor(math.log10(spacing) + 1e-9)
     assert min(abs(mantissa - nice) for nice in (1, 2, 5, 10)) < 1e-3
+
+
+@given(st.floats(-100, 100, allow_nan=False), st.floats(1e-4, 1000), st.integers(2, 60))
+def test_an_even_scale_shows_all_and_its_ticks_are_whole_rows_apart(low: float, span: float, rows: int) -> None:
+    scale = even_scale(low, low + span, rows, max(2, min(rows * 2 // 5, 7)))
+    assert scale.low <= low + 1e-5 * span
+    assert scale.high >= low + span * (1 - 1e-5)
+    assert len(scale.ticks) >= 2 or rows < 6
+    dots = [(tick - scale.low) / scale.row * 4 for tick in scale.ticks]
+    assert all(abs(dot - round(dot)) < 1e-3 for dot in dots), "on a braille dot"
+    assert {round(b) - round(a) for a, b in pairwise(dots)} <= {4 * scale.rows_a_tick}
+    spacing = scale.row * scale.rows_a_tick
+    mantissa = spacing / 10 ** math.floor(math.log10(spacing) + 1e-9)
+    assert min(abs(mantissa - nice) for nice in (1, 2, 5)) < 1e-6

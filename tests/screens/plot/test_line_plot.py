@@ -101,7 +101,7 @@ def test_a_legend_that_is_too_long_still_names_the_bad_steps() -> None:
     steps = line([5.0, 4.0, 3.0, 2.5])
     drawn = replace(draw(figure(steps), 60, 12), events=("checkpoint", "bad_step", "best", "back"))
     for width, signs in ((80, "▴✗★↶"), (36, "✗↶"), (23, "✗"), (9, "")):
-        words = "".join(text for text, _ in legend([steps], drawn, width))
+        words = "".join(text for text, _ in legend(figure(steps), drawn, width))
         assert len(words) <= max(width, len("⠤⠒⠤ train  "))
         assert {sign for sign in "▴✗★↶" if sign in words} == set(signs), words
 
@@ -148,3 +148,39 @@ def test_a_logarithmic_scale_is_even_in_ratios() -> None:
     labels = [float(row.partition("┤")[0]) for row in rows(drawn) if "┤" in row]
     assert labels == sorted(labels, reverse=True)
     assert {1000.0, 100.0, 10.0, 1.0} <= set(labels)
+
+
+def test_evaluations_are_at_the_height_of_the_curve_and_differ_where_their_losses_do() -> None:
+    """Four losses less than a row apart are four heights of braille, and a mark is in the cell of the curve."""
+    xs = [0.0, 20.0, 40.0, 60.0]
+    drawn = draw(figure(Series("val", "val", "marked", "validation", xs, [0.2, 1.5, 2.8, 4.1]), line([0.0, 20.0])), 60, 7)
+    assert drawn.y_range[1] - drawn.y_range[0] >= 20
+    signs = {sign for row in drawn.cells for sign, role in row if role == "validation" and sign != "◆"}
+    assert len(signs) >= 3, "the line rises within a row"
+    for y in (1.3, 4.4, 7.7, 12.9):
+        both = figure(line([y] * 61), Series("val", "val", "marked", "validation", [0.0, 30.0, 60.0], [y] * 3), line([0.0, 20.0]))
+        rows_of = [at for at, row in enumerate(draw(both, 60, 12).cells) if any(sign == "◆" for sign, _ in row)]
+        curve = draw(figure(line([y] * 61), line([0.0, 20.0])), 60, 12)
+        flat = max(range(len(curve.cells) - 2), key=lambda at: sum("\u2800" < sign <= "\u28ff" for sign, _ in curve.cells[at]))
+        assert rows_of == [flat]
+
+
+def test_the_cursor_covers_no_name_and_no_mark() -> None:
+    falling = line([5.0 * math.exp(-x / 3) + 1 for x in range(100)])
+    level = Series("chance", "chance 4.00", "level", "level", (0,), (4.0,))
+    val = Series("val", "val", "marked", "validation", [0.0, 50.0, 99.0], [6.0, 2.5, 1.6])
+    drawn = draw(figure(falling, val, level), 60, 16)
+    for row in drawn.cells[:-2]:
+        for column in range(drawn.left, drawn.right + 1):
+            sign, role = row[column]
+            now = "".join(text for text, _ in with_cursor(row, column))
+            assert now[column] == (sign if role == "name" or sign == "◆" else "│")
+
+
+def test_a_place_of_the_mouse_leads_back_to_its_column() -> None:
+    drawn = draw(figure(line([5.0, 4.0, 3.0, 2.5])), 60, 12)
+    for column in range(drawn.left, drawn.right + 1):
+        assert drawn.column(drawn.x_at(column)) == column
+    heights = [drawn.y_at(row) for row in range(10)]
+    assert heights == sorted(heights, reverse=True)
+    assert drawn.y_range[0] <= heights[-1] < heights[0] <= drawn.y_range[1]

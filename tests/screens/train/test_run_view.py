@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from textual.events import MouseScrollUp
 
 from tests.screens.train.train_app import TrainApp, numbers, screen_of, text_of, watch
 
@@ -72,13 +73,13 @@ async def test_keys_change_axis_unit_stretch_and_lines(app: TrainApp, make_run: 
     async with app.run_test(size=(120, 40)) as pilot:
         await watch(pilot, until, "tale")
         plot = screen_of(pilot).query_one("#run-plot")
-        await until(pilot, lambda: len(plot.figure.series) == 7)
+        await until(pilot, lambda: len(plot.figure.series) == 8)
         levels = {series.short: series.ys[0] for series in plot.figure.series if series.kind == "level"}
         assert levels["unigram 1.04"] == pytest.approx(-0.5 * math.log(0.5) - 0.5 * math.log(0.25))
         assert levels["bigram 0.35"] == pytest.approx(0.5 * math.log(2), abs=1e-4)
-        assert plot.figure.series[6].name.startswith("source entropy")
+        assert plot.figure.series[7].name.startswith("source entropy")
         await pilot.press("f", "a")
-        assert len(plot.figure.series) == 3
+        assert len(plot.figure.series) == 4
         assert plot.figure.x_label == "tokens"
         assert plot.figure.series[0].xs[-1] == pytest.approx(400 * 2048)
         await pilot.press("a")
@@ -150,3 +151,57 @@ async def test_what_happened_is_marked_on_the_axis(app: TrainApp, make_run: Any,
         assert (numbers(pilot)["at step"], numbers(pilot)["events"]) == ("550", "·")
         await pilot.press("escape", "z", "a", "a", "a")
         assert min(x for x, _ in plot.figure.events) == pytest.approx(500 * 0.25 / 60)
+
+
+async def test_the_mouse_reads_out_and_zooms(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", step=400)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        plot = screen_of(pilot).query_one("#run-plot")
+        await until(pilot, lambda: plot._drawn is not None)
+        middle = (plot._drawn.left + plot._drawn.right) // 2
+        await pilot.hover("#run-plot", offset=(middle, 5))
+        await until(pilot, lambda: "at step" in numbers(pilot))
+        step = int(numbers(pilot)["at step"])
+        assert 195 <= step <= 205
+        assert numbers(pilot)["train"] == f"{loss_at(step):.3f}"
+        await pilot.hover("#run-facts")
+        await until(pilot, lambda: "at step" not in numbers(pilot))
+        await pilot.click("#run-plot", offset=(middle, 5))
+        await pilot.hover("#run-facts")
+        await until(pilot, lambda: screen_of(pilot).view.cursor == step - 1)
+        assert numbers(pilot)["at step"] == str(step), "a click leaves the cursor there"
+
+        def turn(x: int, **keys: bool) -> None:
+            plot.post_message(MouseScrollUp(plot, x, 8, 0, -1, 0, keys.get("shift", False), False, False))
+
+        whole, heights = plot.x_range, plot.y_range
+        turn(middle)
+        await until(pilot, lambda: plot.x_range[1] - plot.x_range[0] < 0.9 * (whole[1] - whole[0]))
+        assert plot.x_range[0] < step < plot.x_range[1]
+        assert not screen_of(pilot).view.plot_view.y_zoomed
+        await pilot.press("end")
+        for x, keys in ((1, {}), (middle, {"shift": True})):
+            for _ in range(3):
+                turn(x, **keys)
+            await until(pilot, lambda: plot.y_range[1] - plot.y_range[0] < 0.9 * (heights[1] - heights[0]))
+            assert plot.x_range == whole
+            assert plot.render_line(0).text.rstrip().endswith("y, zoomed")
+            await pilot.press("end")
+            await until(pilot, lambda: plot.y_range == heights)
+        await pilot.press("Z")
+        await until(pilot, lambda: plot.y_range[1] < heights[1])
+        assert plot.figure.y_window[1] < loss_at(50), "without the steep beginning"
+
+
+async def test_the_gap_is_named_at_an_evaluation(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", step=400)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        figure = screen_of(pilot).query_one("#run-plot").figure
+        history = screen_of(pilot).watched.history
+        assert figure.area.name == f"gap +{history.val_losses[-1] - history.smooth[399]:.2f} at step 400"
+        (line,) = [series for series in figure.series if series.kind == "marked"]
+        assert list(line.xs) == [100, 200, 300, 400], "the line begins where the weights had learned something"
+        (untrained,) = [series for series in figure.series if series.kind == "marks"]
+        assert list(untrained.xs) == [0]
