@@ -216,7 +216,9 @@ def _name_level(cells: list[list[Cell]], row: int, name: str) -> bool:
             continue
         for start in range(len(cells[line]) - len(words) - 1, 0, -1):
             if all(sign == free for sign, _ in cells[line][start : start + len(words)]):
-                cells[line][start : start + len(words)] = [(sign, "name") for sign in words]
+                under = [role for _, role in cells[line][start : start + len(words)]]
+                named = [(sign, "name" + SHADED * role.endswith(SHADED)) for sign, role in zip(words, under, strict=True)]
+                cells[line][start : start + len(words)] = named
                 return True
     return False
 
@@ -226,7 +228,7 @@ def with_cursor(line: Sequence[Cell], column: int) -> list[Piece]:
     cells = [(sign, role) for text, role in line for sign in text]
     cells += [(" ", "axis")] * (column + 1 - len(cells))
     sign, role = cells[column]
-    if role != "name" and (sign in " ░▀▄" + LEVEL or "\u2800" <= sign <= "\u28ff"):
+    if role.removesuffix(SHADED) != "name" and (sign in " ░▀▄" + LEVEL or "\u2800" <= sign <= "\u28ff"):
         cells[column] = ("│", "cursor" + (SHADED if role.endswith(SHADED) else ""))
     return joined(cells)
 
