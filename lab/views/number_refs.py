@@ -13,6 +13,7 @@ derived from them: `X.norm[...]` for the length of a vector X[...], `ln1.centred
 `logits.contribution.part[t,p,i]` (what arrives of the part),
 `logits.contribution.over[t,p,v,w]`,
 `logits.over[t,v,w]`, `resid_mid.cosine[t]` (with the stream before), `mlp.neuron_out.norm[t,n]`, `mlp.logit_effect[t,n,v]`,
+`wte.cosine[v,w]`, `wte.dot[v,w]`, `wte.norm[v]` (of rows of the token embedding, and `wpe` of the position embedding),
 `sample.u[t]`, `sample.after[t,v]`, `sample.low[t,v]`, `sample.high[t,v]`, `tokens[t]`.
 """
 

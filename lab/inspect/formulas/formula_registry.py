@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from lab.inspect.formulas.attention_formulas import ATTENTION
+from lab.inspect.formulas.embedding_formulas import EMBEDDINGS
 from lab.inspect.formulas.layer_norm_formulas import NORMS
 from lab.inspect.formulas.logit_attribution_formulas import CONTRIBUTIONS
 from lab.inspect.formulas.logits_formulas import OUTPUT
@@ -55,6 +56,7 @@ def _norm_value(quantities: Quantities, location: NumberLocation) -> float:
 
 
 RULES: dict[str, Rule] = {
+    **EMBEDDINGS,
     **STREAM,
     **NORMS,
     **ATTENTION,

@@ -12,6 +12,7 @@ from lab.inspect.stages import (
     attention_output_stage,
     attention_scores_stage,
     embedding_stage,
+    embedding_tables_stage,
     kv_cache_stage,
     layer_norm_stage,
     lens_grid_stage,
@@ -39,7 +40,11 @@ class Stage:
 
 BEFORE_LAYERS = {
     "tokens": (Stage("tokens", "tokens", embedding_stage.tokens),),
-    "embed + position": (Stage("embed", "embedding + position", embedding_stage.embed, computes="resid_pre"),),
+    "embed + position": (
+        Stage("embed", "embedding + position", embedding_stage.embed, computes="resid_pre"),
+        Stage("neighbours", "nearest tokens", embedding_tables_stage.neighbours),
+        Stage("positions", "position embeddings", embedding_tables_stage.positions),
+    ),
 }
 """Stages by the group of the left column that they belong to."""
 LAYER = {

@@ -283,6 +283,11 @@ class Oracle:
             return self.effects(int(name.split(".")[1]), index[0], index[1])[index[2:]]
         if name in self.weights:
             return np.asarray(self.weights[name][index])
+        if name in ("wte.norm", "wte.cosine", "wpe.norm", "wpe.cosine"):
+            rows = self.weights[f"{name[:3]}.weight"].astype(np.float64)
+            if name.endswith("norm"):
+                return np.asarray(np.sqrt((rows**2).sum(-1))[index])
+            return np.asarray(_cosines(rows[:, None], rows)[index])
         if name.endswith(".norm"):
             whole = name.removesuffix(".norm")
             source = self.weights[whole] if whole in self.weights else self.values[whole]

@@ -148,10 +148,14 @@ def test_way_shows_the_lens_of_every_stream_and_ends_at_the_logits(
     assert (last.lens.id, last.rank) == (lens.top[0].id, 1)
 
 
+AROUND = ("tokens", "embed", "neighbours", "positions", "ln_final", "logits", "lens", "sample", "cache")
+"""Stages before and after the layers."""
+
+
 def test_steps_are_in_the_order_of_the_computation(tiny: Any, engine: InProcessEngine) -> None:
     steps = engine.lens(LensParams(run="tiny", text=PROMPT)).steps
-    inner = [stage for stage in STAGES if stage not in ("tokens", "embed", "ln_final", "logits", "lens", "sample", "cache")]
-    assert [step.stage for step in steps] == ["tokens", "embed", *inner, *inner, "ln_final", "logits", "lens", "sample", "cache"]
+    inner = [stage for stage in STAGES if stage not in AROUND]
+    assert [step.stage for step in steps] == [*AROUND[:4], *inner, *inner, *AROUND[4:]]
     groups = list(dict.fromkeys(step.group for step in steps))
     assert groups == [
         "tokens", "embed + position", "1 attention", "1 mlp", "2 attention", "2 mlp",
