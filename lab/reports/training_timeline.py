@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.runs.run_folder import Run
-from lab.views.blocks import IntervalBar, LensPath, Matrix, Prediction, Strip, Table, View
+from lab.views.blocks import IntervalBar, LensPath, Matrix, MatrixPanels, Prediction, Strip, Table, View
 from lab.views.number_refs import element
 
 
@@ -55,6 +55,8 @@ def value_of(view: View, ref: str) -> float | None:
             found = next((part.high - part.low for part in block.parts if part.ref == ref), None)
         elif isinstance(block, Strip | Matrix):
             found = _element_of(block, ref)
+        elif isinstance(block, MatrixPanels):
+            found = next((number for each in block.matrices if (number := _element_of(each, ref)) is not None), None)
         else:
             found = None
         if found is not None:

@@ -81,6 +81,16 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
     """The number at the end of the scale; None: the largest magnitude."""
 
 
+class MatrixPanels(msgspec.Struct, tag=True, omit_defaults=True):
+    """Matrices of one shape side by side under one cursor, such as before, after and their difference; one at a time where the
+    screen is narrow."""
+
+    matrices: list[Matrix]
+    """In the order of the computation. They share their labels and their selected cell."""
+    largest: int
+    """The one drawn largest, and first where there is room for one alone."""
+
+
 class Thumbnail(msgspec.Struct, omit_defaults=True):
     """A small picture of a matrix of values from 0 to 1, one of many side by side."""
 
@@ -161,7 +171,7 @@ class Paragraph(msgspec.Struct, tag=True):
     text: str
 
 
-Block = Table | Strip | Matrix | Gallery | TextGrid | IntervalBar | Paragraph
+Block = Table | Strip | Matrix | MatrixPanels | Gallery | TextGrid | IntervalBar | Paragraph
 
 
 class Parity(msgspec.Struct):

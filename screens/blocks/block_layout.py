@@ -45,6 +45,8 @@ class Spot:
     note: str = ""
     """A sentence for a number without a formula."""
     part: CellPart = "text"
+    also: tuple[tuple[int, int], ...] = ()
+    """First cell and width of further numbers on its line that the cursor stands on."""
     destination: Destination | None = None
     """Enter leads there, instead of to a formula."""
 
@@ -78,10 +80,16 @@ class Laid:
 
     FOLLOWS: ClassVar[bool] = False
     """True if its selected cell is kept in sight when the selection changes."""
+    KEEPS_CURSOR: ClassVar[bool] = False
+    """True if the cursor stays on its place then."""
 
     def start(self) -> tuple[int, int]:
         """The first place of the cursor: the selected cell, if there is one."""
         return (0, 0)
+
+    def point(self, place: tuple[int, int] | None) -> range:
+        """Follow the cursor to a place, or to none; the lines of the block that change by it."""
+        return range(0)
 
     def at(self, line: int, x: int, now: tuple[int, int] | None = None) -> tuple[int, int] | None:
         """The place at a line and character cell of the block. Where several share it, the one after `now`."""

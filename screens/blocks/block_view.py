@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from lab.core.visible_text import visible
-from lab.views.blocks import View
+from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
 from screens.blocks.parity_text import parity_badge
 from screens.blocks.view_layout import CellCursor, Page, lay_view
@@ -102,6 +102,7 @@ class BlockView(LineScrollView):
         self._laid_for = 0
         self._paints = False
         self._followed: CellCursor | None = None
+        self._panel = 0
 
     def show(self, view: View) -> None:
         """Draw a view; one of the same stage keeps scroll position and cursor."""
@@ -117,7 +118,8 @@ class BlockView(LineScrollView):
             found = self.laid.find_ref(held, self.cursor) if held else None
             self.cursor = found or (self.cursor if self.laid.has(self.cursor) else self.laid.first())
         followed = self.laid.followed()
-        if followed is not None and followed != self._followed:
+        keeps = followed is not None and self.laid.blocks[followed[0]].KEEPS_CURSOR and self.has_focus
+        if followed is not None and followed != self._followed and not (same and keeps):
             if same or followed != self.laid.first():
                 self._reveal(self.laid.spot(followed))
             if same and self.cursor is not None:
@@ -167,8 +169,35 @@ class BlockView(LineScrollView):
         self._strips.clear()
         if self.view is not None:
             self._paints = palette_of(self).paints
-            self.laid = lay_view(self.view, self.room, self.beside, self._paints)
+            self.laid = lay_view(self.view, self.room, self.beside, self._paints, self._panel)
             self.set_extent(self.laid.height, self.laid.width)
+            self._point()
+
+    @property
+    def has_panels(self) -> bool:
+        """True if the view has matrices that can be seen one at a time."""
+        return self.view is not None and any(isinstance(block, MatrixPanels) for block in self.view.blocks)
+
+    def next_panel(self) -> None:
+        """Show the next of several matrices, or all of them."""
+        self._panel += 1
+        self._lay_out()
+        if self.cursor is not None and not self.laid.has(self.cursor):
+            self.cursor = self.laid.first()
+        followed = self.laid.followed()
+        if followed is not None:
+            self._reveal(self.laid.spot(followed))
+        self._tell()
+
+    def _point(self) -> None:
+        """Let the blocks follow the cursor, where it is visible."""
+        visible_cursor = self.cursor if self.has_focus or self.holds_cursor else None
+        for index, (block, top) in enumerate(zip(self.laid.blocks, self.laid.tops, strict=True)):
+            is_here = visible_cursor is not None and visible_cursor[0] == index and self.laid.has(visible_cursor)
+            lines = block.point(visible_cursor[1:] if is_here and visible_cursor is not None else None)
+            if lines:
+                changed = range(top + lines.start, top + lines.stop)
+                self._strips = {key: strip for key, strip in self._strips.items() if key[0] not in changed}
 
     def on_resize(self) -> None:
         if self.room != self._laid_for:
@@ -217,10 +246,12 @@ class BlockView(LineScrollView):
         if spot.line != line:
             return strip
         pinned = self.laid.line(line)[1]
-        start = spot.start if spot.start < pinned else max(pinned, spot.start - self.left)
-        end = start + spot.width
-        under = self._under_cursor(strip.crop(start, end), spot)
-        return Strip.join([strip.crop(0, start), under, strip.crop(end)])
+        for first, width in ((spot.start, spot.width), *spot.also):
+            start = first if first < pinned else max(pinned, first - self.left)
+            end = start + width
+            under = self._under_cursor(strip.crop(start, end), spot)
+            strip = Strip.join([strip.crop(0, start), under, strip.crop(end)])
+        return strip
 
     def _under_cursor(self, strip: Strip, spot: Spot) -> Strip:
         """The cells of a number with the cursor on them: text reversed, a painted cell or half in the colour of text."""
@@ -245,8 +276,9 @@ class BlockView(LineScrollView):
 
     def _tell(self) -> None:
         spot = self.laid.spot(self.cursor) if self.cursor is not None and self.has_focus else None
-        if spot is not None:
-            self._reveal(spot)
+        self._point()
+        if spot is not None and self.cursor is not None:
+            self._reveal(self.laid.spot(self.cursor))
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))
 

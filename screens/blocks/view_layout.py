@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, Paragraph, Strip, Table, TextGrid, View
+from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, MatrixPanels, Paragraph, Strip, Table, TextGrid, View
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.heatmap_layout import lay_heatmap
 from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
+from screens.blocks.matrix_panels_layout import lay_matrix_panels
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import lay_table
 from screens.blocks.text_grid_layout import lay_text_grid
@@ -35,9 +36,9 @@ def lay_note(text: str, width: int, kind: str = "note") -> LaidNote:
     return laid
 
 
-def lay_block(block: Block, width: int, beside: Block | None = None, paints: bool = False) -> Laid:
+def lay_block(block: Block, width: int, beside: Block | None = None, paints: bool = False, panel: int = 0) -> Laid:
     """Lay out a block at this width, with the columns and the scale of one of the same kind `beside` it. `paints`: numbers are
-    drawn as colours, else as glyphs.
+    drawn as colours, else as glyphs. `panel`: which of several matrices, counted on.
     """
     match block:
         case Table():
@@ -46,6 +47,8 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
             return lay_strip(block, width, beside if isinstance(beside, Strip) else None)
         case Matrix():
             return (lay_heatmap if paints else lay_matrix)(block, width, beside if isinstance(beside, Matrix) else None)
+        case MatrixPanels():
+            return lay_matrix_panels(block, width, beside if isinstance(beside, MatrixPanels) else None, paints, panel)
         case Gallery():
             return lay_gallery(block, width)
         case TextGrid():
@@ -56,14 +59,14 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
             return lay_note(block.text, width)
 
 
-def lay_view(view: View, width: int, beside: View | None = None, paints: bool = False) -> "Page":
+def lay_view(view: View, width: int, beside: View | None = None, paints: bool = False, panel: int = 0) -> "Page":
     """A view's sentence and its blocks, one under the other; with `paints` in colours, else in glyphs.
 
     A view of the same stage `beside` it is laid out alike, for comparison.
     """
     others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
-    laid += [lay_block(block, width, other, paints) for block, other in zip(view.blocks, others, strict=True)]
+    laid += [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]
     return Page(laid, width)
 
 

@@ -97,7 +97,7 @@ class InspectScreen(LabScreen):
         self._hold = RunHold(self._engine)
         self.notices = EngineNotices(self, self._engine, self.view, self._status)
 
-        self._navigation = Navigation(self, self._steps)
+        self._navigation = Navigation(self, self._steps, self._columns.second.view)
         self.sampling = TokenSampling(self)
         self._editing = PromptEditing(self, self._bar, self.sampling.change_prompt)
         self._explanations = Explanations(self)

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 from textual.binding import Binding
 
+from lab.views.blocks import View
+from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Ready, Starting
 from screens.inspect.intervention_targets import target
-from screens.inspect.selection import at_position, at_step, in_layer, index_of, position_in
+from screens.inspect.selection import Selection, at_position, at_step, in_layer, index_of, position_in
 from screens.widgets.forward_pass_list import ForwardPassList
 
 
@@ -38,12 +40,16 @@ class Navigation(InspectPart):
         Binding(
             "c", "checkpoint", "Best/last", id="inspect.checkpoint", tooltip="Switch between the best and the last checkpoint"
         ),
+        Binding("v", "panel", "Panel", id="inspect.panel", tooltip="The next of several matrices, alone; or all side by side"),
         Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
         Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
     )
 
-    def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:
+    def __init__(self, host: InspectHost, steps: ForwardPassList, second: BlockView) -> None:
+        """`second` is the view of the second prompt."""
         super().__init__(host)
+        self._second = second
+        self._had_panels = False
         self._list = steps
         self._before_grid = "logits"
         """The stage that the logit-lens grid was opened from."""
@@ -58,6 +64,18 @@ class Navigation(InspectPart):
         """Go to a step by its index; -1 is the last."""
         if self._list.steps:
             self._host.selection = at_step(self._host.selection, self._list.steps[index])
+
+    def is_enabled(self, action: str) -> bool:
+        return action != "panel" or self._host.view.has_panels
+
+    def action_panel(self) -> None:
+        for view in (self._host.view, self._second):
+            view.next_panel()
+
+    def view_shown(self, selection: Selection, view: View) -> None:
+        if self._had_panels != self._host.view.has_panels:
+            self._had_panels = not self._had_panels
+            self._host.refresh_bindings()
 
     def action_position(self, by: int) -> None:
         if isinstance(model := self._host.model, Ready):

@@ -7,7 +7,7 @@ import numpy as np
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.all_heads_stage import SINK
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Array, Matrix, Parity, View
+from lab.views.blocks import Array, Block, Matrix, MatrixPanels, Parity, View
 from lab.views.number_refs import product, ref
 from lab.views.number_tables import Numbers, Series, Sum, around, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
@@ -168,30 +168,27 @@ def matrix(context: StageContext) -> View:
     future = np.triu(np.ones((len(shown), len(shown)), dtype=bool), 1)
     after = context.before(f"{block}attn.pattern", head)
     matrices = [
-        _matrix(context, shown, "raw scores q·k", raw, f"{block}attn.scores_raw", "every query with every key"),
+        _matrix(context, shown, "q·k", raw, f"{block}attn.scores_raw", "every query with every key"),
         _matrix(
             context,
             shown,
-            "scaled and masked",
+            "÷√d + mask",
             _hide(scaled[:, window], masked),
             f"{block}attn.attn_scores",
             "the future is masked",
         ),
-        _matrix(context, shown, "attention pattern", _hide(pattern[:, window], future), after, "each row sums to 1"),
+        _matrix(context, shown, "softmax", _hide(pattern[:, window], future), after, "each row sums to 1"),
     ]
-    window_in_words = ""
-    if len(shown) < len(context.ids):
-        window_in_words = f" (tokens {shown.start + 1} to {shown.stop} of {len(context.ids)})"
-    sentence = (
-        f"Rows are queries, columns are keys{window_in_words}; row {context.position + 1} is {context.here}. "
-        f"Keys right of the diagonal are in the future and masked before the softmax."
-    )
+    blocks: list[Block] = [MatrixPanels(matrices, largest=2)]
+    part = f", tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}" if len(shown) < len(context.ids) else ""
+    row = pattern[context.position - shown.start, : context.position + 1]
+    sentence = f"{_sentence(context, row)} Rows are queries, columns are keys{part}."
     if after != f"{block}attn.pattern":
         forced = context.array(f"{block}attn.pattern")[head, window, window]
         title = "after the intervention: attention pattern"
-        matrices.append(_matrix(context, shown, title, _hide(forced, future), f"{block}attn.pattern", "each row sums to 1"))
+        blocks.append(_matrix(context, shown, title, _hide(forced, future), f"{block}attn.pattern", "each row sums to 1"))
     parity = context.parity(after, pattern, head, window)
-    return View("matrix", head_title(context, "matrix"), sentence, [*matrices], parity)
+    return View("matrix", head_title(context, "pattern"), sentence, blocks, parity)
 
 
 def _hide(values: Numbers, masked: Numbers) -> Numbers:

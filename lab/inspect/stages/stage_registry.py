@@ -51,8 +51,8 @@ LAYER = {
     "attention": (
         Stage("ln1", "LayerNorm 1", layer_norm_stage.ln1, reads="resid_pre"),
         Stage("qkv", "q, k, v", attention_scores_stage.qkv),
+        Stage("matrix", "attention pattern", attention_scores_stage.matrix, computes="attn.pattern", reads="attn.attn_scores"),
         Stage("scores", "scores → softmax", attention_scores_stage.scores, computes="attn.pattern", reads="attn.attn_scores"),
-        Stage("matrix", "matrix T×T", attention_scores_stage.matrix, computes="attn.pattern", reads="attn.attn_scores"),
         Stage("heads", "all heads", all_heads_stage.heads, computes="attn.z"),
         Stage("thumbnails", "layers × heads", all_heads_stage.thumbnails),
         Stage("values", "values", attention_output_stage.values, computes="attn.z"),

@@ -22,3 +22,13 @@ def test_attention_is_the_models_own_row_and_column(stage: str, tiny: Any, engin
     assert np.isnan(found.paid.numpy()[6:]).all()
     assert np.isnan(found.received.numpy()[:5]).all()
     assert found.paid.numpy()[:6].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_long_prompts_give_the_same_numbers(tiny: Any, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ViewParams(run="tiny", stage="mlp", layer=1, head=1, text=PROMPT, position=5)
+    short = engine.view(asked).attention
+    monkeypatch.setattr("lab.inspect.stages.head_attention.PATTERNS_CACHED", 0)
+    long = engine.view(asked).attention
+    assert short is not None
+    assert long is not None
+    assert (short.paid.data, short.received.data) == (long.paid.data, long.received.data)

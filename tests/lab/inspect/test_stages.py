@@ -10,7 +10,7 @@ import torch
 
 from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, Paragraph, Strip, View
+from lab.views.blocks import Matrix, MatrixPanels, Paragraph, Strip, View
 from lab.views.number_refs import element
 from tests.lab.engine.conftest import InProcessEngine
 from tests.lab.inspect.read_views import PROMPT, cells, close, column, printed, tables, views
@@ -113,9 +113,10 @@ def test_future_keys_are_masked_and_not_numbers(tiny: Any, engine: InProcessEngi
         assert row[-1].text == "masked"
         assert all(cell.value is None for cell in row)
         assert all(cell.style == "masked" for cell in row if cell.text)
-    matrices = [
-        block for block in engine.view(ViewParams(run="tiny", stage="matrix", text=PROMPT)).blocks if isinstance(block, Matrix)
-    ]
+    (panels,) = engine.view(ViewParams(run="tiny", stage="matrix", text=PROMPT)).blocks
+    assert isinstance(panels, MatrixPanels)
+    matrices = panels.matrices
+    assert [each.title for each in matrices] == ["q·k", "÷√d + mask", "softmax"]
     upper = np.triu(np.ones((12, 12), dtype=bool), 1)
     assert [bool(np.isnan(each.values.numpy()[upper]).all()) for each in matrices] == [False, True, True]
     assert not np.isnan(matrices[2].values.numpy()[~upper]).any()
@@ -189,8 +190,9 @@ def test_a_long_prompt_lists_a_window_of_keys_and_says_what_is_left_out(
     for index in range(3, 7):
         assert close(*printed(values.total[index]), sum(printed(row[index])[0] for row in values.rows))
     matrix = engine.view(ViewParams(run="tiny", stage="matrix", text=text, position=150))
-    block = matrix.blocks[2]
-    assert isinstance(block, Matrix)
+    panels = matrix.blocks[0]
+    assert isinstance(panels, MatrixPanels)
+    block = panels.matrices[panels.largest]
     assert block.values.shape == (64, 64)
     assert block.ref == "blocks.0.attn.pattern[0,118:,118:]"
     pattern = oracle_of(tiny, ids).values["blocks.0.attn.pattern"]

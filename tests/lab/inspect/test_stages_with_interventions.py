@@ -11,7 +11,7 @@ from lab.engine.method_registry import AttributionParams, ExplainParams, ViewPar
 from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, Paragraph, Strip, Table, View
+from lab.views.blocks import Matrix, MatrixPanels, Paragraph, Strip, Table, View
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
@@ -153,7 +153,10 @@ def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: I
     made = (Intervention(part="attn.z", how="attend", layer=0, head=1, position=2),)
     oracle = oracles(tiny, engine, made, oracle_of)
     view = engine.view(ViewParams(run="tiny", text=PROMPT, stage="matrix", head=1, interventions=made))
-    *_, before, after = (block for block in view.blocks if isinstance(block, Matrix))
+    *_, panels, after = view.blocks
+    assert isinstance(panels, MatrixPanels)
+    assert isinstance(after, Matrix)
+    before = panels.matrices[panels.largest]
     close(np.nan_to_num(before.values.numpy()), oracle.values["blocks.0.attn.pattern.before"][1])
     close(np.nan_to_num(after.values.numpy()), oracle.values["blocks.0.attn.pattern"][1])
 

@@ -24,6 +24,7 @@ from lab.views.blocks import (
     HeadAttention,
     LensPath,
     Matrix,
+    MatrixPanels,
     ModelFacts,
     Paragraph,
     Parity,
@@ -49,7 +50,7 @@ ATTENTION = {
     "ln1": "LayerNorm 1",
     "qkv": "q, k, v",
     "scores": "scores → softmax",
-    "matrix": "matrix T×T",
+    "matrix": "attention pattern",
     "heads": "all heads",
     "thumbnails": "layers × heads",
     "values": "values",
@@ -201,14 +202,16 @@ class FakeEngine:
             table = softmax_table(labels[: at + 1], scores, raw=scores * 4, subtract_max=True, percent=True, masked=rest, ref=ref)
             return [table, Paragraph(f"{labels[at]} looks back at {at + 1} tokens.")]
         if stage == "matrix":
-            size = len(labels)
-            raw = np.array([[math.sin(1.7 * j + i) for j in range(size)] for i in range(size)])
-            raw[np.triu_indices(size, 1)] = np.nan
-            pattern = np.exp(raw) / np.nansum(np.exp(raw), axis=1, keepdims=True)
-            return [
-                Matrix("scores", labels, labels, Array.of(raw), "query ↓ key →", f"{name}.attn_scores[{head}]", (at, 0)),
-                Matrix("pattern", labels, labels, Array.of(pattern), "query ↓ key →", f"{name}.pattern[{head}]", (at, 0)),
+            raw = np.array([[math.sin(1.7 * j + i) for j in range(len(labels))] for i in range(len(labels))])
+            masked = np.where(np.triu(np.ones_like(raw), 1) > 0, np.nan, raw)
+            pattern = np.exp(masked) / np.nansum(np.exp(masked), axis=1, keepdims=True)
+            numbered = [f"{index + 1} {label}" for index, label in enumerate(labels)]
+            matrices = [
+                Matrix("q·k", numbered, labels, Array.of(raw * 4), "", f"{name}.scores_raw[{head}]", (at, 0)),
+                Matrix("÷√d + mask", numbered, labels, Array.of(masked), "", f"{name}.attn_scores[{head}]", (at, 0)),
+                Matrix("softmax", numbered, labels, Array.of(pattern), "", f"{name}.pattern[{head}]", (at, 0), "sequential", 1.0),
             ]
+            return [MatrixPanels(matrices, largest=2)]
         if stage == "thumbnails":
             return [self._gallery(layer, head, len(labels))]
         if stage in ("embed", "qkv"):

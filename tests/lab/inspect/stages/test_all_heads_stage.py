@@ -105,6 +105,7 @@ def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: InProcessEng
     from models.trace import Trace
 
     ask(engine)
+    ask(engine, layer=1)
     asked: list[int] = []
     real = Trace.pattern_and_values
     monkeypatch.setattr(Trace, "pattern_and_values", lambda self, layer: asked.append(layer) or real(self, layer))

@@ -1,0 +1,153 @@
+"""Matrices side by side under one cursor: cells, windows, the numbers that they read out."""
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+from lab.views.blocks import Array, Matrix, MatrixPanels
+from screens.blocks.block_layout import Laid, Line
+from screens.blocks.heatmap_layout import LaidHeatmap
+from screens.blocks.matrix_panels_layout import (
+    CELL_WIDTHS,
+    FEWEST,
+    HEAD,
+    LaidMatrixPanels,
+    around_place,
+    fitting,
+    lay_matrix_panels,
+)
+from screens.colour.heat import Heat
+
+
+def panels(size: int, selected: tuple[int, int] | None = None) -> MatrixPanels:
+    raw = np.array([[float(10 * row - column) for column in range(size)] for row in range(size)])
+    masked = np.where(np.triu(np.ones((size, size)), 1) > 0, np.nan, raw / 4)
+    pattern = np.exp(masked - np.nanmax(masked, axis=1, keepdims=True))
+    pattern /= np.nansum(pattern, axis=1, keepdims=True)
+    rows = [f"{index + 1} token" for index in range(size)]
+    columns = ["token"] * size
+
+    def matrix(title: str, values: np.ndarray, *scale: object) -> Matrix:
+        return Matrix(title, rows, columns, Array.of(values), "", f"{title}[0]", selected or (size - 1, 0), *scale)  # type: ignore[arg-type]
+
+    return MatrixPanels([matrix("raw", raw), matrix("scaled", masked), matrix("pattern", pattern, "sequential", 1.0)], 2)
+
+
+def lay(size: int, width: int, *, paints: bool = True, panel: int = 0, selected: tuple[int, int] | None = None) -> Laid:
+    return lay_matrix_panels(panels(size, selected), width, None, paints, panel)
+
+
+def together(size: int, width: int, **given: bool) -> LaidMatrixPanels:
+    laid = lay(size, width, **given)
+    assert isinstance(laid, LaidMatrixPanels)
+    return laid
+
+
+def text(line: Line) -> str:
+    return "".join(piece for piece, _ in (*line.pinned, *line.pieces))
+
+
+@pytest.mark.parametrize("width", [70, 83, 120, 150, 200])
+@pytest.mark.parametrize("size", [1, 4, 11, 64])
+@pytest.mark.parametrize("paints", [True, False])
+def test_every_line_fits(size: int, width: int, paints: bool) -> None:
+    laid = lay(size, width, paints=paints)
+    if isinstance(laid, LaidMatrixPanels):
+        assert laid.width <= width
+        assert {cell_len(text(laid.line(y))) for y in range(laid.height)} <= {laid.width - 1, laid.width}
+
+
+def test_largest_gets_the_widest_cells() -> None:
+    for room in (60, 100, 150):
+        found = fitting(CELL_WIDTHS, room, 11, 2)
+        assert found is not None
+        largest, other, in_sight = found
+        assert largest > other
+        assert 11 * (largest + 2 * other) <= room
+        assert in_sight == 11
+    assert fitting(CELL_WIDTHS, 4 * FEWEST - 1, 64, 2) is None
+    assert fitting(CELL_WIDTHS, 4 * FEWEST, 64, 2) == (2, 1, FEWEST)
+
+
+def test_window_moves_the_least_that_shows_the_place() -> None:
+    assert around_place(0, 3, 10, 30) == 0
+    assert around_place(0, 9, 10, 30) == 1
+    assert around_place(0, 29, 10, 30) == 20
+    assert around_place(20, 15, 10, 30) == 14
+    assert around_place(20, 0, 10, 30) == 0
+    assert around_place(0, 2, 3, 3) == 0
+
+
+def test_cursor_stands_on_the_same_place_of_all_and_each_reads_its_number_out() -> None:
+    laid = together(11, 120)
+    assert laid.point((5, 2)) == range(HEAD)
+    assert text(laid.line(2)).split() == ["6", "→", "3", "48.00", "12.00", "17.3%"]
+    spot = laid.spot(5, 2)
+    assert spot.ref == "pattern[0,5,2]"
+    spans = [*spot.also, (spot.start, spot.width)]
+    assert [start for start, _ in spans] == [
+        start + 1 + 2 * width for start, width in zip(laid.starts, laid.cell_widths, strict=True)
+    ]
+    for start, width in spans:
+        for x in (start, start + width - 1):
+            assert laid.at(spot.line, x) == (5, 2)
+    assert laid.at(HEAD - 1, spot.start) is None
+    assert laid.at(spot.line, 0) is None
+    assert text(laid.line(2)) != (laid.point(None), text(laid.line(2)))[1]
+
+
+def test_masked_places_are_said_and_raw_scores_are_not_masked() -> None:
+    laid = together(11, 120)
+    laid.point((2, 8))
+    assert text(laid.line(2)).split() == ["3", "→", "9", "12.00", "masked", "masked"]
+    assert laid.spot(2, 8).masked
+
+
+def test_a_window_follows_the_cursor_and_is_said() -> None:
+    laid = together(64, 83)
+    assert laid.in_sight < 64
+    assert laid.point((63, 40)) == range(laid.height)
+    assert laid.first <= 40 < laid.first + laid.in_sight
+    first, last = laid.first + 1, laid.first + laid.in_sight
+    assert text(laid.line(0)).startswith(f"{first}–{last} of 64"[: laid.pinned - 1])
+    assert f"▾{41}" in text(laid.line(HEAD - 1))
+    assert laid.point((63, 41)) in (range(HEAD), range(laid.height))
+
+
+def test_chosen_row_is_marked_in_all_without_colour() -> None:
+    laid = together(11, 120)
+    lit = [y - HEAD for y in range(HEAD, laid.height) if "◂" in text(laid.line(y))]
+    assert lit == [10]
+    assert text(laid.line(HEAD + 10)).count("▸") == 4
+    assert text(laid.line(HEAD + 10)).count("◂") == 3
+
+
+def test_colours_are_the_scales_and_glyphs_replace_them() -> None:
+    painted, plain = together(11, 120), together(11, 120, paints=False)
+    scales = {kind.scale for y in range(HEAD, painted.height) for _, kind in painted.line(y).pieces if isinstance(kind, Heat)}
+    assert scales == {"diverging", "sequential"}
+    assert not any(isinstance(kind, Heat) for y in range(plain.height) for _, kind in plain.line(y).pieces)
+    assert "█" in text(plain.line(HEAD + 10))
+
+
+def test_narrow_screen_shows_the_largest_first_and_the_others_by_turns() -> None:
+    titles = []
+    for panel in range(4):
+        laid = lay(11, 50, panel=panel)
+        assert isinstance(laid, LaidHeatmap)
+        titles.append(laid.matrix.title)
+        assert "v: " in laid.matrix.legend
+    assert titles == ["pattern", "raw", "scaled", "pattern"]
+
+
+def test_wide_screen_begins_with_all_of_them() -> None:
+    kinds = [type(lay(11, 120, panel=panel)) for panel in range(5)]
+    assert kinds == [LaidMatrixPanels, LaidHeatmap, LaidHeatmap, LaidHeatmap, LaidMatrixPanels]
+
+
+def test_those_beside_have_the_same_scale() -> None:
+    one, other = panels(4), panels(11)
+    laid = lay_matrix_panels(one, 120, other, True, 0)
+    assert isinstance(laid, LaidMatrixPanels)
+    assert laid.limits[0] == 100.0
+    assert laid.limits[2] == 1.0
