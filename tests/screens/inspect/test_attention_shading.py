@@ -4,6 +4,7 @@ import numpy as np
 
 from lab.views.blocks import Array, HeadAttention
 from screens.inspect.attention_shading import shading_of
+from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 from tests.screens.inspect.conftest import FakeEngine, Open, Settle
@@ -59,3 +60,22 @@ async def test_narrow_screen_says_it_in_fewer_words(inspect: Open, settle: Settl
         await pilot.resize_terminal(160, 40)
         await pilot.pause()
         assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text
+
+
+async def test_v_shows_each_matrix_alone_on_a_narrow_screen_and_all_on_a_wide_one(inspect: Open, settle: Settle) -> None:
+    for size, heads in (((80, 24), ["softmax", "q·k", "÷√d"]), ((120, 40), ["q·k", "softmax", "q·k", "÷√d"])):
+        async with inspect(size=size) as pilot:
+            await pilot.press(*"jjjjj")
+            await settle(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, InspectScreen)
+            seen = []
+            for _ in heads:
+                titles = "".join(text for text, _ in screen.view.laid.blocks[1].line(0).pieces).split()
+                seen.append(titles[0])
+                await pilot.press("v")
+            assert seen == heads
+            await pilot.press("j")
+            await settle(pilot)
+            assert not screen.view.has_panels
+            assert "v" not in {binding.binding.key for binding in screen.active_bindings.values() if binding.enabled}
