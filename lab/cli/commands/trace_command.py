@@ -74,19 +74,22 @@ def describe(found: TraceSummary, loaded: LoadedPrompt, traced: "Trace") -> str:
     ]
     lens = [("embedding" if layer == 0 else f"layer {layer}", listed(row.top)) for layer, row in enumerate(found.logit_lens)]
     top = [(candidate.label, str(candidate.id), probability(candidate.probability)) for candidate in found.top]
-    shapes = [(name, " × ".join(str(size) for size in traced[name].shape)) for name in traced.names()]
+    # Every layer has the same intermediates: those of the first stand for all.
+    names = [name for name in traced.names() if not name.startswith("blocks.") or name.startswith("blocks.0.")]
+    shapes = [(name.replace("blocks.0.", "blocks.N."), " × ".join(str(size) for size in traced[name].shape)) for name in names]
     return "\n".join(
         [
             f"{found.run}, {found.checkpoint} weights, step {found.step}",
             "",
             table(("position", "id", "token", "probability"), tokens, right=(0, 1, 3)),
             "",
+            f"Intermediates, N from 0 to {traced.config.layers - 1}:",
+            table(("name", "shape"), shapes),
+            "",
             f"Logit lens after {last}:",
             table(("after", "top next tokens"), lens),
             "",
             f"Prediction after {last}:",
             table(("token", "id", "probability"), top, right=(1, 2)),
-            "",
-            table(("intermediate", "shape"), shapes),
         ]
     )

@@ -91,6 +91,19 @@ def test_settings_out_of_range(llmlab: Call, run: Run, option: str, value: str, 
     llmlab("generate", "tale", option, value).assert_mistake(word)
 
 
+def test_intermediates_of_a_layer_stand_for_all_and_the_prediction_comes_last(llmlab: Call, run: Run, model: GPT) -> None:
+    lines = llmlab("trace", "tale", "-p", "ab").out.splitlines()
+    names = {line.split()[0] for line in lines if line.split()[1:2] and "×" in line}
+    from models.trace import Trace
+
+    expected = {name.replace("blocks.0.", "blocks.N.") for name in Trace(model, [1, 2]).names() if "blocks.1" not in name}
+    assert names == expected
+    assert f"Intermediates, N from 0 to {model.config.layers - 1}:" in lines
+    assert max(i for i, line in enumerate(lines) if line.startswith("Prediction")) > max(
+        i for i, line in enumerate(lines) if "×" in line
+    )
+
+
 def test_npz_holds_every_intermediate_by_name(llmlab: Call, run: Run, model: GPT, tmp_path: Path) -> None:
     file = tmp_path / "trace.npz"
     assert llmlab("trace", "tale", "-p", "The big", "--npz", file).code == 0
@@ -125,7 +138,14 @@ def test_json(llmlab: Call, run: Run, model: GPT) -> None:
 def test_summary(llmlab: Call, run: Run) -> None:
     done = llmlab("trace", "tale", "-p", "The big")
     assert done.code == 0
-    for words in ("best weights, step 7", "layer 2", 'Prediction after "g"', "blocks.1.attn.pattern", "2 × 7 × 7"):
+    for words in (
+        "best weights, step 7",
+        "layer 2",
+        'Prediction after "g"',
+        "blocks.N.attn.pattern",
+        "N from 0 to 1",
+        "2 × 7 × 7",
+    ):
         assert words in done.out
 
 
