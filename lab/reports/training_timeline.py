@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lab.core.errors import UserError
 from lab.core.number_format import probability, significant, whole
 from lab.runs.run_folder import Run
-from lab.views.blocks import IntervalBar, LensPath, Matrix, MatrixPanels, Prediction, Strip, Table, View
+from lab.views.blocks import Array, IntervalBar, LensPath, Matrix, MatrixPanels, Prediction, StackedStrips, Strip, Table, View
 from lab.views.number_refs import element
 
 
@@ -49,14 +49,18 @@ def value_of(view: View, ref: str) -> float | None:
     """The number with this reference; None if the view does not show it."""
     for block in view.blocks:
         if isinstance(block, Table):
-            rows = [*block.rows, *([block.total] if block.total else [])]
-            found = next((cell.value for row in rows for cell in row if cell.ref == ref and cell.value is not None), None)
+            listed = [*block.rows, *([block.total] if block.total else [])]
+            found = next((cell.value for row in listed for cell in row if cell.ref == ref and cell.value is not None), None)
         elif isinstance(block, IntervalBar):
             found = next((part.high - part.low for part in block.parts if part.ref == ref), None)
         elif isinstance(block, Strip | Matrix):
             found = _element_of(block, ref)
         elif isinstance(block, MatrixPanels):
             found = next((number for each in block.matrices if (number := _element_of(each, ref)) is not None), None)
+        elif isinstance(block, StackedStrips):
+            rows = zip(block.refs, block.values.numpy(), strict=True)
+            each = (_element_of(Strip("", Array.of(values), name), ref) for name, values in rows)
+            found = next((value for value in each if value is not None), None)
         else:
             found = None
         if found is not None:

@@ -58,11 +58,23 @@ class Table(msgspec.Struct, tag=True, omit_defaults=True):
 
 
 class Strip(msgspec.Struct, tag=True, omit_defaults=True):
-    """One vector as a strip of shades, darkest at the largest magnitude, sign by hue and glyph."""
+    """One vector as a strip of shades, strongest at the largest magnitude, sign by hue and glyph."""
 
     title: str
     values: Array
     ref: str = ""
+
+
+class StackedStrips(msgspec.Struct, tag=True, omit_defaults=True):
+    """Vectors of one size as strips under each other on one scale, so that their columns compare: the terms of a sum and it."""
+
+    title: str
+    labels: list[str]
+    """Of each vector, with its sign in the sum: `token`, `+ position`, `= residual stream`."""
+    values: Array
+    """(vectors, size)"""
+    refs: list[str]
+    legend: str = ""
 
 
 class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
@@ -171,7 +183,7 @@ class Paragraph(msgspec.Struct, tag=True):
     text: str
 
 
-Block = Table | Strip | Matrix | MatrixPanels | Gallery | TextGrid | IntervalBar | Paragraph
+Block = Table | Strip | StackedStrips | Matrix | MatrixPanels | Gallery | TextGrid | IntervalBar | Paragraph
 
 
 class Parity(msgspec.Struct):

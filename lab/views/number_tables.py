@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lab.core.number_format import fixed, significant
-from lab.views.blocks import Array, Cell, Column, Strip, Table
+from lab.views.blocks import Array, Cell, Column, StackedStrips, Strip, Table
 from lab.views.number_refs import product
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
@@ -38,6 +38,17 @@ def figures(value: float, digits: int, ref: str = "") -> Cell:
 
 def strip(title: str, values: Numbers, ref: str) -> Strip:
     return Strip(title, Array.of(values), ref)
+
+
+def stacked(title: str, vectors: Sequence[tuple[str, Numbers, str]], legend: str = "") -> StackedStrips:
+    """Vectors under each other, each with its label and name."""
+    labels, values, refs = zip(*vectors, strict=True)
+    return StackedStrips(title, list(labels), Array.of(np.stack(values)), list(refs), legend)
+
+
+def dimensions_title(shown: int, size: int) -> str:
+    """Title of a table of a vector's first dimensions."""
+    return f"all {size} dimensions" if shown == size else f"the first {shown} of {size} dimensions"
 
 
 def norm(vector: Numbers) -> float:

@@ -12,9 +12,10 @@ from typing import ClassVar, Literal
 
 from rich.cells import cell_len
 
-from lab.core.number_format import MINUS
+from lab.core.colour_scales import Scale
+from lab.core.number_format import MINUS, significant
 from lab.views.blocks import Destination
-from screens.colour.heat import ColouredPiece
+from screens.colour.heat import ColouredPiece, legend_bar
 from screens.widgets.text_fitting import wrap
 
 CellPart = Literal["text", "cell", "upper", "lower"]
@@ -113,6 +114,14 @@ def merged(pieces: Iterable[ColouredPiece]) -> tuple[ColouredPiece, ...]:
     return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
 
 
+def scale_bar(scale: Scale, limit: float, room: int) -> list[ColouredPiece]:
+    """A scale's colours, with its ends in numbers."""
+    low, high = significant(-limit) if scale == "diverging" else "0", significant(limit)
+    return legend_bar(scale, low, high, max(3, min(LEGEND_WIDTH, room - len(low + high) - 2)))
+
+
+LEGEND_WIDTH = 12
+"""Character cells of a scale in a legend."""
 NARROWEST = 20
 """Least room for a legend beside its scale."""
 

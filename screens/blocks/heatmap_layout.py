@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.core.colour_scales import Scale
-from lab.core.number_format import fixed, significant
+from lab.core.number_format import fixed
 from lab.views.blocks import Matrix
 from lab.views.number_refs import TIMES, split
 from screens.blocks.bars_and_shades import MASKED
-from screens.blocks.block_layout import CellPart, Line, Spot, merged
+from screens.blocks.block_layout import CellPart, Line, Spot, merged, scale_bar
 from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, ruler, short
-from screens.colour.heat import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, legend_bar, levels_of
+from screens.colour.heat import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
 
 WHOLE_ROWS = 24
@@ -28,8 +28,6 @@ WIDEST = 8
 """Most character cells of a number."""
 SHORTEST_LABEL = 5
 """Least width of a cell with the label of its column above it; narrower ones have its number."""
-LEGEND_WIDTH = 12
-"""Character cells of the scale in the legend."""
 
 
 @dataclass
@@ -73,9 +71,7 @@ class LaidHeatmap(LaidMatrix):
     """The colour of each cell, after pooling."""
 
     def scale_bar(self) -> list[ColouredPiece]:
-        end = significant(self.limit)
-        low = significant(-self.limit) if self.scale == "diverging" else "0"
-        return legend_bar(self.scale, low, end, max(3, min(LEGEND_WIDTH, self.room - len(low + end) - 2)))
+        return scale_bar(self.scale, self.limit, self.room)
 
     @cached_property
     def legend(self) -> str:

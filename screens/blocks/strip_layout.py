@@ -1,4 +1,4 @@
-"""Layout of a vector: vertical bars about an axis if they fit, else shades."""
+"""Layout of a vector: vertical bars about an axis if they fit, else shades or, in colours, half blocks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +10,8 @@ from lab.core.number_format import significant
 from lab.views.blocks import Strip
 from lab.views.number_refs import element
 from screens.blocks.bars_and_shades import NEGATIVE_SHADES, POSITIVE_SHADES, column_glyphs, shade
-from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
-from screens.colour.heat import ColouredPiece
+from screens.blocks.block_layout import CellPart, Laid, Line, Spot, heading, merged, scale_bar
+from screens.colour.heat import MASKED_LEVEL, ColouredPiece, half_block_cells, levels_of
 
 STRIP_BAR_ROWS = 2
 """Most rows of bars; longer vectors are drawn as shades."""
@@ -35,11 +35,19 @@ class LaidStrip(Laid):
     as_bars: bool = True
     limit: float = 0.0
     """The magnitude of a full bar."""
+    paints: bool = False
+    """True for half blocks instead of shades: two rows of values to a line."""
 
     @cached_property
     def head(self) -> list[Line]:
+        if self.is_painted:
+            return heading(self.strip.title, "", self.room, scale_bar("diverging", self.limit, self.room))
         shades = "" if self.as_bars else f"{POSITIVE_SHADES} positive, {NEGATIVE_SHADES} negative, "
         return heading(self.strip.title, f"{shades}scale ±{significant(self.limit)}", self.room)
+
+    @property
+    def is_painted(self) -> bool:
+        return self.paints and not self.as_bars
 
     @property
     def lines_each(self) -> int:
@@ -49,6 +57,8 @@ class LaidStrip(Laid):
     def line(self, y: int) -> Line:
         if y < len(self.head):
             return self.head[y]
+        if self.is_painted:
+            return self._half_blocks(2 * (y - len(self.head)))
         row, half = divmod(y - len(self.head), self.lines_each)
         part = self.values[row * self.per_row : (row + 1) * self.per_row]
         first = f"{row * self.per_row + 1:>{MARGIN - 1}} " if half == 0 else " " * MARGIN
@@ -58,6 +68,14 @@ class LaidStrip(Laid):
         drawn = "".join(glyph * max(1, self.each - 1) + " " * (self.each > 1) for glyph in glyphs)
         return Line(((drawn, "negative" if half else "positive"),), ((first, "dim"),))
 
+    def _half_blocks(self, row: int) -> Line:
+        levels = levels_of(self.values[row * self.per_row : (row + 2) * self.per_row] / (self.limit or 1.0))
+        above, below = levels[: self.per_row], levels[self.per_row :]
+        below = np.pad(below, (0, len(above) - len(below)), constant_values=MASKED_LEVEL)
+        return Line(
+            tuple(half_block_cells("diverging", above, below, self.each)), ((f"{row * self.per_row + 1:>{MARGIN - 1}} ", "dim"),)
+        )
+
     def _shades(self, part: NDArray[np.float32]) -> tuple[ColouredPiece, ...]:
         return merged((shade(value, self.limit), "negative" if value < 0 else "positive") for value in part.tolist())
 
@@ -65,9 +83,21 @@ class LaidStrip(Laid):
         index = min(row * self.per_row + column, self.values.size - 1)
         row, column = divmod(index, self.per_row)
         value = float(self.values[index])
+        label, name, start = f"{index + 1} of {self.values.size}", element(self.strip.ref, index), MARGIN + column * self.each
+        if self.is_painted:
+            part: CellPart = "lower" if row % 2 else "upper"
+            return Spot(len(self.head) + row // 2, start, self.each, label, name, value, part=part)
         line = len(self.head) + row * self.lines_each + (1 if self.as_bars and value < 0 else 0)
-        name = element(self.strip.ref, index)
-        return Spot(line, MARGIN + column * self.each, max(1, self.each - 1), f"{index + 1} of {self.values.size}", name, value)
+        return Spot(line, start, max(1, self.each - 1), label, name, value)
+
+    def at(self, line: int, x: int, now: tuple[int, int] | None = None) -> tuple[int, int] | None:
+        """The value at a place; in a half block the lower one if the upper one is `now`."""
+        lines = 2 if self.as_bars else 1
+        row, column = (line - len(self.head)) // lines, (x - MARGIN) // self.each
+        if self.is_painted:
+            row = 2 * row + (now == (2 * row, column) and 2 * row + 1 < self.rows)
+        is_here = line >= len(self.head) and x >= MARGIN and column < self.columns and 0 <= row < self.rows
+        return (row, column) if is_here and row * self.per_row + column < self.values.size else None
 
 
 def _limit(strip: Strip) -> float:
@@ -75,20 +105,25 @@ def _limit(strip: Strip) -> float:
     return float(np.nanmax(np.abs(values))) if values.size else 0.0
 
 
-def lay_strip(strip: Strip, width: int, beside: Strip | None = None) -> LaidStrip:
-    """Lay out bars or shades, on the scale of the strip `beside` it too."""
+def values_per_row(size: int, room: int) -> tuple[int, int]:
+    """Values in a row of `room` characters, rows evenly filled, and characters of each."""
+    each = max(1, min(WIDEST, room // max(1, size)))
+    per_row = room // each
+    if size > per_row:
+        even = -(-size // -(-size // per_row))
+        per_row = min(per_row, -(-even // 8) * 8)
+    return per_row, each
+
+
+def lay_strip(strip: Strip, width: int, beside: Strip | None = None, paints: bool = False) -> LaidStrip:
+    """Lay out bars, or shades, on the scale of the strip `beside` it too."""
     values = strip.values.numpy().reshape(-1)
     limit = max((_limit(each) for each in (strip, beside) if each is not None), default=0.0)
-    room = max(8, width - MARGIN)
-    each = max(1, min(WIDEST, room // max(1, values.size)))
-    per_row = room // each
-    if values.size > per_row:
-        even = -(-values.size // -(-values.size // per_row))
-        per_row = min(per_row, -(-even // 8) * 8)
+    per_row, each = values_per_row(values.size, max(8, width - MARGIN))
     rows = max(1, -(-values.size // per_row))
     as_bars = rows <= STRIP_BAR_ROWS
-    laid = LaidStrip(strip, values, width, per_row, each, as_bars, limit)
-    laid.height = len(laid.head) + rows * laid.lines_each
+    laid = LaidStrip(strip, values, width, per_row, each, as_bars, limit, paints)
+    laid.height = len(laid.head) + (-(-rows // 2) if laid.is_painted else rows * laid.lines_each)
     laid.width, laid.pinned = MARGIN + min(per_row, values.size) * each, MARGIN
     laid.rows, laid.columns = (rows, min(per_row, values.size)) if values.size else (0, 0)
     return laid

@@ -4,13 +4,26 @@ from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
-from lab.views.blocks import Block, Gallery, IntervalBar, Matrix, MatrixPanels, Paragraph, Strip, Table, TextGrid, View
+from lab.views.blocks import (
+    Block,
+    Gallery,
+    IntervalBar,
+    Matrix,
+    MatrixPanels,
+    Paragraph,
+    StackedStrips,
+    Strip,
+    Table,
+    TextGrid,
+    View,
+)
 from screens.blocks.block_layout import Laid, Line, Spot
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.heatmap_layout import lay_heatmap
 from screens.blocks.interval_layout import lay_interval_bar
 from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.matrix_panels_layout import lay_matrix_panels
+from screens.blocks.stacked_strips_layout import lay_stacked_strips
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import lay_table
 from screens.blocks.text_grid_layout import lay_text_grid
@@ -44,7 +57,9 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
         case Table():
             return lay_table(block, width, beside if isinstance(beside, Table) else None)
         case Strip():
-            return lay_strip(block, width, beside if isinstance(beside, Strip) else None)
+            return lay_strip(block, width, beside if isinstance(beside, Strip) else None, paints)
+        case StackedStrips():
+            return lay_stacked_strips(block, width, beside if isinstance(beside, StackedStrips) else None, paints)
         case Matrix():
             return (lay_heatmap if paints else lay_matrix)(block, width, beside if isinstance(beside, Matrix) else None)
         case MatrixPanels():

@@ -5,7 +5,7 @@ import numpy as np
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.attention_scores_stage import head_title, listed_keys, most_attended
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.blocks import Block, Cell, Column, StackedStrips, Table, View
 from lab.views.number_refs import product, ref
 from lab.views.number_tables import (
     Numbers,
@@ -16,12 +16,15 @@ from lab.views.number_tables import (
     norm,
     number,
     series_table,
+    stacked,
     strip,
     term_decimals,
 )
 
 DIMENSIONS = 4
 WRITTEN_OUT = 8
+TERMS = 8
+"""Keys whose pattern × v is drawn."""
 
 
 def values(context: StageContext) -> View:
@@ -70,17 +73,27 @@ def values(context: StageContext) -> View:
     title = f"pattern × v at {context.here}: norm and first {first} of {width} dimensions"
     blocks: list[Block] = [
         Table(columns, rows, title=title, total=total, selected=keys.index(key)),
-        _written_out(context, key, float(pattern[key]), v[key]),
         strip(f"v of {context.quoted(key)}, the most attended", v[key], ref(f"{block}attn.v", key, head)),
-        strip("z = Σ pattern × v", z, ref(z_name, at, head)),
+        _written_out(context, key, float(pattern[key]), v[key]),
     ]
     norms = [norm(row) for row in weighted]
+    blocks.insert(0, _sum_of_values(context, weighted, norms, (z, ref(z_name, at, head))))
     most = int(np.argmax(norms))
     sentence = (
         f"z is the sum of all values weighted by the pattern (norm {significant(norm(z))}). Its largest term is the value of "
         f"{context.quoted(most)} (norm {significant(norms[most])})."
     )
     return View("values", head_title(context, "values"), sentence, blocks, context.parity(z_name, z, at, head))
+
+
+def _sum_of_values(context: StageContext, weighted: Numbers, norms: list[float], z: tuple[Numbers, str]) -> StackedStrips:
+    """The largest terms pattern × v in order of their keys, all others together, and their sum."""
+    largest = sorted(np.argsort(-np.asarray(norms), kind="stable")[:TERMS].tolist())
+    rest = weighted.sum(0) - weighted[largest].sum(0)
+    left = len(norms) - len(largest)
+    terms = [(f"+ {context.name(key)}", weighted[key], "") for key in largest]
+    others = [(f"+ {left} other{'s' * (left > 1)}", rest, "")] if left else []
+    return stacked("z = Σ pattern × v", [*terms, *others, ("= z", *z)], "a line per key")
 
 
 def _weighted(context: StageContext, key: int, dimension: int) -> str:
@@ -138,9 +151,12 @@ def attn_out(context: StageContext) -> View:
     blocks: list[Block] = [
         Table(columns, rows, title=f"output of each head at {context.here}", total=total, selected=context.head),
         _beside_stream(context, out, stream),
-        strip(f"output of head {context.head + 1}", outputs[context.head], ref(f"{block}attn.head_out", context.head, at)),
-        strip("attention output: all heads + bias", out, ref(name, at)),
     ]
+    terms = [
+        (f"+ head {head + 1}", outputs[head], ref(f"{block}attn.head_out", head, at)) for head in range(context.config.heads)
+    ]
+    summed = [*terms, ("+ bias", bias, bias_name), ("= output", out, ref(name, at))]
+    blocks.insert(0, stacked("attention output = Σ heads + bias", summed, f"{len(out)} dimensions"))
     strongest = int(np.argmax(shares[:-1]))
     sentence = (
         f"Head {strongest + 1} makes up {probability(shares[strongest])} of the attention output at {context.here} (norm "

@@ -9,7 +9,7 @@ from lab.inspect.stages.all_heads_stage import SINK
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Array, Block, Matrix, MatrixPanels, Parity, View
 from lab.views.number_refs import product, ref
-from lab.views.number_tables import Numbers, Series, Sum, around, strip
+from lab.views.number_tables import Numbers, Series, Sum, around, stacked, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
 
 KEYS = 64
@@ -72,10 +72,12 @@ def qkv(context: StageContext) -> View:
         ref(bias, index),
     ).table(f"dimension {chosen + 1} of q written out")
     names = ref(f"{block}attn.q", at, head), ref(f"{block}attn.k", key, head)
-    strips = [
-        strip(f"q of {context.here}, the query", query_row, names[0]),
-        strip(f"k of {context.quoted(key)}, the key with the highest score", key_row, names[1]),
-        strip("q × k per dimension; Σ = score", products, product(*names)),
+    strips: list[Block] = [
+        stacked(
+            f"q of {context.here} × k of {context.quoted(key)}, the key with the highest score",
+            [("q", query_row, names[0]), ("× k", key_row, names[1]), ("= q × k", products, product(*names))],
+            "Σ q × k = score",
+        ),
         strip(f"k of {context.here}", k[head, at], ref(f"{block}attn.k", at, head)),
         strip(f"v of {context.here}", v[head, at], ref(f"{block}attn.v", at, head)),
     ]
@@ -84,9 +86,7 @@ def qkv(context: StageContext) -> View:
         f"{significant(float(products.sum()))}, of which dimension {chosen + 1} contributes "
         f"{significant(float(products[chosen]))}."
     )
-    return View(
-        "qkv", head_title(context, "q, k, v"), sentence, [*strips[:3], score, projection, *strips[3:]], _qkv_parity(context, x)
-    )
+    return View("qkv", head_title(context, "q, k, v"), sentence, [*strips, score, projection], _qkv_parity(context, x))
 
 
 def _qkv_parity(context: StageContext, x: Numbers) -> Parity:

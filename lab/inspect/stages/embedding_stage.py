@@ -8,15 +8,15 @@ from lab.core.number_format import significant
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Series, around, decimals_for, figures, norm, series_table, strip
+from lab.views.number_tables import Series, around, decimals_for, dimensions_title, figures, norm, series_table, stacked
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Node
 
 ROWS = 200
 """Tokens listed at one time, those nearest to the position."""
-DIMENSIONS = 8
-"""Dimensions of a vector that are written out."""
+DIMENSIONS = 64
+"""Most dimensions in the table of numbers."""
 
 
 def hexadecimal(data: bytes) -> str:
@@ -106,7 +106,7 @@ def embed(context: StageContext) -> View:
             for title, name, vector in zip(("token", "+ position", "= residual stream"), names, vectors, strict=True)
         ],
         [decimals_for(*(vector[: len(first)] for vector in vectors))] * 3,
-        title=f"the first {len(first)} of {width} dimensions",
+        title=dimensions_title(len(first), width),
     )
     norms = Table(
         [Column("vector", align="left"), Column("norm")],
@@ -116,13 +116,14 @@ def embed(context: StageContext) -> View:
         ],
         title="norms",
     )
-    strips = [
-        strip(f"token embedding of “{context.label(position)}”", token, ref(names[0], position)),
-        strip(f"position embedding {position + 1}", positional, ref(names[1], position)),
-        strip("Σ = residual stream", total, ref(names[2], position)),
-    ]
+    labels = ("token", "+ position", "= stream")
+    strips = stacked(
+        f"“{context.label(position)}” + position {position + 1} = residual stream",
+        [(label, vector, ref(name, position)) for label, vector, name in zip(labels, vectors, names, strict=True)],
+        f"{width} dimensions",
+    )
     sentence = (
         f"{context.here} is row {id_} of the token embedding; position {position + 1} adds its vector. Their sum is the "
         f"residual stream: {width} dimensions, norm {significant(norm(total))}."
     )
-    return View("embed", "embedding + position", sentence, [table, norms, *strips], context.parity(names[2], total, position))
+    return View("embed", "embedding + position", sentence, [strips, norms, table], context.parity(names[2], total, position))

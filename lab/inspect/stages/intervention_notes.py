@@ -3,24 +3,39 @@
 from lab.inspect.interventions import Interventions, all_in_words
 from lab.inspect.stages.stage_context import StageContext
 from lab.inspect.stages.stage_registry import STAGES
-from lab.views.blocks import Paragraph, Strip, View
+from lab.views.blocks import Block, Paragraph, StackedStrips, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import strip
+from lab.views.number_tables import stacked
+
+VALUE_NAMES = {
+    "attn.pattern": "the attention pattern",
+    "attn.z": "z, the head's output",
+    "attn_out": "the attention output",
+    "mlp_out": "the MLP output",
+    "resid_pre": "the residual stream",
+    "resid_mid": "the residual stream",
+    "resid_post": "the residual stream",
+}
 
 
 def add_intervention_notes(view: View, context: StageContext, made: Interventions) -> View:
-    """The view with notes on the interventions on its input and output, and at its end the value after them."""
-    notes = []
+    """The view under notes on the interventions on its input and output, and its value before and after them."""
+    notes: list[Block] = []
     had = _changing(made, context, view.stage, STAGES[view.stage].reads) if (view.stage, context.layer) != ("ln1", 0) else ()
     if had:
         notes.append(Paragraph(f"Intervention on the input: {all_in_words(had)}. Shown are the values with it."))
     here = _changing(made, context, view.stage, STAGES[view.stage].computes)
     if here:
-        words = f"Intervention here: {all_in_words(here)}. Shown are the values before it; "
-        after = view.stage not in ("heads", "matrix")
-        notes.append(Paragraph(words + ("those after it are at the end." if after else "later stages have it.")))
-        if after:
-            view.blocks.append(_after(context, view.stage))
+        words = f"Intervention here: {all_in_words(here)}. "
+        is_vector = view.stage not in ("heads", "matrix")
+        rest = (
+            "Below the comparison are the values before it."
+            if is_vector
+            else "Shown are the values before it; later stages have it."
+        )
+        notes.append(Paragraph(words + rest))
+        if is_vector:
+            notes.append(_before_and_after(context, view.stage))
     view.blocks[:0] = notes
     return view
 
@@ -38,12 +53,16 @@ def _changing(made: Interventions, context: StageContext, stage: str, value: str
     )
 
 
-def _after(context: StageContext, stage: str) -> Strip:
-    """The vector after the intervention."""
+def _before_and_after(context: StageContext, stage: str) -> StackedStrips:
+    """The vector before and after the intervention, and the difference, on one scale."""
     at, name = context.position, f"blocks.{0 if stage == 'embed' else context.layer}.{STAGES[stage].computes}"
-    if stage == "scores":
-        row = context.array(name)[context.head, at, : at + 1]
-        return strip("after the intervention: attention pattern", row, ref(name, context.head, at))
-    if stage == "values":
-        return strip("after the intervention: z", context.row(name)[context.head], ref(name, at, context.head))
-    return strip("after the intervention", context.row(name), ref(name, at))
+    index = {"scores": (context.head, at), "values": (at, context.head)}.get(stage, (at,))
+    keys = slice(0, at + 1) if stage == "scores" else slice(None)
+    unchanged = context.before(name, *index)
+    before, after = (context.array(each)[index][keys].astype("float64") for each in (unchanged, name))
+    vectors = [
+        ("before", before, ref(unchanged, *index)),
+        ("after", after, ref(name, *index)),
+        ("after − before", after - before, ""),
+    ]
+    return stacked(f"intervention on {VALUE_NAMES[STAGES[stage].computes]}", vectors)

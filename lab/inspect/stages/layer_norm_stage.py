@@ -10,16 +10,18 @@ from lab.views.number_tables import (
     Numbers,
     Series,
     decimals_for,
+    dimensions_title,
     figures,
     norm,
     reproduces,
     rounded,
     series_table,
-    strip,
+    stacked,
     to_figures,
 )
 
-DIMENSIONS = 8
+DIMENSIONS = 64
+"""Most dimensions in the table of numbers."""
 FIGURES = 7
 """Significant figures of mean, variance and scale, which every dimension is computed from."""
 
@@ -69,17 +71,21 @@ def _layer_norm(context: StageContext, stage: str, name: str, stream: str, weigh
     ]
     labels = [str(dimension + 1) for dimension in range(first)]
     decimals = _decimals([each.values for each in columns], mean, scale)
-    table = series_table("dimension", labels, columns, decimals, title=f"the first {first} of {width} dimensions")
-    strips = [
-        strip("before: residual stream", x, ref(stream, at)),
-        strip(f"after: input of {reader}", result, ref(f"{name}.out", at)),
+    table = series_table("dimension", labels, columns, decimals, title=dimensions_title(first, width))
+    vectors = [
+        ("stream", x, ref(stream, at)),
+        ("normalized", normalized, ref(f"{name}.normalized", at)),
+        ("· gain + bias", result, ref(f"{name}.out", at)),
     ]
+    strips = stacked(f"residual stream → input of {reader}", vectors, f"{width} dimensions")
+    parts = [(part, values, f"{weight}.{file}") for part, values, file in (("gain", gain, "weight"), ("bias", bias, "bias"))]
+    weights = stacked("learned", parts, "the same at every position")
     sentence = (
         f"At {context.here} LayerNorm subtracts the mean ({significant(mean)}) and divides by the scale ({significant(scale)}): "
         f"norm {significant(norm(x))} → {significant(norm(normalized))}. Then come a learned gain and bias per dimension."
     )
     title = "final norm" if stage == "ln_final" else f"{context.layer_name} · LayerNorm {1 if stage == 'ln1' else 2}"
-    return View(stage, title, sentence, [steps, table, *strips], context.parity(f"{name}.out", result, at))
+    return View(stage, title, sentence, [strips, steps, weights, table], context.parity(f"{name}.out", result, at))
 
 
 def _decimals(columns: list[Numbers], mean: float, scale: float) -> list[int]:

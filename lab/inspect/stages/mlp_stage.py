@@ -70,10 +70,10 @@ def mlp(context: StageContext) -> View:
     out_name = context.before(f"{block}mlp_out", at)
     out = context.row(out_name)
     blocks: list[Block] = [
+        strip(f"all {len(post)} neurons after GELU", post, ref(f"{block}mlp.post", at)),
+        strip("MLP output", out, ref(out_name, at)),
         table,
         _written_out(context, int(order[0])),
-        strip("all neurons after GELU", post, ref(f"{block}mlp.post", at)),
-        strip("MLP output", out, ref(out_name, at)),
     ]
     active = int((pre > 0).sum())
     sentence = (

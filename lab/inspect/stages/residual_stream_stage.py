@@ -8,9 +8,10 @@ from lab.core.number_format import significant
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Cell, Column, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import Series, cosine, decimals_for, figures, norm, series_table, strip
+from lab.views.number_tables import Series, cosine, decimals_for, dimensions_title, figures, norm, series_table, stacked
 
-DIMENSIONS = 8
+DIMENSIONS = 64
+"""Most dimensions in the table of numbers."""
 
 
 def resid_mid(context: StageContext) -> View:
@@ -37,7 +38,7 @@ def _add(context: StageContext, stage: str, adder: str, before_name: str, added_
             for title, name, vector in parts
         ],
         [decimals_for(*(vector[:first] for _, _, vector in parts))] * 3,
-        title=f"the first {first} of {width} dimensions",
+        title=dimensions_title(first, width),
     )
     turned = math.degrees(math.acos(max(-1.0, min(1.0, cosine(before, after)))))
     norms = Table(
@@ -47,10 +48,12 @@ def _add(context: StageContext, stage: str, adder: str, before_name: str, added_
             [Cell("cosine of before and after"), figures(cosine(before, after), 4, ref(f"{context.block}{sum_name}.cosine", at))],
         ],
     )
-    strips = [strip(title, vector, ref(context.block + name, at)) for title, name, vector in parts]
+    labels = ("before", f"+ {adder.removeprefix('the ')}", "= after")
+    vectors = [(label, part[2], ref(context.block + part[1], at)) for label, part in zip(labels, parts, strict=True)]
+    strips = stacked(f"before + {adder.removeprefix('the ')} = after", vectors, f"{width} dimensions")
     sentence = (
         f"The output of {adder} at {context.here} (norm {significant(norm(added))}) is added to the residual stream: norm "
         f"{significant(norm(before))} → {significant(norm(after))}, direction turned by {turned:.0f}°."
     )
     title = f"{context.layer_name} · residual add after {adder}"
-    return View(stage, title, sentence, [table, norms, *strips], context.parity(context.block + sum_name, np.asarray(after), at))
+    return View(stage, title, sentence, [strips, norms, table], context.parity(context.block + sum_name, np.asarray(after), at))

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from lab.core.errors import UserError
 from lab.engine.method_registry import ExplainParams, ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, Strip, Table, View
+from lab.views.blocks import Matrix, StackedStrips, Strip, Table, View
 from lab.views.number_explanation import Explanation
 from lab.views.number_refs import element
 from models.gpt import GPT
@@ -31,6 +31,11 @@ def refs_of(view: View, rng: np.random.Generator) -> Iterator[tuple[str, float]]
         if isinstance(block, Table):
             for row in [*block.rows, *([block.total] if block.total else [])]:
                 yield from ((cell.ref, cell.value) for cell in row if cell.ref and cell.value is not None)
+        elif isinstance(block, StackedStrips):
+            for name, vector in zip(block.refs, block.values.numpy(), strict=True):
+                index = int(rng.integers(len(vector)))
+                if name:
+                    yield element(name, index), float(vector[index])
         elif isinstance(block, Strip | Matrix) and block.ref:
             values = block.values.numpy()
             for _ in range(3):
@@ -67,7 +72,7 @@ def test_every_number_of_every_view_is_explained_down_to_the_leaves(
                 if not math.isnan(value):
                     assert value == pytest.approx(explanation.value, rel=1e-4, abs=1e-5)
                 explained += 1
-                for _ in range(40):
+                for _ in range(80):
                     check(explanation, oracle)
                     below = [operand for operand in explanation.operands if operand.ref]
                     if not below:

@@ -67,7 +67,7 @@ def test_a_printed_layer_norm_reproduces_itself(stage: str, tiny: Any, engine: I
                                                ("resid_post", ("before", "+ the MLP", "= after"))])  # fmt: skip
 def test_a_printed_addition_reproduces_itself(stage: str, titles: tuple[str, ...], tiny: Any, engine: InProcessEngine) -> None:
     for position in range(12):
-        table = tables(engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT, position=position)))[0]
+        table = tables(engine.view(ViewParams(run="tiny", stage=stage, text=PROMPT, position=position)))[1]
         for a, b, total in zip(*(column(table, title) for title in titles), strict=True):
             assert close(*printed(total), printed(a)[0] + printed(b)[0])
 

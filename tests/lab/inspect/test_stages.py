@@ -10,7 +10,7 @@ import torch
 
 from lab.engine.method_registry import ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, MatrixPanels, Paragraph, Strip, View
+from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, View
 from lab.views.number_refs import element
 from tests.lab.engine.conftest import InProcessEngine
 from tests.lab.inspect.read_views import PROMPT, cells, close, column, printed, tables, views
@@ -49,6 +49,15 @@ def test_every_named_number_is_the_oracles(
                 np.testing.assert_allclose(shown[~hidden], expected_values[~hidden], rtol=TOLERANCE, atol=TOLERANCE)
                 if isinstance(block, Matrix) and "pattern" in block.ref:
                     assert (expected_values[hidden] == 0).all()
+            if isinstance(block, StackedStrips):
+                vectors = block.values.numpy()
+                for vector, name in zip(vectors, block.refs, strict=True):
+                    if name:
+                        np.testing.assert_allclose(vector, oracle.value(name), rtol=TOLERANCE, atol=TOLERANCE)
+                        named += 1
+                last = block.labels[-1]
+                if last.startswith("=") and "×" not in last:
+                    np.testing.assert_allclose(vectors[:-1].sum(0), vectors[-1], rtol=TOLERANCE, atol=TOLERANCE)
     assert named > 300
 
 

@@ -11,7 +11,7 @@ from lab.engine.method_registry import AttributionParams, ExplainParams, ViewPar
 from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, MatrixPanels, Paragraph, Strip, Table, View
+from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
@@ -102,6 +102,10 @@ def test_what_is_shown_before_and_after_is_the_oracles(
         for block in view.blocks:
             if isinstance(block, Strip) and block.ref:
                 close(block.values.numpy(), oracle.value(block.ref)[: len(block.values.numpy())])
+            if isinstance(block, StackedStrips):
+                for vector, name in zip(block.values.numpy(), block.refs, strict=True):
+                    if name:
+                        close(vector, oracle.value(name)[: len(vector)])
         labels_hold(view, oracle, layer, head)
         for ref, value in islice(named, int(rng.integers(4)), None, max(4, len(named) // 3)):
             explained = engine.explain(ExplainParams(**{**asked, "ref": ref}))
@@ -124,15 +128,16 @@ def labels_hold(view: View, oracle: Any, layer: int, head: int) -> None:
     after = oracle.values[name][at]
     before = oracle.values.get(f"{name}.before", oracle.values[name])[at]
     notes = [block.text for block in view.blocks if isinstance(block, Paragraph) and block.text.startswith("Intervention here")]
-    strips = [block for block in view.blocks if isinstance(block, Strip)]
+    compared = [block for block in view.blocks if isinstance(block, StackedStrips) and block.labels[0] == "before"]
+    compared = [block for block in compared if block.title.startswith("intervention on ")]
     assert len(notes) == int(not np.array_equal(before, after)), (view.stage, layer, head)
     if notes:
-        assert strips[-1].title.startswith("after the intervention")
-        close(strips[-1].values.numpy(), after[: len(strips[-1].values.numpy())])
-        if view.stage not in ("scores", "neurons"):
-            close(strips[-2].values.numpy(), before)
+        assert len(compared) == 1
+        shown = compared[0].values.numpy()
+        assert compared[0].labels == ["before", "after", "after − before"]
+        close(shown, [each[: shown.shape[1]] for each in (before, after, after - before)])
     else:
-        assert not any(each.title.startswith("after the intervention") for each in strips)
+        assert not compared
 
 
 def test_a_hidden_token_and_a_stream_changed_on_the_way_in_are_said(tiny: Any, engine: InProcessEngine) -> None:
