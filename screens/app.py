@@ -16,12 +16,12 @@ from textual.binding import Binding
 from textual.driver import Driver
 from textual.message import Message
 from textual.reactive import Reactive
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from lab.core.preferences import AnimationSpeed, read_preferences
 from lab.runs.home_folder import home
 from screens.app_state import AppState
-from screens.base_screen import LabScreen
+from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.legible_themes import OWN_THEME, adjusted, is_legible, own_theme
 from screens.messages import (
@@ -230,16 +230,22 @@ class LabApp(AppState):
         self.push_screen(shown)
 
     async def action_quit(self) -> None:
-        """Quit at once, or, while a run is training, ask first."""
-        names = self.active_runs()
-        if not names or isinstance(self.screen, ModalScreen):
-            self._leave()
-            return
+        """Quit at once, or ask first where something would be lost. A run that is training needs no terminal: it is not."""
         from screens.dialogs.confirm import ConfirmDialog
 
-        what = f"{names[0]} keeps" if len(names) == 1 else f"{len(names)} runs keep"
-        words = f"{what} training without a terminal. Open the lab again to watch."
+        lost = self._would_be_lost()
+        if not lost or isinstance(self.screen, ConfirmDialog):
+            self._leave()
+            return
+        going_on = "".join(f" {name} keeps training." for name in self.active_runs())
+        words = f"This would be lost: {', '.join(lost)}.{going_on}"
         self.push_screen(ConfirmDialog("Quit?", words, key="q", yes="quit"), self._leave_if)
+
+    def _would_be_lost(self) -> list[str]:
+        """Work of all screens, in words, that quitting now would lose."""
+        screens = [screen for stack in self._screen_stacks.values() for screen in stack]
+        found = (screen.would_be_lost() for screen in screens if isinstance(screen, HoldsWork))
+        return [words for words in dict.fromkeys(found) if words]
 
     def _leave_if(self, yes: bool | None) -> None:
         if yes:

@@ -1,9 +1,9 @@
-"""The base class of the modes: mode bar above, key bar below, escape one level back."""
+"""The base class of the modes: mode bar above, key bar below, escape one place back."""
 
 from __future__ import annotations
 
 import gc
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -14,12 +14,22 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from screens.app_state import AppState
-from screens.messages import ModeChosen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
 SECONDS_UNTIL_FREEZE = 1.0
 """Delay after a mode's first picture before its objects are frozen for the garbage collector, which takes a slow key's time."""
+
+
+NOTHING_BEHIND = "nothing to go back to"
+
+
+@runtime_checkable
+class HoldsWork(Protocol):
+    """A screen that may hold work which exists nowhere else."""
+
+    def would_be_lost(self) -> str:
+        """The work that quitting now would lose, such as `the prompt being typed`; "" if there is none."""
 
 
 class LabScreen(Screen[None]):
@@ -38,7 +48,7 @@ class LabScreen(Screen[None]):
     """Widgets that take letters: escape leaves these first."""
 
     FIRST_KEYS: ClassVar[tuple[str, ...]] = ()
-    """Ids of the bindings that come first in the key bar, where not all fit."""
+    """Ids of the bindings that come first in the key bar, unless `first_keys` says otherwise."""
 
     VERTICAL_BREAKPOINTS = [(0, "-short"), (38, "-tall")]
     """A screen of 120x40 is tall: a mode has lines to spare."""
@@ -53,7 +63,8 @@ class LabScreen(Screen[None]):
             tooltip="Focus the previous part",
             show=False,
         ),
-        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one level", show=False),
+        Binding("ctrl+k", "more_keys", "More keys", id="screen.more_keys", tooltip="All keys of this place", show=False),
+        Binding("escape", "back", "Back", id="screen.back", tooltip="Leave the text field, or go back one place", show=False),
     ]
 
     def __init__(self) -> None:
@@ -86,8 +97,19 @@ class LabScreen(Screen[None]):
         return cast(AppState, self.app)
 
     def go_back(self) -> bool:
-        """Go back one level inside this screen. False if there is none: then escape leads to Home."""
+        """Go back one place inside this screen. False if there is none: escape never leads out of a mode."""
         return False
+
+    def would_be_lost(self) -> str:
+        return ""
+
+    def first_keys(self) -> tuple[str, ...]:
+        """Ids of the bindings that come first in the key bar, where not all fit."""
+        return self.FIRST_KEYS
+
+    def key_matters(self, id: str) -> bool:
+        """True if the key of the binding called `id` does something here and now: only such keys are in the key bar."""
+        return True
 
     def resting_focus(self) -> str | None:
         """Selector of the widget to focus after escape has left a text field; None for no widget."""
@@ -101,8 +123,11 @@ class LabScreen(Screen[None]):
             rest = self.resting_focus()
             found = self.query(rest).first() if rest and self.query(rest) else None
             self.set_focus(found if found is not self.focused else None)
-        elif not self.go_back() and self.MODE != "home":
-            self.post_message(ModeChosen("home"))
+        elif not self.query_one(KeyBar).close() and not self.go_back():
+            self.query_one(KeyBar).tell(NOTHING_BEHIND)
+
+    def action_more_keys(self) -> None:
+        self.query_one(KeyBar).open_next()
 
 
 def _freeze_objects() -> None:

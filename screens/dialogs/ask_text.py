@@ -52,6 +52,9 @@ class AskText(ModalScreen[str | None]):
             yield PromptInput(shown(self._value), select_on_focus=self._select, of_prompts=self._of_prompts)
             yield Static("", id="ask-text-error", markup=False)
 
+    def would_be_lost(self) -> str:
+        return "the text being typed" if self.query_one(PromptInput).text != self._value else ""
+
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()

@@ -29,6 +29,9 @@ class Starting:
 class Loading:
     """A prompt is selected, and the engine has not opened a model yet."""
 
+    path: LensPath | None = None
+    """The prompt's tokens alone: no stage, no prediction."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -118,6 +121,10 @@ class InspectPart:
     def is_enabled(self, action: str) -> bool:
         """True where one of the part's actions is possible now."""
         return True
+
+    def would_be_lost(self) -> str:
+        """The part's work that quitting now would lose; "" if there is none."""
+        return ""
 
     def selection_changed(self, old: Selection, new: Selection) -> None:
         """Follow the selection; the answer is still to come."""

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import Binding
 from textual.reactive import var
 from textual.screen import ModalScreen
 from textual.worker import Worker
@@ -24,8 +23,10 @@ from screens.inspect.explanations import Explanations
 from screens.inspect.help_text import HELP
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions
 from screens.inspect.intervention_keys import InterventionKeys
+from screens.inspect.key_relevance import first_keys, matters
 from screens.inspect.location_text import location_text
 from screens.inspect.navigation import Navigation
+from screens.inspect.place_history import PlaceHistory
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt
 from screens.inspect.second_prompt import SecondPrompt
@@ -38,8 +39,8 @@ from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prompt_bar import PromptBar
 from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
-from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
@@ -76,10 +77,7 @@ class InspectScreen(LabScreen):
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
         *PromptEditing.BINDINGS,
-        Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
         restart_binding("inspect.restart"),
-        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
-        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
     ]
 
     selection: var[Selection] = var(Selection(""))
@@ -104,8 +102,10 @@ class InspectScreen(LabScreen):
         self._interventions = InterventionKeys(self, self._columns.interventions, self._second_bar.strip)
         self._second = SecondPrompt(self, self._second_bar, self._columns.second, self._bar.editor)
         self._time = TimeTravel(self, self._slider)
-        others = (self._navigation, self._editing, self.sampling, self._time, ViewExport(self), AttentionShading(self, self._bar))
-        self._parts = (self._explanations, self._interventions, self._second, *others)
+        self._places = PlaceHistory(self, lambda: self._steps.steps)
+        others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
+        shading = AttentionShading(self, self._bar)
+        self._parts = (self._explanations, self._interventions, self._second, *others, shading)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
         answers = Callbacks(*came, self._interventions.effect_came, self._second.answer_came)
@@ -153,6 +153,9 @@ class InspectScreen(LabScreen):
     def is_free(self) -> bool:
         return self.is_current and not self._bar.is_editing
 
+    def would_be_lost(self) -> str:
+        return next((words for part in self._parts if (words := part.would_be_lost())), "")
+
     def action_back(self) -> None:
         if self._bar.is_editing:
             self._editing.close()
@@ -162,6 +165,15 @@ class InspectScreen(LabScreen):
             self._steps.focus()
         else:
             super().action_back()
+
+    def first_keys(self) -> tuple[str, ...]:
+        return first_keys(self.FIRST_KEYS, self.selection)
+
+    def key_matters(self, id: str) -> bool:
+        return matters(id, self.selection, self.model)
+
+    def go_back(self) -> bool:
+        return self._places.go_back()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if self._bar.is_editing:
@@ -198,6 +210,16 @@ class InspectScreen(LabScreen):
             base = Selection(message.run, width=self.view.room, sampling=self.lab.preferences.sampling)
         self.selection = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
         self.sampling.let_undo_lead_to(message.own)
+        if isinstance(self.model, Loading) and message.tokens is not None:
+            self._show_tokens(*message.tokens)
+
+    def _show_tokens(self, path: LensPath, view: View) -> None:
+        """Show the prompt's tokens, which need no model, while it is loading."""
+        self.model = Loading(path)
+        self._bar.show_tokens(path, self.selection.prompt)
+        self._mark()
+        if self.selection.shows == view.stage:
+            self.view.show(view)
 
     def watch_selection(self, old: Selection, new: Selection) -> None:
         if isinstance(self.model, Starting):
@@ -220,6 +242,7 @@ class InspectScreen(LabScreen):
 
     def _mark(self) -> None:
         """Show everything that follows from the selection alone, without the engine."""
+        self.query_one(KeyBar).update_keys()
         self._steps.current = index_of(self.selection, self._steps.steps)
         self._bar.mark(self.selection, self.model)
         self.say_location()
@@ -334,15 +357,3 @@ class InspectScreen(LabScreen):
     @on(TimeSlider.Closed)
     def _slider_closed(self, message: TimeSlider.Closed) -> None:
         self._time.close(keep=message.keep)
-
-    def action_page(self, by: int) -> None:
-        self.view.page(by)
-
-    @work(exclusive=True, group="choose run")
-    async def action_choose_run(self) -> None:
-        from screens.dialogs.choose_run import RunChooser
-
-        names = [(run.name, f"{run.text}, {run.phase}") for run in self.lab.runs]
-        name = await self.ask(RunChooser(names, self.lab.run_name))
-        if name:
-            self.post_message(RunChosen(name))

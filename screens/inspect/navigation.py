@@ -1,14 +1,17 @@
-"""Navigation keys of Inspect: step, position, head, layer and checkpoint."""
+"""Navigation keys of Inspect: step, position, head, layer, checkpoint and run."""
 
 from dataclasses import replace
+from typing import cast
 
 from textual.binding import Binding
 
-from lab.views.blocks import View
+from lab.views.blocks import StageEntry, View
+from screens.app_state import AppState
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import InspectHost, InspectPart, Loading, Ready, Starting
 from screens.inspect.intervention_targets import target
 from screens.inspect.selection import Selection, at_position, at_step, in_layer, index_of, position_in
+from screens.messages import RunChosen
 from screens.widgets.forward_pass_list import ForwardPassList
 
 
@@ -43,6 +46,9 @@ class Navigation(InspectPart):
         Binding("v", "panel", "Panel", id="inspect.panel", tooltip="The next of several matrices, alone; or all side by side"),
         Binding("g", "step_end(0)", "First", id="inspect.first", show=False, tooltip="The first step"),
         Binding("G", "step_end(-1)", "Last", id="inspect.last", show=False, tooltip="The last step"),
+        Binding("r", "choose_run", "Run", id="inspect.run", tooltip="Choose the run whose model is shown"),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", id="inspect.page_down", show=False, tooltip="Scroll the view down"),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", id="inspect.page_up", show=False, tooltip="Scroll the view up"),
     )
 
     def __init__(self, host: InspectHost, steps: ForwardPassList, second: BlockView) -> None:
@@ -118,3 +124,18 @@ class Navigation(InspectPart):
     def action_checkpoint(self) -> None:
         selection = self._host.selection
         self._host.selection = replace(selection, checkpoint="last" if selection.checkpoint == "best" else "best")
+
+    def action_page(self, by: int) -> None:
+        self._host.view.page(by)
+
+    def action_choose_run(self) -> None:
+        self._host.start(self._choose_run(), "choose run")
+
+    async def _choose_run(self) -> None:
+        from screens.dialogs.choose_run import RunChooser
+
+        lab = cast(AppState, self._host.app)
+        names = [(run.name, f"{run.text}, {run.phase}") for run in lab.runs]
+        name = await self._host.ask(RunChooser(names, lab.run_name))
+        if name:
+            lab.post_message(RunChosen(name))

@@ -25,6 +25,7 @@ class PromptEditing(InspectPart):
     def __init__(self, host: InspectHost, bar: PromptBar, change_prompt: Callable[[Prompt], None]) -> None:
         super().__init__(host)
         self._bar, self._change_prompt = bar, change_prompt
+        self._opened_with = ""
 
     def action_edit(self) -> None:
         self._host.start(self._edit(), "edit")
@@ -39,8 +40,12 @@ class PromptEditing(InspectPart):
         if problem:
             self._host.say(problem, error=True)
             return
-        self._bar.edit(("" if prompt.is_cut else prompt.text) + text)
+        self._opened_with = ("" if prompt.is_cut else prompt.text) + text
+        self._bar.edit(self._opened_with)
         self._host.refresh_bindings()
+
+    def would_be_lost(self) -> str:
+        return "the prompt being typed" if self._bar.is_typing and self._bar.editor.text != self._opened_with else ""
 
     def apply_prompt(self, text: str) -> None:
         self.close()

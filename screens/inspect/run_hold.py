@@ -9,6 +9,8 @@ from textual.message import Message
 
 from lab.engine.client import EngineDied
 from lab.engine.method_registry import RELEASE, ReleaseParams
+from lab.runs.run_folder import Run
+from lab.views.blocks import LensPath, Token, View
 from screens.engine.engine_interface import Engine
 
 
@@ -48,6 +50,8 @@ class FirstPrompt(Message):
     layers: int
     hold: int | None
     """File descriptor of the run's lock, None where it cannot be held."""
+    tokens: tuple[LensPath, View] | None
+    """The prompt's tokens and the view of them, made without the model; None where the tokenizer cannot be used."""
 
 
 def read_first_prompt(name: str) -> FirstPrompt:
@@ -60,4 +64,26 @@ def read_first_prompt(name: str) -> FirstPrompt:
 
     run = open_run(name)
     own = first_prompt(run)
-    return FirstPrompt(name, last_prompt(home(), name) or own, own, run.config.model.layers, hold_inspect_lock(run.path))
+    text = last_prompt(home(), name) or own
+    return FirstPrompt(name, text, own, run.config.model.layers, hold_inspect_lock(run.path), read_tokens(run, text))
+
+
+def read_tokens(run: Run, text: str) -> tuple[LensPath, View] | None:
+    """The tokens of a prompt, and the view of them as the engine would make it; None where the engine will say what is wrong."""
+    from lab.core.errors import UserError
+    from lab.inspect.stages.embedding_stage import tokens_view
+    from lab.inspect.stages.prompt_tokens import PromptTokens
+    from lab.runs.load_tokenizer import tokenizer_of
+    from models.tokenizers.tokenizer_kinds import TokenizerError
+
+    try:
+        tokenizer = tokenizer_of(run)
+        ids = tokenizer.encode(text)
+    except (UserError, TokenizerError):
+        return None  # the engine reads the same file, and its sentence is shown
+    window = ids[-run.config.model.context :]
+    if not window:
+        return None
+    prompt = PromptTokens(tokenizer, window, len(window) - 1)
+    tokens = [Token(id_, prompt.label(index)) for index, id_ in enumerate(window)]
+    return LensPath(tokens, [], prompt.position, len(ids) - len(window), []), tokens_view(prompt)

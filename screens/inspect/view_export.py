@@ -14,7 +14,7 @@ from lab.views.blocks import View
 from screens.blocks.parity_text import parity_sentence
 from screens.blocks.view_layout import Page, lay_view
 from screens.dialogs.screenshot import screenshot, short_path
-from screens.inspect.inspect_part import InspectPart, Ready
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
 from screens.inspect.selection import position_in
 
 CLIPBOARD_BYTES = 74_000
@@ -50,6 +50,14 @@ class ViewExport(InspectPart):
         ),
     )
 
+    def __init__(self, host: InspectHost) -> None:
+        super().__init__(host)
+        self._writing = ""
+        """The file that is being written."""
+
+    def would_be_lost(self) -> str:
+        return f"{self._writing}, which is being written" if self._writing else ""
+
     def _in_sight(self) -> Exported | None:
         model, view = self._host.model, self._host.view.view
         if not isinstance(model, Ready) or view is None:
@@ -76,6 +84,8 @@ class ViewExport(InspectPart):
             self._host.say(str(error))
         else:
             self._host.say(words)
+        finally:
+            self._writing = ""
 
     def _text(self, exported: Exported) -> str:
         """The view under two lines that name the model, the place and the prompt."""
@@ -115,6 +125,7 @@ class ViewExport(InspectPart):
         name = export_file_name(exported.model.facts, exported.view, exported.position, kind)
         path = unused_path(await asyncio.to_thread(make_exports_folder, home) / name)
         arrays = ""
+        self._writing = path.name
         if kind in ("npz", "json"):
             self._host.say(f"Writing {short_path(path)} …")
             saved = await self._host.session.save_trace(selection, str(path), kind)

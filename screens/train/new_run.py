@@ -23,6 +23,7 @@ from lab.planning.prepare_run import PrepareProgress, prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import Plan, defaults, fit_plan, make_plan
+from lab.planning.settings_table import Settings
 from lab.runs.home_folder import home
 from lab.runs.run_summary import RunSummary
 from lab.training.start_trainer import start_trainer
@@ -107,6 +108,8 @@ class NewRun(Widget):
         """The problem that the preparation found, until a setting is changed."""
         self._hidden: dict[str, Any] = {}
         """Fields of the request that the form does not show, copied from another run."""
+        self._kept = Settings()
+        """The settings as they were before the user changed any."""
         self._machine = machine()
         self._cancel = threading.Event()
         self._counted: CountKey | None = None
@@ -142,6 +145,7 @@ class NewRun(Widget):
         """Fill in the settings of a run whose text is chosen already. They hold until another text is chosen."""
         self._hidden = copied.hidden
         self.form.fill(copied.settings)
+        self._kept = copied.settings
         self._plan()
         self._count()
         words = f"The settings of {copied.name}, and its text."
@@ -160,6 +164,12 @@ class NewRun(Widget):
         self._text_problem = None
         self._plan()
         self._count()
+
+    def would_be_lost(self) -> str:
+        """The preparation of a run, whose trainer does not run yet, or settings that were changed and not used."""
+        if self.preparing:
+            return "the run being prepared, which does not train yet"
+        return "the changed settings of a new run" if self.form.settings != self._kept else ""
 
     def watch_preparing(self, preparing: bool) -> None:
         self.form.display = not preparing
@@ -325,3 +335,4 @@ class NewRun(Widget):
     @on(Begun)
     def _begun(self) -> None:
         self.preparing = False
+        self._kept = self.form.settings

@@ -130,12 +130,15 @@ Training continues when you leave this screen, the lab, or the terminal.
     def resting_focus(self) -> str | None:
         return "#start" if self.making else None
 
+    def would_be_lost(self) -> str:
+        return self.new_run.would_be_lost()
+
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:
             self.new_run.cancel()
         elif self.making and self.watched is not None:
             self.making = False
-        elif not self.making and self.view.page in PAGES:
+        elif not self.making and self.view.page != "words":
             self.view.page = "words"
         elif not self.making and self.view.cursor is not None:
             self.view.cursor = None

@@ -1,25 +1,118 @@
-"""The key bar: the keys of the focused part and of the screen, as many as fit on one line."""
+"""The key bar: the keys of the focused part and of the screen that matter now, on one line; `…` shows the rest on two."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Protocol, runtime_checkable
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widget import Widget
 
-ALWAYS = (("?", "help", "app.help"), ("^p", "palette", "app.command_palette"), ("q", "quit", "app.quit"))
+OPEN_LINES = 2
+"""Lines of the bar when it shows the rest."""
+
+SECONDS_TOLD = 2.0
+"""Time that a word stands in place of the keys."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, its description and its action."""
+
+    key: str
+    text: str
+    action: str
+    gap: int = 1
+    """Empty cells behind it."""
+
+    @property
+    def width(self) -> int:
+        return cell_len(self.key) + cell_len(self.text) + 2 + self.gap
+
+
+ALWAYS = (Key("?", "help", "app.help"), Key("^p", "palette", "app.command_palette"), Key("q", "quit", "app.quit"))
 """Always shown at the right: they lead to all other keys."""
+
+MORE = Key("^k", "…", "screen.more_keys")
+"""Shown where keys do not fit: leads to the rest."""
+
+
+@runtime_checkable
+class ShowsKeys(Protocol):
+    """A screen that says which of its keys matter."""
+
+    def first_keys(self) -> tuple[str, ...]:
+        """Ids of the bindings that come first, where not all fit."""
+
+    def key_matters(self, id: str) -> bool:
+        """True if the key of the binding called `id` does something here and now."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The keys of one line, from the left and from the right."""
+
+    left: tuple[Key, ...]
+    right: tuple[Key, ...] = ()
+
+
+def pages_of(keys: Sequence[Key], tail: Sequence[Key], width: int, lines: int) -> list[list[Row]]:
+    """The keys on so many lines a page, `tail` at the right of each last line; where they take several, a key leads to the next.
+
+    They stand closer where all fit on one page only so.
+    """
+    loose = _fill([replace(each, gap=2) for each in keys], tail, width, lines)
+    tight = _fill([replace(each, gap=1) for each in keys], tail, width, lines)
+    return tight if len(tight) == 1 else loose
+
+
+def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> list[list[Row]]:
+    pages: list[list[Row]] = []
+    rest = keys
+    while True:
+        page = [Row(taken) for taken in _lines(rest, width, lines - 1)]
+        rest = rest[sum(len(row.left) for row in page) :]
+        room = width - sum(each.width for each in tail)
+        taken = _fitting(rest, room)
+        if len(taken) < len(rest) or pages:
+            taken = _fitting(rest, room - MORE.width)
+            page.append(Row((*taken, MORE), tuple(tail)))
+        else:
+            page.append(Row(taken, tuple(tail)))
+        pages.append(page)
+        rest = rest[len(taken) :]
+        if not rest or not any(row.left[0] is not MORE for row in page if row.left):
+            return pages
+
+
+def _lines(keys: list[Key], width: int, lines: int) -> Iterator[tuple[Key, ...]]:
+    for _ in range(lines):
+        taken = _fitting(keys, width)
+        yield taken
+        keys = keys[len(taken) :]
+
+
+def _fitting(keys: list[Key], room: int) -> tuple[Key, ...]:
+    """The first of the keys, as many as fit."""
+    ends = accumulate(each.width for each in keys)
+    return tuple(key for key, end in zip(keys, ends, strict=True) if end <= room)
 
 
 class KeyBar(Widget):
-    """Like Textual's Footer, but drawn as one line: cheap to change; `…` marks keys that do not fit (`?` shows all)."""
+    """Like Textual's Footer, but drawn as lines: cheap to change. `?` shows all keys, a sentence each."""
 
     COMPONENT_CLASSES = {"key-bar--key", "key-bar--description"}
     DEFAULT_CSS = """
     KeyBar {
         dock: bottom; height: 1; background: $panel; color: $foreground;
+        &.-open { height: 2; }
         & > .key-bar--key { color: $footer-key-foreground; text-style: bold; }
         & > .key-bar--description { color: $foreground 80%; }
     }
@@ -27,62 +120,119 @@ class KeyBar(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._places: list[tuple[int, int, str]] = []
+        self._places: list[tuple[int, int, int, str]] = []
+        """Line, first cell, end and action of each key drawn."""
+        self._page: int | None = None
+        """Number of the page shown on two lines; None while the bar is one line."""
+        self._rows: list[Row] | None = None
+        """The rows as laid out; None once something has changed."""
+        self._told = ""
+        self._telling: Timer | None = None
 
     def on_mount(self) -> None:
         self.screen.bindings_updated_signal.subscribe(self, self._bindings_changed)
 
+    def on_resize(self) -> None:
+        self.update_keys()
+
     def _bindings_changed(self, screen: Screen[object]) -> None:
         if screen is self.screen:
-            self.refresh()
+            self.update_keys()
 
-    def _keys(self) -> Iterator[tuple[str, str, str]]:
+    def update_keys(self) -> None:
+        """Show the keys that matter now."""
+        self._rows = None
+        self.refresh()
+
+    def tell(self, word: str) -> None:
+        """Show a word in place of the keys for a moment."""
+        if self._telling is not None:
+            self._telling.stop()
+        self._told, self._telling = word, self.set_timer(SECONDS_TOLD, self._stop_telling)
+        self.update_keys()
+
+    def _stop_telling(self) -> None:
+        self._told, self._telling = "", None
+        self.update_keys()
+
+    def open_next(self) -> None:
+        """Show all keys on two lines; where these take several pages, the next one; after the last, one line again."""
+        following = 0 if self._page is None else self._page + 1
+        self._show_page(following if following < len(self._pages(OPEN_LINES)) else None)
+
+    def close(self) -> bool:
+        """Show one line again. False if it was."""
+        was_open = self._page is not None
+        self._show_page(None)
+        return was_open
+
+    def _show_page(self, page: int | None) -> None:
+        self._page = page
+        self.set_class(page is not None, "-open")
+        self.update_keys()
+
+    def _keys(self) -> Iterator[Key]:
         seen: set[str] = set()
-        first: tuple[str, ...] = getattr(self.screen, "FIRST_KEYS", ())
+        screen = self.screen
+        first = screen.first_keys() if isinstance(screen, ShowsKeys) else ()
         rank = {id_: place for place, id_ in enumerate(first)}
-        active = self.screen.active_bindings.values()
+        active = screen.active_bindings.values()
         # A focused widget's own keys stay in front of the screen's.
-        ordered = sorted(active, key=lambda each: (each.node is self.screen, rank.get(each.binding.id or "", len(first))))
+        ordered = sorted(active, key=lambda each: (each.node is screen, rank.get(each.binding.id or "", len(first))))
         for node, binding, enabled, _tooltip in ordered:
-            if binding.show and enabled and binding.action not in seen and binding.description:
-                seen.add(binding.action)
-                namespace = "app." if node is self.app else "screen." if node is self.screen else ""
-                action = binding.action if "." in binding.action or not namespace else namespace + binding.action
-                yield self.app.get_key_display(binding), binding.description.lower(), action
+            if not binding.show or not enabled or binding.action in seen or not binding.description:
+                continue
+            if isinstance(screen, ShowsKeys) and not screen.key_matters(binding.id or ""):
+                continue
+            seen.add(binding.action)
+            namespace = "app." if node is self.app else "screen." if node is screen else ""
+            action = binding.action if "." in binding.action or not namespace else namespace + binding.action
+            yield Key(self.app.get_key_display(binding), binding.description.lower(), action)
+
+    def _pages(self, lines: int) -> list[list[Row]]:
+        width, tail = self.size.width, list(ALWAYS)
+        while sum(each.width for each in tail) > width:
+            tail.pop()
+        return pages_of(list(self._keys()), tail, width, lines)
+
+    def _laid(self) -> list[Row]:
+        if self._rows is None:
+            if self._page is None:
+                self._rows = self._pages(1)[0]
+            else:
+                pages = self._pages(OPEN_LINES)
+                self._rows = pages[min(self._page, len(pages) - 1)]
+            self._places.clear()
+            for line, row in enumerate(self._rows):
+                at = 0
+                for key in row.left:
+                    self._places.append((line, at, at + key.width, key.action))
+                    at += key.width
+                at = self.size.width - sum(key.width for key in row.right)
+                for key in row.right:
+                    self._places.append((line, at, at + key.width, key.action))
+                    at += key.width
+        return self._rows
 
     def render_line(self, y: int) -> Strip:
-        base = self.rich_style
-        key_style, text_style = (
-            self.get_component_rich_style("key-bar--key"),
-            self.get_component_rich_style("key-bar--description"),
-        )
-        width = self.size.width
-        tail = [(key, text, action, cell_len(key) + cell_len(text) + 2) for key, text, action in ALWAYS]
-        tail_width = sum(size for *_, size in tail) + len(tail)
-        while tail_width > width and tail:
-            tail_width -= tail.pop()[3] + 1
-        segments: list[Segment] = []
-        self._places = []
-        at = 0
-        for key, text, action in self._keys():
-            size = cell_len(key) + cell_len(text) + 4
-            if at + size + 2 > width - tail_width:
-                segments.append(Segment(" …", text_style))
-                at += 2
-                break
-            segments += [Segment(f" {key} ", key_style), Segment(f"{text}  ", text_style)]
-            self._places.append((at, at + size, action))
-            at += size
-        segments.append(Segment(" " * (width - tail_width - at), base))
-        at = width - tail_width
-        for key, text, action, size in tail:
-            segments += [Segment(f" {key} ", key_style), Segment(f"{text} ", text_style)]
-            self._places.append((at, at + size + 1, action))
-            at += size + 1
-        return Strip(segments).adjust_cell_length(width, base)
+        base, width = self.rich_style, self.size.width
+        key_style = self.get_component_rich_style("key-bar--key")
+        text_style = self.get_component_rich_style("key-bar--description")
+
+        def segments_of(keys: Sequence[Key]) -> list[Segment]:
+            pairs = ((f" {key.key} ", key.text + " " * key.gap) for key in keys)
+            return [Segment(text, style) for pair in pairs for text, style in zip(pair, (key_style, text_style), strict=True)]
+
+        rows = self._laid()
+        row = rows[y] if y < len(rows) else Row(())
+        right = segments_of(row.right)
+        room = width - sum(key.width for key in row.right)
+        told = bool(self._told) and y == 0
+        left = [Segment(f" {self._told}", text_style)] if told else segments_of(row.left)
+        return Strip.join([Strip(left).adjust_cell_length(room, base), Strip(right)]).adjust_cell_length(width, base)
 
     async def on_click(self, event: events.Click) -> None:
-        for start, end, action in self._places:
-            if start <= event.x < end:
+        for line, start, end, action in self._places:
+            if line == event.y and start <= event.x < end:
                 await self.app.run_action(action, self.screen.focused or self.screen)
                 return

@@ -50,17 +50,19 @@ async def test_a_digit_typed_into_a_field_stays_there(app: LabApp) -> None:
         assert app.screen.query_one("#path-input", Input).value == "4q?"
 
 
-async def test_escape_leaves_the_field_then_the_screen(app: LabApp) -> None:
+async def test_escape_leaves_the_field_and_never_the_mode(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2", "slash")
         assert isinstance(app.focused, Input)
         await pilot.press("escape")
         assert not isinstance(app.focused, Input)
         assert app.current_mode == "data"
-        await pilot.press("escape")
-        assert app.current_mode == "home"
-        await pilot.press("escape")
-        assert app.current_mode == "home"
+        assert "nothing to go back to" not in line_of(pilot, KeyBar)
+        for mode in ("data", "home"):
+            await app.action_mode(mode)
+            await pilot.press("escape")
+            assert app.current_mode == mode
+            assert line_of(pilot, KeyBar).startswith(" nothing to go back to")
 
 
 async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> None:
@@ -128,20 +130,67 @@ async def test_q_leaves_at_once_when_nothing_is_training(app: LabApp, make_run: 
         assert app._exit
 
 
-async def test_q_says_that_training_goes_on_and_leaves_only_when_asked_again(app: LabApp, make_run: Any, until: Any) -> None:
+async def test_q_leaves_at_once_while_a_run_trains_and_the_terminal_says_that_it_goes_on(
+    app: LabApp, make_run: Any, until: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     make_run("busy", phase="training", step=10)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.runs)
         assert "● busy 0%" in line_of(pilot, ModeBar)
         await pilot.press("q")
         await pilot.pause()
+        assert app._exit
+    assert "busy keeps training" in capsys.readouterr().err
+
+
+async def test_q_asks_once_when_work_would_be_lost_and_names_it_and_the_runs_that_go_on(
+    app: LabApp, make_run: Any, until: Any
+) -> None:
+    make_run("busy", phase="training", step=10)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("4")
+        await pilot.press("n")
+        app.screen.query_one("#name", Input).value = "tale"
+        await pilot.press("1")
+        await until(pilot, lambda: app.current_mode == "home")
+        await pilot.press("q")
+        await pilot.pause()
         assert isinstance(app.screen, ConfirmDialog)
-        assert "busy keeps training" in app.screen._words
+        assert app.screen._words == "This would be lost: the changed settings of a new run. busy keeps training."
         await pilot.press("escape")
         assert not app._exit
         await pilot.press("q", "q")
         await pilot.pause()
         assert app._exit
+
+
+async def test_the_rest_of_the_keys_stand_on_two_lines_until_the_last_page_or_escape(app: LabApp) -> None:
+    async with app.run_test(size=(60, 24)) as pilot:
+        await pilot.press("4", "n")
+        bar = app.screen.query_one(KeyBar)
+        assert "…" not in line_of(pilot, KeyBar)
+        await pilot.press("5")
+        await pilot.pause()
+        bar = app.screen.query_one(KeyBar)
+        assert "^k …" in line_of(pilot, KeyBar)
+        closed = [each.text for each in bar._laid()[0].left]
+        seen: list[str] = []
+        for _ in range(10):
+            await pilot.press("ctrl+k")
+            await pilot.pause()
+            if bar.size.height == 1:
+                break
+            assert bar.size.height == 2
+            seen += [each.text for row in bar._laid() for each in row.left if each.text != "…"]
+        assert set(closed) - {"…"} < set(seen)
+        assert len(seen) == len(set(seen))
+        assert seen == [each.text for each in bar._keys()]
+        await pilot.press("ctrl+k")
+        await pilot.pause()
+        await pilot.press("escape")
+        await pilot.pause()
+        assert bar.size.height == 1
 
 
 async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any, until: Any) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.core.number_format import significant
+from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.inspect.stages.stage_context import StageContext
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import ref
@@ -24,61 +25,65 @@ def hexadecimal(data: bytes) -> str:
 
 
 def tokens(context: StageContext) -> View:
+    return tokens_view(context.prompt_tokens)
+
+
+def tokens_view(prompt: PromptTokens) -> View:
     """The prompt's tokens with ids and bytes, and the merge tree of the chosen one."""
-    tokenizer, id_ = context.tokenizer, context.ids[context.position]
+    tokenizer, id_ = prompt.tokenizer, prompt.ids[prompt.position]
     data = tokenizer.token_bytes(id_)
-    shown = around(len(context.ids), context.position, ROWS)
+    shown = around(len(prompt.ids), prompt.position, ROWS)
     rows = [
         [
-            Cell(context.name(index)),
-            Cell(str(context.ids[index]), value=context.ids[index], ref=ref("tokens", index)),
-            Cell(hexadecimal(tokenizer.token_bytes(context.ids[index]))),
-            _rank(context, context.ids[index]),
+            Cell(prompt.name(index)),
+            Cell(str(prompt.ids[index]), value=prompt.ids[index], ref=ref("tokens", index)),
+            Cell(hexadecimal(tokenizer.token_bytes(prompt.ids[index]))),
+            _rank(prompt, prompt.ids[index]),
         ]
         for index in shown
     ]
     columns = [Column("token", align="left"), Column("id"), Column("bytes", align="left"), Column("merge", optional=True)]
-    blocks: list[Block] = [Table(columns, rows, title="the prompt", selected=context.position - shown.start)]
-    if len(shown) < len(context.ids):
-        blocks.append(Paragraph(f"Tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}."))
+    blocks: list[Block] = [Table(columns, rows, title="the prompt", selected=prompt.position - shown.start)]
+    if len(shown) < len(prompt.ids):
+        blocks.append(Paragraph(f"Tokens {shown.start + 1} to {shown.stop} of {len(prompt.ids)}."))
     tree = tokenizer.tree(id_)
     leaves = _leaves(tree)
     if len(leaves) > 1:
         blocks.append(
-            Table(columns, _branches(context, tree, "", ""), title=f"merge tree of “{context.label(context.position)}”")
+            Table(columns, _branches(prompt, tree, "", ""), title=f"merge tree of “{prompt.label(prompt.position)}”")
         )
     wrong = sum(a != b for a, b in zip(b"".join(leaves), data, strict=True))
     parity = Parity("bytes of the merge tree · vocabulary", float(wrong), len(data))
-    return View("tokens", "tokens", _sentence(context, len(data), len(leaves)), blocks, parity)
+    return View("tokens", "tokens", _sentence(prompt, len(data), len(leaves)), blocks, parity)
 
 
-def _sentence(context: StageContext, size: int, leaves: int) -> str:
-    here, id_ = context.here, context.ids[context.position]
-    where = f"{here} is token {context.position + 1} of {len(context.ids)}"
-    if context.tokenizer.merge_rank(id_) is not None:
+def _sentence(prompt: PromptTokens, size: int, leaves: int) -> str:
+    here, id_ = prompt.here, prompt.ids[prompt.position]
+    where = f"{here} is token {prompt.position + 1} of {len(prompt.ids)}"
+    if prompt.tokenizer.merge_rank(id_) is not None:
         merges = "1 merge" if leaves == 2 else f"{leaves - 1} merges"
         return f"{where}: id {id_}, {size} bytes joined by {merges}."
     kind = "a special token, which no text encodes to" if size > 1 else "a single byte"
     return f"{where}: id {id_}, {kind}."
 
 
-def _rank(context: StageContext, id_: int) -> Cell:
-    rank = context.tokenizer.merge_rank(id_)
+def _rank(prompt: PromptTokens, id_: int) -> Cell:
+    rank = prompt.tokenizer.merge_rank(id_)
     return Cell("byte" if rank is None else str(rank + 1), value=None if rank is None else rank + 1, style="dim")
 
 
-def _branches(context: StageContext, node: "Node", lead: str, below: str) -> list[list[Cell]]:
+def _branches(prompt: PromptTokens, node: "Node", lead: str, below: str) -> list[list[Cell]]:
     """A row for the node and each of its descendants, drawn as a tree."""
     row = [
-        Cell(lead + context.tokenizer.label(node.id)),
+        Cell(lead + prompt.tokenizer.label(node.id)),
         Cell(str(node.id), value=node.id),
         Cell(hexadecimal(node.bytes)),
-        _rank(context, node.id),
+        _rank(prompt, node.id),
     ]
     rows = [row]
     if node.left and node.right:
-        rows += _branches(context, node.left, below + "├ ", below + "│ ")
-        rows += _branches(context, node.right, below + "└ ", below + "  ")
+        rows += _branches(prompt, node.left, below + "├ ", below + "│ ")
+        rows += _branches(prompt, node.right, below + "└ ", below + "  ")
     return rows
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab.inspect.open_model import OpenModel
+from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.inspect.trace_cache import CachedTrace
 from lab.views.blocks import Parity
 from lab.views.number_tables import Numbers
@@ -118,22 +119,25 @@ class StageContext:
         value: Numbers = self.opened.model.get_parameter(name).detach().float().numpy()
         return value
 
+    @cached_property
+    def prompt_tokens(self) -> PromptTokens:
+        return PromptTokens(self.tokenizer, self.ids, self.position)
+
     def label(self, index: int) -> str:
-        return self.tokenizer.label(self.ids[index])
+        return self.prompt_tokens.label(index)
 
     def name(self, index: int) -> str:
         """A token as the label of a row: its number, counted from 1, and the token."""
-        return f"{index + 1:>{len(str(len(self.ids)))}} {self.label(index)}"
+        return self.prompt_tokens.name(index)
 
     def quoted(self, index: int) -> str:
         """A token in a sentence; with its number where the prompt has it more than once."""
-        twice = self.ids.count(self.ids[index]) > 1
-        return f"“{self.label(index)}”{f' (token {index + 1})' if twice else ''}"
+        return self.prompt_tokens.quoted(index)
 
     @property
     def here(self) -> str:
         """The token at the position, in a sentence."""
-        return self.quoted(self.position)
+        return self.prompt_tokens.here
 
     @cached_property
     def logits(self) -> Numbers:

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from lab.core.number_format import fixed, probability, whole
 from lab.views.blocks import LensPath
 from models.sampling_settings import SamplingSettings
-from screens.inspect.inspect_part import ModelState, Opened, Ready
+from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready
 from screens.inspect.selection import Prompt, Selection, position_in
 from screens.inspect.widgets.intervention_list import on_in_words
 from screens.inspect.widgets.sampling_form import SamplingForm, in_short
@@ -57,6 +57,11 @@ class PromptBar(Vertical):
         """True while fields replace the tokens."""
         return self.has_class("-editing") or self.has_class("-settings")
 
+    @property
+    def is_typing(self) -> bool:
+        """True while the field for the prompt is open."""
+        return self.has_class("-editing")
+
     def show_tokens(self, path: LensPath, prompt: Prompt) -> None:
         """Draw the tokens of `prompt`, whose lens path is `path`."""
         strip = self._strip
@@ -79,6 +84,8 @@ class PromptBar(Vertical):
 
     def mark(self, selection: Selection, model: ModelState) -> None:
         """Show what follows from the selection alone: the chosen token, and which model and settings are in use."""
+        if isinstance(model, Loading) and model.path is not None:
+            self._strip.chosen = model.path.position
         if isinstance(model, Ready):
             tokens, position = model.path.tokens, position_in(selection, model.path)
             self._strip.chosen = position

@@ -259,6 +259,10 @@ class OneStepScreen(LabScreen):
         listed = self._answer is not None and self._answer.view.stage == "changes"
         return spot.ref if listed and spot is not None and split(spot.ref)[1] else None
 
+    def would_be_lost(self) -> str:
+        typed = self.has_class("-editing") and self._editor.text != (self.selected.text or "")
+        return "the sentence being typed" if typed else ""
+
     def go_back(self) -> bool:
         if self.has_class("-editing"):
             self._close_editor()

@@ -17,6 +17,7 @@ from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
 from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
 from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
@@ -162,7 +163,24 @@ async def test_escape_goes_back_one_level_at_a_time(inspect: Open, settle: Settl
         await press(pilot, settle, "enter", "escape")
         assert isinstance(pilot.app.focused, ForwardPassList)
         await press(pilot, settle, "escape")
-        assert pilot.app.current_mode == "home"
+        assert pilot.app.current_mode == "inspect"
+
+
+async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        await press(pilot, settle, "j", "j")
+        started = shown_view(pilot)
+        await press(pilot, settle, "G", "k")
+        await press(pilot, settle, "H")
+        jumped = shown_view(pilot)
+        assert "thumbnails" in jumped
+        await press(pilot, settle, "escape")
+        assert shown_view(pilot) == "logits"
+        await press(pilot, settle, "escape")
+        assert shown_view(pilot) == started
+        await press(pilot, settle, "escape")
+        assert shown_view(pilot) == started
+        assert "nothing to go back to" in screen_of(pilot).query_one(KeyBar).render_line(0).text
 
 
 async def test_tab_moves_between_the_columns(inspect: Open, settle: Settle) -> None:
