@@ -13,7 +13,6 @@ from textual.worker import Worker
 from lab.engine.client import EngineClient
 from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
-from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
 from screens.engine.engine_notices import WAITING, EngineNotices, restart_binding
@@ -25,8 +24,7 @@ from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Sta
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.key_relevance import first_keys, matters
 from screens.inspect.location_text import location_text
-from screens.inspect.navigation import Navigation
-from screens.inspect.place_history import PlaceHistory
+from screens.inspect.navigation import Navigation, PlaceHistory
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt
 from screens.inspect.second_prompt import SecondPrompt
@@ -34,20 +32,17 @@ from screens.inspect.selection import Prompt, Selection, after_refusal, index_of
 from screens.inspect.time_travel import TimeTravel
 from screens.inspect.token_sampling import TokenSampling
 from screens.inspect.view_export import ViewExport
+from screens.inspect.widget_messages import WidgetMessages
 from screens.inspect.widgets.inspect_columns import InspectColumns, SecondPromptBar
-from screens.inspect.widgets.intervention_list import InterventionList
 from screens.inspect.widgets.prompt_bar import PromptBar
-from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.inspect.widgets.time_slider import TimeSlider
-from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.status_line import StatusLine
-from screens.widgets.token_strip import TokenStrip
 
 R = TypeVar("R")
 
 
-class InspectScreen(LabScreen):
+class InspectScreen(WidgetMessages):
     """State is one `selection`: keys of the parts change it; marks follow at once, the view when the engine answers."""
 
     MODE = "inspect"
@@ -321,39 +316,3 @@ class InspectScreen(LabScreen):
             self.say(message.spot.in_words)
         elif not isinstance(self.model, Starting):
             self._mark()
-
-    @on(ForwardPassList.Chosen)
-    def _step_chosen(self, message: ForwardPassList.Chosen) -> None:
-        self._navigation.action_step_end(message.step)
-
-    @on(TokenStrip.Clicked)
-    def _token_clicked(self, message: TokenStrip.Clicked) -> None:
-        self._navigation.go_to_position(message.index)
-
-    @on(PromptBar.Edited)
-    def _prompt_edited(self, message: PromptBar.Edited) -> None:
-        self._editing.apply_prompt(message.text)
-
-    @on(SamplingForm.Applied)
-    def _settings_applied(self, message: SamplingForm.Applied) -> None:
-        self._editing.apply_settings(message.settings)
-
-    @on(SamplingForm.Refused)
-    def _settings_refused(self, message: SamplingForm.Refused) -> None:
-        self.say(message.sentence, error=True)
-
-    @on(InterventionList.Removed)
-    def _intervention_removed(self, message: InterventionList.Removed) -> None:
-        self._interventions.remove(message.intervention)
-
-    @on(TimeSlider.Moved)
-    def _slider_moved(self, message: TimeSlider.Moved) -> None:
-        self._time.move_to(message.index)
-
-    @on(TimeSlider.Played)
-    def _slider_played(self) -> None:
-        self._time.play_or_stop()
-
-    @on(TimeSlider.Closed)
-    def _slider_closed(self, message: TimeSlider.Closed) -> None:
-        self._time.close(keep=message.keep)

@@ -49,9 +49,7 @@ def tokens_view(prompt: PromptTokens) -> View:
     tree = tokenizer.tree(id_)
     leaves = _leaves(tree)
     if len(leaves) > 1:
-        blocks.append(
-            Table(columns, _branches(prompt, tree, "", ""), title=f"merge tree of “{prompt.label(prompt.position)}”")
-        )
+        blocks.append(Table(columns, _branches(prompt, tree, "", ""), title=f"merge tree of “{prompt.label(prompt.position)}”"))
     wrong = sum(a != b for a, b in zip(b"".join(leaves), data, strict=True))
     parity = Parity("bytes of the merge tree · vocabulary", float(wrong), len(data))
     return View("tokens", "tokens", _sentence(prompt, len(data), len(leaves)), blocks, parity)

@@ -12,6 +12,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from lab.views.blocks import StageEntry
+from models.tokenizers.tokenizer import Tokenizer
+from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.inspect_screen import InspectScreen
@@ -164,6 +166,26 @@ async def test_escape_goes_back_one_level_at_a_time(inspect: Open, settle: Settl
         assert isinstance(pilot.app.focused, ForwardPassList)
         await press(pilot, settle, "escape")
         assert pilot.app.current_mode == "inspect"
+
+
+async def test_the_tokens_are_there_before_the_engine_answers(
+    app: LabApp, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokenizer.bytes_())
+    engine.gate = asyncio.Event()
+    async with app.run_test(size=(80, 24)) as pilot:
+        async with asyncio.timeout(30):
+            while screen_of(pilot).query_one(BlockView).view is None:
+                await pilot.pause(0.01)
+        strip, view = screen_of(pilot).query_one(TokenStrip), screen_of(pilot).query_one(BlockView).view
+        assert "".join(token.label for token in strip.tokens) == "The big dog ran"
+        assert strip.chosen == len("The big dog ran") - 1
+        assert strip.guess is None
+        assert view is not None
+        assert view.sentence == "“n” is token 15 of 15: id 110, a single byte."
+        engine.gate.set()
+        await settle(pilot)
+        assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran"], "then the engine's own"
 
 
 async def test_escape_leads_back_from_a_jump_and_not_along_the_steps(inspect: Open, settle: Settle) -> None:

@@ -66,6 +66,9 @@ async def test_n_draws_with_the_next_seed_and_the_seed_is_in_sight(inspect: Open
 class Tokens:
     """A tokenizer that only counts."""
 
+    def encode(self, text: str) -> list[int]:
+        return []
+
     def decode(self, ids: tuple[int, ...]) -> str:
         return f"<{len(ids)} tokens>"
 

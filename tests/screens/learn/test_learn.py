@@ -105,7 +105,7 @@ async def test_escape_leads_out_one_level_at_a_time(app: LabApp) -> None:
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, OptionList)
         await pilot.press("escape")
-        assert pilot.app.current_mode == "home"
+        assert pilot.app.current_mode == "learn"
 
 
 def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:
