@@ -172,18 +172,18 @@ async def test_the_tokens_are_there_before_the_engine_answers(
     app: LabApp, settle: Settle, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.runs.load_tokenizer.tokenizer_of", lambda run: Tokenizer.bytes_())
-    engine.gate = asyncio.Event()
+    engine.opens = asyncio.Event()
     async with app.run_test(size=(80, 24)) as pilot:
         async with asyncio.timeout(30):
             while screen_of(pilot).query_one(BlockView).view is None:
                 await pilot.pause(0.01)
         strip, view = screen_of(pilot).query_one(TokenStrip), screen_of(pilot).query_one(BlockView).view
-        assert "".join(token.label for token in strip.tokens) == "The big dog ran"
+        assert "".join(token.label for token in strip.tokens) == "The␣big␣dog␣ran"
         assert strip.chosen == len("The big dog ran") - 1
         assert strip.guess is None
         assert view is not None
         assert view.sentence == "“n” is token 15 of 15: id 110, a single byte."
-        engine.gate.set()
+        engine.opens.set()
         await settle(pilot)
         assert [token.label for token in strip.tokens] == ["The", " big", " dog", " ran"], "then the engine's own"
 

@@ -117,7 +117,7 @@ async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> No
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, TokenFlow)
         await pilot.press("escape")
-        assert pilot.app.current_mode == "home"
+        assert pilot.app.current_mode == "tokens"
 
 
 async def test_what_is_typed_goes_to_the_text_as_soon_as_the_mode_opens(home: Any, make_run: Any, until: Any) -> None:
