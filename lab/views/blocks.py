@@ -103,6 +103,18 @@ class MatrixPanels(msgspec.Struct, tag=True, omit_defaults=True):
     """The one drawn largest, and first where there is room for one alone."""
 
 
+class Destination(msgspec.Struct, frozen=True):
+    """A place of the forward pass that a cell leads to. None keeps the selected one."""
+
+    stage: str
+    layer: int | None
+    """0-based."""
+    position: int | None
+    """0-based within the window."""
+    head: int | None = None
+    """0-based."""
+
+
 class Thumbnail(msgspec.Struct, omit_defaults=True):
     """A small picture of a matrix of values from 0 to 1, one of many side by side."""
 
@@ -117,6 +129,8 @@ class Thumbnail(msgspec.Struct, omit_defaults=True):
     value: float | None = None
     """The one number that stands for it, called `ref`."""
     ref: str = ""
+    destination: Destination | None = None
+    """The place that it leads to."""
 
 
 class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
@@ -127,16 +141,6 @@ class Gallery(msgspec.Struct, tag=True, omit_defaults=True):
     thumbnails: list[Thumbnail]
     group: int
     selected: int = 0
-
-
-class Destination(msgspec.Struct, frozen=True):
-    """A place of the forward pass that a cell leads to. None keeps the selected one."""
-
-    stage: str
-    layer: int | None
-    """0-based."""
-    position: int | None
-    """0-based within the window."""
 
 
 class TextGrid(msgspec.Struct, tag=True, omit_defaults=True):

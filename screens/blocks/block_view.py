@@ -236,7 +236,8 @@ class BlockView(LineScrollView):
 
     def _style(self, kind: str | Heat) -> Style:
         if isinstance(kind, Heat):
-            return palette_of(self).style(kind)
+            palette = palette_of(self)
+            return palette.style(kind) if palette.paints else self.style_of("block--bar")
         return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
@@ -305,7 +306,7 @@ class BlockView(LineScrollView):
             self.cursor = self.laid.move(self.cursor, 0, side * self.laid.blocks[self.cursor[0]].columns)
             self._tell()
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -313,3 +314,5 @@ class BlockView(LineScrollView):
         if found is not None:
             self.cursor = found
             self._tell()
+            if self.laid.spot(found).destination is not None:
+                await self.run_action("screen.explain")  # as enter does

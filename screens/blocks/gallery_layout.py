@@ -83,7 +83,14 @@ class LaidGallery(Laid):
         thumbnail: Thumbnail = self.gallery.thumbnails[indices[place]]
         line = len(self.head) + row * self.each
         start = place * (self.across + GAP)
-        return Spot(line, start, self.across, thumbnail.summary, thumbnail.ref, thumbnail.value, height=self.tall + 1)
+        words, to = thumbnail.summary, thumbnail.destination
+        return Spot(line, start, self.across, words, thumbnail.ref, thumbnail.value, height=self.tall + 1, destination=to)
+
+    def at(self, line: int, x: int, now: tuple[int, int] | None = None) -> tuple[int, int] | None:
+        row, inside = divmod(line - len(self.head), self.each)
+        column, beside = divmod(x, self.across + GAP)
+        on_it = 0 <= row < self.rows and inside <= self.tall and column < len(self._row(row)) and beside < self.across
+        return (row, column) if on_it else None
 
     def start(self) -> tuple[int, int]:
         group, place = divmod(self.gallery.selected, self.gallery.group)

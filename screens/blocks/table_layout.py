@@ -8,7 +8,8 @@ from rich.cells import cell_len
 from lab.views.blocks import Cell, Table
 from screens.blocks.bars_and_shades import bar, signed_bar
 from screens.blocks.block_layout import Laid, Line, Spot, heading
-from screens.widgets.text_fitting import Piece, fit
+from screens.colour.heat import LEAST_INK, MASKED_LEVEL, ColouredPiece, Heat, level_of
+from screens.widgets.text_fitting import fit
 
 BAR_WIDTHS = (4, 28)
 """Shortest and longest bar."""
@@ -52,8 +53,8 @@ class LaidTable(Laid):
         return 2 if self.table.selected is not None else 0
 
     def _line(self, cells: list[Cell], kind: str, mark: str) -> Line:
-        pinned: list[Piece] = [(mark, "mark")] if mark else []
-        pieces: list[Piece] = []
+        pinned: list[ColouredPiece] = [(mark, "mark")] if mark else []
+        pieces: list[ColouredPiece] = []
         for place, (cell, width, bar_width) in enumerate(zip(cells, self.widths, self.bar_widths, strict=True)):
             column = self.table.columns[self.shown[place]]
             text = fit(cell.text, width, column.align)
@@ -62,10 +63,19 @@ class LaidTable(Laid):
             if bar_width:
                 draw = signed_bar if self.shown[place] in self.signed else bar
                 drawn = "" if cell.bar is None else draw(cell.bar, bar_width)
-                target.append((" " + fit(drawn, bar_width), "bar"))
+                target.append((" " + fit(drawn, bar_width), self._bar_kind(cell.bar, self.shown[place])))
             if place < len(cells) - 1:
                 target.append((" " * self.gap, ""))
         return Line(tuple(pieces), tuple(pinned))
+
+    def _bar_kind(self, fraction: float | None, column: int) -> str | Heat:
+        """The colour of a bar: by its length, and of a column with an axis by its sign too."""
+        if fraction is None:
+            return "bar"
+        level = level_of(fraction)
+        if column in self.signed:
+            return Heat("diverging", max(level, LEAST_INK) if level > 0 else min(level, -LEAST_INK), MASKED_LEVEL)
+        return Heat("sequential", max(level, LEAST_INK), MASKED_LEVEL)
 
     def line(self, y: int) -> Line:
         if y < len(self.head):

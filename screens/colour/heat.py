@@ -12,6 +12,8 @@ LEVELS = 32
 """Steps of a scale from 0 to 1. Numbers that are nearer than a step share a style, so that neighbours are sent as one."""
 HALF_BLOCK = "▀"
 """Its ink is the upper half of the cell, its paper the lower half."""
+LEAST_INK = LEVELS // 4
+"""Least level of bars and arcs, which have no paper: fainter ink could not be seen, and their length tells small numbers."""
 MASKED_LEVEL = LEVELS + 1
 """Stands for NaN."""
 

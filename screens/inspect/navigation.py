@@ -102,7 +102,7 @@ class Navigation(InspectPart):
             self._host.selection = replace(selection, head=(selection.head + by) % model.facts.heads, trail=())
 
     def action_all_heads(self) -> None:
-        """All heads at once; from there, the scores of the one under the cursor, else of the chosen one."""
+        """All heads at once; from there, the pattern of the one under the cursor, else of the chosen one."""
         selection, model = self._host.selection, self._host.model
         if selection.stage != "thumbnails" or selection.aside or selection.trail:
             self._host.selection = replace(selection.on_stage(), stage="thumbnails")
@@ -110,7 +110,7 @@ class Navigation(InspectPart):
         found = target(selection, model.path, self._ref) if isinstance(model, Ready) else None
         chosen = selection if found is None else replace(selection, layer=found.layer, head=found.head)
         self._host.focus_steps()
-        self._host.selection = replace(chosen, stage="scores")
+        self._host.selection = replace(chosen, stage="matrix")
 
     def action_layer(self, by: int) -> None:
         if self._list.steps:

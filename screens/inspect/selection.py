@@ -149,7 +149,8 @@ def at_destination(selection: Selection, to: Destination) -> Selection:
     """The selection moved to a place of the forward pass."""
     layer = selection.layer if to.layer is None else to.layer
     position = selection.position if to.position is None else to.position
-    return replace(selection.on_stage(), stage=to.stage, layer=layer, position=position)
+    head = selection.head if to.head is None else to.head
+    return replace(selection.on_stage(), stage=to.stage, layer=layer, head=head, position=position)
 
 
 def in_layer(selection: Selection, steps: Sequence[StageEntry], by: int) -> Selection:

@@ -15,8 +15,8 @@ from textual.widget import Widget
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Prediction, Token
+from screens.colour.heat import LEAST_INK, MASKED_LEVEL, Heat, heat, level_of
 from screens.colour.heat import LEVELS as SCALE_STEPS
-from screens.colour.heat import MASKED_LEVEL, Heat, heat, level_of
 from screens.colour.palette import palette_of
 from screens.widgets.text_fitting import fit
 from screens.widgets.token_shading import THICK, Shading, arc_lines
@@ -188,7 +188,7 @@ class TokenStrip(Widget):
         """The colour of a level as ink, where there are colours enough."""
         palette = palette_of(self)
         if palette.paints:
-            return palette.style(Heat("sequential", level, MASKED_LEVEL))
+            return palette.style(Heat("sequential", level if level == MASKED_LEVEL else max(level, LEAST_INK), MASKED_LEVEL))
         return self.get_component_rich_style("tokens--arc") + Style(bold=strong)
 
     def _arc_segments(self, y: int, room: int) -> list[Segment]:

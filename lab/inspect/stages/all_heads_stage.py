@@ -8,7 +8,7 @@ import numpy as np
 
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Array, Cell, Column, Gallery, Matrix, Parity, Table, Thumbnail, View
+from lab.views.blocks import Array, Cell, Column, Destination, Gallery, Matrix, Parity, Table, Thumbnail, View
 from lab.views.number_refs import ref
 from lab.views.number_tables import Numbers, around, number
 from models.unembed import Slices
@@ -223,6 +223,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
                 head_in_words(context, name, summary),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
+                Destination("matrix", layer, None, head),
             )
             for (layer, head), name, summary in zip(pairs, names, summaries, strict=True)
         ],
@@ -254,7 +255,7 @@ def picture_rows(room: int, heads: int, columns: int) -> int:
 def _legend(tokens: int, rows: int, columns: int) -> str:
     shades = "░▒▓█ 0 to 1   · masked"
     if (rows, columns) == (tokens, tokens):
-        return f"{shades}   one character per query and key"
+        return f"{shades}   cell: query × key"
     queries, keys = (-(-tokens // each) for each in (rows, columns))
     return f"{shades}   downsampled (max of {queries}×{keys})"
 

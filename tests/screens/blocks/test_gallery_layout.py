@@ -66,3 +66,16 @@ def test_the_chosen_one_is_in_sight_and_is_where_the_cursor_lands() -> None:
     assert followed is not None
     assert page.spot(followed).ref == "e[6]"
     assert page.first() == followed
+
+
+@pytest.mark.parametrize("width", [12, 30, 83])
+def test_a_click_finds_the_thumbnail_that_is_drawn_there(width: int) -> None:
+    laid = lay_gallery(gallery(), width)
+    for row in range(laid.rows):
+        for column in range(laid.columns):
+            spot = laid.spot(row, column)
+            for line, x in ((spot.line, spot.start), (spot.line + spot.height - 1, spot.start + spot.width - 1)):
+                assert laid.at(line, x) is not None
+                assert laid.spot(*laid.at(line, x)).ref == spot.ref  # type: ignore[misc]
+            assert laid.at(spot.line + spot.height, spot.start) is None
+    assert laid.at(0, 0) is None

@@ -6,6 +6,7 @@ import pytest
 from lab.views.blocks import Cell, Column, Table
 from screens.blocks.bars_and_shades import column_glyphs, signed_bar
 from screens.blocks.table_layout import lay_table
+from screens.colour.heat import LEAST_INK, LEVELS, MASKED_LEVEL, Heat
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,14 @@ def test_bars_of_one_sign_start_at_the_number_as_ever() -> None:
     rows = [[Cell("one"), Cell("20%", 0.2, bar=0.2)], [Cell("two"), Cell("80%", 0.8, bar=0.8)]]
     laid = lay_table(Table([Column("part", align="left"), Column("share")], rows), 40)
     assert all("│" not in text for y in range(laid.height) for text, _ in laid.line(y).pieces)
+
+
+def test_bars_have_the_colour_of_their_number_and_short_ones_can_be_seen() -> None:
+    def kinds(*bars: float) -> list[Heat]:
+        table = Table([Column("name", align="left"), Column("x")], [[Cell("a"), Cell("1", bar, bar=bar)] for bar in bars])
+        laid = lay_table(table, 60)
+        lines = [laid.line(len(laid.head) + row) for row in range(len(bars))]
+        return [kind for line in lines for _, kind in (*line.pinned, *line.pieces) if isinstance(kind, Heat)]
+
+    assert kinds(1.0, 0.5, 0.001) == [Heat("sequential", level, MASKED_LEVEL) for level in (LEVELS, LEVELS // 2, LEAST_INK)]
+    assert kinds(-1.0, 0.001) == [Heat("diverging", level, MASKED_LEVEL) for level in (-LEVELS, LEAST_INK)]

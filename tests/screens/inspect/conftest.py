@@ -20,6 +20,7 @@ from lab.views.blocks import (
     Block,
     Cell,
     Column,
+    Destination,
     Gallery,
     HeadAttention,
     LensPath,
@@ -234,6 +235,7 @@ class FakeEngine:
                 f"Head {i + 1}.{h + 1} does this.",
                 1.0 + n,
                 f"blocks.{i}.attn.entropy[{h},{size - 1}]",
+                Destination("matrix", i, None, h),
             )
             for n, (i, h) in enumerate(places)
         ]

@@ -403,5 +403,22 @@ async def test_the_key_leads_to_all_heads_and_to_the_one_under_the_cursor(inspec
         await settle(pilot)
         await pilot.press("H")
         await settle(pilot)
-        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("scores", 1, 2)
+        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 2)
         assert not view.has_focus
+
+
+async def test_enter_and_a_click_on_a_thumbnail_lead_to_the_pattern_of_its_head(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        screen = screen_of(pilot)
+        view = screen.query_one(BlockView)
+        await pilot.press("H", "enter")
+        await settle(pilot)
+        await pilot.press("down", "right", "enter")
+        await settle(pilot)
+        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 1)
+        await pilot.press("H")
+        await settle(pilot)
+        last = view.laid.spot((1, 1, 3))
+        await pilot.click(view, offset=(2 + last.start + 1, 1 + last.line - view.top + 1))
+        await settle(pilot)
+        assert (screen.selection.stage, screen.selection.layer, screen.selection.head) == ("matrix", 1, 3)
