@@ -71,7 +71,13 @@ SETTINGS = _by_name(
     Setting("steps", "Train for so many steps", "whole", "about 4 minutes", in_form=False),
     Setting("minutes", "Train for so many minutes instead", "real", in_form=False),
     Setting("batch", "Windows of text in one step", "whole", "16, or 2,048 tokens"),
-    Setting("accumulate", "Compute a step in so many micro-batches, one after the other, for less memory", "whole", "1"),
+    Setting(
+        "accumulate",
+        "Compute a step in so many micro-batches, one after the other, for less memory",
+        "whole",
+        "1",
+        label="micro-batches",
+    ),
     Setting("lr", "Peak learning rate", "real", "by width and optimizer", label="learning rate"),
     Setting(
         "schedule",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
-from lab.core.number_format import count, duration, fixed, perplexity, significant, whole
+from lab.core.number_format import count, duration, fixed, perplexity, probability, significant, whole
 from lab.core.uniform_baseline import uniform_baseline
+from lab.runs.evaluation_coverage import during_training
 from lab.runs.run_progress import time_left
+from lab.runs.run_schema import FinalEvaluation, Metric
 from screens.plot.figure import EVENT_SIGNS
 from screens.plot.plot_settings import SMOOTHINGS
 from screens.train.run_plots import RunPlots
@@ -18,7 +20,7 @@ from screens.widgets.fact_list import Fact
 def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
     """Progress of the run, and its latest losses."""
     config, status, history = watched.config, watched.status, watched.history
-    last, evaluation, best = history.last_training, history.last_evaluation, history.best_evaluation
+    last = history.last_training
     steps = status.steps or config.train.steps
     step = max(status.step, history.latest.step if history.latest else 0)
     left = time_left(config, status, history)
@@ -29,13 +31,32 @@ def newest_numbers(watched: WatchedRun) -> tuple[Fact, ...]:
         ("time left", duration(left) if left is not None and watched.phase == "training" else "·"),
         ("lr", significant(last.lr, 3) if last and last.lr is not None else "·"),
         ("train", fixed(history.smooth[-1], 3) if history.smooth else "·"),
-        ("val", fixed(evaluation.val_loss, 3) if evaluation and evaluation.val_loss is not None else "·"),
-        ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
-        ("bits/byte", fixed(evaluation.bits_per_byte, 3) if evaluation and evaluation.bits_per_byte is not None else "·"),
+        *_validation(watched),
         ("uniform", fixed(uniform_baseline(config.model.vocab_size), 3)),
-        ("perplexity", perplexity(history.smooth[-1]) if history.smooth else "·"),
+        ("perplexity", f"{perplexity(history.smooth[-1])} (train)" if history.smooth else "·"),
     ]
     return tuple(facts)
+
+
+def _validation(watched: WatchedRun) -> list[Fact]:
+    """Latest and best validation loss: at the end on all of the validation text, as Home shows it, else on a named share."""
+    status, history = watched.status, watched.history
+    latest: Metric | FinalEvaluation | None = status.final
+    best: Metric | FinalEvaluation | None = status.final_best
+    on = "val, all"
+    if latest is None:
+        latest, best, on = history.last_evaluation, history.best_evaluation, _evaluated(watched)
+    return [
+        (on, fixed(latest.val_loss, 3) if latest and latest.val_loss is not None else "·"),
+        ("best val", f"{fixed(best.val_loss, 3)} @ {count(best.step)}" if best and best.val_loss is not None else "·"),
+        ("bits/byte", fixed(latest.bits_per_byte, 3) if latest and latest.bits_per_byte is not None else "·"),
+    ]
+
+
+def _evaluated(watched: WatchedRun) -> str:
+    """`val of 29%`: the validation loss, with the share of the validation text that it is measured on while training."""
+    share = during_training(watched.config.data, watched.status)
+    return "val" if share is None or share.is_whole else f"val of {probability(share.part / share.total, 0)}"
 
 
 def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:

@@ -1,39 +1,56 @@
-"""The sentences on a run: its state, the diagnosis, and its losses."""
+"""The words on a run: its verdict in one line, what needs attention now, and the whole diagnosis in sentences."""
 
 from __future__ import annotations
 
-from lab.reports.diagnosis.diagnose import diagnose
+from dataclasses import dataclass
+
+from lab.reports.diagnosis.diagnose import diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
 from lab.reports.text_entropy import TextEntropy
+from lab.reports.verdict_line import VerdictLine, verdict_line
 from lab.runs.run_folder import ACTIVE, is_on_other_host
 from lab.runs.run_summary import owner_in_words
 from screens.train.watched_run import WatchedRun
 
 
-def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> str:
-    """State, diagnosis and losses of the run in sentences, the most important first."""
-    found = diagnose(
-        watched.config,
-        watched.status,
-        watched.history,
-        phase=watched.phase,
-        entropy=entropy,
-        events=watched.events,
-    )
-    copied = found.verdict == "validation text copied"
-    parts = [run_sentence(watched.config, watched.status, watched.history, copied=copied)]
-    if found.verdict != "waiting" and watched.phase != "failed":
-        parts.insert(0, found.sentences)
+@dataclass(frozen=True)
+class StatusText:
+    """`notice` is empty where nothing needs attention; `sentences` are the diagnosis and the losses."""
+
+    verdict: VerdictLine
+    notice: str
+    sentences: str
+
+
+def status_text(watched: WatchedRun, entropy: TextEntropy | None) -> StatusText:
+    """The words on a run as it is now."""
+    run = DiagnosedRun(watched.config, watched.status, watched.history, watched.phase, entropy, watched.events)
+    found = diagnosis_of(run)
+    sentences = []
+    if watched.phase != "failed":
+        copied = found.verdict == "validation text copied"
+        sentences = [run_sentence(watched.config, watched.status, watched.history, copied=copied)]
+        if found.verdict != "waiting":
+            sentences.insert(0, found.sentences)
     message = watched.status.message
     said_again = message.startswith("Since step") and "rollback" in found.advice
-    if message and watched.phase in (*ACTIVE, "stopped", "finished") and not said_again:
-        parts.insert(0, message)
-    if is_on_other_host(watched.status) and watched.phase in ACTIVE:
-        parts.insert(0, f"Trained by {owner_in_words(watched.status)}, another machine; pause and stop work from here.")
-    if watched.unresponsive:
-        parts.insert(0, watched.unresponsive)
+    return StatusText(verdict_line(run, found), " ".join(_notices(watched, "" if said_again else message)), " ".join(sentences))
+
+
+def _notices(watched: WatchedRun, message: str) -> list[str]:
+    """Sentences on what is out of the ordinary, the most important first."""
+    parts = []
+    if watched.phase == "failed":
+        parts.append(run_sentence(watched.config, watched.status, watched.history))
     if watched.phase == "interrupted":
-        parts.insert(0, "The trainer died without an error message; r resumes from the last checkpoint.")
+        parts.append("The trainer died without an error message; r resumes from the last checkpoint.")
+    if watched.unresponsive:
+        parts.append(watched.unresponsive)
+    if is_on_other_host(watched.status) and watched.phase in ACTIVE:
+        parts.append(f"Trained by {owner_in_words(watched.status)}, another machine; pause and stop work from here.")
     if watched.phase == "stopped" and watched.history.latest is not None:
-        parts.insert(0, "Stopped; r resumes.")
-    return " ".join(parts)
+        parts.append("Stopped; r resumes.")
+    if message and watched.phase in (*ACTIVE, "stopped", "finished"):
+        parts.append(message)
+    return parts

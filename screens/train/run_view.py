@@ -10,7 +10,8 @@ from typing import Literal
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
+from textual.events import Resize
 from textual.reactive import var
 from textual.timer import Timer
 from textual.widget import Widget
@@ -28,6 +29,7 @@ from screens.train.run_status_text import status_text
 from screens.train.samples_view import SamplesView
 from screens.train.summary_text import SummaryText, whole_sentences
 from screens.train.usage_plots import usage_plots
+from screens.train.verdict_bar import VerdictBar
 from screens.train.watched_run import WatchedRun
 from screens.widgets.fact_list import FactList
 
@@ -36,6 +38,10 @@ MOST_LINES_OF_WORDS = 5
 
 SECONDS_AN_EVALUATION = 0.3
 """Time that each evaluation is shown for while they are played."""
+MOST_LINES_OF_NOTICE = 2
+COLUMNS_FOR_DETAILS = 160
+"""Width from which on the details are beside the plot."""
+
 SECONDS_BETWEEN_DRAWINGS = 1.0
 """Shortest interval between drawings of the plots, which are half the cost of watching a run."""
 DOTS_A_COLUMN = 2
@@ -56,6 +62,10 @@ class RunView(Widget):
     """Index of the training step under the mouse, whose numbers are shown while it is there."""
     page: var[RunPage] = var("words")
     """The content below the plot, or instead of it."""
+    reasons_shown: var[bool] = var(False)
+    """True: the sentences behind the verdict are shown below it."""
+    details_beside: var[bool] = var(False)
+    """True: the details are beside the plot, on a wide screen."""
     eval_step: var[float | None] = var(None)
     """Step of the evaluation whose samples, head scores and probe are shown; None follows the newest."""
 
@@ -70,14 +80,18 @@ class RunView(Widget):
 
     def compose(self) -> ComposeResult:
         yield RunHeader(id="run-header")
-        with Horizontal(id="run-middle"):
-            yield LinePlot(id="run-plot")
-            yield FactList(id="run-facts")
-        with Vertical(id="run-words"):
-            yield SummaryText(id="run-reading", markup=False)
-            yield SamplesView(id="run-samples")
-            yield SummaryText(id="run-computed", markup=False)
-            with Horizontal(id="run-panels"):
+        with Container(id="run-body"):
+            with Vertical(id="run-main"):
+                with Horizontal(id="run-middle"):
+                    yield LinePlot(id="run-plot")
+                    yield FactList(id="run-facts")
+                with Vertical(id="run-words"):
+                    yield VerdictBar(id="run-verdict")
+                    yield SummaryText(id="run-notice", markup=False)
+                    yield SummaryText(id="run-reading", markup=False)
+                    yield SamplesView(id="run-samples")
+                    yield SummaryText(id="run-computed", markup=False)
+            with Container(id="run-panels"):
                 for name in PANELS:
                     yield LinePlot(id=f"run-{name}")
         yield InsightsView(id="run-insights")
@@ -100,7 +114,7 @@ class RunView(Widget):
             self.eval_step = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
-        self.query_one("#run-reading", SummaryText).say(self._sentences(watched))
+        self._say()
         self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
@@ -134,13 +148,14 @@ class RunView(Widget):
 
     def show_error(self, sentence: str) -> None:
         """Show the reason why there is nothing to see."""
-        self.query_one("#run-reading", SummaryText).say(sentence)
+        self.query_one(VerdictBar).verdict = None
+        self._notify(sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the training text, and diagnose the run by them."""
         self.entropy = entropy
         if self.watched is not None:
-            self.query_one("#run-reading", SummaryText).say(self._sentences(self.watched))
+            self._say()
         self._draw()
 
     def watch_plot_view(self) -> None:
@@ -168,11 +183,29 @@ class RunView(Widget):
         """Ids of the plots whose x axis is the run's steps."""
         return ("run-plot", *(f"run-{name}" for name in PANELS if self.page != "machine"))
 
+    def on_resize(self, event: Resize) -> None:
+        self.details_beside = event.size.width >= COLUMNS_FOR_DETAILS
+
+    def watch_details_beside(self, beside: bool) -> None:
+        self.set_class(beside, "-beside")
+        self._draw()
+
+    def watch_reasons_shown(self, shown: bool) -> None:
+        self.query_one("#run-reading").display = shown
+        self._say()
+
+    def turn_details(self) -> None:
+        """Show the next page of details: the curves, the machine, and where they replace the samples, these again."""
+        if self.details_beside:
+            self.page = "words" if self.page == "machine" else "machine"
+        else:
+            self.page = {"words": "curves", "curves": "machine"}.get(self.page, "words")  # type: ignore[assignment]
+
     def watch_page(self, page: RunPage) -> None:
         self.set_class(page in ("curves", "machine"), "-panels")
         self.set_class(page == "machine", "-machine")
         insights = page in PAGES
-        self.query_one("#run-middle").display = self.query_one("#run-words").display = not insights
+        self.query_one("#run-body").display = not insights
         self.insights.display = insights
         if page in PAGES:
             self.insights.page = page
@@ -222,9 +255,9 @@ class RunView(Widget):
         self._drawn, self._drawn_at = (self._redraw_key(), plots.latest), time.monotonic()
         known = baselines(plots.config.model.vocab_size, plots.config.data, plots.history, self.entropy)
         self.query_one("#run-plot", LinePlot).figure = plots.losses(known)
-        if self.page in ("curves", "machine"):
+        if self.page in ("curves", "machine") or self.details_beside:
             usage = self.watched.usage if self.watched else None
-            figures = plots.panels() if self.page == "curves" else usage_plots(usage)
+            figures = usage_plots(usage) if self.page == "machine" else plots.panels()
             for name, figure in zip_longest(PANELS, figures):
                 plot = self.query_one(f"#run-{name}", LinePlot)
                 plot.display = figure is not None
@@ -243,7 +276,7 @@ class RunView(Widget):
         )
         x = plots.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
-            self.query_one(f"#run-{name}", LinePlot).cursor = x if name == "plot" or self.page == "curves" else None
+            self.query_one(f"#run-{name}", LinePlot).cursor = x if f"run-{name}" in self._plots_by_step else None
 
     def toggle_cursor(self) -> None:
         """Put the cursor on the last step in view, or remove it."""
@@ -281,5 +314,18 @@ class RunView(Widget):
         if plots is not None:
             self.plot_view = self.plot_view.panned(by, plots.latest)
 
-    def _sentences(self, watched: WatchedRun) -> str:
-        return whole_sentences(status_text(watched, self.entropy), self.content_size.width - 4, MOST_LINES_OF_WORDS)
+    def _say(self) -> None:
+        """Update the verdict, what needs attention, and the reasons behind them."""
+        if self.watched is None:
+            return
+        said = status_text(self.watched, self.entropy)
+        width = self.content_size.width - 4
+        self.query_one(VerdictBar).verdict = said.verdict
+        self._notify(whole_sentences(said.notice, width, MOST_LINES_OF_NOTICE))
+        self.query_one("#run-reading", SummaryText).say(whole_sentences(said.sentences, width, MOST_LINES_OF_WORDS))
+
+    def _notify(self, sentences: str) -> None:
+        """Show what needs attention; without any, the line is the samples'."""
+        notice = self.query_one("#run-notice", SummaryText)
+        notice.display = bool(sentences)
+        notice.say(sentences)

@@ -18,6 +18,7 @@ class RunViewKeys(PlotKeys):
     """A screen with a `RunView`, and the keys that act on it."""
 
     BINDINGS = [
+        Binding("enter", "reasons", "Why", id="train.why", show=False, tooltip="The sentences behind the verdict"),
         Binding("c", "cursor", "Cursor", id="train.cursor", tooltip="A cursor on the curve: every number at a step"),
         Binding(
             "d", "panels", "Details", id="train.panels", tooltip="Learning rate, gradient norm, speed; machine usage; samples"
@@ -76,7 +77,10 @@ class RunViewKeys(PlotKeys):
         self.view.toggle_cursor()
 
     def action_panels(self) -> None:
-        self.view.page = {"words": "curves", "curves": "machine"}.get(self.view.page, "words")  # type: ignore[assignment]
+        self.view.turn_details()
+
+    def action_reasons(self) -> None:
+        self.view.reasons_shown = not self.view.reasons_shown
 
     def action_page(self, page: InsightsPage) -> None:
         self.view.page = "words" if self.view.page == page else page

@@ -41,19 +41,24 @@ class TrainScreen(RunExport, RunViewKeys):
     AUTO_FOCUS = ""
     FIRST_KEYS = ("train.start", "train.pause", "train.resume", "train.stop", "train.new", "train.inspect", "train.step")
     HELP = """
-**Watching a run.** Faint dots: training loss of each step; line: its running mean; diamonds: validation loss, on text never
-trained on. **Loss** is −ln p of the next token, in nats per token. *Uniform* is the loss of guessing evenly among the
-vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally likely tokens. *Bits/byte* is the
-validation loss in a unit that compares across tokenizers.
+**Watching a run.** Faint dots: training loss of each step; line: its running mean; line with diamonds: validation loss, on text
+never trained on; the shaded area between them is the *gap*. **Loss** is −ln p of the next token, in nats per token. *Uniform* is
+the loss of guessing evenly among the vocabulary, ln V. *Perplexity* is e^loss: the model is as uncertain as among so many equally
+likely tokens. *Bits/byte* is the validation loss in a unit that compares across tokenizers.
+
+**Verdict.** One line below the plot; `enter` shows the sentences behind it. *Overfitting*: training loss falls while validation
+loss rises. *Val* compares the lowest evaluation with the latest, and names both steps. The *floor* is the source's entropy.
 
 **Baselines** (`f`). *Uniform*: all tokens equally likely. *Unigram*: token frequencies only. *Bigram*: the previous token too.
 Both are entropies of the training text's counts. *Source*: the true entropy of a generated text; no model can stay below it on
 new text.
 
-**Plot.** `c` puts a cursor on the curve; the arrows move it, and the panel shows every number at that step. `+` `-` zoom, `,`
-`.` pan, `end` shows all and follows. `a` changes the x axis: steps, tokens, epochs, time. `y` logarithmic, `b` bits per byte,
-`m` smoothing. `d` shows learning rate, gradient norm and speed; again, CPU, memory and GPU. On the x axis: ▴ checkpoint, ★
-lowest validation loss, ✗ skipped step (NaN or spike), ↶ rollback, ‖ pause, ▸ resume, ■ stop.
+**Plot.** The mouse, or `c` and the arrows, reads every number out at a step; a click leaves the cursor there. On x, `z` shows the
+latest half, `+` `-` and the wheel zoom, `,` `.` pan. On y, `Z` leaves the steep beginning out; the wheel at the y axis, or with
+shift, zooms. `end` shows all and follows. The scale of y is the one that shows more, linear or logarithmic; `y` takes the other.
+`a` changes the x axis: steps, tokens, epochs, time. `b` bits per byte, `m` smoothing. `d` shows learning rate, gradient norm and
+speed; again, CPU, memory and GPU. On the x axis: ▴ checkpoint, ★ lowest validation loss, ✗ skipped step (NaN or spike), ↶
+rollback, ‖ pause, ▸ resume, ■ stop.
 
 **Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
 the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: the most probable
@@ -251,6 +256,8 @@ Training continues when you leave this screen, the lab, or the terminal.
         phase = self.watched.phase if watching and self.watched else ""
         if action == "head_history":
             return watching and self.view.page == "heads"
+        if action == "reasons":
+            return watching and self.view.page not in PAGES
         if action == "play":
             return watching and self.view.page in PAGES
         if action in RUN_VIEW_ACTIONS:

@@ -49,7 +49,11 @@ def diagnose(
     `phase` is the real one where that is not the status's: "interrupted". `entropy` is that of the run's own text, if known;
     `events` are all of the run.
     """
-    if history.latest is None or history.latest.step == 0:
+    return diagnosis_of(DiagnosedRun(config, status, history, phase or status.phase, entropy, events))
+
+
+def diagnosis_of(run: DiagnosedRun) -> Diagnosis:
+    """The diagnosis of a run whose figures are at hand already."""
+    if run.history.latest is None or run.history.latest.step == 0:
         return Diagnosis("waiting", "no step has been taken yet.")
-    run = DiagnosedRun(config, status, history, phase or status.phase, entropy, events)
     return next((found for check in CHECKS if (found := check(run))), None) or learning(run)

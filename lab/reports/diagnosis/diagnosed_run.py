@@ -140,16 +140,22 @@ class DiagnosedRun:
         return self.evaluations[nearest:]
 
     def trend_in_words(self, *, lowest: bool = False) -> str:
-        """The change of both losses over the trend, with the steps of each number.
+        """The change of both losses over the trend, between the same two evaluations, with the steps of each number.
 
-        With `lowest`, the lowest validation loss so far at either end: a single one may happen to lie above its neighbours.
+        With `lowest`, the training loss over all of the trend, and the lowest validation loss so far at either end: a single one
+        may happen to lie above its neighbours.
         """
-        before, steps = self.smoothed[self.trend_start], (self.steps[self.trend_start], self.steps[-1])
-        words = f"from step {step_in_words(steps[0])} to {step_in_words(steps[1])} the training loss {moved(before, self.loss)}"
         found = self.trend_evaluations
+        steps = (self.steps[self.trend_start], self.steps[-1])
+        if len(found) > 1 and not lowest:  # both losses at the same steps
+            steps = (found[0].step, found[-1].step)
+        before, now = (self.smoothed_at(step) for step in steps)
+        if before is None or now is None:
+            before, now = self.smoothed[self.trend_start], self.loss
+        words = f"from step {step_in_words(steps[0])} to {step_in_words(steps[1])} the training loss {moved(before, now)}"
         if len(found) > 1:
             first, last = self.lowest_ends() if lowest else (found[0], found[-1])
-            verb = "" if differs_visibly(before, self.loss) else "went "
+            verb = "" if differs_visibly(before, now) else "went "
             words += f", and the {'lowest ' if lowest else ''}validation loss {moved_at(first, last, verb)}"
         elif found:
             words += f"; the validation loss was {fixed(found[0].loss, 2)} at step {step_in_words(found[0].step)}"

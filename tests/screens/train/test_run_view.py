@@ -37,10 +37,21 @@ async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_senten
     make_run("tale", phase="stopped", step=1240)
     async with app.run_test(size=(80, 24)) as pilot:
         await watch(pilot, until, "tale")
+        assert text_of(pilot, "#run-notice") == "Stopped; r resumes."
+        verdict = screen_of(pilot).query_one("#run-verdict").render_line(0).text
+        assert verdict.startswith("✓ learning · no overfitting · ")
+        assert not screen_of(pilot).query_one("#run-reading").display, "the prose is behind a key"
+        await pilot.press("enter")
+        await pilot.pause()
+        reading = screen_of(pilot).query_one("#run-reading")
+        assert reading.display
         words = text_of(pilot, "#run-reading")
-        assert words.startswith("Stopped; r resumes. Learning: from step 931 to 1,240 the training loss")
+        assert words.startswith("Learning: from step 900 to 1,200 the training loss"), "both losses at the same two evaluations"
+        assert "and the validation loss" in words
         assert words.endswith(".")
-        assert screen_of(pilot).query_one("#run-reading").size.height <= 5
+        assert 2 <= reading.size.height <= 5
+        await pilot.press("enter")
+        assert not reading.display
 
 
 async def test_the_cursor_reads_out_every_number_of_a_step(app: TrainApp, make_run: Any, until: Any) -> None:

@@ -22,7 +22,7 @@ async def test_a_run_is_shown_with_its_own_numbers(app: TrainApp, make_run: Any,
         assert told["uniform"] == "6.931"
         assert told["tokens/s"] == "8,310"
         assert "uniform baseline 6.93 nats per token" in text_of(pilot, "#run-reading")
-        assert "Stopped; r resumes." in text_of(pilot, "#run-reading")
+        assert "Stopped; r resumes." in text_of(pilot, "#run-notice")
         assert "■ stopped" in screen_of(pilot).query_one("#run-header").render_line(0).text
 
 
@@ -45,7 +45,8 @@ async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_the
         with run.metrics_path.open("ab") as file:
             file.write(encode(line) + b"\n" + b'{"step": 102, "tok')
         await until(pilot, lambda: numbers(pilot)["epoch"] == "3.50")
-        assert numbers(pilot)["val"] == "1.250"
+        share = 32_800 / 111_539
+        assert numbers(pilot)[f"val of {share:.0%}"] == "1.250", "it says on how much of the validation text"
         assert numbers(pilot)["bits/byte"] == "0.750"
         run.metrics_path.write_bytes(encode(line) + b"\n")
         await until(pilot, lambda: list(screen_of(pilot).watched.history.steps) == [101.0])
@@ -68,7 +69,7 @@ async def test_a_run_whose_settings_are_damaged_is_one_sentence(app: TrainApp, m
     (run.path / "config.json").write_text("{")
     async with app.run_test(size=(80, 24)) as pilot:
         app.post_message(RunChosen("tale", "train"))
-        await until(pilot, lambda: "tale/config.json is damaged" in text_of(pilot, "#run-reading"))
+        await until(pilot, lambda: "tale/config.json is damaged" in text_of(pilot, "#run-notice"))
 
 
 async def test_a_run_that_trains_already_is_watched_from_the_start(make_run: Any, until: Any) -> None:

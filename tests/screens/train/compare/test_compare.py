@@ -357,7 +357,7 @@ async def test_a_run_of_another_machine_says_so(app: LabApp, make_run: Any, unti
         assert line.startswith(f"far is trained by process {os.getpid()} on abacus, another machine.")
         assert app.runs[0].is_active
         await pilot.press("t")
-        await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-reading", Static).content))
+        await until(pilot, lambda: "on abacus, another machine" in str(app.screen.query_one("#run-notice", Static).content))
         await pilot.press("p")
         await until(pilot, lambda: (run.control_path / "pause").exists())
 

@@ -1,0 +1,106 @@
+"""The verdict on a run in one line: the diagnosis, overfitting, and the distance to the nearest baseline."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lab.core.number_format import fixed
+from lab.core.uniform_baseline import uniform_baseline
+from lab.reports.baselines import bytes_per_token
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.diagnosis.loss_wording import Evaluation, differs_visibly, step_in_words
+from lab.reports.diagnosis.thresholds import RISE
+from lab.reports.diagnosis.verdicts import Diagnosis, Verdict
+from lab.reports.text_entropy import TextEntropy
+from lab.runs.run_folder import ACTIVE
+from lab.runs.run_schema import RunConfig, Status
+
+if TYPE_CHECKING:
+    from lab.runs.loss_history import LossHistory
+
+Tone = Literal["good", "wait", "warn", "bad"]
+TONES: dict[Verdict, Tone] = {
+    "waiting": "wait",
+    "too early to tell": "wait",
+    "warming up": "wait",
+    "rolled back": "warn",
+    "learning": "good",
+    "overfitting": "warn",
+    "text too small": "warn",
+    "validation text differs": "warn",
+    "validation text copied": "warn",
+    "plateau": "warn",
+    "diverged": "bad",
+}
+SIGNS: dict[Tone, str] = {"good": "✓", "wait": "…", "warn": "!", "bad": "✗"}
+"""Sign of each tone, so that it is told without colour."""
+JUDGED: tuple[Verdict, ...] = ("learning", "plateau", "overfitting", "text too small")
+"""Verdicts of runs whose validation loss says whether they overfit."""
+NO_LEVEL: tuple[Verdict, ...] = ("waiting", "too early to tell", "warming up", "rolled back", "diverged")
+"""Verdicts of runs whose validation loss still changes too fast to compare it with a baseline."""
+
+
+@dataclass(frozen=True)
+class VerdictLine:
+    """Its parts, the verdict first, and their tone."""
+
+    tone: Tone
+    parts: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"{SIGNS[self.tone]} {' · '.join(self.parts)}"
+
+
+def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
+    """The line of a run and its diagnosis."""
+    if run.phase == "failed":
+        return VerdictLine("bad", tuple(dict.fromkeys(("failed", found.verdict))) if found.verdict == "diverged" else ("failed",))
+    parts: list[str] = [found.verdict]
+    if found.verdict in JUDGED:
+        parts.append(_overfitting(run))
+    if found.verdict not in NO_LEVEL:
+        parts.append(_level(run.config, run.status, run.history, run.entropy))
+    return VerdictLine(TONES[found.verdict], tuple(part for part in parts if part))
+
+
+def _overfitting(run: DiagnosedRun) -> str:
+    """The change of the validation loss since its lowest, with both evaluations' steps; empty before the second evaluation."""
+    if len(run.evaluations) < 2:
+        return ""
+    best, last = min(run.evaluations, key=lambda evaluation: evaluation.loss), run.evaluations[-1]
+    if last.loss <= best.loss * (1 + RISE):
+        return "no overfitting" + (" yet" if run.phase in ACTIVE else "")
+    return f"val {_change(best, last)}"
+
+
+def _change(first: Evaluation, last: Evaluation) -> str:
+    """`3.46 → 3.64, steps 400 → 1,200`."""
+    decimals = 2 if fixed(first.loss, 2) != fixed(last.loss, 2) or not differs_visibly(first.loss, last.loss) else 4
+    steps = f"steps {step_in_words(first.step)} → {step_in_words(last.step)}"
+    return f"{fixed(first.loss, decimals)} → {fixed(last.loss, decimals)}, {steps}"
+
+
+def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: TextEntropy | None) -> str:
+    """The validation loss beside the lowest level that is known: of the source, of token pairs, of equal probabilities.
+
+    At the end it is the last weights' on all of the validation text, else that of the latest evaluation.
+    """
+    evaluation = history.last_evaluation
+    found = status.final or evaluation
+    if found is None or found.val_loss is None or not found.step:
+        return ""
+    source = config.data.entropy_bits_per_byte
+    if source is not None:
+        level, name = source * math.log(2) * _bytes_per_token(found.val_loss, found.bits_per_byte, config, history), "the floor"
+    elif entropy is not None:
+        level, name = entropy.bigram, "bigram"
+    else:
+        level, name = uniform_baseline(config.model.vocab_size), "uniform"
+    apart = found.val_loss - level
+    return f"{fixed(abs(apart), 2)} nats {'above' if apart >= 0 else 'below'} {name}"
+
+
+def _bytes_per_token(val_loss: float, bits_per_byte: float | None, config: RunConfig, history: "LossHistory") -> float:
+    """Of the text that the loss was measured on."""
+    return val_loss / math.log(2) / bits_per_byte if bits_per_byte else bytes_per_token(config.data, history)

@@ -1,0 +1,82 @@
+"""The verdict in one line: its numbers are the run's own, and of two compared ones both steps are named."""
+
+import math
+
+import pytest
+
+from lab.reports.diagnosis.diagnose import diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
+from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.reports.verdict_line import TONES, VerdictLine, verdict_line
+from lab.runs.run_schema import FinalEvaluation, Status
+from tests.lab.reports.recorded_curves import recorded
+from tests.lab.runs.made_up_runs import TRAINING, config, history
+
+
+def line_of(name: str, step: int | None = None, phase: str = "") -> VerdictLine:
+    run = recorded(name, step) if step is not None else recorded(name)
+    head = run.head
+    diagnosed = DiagnosedRun(head.config, head.status, run.history, phase or head.status.phase, head.entropy, run.events)
+    return verdict_line(diagnosed, diagnosis_of(diagnosed))
+
+
+def made_up(
+    *points: tuple[int, float | None, float | None], entropy: float | None = None, status: Status = TRAINING
+) -> VerdictLine:
+    run = DiagnosedRun(config(entropy=entropy), status, history(*points), status.phase, None, ())
+    return verdict_line(run, Diagnosis("learning", ""))
+
+
+def test_overfitting_names_both_evaluations() -> None:
+    curve = recorded("overfitting").history
+    best, step = min(zip(curve.val_losses, curve.eval_steps, strict=True))
+    line = line_of("overfitting")
+    assert line.tone == "warn"
+    assert line.parts[:2] == ("overfitting", f"val {best:.2f} → {curve.val_losses[-1]:.2f}, steps {step:.0f} → 600")
+    assert line.text.startswith("! overfitting · val ")
+
+
+@pytest.mark.parametrize(("status", "words"), [(TRAINING, "no overfitting yet"), (Status(phase="finished"), "no overfitting")])
+def test_a_falling_validation_loss_is_no_overfitting(status: Status, words: str) -> None:
+    line = made_up((10, 3.2, 3.3), (20, 3.0, 3.1), status=status)
+    assert line.parts[:2] == ("learning", words)
+    assert (line.tone, line.text[0]) == ("good", "✓")
+
+
+def test_a_rise_says_how_much_between_which_steps() -> None:
+    assert "val 3.10 → 3.25, steps 20 → 30" in made_up((10, 3.2, 3.3), (20, 3.0, 3.1), (30, 2.9, 3.25)).parts
+
+
+def test_before_two_evaluations_nothing_is_said_of_overfitting() -> None:
+    assert not any("overfitting" in part for part in made_up((10, 3.2, 3.3)).parts)
+
+
+def test_the_floor_is_the_source_s_entropy_in_the_unit_of_the_loss() -> None:
+    """`history` gives half a bit per byte for each nat: a token of the validation text is as long as the two say."""
+    line = made_up((10, 3.2, 3.0), entropy=1.25)
+    floor = 1.25 * math.log(2) * (3.0 / math.log(2) / 1.5)
+    assert line.parts[-1] == f"{3.0 - floor:.2f} nats above the floor"
+
+
+def test_at_the_end_it_is_measured_on_the_whole_validation_text() -> None:
+    last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=2.0, bits_per_byte=1.0)
+    line = made_up((10, 3.2, 3.0), entropy=0.5, status=Status(phase="finished", step=20, final=last))
+    assert line.parts[-1] == "1.00 nats above the floor"
+
+
+def test_without_a_known_source_the_level_is_named() -> None:
+    line = made_up((10, 3.2, 3.0))
+    assert line.parts[-1] == f"{math.log(1024) - 3.0:.2f} nats below uniform"
+    run = recorded("overfitting")
+    assert run.head.entropy is not None
+    assert (
+        line_of("overfitting").parts[-1] == f"{abs(run.history.val_losses[-1] - run.head.entropy.bigram):.2f} nats above bigram"
+    )
+
+
+def test_every_verdict_has_a_tone() -> None:
+    from typing import get_args
+
+    from lab.reports.diagnosis.verdicts import Verdict
+
+    assert set(TONES) == set(get_args(Verdict))
