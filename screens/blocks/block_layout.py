@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from lab.core.colour_scales import Scale
 from lab.core.number_format import MINUS, significant
 from lab.views.blocks import Destination
-from screens.colour.heat import ColouredPiece, legend_bar
+from screens.colour.heat import MASKED_LEVEL, ColouredPiece, HeatPiece, legend_bar
 from screens.widgets.text_fitting import wrap
 
 CellPart = Literal["text", "cell", "upper", "lower"]
@@ -112,6 +112,12 @@ class Laid:
 def merged(pieces: Iterable[ColouredPiece]) -> tuple[ColouredPiece, ...]:
     """The pieces with neighbours of one kind merged."""
     return tuple(("".join(text for text, _ in run), kind) for kind, run in groupby(pieces, key=itemgetter(1)))
+
+
+def blank_if_masked(piece: HeatPiece) -> ColouredPiece:
+    """Painted cells or half blocks as spaces where all that they show is masked."""
+    text, kind = piece
+    return (" " * len(text), "") if kind.level == MASKED_LEVEL and kind.below in (None, MASKED_LEVEL) else piece
 
 
 def scale_bar(scale: Scale, limit: float, room: int) -> list[ColouredPiece]:

@@ -1,14 +1,20 @@
-"""Layout of a gallery of thumbnails: as many side by side as fit, each group from a new line."""
+"""Layout of a gallery of thumbnails: as many side by side as fit, each group from a new line.
+
+A number is a square of two characters where that fits, else a half: of a half block, or, in glyphs, the larger of two rows.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.cells import cell_len
 
 from lab.views.blocks import Gallery, Thumbnail
-from screens.blocks.bars_and_shades import shade
-from screens.blocks.block_layout import Laid, Line, Spot, heading, merged
-from screens.widgets.text_fitting import Piece, fit
+from screens.blocks.bars_and_shades import MASKED, POSITIVE_SHADES, shade
+from screens.blocks.block_layout import Laid, Line, Spot, blank_if_masked, heading, merged, scale_bar
+from screens.colour.heat import ColouredPiece, half_block_cells, heat_cells, levels_of
+from screens.widgets.text_fitting import fit
 
 GAP = 1
 """Empty character cells between two thumbnails."""
@@ -25,11 +31,16 @@ class LaidGallery(Laid):
     tall: int = 1
     """Lines of one picture."""
     wide: int = 1
-    """Character cells of one number."""
+    """Character cells of one number: with 1, two rows share a line."""
+    paints: bool = False
 
     @cached_property
     def head(self) -> list[Line]:
-        return heading(self.gallery.title, self.gallery.legend, self.room)
+        if self.paints:
+            words = "   ".join(part for part in (self.gallery.legend, "blank: masked") if part)
+            return heading(self.gallery.title, words, self.room, scale_bar("sequential", 1.0, self.room))
+        shades = f"{POSITIVE_SHADES} 0 to 1   {MASKED} masked" + ("" if self.wide == 2 else "   larger of 2 rows")
+        return heading(self.gallery.title, "   ".join(part for part in (shades, self.gallery.legend) if part), self.room)
 
     @property
     def in_group(self) -> int:
@@ -52,12 +63,12 @@ class LaidGallery(Laid):
         if y < len(self.head):
             return self.head[y]
         row, inside = divmod(y - len(self.head), self.each)
-        pieces: list[Piece] = []
+        pieces: list[ColouredPiece] = []
         for index in self._row(row):
             pieces += [*self._pieces(index, inside), (" " * GAP, "")]
         return Line(merged(pieces[:-1]))
 
-    def _pieces(self, index: int, inside: int) -> list[Piece]:
+    def _pieces(self, index: int, inside: int) -> list[ColouredPiece]:
         thumbnail = self.gallery.thumbnails[index]
         if inside == 0:
             chosen = index == self.gallery.selected
@@ -67,11 +78,23 @@ class LaidGallery(Laid):
             fitting = next((each for each in words if cell_len(each.rstrip()) <= self.across), name)
             return [(fit(fitting.rstrip(), self.across), "selected" if chosen else "head")]
         values = thumbnail.values.numpy()
-        if inside > len(values):
+        each = 2 if self.wide == 1 else 1
+        rows = values[(inside - 1) * each : inside * each]
+        if not len(rows):
             return [(" " * self.across, "")]
-        row = values[inside - 1].tolist()
-        drawn: list[Piece] = [(self._glyph(value), "masked" if value != value else "bar") for value in row]
-        return [*drawn, (" " * (self.across - self.wide * len(row)), "")]
+        return [*self._drawn(rows), (" " * (self.across - self.wide * rows.shape[1]), "")]
+
+    def _drawn(self, rows: NDArray[np.float32]) -> list[ColouredPiece]:
+        """One line of a picture: one row, or two in halves."""
+        if not self.paints:
+            row = rows[0] if len(rows) == 1 else np.fmax(*rows)
+            return [(self._glyph(value), "masked" if value != value else "bar") for value in row.tolist()]
+        levels = levels_of(rows)
+        if self.wide == 2:
+            return [blank_if_masked(piece) for piece in heat_cells("sequential", levels[0], 2)]
+        return [
+            blank_if_masked(piece) for piece in half_block_cells("sequential", levels[0], levels[1] if len(rows) > 1 else None)
+        ]
 
     def _glyph(self, value: float) -> str:
         glyph = shade(value, 1.0)
@@ -98,17 +121,17 @@ class LaidGallery(Laid):
         return group * self.in_group + line, column
 
 
-def lay_gallery(gallery: Gallery, width: int) -> LaidGallery:
+def lay_gallery(gallery: Gallery, width: int, paints: bool = False) -> LaidGallery:
     """Lay out each group on one line if it fits, else on the fewest lines, evenly filled."""
     shapes = [each.values.shape for each in gallery.thumbnails]
     longest = max((cell_len(each.label) for each in gallery.thumbnails), default=0)
     columns = max((shape[1] for shape in shapes), default=1)
-    # A character is twice as high as it is wide: drawn twice, each number is a square.
-    wide = 2 if all(rows == columns for rows, columns in shapes) and gallery.group * (2 * columns + GAP) - GAP <= width else 1
+    wide = 2 if gallery.group * (2 * columns + GAP) - GAP <= width else 1
     across = max(longest + 1, wide * columns)
     fitting = max(1, (width + GAP) // (across + GAP))
     lines = -(-gallery.group // fitting)
-    laid = LaidGallery(gallery, width, across, max((shape[0] for shape in shapes), default=0), wide)
+    tall = max((shape[0] for shape in shapes), default=0)
+    laid = LaidGallery(gallery, width, across, tall if wide == 2 else -(-tall // 2), wide, paints)
     laid.columns = -(-gallery.group // lines)
     laid.rows = -(-len(gallery.thumbnails) // gallery.group) * laid.in_group
     laid.height = len(laid.head) + max(0, laid.rows * laid.each - 1)

@@ -17,7 +17,7 @@ from lab.core.number_format import fixed
 from lab.views.blocks import Matrix
 from lab.views.number_refs import TIMES, split
 from screens.blocks.bars_and_shades import MASKED
-from screens.blocks.block_layout import CellPart, Line, Spot, merged, scale_bar
+from screens.blocks.block_layout import CellPart, Line, Spot, blank_if_masked, merged, scale_bar
 from screens.blocks.matrix_layout import LABEL_WIDTH, MARK, LaidMatrix, ruler, short
 from screens.colour.heat import MASKED_LEVEL, ColouredPiece, Heat, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
@@ -133,7 +133,7 @@ class LaidHeatmap(LaidMatrix):
         levels = self.levels[row]
         if self.rows_each > 1:
             below = self.levels[row + 1] if row + 1 < len(self.levels) else None
-            return [_blank_if_masked(piece) for piece in half_block_cells(self.scale, levels, below, self.cell_width)]
+            return [blank_if_masked(piece) for piece in half_block_cells(self.scale, levels, below, self.cell_width)]
         if self.format is None:
             return [_masked_cells(piece, self.cell_width) for piece in heat_cells(self.scale, levels, self.cell_width)]
         at = self.matrix.selected
@@ -181,13 +181,6 @@ class LaidHeatmap(LaidMatrix):
         row, column = (int(indices[n]) - start for n, start in starts)
         is_here = 0 <= row < self.rows and 0 <= column < self.columns and self.spot(row, column).ref == ref
         return (row, column) if is_here else None
-
-
-def _blank_if_masked(piece: ColouredPiece) -> ColouredPiece:
-    """Half blocks of two masked rows as spaces."""
-    text, kind = piece
-    assert isinstance(kind, Heat)
-    return (" " * len(text), "") if kind.level == kind.below == MASKED_LEVEL else piece
 
 
 def _masked_cells(piece: ColouredPiece, width: int) -> ColouredPiece:

@@ -65,7 +65,7 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
         case MatrixPanels():
             return lay_matrix_panels(block, width, beside if isinstance(beside, MatrixPanels) else None, paints, panel)
         case Gallery():
-            return lay_gallery(block, width)
+            return lay_gallery(block, width, paints)
         case TextGrid():
             return lay_text_grid(block, width)
         case IntervalBar():

@@ -34,8 +34,12 @@ COLUMNS = [
 
 KEYS = 64
 """Keys drawn for each head of the layer, those nearest to the position."""
-SMALLEST, LARGEST = 8, 24
-"""Fewest and most columns of a thumbnail: as many as let a layer's heads stand in one line."""
+TALL = (26, 40)
+"""Most lines of one layer's thumbnails, so that a screen of 40 lines shows it whole, and a wide one."""
+GAIN = 1.5
+"""Growth of a thumbnail for which a layer's heads take more lines."""
+WIDE = 130
+"""Columns of the view from which on the screen is taken to be tall, too."""
 LONG = 512
 """Tokens beyond which the trace's cached layer is released before all layers are computed."""
 ROOM = 80
@@ -182,7 +186,7 @@ class Overview:
 
     parity: Parity
     pictures: Numbers
-    """(L, H, rows, columns)"""
+    """(L, H, size, size)"""
     bits: Numbers
     itself: Numbers
     previous: Numbers
@@ -201,12 +205,11 @@ class Overview:
 
 def thumbnails(context: StageContext) -> Slices[View]:
     """Thumbnails of all heads of all layers, a sentence on the chosen one, and all summaries as a table."""
-    columns = picture_columns(context.width or ROOM, context.config.heads, len(context.ids))
-    rows = picture_rows(context.width or ROOM, context.config.heads, columns)
-    found: Overview | None = context.traced.get(("overview", columns, rows), 0)
+    size = picture_size(context.width or ROOM, context.config.heads, len(context.ids))
+    found: Overview | None = context.traced.get(("overview", size), 0)
     if found is None:
-        found = yield from _overview(context, rows, columns)
-        context.traced.put(("overview", columns, rows), 0, found)
+        found = yield from _overview(context, size)
+        context.traced.put(("overview", size), 0, found)
     at, heads = context.position, context.config.heads
     pairs = [(layer, head) for layer in range(context.config.layers) for head in range(heads)]
     summaries = [found.of(layer, head, at) for layer, head in pairs]
@@ -214,7 +217,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
     chosen = context.layer * heads + context.head
     gallery = Gallery(
         "attention patterns, query ↓ key →",
-        _legend(len(context.ids), rows, columns),
+        _legend(len(context.ids), size),
         [
             Thumbnail(
                 name,
@@ -242,25 +245,28 @@ def thumbnails(context: StageContext) -> Slices[View]:
     return View("thumbnails", title, head_in_words(context, names[chosen], summaries[chosen]), [gallery, table], found.parity)
 
 
-def picture_columns(room: int, heads: int, tokens: int) -> int:
-    """Characters across one thumbnail, one of them empty."""
-    return min(tokens, max(SMALLEST, min(LARGEST, (room + 1) // heads - 1)))
+def picture_size(room: int, heads: int, tokens: int) -> int:
+    """Rows and columns of one thumbnail: as many as fit `room` with the layer's heads on one or more lines, two rows to a line of
+    the screen, so that a whole layer stays in sight.
+    """
+    tall = TALL[room >= WIDE]
+    best = 1
+    for lines in range(1, heads + 1):
+        across = (room + 1) // -(-heads // lines) - 1
+        size = min(tokens, across if lines == 1 else min(across, 2 * (tall // lines - 2)))
+        if size >= GAIN * best:
+            best = size
+    return best
 
 
-def picture_rows(room: int, heads: int, columns: int) -> int:
-    """Lines of one thumbnail: half its columns, since a character is twice as high as wide, unless each can be drawn twice."""
-    return columns if heads * (2 * columns + 1) - 1 <= room else max(1, (columns + 1) // 2)
+def _legend(tokens: int, size: int) -> str:
+    if size == tokens:
+        return "cell: query × key"
+    each = -(-tokens // size)
+    return f"downsampled (max of {each}×{each})"
 
 
-def _legend(tokens: int, rows: int, columns: int) -> str:
-    shades = "░▒▓█ 0 to 1   · masked"
-    if (rows, columns) == (tokens, tokens):
-        return f"{shades}   cell: query × key"
-    queries, keys = (-(-tokens // each) for each in (rows, columns))
-    return f"{shades}   downsampled (max of {queries}×{keys})"
-
-
-def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview]:
+def _overview(context: StageContext, size: int) -> Slices[Overview]:
     """Compute the overview one layer per slice, only patterns and values of each."""
     import torch
 
@@ -271,7 +277,7 @@ def _overview(context: StageContext, rows: int, columns: int) -> Slices[Overview
         context.trace.release()
     for layer in range(context.config.layers):
         pattern, v = context.trace.pattern_and_values(layer)  # (H, T, T), (H, T, D)
-        pictures.append(downsampled(pattern.numpy(), rows, columns))
+        pictures.append(downsampled(pattern.numpy(), size))
         summaries.append(_summaries(pattern))
         fast = context.traced.fast.get(f"blocks.{layer}.attn.z")
         # Independent of the pattern itself: the model's own z where it is cached, else the rows' sums of 1.
@@ -301,10 +307,10 @@ def _summaries(pattern: "Tensor") -> "list[Tensor]":
     return [bits, pattern.diagonal(0, 1, 2).clone(), previous, pattern[:, :, 0].clone(), key, most]
 
 
-def downsampled(pattern: Numbers, rows: int, columns: int) -> Numbers:
-    """Patterns (H, T, T) downsampled by the maximum of each group of queries × keys; NaN where all are masked."""
+def downsampled(pattern: Numbers, size: int) -> Numbers:
+    """Patterns (H, T, T) as (H, size, size): the maximum of each group of queries × keys; NaN where all are masked."""
     tokens = pattern.shape[-1]
-    downs, acrosses = (np.linspace(0, tokens, count + 1).astype(int)[:-1] for count in (rows, columns))
-    pooled = np.maximum.reduceat(np.maximum.reduceat(pattern, downs, axis=1), acrosses, axis=2)
-    lasts = np.append(downs[1:], tokens) - 1
-    return np.where(acrosses[None, :] > lasts[:, None], np.nan, pooled).astype(np.float32)
+    starts = np.linspace(0, tokens, size + 1).astype(int)[:-1]
+    pooled = np.maximum.reduceat(np.maximum.reduceat(pattern, starts, axis=1), starts, axis=2)
+    lasts = np.append(starts[1:], tokens) - 1
+    return np.where(starts[None, :] > lasts[:, None], np.nan, pooled).astype(np.float32)

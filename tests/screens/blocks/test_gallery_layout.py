@@ -8,26 +8,27 @@ from lab.views.blocks import Array, Gallery, Thumbnail, View
 from screens.blocks.block_layout import Line
 from screens.blocks.gallery_layout import lay_gallery
 from screens.blocks.view_layout import lay_view
+from screens.colour.heat import MASKED_LEVEL, Heat, level_of
 
 
 def text_of(line: Line) -> str:
     return "".join(text for text, _ in (*line.pinned, *line.pieces))
 
 
-def gallery(layers: int = 3, heads: int = 4, shape: tuple[int, int] = (4, 8), selected: int = 0) -> Gallery:
+def gallery(layers: int = 3, heads: int = 4, size: int = 8, selected: int = 0) -> Gallery:
     thumbnails = []
     for n in range(layers * heads):
-        values = np.full(shape, (n % 4 + 0.5) / 4, dtype=np.float32)
+        values = np.full((size, size), (n % 4 + 0.5) / 4, dtype=np.float32)
         values[:, -1] = np.nan
         name = f"{n // heads + 1}.{n % heads + 1}"
         thumbnails.append(Thumbnail(name, Array.of(values), "sink 80%", f"head {name} in words", float(n), f"e[{n}]"))
-    return Gallery("all", "░▒▓█ 0 to 1", thumbnails, heads, selected)
+    return Gallery("all", "every query and key", thumbnails, heads, selected)
 
 
 @pytest.mark.parametrize("width", [12, 30, 52, 83, 148])
-@pytest.mark.parametrize(("layers", "heads", "shape"), [(3, 4, (4, 8)), (12, 12, (5, 9)), (2, 5, (6, 6)), (1, 1, (2, 2))])
-def test_every_thumbnail_stands_where_its_spot_says(width: int, layers: int, heads: int, shape: tuple[int, int]) -> None:
-    made = gallery(layers, heads, shape)
+@pytest.mark.parametrize(("layers", "heads", "size"), [(3, 4, 8), (12, 12, 9), (2, 5, 6), (1, 1, 2)])
+def test_every_thumbnail_stands_where_its_spot_says(width: int, layers: int, heads: int, size: int) -> None:
+    made = gallery(layers, heads, size)
     laid = lay_gallery(made, width)
     lines = [text_of(laid.line(y)) for y in range(laid.height)]
     assert all(cell_len(line) <= width for line in lines)
@@ -40,24 +41,53 @@ def test_every_thumbnail_stands_where_its_spot_says(width: int, layers: int, hea
             index = int(spot.ref[2:-1])
             assert caption.lstrip("▸").startswith(made.thumbnails[index].label)
             assert ("▸" in caption) == (index == made.selected)
-            for y in range(shape[0]):
+            for y in range(laid.tall):
                 drawn = lines[spot.line + 1 + y][spot.start : spot.start + spot.width].rstrip()
-                numbers = set(drawn[: laid.wide * (shape[1] - 1)])
+                numbers = set(drawn[: laid.wide * (size - 1)])
                 assert numbers <= {"░▒▓█"[index % 4]}
-                assert drawn[laid.wide * (shape[1] - 1) :].strip() == "·"
+                assert drawn[laid.wide * (size - 1) :].strip() == "·"
             assert lines[spot.line + spot.height - 1].strip()
     assert len(found) == layers * heads
 
 
 def test_a_layer_that_does_not_fit_on_a_line_is_filled_evenly_and_begins_a_new_one() -> None:
-    laid = lay_gallery(gallery(2, 12, (4, 8)), 52)
+    laid = lay_gallery(gallery(2, 12, 8), 52)
     assert (laid.columns, laid.rows) == (4, 6)
     assert [laid.spot(row, 0).label for row in range(6)] == [f"head {i}.{h} in words" for i in (1, 2) for h in (1, 5, 9)]
 
 
 def test_square_pictures_are_drawn_twice_as_wide_where_there_is_room() -> None:
-    assert [lay_gallery(gallery(1, 4, (6, 6)), width).wide for width in (50, 51, 40)] == [1, 2, 1]
-    assert lay_gallery(gallery(1, 4, (3, 6)), 200).wide == 1
+    assert [lay_gallery(gallery(1, 4, 6), width).wide for width in (50, 51, 40)] == [1, 2, 1]
+    assert [lay_gallery(gallery(1, 4, 6), width).tall for width in (50, 51)] == [3, 6]
+
+
+@pytest.mark.parametrize("size", [6, 7])
+@pytest.mark.parametrize("wide", [1, 2])
+def test_a_painted_picture_has_every_number_unshrunk(size: int, wide: int) -> None:
+    values = np.random.default_rng(0).random((size, size)).astype(np.float32)
+    values[np.triu_indices(size, 1)] = np.nan
+    made = Gallery("all", "", [Thumbnail("1.1", Array.of(values))] * 2, 2)
+    laid = lay_gallery(made, 2 * (wide * size + 1), paints=True)
+    assert laid.wide == wide
+    for row in range(size):
+        line = laid.line(len(laid.head) + 1 + (row if wide == 2 else row // 2))
+        kinds = [kind for text, kind in line.pieces for _ in text][: wide * size : wide]
+        for column, kind in enumerate(kinds):
+            level = level_of(float(values[row, column]))
+            if isinstance(kind, Heat):
+                assert (kind.below if wide == 1 and row % 2 else kind.level) == level
+            else:
+                assert level == MASKED_LEVEL
+
+
+def test_in_glyphs_a_line_is_the_larger_of_two_rows_and_says_so() -> None:
+    values = np.array([[0.1, np.nan], [0.9, 0.3]], dtype=np.float32)
+    laid = lay_gallery(Gallery("all", "", [Thumbnail("1.1", Array.of(values))], 1), 4)
+    assert (laid.wide, laid.tall) == (2, 2)
+    narrow = lay_gallery(Gallery("all", "", [Thumbnail("1.1", Array.of(values))] * 3, 3), 12)
+    assert (narrow.wide, narrow.tall) == (1, 1)
+    assert text_of(narrow.line(len(narrow.head) + 1)).startswith("█▒")
+    assert "larger of 2 rows" in " ".join(text_of(line) for line in narrow.head)
 
 
 def test_the_chosen_one_is_in_sight_and_is_where_the_cursor_lands() -> None:

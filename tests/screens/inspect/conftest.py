@@ -239,7 +239,7 @@ class FakeEngine:
             )
             for n, (i, h) in enumerate(places)
         ]
-        return Gallery("every head's pattern", "░▒▓█ 0 to 1", thumbnails, HEADS, layer * HEADS + head)
+        return Gallery("every head's pattern", "every query and key", thumbnails, HEADS, layer * HEADS + head)
 
     def effect(self, position: int | None, interventions: Interventions, **_: Any) -> Effect:
         changes = [

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lab.engine.method_registry import OpenParams, ViewParams
-from lab.inspect.stages.all_heads_stage import picture_columns, picture_rows
+from lab.inspect.stages.all_heads_stage import picture_size
 from lab.views.blocks import Gallery, Table, View
 from tests.lab.engine.conftest import InProcessEngine
 
@@ -49,16 +49,32 @@ def test_every_picture_is_the_largest_of_its_group(
     gallery = gallery_of(view)
     assert [each.label for each in gallery.thumbnails] == [f"{i + 1}.{h + 1}" for i in range(layers) for h in range(heads)]
     assert gallery.group == heads
-    columns = picture_columns(room, heads, len(ids))
-    rows = picture_rows(room, heads, columns)
+    size = picture_size(room, heads, len(ids))
     for index, each in enumerate(gallery.thumbnails):
         layer, head = divmod(index, heads)
-        expected = pooled(oracle.values[f"blocks.{layer}.attn.pattern"][head], rows, columns)
+        expected = pooled(oracle.values[f"blocks.{layer}.attn.pattern"][head], size, size)
         np.testing.assert_allclose(each.values.numpy(), expected, rtol=2e-5, atol=2e-6)
-    assert ("downsampled" in gallery.legend) == ((rows, columns) != (len(ids), len(ids)))
+    assert ("downsampled" in gallery.legend) == (size != len(ids))
     assert view.parity is not None
     assert view.parity.max_delta < 2e-5
     assert view.parity.count == layers * len(ids) * width
+
+
+@pytest.mark.parametrize(
+    ("room", "heads", "tokens", "size"),
+    [
+        (84, 4, 11, 11),  # the demo with its prompt at 120 columns: unshrunk
+        (47, 4, 11, 11),  # and at 80
+        (84, 4, 64, 20),
+        (47, 4, 64, 22),  # on two lines
+        (84, 12, 64, 13),
+        (84, 1, 64, 64),
+        (200, 2, 64, 64),
+        (10, 12, 64, 4),
+    ],
+)
+def test_a_thumbnail_is_as_large_as_lets_a_layer_stay_in_sight(room: int, heads: int, tokens: int, size: int) -> None:
+    assert picture_size(room, heads, tokens) == size
 
 
 @pytest.mark.parametrize("position", [0, 1, 2, 7, None])
@@ -113,7 +129,7 @@ def test_moving_among_heads_makes_no_layer_again(tiny: Any, engine: InProcessEng
         for layer in (0, 1):
             ask(engine, layer=layer, head=1, position=position)
     assert asked == []
-    ask(engine, width=30)  # another size of the same picture
+    ask(engine, width=8)  # another size of the same picture
     assert asked == [0, 1]
 
 
