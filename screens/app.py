@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_READINGS = 1.0
 """Interval of reading the runs from disk; a trainer writes its status about as often."""
 
+WARM_UP = "LLMLAB_WARM_UP"
+"""Environment variable that keeps an idle machine from loading PyTorch before Inspect is opened, where it is 0."""
+
 SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
 
@@ -103,14 +106,17 @@ class LabApp(AppState):
         runs: list[RunSummary]
         token: int | None
 
-    def __init__(self, run: str = "", text: str = "", *, preload: bool = True) -> None:
-        """`run` and `text` are chosen from the start; `preload` imports the other screens while the app is idle."""
+    def __init__(self, run: str = "", text: str = "", *, preload: bool = True, warms_engine: bool = False) -> None:
+        """`run` and `text` are chosen from the start; `preload` imports the other screens while the app is idle.
+
+        With `warms_engine`, an idle machine loads PyTorch before Inspect is opened.
+        """
         # Textual decides about colour while it is set up: the theme alone would come too late.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self._run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)
-        self._preload = preload
+        self._preload, self._warms_engine = preload, warms_engine
         self._watcher: RunsWatcher | None = None
         self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
         """The screen that each key in flight was handed to."""
@@ -171,6 +177,23 @@ class LabApp(AppState):
             import_module(f"screens.{mode}.{mode}_screen")
         import_module("screens.run_actions")
         import_module("plotext")
+        if self._warms_engine:
+            self.call_from_thread(self._warm_engine)
+
+    def _warm_engine(self) -> None:
+        from screens.engine.engine_warm_up import EngineWarmUp
+
+        if "inspect" not in self._screen_stacks:
+            self.engine_warm_up = EngineWarmUp(self._is_idle)
+            self.run_worker(self.engine_warm_up.run(), group="warm up", exit_on_error=True)
+
+    def _is_idle(self) -> bool:
+        """True while nobody trains here, as far as the runs tell, nor is about to."""
+        return self.runs_known and not self.active_runs() and self.current_mode != "train"
+
+    async def on_unmount(self) -> None:
+        if self.engine_warm_up is not None:
+            await self.engine_warm_up.end()
 
     def read_runs(self) -> None:
         """Read the runs now, unless a reading is under way."""
@@ -311,4 +334,4 @@ class LabApp(AppState):
 
 def run() -> None:
     """Open the lab and stay until the user leaves."""
-    LabApp().run()
+    LabApp(warms_engine=os.environ.get(WARM_UP, "1") != "0").run()

@@ -18,6 +18,7 @@ from lab.core.preferences import Preferences, write_preferences
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
+    from screens.engine.engine_warm_up import EngineWarmUp
 
 
 class AppState(App[None]):
@@ -40,6 +41,8 @@ class AppState(App[None]):
         super().__init__(ansi_color=ansi_color)
         self.release_run: list[Callable[[Path], Awaitable[None]]] = []
         """Awaited with a run's folder before it is renamed or deleted: whoever has its files open closes them."""
+        self.engine_warm_up: EngineWarmUp | None = None
+        """Has an engine ready for whoever opens Inspect first."""
         self._changing_runs = False
         self._changes_of_runs = 0
         self._preferences_lock = Lock()

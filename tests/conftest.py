@@ -12,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("llmlab", deadline=None)
 settings.load_profile("llmlab")
 
+# A lab in a real terminal would load PyTorch before anybody opens Inspect, beside whatever else is tested.
+os.environ["LLMLAB_WARM_UP"] = "0"
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C through: a shell that runs the tests in the background has them ignore it, and all that they start."""

@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,13 @@ def memory() -> int:
     for name in ("memory.max", "memory.limit_in_bytes"):
         limits += [int(text) for text in _cgroup_limits("memory", name) if text.strip() != "max"]
     return min(limits)
+
+
+def memory_of_group() -> int:
+    """Bytes that this process's control group takes, cached files left out; 0 where that is not known."""
+    taken = [int(text) for text in _cgroup_limits("memory", "memory.current")]
+    cached = re.findall(r"^inactive_file (\d+)$", "\n".join(_cgroup_limits("memory", "memory.stat")[-1:]), re.MULTILINE)
+    return max(0, taken[-1] - sum(int(each) for each in cached)) if taken else 0
 
 
 @functools.cache

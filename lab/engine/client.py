@@ -26,6 +26,9 @@ R = TypeVar("R")
 COMMAND = (sys.executable, "-P", "-m", "lab.engine.process")
 """-P keeps folders of the working directory that are called lab or models from being imported instead of ours."""
 
+GENTLY = "--gently"
+"""Argument with which the engine imports torch in a niced thread."""
+
 ONE_NUMPY_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """numpy multiplies only small matrices in the engine; waking every core for them would slow training down."""
 
@@ -83,8 +86,10 @@ class EngineClient:
         """Process id of the running engine, if any."""
         return self._running.process.pid if self._running is not None else None
 
-    async def start(self) -> None:
+    async def start(self, *, gently: bool = False) -> None:
         """Start the engine if none runs; worth calling before the first request, since importing torch takes seconds.
+
+        With `gently`, that import gives way to other programs.
 
         Raises:
             EngineDied: if no process can be started.
@@ -97,6 +102,7 @@ class EngineClient:
             try:
                 process = await asyncio.create_subprocess_exec(
                     *self._command,
+                    *([GENTLY] if gently else []),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,

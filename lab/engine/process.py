@@ -8,10 +8,15 @@ import faulthandler
 import os
 import sys
 import threading
+from importlib import import_module
 from typing import BinaryIO
 
+from lab.engine.client import GENTLY
 from lab.engine.server import Server
 from lab.planning.threads import engine_threads
+
+NICE = 10
+"""Niceness of the imports of an engine that nobody waits for."""
 
 
 def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -26,6 +31,19 @@ def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
+def import_gently() -> None:
+    """Import what the engine needs in a thread of low priority, which Linux gives each thread; the engine's own stays normal."""
+
+    def load() -> None:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        import_module("lab.engine.method_bindings")
+
+    loading = threading.Thread(target=load, name="imports")
+    loading.start()
+    loading.join()
+
+
 def main() -> None:
     requests, replies = claim_pipes()
     faulthandler.enable()
@@ -34,6 +52,8 @@ def main() -> None:
     reader = threading.Thread(target=server.read, args=(requests, lambda: os._exit(0)), name="requests", daemon=True)
     reader.start()
 
+    if GENTLY in sys.argv:
+        import_gently()
     import torch
 
     torch.set_num_threads(engine_threads(os.cpu_count() or 2))

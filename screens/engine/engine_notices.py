@@ -22,6 +22,11 @@ LOADS_WITHIN = 20.0
 
 SECONDS_BETWEEN_PULSES = 1.0
 
+TURNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+"""Signs of the mark that moves while an engine loads."""
+
+SECONDS_BETWEEN_TURNS = 0.2
+
 STARTING = "Loading PyTorch and the model… (a few seconds, once)"
 LOADING = "Loading PyTorch and the model"
 WAITING = "No answer from the engine"
@@ -52,6 +57,8 @@ class EngineNotices:
         """With `says_pending`, the status line tells of the answer that is due as soon as the view is marked."""
         self._screen, self._engine, self._view, self._status = screen, engine, view, status
         self._says_pending = says_pending
+        self._turns = 0
+        self._turning: Timer | None = None
         self._pending: _Pending | None = None
         self.due = LOADING
         """The work that an answer waits for, in words."""
@@ -61,6 +68,15 @@ class EngineNotices:
     def begin(self) -> None:
         self.say(STARTING)
         self._screen.set_interval(SECONDS_BETWEEN_PULSES, self.pulse)
+        self._turning = self._screen.set_interval(SECONDS_BETWEEN_TURNS, self._turn)
+
+    def _turn(self) -> None:
+        """Move the mark of an engine that loads; it stands still, and goes, when the engine is dead or has answered."""
+        loads = self.due == LOADING and self._pending is not None and self._engine.pid is not None
+        self._turns += 1
+        self._status.mark = TURNS[self._turns % len(TURNS)] if loads else ""
+        if self.due != LOADING and self._turning is not None:
+            self._turning.pause()
 
     def say(self, words: str, *, error: bool = False) -> None:
         self.current = words

@@ -80,7 +80,8 @@ class InspectScreen(WidgetMessages):
 
     def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
-        self._engine: Engine = engine or EngineClient()
+        warm_up = self.lab.engine_warm_up if engine is None else None
+        self._engine: Engine = engine or (warm_up and warm_up.take()) or EngineClient()
         self.model: ModelState = Starting()
         self._is_behind_dialog = False
         """True while a dialog stands before this screen: then it was not left."""

@@ -25,6 +25,8 @@ class StatusLine(Widget):
     """
 
     left: reactive[str] = reactive("")
+    mark: reactive[str] = reactive("")
+    """A sign before the text, such as that of work going on."""
     right: reactive[tuple[str, ...]] = reactive(())
     """Parts, the least important first."""
 
@@ -59,6 +61,8 @@ class StatusLine(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
         words = self._lines[y] if y < len(self._lines) else ""
+        if self.mark and y == 0:
+            words = f"{self.mark} {words}"
         parts = [visible(part) for part in self.right] if y == 0 else []
         while parts and cell_len(words) + 2 + cell_len("  ".join(parts)) > width:
             parts.pop(0)

@@ -90,13 +90,15 @@ WORD = " dog"
 class Lab:
     """The lab in a pseudo-terminal."""
 
+    COMMAND: Sequence[str] = (str(LLMLAB),)
+
     def __init__(self, size: tuple[int, int], home: str, *words: str) -> None:
         self.master, slave = pty.openpty()
         width, height = size
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         environment = {**os.environ, "LLMLAB_HOME": home, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(
-            [LLMLAB, *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
+            [*self.COMMAND, *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
         )
         os.close(slave)
 
@@ -129,10 +131,14 @@ class Lab:
                     break
         return drawn
 
+    def children(self) -> list[str]:
+        """Process ids of its engines."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return [pid for pid in children if b"lab.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def peaks(self) -> dict[str, int]:
         """Largest resident size so far, in bytes, of the screen's process and of the engine's."""
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        engines = [pid for pid in children if b"lab.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        engines = self.children()
         return {
             name: _peak(pid)
             for name, pid in (("screen", str(self._process.pid)), ("engine", engines[0] if engines else ""))
