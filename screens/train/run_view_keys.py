@@ -10,7 +10,7 @@ from textual.binding import Binding
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
-from screens.train.insights.insights_view import InsightsPage
+from screens.train.insights.insights_view import PAGES, InsightsPage
 from screens.train.run_view import RunView
 
 
@@ -68,6 +68,11 @@ class RunViewKeys(PlotKeys):
     @property
     def view(self) -> RunView:
         return self.query_one(RunView)
+
+    def page_has(self, action: str) -> bool:
+        """Check that a key acts on the page in view."""
+        page = self.view.page
+        return {"head_history": page == "heads", "reasons": page not in PAGES, "play": page in PAGES}.get(action, True)
 
     @property
     def main_plot(self) -> LinePlot:

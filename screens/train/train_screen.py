@@ -254,14 +254,8 @@ Training continues when you leave this screen, the lab, or the terminal.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         watching = not self.making and self.watched is not None
         phase = self.watched.phase if watching and self.watched else ""
-        if action == "head_history":
-            return watching and self.view.page == "heads"
-        if action == "reasons":
-            return watching and self.view.page not in PAGES
-        if action == "play":
-            return watching and self.view.page in PAGES
         if action in RUN_VIEW_ACTIONS:
-            return watching
+            return watching and self.page_has(action)
         match action:
             case "start":
                 return self.making and not self.new_run.preparing
