@@ -62,7 +62,7 @@ rollback, ‖ pause, ▸ resume, ■ stop.
 
 **Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
 the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: the most probable
-next tokens at a fixed place of the validation text, of eight at first the one where the true token's probability has changed
+next tokens at a fixed place of the validation text, of sixteen at first the one where the true token's probability has changed
 most. `g`: update size of each part of the model. `←` `→` move between evaluations, `space` plays them; `↑` `↓` choose the
 head or the place.
 

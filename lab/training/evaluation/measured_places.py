@@ -10,9 +10,9 @@ from models.gpt import GPT
 from models.tokenizers.token_labels import printable
 from models.tokenizers.tokenizer import Tokenizer
 
-PLACES = 8
-"""In a small model's run at half of all places the probability of the next token never changes by more than 0.1; among eight
-there is nearly always one where it changes by more than 0.5."""
+PLACES = 16
+"""Measured on a small model of Shakespeare: at half of all places the next token's probability never changes by more than 0.07;
+at the best of 8 by 0.51 in half of all draws, at the best of 16 by 0.78, and by 0.44 or more in 95% of them."""
 GIVEN = 24
 """Tokens before a place: two lines of 80 columns."""
 SHOWN_AFTER = 8

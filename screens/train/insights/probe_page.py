@@ -50,7 +50,9 @@ def probe_lines(
     if room > MOST_BARS + 2:
         above.append([])
         attention = [[], *attention]
-    return [*above, *race_lines(place, prediction, grid, max(FEWEST_BARS, min(MOST_BARS, room))), *attention]
+    lines = [*above, *race_lines(place, prediction, grid, max(FEWEST_BARS, min(MOST_BARS, room))), *attention]
+    room = height - len(lines) - 2
+    return [*lines, [], *_places_lines(index, grid, room)] if len(places) > 1 and room >= FEWEST_BARS else lines
 
 
 def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]:
@@ -101,6 +103,23 @@ def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most:
         lines.append(grid.row(("▸" if lit else " ") + token, p, p / (highest or 1.0), over_time(token), lit))
     others = probability(max(0.0, 1 - shown)).rjust(NUMBER)
     lines.append([(fit(" all others", LABEL) + " ", "dim"), (fit(others, NUMBER + grid.bar + 4), "dim"), *grid.legend()])
+    return lines
+
+
+def _places_lines(chosen: int, grid: _Grid, room: int) -> Lines:
+    """The next token's probability at every place, as many around the chosen one as there is room for."""
+    insights = grid.insights
+    places = insights.places
+    first = max(0, min(chosen - room // 2, len(places) - room))
+    lines: Lines = [[("p of the next token at all places", "title"), ("   ↑/↓", "dim")]]
+    for index, place in enumerate(places[first : first + room], first):
+
+        def truth(point: InsightPoint, place: PlaceText = place) -> float | None:
+            found = point.predictions.get(place)
+            return None if found is None else found.truth_probability
+
+        now = truth(insights.points[grid.at])
+        lines.append(grid.text_row(place, now, truth, index == chosen))
     return lines
 
 
@@ -165,6 +184,20 @@ class _Grid:
             *self._strip(over_time),
         ]
 
+    def text_row(
+        self, place: PlaceText, now: float | None, over_time: Callable[[InsightPoint], float | None], is_chosen: bool
+    ) -> Sequence[ColouredPiece]:
+        """A place with its next token's probability, the end of the text before it, and its numbers at all evaluations."""
+        role = "strong" if is_chosen else "text"
+        text = "".join(place.before)
+        shown = text if cell_len(text) <= self.bar else "…" + tail(text, self.bar - 1)
+        return [
+            (fit(("▸" if is_chosen else " ") + place.truth, LABEL) + " ", role),
+            ((UNKNOWN if now is None else probability(now)).rjust(NUMBER) + " ", role),
+            (fit(shown, self.bar, "right") + "   ", "dim"),
+            *self._strip(over_time),
+        ]
+
     def _strip(self, over_time: Callable[[InsightPoint], float | None]) -> list[ColouredPiece]:
         points = self.insights.points
         pieces: list[ColouredPiece] = []
@@ -177,6 +210,14 @@ class _Grid:
             else:
                 pieces.append((shade_sign(value) * self.wide, "history"))
         return pieces
+
+
+def tail(text: str, width: int) -> str:
+    """The end of `text` in at most so many columns."""
+    start = max(0, len(text) - width)
+    while cell_len(text[start:]) > width:
+        start += 1
+    return text[start:]
 
 
 def quoted(token: str) -> str:

@@ -4,8 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
 
+from screens.train.insights.probe_page import tail
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -99,6 +101,28 @@ async def test_at_the_place_of_a_repetition_a_head_s_attention_is_shown(
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)
         await pilot.press("up", "up", "up")
         assert page_of(pilot)[0].startswith("place 1/3"), "there is none before"
+
+
+async def test_where_there_is_room_all_places_are_listed_with_their_next_token_s_probability(
+    app: TrainApp, make_run: Any, measured: Any, until: Any
+) -> None:
+    measured(make_run("tale", step=1000), range(0, 1001, 100))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("t", "left")
+        await pilot.pause()
+        page = page_of(pilot)
+        listed = page[page.index("p of the next token at all places   ↑/↓") + 1 :]
+        assert [line.split()[:2] for line in listed] == [["her", "50.0%"], ["▸", "flew"], ["dog", "55.0%"]]
+        assert "82.0%" in listed[1]
+        assert listed[2].rstrip("█▓▒░ ").endswith("The big dog ran home.⏎ The old cat saw big")
+        assert all(cell_len(line) <= 118 for line in page)
+
+
+def test_the_end_of_a_text_is_cut_to_columns() -> None:
+    assert tail("abcdef", 3) == "def"
+    assert tail("a犬犬", 3) == "犬"
+    assert tail("ab", 5) == "ab"
 
 
 async def test_a_run_of_an_older_version_has_one_place(app: TrainApp, make_run: Any, measured: Any, until: Any) -> None:
