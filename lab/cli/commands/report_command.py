@@ -62,4 +62,5 @@ def _prompt_report(run: "Run", prompt: str, checkpoint: str) -> "PromptReport":
     opened = load_open_model(run, checkpoint)
     ids = opened.tokenizer.encode(prompt)
     window = ids[-opened.model.config.context :]
-    return finish(prompt_report(opened, TraceCache().trace(opened, window), dropped=len(ids) - len(window)))
+    with torch.no_grad():
+        return finish(prompt_report(opened, TraceCache().trace(opened, window), dropped=len(ids) - len(window)))

@@ -149,10 +149,11 @@
   });
 
   const showTokens = () => {
+    const row = Array.from({ length: query + 1 }, (_, key) => codeAt(chosen.layer, chosen.head, query, key));
+    const highest = Math.max(...row);
     document.querySelectorAll(".tokens button").forEach((button) => {
       const key = Number(button.dataset.position);
-      const code = key <= query ? codeAt(chosen.layer, chosen.head, query, key) : 0;
-      const level = Math.round(share(code) * (ramp().length - 1));
+      const level = key <= query ? Math.round((share(row[key]) / (share(highest) || 1)) * (ramp().length - 1)) : 0;
       button.setAttribute("aria-pressed", String(key === query));
       button.style.background = key <= query ? ramp()[level] : "";
       button.style.color = key <= query ? (dark.matches ? data.inks.dark : data.inks.light)[level] : "";
@@ -160,7 +161,7 @@
     const body = byId("next").tBodies[0];
     body.replaceChildren(
       ...top[query].map(([label, words, part]) => {
-        const row = make("tr");
+        const line = make("tr");
         const bar = document.createElementNS("http://www.w3.org/2000/svg", "svg");
         const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
         bar.setAttribute("class", "bar");
@@ -174,16 +175,15 @@
         name.append(make("bdi", label));
         const last = make("td");
         last.append(bar);
-        row.append(name, make("td", words), last);
-        return row;
+        line.append(name, make("td", words), last);
+        return line;
       }),
     );
     byId("next-title").textContent = `After position ${position(query)}, ${quoted(tokens[query])}, the model predicts:`;
-    const row = Array.from({ length: query + 1 }, (_, key) => codeAt(chosen.layer, chosen.head, query, key));
-    const most = row.indexOf(Math.max(...row));
+    const most = row.indexOf(highest);
     byId("head-title").textContent =
       `Layer ${chosen.layer + 1}, head ${chosen.head + 1}: ${quoted(tokens[query])} attends most to ${quoted(tokens[most])} ` +
-      `(position ${position(most)}), ${percent(row[most])}. The tokens above are shaded by it.`;
+      `(position ${position(most)}), ${percent(row[most])}. The tokens above are shaded by it, from 0 to ${percent(highest)}.`;
   };
 
   const grid = byId("heads");

@@ -1,0 +1,223 @@
+"""Record the five-minute tour of the README: the app itself, driven by keys, as an animated SVG.
+
+    .venv/bin/python -m tests.e2e.record_tour           # writes screens/tour.svg, in about two minutes
+    .venv/bin/python -m tests.e2e.record_tour --picture # writes screens/screenshot.svg
+
+It runs in a home of its own, with a real engine and a real training run.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.app import App
+from textual.pilot import Pilot
+
+from tests.e2e.animated_svg import Frame, animated_svg
+
+ROOT = Path(__file__).parents[2]
+HOME = Path("/tmp/llmlab-tour")
+"""The user's home while recording, with a folder of texts and the runs: the screen says nothing of this machine's files."""
+SIZE = (120, 36)
+PATIENCE = 120.0
+"""Seconds that something may take to appear."""
+STILL = 0.6
+"""Seconds without a change after which a screen counts as drawn."""
+SECONDS_BETWEEN = 0.5
+"""Seconds that the frame of a key is shown which others follow."""
+MOST_AGAIN = 20
+NAMES = {"right_square_bracket": "]", "right_curly_bracket": "}"}
+"""Textual's names of keys, and what stands on them."""
+LARGEST = 2_000_000
+"""Bytes of the recording at most."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Keys pressed one after the other, each with a frame; the last one is shown for `seconds`."""
+
+    keys: Sequence[str]
+    words: str
+    seconds: float = 2.5
+    until: str = ""
+    """Pattern on the screen to wait for after the last key."""
+    shown_keys: str = ""
+    """The keys as the caption says them; "" for the keys themselves."""
+    before: Sequence[str] = ()
+    """Keys pressed before, without a frame."""
+    again_until: str = ""
+    """Pattern on the screen until which the last key is pressed again, with a frame each time."""
+    hurried: bool = False
+    """True: the last frame alone is kept."""
+
+
+READY = "matches the model"
+"""A view of Inspect has come, and was compared with the model."""
+
+TOUR = (
+    Scene([], "llmlab: train a language model on a text, then look inside", 2.5, until="demo"),
+    Scene(["5"], "look inside a model: the demo, and what it predicts next", 3.0, until=READY),
+    Scene(["j"], "step through the forward pass", 2.5, again_until="layer 1 · attention · head 1 · pattern"),
+    Scene(["right_curly_bracket", "right_square_bracket"], "another layer, another head: where does it look?", 3.5),
+    Scene(["H"], "all heads at once", 3.5),
+    Scene(["L"], "the logit lens: what each layer would predict, for every token", 3.5, before=["H"]),
+    Scene(["enter", "enter"], "ask any number where it comes from", 3.5, before=["L"]),
+    Scene(["j"], "on to the MLP", 1.0, "", "j", ["escape", "escape", "left_curly_bracket"], "layer 1 · MLP", hurried=True),
+    Scene(["x"], "switch it off: the prediction is another", 3.5),
+    Scene(["b"], "before and after", 3.0),
+    Scene(["2"], "choose a text", 2.5, until="stories", before=["b", "X"]),
+    Scene(["u"], "use it: a new run, and what it will cost", 2.5, until="Start training"),
+    Scene(["s"], "train: the loss falls", 1.5, until=r"step\s+[1-9]\d{1,} "),
+)
+"""Until training has begun; `record` goes on from there."""
+AFTER_TRAINING = (
+    Scene([], "the model has learned from the text", 3.0, until="finished"),
+    Scene(["e"], "each attention head while it learned", 3.0),
+    Scene(["i"], "look inside the model you have just trained", 3.5, until=READY, before=["escape"]),
+)
+TRAINING_FRAMES = 8
+SECONDS_BETWEEN_TRAINING_FRAMES = 3.0
+SETTINGS = {"layers": "2", "heads": "4", "width": "64", "context": "64", "length": "400 steps", "name": "first"}
+"""Of the run that is trained: small enough to finish while one watches."""
+
+
+class Recorder:
+    """Presses keys, waits until the screen stands still, and keeps a frame of it."""
+
+    def __init__(self, pilot: Pilot[None]) -> None:
+        self.pilot = pilot
+        self.frames: list[Frame] = []
+
+    @property
+    def app(self) -> App[None]:
+        return self.pilot.app
+
+    def text(self) -> str:
+        """The characters on the screen, line by line."""
+        svg = self.app.export_screenshot()
+        lines: dict[str, str] = {}
+        for y, words in re.findall(r'<text [^>]*?y="([\d.]+)" textLength[^>]*>([^<]*)</text>', svg):
+            lines[y] = lines.get(y, "") + words.replace("&#160;", " ") + " "
+        return "\n".join(lines.values())
+
+    async def until(self, pattern: str) -> None:
+        """Wait for a match on the screen. Raises AssertionError with what was there instead."""
+        end = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.text()):
+            assert time.monotonic() < end, f"never saw {pattern!r}; the screen was:\n{self.text()}"
+            await self.pilot.pause(0.1)
+
+    async def stand_still(self) -> None:
+        """Wait until nothing has changed for a while, and nothing says that it loads."""
+        before, since = "", time.monotonic()
+        end = since + PATIENCE
+        while time.monotonic() < since + STILL and time.monotonic() < end:
+            now = self.app.export_screenshot()
+            if now != before or "Loading" in now:
+                before, since = now, time.monotonic()
+            await self.pilot.pause(0.05)
+
+    def keep(self, seconds: float, keys: str, words: str) -> None:
+        self.frames.append(Frame(self.app.export_screenshot(title="llmlab"), seconds, keys, words))
+
+    async def play(self, scene: Scene) -> None:
+        for key in scene.before:
+            await self.pilot.press(key)
+            await self.stand_still()
+        kept = len(self.frames)
+        keys = scene.shown_keys or "  ".join(NAMES.get(key, key) for key in scene.keys)
+        for key in scene.keys[:-1]:
+            await self.press(key, keys, scene.words)
+        if scene.again_until:
+            for _ in range(MOST_AGAIN):
+                await self.press(scene.keys[-1], keys, scene.words)
+                if re.search(scene.again_until, self.text()):
+                    break
+            else:
+                raise AssertionError(f"never saw {scene.again_until!r}; the screen was:\n{self.text()}")
+            self.frames.pop()
+        elif scene.keys:
+            await self.pilot.press(scene.keys[-1])
+        if scene.hurried:
+            del self.frames[kept:]
+        if scene.until:
+            await self.until(scene.until)
+        await self.stand_still()
+        self.keep(scene.seconds, keys, scene.words)
+
+    async def press(self, key: str, keys: str, words: str) -> None:
+        """Press a key and keep a short frame of what comes."""
+        await self.pilot.press(key)
+        await self.stand_still()
+        self.keep(SECONDS_BETWEEN, keys, words)
+
+
+async def record() -> list[Frame]:
+    """Play the whole tour."""
+    from screens.app import LabApp
+
+    app = LabApp()
+    async with app.run_test(size=SIZE) as pilot:
+        recorder = Recorder(pilot)
+        for scene in TOUR[:-1]:
+            await recorder.play(scene)
+        for name, value in SETTINGS.items():
+            app.screen.query_one(f"#{name}").value = value  # type: ignore[attr-defined]
+        await recorder.stand_still()
+        recorder.keep(1.5, "", "a small model, so that it is done in a minute")
+        app.set_focus(None)
+        await pilot.press(*TOUR[-1].keys)
+        await recorder.until(TOUR[-1].until)
+        for _ in range(TRAINING_FRAMES):
+            recorder.keep(0.8, "s", TOUR[-1].words)
+            await pilot.pause(SECONDS_BETWEEN_TRAINING_FRAMES)
+        for scene in AFTER_TRAINING:
+            await recorder.play(scene)
+        return recorder.frames
+
+
+async def recording() -> str:
+    """The whole tour as an animated SVG."""
+    svg = animated_svg(
+        await record(), *SIZE, "A tour of llmlab: look inside a model, switch a head off, train one, look inside it"
+    )
+    assert len(svg.encode()) <= LARGEST, f"{len(svg.encode()):,} bytes are too many"
+    return svg
+
+
+async def picture() -> str:
+    """The picture at the top of the README: layer 2's second head, at its scores."""
+    from screens.app import LabApp
+
+    async with LabApp().run_test(size=SIZE) as pilot:
+        recorder = Recorder(pilot)
+        await recorder.play(Scene(["5"], "", until=READY))
+        await recorder.play(Scene([*["j"] * 4, "right_curly_bracket", "right_square_bracket"], ""))
+        return pilot.app.export_screenshot(title="llmlab")
+
+
+def main() -> None:
+    os.environ.pop("NO_COLOR", None)
+    os.environ |= {"COLORTERM": "truecolor", "TERM": "xterm-256color", "HOME": str(HOME), "LLMLAB_HOME": str(HOME / "runs")}
+    texts = HOME / "texts"
+    shutil.rmtree(HOME, ignore_errors=True)
+    texts.mkdir(parents=True)
+    shutil.copy(ROOT / "README.md", texts / "notes.txt")
+    os.chdir(texts)
+    try:
+        name, svg = ("screenshot", asyncio.run(picture())) if "--picture" in sys.argv else ("tour", asyncio.run(recording()))
+    finally:
+        shutil.rmtree(HOME)
+    path = ROOT / "screens" / f"{name}.svg"
+    path.write_text(svg, encoding="utf-8")
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()
