@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.containers import Container, Horizontal
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
 from screens.base_screen import LabScreen
 from screens.home.pipeline_map import PipelineMap
-from screens.home.run_table import MARKS, RunTable
+from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
 from screens.messages import CloneSettings, CompareRuns, CompareWith, DeleteRun, RenameRun, RunChosen, RunRenamed
 
 if TYPE_CHECKING:
     from lab.core.machine import Machine
+    from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
+    from screens.home.curve_reader import CurveReader
+    from screens.home.run_pane import RunDetail, RunPane
+
+    Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 
 START_HERE = (
-    "No runs yet. [b]Start here:[/b] press [b]2[/b] for a text, then enter until it trains. "
-    "Or press [b]5[/b] to look inside the demo model first."
+    "No runs yet. [b]Start here:[/b] [@click=app.mode('data')]press [b]2[/b][/] for a text, then enter until it trains. "
+    "Or [@click=app.mode('inspect')]press [b]5[/b][/] to look inside the demo model first."
 )
-
-
 WITH_RUNS = "space mark · v compare · a clone settings · r rename · D delete"
 
 
@@ -39,7 +44,8 @@ The pipeline from text to prediction, with the key of the mode that shows each s
 
 A **run** is one model trained on one text. It is a folder on disk, and training continues when the lab is closed. `val loss` is
 the last validation loss in nats per token; `bits/byte` is the same loss in a unit that compares across tokenizers. Both are
-measured on text that the run never trains on: part of it during training, all of it at the end. `demo` is bundled with the lab.
+measured on text that the run never trains on: part of it during training, marked `~`, all of it at the end. `loss` draws the
+training loss over the steps, each run on its own logarithmic scale. `demo` is bundled with the lab.
 
 **Compare.** `space` marks a run with a letter, `v` shows the marked runs side by side: curves, settings, samples.
 """
@@ -52,6 +58,7 @@ measured on text that the run never trains on: part of it during training, all o
         Binding("r", "rename", "Rename", id="home.rename", tooltip="Rename this run"),
         Binding("D,delete", "delete", "Delete", id="home.delete", tooltip="Delete this run; asks first"),
     ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (120, "-pane")]
     FIRST_KEYS = ("home.inspect", "home.watch", "home.new", "home.compare")
 
     @dataclass
@@ -61,10 +68,26 @@ measured on text that the run never trains on: part of it during training, all o
         machine: Machine
         home: str
 
+    @dataclass
+    class CurvesRead(Message):
+        """The loss curves of the runs in sight, by folder, and the detail of the one under the cursor if it has a pane."""
+
+        curves: dict[Path, LossCurve]
+        detail: RunDetail | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._curve_reader: CurveReader | None = None
+        self._asked: Asked = ((), None)
+        """What was asked of the files last: the runs in sight, and the one whose detail is shown."""
+        self._is_reading = False
+
     def compose_body(self) -> ComposeResult:
         yield PipelineMap(id="path")
         yield Static(START_HERE, id="start-here")
-        yield RunTable(id="runs")
+        with Horizontal(id="home-middle"):
+            yield RunTable(id="runs")
+            yield Container(id="run-pane")
         yield Static(id="run-line", markup=False)
         yield Static(id="machine")
 
@@ -75,6 +98,44 @@ measured on text that the run never trains on: part of it during training, all o
     def _show_runs(self, runs: tuple[RunSummary, ...]) -> None:
         self.query_one(RunTable).runs = runs
         self.query_one("#start-here").display = self.lab.runs_known and all(run.is_demo for run in runs)
+        self._read_curves()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._read_curves)
+
+    def _read_curves(self) -> None:
+        """Read what is in sight and has changed, off the event loop; at most one reading at a time."""
+        table = self.query_one(RunTable)
+        asked = (table.in_sight, table.selected if self.has_class("-pane") else None)
+        if not self._is_reading and asked != self._asked and self.is_current:
+            self._asked, self._is_reading = asked, True
+            self._read_files(asked)
+
+    @work(thread=True, group="curves", exit_on_error=True)
+    def _read_files(self, asked: Asked) -> None:
+        if self._curve_reader is None:
+            from screens.home.curve_reader import CurveReader
+
+            self._curve_reader = CurveReader()
+        self.post_message(self.CurvesRead(*self._curve_reader.read(*asked)))
+
+    @on(CurvesRead)
+    async def _show_curves(self, message: CurvesRead) -> None:
+        self._is_reading = False
+        table = self.query_one(RunTable)
+        if message.curves != table.curves:
+            table.curves = message.curves
+        if message.detail is not None:
+            from screens.home.run_pane import RunPane
+
+            panes = self.query(RunPane)
+            if not panes:
+                await self.query_one("#run-pane").mount(RunPane())
+            self.query_one(RunPane).show(message.detail)
+        self._read_curves()
+
+    def on_screen_resume(self) -> None:
+        self._read_curves()
 
     @work(thread=True, group="machine", exclusive=True, exit_on_error=True)
     def _read_machine(self) -> None:
@@ -106,6 +167,9 @@ measured on text that the run never trains on: part of it during training, all o
     def _open_run(self, message: RunTable.Opened) -> None:
         self.post_message(RunChosen(message.run.name, "train" if message.run.is_active else "inspect"))
 
+    def on_run_pane_clicked(self, message: RunPane.Clicked) -> None:
+        self.post_message(RunChosen(message.run.name, "train"))
+
     @on(RunTable.Moved)
     def _tell_of_run(self) -> None:
         table = self.query_one(RunTable)
@@ -113,10 +177,11 @@ measured on text that the run never trains on: part of it during training, all o
         words = _of_marks(table.marked) or _of_damage(table.selected) or _of_owner(table.selected)
         line.set_class(bool(words), "-notice")
         if not words and any(not run.is_demo for run in table.runs):
-            words = WITH_RUNS
+            words = _of_part(table.selected) + WITH_RUNS
         line.update(words)
         line.display = bool(words)
         self.refresh_bindings()
+        self._read_curves()
 
     @on(RunRenamed)
     def _keep_mark(self, message: RunRenamed) -> None:
@@ -162,6 +227,15 @@ def _of_marks(marked: tuple[str, ...]) -> str:
         return ""
     names = ", ".join(f"{letter} {name}" for letter, name in zip(MARKS, marked, strict=False))
     return f"{names}: v compares {'them' if len(marked) > 1 else 'it with the run under the cursor'} · space mark/unmark"
+
+
+def _of_part(run: RunSummary | None) -> str:
+    """The meaning of the `~` before the run's figures."""
+    if run is None or run.evaluated is None or not is_partial(run):
+        return ""
+    from lab.core.number_format import probability
+
+    return f"{PARTIAL} on {probability(run.evaluated.part / run.evaluated.total, 0)} of the validation text · "
 
 
 def _of_damage(run: RunSummary | None) -> str:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 from rich.style import Style
 from rich.text import Text
+from textual import events
 from textual.widget import Widget
+
+from screens.messages import ModeChosen
 
 
 class PipelineStop(NamedTuple):
@@ -30,7 +33,7 @@ TITLE = "From text to prediction"
 
 
 class PipelineMap(Widget):
-    """Boxes with arrows where there is room for them, else one line for each step."""
+    """Boxes with arrows where there is room for them, else one line for each step. Each is a link to its mode."""
 
     COMPONENT_CLASSES = {
         "pipeline-map--title",
@@ -52,12 +55,33 @@ class PipelineMap(Widget):
     BOX = 15
     """Fewest columns inside a box, without its border and the arrow to the next."""
 
+    def on_click(self, event: events.Click) -> None:
+        """Show the mode of the step that was clicked on."""
+        stop = self._stop_at(event.x, event.y)
+        if stop is not None:
+            self.post_message(ModeChosen(stop.key.split()[1].lower()))
+
+    def _stop_at(self, x: int, y: int) -> PipelineStop | None:
+        if not self._has_boxes:
+            return PIPELINE[y - 1] if 1 <= y <= len(PIPELINE) else None
+        number, within = divmod(x, self._inner + 3)
+        is_box = 1 <= y <= 7 and within < self._inner + 2 and number < len(PIPELINE)
+        return PIPELINE[number] if is_box else None
+
+    @property
+    def _has_boxes(self) -> bool:
+        return self.size.width >= len(PIPELINE) * (self.BOX + 3) - 1
+
+    @property
+    def _inner(self) -> int:
+        """Columns inside a box."""
+        return (self.size.width + 1) // len(PIPELINE) - 3
+
     def _style(self, name: str, text: str) -> tuple[str, Style]:
         return text, self.get_component_rich_style(f"pipeline-map--{name}")
 
     def render(self) -> Text:
-        boxes = self.size.width >= len(PIPELINE) * (self.BOX + 3) - 1
-        return self._boxes() if boxes else self._lines()
+        return self._boxes() if self._has_boxes else self._lines()
 
     def _lines(self) -> Text:
         lines = [Text.assemble(self._style("title", f"{TITLE}, and the key that shows each step"))]
@@ -74,7 +98,7 @@ class PipelineMap(Widget):
         return Text("\n").join(lines)
 
     def _boxes(self) -> Text:
-        inner = (self.size.width + 1) // len(PIPELINE) - 3
+        inner = self._inner
         rows: list[list[tuple[str, Style]]] = [[] for _ in range(7)]
         for number, stop in enumerate(PIPELINE):
             arrow = "▸" if number < len(PIPELINE) - 1 else " "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
@@ -20,7 +21,13 @@ from textual.strip import Strip
 from screens.widgets.text_fitting import fit
 
 if TYPE_CHECKING:
+    from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
+
+
+if TYPE_CHECKING:
+    Curves = Mapping[Path, LossCurve]
+    """The loss curves that have been read, by the folders of their runs."""
 
 
 class TableColumn(NamedTuple):
@@ -30,34 +37,49 @@ class TableColumn(NamedTuple):
     width: int
     rank: int
     align: str
-    text: Callable[[RunSummary], str]
+    text: Callable[[RunSummary, Curves], str]
 
 
-def _phase(run: RunSummary) -> str:
+def _phase(run: RunSummary, curves: Curves) -> str:
     from lab.runs.run_summary import PHASES
 
     return " ".join(PHASES[run.phase])
 
 
-def _step(run: RunSummary) -> str:
+def _step(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import count
 
     return count(run.step) + (f" / {count(run.steps)}" if run.steps else "")
 
 
-def _number(value: float | None, decimals: int) -> str:
+def _evaluated(value: float | None, run: RunSummary) -> str:
+    """A figure of the validation part, with `~` where it is of a share of it."""
     from lab.core.number_format import fixed
 
-    return "·" if value is None else fixed(value, decimals)
+    if value is None:
+        return "·"
+    return (PARTIAL if is_partial(run) else "") + fixed(value, 3)
 
 
-def _speed(run: RunSummary) -> str:
+def is_partial(run: RunSummary) -> bool:
+    """True if the run's figures are known to be of a share of its validation part."""
+    return run.evaluated is not None and not run.evaluated.is_whole
+
+
+def _sparkline(run: RunSummary, curves: Curves) -> str:
+    from lab.reports.loss_curve import sparkline
+
+    curve = curves.get(run.path)
+    return "" if curve is None else sparkline(curve, SPARKLINE, run.steps if run.is_active else None)
+
+
+def _speed(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import count
 
     return count(run.tokens_per_second) if run.tokens_per_second else "·"
 
 
-def _age(run: RunSummary) -> str:
+def _age(run: RunSummary, curves: Curves) -> str:
     from lab.core.number_format import ago
 
     if run.is_active or run.is_demo:
@@ -67,17 +89,21 @@ def _age(run: RunSummary) -> str:
 
 MARKS = "ABCDE"
 """Letters of marked runs, the same as in the comparison."""
+PARTIAL = "~"
 SHORTEST_NAME = 12
+SPARKLINE = 10
+"""Columns of the sparkline."""
 MARGIN = 3
 """Columns before the name: the cursor, the letter of a marked run, and a gap."""
 COLUMNS = (
-    TableColumn("text", 16, 4, "left", lambda run: run.text),
+    TableColumn("text", 16, 5, "left", lambda run, curves: run.text),
     TableColumn("phase", 13, 0, "left", _phase),
-    TableColumn("step", 15, 1, "right", _step),
-    TableColumn("val loss", 8, 0, "right", lambda run: _number(run.val_loss, 3)),
-    TableColumn("bits/byte", 9, 2, "right", lambda run: _number(run.bits_per_byte, 3)),
-    TableColumn("tokens/s", 8, 5, "right", _speed),
-    TableColumn("updated", 11, 3, "right", _age),
+    TableColumn("step", 15, 2, "right", _step),
+    TableColumn("loss (log)", SPARKLINE, 1, "left", _sparkline),
+    TableColumn("val loss", 8, 0, "right", lambda run, curves: _evaluated(run.val_loss, run)),
+    TableColumn("bits/byte", 9, 3, "right", lambda run, curves: _evaluated(run.bits_per_byte, run)),
+    TableColumn("tokens/s", 8, 6, "right", _speed),
+    TableColumn("updated", 11, 4, "right", _age),
 )
 
 
@@ -121,15 +147,23 @@ class RunTable(ScrollView, can_focus=True):
     marked: reactive[tuple[str, ...]] = reactive(())
     """Names of the marked runs, in the order of marking."""
 
+    curves: reactive[Curves] = reactive(dict)
+    """The loss curves read so far."""
+
     @dataclass
     class Moved(Message):
-        """Another run is under the cursor, or other runs are marked."""
+        """Another run is under the cursor, other runs are marked, or others are in sight."""
 
     @dataclass
     class Opened(Message):
-        """Enter was pressed on a run."""
+        """Enter was pressed on a run, or it was clicked on."""
 
         run: RunSummary
+
+    @property
+    def in_sight(self) -> tuple[RunSummary, ...]:
+        """The runs whose rows are drawn."""
+        return self.runs[self.scroll_offset.y : self.scroll_offset.y + max(0, self.size.height - 1)]
 
     @property
     def selected(self) -> RunSummary | None:
@@ -146,6 +180,13 @@ class RunTable(ScrollView, can_focus=True):
         self.virtual_size = Size(self.size.width, len(runs) + 1)
         self.post_message(self.Moved())
         self.refresh()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self.post_message(self.Moved())
+
+    def on_resize(self) -> None:
+        self.post_message(self.Moved())
 
     def watch_cursor(self) -> None:
         self.scroll_to_region(Region(0, self.cursor, 1, 2), animate=False, force=True)
@@ -181,8 +222,13 @@ class RunTable(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         row = event.y + self.scroll_offset.y - 1
-        if 0 <= row < len(self.runs):
-            self.cursor = row
+        if event.y < 1 or row >= len(self.runs):
+            return
+        self.cursor = row
+        if event.x < MARGIN - 1:
+            self.action_mark()
+        else:
+            self.action_open()
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
@@ -202,7 +248,7 @@ class RunTable(ScrollView, can_focus=True):
         selected = row - 1 == self.cursor
         mark = MARKS[self.marked.index(run.name)] if run.name in self.marked else " "
         words = ("▸" if selected else " ") + mark + " " + fit(run.name, name_width)
-        words += "".join("  " + fit(column.text(run), column.width, column.align) for column in columns)
+        words += "".join("  " + fit(column.text(run, self.curves), column.width, column.align) for column in columns)
         failed = run.phase in ("failed", "interrupted", "not answering", "damaged")
         kind = "active" if run.is_active else "failed" if failed else "quiet"
         style = self.get_component_rich_style("run-table--cursor" if selected else f"run-table--{kind}")

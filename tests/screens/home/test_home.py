@@ -7,10 +7,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.dialogs.confirm import ConfirmDialog
+from screens.home.pipeline_map import PIPELINE, PipelineMap
+from screens.home.run_pane import RunPane
 from screens.home.run_table import RunTable
+from screens.plot.line_plot import LinePlot
+from screens.widgets.fact_list import FactList
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -23,6 +28,12 @@ class Elsewhere(LabScreen):
 
 class HomeApp(LabApp):
     MODES = {**LabApp.MODES, "inspect": Elsewhere}
+
+
+class LinkApp(LabApp):
+    """Its other modes are empty: only the way there is tested."""
+
+    MODES = {**LabApp.MODES, **dict.fromkeys(("data", "tokens", "train", "inspect"), Elsewhere)}
 
 
 @pytest.fixture
@@ -42,7 +53,7 @@ async def test_every_run_is_told_with_a_word_and_a_sign(app: HomeApp, make_run: 
     make_run("fourth", created=4000.0, phase="failed", step=12)
     gone = make_run("fifth", created=5000.0, phase="finished", step=12)
     gone.status_path.write_bytes(gone.status_path.read_bytes().replace(b'"finished"', b'"training"'))
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(240, 40)) as pilot:
         await until(pilot, lambda: len(app.runs) == 5)
         told = lines(pilot)
         for line, words in zip(told, ("! interrupted", "✗ failed", "● training", "■ stopped", "✓ finished"), strict=True):
@@ -125,3 +136,157 @@ async def test_a_damaged_run_is_listed_last_with_the_reason_and_goes_by_a_key(
         assert "bad is damaged: config.json is damaged" in app.screen._words
         await pilot.press("D")
         await until(pilot, lambda: not config.parent.exists())
+
+
+def table_of(app: LabApp) -> RunTable:
+    return app.screen.query_one(RunTable)
+
+
+async def test_each_row_has_a_sparkline_of_its_real_losses(app: HomeApp, make_run: Any, until: Any) -> None:
+    done = make_run("done", created=1000.0)
+    make_run("busy", created=2000.0, phase="training", step=500)
+    make_run("fresh", created=3000.0, step=0)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(table_of(app).curves) == 3)
+        fresh, busy, finished = lines(pilot)
+        whole = sparkline(read_loss_curve(done.metrics_path), 10)
+        assert f"  {whole}  " in finished
+        assert whole[0] == "█"
+        assert f"  {sparkline(read_loss_curve(app.runs[1].path / 'metrics.jsonl'), 10, 2000)}" in busy
+        assert "▁        " in busy, "the steps that are still to come are blank"
+        assert not set("▁▂▃▄▅▆▇█") & set(fresh)
+
+
+async def test_a_sparkline_follows_its_run(app: HomeApp, make_run: Any, until: Any) -> None:
+    run = make_run("busy", created=2000.0, phase="training", step=100)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: run.path in table_of(app).curves)
+        before = table_of(app).curves[run.path]
+        with run.metrics_path.open("a") as file:
+            file.write('{"step":101,"tokens":1,"epoch":0,"seconds":30,"loss":3.5}\n')
+        app.read_runs()
+        await until(pilot, lambda: table_of(app).curves[run.path] != before)
+        assert table_of(app).curves[run.path].steps[-1] == 101
+
+
+async def test_only_runs_in_sight_are_read(app: HomeApp, make_run: Any, until: Any) -> None:
+    for number in range(60):
+        make_run(f"run-{number}", step=3, created=float(number))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 60 and table_of(app).curves)
+        seen = table_of(app).curves
+        assert 5 <= len(seen) <= 20
+        await pilot.press("end")
+        await until(pilot, lambda: app.runs[-1].path in table_of(app).curves)
+
+
+async def test_a_wide_home_shows_the_run_under_the_cursor(app: HomeApp, make_run: Any, until: Any) -> None:
+    make_run("old", created=1000.0, step=300, steps=300)
+    make_run("new", created=2000.0)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.screen.query(RunPane))
+        pane = app.screen.query_one(RunPane)
+        await until(pilot, lambda: pane.detail is not None and pane.detail.run.name == "new")
+        assert str(pane.border_title) == "new"
+        await pilot.press("j")
+        await until(pilot, lambda: pane.detail.run.name == "old")
+        facts = dict(pane.query_one(FactList).facts)
+        assert facts["model"].startswith("4 layers, 4 heads, width 128, context 128: ")
+        assert facts["training"] == "300 steps, batch 16, adamw, lr 0.002"
+        assert facts["val loss"].endswith(" on 32,800 of 111,539 bytes")
+        figure = pane.query_one(LinePlot).figure
+        train, validation = figure.series
+        assert train.xs[-1] == pytest.approx(299.0, abs=2)
+        assert list(validation.xs) == [0.0, 100.0, 200.0, 300.0]
+        assert "sample at step 200" in str(pane.query_one("#last-sample", Static).render())
+        assert "ran fast. The old cat" in str(pane.query_one("#last-sample", Static).render())
+
+
+async def test_a_narrow_home_has_no_pane(app: HomeApp, make_run: Any, until: Any) -> None:
+    make_run("new")
+    async with app.run_test(size=(119, 40)) as pilot:
+        await until(pilot, lambda: table_of(app).curves)
+        assert not app.screen.query(RunPane)
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: app.screen.query(RunPane))
+
+
+async def test_the_pane_of_a_damaged_run_has_the_reason(app: HomeApp, make_run: Any, until: Any) -> None:
+    config = make_run("bad").path / "config.json"
+    config.write_bytes(config.read_bytes().replace(b'"layers":4', b'"layers":2.5'))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.screen.query(RunPane) and app.screen.query_one(RunPane).detail)
+        facts = dict(app.screen.query_one(RunPane).query_one(FactList).facts)
+        assert facts["damaged"].startswith("config.json is damaged: Expected `int`")
+
+
+async def test_a_figure_of_a_part_of_the_validation_text_is_marked(app: HomeApp, make_run: Any, until: Any) -> None:
+    make_run("partial")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        assert lines(pilot)[0].endswith(f"~{app.runs[0].val_loss:.3f}")
+        assert str(app.screen.query_one("#run-line", Static).render()).startswith("~ on 29% of the validation text · space mark")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_click_on_a_step_of_the_pipeline_opens_its_mode(size: tuple[int, int], until: Any) -> None:
+    app = LinkApp(preload=False)
+    async with app.run_test(size=size) as pilot:
+        for number, stop in enumerate(PIPELINE):
+            pipeline = app.screen.query_one(PipelineMap)
+            place = (30, number + 1) if size[0] == 80 else (number * (pipeline.size.width + 1) // 6 + 8, 3)
+            await pilot.click(PipelineMap, offset=place)
+            mode = stop.key.split()[1].lower()
+            await until(pilot, lambda mode=mode: app.current_mode == mode)
+            await pilot.press("1")
+            await until(pilot, lambda: app.current_mode == "home")
+        await pilot.click(PipelineMap, offset=(5, 0))
+        await pilot.pause()
+        assert app.current_mode == "home", "the title is no link"
+
+
+@pytest.mark.parametrize(("words", "mode"), [("press 2", "data"), ("press 5", "inspect")])
+async def test_a_click_on_press_2_or_press_5_goes_there(words: str, mode: str, until: Any) -> None:
+    app = LinkApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        await pilot.pause()
+        rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+        y, x = next((y, row.index(words)) for y, row in enumerate(rows) if words in row)
+        await pilot.click(offset=(x + 1, y))
+        await until(pilot, lambda: app.current_mode == mode)
+
+
+async def test_a_click_on_a_run_opens_it_and_one_before_its_name_marks_it(app: HomeApp, make_run: Any, until: Any) -> None:
+    make_run("done", created=1000.0)
+    make_run("busy", created=2000.0, phase="training", step=240)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await pilot.click(RunTable, offset=(1, 2))
+        await pilot.pause()
+        assert table_of(app).marked == ("done",)
+        assert app.current_mode == "home"
+        await pilot.click(RunTable, offset=(1, 2))
+        await pilot.pause()
+        assert table_of(app).marked == ()
+        await pilot.click(RunTable, offset=(10, 0))
+        await pilot.click(RunTable, offset=(10, 3))
+        await pilot.pause()
+        assert app.current_mode == "home", "neither the titles nor the room below is a run"
+        await pilot.click(RunTable, offset=(10, 2))
+        await until(pilot, lambda: app.current_mode == "inspect")
+        assert app.run_name == "done"
+        await pilot.press("1")
+        await pilot.click(RunTable, offset=(10, 1))
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.run_name == "busy"
+
+
+async def test_a_click_on_the_pane_watches_the_run(make_run: Any, until: Any) -> None:
+    make_run("done")
+    app = LinkApp(preload=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.screen.query(RunPane) and app.screen.query_one(RunPane).detail)
+        await pilot.click(LinePlot)
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.run_name == "done"

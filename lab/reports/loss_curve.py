@@ -1,0 +1,199 @@
+"""The loss curve of a run in few points, read cheaply: for a list of runs, a sparkline, a small plot.
+
+A short metrics.jsonl is read whole. Of a long one, blocks spread evenly over the file are read, and the losses in each block
+are averaged, so that a run of a million steps costs no more than one of a thousand. Nothing here needs numpy.
+"""
+
+import functools
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from lab.core.bounded_json import JSON_ERRORS, LARGEST_LINES
+from lab.core.errors import DamagedFileError
+from lab.core.safe_open import open_regular
+from lab.runs.run_schema import Metric
+
+POINTS = 128
+"""Points of a curve, at most."""
+BLOCK_BYTES = 2048
+"""Bytes of a block: about ten steps."""
+CURVES_KEPT = 512
+
+EVALUATION = b'"val_loss"'
+CHUNK_BYTES = 1 << 20
+"""Bytes searched for evaluations at once."""
+
+BARS = "▁▂▃▄▅▆▇█"
+SMALLEST_LOSS = 1e-6
+TOUCH = 1e-6
+"""Fraction of a bar by which a step may miss its end for rounding."""
+LEAST_RANGE = math.log(1.1)
+"""Range of the bars, at least: a tenth between the highest and the lowest. Less would draw noise as mountains."""
+
+Stamp = tuple[int, int, int]
+"""Inode, size and modification time in nanoseconds of a file, which tell that it changed."""
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """Training loss over steps: each point is the mean over some neighbouring steps."""
+
+    steps: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
+
+
+@dataclass
+class LossCurves:
+    """Curves by the path of their metrics.jsonl, read again only where the file has changed. Not thread-safe."""
+
+    _kept: dict[str, tuple[Stamp, LossCurve]] = field(default_factory=dict)
+
+    def read(self, path: Path) -> LossCurve:
+        """The curve as it is on disk now; an empty one where the file cannot be read. The same object where nothing changed."""
+        stamp = _stamp(path)
+        if stamp is None:
+            self._kept.pop(str(path), None)
+            return NO_CURVE
+        kept = self._kept.pop(str(path), None)
+        if kept is None or kept[0] != stamp:
+            kept = stamp, read_loss_curve(path)
+        self._kept[str(path)] = kept
+        while len(self._kept) > CURVES_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return kept[1]
+
+
+NO_CURVE = LossCurve()
+
+
+class Evaluations:
+    """The evaluations of one run: step and validation loss. Each read looks only at what was appended. Not thread-safe.
+
+    Lines with an evaluation are few, and are found by their bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode = self._offset = 0
+        self._found: list[tuple[float, float]] = []
+
+    def read(self) -> tuple[tuple[float, float], ...]:
+        """All evaluations so far; none where the file cannot be read. Reading starts over where it was replaced or cut."""
+        try:
+            with open_regular(self._path, LARGEST_LINES) as file:
+                facts = os.fstat(file.fileno())
+                if facts.st_ino != self._inode or facts.st_size < self._offset:
+                    self._inode, self._offset, self._found = facts.st_ino, 0, []
+                file.seek(self._offset)
+                while (whole := file.read(CHUNK_BYTES)) and (end := whole.rfind(b"\n") + 1):
+                    self._found += _evaluated(whole[:end])
+                    self._offset += end
+                    file.seek(self._offset)
+        except (OSError, DamagedFileError):
+            self._inode, self._offset, self._found = 0, 0, []
+        return tuple(self._found)
+
+
+def _evaluated(lines: bytes) -> list[tuple[float, float]]:
+    found = []
+    at = lines.find(EVALUATION)
+    while at >= 0:
+        start, end = lines.rfind(b"\n", 0, at) + 1, lines.index(b"\n", at)
+        try:
+            metric = _decoder.decode(lines[start:end])
+        except JSON_ERRORS:
+            metric = None
+        if metric is not None and metric.val_loss is not None:
+            found.append((float(metric.step), metric.val_loss))
+        at = lines.find(EVALUATION, end)
+    return found
+
+
+def read_loss_curve(path: Path) -> LossCurve:
+    """The curve of a metrics.jsonl; empty where there is no such file, or none that can be used."""
+    try:
+        with open_regular(path, LARGEST_LINES) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= POINTS * BLOCK_BYTES:
+                trained = _trained(file.read())
+                length = max(1, math.ceil(len(trained) / POINTS))
+                blocks = [trained[start : start + length] for start in range(0, len(trained), length)]
+            else:
+                blocks = [_trained(_block(file, round(at * (size - BLOCK_BYTES) / (POINTS - 1)))) for at in range(POINTS)]
+    except (OSError, DamagedFileError):
+        return NO_CURVE
+    points = [_mean(block) for block in blocks if block]
+    return LossCurve(tuple(step for step, _ in points), tuple(loss for _, loss in points))
+
+
+@functools.lru_cache(maxsize=CURVES_KEPT)
+def sparkline(curve: LossCurve, width: int, end: float | None = None) -> str:
+    """The curve in `width` characters, from step 0 to `end`, by default its last step; blank where there are no steps.
+
+    A bar stands for the mean loss of its steps, on a logarithmic scale from the curve's lowest bar to its highest.
+    """
+    last = max(end or 0.0, curve.steps[-1] if curve.steps else 0.0)
+    if not last:
+        return " " * width
+    sums, counts = [0.0] * width, [0] * width
+    for step, loss in zip(curve.steps, curve.losses, strict=True):
+        at = max(0, math.ceil(step * width / last - TOUCH) - 1)
+        sums[at] += loss
+        counts[at] += 1
+    means = [math.log(max(SMALLEST_LOSS, total / count)) if count else None for total, count in zip(sums, counts, strict=True)]
+    until = max(at for at, mean in enumerate(means) if mean is not None)
+    shown = _filled(means[: until + 1])
+    low, room = min(shown), max(max(shown) - min(shown), LEAST_RANGE)
+    bars = (BARS[min(len(BARS) - 1, int((mean - low) / room * len(BARS)))] for mean in shown)
+    return "".join(bars).ljust(width)
+
+
+def _filled(means: list[float | None]) -> list[float]:
+    """Gaps of a short run's curve with the loss before them, or the first one."""
+    known = next((mean for mean in means if mean is not None), 0.0)
+    filled = []
+    for mean in means:
+        known = known if mean is None else mean
+        filled.append(known)
+    return filled
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _block(file: BinaryIO, start: int) -> bytes:
+    """The whole lines of a block."""
+    file.seek(start)
+    block = file.read(BLOCK_BYTES)
+    first = block.find(b"\n") + 1 if start else 0
+    return block[first : block.rfind(b"\n") + 1]
+
+
+def _trained(lines: bytes) -> list[tuple[float, float]]:
+    """Steps and training losses of the lines; a line that cannot be read, such as a torn last one, has none."""
+    found = []
+    for line in lines.splitlines():
+        try:
+            metric = _decoder.decode(line)
+        except JSON_ERRORS:
+            continue
+        if metric.loss is not None:
+            found.append((float(metric.step), metric.loss))
+    return found
+
+
+def _mean(block: list[tuple[float, float]]) -> tuple[float, float]:
+    return sum(step for step, _ in block) / len(block), sum(loss for _, loss in block) / len(block)
+
+
+_decoder = msgspec.json.Decoder(Metric)

@@ -1,0 +1,128 @@
+"""The pane of the run under the cursor: its loss curve, its settings, its last sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from lab.core.number_format import count, fixed, whole
+from lab.reports.loss_curve import LossCurve
+from lab.runs.run_schema import Sample
+from lab.runs.run_summary import RunSummary
+from screens.plot.figure import Figure, Series
+from screens.plot.line_plot import LinePlot
+from screens.widgets.fact_list import Fact, FactList
+from screens.widgets.text_fitting import printable
+
+LOG_FROM = 4.0
+"""A curve whose highest loss is so many times its lowest is drawn on a logarithmic scale: there it shows more."""
+LONGEST_SAMPLE = 2000
+"""Characters of the last sample that are laid out; the pane shows fewer."""
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """A run as the pane shows it."""
+
+    run: RunSummary
+    curve: LossCurve
+    evaluations: tuple[tuple[float, float], ...]
+    """Step and validation loss."""
+    sample: Sample | None
+
+
+class RunPane(Vertical):
+    """Shows a `RunDetail`; a click anywhere opens the run."""
+
+    DEFAULT_CSS = """
+    RunPane {
+        border: round $foreground 30%; padding: 0 1; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%;
+        LinePlot { height: 1fr; min-height: 9; }
+        FactList { margin: 1 0 0 0; }
+        #last-sample { height: auto; max-height: 6; margin: 1 0 0 0; }
+        &.-low #last-sample { display: none; }
+        &.-low FactList { margin: 0; }
+    }
+    """
+    LOW = 20
+    """Fewest lines in which the sample is shown."""
+
+    @dataclass
+    class Clicked(Message):
+        """The user has clicked on the pane."""
+
+        run: RunSummary
+
+    detail: RunDetail | None = None
+
+    def compose(self) -> ComposeResult:
+        yield LinePlot(id="run-curve")
+        yield FactList(id="run-settings")
+        yield Static(id="last-sample", markup=False)
+
+    def show(self, detail: RunDetail) -> None:
+        """Show a run; what has not changed is not drawn again."""
+        before, self.detail = self.detail, detail
+        run = detail.run
+        self.border_title = Text(run.name)
+        self.border_subtitle = "t watch" if run.is_active else "i inspect · t watch"
+        self.query_one(LinePlot).figure = loss_figure(detail)
+        self.query_one(FactList).facts = facts_of(run)
+        if before is None or before.sample != detail.sample:
+            self.query_one("#last-sample", Static).update(sample_text(detail.sample))
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.height < self.LOW, "-low")
+
+    def on_click(self) -> None:
+        if self.detail is not None:
+            self.post_message(self.Clicked(self.detail.run))
+
+
+def loss_figure(detail: RunDetail) -> Figure:
+    """Training loss, averaged over neighbouring steps, and validation loss."""
+    curve, evaluations = detail.curve, detail.evaluations
+    steps, losses = tuple(step for step, _ in evaluations), tuple(loss for _, loss in evaluations)
+    everything = [loss for loss in (*curve.losses, *losses) if loss > 0]
+    is_log = bool(everything) and max(everything) > LOG_FROM * min(everything)
+    series = (
+        Series("training loss", "train", "line", "train", curve.steps, curve.losses),
+        Series("validation", "val", "line" if len(steps) > 1 else "marks", "validation", steps, losses, dashes=(2, 1)),
+    )
+    version = (detail.run.path, curve, evaluations)
+    return Figure(series, version, x_label="steps, log" if is_log else "steps", log_y=is_log, empty="No steps yet.")
+
+
+def facts_of(run: RunSummary) -> tuple[Fact, ...]:
+    """The run's settings and where it stands."""
+    if run.model is None or run.train is None:
+        return (("damaged", run.problem),)
+    model, train = run.model, run.train
+    shape = f"{_many(model.layers, 'layer')}, {_many(model.heads, 'head')}, width {model.width}, context {model.context}"
+    facts = [
+        ("text", f"{run.text}, vocabulary {whole(model.vocab_size)}"),
+        ("model", f"{shape}: {count(run.parameters)} parameters"),
+        ("training", f"{run.plan}, batch {train.batch}, {train.optimizer}, lr {train.lr:g}"),
+    ]
+    if run.val_loss is not None:
+        on = f" on {run.evaluated.in_words}" if run.evaluated is not None else ""
+        facts.append(("val loss", f"{fixed(run.val_loss)}{on}"))
+    return tuple(facts)
+
+
+def _many(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
+
+
+def sample_text(sample: Sample | None) -> Text:
+    """The prompt, underlined, and what the model wrote after it."""
+    if sample is None:
+        return Text("")
+    prompt, written = printable(sample.prompt[:LONGEST_SAMPLE]), printable(sample.text[:LONGEST_SAMPLE])
+    return Text.assemble((f"sample at step {whole(sample.step)}  ", "dim"), (prompt, "bold underline"), written)
