@@ -1,10 +1,12 @@
-"""Browse folders for a text: list their contents."""
+"""Browse folders for a text: list their contents, and tell the files that are none."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.core.atomic_io import os_error_in_words
+from lab.data.text_encoding import is_binary
 
 MOST_ENTRIES = 1000
 """Entries that are listed, at most; the rest are found by typing the beginning of a name."""
@@ -33,6 +35,11 @@ def listing(folder: Path) -> Listing:
         files=tuple(name for is_file, name in kept if is_file),
         left_out=len(found) - len(kept),
     )
+
+
+def binary_files(folder: Path, files: Iterable[str]) -> frozenset[str]:
+    """The files in a folder that are no text, by a glance at their first bytes."""
+    return frozenset(name for name in files if is_binary(folder / name))
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

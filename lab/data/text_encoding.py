@@ -13,6 +13,8 @@ READ_BYTES = 1 << 18
 """Bytes that are read at a time."""
 NUL_SEARCH_BYTES = 1 << 16
 """Bytes at the start of a file in which a NUL means that it is no text."""
+PEEKED_BYTES = 1 << 12
+"""The same where a whole folder of files is looked at."""
 SAMPLE_BYTES = 1 << 14
 """Bytes around the first one that cannot be decoded, from which another encoding is guessed."""
 
@@ -47,16 +49,34 @@ def detect_encoding(path: Path, shown: str) -> str:
     """
     with open_regular(path, follow=True) as file:
         head = file.read(NUL_SEARCH_BYTES)
-    for mark, encoding in BYTE_ORDER_MARKS:
-        if head.startswith(mark):
-            return encoding
-    if nuls := head.count(0):
-        halves = {"utf-16-le": head[1::2].count(0), "utf-16-be": head[0::2].count(0)}
-        for encoding, count in halves.items():
-            if count > 0.9 * nuls and count > len(head) / 8:
-                raise UserError(f"{shown} looks like UTF-16 without a byte-order mark; try --encoding {encoding}.")
+    if (encoding := _marked_encoding(head)) is not None:
+        return encoding
+    if 0 in head:
+        if (encoding := _unmarked_utf16(head)) is not None:
+            raise UserError(f"{shown} looks like UTF-16 without a byte-order mark; try --encoding {encoding}.")
         raise UserError(f"{shown} is not text: it holds NUL bytes; choose a plain text file.")
     return "utf-8"
+
+
+def is_binary(path: Path) -> bool:
+    """True if the beginning of a file shows that it is no text in any encoding. False also where it cannot be read."""
+    try:
+        with open_regular(path, follow=True) as file:
+            head = file.read(PEEKED_BYTES)
+    except (OSError, UserError):
+        return False
+    return 0 in head and _marked_encoding(head) is None and _unmarked_utf16(head) is None
+
+
+def _marked_encoding(head: bytes) -> str | None:
+    """The encoding that a byte-order mark names."""
+    return next((encoding for mark, encoding in BYTE_ORDER_MARKS if head.startswith(mark)), None)
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """The byte order of UTF-16 without a mark: there every second byte of common text is NUL."""
+    halves = {"utf-16-le": head[1::2].count(0), "utf-16-be": head[0::2].count(0)}
+    return next((name for name, count in halves.items() if count > 0.9 * head.count(0) and count > len(head) / 8), None)
 
 
 def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple[str, int]]:

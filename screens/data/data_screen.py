@@ -91,6 +91,13 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._counts: dict[TokenizerKind, str] = {}
         self._move_timer: Timer | None = None
         self._take_when_read = False
+        self._use_when_read = False
+        """True once the user wants to train on the text that is being read."""
+        self._is_reading = False
+        self._is_too_large = False
+        """True if the chosen text was not read because nobody asked for that."""
+        self._moving_to = ""
+        """The text under the cursor that is read after a moment."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="data-path"):
@@ -130,8 +137,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
         if self._source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
-        self._take_when_read = False
+        self._take_when_read = self._use_when_read = False
         self._cancel_preview()
+        self._moving_to = message.source
         self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(message.source, asked=False))
 
     @on(TextTree.Chosen)
@@ -166,6 +174,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Read a text. Unless `asked`, a file that takes long to read is only named."""
         self._source, self._facts, self._counts = source, None, {}
+        self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = True, False, False, ""
         self._hint(BUILTINS.get(source, ""))
         self._show()
         self._read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
@@ -193,7 +202,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _show_facts(self, message: FactsRead) -> None:
         if message.source != self._source:
             return
+        self._is_reading = False
         self._facts = message.facts
+        self._is_too_large = bool(message.too_large)
         if message.too_large:
             self._hint(message.too_large)
         if message.error:
@@ -202,6 +213,9 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         if message.facts is not None and self._take_when_read:
             self.query_one("#use").focus()
         self._take_when_read = False
+        if self._use_when_read:
+            self._use_when_read = False
+            self.action_use()
 
     @on(Counted)
     def _show_count(self, message: Counted) -> None:
@@ -243,17 +257,27 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
         return tuple(lines)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return action != "use" or self._facts is not None
-
     @on(Button.Pressed, "#use")
     def _use_pressed(self) -> None:
         self.action_use()
 
     def action_use(self) -> None:
+        """Train on the text; one that is still being read is used once it has been."""
+        if self._moving_to:
+            source = self._moving_to
+            self._cancel_preview()
+            self._choose(source)
         if self._facts is not None:
             encoding = self.query_one("#encoding", Input).value.strip()
             self.post_message(TextChosen(self._facts.source, encoding, "train"))
+        elif self._is_reading:
+            self._use_when_read = True
+            self._hint(f"Reading {Path(self._source).name} …: it is used as soon as it has been read.")
+        elif self._is_too_large:
+            self._choose(self._source)
+            self.action_use()
+        elif not self._source:
+            self._hint("Choose a text first: stories is a good start.")
 
     def action_type(self) -> None:
         self.query_one(PathInput).focus()

@@ -16,7 +16,7 @@ from textual.widgets.tree import TreeNode
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS
-from lab.data.file_browser import Listing, listing
+from lab.data.file_browser import Listing, binary_files, listing
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,12 @@ shows the parent folder.
         found: Listing | None
         error: str = ""
 
+    @dataclass
+    class BinariesFound(Message):
+        """The lines of files that are no text."""
+
+        nodes: tuple[TreeNode[TreeEntry], ...]
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("texts", id=id)
         self.show_root = False
@@ -114,12 +120,25 @@ shows the parent folder.
             return
         for name in message.found.folders:
             node.add(Text(f"{name}/"), TreeEntry(folder=message.folder / name))
-        for name in message.found.files:
-            node.add_leaf(Text(name), TreeEntry(source=str(message.folder / name)))
+        leaves = {name: node.add_leaf(Text(name), TreeEntry(source=str(message.folder / name))) for name in message.found.files}
+        self._find_binaries(message.folder, leaves)
         if message.found.left_out:
             node.add_leaf(Text(f"… {message.found.left_out:,} more: type the path above", style="italic"), TreeEntry())
         elif not node.children:
             node.add_leaf(Text("empty", style="italic"), TreeEntry())
+
+    @work(thread=True, group="binaries", exit_on_error=True)
+    def _find_binaries(self, folder: Path, leaves: dict[str, TreeNode[TreeEntry]]) -> None:
+        """Look into the files once they are listed: on a slow disk that takes longer than the listing."""
+        found = binary_files(folder, leaves)
+        if found:
+            self.post_message(self.BinariesFound(tuple(leaf for name, leaf in leaves.items() if name in found)))
+
+    @on(BinariesFound)
+    def _grey(self, message: BinariesFound) -> None:
+        message.stop()
+        for leaf in message.nodes:
+            leaf.set_label(Text.assemble((str(leaf.label), "dim"), ("  binary", "dim italic")))
 
     def render_label(self, node: TreeNode[TreeEntry], base_style: Style, style: Style) -> Text:
         """The label, with a mark on the cursor's line that shows without colour."""

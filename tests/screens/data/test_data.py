@@ -1,5 +1,6 @@
 """Data: choosing a text."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from lab.data.text_statistics import read_facts
 from screens.app import LabApp
 from screens.data.data_screen import DataScreen
 
@@ -133,3 +135,62 @@ async def test_a_file_is_found_in_the_tree_by_keys_alone(app: DataApp, until: An
         await pilot.press("j", "enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
         assert facts(pilot)["text"] == str(Path("more", "tale.txt").absolute())
+
+
+async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def slowly(source: str, encoding: str | None) -> Any:
+        if source.endswith("fable.txt"):
+            assert go.wait(10)
+        return read_facts(source, encoding)
+
+    monkeypatch.setattr("screens.data.data_screen.read_facts", slowly)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
+        await pilot.press("escape", "u")
+        assert "u" in {binding.binding.key for binding in app.screen.active_bindings.values() if binding.enabled}
+        assert hint(pilot) == "Reading fable.txt …: it is used as soon as it has been read."
+        assert app.current_mode == "data"
+        go.set()
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.text_source == str(Path("fable.txt").absolute())
+
+
+async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: screen_of(pilot)._facts is not None)
+        await pilot.press("j", "u")
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.text_source == "python"
+
+
+async def test_moving_on_takes_back_a_u_that_waits(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def slowly(source: str, encoding: str | None) -> Any:
+        if source == "python":
+            assert go.wait(10)
+        return read_facts(source, encoding)
+
+    monkeypatch.setattr("screens.data.data_screen.read_facts", slowly)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: screen_of(pilot)._facts is not None)
+        await pilot.press("j", "u", "k")
+        go.set()
+        await until(pilot, lambda: facts(pilot)["text"] == "stories, built in" and screen_of(pilot)._facts is not None)
+        assert app.current_mode == "data"
+
+
+async def test_files_that_are_no_text_are_greyed_and_say_so(app: DataApp, until: Any) -> None:
+    Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
+    Path("wide.txt").write_text("The big dog ran.\n" * 20, encoding="utf-16")
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = screen_of(pilot).query_one("#texts")
+        folder = tree.root.children[-1]  # type: ignore[attr-defined]
+        await until(pilot, lambda: "picture.png  binary" in [str(leaf.label) for leaf in folder.children])
+        labels = {str(leaf.label): leaf.label.spans for leaf in folder.children}
+        assert set(labels) == {"fable.txt", "picture.png  binary", "wide.txt"}
+        assert {span.style for span in labels["picture.png  binary"]} == {"dim", "dim italic"}
+        assert not labels["fable.txt"]
