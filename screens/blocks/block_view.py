@@ -103,6 +103,8 @@ class BlockView(LineScrollView):
         self._paints = False
         self._followed: CellCursor | None = None
         self._panel = 0
+        self._clicked: CellCursor | None = None
+        """The number that was clicked on last."""
 
     def show(self, view: View) -> None:
         """Draw a view; one of the same stage keeps scroll position and cursor."""
@@ -112,6 +114,7 @@ class BlockView(LineScrollView):
         self.wait(False)
         self._lay_out()
         if not same:
+            self._clicked = None
             self.cursor = self.laid.first() if self.has_focus else None
             self.top = self.left = 0
         elif self.cursor is not None:
@@ -306,13 +309,18 @@ class BlockView(LineScrollView):
             self.cursor = self.laid.move(self.cursor, 0, side * self.laid.blocks[self.cursor[0]].columns)
             self._tell()
 
-    async def on_click(self, event: events.Click) -> None:
+    def on_click(self, event: events.Click) -> None:
+        """Move the cursor to the number clicked on. Enter on it is a second click, or the first where it leads elsewhere."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
         found = self.laid.at(offset.y + self.top, offset.x, self.left, self.cursor)
-        if found is not None:
+        if found is None:
+            return
+        is_again = self._clicked is not None and self._clicked == self.cursor and (found == self._clicked or event.chain > 1)
+        if not is_again:
             self.cursor = found
             self._tell()
-            if self.laid.spot(found).destination is not None:
-                await self.run_action("screen.explain")  # as enter does
+        self._clicked = None if is_again else found
+        if is_again or self.laid.spot(found).destination is not None:
+            self.app.simulate_key("enter")

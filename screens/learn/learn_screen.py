@@ -1,5 +1,7 @@
 """Learn: a list of short lessons; the one on softmax has numbers to change."""
 
+import re
+
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -10,6 +12,11 @@ from textual.widgets.option_list import Option
 from lab.lessons.load_lessons import lessons
 from screens.base_screen import LabScreen
 from screens.learn.softmax_editor import SoftmaxEditor
+from screens.messages import ModeChosen
+from screens.widgets.mode_bar import MODES
+
+MODE_LINK = "mode:"
+MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
 
 
 class LessonText(VerticalScroll, inherit_bindings=False):
@@ -71,7 +78,7 @@ class LearnScreen(LabScreen):
             choices.border_title = "lessons"
             yield choices
             with LessonText(id="learn-lesson"):
-                yield Markdown(id="learn-text")
+                yield Markdown(id="learn-text", open_links=False)
                 yield SoftmaxEditor()
 
     def on_mount(self) -> None:
@@ -103,8 +110,14 @@ class LearnScreen(LabScreen):
     @work(exclusive=True, group="lesson")
     async def _write(self, text: str) -> None:
         """Lay out the lesson; while a key is held, only the last one."""
-        await self.query_one(Markdown).update(text)
+        await self.query_one(Markdown).update(linked_modes(text))
         self.query_one(LessonText).scroll_home(animate=False)
+
+    @on(Markdown.LinkClicked)
+    def _open_mode(self, event: Markdown.LinkClicked) -> None:
+        mode = event.href.removeprefix(MODE_LINK)
+        if mode in MODES:
+            self.post_message(ModeChosen(mode))
 
     @on(OptionList.OptionSelected)
     def action_read(self) -> None:
@@ -113,3 +126,8 @@ class LearnScreen(LabScreen):
     def action_page(self, by: int) -> None:
         box = self.query_one(LessonText)
         box.scroll_relative(y=by * max(1, box.scrollable_content_region.height - 2), animate=False)
+
+
+def linked_modes(text: str) -> str:
+    """The lesson with "press `5`" as a link to that mode."""
+    return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", text)

@@ -230,3 +230,45 @@ def test_picture(name: str, size: tuple[int, int], app: LabApp, settle: Settle, 
         await press(pilot, settle, *PICTURES[name])
 
     assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+async def at(pilot: Pilot[None], ref: str) -> tuple[int, int]:
+    """The place on the screen of a number of the view."""
+    view = screen_of(pilot).query_one(BlockView)
+    cursor = next((index, *place) for index, block in enumerate(view.laid.blocks) if (place := block.find(ref)) is not None)
+    spot = view.laid.spot(cursor)
+    return view.content_region.x + spot.start - view.left, view.content_region.y + spot.line - view.top
+
+
+async def test_a_click_moves_the_cursor_and_a_second_one_explains(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await press(pilot, settle, *TO_SCORES[:-1])
+        place = await at(pilot, "blocks.0.attn.softmax[0,3,2]")
+        await pilot.click(offset=place)
+        await settle(pilot)
+        view = screen_of(pilot).query_one(BlockView)
+        assert view.has_focus
+        assert view.spot is not None
+        assert view.spot.ref == "blocks.0.attn.softmax[0,3,2]"
+        assert not screen_of(pilot).selection.trail
+        await pilot.click(offset=place)
+        await settle(pilot)
+        assert screen_of(pilot).selection.trail == ("blocks.0.attn.softmax[0,3,2]",)
+
+
+async def test_clicks_on_two_numbers_explain_neither(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await press(pilot, settle, *TO_SCORES[:-1])
+        for row in (1, 2, 1):
+            await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
+            await settle(pilot)
+        assert not screen_of(pilot).selection.trail
+
+
+async def test_a_click_on_a_thumbnail_opens_its_head(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await press(pilot, settle, "H")
+        await pilot.click(offset=await at(pilot, "blocks.1.attn.entropy[2,3]"))
+        await settle(pilot)
+        selection = screen_of(pilot).selection
+        assert (selection.stage, selection.layer, selection.head) == ("scores", 1, 2)

@@ -11,7 +11,7 @@ from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_screen import LessonText
+from screens.learn.learn_screen import LessonText, linked_modes
 from screens.learn.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
 
@@ -55,7 +55,7 @@ async def test_each_lesson_is_shown_when_it_is_reached(app: LabApp) -> None:
         assert titles == [lesson.title for lesson in lessons()]
         await pilot.press("k")
         await pilot.pause()
-        assert pilot.app.screen.query_one(Markdown).source == lessons()[-2].text
+        assert pilot.app.screen.query_one(Markdown).source == linked_modes(lessons()[-2].text)
 
 
 async def test_the_worked_example_as_in_the_notes(app: LabApp) -> None:
@@ -122,3 +122,21 @@ def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: 
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
+    assert linked_modes("**See it:** press `5`: `j`, then in `4` or `9`.") == (
+        "**See it:** [press `5`](mode:inspect): `j`, then [in `4`](mode:train) or `9`."
+    )
+    assert all("](mode:" in linked_modes(lesson.text) for lesson in lessons() if "ress `" in lesson.text)
+
+
+async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(120, 60)) as pilot:
+        await pilot.press("j")
+        await until(pilot, lambda: "press `3`" in pilot.app.screen.query_one(Markdown).source)
+        await pilot.pause()
+        rows = ["".join(segment.text for segment in strip) for strip in pilot.app.screen._compositor.render_strips()]
+        y, x = next((y, row.index("press 3")) for y, row in enumerate(rows) if "press 3" in row)
+        await pilot.click(offset=(x + 6, y))
+        await until(pilot, lambda: app.current_mode == "tokens")
