@@ -102,7 +102,7 @@ SETTINGS = _by_name(
         ("auto", "cpu", "cuda", "mps"),
         metavar="auto|cpu|cuda|mps",
     ),
-    Setting("name", "Name of the run", "text", "after the text", metavar="RUN"),
+    Setting("name", "Name of the run", "text", "the text's", metavar="RUN"),
     Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),
     Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
     Setting(
