@@ -9,6 +9,8 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from screens.app import LabApp
+from screens.home.run_pane import RunPane
+from screens.home.run_table import RunTable
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 SIZES = pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
@@ -27,7 +29,7 @@ def some_runs(make_run: Any) -> None:
     make_run("shakespeare-2", phase="training", step=400, created=1_759_999_900.0)
 
 
-@SIZES
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 def test_home(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     some_runs(make_run)
     monkeypatch.setattr("lab.runs.home_folder.home", lambda: Path("/home/you/runs"))
@@ -35,6 +37,8 @@ def test_home(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int
 
     async def ready(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: len(app.runs) == 4 and str(app.screen.query_one("#machine").content))  # type: ignore[attr-defined]
+        await until(pilot, lambda: len(app.screen.query_one(RunTable).curves) == 4)
+        await until(pilot, lambda: size[0] < 120 or [pane for pane in app.screen.query(RunPane) if pane.detail])
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
 
