@@ -1,11 +1,10 @@
-"""Reads the loss curves of runs from disk, and the detail of one, off the event loop.
-
-Imported off the event loop, too: the plot's numpy would hold it up.
-"""
+"""Reader of the loss curves of runs on disk, and of the detail of one, off the event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from lab.reports.loss_curve import NO_CURVE, Evaluations, LossCurve, LossCurves
@@ -13,7 +12,17 @@ from lab.runs.metrics_log import last_line
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
-from screens.home.run_pane import RunDetail
+
+
+@dataclass(frozen=True)
+class RunDetail:
+    """A run as the pane shows it."""
+
+    run: RunSummary
+    curve: LossCurve
+    evaluations: tuple[tuple[float, float], ...]
+    """Step and validation loss."""
+    sample: Sample | None
 
 
 class CurveReader:
@@ -33,6 +42,7 @@ class CurveReader:
         return NO_CURVE if run.problem else self._curves.read(Run(run.path).metrics_path)
 
     def _detail(self, run: RunSummary) -> RunDetail:
+        import_module("screens.plot.line_plot")  # The pane's: its numpy would hold up the event loop.
         if run.problem:
             return RunDetail(run, NO_CURVE, (), None)
         folder = Run(run.path)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lab.core.machine import Machine
     from lab.reports.loss_curve import LossCurve
     from lab.runs.run_summary import RunSummary
-    from screens.home.curve_reader import CurveReader
-    from screens.home.run_pane import RunDetail, RunPane
+    from screens.home.curve_reader import CurveReader, RunDetail
+    from screens.home.run_pane import RunPane
 
     Asked = tuple[tuple[RunSummary, ...], RunSummary | None]
 

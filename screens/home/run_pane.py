@@ -12,9 +12,9 @@ from textual.message import Message
 from textual.widgets import Static
 
 from lab.core.number_format import count, fixed, whole
-from lab.reports.loss_curve import LossCurve
 from lab.runs.run_schema import Sample
 from lab.runs.run_summary import RunSummary
+from screens.home.curve_reader import RunDetail
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.widgets.fact_list import Fact, FactList
@@ -24,17 +24,6 @@ LOG_FROM = 4.0
 """A curve whose highest loss is so many times its lowest is drawn on a logarithmic scale: there it shows more."""
 LONGEST_SAMPLE = 2000
 """Characters of the last sample that are laid out; the pane shows fewer."""
-
-
-@dataclass(frozen=True)
-class RunDetail:
-    """A run as the pane shows it."""
-
-    run: RunSummary
-    curve: LossCurve
-    evaluations: tuple[tuple[float, float], ...]
-    """Step and validation loss."""
-    sample: Sample | None
 
 
 class RunPane(Vertical):
