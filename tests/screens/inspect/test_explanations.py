@@ -263,12 +263,3 @@ async def test_clicks_on_two_numbers_explain_neither(inspect: Open, settle: Sett
             await pilot.click(offset=await at(pilot, f"blocks.0.attn.softmax[0,3,{row}]"))
             await settle(pilot)
         assert not screen_of(pilot).selection.trail
-
-
-async def test_a_click_on_a_thumbnail_opens_its_head(inspect: Open, settle: Settle) -> None:
-    async with inspect(size=(120, 40)) as pilot:
-        await press(pilot, settle, "H")
-        await pilot.click(offset=await at(pilot, "blocks.1.attn.entropy[2,3]"))
-        await settle(pilot)
-        selection = screen_of(pilot).selection
-        assert (selection.stage, selection.layer, selection.head) == ("scores", 1, 2)
