@@ -22,11 +22,15 @@ from lab.exchange.report_charts import Chart, chart
 from lab.exchange.report_facts import model_facts, result_facts, samples_over_time, shown, text_facts, training_facts
 from lab.inspect.prompt_report import PromptReport
 from lab.reports.baselines import baselines
+from lab.reports.diagnosis.diagnose import diagnosis_of
+from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.run_sentence import run_sentence
-from lab.reports.text_entropy import run_entropy
+from lab.reports.text_entropy import TextEntropy, run_entropy
+from lab.reports.verdict_line import verdict_line
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_folder import Run
 from lab.runs.run_follower import RunFollower
+from lab.runs.run_schema import RunConfig
 
 LEVELS = 64
 """Steps of the colour scale in the attention pictures; the logit-lens grid has a CSS class for each."""
@@ -40,12 +44,16 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     read = RunFollower(run).read()  # in parts, so that a long run's lines are never in memory at once
     config, status = read.config, read.status
     history = read.history or LossHistory()
-    charts = _charts(run, history)
+    entropy = run_entropy(run)
+    judged = DiagnosedRun(config, status, history, read.phase, entropy, read.events)
+    found = diagnosis_of(judged)
+    charts = _charts(config, history, entropy)
     script = _template_file("report.js")
     evaluations = list(zip(history.eval_steps, history.val_losses, strict=True))[-MOST_EVALUATIONS:]
     return _template().render(
         run=shown(run.name),
-        summary=run_sentence(config, status, history),
+        verdict=verdict_line(judged, found).text,
+        summary=run_sentence(config, status, history, copied=found.verdict == "validation text copied"),
         style=_template_file("report.css") + _scale_css(),
         script=script,
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
@@ -63,9 +71,9 @@ def html_report(run: Run, prompt: PromptReport | None = None) -> str:
     )
 
 
-def _charts(run: Run, history: LossHistory) -> list[Chart]:
+def _charts(config: RunConfig, history: LossHistory, entropy: TextEntropy | None) -> list[Chart]:
     steps = history.steps.values
-    known = baselines(run.config.model.vocab_size, run.config.data, history, run_entropy(run))
+    known = baselines(config.model.vocab_size, config.data, history, entropy)
     found = [
         chart(
             "Loss",

@@ -251,6 +251,8 @@ class Fuzzer:
             ("params", name),
             ("generate", name, "-n", "2"),
             ("trace", name, "-p", "The"),
+            ("report", name, "-o", str(self.place / "report.html")),
+            ("report", name, "-p", "The", "-o", str(self.place / "report.html")),
             ("stop", name),
             ("resume", name),
             ("runs", "--json"),
