@@ -45,6 +45,11 @@ class Level:
     value: float
     y: float
 
+    @property
+    def is_low(self) -> bool:
+        """True near the lower edge, where a falling curve leaves room for the name on the left."""
+        return self.y > HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) / 4
+
 
 @dataclass(frozen=True)
 class Tick:
