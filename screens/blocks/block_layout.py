@@ -72,6 +72,8 @@ class Laid:
     pinned: int = field(init=False, default=0)
     rows: int = field(init=False, default=0)
     columns: int = field(init=False, default=0)
+    sticky: int = field(init=False, default=0)
+    """First lines that stay at the top while the rest scrolls beneath them."""
 
     def line(self, y: int) -> Line:
         raise NotImplementedError

@@ -214,6 +214,10 @@ class BlockView(LineScrollView):
             self._lay_out()
             self.cursor = self.cursor if self.cursor is None or self.laid.has(self.cursor) else self.laid.first()
 
+    def line_at(self, y: int) -> int:
+        stuck = self.laid.stuck_at(self.top)
+        return stuck[y] if y < len(stuck) else self.top + y
+
     def draw(self, line: int) -> Strip:
         key = (line, self.left)
         strip = self._strips.get(key)
@@ -296,6 +300,9 @@ class BlockView(LineScrollView):
             self.left = spot.start + spot.width + 1 - self.room
         self.show_line(spot.line + spot.height - 1, margin=1)
         self.show_line(spot.line, margin=1)
+        stuck = self.laid.stuck_at(self.top)
+        if stuck and spot.line >= stuck.stop and spot.line - 1 < self.top + len(stuck):
+            self.top = spot.line - 1 - len(stuck)
 
     def action_move(self, rows: int, columns: int) -> None:
         if self.cursor is None:
@@ -314,7 +321,7 @@ class BlockView(LineScrollView):
         offset = event.get_content_offset(self)
         if offset is None:
             return
-        found = self.laid.at(offset.y + self.top, offset.x, self.left, self.cursor)
+        found = self.laid.at(self.line_at(offset.y), offset.x, self.left, self.cursor)
         if found is None:
             return
         is_again = self._clicked is not None and self._clicked == self.cursor and (found == self._clicked or event.chain > 1)

@@ -119,7 +119,7 @@ class LaidMatrixPanels(Laid):
         """The columns in sight, where these are not all."""
         if self.in_sight == self.columns:
             return ""
-        return f"{self._number(self.first)}–{self._number(self.first + self.in_sight - 1)} of {self.columns}"
+        return f"{self._number(self.first)}–{self._number(self.first + self.in_sight - 1)} of {self._number(self.columns - 1)}"
 
     def _number(self, index: int) -> str:
         """A token's number, from its label: the matrices may be a window of larger ones."""
@@ -282,7 +282,7 @@ def side_by_side(panels: MatrixPanels, width: int, beside: MatrixPanels | None, 
         scale, limit = scale_and_limit([matrix, *([beside.matrices[index]] if beside else [])])
         laid.scales.append(scale)
         laid.limits.append(limit)
-    laid.pinned, laid.rows, laid.columns = pinned, rows, columns
+    laid.pinned, laid.rows, laid.columns, laid.sticky = pinned, rows, columns, HEAD
     laid.height, laid.width = HEAD + rows, pinned + BETWEEN * (others + 1) + sum(laid.widths)
     laid.point(None)
     return laid

@@ -117,6 +117,15 @@ class Page:
                 return index, y - top
         return None
 
+    def stuck_at(self, top: int) -> range:
+        """The lines that stay at the top of a window that begins at line `top`, in the middle of their block."""
+        found = self.find(top)
+        if found is None or not found[1]:
+            return range(0)
+        index, inside = found
+        first, block = self.tops[index], self.blocks[index]
+        return range(first, first + min(block.sticky, block.height - inside))
+
     def line(self, y: int) -> tuple[Line, int]:
         """Line `y` and the number of its pinned character cells: all if the block fits into `room`."""
         found = self.find(y)

@@ -6,8 +6,8 @@ from screens.inspect.inspect_part import ModelState, Ready
 from screens.inspect.intervention_targets import PARTS
 from screens.inspect.selection import Selection
 
-OF_A_HEAD = frozenset({"inspect.head", "inspect.look_at"})
-"""Keys about one head: at the stages of attention alone."""
+OF_A_HEAD = frozenset({"inspect.look_at"})
+"""Keys about one head at the stages of attention alone. The head's own keys do something at each: the tokens are shaded by it."""
 
 OF_A_PART = frozenset({"inspect.switch", "inspect.scale", "inspect.mean"})
 """Keys that change the part of a stage."""
@@ -17,7 +17,7 @@ OF_INTERVENTIONS = frozenset({"inspect.effect"})
 SAMPLING = ("inspect.sample", "inspect.settings", "inspect.auto")
 HEADS = ("inspect.head", "inspect.layer", "inspect.all_heads", "inspect.switch")
 FIRST: dict[str, Sequence[str]] = {
-    **dict.fromkeys(("tokens", "embed"), ("inspect.edit", "inspect.switch")),
+    **dict.fromkeys(("tokens", "embed"), ("inspect.all_heads", "inspect.head", "inspect.edit", "inspect.switch")),
     **dict.fromkeys(("qkv", "scores", "matrix", "heads", "thumbnails", "values", "attn_out"), HEADS),
     **dict.fromkeys(("mlp", "neurons"), ("inspect.layer", "inspect.switch")),
     **dict.fromkeys(("logits", "sample", "cache"), SAMPLING),

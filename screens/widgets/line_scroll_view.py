@@ -103,9 +103,13 @@ class LineScrollView(Widget, can_focus=True):
         elif line + margin >= self.top + self.window:
             self.top = line + margin - self.window + 1
 
+    def line_at(self, y: int) -> int:
+        """The line of the content in a line of the widget."""
+        return self.top + y
+
     def render_line(self, y: int) -> Strip:
         height = self.extent[0]
-        line = self.top + y
+        line = self.line_at(y)
         strip = self.draw(line) if line < height else Strip.blank(self.room, self.style_of(""))
         return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-scroll-view--thumb"))], 1)])
 

@@ -1,9 +1,11 @@
 """Shading of tokens by a number each, such as the attention that a head pays to them, and arcs that show the largest ones."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from screens.colour.heat import level_of
 
@@ -80,9 +82,11 @@ def arc_lines(shading: Shading, centres: Sequence[int], left: int, width: int, l
         share = shading.share(index)
         level = level_of(share)
         tall = LOWEST + (4 * lines - 1.5 - LOWEST) * abs(centres[index] - centre) / max(1, farthest)
-        for x, y in _arc(2 * (centres[index] - left), 2 * (centre - left), tall, 2 if share >= THICK else 1):
-            row, column = lines - 1 - y // 4, x // 2
-            if 0 <= column < width and row >= 0:
+        ends_at = 2 * (centres[index] - left), 2 * (centre - left)
+        for x, low, high in _arc(*ends_at, tall, 2 if share >= THICK else 1, 2 * width):
+            column = x // 2
+            for y in range(low, min(high, 4 * lines - 1) + 1):
+                row = lines - 1 - y // 4
                 bits[row][column] |= _DOTS[3 - y % 4][x % 2]
                 levels[row][column] = max(levels[row][column], level)
         ends[(centre if shading.inward else centres[index]) - left] = level
@@ -96,16 +100,16 @@ def arc_lines(shading: Shading, centres: Sequence[int], left: int, width: int, l
     return found
 
 
-def _arc(start: int, end: int, tall: float, thick: int) -> list[tuple[int, int]]:
-    """Dots of half an ellipse over two places, y counted upwards; a narrow loop over one place."""
+def _arc(start: int, end: int, tall: float, thick: int, width: int) -> Iterator[tuple[int, int, int]]:
+    """Half an ellipse over two places, a narrow loop over one: each x in sight with its lowest and highest dot from below."""
     if start == end:
         start, end = start - 3, end + 3
     first, last = sorted((start, end))
     middle, half = (first + last) / 2, (last - first) / 2
-    heights = [tall * math.sqrt(max(0.0, 1 - ((x - middle) / half) ** 2)) for x in range(first, last + 1)]
-    dots: list[tuple[int, int]] = []
-    for x, height in enumerate(heights):
-        outer = x - 1 if 2 * x < len(heights) else x + 1  # towards the nearer end, where the arc is steeper
-        beside = int(heights[outer]) if 0 <= outer < len(heights) else -1
-        dots += [(first + x, y) for y in range(max(0, min(beside + 1, int(height)) - thick + 1), int(height) + 1)]
-    return dots
+    seen = range(max(0, first), min(width, last + 1))
+    places = np.arange(seen.start - 1, seen.stop + 1)
+    heights = (tall * np.sqrt(np.maximum(0.0, 1 - ((places - middle) / half) ** 2))).astype(int)
+    heights[(places < first) | (places > last)] = -1
+    outer = np.where(places[1:-1] < middle, heights[:-2], heights[2:])  # towards the nearer end, where the arc is steeper
+    lows = np.maximum(0, np.minimum(outer + 1, heights[1:-1]) - thick + 1)
+    yield from zip(seen, lows.tolist(), heights[1:-1].tolist(), strict=True)

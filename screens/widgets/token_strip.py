@@ -1,5 +1,6 @@
 """The token strip: tokens side by side over their ids, one chosen, shaded by a number each, and the predicted next token."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -19,7 +20,7 @@ from screens.colour.heat import LEAST_INK, MASKED_LEVEL, Heat, heat, level_of
 from screens.colour.heat import LEVELS as SCALE_STEPS
 from screens.colour.palette import palette_of
 from screens.widgets.text_fitting import fit
-from screens.widgets.token_shading import THICK, Shading, arc_lines
+from screens.widgets.token_shading import THICK, ArcCell, Shading, arc_lines
 
 LEVELS = "▁▂▃▄▅▆▇█"
 """Blocks for the probability of a sampled token, in eighths."""
@@ -107,11 +108,16 @@ class TokenStrip(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._boxes: list[Box] = []
+        self._arcs: tuple[tuple[int, int, int], list[list[ArcCell]]] | None = None
+        """The arcs drawn last, and the first cell, width and lines that they were drawn for."""
         self._left = 0
         self._lead = 0
 
     def watch_tokens(self) -> None:
         self._place()
+
+    def watch_shading(self) -> None:
+        self._arcs = None
 
     def watch_written(self) -> None:
         self._place()
@@ -121,6 +127,7 @@ class TokenStrip(Widget):
 
     def _place(self) -> None:
         self._boxes = boxes_of(self.tokens, self.written, self.hidden)
+        self._arcs = None
 
     def _expected(self) -> str:
         if self.guess is None:
@@ -158,7 +165,7 @@ class TokenStrip(Widget):
         if y < 0:
             arcs = Strip([Segment(" " * self._lead, base), *self._arc_segments(y + self.above, room)])
             return arcs.adjust_cell_length(width, base)
-        row = Strip(self._label_segments() if y == 0 else self._id_segments(), total)
+        row = Strip(self._label_segments(room) if y == 0 else self._id_segments())
         shown = row.crop(self._left, self._left + room)
         mark = self.get_component_rich_style("tokens--bar")
         if self._left > 0:
@@ -170,10 +177,13 @@ class TokenStrip(Widget):
             parts.append(Strip([Segment(tail, self.get_component_rich_style("tokens--next"))]))
         return Strip.join(parts).adjust_cell_length(width, base)
 
-    def _label_segments(self) -> list[Segment]:
+    def _label_segments(self, room: int) -> list[Segment]:
         bar = Segment("│", self.get_component_rich_style("tokens--bar"))
-        segments: list[Segment] = []
-        for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
+        first = max(0, bisect_right(self._boxes, self._left, key=lambda box: box.start) - 1)
+        end = bisect_right(self._boxes, self._left + room, key=lambda box: box.start)
+        segments = [Segment(" " * self._boxes[first].start)] if first < end else []
+        for index in range(first, end):
+            token, box = self.tokens[index], self._boxes[index]
             label = fit(token.label, min(cell_len(token.label), box.width))
             segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label)))]
             segments.append(bar if self.shading is None else self._share_segment(self.shading, index))
@@ -194,9 +204,11 @@ class TokenStrip(Widget):
     def _arc_segments(self, y: int, room: int) -> list[Segment]:
         if self.shading is None or self.shading.at >= len(self._boxes):
             return []
-        centres = [box.start + box.width // 2 for box in self._boxes]
-        cells = arc_lines(self.shading, centres, self._left, room, self.above)[y]
-        runs = groupby(cells, key=itemgetter(1))
+        place = self._left, room, self.above
+        if self._arcs is None or self._arcs[0] != place:
+            centres = [box.start + box.width // 2 for box in self._boxes]
+            self._arcs = place, arc_lines(self.shading, centres, *place)
+        runs = groupby(self._arcs[1][y], key=itemgetter(1))
         strong = round(THICK * SCALE_STEPS)
         return [Segment("".join(text for text, _ in run), self._ink(level, level >= strong)) for level, run in runs]
 

@@ -51,8 +51,8 @@ ON_A_SCREEN: Sequence[tuple[str, Sequence[Key]]] = (
     ("learn", (("6", "▸6 Learn◂"), ("?", "Esc close"), ("?", "▸6 Learn◂"))),
 )
 IN_INSPECT: Sequence[Key] = (
-    ("j", "· matrix"),
-    ("k", "· scores → softmax"),
+    ("k", "· pattern"),
+    ("j", "· scores → softmax"),
     ("]", "head 2 ·"),
     ("[", "head 1 ·"),
     ("}", "layer 2 ·"),
@@ -60,11 +60,11 @@ IN_INSPECT: Sequence[Key] = (
 )
 IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "at step"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
-TO_THE_SCORES = 4
+TO_THE_SCORES = 5
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
+    ("j", "head {head} · pattern"),
     ("j", "head {head} · scores"),
-    ("j", "head {head} · matrix"),
     ("j", "layer {layer} · attention · all heads"),
     ("j", "layer {layer} · head {head} of all"),
     ("j", "head {head} · values"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from lab.views.blocks import Array, Matrix, MatrixPanels
+from lab.views.blocks import Array, Matrix, MatrixPanels, Paragraph, View
 from screens.blocks.block_layout import Laid, Line
 from screens.blocks.heatmap_layout import LaidHeatmap
 from screens.blocks.matrix_panels_layout import (
@@ -16,6 +16,7 @@ from screens.blocks.matrix_panels_layout import (
     fitting,
     lay_matrix_panels,
 )
+from screens.blocks.view_layout import lay_view
 from screens.colour.heat import Heat
 
 
@@ -151,3 +152,15 @@ def test_those_beside_have_the_same_scale() -> None:
     assert isinstance(laid, LaidMatrixPanels)
     assert laid.limits[0] == 100.0
     assert laid.limits[2] == 1.0
+
+
+def test_head_stays_while_the_rows_scroll_beneath_it() -> None:
+    view = View("matrix", "title", "A sentence.", [panels(40), Paragraph("Below.")])
+    page = lay_view(view, 120, paints=True)
+    first = page.tops[1]
+    assert not page.stuck_at(0)
+    assert not page.stuck_at(first)
+    assert page.stuck_at(first + 1) == page.stuck_at(first + 20) == range(first, first + HEAD)
+    last = first + page.blocks[1].height - 1
+    assert page.stuck_at(last) == range(first, first + 1)
+    assert not page.stuck_at(last + 1)

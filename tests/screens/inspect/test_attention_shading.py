@@ -3,6 +3,7 @@
 import numpy as np
 
 from lab.views.blocks import Array, HeadAttention
+from screens.blocks.block_view import BlockView
 from screens.inspect.attention_shading import shading_of
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
@@ -78,3 +79,17 @@ async def test_v_shows_each_matrix_alone_and_then_all(inspect: Open, settle: Set
         await settle(pilot)
         assert not screen.view.has_panels
         assert not screen.check_action("panel", ())
+
+
+async def test_cursor_is_never_under_the_head_that_stays(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 22)) as pilot:
+        await pilot.press(*"jjjjj", "enter")
+        await settle(pilot)
+        view = pilot.app.screen.query_one("#inspect-view", BlockView)
+        view.styles.height = 10
+        await pilot.pause()
+        for key in [*["up"] * 8, *["down"] * 8, *["up"] * 8]:
+            await pilot.press(key)
+            assert view.cursor is not None
+            lines = [view.line_at(y) for y in range(view.window)]
+            assert view.laid.spot(view.cursor).line in lines
