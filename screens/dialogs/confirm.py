@@ -3,6 +3,7 @@
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -23,9 +24,8 @@ class ConfirmDialog(ModalScreen[bool]):
         """Without `by_enter`, for what cannot be undone, only the key that opened the dialog confirms."""
         super().__init__()
         self._title, self._words = title, words
-        self._keys = f"{key} or Enter {yes} · Esc {no}"
+        self._yes, self._no = f"{key} or Enter {yes}" if by_enter else f"{key} again {yes}", f"Esc {no}"
         if not by_enter:
-            self._keys = f"{key} again {yes} · Esc {no}"
             del self._bindings.key_to_bindings["enter"]
         self._bindings.bind(key, "answer(True)", show=False)
 
@@ -33,7 +33,8 @@ class ConfirmDialog(ModalScreen[bool]):
         with Vertical(id="ask") as box:
             box.border_title = self._title
             yield Static(self._words, markup=False)
-            yield Static(self._keys, id="ask-keys", markup=False)
+            links = "[@click=screen.answer(True)]$yes[/] · [@click=screen.answer(False)]$no[/]"
+            yield Static(Content.from_markup(links, yes=self._yes, no=self._no), id="ask-keys")
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)

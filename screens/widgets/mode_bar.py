@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
-from screens.messages import ModeChosen
+from screens.messages import ModeChosen, RunChosen
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -41,12 +41,16 @@ class ModeBar(Widget):
         super().__init__()
         self.current = current
         self._ends: list[tuple[int, str]] = []
+        self._live_run = ""
+        """The one run that is training; empty if there are several, or none."""
+        self._live_width = 0
 
     def on_mount(self) -> None:
         self.watch(self.app, "runs", self._show_active_run)
 
     def _show_active_run(self, runs: tuple[RunSummary, ...]) -> None:
         active = [run for run in runs if run.is_active]
+        self._live_run = active[0].name if len(active) == 1 else ""
         if not active:
             self.live = None
             return
@@ -79,6 +83,7 @@ class ModeBar(Widget):
         return Strip([*segments, *self._live_segments(self.size.width - at, base)]).adjust_cell_length(self.size.width, base)
 
     def _live_segments(self, room: int, base: Style) -> list[Segment]:
+        self._live_width = 0
         if self.live is None:
             return []
         sign, name, how_far = self.live
@@ -89,10 +94,14 @@ class ModeBar(Widget):
         name = name if len(name) <= longest else name[: longest - 1] + "…"
         live = f"{sign} {name} {how_far}"
         style = self.get_component_rich_style("mode-bar--live")
+        self._live_width = len(live) + 1
         return [Segment(" " * (room - 1 - len(live)), base), Segment(live, style), Segment(" ", base)]
 
     def on_click(self, event: events.Click) -> None:
+        """Show the mode that was clicked on, or the run that is training; with several of them, the list of runs."""
         for end, mode in self._ends:
             if event.x < end:
                 self.post_message(ModeChosen(mode))
                 return
+        if self.live is not None and event.x >= self.size.width - self._live_width:
+            self.post_message(RunChosen(self._live_run, "train") if self._live_run else ModeChosen("home"))

@@ -1,14 +1,23 @@
 """The status line: text at the left and parts at the right, which are dropped if they do not fit."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 from rich.cells import cell_len
 from rich.segment import Segment
+from textual import events
 from textual.css.scalar import Scalar
+from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from lab.core.visible_text import visible
 from screens.widgets.text_fitting import fit, wrap
+
+GAP = "  "
+"""Between two parts."""
 
 
 class StatusLine(Widget):
@@ -24,6 +33,17 @@ class StatusLine(Widget):
     }
     """
 
+    @dataclass
+    class Clicked(Message):
+        """A part at the right was clicked on."""
+
+        part: str
+        line: StatusLine
+
+        @property
+        def control(self) -> StatusLine:
+            return self.line
+
     left: reactive[str] = reactive("")
     mark: reactive[str] = reactive("")
     """A sign before the text, such as that of work going on."""
@@ -35,6 +55,8 @@ class StatusLine(Widget):
         super().__init__(id=id)
         self._most_lines = most_lines
         self._lines = [""]
+        self._shown: list[str] = []
+        """The parts that fit."""
 
     def say(self, words: str, *, error: bool = False) -> None:
         """Show `words` at the left, in the colour of errors for `error`."""
@@ -64,10 +86,23 @@ class StatusLine(Widget):
         if self.mark and y == 0:
             words = f"{self.mark} {words}"
         parts = [visible(part) for part in self.right] if y == 0 else []
-        while parts and cell_len(words) + 2 + cell_len("  ".join(parts)) > width:
+        while parts and cell_len(words) + 2 + cell_len(GAP.join(parts)) > width:
             parts.pop(0)
-        right = "  ".join(parts)
+        if y == 0:
+            self._shown = parts
+        right = GAP.join(parts)
         left = fit(words, max(0, width - cell_len(right)))
         segments = [Segment(left, self.get_component_rich_style("line--left"))]
         segments.append(Segment(right, self.get_component_rich_style("line--right")))
         return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None or offset.y:
+            return
+        end = self.content_size.width
+        for part in reversed(self._shown):
+            if end - cell_len(part) <= offset.x < end:
+                self.post_message(self.Clicked(part, self))
+                return
+            end -= cell_len(part) + len(GAP)

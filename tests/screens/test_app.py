@@ -221,3 +221,44 @@ print(*sorted({name.partition('.')[0] for name in sys.modules}))
     loaded = set(done.stdout.split())
     assert "textual" in loaded
     assert not loaded & {"torch", "numpy", "tiktoken", "rustbpe", "plotext", "click", "transformers"}
+
+
+async def test_a_click_on_a_mode_or_on_a_key_does_as_the_key(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        bar = line_of(pilot, ModeBar)
+        await pilot.click(ModeBar, offset=(bar.index("Data"), 0))
+        await until(pilot, lambda: app.current_mode == "data")
+        keys = line_of(pilot, KeyBar)
+        await pilot.click(KeyBar, offset=(keys.index("help"), 0))
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+
+
+async def test_a_click_on_the_run_that_trains_watches_it(app: LabApp, make_run: Any, until: Any) -> None:
+    make_run("busy", phase="training", step=240)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: "busy" in line_of(pilot, ModeBar))
+        await pilot.press("6")
+        await pilot.pause()
+        bar = line_of(pilot, ModeBar)
+        await pilot.click(ModeBar, offset=(bar.index("busy") - 6, 0))
+        await pilot.pause()
+        assert app.current_mode == "learn", "the room before it is no link"
+        await pilot.click(ModeBar, offset=(bar.index("busy") + 1, 0))
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.run_name == "busy"
+
+
+async def test_the_answers_of_a_question_are_links(app: LabApp, make_run: Any, until: Any) -> None:
+    run = make_run("done")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        for answer in ("Esc cancel", "D again delete"):
+            await pilot.press("D")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+            await pilot.pause()
+            rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+            y, x = next((y, row.index(answer)) for y, row in enumerate(rows) if answer in row)
+            assert run.path.exists()
+            await pilot.click(offset=(x + 2, y))
+            await until(pilot, lambda: not isinstance(app.screen, ConfirmDialog))
+        await until(pilot, lambda: not run.path.exists())

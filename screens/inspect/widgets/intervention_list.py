@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rich.segment import Segment
 from rich.text import Text
+from textual import events
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import reactive
@@ -96,6 +97,13 @@ class InterventionList(LineScrollView):
     def watch_has_focus(self, has_focus: bool) -> None:
         super().watch_has_focus(has_focus)
         self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose the intervention that was clicked on."""
+        offset = event.get_content_offset(self)
+        if offset is not None and 0 <= offset.y + self.top < len(self._lines):
+            index = self._lines[offset.y + self.top][1]
+            self.chosen = self.chosen if index is None else index
 
     def action_move(self, by: int) -> None:
         self.chosen = min(max(self.chosen + by, 0), len(self.made) - 1)

@@ -122,3 +122,11 @@ class PromptBar(Vertical):
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.post_message(self.Edited(self.editor.text))
+
+    @on(StatusLine.Clicked, "#prompt-facts")
+    async def _fact_clicked(self, event: StatusLine.Clicked) -> None:
+        """Change the run or the sampling settings, whichever was clicked on."""
+        event.stop()
+        *_, sampling, run = ("", "", *self._settings)
+        if event.part in (sampling, run):
+            await self.run_action("screen.settings" if event.part == sampling else "screen.choose_run")

@@ -13,8 +13,12 @@ from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.runs.home_folder import home
 from models.sampling_settings import SamplingSettings
 from screens.app import LabApp
+from screens.dialogs.choose_run import RunChooser
 from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.widgets.intervention_list import InterventionList
+from screens.inspect.widgets.sampling_form import SamplingForm
 from screens.widgets.prompt_input import PromptInput, meant, shown
+from screens.widgets.status_line import StatusLine
 from screens.widgets.token_strip import TokenStrip
 
 Open = Callable[..., Any]
@@ -200,3 +204,37 @@ async def test_kept_sampling_settings_are_in_use_from_the_start(
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         assert engine.asked("lens")[-1]["sampling"] == sampling
+
+
+async def test_a_click_on_the_settings_or_on_the_run_changes_them(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(200, 40)) as pilot:
+        screen = pilot.app.screen
+        facts = screen.query_one("#prompt-facts", StatusLine)
+        line = facts.render_line(0).text
+        await pilot.click(facts, offset=(line.index("T=1") + 2, 0))
+        await pilot.pause()
+        assert screen.query_one(SamplingForm).display
+        await pilot.press("escape")
+        await pilot.click(facts, offset=(line.index("val loss") + 2, 0))
+        await pilot.click(facts, offset=(line.index("position") + 2, 0))
+        await pilot.pause()
+        assert pilot.app.screen is screen, "the others are no links"
+        await pilot.click(facts, offset=(line.index(" step 2,000"), 0))
+        await settle(pilot)
+        async with asyncio.timeout(10):
+            while not isinstance(pilot.app.screen, RunChooser):
+                await pilot.pause(0.01)
+
+
+async def test_a_click_chooses_an_intervention(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        await pilot.press(*"jjjj")
+        await settle(pilot)
+        for _ in range(2):
+            await pilot.press("x", "right_square_bracket")
+            await settle(pilot)
+        made = pilot.app.screen.query_one(InterventionList)
+        assert (len(made.made), made.chosen) == (2, 0)
+        await pilot.click(made, offset=(5, 2))
+        await pilot.pause()
+        assert made.chosen == 1
