@@ -176,7 +176,8 @@ class LabApp(AppState):
         for mode in MODE_NAMES:
             import_module(f"screens.{mode}.{mode}_screen")
         import_module("screens.run_actions")
-        import_module("plotext")
+        for module in ("plotext", "models.tokenizers.tokenizer", "lab.data.default_prompts", "lab.runs.run_locks"):
+            import_module(module)
         if self._warms_engine:
             self.call_from_thread(self._warm_engine)
 

@@ -26,7 +26,7 @@ NOTHING_BEHIND = "nothing to go back to"
 
 @runtime_checkable
 class HoldsWork(Protocol):
-    """A screen that may hold work which exists nowhere else."""
+    """A screen, or a part of one, that may hold work which exists nowhere else."""
 
     def would_be_lost(self) -> str:
         """The work that quitting now would lose, such as `the prompt being typed`; "" if there is none."""
@@ -101,7 +101,9 @@ class LabScreen(Screen[None]):
         return False
 
     def would_be_lost(self) -> str:
-        return ""
+        """The work that one of its parts holds, by default."""
+        found = (part.would_be_lost() for part in self.query("*") if isinstance(part, HoldsWork))
+        return next(filter(None, found), "")
 
     def first_keys(self) -> tuple[str, ...]:
         """Ids of the bindings that come first in the key bar, where not all fit."""

@@ -1,31 +1,62 @@
-"""The command palette: every action that is possible now, in words."""
+"""The command palette: every action of every mode, in words; one of another mode goes there and does it."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import cast, get_args
 
+from rich.markup import escape
+from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
 from textual.types import IgnoreReturnCallbackType
 
 from lab.core.preferences import AnimationSpeed
+from screens.action_index import SYNONYMS, Action, all_actions, score_of
 from screens.app_state import AppState
 from screens.messages import CloneSettings, CompareWith, DeleteRun, RenameRun, RunChosen
 
-Command = tuple[str, str, IgnoreReturnCallbackType]
-"""Title, description and callback."""
+
+@dataclass(frozen=True)
+class Command:
+    """A line of the palette."""
+
+    words: str
+    help: str
+    callback: IgnoreReturnCallbackType
+    synonyms: str = ""
+    weight: float = 1.0
+    """Below 1 for what is further away than another command of the same words."""
 
 
-NOT_HERE = {"command_palette", "back", "app.focus_next", "app.focus_previous"}
+NOT_HERE = {"command_palette", "back", "more_keys", "app.focus_next", "app.focus_previous"}
 """Actions left out of the palette."""
+
+ELSEWHERE, NOT_NOW = 0.97, 0.8
+"""Weights of an action of another mode, and of one that is not possible now."""
+
+SECONDS_UNTIL_POSSIBLE = 20.0
+"""Longest wait for an action of another mode, such as until PyTorch is loaded."""
+
+SECONDS_WHEN_SETTLED = 3.0
+"""Longest wait on a screen that waits for nothing itself."""
+
+SECONDS_BETWEEN_LOOKS = 0.05
 
 
 class LabCommands(Provider):
-    """Commands from the bindings enabled on the screen in view, the runs on disk, and the app."""
+    """Commands from the bindings of the screen in view, the runs on disk, the app, and the screens of all other modes."""
 
     def _commands(self) -> Iterator[Command]:
+        yield from self._possible_here()
+        yield from self._of_runs()
+        yield from self._of_all_modes()
+
+    def _possible_here(self) -> Iterator[Command]:
         app = cast(AppState, self.app)
         seen: set[str] = set()
         for node, binding, enabled, tooltip in self.screen.active_bindings.values():
@@ -34,34 +65,83 @@ class LabCommands(Provider):
                 continue
             seen.add(binding.action)
             key = app.get_key_display(binding)
-            yield words, f"key {key}", partial(app.run_action, binding.action, node)
+            callback = partial(app.run_action, binding.action, node)
+            yield Command(words, f"key {key}", callback, SYNONYMS.get(binding.id or "", ""))
+
+    def _of_all_modes(self) -> Iterator[Command]:
+        """Actions of other modes, which lead there, and those of this screen that are not possible now."""
+        here = type(self.screen).__name__
+        bindings = [(each.binding.id, each.enabled) for each in self.screen.active_bindings.values()]
+        possible = {id for id, enabled in bindings if enabled}
+        later = []
+        for action in all_actions():
+            if action.screen == here and action.id in possible:
+                continue
+            go = partial(self._go, action)
+            key = self.app.get_key_display(action.binding)
+            synonyms = SYNONYMS.get(action.id, "")
+            if action.screen == here:
+                later.append(Command(action.words, f"key {key} · not possible now", go, synonyms, NOT_NOW))
+            else:
+                place = f"{action.mode.title()} · one step" if action.opener else action.mode.title()
+                yield Command(f"{place}: {action.words}", f"goes to {place}, key {key} there", go, synonyms, ELSEWHERE)
+        yield from later
+
+    def _go(self, action: Action) -> None:
+        self.app.run_worker(_go_and_do(self.app, action), group="palette", exclusive=True, exit_on_error=True)
+
+    def _of_runs(self) -> Iterator[Command]:
+        app = cast(AppState, self.app)
         for run in app.runs:
-            yield f"Watch the run {run.name}", f"{run.text}, {run.phase}", self._post(RunChosen(run.name, "train"))
-            yield f"Inspect the model of {run.name}", f"{run.text}, {run.phase}", self._post(RunChosen(run.name, "inspect"))
+            facts = f"{run.text}, {run.phase}"
+            yield Command(f"Watch the run {run.name}", facts, self._post(RunChosen(run.name, "train")))
+            yield Command(f"Inspect the model of {run.name}", facts, self._post(RunChosen(run.name, "inspect")))
         current = app.run_summary(app.run_name)
         if current is not None:
             name = current.name
-            yield f"Compare {name} with another run", "curves, settings, samples", self._post(CompareWith(name))
-            yield f"A new run with the settings of {name}", "fills in the form", self._post(CloneSettings(current))
+            yield Command(f"Compare {name} with another run", "curves, settings, samples", self._post(CompareWith(name)))
+            yield Command(f"A new run with the settings of {name}", "fills in the form", self._post(CloneSettings(current)))
             if not current.is_demo:
-                yield f"Rename {name}", "renames its folder", self._post(RenameRun(current))
-                yield f"Delete {name}", "asks first", self._post(DeleteRun(current))
+                yield Command(f"Rename {name}", "renames its folder", self._post(RenameRun(current)))
+                yield Command(f"Delete {name}", "asks first", self._post(DeleteRun(current)), "remove erase")
         now = app.preferences.animation
         for speed in get_args(AnimationSpeed):
             if speed != now:
-                yield f"Animation: {speed}", f"now {now}", partial(app.change_preferences, animation=speed)
-        yield "Save a screenshot", "SVG", partial(app.set_timer, 0.1, app.deliver_screenshot)
+                callback = partial(app.change_preferences, animation=speed)
+                yield Command(f"Animation: {speed}", f"now {now}", callback, "speed transitions motion")
+        yield Command("Save a screenshot", "SVG", partial(app.set_timer, 0.1, app.deliver_screenshot), "picture export")
 
     def _post(self, message: Message) -> Callable[[], object]:
         return partial(self.app.post_message, message)
 
     async def discover(self) -> Hits:
-        for words, help_text, callback in self._commands():
-            yield DiscoveryHit(words, callback, help=help_text)
+        for command in self._commands():
+            yield DiscoveryHit(escape(command.words), command.callback, text=command.words, help=escape(command.help))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for words, help_text, callback in self._commands():
-            score = matcher.match(words)
+        for command in self._commands():
+            score = command.weight * score_of(query, command.words, command.synonyms, matcher.match(command.words))
             if score > 0:
-                yield Hit(score, matcher.highlight(words), callback, help=help_text)
+                shown = matcher.highlight(escape(command.words))
+                yield Hit(score, shown, command.callback, text=command.words, help=escape(command.help))
+
+
+async def _go_and_do(app: App[object], action: Action) -> None:
+    """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not."""
+    if type(app.screen).__name__ != action.screen:
+        await app.run_action(f"app.mode('{action.mode}')")
+        if action.opener:
+            await app.run_action(action.opener, app.screen)
+    began = time.monotonic()
+    while time.monotonic() < began + SECONDS_UNTIL_POSSIBLE:
+        screen = app.screen
+        if type(screen).__name__ == action.screen and getattr(screen, "is_settled", True):
+            for active in screen.active_bindings.values():
+                if active.binding.id == action.id and active.enabled:
+                    await app.run_action(active.binding.action, active.node)
+                    return
+            if time.monotonic() > began + SECONDS_WHEN_SETTLED:
+                break
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    app.notify(f"Not possible now: {action.words}.", markup=False)

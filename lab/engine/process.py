@@ -8,7 +8,6 @@ import faulthandler
 import os
 import sys
 import threading
-from importlib import import_module
 from typing import BinaryIO
 
 from lab.engine.client import GENTLY
@@ -16,7 +15,7 @@ from lab.engine.server import Server
 from lab.planning.threads import engine_threads
 
 NICE = 10
-"""Niceness of the imports of an engine that nobody waits for."""
+"""Niceness of the warm-up of an engine that nobody waits for."""
 
 
 def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -31,15 +30,18 @@ def claim_pipes() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-def import_gently() -> None:
-    """Import what the engine needs in a thread of low priority, which Linux gives each thread; the engine's own stays normal."""
+def warm_up_gently() -> None:
+    """Import what the engine needs, and answer about the demo once, in a thread of low priority, which Linux gives each thread:
+    the engine's own stays normal."""
 
     def load() -> None:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        import_module("lab.engine.method_bindings")
+        from lab.engine.warm_up import answer_once
 
-    loading = threading.Thread(target=load, name="imports")
+        answer_once()
+
+    loading = threading.Thread(target=load, name="warm-up")
     loading.start()
     loading.join()
 
@@ -53,7 +55,7 @@ def main() -> None:
     reader.start()
 
     if GENTLY in sys.argv:
-        import_gently()
+        warm_up_gently()
     import torch
 
     torch.set_num_threads(engine_threads(os.cpu_count() or 2))

@@ -135,9 +135,6 @@ Training continues when you leave this screen, the lab, or the terminal.
     def resting_focus(self) -> str | None:
         return "#start" if self.making else None
 
-    def would_be_lost(self) -> str:
-        return self.new_run.would_be_lost()
-
     def go_back(self) -> bool:
         if self.making and self.new_run.preparing:
             self.new_run.cancel()

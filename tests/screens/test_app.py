@@ -5,12 +5,14 @@ import sys
 from typing import Any
 
 import pytest
+from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from screens.action_index import SYNONYMS, all_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
-from screens.command_palette import LabCommands
+from screens.command_palette import Command, LabCommands
 from screens.dialogs.confirm import ConfirmDialog
 from screens.help_screen import HelpScreen
 from screens.widgets.key_bar import KeyBar
@@ -30,7 +32,19 @@ def line_of(pilot: Pilot[None], kind: type[ModeBar] | type[KeyBar]) -> str:
 
 
 def palette(app: LabApp) -> list[str]:
-    return [words for words, _, _ in LabCommands(app.screen)._commands()]
+    return [each.words for each in LabCommands(app.screen)._commands() if "not possible now" not in each.help]
+
+
+def found(app: LabApp, query: str) -> list[str]:
+    """The commands that the palette lists for what is typed, best first."""
+    provider = LabCommands(app.screen)
+    matcher = provider.matcher(query)
+
+    def score(each: Command) -> float:
+        return each.weight * score_of(query, each.words, each.synonyms, matcher.match(each.words))
+
+    ordered = sorted(provider._commands(), key=score, reverse=True)
+    return [each.words for each in ordered if score(each) > 0]
 
 
 async def test_a_digit_shows_its_mode_and_the_bar_marks_it_without_colour(app: LabApp) -> None:
@@ -121,6 +135,65 @@ async def test_the_palette_offers_what_is_possible_now(app: LabApp, make_run: An
         await until(pilot, lambda: "Pause the training" in palette(app))
 
 
+async def test_the_palette_holds_every_action_of_every_mode_before_one_types(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        offered = [each.words for each in LabCommands(app.screen)._commands()]
+        listed = [hit.text or "" async for hit in LabCommands(app.screen).discover()]
+        assert listed == offered
+        for action in all_actions():
+            assert any(words.endswith(action.words) for words in listed), action.id
+        assert {action.mode for action in all_actions()} == {"home", "data", "train", "tokens", "inspect", "learn"}
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("temperature", "Inspect: Temperature, top-k, top-p and seed"),
+        ("top-p", "Inspect: Temperature, top-k, top-p and seed"),
+        ("attribution", "Inspect: Direct logit attribution of the predicted token"),
+        ("theme", "Choose the theme"),
+        ("ablate", "Inspect: Ablate the head"),
+        ("switch off", "Inspect: Ablate the head"),
+        ("rename", "Home: Rename this run"),
+        ("loss", "Train: "),
+        ("learning rate", "Train: Learning rate, gradient norm, speed"),
+        ("adamw", "Train · one step: The optimizer's formula"),
+        ("verdict", "Train: The sentences behind the verdict"),
+        ("save", "Save a screenshot"),
+        ("bpe", "Tokens: Use the next tokenizer"),
+    ],
+)
+async def test_the_palette_finds_an_action_by_the_words_people_type(app: LabApp, query: str, words: str) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("6")
+        await pilot.pause()
+        assert found(app, query)[0].startswith(words), found(app, query)[:3]
+
+
+def test_every_synonym_leads_to_a_binding() -> None:
+    ids = {action.id for action in all_actions()} | {binding.id for binding in LabApp.BINDINGS if isinstance(binding, Binding)}
+    assert set(SYNONYMS) <= ids
+
+
+async def test_an_action_of_another_mode_goes_there_and_does_it(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        command = next(each for each in LabCommands(app.screen)._commands() if each.words == "Data: Type the path of a text file")
+        command.callback()
+        await until(pilot, lambda: app.current_mode == "data" and isinstance(app.focused, Input))
+
+
+async def test_an_action_that_is_not_possible_says_so(app: LabApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("screens.command_palette.SECONDS_WHEN_SETTLED", 0.01)
+    async with app.run_test(size=(80, 24)) as pilot:
+        command = next(each for each in LabCommands(app.screen)._commands() if each.words == "Train: Pause the training")
+        command.callback()
+        await until(
+            pilot, lambda: any("Not possible now: Pause the training" in str(each.message) for each in app._notifications)
+        )
+        assert app.current_mode == "train"
+
+
 async def test_q_leaves_at_once_when_nothing_is_training(app: LabApp, make_run: Any, until: Any) -> None:
     make_run("done")
     async with app.run_test(size=(80, 24)) as pilot:
@@ -209,6 +282,7 @@ async def test_the_key_bar_never_cuts_the_way_to_help(app: LabApp, make_run: Any
 def test_home_needs_neither_torch_nor_the_other_heavy_libraries() -> None:
     program = """
 import asyncio, sys
+from screens.action_index import SYNONYMS, all_actions, score_of
 from screens.app import LabApp
 async def main():
     app = LabApp(preload=False)

@@ -147,3 +147,13 @@ async def test_a_step_under_the_microscope_is_served_given_up_and_served_again(t
         await client.call(ONE_STEP, OneStepParams(**ask | {"text": ""}), group="one_step")
     assert client.starts == 1
     await client.close()
+
+
+async def test_an_engine_that_was_started_gently_answers_with_normal_priority(tiny: Any, tmp_path: Path) -> None:
+    client = EngineClient(log=tmp_path / "engine.log")
+    await client.start(gently=True)
+    assert (await client.call(OPEN, OpenParams(run="tiny", checkpoint="best"))).layers == 2
+    assert client.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, client.pid) == os.getpriority(os.PRIO_PROCESS, 0)
+    assert (tmp_path / "engine.log").read_text() == ""
+    await client.close()
