@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.screen import ModalScreen
 from textual.worker import Worker
 
+from lab.inspect.intervention_effect import Effect
 from lab.views.blocks import LensPath, ModelFacts, View
 from screens.blocks.block_view import BlockView
 from screens.inspect.engine_session import EngineSession
@@ -134,6 +135,19 @@ class InspectPart:
 
     def view_shown(self, selection: Selection, view: View) -> None:
         """Follow a view that has just been drawn, which answers `selection`."""
+
+    def effect_came(self, selection: Selection, effect: Effect) -> None:
+        """Follow the effect of the interventions on the prediction at the position, which answers `selection`."""
+
+
+def effect_to_all(parts: Sequence[InspectPart]) -> Callable[[Selection, Effect], None]:
+    """A receiver of effects that hands them to each of the parts."""
+
+    def effect_came(selection: Selection, effect: Effect) -> None:
+        for part in parts:
+            part.effect_came(selection, effect)
+
+    return effect_came
 
 
 def bind_actions(screen: InspectHost, parts: Sequence[InspectPart]) -> dict[str, InspectPart]:

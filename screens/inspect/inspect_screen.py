@@ -20,10 +20,11 @@ from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.help_text import HELP
-from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions
+from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.key_relevance import first_keys, matters
 from screens.inspect.location_text import location_text
+from screens.inspect.model_in_view import ModelInView
 from screens.inspect.navigation import Navigation, PlaceHistory
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt
@@ -90,7 +91,6 @@ class InspectScreen(WidgetMessages):
         self.view, self._steps = self._columns.view, self._columns.steps
         self._hold = RunHold(self._engine)
         self.notices = EngineNotices(self, self._engine, self.view, self._status)
-
         self._navigation = Navigation(self, self._steps, self._columns.second.view)
         self.sampling = TokenSampling(self)
         self._editing = PromptEditing(self, self._bar, self.sampling.change_prompt)
@@ -100,11 +100,11 @@ class InspectScreen(WidgetMessages):
         self._time = TimeTravel(self, self._slider)
         self._places = PlaceHistory(self, lambda: self._steps.steps)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
-        shading = AttentionShading(self, self._bar)
-        self._parts = (self._explanations, self._interventions, self._second, *others, shading)
+        in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
+        self._parts = (self._explanations, self._interventions, self._second, *others, *in_view)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
-        answers = Callbacks(*came, self._interventions.effect_came, self._second.answer_came)
+        answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came)
         self.session = EngineSession(self._engine, answers)
 
     def compose_body(self) -> ComposeResult:

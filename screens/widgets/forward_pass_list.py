@@ -11,13 +11,13 @@ from textual.strip import Strip
 
 from lab.core.number_format import probability, whole
 from lab.views.blocks import Prediction, StageEntry
+from screens.blocks.bars_and_shades import bar
+from screens.widgets.forward_pass_layout import short_name
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 
 NAME_WIDTHS = (8, 16)
 """Room for a group's name beside its lens in a narrow column and in a wider one: `KV cache`, `logits → softmax`."""
-SHORT = {"embed + position": "embed", "final norm": "norm", "logits → softmax": "logits", "attention": "attn"}
-"""Shorter names for a narrow column, so that the lens has room for its probability."""
 WIDE_FROM = 28
 MARK = 2
 RANK_FROM = 20
@@ -34,6 +34,8 @@ class ForwardPassRow:
     is_group: bool
     lens: Prediction | None = None
     rank: int | None = None
+    stream: float | None = None
+    """Norm of the residual stream after the group, before it for a step within one; None beside the stream."""
 
 
 def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
@@ -45,28 +47,31 @@ def rows_of(steps: list[StageEntry], current: int) -> list[ForwardPassRow]:
             groups[-1].append(index)
         else:
             groups.append([index])
+    stream: float | None = None
     for members in groups:
-        seen = [steps[index] for index in members if steps[index].lens is not None]
-        last = seen[-1] if seen else None
-        rows.append(
-            ForwardPassRow(steps[members[0]].group, members[0], True, last.lens if last else None, last.rank if last else None)
-        )
+        first = steps[members[0]]
+        last = next((steps[index] for index in reversed(members) if steps[index].lens is not None), first)
+        rows.append(ForwardPassRow(first.group, members[0], True, last.lens, last.rank, last.stream))
         if current in members and len(members) > 1:
-            rows += [ForwardPassRow(steps[index].title, index, False) for index in members]
+            rows += [ForwardPassRow(steps[index].title, index, False, stream=stream) for index in members]
+        stream = last.stream
     return rows
 
 
 class ForwardPassList(LineScrollView):
-    """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps."""
+    """The groups of steps with the logit lens beside each; the current one is marked ▸ and shows its steps.
 
-    COMPONENT_CLASSES = {"steps--group", "steps--step", "steps--current", "steps--lens", "steps--dim"}
+    The bar before a name is the residual stream, as wide as its norm is large.
+    """
+
+    COMPONENT_CLASSES = {"steps--group", "steps--step", "steps--current", "steps--lens", "steps--rail"}
     DEFAULT_CSS = """
     ForwardPassList {
         & > .steps--group { color: $foreground; }
         & > .steps--step { color: $foreground 70%; }
         & > .steps--current { color: $accent; text-style: bold; }
         & > .steps--lens { color: $success; }
-        & > .steps--dim { color: $foreground 60%; }
+        & > .steps--rail { color: $primary; }
     }
     """
     HELP = (
@@ -98,10 +103,16 @@ class ForwardPassList(LineScrollView):
         self._build()
 
     def _build(self) -> None:
-        self._rows = rows_of(list(self.steps), self.current)
+        self._set_rows()
         self.set_extent(len(self._rows))
-        # One line of context stays in sight on the side that the cursor moves towards.
-        self.show_line(self._current_row(), margin=1)
+        self._show_current(self._current_row())
+
+    def _set_rows(self) -> None:
+        self._rows = rows_of(list(self.steps), self.current)
+
+    def _show_current(self, line: int) -> None:
+        """Scroll to the current line; one of context stays in sight on the side that the cursor moves towards."""
+        self.show_line(line, margin=1)
 
     def _current_row(self) -> int:
         for index, row in enumerate(self._rows):
@@ -115,19 +126,25 @@ class ForwardPassList(LineScrollView):
         row = self._rows[line]
         here = line == self._current_row()
         inside = row.is_group and line + 1 < len(self._rows) and not self._rows[line + 1].is_group
-        mark = "▸ " if here else "▾ " if inside else "  "
+        mark = "▸" if here else "▾" if inside else " "
         style = self.style_of("steps--current" if here else "steps--group" if row.is_group else "steps--step")
+        segments = [Segment(self._rail(row), self.style_of("steps--rail")), Segment(mark, style)]
         if not row.is_group:
-            return self._finish([Segment(mark + "  " + fit(row.name, max(0, width - 4)), style)])
+            return self._finish([*segments, Segment("  " + fit(row.name, max(0, width - 4)), style)])
         name_width = NAME_WIDTHS[self._is_wide]
         room = self._lens_room
-        lens = _lens(row, room)
+        lens = lens_text(row, room)
         if not lens:
-            return self._finish([Segment(mark + fit(row.name, max(0, width - len(mark))), style)])
-        name = row.name if self._is_wide else _short(row.name)
-        segments = [Segment(mark + fit(name, name_width) + " ", style)]
+            return self._finish([*segments, Segment(fit(row.name, max(0, width - MARK)), style)])
+        name = row.name if self._is_wide else short_name(row.name)
+        segments.append(Segment(fit(name, name_width) + " ", style))
         segments.append(Segment(fit(lens, room), self.style_of("steps--lens")))
         return self._finish(segments)
+
+    def _rail(self, row: ForwardPassRow) -> str:
+        """One cell of the residual stream."""
+        widest = max((each.stream or 0.0 for each in self._rows), default=0.0)
+        return bar(row.stream / widest, 1) if row.stream is not None and widest else " "
 
     @property
     def _is_wide(self) -> bool:
@@ -138,11 +155,16 @@ class ForwardPassList(LineScrollView):
         return max(0, self.room - MARK - NAME_WIDTHS[self._is_wide] - 1)
 
     @property
+    def note_room(self) -> int:
+        """Columns beside each name for its logit lens."""
+        return self._lens_room
+
+    @property
     def rank_in_words(self) -> str:
         """The rank of the model's final answer at the current group, where the column has no room for it; else ""."""
         current = self._rows[self._current_row()] if self._rows else None
         groups = [row for row in self._rows if row.is_group and row.rank is not None and row.lens is not None]
-        if current is None or not groups or self._lens_room >= RANK_FROM:
+        if current is None or not groups or self.note_room >= RANK_FROM:
             return ""
         within = [row for row in self._rows if row.is_group and row.step <= current.step][-1]
         answer = groups[-1].lens
@@ -153,11 +175,16 @@ class ForwardPassList(LineScrollView):
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        if offset is not None and 0 <= offset.y + self.top < len(self._rows):
-            self.post_message(self.Chosen(self._rows[offset.y + self.top].step))
+        line = -1 if offset is None else offset.y + self.top
+        if 0 <= line < self.extent[0]:
+            self.post_message(self.Chosen(self._step_of(line)))
+
+    def _step_of(self, line: int) -> int:
+        """The step that a line leads to."""
+        return self._rows[line].step
 
 
-def _lens(row: ForwardPassRow, room: int) -> str:
+def lens_text(row: ForwardPassRow, room: int) -> str:
     """The lens's guess in the room there is for it: the token, its probability, and the rank of the model's final answer."""
     if row.lens is None:
         return ""
@@ -174,9 +201,3 @@ def _ordinal(rank: int) -> str:
     """`1st`, `2nd`, `3rd`, `32nd`, `111th`."""
     teen = 10 <= rank % 100 <= 20
     return whole(rank) + ("th" if teen else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th"))
-
-
-def _short(name: str) -> str:
-    """`1 attn` for `1 attention`."""
-    number, _, part = name.partition(" ")
-    return SHORT.get(name) or (f"{number} {SHORT[part]}" if part in SHORT else name)

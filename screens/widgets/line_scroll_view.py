@@ -1,8 +1,11 @@
 """A scroll view whose lines are drawn one at a time, only while in sight."""
 
+from collections.abc import Iterable
+
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
@@ -65,12 +68,16 @@ class LineScrollView(Widget, can_focus=True):
         super().notify_style_update()
         self._styles_by_kind.clear()
 
-    def set_extent(self, height: int, width: int = 0) -> None:
-        """Set the number of lines and their width."""
+    def set_extent(self, height: int, width: int = 0, *, changed: Iterable[int] | None = None) -> None:
+        """Set the number of lines and their width. Where that is as before, only the `changed` lines are drawn, if given."""
+        is_same = self.extent == (height, width)
         self.extent = (height, width)
         self.top, self.left = self.top, self.left
         self._update_border()
-        self.refresh()
+        if changed is None or not is_same:
+            self.refresh()
+        elif seen := [line - self.top for line in changed if 0 <= line - self.top < self.window]:
+            self.refresh(*(Region(0, y, self.content_size.width, 1) for y in seen))
 
     def validate_top(self, top: int) -> int:
         return max(0, min(top, self.extent[0] - self.window))

@@ -7,7 +7,8 @@ from textual.widgets import Static
 
 from screens.blocks.block_view import BlockView
 from screens.inspect.widgets.intervention_list import InterventionList
-from screens.widgets.forward_pass_list import ForwardPassList
+from screens.inspect.widgets.prediction_panel import PredictionPanel
+from screens.widgets.forward_pass_drawing import ForwardPassDrawing
 from screens.widgets.token_strip import TokenStrip
 
 
@@ -51,14 +52,21 @@ class SecondPromptBar(Horizontal):
         yield self.strip
 
 
-class InspectColumns(Horizontal):
-    """The forward pass with the interventions beneath it, the view, and beside or under that the second prompt's."""
+class InspectColumns(Vertical):
+    """The forward pass with the prediction and the interventions beneath it, the view, and beside that the second prompt's.
+
+    Where the column is narrow or short, the prediction is a line below all.
+    """
 
     DEFAULT_CSS = """
     InspectColumns {
         height: 1fr;
+        & > Horizontal { height: 1fr; }
+        #inspect-prediction { height: 18%; min-height: 5; max-height: 22; padding: 0 2; }
+        #inspect-prediction { border-top: round $foreground 30%; border-title-color: $foreground 90%; }
+        #prediction-line { display: none; }
         #steps-column { width: 32; }
-        #steps-column > ForwardPassList { height: 1fr; }
+        #steps-column > ForwardPassDrawing { height: 1fr; }
         #views { layout: horizontal; width: 1fr; }
         #views > * { width: 1fr; height: 1fr; }
     }
@@ -66,15 +74,18 @@ class InspectColumns(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="inspect-columns")
-        self.steps = ForwardPassList(id="inspect-steps")
+        self.steps = ForwardPassDrawing(id="inspect-steps")
+        self.predictions = PredictionPanel(id="inspect-prediction"), PredictionPanel(id="prediction-line")
+        """In the column and below all; one of them is in sight."""
         self.interventions = InterventionList(id="inspect-interventions")
         self.view = BlockView(id="inspect-view")
         self.second = SecondView()
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="steps-column"):
-            yield self.steps
-            yield self.interventions
-        with Vertical(id="views"):
-            yield self.view
-            yield self.second
+        panel, line = self.predictions
+        with Horizontal():
+            with Vertical(id="steps-column"):
+                yield from (self.steps, panel, self.interventions)
+            with Vertical(id="views"):
+                yield from (self.view, self.second)
+        yield line

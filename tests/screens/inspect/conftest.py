@@ -165,6 +165,8 @@ class FakeEngine:
                 sure = step.layer == LAYERS - 1 or step.stage == "ln_final"
                 guess = Prediction(3049, " fast", 0.4 * depth) if sure else Prediction(4966, " ran", 0.3 * depth)
                 step.lens, step.rank = guess, 1 if sure else 7
+                step.stream = 1.0 + (step.layer or 0) * 8.0 + (3.0 if step.stage == "resid_post" else 0.0)
+                step.added = None if step.stage == "ln_final" else step.stream * 0.8
             walked.append(step)
         tokens = [Token(id, label_of(id), None if index == 0 else 0.1) for index, id in enumerate(window)]
         top = (

@@ -18,6 +18,7 @@ from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_part import Loading, Starting
 from screens.inspect.inspect_screen import InspectScreen
 from screens.inspect.widgets.sampling_form import SettingError, in_short, settings_from
+from screens.widgets.forward_pass_drawing import ForwardPassDrawing
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.prompt_input import PromptInput, meant, shown
@@ -211,7 +212,7 @@ async def test_tab_moves_between_the_columns(inspect: Open, settle: Settle) -> N
         for _ in range(3):
             kinds.append(type(pilot.app.focused))
             await press(pilot, settle, "tab")
-        assert kinds == [ForwardPassList, BlockView, ForwardPassList]
+        assert kinds == [ForwardPassDrawing, BlockView, ForwardPassDrawing]
 
 
 async def test_the_cursor_says_name_and_full_value_of_a_number(inspect: Open, settle: Settle, engine: Any) -> None:

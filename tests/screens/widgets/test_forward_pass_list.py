@@ -4,7 +4,7 @@ import pytest
 
 from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import Prediction
-from screens.widgets.forward_pass_list import _lens, rows_of
+from screens.widgets.forward_pass_list import lens_text, rows_of
 
 
 def lens_texts(label: str, probability: float, room: int) -> str:
@@ -13,7 +13,7 @@ def lens_texts(label: str, probability: float, room: int) -> str:
         if step.stage in ("resid_mid", "logits"):
             step.lens, step.rank = Prediction(5, label, probability), 12
     row = next(row for row in rows_of(found, 0) if row.name == "2 attention")
-    return _lens(row, room)
+    return lens_text(row, room)
 
 
 @pytest.mark.parametrize(

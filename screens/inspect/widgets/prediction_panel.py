@@ -1,0 +1,118 @@
+"""Prediction panel: the most probable next tokens as bars, before → after where an intervention is on."""
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.number_format import probability
+from lab.inspect.intervention_effect import Effect
+from lab.views.blocks import LensPath
+from screens.blocks.bars_and_shades import bar
+from screens.inspect.prediction_rows import PredictionRow, rows_before_and_after, rows_now
+from screens.widgets.text_fitting import fit
+
+LONGEST_LABEL = 12
+LOST, GAINED = "░", "▓"
+"""Parts of a bar that an intervention took away, and added."""
+LINE_BAR = 8
+"""Cells of a full bar where all tokens stand on one line."""
+PERCENT = 5
+CHANGE = 13
+"""Columns of a probability, and of two with an arrow between."""
+
+Piece = tuple[str, str]
+
+
+class PredictionPanel(Widget):
+    """As many tokens as it has lines, each with a bar to 100%; with one line, as many as fit side by side."""
+
+    COMPONENT_CLASSES = {f"prediction--{kind}" for kind in ("first", "label", "bar", "lost", "number")}
+    DEFAULT_CSS = """
+    PredictionPanel {
+        height: 1; padding: 0 1;
+        & > .prediction--first { color: $success; text-style: bold; }
+        & > .prediction--label { color: $foreground; }
+        & > .prediction--bar { color: $success; }
+        & > .prediction--lost { color: $foreground 50%; }
+        & > .prediction--number { color: $foreground 80%; }
+    }
+    """
+
+    path: reactive[LensPath | None] = reactive(None)
+    effect: reactive[Effect | None] = reactive(None)
+    """Effect of the interventions on the same prediction."""
+
+    def watch_path(self) -> None:
+        self._set_title()
+
+    def watch_effect(self) -> None:
+        self._set_title()
+
+    def _set_title(self) -> None:
+        """Name the predicted token, and the scale."""
+        if self.path is not None:
+            legend = "full bar 100%" if self.effect is None else f"{LOST} lost {GAINED} gained"
+            self.border_title = f"token {self.path.position + 2} · {legend}"
+
+    def rows(self, count: int) -> list[PredictionRow]:
+        if self.effect is not None:
+            return rows_before_and_after(self.effect, count)
+        return rows_now(self.path.top, count) if self.path is not None else []
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.content_size
+        if height > 1:
+            rows = self.rows(height)
+            pieces = _row(rows, y, width) if y < len(rows) else []
+        else:
+            pieces = self._line(width)
+        segments = [Segment(text, self.get_component_rich_style(f"prediction--{kind}")) for text, kind in pieces]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _line(self, width: int) -> list[Piece]:
+        """The tokens side by side, as many as fit."""
+        if self.path is None:
+            return []
+        pieces: list[Piece] = [(f"token {self.path.position + 2}:", "number")]
+        room = width - cell_len(pieces[0][0])
+        for place, row in enumerate(self.rows(len(self.path.top))):
+            label = fit(row.label.strip() or row.label, min(cell_len(row.label.strip() or row.label), LONGEST_LABEL))
+            found: list[Piece] = [(f"  {label} ", _kind(row, place)), (_numbers(row) + " ", "number"), *_bar(row, LINE_BAR)]
+            needed = sum(cell_len(text) for text, _ in found)
+            if needed > room:
+                break
+            room -= needed
+            pieces += found
+        return pieces
+
+
+def _row(rows: list[PredictionRow], at: int, width: int) -> list[Piece]:
+    """One row of the panel: the token, its bar, its probability."""
+    row = rows[at]
+    label = min(LONGEST_LABEL, max(cell_len(each.label.strip() or each.label) for each in rows))
+    number = CHANGE if row.before is not None else PERCENT + 1
+    cells = max(0, width - label - number - 2)
+    bar_pieces = _bar(row, cells)
+    space = " " * (cells - sum(len(text) for text, _ in bar_pieces))
+    name = fit(row.label.strip() or row.label, label) + " "
+    return [(name, _kind(row, at)), *bar_pieces, (space, "number"), (fit(_numbers(row), number, "right"), "number")]
+
+
+def _kind(row: PredictionRow, place: int) -> str:
+    return "number" if not row.is_token else "label" if place else "first"
+
+
+def _numbers(row: PredictionRow) -> str:
+    now = probability(row.now)
+    return now if row.before is None else f"{probability(row.before)} → {now}"
+
+
+def _bar(row: PredictionRow, cells: int) -> list[Piece]:
+    """A bar to `cells` for 100%: what stayed, and what was lost or gained since before."""
+    if row.before is None:
+        return [(bar(row.now, cells), "bar")]
+    kept, more = (round(each * cells) for each in (min(row.now, row.before), max(row.now, row.before)))
+    rest = GAINED if row.now > row.before else LOST
+    return [("█" * kept, "bar"), (rest * (more - kept), "bar" if rest == GAINED else "lost")]

@@ -1,0 +1,112 @@
+"""The prediction panel: its rows and bars without a screen, and that it is in sight at every stage."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.inspect.intervention_effect import Change, Effect
+from lab.inspect.interventions import Intervention
+from lab.views.blocks import Prediction
+from screens.inspect.model_in_view import changed_groups
+from screens.inspect.prediction_rows import PredictionRow, rows_before_and_after, rows_now
+from screens.inspect.widgets.prediction_panel import PredictionPanel, _bar
+from screens.widgets.forward_pass_drawing import ForwardPassDrawing
+
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+TOP = [Prediction(i, label, p) for i, (label, p) in enumerate((("a", 0.4), ("b", 0.3), ("c", 0.2)))]
+CHANGES = [
+    Change(0, "a", 0.5, 0.05, 1, 4),
+    Change(1, "b", 0.2, 0.3, 2, 1),
+    Change(2, "c", 0.1, 0.25, 3, 2),
+    Change(3, "d", 0.1, 0.2, 4, 3),
+]
+EFFECT = Effect("head 1.1 off", "“x”", 3, 50, 1.0, CHANGES, 0.1, 0.2)
+
+
+def test_the_rows_make_up_the_whole_distribution() -> None:
+    assert [row.label for row in rows_now(TOP, 3)] == ["a", "b", "others"]
+    for count in (2, 3, 4):
+        assert sum(row.now for row in rows_now(TOP, count)) == pytest.approx(1)
+    for count in (2, 3, 4, 5):
+        rows = rows_before_and_after(EFFECT, count)
+        assert len(rows) == count
+        assert sum(row.now for row in rows) == pytest.approx(1)
+        assert sum(row.before or 0 for row in rows) == pytest.approx(1)
+
+
+def test_the_token_that_was_first_before_stays_in_sight() -> None:
+    assert [row.label for row in rows_before_and_after(EFFECT, 4)] == ["b", "c", "a", "others"]
+    assert [row.label for row in rows_before_and_after(EFFECT, 5)] == ["b", "c", "d", "a", "others"]
+
+
+def test_a_bar_tells_what_was_lost_from_what_was_gained() -> None:
+    assert _bar(PredictionRow("a", 0.25, 0.75), 8) == [("██", "bar"), ("░░░░", "lost")]
+    assert _bar(PredictionRow("a", 0.75, 0.25), 8) == [("██", "bar"), ("▓▓▓▓", "bar")]
+    assert _bar(PredictionRow("a", 0.5), 8) == [("████", "bar")]
+
+
+@pytest.mark.parametrize(
+    ("part", "layer", "group"),
+    [
+        ("attn.z", 1, "2 attention"),
+        ("resid_mid", 0, "1 attention"),
+        ("mlp_out", 0, "1 mlp"),
+        ("resid_post", 2, "3 mlp"),
+        ("resid_pre", 0, "embed + position"),
+        ("resid_pre", 2, "2 mlp"),
+        ("tokens", 0, "tokens"),
+    ],
+)
+def test_an_intervention_marks_the_part_that_it_changes(part: Any, layer: int, group: str) -> None:
+    assert changed_groups((Intervention(part=part, how="off", layer=layer),)) == {group}
+
+
+def panel_texts(pilot: Pilot[None]) -> list[str]:
+    """Lines of the panel that is in sight."""
+    (panel,) = [each for each in pilot.app.screen.query(PredictionPanel) if each.region.area]
+    return [panel.render_line(y).text for y in range(panel.content_size.height)]
+
+
+@pytest.mark.parametrize(("size", "lines"), [((80, 24), 1), ((120, 40), 4), ((200, 60), 8), ((120, 30), 1)])
+async def test_the_prediction_is_in_sight_at_every_stage(
+    inspect: Open, settle: Settle, size: tuple[int, int], lines: int, steps: list[Any]
+) -> None:
+    async with inspect(size=size) as pilot:
+        for _ in steps:
+            shown = panel_texts(pilot)
+            assert len(shown) == lines
+            assert "fast" in shown[0]
+            assert "41.2%" in shown[0]
+            await pilot.press("j")
+            await settle(pilot)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_an_intervention_shows_before_and_after_until_it_is_undone(
+    inspect: Open, settle: Settle, size: tuple[int, int]
+) -> None:
+    async with inspect(size=size) as pilot:
+        await pilot.press(*"jjjjx")
+        await settle(pilot)
+        assert "20.0% → 30.0%" in panel_texts(pilot)[0]
+        assert pilot.app.screen.query_one(ForwardPassDrawing).changed == {"1 attention"}
+        await pilot.press("X")
+        await settle(pilot)
+        assert "→" not in "".join(panel_texts(pilot))
+        assert pilot.app.screen.query_one(ForwardPassDrawing).changed == frozenset()
+
+
+async def test_a_click_on_a_box_opens_its_first_stage(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        drawing = pilot.app.screen.query_one(ForwardPassDrawing)
+        assert drawing._drawing is not None
+        line = next(i for i, each in enumerate(drawing._drawing.lines) if any("2 attn" in text for text, _ in each.pieces))
+        await pilot.click(drawing, offset=(8, line + 1))
+        await settle(pilot)
+        stage = drawing.steps[drawing.current]
+        assert (stage.stage, stage.layer) == ("ln1", 1)

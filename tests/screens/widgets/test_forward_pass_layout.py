@@ -1,0 +1,123 @@
+"""The drawing of the model: which parts stand where, how thick, and what collapses; without a screen."""
+
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+
+from lab.inspect.stages.stage_registry import stage_entries
+from screens.colour.heat import Heat, heat
+from screens.widgets.forward_pass_layout import Drawing, ModelPart, drawing_of, fits, parts_of
+
+NARROW, WIDE = (28, 25), (44, 45)
+NOTES = ("ran 97%    rank 123", "ran 97%")
+
+
+def model(layers: int, *, changed: frozenset[str] = frozenset()) -> list[ModelPart]:
+    """Parts of a model whose n-th box adds n and leaves a stream of 2n."""
+    parts: list[ModelPart] = []
+    count = 0
+    for part in parts_of(stage_entries(layers), changed=changed):
+        if part.layer is not None:
+            count += 1
+            part = replace(part, magnitude=float(count), stream=2.0 * count, notes=NOTES)
+        parts.append(part)
+    return parts
+
+
+def texts(drawing: Drawing) -> list[str]:
+    return ["".join(text for text, _ in line.pieces) for line in drawing.lines]
+
+
+def steps_of(parts: list[ModelPart]) -> int:
+    return sum(len(part.steps) for part in parts)
+
+
+@pytest.mark.parametrize("layers", [1, 4, 12])
+@pytest.mark.parametrize("room", [NARROW, WIDE, (28, 20), (35, 30)])
+def test_at_every_stage_the_current_one_is_in_a_drawing_that_fits(layers: int, room: tuple[int, int]) -> None:
+    parts = model(layers)
+    names = {step: title for part in parts for step, title in zip(part.steps, part.titles, strict=True)}
+    for step in range(steps_of(parts)):
+        drawing = drawing_of(parts, step, *room)
+        assert len(drawing.lines) <= max(room[1], 20)
+        assert max(cell_len(text) for text in texts(drawing)) <= room[0]
+        here = drawing.lines[drawing.current]
+        assert here.step == step
+        assert here.pieces[0] == ("▸", "current")
+        part = next(part for part in parts if step in part.steps)
+        if part.layer is not None:
+            assert names[step][:8] in texts(drawing)[drawing.current]
+
+
+def test_every_line_of_a_box_leads_to_its_first_stage_and_stages_to_themselves() -> None:
+    parts = model(2)
+    attention, mlp = parts[2], parts[3]
+    closed = drawing_of(parts, 0, *WIDE)
+    assert [line.step for line in closed.lines].count(attention.steps[0]) == 3
+    opened = drawing_of(parts, attention.steps[2], *WIDE)
+    led = [line.step for line in opened.lines]
+    assert set(attention.steps) <= set(led)
+    assert led.count(mlp.steps[0]) == 3
+
+
+def test_boxes_have_the_same_height_whichever_is_open() -> None:
+    parts = model(4)
+    assert [len(drawing_of(parts, step, *WIDE).lines) for step in (2, 15, 28)] == [6 + 11 + 7 * 3] * 3
+    assert [len(drawing_of(parts, step, 44, 36).lines) for step in (2, 15, 28)] == [6 + 11 + 7 * 2] * 3
+    assert [len(drawing_of(parts, step, 44, 25).lines) for step in (2, 15, 28)] == [6 + 11 + 7] * 3
+
+
+def test_rail_and_branches_are_as_thick_as_their_numbers() -> None:
+    """16 widths of the rail to the largest stream, 8 of a branch to the largest magnitude."""
+    parts = model(4)
+    lines = [text for text in texts(drawing_of(parts, 0, *NARROW)) if "attn" in text or "mlp" in text]
+    assert [line[1:5] for line in lines[::2]] == ["▎▁▁▁", "▊▃▃▃", "█▎▅▅", "█▊▇▇"]
+    assert lines[-1][1:5] == "████"
+    assert drawing_of(parts, 0, *NARROW).legend == "norms: █ 8.00, rail 16.0"
+
+
+def test_a_name_stands_on_the_shade_of_its_magnitude() -> None:
+    drawing = drawing_of(model(4), 0, *NARROW)
+    shades = [kind for line in drawing.lines for _, kind in line.pieces if isinstance(kind, Heat)]
+    assert shades == [heat("sequential", n / 8) for n in range(1, 9)]
+
+
+def test_a_part_that_adds_nothing_is_dotted_and_a_changed_one_is_marked() -> None:
+    parts = [
+        replace(part, magnitude=0.0) if part.name == "1 attention" else part
+        for part in model(2, changed=frozenset({"1 attention"}))
+    ]
+    line = next(text for text in texts(drawing_of(parts, 0, 28, 20)) if "1 attn" in text)
+    assert "┄┄" in line
+    assert "1 attn ✗" in line
+
+
+def test_layers_far_from_the_current_one_collapse_with_a_bar_for_each_part() -> None:
+    parts = model(12)
+    for layer in range(12):
+        box = next(part for part in parts if part.layer == layer)
+        shown = texts(drawing_of(parts, box.steps[0], *NARROW))
+        assert any(f"{layer + 1} attn ─" in text for text in shown), shown
+        ranges = [text for text in shown if "┊" in text]
+        assert 1 <= len(ranges) <= 2
+    first = texts(drawing_of(parts, 0, *NARROW))
+    assert any(text.rstrip().endswith("┊ layers 10–12 ▆▇▇▇██") for text in first), first
+    assert not any("┊" in text for text in texts(drawing_of(parts, 0, 44, 45)))
+
+
+def test_without_numbers_the_model_is_drawn_with_a_thin_line() -> None:
+    drawing = drawing_of(parts_of(stage_entries(2)), 2, *NARROW)
+    assert drawing.legend == ""
+    assert not any(isinstance(kind, Heat) for line in drawing.lines for _, kind in line.pieces)
+    assert "│───╰" in "".join(texts(drawing))
+
+
+def test_a_backward_drawing_turns_the_arrows() -> None:
+    forward, backward = (texts(drawing_of(model(2), 3, *WIDE, backward=turned)) for turned in (False, True))
+    assert [line.replace("─▸", "─◂") for line in forward] == backward != forward
+
+
+@pytest.mark.parametrize(("room", "drawn"), [((21, 15), False), ((28, 14), False), ((28, 18), True), ((44, 40), True)])
+def test_a_drawing_needs_room(room: tuple[int, int], drawn: bool) -> None:
+    assert fits(*room) is drawn
