@@ -19,12 +19,12 @@ from screens.engine.engine_notices import WAITING, EngineNotices, restart_bindin
 from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
+from screens.inspect.forward_pass.model_in_view import ModelInView
 from screens.inspect.help_text import HELP
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.key_relevance import first_keys, matters
 from screens.inspect.location_text import location_text
-from screens.inspect.model_in_view import ModelInView
 from screens.inspect.navigation import Navigation, PlaceHistory
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt

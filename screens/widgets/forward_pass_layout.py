@@ -171,13 +171,14 @@ class _Pen:
                 is_open = index == self._here and part.is_open_when_current
                 lines_of[part.layer] = lines_of.get(part.layer, 0) + (len(part.steps) + FRAME_LINES if is_open else 1)
         last = max(lines_of, default=0)
-        places = sum(part.layer is None for part in self._parts)
+        places = [part for part in self._parts if part.layer is None]
+        on_rail = sum(1 + len(self._listed(part)) for part in places)
         here = self._parts[self._here].layer
         if here is None:
             here = last if any(part.layer is not None for part in self._parts[: self._here]) else 0
 
         def lines(low: int, high: int) -> int:
-            return places + sum(lines_of.get(layer, 0) for layer in range(low, high + 1)) + (low > 0) + (high < last)
+            return on_rail + sum(lines_of.get(layer, 0) for layer in range(low, high + 1)) + (low > 0) + (high < last)
 
         low = high = here
         while True:
@@ -256,7 +257,17 @@ class _Pen:
         name_room = RAIL + BRANCH + (self._box if part.notes else self._room) - len(rail) - len(branch[0]) - 1
         name = part.name if cell_len(part.name) <= name_room else short_name(part.name)
         note = self._note(part, self._room - self._box)
-        self._add(part.steps[0], rail, branch, (" " + fit(name, name_room), role), note, is_current=is_here)
+        listed = self._listed(part)
+        here = is_here and not listed
+        self._add(part.steps[0], rail, branch, (" " + fit(name, name_room), role), note, is_current=here)
+        for step, title in listed:
+            here = step == self._step
+            text = " " * BRANCH + (" ▸ " if here else "   ") + fit(title, self._room - 3), "current" if here else "stage"
+            self._add(step, self._rail(part.stream), text, is_current=here)
+
+    def _listed(self, part: ModelPart) -> list[tuple[int, str]]:
+        """The stages of a part on the rail while one of several is current."""
+        return list(zip(part.steps, part.titles, strict=True)) if len(part.steps) > 1 and self._step in part.steps else []
 
     def _line(self, part: ModelPart, is_here: bool) -> None:
         rail, branch = self._joined(part)

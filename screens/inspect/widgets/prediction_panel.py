@@ -10,7 +10,7 @@ from lab.core.number_format import probability
 from lab.inspect.intervention_effect import Effect
 from lab.views.blocks import LensPath
 from screens.blocks.bars_and_shades import bar
-from screens.inspect.prediction_rows import PredictionRow, rows_before_and_after, rows_now
+from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now
 from screens.widgets.text_fitting import fit
 
 LONGEST_LABEL = 12

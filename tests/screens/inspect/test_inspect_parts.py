@@ -91,7 +91,7 @@ def host(path: LensPath, facts: ModelFacts) -> Any:
 def navigation(host: Any, steps: list[StageEntry]) -> Navigation:
     found = ForwardPassList()
     found.set_reactive(ForwardPassList.steps, tuple(steps))
-    return Navigation(host, found)
+    return Navigation(host, found, BlockView())
 
 
 def test_navigation_stays_within_the_model(host: Any, navigation: Navigation) -> None:

@@ -10,9 +10,9 @@ from textual.pilot import Pilot
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Intervention
 from lab.views.blocks import Prediction
-from screens.inspect.model_in_view import changed_groups
-from screens.inspect.prediction_rows import PredictionRow, rows_before_and_after, rows_now
+from screens.inspect.forward_pass.model_in_view import changed_groups
 from screens.inspect.widgets.prediction_panel import PredictionPanel, _bar
+from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now
 from screens.widgets.forward_pass_drawing import ForwardPassDrawing
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]

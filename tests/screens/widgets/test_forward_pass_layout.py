@@ -29,16 +29,12 @@ def texts(drawing: Drawing) -> list[str]:
     return ["".join(text for text, _ in line.pieces) for line in drawing.lines]
 
 
-def steps_of(parts: list[ModelPart]) -> int:
-    return sum(len(part.steps) for part in parts)
-
-
 @pytest.mark.parametrize("layers", [1, 4, 12])
 @pytest.mark.parametrize("room", [NARROW, WIDE, (28, 20), (35, 30)])
 def test_at_every_stage_the_current_one_is_in_a_drawing_that_fits(layers: int, room: tuple[int, int]) -> None:
     parts = model(layers)
     names = {step: title for part in parts for step, title in zip(part.steps, part.titles, strict=True)}
-    for step in range(steps_of(parts)):
+    for step in names:
         drawing = drawing_of(parts, step, *room)
         assert len(drawing.lines) <= max(room[1], 20)
         assert max(cell_len(text) for text in texts(drawing)) <= room[0]
@@ -46,7 +42,7 @@ def test_at_every_stage_the_current_one_is_in_a_drawing_that_fits(layers: int, r
         assert here.step == step
         assert here.pieces[0] == ("▸", "current")
         part = next(part for part in parts if step in part.steps)
-        if part.layer is not None:
+        if len(part.steps) > 1:
             assert names[step][:8] in texts(drawing)[drawing.current]
 
 
@@ -63,9 +59,9 @@ def test_every_line_of_a_box_leads_to_its_first_stage_and_stages_to_themselves()
 
 def test_boxes_have_the_same_height_whichever_is_open() -> None:
     parts = model(4)
-    assert [len(drawing_of(parts, step, *WIDE).lines) for step in (2, 15, 28)] == [6 + 11 + 7 * 3] * 3
-    assert [len(drawing_of(parts, step, 44, 36).lines) for step in (2, 15, 28)] == [6 + 11 + 7 * 2] * 3
-    assert [len(drawing_of(parts, step, 44, 25).lines) for step in (2, 15, 28)] == [6 + 11 + 7] * 3
+    attention = [part.steps[0] for part in parts if part.name.endswith("attention")]
+    for height, lines in ((45, 3), (36, 2), (25, 1)):
+        assert {len(drawing_of(parts, step, 44, height).lines) for step in attention} == {6 + 11 + 7 * lines}
 
 
 def test_rail_and_branches_are_as_thick_as_their_numbers() -> None:
@@ -107,17 +103,26 @@ def test_layers_far_from_the_current_one_collapse_with_a_bar_for_each_part() -> 
 
 
 def test_without_numbers_the_model_is_drawn_with_a_thin_line() -> None:
-    drawing = drawing_of(parts_of(stage_entries(2)), 2, *NARROW)
+    parts = parts_of(stage_entries(2))
+    drawing = drawing_of(parts, parts[2].steps[0], *NARROW)
     assert drawing.legend == ""
     assert not any(isinstance(kind, Heat) for line in drawing.lines for _, kind in line.pieces)
     assert "│───╰" in "".join(texts(drawing))
 
 
 def test_a_backward_drawing_turns_the_arrows() -> None:
-    forward, backward = (texts(drawing_of(model(2), 3, *WIDE, backward=turned)) for turned in (False, True))
+    forward, backward = (texts(drawing_of(model(2), 6, *WIDE, backward=turned)) for turned in (False, True))
     assert [line.replace("─▸", "─◂") for line in forward] == backward != forward
 
 
 @pytest.mark.parametrize(("room", "drawn"), [((21, 15), False), ((28, 14), False), ((28, 18), True), ((44, 40), True)])
 def test_a_drawing_needs_room(room: tuple[int, int], drawn: bool) -> None:
     assert fits(*room) is drawn
+
+
+def test_a_place_on_the_rail_lists_its_stages_while_one_of_them_is_current() -> None:
+    parts = model(2)
+    embed = parts[1]
+    shown = drawing_of(parts, embed.steps[1], *WIDE)
+    assert [line.step for line in shown.lines[1 : 2 + len(embed.steps)]] == [embed.steps[0], *embed.steps]
+    assert f" ▸ {embed.titles[1]}" in texts(shown)[shown.current]
