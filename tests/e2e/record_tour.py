@@ -60,11 +60,14 @@ class Scene:
 READY = "matches the model"
 """A view of Inspect has come, and was compared with the model."""
 
-TOUR = (
-    Scene([], "llmlab: train a language model on a text, then look inside", 2.5, until="demo"),
+TO_THE_PATTERN = (
     Scene(["5"], "look inside a model: the demo, and what it predicts next", 3.0, until=READY),
     Scene(["j"], "step through the forward pass", 2.5, again_until="layer 1 · attention · head 1 · pattern"),
     Scene(["right_curly_bracket", "right_square_bracket"], "another layer, another head: where does it look?", 3.5),
+)
+TOUR = (
+    Scene([], "llmlab: train a language model on a text, then look inside", 2.5, until="demo"),
+    *TO_THE_PATTERN,
     Scene(["H"], "all heads at once", 3.5),
     Scene(["L"], "the logit lens: what each layer would predict, for every token", 3.5, before=["H"]),
     Scene(["enter", "enter"], "ask any number where it comes from", 3.5, before=["L"]),
@@ -79,7 +82,7 @@ TOUR = (
 AFTER_TRAINING = (
     Scene([], "the model has learned from the text", 3.0, until="finished"),
     Scene(["e"], "each attention head while it learned", 3.0),
-    Scene(["i"], "look inside the model you have just trained", 3.5, until=READY, before=["escape"]),
+    Scene(["H"], "look inside the model you have just trained", 3.5, READY, "i  H", ["escape", "i"]),
 )
 TRAINING_FRAMES = 8
 SECONDS_BETWEEN_TRAINING_FRAMES = 3.0
@@ -192,14 +195,14 @@ async def recording() -> str:
 
 
 async def picture() -> str:
-    """The picture at the top of the README: layer 2's second head, at its scores."""
+    """The picture at the top of the README: the attention pattern of a head."""
     from screens.app import LabApp
 
     async with LabApp().run_test(size=SIZE) as pilot:
         recorder = Recorder(pilot)
-        await recorder.play(Scene(["5"], "", until=READY))
-        await recorder.play(Scene([*["j"] * 4, "right_curly_bracket", "right_square_bracket"], ""))
-        return pilot.app.export_screenshot(title="llmlab")
+        for scene in TO_THE_PATTERN:
+            await recorder.play(scene)
+        return recorder.frames[-1].screenshot
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tests.e2e.animated_svg import COLUMN, ROW, SVG, Frame, animated_svg
-from tests.e2e.record_tour import LARGEST, TOUR
+from tests.e2e.record_tour import AFTER_TRAINING, LARGEST, TOUR
 
 COLUMNS, LINES = 20, 3
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ def test_the_recording_of_the_readme_is_small_and_fetches_nothing() -> None:
     assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {
         "svg", "title", "style", "rect", "defs", "g", "use", "path", "text", "tspan",
     }  # fmt: skip
-    for scene in TOUR:
+    for scene in (*TOUR, *AFTER_TRAINING):
         assert scene.words in source
 
 
