@@ -149,18 +149,19 @@ class LaidMatrixPanels(Laid):
     def _header(self, width: int) -> Iterator[ColouredPiece]:
         """Numbers of the columns, as many as fit, and ▾ over that of the cursor."""
         line = [" "] * (self.in_sight * width)
-        marked = (self.place[1] - self.first) * width
         mark = f"▾{self._number(self.place[1])}"
-        marked = min(marked, len(line) - len(mark)) if width == 1 else marked
+        marked = (self.place[1] - self.first) * width + max(0, (width - len(mark)) // 2)
+        marked = max(0, min(marked, len(line) - len(mark)))
         for column in range(self.in_sight):
-            number, at = self._number(self.first + column), column * width
+            number = self._number(self.first + column)
+            at = column * width + max(0, (width - len(number)) // 2)
             free = at == 0 or line[at - 1] == " "
             if free and at + len(number) <= len(line) and (width > len(number) or column % (10 if width == 1 else 5) == 0):
                 line[at : at + len(number)] = number
         before, after = "".join(line[:marked]), "".join(line[marked + len(mark) :])
-        if width == 1 or (marked and line[marked - 1] != " "):
+        if before and before[-1] != " ":
             before = before.rstrip("0123456789").ljust(marked)
-            after = after.lstrip("0123456789").rjust(len(after))
+        after = after.lstrip("0123456789").rjust(len(after))
         yield before, "head"
         yield mark[: len(line) - marked], "selected"
         yield after, "head"

@@ -115,6 +115,18 @@ def test_a_window_follows_the_cursor_and_is_said() -> None:
     assert laid.point((63, 41)) in (range(HEAD), range(laid.height))
 
 
+@pytest.mark.parametrize("width", [70, 83, 120, 200])
+@pytest.mark.parametrize("size", [3, 11, 64])
+def test_numbers_of_columns_never_run_into_the_mark(size: int, width: int) -> None:
+    laid = lay(size, width)
+    for column in range(size):
+        laid.point((size - 1, column))
+        if isinstance(laid, LaidMatrixPanels):
+            words = text(laid.line(HEAD - 1)).split()
+            assert words.count(f"▾{column + 1}") == 3
+            assert all(word.isdecimal() for word in words if word not in ("key", "→", f"▾{column + 1}"))
+
+
 def test_chosen_row_is_marked_in_all_without_colour() -> None:
     laid = together(11, 120)
     lit = [y - HEAD for y in range(HEAD, laid.height) if "◂" in text(laid.line(y))]
