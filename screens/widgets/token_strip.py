@@ -74,7 +74,7 @@ class TokenStrip(Widget):
         height: 2; padding: 0 1;
         & > .tokens--even { color: $foreground; background: $foreground 8%; }
         & > .tokens--odd { color: $foreground; background: $foreground 16%; }
-        & > .tokens--chosen { text-style: reverse bold; }
+        & > .tokens--chosen { color: $accent; text-style: reverse bold; }
         & > .tokens--id { color: $foreground 60%; }
         & > .tokens--bar { color: $foreground 40%; }
         & > .tokens--next { color: $success; text-style: bold; }
@@ -181,11 +181,12 @@ class TokenStrip(Widget):
         bar = Segment("│", self.get_component_rich_style("tokens--bar"))
         first = max(0, bisect_right(self._boxes, self._left, key=lambda box: box.start) - 1)
         end = bisect_right(self._boxes, self._left + room, key=lambda box: box.start)
-        segments = [Segment(" " * self._boxes[first].start)] if first < end else []
+        blank = self.rich_style
+        segments = [Segment(" " * self._boxes[first].start, blank)] if first < end else []
         for index in range(first, end):
             token, box = self.tokens[index], self._boxes[index]
             label = fit(token.label, min(cell_len(token.label), box.width))
-            segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label)))]
+            segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label)), blank)]
             segments.append(bar if self.shading is None else self._share_segment(self.shading, index))
         return segments
 
