@@ -101,5 +101,5 @@ class ThemePicker(ModalScreen[None]):
 
 def _kind(name: str, is_dark: bool, is_ansi: bool) -> str:
     if is_ansi:
-        return f"your terminal's{'' if is_dark else ', light'}"
+        return f"terminal's{'' if is_dark else ', light'}"
     return f"{'dark' if is_dark else 'light'}{', default' if name == OWN_THEME else ''}"

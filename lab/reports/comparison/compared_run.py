@@ -68,7 +68,24 @@ class ComparedRun:
     def final(self) -> FinalEvaluation | None:
         """The best weights on the whole validation part, once the run has ended."""
         found = self.status.final_best
-        return found if found is not None and found.val_loss is not None else None
+        if found is not None and found.val_loss is not None:
+            return found
+        best = self.best
+        if best is None or self.is_active or not self._evaluates_all:
+            return None
+        return FinalEvaluation(
+            step=best.step,
+            tokens=self.status.eval_tokens,
+            bytes=self.config.data.val_bytes,
+            val_loss=best.val_loss,
+            bits_per_byte=best.bits_per_byte,
+        )
+
+    @property
+    def _evaluates_all(self) -> bool:
+        """True of an older run whose evaluations during training are on the whole validation part, as those of the demo are."""
+        data = self.config.data
+        return data.final is None and self.status.eval_tokens >= data.tokens - data.split
 
     @property
     def evaluated_on(self) -> str:
@@ -83,8 +100,11 @@ class ComparedRun:
 
     @property
     def final_evaluated_on(self) -> str:
-        """A key that is equal for runs whose evaluations at the end are on the same bytes."""
+        """A key that is equal for runs whose evaluations at the end are on the same bytes, but for where the validation part
+        begins if they use all of it: in older runs that depends on the tokens, by a hundredth of the text at most."""
         data = self.config.data
+        if self._evaluates_all or (data.final is not None and data.final.bytes == data.val_bytes):
+            return f"{data.sha256} all of the last {data.val_bytes / data.bytes:.2f}"
         return data.final.sha256 if data.final is not None else f"{data.sha256} {self.vocabulary} {data.split}"
 
     def share(self, step: int) -> float:

@@ -78,7 +78,19 @@ def verdict(runs: Sequence[ComparedRun]) -> str:
     else:
         words = f"{first.title} is best{where}: {fixed(low)} {unit} at its best; then {behind}."
     as_far = _at_equal_tokens([run for _, run in scored], bits, unit)
-    return " ".join(part for part in (words, others, unit_note(runs), as_far, _unfinished(runs)) if part)
+    apart = "" if own or not final else _parts_apart([run for _, run in scored])
+    return " ".join(part for part in (words, others, apart, unit_note(runs), as_far, _unfinished(runs)) if part)
+
+
+def _parts_apart(runs: Sequence[ComparedRun]) -> str:
+    """The distance between the beginnings of the validation parts of one text, where they differ."""
+    sizes = [run.config.data.val_bytes for run in runs]
+    apart = max(sizes) - min(sizes)
+    return (
+        f"Their validation parts, the end of the text, begin {whole(apart)} byte{'s' if apart > 1 else ''} apart."
+        if apart
+        else ""
+    )
 
 
 def _not_compared(left_out: Sequence[ComparedRun], ranked: Sequence[ComparedRun]) -> str:

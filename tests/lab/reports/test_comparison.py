@@ -129,6 +129,28 @@ def test_runs_evaluated_on_other_parts_of_a_text_are_not_ranked() -> None:
     assert verdict([old, other]).startswith("They do not compare")
 
 
+def test_an_older_run_that_was_evaluated_on_the_whole_part_is_ranked_with_the_results_at_the_end() -> None:
+    """As the demo was: its validation part begins at a token, those of today where the text alone says."""
+    old, new = contender("A", "old", {0: 5.0, 400: 2.0}, before=True), contender("B", "new", {0: 5.0, 400: 2.2}, whole=2.4)
+    old.status.eval_tokens = 50
+    assert verdict([old, new]) == (
+        "A old is better on all 100 bytes of validation text: 2.000 nats per token at its best against 2.400 "
+        "of B new, 0.400 less (17%)."
+    )
+    rows = {row.label: row for row in results([old, new])}
+    assert (rows["best val loss"].values, rows["best val loss"].winner) == (("2.000", "2.400"), 0)
+    assert rows["… evaluated on"].values == ("all 100 bytes", "all 100 bytes")
+    old.config = msgspec.structs.replace(
+        old.config, data=msgspec.structs.replace(old.config.data, val_bytes=101, train_bytes=899)
+    )
+    assert verdict([old, new]).endswith("Their validation parts, the end of the text, begin 1 byte apart.")
+    elsewhere = msgspec.structs.replace(old.config.data, val_bytes=200, train_bytes=800)
+    old.config = msgspec.structs.replace(old.config, data=elsewhere)
+    assert verdict([old, new]).startswith("They do not compare"), "another tenth of the text"
+    old.phase = "training"
+    assert old.final is None
+
+
 def test_three_runs_are_ranked() -> None:
     runs = [contender(letter, losses={400: loss}) for letter, loss in (("A", 2.5), ("B", 2.0), ("C", 2.25))]
     assert (
