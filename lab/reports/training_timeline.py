@@ -91,7 +91,7 @@ class ViewAtStep:
 
 
 def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
-    """The prediction now, and its probability before: `says “ran” 41.2%, +29.1 points since step 256 (then “sat”)`."""
+    """The prediction now, and its probability before: `says “ran” 41%, +29 points since step 256; at step 256: “sat” 30%`."""
     top = now.lens_path.top[0]
     words = f"says “{top.label}” {probability(top.probability)}"
     if before is None:
@@ -103,7 +103,7 @@ def prediction_in_words(now: ViewAtStep, before: ViewAtStep | None) -> str:
     else:
         words += f", {_points(top.probability - was)} {since}"
     old = before.lens_path.top[0]
-    return words if old.id == top.id else f"{words}; it then said “{old.label}” {probability(old.probability)}"
+    return words if old.id == top.id else f"{words}; at step {whole(before.step)}: “{old.label}” {probability(old.probability)}"
 
 
 def _since(now: ViewAtStep, before: ViewAtStep) -> str:

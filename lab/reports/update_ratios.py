@@ -6,9 +6,9 @@ from lab.core.number_format import MINUS, probability, whole
 from lab.runs.run_schema import PartUpdate
 from models.config import OptimizerName
 
-HEALTHY = 1e-3
-"""Healthy ratio, about: a rule of thumb of Stanford's CS231n ("Neural Networks Part 3", ratio of
-weights to updates)."""
+USUAL: dict[OptimizerName, float] = {"adamw": 1e-3, "muon": 1e-2}
+"""Usual ratio of each optimizer, about. AdamW's is a rule of thumb of Stanford's CS231n ("Neural Networks Part 3", ratio of
+weights to updates). Muon's is measured: half-way through runs with the default learning rate, matrices are at 0.7e-2 to 1e-2."""
 FAR = 10.0
 """Factor above or below from which on a ratio is mentioned."""
 
@@ -21,7 +21,6 @@ def power(ratio: float) -> str:
 
 def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: OptimizerName = "adamw") -> str:
     """The parts that change most and least at this step, the part with the largest gradient, and the rule of thumb."""
-    usual = "A healthy ratio is about 1e−3"
     ratios = [(part.ratio, part.part) for part in parts if part.ratio is not None]
     if not ratios:
         return f"No step was measured here: at step {whole(step)} none had been taken, or it was not applied."
@@ -31,10 +30,12 @@ def updates_in_words(step: int, parts: Sequence[PartUpdate], optimizer: Optimize
     if total:
         largest = max(parts, key=lambda part: part.grad_norm)
         words += f"; {probability(largest.grad_norm**2 / total, 0)} of the squared gradient is in {largest.part}"
-    if optimizer == "muon":
-        usual = "With Muon 1e−2 is usual, in proportion to the learning rate"
-    elif high > FAR * HEALTHY:
+    about = power(USUAL[optimizer]).replace(".0", "")
+    usual = f"With Muon about {about} is usual" if optimizer == "muon" else f"A healthy ratio is about {about}"
+    if high > FAR * USUAL[optimizer]:
         usual += ", this is far more: usual in the first steps, later a sign of too high a learning rate"
-    elif high < HEALTHY / FAR:
+    elif high < USUAL[optimizer] / FAR:
         usual += ", this is far less: usual at the end, when the learning rate has fallen"
+    elif optimizer == "muon":
+        usual += ", in proportion to the learning rate"
     return f"{words}. {usual}."

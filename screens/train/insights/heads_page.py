@@ -15,11 +15,17 @@ FEWEST_WORDS = 3
 """Lines of sentences that there is always room for."""
 
 
+def finding_lines(insights: InsightHistory, at: int, width: int, lines: int = FEWEST_WORDS) -> Lines:
+    """The findings in at most so many lines: the strongest induction head, and the one that it builds on."""
+    point = insights.points[at]
+    words = scores_sentence(point.step, point.repeated, {kind: point.of(kind).tolist() for kind in HEAD_SCORES})
+    return words_lines(whole_sentences(words, width, lines), width)
+
+
 def heads_above(insights: InsightHistory, at: int, width: int, height: int, share: float) -> Lines:
     """The lines above the heads: findings, and the column titles. `share`: fraction of the training time spent measuring."""
     point = insights.points[at]
-    words = scores_sentence(point.step, point.repeated, {kind: point.of(kind).tolist() for kind in HEAD_SCORES})
-    above = words_lines(whole_sentences(words, width, max(FEWEST_WORDS, height - point.scores[0].size - 2)), width)
+    above = finding_lines(insights, at, width, max(FEWEST_WORDS, height - point.scores[0].size - 2))
     if not point.repeated:
         return above
     room = (width - 6) // 3

@@ -16,7 +16,8 @@ from models.config import OptimizerName
 from screens.colour.palette import palette_of
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.train.insights.heads_page import head_line, heads_above
+from screens.train.insights.heads_grid import grid_lines
+from screens.train.insights.heads_page import finding_lines, head_line, heads_above
 from screens.train.insights.page_lines import PageLines, words_lines
 from screens.train.insights.probe_page import probe_lines
 from screens.train.insights.updates_page import updates_lines
@@ -26,6 +27,7 @@ PAGES: tuple[InsightsPage, ...] = ("heads", "probe", "updates")
 
 HISTORY_ROWS = 9
 """Lines of the plot of a head's scores; it is shown by default where so many are left over."""
+MOST_HISTORY_ROWS = 24
 
 DASHES: dict[HeadScore, tuple[int, int] | None] = {"previous": (3, 2), "duplicate": (1, 1), "induction": None}
 
@@ -130,11 +132,14 @@ class InsightsView(Vertical):
             shown.lines = tuple(probe_lines(self.insights, at, self.place, self.chosen, width, height, paints))
             return
         if self.page == "updates":
-            above, rows = updates_lines(self.insights, at, width, self._optimizer)
+            above, rows = updates_lines(self.insights, at, width, self._optimizer, paints=palette_of(self).paints)
             shown.lines = tuple(above + rows[: max(1, height - len(above))])
             return
-        above = heads_above(self.insights, at, width, height, self._share)
         layers, heads = self.insights.points[at].scores.shape[1:]
+        if layers and palette_of(self).paints:
+            self._draw_grid(at, width, height)
+            return
+        above = heads_above(self.insights, at, width, height, self._share)
         room = height - len(above)
         plot.display = layers > 0 and (room - layers * heads >= HISTORY_ROWS or self.history_shown)
         if plot.display:
@@ -146,6 +151,19 @@ class InsightsView(Vertical):
         first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
         in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
         shown.lines = (*above, *(head_line(self.insights, at, each, each == (layer, head), width) for each in in_view))
+
+    def _draw_grid(self, at: int, width: int, height: int) -> None:
+        """The head scores in colour, and the plot of the chosen head where there is room or it was asked for."""
+        plot, shown = self.query_one("#head-history", LinePlot), self.query_one("#insight-lines", PageLines)
+        above = finding_lines(self.insights, at, width)
+        made = grid_lines(self.insights, at, self.chosen, width, height - len(above))
+        left = height - len(above) - len(made)
+        plot.display = left >= HISTORY_ROWS or self.history_shown
+        if plot.display:
+            plot.styles.height = max(HISTORY_ROWS, min(left, MOST_HISTORY_ROWS))
+            plot.figure = self._history_figure()
+            made = made if left >= HISTORY_ROWS else made[: max(1, height - len(above) - HISTORY_ROWS)]
+        shown.lines = (*above, *made)
 
     def _history_figure(self) -> Figure:
         """The three scores of the head over the steps."""

@@ -38,13 +38,18 @@ def evaluation_label(insights: InsightHistory, at: int) -> str:
     return f"step {whole(insights.points[at].step)}   {at + 1}/{len(insights.points)} ←/→"
 
 
+def groups(insights: InsightHistory, width: int) -> tuple[list[int], int, int]:
+    """The evaluations in so many cells: the last of each group, the size of a group, and the cells of one."""
+    number = len(insights.points)
+    each = max(1, math.ceil(number / max(1, width)))
+    return [min(number, start + each) - 1 for start in range(0, number, each)], each, max(1, min(MOST_CELLS, width // number))
+
+
 def over_time(
     insights: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
 ) -> list[Piece]:
     """One sign per evaluation, or per group if they do not fit; the marked one stands out."""
-    each = max(1, math.ceil(len(insights.points) / max(1, width)))
-    wide = max(1, min(MOST_CELLS, width // len(insights.points)))
-    ends = [min(len(insights.points), start + each) - 1 for start in range(0, len(insights.points), each)]
+    ends, each, wide = groups(insights, width)
     signs = [sign(insights.points[end]) * wide for end in ends]
     here = len(signs) if marked is None else marked // each
     pieces = [("".join(signs[:here]), role), ("".join(signs[here : here + 1]), "here"), ("".join(signs[here + 1 :]), role)]

@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from lab.core.number_format import significant
-from lab.reports.update_ratios import HEALTHY, power, updates_in_words
+from lab.reports.update_ratios import USUAL, power, updates_in_words
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
-from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, marked_at, over_time, words_lines
-from screens.widgets.text_fitting import Piece, fit
+from screens.colour.heat import ColouredPiece, Heat, heat, legend_bar
+from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, groups, marked_at, over_time, words_lines
+from screens.widgets.text_fitting import fit
 
-RATIO_SIGNS = ((HEALTHY / 10, "·"), (HEALTHY / 3, "░"), (HEALTHY * 3, "▒"), (HEALTHY * 10, "▓"), (math.inf, "█"))
-"""Upper limit of the ratio for each sign; the middle one is healthy."""
+RATIO_SIGNS = ((1 / 10, "·"), (1 / 3, "░"), (3.0, "▒"), (10.0, "▓"), (math.inf, "█"))
+"""Upper limit of the ratio over the usual one for each sign; the middle one is usual."""
+COLOUR_ENDS = 10.0
+"""Factor above and below the usual ratio at the ends of the colour scale."""
+LEGEND_WIDTH = 11
 
 
-def ratio_sign(ratio: float | None) -> str:
+def ratio_sign(ratio: float | None, usual: float) -> str:
     """An update ratio as one sign of `RATIO_SIGNS`."""
-    return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio < limit)
+    return " " if ratio is None else next(sign for limit, sign in RATIO_SIGNS if ratio / usual < limit)
 
 
-def updates_lines(insights: InsightHistory, at: int, width: int, optimizer: OptimizerName) -> tuple[Lines, Lines]:
+def ratio_heat(ratio: float | None, usual: float) -> Heat:
+    """An update ratio as a colour: −1 a tenth of the usual one, 0 the usual one, 1 ten times as much."""
+    return heat("diverging", math.nan if not ratio else math.log(ratio / usual) / math.log(COLOUR_ENDS))
+
+
+def ratios_over_time(
+    insights: InsightHistory, at: int, place: int, width: int, usual: float, *, paints: bool
+) -> Sequence[ColouredPiece]:
+    """A part's ratio at every evaluation."""
+    marked = marked_at(insights, at)
+
+    def ratio(point: InsightPoint) -> float | None:
+        return point.parts[place].ratio if point.parts else None
+
+    if not paints:
+        return over_time(insights, marked, width, lambda point: ratio_sign(ratio(point), usual), "history")
+    ends, each, wide = groups(insights, width)
+    cells: list[ColouredPiece] = []
+    for number, end in enumerate(ends):
+        here = marked is not None and marked // each == number
+        cells.append((("▴" if here else " ").ljust(wide), ratio_heat(ratio(insights.points[end]), usual)))
+    return [*cells, (" " * (width - wide * len(ends)), "history")]
+
+
+def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[ColouredPiece]:
+    """The scale of the ratios, with its ends."""
+    low, middle, high = (power(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
+    if paints:
+        bar = legend_bar("diverging", f"≤{low}", f"≥{high}, middle: usual ({middle})", LEGEND_WIDTH)
+        used = sum(len(text) for text, _ in bar)
+        if used <= width:
+            return [*bar, (" " * (width - used), "dim")]
+        bar = legend_bar("diverging", "less", "more", LEGEND_WIDTH)
+        return [*bar, (" " * max(0, width - sum(len(text) for text, _ in bar)), "dim")]
+    third, thrice = (power(usual * factor).replace(".0", "") for factor in (1 / 3, 3.0))
+    words = f"· <{low}  ░ <{third}  ▒ usual  ▓ >{thrice}  █ >{high}"
+    return [(fit(words if len(words) <= width else "▒ usual  ▓█ more  ░· less", width), "dim")]
+
+
+def updates_lines(
+    insights: InsightHistory, at: int, width: int, optimizer: OptimizerName, *, paints: bool
+) -> tuple[Lines, Lines]:
     """The lines above, and a line per part: update ratio now and over the evaluations, gradient norm."""
     point = insights.points[at]
     above = words_lines(updates_in_words(point.step, point.parts, optimizer), width)
@@ -30,25 +76,21 @@ def updates_lines(insights: InsightHistory, at: int, width: int, optimizer: Opti
         return above, []
     bar_room = max(6, min(16, width // 6))
     strip = width - LABEL - 11 - bar_room - 10
-    legend = "· <1e-4  ░ <3e-4  ▒ healthy  ▓ >3e-3  █ >1e-2" if strip >= 44 else "▒ healthy  ▓█ more  ░· less"
+    usual = USUAL[optimizer]
     above.append(
         [
             (fit("part", LABEL) + " ", "dim"),
             (fit("update/weight", 15), "title"),
-            (fit(legend, strip - 4), "dim"),
+            *ratio_legend(usual, strip - 4, paints=paints),
             (" gradient norm", "title"),
         ]
     )
     total = math.sqrt(sum(part.grad_norm**2 for part in point.parts))
     rows: Lines = []
     for place, part in enumerate(point.parts):
-
-        def sign(each: InsightPoint, place: int = place) -> str:
-            return ratio_sign(each.parts[place].ratio) if each.parts else " "
-
-        row: list[Piece] = [(fit(part.part, LABEL) + " ", "text")]
+        row: list[ColouredPiece] = [(fit(part.part, LABEL) + " ", "text")]
         row.append((("·" if part.ratio is None else power(part.ratio)).rjust(8) + "  ", "text"))
-        row += over_time(insights, marked_at(insights, at), strip, sign, "history")
+        row += ratios_over_time(insights, at, place, strip, usual, paints=paints)
         row.append((f" {significant(part.grad_norm, 3)}".rjust(9) + " ", "text"))
         row.append((fit(bar(part.grad_norm / total if total else 0.0, bar_room), bar_room), "bar"))
         rows.append(row)

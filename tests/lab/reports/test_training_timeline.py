@@ -118,9 +118,9 @@ def test_the_change_of_a_prediction_is_told_in_points() -> None:
     assert prediction_in_words(now, seen(256, [(1, " ran", 0.4), SAT])) == "says “ ran” 41.2%, +1.2 points since step 256"
     assert prediction_in_words(now, seen(1256, [(1, " ran", 0.412)])) == "says “ ran” 41.2%, no change against step 1,256"
     changed = prediction_in_words(now, seen(256, [SAT, (1, " ran", 0.1)]))
-    assert changed == "says “ ran” 41.2%, +31.2 points since step 256; it then said “ sat” 30.0%"
+    assert changed == "says “ ran” 41.2%, +31.2 points since step 256; at step 256: “ sat” 30.0%"
     unlisted = prediction_in_words(now, seen(256, [SAT, FAST]))
-    assert unlisted == "says “ ran” 41.2%, which at step 256 was below 5.0%; it then said “ sat” 30.0%"
+    assert unlisted == "says “ ran” 41.2%, which at step 256 was below 5.0%; at step 256: “ sat” 30.0%"
 
 
 def test_the_change_of_a_number_is_told_with_its_sign() -> None:

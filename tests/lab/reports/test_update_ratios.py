@@ -11,7 +11,9 @@ def test_updates_are_told_by_part_with_the_rule_they_are_measured_by() -> None:
     assert "far more" in updates_in_words(9, [PartUpdate("embedding", 1.0, 0.05)])
     assert "far less" in updates_in_words(9, [PartUpdate("embedding", 1.0, 1e-5)])
     muon = updates_in_words(9, [PartUpdate("1 MLP", 1.0, 0.05)], "muon")
-    assert "With Muon 1e−2 is usual" in muon
-    assert "far" not in muon
+    assert "With Muon about 1e−2 is usual, in proportion to the learning rate." in muon
+    assert "far" not in muon, "it is measured by Muon's own usual ratio"
+    assert "far more" in updates_in_words(9, [PartUpdate("1 MLP", 1.0, 0.2)], "muon")
+    assert "far less" in updates_in_words(9, [PartUpdate("1 MLP", 1.0, 5e-4)], "muon")
     assert updates_in_words(0, []).startswith("No step was measured here")
     assert power(0.0123) == "1.2e−2"

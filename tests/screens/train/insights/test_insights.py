@@ -1,13 +1,20 @@
 """Insights: heads, a fixed place and updates at every evaluation."""
 
 import json
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
+from lab.runs.insights_log import InsightHistory, InsightPoint
+from lab.runs.run_schema import PartUpdate
+from screens.colour.heat import Heat, heat, levels_of
+from screens.train.insights.heads_grid import grid_lines, highest_shown
 from screens.train.insights.probe_page import tail
+from screens.train.insights.updates_page import updates_lines
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -27,8 +34,10 @@ def lit(pilot: Pilot[None]) -> list[str]:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_the_evaluations(
-    app: TrainApp, make_run: Any, measured: Any, until: Any, size: tuple[int, int]
+    make_run: Any, measured: Any, until: Any, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = TrainApp(preload=False)
     measured(make_run("tale", step=1000), range(0, 1001, 100))
     async with app.run_test(size=size) as pilot:
         await watch(pilot, until, "tale")
@@ -58,6 +67,69 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         await pilot.pause()
         assert screen_of(pilot).view.samples.display
         assert app.current_mode == "train"
+
+
+def shown_insights(pilot: Pilot[None]) -> InsightHistory:
+    found = screen_of(pilot).view.insights.insights
+    assert isinstance(found, InsightHistory)
+    return found
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_the_grid_shows_every_head_now_and_over_all_evaluations(
+    app: TrainApp, make_run: Any, measured: Any, until: Any, size: tuple[int, int]
+) -> None:
+    measured(make_run("tale", step=1000), range(0, 1001, 100))
+    async with app.run_test(size=size) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("e")
+        await pilot.pause()
+        page = page_of(pilot)
+        assert all(len(line) <= size[0] - 4 for line in page)
+        assert len(page) <= screen_of(pilot).query_one("#insight-lines").size.height
+        point = shown_insights(pilot).points[-1]
+        first = next(at for at, line in enumerate(page) if line.startswith("   1 "))
+        for layer in range(4):
+            written = re.findall(r"\.\d\d", page[first + layer])
+            assert written == [f"{score:.2f}"[1:] for place in range(3) for score in point.scores[place, layer]]
+        assert "▸3.2  previous token 0.06   duplicate token 0.02   induction 0.72" in page[first + 4]
+        lines = screen_of(pilot).query_one("#insight-lines").lines
+        (selected,) = {kind for kind in (piece[1] for piece in lines[first + 2]) if isinstance(kind, Heat) and kind.level > 20}
+        assert selected == heat(
+            "sequential", float(point.of("induction")[2, 1]) / highest_shown(shown_insights(pilot)), role="selected"
+        )
+        bands = [line for line in page if "▀" in line]
+        assert len(bands) == 8, "two of sixteen heads a line"
+        cells = sum(len(text) for text, _ in lines[page.index(bands[0])] if "▀" in text)
+        assert cells % (3 * 11) == 0, "eleven evaluations, three scores"
+        await pilot.press("left", "left")
+        await pilot.pause()
+        marks = next(line for line in page_of(pilot) if line.count("▴") == 3)
+        assert marks.index("▴") == 5 + 8 * cells // 33 + cells // 33 // 2
+
+
+def test_a_deep_model_is_shown_by_its_layers_and_says_so() -> None:
+    history = InsightHistory()
+    rng = np.random.default_rng(0)
+    for step in range(0, 500, 100):
+        scores = rng.random((3, 12, 12)).astype(np.float32)
+        history.points.append(InsightPoint(step, 0.1, 32, scores, np.zeros((12, 12, 4), np.float32), {}, ()))
+        history.highest = np.maximum(history.highest, scores.max((1, 2))).tolist()
+    for width, room in ((76, 19), (116, 34), (196, 54), (196, 90)):
+        lines = grid_lines(history, 4, (3, 5), width, room)
+        assert len(lines) <= room
+        text = ["".join(piece for piece, _ in line) for line in lines]
+        assert all(len(line) <= width for line in text)
+        bands = [line for line in text if "▀" in line]
+        assert len(bands) == (72 if room == 90 else 0 if room == 19 else 6)
+        assert any("highest of each layer" in line for line in text) == (len(bands) == 6)
+        if len(bands) == 6:
+            start = next(at for at, line in enumerate(text) if "▀" in line)
+            kind = next(kind for piece, kind in lines[start] if isinstance(kind, Heat))
+            top = highest_shown(history)
+            assert (kind.level, kind.below) == tuple(
+                levels_of(history.points[0].scores[0, layer].max() / top) for layer in (0, 1)
+            )
 
 
 async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens(
@@ -187,3 +259,26 @@ async def test_a_run_without_measurements_says_so(app: TrainApp, make_run: Any, 
         assert page_of(pilot)[0].startswith("No measurements: this run was trained by an older version.")
         await pilot.press("down", "left", "enter")
         assert page_of(pilot)[0].startswith("No measurements")
+
+
+@pytest.mark.parametrize("paints", [True, False])
+def test_update_ratios_are_measured_by_what_is_usual_for_the_optimizer(paints: bool) -> None:
+    history = InsightHistory()
+    for step, ratio in enumerate((1e-4, 1e-3, 1e-2, 1e-1)):
+        part = PartUpdate("1 MLP", 1.0, ratio)
+        history.points.append(InsightPoint(step, 0.1, 0, np.zeros((3, 0, 0), np.float32), np.zeros(0, np.float32), {}, (part,)))
+    shown = {}
+    for optimizer in ("adamw", "muon"):
+        above, rows = updates_lines(history, 3, 116, optimizer, paints=paints)  # type: ignore[arg-type]
+        legend = "".join(text for text, _ in above[-1])
+        usual = {"adamw": "1e−3", "muon": "1e−2"}[optimizer]
+        assert (f"usual ({usual})" if paints else "▒ usual") in legend
+        assert sum(len(text) for text, _ in rows[0]) <= 116
+        if paints:
+            shown[optimizer] = [kind.level for _, kind in rows[0] if isinstance(kind, Heat)]
+        else:
+            shown[optimizer] = ["·░▒▓█".index(sign) for sign in rows[0][2][0][::3] if sign in "·░▒▓█"]
+    if paints:
+        assert shown == {"adamw": [-32, 0, 32, 32], "muon": [-32, -32, 0, 32]}
+    else:
+        assert shown == {"adamw": [1, 2, 4, 4], "muon": [0, 1, 2, 4]}

@@ -1,0 +1,102 @@
+"""The head scores in colour: layer × head at one evaluation, and below it every head over all evaluations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lab.core.number_format import fixed, whole
+from lab.reports.head_scores import FORMED, head_name, uniform_score
+from lab.runs.insights_log import InsightHistory
+from lab.runs.run_schema import HEAD_SCORES
+from screens.colour.heat import ColouredPiece, half_block_cells, heat, legend_bar, levels_of
+from screens.train.insights.page_lines import Lines, evaluation_label, groups
+from screens.widgets.text_fitting import fit
+
+LABEL_WIDTH = 5
+"""Room for a layer, or a head's name, beside each picture."""
+GAP = 2
+CELL_WIDTHS = (5, 4, 3, 2, 1)
+"""Widths of a head's cell, from one with a number and a mark to a bare colour."""
+NARROWEST_NUMBER = 3
+TITLES = dict(zip(HEAD_SCORES, ("previous token", "duplicate token", "induction"), strict=True))
+
+
+def highest_shown(insights: InsightHistory) -> float:
+    """The score at the end of the colour scale, which all evaluations and the three pictures share."""
+    return min(1.0, math.ceil(10 * max(FORMED, *insights.highest)) / 10)
+
+
+def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width: int, room: int) -> Lines:
+    """At most `room` lines: the scale, the grid of this evaluation with the chosen head's numbers, and all evaluations."""
+    point = insights.points[at]
+    _, layers, heads = point.scores.shape
+    column = width // len(HEAD_SCORES) - GAP
+    top = highest_shown(insights)
+    cell = next((cell for cell in CELL_WIDTHS if cell * heads <= column - LABEL_WIDTH), 1)
+    scale = [(evaluation_label(insights, at), "title"), ("   score ", "dim"), *legend_bar("sequential", "0", f"{top:.1f}", 12)]
+    lines: Lines = [[*scale, ("   ↑/↓ head   ⏎ history", "dim")]]
+    titles: list[ColouredPiece] = []
+    for kind in HEAD_SCORES:
+        name = TITLES[kind] if column >= 28 else kind
+        titles.append((fit(f"{name}, uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
+    lines.append(titles)
+    for layer in range(layers):
+        row: list[ColouredPiece] = []
+        for place in range(len(HEAD_SCORES)):
+            row.append((fit(str(layer + 1), LABEL_WIDTH - 1, "right") + " ", "dim"))
+            for head in range(heads):
+                value = float(point.scores[place, layer, head])
+                here = (layer, head) == chosen
+                role = "selected" if here else ""
+                row.append((_cell(value, cell, here), heat("sequential", value / top, role=role)))
+            row.append((" " * max(0, column + GAP - LABEL_WIDTH - cell * heads), "text"))
+        lines.append(row)
+    now = "   ".join(f"{TITLES[kind]} {float(point.of(kind)[chosen]):.2f}" for kind in HEAD_SCORES)
+    lines.append([(f"▸{head_name(*chosen)}", "cursor"), (f"  {now}", "text")])
+    return [*lines, *time_lines(insights, at, chosen, column, top, room - len(lines))]
+
+
+def _cell(value: float, width: int, chosen: bool) -> str:
+    """The number as far as there is room: ` .41 `; the chosen head's is marked."""
+    if width < NARROWEST_NUMBER:
+        return "▸".ljust(width) if chosen else " " * width
+    number = "1.0" if value >= 0.995 else f"{value:.2f}"[1:]
+    return fit(("▸" if chosen else " ") + number if width > NARROWEST_NUMBER else number, width)
+
+
+def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], column: int, top: float, room: int) -> Lines:
+    """Every head over the evaluations, two heads a line; where that is too high, the highest of each layer."""
+    points = insights.points
+    _, layers, heads = points[at].scores.shape
+    per_layer = (layers * heads + 1) // 2 > room - 2
+    if len(points) < 2 or room < 3 or (per_layer and (layers + 1) // 2 > room - 2):
+        return []
+    width = column - LABEL_WIDTH
+    ends, each, wide = groups(insights, width)
+    unknown = np.full((len(HEAD_SCORES), layers, heads), np.nan, np.float32)
+    scores = np.stack([points[end].scores if points[end].repeated else unknown for end in ends], -1)  # (3, L, H, evaluations)
+    rows = scores.max(2) if per_layer else scores.reshape(len(HEAD_SCORES), layers * heads, -1)
+    levels = levels_of(rows / top)
+    if per_layer:
+        names = [f"L{layer + 1}" for layer in range(layers)]
+    else:
+        names = [head_name(layer, head) for layer in range(layers) for head in range(heads)]
+    marked = chosen[0] if per_layer else chosen[0] * heads + chosen[1]
+    what = "highest of each layer, two layers a line" if per_layer else "every head, two a line"
+    first, last = whole(points[0].step), whole(points[-1].step)
+    lines: Lines = [[(f"{what}: steps {first} to {last}, ▴ here", "dim")]]
+    for row in range(0, len(names), 2):
+        line: list[ColouredPiece] = []
+        for place in range(len(HEAD_SCORES)):
+            here = marked in (row, row + 1)
+            label = ("▸" if here else " ") + (names[marked] if here else names[row])
+            line.append((fit(label, LABEL_WIDTH), "cursor" if here else "dim"))
+            below = levels[place, row + 1] if row + 1 < len(names) else None
+            line += half_block_cells("sequential", levels[place, row], below, wide)
+            line.append((" " * (column + GAP - LABEL_WIDTH - wide * len(ends)), "text"))
+        lines.append(line)
+    place_of_now = " " * (LABEL_WIDTH + wide * (at // each) + wide // 2) + "▴"
+    lines.append([(fit(place_of_now, column + GAP), "strong") for _ in HEAD_SCORES])
+    return lines
