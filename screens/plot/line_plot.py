@@ -80,6 +80,13 @@ class LinePlot(Widget):
         self._key: object = None
         self._drawn: Drawn | None = None
         self._legend_line: list[Piece] = []
+        self._paints = True
+        self._styles: dict[str, Style] = {}
+        """Styles of the roles, kept until the theme changes."""
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
 
     @property
     def columns(self) -> int:
@@ -116,12 +123,11 @@ class LinePlot(Widget):
         if figure is None or not any(series.kind != "level" and len(series.xs) for series in figure.series):
             self._key, self._drawn = None, None
             return [(figure.empty if figure and not y else "", "axis")]
-        paints = palette_of(self).paints
-        key = (figure.version, figure.log_y, width, height, paints)
+        key = (figure.version, figure.log_y, width, height, self._paints)
         if self._key != key or self._drawn is None:
             figure = replace(figure, series=tuple(series for series in figure.series if len(series.xs)))
-            self._drawn = draw(figure, width, max(4, height - 1), paints=paints)
-            self._legend_line = legend(figure, self._drawn, width, paints=paints)
+            self._drawn = draw(figure, width, max(4, height - 1), paints=self._paints)
+            self._legend_line = legend(figure, self._drawn, width, paints=self._paints)
             self._key = key
         if y == 0 and self.readout:
             return [(visible(self.readout), "name")]
@@ -136,18 +142,27 @@ class LinePlot(Widget):
         return with_cursor(self._drawn.cells[y - 1], column)
 
     def _style(self, role: str) -> Style:
-        name = role.removesuffix(SHADED)
-        style = self.get_component_rich_style(f"plot--{name}")
-        if name != role:
-            style += Style(bgcolor=self.get_component_rich_style("plot--area-tint").bgcolor)
-        elif role == "area" and palette_of(self).paints:
-            style = Style(color=self.get_component_rich_style("plot--area-tint").bgcolor, bgcolor=style.bgcolor)
+        style = self._styles.get(role)
+        if style is None:
+            name = role.removesuffix(SHADED)
+            style = self.get_component_rich_style(f"plot--{name}")
+            if name != role:
+                style += Style(bgcolor=self.get_component_rich_style("plot--area-tint").bgcolor)
+            elif role == "area" and self._paints:
+                style = Style(color=self.get_component_rich_style("plot--area-tint").bgcolor, bgcolor=style.bgcolor)
+            self._styles[role] = style
         return style
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        paints = palette_of(self).paints
+        if paints is not self._paints:
+            self._paints = paints
+            self._styles.clear()
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
-        line = self._line(y)
-        styles = {role: self._style(role) for role in {role for _, role in line}}
-        return Strip([Segment(text, styles[role]) for text, role in line]).adjust_cell_length(self.size.width, self.rich_style)
+        strip = Strip([Segment(text, self._style(role)) for text, role in self._line(y)])
+        return strip.adjust_cell_length(self.size.width, self.rich_style)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         self._point(event, clicked=False)

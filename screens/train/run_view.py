@@ -42,8 +42,10 @@ MOST_LINES_OF_NOTICE = 2
 COLUMNS_FOR_DETAILS = 160
 """Width from which on the details are beside the plot."""
 
-SECONDS_BETWEEN_DRAWINGS = 1.0
+SECONDS_BETWEEN_DRAWINGS = 1.1
 """Shortest interval between drawings of the plots, which are half the cost of watching a run."""
+SECONDS_BETWEEN_DRAWINGS_OF_ALL = 1.7
+"""The same where the details are drawn beside the plot, so that watching costs no more on a wide screen."""
 DOTS_A_COLUMN = 2
 """Braille dots side by side in a cell."""
 
@@ -128,7 +130,8 @@ class RunView(Widget):
         plots = self._plots()
         if plots is None or self.page == "machine" or self._drawn[0] != self._redraw_key():
             return True
-        if time.monotonic() - self._drawn_at < SECONDS_BETWEEN_DRAWINGS:
+        least = SECONDS_BETWEEN_DRAWINGS_OF_ALL if self.details_beside else SECONDS_BETWEEN_DRAWINGS
+        if time.monotonic() - self._drawn_at < least:
             return False
         return plots.latest - self._drawn[1] >= self._steps_a_column(plots) / DOTS_A_COLUMN
 
