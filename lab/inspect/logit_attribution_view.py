@@ -75,6 +75,17 @@ def _most(contributions: list[Contribution], sign: int) -> str:
     return f"{most.label} ({significant(most.value, sign=True)})"
 
 
+def _switched_off(context: StageContext) -> dict[str, str]:
+    """The parts that an intervention has switched off, by their labels."""
+    config = context.config
+    heads = {
+        f"layer {layer + 1} head {head + 1}": context.off("attn.z", head, layer)
+        for layer in range(config.layers)
+        for head in range(config.heads)
+    }
+    return heads | {f"layer {layer + 1} mlp": context.off("mlp_out", layer=layer) for layer in range(config.layers)}
+
+
 def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
     order = list(range(len(found.contributions)))
     if by_size:
@@ -84,8 +95,12 @@ def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
     most = max((abs(value) for value in values), default=0.0) or 1.0
     decimals = decimals_for(values, found.logit, digits=3)
     places = term_decimals(np.array([*values, found.leftover]), found.logit, decimals)
+    off = _switched_off(context)
     rows = [
-        [Cell(each.label), Cell(fixed(each.value, places, sign=True), each.value, _name(context, found, part), each.value / most)]
+        [
+            context.part_cell(each.label, off.get(each.label, "")),
+            Cell(fixed(each.value, places, sign=True), each.value, _name(context, found, part), each.value / most),
+        ]
         for part, each in zip(order, contributions, strict=True)
     ]
     leftover = fixed(found.leftover, places, sign=True)

@@ -131,6 +131,8 @@ class Thumbnail(msgspec.Struct, omit_defaults=True):
     ref: str = ""
     destination: Destination | None = None
     """The place that it leads to."""
+    is_off: bool = False
+    """True where an intervention has switched off what it shows: the picture is crossed out."""
 
 
 class Gallery(msgspec.Struct, tag=True, omit_defaults=True):

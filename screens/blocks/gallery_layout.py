@@ -72,7 +72,7 @@ class LaidGallery(Laid):
         thumbnail = self.gallery.thumbnails[index]
         if inside == 0:
             chosen = index == self.gallery.selected
-            name = ("▸" if chosen else "") + thumbnail.label
+            name = ("▸" if chosen else "") + ("✗" if thumbnail.is_off else "") + thumbnail.label
             # The caption, its first word, or nothing, whatever fits.
             words = (f"{name} {thumbnail.caption}", f"{name} {thumbnail.caption.partition(' ')[0]}", name)
             fitting = next((each for each in words if cell_len(each.rstrip()) <= self.across), name)
@@ -82,7 +82,10 @@ class LaidGallery(Laid):
         rows = values[(inside - 1) * each : inside * each]
         if not len(rows):
             return [(" " * self.across, "")]
-        return [*self._drawn(rows), (" " * (self.across - self.wide * rows.shape[1]), "")]
+        drawn = self._drawn(rows)
+        if thumbnail.is_off:
+            drawn = crossed(drawn, inside - 1, -(-len(values) // each))
+        return [*drawn, (" " * (self.across - self.wide * rows.shape[1]), "")]
 
     def _drawn(self, rows: NDArray[np.float32]) -> list[ColouredPiece]:
         """One line of a picture: one row, or two in halves."""
@@ -119,6 +122,16 @@ class LaidGallery(Laid):
         group, place = divmod(self.gallery.selected, self.gallery.group)
         line, column = divmod(place, self.columns)
         return group * self.in_group + line, column
+
+
+def crossed(pieces: list[ColouredPiece], row: int, rows: int) -> list[ColouredPiece]:
+    """A line of a picture with both of its diagonals drawn over it."""
+    cells = [(character, kind) for text, kind in pieces for character in text]
+    last = len(cells) - 1
+    down = round(row / max(1, rows - 1) * last)
+    cells[down] = ("╲", "strong")
+    cells[last - down] = ("╳" if last == 2 * down else "╱", "strong")
+    return cells
 
 
 def lay_gallery(gallery: Gallery, width: int, paints: bool = False) -> LaidGallery:

@@ -106,7 +106,7 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
         return Cell(probability(p), p, ref(f"{block}pattern", head, at, key), p if bar else None)
 
     return [
-        Cell(name),
+        context.part_cell(name, context.off("attn.z", head, layer)),
         number(found.bits, 2, ref(f"{block}entropy", head, at)),
         mass(at, found.itself),
         mass(at - 1, found.previous) if at else Cell("none", style="dim"),
@@ -117,7 +117,7 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
     ]
 
 
-def head_in_words(context: StageContext, name: str, found: HeadSummary) -> str:
+def head_in_words(context: StageContext, name: str, found: HeadSummary, off: str = "") -> str:
     """`Head 2.3 at “ ran”: first-token sink, entropy 0.91 bits over 4 keys (max 2 bits); 10% on itself, 80% on the first …`."""
     at = context.position
     kind = found.kind(at + 1)
@@ -129,7 +129,8 @@ def head_in_words(context: StageContext, name: str, found: HeadSummary) -> str:
     if found.key not in (0, at - 1, at):
         parts.append(f"{probability(found.most)} on {context.quoted(found.key)}")
     entropy = f"entropy {significant(found.bits)} bits over {at + 1} key{'s' if at else ''} ({most_bits(at + 1)})"
-    return f"Head {name} at {context.here}: {f'{kind}, ' if kind else ''}{entropy}; {', '.join(parts)}."
+    state = f" ({off}: this pattern has no effect)" if off == "✗ off" else f" ({off})" if off else ""
+    return f"Head {name}{state} at {context.here}: {f'{kind}, ' if kind else ''}{entropy}; {', '.join(parts)}."
 
 
 def heads(context: StageContext) -> View:
@@ -222,11 +223,12 @@ def thumbnails(context: StageContext) -> Slices[View]:
             Thumbnail(
                 name,
                 Array.of(found.pictures[layer, head]),
-                summary.brief(at + 1),
-                head_in_words(context, name, summary),
+                context.off("attn.z", head, layer).removeprefix("✗ ") or summary.brief(at + 1),
+                head_in_words(context, name, summary, context.off("attn.z", head, layer)),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
                 Destination("matrix", layer, None, head),
+                bool(context.off("attn.z", head, layer)),
             )
             for (layer, head), name, summary in zip(pairs, names, summaries, strict=True)
         ],
@@ -239,10 +241,12 @@ def thumbnails(context: StageContext) -> Slices[View]:
         title=f"query {context.here}: entropy over {at + 1} keys, {most_bits(at + 1)}",
         selected=chosen,
     )
+    off = context.off("attn.z", context.head)
     kind = summaries[chosen].brief(at + 1)
     entropy = f"{significant(summaries[chosen].bits)} bits"
-    title = f"{context.layer_name} · head {context.head + 1}: {entropy}" + (f", {kind}" if kind else "")
-    return View("thumbnails", title, head_in_words(context, names[chosen], summaries[chosen]), [gallery, table], found.parity)
+    title = f"{context.layer_name} · head {context.head + 1}{f' {off}' if off else ''}: {entropy}" + (f", {kind}" if kind else "")
+    words = head_in_words(context, names[chosen], summaries[chosen], off)
+    return View("thumbnails", title, words, [gallery, table], found.parity)
 
 
 def picture_size(room: int, heads: int, tokens: int) -> int:

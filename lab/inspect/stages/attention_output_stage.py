@@ -130,23 +130,28 @@ def attn_out(context: StageContext) -> View:
     shares = [float(each @ out) / size**2 if size else 0.0 for each in (*outputs, bias)]
     z = context.array(f"{block}attn.z")[at]
     decimals = decimals_for([norm(each) for each in outputs], size)
+    before = _outputs_before(context)
     rows = [
         [
-            Cell(f"head {head + 1}"),
+            context.part_cell(f"head {head + 1}", context.off("attn.z", head)),
             number(norm(z[head]), decimals_for([norm(each) for each in z]), ref(f"{block}attn.z.norm", at, head)),
+            *([] if before is None else [number(norm(before[head]), decimals)]),
             number(norm(outputs[head]), decimals, ref(f"{block}attn.head_out.norm", head, at)),
             _share(shares[head], ref(f"{block}attn.head_out.share", head, at)),
         ]
         for head in range(context.config.heads)
     ]
-    rows.append([Cell("bias"), Cell(""), number(norm(bias), decimals, f"{bias_name}.norm"), _share(shares[-1], "")])
+    same = [] if before is None else [number(norm(bias), decimals)]
+    rows.append([Cell("bias"), Cell(""), *same, number(norm(bias), decimals, f"{bias_name}.norm"), _share(shares[-1], "")])
     total = [
         Cell("Σ = attention output"),
         Cell(""),
+        *([] if before is None else [number(norm(before.sum(0) + bias), decimals)]),
         number(size, decimals, ref(f"{name}.norm", at)),
         Cell("100%", 1.0),
     ]
-    columns = [Column("part", align="left"), Column("‖z‖"), Column("‖output‖"), Column("share")]
+    norms = ["‖output‖"] if before is None else ["‖output‖ before", "→ after"]
+    columns = [Column("part", align="left"), Column("‖z‖"), *(Column(each) for each in norms), Column("share")]
     stream = context.row(f"{block}resid_pre")
     blocks: list[Block] = [
         Table(columns, rows, title=f"output of each head at {context.here}", total=total, selected=context.head),
@@ -163,7 +168,20 @@ def attn_out(context: StageContext) -> View:
         f"{significant(size)}), which is added to a residual stream of norm {significant(norm(stream))}."
     )
     parity = context.parity(name, out, at)
-    return View("attn_out", f"{context.layer_name} · attention · output projection", sentence, blocks, parity)
+    off = context.off("attn_out")
+    title = f"{context.layer_name} · attention{f' {off}' if off else ''} · output projection"
+    return View("attn_out", title, sentence, blocks, parity)
+
+
+def _outputs_before(context: StageContext) -> Numbers | None:
+    """Each head's output (H, C) before interventions on heads of this layer; None where there are none."""
+    name, at, heads = f"{context.block}attn.z", context.position, context.config.heads
+    if not any(context.changed(name, at, head) for head in range(heads)):
+        return None
+    z = np.stack([context.array(context.before(name, at, head))[at, head] for head in range(heads)]).astype(np.float64)
+    output = context.weight(f"h.{context.layer}.attn.c_proj.weight").astype(np.float64)  # (C, H*D)
+    found: Numbers = np.einsum("hd,chd->hc", z, output.reshape(len(output), heads, -1))
+    return found
 
 
 def _share(share: float, name: str) -> Cell:

@@ -34,7 +34,8 @@ def listed_keys(context: StageContext) -> tuple[list[int], list[int]]:
 
 
 def head_title(context: StageContext, what: str) -> str:
-    return f"{context.layer_name} · attention · head {context.head + 1} · {what}"
+    off = context.off("attn.z", context.head)
+    return f"{context.layer_name} · attention · head {context.head + 1}{f' {off}' if off else ''} · {what}"
 
 
 def most_attended(context: StageContext) -> int:

@@ -45,6 +45,11 @@ def strengths(context: StageContext) -> Numbers:
     return np.abs(context.row(f"{context.block}mlp.post")) * lengths
 
 
+def mlp_title(context: StageContext) -> str:
+    off = context.off("mlp_out")
+    return f"{context.layer_name} · MLP{f' {off}' if off else ''}"
+
+
 def mlp(context: StageContext) -> View:
     """pre → GELU → post of the strongest neurons, one of them written out, and the MLP output."""
     block, at = context.block, context.position
@@ -80,7 +85,7 @@ def mlp(context: StageContext) -> View:
         f"{active} of {len(pre)} neurons are active at {context.here} (input above 0); neuron {order[0] + 1} has the largest "
         f"output. The MLP output has norm {significant(norm(out))}."
     )
-    return View("mlp", f"{context.layer_name} · MLP", sentence, blocks, context.parity(f"{block}mlp.post", post, at))
+    return View("mlp", mlp_title(context), sentence, blocks, context.parity(f"{block}mlp.post", post, at))
 
 
 def _pre_decimals(pre: Numbers) -> int:
@@ -138,9 +143,7 @@ def neurons(context: StageContext) -> View:
     )
     rebuilt = matrix @ post.astype(np.float32) + context.weight(f"h.{context.layer}.mlp.c_proj.bias")
     parity = context.parity(context.before(f"{block}mlp_out", at), rebuilt, at)
-    return View(
-        "neurons", f"{context.layer_name} · MLP · strongest neurons", sentence, [Table(columns, rows, title=title)], parity
-    )
+    return View("neurons", f"{mlp_title(context)} · strongest neurons", sentence, [Table(columns, rows, title=title)], parity)
 
 
 def through_final_norm(context: StageContext, vectors: Numbers) -> Numbers:

@@ -9,7 +9,7 @@ import numpy as np
 from lab.inspect.open_model import OpenModel
 from lab.inspect.stages.prompt_tokens import PromptTokens
 from lab.inspect.trace_cache import CachedTrace
-from lab.views.blocks import Parity
+from lab.views.blocks import Cell, Parity
 from lab.views.number_tables import Numbers
 from models.config import ModelConfig
 from models.sampling_settings import SamplingSettings
@@ -113,6 +113,23 @@ class StageContext:
     def before(self, name: str, *index: int) -> str:
         """The trace's name of the value before interventions: `name` itself, unless one changes it there."""
         return f"{name}.before" if self.changed(name, *index) else name
+
+    def off(self, part: str, head: int | None = None, layer: int | None = None) -> str:
+        """`✗ off` or `✗ mean-ablated` where an intervention does that to a whole part, such as `mlp_out` or a head's `attn.z`; a
+        head is off with its layer's attention. "" elsewhere."""
+        block = f"blocks.{self.layer if layer is None else layer}."
+        names = {block + part, *([f"{block}attn_out"] if part == "attn.z" else [])}
+        for edit in reversed(self.trace.edits):
+            if edit.name in names and edit.head in (None, head) and edit.position is None:
+                if edit.action == "mean":
+                    return "✗ mean-ablated"
+                if edit.action == "scale" and edit.scale == 0:
+                    return "✗ off"
+        return ""
+
+    def part_cell(self, name: str, off: str) -> Cell:
+        """The name of a part in a table, crossed out where it is `off`."""
+        return Cell(f"{name} {off}", style="struck") if off else Cell(name)
 
     def weight(self, name: str) -> Numbers:
         """The model's weight of that name, float32, not copied."""

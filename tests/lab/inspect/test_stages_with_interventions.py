@@ -11,7 +11,7 @@ from lab.engine.method_registry import AttributionParams, ExplainParams, ViewPar
 from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
+from lab.views.blocks import Gallery, Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
@@ -207,7 +207,7 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
         elif "(patched)" in row[0].text:
             continue
         else:
-            lost = whole - replayed(oracle, row[0].text)[AT]
+            lost = whole - replayed(oracle, row[0].text.partition(" ✗")[0])[AT]
             expected = float((lost - lost.mean()) @ seen)
         close(row[1].value, expected)
         explained = engine.explain(ExplainParams(**asked, ref=row[1].ref))
@@ -222,4 +222,46 @@ def test_a_share_is_what_the_logit_loses_without_the_part(
         names = [f"layer {each.layer + 1} head {each.head + 1}"] if each.part == "attn.z" else [f"layer {each.layer + 1} mlp"]
         if each.part == "attn_out":
             names = [f"layer {each.layer + 1} {name}" for name in ("head 1", "head 2", "attention bias")]
-        assert [row[1].value for row in contributions if row[0].text in names] == [0.0] * len(names)
+        assert [row[1].value for row in contributions if row[0].text.partition(" ✗")[0] in names] == [0.0] * len(names)
+
+
+def table_of(view: View) -> Table:
+    return next(block for block in view.blocks if isinstance(block, Table))
+
+
+@pytest.mark.parametrize(("how", "word"), [("off", "✗ off"), ("mean", "✗ mean-ablated")])
+def test_a_head_that_is_switched_off_says_so_wherever_it_stands(how: Any, word: str, tiny: Any, engine: InProcessEngine) -> None:
+    made = (Intervention(part="attn.z", how=how, layer=1, head=1),)
+    asked: dict[str, Any] = {"run": "tiny", "text": PROMPT, "position": AT, "interventions": made, "layer": 1}
+    for stage in ("qkv", "scores", "matrix", "values"):
+        assert f"head 2 {word}" in engine.view(ViewParams(**asked, stage=stage, head=1)).title
+        assert "✗" not in engine.view(ViewParams(**asked, stage=stage, head=0)).title
+    for stage, name in (("heads", "head 2"), ("attn_out", "head 2"), ("thumbnails", "2.2")):
+        view = engine.view(ViewParams(**asked, stage=stage, head=1))
+        struck = [row[0].text for row in table_of(view).rows if row[0].style == "struck"]
+        assert struck == [f"{name} {word}"], stage
+    gallery = next(block for block in view.blocks if isinstance(block, Gallery))
+    assert [each.label for each in gallery.thumbnails if each.is_off] == ["2.2"]
+    assert gallery.thumbnails[3].caption == word.removeprefix("✗ ")
+    shares = engine.attribution(AttributionParams(run="tiny", text=PROMPT, stage="", position=AT, interventions=made))
+    assert [row[0].text for row in table_of(shares).rows if row[0].style == "struck"] == [f"layer 2 head 2 {word}"]
+    assert (
+        "MLP ✗ off"
+        in engine.view(
+            ViewParams(**{**asked, "interventions": (Intervention(part="mlp_out", how="off", layer=1),)}, stage="mlp")
+        ).title
+    )
+
+
+def test_the_outputs_of_the_heads_stand_before_and_after_in_one_table(tiny: Any, engine: InProcessEngine) -> None:
+    asked: dict[str, Any] = {"run": "tiny", "text": PROMPT, "position": AT, "layer": 1, "stage": "attn_out"}
+    whole = table_of(engine.view(ViewParams(**asked)))
+    off = table_of(engine.view(ViewParams(**asked, interventions=(Intervention(part="attn.z", how="off", layer=1, head=1),))))
+    assert [column.title for column in off.columns] == ["part", "‖z‖", "‖output‖ before", "→ after", "share"]
+    before = [row[2].value for row in off.rows]
+    close(before, [row[2].value for row in whole.rows])
+    assert off.rows[1][3].value == 0
+    close([row[3].value for at, row in enumerate(off.rows) if at != 1], [each for at, each in enumerate(before) if at != 1])
+    assert whole.total is not None
+    assert off.total is not None
+    close(off.total[2].value, whole.total[2].value)

@@ -109,3 +109,18 @@ def test_a_click_finds_the_thumbnail_that_is_drawn_there(width: int) -> None:
                 assert laid.spot(*laid.at(line, x)).ref == spot.ref  # type: ignore[misc]
             assert laid.at(spot.line + spot.height, spot.start) is None
     assert laid.at(0, 0) is None
+
+
+@pytest.mark.parametrize("paints", [True, False])
+def test_a_thumbnail_that_is_off_is_crossed_out(paints: bool) -> None:
+    values = Array.of(np.full((4, 4), 0.5))
+    made = Gallery("all", "", [Thumbnail("1.1", values), Thumbnail("1.2", values, "off", is_off=True)], 2)
+    laid = lay_gallery(made, 30, paints)
+    lines = ["".join(text for text, _ in laid.line(y).pieces) for y in range(laid.height)]
+    head = next(y for y, line in enumerate(lines) if "1.1" in line)
+    assert "✗1.2 off" in lines[head]
+    crossed = [line[laid.across + 1 :].rstrip() for line in lines[head + 1 : head + 1 + laid.tall]]
+    assert [line.find("╲") for line in crossed] == sorted(line.find("╲") for line in crossed)
+    assert [line.find("╱") for line in crossed] == sorted((line.find("╱") for line in crossed), reverse=True)
+    assert all("╲" in line or "╳" in line for line in crossed)
+    assert all("╲" not in line[: laid.across] for line in lines)
