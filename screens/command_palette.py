@@ -36,6 +36,9 @@ class Command:
 NOT_HERE = {"command_palette", "back", "more_keys", "app.focus_next", "app.focus_previous"}
 """Actions left out of the palette."""
 
+SECONDS_UNTIL_CLOSED = 0.1
+"""Delay of a screenshot, after which the palette is no longer on it."""
+
 ELSEWHERE, NOT_NOW = 0.97, 0.8
 """Weights of an action of another mode, and of one that is not possible now."""
 
@@ -109,7 +112,14 @@ class LabCommands(Provider):
             if speed != now:
                 callback = partial(app.change_preferences, animation=speed)
                 yield Command(f"Animation: {speed}", f"now {now}", callback, "speed transitions motion")
-        yield Command("Save a screenshot", "SVG", partial(app.set_timer, 0.1, app.deliver_screenshot), "picture export")
+        for kind in ("svg", "png"):
+            save = partial(app.set_timer, SECONDS_UNTIL_CLOSED, partial(self._save_screenshot, kind))
+            yield Command(f"Save a screenshot ({kind.upper()})", "of any screen, beside the runs", save, "picture export")
+
+    def _save_screenshot(self, kind: str) -> None:
+        from screens.dialogs.screenshot import save_screenshot
+
+        self.app.run_worker(save_screenshot(self.app, kind), group="screenshot", exit_on_error=True)
 
     def _post(self, message: Message) -> Callable[[], object]:
         return partial(self.app.post_message, message)

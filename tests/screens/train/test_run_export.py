@@ -62,3 +62,14 @@ async def test_a_png_says_what_it_needs(app: TrainApp, make_run: Any, until: Any
         await watch(pilot, until, "tale")
         assert await export(pilot, "p") == png_image.NOT_INSTALLED
         assert list(Path(home() / "exports").iterdir()) == []
+
+
+async def test_the_palette_saves_a_screenshot_of_any_screen(app: TrainApp, until: Any) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("1", "ctrl+p", *"screenshot svg")
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await until(pilot, lambda: app._notifications)
+        path = home() / "exports" / "llmlab-home.svg"
+        assert "From text to prediction" in path.read_text().replace("&#160;", " ")
+        assert "screenshot" not in path.read_text()
