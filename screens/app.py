@@ -36,6 +36,7 @@ from screens.messages import (
     RunsChanged,
     TextChosen,
 )
+from screens.terminal_cells import send_changed_cells_only
 from screens.terminal_input import accept_invalid_utf8
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
@@ -54,6 +55,7 @@ SECONDS_UNTIL_IDLE = 0.4
 """Delay after the first paint before the other screens' modules are imported, so that a first visit does not wait."""
 
 make_text_visible()
+send_changed_cells_only()
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:

@@ -16,6 +16,7 @@ from textual.driver import Driver
 from textual.strip import Strip
 
 from lab.core.visible_text import visible, without_hidden
+from screens.terminal_cells import forget_cells
 
 
 def shown(text: str) -> str:
@@ -53,5 +54,9 @@ def write_to_stdout(driver: type[Driver]) -> type[Driver]:
             if isinstance(out, io.TextIOWrapper):
                 out.reconfigure(errors="backslashreplace")
             self._file = out
+
+        def start_application_mode(self) -> None:
+            forget_cells()
+            super().start_application_mode()
 
     return ToStdout

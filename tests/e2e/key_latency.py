@@ -1,5 +1,5 @@
-"""How long a key takes to be painted, measured through a pseudo-terminal: the time from writing the key to reading, in what the
-lab draws, a text that only the answer to that key contains. What a view shows comes from the engine, so its time is in it.
+"""How long a key takes to be painted, measured through a pseudo-terminal: the time from writing the key until what the lab draws
+puts a text on the screen that only the answer to that key contains. What a view shows comes from the engine, so that counts.
 
     python tests/e2e/key_latency.py                  # while a training saturates the machine
     python tests/e2e/key_latency.py --quiet          # on a short finished run, with nothing else running
@@ -23,11 +23,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.e2e.screen_grid import ScreenGrid
+
 LLMLAB = Path(sys.executable).with_name("llmlab")
-ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[PX^_\]].*?(?:\x07|\x1b\\)|[@-Z\\-_])", re.DOTALL)
 PATIENCE = 30.0
-SHOWN = 4000
-"""Characters of what was drawn instead, at most."""
 BETWEEN = 0.25
 """Seconds between two keys: a quick hand, and long enough that one answer does not wait for another."""
 
@@ -60,7 +60,7 @@ IN_INSPECT: Sequence[Key] = (
 )
 IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "at step"))
 IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
-TO_THE_SCORES = 5
+TO_THE_SCORES = 7
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
     ("j", "head {head} · pattern"),
@@ -101,6 +101,7 @@ class Lab:
             [*self.COMMAND, *words], stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=home
         )
         os.close(slave)
+        self._screen = ScreenGrid()
 
     def press(self, key: str, answer: str) -> float:
         """Seconds from the key to its answer."""
@@ -111,14 +112,14 @@ class Lab:
         return time.perf_counter() - start
 
     def wait_for(self, answer: str) -> str:
-        """What was drawn up to and with the answer."""
-        drawn = b""
+        """The screen with the answer on it, once something has been drawn."""
         end = time.monotonic() + PATIENCE
-        while answer.encode() not in (text := ESCAPES.sub(b"", drawn)):
+        drawn = b""
+        while not drawn or answer not in self._screen.text():
             if time.monotonic() > end:
-                raise SystemExit(f"never saw {answer!r} in:\n{text.decode(errors='replace')[-SHOWN:]}")
+                raise SystemExit(f"never saw {answer!r} on the screen:\n{self._screen.text()}")
             drawn += self.read(0.05, at_once=True)
-        return text.decode(errors="replace")
+        return self._screen.text()
 
     def read(self, seconds: float, at_once: bool = False) -> bytes:
         """What is drawn within `seconds`; with `at_once`, what comes first."""
@@ -126,7 +127,9 @@ class Lab:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self.master], [], [], left)[0]:
-                drawn += os.read(self.master, 1 << 16)
+                come = os.read(self.master, 1 << 16)
+                self._screen.feed(come)
+                drawn += come
                 if at_once:
                     break
         return drawn

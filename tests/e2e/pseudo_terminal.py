@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.e2e.screen_grid import ScreenGrid
+
 PATIENCE = 90.0
 """Seconds that something may take on a machine that is busy."""
 ESCAPE_DELAY = 0.5
@@ -75,6 +77,7 @@ class PseudoTerminal:
         )
         os.close(terminal)
         self.written = b""
+        self._screen = ScreenGrid()
 
     def _read(self, seconds: float) -> bool:
         """Whether something came within so many seconds; False also at the end."""
@@ -87,25 +90,32 @@ class PseudoTerminal:
         except OSError:  # Linux's word for the end of a terminal
             return False
         self.written += come
+        self._screen.feed(come)
         return bool(come)
 
     def press(self, keys: str, *expected: str) -> str:
-        """Type, and wait until all that is expected has been drawn and nothing more comes; gives what was drawn since."""
+        """Type, and wait until all that is expected is on the screen and nothing more comes; gives what was drawn since."""
         begin = len(self.written)
         os.write(self._master, keys.encode())
         if keys.endswith("\x1b"):
-            self._read(ESCAPE_DELAY)
+            end = time.monotonic() + ESCAPE_DELAY
+            while (left := end - time.monotonic()) > 0:
+                self._read(left)
         return self.until(*expected, since=begin)
 
     def until(self, *expected: str, since: int = 0) -> str:
-        """Wait until all of these are drawn and then for quiet. Raises AssertionError with what was there instead."""
+        """Wait until all of these have been drawn or are on the screen, where only what changes is drawn, and then for quiet.
+
+        Raises AssertionError with what was there instead.
+        """
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            drawn = words(self.written[since:])
-            if all(word in drawn for word in expected) and not self._read(QUIET):
+            drawn = words(self.written[since:]) + self._screen.text()
+            is_answer = len(self.written) > since or not expected
+            if is_answer and all(word in drawn for word in expected) and not self._read(QUIET):
                 return words(self.written[since:])
             self._read(QUIET)
-        raise AssertionError(f"never saw {expected}, but:\n{words(self.written[since:])[-4000:]}")
+        raise AssertionError(f"never saw {expected}, but:\n{self._screen.text()}")
 
     def ended(self) -> int:
         """Read to the program's end; gives its exit code."""

@@ -1,0 +1,200 @@
+"""Changed cells alone: the terminal is sent only those character cells that differ from the ones it shows.
+
+Textual sends each changed line of a widget whole, with its colours spelled out for every piece. Over SSH most of that is what is
+on the screen already.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+from rich.cells import get_character_cell_size
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.strip import Strip
+
+from lab.core.visible_text import without_hidden
+
+WORTH_SKIPPING = 6
+"""Unchanged cells between two changed ones that are cheaper to send again than to jump over."""
+ATTRIBUTES = (
+    *(("bold", "1"), ("dim", "2"), ("italic", "3"), ("underline", "4"), ("blink", "5"), ("blink2", "6"), ("reverse", "7")),
+    *(("conceal", "8"), ("strike", "9"), ("underline2", "21"), ("frame", "51"), ("encircle", "52"), ("overline", "53")),
+)
+"""Names of Rich's attributes, and their SGR codes (ECMA-48, 8.3.117)."""
+SEEN_ON_BLANKS = frozenset({"4", "7", "9", "21", "51", "52", "53"})
+"""Codes of the attributes that show on a space."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pen:
+    """A way to draw a cell. There is one object of each, so that identity is equality."""
+
+    attributes: frozenset[str]
+    ink: str
+    """SGR codes; empty for the terminal's own."""
+    paper: str
+
+
+Cell = tuple[str, Pen]
+"""A character, "" for the second half of a wide one, and its pen."""
+
+
+@lru_cache(maxsize=16384)
+def _pen(attributes: frozenset[str], ink: str, paper: str) -> Pen:
+    return Pen(attributes, ink, paper)
+
+
+DEFAULT = _pen(frozenset(), "", "")
+
+
+@lru_cache(maxsize=16384)
+def pens_of(style: Style, system: ColorSystem) -> tuple[Pen, Pen]:
+    """The pen of a style, and the one of spaces in it, which no ink colours."""
+    attributes = frozenset(code for name, code in ATTRIBUTES if getattr(style, name))
+    ink = ";".join(style.color.downgrade(system).get_ansi_codes()) if style.color is not None else ""
+    paper = ";".join(style.bgcolor.downgrade(system).get_ansi_codes(foreground=False)) if style.bgcolor is not None else ""
+    pen = _pen(attributes, ink, paper)
+    return pen, pen if attributes & SEEN_ON_BLANKS else _pen(frozenset(), "", paper)
+
+
+@lru_cache(maxsize=65536)
+def change_of_pen(before: Pen, after: Pen) -> str:
+    """The escape sequence that turns one pen into another, in as few codes as it takes."""
+    codes = []
+    if not before.attributes <= after.attributes:
+        codes, before = ["0"], DEFAULT
+    codes += sorted(after.attributes - before.attributes)
+    if after.ink != before.ink:
+        codes.append(after.ink or "39")
+    if after.paper != before.paper:
+        codes.append(after.paper or "49")
+    return f"\x1b[{';'.join(codes)}m" if codes else ""
+
+
+def cells_of(strip: Strip, system: ColorSystem) -> list[Cell] | None:
+    """The strip's cells; None where a character's place is up to the terminal: combining ones, and links."""
+    cells: list[Cell] = []
+    for text, style, _ in strip:
+        if style is not None and style.link:
+            return None
+        shown = text if text.isprintable() else without_hidden(text)
+        pen, blank = (DEFAULT, DEFAULT) if style is None else pens_of(style, system)
+        if shown.isascii():
+            cells += [(letter, blank if letter == " " else pen) for letter in shown]
+            continue
+        for letter in shown:
+            size = get_character_cell_size(letter)
+            if size == 0:
+                return None
+            cells.append((letter, blank if letter == " " else pen))
+            if size == 2:
+                cells.append(("", pen))
+    return cells
+
+
+def changes(old: list[Cell | None], new: list[Cell]) -> Iterator[tuple[int, int]]:
+    """Ranges of cells to send: all that differ, and what lies between where that is shorter than a jump."""
+    start = end = -1
+    for place, (before, after) in enumerate(zip(old, new, strict=True)):
+        if before == after:
+            continue
+        if start < 0:
+            start = place
+        elif place - end > WORTH_SKIPPING:
+            yield _from_whole(new, start), end
+            start = place
+        end = place + 1
+    if start >= 0:
+        yield _from_whole(new, start), end
+
+
+def _from_whole(cells: list[Cell], place: int) -> int:
+    """The place, or the one before if it is the second half of a wide character."""
+    return place - 1 if cells[place][0] == "" and place else place
+
+
+class TerminalCells:
+    """The cells that a terminal shows, as far as they are known."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, list[Cell | None]] = {}
+        self._parts: list[str] = []
+        self._pen = DEFAULT
+
+    def draw(self, y: int, x: int, strip: Strip, console: Console) -> None:
+        """Note what to send so that the terminal shows the strip at line `y`, column `x`."""
+        size = strip.cell_length
+        line = self._lines.setdefault(y, [])
+        if len(line) < x + size:
+            line.extend([None] * (x + size - len(line)))
+        cells = cells_of(strip, console._color_system or ColorSystem.TRUECOLOR)
+        if cells is None or len(cells) != size:
+            self._parts += [change_of_pen(self._pen, DEFAULT), f"\x1b[{y + 1};{x + 1}H", strip.render(console)]
+            self._pen = DEFAULT
+            line[x:] = [None] * (len(line) - x)
+            return
+        old = line[x : x + size]
+        if old == cells:
+            return
+        for start, end in changes(old, cells):
+            self._parts.append(f"\x1b[{y + 1};{x + start + 1}H")
+            pen = self._pen
+            for letter, wanted in cells[start:end]:
+                if wanted is not pen and letter:
+                    self._parts.append(change_of_pen(pen, wanted))
+                    pen = wanted
+                self._parts.append(letter)
+            self._pen = pen
+        line[x : x + size] = cells
+
+    def take(self) -> str:
+        """The sequences noted so far; the pen is the terminal's own again after it."""
+        sequence = "".join([*self._parts, "\x1b[0m" if self._pen is not DEFAULT else ""])
+        self._parts, self._pen = [], DEFAULT
+        return sequence
+
+    def forget(self) -> None:
+        self._lines.clear()
+
+
+_TERMINALS: WeakKeyDictionary[Console, TerminalCells] = WeakKeyDictionary()
+
+
+def terminal_cells(console: Console) -> TerminalCells:
+    return _TERMINALS.setdefault(console, TerminalCells())
+
+
+def forget_cells() -> None:
+    """Draw everything anew next time: something else may have drawn on the terminal."""
+    for terminal in _TERMINALS.values():
+        terminal.forget()
+
+
+def _layout(update: LayoutUpdate, console: Console) -> str:
+    terminal = terminal_cells(console)
+    terminal.forget()  # a new size, or a screen that others have drawn on
+    for y, line in enumerate(update.strips, update.region.y):
+        x = update.region.x
+        for strip in line:
+            terminal.draw(y, x, strip, console)
+            x += strip.cell_length
+    return terminal.take()
+
+
+def _chops(update: ChopsUpdate, console: Console) -> str:
+    terminal = terminal_cells(console)
+    for y, first, last in update.spans:
+        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if strip is not None and x <= last and end > first:
+                terminal.draw(y, x, strip if end <= last else strip.crop(0, last - x), console)
+    return terminal.take()
+
+
+def send_changed_cells_only() -> None:
+    """Make Textual send only the cells that differ from what the terminal shows."""
+    LayoutUpdate.render_segments = _layout  # type: ignore[assignment, method-assign]
+    ChopsUpdate.render_segments = _chops  # type: ignore[assignment, method-assign]
