@@ -183,7 +183,7 @@ async def test_the_palette_has_the_theme_and_the_speed_of_animation(app: LabApp,
     from screens.command_palette import LabCommands
 
     async with app.run_test(size=(80, 24)) as pilot:
-        found = {words: callback for words, _, callback in LabCommands(app.screen)._commands()}
+        found = {command.words: command.callback for command in LabCommands(app.screen)._commands()}
         assert "Choose the theme: the lab's colours" in found
         assert {words for words in found if words.startswith("Animation")} == {
             f"Animation: {each}" for each in ("off", "slow", "fast")

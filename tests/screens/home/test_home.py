@@ -7,9 +7,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from lab.inspect.prompt_history import last_prompt, read_history, remember
 from lab.reports.loss_curve import read_loss_curve, sparkline
 from screens.app import LabApp
 from screens.base_screen import LabScreen
+from screens.dialogs.ask_text import AskText
 from screens.dialogs.confirm import ConfirmDialog
 from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.home.run_pane import RunPane
@@ -290,3 +292,23 @@ async def test_a_click_on_the_pane_watches_the_run(make_run: Any, until: Any) ->
         await pilot.click(LinePlot)
         await until(pilot, lambda: app.current_mode == "train")
         assert app.run_name == "done"
+
+
+async def test_the_last_prompt_of_a_run_follows_its_name_and_goes_with_it(
+    app: HomeApp, make_run: Any, until: Any, home: Path
+) -> None:
+    make_run("tale")
+    remember(home, "The old cat", "tale")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs)
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, AskText))
+        await pilot.press(*"story", "enter")
+        await until(pilot, lambda: last_prompt(home, "story") == "The old cat")
+        assert last_prompt(home, "tale") == ""
+        await until(pilot, lambda: app.runs and app.runs[0].name == "story" and not isinstance(app.screen, AskText))
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("D")
+        await until(pilot, lambda: not (home / "story").exists() and last_prompt(home, "story") == "")
+        assert read_history(home) == ["The old cat"]

@@ -367,11 +367,11 @@ async def test_the_palette_names_the_run(app: LabApp, two_runs: Any, until: Any)
 
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: len(app.runs) == 2)
-        names = [name for name, _, _ in LabCommands(app.screen)._commands()]
+        names = [command.words for command in LabCommands(app.screen)._commands()]
         for name in ("Rename newer", "Delete newer", "Compare newer with another run", "A new run with the settings of newer"):
             assert name in names
         app.run_name = "demo"
-        names = [name for name, _, _ in LabCommands(app.screen)._commands()]
+        names = [command.words for command in LabCommands(app.screen)._commands()]
         assert not {"Rename demo", "Delete demo"} & set(names)
 
 
