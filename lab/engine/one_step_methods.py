@@ -8,6 +8,7 @@ from torch import Tensor
 from lab.core.errors import UserError
 from lab.engine.method_registry import OneStepParams
 from lab.one_step.after_step_view import after_step_view
+from lab.one_step.backward_pass import backward_pass, backward_view
 from lab.one_step.batch import StepBatch, own_batch, sentence_batch
 from lab.one_step.batch_view import batch_view
 from lab.one_step.gradient_norms_view import gradient_norms_view
@@ -53,9 +54,10 @@ class OneStepMethods:
         if params.stage in ("changes", "weight") or (params.stage == "after" and step.applied == 0):
             yield from step.preview()
         context = _context(params, step, held.tokenizer)
-        if params.stage in ("losses", "logits_gradient") or (params.stage == "after" and step.applied):
+        if params.stage in ("backward", "losses", "logits_gradient") or (params.stage == "after" and step.applied):
             context = replace(context, inspect_hidden=(yield from _inspect_hidden(context)))
-        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, _view(context, params))
+        picture = backward_pass(context) if params.stage == "backward" else None
+        return StepAnswer(_facts(step), _tokens(context), context.window, context.position, _view(context, params), picture)
 
     def _hold(self, params: OneStepParams) -> Slices[HeldStep]:
         """The step of these parameters, at the checkpoint's weights where its run or its batch is another than before."""
@@ -117,6 +119,8 @@ def _tokens(context: StepContext) -> list[Token]:
 
 def _view(context: StepContext, params: OneStepParams) -> View:
     match params.stage:
+        case "backward":
+            return backward_view(context)
         case "batch":
             return batch_view(context)
         case "losses":

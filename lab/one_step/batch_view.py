@@ -51,39 +51,40 @@ def _windows(context: StepContext) -> Table:
 
 
 def _conditions(context: StepContext) -> list[Block]:
-    """Checkpoint, learning rate, precision and memory of the step."""
+    """Checkpoint, learning rate, precision and memory of the step, and a remark where something is out of the ordinary."""
     step = context.step
-    said = [
-        f"Weights: {step.run.name}'s {step.checkpoint.name}.safetensors, step {whole(step.state.step)}, which is not changed on "
-        "disk."
+    fresh = step.checkpoint.has_fresh_optimizer
+    facts = [
+        ("weights", f"{step.checkpoint.name}.safetensors of {step.run.name}, step {whole(step.state.step)}; only read"),
+        ("running means", "0: the optimizer starts fresh, none were saved" if fresh else "the optimizer's own, from the run"),
+        ("learning rate", f"{significant(step.lr)}, by the run's schedule"),
+        *_arithmetic(context),
+        ("memory", f"{bytes_(step.bytes_held())}: weights, gradients, optimizer, undo"),
     ]
+    rows = [[Cell(name), Cell(fact)] for name, fact in facts]
+    remark = _remark(context)
+    table = Table([Column("", align="left"), Column("", align="left")], rows, title="conditions")
+    return [*([Paragraph(remark)] if remark else []), table]
+
+
+def _arithmetic(context: StepContext) -> list[tuple[str, str]]:
+    """Dropout, micro-batches and precision."""
+    step, losses = context.step, context.step.current
+    facts = []
+    if step.run.config.model.dropout:
+        facts.append(("dropout", "off for a sentence" if context.is_sentence else "on, with the trainer's masks; off in Inspect"))
+    parts = f", in {step.batch.micro_batches} micro-batches" if step.batch.micro_batches > 1 else ""
+    facts.append(("computed in", f"{step.state.precision} on the CPU{parts}"))
+    if step.state.precision == "bf16":
+        facts.append(("loss in bf16", f"{fixed(losses.loss, 4)}; shown is fp32: {fixed(losses.mean, 4)}"))
+    return facts
+
+
+def _remark(context: StepContext) -> str:
+    step = context.step
     at = step.run.status().step
     if step.run.phase() in ACTIVE and at > step.state.step:
-        said.append(f"The run has trained on since, to step {whole(at)}; r reads the newest checkpoint.")
-    if step.checkpoint.has_fresh_optimizer:
-        said.append(
-            "They come without optimizer state, so the optimizer starts fresh: its running means are 0, as at a run's first step."
-        )
-    else:
-        said.append("The optimizer continues with the run's running means.")
-    said.append(f"Learning rate of the next step: {significant(step.lr)} by the run's schedule.")
-    if step.run.config.model.dropout:
-        said.append(
-            "Dropout is off, so that the losses are the sentence's own."
-            if context.is_sentence
-            else "Dropout is on as in training, with the same masks each time; in Inspect it is off, so that p differs there."
-        )
-    if step.batch.micro_batches > 1:
-        said.append(f"It is computed in {step.batch.micro_batches} micro-batches.")
+        return f"The run has trained on since, to step {whole(at)}; r reads the newest checkpoint."
     if not context.is_sentence and step.applied == 0 and step.would_be_skipped:
-        said.append("Its loss is so far above those before that the trainer would skip this step.")
-    if step.state.precision == "bf16":
-        said.append(
-            "The step is computed in bf16 on the CPU, as the run's precision is; the losses and probabilities shown are of a "
-            "forward pass in fp32, without its rounding. "
-            f"In bf16 the loss is {fixed(step.current.loss, 4)}, in fp32 {fixed(step.current.mean, 4)}."
-        )
-    else:
-        said.append("The step is computed in fp32 on the CPU.")
-    said.append(f"Weights, gradients, optimizer and undo take {bytes_(step.bytes_held())}.")
-    return [Paragraph(" ".join(said))]
+        return "The loss is so far above those before that the trainer would skip this step."
+    return ""

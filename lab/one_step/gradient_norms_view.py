@@ -4,7 +4,7 @@ import math
 
 from lab.core.number_format import probability, significant, whole
 from lab.one_step.view_context import StepContext
-from lab.views.blocks import Cell, Column, Paragraph, Parity, Table, View
+from lab.views.blocks import Cell, Column, Parity, Table, View
 from lab.views.number_tables import decimals_for, figures, number
 
 
@@ -53,13 +53,9 @@ def gradient_norms_view(context: StepContext) -> View:
     ]
     columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=True)]
     total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), decimals), Cell("100%"), Cell("")]
-    tied = Paragraph(
-        "The token embedding is also the output head and gets gradient from both. “Of a weight” is the root mean square of a "
-        "part's gradients."
-    )
     parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1, found.total)
     table = Table(columns, rows, title="part by part", total=total)
-    return View("gradients", "gradient norm of each part", sentence, [table, tied], parity)
+    return View("gradients", "gradient norm of each part", sentence, [table], parity)
 
 
 def _part_in_words(part: str) -> str:

@@ -18,6 +18,7 @@ from lab.core.machine import cores
 from lab.core.uniform_baseline import uniform_baseline
 from lab.one_step.batch import StepBatch
 from lab.one_step.open_checkpoint import OpenCheckpoint
+from lab.one_step.stream_gradients import stream_gradients
 from lab.one_step.undo import UndoState, copied, tensors_of
 from lab.one_step.weight_changes import WeightChange, WeightChanges, largest_indices
 from lab.runs.run_folder import Run
@@ -63,6 +64,9 @@ class StepSnapshot:
 @dataclass
 class GradientNorms:
     norms: dict[str, float]
+    """By weight."""
+    stream: dict[str, float]
+    """Norm of the loss's gradient at each residual stream, (B·T, C), by the stream's name in the trace."""
     total: float
     clip: float
     factor: float
@@ -160,10 +164,11 @@ class TrainingStep:
             torch.from_numpy(part).tensor_split(self.batch.micro_batches) for part in (self.batch.ids, self.batch.targets)
         )
         hidden: list[Tensor] = []
+        squares: dict[str, float] = {}
         loss = 0.0
         for index, (part_ids, part_targets) in enumerate(zip(ids, targets, strict=True)):
             share = len(part_ids) / len(self.batch.ids)
-            with self._as_trained(index, hidden):
+            with self._as_trained(index, hidden), stream_gradients(self.model, squares):
                 part_loss = self.model.loss(part_ids, part_targets)
                 (part_loss if share == 1.0 else part_loss * share).backward()  # type: ignore[no-untyped-call]
             loss += float(part_loss.detach()) * share
@@ -178,7 +183,8 @@ class TrainingStep:
         whole = torch.cat(hidden)
         losses = self.losses_of(whole, self.model.wte.weight.detach())
         self.snapshots[self.applied :] = [StepSnapshot(loss, losses, whole, lr=self.lr)]
-        self.found_gradients = GradientNorms(norms, total, clip, min(1.0, clip / (total + 1e-6)))
+        stream = {name: square**0.5 for name, square in squares.items()}
+        self.found_gradients = GradientNorms(norms, stream, total, clip, min(1.0, clip / (total + 1e-6)))
 
     def preview(self) -> Slices[None]:
         """Find the next step's change of every weight without taking it. Given up, it resumes there the next time."""

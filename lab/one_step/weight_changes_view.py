@@ -30,9 +30,12 @@ def weight_changes_view(context: StepContext) -> View:
     first = found.largest[0]
     change = first.after - first.before
     everywhere = f"{significant(100 * found.step_norm / found.weight_norm if found.weight_norm else 0.0, 2)}%"
+    clipped = " (after clipping)" if step.gradients.factor < 1.0 else ""
+    moved = found.against / found.changed if found.changed else 0.0
     sentence = (
         f"{context.next_step[:1].upper()}{context.next_step[1:]} changes {whole(found.changed)} of "
-        f"{whole(sum(w.numel() for w in step.parameters.values()))} weights, by {everywhere} of their norm. "
+        f"{whole(sum(w.numel() for w in step.parameters.values()))} weights, by {everywhere} of their norm; "
+        f"{probability(moved, 0)} of them go against the gradient{clipped}. "
         f"The largest change: {change_in_words(context, first)}, from {significant(first.before, 4)} by "
         f"{significant(change, 3, sign=True)}."
     )
@@ -53,14 +56,8 @@ def weight_changes_view(context: StepContext) -> View:
         Column("after"),
         Column("gradient", optional=True),
     ]
-    clipped = " (after clipping)" if step.gradients.factor < 1.0 else ""
-    moved = found.against / found.changed if found.changed else 0.0
-    notes = (
-        f"{_learning_rate_sentence(context)} {probability(moved, 0)} of the weights that change go against the "
-        f"gradient{clipped}: {_why_some_follow_gradient(context)} "
-        "enter puts a cursor on these rows, and enter on one shows its update."
-    )
-    return View("changes", "largest weight changes", sentence, [Table(columns, rows, title="largest first"), Paragraph(notes)])
+    table, note = Table(columns, rows, title="largest first"), Paragraph(_learning_rate_sentence(context))
+    return View("changes", "largest weight changes", sentence, [table, note])
 
 
 def _learning_rate_sentence(context: StepContext) -> str:
@@ -74,13 +71,3 @@ def _learning_rate_sentence(context: StepContext) -> str:
             f"{probability(share, 0)} of all weights change by half of it or more."
         )
     return f"The learning rate is {significant(step.lr)}; Adam multiplies it by m̂ ÷ √v̂, gradient mean by gradient size."
-
-
-def _why_some_follow_gradient(context: StepContext) -> str:
-    """Reason for changes along the gradient of this batch."""
-    groups = context.step.optimizer.param_groups
-    rules = {group.get("rule", "adamw" if isinstance(context.step.optimizer, TorchAdamW) else "") for group in groups}
-    said = "AdamW follows the running mean of the gradients, and weight decay pulls towards 0"
-    if "muon" in rules:
-        return f"{said}; Muon moves a matrix as a whole, and single weights of it either way."
-    return f"{said}." if "adamw" in rules else "the optimizer's rule is not written out here."

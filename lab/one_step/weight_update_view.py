@@ -15,22 +15,13 @@ from lab.one_step.weight_changes import WeightChange
 from lab.one_step.weight_changes_view import change_in_words
 from lab.views.blocks import Block, Cell, Column, Paragraph, Parity, Table, View
 from lab.views.number_refs import split
+from models.optimizers.muon import RMS
 
 FIGURES = 6
 """Significant figures of the terms of an update, so that it can be checked by hand."""
 
 Terms = list[tuple[str, str, float]]
 """Name, formula and value of each."""
-
-OF_ADAMW = (
-    "m is the running mean of the gradients, v that of their squares; dividing by 1 − β^t corrects for their start "
-    "at 0. The ratio is near ±1 where the gradients agreed from step to step, near 0 where they did not: here {}."
-)
-OF_MUON = (
-    "m is the running mean of the gradients. Muon takes roughly the nearest orthogonal matrix, by five Newton-Schulz steps: o is "
-    "this weight's entry, so that the step depends on the whole matrix and not on this gradient alone, and may even have its "
-    "sign. The factor 0.2·√{} gives it the size of an AdamW step."
-)
 
 
 def weight_update_view(context: StepContext, ref: str) -> View:
@@ -110,10 +101,7 @@ def _of_adamw(step: TrainingStep, terms: AdamW) -> list[Block]:
         ("step", f"−{_n(terms.lr)} × ratio", terms.gradient_change),
         _decay(terms),
     ]
-    decay = "Weight decay pulls the weight towards 0." if terms.decay else "Biases and norms are not decayed."
-    count = f"This is update {whole(terms.step)} of the optimizer's own count."
-    words = OF_ADAMW.format(significant(terms.ratio))
-    return [_table("AdamW", rows, terms.w, terms.after), Paragraph(f"{words} {decay} {count}")]
+    return [_table(f"AdamW, its update {whole(terms.step)}", rows, terms.w, terms.after)]
 
 
 def _of_muon(step: TrainingStep, terms: Muon) -> list[Block]:
@@ -122,12 +110,11 @@ def _of_muon(step: TrainingStep, terms: Muon) -> list[Block]:
         ("g", _gradient(step, terms.g), terms.g),
         ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
         ("Nesterov", f"{new} × g + {kept} × m", terms.nesterov),
-        ("o", "Nesterov, nearly orthogonalized", terms.o),
-        ("step", f"−{_n(terms.lr)} × {_n(terms.scale)} × o", terms.gradient_change),
+        ("o", "Newton-Schulz of Nesterov", terms.o),
+        ("step", f"−{_n(terms.lr)} × {RMS:g}·√{terms.long} × o", terms.gradient_change),
         _decay(terms),
     ]
-    words = f"{OF_MUON.format(terms.long)} Weight decay pulls the weight towards 0."
-    return [_table("Muon", rows, terms.w, terms.after), Paragraph(words)]
+    return [_table("Muon", rows, terms.w, terms.after)]
 
 
 def _plain(moved: WeightChange, rule: str) -> list[Block]:

@@ -22,6 +22,8 @@ from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
 from screens.engine.engine_notices import EngineNotices, restart_binding
 from screens.messages import Arrived
+from screens.train.one_step.backward_view import BackwardView
+from screens.train.one_step.help_text import HELP
 from screens.train.one_step.loss_strip import LossStrip
 from screens.train.one_step.one_step_session import OneStepSession
 from screens.train.one_step.stage_list import StageList
@@ -61,22 +63,14 @@ class OneStepScreen(LabScreen):
     """
 
     MODE = "train"
-    HELP = (
-        "One training step in seven stages; `j` next, `k` back: the batch, the loss of each token, p − one-hot (the gradient of "
-        "the logits), the gradient of each part, the largest weight updates, the optimizer's formula for one weight, and the "
-        "loss after the step.\n\n"
-        "`space` takes the step; again: another on the same text; `u` undoes one. The run on disk is never changed.\n\n"
-        "The training text is at the top, each token's loss, −ln p, below it. `←` `→` choose a token, `[` `]` a window of "
-        "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` returns to the run's own "
-        "next batch. `r` reads the checkpoint again after the run has trained on.\n\n"
-        "`enter` puts a cursor into the view; `enter` on one of the largest updates shows that weight in full."
-    )
+    HELP = HELP
     FIRST_KEYS = ("step.next", "step.take", "step.undo", "step.right", "step.edit", "step.own", "step.window")
     DEFAULT_CSS = """
     OneStepScreen {
         #step-columns { height: 1fr; }
         #step-stages { width: 24; height: 1fr; }
-        #step-view { width: 1fr; height: 1fr; }
+        #step-view, #step-picture { width: 1fr; height: 1fr; }
+        #step-picture { display: none; }
         #step-editor { display: none; height: 3; border: round $accent; border-title-color: $foreground 90%; }
         #step-editor { background: $background; }
         &.-narrow #step-stages { width: 20; }
@@ -120,6 +114,7 @@ class OneStepScreen(LabScreen):
         self._strip, self._facts = LossStrip(id="step-tokens"), StatusLine(id="step-facts")
         self._editor = PromptInput(id="step-editor", select_on_focus=False)
         self._list, self._view = StageList(id="step-stages"), BlockView(id="step-view")
+        self._picture = BackwardView(id="step-picture")
         self._status = StatusLine(most_lines=3, id="step-status")
         self.notices = EngineNotices(self, self._engine, self._view, self._status, says_pending=True)
         self._session = OneStepSession(self._engine, self._show, self._fail)
@@ -129,7 +124,7 @@ class OneStepScreen(LabScreen):
         self._editor.border_title = "training sentence · Enter apply · Esc cancel"
         yield self._editor
         with Horizontal(id="step-columns"):
-            yield from (self._list, self._view)
+            yield from (self._list, self._view, self._picture)
         yield self._status
 
     def on_mount(self) -> None:
@@ -143,7 +138,7 @@ class OneStepScreen(LabScreen):
 
     def _follow_run(self, name: str) -> None:
         self._outdate()
-        self.selected = OneStepParams(run=name)
+        self.selected = OneStepParams(run=name, stage=next(iter(STAGES)))
 
     def _outdate(self) -> None:
         if isinstance(self._shown, Answered):
@@ -183,8 +178,12 @@ class OneStepScreen(LabScreen):
         self.notices.answered()
         self._shown = Answered(params, answer)
         self._strip.tokens, self._strip.chosen = tuple(answer.tokens), answer.position
-        self._show_facts(answer)
+        self._facts.left, self._facts.right = facts_in_words(answer)
         self._view.show(answer.view)
+        picture = answer.backward
+        if picture is not None:
+            self._picture.show(picture, f"“{answer.tokens[answer.position].label}”", answer.view.sentence)
+        self._view.display, self._picture.display = picture is None, picture is not None
         self._say_location()
         self.refresh_bindings()
 
@@ -204,15 +203,6 @@ class OneStepScreen(LabScreen):
         await self._engine.kill()
         self._session.forget_changes()
         self._ask(self.selected)
-
-    def _show_facts(self, answer: StepAnswer) -> None:
-        facts = answer.facts
-        batch = "sentence" if facts.batch is None else f"window {answer.window + 1}/{facts.windows}"
-        self._facts.left = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
-        taken = f" + {facts.applied} taken" if facts.applied else ""
-        weights = f"{facts.run} step {whole(facts.step)} ({facts.checkpoint}){taken}"
-        losses = " → ".join(fixed(loss, 3) for loss in dict.fromkeys((facts.losses[0], facts.losses[-1])))
-        self._facts.right = (f"lr {significant(facts.lr)}", weights, f"loss {losses}")
 
     def _say_location(self) -> None:
         if self.focused is not self._view and not self.notices.current:
@@ -291,6 +281,10 @@ class OneStepScreen(LabScreen):
     def _stage_chosen(self, message: ForwardPassList.Chosen) -> None:
         self.action_stage_end(message.step)
 
+    @on(BackwardView.PartClicked)
+    def _part_clicked(self, message: BackwardView.PartClicked) -> None:
+        self._change(stage=message.stage)
+
     def action_take(self) -> None:
         """Take another step; from the first stages, go on to its result."""
         if self._answer is not None:
@@ -325,6 +319,9 @@ class OneStepScreen(LabScreen):
         self._change(opened=self.selected.opened + 1, applied=0, position=None)
 
     def action_enter_view(self) -> None:
+        """Put a cursor on the numbers; from the picture, on those that it shows."""
+        if self.selected.stage == "backward":
+            self._change(stage="gradients")
         self._view.focus()
 
     def action_weight(self) -> None:
@@ -334,7 +331,7 @@ class OneStepScreen(LabScreen):
             self._change(stage="weight", weight=weight)
 
     def action_page(self, by: int) -> None:
-        self._view.page(by)
+        (self._picture if self._picture.display else self._view).page(by)
 
     def action_edit(self) -> None:
         self.add_class("-editing")
@@ -354,3 +351,14 @@ class OneStepScreen(LabScreen):
         self._editor.keep()
         self._close_editor()
         self._change(text=self._editor.text, batch_offset=0, applied=0, window=0, position=None)
+
+
+def facts_in_words(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
+    """The place in the batch, and the step's learning rate, weights and losses."""
+    facts = answer.facts
+    batch = "sentence" if facts.batch is None else f"window {answer.window + 1}/{facts.windows}"
+    taken = f" + {facts.applied} taken" if facts.applied else ""
+    weights = f"{facts.run} step {whole(facts.step)} ({facts.checkpoint}){taken}"
+    losses = " → ".join(fixed(loss, 3) for loss in dict.fromkeys((facts.losses[0], facts.losses[-1])))
+    place = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
+    return place, (f"lr {significant(facts.lr)}", weights, f"loss {losses}")

@@ -9,8 +9,8 @@ class StageList(ForwardPassList):
     """Drawn and moved through as the forward pass of Inspect."""
 
     HELP = (
-        "**Stages.** `j` forward and `k` back: the batch, the loss of each token, the gradient of the logits, the gradient of "
-        "each part, the largest weight updates, one weight in full, and the loss after the step."
+        "**Stages.** `j` forward and `k` back: the backward pass, the batch, the loss of each token, the gradient of the logits, "
+        "the gradient of each part, the largest weight updates, one weight in full, and the loss after the step."
     )
 
     def on_mount(self) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import ONE_STEP, EngineMethod, OneStepParams
-from lab.one_step.step_stages import STAGES, StepAnswer, StepFacts
+from lab.one_step.step_stages import STAGES, BackwardPass, GradientPart, LogitError, MovingWeight, StepAnswer, StepFacts
 from lab.views.blocks import Array, Block, Cell, Column, Paragraph, Strip, Table, Token, View
 from tests.screens.fake_wire import received_params, received_result
 
@@ -60,7 +60,24 @@ class FakeEngine:
             lr=2e-4,
         )
         position = min(4, len(tokens) - 1) if asked.position is None else asked.position
-        return StepAnswer(facts, tokens, asked.window, position, self.view(asked, position))
+        picture = self.picture(asked) if asked.stage == "backward" else None
+        return StepAnswer(facts, tokens, asked.window, position, self.view(asked, position), picture)
+
+    def picture(self, asked: OneStepParams) -> BackwardPass:
+        """Four layers, whose gradient grows on the way back; the weight is known once the changes were asked for."""
+        errors = [
+            LogitError(" dog", -0.75),
+            LogitError(" cat", 0.5),
+            LogitError(" mat", 0.125),
+            LogitError("60 others", 0.125, True),
+        ]
+        names = [f"{layer} {kind}" for layer in (4, 3, 2, 1) for kind in ("MLP", "attention")]
+        parts = [GradientPart("final norm", None, 0.01, 0.1)]
+        parts += [GradientPart(name, int(name[0]) - 1, 0.1 + 0.1 * at, 0.1 + 0.05 * at) for at, name in enumerate(names)]
+        parts += [GradientPart("position embedding", None, 0.2, None), GradientPart("token embedding", None, 0.4, None)]
+        found = any(each.stage == "changes" and each.applied == asked.applied for each in self.calls)
+        weight = MovingWeight("2 MLP", "W_in, layer 2: dimension 3 → neuron 7", WEIGHTS[1], 0.5, 0.5025) if found else None
+        return BackwardPass(4.0 - 0.25 * asked.applied, 1.5, errors, parts, 1.25, weight)
 
     def view(self, asked: OneStepParams, position: int) -> View:
         rows = [[Cell(ref.split(".")[0]), Cell("0.1", 0.1, ref), Cell("0.2", 0.2, ref)] for ref in WEIGHTS]

@@ -18,6 +18,7 @@ from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_notices import LOADING, LOADS_WITHIN, SLOW_AFTER
 from screens.messages import Arrived, RunChosen
+from screens.train.one_step.backward_view import BackwardView
 from screens.train.one_step.loss_strip import LossStrip, loss_of
 from screens.train.one_step.one_step_screen import OneStepScreen
 from screens.train.one_step.stage_list import StageList
@@ -85,6 +86,10 @@ def status(pilot: Pilot[None]) -> str:
     return screen_of(pilot).query_one("#step-status", StatusLine).left
 
 
+def text_of(view: BackwardView) -> list[str]:
+    return ["".join(text for text, _ in line) for line in view.laid.lines]
+
+
 async def press(pilot: Pilot[None], *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
@@ -93,14 +98,38 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 async def test_w_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
-        assert engine.calls[0] == OneStepParams(run="tale")
-        assert screen_of(pilot).query_one(BlockView).view == engine.view(OneStepParams(run="tale"), 4)
+        assert engine.calls[0] == OneStepParams(run="tale", stage="backward")
+        assert screen_of(pilot).query_one(BackwardView).display
         strip = screen_of(pilot).query_one(LossStrip)
         assert strip.chosen == 4
         assert [loss_of(token) for token in strip.tokens] == ["–", "0.69", "3.91", "0.11", "16.1", "<0.01"]
         await press(pilot, "escape")
         assert isinstance(pilot.app.screen, TrainScreen)
         assert engine.closed
+
+
+async def test_the_backward_pass_is_drawn_with_the_weight_that_moves_most_once_it_is_found(
+    opened: Any, engine: FakeEngine
+) -> None:
+    async with opened() as pilot:
+        asked = [call.stage for call in engine.calls]
+        assert asked[:3] == ["backward", "changes", "backward"], "again, once the changes are found"
+        shown = text_of(screen_of(pilot).query_one(BackwardView))
+        assert "loss 4.000" in shown[0]
+        assert "p − one-hot at “ fast”" in shown[0]
+        assert any(line.split()[:1] == ["dog"] or " dog   −0.750" in line for line in shown)
+        assert any("W_in, layer 2" in line for line in shown)
+        assert any("step +0.00250" in line for line in shown)
+        await press(pilot, "space")
+        assert "loss 3.750" in text_of(screen_of(pilot).query_one(BackwardView))[0]
+        await press(pilot, "enter")
+        assert answered(pilot).stage == "gradients", "its numbers are a key away"
+        assert screen_of(pilot).query_one(BlockView).display
+        assert not screen_of(pilot).query_one(BackwardView).display
+        await press(pilot, "escape", "g")
+        await pilot.click(BackwardView, offset=(40, 3))
+        await settle(pilot)
+        assert answered(pilot).stage == "logits_gradient", "a click opens the numbers of what it is on"
 
 
 async def test_the_weight_changes_are_found_ahead_once_for_each_batch(opened: Any, engine: FakeEngine, until: Any) -> None:
@@ -114,6 +143,7 @@ async def test_the_weight_changes_are_found_ahead_once_for_each_batch(opened: An
 
 async def test_the_stages_on_both_sides_are_at_hand(opened: Any, engine: FakeEngine, until: Any) -> None:
     async with opened() as pilot:
+        await press(pilot, "j")
         for stage in ("losses", "logits_gradient", "gradients"):
             await until(pilot, lambda stage=stage: any(call.stage == stage for call in engine.calls))
             await settle(pilot)
@@ -136,8 +166,8 @@ async def test_every_stage_is_reached_and_marked(opened: Any, engine: FakeEngine
         assert list(dict.fromkeys(seen)) == list(STAGES)
         assert screen_of(pilot).query_one(StageList).current == len(STAGES) - 1
         await press(pilot, "g")
-        assert answered(pilot).stage == "batch"
-        assert status(pilot).startswith("stage 1/7")
+        assert answered(pilot).stage == "backward"
+        assert status(pilot).startswith("stage 1/8")
 
 
 async def test_space_takes_a_step_each_time_and_u_undoes_one(opened: Any, engine: FakeEngine) -> None:
@@ -195,7 +225,7 @@ async def test_an_empty_sentence_is_refused_and_all_stays_as_it_was(opened: Any,
         assert screen_of(pilot).query_one("#step-status").has_class("-error")
         assert screen_of(pilot).selected == before
         await press(pilot, "j")
-        assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "logits_gradient")
+        assert (answered(pilot).text, answered(pilot).applied, answered(pilot).stage) == (None, 1, "losses")
         assert not screen_of(pilot).query_one("#step-status").has_class("-error")
 
 
@@ -213,7 +243,7 @@ async def test_escape_leaves_the_editor_then_the_numbers_then_the_screen(opened:
 
 async def test_enter_on_one_of_the_largest_changes_shows_that_weight(opened: Any, engine: FakeEngine) -> None:
     async with opened() as pilot:
-        await press(pilot, "j", "j", "j", "j", "enter", "down")
+        await press(pilot, "j", "j", "j", "j", "j", "enter", "down")
         assert WEIGHTS[1] in status(pilot)
         await press(pilot, "enter")
         assert (answered(pilot).stage, answered(pilot).weight) == ("weight", WEIGHTS[1])
@@ -227,8 +257,8 @@ async def test_an_engine_that_dies_is_told_of_and_the_next_key_asks_again(opened
         await press(pilot, "h")
         assert "SIGKILL. The next key starts another" in status(pilot)
         await press(pilot, "j")
-        assert (answered(pilot).stage, answered(pilot).applied) == ("losses", 1)
-        assert status(pilot).startswith("stage 2/7")
+        assert (answered(pilot).stage, answered(pilot).applied) == ("batch", 1)
+        assert status(pilot).startswith("stage 2/8")
 
 
 async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_starts_another(
@@ -249,7 +279,7 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         await settle(pilot)
         assert engine.killed == 1
         assert (answered(pilot).applied, screen.notices.waited) == (1, 0.0)
-        assert status(pilot).startswith("stage 1/7")
+        assert status(pilot).startswith("stage 1/8")
 
 
 async def test_an_engine_that_loads_is_called_stuck_only_when_loading_has_taken_long(
@@ -277,7 +307,7 @@ async def test_an_engine_that_ends_while_idle_is_told_of(opened: Any, engine: Fa
         screen_of(pilot).notices.pulse()
         assert status(pilot).startswith("The engine has ended.")
         await press(pilot, "j")
-        assert status(pilot).startswith("stage 2/7")
+        assert status(pilot).startswith("stage 2/8")
 
 
 async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngine, make_run: Callable[..., object]) -> None:
@@ -286,7 +316,7 @@ async def test_another_run_that_is_chosen_is_shown(opened: Any, engine: FakeEngi
         await press(pilot, "space")
         screen_of(pilot).lab.run_name = "other"
         await settle(pilot)
-        assert answered(pilot) == OneStepParams(run="other")
+        assert answered(pilot) == OneStepParams(run="other", stage="backward")
 
 
 async def test_whoever_comes_to_train_with_a_run_leaves_it(opened: Any) -> None:
@@ -319,6 +349,19 @@ def test_picture(engine: FakeEngine, make_run: Callable[..., object], snap_compa
     async def go(pilot: Pilot[None]) -> None:
         pilot.app.push_screen(OneStepScreen(engine))
         await settle(pilot)
-        await press(pilot, "j", "space", "space")
+        await press(pilot, "j", "j", "space", "space")
+
+    assert snap_compare(TrainApp(run="tale", preload=False), terminal_size=size, run_before=go)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picture_of_the_backward_pass(
+    engine: FakeEngine, make_run: Callable[..., object], snap_compare: Any, size: tuple[int, int]
+) -> None:
+    make_run("tale")
+
+    async def go(pilot: Pilot[None]) -> None:
+        pilot.app.push_screen(OneStepScreen(engine))
+        await settle(pilot)
 
     assert snap_compare(TrainApp(run="tale", preload=False), terminal_size=size, run_before=go)

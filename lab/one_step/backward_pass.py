@@ -1,0 +1,72 @@
+"""Numbers of the picture of the backward pass: loss, p − one-hot, gradients part by part, and the weight that moves most."""
+
+import math
+
+import numpy as np
+
+from lab.core.number_format import fixed, probability, significant, whole
+from lab.one_step.gradient_norms_view import part_of
+from lab.one_step.step_stages import BackwardPass, GradientPart, LogitError, MovingWeight
+from lab.one_step.view_context import StepContext
+from lab.one_step.weight_changes_view import change_in_words
+from lab.views.blocks import View
+
+ERRORS = 16
+"""Tokens whose p − one-hot is shown."""
+
+
+def backward_pass(context: StepContext) -> BackwardPass:
+    """The picture's numbers, all of the step itself; without the weight while the step's changes are not found."""
+    step = context.step
+    own = float(context.losses()[context.position - 1])
+    return BackwardPass(step.current.mean, own, _errors(context), _parts(context), step.gradients.total, _weight(context))
+
+
+def backward_view(context: StepContext) -> View:
+    """The words beside the picture."""
+    step = context.step
+    label, own = f"“{context.label(context.position)}”", float(context.losses()[context.position - 1])
+    sentence = (
+        f"{label} had {probability(math.exp(-own))}, a loss of {fixed(own, 2)}; the mean of all {whole(context.count)} is "
+        f"{fixed(step.current.mean, 3)}. Its gradient flows back from the logits to the embeddings, with a norm of "
+        f"{significant(step.gradients.total)} over all weights."
+    )
+    return View("backward", "backward pass", sentence, [], context.parity())
+
+
+def _errors(context: StepContext) -> list[LogitError]:
+    """p − one-hot of the target and of the tokens with the highest p, the target first, and of all others together."""
+    p = context.probabilities()
+    top = [context.target, *(id_ for id_ in np.argsort(-p, kind="stable").tolist()[:ERRORS] if id_ != context.target)][:ERRORS]
+    found = [LogitError(context.tokenizer.label(id_), float(p[id_]) - (id_ == context.target)) for id_ in top]
+    rest = len(p) - len(top)
+    return [*found, LogitError(f"{rest} others", float(p.sum() - p[top].sum()), True)] if rest else found
+
+
+def _parts(context: StepContext) -> list[GradientPart]:
+    """From the final norm back to the embeddings. `stream` is the gradient that goes on to the part before."""
+    step, layers = context.step, context.step.model.config.layers
+    squares: dict[str, float] = {}
+    for name, norm in step.gradients.norms.items():
+        squares[part_of(name)] = squares.get(part_of(name), 0.0) + norm**2
+    stream = step.gradients.stream
+    parts = [GradientPart("final norm", None, math.sqrt(squares["final norm"]), stream[f"blocks.{layers - 1}.resid_post"])]
+    for layer in reversed(range(layers)):
+        for kind, before in (("MLP", "resid_mid"), ("attention", "resid_pre")):
+            name = f"{layer + 1} {kind}"
+            parts.append(GradientPart(name, layer, math.sqrt(squares[name]), stream[f"blocks.{layer}.{before}"]))
+    return [
+        *parts,
+        *(GradientPart(f"{kind} embedding", None, math.sqrt(squares[f"{kind} embedding"]), None) for kind in EMBEDDINGS),
+    ]
+
+
+EMBEDDINGS = ("position", "token")
+
+
+def _weight(context: StepContext) -> MovingWeight | None:
+    changes = context.step.found_changes
+    if changes is None:
+        return None
+    first = changes.largest[0]
+    return MovingWeight(part_of(first.name), change_in_words(context, first), first.ref, first.before, first.after)
