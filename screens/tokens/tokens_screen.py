@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -28,6 +29,8 @@ MOST_SHOWN = 20_000
 
 RUN = "run"
 """The kind that means the tokenizer of the current run."""
+KINDS = ("gpt2", "bytes", RUN)
+CHOOSE = "tokenizer  "
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,7 @@ class TokensScreen(LabScreen):
         self.query_one(TextArea).focus()
 
     def action_tokenizer(self) -> None:
-        kinds = ["gpt2", "bytes", RUN]
-        self.kind = kinds[(kinds.index(self.kind) + 1) % len(kinds)]
+        self.kind = KINDS[(KINDS.index(self.kind) + 1) % len(KINDS)]
 
     def watch_kind(self) -> None:
         self._name_kinds()
@@ -140,10 +142,20 @@ class TokensScreen(LabScreen):
         self._ask()
 
     def _name_kinds(self) -> None:
+        self.query_one("#tokens-kinds", StatusLine).left = CHOOSE + " ".join(self._kind_words())
+
+    def _kind_words(self) -> list[str]:
+        """The kinds as they stand side by side."""
         names = {"gpt2": "GPT-2", "bytes": "bytes", RUN: f"run {self.lab.run_name}"}
-        words = [f"‹ {name} ›" if kind == self.kind else f"  {name}  " for kind, name in names.items()]
-        line = self.query_one("#tokens-kinds", StatusLine)
-        line.left = "tokenizer  " + " ".join(words)
+        return [f"‹ {names[kind]} ›" if kind == self.kind else f"  {names[kind]}  " for kind in KINDS]
+
+    @on(StatusLine.TextClicked, "#tokens-kinds")
+    def _kind_clicked(self, event: StatusLine.TextClicked) -> None:
+        start = cell_len(CHOOSE)
+        for kind, words in zip(KINDS, self._kind_words(), strict=True):
+            if start <= event.at < start + cell_len(words):
+                self.kind = kind
+            start += cell_len(words) + 1
 
     @on(TextArea.Changed)
     def _typed(self) -> None:

@@ -44,6 +44,17 @@ class StatusLine(Widget):
         def control(self) -> StatusLine:
             return self.line
 
+    @dataclass
+    class TextClicked(Message):
+        """The text at the left was clicked on, at this character cell of its first line."""
+
+        at: int
+        line: StatusLine
+
+        @property
+        def control(self) -> StatusLine:
+            return self.line
+
     left: reactive[str] = reactive("")
     mark: reactive[str] = reactive("")
     """A sign before the text, such as that of work going on."""
@@ -106,3 +117,4 @@ class StatusLine(Widget):
                 self.post_message(self.Clicked(part, self))
                 return
             end -= cell_len(part) + len(GAP)
+        self.post_message(self.TextClicked(offset.x, self))

@@ -186,3 +186,20 @@ def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
         await settle(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.is_settled)
+        kinds = screen.query_one("#tokens-kinds", StatusLine)
+        for words, kind in (("bytes", "bytes"), ("run tale", "run"), ("GPT-2", "gpt2")):
+            line = kinds.render_line(0).text
+            await pilot.click(kinds, offset=(line.index(words) + 2, 0))
+            await until(pilot, lambda kind=kind: screen.kind == kind and screen.is_settled)
+        await pilot.click(kinds, offset=(3, 0))
+        await pilot.pause()
+        assert screen.kind == "gpt2", "the label is no link"
+        flow = screen.query_one(TokenFlow)
+        await pilot.click(flow, offset=(6, 1))
+        await until(pilot, lambda: flow.chosen == 1)
