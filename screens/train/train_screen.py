@@ -61,10 +61,10 @@ speed; again, CPU, memory and GPU. On the x axis: ▴ checkpoint, ★ lowest val
 rollback, ‖ pause, ▸ resume, ■ stop.
 
 **Insights** (`e`, `t`, `g`). `e`: scores of every attention head at each evaluation, on repeated random tokens: attention to
-the previous token, to the same token, to the token after its last occurrence (an *induction head*). `t`: the most probable
-next tokens at a fixed place of the validation text, of sixteen at first the one where the true token's probability has changed
-most. `g`: update size of each part of the model. `←` `→` move between evaluations, `space` plays them; `↑` `↓` choose the
-head or the place.
+the previous token, to the same token, to the token after its last occurrence (an *induction head*), as layer × head and over
+time. `t`: the most probable next tokens at a fixed place of the validation text, of sixteen at first the one where the true
+token's probability has changed most. `g`: update size of each part of the model, beside what is usual for the optimizer. `←`
+`→` move between evaluations, `space` plays them; `↑` `↓` choose the head or the place.
 
 Training continues when you leave this screen, the lab, or the terminal.
 """

@@ -89,7 +89,7 @@ def test_a_new_run_with_mistakes(snap_compare: Any, until: Any) -> None:
     assert snap_compare(app, terminal_size=(80, 24), run_before=ready)
 
 
-@SIZES
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 def test_a_run_that_trains(snap_compare: Any, make_run: Any, until: Any, size: tuple[int, int]) -> None:
     some_runs(make_run)
     app = app_in("train", run="shakespeare-2")

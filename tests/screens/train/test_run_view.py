@@ -216,3 +216,27 @@ async def test_the_gap_is_named_at_an_evaluation(app: TrainApp, make_run: Any, u
         assert list(line.xs) == [100, 200, 300, 400], "the line begins where the weights had learned something"
         (untrained,) = [series for series in figure.series if series.kind == "marks"]
         assert list(untrained.xs) == [0]
+
+
+async def test_on_a_wide_screen_the_details_are_beside_the_plot(app: TrainApp, make_run: Any, until: Any) -> None:
+    make_run("tale", step=400)
+    async with app.run_test(size=(160, 45)) as pilot:
+        await watch(pilot, until, "tale")
+        screen = screen_of(pilot)
+        plot, panels = screen.query_one("#run-plot"), [screen.query_one(f"#run-{name}") for name in ("lr", "norm", "speed")]
+        await until(pilot, lambda: all(panel.figure is not None and panel.size.height for panel in panels))
+        assert [panel.render_line(0).text.strip() for panel in panels] == [
+            "⠤⠒⠤ learning rate",
+            "⠤⠒⠤ gradient norm",
+            "⠤⠒⠤ tokens/s",
+        ]
+        assert all(panel.region.x >= plot.region.right and panel.size.height >= 9 for panel in panels)
+        assert screen.view.samples.display, "nothing gave way to them"
+        assert plot.size.width >= 75
+        await pilot.press("d")
+        await until(pilot, lambda: "only while you watch it train" in panels[0].render_line(0).text)
+        assert screen.view.samples.display
+        await pilot.press("d")
+        await until(pilot, lambda: panels[0].render_line(0).text.strip() == "⠤⠒⠤ learning rate")
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: not screen.query_one("#run-panels").display)
