@@ -91,6 +91,7 @@ SYNONYMS = {
     "inspect.switch": "ablate ablation off disable knock out switch hide mask",
     "inspect.take_out": "save copy clipboard csv npz json svg png picture download",
     "inspect.time": "history snapshots checkpoints steps slider travel",
+    "inspect.tour": "play animation walk through demo forward pass",
     "inspect.undo": "back revert",
     "step.edit": "prompt text",
     "step.take": "update gradient backward apply",

@@ -4,7 +4,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import ComposeResult
 from textual.reactive import var
 from textual.screen import ModalScreen
@@ -20,6 +20,7 @@ from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.forward_pass.model_in_view import ModelInView
+from screens.inspect.forward_pass.tour import Tour
 from screens.inspect.help_text import HELP
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
@@ -72,7 +73,7 @@ class InspectScreen(WidgetMessages):
         *InterventionKeys.BINDINGS,
         *SecondPrompt.BINDINGS,
         *(*Navigation.BINDINGS, *AttentionShading.BINDINGS),
-        *PromptEditing.BINDINGS,
+        *(*PromptEditing.BINDINGS, *Tour.BINDINGS),
         restart_binding("inspect.restart"),
     ]
 
@@ -100,7 +101,8 @@ class InspectScreen(WidgetMessages):
         self._time = TimeTravel(self, self._slider)
         self._places = PlaceHistory(self, lambda: self._steps.steps)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
-        in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
+        self._tour = Tour(self, self._steps)
+        in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar), self._tour)
         self._parts = (self._explanations, self._interventions, self._second, *others, *in_view)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
@@ -135,6 +137,11 @@ class InspectScreen(WidgetMessages):
     def on_screen_suspend(self) -> None:
         self._is_behind_dialog = isinstance(self.app.screen, ModalScreen)
         self.sampling.stop_writing()
+        self._tour.stop()
+
+    def on_key(self, event: events.Key) -> None:
+        if self._tour.key_pressed(event.key):
+            event.stop()
 
     @property
     def is_settled(self) -> bool:
@@ -291,7 +298,10 @@ class InspectScreen(WidgetMessages):
     def say_location(self) -> None:
         if not (self.is_on_numbers or self.notices.current or isinstance(self.model, Starting)) and self._steps.steps:
             hint = self._interventions.told or self._second.hint or self._interventions.hint
-            self.say(location_text(self.selection, self.model, self._steps, self.sampling.in_words, hint, self.size.width - 2))
+            self.say(
+                self._tour.caption
+                or location_text(self.selection, self.model, self._steps, self.sampling.in_words, hint, self.size.width - 2)
+            )
 
     def start(self, work: Coroutine[Any, Any, None], group: str) -> Worker[None]:
         return self.run_worker(work, group=group, exclusive=True)

@@ -17,7 +17,7 @@ OF_INTERVENTIONS = frozenset({"inspect.effect"})
 SAMPLING = ("inspect.sample", "inspect.settings", "inspect.auto")
 HEADS = ("inspect.head", "inspect.layer", "inspect.all_heads", "inspect.switch")
 FIRST: dict[str, Sequence[str]] = {
-    **dict.fromkeys(("tokens", "embed"), ("inspect.all_heads", "inspect.head", "inspect.edit", "inspect.switch")),
+    **dict.fromkeys(("tokens", "embed"), ("inspect.tour", "inspect.all_heads", "inspect.head", "inspect.edit", "inspect.switch")),
     **dict.fromkeys(("qkv", "scores", "matrix", "heads", "thumbnails", "values", "attn_out"), HEADS),
     **dict.fromkeys(("mlp", "neurons"), ("inspect.layer", "inspect.switch")),
     **dict.fromkeys(("logits", "sample", "cache"), SAMPLING),

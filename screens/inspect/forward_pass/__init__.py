@@ -1,1 +1,1 @@
-"""Parts of Inspect around the drawing of the model: the prediction beside every stage."""
+"""Parts of Inspect around the drawing of the model: the prediction beside every stage, and the tour."""

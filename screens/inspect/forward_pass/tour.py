@@ -1,0 +1,91 @@
+"""Tour of the forward pass: one stage after the other, with a sentence on each, until any key."""
+
+import time
+from typing import cast
+
+from textual.binding import Binding
+from textual.worker import Worker
+
+from screens.app_state import AppState
+from screens.inspect.forward_pass.tour_text import tour_sentence, tour_stops
+from screens.inspect.inspect_part import InspectHost, InspectPart, Ready
+from screens.inspect.selection import Selection, at_step, index_of
+from screens.widgets.forward_pass_list import ForwardPassList
+
+SECONDS_A_STAGE = (1.5, 3.0, 5.0, 8.0)
+"""Paces, the fastest first; at the slowest two sentences can be read twice."""
+PACE_OF = {"fast": 0, "normal": 1, "slow": 2, "off": 1}
+"""The pace to begin with, by the speed of animation in the user's preferences."""
+PACE_KEYS = {"plus": -1, "equals_sign": -1, "minus": 1}
+
+
+class Tour(InspectPart):
+    """Moves the selection; whatever else moves it, and any key, ends the tour."""
+
+    BINDINGS = (
+        Binding(
+            "T", "tour", "Tour", id="inspect.tour", tooltip="Play the forward pass with a sentence on each stage; any key stops"
+        ),
+    )
+
+    def __init__(self, host: InspectHost, steps: ForwardPassList) -> None:
+        super().__init__(host)
+        self._list = steps
+        self._pace: int | None = None
+        """None until the first tour."""
+        self._playing: Worker[None] | None = None
+        self._shown: Selection | None = None
+        """What the tour has selected last."""
+        self._place = ""
+
+    @property
+    def is_playing(self) -> bool:
+        return self._playing is not None and self._playing.is_running
+
+    @property
+    def caption(self) -> str:
+        """The sentence on the stage that the tour shows; "" while none is played, or until the stage's numbers have come."""
+        selection, model = self._host.selection, self._host.model
+        if not self.is_playing or not isinstance(model, Ready) or self._shown is None:
+            return ""
+        step = model.path.steps[index_of(selection, model.path.steps)]
+        sentence = tour_sentence(step, selection, model.facts, model.path)
+        return " · ".join(filter(None, (sentence, self._place, "+ faster - slower, any other key stops")))
+
+    def action_tour(self) -> None:
+        if isinstance(self._host.model, Ready):
+            if self._pace is None:
+                self._pace = PACE_OF[cast(AppState, self._host.app).preferences.animation]
+            self._playing = self._host.start(self._play(), "tour")
+
+    def key_pressed(self, key: str) -> bool:
+        """Change the pace, or end the tour. False if none is played, and the key is for somebody else."""
+        if not self.is_playing:
+            return False
+        if key in PACE_KEYS:
+            self._pace = min(max((self._pace or 0) + PACE_KEYS[key], 0), len(SECONDS_A_STAGE) - 1)
+        else:
+            self.stop()
+        return True
+
+    def stop(self) -> None:
+        if self._playing is not None:
+            self._playing.cancel()
+            self._playing = self._shown = None
+            self._host.say_location()
+
+    async def _play(self) -> None:
+        steps = self._list.steps
+        here = index_of(self._host.selection, steps)
+        stops = tour_stops(steps, 0 if here == len(steps) - 1 else here)
+        for number, index in enumerate(stops):
+            began = time.monotonic()
+            self._place = f"{number + 1}/{len(stops)}"
+            self._shown = at_step(self._host.selection, steps[index])
+            self._host.selection = self._shown
+            self._host.say_location()
+            await self._host.session.settle(began, lambda: SECONDS_A_STAGE[self._pace or 0])
+            if self._host.selection != self._shown or not self._host.is_free:
+                break
+        self._playing = self._shown = None
+        self._host.say_location()

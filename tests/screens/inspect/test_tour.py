@@ -1,0 +1,107 @@
+"""The tour of the forward pass: its stops, its sentences, and the keys that end it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.inspect.interventions import Intervention
+from lab.inspect.stages.stage_registry import stage_entries
+from screens.inspect.forward_pass.tour_text import tour_sentence, tour_stops
+from screens.inspect.inspect_screen import InspectScreen
+from screens.inspect.selection import Selection
+from screens.widgets.forward_pass_list import ForwardPassList
+from screens.widgets.status_line import StatusLine
+
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def test_a_tour_shows_one_layer_in_full_and_of_the_others_what_they_add() -> None:
+    steps = stage_entries(3)
+    stops = [steps[index] for index in tour_stops(steps, 0)]
+    assert [step.stage for step in stops if step.layer == 0] == [step.stage for step in steps if step.layer == 0]
+    assert [(step.layer, step.stage) for step in stops if step.layer] == [
+        (layer, stage) for layer in (1, 2) for stage in ("resid_mid", "resid_post")
+    ]
+    assert [step.stage for step in stops if step.layer is None] == [step.stage for step in steps if step.layer is None]
+
+
+def test_a_tour_begins_at_the_chosen_stage() -> None:
+    steps = stage_entries(3)
+    first = next(index for index, step in enumerate(steps) if step.stage == "values" and step.layer == 1)
+    stops = [(steps[index].layer, steps[index].stage) for index in tour_stops(steps, first)]
+    assert stops[:3] == [(1, "values"), (1, "attn_out"), (1, "resid_mid")]
+    assert (0, "resid_mid") not in stops
+
+
+def test_every_stage_has_a_sentence_and_one_that_is_changed_says_so(engine: Any) -> None:
+    facts, path = engine.open("tale", "best"), engine.lens("The big dog ran", None, None)
+    written = {step.stage: step for step in path.steps}
+    for step in stage_entries(2):
+        step.lens, step.added = written[step.stage].lens if step.stage in written else None, None
+        sentence = tour_sentence(step, Selection("tale"), facts, path)
+        assert bool(sentence) is (step.stage not in ("resid_mid", "resid_post", "logits", "sample") or step.lens is not None), (
+            step
+        )
+    off = Selection("tale", interventions=(Intervention(part="attn.z", how="off", layer=0, head=1),))
+    assert tour_sentence(written["scores"], off, facts, path) != "Changed here: head 1.2 off."
+    first = next(step for step in path.steps if step.stage == "scores" and step.layer == 0)
+    assert tour_sentence(first, off, facts, path) == "Changed here: head 1.2 off."
+    added = next(step for step in path.steps if step.stage == "resid_mid" and step.layer == 1)
+    assert tour_sentence(added, Selection("tale"), facts, path) == (
+        "Layer 2's attention adds a vector of norm 7.20; if the model stopped here, it would predict “ fast” (40.0%)."
+    )
+
+
+def stage_of(pilot: Pilot[None]) -> str:
+    steps = pilot.app.screen.query_one(ForwardPassList)
+    return steps.steps[steps.current].stage
+
+
+async def test_t_plays_the_forward_pass_to_its_end(
+    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch, steps: list[Any]
+) -> None:
+    monkeypatch.setattr("screens.inspect.forward_pass.tour.SECONDS_A_STAGE", (0.0,) * 4)
+    async with inspect() as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, InspectScreen)
+        await pilot.press("T")
+        async with asyncio.timeout(30):
+            while screen._tour.is_playing:
+                await pilot.pause(0.01)
+        await settle(pilot)
+        assert stage_of(pilot) == steps[-1].stage
+        assert "stops" not in screen.query_one("#inspect-status", StatusLine).left
+
+
+@pytest.mark.parametrize("key", ["j", "T", "escape", "x", "question_mark"])
+async def test_any_key_stops_the_tour_and_does_nothing_else(inspect: Open, settle: Settle, key: str) -> None:
+    async with inspect() as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, InspectScreen)
+        await pilot.press("T")
+        await settle(pilot)
+        status = screen.query_one("#inspect-status", StatusLine)
+        assert status.left.startswith("The prompt is cut into 4 tokens out of a vocabulary of 50,257.")
+        await pilot.press(key)
+        await settle(pilot)
+        assert not screen._tour.is_playing
+        assert pilot.app.screen is screen
+        assert stage_of(pilot) == "tokens"
+        assert not screen.selection.interventions
+        assert "stops" not in status.left
+
+
+async def test_plus_and_minus_change_the_pace(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, InspectScreen)
+        await pilot.press("T", "plus", "plus")
+        assert screen._tour._pace == 0
+        await pilot.press("minus")
+        assert screen._tour._pace == 1
+        assert screen._tour.is_playing
