@@ -2,14 +2,15 @@
 
 import numpy as np
 
+from lab.core.colour_scales import Scale
 from lab.core.number_format import probability, significant
 from lab.inspect.intervention_effect import kl_bits
 from lab.inspect.stages.logit_lens import logit_lens, residual_streams
 from lab.inspect.stages.logits_stage import largest
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Cell, Column, Table, View
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Paragraph, StackedStrips, Table, View
 from lab.views.number_refs import ref
-from lab.views.number_tables import cosine, norm, number
+from lab.views.number_tables import around, cosine, norm, number, stacked
 from lab.views.softmax_table import SMALL_DIGITS, softmax
 from models.unembed import finish
 
@@ -29,7 +30,46 @@ def two_prompts(first: StageContext, second: StageContext) -> View:
         f"KL(1 ‖ 2) = {significant(kl_bits(first.logits, second.logits))} bits."
     )
     title = f"prompt 1 | prompt 2 · attention of head {first.layer + 1}.{first.head + 1}"
-    return View("compare", title, sentence, [_next(first, second, p, q), _lenses(first, second), _attention(first, second)])
+    blocks = [_next(first, second, p, q), _patterns(first, second), _streams(first, second), _lenses(first, second)]
+    return View("compare", title, sentence, [*blocks, _attention(first, second)])
+
+
+def _patterns(first: StageContext, second: StageContext) -> Block:
+    """The head's attention patterns in both prompts and their difference; a sentence where their shapes differ."""
+    counts = [len(context.ids) for context in (first, second)]
+    if counts[0] != counts[1]:
+        return Paragraph(
+            f"Prompt 1 has {counts[0]} tokens and prompt 2 {counts[1]}: their attention patterns have no difference cell by cell."
+        )
+    shown = around(counts[0], first.position, KEYS)
+    window = slice(shown.start, shown.stop)
+    name = f"{first.block}attn.pattern"
+    future = np.triu(np.ones((len(shown), len(shown)), dtype=bool), 1)
+    one, two = (np.where(future, np.nan, context.array(name)[first.head, window, window]) for context in (first, second))
+    tokens = [(first.label(index), second.label(index)) for index in shown]
+    words = [mine if mine == other else f"{mine}|{other.strip()}" for mine, other in tokens]
+    numbered = [f"{index + 1:>{len(str(counts[0]))}} {word}" for index, word in zip(shown, words, strict=True)]
+    row = first.position - shown.start
+    selected = (row, int(np.nan_to_num(np.abs(two - one)[row]).argmax()))
+    named = ref(name, first.head, f"{shown.start}:", f"{shown.start}:")
+
+    def panel(title: str, values: np.ndarray, ref_: str, scale: Scale, limit: float | None) -> Matrix:
+        return Matrix(title, numbered, words, Array.of(values), "", ref_, selected, scale, limit)
+
+    panels = [
+        panel("prompt 1", one, named, "sequential", 1.0),
+        panel("prompt 2", two, "", "sequential", 1.0),
+        panel("2 − 1", two - one, "", "diverging", None),
+    ]
+    return MatrixPanels(panels, largest=2)
+
+
+def _streams(first: StageContext, second: StageContext) -> StackedStrips:
+    """The residual streams of both prompts after the layer, and their difference."""
+    name = f"{first.block}resid_post"
+    one, two = (context.row(name) for context in (first, second))
+    vectors = [("prompt 1", one, ref(name, first.position)), ("prompt 2", two, ""), ("2 − 1", two - one, "")]
+    return stacked(f"residual stream after {first.layer_name}", vectors)
 
 
 def _next(first: StageContext, second: StageContext, p: np.ndarray, q: np.ndarray) -> Table:

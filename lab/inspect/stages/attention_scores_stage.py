@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from msgspec import structs
 
 from lab.core.number_format import probability, significant
 from lab.inspect.stages.all_heads_stage import SINK
@@ -186,8 +187,14 @@ def matrix(context: StageContext) -> View:
     sentence = f"{_sentence(context, row)} Rows are queries, columns are keys{part}."
     if after != f"{block}attn.pattern":
         forced = context.array(f"{block}attn.pattern")[head, window, window]
-        title = "after the intervention: attention pattern"
-        blocks.append(_matrix(context, shown, title, _hide(forced, future), f"{block}attn.pattern", "each row sums to 1"))
+        forced = _hide(forced, future)
+        before = structs.replace(matrices[2], title="before")
+        with_it = _matrix(context, shown, "after the intervention", forced, f"{block}attn.pattern", "each row sums to 1")
+        change = forced - pattern[:, window]
+        difference = structs.replace(
+            before, title="after − before", values=Array.of(change), ref="", scale="diverging", limit=None, legend=""
+        )
+        blocks.append(MatrixPanels([before, with_it, difference], largest=2))
     parity = context.parity(after, pattern, head, window)
     return View("matrix", head_title(context, "pattern"), sentence, blocks, parity)
 

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.engine.method_registry import CompareParams, EffectParams, LensParams, PromptReportParams, ViewParams
 from lab.inspect.interventions import Intervention, Source
 from lab.inspect.stages.stage_registry import STAGES
-from lab.views.blocks import Table
+from lab.views.blocks import MatrixPanels, Paragraph, StackedStrips, Table
 from models.gpt import GPT
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 
@@ -170,6 +170,27 @@ def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, eng
     assert [row[1].value for row in attention.rows if row[1].value is not None] == pytest.approx(
         mine.tolist(), rel=1e-3, abs=1e-6
     )
+
+
+def test_compare_draws_patterns_and_streams_with_their_difference(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
+    other = PROMPT.replace("fast.", "fast,")  # as many tokens
+    ids = [tiny.tokenizer.encode(text)[-16:] for text in (PROMPT, other)]
+    first, second = (oracle_of(tiny, each) for each in ids)
+    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=other, layer=1, head=1, position=None))
+    streams = next(block for block in view.blocks if isinstance(block, StackedStrips))
+    one, two = (oracle.values["blocks.1.resid_post"][-1] for oracle in (first, second))
+    np.testing.assert_allclose(streams.values.numpy(), [one, two, two - one], rtol=1e-4, atol=1e-5)
+    panels = next(block for block in view.blocks if isinstance(block, MatrixPanels))
+    mine, other_pattern = (oracle.values["blocks.1.attn.pattern"][1] for oracle in (first, second))
+    for each, expected in zip(panels.matrices, (mine, other_pattern, other_pattern - mine), strict=True):
+        np.testing.assert_allclose(np.nan_to_num(each.values.numpy()), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_compare_says_when_patterns_have_no_difference(tiny: Any, engine: InProcessEngine) -> None:
+    view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=PROMPT[:9], layer=0, head=0, position=None))
+    assert not any(isinstance(block, MatrixPanels) for block in view.blocks)
+    (said,) = (block.text for block in view.blocks if isinstance(block, Paragraph))
+    assert said.startswith("Prompt 1 has ")
 
 
 def test_compare_aligns_positions_from_the_end(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:

@@ -11,7 +11,7 @@ from lab.engine.method_registry import AttributionParams, ExplainParams, ViewPar
 from lab.engine.prompt_trace import resolve_edits
 from lab.inspect.interventions import Intervention, Interventions, Source, all_in_words
 from lab.inspect.stages.stage_registry import IN_LAYERS, STAGES
-from lab.views.blocks import Gallery, Matrix, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
+from lab.views.blocks import Gallery, MatrixPanels, Paragraph, StackedStrips, Strip, Table, View
 from models.unembed import finish
 from tests.lab.engine.conftest import PROMPT, InProcessEngine
 from tests.lab.inspect.test_explain_stages import LAB_ONLY, refs_of
@@ -158,12 +158,14 @@ def test_a_forced_pattern_is_drawn_beside_the_one_before_it(tiny: Any, engine: I
     made = (Intervention(part="attn.z", how="attend", layer=0, head=1, position=2),)
     oracle = oracles(tiny, engine, made, oracle_of)
     view = engine.view(ViewParams(run="tiny", text=PROMPT, stage="matrix", head=1, interventions=made))
-    *_, panels, after = view.blocks
-    assert isinstance(panels, MatrixPanels)
-    assert isinstance(after, Matrix)
-    before = panels.matrices[panels.largest]
-    close(np.nan_to_num(before.values.numpy()), oracle.values["blocks.0.attn.pattern.before"][1])
-    close(np.nan_to_num(after.values.numpy()), oracle.values["blocks.0.attn.pattern"][1])
+    panels = [block for block in view.blocks if isinstance(block, MatrixPanels)]
+    forward, compared = (block.matrices for block in panels)
+    assert [each.title for each in compared] == ["before", "after the intervention", "after − before"]
+    before, after = oracle.values["blocks.0.attn.pattern.before"][1], oracle.values["blocks.0.attn.pattern"][1]
+    close(np.nan_to_num(forward[panels[0].largest].values.numpy()), before)
+    for each, expected in zip(compared, (before, after, after - before), strict=True):
+        close(np.nan_to_num(each.values.numpy()), expected)
+    assert [each.limit for each in compared[:2]] == [1.0, 1.0], "shades compare"
 
 
 def replayed(oracle: Any, without: str) -> Any:
