@@ -17,6 +17,8 @@ from screens.widgets.text_fitting import fit
 LABEL_WIDTH = 5
 """Room for a layer, or a head's name, beside each picture."""
 GAP = 2
+LINES_ABOVE = 2
+"""The scale and the titles, above the layers."""
 CELL_WIDTHS = (5, 4, 3, 2, 1)
 """Widths of a head's cell, from one with a number and a mark to a bare colour."""
 NARROWEST_NUMBER = 3
@@ -32,9 +34,8 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
     """At most `room` lines: the scale, the grid of this evaluation with the chosen head's numbers, and all evaluations."""
     point = insights.points[at]
     _, layers, heads = point.scores.shape
-    column = width // len(HEAD_SCORES) - GAP
+    column, cell = _widths(width, heads)
     top = highest_shown(insights)
-    cell = next((cell for cell in CELL_WIDTHS if cell * heads <= column - LABEL_WIDTH), 1)
     scale = [(evaluation_label(insights, at), "title"), ("   score ", "dim"), *legend_bar("sequential", "0", f"{top:.1f}", 12)]
     lines: Lines = [[*scale, ("   ↑/↓ head   ⏎ history", "dim")]]
     titles: list[ColouredPiece] = []
@@ -56,6 +57,21 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
     now = "   ".join(f"{TITLES[kind]} {float(point.of(kind)[chosen]):.2f}" for kind in HEAD_SCORES)
     lines.append([(f"▸{head_name(*chosen)}", "cursor"), (f"  {now}", "text")])
     return [*lines, *time_lines(insights, at, chosen, column, top, room - len(lines))]
+
+
+def head_at(insights: InsightHistory, at: int, width: int, line: int, x: int) -> tuple[int, int] | None:
+    """Layer and head of the cell of the grid at this line of `grid_lines` and character cell."""
+    _, layers, heads = insights.points[at].scores.shape
+    column, cell = _widths(width, heads)
+    layer, within = line - LINES_ABOVE, x % (column + GAP) - LABEL_WIDTH
+    is_cell = 0 <= layer < layers and 0 <= within < cell * heads and x < len(HEAD_SCORES) * (column + GAP)
+    return (layer, within // cell) if is_cell else None
+
+
+def _widths(width: int, heads: int) -> tuple[int, int]:
+    """Widths of a grid with its labels, and of a head's cell in it."""
+    column = width // len(HEAD_SCORES) - GAP
+    return column, next((cell for cell in CELL_WIDTHS if cell * heads <= column - LABEL_WIDTH), 1)
 
 
 def _cell(value: float, width: int, chosen: bool) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.reactive import var
@@ -16,7 +18,7 @@ from models.config import OptimizerName
 from screens.colour.palette import palette_of
 from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
-from screens.train.insights.heads_grid import grid_lines
+from screens.train.insights.heads_grid import grid_lines, head_at
 from screens.train.insights.heads_page import finding_lines, head_line, heads_above
 from screens.train.insights.page_lines import PageLines, words_lines
 from screens.train.insights.probe_page import probe_lines
@@ -58,6 +60,8 @@ class InsightsView(Vertical):
         self._active = False
         self._share = 0.0
         self._optimizer: OptimizerName = "adamw"
+        self._head_at: Callable[[int, int], tuple[int, int] | None] = _no_head
+        """The head that is drawn at a line and a character cell."""
 
     def compose(self) -> ComposeResult:
         yield PageLines(id="insight-lines")
@@ -117,7 +121,16 @@ class InsightsView(Vertical):
         layer, head = self.chosen
         self.head = divmod(max(0, min(layer * heads + head + by, layers * heads - 1)), heads)
 
+    @on(PageLines.Clicked)
+    def _head_clicked(self, event: PageLines.Clicked) -> None:
+        """Choose the head that was clicked on."""
+        event.stop()
+        found = self._head_at(event.line, event.x)
+        if found is not None:
+            self.head = found
+
     def draw(self) -> None:
+        self._head_at = _no_head
         if not self.display or not self.is_mounted:
             return
         width, height = self.size
@@ -150,6 +163,7 @@ class InsightsView(Vertical):
         room = max(1, room)
         first = max(0, min(layer * heads + head - room // 2, layers * heads - room))
         in_view = [divmod(place, heads) for place in range(first, min(first + room, layers * heads))]
+        self._head_at = lambda line, x: in_view[line - len(above)] if 0 <= line - len(above) < len(in_view) else None
         shown.lines = (*above, *(head_line(self.insights, at, each, each == (layer, head), width) for each in in_view))
 
     def _draw_grid(self, at: int, width: int, height: int) -> None:
@@ -164,6 +178,7 @@ class InsightsView(Vertical):
             plot.figure = self._history_figure()
             made = made if left >= HISTORY_ROWS else made[: max(1, height - len(above) - HISTORY_ROWS)]
         shown.lines = (*above, *made)
+        self._head_at = lambda line, x: head_at(self.insights, at, width, line - len(above), x)
 
     def _history_figure(self) -> Figure:
         """The three scores of the head over the steps."""
@@ -179,3 +194,7 @@ class InsightsView(Vertical):
         level = uniform_score("induction", repeated)
         series.append(Series(f"uniform {level:.2f}", f"uniform {level:.2f}", "level", "level", (0.0,), (level,)))
         return Figure(tuple(series), version=(id(self.insights), len(measured), layer, head), x_label="steps")
+
+
+def _no_head(line: int, x: int) -> None:
+    """Stands for a page without heads."""

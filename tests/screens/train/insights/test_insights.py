@@ -12,7 +12,9 @@ from textual.pilot import Pilot
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import PartUpdate
 from screens.colour.heat import Heat, heat, levels_of
-from screens.train.insights.heads_grid import grid_lines, highest_shown
+from screens.train.insights.heads_grid import grid_lines, head_at, highest_shown
+from screens.train.insights.insights_view import InsightsView
+from screens.train.insights.page_lines import PageLines
 from screens.train.insights.probe_page import tail
 from screens.train.insights.updates_page import updates_lines
 from tests.screens.train.train_app import TrainApp, screen_of, watch
@@ -282,3 +284,44 @@ def test_update_ratios_are_measured_by_what_is_usual_for_the_optimizer(paints: b
         assert shown == {"adamw": [-32, 0, 32, 32], "muon": [-32, -32, 0, 32]}
     else:
         assert shown == {"adamw": [1, 2, 4, 4], "muon": [0, 1, 2, 4]}
+
+
+@pytest.mark.parametrize("colours", ["truecolor", ""])
+async def test_a_click_chooses_the_head_it_is_on(
+    app: TrainApp, make_run: Any, measured: Any, until: Any, monkeypatch: pytest.MonkeyPatch, colours: str
+) -> None:
+    if not colours:
+        monkeypatch.setenv("NO_COLOR", "1")
+        app = TrainApp(preload=False)
+    measured(make_run("tale", step=1000), range(0, 1001, 100))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("e")
+        await pilot.pause()
+        view, page = screen_of(pilot).query_one(InsightsView), screen_of(pilot).query_one(PageLines)
+        rows = page_of(pilot)
+        places = ((y, x) for y, row in enumerate(rows) for x in range(len(row)))
+        line, x = next(place for place in places if view._head_at(*place) == (1, 2))
+        assert view.chosen != (1, 2)
+        await pilot.click(page, offset=(x, line))
+        await pilot.pause()
+        assert view.chosen == (1, 2)
+        assert any("▸2.3" in row for row in page_of(pilot))
+        await pilot.click(page, offset=(2, 0))
+        await pilot.pause()
+        assert view.chosen == (1, 2), "the sentence above is no link"
+
+
+def test_a_cell_of_the_grid_is_found_where_it_is_drawn() -> None:
+    history = InsightHistory()
+    scores = np.full((3, 3, 4), 0.1, np.float32)
+    history.points.append(InsightPoint(0, 0.1, 32, scores, np.zeros((3, 4, 4), np.float32), {}, ()))
+    for width in (80, 120, 200):
+        line = next(at for at, row in enumerate(grid_lines(history, 0, (2, 1), width, 30)) if row[0][0].strip() == "3")
+        text = "".join(piece for piece, _ in grid_lines(history, 0, (2, 1), width, 30)[line])
+        marked = [x for x in range(len(text)) if head_at(history, 0, width, line, x) == (2, 1)]
+        assert text.count("▸") == 3
+        assert "".join(text[x] for x in marked).count("▸") == 3
+        assert len(marked) * 4 == sum(head_at(history, 0, width, line, x) is not None for x in range(width))
+        assert head_at(history, 0, width, line + 1, marked[0]) is None
+        assert head_at(history, 0, width, line - 3, marked[0]) is None
