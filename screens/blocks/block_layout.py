@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import ClassVar, Literal
+from typing import Literal
 
 from rich.cells import cell_len
 
@@ -74,17 +74,16 @@ class Laid:
     columns: int = field(init=False, default=0)
     sticky: int = field(init=False, default=0)
     """First lines that stay at the top while the rest scrolls beneath them."""
+    follows: bool = field(init=False, default=False)
+    """True if its selected cell is kept in sight when the selection changes."""
+    keeps_cursor: bool = field(init=False, default=False)
+    """True if the cursor stays on its place then."""
 
     def line(self, y: int) -> Line:
         raise NotImplementedError
 
     def spot(self, row: int, column: int) -> Spot:
         raise NotImplementedError
-
-    FOLLOWS: ClassVar[bool] = False
-    """True if its selected cell is kept in sight when the selection changes."""
-    KEEPS_CURSOR: ClassVar[bool] = False
-    """True if the cursor stays on its place then."""
 
     def start(self) -> tuple[int, int]:
         """The first place of the cursor: the selected cell, if there is one."""

@@ -121,9 +121,9 @@ class BlockView(LineScrollView):
             found = self.laid.find_ref(held, self.cursor) if held else None
             self.cursor = found or (self.cursor if self.laid.has(self.cursor) else self.laid.first())
         followed = self.laid.followed()
-        keeps = followed is not None and self.laid.blocks[followed[0]].KEEPS_CURSOR and self.has_focus
+        keeps = followed is not None and self.laid.blocks[followed[0]].keeps_cursor and self.has_focus
         if followed is not None and followed != self._followed and not (same and keeps):
-            if same or followed != self.laid.first():
+            if same or followed != self.laid.first() or self.laid.blocks[followed[0]].keeps_cursor:
                 self._reveal(self.laid.spot(followed))
             if same and self.cursor is not None:
                 self.cursor = followed

@@ -3,7 +3,7 @@
 A number is a square of two characters where that fits, else a half: of a half block, or, in glyphs, the larger of two rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ GAP = 1
 
 @dataclass
 class LaidGallery(Laid):
-    FOLLOWS = True
+    follows: bool = field(init=False, default=True)
     gallery: Gallery
     room: int
     """Width of the view in columns."""

@@ -35,8 +35,6 @@ HEAD = 4
 
 @dataclass
 class LaidMatrixPanels(Laid):
-    FOLLOWS = True
-    KEEPS_CURSOR = True
     panels: MatrixPanels
     values: list[NDArray[np.float32]]
     """Of each matrix, (rows, columns)."""
@@ -264,7 +262,10 @@ def lay_matrix_panels(panels: MatrixPanels, width: int, beside: MatrixPanels | N
     matrix = panels.matrices[chosen]
     following = "all" if after is None else panels.matrices[after].title
     matrix = structs.replace(matrix, legend=" · ".join(part for part in (matrix.legend, f"v: {following}") if part))
-    return (lay_heatmap if paints else lay_matrix)(matrix, width, beside.matrices[chosen] if beside else None)
+    alone = (lay_heatmap if paints else lay_matrix)(matrix, width, beside.matrices[chosen] if beside else None)
+    alone.follows = alone.keeps_cursor = True
+    alone.sticky = len(alone.head)
+    return alone
 
 
 def side_by_side(panels: MatrixPanels, width: int, beside: MatrixPanels | None, paints: bool) -> LaidMatrixPanels | None:
@@ -284,6 +285,7 @@ def side_by_side(panels: MatrixPanels, width: int, beside: MatrixPanels | None, 
         laid.scales.append(scale)
         laid.limits.append(limit)
     laid.pinned, laid.rows, laid.columns, laid.sticky = pinned, rows, columns, HEAD
+    laid.follows = laid.keeps_cursor = True
     laid.height, laid.width = HEAD + rows, pinned + BETWEEN * (others + 1) + sum(laid.widths)
     laid.point(None)
     return laid

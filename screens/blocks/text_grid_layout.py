@@ -1,6 +1,6 @@
 """Layout of a grid of tokens, such as the logit lens of a whole prompt: each token on the colour of its probability."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,7 +32,7 @@ def level(value: float) -> str:
 
 @dataclass
 class LaidTextGrid(Laid):
-    FOLLOWS = True
+    follows: bool = field(init=False, default=True)
     grid: TextGrid
     values: NDArray[np.float32]
     room: int

@@ -146,7 +146,7 @@ class Page:
 
     def followed(self) -> CellCursor | None:
         """The selected cell to keep in sight; None if there is none."""
-        return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.FOLLOWS), None)
+        return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.follows), None)
 
     def has(self, cursor: CellCursor) -> bool:
         """True if the view has this place."""

@@ -177,7 +177,7 @@ def matrix(context: StageContext) -> View:
             "÷√d + mask",
             _hide(scaled[:, window], masked),
             f"{block}attn.attn_scores",
-            "the future is masked",
+            "",
         ),
         _matrix(context, shown, "softmax", _hide(pattern[:, window], future), after, "each row sums to 1"),
     ]
