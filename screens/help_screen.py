@@ -1,15 +1,30 @@
-"""The help screen (`?`): purpose of the screen in view and of the focused part, and every key."""
+"""The help screen (`?`): every key of the screen in view by purpose; one key further, what the screen shows, in words."""
 
 from rich.cells import cell_len
+from rich.console import Group as Lines
+from rich.console import RenderableType
 from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from screens.base_screen import LabScreen
+from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line
+
+WIDE = 130
+"""Columns of the terminal from which the table of keys has two columns."""
+
+MOST_OF_KEYS = 16
+"""Most columns for the keys of a line."""
+
+Section = tuple[str, list[tuple[str, str]]]
+"""A purpose, and the keys and words of each of its lines."""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -17,6 +32,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS = [
         Binding("escape,question_mark,q", "dismiss", "Close", id="help.close", tooltip="Close the help"),
+        Binding("tab", "turn", "In words", id="help.turn", tooltip="The keys, or what the screen shows in words"),
         Binding("j,down", "scroll('down')", "Down", id="help.down", show=False),
         Binding("k,up", "scroll('up')", "Up", id="help.up", show=False),
     ]
@@ -25,7 +41,10 @@ class HelpScreen(ModalScreen[None]):
         align: center middle; background: $background;
         #help { width: 76; max-width: 100%; height: auto; max-height: 100%; border: round $primary; padding: 0 2; }
         #help { background: $surface; }
-        #help-keys { margin: 1 0 0 0; }
+        #help.-wide { width: 128; }
+        #help-words { display: none; }
+        &.-words #help-words { display: block; }
+        &.-words #help-keys { display: none; }
     }
     """
 
@@ -35,13 +54,19 @@ class HelpScreen(ModalScreen[None]):
         # The focused widget may be a part, such as a field, of one that has a HELP.
         around = [node for node in focused.ancestors_with_self if isinstance(node, Widget)] if focused is not None else [about]
         words = "\n\n".join(node.HELP for node in around if node.HELP)
-        self._title, self._words, self._keys = about.MODE.title(), Markdown(words), _keys_of(about)
+        name = type(about).__name__
+        self._title, self._words, self._sections = about.MODE.title() or "Help", Markdown(words), sections_of(about)
+        self._picture = PICTURES[name](about) if name in PICTURES else ""
         if self.is_mounted:
             self._fill()
 
+    @property
+    def _keys(self) -> str:
+        """The table of keys as text."""
+        return "\n".join(f"{title}\n{keys}  {words}" for title, lines in self._sections for keys, words in lines)
+
     def compose(self) -> ComposeResult:
-        with VerticalScroll(id="help") as box:
-            box.border_subtitle = "Esc close"
+        with VerticalScroll(id="help"):
             yield Static(id="help-words")
             yield Static(id="help-keys", markup=False)
 
@@ -49,14 +74,26 @@ class HelpScreen(ModalScreen[None]):
         self._fill()
 
     def _fill(self) -> None:
-        box = self.query_one("#help")
-        box.border_title = f"{self._title}: help"
-        box.scroll_home(animate=False)
+        self.remove_class("-words")
+        wide = self.app.size.width >= WIDE
+        self.query_one("#help").set_class(wide, "-wide")
         self.query_one("#help-words", Static).update(self._words)
-        self.query_one("#help-keys", Static).update(self._keys)
+        self.query_one("#help-keys", Static).update(_table(self._sections, self._picture, wide))
+        self._name_page()
+
+    def _name_page(self) -> None:
+        box = self.query_one("#help")
+        in_words = self.has_class("-words")
+        box.border_title = f"{self._title}: {'in words' if in_words else 'keys'}"
+        box.border_subtitle = f"Tab {'keys' if in_words else 'in words'} · Esc close"
+        box.scroll_home(animate=False)
 
     async def action_dismiss(self, result: None = None) -> None:
         self.dismiss(result)
+
+    def action_turn(self) -> None:
+        self.toggle_class("-words")
+        self._name_page()
 
     def action_scroll(self, direction: str) -> None:
         box = self.query_one("#help")
@@ -66,15 +103,60 @@ class HelpScreen(ModalScreen[None]):
             box.scroll_up(animate=False)
 
 
-def _keys_of(screen: LabScreen) -> str:
-    """Every active key, those of one action on one line: `j down   Next line`."""
-    keys: dict[str, list[str]] = {}
-    words: dict[str, str] = {}
-    for _node, binding, enabled, tooltip in screen.active_bindings.values():
-        if not enabled or not (tooltip or binding.tooltip) or binding.system:
+def sections_of(screen: LabScreen) -> list[Section]:
+    """Every active key by purpose: the focused part's, the screen's, and those that work everywhere."""
+    active: dict[str, tuple[DOMNode, list[str], str]] = {}
+    for node, binding, enabled, tooltip in screen.active_bindings.values():
+        words = tooltip or binding.tooltip
+        if not enabled or not words or (binding.system and binding.action != "command_palette"):
             continue
-        keys.setdefault(binding.action, []).append(screen.app.get_key_display(binding))
-        words[binding.action] = tooltip or binding.tooltip
-    shown = {action: " ".join(dict.fromkeys(names)) for action, names in keys.items()}
-    margin = min(18, max((cell_len(text) for text in shown.values()), default=0))
-    return "\n".join(f"{text:<{margin}}  {words[action]}" for action, text in shown.items())
+        id = binding.id or binding.action
+        active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
+    here = GROUPS.get(type(screen).__name__, ())
+    grouped = {id for group in (*here, EVERYWHERE) for line in group.lines for id in line.ids}
+    others = [id for id in active if id not in grouped]
+    own = [id for id in others if active[id][0] not in (screen, screen.app)]
+    rest = [id for id in others if id not in own]
+    groups = (
+        Group("In the focused part", tuple(Line((id,)) for id in own)),
+        *here,
+        Group("More" if here else "Here", tuple(Line((id,)) for id in rest)),
+        EVERYWHERE,
+    )
+    sections: list[Section] = []
+    for group in groups:
+        lines = []
+        for line in group.lines:
+            found = [active[id] for id in line.ids if id in active]
+            if found:
+                # `j/k` or `[ ]`, as a binding displays its key, names that of its opposite, too.
+                named = found[:1] if set("/ ") & set(found[0][1][0]) else found
+                keys = " ".join(dict.fromkeys(key for _, names, _ in named for key in names[: None if len(found) == 1 else 1]))
+                lines.append((keys, line.words or found[0][2]))
+        if lines:
+            sections.append((group.title, lines))
+    return sections
+
+
+def _table(sections: list[Section], picture: str, wide: bool) -> RenderableType:
+    """The sections under the picture, in two columns where it is `wide`."""
+    above = [Text(picture, style="bold", no_wrap=True), Text()] if picture else []
+    if not wide:
+        return Lines(*above, *(_section(section) for section in sections))
+    sizes = [len(lines) + 2 for _, lines in sections]
+    half = next((at for at in range(1, len(sizes)) if sum(sizes[:at]) * 2 >= sum(sizes)), len(sizes))
+    columns = Table.grid(expand=True, padding=(0, 2))
+    columns.add_column(ratio=1)
+    columns.add_column(ratio=1)
+    columns.add_row(*(Lines(*(_section(each) for each in part)) for part in (sections[:half], sections[half:])))
+    return Lines(*above, columns)
+
+
+def _section(section: Section) -> RenderableType:
+    title, lines = section
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=min(MOST_OF_KEYS, max(cell_len(keys) for keys, _ in lines)))
+    table.add_column()
+    for keys, words in lines:
+        table.add_row(Text(keys, style="bold"), Text(words[:1].upper() + words[1:]))
+    return Lines(Text(title, style="bold underline"), table, Text())

@@ -66,11 +66,11 @@ class Row:
 def pages_of(keys: Sequence[Key], tail: Sequence[Key], width: int, lines: int) -> list[list[Row]]:
     """The keys on so many lines a page, `tail` at the right of each last line; where they take several, a key leads to the next.
 
-    They stand closer where all fit on one page only so.
+    They stand closer where not all fit on one page otherwise.
     """
     loose = _fill([replace(each, gap=2) for each in keys], tail, width, lines)
     tight = _fill([replace(each, gap=1) for each in keys], tail, width, lines)
-    return tight if len(tight) == 1 else loose
+    return loose if len(loose) == 1 else tight
 
 
 def _fill(keys: list[Key], tail: Sequence[Key], width: int, lines: int) -> list[list[Row]]:

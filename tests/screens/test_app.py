@@ -14,6 +14,7 @@ from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.command_palette import Command, LabCommands
 from screens.dialogs.confirm import ConfirmDialog
+from screens.help_groups import EVERYWHERE, GROUPS
 from screens.help_screen import HelpScreen
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
@@ -87,10 +88,25 @@ async def test_help_tells_what_the_screen_is_for_and_every_key(app: LabApp) -> N
         assert isinstance(screen, HelpScreen)
         assert "Choose the text" in screen._words.markup
         assert "The texts" in screen._words.markup, "the focused widget comes with its own help"
-        for words in ("Type the path of a text file", "Show the mode Inspect", "Quit"):
+        for words in ("Type the path of a text file", "1 2 3 4 5 6  Home, Data, Tokens, Train, Inspect, Learn", "Quit"):
             assert words in screen._keys
+        assert "█" in screen._picture, "the split of the text"
+        keys, about = screen.query_one("#help-keys"), screen.query_one("#help-words")
+        assert (keys.display, about.display) == (True, False), "a table of keys first"
+        await pilot.press("tab")
+        await pilot.pause()
+        assert (keys.display, about.display) == (False, True), "the prose is one key further"
         await pilot.press("escape")
         assert isinstance(app.screen, LabScreen)
+
+
+async def test_every_line_of_the_help_is_of_a_binding_and_none_stands_twice(app: LabApp) -> None:
+    ids = {action.id for action in all_actions()} | {binding.id for binding in LabApp.BINDINGS if isinstance(binding, Binding)}
+    ids |= {binding.id for binding in LabScreen.BINDINGS if isinstance(binding, Binding)} | {"command_palette"}
+    for groups in GROUPS.values():
+        lines = [id for group in (*groups, EVERYWHERE) for line in group.lines for id in line.ids]
+        assert set(lines) <= ids
+        assert len(set(lines)) == len(lines)
 
 
 async def test_help_on_a_field_begins_with_the_form_it_is_in(app: LabApp) -> None:
