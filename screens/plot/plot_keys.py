@@ -53,16 +53,20 @@ class PlotKeys(LabScreen):
     def action_follow(self) -> None:
         self.change_plot(PlotSettings.whole)
 
+    def shares_x(self, plot: LinePlot) -> bool:
+        """Check that a plot has the x axis of the main one."""
+        return plot is self.main_plot
+
     def zoom_x(self, by: float, x: float) -> None:
         """Zoom on the x axis (`by` below 1: in) about this position on it."""
         raise NotImplementedError
 
     @on(LinePlot.Wheeled)
     def _zoom_by_wheel(self, message: LinePlot.Wheeled) -> None:
-        if message.plot is not self.main_plot:
+        if not self.shares_x(message.plot):
             return
         message.stop()
-        if message.on_y:
+        if message.on_y and message.plot is self.main_plot:
             shown, log_y = message.plot.y_range, message.plot.log_y
             self.change_plot(lambda settings: settings.zoomed_y(message.by, shown, message.y, log_y=log_y))
         else:

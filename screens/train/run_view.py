@@ -174,7 +174,7 @@ class RunView(Widget):
     @on(LinePlot.Pointed)
     def _read_out(self, message: LinePlot.Pointed) -> None:
         """Show the numbers under the mouse; a click leaves the cursor there."""
-        if message.plot.id not in self._plots_by_step:
+        if message.plot.id not in self.plots_by_step:
             return
         plots = self._plots()
         self.pointed = plots.index_at(message.x) if plots is not None and message.x is not None else None
@@ -182,7 +182,7 @@ class RunView(Widget):
             self.cursor = self.pointed
 
     @property
-    def _plots_by_step(self) -> tuple[str, ...]:
+    def plots_by_step(self) -> tuple[str, ...]:
         """Ids of the plots whose x axis is the run's steps."""
         return ("run-plot", *(f"run-{name}" for name in PANELS if self.page != "machine"))
 
@@ -279,7 +279,7 @@ class RunView(Widget):
         )
         x = plots.x_at(at) if at is not None and shown else None
         for name in ("plot", *PANELS):
-            self.query_one(f"#run-{name}", LinePlot).cursor = x if f"run-{name}" in self._plots_by_step else None
+            self.query_one(f"#run-{name}", LinePlot).cursor = x if f"run-{name}" in self.plots_by_step else None
 
     def toggle_cursor(self) -> None:
         """Put the cursor on the last step in view, or remove it."""

@@ -105,6 +105,9 @@ class RunViewKeys(PlotKeys):
     def action_pan(self, by: float) -> None:
         self.view.pan(by)
 
+    def shares_x(self, plot: LinePlot) -> bool:
+        return plot.id in self.view.plots_by_step
+
     def zoom_x(self, by: float, x: float) -> None:
         self.view.zoom(by, x)
 
