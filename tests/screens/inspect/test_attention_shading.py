@@ -1,9 +1,11 @@
 """Shading of the prompt's tokens by the attention of the chosen head."""
 
 import numpy as np
+import pytest
 
 from lab.views.blocks import Array, HeadAttention
 from screens.blocks.block_view import BlockView
+from screens.colour.palette import Palette
 from screens.inspect.attention_shading import shading_of
 from screens.inspect.inspect_screen import InspectScreen
 from screens.widgets.status_line import StatusLine
@@ -93,3 +95,21 @@ async def test_cursor_is_never_under_the_head_that_stays(inspect: Open, settle: 
             assert view.cursor is not None
             lines = [view.line_at(y) for y in range(view.window)]
             assert view.laid.spot(view.cursor).line in lines
+
+
+async def test_without_colour_bars_arcs_and_an_underline_tell_the_attention(
+    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("screens.widgets.token_strip.palette_of", lambda widget: Palette(None, True, (0, 0, 0)))
+    async with inspect(size=(120, 40)) as pilot:
+        strip = pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+        shading = strip.shading
+        assert shading is not None
+        assert shading.top is not None
+        lines = [strip.render_line(y) for y in range(strip.size.height)]
+        assert "▾" in lines[strip.above - 1].text
+        labels = lines[strip.above]
+        for index in range(len(strip.tokens)):
+            assert shading.bar(index) in labels.text
+        underlined = "".join(text for text, style, _ in labels if style is not None and style.underline)
+        assert underlined == strip.tokens[shading.top].label

@@ -33,6 +33,18 @@ def test_picture(
     assert snap_compare(app, terminal_size=size, run_before=go)
 
 
+@pytest.mark.parametrize("keys", [["j"] * 5 + ["enter", "down"], ["left", "y"]], ids=["matrix-with-cursor", "received"])
+def test_picture_on_a_large_screen(
+    keys: list[str], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
+) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        await settle(pilot)
+        await pilot.press(*keys)
+        await settle(pilot)
+
+    assert snap_compare(app, terminal_size=(200, 60), run_before=go)
+
+
 @pytest.mark.parametrize("keys", [["e"], ["s"]], ids=["prompt", "sampling"])
 def test_picture_of_editing(
     keys: list[str], app: LabApp, settle: Callable[[Pilot[None]], Awaitable[None]], snap_compare: Any
