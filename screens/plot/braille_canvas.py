@@ -61,6 +61,11 @@ class BrailleCanvas:
         place = round((y - self._low[1]) / (self._high[1] - self._low[1]) * dots)
         return self.rows - 1 - min(dots, max(0, place)) // DOTS_A_ROW
 
+    def shows(self, y: float) -> bool:
+        """Check that a y is within the canvas, by half a dot."""
+        dots = DOTS_A_ROW * self.rows - 1
+        return -0.5 <= (y - self._low[1]) / (self._high[1] - self._low[1]) * dots <= dots + 0.5
+
     def heights_of(self, ys: Floats) -> Floats:
         """Heights of some ys in cells above the canvas's lower edge."""
         dots = (np.asarray(ys, np.float64) - self._low[1]) / (self._high[1] - self._low[1]) * (DOTS_A_ROW * self.rows - 1)

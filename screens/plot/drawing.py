@@ -168,7 +168,7 @@ def _marks(
     taken: set[tuple[int, int]],
 ) -> list[tuple[float, float, str, str]]:
     """The marks of a series: x, y, sign and role of each. Letters of several runs move to free columns, into `taken`."""
-    inside = [(x, y) for x, y in zip(xs, ys, strict=True) if window[0] <= x <= window[1]]
+    inside = [(x, y) for x, y in zip(xs, ys, strict=True) if window[0] <= x <= window[1] and canvas.shows(y)]
     chosen = _apart(inside, canvas, COLUMNS_A_MARK)
     if len(chosen) < len(inside) - 1:  # the last evaluation may come soon after the one before
         chosen = _apart(inside, canvas, COLUMNS_A_CHOSEN_MARK)

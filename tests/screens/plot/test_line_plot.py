@@ -184,3 +184,10 @@ def test_a_place_of_the_mouse_leads_back_to_its_column() -> None:
     heights = [drawn.y_at(row) for row in range(10)]
     assert heights == sorted(heights, reverse=True)
     assert drawn.y_range[0] <= heights[-1] < heights[0] <= drawn.y_range[1]
+
+
+def test_a_mark_out_of_the_range_of_y_is_left_out() -> None:
+    val = Series("val", "val", "marked", "validation", [0.0, 50.0, 99.0], [6.0, 2.5, 2.1])
+    near = replace(figure(val), y_window=(2.0, 3.0))
+    assert sum(sign == "◆" for row in draw(near, 60, 16).cells for sign, _ in row) == 2
+    assert sum(sign == "◆" for row in draw(figure(val), 60, 16).cells for sign, _ in row) == 3
