@@ -66,7 +66,7 @@ STEPS: Sequence[Key] = (
     ("j", "head {head} · pattern"),
     ("j", "head {head} · scores"),
     ("j", "layer {layer} · attention · all heads"),
-    ("j", "layer {layer} · head {head} of all"),
+    ("j", "layer {layer} · head {head}:"),
     ("j", "head {head} · values"),
     ("j", "output projection ─"),
     ("j", "residual add after attention"),
