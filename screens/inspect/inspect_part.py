@@ -136,6 +136,10 @@ class InspectPart:
     def view_shown(self, selection: Selection, view: View) -> None:
         """Follow a view that has just been drawn, which answers `selection`."""
 
+    def key_pressed(self, key: str) -> bool:
+        """Follow a key before its binding acts. True keeps it from that."""
+        return False
+
     def effect_came(self, selection: Selection, effect: Effect) -> None:
         """Follow the effect of the interventions on the prediction at the position, which answers `selection`."""
 

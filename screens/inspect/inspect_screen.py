@@ -21,6 +21,7 @@ from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.forward_pass.model_in_view import ModelInView
 from screens.inspect.forward_pass.tour import Tour
+from screens.inspect.forward_pass.view_transition import ViewTransition
 from screens.inspect.help_text import HELP
 from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Starting, bind_actions, effect_to_all
 from screens.inspect.intervention_keys import InterventionKeys
@@ -102,8 +103,8 @@ class InspectScreen(WidgetMessages):
         self._places = PlaceHistory(self, lambda: self._steps.steps)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
         self._tour = Tour(self, self._steps)
-        in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar), self._tour)
-        self._parts = (self._explanations, self._interventions, self._second, *others, *in_view)
+        in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
+        self._parts = (self._explanations, self._interventions, self._second, *others, *in_view, ViewTransition(self), self._tour)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
         answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came)
@@ -140,7 +141,7 @@ class InspectScreen(WidgetMessages):
         self._tour.stop()
 
     def on_key(self, event: events.Key) -> None:
-        if self._tour.key_pressed(event.key):
+        if any(part.key_pressed(event.key) for part in self._parts):
             event.stop()
 
     @property

@@ -35,6 +35,8 @@ class LineScrollView(Widget, can_focus=True):
     """The first line in sight."""
     left: reactive[int] = reactive(0)
     """Character cells scrolled out at the left."""
+    columns_drawn: reactive[int | None] = reactive(None)
+    """Columns in sight that are drawn while the content fills from the left; None draws all."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -118,6 +120,8 @@ class LineScrollView(Widget, can_focus=True):
         height = self.extent[0]
         line = self.line_at(y)
         strip = self.draw(line) if line < height else Strip.blank(self.room, self.style_of(""))
+        if self.columns_drawn is not None:
+            strip = strip.crop(0, self.columns_drawn).adjust_cell_length(self.room, self.style_of(""))
         return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-scroll-view--thumb"))], 1)])
 
     def _thumb(self, y: int) -> str:

@@ -1,1 +1,1 @@
-"""Parts of Inspect around the drawing of the model: the prediction beside every stage, and the tour."""
+"""Parts of Inspect around the drawing of the model: the prediction beside every stage, the tour, and the transition to a softmax."""

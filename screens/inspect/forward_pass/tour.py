@@ -53,10 +53,12 @@ class Tour(InspectPart):
         return " · ".join(filter(None, (sentence, self._place, "+ faster - slower, any other key stops")))
 
     def action_tour(self) -> None:
-        if isinstance(self._host.model, Ready):
-            if self._pace is None:
-                self._pace = PACE_OF[cast(AppState, self._host.app).preferences.animation]
-            self._playing = self._host.start(self._play(), "tour")
+        if not isinstance(self._host.model, Ready):
+            self._host.say("The tour needs the model, which is still being loaded.")
+            return
+        if self._pace is None:
+            self._pace = PACE_OF[cast(AppState, self._host.app).preferences.animation]
+        self._playing = self._host.start(self._play(), "tour")
 
     def key_pressed(self, key: str) -> bool:
         """Change the pace, or end the tour. False if none is played, and the key is for somebody else."""
