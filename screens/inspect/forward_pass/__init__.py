@@ -1,1 +1,1 @@
-"""Parts of Inspect around the drawing of the model: the prediction beside every stage, the tour, and the transition to a softmax."""
+"""Parts of Inspect around the drawing of the model: the prediction at every stage, the tour, the transition to a softmax."""
