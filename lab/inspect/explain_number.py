@@ -34,6 +34,7 @@ class Explainer(Quantities):
             initial=answer.initial,
             is_sum=answer.is_sum,
             note=answer.note,
+            strips=answer.strips,
         )
 
     def _product(self, ref: str) -> Explanation:

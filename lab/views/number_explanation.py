@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from lab.core.number_format import column, significant
-from lab.views.blocks import Block, Cell, Column, Paragraph, Table, View
+from lab.views.blocks import Block, Cell, Column, Paragraph, StackedStrips, Table, View
 from lab.views.number_refs import TIMES, split
 
 FIGURES = 6
@@ -44,6 +44,8 @@ class Explanation(msgspec.Struct, omit_defaults=True, kw_only=True):
     """A weight's value before training, where that is known."""
     is_sum: bool = False
     """True if the operands are the terms of a sum."""
+    strips: StackedStrips | None = None
+    """Of a dot product both vectors and their products, whole."""
     note: str = ""
     """A remark: that the place is masked, or that an intervention has set it."""
 
@@ -65,6 +67,8 @@ def explanation_view(explanation: Explanation, trail: Sequence[str]) -> View:
         worked_out = significant(explanation.recomputed, FIGURES)
         check = f"The model has {value}: |Δ| {significant(explanation.delta, 2)}."
         blocks.append(Paragraph(f"{explanation.formula}\n= {explanation.numbers}\n= {worked_out}\n{check}"))
+        if explanation.strips is not None:
+            blocks.append(explanation.strips)
         if explanation.operands:
             blocks.append(_terms(explanation.operands) if explanation.is_sum else _operands(explanation.operands))
         if explanation.note:

@@ -57,6 +57,12 @@ def element(reference: str, *indices: int) -> str:
     return ref(name, *filled, *rest)
 
 
+def open_ref(first: str, second: str) -> str:
+    """The name of a vector by those of its numbers 0 and 1: `weight[3,:]` for `weight[3,0]` and `weight[3,1]`."""
+    name, indices = split(first)
+    return ref(name, *(":" if one != other else one for one, other in zip(indices, split(second)[1], strict=True)))
+
+
 def next_token(reference: str) -> int | None:
     """The token that a number of the prediction is about, None for any other number: 7 for `logits[4,7]`."""
     name, indices = split(reference)

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from lab.core.number_format import significant, whole
 from lab.inspect.logit_attribution import Contributor, contributors
-from lab.views.number_explanation import Operand
-from lab.views.number_refs import TIMES
+from lab.views.blocks import StackedStrips
+from lab.views.number_explanation import Operand, short
+from lab.views.number_refs import TIMES, open_ref
+from lab.views.number_tables import stacked
 from models.gpt import GPT
 from models.trace import BEFORE, Trace
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 TERMS = 8
 """Terms of a long sum that are shown; the rest is one `others` row."""
+DRAWN = 4096
+"""Most terms of a dot product that are drawn."""
 DIGITS = 4
 """Significant figures of an operand in the substituted formula."""
 
@@ -65,6 +69,8 @@ class Answer:
     note: str = ""
     initial: float | None = None
     is_sum: bool = False
+    strips: StackedStrips | None = None
+    """Of a dot product both vectors and their products."""
 
 
 @dataclass(frozen=True)
@@ -235,13 +241,23 @@ class Quantities:
     ) -> Answer:
         """Σ left[i]·right[i], each term being a product that can be explained."""
         left, right = left.double(), right.double()
-        return self.sum(
+        answer = self.sum(
             formula,
             left * right,
             lambda i: (f"{term} {i + 1}", left_ref(i) + TIMES + right_ref(i)),
             extra,
             lambda i: times(float(left[i]), float(right[i])),
         )
+        if not 1 < len(left) <= DRAWN:
+            return answer
+        names = [open_ref(each(0), each(1)) for each in (left_ref, right_ref)]
+        words = [short(each) for each in names]
+        vectors = [
+            (words[0], left.numpy(), names[0]),
+            (f"× {words[1]}", right.numpy(), names[1]),
+            ("= product", (left * right).numpy(), names[0] + TIMES + names[1]),
+        ]
+        return replace(answer, strips=stacked(f"all {len(left)} terms", vectors))
 
 
 def _without_before(rule: Rule) -> Callable[[Quantities, NumberLocation], Answer]:

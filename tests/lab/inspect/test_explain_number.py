@@ -9,6 +9,8 @@ import torch
 
 from lab.inspect.explain_number import Explainer
 from lab.inspect.formulas.quantities import TERMS, UnknownNumberError
+from lab.views.number_explanation import explanation_view
+from lab.views.number_refs import element
 from models.config import ModelConfig
 from models.gpt import GPT
 from models.trace import Trace
@@ -95,6 +97,18 @@ def test_the_factors_of_a_dot_product_are_written_beside_its_terms(explainer: Ex
     for operand in explainer.explain("blocks.1.attn.scores_raw[0,3,1]").operands[:TERMS]:
         a, b = (float(text.strip(" ()").replace("−", "-")) for text in operand.factors.split("×"))
         assert a * b == pytest.approx(operand.value, rel=2e-3)
+
+
+def test_both_vectors_of_a_dot_product_are_drawn_whole_with_their_products(explainer: Explainer) -> None:
+    explanation = explainer.explain("logits[4,7]")
+    assert explanation.strips is not None
+    x = explainer.trace["ln_final.out"][4].double().numpy()
+    weight = explainer.weights["wte.weight"][7].double().numpy()
+    np.testing.assert_allclose(explanation.strips.values.numpy(), [x, weight, x * weight], rtol=1e-6)
+    assert explanation.strips.refs == ["ln_final.out[4,:]", "wte.weight[7,:]", "ln_final.out[4,:] × wte.weight[7,:]"]
+    for name, vector in zip(explanation.strips.refs, explanation.strips.values.numpy(), strict=True):
+        assert explainer.explain(element(name, 5)).value == pytest.approx(float(vector[5]), rel=1e-5)
+    assert explanation.strips in explanation_view(explanation, [explanation.ref]).blocks
 
 
 def test_the_written_formula_gives_the_number(explainer: Explainer) -> None:
