@@ -59,7 +59,7 @@ IN_INSPECT: Sequence[Key] = (
     ("{", "layer 1 ·"),
 )
 IN_TRAIN: Sequence[Key] = (("e", "⏎ history"), ("t", "next token"), ("g", "at step"))
-IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/7") for stage in range(2, 8)), ("g", "stage 1/7"))
+IN_ONE_STEP: Sequence[Key] = (*(("j", f"stage {stage}/8") for stage in range(2, 9)), ("g", "stage 1/8"))
 TO_THE_SCORES = 7
 STEPS: Sequence[Key] = (
     ("j", "layer {layer} · attention · head {head} · q, k, v"),
@@ -202,7 +202,7 @@ def measure_over_train(lab: Lab, rounds: int, times: dict[str, list[float]]) -> 
         times.setdefault("another axis of Compare", []).append(lab.press("a", "epochs"))
         os.write(lab.master, b"aa")  # over time, back to steps
     lab.press("\x1b", IN_TRAIN[-1][1])
-    lab.press("w", "stage 1/7")
+    lab.press("w", "stage 1/8")
     lab.read(3.0)
     for _ in range(rounds):
         for key, answer in IN_ONE_STEP:

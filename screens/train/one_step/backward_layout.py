@@ -82,19 +82,26 @@ def lay_backward(picture: BackwardPass, target: str, sentence: str, width: int, 
 
 
 def model_parts(picture: BackwardPass, is_wide: bool, numbers_beside_boxes: bool) -> list[ModelPart]:
-    """The model's parts in the order of the backward pass; magnitudes are gradient norms."""
+    """The model's parts in the order of the backward pass; magnitudes are gradient norms.
+
+    The boxes have a scale of their own: the token embedding, which is the output head, too, would leave them all dark.
+    """
     parts = [ModelPart(f"loss {fixed(picture.mean, 3)}", (0,), ("loss",))]
+    stream: float | None = None
     for index, part in enumerate(picture.parts, 1):
-        notes = (significant(part.weights),) if part.layer is None or numbers_beside_boxes else ()
+        stream = part.stream if part.stream is not None else stream  # what reaches the embeddings is the last stream's
+        is_box = part.layer is not None
+        notes = () if is_box and not numbers_beside_boxes else (significant(part.weights),)
         name = NAMES[part.name][is_wide] if part.name in NAMES else part.name
-        parts.append(ModelPart(name, (index,), (part.name,), part.layer, part.weights, part.stream, notes))
+        magnitude = part.weights if is_box else None
+        parts.append(ModelPart(name, (index,), (part.name,), part.layer, magnitude, stream, notes))
     return parts
 
 
 def legend(picture: BackwardPass) -> str:
     """The scales of the drawing."""
     widest = max((part.stream or 0.0 for part in picture.parts), default=0.0)
-    most = max((part.weights for part in picture.parts), default=0.0)
+    most = max((part.weights for part in picture.parts if part.layer is not None), default=0.0)
     return f"gradient norms: box █ {significant(most)} · rail █ {significant(widest)}"
 
 
