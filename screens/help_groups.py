@@ -37,7 +37,7 @@ MOVE = Group(
         Line(("inspect.layer", "inspect.layer_before"), "layer"),
         Line(("inspect.first", "inspect.last"), "first and last step"),
         Line(("inspect.page_down", "inspect.page_up"), "scroll the view"),
-        *one("inspect.all_heads", "inspect.lens_grid"),
+        *one("inspect.all_heads", "inspect.lens_grid", "inspect.tour"),
         Line(("inspect.panel",), "one of several matrices, or all"),
         Line(("inspect.shading",), "shade tokens by attention from or to the chosen one"),
     ),
