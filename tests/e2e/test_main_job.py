@@ -74,8 +74,6 @@ def test_choose_train_leave_return_stop_inspect_and_sample(terminal: Terminal, h
     start_training(terminal, home)
     terminal.until(r"step +[1-9]\d* / 2,000")
     terminal.press("q")
-    terminal.until("keeps training")
-    terminal.press("q")
     terminal.until_closed()
 
     run = open_run("cats")
