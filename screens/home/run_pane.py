@@ -85,7 +85,8 @@ def loss_figure(detail: RunDetail) -> Figure:
         Series("validation", "val", "line" if len(steps) > 1 else "marks", "validation", steps, losses, dashes=(2, 1)),
     )
     version = (detail.run.path, curve, evaluations)
-    return Figure(series, version, x_label="steps, log" if is_log else "steps", log_y=is_log, empty="No steps yet.")
+    words = "log y" if is_log else "linear y"
+    return Figure(series, version, x_label="steps", log_y=is_log, empty="No steps yet.", scale_words=words)
 
 
 def facts_of(run: RunSummary) -> tuple[Fact, ...]:
