@@ -7,6 +7,7 @@ on the screen already.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from unicodedata import category
 from weakref import WeakKeyDictionary
 
 from rich.cells import get_character_cell_size
@@ -75,6 +76,14 @@ def change_of_pen(before: Pen, after: Pen) -> str:
     return f"\x1b[{';'.join(codes)}m" if codes else ""
 
 
+@lru_cache(maxsize=8192)
+def _size_alone(letter: str) -> int:
+    """Character cells of a letter; 0 for one whose place depends on its neighbours: combining ones, halves of flags."""
+    if category(letter) == "Mc" or "\U0001f1e6" <= letter <= "\U0001f1ff":
+        return 0
+    return get_character_cell_size(letter)
+
+
 def cells_of(strip: Strip, system: ColorSystem) -> list[Cell] | None:
     """The strip's cells; None where a character's place is up to the terminal: combining ones, and links."""
     cells: list[Cell] = []
@@ -87,7 +96,7 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell] | None:
             cells += [(letter, blank if letter == " " else pen) for letter in shown]
             continue
         for letter in shown:
-            size = get_character_cell_size(letter)
+            size = _size_alone(letter)
             if size == 0:
                 return None
             cells.append((letter, blank if letter == " " else pen))
@@ -143,8 +152,12 @@ class TerminalCells:
         for start, end in changes(old, cells):
             self._parts.append(f"\x1b[{y + 1};{x + start + 1}H")
             pen = self._pen
-            for letter, wanted in cells[start:end]:
-                if wanted is not pen and letter:
+            for place, (letter, wanted) in enumerate(cells[start:end], x + start):
+                if not letter:
+                    # Not all terminals agree on which characters are wide: what follows is at its place in any case.
+                    self._parts.append(f"\x1b[{y + 1};{place + 2}H")
+                    continue
+                if wanted is not pen:
                     self._parts.append(change_of_pen(pen, wanted))
                     pen = wanted
                 self._parts.append(letter)

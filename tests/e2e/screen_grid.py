@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Callable
 
 from rich.cells import get_character_cell_size
 
@@ -12,7 +13,9 @@ UNFINISHED = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[PX^_\]][^\x07\x1b]*\x1b?)?\Z", 
 class ScreenGrid:
     """Understands the moves of the cursor that the lab makes, and takes every other sequence for one that moves nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, size_of: Callable[[str], int] = get_character_cell_size) -> None:
+        """`size_of`: character cells that this terminal gives to a character."""
+        self._size_of = size_of
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
         self._cells: dict[tuple[int, int], str] = {}
@@ -53,12 +56,20 @@ class ScreenGrid:
             elif letter == "\r":
                 column = 0
             elif letter >= " ":
-                self._cells[row, column], self._styles[row, column] = letter, self._pen
-                size = get_character_cell_size(letter)
+                self._put(row, column, letter)
+                size = self._size_of(letter)
                 if size == 2:
-                    self._cells[row, column + 1], self._styles[row, column + 1] = "", self._pen
+                    self._put(row, column + 1, "")
                 column += size
         self._at = (row, column)
+
+    def _put(self, row: int, column: int, letter: str) -> None:
+        """Draw one cell. What is left of a wide character of which one half is drawn over becomes blank, as in real terminals."""
+        if self._cells.get((row, column)) == "" and letter:
+            self._cells[row, column - 1] = " "
+        if self._cells.get((row, column + 1)) == "":
+            self._cells[row, column + 1] = " "
+        self._cells[row, column], self._styles[row, column] = letter, self._pen
 
     def text(self) -> str:
         """All lines, blanks at their ends cut."""

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
 from rich.console import Console
 from rich.segment import Segment
@@ -89,8 +90,29 @@ def test_what_is_there_already_is_not_sent(console: Console) -> None:
     assert "attention" in layout(lines).render_segments(console), "a new layout draws everything"
 
 
-def test_combining_characters_and_links_are_sent_whole(console: Console) -> None:
-    for line in (Strip([Segment("e\u0301a", STYLES[0])]), Strip([Segment("abc", Style(link="https://example.org"))])):
+@pytest.mark.parametrize("narrow", ["", "🙂", "🙂日本"])
+@pytest.mark.parametrize("seed", range(6))
+def test_after_a_change_all_is_at_its_place_whatever_the_terminal_takes_for_wide(
+    seed: int, narrow: str, console: Console
+) -> None:
+    """Terminals, tmux and Rich follow different versions of Unicode."""
+    rng, width = random.Random(seed), 30
+    grid = ScreenGrid(lambda letter: 1 if letter in narrow else get_character_cell_size(letter))
+    strips = [strip(rng, width) for _ in range(5)]
+    grid.feed(layout(strips).render_segments(console).encode())
+    for _ in range(8):
+        strips = [rng.choice([each, strip(rng, width)]) for each in strips]
+        grid.feed(chops(strips, list(range(5))).render_segments(console).encode())
+        for y, line in enumerate(strips):
+            drawn, at = grid.lines()[y], 0
+            for letter in line.crop(0, width // 2).text + line.crop(width // 2).text:
+                assert drawn[at][0] == letter
+                at += get_character_cell_size(letter)
+
+
+@pytest.mark.parametrize("text", ["e\u0301a", "\U0001f1e9\U0001f1ea a", "\u0915\u093e a"], ids=["accent", "flag", "vowel sign"])
+def test_characters_that_join_and_links_are_sent_whole(text: str, console: Console) -> None:
+    for line in (Strip([Segment(text, STYLES[0])]), Strip([Segment("abc", Style(link="https://example.org"))])):
         layout([line]).render_segments(console)
         assert chops([line], [0]).render_segments(console)
 
