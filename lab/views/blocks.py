@@ -91,6 +91,8 @@ class Matrix(msgspec.Struct, tag=True, omit_defaults=True):
     """None: diverging where a number is negative, else sequential."""
     limit: float | None = None
     """The number at the end of the scale; None: the largest magnitude."""
+    stride: int = 1
+    """Number of one column minus that of the one before: more than 1 where columns are left out."""
 
 
 class MatrixPanels(msgspec.Struct, tag=True, omit_defaults=True):

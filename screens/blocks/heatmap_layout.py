@@ -92,10 +92,11 @@ class LaidHeatmap(LaidMatrix):
         if self.cell_width < 3:
             across = self.pooled[1]
             every = 5 if self.cell_width == 2 else 10 * across
-            return Line(self._fitted(ruler(self.columns, self.first, chosen, self.cell_width, every, across)), self._corner)
+            numbers = ruler(self.columns, self.first, chosen, self.cell_width, every, across, self.matrix.stride)
+            return Line(self._fitted(numbers), self._corner)
         pieces: list[ColouredPiece] = []
         for index, label in enumerate(self.matrix.column_labels):
-            name = label.strip() if self.cell_width >= SHORTEST_LABEL else str(self.first + index)
+            name = label.strip() if self.cell_width >= SHORTEST_LABEL else str(self.first + index * self.matrix.stride)
             text = fit(("▾" if index == chosen and len(name) < self.cell_width else "") + name, self.cell_width - 1, "right")
             pieces.append((text + " ", "selected" if index == chosen else "head"))
         return Line(merged(pieces), self._corner)

@@ -32,19 +32,25 @@ def short(value: float) -> str:
     return fixed(value, 0) if size < 9_999.5 else significant(value, 1)
 
 
-def ruler(columns: int, first: int, chosen: int | None, width: int, every: int, across: int = 1) -> tuple[ColouredPiece, ...]:
-    """Numbers from `first` above columns of which `across` share a cell of `width` characters; the chosen one is marked ▾."""
+def ruler(
+    columns: int, first: int, chosen: int | None, width: int, every: int, across: int = 1, stride: int = 1
+) -> tuple[ColouredPiece, ...]:
+    """Numbers from `first`, a `stride` apart, above columns of which `across` share a cell of `width` characters; the chosen one
+    is marked ▾. Of `every` columns one has its number: a round one, or the next after it where that column is left out.
+    """
     line = [" "] * (-(-columns // across) * width + 6)
+    apart = every * stride
     for index in range(columns):
-        if index and (first + index) % every:
+        here = first + index * stride
+        if index and here // apart == (here - stride) // apart:
             continue
-        number, place = str(first + index), index // across * width
+        number, place = str(here), index // across * width
         if index == 0 or line[place - 1] == " ":
             line[place : place + len(number)] = number
     if chosen is None:
         return (("".join(line), "head"),)
     place = chosen // across * width
-    mark = f"▾{first + chosen} "
+    mark = f"▾{first + chosen * stride} "
     before = "".join(line[:place])
     if before and before[-1] != " ":
         before = before.rstrip("0123456789").ljust(place)
@@ -103,7 +109,7 @@ class LaidMatrix(Laid):
                 pieces.append((fit(marked, self.cell_width - 1, "right") + " ", "selected" if index == chosen else "head"))
             return Line(tuple(pieces), pinned)
         every = 5 if self.cell_width == 2 else 10
-        return Line(ruler(self.columns, self.first, chosen, self.cell_width, every), pinned)
+        return Line(ruler(self.columns, self.first, chosen, self.cell_width, every, stride=self.matrix.stride), pinned)
 
     @cached_property
     def head(self) -> list[Line]:

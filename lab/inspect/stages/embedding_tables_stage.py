@@ -93,7 +93,7 @@ def positions(context: StageContext) -> View:
     similar_ref = ref("wpe.cosine", ":", ":") if every == 1 else ""  # the name counts rows one by one
     title = f"cosine similarity of positions 1 to {len(table)}" + (f", one in {every}" if every > 1 else "")
     blocks: list[Block] = [
-        Matrix(title, labels, labels, Array.of(similar), ref=similar_ref, scale="diverging", limit=1.0),
+        Matrix(title, labels, labels, Array.of(similar), ref=similar_ref, scale="diverging", limit=1.0, stride=every),
         heatmap,
     ]
     return View(

@@ -1,6 +1,7 @@
 """Heatmap layout: numbers on paper, half blocks, largest of several; and the cursor that reads every number out."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from rich.cells import cell_len
 from lab.views.blocks import Array, Matrix, View
 from screens.blocks.block_layout import Line
 from screens.blocks.heatmap_layout import LaidHeatmap, lay_heatmap, pooled
+from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.view_layout import lay_view
 from screens.colour.heat import HALF_BLOCK, LEVELS, MASKED_LEVEL, Heat, level_of
 
@@ -158,3 +160,20 @@ def test_without_paper_a_view_is_drawn_in_glyphs() -> None:
     kinds = {kind for y in range(page.height) for _, kind in (*page.line(y)[0].pinned, *page.line(y)[0].pieces)}
     assert not any(isinstance(kind, Heat) for kind in kinds)
     assert any("░▒▓█" in text_of(page.line(y)[0]) for y in range(page.height))
+
+
+@pytest.mark.parametrize("width", [50, 90, 140, 250])
+@pytest.mark.parametrize("paints", [False, True])
+def test_the_columns_of_a_thinned_axis_have_the_numbers_of_its_rows(width: int, paints: bool) -> None:
+    labels = [str(number) for number in range(1, 129, 2)]
+    values = np.random.default_rng(3).uniform(-1, 1, (64, 64)).astype(np.float32)
+    thinned = Matrix("m", labels, labels, Array.of(values), scale="diverging", stride=2, selected=(3, 40))
+    laid = (lay_heatmap if paints else lay_matrix)(thinned, width)
+    head = text_of(laid.header)
+    assert "▾81" in head
+    for found in re.finditer(r"\d+", head.replace("▾", " ")):
+        column = (int(found[0]) - 1) // 2
+        spot = laid.spot(0, column)
+        assert labels[column] == found[0]
+        assert spot.start <= found.end()
+        assert found.start() <= spot.start + spot.width

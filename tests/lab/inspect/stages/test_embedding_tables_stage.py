@@ -61,6 +61,7 @@ def test_a_long_context_is_thinned_and_says_so(make_run: Any, engine: InProcessE
     similar, heatmap = blocks(engine.view(ViewParams(run="tiny", stage="positions", text=PROMPT, position=9)), Matrix)
     assert similar.row_labels == ["1", "5", "9", "13", "17", "21", "25", "29"]
     assert "one in 4" in similar.title
+    assert similar.stride == 4, "the ruler above the columns counts as the labels of the rows do"
     assert similar.values.numpy()[1, 3] == pytest.approx(cosine(table[4], table[12]), abs=1e-6)
     assert heatmap.ref == "wpe.weight[4:,:]"
     np.testing.assert_array_equal(heatmap.values.numpy(), table[4:12])
