@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from lab.core.number_format import probability, significant, whole
-from lab.inspect.interventions import all_in_words
+from lab.inspect.interventions import Intervention, all_in_words
 from lab.views.blocks import LensPath, ModelFacts, StageEntry
 from screens.inspect.forward_pass.model_in_view import changed_groups
 from screens.inspect.selection import Selection
 
+ENDING_A_PART = ("embed", "resid_mid", "resid_post")
+"""Stages after which the residual stream is as the part leaves it."""
 IN_EVERY_LAYER = ("resid_mid", "resid_post")
 """Stages shown of the layers after the first of a tour."""
 
@@ -25,13 +27,17 @@ def tour_stops(steps: Sequence[StageEntry], first: int) -> list[int]:
 
 def tour_sentence(step: StageEntry, selection: Selection, facts: ModelFacts, path: LensPath) -> str:
     """One sentence on a stage; where an intervention changes it, on that."""
-    if step.group in changed_groups(selection.interventions):
-        return f"Changed here: {all_in_words(selection.interventions)}."
+    changing = [each for each in selection.interventions if _changes(each, step)]
+    if changing:
+        return f"Changed here: {all_in_words(changing)}."
     layer, head, width = f"layer {selection.layer + 1}", selection.head + 1, whole(facts.width)
     vocabulary = whole(facts.vocab_size)
     match step.stage:
         case "tokens":
-            return f"The prompt is cut into {_counted(len(path.tokens), 'token')} out of a vocabulary of {vocabulary}."
+            cut = (
+                f"The prompt is cut into {_counted(path.dropped + len(path.tokens), 'token')} out of a vocabulary of {vocabulary}"
+            )
+            return f"{cut}; the model sees the last {whole(len(path.tokens))}." if path.dropped else f"{cut}."
         case "embed":
             return f"The token's row of the embedding table, {width} numbers, plus the row of its position starts the stream."
         case "neighbours":
@@ -63,10 +69,16 @@ def tour_sentence(step: StageEntry, selection: Selection, facts: ModelFacts, pat
         case "ln_final":
             return "The last LayerNorm normalizes the stream for the comparison with every token's embedding."
         case "lens":
-            return "Every row is a layer, and shows what the model would predict after each token if it stopped there."
+            return "Every row is a token; each column shows what the model would predict after it if it stopped at that layer."
         case "cache":
             return "With the keys and values of these tokens kept, the next one needs only its own computed."
     return _of_numbers(step, path)
+
+
+def _changes(made: Intervention, step: StageEntry) -> bool:
+    """True if an intervention is on the part of the model that a stage belongs to; on the stream, only where the part ends."""
+    is_in_part = step.group in changed_groups((made,))
+    return is_in_part and (step.stage in ENDING_A_PART or not made.part.startswith("resid"))
 
 
 def _of_numbers(step: StageEntry, path: LensPath) -> str:

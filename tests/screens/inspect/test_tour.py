@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from msgspec import structs
 from textual.pilot import Pilot
 
 from lab.inspect.interventions import Intervention
@@ -55,6 +56,38 @@ def test_every_stage_has_a_sentence_and_one_that_is_changed_says_so(engine: Any)
     assert tour_sentence(added, Selection("tale"), facts, path) == (
         "Layer 2's attention adds a vector of norm 7.20; if the model stopped here, it would predict “ fast” (40.0%)."
     )
+
+
+def test_a_changed_stage_names_only_what_changes_it(engine: Any) -> None:
+    facts, path = engine.open("tale", "best"), engine.lens("The big dog ran", None, None)
+    made = (
+        Intervention(part="attn.z", how="off", layer=0, head=1),
+        Intervention(part="mlp_out", how="off", layer=1),
+        Intervention(part="resid_post", how="scale", factor=0.5, layer=0),
+    )
+
+    def said(stage: str, layer: int) -> str:
+        step = next(step for step in path.steps if (step.stage, step.layer) == (stage, layer))
+        return tour_sentence(step, Selection("tale", interventions=made), facts, path)
+
+    assert said("scores", 0) == "Changed here: head 1.2 off."
+    assert said("mlp", 1) == "Changed here: mlp 2 off."
+    assert said("mlp", 0).startswith("The MLP goes from"), "the stream after it is changed, not the MLP"
+    assert said("resid_post", 0) == "Changed here: stream after mlp 1 × 0.5."
+
+
+def test_the_sentence_on_the_tokens_counts_those_before_the_context_too(engine: Any) -> None:
+    facts, path = engine.open("tale", "best"), engine.lens("The big dog ran", None, None)
+    longer = structs.replace(path, dropped=300)
+    assert tour_sentence(path.steps[0], Selection("tale"), facts, longer) == (
+        "The prompt is cut into 304 tokens out of a vocabulary of 50,257; the model sees the last 4."
+    )
+
+
+def test_the_sentence_on_the_logit_lens_names_its_rows_and_columns_as_they_are_drawn(engine: Any) -> None:
+    facts, path = engine.open("tale", "best"), engine.lens("The big dog ran", None, None)
+    sentence = tour_sentence(next(step for step in stage_entries(2) if step.stage == "lens"), Selection("tale"), facts, path)
+    assert sentence.startswith("Every row is a token; each column")
 
 
 def stage_of(pilot: Pilot[None]) -> str:
