@@ -36,6 +36,8 @@ from screens.widgets.fact_list import FactList
 MOST_LINES_OF_WORDS = 5
 """Most lines of the status text: the rest of 24 lines is for the samples."""
 
+NO_SAMPLES = "No samples yet: each evaluation writes some."
+
 SECONDS_AN_EVALUATION = 0.3
 """Time that each evaluation is shown for while they are played."""
 MOST_LINES_OF_NOTICE = 2
@@ -118,6 +120,7 @@ class RunView(Widget):
         self.query_one(RunHeader).watched = watched
         self._say()
         self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
+        self.samples.without_samples = NO_SAMPLES
         self.samples.samples = watched.samples
         self.insights.show(watched.insights, watched.phase in ACTIVE, watched.status.seconds, watched.config.train.optimizer)
         if self._has_grown():
@@ -152,6 +155,7 @@ class RunView(Widget):
     def show_error(self, sentence: str) -> None:
         """Show the reason why there is nothing to see."""
         self.query_one(VerdictBar).verdict = None
+        self.samples.without_samples = ""
         self._notify(sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:

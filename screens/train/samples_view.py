@@ -52,6 +52,8 @@ class SamplesView(Widget):
     scrolled: reactive[int] = reactive(0)
     has_arrows: reactive[bool] = reactive(True)
     """True if ← and → move here; else they move the plot's cursor."""
+    without_samples: reactive[str] = reactive("Reading the run …")
+    """Words in place of samples."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -87,7 +89,7 @@ class SamplesView(Widget):
         width, height = self.size
         title = self.get_component_rich_style("samples--title")
         if not self._steps:
-            words = "No samples yet: each evaluation writes some." if y == 0 else ""
+            words = self.without_samples if y == 0 else ""
             return Strip([Segment(words, title)]).adjust_cell_length(width, self.rich_style)
         if y == 0:
             at = len(self._steps) if self.chosen is None else self.chosen + 1

@@ -31,6 +31,22 @@ async def test_what_it_wrote_can_be_walked(app: TrainApp, make_run: Any, until: 
         assert "3/3 " in samples.render_line(0).text
 
 
+async def test_a_run_still_being_read_is_not_said_to_have_no_samples(
+    app: TrainApp, make_run: Any, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run("tale", step=200)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        with monkeypatch.context() as slow:
+            slow.setattr(screen, "_read", lambda name, follower: None)
+            screen.lab.run_name = "tale"
+            screen.making = False
+            await pilot.pause()
+            assert screen.view.samples.render_line(0).text.rstrip() == "Reading the run …"
+        await watch(pilot, until, "tale")
+        assert screen.view.samples.render_line(0).text.startswith("Samples at step 200")
+
+
 async def test_the_diagnosis_stands_before_the_rest_of_the_words_in_whole_sentences(
     app: TrainApp, make_run: Any, until: Any
 ) -> None:
