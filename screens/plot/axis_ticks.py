@@ -89,16 +89,29 @@ def log_ticks(low: float, high: float, about: int) -> list[float]:
 
 
 def label_row(places: list[int], labels: list[str], unit: str, width: int) -> str:
-    """The labels under the marks of the axis, the first and the last first; one that would touch another is left out."""
+    """The labels under the marks of the axis, the last and the first first; one that would touch another is left out.
+
+    Every number is centred under its mark as far as the row reaches. The unit gives way: it follows the last number with room
+    behind it.
+    """
     row = [" "] * width
     pairs = list(zip(places, labels, strict=False))
-    if pairs and unit:
-        pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]} {unit}")
+    ends: list[int] = []
     for place, label in [*pairs[-1:], *pairs[:-1]]:
         start = max(0, min(place - len(label) // 2, width - len(label)))
-        if all(sign == " " for sign in row[max(0, start - 1) : start + len(label) + 1]):
+        if _is_free(row, start, len(label)):
             row[start : start + len(label)] = label
+            ends.append(start + len(label))
+    for end in sorted(ends, reverse=True) if unit else []:
+        if end + 1 + len(unit) <= width and all(sign == " " for sign in row[end : end + len(unit) + 3]):
+            row[end + 1 : end + 1 + len(unit)] = unit
+            break
     return "".join(row)
+
+
+def _is_free(row: list[str], start: int, length: int) -> bool:
+    """Check that nothing stands in this part of the row or touches it."""
+    return all(sign == " " for sign in row[max(0, start - 1) : start + length + 1])
 
 
 def nice_ticks(low: float, high: float, about: int) -> list[float]:

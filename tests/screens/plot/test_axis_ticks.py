@@ -4,7 +4,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screens.plot.axis_ticks import even_scale, nice_ticks
+from screens.plot.axis_ticks import even_scale, label_row, nice_ticks
 
 
 @given(st.floats(-1000, 1000, allow_nan=False), st.floats(0.01, 1000), st.integers(2, 12))
@@ -29,3 +29,12 @@ def test_an_even_scale_shows_all_and_its_ticks_are_whole_rows_apart(low: float, 
     spacing = scale.row * scale.rows_a_tick
     mantissa = spacing / 10 ** math.floor(math.log10(spacing) + 1e-9)
     assert min(abs(mantissa - nice) for nice in (1, 2, 5)) < 1e-6
+
+
+def test_numbers_stand_under_their_marks_and_the_unit_gives_way() -> None:
+    row = label_row([2, 20, 38], ["0", "200", "400"], "steps", 50)
+    assert row == " " * 2 + "0" + " " * 16 + "200" + " " * 15 + "400 steps" + " " * 4
+    row = label_row([2, 20, 38], ["0", "5,500", "6,000"], "steps", 40)
+    assert row == " " * 2 + "0" + " " * 15 + "5,500 steps" + " " * 6 + "6,000"
+    row = label_row([2, 9, 16], ["0", "5,500", "6,000"], "steps", 18)
+    assert row == "  0    5,500 6,000", "no room for the unit"

@@ -72,9 +72,9 @@ def test_one_point_a_flat_line_and_a_tiny_place_are_drawn_too(log_y: bool) -> No
         assert draw(figure(line(ys), log_y=log_y), 20, 5)
 
 
-def test_ticks_are_round_and_the_last_says_what_is_counted() -> None:
+def test_ticks_are_round_and_the_last_with_room_behind_it_says_what_is_counted() -> None:
     drawn = rows(draw(figure(line([5.0 - x / 500 for x in range(2001)])), 80, 20))
-    assert drawn[-1].split() == ["0", "500", "1,000", "1,500", "2,000", "steps"]
+    assert drawn[-1].split() == ["0", "500", "1,000", "1,500", "steps", "2,000"]
     labels = [row.partition("┤")[0].strip() for row in drawn if "┤" in row]
     assert [float(label) for label in labels] == sorted((float(label) for label in labels), reverse=True)
 
