@@ -124,7 +124,7 @@ class BlockView(LineScrollView):
         keeps = followed is not None and self.laid.blocks[followed[0]].keeps_cursor and self.has_focus
         if followed is not None and followed != self._followed and not (same and keeps):
             if same or followed != self.laid.first() or self.laid.blocks[followed[0]].keeps_cursor:
-                self._reveal(self.laid.spot(followed))
+                self._reveal_followed(followed)
             if same and self.cursor is not None:
                 self.cursor = followed
         self._followed = followed
@@ -187,9 +187,8 @@ class BlockView(LineScrollView):
         self._lay_out()
         if self.cursor is not None and not self.laid.has(self.cursor):
             self.cursor = self.laid.first()
-        followed = self.laid.followed()
-        if followed is not None:
-            self._reveal(self.laid.spot(followed))
+        if (followed := self.laid.followed()) is not None:
+            self._reveal_followed(followed)
         self._tell()
 
     def _point(self) -> None:
@@ -289,6 +288,11 @@ class BlockView(LineScrollView):
             self._reveal(self.laid.spot(self.cursor))
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))
+
+    def _reveal_followed(self, followed: CellCursor) -> None:
+        """Show the selected cell and, where both fit, the table below its matrices."""
+        self.show_line(self.laid.end_with_table_below(followed, self.window))
+        self._reveal(self.laid.spot(followed))
 
     def _reveal(self, spot: Spot) -> None:
         pinned = self.laid.line(spot.line)[1]

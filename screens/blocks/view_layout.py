@@ -25,7 +25,7 @@ from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.matrix_panels_layout import lay_matrix_panels
 from screens.blocks.stacked_strips_layout import lay_stacked_strips
 from screens.blocks.strip_layout import lay_strip
-from screens.blocks.table_layout import lay_table
+from screens.blocks.table_layout import LaidTable, lay_table
 from screens.blocks.text_grid_layout import lay_text_grid
 from screens.widgets.text_fitting import wrap
 
@@ -147,6 +147,17 @@ class Page:
     def followed(self) -> CellCursor | None:
         """The selected cell to keep in sight; None if there is none."""
         return next(((index, *block.start()) for index, block in enumerate(self.blocks) if block.follows), None)
+
+    def end_with_table_below(self, cursor: CellCursor, window: int) -> int:
+        """The last line of the table right below the matrices that the cursor is in, where both fit into so many lines; else the
+        cursor's own line.
+        """
+        above, below, line = cursor[0], cursor[0] + 1, self.spot(cursor).line
+        if below < len(self.blocks) and self.blocks[above].keeps_cursor and isinstance(self.blocks[below], LaidTable):
+            end = self.tops[below] + self.blocks[below].height - 1
+            if self.blocks[above].sticky + 1 + end - line < window:
+                return end
+        return line
 
     def has(self, cursor: CellCursor) -> bool:
         """True if the view has this place."""

@@ -117,10 +117,16 @@ def row_of(context: StageContext, layer: int, head: int, name: str, found: HeadS
     ]
 
 
+def kind_and_entropy(found: HeadSummary, choices: int) -> str:
+    """`first-token sink, entropy 0.91 bits over 4 keys (max 2 bits)`."""
+    kind = found.kind(choices)
+    entropy = f"entropy {significant(found.bits)} bits over {choices} key{'s' if choices > 1 else ''} ({most_bits(choices)})"
+    return f"{kind}, {entropy}" if kind else entropy
+
+
 def head_in_words(context: StageContext, name: str, found: HeadSummary, off: str = "") -> str:
     """`Head 2.3 at “ ran”: first-token sink, entropy 0.91 bits over 4 keys (max 2 bits); 10% on itself, 80% on the first …`."""
     at = context.position
-    kind = found.kind(at + 1)
     parts = [f"{probability(found.itself)} on itself"]
     if at:
         parts.append(f"{probability(found.previous)} on the previous token")
@@ -128,9 +134,8 @@ def head_in_words(context: StageContext, name: str, found: HeadSummary, off: str
         parts.append(f"{probability(found.first)} on the first")
     if found.key not in (0, at - 1, at):
         parts.append(f"{probability(found.most)} on {context.quoted(found.key)}")
-    entropy = f"entropy {significant(found.bits)} bits over {at + 1} key{'s' if at else ''} ({most_bits(at + 1)})"
     state = f" ({off}: this pattern has no effect)" if off == "✗ off" else f" ({off})" if off else ""
-    return f"Head {name}{state} at {context.here}: {f'{kind}, ' if kind else ''}{entropy}; {', '.join(parts)}."
+    return f"Head {name}{state} at {context.here}: {kind_and_entropy(found, at + 1)}; {', '.join(parts)}."
 
 
 def heads(context: StageContext) -> View:

@@ -6,9 +6,9 @@ import numpy as np
 from msgspec import structs
 
 from lab.core.number_format import probability, significant
-from lab.inspect.stages.all_heads_stage import SINK
+from lab.inspect.stages.all_heads_stage import SINK, kind_and_entropy, summary_of
 from lab.inspect.stages.stage_context import StageContext
-from lab.views.blocks import Array, Block, Matrix, MatrixPanels, Parity, View
+from lab.views.blocks import Array, Block, Cell, Column, Matrix, MatrixPanels, Parity, Table, View
 from lab.views.number_refs import product, ref
 from lab.views.number_tables import Numbers, Series, Sum, around, stacked, strip
 from lab.views.softmax_table import Others, Titles, softmax, softmax_table
@@ -19,6 +19,12 @@ MASKED = 4
 """Future keys listed as masked; a last row counts the others."""
 WINDOW = 64
 """Rows and columns of a matrix at one time."""
+WIDE = 70
+"""Columns of the view from which on the chosen query's row is drawn as bars, too: the screen is then taken to be tall enough."""
+VERY_WIDE = 130
+"""Columns of the view from which on more keys are drawn."""
+ALL, MOST = (9, 16), 8
+"""Most keys that are all drawn as bars, and that on a very wide screen; of more, so many with the largest attention."""
 
 
 def listed_keys(context: StageContext) -> tuple[list[int], list[int]]:
@@ -184,6 +190,8 @@ def matrix(context: StageContext) -> View:
     blocks: list[Block] = [MatrixPanels(matrices, largest=2)]
     part = f", tokens {shown.start + 1} to {shown.stop} of {len(context.ids)}" if len(shown) < len(context.ids) else ""
     row = pattern[context.position - shown.start, : context.position + 1]
+    if (context.width or 0) >= WIDE:
+        blocks.append(row_as_bars(context, row, after))
     sentence = f"{_sentence(context, row)} Rows are queries, columns are keys{part}."
     if after != f"{block}attn.pattern":
         forced = context.array(f"{block}attn.pattern")[head, window, window]
@@ -197,6 +205,40 @@ def matrix(context: StageContext) -> View:
         blocks.append(MatrixPanels([before, with_it, difference], largest=2))
     parity = context.parity(after, pattern, head, window)
     return View("matrix", head_title(context, "pattern"), sentence, blocks, parity)
+
+
+def row_as_bars(context: StageContext, row: Numbers, name: str) -> Table:
+    """The attention of the chosen query, `row` (i + 1,) of the pattern called `name`, as bars, the largest first.
+
+    Where an intervention changes the pattern, `row` is the one before it, and the one with it stands beside.
+    """
+    at, head, with_it = context.position, context.head, f"{context.block}attn.pattern"
+    patterns = {name: row}
+    if name != with_it:
+        patterns[with_it] = context.array(with_it)[head, at, : at + 1].astype(np.float64)
+    ranked = np.argsort(-patterns[with_it], kind="stable").tolist()
+    most = ALL[(context.width or 0) >= VERY_WIDE]
+    shown, rest = (ranked, []) if len(ranked) <= most else (ranked[:MOST], ranked[MOST:])
+
+    def share(p: float, ref_: str = "", style: str = "") -> Cell:
+        return Cell(probability(p, digits=2), p, ref_, p, style=style)
+
+    places = {0: "first", at - 1: "previous", at: "itself"}
+    rows = [
+        [
+            Cell(context.name(key)),
+            Cell(places.get(key, ""), style="dim"),
+            *(share(float(p[key]), ref(each, head, at, key)) for each, p in patterns.items()),
+        ]
+        for key in shown
+    ]
+    if rest:
+        others = (share(float(p[rest].sum()), style="dim") for p in patterns.values())
+        rows.append([Cell(f"{len(rest)} other keys", style="dim"), Cell(""), *others])
+    titles = ("",) if len(patterns) == 1 else ("before", "after the intervention")
+    columns = [Column("", align="left"), Column("", align="left", optional=True), *(Column(title) for title in titles)]
+    words = kind_and_entropy(summary_of(patterns[with_it]), at + 1)
+    return Table(columns, rows, title=f"{context.here}: {words} · full bar 100%")
 
 
 def _hide(values: Numbers, masked: Numbers) -> Numbers:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from msgspec import structs
 from rich.cells import cell_len
 
-from lab.views.blocks import Array, Matrix, MatrixPanels, Paragraph, View
+from lab.views.blocks import Array, Cell, Column, Matrix, MatrixPanels, Paragraph, Table, View
 from screens.blocks.block_layout import Laid, Line
 from screens.blocks.heatmap_layout import LaidHeatmap
 from screens.blocks.matrix_panels_layout import (
@@ -176,3 +177,19 @@ def test_head_stays_while_the_rows_scroll_beneath_it() -> None:
     last = first + page.blocks[1].height - 1
     assert page.stuck_at(last) == range(first, first + 1)
     assert not page.stuck_at(last + 1)
+
+
+@pytest.mark.parametrize(("row", "window"), [(63, 20), (63, 15), (40, 20), (40, 50)])
+def test_a_table_below_is_in_sight_with_the_selected_row_where_both_fit(row: int, window: int) -> None:
+    table = Table([Column(""), Column("")], [[Cell("1 token"), Cell("50%", 0.5, "", 0.5)]] * 9, title="the row")
+    view = View("matrix", "", "A sentence.", [panels(64, (row, 0)), table])
+    page = lay_view(view, 120, None, True)
+    selected = page.followed()
+    assert selected is not None
+    line, end = page.spot(selected).line, page.tops[-1] + 9
+    lines_between = 64 - row
+    fits = 4 + lines_between + 1 + 10 < window
+    assert page.end_with_table_below(selected, window) == (end if fits else line)
+    assert fits == ((row, window) in ((63, 20), (40, 50)))
+    alone = lay_view(structs.replace(view, blocks=view.blocks[:1]), 120, None, True)
+    assert alone.end_with_table_below(selected, window) == line

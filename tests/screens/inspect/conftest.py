@@ -15,6 +15,7 @@ from lab.engine.client import EngineDied, EngineError
 from lab.engine.method_registry import EngineMethod
 from lab.inspect.intervention_effect import Change, Effect
 from lab.inspect.interventions import Interventions, all_in_words
+from lab.inspect.stages.attention_scores_stage import WIDE
 from lab.views.blocks import (
     Array,
     Block,
@@ -177,13 +178,23 @@ class FakeEngine:
         return LensPath(tokens, walked, at, dropped, top)
 
     def view(
-        self, text: str, ids: tuple[int, ...] | None, stage: str, layer: int, head: int, position: int | None, **_: Any
+        self,
+        text: str,
+        ids: tuple[int, ...] | None,
+        stage: str,
+        layer: int,
+        head: int,
+        position: int | None,
+        width_hint: int | None = None,
+        **_: Any,
     ) -> View:
         window, _dropped = self._window(text, ids)
         at = len(window) - 1 if position is None else min(position, len(window) - 1)
         labels = [label_of(id) for id in window]
         place = f"layer {layer + 1} · {stage} · head {head + 1}" if stage in {**ATTENTION, **MLP} else stage
         blocks = self._blocks(stage, layer, head, at, labels)
+        if stage == "matrix" and (width_hint or 0) >= WIDE:
+            blocks.append(self._row_as_bars(layer, head, at, labels))
         sentence = f"Seen from{labels[at]} at position {at + 1}."
         return View(stage, place, sentence, blocks, Parity(stage, 2.4e-7, 1024), self._attention(layer, head, at, len(labels)))
 
@@ -224,6 +235,15 @@ class FakeEngine:
                 Strip("position", Array.of(wave[::-1] * 0.2), "pos_embed[3]"),
             ]
         return [Paragraph(f"What happens in {stage}.")]
+
+    def _row_as_bars(self, layer: int, head: int, at: int, labels: list[str]) -> Table:
+        row = np.exp([math.sin(1.7 * j + at) for j in range(at + 1)])
+        row /= row.sum()
+        rows = [
+            [Cell(f"{key + 1} {labels[key]}"), Cell(f"{p:.1%}", p, f"blocks.{layer}.attn.pattern[{head},{at},{key}]", p)]
+            for key, p in sorted(enumerate(row.tolist()), key=lambda each: -each[1])
+        ]
+        return Table([Column("", align="left"), Column("")], rows, title=f"{labels[at]}: full bar 100%")
 
     def _gallery(self, layer: int, head: int, size: int) -> Gallery:
         raw = np.array([[[math.sin(1.7 * j + i + n) for j in range(size)] for i in range(size)] for n in range(LAYERS * HEADS)])
