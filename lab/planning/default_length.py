@@ -24,5 +24,5 @@ def default_steps_in_words(steps: int) -> str:
     if steps >= MOST_STEPS:
         return f"{whole(steps)} steps, since no length was given: they fit into {minutes} here"
     if steps <= FEWEST_STEPS:
-        return f"{whole(steps)} steps, since no length was given: the fewest by default, and {minutes} or more here"
+        return f"{whole(steps)} steps, since no length was given: the fewest that a run gets by default"
     return f"{whole(steps)} steps, since no length was given: about as many as this machine takes in {minutes}"

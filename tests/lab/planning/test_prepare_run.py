@@ -210,7 +210,11 @@ def test_a_run_without_a_length_has_the_steps_that_fit_into_four_minutes_here(ho
 
 @pytest.mark.parametrize(
     ("seconds", "steps", "words"),
-    [(0.01, 2000, "they fit into 4 minutes here"), (0.25, 900, "about as many as"), (9.0, 300, "4 minutes or more here")],
+    [
+        (0.01, 2000, "they fit into 4 minutes here"),
+        (0.25, 900, "about as many as"),
+        (9.0, 300, "no length was given: the fewest that a run gets by default"),
+    ],
 )
 def test_the_steps_by_default_are_explained(seconds: float, steps: int, words: str) -> None:
     assert default_steps(seconds) == steps
