@@ -60,7 +60,9 @@ def verdict_line(run: DiagnosedRun, found: Diagnosis) -> VerdictLine:
     if found.verdict in JUDGED:
         parts.append(_overfitting(run))
     if found.verdict not in NO_LEVEL:
-        parts.append(_level(run.config, run.status, run.history, run.entropy))
+        # Token pairs are counted in the training text: they say nothing about the loss on a text of another kind.
+        entropy = None if found.verdict == "validation text differs" else run.entropy
+        parts.append(_level(run.config, run.status, run.history, entropy))
     return VerdictLine(TONES[found.verdict], tuple(part for part in parts if part))
 
 

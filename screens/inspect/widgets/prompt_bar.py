@@ -75,7 +75,8 @@ class PromptBar(Vertical):
         if shading is None:
             self._facts.right = self._settings
             return
-        room = self._facts.content_size.width - cell_len(self._facts.left) - 2
+        width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
+        room = width - cell_len(self._facts.left) - 2
         words = (f"{name}, 0 to {probability(shading.limit, 0)}" for name in (f"shaded: {shading.words}", shading.brief))
         self._facts.right = (*self._settings, next((each for each in words if cell_len(each) <= room), shading.brief))
 

@@ -74,6 +74,12 @@ def test_without_a_known_source_the_level_is_named() -> None:
     )
 
 
+def test_a_validation_text_of_another_kind_is_not_compared_with_the_pairs_of_the_training_text() -> None:
+    line = line_of("differs-bpe")
+    assert line.parts[0] == "validation text differs"
+    assert line.parts[-1].endswith(" uniform")
+
+
 def test_every_verdict_has_a_tone() -> None:
     from typing import get_args
 

@@ -113,3 +113,14 @@ async def test_without_colour_bars_arcs_and_an_underline_tell_the_attention(
             assert shading.bar(index) in labels.text
         underlined = "".join(text for text, style, _ in labels if style is not None and style.underline)
         assert underlined == strip.tokens[shading.top].label
+
+
+async def test_the_scale_is_said_again_after_a_resize_while_one_edits(inspect: Open, settle: Settle) -> None:
+    async with inspect(size=(120, 40)) as pilot:
+        facts = pilot.app.screen.query_one("#prompt-facts", StatusLine)
+        await pilot.press("e")
+        await pilot.resize_terminal(130, 40)
+        await settle(pilot)
+        await pilot.press("escape")
+        await settle(pilot)
+        assert "shaded: head 1.1's attention from “ ran”, 0 to" in facts.render_line(0).text
