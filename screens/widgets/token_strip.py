@@ -43,7 +43,7 @@ class Box:
 
 
 def boxes_of(tokens: tuple[Token, ...], written: int = 0, hidden: frozenset[int] = frozenset()) -> list[Box]:
-    """A box per token, wide enough for label and id, one cell for the bar after it.
+    """A box per token, wide enough for label and id, one cell for the bar.
 
     The last `written` tokens have a block before their id, and those `hidden` a mark.
     """
@@ -186,8 +186,9 @@ class TokenStrip(Widget):
         for index in range(first, end):
             token, box = self.tokens[index], self._boxes[index]
             label = fit(token.label, min(cell_len(token.label), box.width))
-            segments += [Segment(label, self._style(index)), Segment(" " * (box.width - cell_len(label)), blank)]
-            segments.append(bar if self.shading is None else self._share_segment(self.shading, index))
+            padding = Segment(" " * (box.width - cell_len(label)), blank)
+            after = [padding, bar] if self.shading is None else [self._share_segment(self.shading, index), padding]
+            segments += [Segment(label, self._style(index)), *after]
         return segments
 
     def _share_segment(self, shading: Shading, index: int) -> Segment:
@@ -207,7 +208,8 @@ class TokenStrip(Widget):
             return []
         place = self._left, room, self.above
         if self._arcs is None or self._arcs[0] != place:
-            centres = [box.start + box.width // 2 for box in self._boxes]
+            labels = (min(cell_len(token.label), box.width) for token, box in zip(self.tokens, self._boxes, strict=True))
+            centres = [box.start + width // 2 for box, width in zip(self._boxes, labels, strict=True)]
             self._arcs = place, arc_lines(self.shading, centres, *place)
         runs = groupby(self._arcs[1][y], key=itemgetter(1))
         strong = round(THICK * SCALE_STEPS)
