@@ -112,7 +112,7 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
     drawn = Drawn([], left, left + canvas.columns - 1, low_x, high_x, frozenset())
     axis, events = _axis(drawn, figure, margin)
     cells += axis
-    out_of_view = {series.short for series in figure.series if series.kind == "level"} - set(levels.values())
+    out_of_view = {each.short for each in figure.series if each.kind == "level" and not low_y <= each.ys[0] <= high_y}
     named = frozenset(out_of_view | names)
     lines = [joined(line) for line in cells]
     return Drawn(lines, drawn.left, drawn.right, low_x, high_x, named, events, (low_y, high_y), figure.log_y, cells)
@@ -130,7 +130,7 @@ def _draw_levels(
     for series in all_series:
         if series.kind == "level" and y_range[0] <= series.ys[0] <= y_range[1]:
             row = canvas.row(scale(series.ys[0]))
-            found[row] = series.short
+            found.setdefault(row, series.short)
             cells[row] = [(LEVEL, series.role) if sign == " " else (sign, role) for sign, role in cells[row]]
     return found
 

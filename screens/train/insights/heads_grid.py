@@ -11,14 +11,14 @@ from lab.reports.head_scores import FORMED, head_name, uniform_score
 from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES
 from screens.colour.heat import ColouredPiece, half_block_cells, heat, legend_bar, levels_of
-from screens.train.insights.page_lines import Lines, evaluation_label, groups
+from screens.train.insights.page_lines import Lines, evaluation_label, groups, step_axis
 from screens.widgets.text_fitting import fit
 
 LABEL_WIDTH = 5
 """Room for a layer, or a head's name, beside each picture."""
 GAP = 2
-LINES_ABOVE = 2
-"""The scale and the titles, above the layers."""
+LINES_ABOVE = 3
+"""The scale, the titles and the numbers of the heads, above the layers."""
 CELL_WIDTHS = (5, 4, 3, 2, 1)
 """Widths of a head's cell, from one with a number and a mark to a bare colour."""
 NARROWEST_NUMBER = 3
@@ -43,10 +43,12 @@ def grid_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], width
         name = TITLES[kind] if column >= 28 else kind
         titles.append((fit(f"{name}, uniform {fixed(uniform_score(kind, point.repeated), 2)}", column) + " " * GAP, "title"))
     lines.append(titles)
+    numbers = "".join(fit(str(head + 1).center(cell), cell) for head in range(heads)) if cell > 1 else ""
+    lines.append([(fit(fit("head", LABEL_WIDTH) + numbers, column) + " " * GAP, "dim") for _ in HEAD_SCORES])
     for layer in range(layers):
         row: list[ColouredPiece] = []
         for place in range(len(HEAD_SCORES)):
-            row.append((fit(str(layer + 1), LABEL_WIDTH - 1, "right") + " ", "dim"))
+            row.append((fit(f"L{layer + 1}", LABEL_WIDTH - 1, "right") + " ", "dim"))
             for head in range(heads):
                 value = float(point.scores[place, layer, head])
                 here = (layer, head) == chosen
@@ -89,30 +91,35 @@ def time_lines(insights: InsightHistory, at: int, chosen: tuple[int, int], colum
     per_layer = (layers * heads + 1) // 2 > room - 2
     if len(points) < 2 or room < 3 or (per_layer and (layers + 1) // 2 > room - 2):
         return []
-    width = column - LABEL_WIDTH
+    if per_layer:
+        names = [f"L{layer + 1}" for layer in range(layers)]
+    else:
+        names = [head_name(layer, head) for layer in range(layers) for head in range(heads)]
+    room_of_name = max(len(name) for name in names) + 1
+    label_width = 2 * room_of_name + 1
+    width = column - label_width
+    if width < 1:
+        return []
     ends, each, wide = groups(insights, width)
     unknown = np.full((len(HEAD_SCORES), layers, heads), np.nan, np.float32)
     scores = np.stack([points[end].scores if points[end].repeated else unknown for end in ends], -1)  # (3, L, H, evaluations)
     rows = scores.max(2) if per_layer else scores.reshape(len(HEAD_SCORES), layers * heads, -1)
     levels = levels_of(rows / top)
-    if per_layer:
-        names = [f"L{layer + 1}" for layer in range(layers)]
-    else:
-        names = [head_name(layer, head) for layer in range(layers) for head in range(heads)]
     marked = chosen[0] if per_layer else chosen[0] * heads + chosen[1]
-    what = "highest of each layer, two layers a line" if per_layer else "every head, two a line"
-    first, last = whole(points[0].step), whole(points[-1].step)
-    lines: Lines = [[(f"{what}: steps {first} to {last}, ▴ here", "dim")]]
+    what = "highest of each layer, two layers a line" if per_layer else "every head, two a line: upper and lower half"
+    lines: Lines = [[(f"{what}; ▴ step {whole(points[at].step)}", "dim")]]
     for row in range(0, len(names), 2):
+        pair = range(row, min(row + 2, len(names)))
         line: list[ColouredPiece] = []
         for place in range(len(HEAD_SCORES)):
-            here = marked in (row, row + 1)
-            label = ("▸" if here else " ") + (names[marked] if here else names[row])
-            line.append((fit(label, LABEL_WIDTH), "cursor" if here else "dim"))
+            for number in pair:
+                label = ("▸" if number == marked else " ") + names[number]
+                line.append((fit(label, room_of_name), "cursor" if number == marked else "dim"))
+            line.append((" " * (label_width - room_of_name * len(pair)), "dim"))
             below = levels[place, row + 1] if row + 1 < len(names) else None
             line += half_block_cells("sequential", levels[place, row], below, wide)
-            line.append((" " * (column + GAP - LABEL_WIDTH - wide * len(ends)), "text"))
+            line.append((" " * (column + GAP - label_width - wide * len(ends)), "text"))
         lines.append(line)
-    place_of_now = " " * (LABEL_WIDTH + wide * (at // each) + wide // 2) + "▴"
-    lines.append([(fit(place_of_now, column + GAP), "strong") for _ in HEAD_SCORES])
+    axis = step_axis(insights, wide * len(ends), "▴", wide * (at // each) + wide // 2)
+    lines.append([(fit(" " * label_width + axis, column + GAP), "strong") for _ in HEAD_SCORES])
     return lines

@@ -191,8 +191,12 @@ class InsightsView(Vertical):
             scores = np.array([point.scores[place, layer, head] for point in measured], np.float64)
             name = score_since_sentence(kind, steps.tolist(), scores.tolist(), repeated)
             series.append(Series(f"{head_name(layer, head)} {name}", kind, "line", role, steps, scores, dashes=DASHES[kind]))
-        level = uniform_score("induction", repeated)
-        series.append(Series(f"uniform {level:.2f}", f"uniform {level:.2f}", "level", "level", (0.0,), (level,)))
+        levels: dict[float, list[str]] = {}
+        for kind in HEAD_SCORES:
+            levels.setdefault(uniform_score(kind, repeated), []).append(kind)
+        for level, kinds in levels.items():
+            name = f"uniform {', '.join(kinds)} {level:.2f}"
+            series.append(Series(name, name, "level", "level", (0.0,), (level,)))
         return Figure(tuple(series), version=(id(self.insights), len(measured), layer, head), x_label="steps")
 
 

@@ -48,6 +48,19 @@ def groups(insights: InsightHistory, width: int) -> tuple[list[int], int, int]:
     return [min(number, start + each) - 1 for start in range(0, number, each)], each, max(1, min(MOST_CELLS, width // number))
 
 
+def step_axis(insights: InsightHistory, width: int, mark: str = "", at: int = 0) -> str:
+    """The axis of a strip of so many cells: the first and the last step at its ends as far as there is room, and a mark."""
+    first, last = whole(insights.points[0].step), whole(insights.points[-1].step)
+    row = list(" " * width)
+    kept = range(at, at + len(mark))
+    for start, label in ((width - len(last), last), (0, first)):
+        span = range(start - 1, start + len(label) + 1)
+        if start >= 0 and not set(span) & set(kept) and all(row[place] == " " for place in span if 0 <= place < width):
+            row[start : start + len(label)] = label
+    row[at : at + len(mark)] = mark
+    return "".join(row)
+
+
 def over_time(
     insights: InsightHistory, marked: int | None, width: int, sign: Callable[[InsightPoint], str], role: str
 ) -> list[Piece]:

@@ -12,7 +12,7 @@ from lab.reports.head_scores import head_name
 from lab.runs.insights_log import InsightHistory, InsightPoint, PlacePrediction, PlaceText
 from screens.blocks.bars_and_shades import POSITIVE_SHADES, bar
 from screens.colour.heat import ColouredPiece, heat, legend_bar
-from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, words_lines
+from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, shade_sign, step_axis, words_lines
 from screens.widgets.text_fitting import fit
 
 MOST_BARS = 9
@@ -102,6 +102,8 @@ def race_lines(place: PlaceText, prediction: PlacePrediction, grid: _Grid, most:
         lit = token == place.truth
         lines.append(grid.row(("▸" if lit else " ") + token, p, p / (highest or 1.0), over_time(token), lit))
     others = probability(max(0.0, 1 - shown)).rjust(NUMBER)
+    if any(over_time(token)(point) is None for token in tokens for point in grid.insights.points):
+        others += f"   {UNKNOWN} was not in the top {len(prediction.top)}"
     lines.append([(fit(" all others", LABEL) + " ", "dim"), (fit(others, NUMBER + grid.bar + 4), "dim"), *grid.legend()])
     return lines
 
@@ -165,12 +167,13 @@ class _Grid:
         start = LABEL + NUMBER + 5 + self.bar
         before = start + self.wide * (self.at // self.each)
         text = fit(f"{title} · {words}", start - 1) + " "
-        return [(text, "title"), (" " * (before - start) + "▾" * self.wide, "title")]
+        axis = step_axis(self.insights, self.cells * self.wide, "▾" * self.wide, before - start)
+        return [(text, "title"), (axis, "title")]
 
     def legend(self) -> Sequence[ColouredPiece]:
         """The scale of the cells."""
         if self.paints:
-            return legend_bar("sequential", "0", "100%", LEGEND)
+            return legend_bar("sequential", "0", "100%", max(1, min(LEGEND, self.cells * self.wide - len("0  100%"))))
         return [(f"{POSITIVE_SHADES} 25% each", "dim")]
 
     def row(

@@ -11,7 +11,7 @@ from lab.runs.insights_log import InsightHistory, InsightPoint
 from models.config import OptimizerName
 from screens.blocks.bars_and_shades import bar
 from screens.colour.heat import ColouredPiece, Heat, heat, legend_bar
-from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, groups, marked_at, over_time, words_lines
+from screens.train.insights.page_lines import LABEL, Lines, evaluation_label, groups, marked_at, over_time, step_axis, words_lines
 from screens.widgets.text_fitting import fit
 
 RATIO_SIGNS = ((1 / 10, "·"), (1 / 3, "░"), (3.0, "▒"), (10.0, "▓"), (math.inf, "█"))
@@ -94,4 +94,6 @@ def updates_lines(
         row.append((f" {significant(part.grad_norm, 3)}".rjust(9) + " ", "text"))
         row.append((fit(bar(part.grad_norm / total if total else 0.0, bar_room), bar_room), "bar"))
         rows.append(row)
+    ends, _, wide = groups(insights, strip)
+    rows.append([(" " * (LABEL + 11), "dim"), (step_axis(insights, wide * len(ends)), "dim"), (" steps", "dim")])
     return above, rows

@@ -191,3 +191,10 @@ def test_a_mark_out_of_the_range_of_y_is_left_out() -> None:
     near = replace(figure(val), y_window=(2.0, 3.0))
     assert sum(sign == "◆" for row in draw(near, 60, 16).cells for sign, _ in row) == 2
     assert sum(sign == "◆" for row in draw(figure(val), 60, 16).cells for sign, _ in row) == 3
+
+
+def test_of_two_levels_in_one_row_the_legend_names_the_one_that_has_no_line() -> None:
+    levels = tuple(Series(name, name, "level", "level", (0.0,), (y,)) for name, y in (("first", 3.0), ("second", 3.01)))
+    shown = Figure((line([5.0 - x / 50 for x in range(201)]), *levels), version=0)
+    drawn = draw(shown, 80, 20)
+    assert drawn.named == {"first"}

@@ -90,7 +90,7 @@ async def test_the_grid_shows_every_head_now_and_over_all_evaluations(
         assert all(len(line) <= size[0] - 4 for line in page)
         assert len(page) <= screen_of(pilot).query_one("#insight-lines").size.height
         point = shown_insights(pilot).points[-1]
-        first = next(at for at, line in enumerate(page) if line.startswith("   1 "))
+        first = next(at for at, line in enumerate(page) if line.startswith("  L1 "))
         for layer in range(4):
             written = re.findall(r"\.\d\d", page[first + layer])
             assert written == [f"{score:.2f}"[1:] for place in range(3) for score in point.scores[place, layer]]
@@ -102,12 +102,15 @@ async def test_the_grid_shows_every_head_now_and_over_all_evaluations(
         )
         bands = [line for line in page if "▀" in line]
         assert len(bands) == 8, "two of sixteen heads a line"
+        assert [line[:9] for line in bands[4:6]] == [" 3.1▸3.2 ", " 3.3 3.4 "], "both are named"
+        axis = page[page.index(bands[-1]) + 1]
+        assert axis.split()[0] == "0", "the first step; the last gives way to the mark"
         cells = sum(len(text) for text, _ in lines[page.index(bands[0])] if "▀" in text)
         assert cells % (3 * 11) == 0, "eleven evaluations, three scores"
         await pilot.press("left", "left")
         await pilot.pause()
         marks = next(line for line in page_of(pilot) if line.count("▴") == 3)
-        assert marks.index("▴") == 5 + 8 * cells // 33 + cells // 33 // 2
+        assert marks.index("▴") == 9 + 8 * cells // 33 + cells // 33 // 2
 
 
 def test_a_deep_model_is_shown_by_its_layers_and_says_so() -> None:
@@ -317,7 +320,7 @@ def test_a_cell_of_the_grid_is_found_where_it_is_drawn() -> None:
     scores = np.full((3, 3, 4), 0.1, np.float32)
     history.points.append(InsightPoint(0, 0.1, 32, scores, np.zeros((3, 4, 4), np.float32), {}, ()))
     for width in (80, 120, 200):
-        line = next(at for at, row in enumerate(grid_lines(history, 0, (2, 1), width, 30)) if row[0][0].strip() == "3")
+        line = next(at for at, row in enumerate(grid_lines(history, 0, (2, 1), width, 30)) if row[0][0].strip() == "L3")
         text = "".join(piece for piece, _ in grid_lines(history, 0, (2, 1), width, 30)[line])
         marked = [x for x in range(len(text)) if head_at(history, 0, width, line, x) == (2, 1)]
         assert text.count("▸") == 3
