@@ -118,12 +118,12 @@ def test_heads_and_positions_wait_for_the_model(host: Any, navigation: Navigatio
     assert host.selection == replace(SELECTED, head=1)
 
 
-def test_all_heads_lead_to_the_scores_of_the_chosen_one(host: Any, navigation: Navigation) -> None:
+def test_all_heads_lead_to_the_pattern_of_the_chosen_one(host: Any, navigation: Navigation) -> None:
     navigation.action_all_heads()
     assert host.selection.stage == "thumbnails"
     navigation.action_head(2)
     navigation.action_all_heads()
-    assert (host.selection.stage, host.selection.head) == ("scores", 2)
+    assert (host.selection.stage, host.selection.head) == ("matrix", 2)
 
 
 def test_the_checkpoint_key_goes_from_best_to_last_and_back(host: Any, navigation: Navigation) -> None:
