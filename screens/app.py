@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from textual import events, on, work
 from textual.binding import Binding
@@ -122,6 +123,8 @@ class LabApp(AppState):
         self._watcher: RunsWatcher | None = None
         self._key_screens: WeakKeyDictionary[events.Key, Screen[Any]] = WeakKeyDictionary()
         """The screen that each key in flight was handed to."""
+        self._open_screen: Callable[[], Screen[Any] | None] = lambda: None
+        """The screen that the last key was handed to."""
         self._preferences_problem = ""
         self._take_preferences()
 
@@ -159,8 +162,21 @@ class LabApp(AppState):
             if event.is_forwarded and self._key_screens.pop(event, self.screen) is not self.screen:
                 event = events.Key(event.key, event.character)
             if not event.is_forwarded:
+                await self._until_open(self.screen)
                 self._key_screens[event] = self.screen
         await super().on_event(event)
+
+    async def _until_open(self, screen: Screen[Any]) -> None:
+        """Wait until a screen that no key has gone to since it was shown has its widgets and its focus."""
+        if screen is self._open_screen():
+            return
+        opened = asyncio.Event()
+        ended = screen._task
+        if screen.call_later(opened.set) and ended is not None:
+            waiting = asyncio.create_task(opened.wait())
+            await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)  # a screen that fails never opens
+            waiting.cancel()
+        self._open_screen = ref(screen)
 
     def on_mount(self) -> None:
         self.call_after_refresh(self._after_first_paint)
@@ -307,24 +323,26 @@ class LabApp(AppState):
 
         return RunActions(self)
 
-    def _manage(self, action: Coroutine[Any, Any, None]) -> None:
+    async def _manage(self, action: Coroutine[Any, Any, None]) -> None:
+        """Begin an action on a run. A question that it asks first is shown before the next key is handled."""
         self.run_worker(action, group="manage", exit_on_error=True)
+        await asyncio.sleep(0)
 
     @on(RenameRun)
-    def _rename_run(self, message: RenameRun) -> None:
-        self._manage(self._run_actions.rename(message.run))
+    async def _rename_run(self, message: RenameRun) -> None:
+        await self._manage(self._run_actions.rename(message.run))
 
     @on(DeleteRun)
-    def _delete_run(self, message: DeleteRun) -> None:
-        self._manage(self._run_actions.delete(message.run))
+    async def _delete_run(self, message: DeleteRun) -> None:
+        await self._manage(self._run_actions.delete(message.run))
 
     @on(CloneSettings)
-    def _clone_settings(self, message: CloneSettings) -> None:
-        self._manage(self._run_actions.clone_settings(message.run))
+    async def _clone_settings(self, message: CloneSettings) -> None:
+        await self._manage(self._run_actions.clone_settings(message.run))
 
     @on(CompareWith)
-    def _compare_with(self, message: CompareWith) -> None:
-        self._manage(self._run_actions.compare_with(message.name))
+    async def _compare_with(self, message: CompareWith) -> None:
+        await self._manage(self._run_actions.compare_with(message.name))
 
     @on(CompareRuns)
     def _compare_runs(self, message: CompareRuns) -> None:

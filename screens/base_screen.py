@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from screens.app_state import AppState
+from screens.messages import ToApp
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
 
@@ -85,6 +86,9 @@ class LabScreen(Screen[None]):
         if isinstance(message, events.ScreenResume):
             # A hidden mode's styles do not change, and computing them again takes most of a key's time.
             message.refresh_styles = False
+        if isinstance(message, ToApp):
+            self.app.call_next(self.app._dispatch_message, message)
+            return True
         return super().post_message(message)
 
     def compose_body(self) -> ComposeResult:

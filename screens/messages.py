@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
 
 
+class ToApp(Message):
+    """A message that the app alone handles, before the next key: it may show another screen, which that key is for."""
+
+
 @dataclass
-class TextChosen(Message):
+class TextChosen(ToApp):
     """The user has chosen the text to train on: a path or the name of a built-in text; `open_mode` as in `RunChosen`."""
 
     source: str
@@ -24,7 +28,7 @@ class TextChosen(Message):
 
 
 @dataclass
-class RunChosen(Message):
+class RunChosen(ToApp):
     """The user has chosen a run, by name or path; `open_mode` says which mode to show with it, if any."""
 
     name: str
@@ -51,14 +55,14 @@ class SettingsCopied(Message):
 
 
 @dataclass
-class ModeChosen(Message):
+class ModeChosen(ToApp):
     """The user wants to see another mode."""
 
     mode: str
 
 
 @dataclass
-class RenameRun(Message):
+class RenameRun(ToApp):
     """Ask for a new name, and rename this run."""
 
     run: RunSummary
@@ -73,33 +77,33 @@ class RunRenamed(Message):
 
 
 @dataclass
-class DeleteRun(Message):
+class DeleteRun(ToApp):
     """Ask for confirmation, and delete this run."""
 
     run: RunSummary
 
 
 @dataclass
-class CloneSettings(Message):
+class CloneSettings(ToApp):
     """Fill the form of a new run with this run's settings and text."""
 
     run: RunSummary
 
 
 @dataclass
-class CompareRuns(Message):
+class CompareRuns(ToApp):
     """Show these runs side by side."""
 
     names: Sequence[str]
 
 
 @dataclass
-class CompareWith(Message):
+class CompareWith(ToApp):
     """Ask for another run, and show both side by side."""
 
     name: str
 
 
 @dataclass
-class RunsChanged(Message):
+class RunsChanged(ToApp):
     """A run was changed: read the runs now."""

@@ -170,9 +170,8 @@ def test_no_screen_lets_a_sequence_through(place: Path) -> None:
         lab.press("d")
         lab.press("\x1b", "▸1 Home◂")
         lab.press("kkt", "▸4 Train◂", "␛]0;owned␇␛[2J")
-        for keys in ("e", "t", "g"):
+        for keys in ("e", "t", "g", "w"):
             lab.press(keys)
-        lab.press("w", "backward pass", "p − one-hot")
         lab.press("2", "▸2 Data◂", "one␛]0;owned␇.txt", r"two\u202e", "five␛[2J[red]")
         lab.press("jjjjj", "␛]0;owned")
         lab.press("lj\r")

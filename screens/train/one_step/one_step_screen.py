@@ -63,6 +63,7 @@ class OneStepScreen(LabScreen):
     """
 
     MODE = "train"
+    AUTO_FOCUS = "#step-stages"
     HELP = HELP
     FIRST_KEYS = ("step.next", "step.take", "step.undo", "step.right", "step.edit", "step.own", "step.window")
     DEFAULT_CSS = """
@@ -128,7 +129,6 @@ class OneStepScreen(LabScreen):
         yield self._status
 
     def on_mount(self) -> None:
-        self._list.focus()
         self.notices.begin()
         self.run_worker(self._session.serve(), name="engine session", group="engine session", exit_on_error=True)
         self.watch(self.lab, "run_name", self._follow_run)

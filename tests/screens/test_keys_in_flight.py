@@ -1,0 +1,104 @@
+"""Keys typed in one go: each one goes where the one before has led, also when that place is not drawn yet."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from screens.app import LabApp
+from screens.help_screen import HelpScreen
+from screens.train.compare.compare_screen import CompareScreen
+from screens.train.one_step.one_step_screen import OneStepScreen
+from screens.train.train_screen import TrainScreen
+from tests.screens.train.one_step.fake_engine import FakeEngine
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+Until = Callable[[Pilot[None], Callable[[], bool]], Any]
+
+
+@pytest.fixture(autouse=True)
+def engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("screens.train.one_step.one_step_screen.EngineClient", FakeEngine)
+
+
+@pytest.fixture
+def app(make_run: Callable[..., object]) -> LabApp:
+    make_run("tale")
+    make_run("other")
+    return LabApp(run="tale", preload=False)
+
+
+def type_at_once(app: LabApp, *keys: str) -> None:
+    """Type faster than anything can be drawn, as a paste of keys or a slow link does."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def watch_tale(pilot: Pilot[None], until: Until) -> TrainScreen:
+    await pilot.press("4")
+    train = pilot.app.screen
+    assert isinstance(train, TrainScreen)
+    train.making = False
+    await until(pilot, lambda: train.watched is not None)
+    return train
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_mode_typed_after_one_step_is_shown(app: LabApp, until: Until, size: tuple[int, int]) -> None:
+    async with app.run_test(size=size) as pilot:
+        await watch_tale(pilot, until)
+        type_at_once(app, "w", "2")
+        await until(pilot, lambda: app.current_mode == "data")
+
+
+async def test_a_key_typed_after_one_step_moves_in_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch_tale(pilot, until)
+        type_at_once(app, "w", "j", "j", "k")
+        await until(pilot, lambda: isinstance(app.screen, OneStepScreen) and app.screen.selected.stage == "batch")
+
+
+async def test_escape_typed_after_one_step_leads_back(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        train = await watch_tale(pilot, until)
+        type_at_once(app, "w", "escape", "n")
+        await until(pilot, lambda: train.making)
+        assert app.screen is train
+
+
+async def test_keys_typed_after_help_go_to_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        type_at_once(app, "question_mark", "tab")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen) and app.screen.has_class("-words"))
+        type_at_once(app, "escape", "2")
+        await until(pilot, lambda: app.current_mode == "data")
+        type_at_once(app, "question_mark", "escape", "3")
+        await until(pilot, lambda: app.current_mode == "tokens")
+
+
+async def test_keys_typed_after_a_comparison_go_to_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        type_at_once(app, "space", "j", "space", "v", "2")
+        await until(pilot, lambda: app.current_mode == "data")
+        assert len(app.screen_stack) == 1
+        assert isinstance(app._screen_stacks["home"][-1], CompareScreen)
+
+
+async def test_enter_typed_after_the_choice_of_a_run_takes_it(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        await watch_tale(pilot, until)
+        type_at_once(app, "v", "enter")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+
+
+async def test_a_name_typed_after_rename_is_the_name(app: LabApp, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: len(app.runs) == 2)
+        type_at_once(app, "r", "2", "q", "a")
+        await until(pilot, lambda: isinstance(app.focused, Input) and app.focused.value == "2qa")
