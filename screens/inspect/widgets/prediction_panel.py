@@ -10,7 +10,7 @@ from lab.core.number_format import probability
 from lab.inspect.intervention_effect import Effect
 from lab.views.blocks import LensPath
 from screens.blocks.bars_and_shades import bar
-from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now
+from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now, rows_on_a_line
 from screens.widgets.text_fitting import fit
 
 LONGEST_LABEL = 12
@@ -77,7 +77,9 @@ class PredictionPanel(Widget):
             return []
         pieces: list[Piece] = [(f"token {self.path.position + 2}:", "number")]
         room = width - cell_len(pieces[0][0])
-        for place, row in enumerate(self.rows(len(self.path.top))):
+        count = len(self.path.top)
+        rows = self.rows(count) if self.effect is None else rows_on_a_line(self.effect, count)
+        for place, row in enumerate(rows):
             label = fit(row.label.strip() or row.label, min(cell_len(row.label.strip() or row.label), LONGEST_LABEL))
             found: list[Piece] = [(f"  {label} ", _kind(row, place)), (_numbers(row) + " ", "number"), *_bar(row, LINE_BAR)]
             needed = sum(cell_len(text) for text, _ in found)

@@ -27,6 +27,14 @@ def rows_now(top: Sequence[Prediction], count: int) -> list[PredictionRow]:
     return [*shown, PredictionRow(OTHERS, rest, is_token=False)][:count] if rest > 0 else shown[:count]
 
 
+def rows_on_a_line(effect: Effect, count: int) -> list[PredictionRow]:
+    """The same rows with the most probable token before in second place: on a narrow line only two fit."""
+    rows = rows_before_and_after(effect, count)
+    first = effect.first_before
+    at = next((at for at, row in enumerate(rows) if row.is_token and (row.label, row.now) == (first.label, first.after)), 0)
+    return [rows[0], rows[at], *rows[1:at], *rows[at + 1 :]] if at > 1 else rows
+
+
 def rows_before_and_after(effect: Effect, count: int) -> list[PredictionRow]:
     """The most probable tokens after the interventions, the most probable one before among them, and all others."""
     by_now = sorted(effect.changes, key=lambda change: (-change.after, change.id))

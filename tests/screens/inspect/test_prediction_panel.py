@@ -12,7 +12,7 @@ from lab.inspect.interventions import Intervention
 from lab.views.blocks import Prediction
 from screens.inspect.forward_pass.model_in_view import changed_groups
 from screens.inspect.widgets.prediction_panel import PredictionPanel, _bar
-from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now
+from screens.inspect.widgets.prediction_rows import PredictionRow, rows_before_and_after, rows_now, rows_on_a_line
 from screens.widgets.forward_pass_drawing import ForwardPassDrawing
 
 Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
@@ -42,6 +42,15 @@ def test_the_rows_make_up_the_whole_distribution() -> None:
 def test_the_token_that_was_first_before_stays_in_sight() -> None:
     assert [row.label for row in rows_before_and_after(EFFECT, 4)] == ["b", "c", "a", "others"]
     assert [row.label for row in rows_before_and_after(EFFECT, 5)] == ["b", "c", "d", "a", "others"]
+
+
+def test_on_a_line_the_token_that_was_first_before_comes_second() -> None:
+    assert [row.label for row in rows_on_a_line(EFFECT, 5)] == ["b", "a", "c", "d", "others"]
+    assert [row.label for row in rows_on_a_line(EFFECT, 4)] == ["b", "a", "c", "others"]
+    unchanged = Effect(
+        "head 1.1 off", "“x”", 3, 50, 0.0, [Change(0, "a", 0.5, 0.5, 1, 1), Change(1, "b", 0.3, 0.3, 2, 2)], 0.2, 0.2
+    )
+    assert [row.label for row in rows_on_a_line(unchanged, 5)] == ["a", "b", "others"]
 
 
 def test_a_bar_tells_what_was_lost_from_what_was_gained() -> None:
