@@ -304,8 +304,7 @@ class BlockView(LineScrollView):
             self.left = spot.start + spot.width + 1 - self.room
         self.show_line(spot.line + spot.height - 1, margin=1)
         self.show_line(spot.line, margin=1)
-        stuck = self.laid.stuck_at(self.top)
-        if stuck and spot.line >= stuck.stop and spot.line - 1 < self.top + len(stuck):
+        while (stuck := self.laid.stuck_at(self.top)) and stuck.stop <= spot.line <= self.top + len(stuck):
             self.top = spot.line - 1 - len(stuck)
 
     def action_move(self, rows: int, columns: int) -> None:
