@@ -20,6 +20,7 @@ from screens.inspect.attention_shading import AttentionShading
 from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.explanations import Explanations
 from screens.inspect.forward_pass.model_in_view import ModelInView
+from screens.inspect.forward_pass.sampled_token_transition import SampledTokenTransition
 from screens.inspect.forward_pass.tour import Tour
 from screens.inspect.forward_pass.view_transition import ViewTransition
 from screens.inspect.help_text import HELP
@@ -104,7 +105,8 @@ class InspectScreen(WidgetMessages):
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
         self._tour = Tour(self, self._steps)
         in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
-        self._parts = (self._explanations, self._interventions, self._second, *others, *in_view, ViewTransition(self), self._tour)
+        transitions = (ViewTransition(self), SampledTokenTransition(self, self._bar, self.sampling))
+        self._parts = (self._explanations, self._interventions, self._second, *others, *in_view, *transitions, self._tour)
         self._owners = bind_actions(self, self._parts)
         came = (self._facts_came, self._path_came, self._view_came, self.fail)
         answers = Callbacks(*came, effect_to_all(self._parts), self._second.answer_came)

@@ -51,6 +51,8 @@ class TokenSampling(InspectPart):
         self._undo: list[SamplingUndo] = []
         self._pace = 2
         self._writing: Worker[None] | None = None
+        self.drawn: Prompt | None = None
+        """The prompt with the token that was sampled last, until it is on the screen."""
 
     def is_enabled(self, action: str) -> bool:
         return bool(self._undo) if action == "undo" else True
@@ -89,7 +91,8 @@ class TokenSampling(InspectPart):
         now = self._host.selection
         if (now.prompt, now.position) != (selection.prompt, selection.position):
             return False
-        self.change_prompt(with_token(start, model.path, token.id), sampling)
+        self.drawn = with_token(start, model.path, token.id)
+        self.change_prompt(self.drawn, sampling)
         return True
 
     def change_prompt(self, prompt: Prompt, sampling: SamplingSettings | None = None) -> None:

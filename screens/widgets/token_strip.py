@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -29,6 +30,9 @@ CLASSES = ((0.5, "sure"), (0.2, "likely"), (0.05, "unlikely"), (0.0, "rare"))
 
 HIDDEN = "✗"
 """Mark before the id of a token hidden by an intervention."""
+
+HALF = 0.5
+"""Strength of the highlight from which on it is drawn where colours cannot be mixed."""
 
 LONGEST_LABEL = 24
 """Longest label in the strip."""
@@ -98,6 +102,9 @@ class TokenStrip(Widget):
     """The prediction after the chosen token."""
     shading: reactive[Shading | None] = reactive(None)
     """A number for each token: its paper, the bar after it, and the arcs."""
+
+    highlight: reactive[float] = reactive(0.0)
+    """Strength of the prediction's colour on the last token, which has just been sampled: 1 that colour alone, 0 none of it."""
 
     @dataclass
     class Clicked(Message):
@@ -188,7 +195,9 @@ class TokenStrip(Widget):
             label = fit(token.label, min(cell_len(token.label), box.width))
             padding = Segment(" " * (box.width - cell_len(label)), blank)
             after = [padding, bar] if self.shading is None else [self._share_segment(self.shading, index), padding]
-            segments += [Segment(label, self._style(index)), *after]
+            style = self._style(index)
+            style = self._highlighted(style) if self.highlight and index == len(self.tokens) - 1 else style
+            segments += [Segment(label, style), *after]
         return segments
 
     def _share_segment(self, shading: Shading, index: int) -> Segment:
@@ -248,6 +257,16 @@ class TokenStrip(Widget):
             style += Style(strike=True, dim=True)
         name = self._class(index)
         return style if name is None else style + Style(color=self.get_component_rich_style(f"tokens--{name}").color)
+
+    def _highlighted(self, style: Style) -> Style:
+        """The style with as much of the prediction's colour for paper as the highlight is strong."""
+        colour = self.get_component_rich_style("tokens--next").color
+        paper = style.color if style.reverse else style.bgcolor
+        if colour is None or paper is None or not palette_of(self).paints:
+            return style + Style(color=colour, reverse=True) if self.highlight > HALF else style
+        mixed = Color.from_rich_color(paper).blend(Color.from_rich_color(colour), self.highlight)
+        ink = mixed.get_contrast_text(alpha=1.0)
+        return Style(color=ink.rich_color, bgcolor=mixed.rich_color, bold=True)
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

@@ -69,6 +69,10 @@ class PromptBar(Vertical):
         strip.written = prompt.appended
         strip.guess = path.top[0] if path.top else None
 
+    def highlight_last(self, strength: float) -> None:
+        """Highlight the last token, which has just been sampled; 0 for not at all."""
+        self._strip.highlight = strength
+
     def shade(self, shading: Shading | None) -> None:
         """Shade the tokens, and say by what; None takes the shading away."""
         self._strip.shading = shading

@@ -1,0 +1,73 @@
+"""The transition of a sampled token: it begins in the colour of the prediction, fades, and ends with any key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from rich.style import Style
+from textual.pilot import Pilot
+
+from screens.widgets.token_strip import TokenStrip
+
+Open = Callable[..., AbstractAsyncContextManager[Pilot[None]]]
+Settle = Callable[[Pilot[None]], Awaitable[None]]
+SECONDS_OF = "screens.inspect.forward_pass.sampled_token_transition.seconds_of"
+
+
+def strip_of(pilot: Pilot[None]) -> TokenStrip:
+    return pilot.app.screen.query_one("#prompt-tokens", TokenStrip)
+
+
+def last_style(strip: TokenStrip) -> Style:
+    """The style of the last token's label."""
+    label = strip.tokens[-1].label
+    return next(each.style or Style() for each in reversed(list(strip.render_line(strip.above))) if each.text == label)
+
+
+async def test_a_sampled_token_is_highlighted_until_any_key(
+    inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 60.0)
+    async with inspect() as pilot:
+        strip = strip_of(pilot)
+        before, tokens = last_style(strip), len(strip.tokens)
+        predicted = strip.get_component_rich_style("tokens--next").color
+        assert strip.highlight == 0
+        await pilot.press("space")
+        await settle(pilot)
+        assert len(strip.tokens) == tokens + 1
+        assert strip.highlight == 1
+        assert last_style(strip).bgcolor == predicted
+        strip.highlight = 0.5
+        assert last_style(strip).bgcolor not in (predicted, before.color)
+        await pilot.press("ctrl+underscore")
+        assert strip.highlight == 0
+        assert last_style(strip) == before
+        await pilot.press("u")
+        await settle(pilot)
+        assert len(strip.tokens) == tokens
+        assert strip.highlight == 0, "undo draws no token"
+
+
+async def test_the_highlight_fades_by_itself(inspect: Open, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SECONDS_OF, lambda *_, **__: 0.06)
+    async with inspect() as pilot:
+        strip, seen = strip_of(pilot), []
+        monkeypatch.setattr(TokenStrip, "watch_highlight", lambda _, new: seen.append(new), raising=False)
+        await pilot.press("space")
+        await settle(pilot)
+        async with asyncio.timeout(10):
+            while not seen or strip.highlight:
+                await pilot.pause(0.01)
+        assert seen[0] == 1
+        assert seen == sorted(seen, reverse=True)
+
+
+async def test_no_token_is_highlighted_without_a_terminal(inspect: Open, settle: Settle) -> None:
+    async with inspect() as pilot:
+        strip, tokens = strip_of(pilot), len(strip_of(pilot).tokens)
+        await pilot.press("space")
+        await settle(pilot)
+        assert len(strip.tokens) == tokens + 1
+        assert strip.highlight == 0
