@@ -165,7 +165,7 @@ def _forward_pass(screen: LabScreen) -> str:
 def _marks_of_a_run(screen: LabScreen) -> str:
     if getattr(screen, "making", False):
         return ""
-    return "· training loss   ─ its mean   ◆ validation\n▴ checkpoint  ★ lowest  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
+    return "· training loss   ─ its mean   ◆ validation\n▴ saved  ★ best  ✗ skipped  ↶ rollback  ‖ pause  ▸ resume  ■ stop"
 
 
 def _split(screen: LabScreen) -> str:

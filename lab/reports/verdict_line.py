@@ -94,7 +94,10 @@ def _level(config: RunConfig, status: Status, history: "LossHistory", entropy: T
         return ""
     source = config.data.entropy_bits_per_byte
     if source is not None:
-        level, name = source * math.log(2) * _bytes_per_token(found.val_loss, found.bits_per_byte, config, history), "the floor"
+        level, name = (
+            source * math.log(2) * _bytes_per_token(found.val_loss, found.bits_per_byte, config, history),
+            "the source's entropy",
+        )
     elif entropy is not None:
         level, name = entropy.bigram, "bigram"
     else:

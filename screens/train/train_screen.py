@@ -47,7 +47,8 @@ the loss of guessing evenly among the vocabulary, ln V. *Perplexity* is e^loss: 
 likely tokens. *Bits/byte* is the validation loss in a unit that compares across tokenizers.
 
 **Verdict.** One line below the plot; `enter` shows the sentences behind it. *Overfitting*: training loss falls while validation
-loss rises. *Val* compares the lowest evaluation with the latest, and names both steps. The *floor* is the source's entropy.
+loss rises. *Val* compares the lowest evaluation with the latest, and names both steps.
+The *source's entropy* is the floor of a generated text.
 
 **Baselines** (`f`). *Uniform*: all tokens equally likely. *Unigram*: token frequencies only. *Bigram*: the previous token too.
 Both are entropies of the training text's counts. *Source*: the true entropy of a generated text; no model can stay below it on

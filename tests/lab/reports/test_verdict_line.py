@@ -55,13 +55,13 @@ def test_the_floor_is_the_source_s_entropy_in_the_unit_of_the_loss() -> None:
     """`history` gives half a bit per byte for each nat: a token of the validation text is as long as the two say."""
     line = made_up((10, 3.2, 3.0), entropy=1.25)
     floor = 1.25 * math.log(2) * (3.0 / math.log(2) / 1.5)
-    assert line.parts[-1] == f"{3.0 - floor:.2f} nats above the floor"
+    assert line.parts[-1] == f"{3.0 - floor:.2f} nats above the source's entropy"
 
 
 def test_at_the_end_it_is_measured_on_the_whole_validation_text() -> None:
     last = FinalEvaluation(step=20, tokens=30, bytes=100, val_loss=2.0, bits_per_byte=1.0)
     line = made_up((10, 3.2, 3.0), entropy=0.5, status=Status(phase="finished", step=20, final=last))
-    assert line.parts[-1] == "1.00 nats above the floor"
+    assert line.parts[-1] == "1.00 nats above the source's entropy"
 
 
 def test_without_a_known_source_the_level_is_named() -> None:
