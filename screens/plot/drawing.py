@@ -14,7 +14,7 @@ from lab.runs.run_schema import EventKind
 from screens.plot.axis_ticks import SMALLEST_ON_LOG, even_scale, label_row, log_ticks, nice_ticks, tick_labels
 from screens.plot.braille_canvas import BrailleCanvas, Cell
 from screens.plot.downsample import thin
-from screens.plot.figure import EVENT_SIGNS, MARK, Figure, Series
+from screens.plot.figure import EVENT_SIGNS, MARK, Figure, Series, dashes_of
 from screens.plot.gap_area import SHADED, shade
 from screens.widgets.text_fitting import Piece
 
@@ -42,6 +42,8 @@ class Drawn:
     y_range: tuple[float, float] = (0.0, 1.0)
     """Lowest and highest y in view."""
     log_y: bool = False
+    has_area: bool = False
+    """True if the shaded area covers any cell."""
     cells: list[list[Cell]] = field(default_factory=list, repr=False)
     """The same lines, cell by cell."""
 
@@ -93,7 +95,7 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
         if series.kind == "dots":
             canvas.dots(xs, ys, series.role)
         elif series.kind != "marks" and len(xs) > 1:
-            canvas.line(xs, ys, series.role, series.dashes)
+            canvas.line(xs, ys, series.role, dashes_of(series, paints))
         if series.kind in ("marked", "marks"):
             marks += _marks(series, xs, ys, canvas, (low_x, high_x), taken)
     cells = canvas.cells()
@@ -115,7 +117,8 @@ def draw(figure: Figure, width: int, height: int, *, paints: bool = True) -> Dra
     out_of_view = {each.short for each in figure.series if each.kind == "level" and not low_y <= each.ys[0] <= high_y}
     named = frozenset(out_of_view | names)
     lines = [joined(line) for line in cells]
-    return Drawn(lines, drawn.left, drawn.right, low_x, high_x, named, events, (low_y, high_y), figure.log_y, cells)
+    shaded = any(role == "area" or role.endswith(SHADED) for line in lines for _, role in line)
+    return Drawn(lines, drawn.left, drawn.right, low_x, high_x, named, events, (low_y, high_y), figure.log_y, shaded, cells)
 
 
 def _draw_levels(

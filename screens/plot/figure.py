@@ -27,6 +27,9 @@ EVENT_SIGNS: dict[EventKind, tuple[str, str]] = {
 }
 """Sign on the x axis and word in the legend of each event; of two in one column, the later here is drawn."""
 
+DASHES_WITHOUT_COLOUR = (2, 2)
+"""Dashes of the validation loss where its colour does not tell it from the training loss."""
+
 MOST_RUNS = 5
 """Most runs that can be told apart in one plot."""
 RUN_ROLES = tuple(f"run{number}" for number in range(MOST_RUNS))
@@ -48,6 +51,11 @@ class Series:
     dashes: tuple[int, int] | None = None
     """Cells drawn and cells left out in turn, so that lines are told apart without colour."""
     in_legend: bool = True
+
+
+def dashes_of(series: Series, paints: bool) -> tuple[int, int] | None:
+    """The dashes of a line: its own; where colours are few, a marked line without letters has some, too."""
+    return DASHES_WITHOUT_COLOUR if not paints and series.kind == "marked" and not series.sign else series.dashes
 
 
 @dataclass(frozen=True, eq=False)

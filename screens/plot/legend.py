@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 from lab.core.visible_text import visible
 from screens.plot.drawing import Drawn
-from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Figure, Series
+from screens.plot.figure import EVENT_SIGNS, LEGEND_SIGNS, Figure, Series, dashes_of
 from screens.plot.gap_area import GLYPH, SHADED
 from screens.widgets.text_fitting import Piece
 
 EVENT_ORDER = "✗↶½◂★‖■▸▴"
 """Event signs in the order in which they get a word in the legend."""
+
+DASHED_SAMPLE = "⠤ ◆"
+"""Sample of a marked line with dashes."""
 
 SHORT_SAMPLE = 2
 """Characters of a line's sample where there is little room."""
@@ -40,8 +43,8 @@ def legend(figure: Figure, drawn: Drawn, width: int, *, paints: bool = True) -> 
         (lines, False, False, True, []),
     )
     for which, long, long_area, brief, more in variants:
-        pieces = [piece for series in which for piece in _entry(series, series.name if long else series.short, brief)]
-        if figure.area is not None:
+        pieces = [piece for series in which for piece in _entry(series, series.name if long else series.short, brief, paints)]
+        if figure.area is not None and drawn.has_area:
             sample = ("  ", "axis" + SHADED) if paints else (GLYPH * 2, "area")
             pieces += [sample, (f" {figure.area.name if long_area else figure.area.short}  ", "axis")]
         pieces += more
@@ -58,9 +61,11 @@ def _length(pieces: Sequence[Piece]) -> int:
     return sum(len(text) for text, _ in pieces)
 
 
-def _entry(series: Series, name: str, brief: bool) -> list[Piece]:
+def _entry(series: Series, name: str, brief: bool, paints: bool) -> list[Piece]:
     sample = series.sign or LEGEND_SIGNS[series.kind]
-    if brief:
+    if dashes_of(series, paints) != series.dashes:
+        sample = DASHED_SAMPLE
+    elif brief:
         sample = sample[:SHORT_SAMPLE]
     if series.dashes:
         on, off = series.dashes

@@ -54,9 +54,9 @@ def _validation(watched: WatchedRun) -> list[Fact]:
 
 
 def _evaluated(watched: WatchedRun) -> str:
-    """`val of 29%`: the validation loss, with the share of the validation text that it is measured on while training."""
+    """`val (on 29%)`: the validation loss, with the share of the validation text that it is measured on while training."""
     share = during_training(watched.config.data, watched.status)
-    return "val" if share is None or share.is_whole else f"val of {probability(share.part / share.total, 0)}"
+    return "val" if share is None or share.is_whole else f"val (on {probability(share.part / share.total, 0)})"
 
 
 def numbers_at(plots: RunPlots, at: int, reach: float) -> tuple[Fact, ...]:

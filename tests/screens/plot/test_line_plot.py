@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from screens.plot.drawing import Drawn, draw, with_cursor
-from screens.plot.figure import Figure, Series
+from screens.plot.figure import Area, Figure, Series
 from screens.plot.legend import legend
 
 
@@ -198,3 +198,22 @@ def test_of_two_levels_in_one_row_the_legend_names_the_one_that_has_no_line() ->
     shown = Figure((line([5.0 - x / 50 for x in range(201)]), *levels), version=0)
     drawn = draw(shown, 80, 20)
     assert drawn.named == {"first"}
+
+
+def test_without_colours_validation_is_dashed_and_the_legend_shows_it() -> None:
+    shown = Figure((line([5.0] * 201), line([3.0] * 201, kind="marked", role="validation")), version=0)
+    coloured, plain = draw(shown, 80, 20), draw(shown, 80, 20, paints=False)
+    marked = [next(row for row in rows(each) if "◆" in row) for each in (coloured, plain)]
+    gaps = [row[row.index("◆") : row.rindex("◆")].count(" ") for row in marked]
+    assert gaps[0] == 0 < gaps[1]
+    assert "⠤ ◆" in "".join(text for text, _ in legend(shown, plain, 80, paints=False))
+
+
+def test_the_legend_names_the_gap_only_where_it_is_drawn() -> None:
+    upper, lower = line([3.0] * 201, kind="marked", role="validation"), line([2.0] * 201)
+    for other, is_drawn in ((1.0, True), (2.999, False)):
+        area = Area("gap of one", "gap", upper.xs, upper.ys, lower.xs, [other] * 201)
+        shown = Figure((upper, lower, line([0.0] * 201)), version=0, area=area)
+        drawn = draw(shown, 80, 20)
+        assert drawn.has_area == is_drawn
+        assert ("gap" in "".join(text for text, _ in legend(shown, drawn, 80))) == is_drawn

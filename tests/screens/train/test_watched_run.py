@@ -46,7 +46,7 @@ async def test_new_lines_appear_and_a_file_that_began_anew_replaces_what_was_the
             file.write(encode(line) + b"\n" + b'{"step": 102, "tok')
         await until(pilot, lambda: numbers(pilot)["epoch"] == "3.50")
         share = 32_800 / 111_539
-        assert numbers(pilot)[f"val of {share:.0%}"] == "1.250", "it says on how much of the validation text"
+        assert numbers(pilot)[f"val (on {share:.0%})"] == "1.250", "it says on how much of the validation text"
         assert numbers(pilot)["bits/byte"] == "0.750"
         run.metrics_path.write_bytes(encode(line) + b"\n")
         await until(pilot, lambda: list(screen_of(pilot).watched.history.steps) == [101.0])
