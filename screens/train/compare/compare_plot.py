@@ -14,7 +14,7 @@ from screens.plot.plot_settings import SMOOTHINGS, PlotSettings
 from screens.plot.scale_choice import range_after_steep_part, scale_words, shows_more_on_log
 from screens.train.run_plots import TIME_UNITS
 
-DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 4))
+DASHES: tuple[tuple[int, int] | None, ...] = (None, (3, 2), (1, 1), (6, 2), (2, 2))
 """Dashes of each run's smoothed training loss."""
 
 WHOLE = 1000.0
@@ -50,7 +50,7 @@ def figure(runs: Sequence[ComparedRun], view: PlotSettings, *, bits: bool) -> Fi
         x_label=unit,
         log_y=log_y,
         auto_log_y=auto,
-        scale_words=scale_words(view, log_y),
+        scale_words=f"{'bits/byte' if bits else 'nats/token'}, {scale_words(view, log_y)}",
         x_window=(low, high),
         y_window=view.y_window or (range_after_steep_part(curves) if view.y_close else None),
         empty="No steps yet.",
