@@ -140,7 +140,7 @@ def _counts(context: StageContext, found: Evidence, prompt: Sequence[int], token
         Column("occurrences"),
         Column(name),
         Column("frequency"),
-        Column("most frequent", align="left", optional=True),
+        Column("most frequent", align="left", optional=1),
     ]
     model = Cell(probability(p), p, ref("probability", context.position, token), bar=p)
     total = [Cell("model"), Cell(""), Cell(""), model, Cell("")]

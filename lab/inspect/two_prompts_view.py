@@ -124,7 +124,7 @@ def _lenses(first: StageContext, second: StageContext) -> Table:
         Column(""),
         Column("", align="left"),
         Column("cosine"),
-        Column("‖1 − 2‖", optional=True),
+        Column("‖1 − 2‖", optional=1),
     ]
     return Table(columns, rows, title="logit lens; cosine of the residual streams")
 

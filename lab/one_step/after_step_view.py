@@ -113,5 +113,5 @@ def _history(context: StepContext) -> list[Block]:
                 Cell(significant(predicted, 3, sign=True), predicted),
             ]
         )
-    columns = [Column("step"), Column("loss"), Column("changed by"), Column("predicted", optional=True)]
+    columns = [Column("step"), Column("loss"), Column("changed by"), Column("predicted", optional=1)]
     return [Table(columns, rows, title=f"repeated steps on this batch, from {fixed(float(losses[0]), decimals)}")]

@@ -44,7 +44,7 @@ def _windows(context: StepContext) -> Table:
         Column("window"),
         Column("mean loss"),
         Column("hardest token", align="left"),
-        Column("begins", align="left", optional=True),
+        Column("begins", align="left", optional=1),
     ]
     total = [Cell("all"), number(step.current.mean, decimals), Cell(""), Cell("")]
     return Table(columns, rows, title="windows", total=total, selected=context.window)

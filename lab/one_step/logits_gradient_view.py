@@ -47,7 +47,7 @@ def logits_gradient_view(context: StepContext) -> View:
         rows.append([*cells, Cell(fixed(rest, decimals, sign=True), rest, style="dim", bar=rest), figures(rest / count, 3)])
     columns = [Column("token", align="left"), Column("p"), Column("one-hot"), Column("p − one-hot")]
     sums = [Cell("Σ"), number(float(p.sum()), decimals), Cell("1"), Cell(fixed(_zero(total), decimals), total), Cell("0")]
-    columns.append(Column(f"÷ {whole(count)}", optional=True))
+    columns.append(Column(f"÷ {whole(count)}", optional=1))
     formula = Paragraph(
         f"∂loss/∂logit of {came} = (p − 1) ÷ N\n= ({significant(float(p[target]), 5)} − 1) ÷ {whole(count)}\n"
         f"= {significant((float(p[target]) - 1) / count, 5)}"

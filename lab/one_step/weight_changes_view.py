@@ -54,7 +54,7 @@ def weight_changes_view(context: StepContext) -> View:
         Column("step"),
         Column("before"),
         Column("after"),
-        Column("gradient", optional=True),
+        Column("gradient", optional=1),
     ]
     table, note = Table(columns, rows, title="largest first"), Paragraph(_learning_rate_sentence(context))
     return View("changes", "largest weight changes", sentence, [table, note])

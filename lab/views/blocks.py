@@ -42,8 +42,8 @@ class Cell(msgspec.Struct, omit_defaults=True):
 class Column(msgspec.Struct, omit_defaults=True):
     title: str
     align: str = "right"
-    optional: bool = False
-    """May be left out where the screen is narrow."""
+    optional: int = 0
+    """Turn in which it is left out where the screen is narrow: 1 first, of one turn the last; 0 never."""
 
 
 class Table(msgspec.Struct, tag=True, omit_defaults=True):

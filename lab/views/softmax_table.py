@@ -88,11 +88,11 @@ def softmax_table(
     rows += [_masked_row(numbers, label) for label in masked]
     columns = [Column(titles.label, align="left")]
     if raws is not None:
-        columns.append(Column(titles.raw, optional=True))
+        columns.append(Column(titles.raw, optional=1))
     columns.append(Column(titles.score))
     if numbers.shifted is not None:
-        columns.append(Column("− max"))
-    columns += [Column("exp"), Column(titles.softmax)]
+        columns.append(Column("− max", optional=2))
+    columns += [Column("exp", optional=3), Column(titles.softmax)]
     return Table(
         columns=columns,
         rows=rows,

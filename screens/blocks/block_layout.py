@@ -72,6 +72,8 @@ class Laid:
     pinned: int = field(init=False, default=0)
     rows: int = field(init=False, default=0)
     columns: int = field(init=False, default=0)
+    cuts: tuple[int, ...] = field(init=False, default=())
+    """Character cells right of the pinned part at which columns begin and end: a wide block is cut there; empty: anywhere."""
     sticky: int = field(init=False, default=0)
     """First lines that stay at the top while the rest scrolls beneath them."""
     follows: bool = field(init=False, default=False)

@@ -1,5 +1,7 @@
 """The widget that draws a view, with a cell cursor on its numbers."""
 
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -33,6 +35,21 @@ KINDS = (
     "note",
     "cursor",
 )
+
+
+def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: Sequence[int], more: Strip, base: Style) -> Strip:
+    """The pinned part of a line and the rest, scrolled by `left` and cut at `cuts` if there are any, with `more` there."""
+    fixed = pinned.cell_length
+    end = left + max(0, width - fixed)
+    is_cut = rest.cell_length > end
+    whole = [cut for cut in cuts if left < cut <= end]
+    rest = rest.crop(left, whole[-1] if is_cut and whole else end)
+    if left and rest.cell_length and left in cuts:
+        pinned = Strip.join([pinned.crop(0, fixed - 1), more])
+    elif left and rest.cell_length:
+        rest = Strip.join([more, rest.crop(1)])
+    strip = Strip.join([pinned, rest]).adjust_cell_length(width, base)
+    return Strip.join([strip.crop(0, width - 1), more]) if is_cut else strip
 
 
 class BlockView(LineScrollView):
@@ -229,21 +246,15 @@ class BlockView(LineScrollView):
         laid, pinned_width = self.laid.line(line)
         pinned = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pinned], pinned_width)
         rest = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pieces])
-        room = max(0, width - pinned_width)
-        cut = rest.cell_length > self.left + room
-        if self.left or cut:
-            rest = rest.crop(self.left, self.left + room)
-            if self.left and rest.cell_length:
-                rest = Strip.join([Strip([Segment("…", self._style("dim"))]), rest.crop(1)])
-        strip = Strip.join([pinned, rest]).adjust_cell_length(width, base)
-        if cut:
-            strip = Strip.join([strip.crop(0, width - 1), Strip([Segment("…", self._style("dim"))])])
-        return strip
+        if self.left or pinned_width + rest.cell_length > width:
+            more = Strip([Segment("…", self._style("dim"))])
+            return scrolled_sideways(pinned, rest, self.left, width, self.laid.cuts_at(line), more, base)
+        return Strip.join([pinned, rest]).adjust_cell_length(width, base)
 
     def _style(self, kind: str | Heat) -> Style:
         if isinstance(kind, Heat):
             palette = palette_of(self)
-            return palette.style(kind) if palette.paints else self.style_of("block--bar")
+            return palette.style(kind) if palette.paints else self.style_of("block--bar") + palette.style(kind)
         return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
@@ -299,9 +310,11 @@ class BlockView(LineScrollView):
         if spot.start + spot.width <= pinned:
             pass
         elif spot.start - self.left < pinned + 1:
-            self.left = spot.start - pinned - 1
+            before = spot.start - pinned - 1
+            self.left = max((cut for cut in self.laid.cuts_at(spot.line) if cut <= before), default=before)
         elif spot.start + spot.width + 1 - self.left > self.room:
-            self.left = spot.start + spot.width + 1 - self.room
+            after = spot.start + spot.width + 1 - self.room
+            self.left = min((cut for cut in self.laid.cuts_at(spot.line) if cut >= after), default=after)
         self.show_line(spot.line + spot.height - 1, margin=1)
         self.show_line(spot.line, margin=1)
         while (stuck := self.laid.stuck_at(self.top)) and stuck.stop <= spot.line <= self.top + len(stuck):

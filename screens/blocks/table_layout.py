@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from rich.cells import cell_len
 
@@ -118,7 +119,7 @@ def _signed(table: Table) -> frozenset[int]:
 
 def lay_table(table: Table, width: int, beside: Table | None = None) -> LaidTable:
     """Natural widths, of this table and one `beside` it, so that both show the same columns; if those are too wide, optional
-    columns go (last first), then bars, then labels shrink, then it scrolls sideways.
+    columns go (in their turn), then bars, then labels shrink, then it scrolls sideways.
     """
     everything = [*table.rows, *([table.total] if table.total else [])]
     if beside is not None and [each.title for each in beside.columns] != [each.title for each in table.columns]:
@@ -139,8 +140,9 @@ def lay_table(table: Table, width: int, beside: Table | None = None) -> LaidTabl
         return gutter + sum(widths[index] for index in shown) + gap * (len(shown) - 1) + bars
 
     shown = list(widths)
-    for index in reversed(list(widths)):
-        if needed(shown) > width and table.columns[index].optional:
+    droppable = [index for index in reversed(shown) if table.columns[index].optional]
+    for index in sorted(droppable, key=lambda index: table.columns[index].optional):
+        if needed(shown) > width:
             shown.remove(index)
     if needed(shown) > width:
         has_bar = dict.fromkeys(widths, False)
@@ -164,4 +166,6 @@ def lay_table(table: Table, width: int, beside: Table | None = None) -> LaidTabl
     laid.width = gutter + sum(laid.widths) + gap * (len(shown) - 1) + sum(1 + each for each in laid.bar_widths if each)
     laid.pinned = (gutter + laid.widths[0] + (1 + laid.bar_widths[0] if laid.bar_widths[0] else 0) + gap) if shown else 0
     laid.height = len(laid.head) + len(table.rows) + (2 if table.total else 0)
+    taken = (width + (1 + bar if bar else 0) + gap for width, bar in zip(laid.widths[1:], laid.bar_widths[1:], strict=True))
+    laid.cuts = (0, *accumulate(taken))
     return laid

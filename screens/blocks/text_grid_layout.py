@@ -17,8 +17,9 @@ LABEL_WIDTH = 14
 """Longest label of a row before it is shortened."""
 MARK = 2
 """Room for the mark of the selected row."""
-NARROWEST, WIDEST = 6, 18
-"""Character cells of a cell: the level, the token, a space; where there is room the number in place of the level."""
+NARROWEST, NARROW, WIDEST = 5, 6, 18
+"""Character cells of a cell: the level, the token, a space; where there is room the number in place of the level. The least that
+fits a grid whole, the least of one that scrolls, and the most."""
 NUMBER = 5
 """Room for a percentage and a space before it."""
 LEVELS = " ▁▂▃▄▅▆▇█"
@@ -38,7 +39,7 @@ class LaidTextGrid(Laid):
     room: int
     """Width of the view in columns."""
     label_width: int = 1
-    cell_width: int = NARROWEST
+    cell_width: int = NARROW
     numbers: bool = False
 
     @cached_property
@@ -96,16 +97,19 @@ class LaidTextGrid(Laid):
 
 
 def lay_text_grid(grid: TextGrid, width: int) -> LaidTextGrid:
-    """Lay out cells as wide as fit, from `NARROWEST` to the longest token; wider grids scroll sideways."""
+    """Lay out cells as wide as fit, from `NARROWEST` to the longest token; wider ones scroll by whole cells."""
     values = grid.values.numpy()
     rows, columns = values.shape
     label_width = min(LABEL_WIDTH, max((cell_len(label.rstrip()) for label in grid.row_labels), default=0))
     longest = max((cell_len(text.strip() or text) for texts in grid.texts for text in texts), default=1)
+    label = max((cell_len(each.removeprefix("layer ")) for each in grid.column_labels), default=1)
     pinned = MARK + label_width + 1
-    cell_width = max(NARROWEST, min(longest + 2 + NUMBER, WIDEST, (width - pinned) // max(1, columns)))
+    least = NARROWEST if pinned + columns * NARROWEST <= width else NARROW
+    cell_width = max(least, min(longest + 2 + NUMBER, WIDEST, (width - pinned) // max(1, columns)))
     numbers = cell_width >= longest + 2 + NUMBER
-    cell_width = cell_width if numbers else min(cell_width, max(NARROWEST, longest + 2))
+    cell_width = cell_width if numbers else min(cell_width, max(least, longest + 2, label + 2))
     laid = LaidTextGrid(grid, values, width, label_width, cell_width, numbers)
     laid.pinned, laid.rows, laid.columns = pinned, rows, columns
     laid.height, laid.width = len(laid.head) + rows, pinned + columns * cell_width
+    laid.cuts = tuple(range(0, columns * cell_width + 1, cell_width))
     return laid

@@ -95,6 +95,12 @@ def _likes(view: View, beside: View) -> list[Block | None]:
     return found
 
 
+def _reach(block: Laid, room: int) -> int:
+    """Width of a block, with what lies beside its last column when that is scrolled into `room` and the first one is whole."""
+    over = block.width - room
+    return block.width if over <= 0 else min((edge for edge in block.cuts if edge >= over), default=over) + room
+
+
 class Page:
     """The laid out blocks of a view, and the moves of the cell cursor over them."""
 
@@ -108,7 +114,7 @@ class Page:
             self.tops.append(top)
             top += block.height + 1
         self.height = max(0, top - 1)
-        self.width = max((block.width for block in blocks), default=0)
+        self.width = max((_reach(block, room) for block in blocks), default=0)
 
     def find(self, y: int) -> tuple[int, int] | None:
         """The block at line `y` and the line within it; None between blocks."""
@@ -136,6 +142,11 @@ class Page:
         if block.width <= self.room:
             line = Line((), (*line.pinned, *line.pieces))
         return line, sum(cell_len(text) for text, _ in line.pinned)
+
+    def cuts_at(self, y: int) -> tuple[int, ...]:
+        """The cuts of the block at line `y`; empty: anywhere."""
+        found = self.find(y)
+        return self.blocks[found[0]].cuts if found is not None else ()
 
     def first(self) -> CellCursor | None:
         """The first place of the cursor; None if no block has numbers."""

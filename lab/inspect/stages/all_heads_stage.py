@@ -24,12 +24,12 @@ DIFFUSE = 0.8
 COLUMNS = [
     Column("head", align="left"),
     Column("bits"),
-    Column("self"),
-    Column("previous"),
-    Column("first"),
+    Column("self", optional=2),
+    Column("previous", optional=3),
+    Column("first", optional=4),
     Column("most attended", align="left"),
     Column("", align="right"),
-    Column("kind", align="left", optional=True),
+    Column("kind", align="left", optional=1),
 ]
 
 KEYS = 64

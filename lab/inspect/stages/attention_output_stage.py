@@ -68,7 +68,7 @@ def values(context: StageContext) -> View:
         *(number(z[d], decimals, ref(z_name, at, head, d)) for d in range(first)),
     ]
     columns = [Column("key", align="left"), Column("pattern"), Column("‖p × v‖")]
-    columns += [Column(f"p × v [{d + 1}]", optional=d > 0) for d in range(first)]
+    columns += [Column(f"p × v [{d + 1}]", optional=int(d > 0)) for d in range(first)]
     key = most_attended(context)
     title = f"pattern × v at {context.here}: norm and first {first} of {width} dimensions"
     blocks: list[Block] = [

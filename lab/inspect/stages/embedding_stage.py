@@ -42,7 +42,7 @@ def tokens_view(prompt: PromptTokens) -> View:
         ]
         for index in shown
     ]
-    columns = [Column("token", align="left"), Column("id"), Column("bytes", align="left"), Column("merge", optional=True)]
+    columns = [Column("token", align="left"), Column("id"), Column("bytes", align="left"), Column("merge", optional=1)]
     blocks: list[Block] = [Table(columns, rows, title="the prompt", selected=prompt.position - shown.start)]
     if len(shown) < len(prompt.ids):
         blocks.append(Paragraph(f"Tokens {shown.start + 1} to {shown.stop} of {len(prompt.ids)}."))

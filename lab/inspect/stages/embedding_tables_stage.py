@@ -35,7 +35,7 @@ def neighbours(context: StageContext) -> View:
         ]
         for each in nearest
     ]
-    columns = [Column("token", align="left"), Column("id"), Column("cosine"), Column("norm", optional=True)]
+    columns = [Column("token", align="left"), Column("id"), Column("cosine"), Column("norm", optional=1)]
     own = f"“{context.label(position)}”, row {id_}"
     vectors = [strip(own, vector, ref("wte.weight", id_))]
     vectors += [_row(context, table, each) for each in nearest[:DRAWN]]

@@ -72,7 +72,7 @@ def _layers(context: StageContext, tokens: int, new: int) -> Table:
         Column("", "left"),
         Column("rows kept"),
         Column("new rows"),
-        Column("numbers: k and v", optional=True),
+        Column("numbers: k and v", optional=1),
         Column("bytes"),
     ]
     numbers = f"2 × {config.layers} × {whole(tokens)} × {whole(row)}"

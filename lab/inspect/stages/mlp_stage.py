@@ -128,8 +128,8 @@ def neurons(context: StageContext) -> View:
     ]
     columns = [
         Column("neuron", align="left"),
-        Column("GELU", optional=True),
-        Column("‖output‖", optional=True),
+        Column("GELU", optional=1),
+        Column("‖output‖", optional=1),
         Column("promotes", align="left"),
         Column("logit"),
         Column("suppresses", align="left"),

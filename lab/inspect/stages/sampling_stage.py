@@ -28,7 +28,7 @@ def sample(context: StageContext) -> View:
     rest[listed] = False
     if rest.any():
         rows.append(_others_row(draw, rest))
-    columns = [Column("token", align="left"), Column("before"), Column("after"), Column("from"), Column("to")]
+    columns = [Column("token", align="left"), Column("before", optional=1), Column("after"), Column("from"), Column("to")]
     total = [Cell("Σ"), Cell("100%", 1.0), Cell("100%", 1.0), Cell(""), Cell("")]
     table = Table(columns, rows, title=_settings(context), total=total, selected=listed.index(draw.id))
     label = context.tokenizer.label(draw.id)

@@ -12,7 +12,7 @@ from screens.blocks.matrix_layout import lay_matrix
 from screens.blocks.parity_text import parity_badge, parity_sentence
 from screens.blocks.strip_layout import lay_strip
 from screens.blocks.table_layout import LaidTable, lay_table
-from screens.blocks.view_layout import lay_view
+from screens.blocks.view_layout import Page, lay_view
 from screens.widgets.text_fitting import fit, wrap
 
 
@@ -61,7 +61,7 @@ def test_upright_bars_put_one_glyph_on_the_side_of_the_sign() -> None:
 
 
 def attention_table(rows: int = 3, selected: int | None = 1) -> Table:
-    columns = [Column("key", "left"), Column("q·k", optional=True), Column("÷√d"), Column("softmax")]
+    columns = [Column("key", "left"), Column("q·k", optional=1), Column("÷√d"), Column("softmax")]
     body = [
         [Cell(f" word{i}"), Cell("1.00", 1.0), Cell("0.50", 0.5), Cell("25.0%", 0.25, f"pattern[0,2,{i}]", bar=0.25)]
         for i in range(rows)
@@ -214,3 +214,29 @@ def test_two_strips_side_by_side_have_one_scale() -> None:
     one, two = lay_strip(strips[0], 60, strips[1]), lay_strip(strips[1], 60, strips[0])
     assert one.limit == two.limit == 4.0
     assert text_of(one.line(1))[5] == text_of(two.line(1))[5] == "▂"
+
+
+def test_a_narrow_table_drops_columns_in_their_turn_and_says_how_many() -> None:
+    columns = [
+        Column("key", "left"),
+        Column("score", optional=1),
+        Column("exp", optional=3),
+        Column("− max", optional=2),
+        Column("p"),
+    ]
+    table = Table(columns, [[Cell("the"), Cell("1.0000"), Cell("2.718282"), Cell("0.0000"), Cell("41.2%")]])
+    assert [[columns[index].title for index in lay_table(table, width).shown] for width in (60, 32, 24, 12)] == [
+        ["key", "score", "exp", "− max", "p"],
+        ["key", "exp", "− max", "p"],
+        ["key", "exp", "p"],
+        ["key", "p"],
+    ]
+    assert lay_table(table, 12).hidden == 3
+
+
+def test_a_wide_block_is_scrolled_so_that_columns_are_whole_at_both_ends() -> None:
+    columns = [Column("key", "left"), *(Column(str(index)) for index in range(9))]
+    laid = lay_table(Table(columns, [[Cell("the"), *(Cell("0.123456") for _ in range(9))]]), 30)
+    assert laid.cuts == tuple(range(0, 9 * 9 + 1, 9))
+    assert Page([laid], 30).width - 30 in laid.cuts
+    assert Page([laid], 30).width >= laid.width

@@ -40,13 +40,20 @@ def test_numbers_where_there_is_room_else_levels() -> None:
     assert "▇cat" in text(narrow, len(narrow.head))
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 120])
+@pytest.mark.parametrize("width", [16, 24, 40, 60, 120])
 def test_columns_stand_under_their_labels_and_end_at_the_width(width: int) -> None:
     laid = lay_text_grid(grid(), width)
     assert all(len(text(laid, y)) == laid.width for y in range(len(laid.head), laid.height))
     head = text(laid, len(laid.head) - 1)
     for column, label in enumerate(("embed", "1")):
         assert head[laid.pinned + column * laid.cell_width + 1 :].startswith((label, f"layer {label}"))
+
+
+def test_cells_are_narrower_where_the_grid_is_then_whole_and_scroll_whole_where_not() -> None:
+    whole, wider = lay_text_grid(grid(), 20), lay_text_grid(grid(), 16)
+    assert (whole.cell_width, wider.cell_width) == (5, 6)
+    assert whole.width <= 20 < wider.pinned + wider.width
+    assert wider.cuts == (0, 6, 12)
 
 
 def test_paper_is_the_probability_and_marks_need_no_colour() -> None:

@@ -62,7 +62,7 @@ def cache_view() -> View:
         Column("", "left"),
         Column("rows kept"),
         Column("new rows"),
-        Column("numbers: k and v", optional=True),
+        Column("numbers: k and v", optional=1),
         Column("bytes"),
     ]
     rows = [[Cell(f"layer {n}"), Cell("3"), Cell("+ 1", style="strong"), Cell("2 × 4 × 32"), Cell("1.0 kB")] for n in (1, 2)]
