@@ -38,9 +38,7 @@ def _patterns(first: StageContext, second: StageContext) -> Block:
     """The head's attention patterns in both prompts and their difference; a sentence where their shapes differ."""
     counts = [len(context.ids) for context in (first, second)]
     if counts[0] != counts[1]:
-        return Paragraph(
-            f"Prompt 1 has {counts[0]} tokens and prompt 2 {counts[1]}: their attention patterns have no difference cell by cell."
-        )
+        return Paragraph(f"Prompt 1 has {counts[0]} tokens, prompt 2 {counts[1]}: their attention patterns differ in size.")
     shown = around(counts[0], first.position, KEYS)
     window = slice(shown.start, shown.stop)
     name = f"{first.block}attn.pattern"

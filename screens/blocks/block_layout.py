@@ -124,8 +124,10 @@ def blank_if_masked(piece: HeatPiece) -> ColouredPiece:
 
 
 def scale_bar(scale: Scale, limit: float, room: int) -> list[ColouredPiece]:
-    """A scale's colours, with its ends in numbers."""
+    """A scale's colours, with its ends in numbers: shares of 1 in percent."""
     low, high = significant(-limit) if scale == "diverging" else "0", significant(limit)
+    if scale == "sequential" and limit == 1.0:
+        low, high = "0%", "100%"
     return legend_bar(scale, low, high, max(3, min(LEGEND_WIDTH, room - len(low + high) - 2)))
 
 

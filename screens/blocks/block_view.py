@@ -140,8 +140,7 @@ class BlockView(LineScrollView):
         followed = self.laid.followed()
         keeps = followed is not None and self.laid.blocks[followed[0]].keeps_cursor and self.has_focus
         if followed is not None and followed != self._followed and not (same and keeps):
-            if same or followed != self.laid.first() or self.laid.blocks[followed[0]].keeps_cursor:
-                self._reveal_followed(followed)
+            self._reveal_followed(followed, margin=int(same))
             if same and self.cursor is not None:
                 self.cursor = followed
         self._followed = followed
@@ -205,7 +204,7 @@ class BlockView(LineScrollView):
         if self.cursor is not None and not self.laid.has(self.cursor):
             self.cursor = self.laid.first()
         if (followed := self.laid.followed()) is not None:
-            self._reveal_followed(followed)
+            self._reveal_followed(followed, margin=1)
         self._tell()
 
     def _point(self) -> None:
@@ -300,12 +299,13 @@ class BlockView(LineScrollView):
         self.refresh()
         self.post_message(self.SpotChanged(self, spot))
 
-    def _reveal_followed(self, followed: CellCursor) -> None:
+    def _reveal_followed(self, followed: CellCursor, margin: int) -> None:
         """Show the selected cell and, where both fit, the table below its matrices."""
         self.show_line(self.laid.end_with_table_below(followed, self.window))
-        self._reveal(self.laid.spot(followed))
+        self._reveal(self.laid.spot(followed), margin)
 
-    def _reveal(self, spot: Spot) -> None:
+    def _reveal(self, spot: Spot, margin: int = 1) -> None:
+        """Scroll the least that shows a number and `margin` lines beyond it."""
         pinned = self.laid.line(spot.line)[1]
         if spot.start + spot.width <= pinned:
             pass
@@ -315,8 +315,8 @@ class BlockView(LineScrollView):
         elif spot.start + spot.width + 1 - self.left > self.room:
             after = spot.start + spot.width + 1 - self.room
             self.left = min((cut for cut in self.laid.cuts_at(spot.line) if cut >= after), default=after)
-        self.show_line(spot.line + spot.height - 1, margin=1)
-        self.show_line(spot.line, margin=1)
+        self.show_line(spot.line + spot.height - 1, margin=margin)
+        self.show_line(spot.line, margin=margin)
         while (stuck := self.laid.stuck_at(self.top)) and stuck.stop <= spot.line <= self.top + len(stuck):
             self.top = spot.line - 1 - len(stuck)
 

@@ -16,6 +16,8 @@ from screens.blocks.block_layout import Laid, Line, Spot, blank_if_masked, headi
 from screens.colour.heat import ColouredPiece, half_block_cells, heat_cells, levels_of
 from screens.widgets.text_fitting import fit
 
+MOST_LINES = 44
+"""Lines of several groups beyond which numbers are drawn smaller, so that more of the model is in sight."""
 GAP = 1
 """Empty character cells between two thumbnails."""
 
@@ -39,7 +41,7 @@ class LaidGallery(Laid):
         if self.paints:
             words = "   ".join(part for part in (self.gallery.legend, "blank: masked") if part)
             return heading(self.gallery.title, words, self.room, scale_bar("sequential", 1.0, self.room))
-        shades = f"{POSITIVE_SHADES} 0 to 1   {MASKED} masked" + ("" if self.wide == 2 else "   larger of 2 rows")
+        shades = f"{POSITIVE_SHADES} 0% to 100%   {MASKED} masked" + ("" if self.wide == 2 else "   larger of 2 rows")
         return heading(self.gallery.title, "   ".join(part for part in (shades, self.gallery.legend) if part), self.room)
 
     @property
@@ -139,11 +141,13 @@ def lay_gallery(gallery: Gallery, width: int, paints: bool = False) -> LaidGalle
     shapes = [each.values.shape for each in gallery.thumbnails]
     longest = max((cell_len(each.label) for each in gallery.thumbnails), default=0)
     columns = max((shape[1] for shape in shapes), default=1)
-    wide = 2 if gallery.group * (2 * columns + GAP) - GAP <= width else 1
+    tall = max((shape[0] for shape in shapes), default=0)
+    groups = -(-len(gallery.thumbnails) // gallery.group)
+    fits = gallery.group * (2 * columns + GAP) - GAP <= width and (groups == 1 or groups * (tall + 2) <= MOST_LINES)
+    wide = 2 if fits else 1
     across = max(longest + 1, wide * columns)
     fitting = max(1, (width + GAP) // (across + GAP))
     lines = -(-gallery.group // fitting)
-    tall = max((shape[0] for shape in shapes), default=0)
     laid = LaidGallery(gallery, width, across, tall if wide == 2 else -(-tall // 2), wide, paints)
     laid.columns = -(-gallery.group // lines)
     laid.rows = -(-len(gallery.thumbnails) // gallery.group) * laid.in_group

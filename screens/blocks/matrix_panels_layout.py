@@ -125,13 +125,13 @@ class LaidMatrixPanels(Laid):
 
     def _legend(self, index: int) -> Iterator[ColouredPiece]:
         width, limit = self.widths[index], self.limits[index]
-        high = "1" if limit == 1 else significant(limit, 2)
-        low = "0" if self.scales[index] == "sequential" else MINUS + high
+        high = "100%" if self._is_share(index) else significant(limit, 2)
+        low = ("0%" if high == "100%" else "0") if self.scales[index] == "sequential" else MINUS + high
         bar = min(16, width - cell_len(low) - cell_len(high) - 2)
         if self.paints and bar >= 3:
             yield from legend_bar(self.scales[index], low, high, bar)
         else:
-            words = f"0 to {high}" if low == "0" else f"±{high}"
+            words = f"{low} to {high}" if self.scales[index] == "sequential" else f"±{high}"
             yield fit(words, width), "dim"
 
     def _readout(self, index: int) -> str:

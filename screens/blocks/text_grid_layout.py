@@ -23,7 +23,7 @@ fits a grid whole, the least of one that scrolls, and the most."""
 NUMBER = 5
 """Room for a percentage and a space before it."""
 LEVELS = " ▁▂▃▄▅▆▇█"
-"""The probability once more, in eighths, for eyes and terminals without colours."""
+"""The probability in eighths, for terminals without colours."""
 
 
 def level(value: float) -> str:
@@ -41,15 +41,17 @@ class LaidTextGrid(Laid):
     label_width: int = 1
     cell_width: int = NARROW
     numbers: bool = False
+    paints: bool = True
+    """True where the paper shows the probability; else the level does, where there is no room for the number."""
 
     @cached_property
     def head(self) -> list[Line]:
         """Title, legend, and the labels of the columns."""
-        scale: list[ColouredPiece] = [
-            (f"{self.grid.title}   ", "title"),
-            ("" if self.numbers else "▁▂▃▄▅▆▇█ ", "dim"),
-            *legend_bar("sequential", "0%", "100%", 12),
-        ]
+        scale: list[ColouredPiece] = [(f"{self.grid.title}   ", "title")]
+        if self.paints:
+            scale += legend_bar("sequential", "0%", "100%", 12)
+        elif not self.numbers:
+            scale.append((f"blank 0%  {level(0.5)} 50%  {level(1.0)} 100%", "dim"))
         words = "   ".join(each for each in (self.grid.legend, self.marks_in_words) if each)
         labels = self.grid.column_labels
         if any(cell_len(label) + 2 > self.cell_width for label in labels):
@@ -77,7 +79,7 @@ class LaidTextGrid(Laid):
             shown = fit(words, min(cell_len(words), self.cell_width - 2))
             rest = self.cell_width - 1 - cell_len(shown)
             pieces += [
-                (" " if self.numbers else level(value), plain),
+                (" " if self.numbers or self.paints else level(value), plain),
                 (shown, replace(plain, role="selected") if marked else plain),
                 (fit(probability(value, 0), rest - 1, "right") + " " if self.numbers else " " * rest, plain),
             ]
@@ -96,7 +98,7 @@ class LaidTextGrid(Laid):
         return self.grid.selected or (0, 0)
 
 
-def lay_text_grid(grid: TextGrid, width: int) -> LaidTextGrid:
+def lay_text_grid(grid: TextGrid, width: int, paints: bool = True) -> LaidTextGrid:
     """Lay out cells as wide as fit, from `NARROWEST` to the longest token; wider ones scroll by whole cells."""
     values = grid.values.numpy()
     rows, columns = values.shape
@@ -108,7 +110,7 @@ def lay_text_grid(grid: TextGrid, width: int) -> LaidTextGrid:
     cell_width = max(least, min(longest + 2 + NUMBER, WIDEST, (width - pinned) // max(1, columns)))
     numbers = cell_width >= longest + 2 + NUMBER
     cell_width = cell_width if numbers else min(cell_width, max(least, longest + 2, label + 2))
-    laid = LaidTextGrid(grid, values, width, label_width, cell_width, numbers)
+    laid = LaidTextGrid(grid, values, width, label_width, cell_width, numbers, paints)
     laid.pinned, laid.rows, laid.columns = pinned, rows, columns
     laid.height, laid.width = len(laid.head) + rows, pinned + columns * cell_width
     laid.cuts = tuple(range(0, columns * cell_width + 1, cell_width))

@@ -67,7 +67,7 @@ def lay_block(block: Block, width: int, beside: Block | None = None, paints: boo
         case Gallery():
             return lay_gallery(block, width, paints)
         case TextGrid():
-            return lay_text_grid(block, width)
+            return lay_text_grid(block, width, paints)
         case IntervalBar():
             return lay_interval_bar(block, width)
         case Paragraph():

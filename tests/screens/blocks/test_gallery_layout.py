@@ -124,3 +124,15 @@ def test_a_thumbnail_that_is_off_is_crossed_out(paints: bool) -> None:
     assert [line.find("╱") for line in crossed] == sorted((line.find("╱") for line in crossed), reverse=True)
     assert all("╲" in line or "╳" in line for line in crossed)
     assert all("╲" not in line[: laid.across] for line in lines)
+
+
+def test_several_layers_take_smaller_numbers_where_larger_ones_would_leave_some_out_of_sight() -> None:
+    def layers(count: int) -> Gallery:
+        picture = Array.of(np.ones((11, 11), dtype=np.float32))
+        return Gallery("heads", "", [Thumbnail(str(index), picture, "", "", 0.0, "") for index in range(4 * count)], 4, 0)
+
+    assert lay_gallery(layers(1), 150, True).wide == 2
+    assert lay_gallery(layers(3), 150, True).wide == 2
+    four = lay_gallery(layers(4), 150, True)
+    assert (four.wide, four.rows) == (1, 4)
+    assert four.height <= 44

@@ -98,8 +98,8 @@ def test_pooling_keeps_the_number_with_the_largest_magnitude_and_its_sign() -> N
 
 def test_a_scale_says_its_ends() -> None:
     heads = [text_of(lay_heatmap(each, 90).head[0]) for each in (shares(12), matrix(pattern(12) - 0.5), matrix(pattern(12) / 2))]
-    assert "0  " in heads[0]
-    assert "1.00" in heads[0]
+    assert "0%  " in heads[0]
+    assert "  100%" in heads[0]
     assert "−0.5" in heads[1]
     assert "0.50" in heads[2]
     assert lay_heatmap(shares(12), 90).scale == "sequential"

@@ -34,10 +34,12 @@ def text(laid: LaidTextGrid, y: int) -> str:
 
 
 def test_numbers_where_there_is_room_else_levels() -> None:
-    wide, narrow = lay_text_grid(grid(), 60), lay_text_grid(grid(), 22)
+    wide, narrow = lay_text_grid(grid(), 60), lay_text_grid(grid(), 22, paints=False)
     assert "cat  90%" in text(wide, len(wide.head))
     assert "90%" not in text(narrow, len(narrow.head))
     assert "▇cat" in text(narrow, len(narrow.head))
+    assert "▄ 50%  █ 100%" in text(narrow, 0)
+    assert "▇" not in text(lay_text_grid(grid(), 22), len(narrow.head))
 
 
 @pytest.mark.parametrize("width", [16, 24, 40, 60, 120])
