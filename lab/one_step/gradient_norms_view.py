@@ -51,7 +51,7 @@ def gradient_norms_view(context: StepContext) -> View:
         ]
         for part, norm in zip(squares, norms, strict=True)
     ]
-    columns = [Column("part", align="left"), Column("gradient norm"), Column("of square"), Column("of a weight", optional=1)]
+    columns = [Column("part", align="left"), Column("gradient norm"), Column("share (norm²)"), Column("RMS", optional=1)]
     total = [Cell("√ of Σ of squares"), number(math.sqrt(sum(squares.values())), decimals), Cell("100%"), Cell("")]
     parity = Parity("√ of Σ of squares · clip_grad_norm_", abs(math.sqrt(sum(squares.values())) - found.total), 1, found.total)
     table = Table(columns, rows, title="part by part", total=total)

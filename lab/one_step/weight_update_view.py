@@ -41,7 +41,7 @@ def weight_update_view(context: StepContext, ref: str) -> View:
         f"{words[:1].upper()}{words[1:]}. It is {significant(moved.before, FIGURES)}, and {context.next_step} makes "
         f"it {significant(moved.after, FIGURES)}: {significant(moved.after - moved.before, 3, sign=True)}."
     )
-    title = f"one weight: {moved.ref}"
+    title = f"one weight: {moved.ref}, zero-indexed"
     terms = adamw or muon
     if terms is None:
         return View("weight", title, sentence, _plain(moved, rule))
@@ -110,7 +110,7 @@ def _of_muon(step: TrainingStep, terms: Muon) -> list[Block]:
         ("g", _gradient(step, terms.g), terms.g),
         ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
         ("Nesterov", f"{new} × g + {kept} × m", terms.nesterov),
-        ("o", "Newton-Schulz of Nesterov", terms.o),
+        ("o", "nearest orthogonal matrix (Newton-Schulz)", terms.o),
         ("step", f"−{_n(terms.lr)} × {RMS:g}·√{terms.long} × o", terms.gradient_change),
         _decay(terms),
     ]

@@ -9,7 +9,7 @@ HELP = (
     "the batch, `{` `}` an earlier or later batch of the run; `e` types a sentence instead, `b` returns to the run's own "
     "next batch. `r` reads the checkpoint again after the run has trained on.\n\n"
     "`enter` puts a cursor into the view; `enter` on one of the largest updates shows that weight in full.\n\n"
-    "The token embedding is also the output head and gets gradient from both. A part's “of a weight” is the root mean square "
+    "The token embedding is also the output head and gets gradient from both. A part's “RMS” is the root mean square "
     "of its gradients. Weights may move along their gradient: the optimizer follows the running mean of the gradients, m, "
     "and weight decay pulls towards 0.\n\n"
     "**AdamW**: v is the running mean of the squares; dividing by 1 − β^t corrects for the start of both at 0. The ratio is "
