@@ -41,5 +41,5 @@ def token_losses_view(context: StepContext) -> View:
     table = Table(columns, rows, total=total, selected=here - shown.start)
     blocks: list[Block] = [table]
     if len(own) > len(shown):
-        blocks.append(Strip(f"all {len(own)} of this window, token 2 on", Array.of(own)))
+        blocks.append(Strip(f"all {len(own)} of this window, token 2 on", Array.of(own), never_negative=True, first=2))
     return View("losses", "loss of each token", sentence, blocks, context.parity())

@@ -63,6 +63,10 @@ class Strip(msgspec.Struct, tag=True, omit_defaults=True):
     title: str
     values: Array
     ref: str = ""
+    never_negative: bool = False
+    """True: the scale begins at 0, as that of losses."""
+    first: int = 1
+    """Number of the first value."""
 
 
 class StackedStrips(msgspec.Struct, tag=True, omit_defaults=True):

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lab.core.colour_scales import Scale
 from lab.core.number_format import significant
 from lab.views.blocks import Strip
 from lab.views.number_refs import element
@@ -41,9 +42,16 @@ class LaidStrip(Laid):
     @cached_property
     def head(self) -> list[Line]:
         if self.is_painted:
-            return heading(self.strip.title, "", self.room, scale_bar("diverging", self.limit, self.room))
+            return heading(self.strip.title, "", self.room, scale_bar(self.scale, self.limit, self.room))
+        if self.strip.never_negative:
+            shades = "" if self.as_bars else f"{POSITIVE_SHADES} "
+            return heading(self.strip.title, f"{shades}scale 0 to {significant(self.limit)}", self.room)
         shades = "" if self.as_bars else f"{POSITIVE_SHADES} positive, {NEGATIVE_SHADES} negative, "
         return heading(self.strip.title, f"{shades}scale ±{significant(self.limit)}", self.room)
+
+    @property
+    def scale(self) -> Scale:
+        return "sequential" if self.strip.never_negative else "diverging"
 
     @property
     def is_painted(self) -> bool:
@@ -61,7 +69,7 @@ class LaidStrip(Laid):
             return self._half_blocks(2 * (y - len(self.head)))
         row, half = divmod(y - len(self.head), self.lines_each)
         part = self.values[row * self.per_row : (row + 1) * self.per_row]
-        first = f"{row * self.per_row + 1:>{MARGIN - 1}} " if half == 0 else " " * MARGIN
+        first = f"{row * self.per_row + self.strip.first:>{MARGIN - 1}} " if half == 0 else " " * MARGIN
         if not self.as_bars:
             return Line(self._shades(part), ((first, "dim"),))
         glyphs = column_glyphs(part, self.limit)[half]
@@ -73,7 +81,8 @@ class LaidStrip(Laid):
         above, below = levels[: self.per_row], levels[self.per_row :]
         below = np.pad(below, (0, len(above) - len(below)), constant_values=MASKED_LEVEL)
         return Line(
-            tuple(half_block_cells("diverging", above, below, self.each)), ((f"{row * self.per_row + 1:>{MARGIN - 1}} ", "dim"),)
+            tuple(half_block_cells(self.scale, above, below, self.each)),
+            ((f"{row * self.per_row + self.strip.first:>{MARGIN - 1}} ", "dim"),),
         )
 
     def _shades(self, part: NDArray[np.float32]) -> tuple[ColouredPiece, ...]:
@@ -83,7 +92,11 @@ class LaidStrip(Laid):
         index = min(row * self.per_row + column, self.values.size - 1)
         row, column = divmod(index, self.per_row)
         value = float(self.values[index])
-        label, name, start = f"{index + 1} of {self.values.size}", element(self.strip.ref, index), MARGIN + column * self.each
+        label, name, start = (
+            f"{index + self.strip.first} of {self.values.size + self.strip.first - 1}",
+            element(self.strip.ref, index),
+            MARGIN + column * self.each,
+        )
         if self.is_painted:
             part: CellPart = "lower" if row % 2 else "upper"
             return Spot(len(self.head) + row // 2, start, self.each, label, name, value, part=part)

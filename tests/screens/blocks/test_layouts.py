@@ -240,3 +240,15 @@ def test_a_wide_block_is_scrolled_so_that_columns_are_whole_at_both_ends() -> No
     assert laid.cuts == tuple(range(0, 9 * 9 + 1, 9))
     assert Page([laid], 30).width - 30 in laid.cuts
     assert Page([laid], 30).width >= laid.width
+
+
+def test_a_strip_of_losses_has_a_scale_from_zero_and_counts_from_its_first_token() -> None:
+    losses = Strip("losses", Array.of(np.linspace(0.1, 4.76, 300)), never_negative=True, first=2)
+    for paints in (False, True):
+        laid = lay_strip(losses, 76, paints=paints)
+        lines = [laid.line(y) for y in range(len(laid.head) + 1)]
+        words = "".join(text for line in lines[:-1] for text, _ in line.pieces)
+        assert "4.76" in words
+        assert "±" not in words
+        assert "−4.76" not in words
+        assert "".join(text for text, _ in lines[-1].pinned).strip() == "2"
