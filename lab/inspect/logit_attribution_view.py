@@ -110,8 +110,9 @@ def _table(context: StageContext, found: Attribution, by_size: bool) -> Table:
     label = "= logit" if found.against is None else "= difference of the logits"
     total = [Cell(label), Cell(fixed(found.logit, decimals, sign=True), found.logit, name)]
     columns = [Column("part", align="left"), Column("contribution")]
+    ends = significant(most)
     listed = "largest first" if by_size else "in order of computation"
-    return Table(columns, rows, title=f"{len(contributions)} contributions (logits), {listed}; − ▒│█ +", total=total)
+    return Table(columns, rows, title=f"{len(contributions)} contributions, {listed}; ▒ −{ends} │ █ +{ends}", total=total)
 
 
 def _name(context: StageContext, found: Attribution, part: int) -> str:

@@ -14,6 +14,8 @@ HALF_BLOCK = "▀"
 """Its ink is the upper half of the cell, its paper the lower half."""
 LEAST_INK = LEVELS // 4
 """Least level of bars and arcs, which have no paper: fainter ink could not be seen, and their length tells small numbers."""
+LEAST_SIGNED_INK = LEVELS // 2
+"""The same of a diverging scale, which is darkest at 0."""
 MASKED_LEVEL = LEVELS + 1
 """Stands for NaN."""
 

@@ -161,6 +161,9 @@ def _sentence(context: StageContext, pattern: Numbers) -> str:
     sentence = f"{context.here} pays {probability(float(pattern[key]))} of its attention to {target}"
     if key == 0 and context.position > 1:
         sentence += ", a first-token sink" if pattern[0] >= SINK else ", the first token"
+    off = context.off("attn.z", context.head)
+    if off == "✗ off":
+        sentence += "; the head is off: its output is zero"
     return sentence + "."
 
 

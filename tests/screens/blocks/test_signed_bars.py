@@ -6,7 +6,7 @@ import pytest
 from lab.views.blocks import Cell, Column, Table
 from screens.blocks.bars_and_shades import column_glyphs, signed_bar
 from screens.blocks.table_layout import lay_table
-from screens.colour.heat import LEAST_INK, LEVELS, MASKED_LEVEL, Heat
+from screens.colour.heat import LEAST_INK, LEAST_SIGNED_INK, LEVELS, MASKED_LEVEL, Heat
 
 
 @pytest.mark.parametrize(
@@ -72,4 +72,4 @@ def test_bars_have_the_colour_of_their_number_and_short_ones_can_be_seen() -> No
         return [kind for line in lines for _, kind in (*line.pinned, *line.pieces) if isinstance(kind, Heat)]
 
     assert kinds(1.0, 0.5, 0.001) == [Heat("sequential", level, MASKED_LEVEL) for level in (LEVELS, LEVELS // 2, LEAST_INK)]
-    assert kinds(-1.0, 0.001) == [Heat("diverging", level, MASKED_LEVEL) for level in (-LEVELS, LEAST_INK)]
+    assert kinds(-1.0, 0.001) == [Heat("diverging", level, MASKED_LEVEL) for level in (-LEVELS, LEAST_SIGNED_INK)]
