@@ -254,7 +254,7 @@ class BlockView(LineScrollView):
         if isinstance(kind, Heat):
             palette = palette_of(self)
             return palette.style(kind) if palette.paints else self.style_of("block--bar") + palette.style(kind)
-        return self.style_of("" if kind in ("", "cell") else f"block--{kind}")
+        return self.style_of("" if kind in ("", "cell") else f"block--{kind}") + palette_of(self).sign_style(kind)
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
         if self.cursor is None or not (self.has_focus or self.holds_cursor):

@@ -8,8 +8,10 @@ from rich.style import Style
 from textual.widget import Widget
 
 from lab.core.colour_scales import RGB, colour, ink_on
-from screens.colour.heat import LEVELS, MASKED_LEVEL, Heat
+from screens.colour.heat import LEVELS, MASKED_LEVEL, Heat, heat, level_of
 
+SIGNS = {"positive": 1.0, "negative": -1.0}
+"""Kinds of bars by their sign, and the end of the diverging scale that is their ink."""
 PAINTED = {"truecolor": None, "256": ColorSystem.EIGHT_BIT}
 """Rich's colour systems in which a scale can be told by paper alone, and the one to round colours to."""
 
@@ -36,6 +38,15 @@ class Palette:
     def style(self, heat: Heat) -> Style:
         """Paper for the number and ink to write on it; of a half block, ink above paper. Without paper, the role alone."""
         return _style(self, heat)
+
+    def sign_style(self, kind: str) -> Style:
+        """Ink of the sign that `kind` names, as the diverging scale has it; none for other kinds and where nothing is painted."""
+        return _sign_style(self, SIGNS[kind]) if self.paints and kind in SIGNS else Style.null()
+
+
+@lru_cache(maxsize=64)
+def _sign_style(palette: Palette, value: float) -> Style:
+    return Style(color=Color.from_rgb(*palette.rgb(heat("diverging", value), level_of(value))))
 
 
 @lru_cache(maxsize=16384)

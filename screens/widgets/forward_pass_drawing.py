@@ -23,15 +23,15 @@ class ForwardPassDrawing(ForwardPassList):
     COMPONENT_CLASSES = {"drawing--branch", "drawing--frame", "drawing--number"}
     DEFAULT_CSS = """
     ForwardPassDrawing {
-        & > .drawing--branch { color: $primary; }
+        & > .drawing--branch { color: $foreground 50%; }
         & > .drawing--frame { color: $foreground 50%; }
         & > .drawing--number { color: $foreground 70%; }
     }
     """
     HELP = (
         "**Forward pass.** The model from top to bottom, `j` next stage and `k` back; a click opens a part. The rail at the "
-        "left is the residual stream, as wide as its norm at the chosen token; a branch is as thick as the norm of what its part "
-        "adds. "
+        "left is the residual stream, as wide as its norm at the chosen token. A box is as bright, and its grey branch "
+        "as thick, as the norm of what the part adds; the border has the largest of both. "
         "Beside each part is its logit lens: the token that the model would predict if it stopped there."
     )
     KINDS = {

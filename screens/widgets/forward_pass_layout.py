@@ -20,6 +20,8 @@ LEAST_ROOM = (27, 18)
 """Columns and lines from which the model is drawn."""
 MARK, RAIL, BRANCH = 1, 2, 2
 """Columns of the current stage's mark, of the rail, and from there to a box."""
+THICKEST_BRANCH = 6
+"""Height of a full branch in eighths of a line: less than the rail's, so that the two stay apart without colour."""
 FULL_NAMES_FROM = 40
 """Columns from which names are not shortened."""
 NUMBER = 6
@@ -75,7 +77,7 @@ class Drawing:
     current: int
     """The line of the current stage."""
     legend: str
-    """The largest branch and the widest rail, in words."""
+    """The magnitudes of the brightest box and of the widest rail, in words."""
     note_room: int
     """Columns that every box has for its note."""
 
@@ -150,10 +152,21 @@ class _Pen:
                     self._part(part, stream, size)
                     stream = part.stream
             stream = found[-1].stream
-        legend = f"norms: █ {_brief(self._most)}, rail {_brief(self._widest)}" if self._most else ""
         room = self._room - self._box
         note_room = room - 1 - (NUMBER if size == 1 and room >= NUMBER + NOTE else 0)
-        return Drawing(tuple(self._lines), self._current_line, legend, note_room)
+        return Drawing(tuple(self._lines), self._current_line, self._legend(), note_room)
+
+    def _legend(self) -> str:
+        """The longest that the border has room for."""
+        if not self._most:
+            return ""
+        most, widest = _brief(self._most), _brief(self._widest)
+        found = (
+            f"box: what it adds, up to {most} · rail: stream, up to {widest}",
+            f"box: adds up to {most} · rail: up to {widest}",
+            f"box adds ≤{most}, rail ≤{widest}",
+        )
+        return next((words for words in found if cell_len(words) <= self._room), found[-1])
 
     def _size(self, height: int) -> int:
         """Lines of a closed box, such that all fit whichever is open."""
@@ -214,7 +227,7 @@ class _Pen:
     def _joined(self, part: ModelPart) -> tuple[str, ColouredPiece]:
         """The rail, and the branch that touches it, as thick as what the part adds is large."""
         rail = self._rail(part.stream).rstrip()
-        glyph = "─" if part.magnitude is None or not self._most else _height(part.magnitude / self._most)
+        glyph = "─" if part.magnitude is None or not self._most else _height(part.magnitude / self._most, THICKEST_BRANCH)
         return rail, (glyph * (RAIL + BRANCH - len(rail)), "branch")
 
     def _into(self) -> ColouredPiece:
@@ -330,9 +343,9 @@ def _side(layer: int | None, low: int, high: int) -> int:
     return 0 if layer is None or low <= layer <= high else -1 if layer < low else 1
 
 
-def _height(fraction: float) -> str:
-    """One of eight heights; anything above 0 shows, and 0 is dotted."""
-    return EIGHTHS_UP[min(8, max(1, round(fraction * 8)))] if fraction > 0 else "┄"
+def _height(fraction: float, most: int = 8) -> str:
+    """One of `most` heights, in eighths of a line; anything above 0 shows, and 0 is dotted."""
+    return EIGHTHS_UP[min(most, max(1, round(fraction * most)))] if fraction > 0 else "┄"
 
 
 def _brief(magnitude: float) -> str:

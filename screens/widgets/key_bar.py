@@ -173,6 +173,7 @@ class KeyBar(Widget):
 
     def _keys(self) -> Iterator[Key]:
         seen: set[str] = set()
+        shown: set[str] = set()
         screen = self.screen
         first = screen.first_keys() if isinstance(screen, ShowsKeys) else ()
         rank = {id_: place for place, id_ in enumerate(first)}
@@ -185,9 +186,13 @@ class KeyBar(Widget):
             if isinstance(screen, ShowsKeys) and not screen.key_matters(binding.id or ""):
                 continue
             seen.add(binding.action)
+            face = self.app.get_key_display(binding)
+            if face in shown:  # of another node, whose key it is now: only a second key of this one is left
+                continue
+            shown.add(face)
             namespace = "app." if node is self.app else "screen." if node is screen else ""
             action = binding.action if "." in binding.action or not namespace else namespace + binding.action
-            yield Key(self.app.get_key_display(binding), binding.description.lower(), action)
+            yield Key(face, binding.description.lower(), action)
 
     def _pages(self, lines: int) -> list[list[Row]]:
         width, tail = self.size.width, list(ALWAYS)

@@ -81,8 +81,9 @@ class PromptBar(Vertical):
             return
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
         room = width - cell_len(self._facts.left) - 2
-        words = (f"{name}, 0 to {probability(shading.limit, 0)}" for name in (f"shaded: {shading.words}", shading.brief))
-        self._facts.right = (*self._settings, next((each for each in words if cell_len(each) <= room), shading.brief))
+        scale = f", 0 to {probability(shading.limit, 0)}"
+        words = (f"shaded: {shading.words}{scale}", shading.brief + scale, shading.brief, shading.briefest)
+        self._facts.right = (*self._settings, next((each for each in words if cell_len(each) <= room), shading.briefest))
 
     def on_resize(self) -> None:
         self.shade(self._strip.shading)

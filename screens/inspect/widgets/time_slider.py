@@ -1,5 +1,6 @@
 """Time slider over a run's training: a stop for each snapshot, the one in view marked, and the change since the last."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -16,6 +17,8 @@ from lab.reports.training_timeline import TimelineStop
 from screens.widgets.text_fitting import fit
 
 HERE, STOP, RAIL = "●", "┼", "─"
+LABEL_GAP = 10
+"""Columns from the end of a step's label to the next."""
 
 
 def columns_of(count: int, width: int) -> list[int]:
@@ -23,6 +26,24 @@ def columns_of(count: int, width: int) -> list[int]:
     if count < 2:
         return [0] * count
     return [round(index * (width - 1) / (count - 1)) for index in range(count)]
+
+
+def rail_of(stops: Sequence[TimelineStop], width: int) -> str:
+    """The rail with its stops, `best` where there is room for the word, and the steps of others, evenly over the rail."""
+    glyphs = [RAIL] * width
+    places = columns_of(len(stops), width)
+    for stop, place in zip(stops, places, strict=True):
+        glyphs[place] = "b" if "best" in stop.names else STOP
+    end = 0
+    for stop, place, after in zip(stops, places, [*places[1:], width], strict=True):
+        word = "best" if "best" in stop.names else STOP + whole(stop.step)
+        is_end = place in (0, places[-1]) and word != "best"
+        if not is_end and place >= end and place + len(word) < after:
+            glyphs[place : place + len(word)] = word
+            end = place + len(word) + LABEL_GAP * (word != "best")
+    if stops and "best" in stops[-1].names and len(places) > 1 and places[-1] - places[-2] > len("best"):
+        glyphs[-len("best") :] = "best"
+    return "".join(glyphs)
 
 
 def title_of(stop: TimelineStop) -> str:
@@ -46,8 +67,9 @@ class TimeSlider(Widget, can_focus=True):
     }
     """
     HELP = (
-        "**Time travel.** Each mark is a snapshot of the weights, from step 0, before any training; they are denser at the "
-        "beginning, where most happens. `←` and `→` show the same prompt, step, head and number with other weights, `space` "
+        "**Time travel.** Each mark is a snapshot of the weights, from step 0, before any training; `b` is the best. Marks are "
+        "evenly spaced, steps are not: there are more at the beginning, where most happens. "
+        "`←` and `→` show the same prompt, step, head and number with other weights, `space` "
         "plays to the end. `enter` keeps the weights in view, `escape` restores the previous ones. A cursor on a number "
         "stays there and its change is shown. All other keys of Inspect still work. Snapshots after step 0 are stored in bf16."
     )
@@ -105,7 +127,7 @@ class TimeSlider(Widget, can_focus=True):
 
     def _title(self, width: int) -> list[Segment]:
         here = f" {title_of(self.stops[self.index])} "
-        of = f"  {self.index + 1}/{len(self.stops)}" + ("  ▶ playing" if self.playing else "")
+        of = f"  snapshot {self.index + 1}/{len(self.stops)}" + ("  ▶ playing" if self.playing else "")
         keys = "←/→ move · Space play · Enter keep · Esc back"
         room = width - cell_len(here) - cell_len(of)
         tail = fit(keys, room, "right") if room > cell_len(keys) + 2 else " " * max(0, room)
@@ -118,17 +140,13 @@ class TimeSlider(Widget, can_focus=True):
     def _rail(self, width: int) -> list[Segment]:
         left, right = self._ends()
         room = max(2, width - cell_len(left) - cell_len(right))
-        glyphs = [RAIL] * room
-        places = columns_of(len(self.stops), room)
-        for stop, place in zip(self.stops, places, strict=True):
-            glyphs[place] = "b" if "best" in stop.names else STOP
-        at = places[self.index]
+        glyphs, at = rail_of(self.stops, room), columns_of(len(self.stops), room)[self.index]
         rail, dim = self.get_component_rich_style("time--rail"), self.get_component_rich_style("time--dim")
         return [
             Segment(left, dim),
-            Segment("".join(glyphs[:at]), rail),
+            Segment(glyphs[:at], rail),
             Segment(HERE, self.get_component_rich_style("time--here")),
-            Segment("".join(glyphs[at + 1 :]), rail),
+            Segment(glyphs[at + 1 :], rail),
             Segment(right, dim),
         ]
 

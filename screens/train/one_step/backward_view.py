@@ -11,7 +11,7 @@ from textual.strip import Strip
 from lab.core.visible_text import visible
 from lab.one_step.step_stages import BackwardPass
 from screens.colour.heat import Heat
-from screens.colour.palette import palette_of
+from screens.colour.palette import SIGNS, palette_of
 from screens.train.one_step.backward_layout import LaidPicture, lay_backward, legend
 from screens.widgets.line_scroll_view import LineScrollView
 
@@ -85,7 +85,8 @@ class BackwardView(LineScrollView):
 
     def _style(self, kind: str | Heat) -> Style:
         if not isinstance(kind, Heat):
-            return self.style_of(f"backward--{kind}") if kind else self.style_of("")
+            style = self.style_of(f"backward--{kind}" if kind else "")
+            return style + palette_of(self).sign_style(kind) if kind in SIGNS else style
         palette = palette_of(self)
         if palette.paints:
             return palette.style(kind)

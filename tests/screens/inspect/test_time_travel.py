@@ -12,7 +12,7 @@ from lab.views.blocks import Table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.inspect.inspect_screen import InspectScreen
-from screens.inspect.widgets.time_slider import TimeSlider, columns_of
+from screens.inspect.widgets.time_slider import TimeSlider, columns_of, rail_of
 from screens.widgets.forward_pass_list import ForwardPassList
 from screens.widgets.status_line import StatusLine
 
@@ -187,6 +187,14 @@ def test_stops_reach_from_one_end_of_the_rail_to_the_other() -> None:
     assert columns_of(1, 10) == [0]
     assert columns_of(4, 10) == [0, 3, 6, 9]
     assert columns_of(3, 2)[-1] == 1
+
+
+def test_the_rail_names_steps_and_the_best_where_they_fit() -> None:
+    stops = [TimelineStop(str(step), step) for step in (0, 16, 64, 1000, 2000)]
+    stops[3] = TimelineStop("best", 1000, ("best",))
+    assert rail_of(stops, 41) == "┼─────────┼16───────┼─────────best──────┼"
+    assert rail_of(stops, 9) == "┼─┼─┼─b─┼"
+    assert rail_of(STOPS, 25) == "┼───────┼1──────┼────best"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

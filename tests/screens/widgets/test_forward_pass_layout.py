@@ -65,12 +65,12 @@ def test_boxes_have_the_same_height_whichever_is_open() -> None:
 
 
 def test_rail_and_branches_are_as_thick_as_their_numbers() -> None:
-    """16 widths of the rail to the largest stream, 8 of a branch to the largest magnitude."""
+    """16 widths of the rail to the largest stream, 6 of a branch to the largest magnitude."""
     parts = model(4)
     lines = [text for text in texts(drawing_of(parts, 0, *NARROW)) if "attn" in text or "mlp" in text]
-    assert [line[1:5] for line in lines[::2]] == ["▎▁▁▁", "▊▃▃▃", "█▎▅▅", "█▊▇▇"]
-    assert lines[-1][1:5] == "████"
-    assert drawing_of(parts, 0, *NARROW).legend == "norms: █ 8.00, rail 16.0"
+    assert [line[1:5] for line in lines[::2]] == ["▎▁▁▁", "▊▂▂▂", "█▎▄▄", "█▊▅▅"]
+    assert lines[-1][1:5] == "██▆▆"
+    assert drawing_of(parts, 0, *NARROW).legend == "box adds ≤8.00, rail ≤16.0"
 
 
 def test_a_name_stands_on_the_shade_of_its_magnitude() -> None:
