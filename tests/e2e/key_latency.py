@@ -127,7 +127,10 @@ class Lab:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if select.select([self.master], [], [], left)[0]:
-                come = os.read(self.master, 1 << 16)
+                try:
+                    come = os.read(self.master, 1 << 16)
+                except OSError as gone:
+                    raise SystemExit(f"the lab ended:\n{self._screen.text()}") from gone
                 self._screen.feed(come)
                 drawn += come
                 if at_once:

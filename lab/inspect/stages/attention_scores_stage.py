@@ -239,7 +239,7 @@ def row_as_bars(context: StageContext, row: Numbers, name: str) -> Table:
         others = (share(float(p[rest].sum()), style="dim") for p in patterns.values())
         rows.append([Cell(f"{len(rest)} other keys", style="dim"), Cell(""), *others])
     titles = ("",) if len(patterns) == 1 else ("before", "after the intervention")
-    columns = [Column("", align="left"), Column("", align="left", optional=True), *(Column(title) for title in titles)]
+    columns = [Column("", align="left"), Column("", align="left", optional=1), *(Column(title) for title in titles)]
     words = kind_and_entropy(summary_of(patterns[with_it]), at + 1)
     return Table(columns, rows, title=f"{context.here}: {words} · full bar 100%")
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from lab.engine.method_bindings import implementations
-from lab.engine.method_registry import PromptParams
+from lab.engine.method_registry import METHODS, PromptParams
 from lab.engine.prompt_trace import trace_prompt
 from lab.inspect.model_cache import ModelCache
 from lab.runs.run_folder import Run
@@ -112,16 +112,18 @@ def tiny(make_run: MakeRun) -> TinyRun:
 
 
 class InProcessEngine:
-    """The engine's methods called in this process, each run to its end."""
+    """The engine's methods called in this process, each run to its end, its answer sent through the wire's encoding."""
 
     def __init__(self) -> None:
         self.models = ModelCache()
         self.functions = {each.method.name: each.function for each in implementations(self.models)}
+        self._results = {method.name: method.result for method in METHODS}
 
     def __getattr__(self, name: str) -> Any:
         def run(params: Any) -> Any:
             result: Any = self.functions[name](params)
-            return finish(result) if isinstance(result, Generator) else result
+            result = finish(result) if isinstance(result, Generator) else result
+            return msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=self._results[name])
 
         return run
 

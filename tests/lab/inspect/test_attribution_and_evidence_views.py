@@ -224,7 +224,7 @@ def test_a_count_says_what_it_counts_and_a_share_what_it_divides(tiny: Any, engi
     of, count, share = (cell.value for cell in row[1:4])
     assert row[1].note == f"A count: occurrences of {row[0].text} in the {len(ids)} training tokens."
     assert row[2].note.startswith("A count: occurrences of ")
-    assert row[3].note.startswith(f"{count} / {of} = {share:.6f}"[:14])
+    assert row[3].note.startswith(f"{count:.0f} / {of:.0f} = {share:.6f}"[:14])
     for block in view.blocks:
         for cells in block.rows if isinstance(block, Table) else []:
             for cell in cells[1:4]:
