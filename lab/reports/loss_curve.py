@@ -137,7 +137,9 @@ def sparkline(curve: LossCurve, width: int, end: float | None = None) -> str:
 
     A bar stands for the mean loss of its steps, on a logarithmic scale from the curve's lowest bar to its highest.
     """
-    last = max(end or 0.0, curve.steps[-1] if curve.steps else 0.0)
+    if not curve.steps:
+        return " " * width
+    last = max(end or 0.0, curve.steps[-1])
     if not last:
         return " " * width
     sums, counts = [0.0] * width, [0] * width

@@ -142,6 +142,11 @@ def test_a_run_that_goes_on_leaves_the_rest_of_its_steps_blank() -> None:
     assert sparkline(curve_of(4, 3), 4, 4)[2:] == "  "
 
 
+def test_a_run_before_its_first_step_is_blank() -> None:
+    assert sparkline(LossCurve(), 5, 1000.0) == "     "
+    assert sparkline(LossCurve(), 5) == "     "
+
+
 def test_noise_is_not_drawn_as_mountains() -> None:
     assert set(sparkline(curve_of(1.001, 1.0, 1.001, 1.0), 4)) == {BARS[0]}
 
