@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Tone = Literal["good", "wait", "warn", "bad"]
 TONES: dict[Verdict, Tone] = {
     "waiting": "wait",
+    "losses missing": "bad",
     "too early to tell": "wait",
     "warming up": "wait",
     "rolled back": "warn",
@@ -36,8 +37,8 @@ SIGNS: dict[Tone, str] = {"good": "✓", "wait": "…", "warn": "!", "bad": "✗
 """Sign of each tone, so that it is told without colour."""
 JUDGED: tuple[Verdict, ...] = ("learning", "plateau", "overfitting", "text too small")
 """Verdicts of runs whose validation loss says whether they overfit."""
-NO_LEVEL: tuple[Verdict, ...] = ("waiting", "too early to tell", "warming up", "rolled back", "diverged")
-"""Verdicts of runs whose validation loss still changes too fast to compare it with a baseline."""
+NO_LEVEL: tuple[Verdict, ...] = ("waiting", "losses missing", "too early to tell", "warming up", "rolled back", "diverged")
+"""Verdicts of runs without losses, or whose validation loss still changes too fast to compare it with a baseline."""
 
 
 @dataclass(frozen=True)

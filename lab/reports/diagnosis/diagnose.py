@@ -8,6 +8,7 @@ update was not applied, and all before the last rollback, are left out: the pres
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lab.core.number_format import whole
 from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.divergence_checks import diverged, gave_up
 from lab.reports.diagnosis.early_checks import rolled_back, too_early, warming_up
@@ -16,6 +17,7 @@ from lab.reports.diagnosis.progress_checks import learning, plateau
 from lab.reports.diagnosis.validation_text_checks import copied, differs
 from lab.reports.diagnosis.verdicts import Diagnosis
 from lab.reports.text_entropy import TextEntropy
+from lab.runs.run_folder import ACTIVE
 from lab.runs.run_schema import Event, RunConfig, Status
 
 if TYPE_CHECKING:
@@ -55,5 +57,14 @@ def diagnose(
 def diagnosis_of(run: DiagnosedRun) -> Diagnosis:
     """The diagnosis of a run whose figures are at hand already."""
     if run.history.latest is None or run.history.latest.step == 0:
-        return Diagnosis("waiting", "no step has been taken yet.")
+        return _without_losses(run)
     return next((found for check in CHECKS if (found := check(run))), None) or learning(run)
+
+
+def _without_losses(run: DiagnosedRun) -> Diagnosis:
+    """The diagnosis before the first step, and of a run at rest whose losses are missing."""
+    if run.phase in ACTIVE:
+        return Diagnosis("waiting", "no step has been taken yet.")
+    if run.status.step:
+        return Diagnosis("losses missing", f"the run is at step {whole(run.status.step)}, and its metrics.jsonl has no step.")
+    return Diagnosis("too early to tell", "no step has been taken.")

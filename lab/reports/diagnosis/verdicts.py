@@ -5,6 +5,7 @@ from typing import Literal
 
 Verdict = Literal[
     "waiting",
+    "losses missing",
     "too early to tell",
     "warming up",
     "rolled back",

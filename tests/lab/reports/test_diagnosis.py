@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lab.planning.default_hyperparameters import default_lr
 from lab.reports.diagnosis.diagnose import diagnose
@@ -249,7 +250,20 @@ def test_steps_that_were_not_applied_are_not_judged() -> None:
 
 
 def test_before_the_first_step_it_waits() -> None:
-    assert recorded("learning", until=0).diagnosis().verdict == "waiting"
+    assert recorded("learning", until=0).diagnosis("training").verdict == "waiting"
+
+
+@pytest.mark.parametrize("phase", ["stopped", "interrupted"])
+def test_a_run_at_rest_before_its_first_step_waits_for_nothing(phase: str) -> None:
+    run = recorded("learning", until=0)
+    found = diagnose(run.head.config, replace(run.head.status, step=0), run.history, phase=phase)
+    assert (found.verdict, found.evidence) == ("too early to tell", "no step has been taken.")
+
+
+def test_a_finished_run_without_its_metrics_does_not_say_that_it_took_no_step() -> None:
+    run = recorded("learning", until=0)
+    found = diagnose(run.head.config, replace(run.head.status, step=300), run.history, phase="finished")
+    assert (found.verdict, found.evidence) == ("losses missing", "the run is at step 300, and its metrics.jsonl has no step.")
 
 
 def test_no_sentence_says_that_a_loss_went_from_a_number_to_the_same() -> None:
