@@ -135,8 +135,7 @@ class BlockView(LineScrollView):
             self.cursor = self.laid.first() if self.has_focus else None
             self.top = self.left = 0
         elif self.cursor is not None:
-            found = self.laid.find_ref(held, self.cursor) if held else None
-            self.cursor = found or (self.cursor if self.laid.has(self.cursor) else self.laid.first())
+            self._return_to(held, self.cursor)
         followed = self.laid.followed()
         keeps = followed is not None and self.laid.blocks[followed[0]].keeps_cursor and self.has_focus
         if followed is not None and followed != self._followed and not (same and keeps):
@@ -150,8 +149,7 @@ class BlockView(LineScrollView):
         """Lay out like `view`, which is beside this one; None lays out this one alone."""
         if view is not self.beside:
             self.beside = view
-            self._lay_out()
-            self.refresh()
+            self._lay_out_anew()
 
     @property
     def spot(self) -> Spot | None:
@@ -192,6 +190,18 @@ class BlockView(LineScrollView):
             self.set_extent(self.laid.height, self.laid.width)
             self._point()
 
+    def _lay_out_anew(self) -> None:
+        """Lay out the same view; the cursor stays on its number."""
+        held = self.laid.spot(self.cursor).ref if self.cursor is not None else ""
+        self._lay_out()
+        if self.cursor is not None:
+            self._return_to(held, self.cursor)
+        self._tell()
+
+    def _return_to(self, ref: str, near: CellCursor) -> None:
+        """Put the cursor on the number of this name; where it is not shown, or has no name, on the same place or the first."""
+        self.cursor = (self.laid.find_ref(ref, near) if ref else None) or (near if self.laid.has(near) else self.laid.first())
+
     @property
     def has_panels(self) -> bool:
         """True if the view has matrices that can be seen one at a time."""
@@ -200,9 +210,7 @@ class BlockView(LineScrollView):
     def next_panel(self) -> None:
         """Show the next of several matrices, or all of them."""
         self._panel += 1
-        self._lay_out()
-        if self.cursor is not None and not self.laid.has(self.cursor):
-            self.cursor = self.laid.first()
+        self._lay_out_anew()
         if (followed := self.laid.followed()) is not None:
             self._reveal_followed(followed, margin=1)
         self._tell()
@@ -219,15 +227,14 @@ class BlockView(LineScrollView):
 
     def on_resize(self) -> None:
         if self.room != self._laid_for:
-            self._lay_out()
+            self._lay_out_anew()
             self.post_message(self.WidthChanged(self.room))
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
         if self.view is not None and palette_of(self).paints != self._paints:
-            self._lay_out()
-            self.cursor = self.cursor if self.cursor is None or self.laid.has(self.cursor) else self.laid.first()
+            self._lay_out_anew()
 
     def line_at(self, y: int) -> int:
         stuck = self.laid.stuck_at(self.top)
@@ -335,9 +342,7 @@ class BlockView(LineScrollView):
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the number clicked on. Enter on it is a second click, or the first where it leads elsewhere."""
         offset = event.get_content_offset(self)
-        if offset is None:
-            return
-        found = self.laid.at(self.line_at(offset.y), offset.x, self.left, self.cursor)
+        found = None if offset is None else self.laid.at(self.line_at(offset.y), offset.x, self.left, self.cursor)
         if found is None:
             return
         is_again = self._clicked is not None and self._clicked == self.cursor and (found == self._clicked or event.chain > 1)
