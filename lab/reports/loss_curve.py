@@ -134,12 +134,13 @@ def read_loss_curve(path: Path) -> LossCurve:
 @functools.lru_cache(maxsize=CURVES_KEPT)
 def sparkline(curve: LossCurve, width: int, end: float | None = None) -> str:
     """The curve in `width` characters, from step 0 to `end`, by default its last step; blank where there are no steps.
+    A damaged file may have its steps in any order.
 
     A bar stands for the mean loss of its steps, on a logarithmic scale from the curve's lowest bar to its highest.
     """
     if not curve.steps:
         return " " * width
-    last = max(end or 0.0, curve.steps[-1])
+    last = max(end or 0.0, *curve.steps)
     if not last:
         return " " * width
     sums, counts = [0.0] * width, [0] * width

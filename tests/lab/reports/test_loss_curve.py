@@ -154,3 +154,10 @@ def test_noise_is_not_drawn_as_mountains() -> None:
 def test_gaps_between_steps_are_filled_and_a_loss_of_zero_is_drawn() -> None:
     assert " " not in sparkline(LossCurve((1.0, 100.0), (2.0, 1.0)), 10)
     assert sparkline(curve_of(1.0, 0.0), 2) == BARS[-1] + BARS[0]
+
+
+def test_a_sparkline_of_steps_out_of_order_is_that_of_the_steps_in_order() -> None:
+    """As in a damaged metrics.jsonl, where the last line need not have the last step."""
+    steps, losses = tuple(float(step) for step in range(1, 61)), tuple(6.0 - step / 12 for step in range(1, 61))
+    backwards = LossCurve(steps[::-1], losses[::-1])
+    assert sparkline(backwards, 10) == sparkline(backwards, 10, 30.0) == sparkline(LossCurve(steps, losses), 10)
