@@ -3,7 +3,8 @@
 import math
 from dataclasses import replace
 
-from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, number
+from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule
+from lab.inspect.formulas.shared_formulas import cosine
 from lab.views.number_refs import product
 
 
@@ -15,14 +16,12 @@ def _table(location: NumberLocation) -> str:
 def _cosine(quantities: Quantities, location: NumberLocation) -> Answer:
     table = location.name.partition(".")[0]
     one, other = location.index
-    dot, first, second = operands = [
+    operands = [
         quantities.operand("a · b", f"{table}.dot[{one},{other}]"),
         quantities.operand("norm of a", f"{table}.norm[{one}]"),
         quantities.operand("norm of b", f"{table}.norm[{other}]"),
     ]
-    norms = first.value * second.value
-    written = f"{number(dot.value)} / ({number(first.value)} × {number(second.value)})"
-    return Answer("(a · b) / (norm of a × norm of b)", written, operands, dot.value / norms if norms else 0.0)
+    return cosine("(a · b) / (norm of a × norm of b)", operands)
 
 
 def _cosine_value(quantities: Quantities, location: NumberLocation) -> float:

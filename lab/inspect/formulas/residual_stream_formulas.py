@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lab.inspect.formulas.quantities import Answer, NumberLocation, Quantities, Rule, number
+from lab.inspect.formulas.shared_formulas import cosine
 from lab.views.number_explanation import Operand
 from models.trace import BEFORE, STREAMS
 
@@ -105,14 +106,12 @@ def _after(location: NumberLocation) -> str:
 
 def _cosine(quantities: Quantities, location: NumberLocation) -> Answer:
     at = f"[{location.index[0]}]"
-    dot, before, after = operands = [
+    operands = [
         quantities.operand("before · after", f"{_after(location)}.dot{at}"),
         quantities.operand("norm before", f"{_before(location)}.norm{at}"),
         quantities.operand("norm after", f"{_after(location)}.norm{at}"),
     ]
-    norms = before.value * after.value
-    written = f"{number(dot.value)} / ({number(before.value)} × {number(after.value)})"
-    return Answer("(before · after) / (norm before × norm after)", written, operands, dot.value / norms if norms else 0.0)
+    return cosine("(before · after) / (norm before × norm after)", operands)
 
 
 def _cosine_value(quantities: Quantities, location: NumberLocation) -> float:

@@ -1,4 +1,4 @@
-"""Formulas that several parts of the model share: the linear layer x W + b, and the softmax exp(score − max) / Σ."""
+"""Formulas that several parts share: the linear layer x W + b, the softmax exp(score − max) / Σ, and the cosine."""
 
 import math
 
@@ -59,3 +59,11 @@ def _score_and_largest(quantities: Quantities, location: NumberLocation, scores:
 
 def _row(location: NumberLocation) -> str:
     return ",".join(map(str, location.index[:2] if location.layer is not None else location.index[:1]))
+
+
+def cosine(formula: str, operands: list[Operand]) -> Answer:
+    """The cosine of two vectors from their dot product and their norms, in this order; 0 where a norm is 0."""
+    dot, one, other = operands
+    norms = one.value * other.value
+    written = f"{number(dot.value)} / ({number(one.value)} × {number(other.value)})"
+    return Answer(formula, written, operands, dot.value / norms if norms else 0.0)
