@@ -18,7 +18,7 @@ from textual.widgets import Button, Input, Label, Static
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, fixed, whole
 from lab.data.builtin_texts import BUILTINS
-from lab.data.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
+from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
 from lab.planning.default_hyperparameters import default_vocabulary
 from models.config import DEFAULT_PRESET
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError

@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
-from lab.data.text_statistics import count_tokens, read_facts
+from lab.data.statistics.text_statistics import count_tokens, read_facts
 from lab.planning.estimates.measure_step_time import StepTimer, step_key
 from lab.planning.estimates.run_cost import run_cost, text_in_words
 from lab.planning.prepare_run import PrepareProgress, prepare_run

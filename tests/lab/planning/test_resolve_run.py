@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from lab.core.machine import machine
-from lab.data.text_statistics import count_tokens
+from lab.data.statistics.text_statistics import count_tokens
 from lab.planning.default_hyperparameters import default_dropout
 from lab.planning.memorization import MANY_EPOCHS
 from lab.planning.prepare_run import prepare_run

@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from lab.data.text_statistics import read_facts
+from lab.data.statistics.text_statistics import read_facts
 from screens.app import LabApp
 from screens.data.data_screen import DataScreen
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
+from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
 from models.tokenizers.tokenizer import Tokenizer
 
 LINE = "The big dog ran fast. Zoë sat.\n"
