@@ -24,6 +24,7 @@ TORCH_FREE = (
     "lab.data.token_file",
     "lab.planning.prepare_run",
     "lab.runs.find_runs",
+    "lab.tokenization",
     "lab.training.trainer",
     "lab.views.blocks",
     "screens",

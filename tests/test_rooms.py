@@ -16,6 +16,7 @@ ORDER = (
     "lab.views",
     "lab.runs",
     "lab.data",
+    "lab.tokenization",
     "lab.planning",
     "lab.training",
     "lab.reports",

@@ -1,4 +1,4 @@
-"""Tokens: typed text as tokens, with one token's bytes and merges."""
+"""Tokens: a text as tokens, tokenizers side by side, BPE being learned, the vocabulary; a page each."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,240 +9,238 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
-from textual.widgets import TextArea
+from textual.widgets import Input, TextArea
 
-from lab.views.blocks import Paragraph, View
 from screens.base_screen import LabScreen
-from screens.blocks.block_view import BlockView
-from screens.tokens.token_flow import TokenFlow
+from screens.tokens.bpe_page import BpePage
+from screens.tokens.side_by_side_page import SideBySidePage
+from screens.tokens.strip_page import StripPage
+from screens.tokens.tokens_page import TokensPage
+from screens.tokens.vocabulary_page import VocabularyPage
+from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
-    from lab.data.token_statistics import TextCounts
-    from models.tokenizers.tokenizer import Tokenizer
+    from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerSource
 
 EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 1234567 dollars."
-"""Short words, a rare one, multi-byte characters and a number: here tokenizers differ."""
+"""Stands for the text until some is typed. Short words, a rare one, multi-byte characters, a number: here tokenizers differ."""
 
-MOST_SHOWN = 20_000
-"""Most tokens drawn; all are counted."""
-
-RUN = "run"
-"""The kind that means the tokenizer of the current run."""
-KINDS = ("gpt2", "bytes", RUN)
+PAGES: tuple[type[TokensPage], ...] = (StripPage, SideBySidePage, BpePage, VocabularyPage)
 CHOOSE = "tokenizer  "
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A tokenized text."""
-
-    ids: list[int]
-    labels: list[str]
-    breaks: list[bool]
-    counts: "TextCounts"
-    about: str
-
-
 class TokensScreen(LabScreen):
-    """Tokenizes the newest text in a thread; each vocabulary is read once."""
+    """The pages, the text box that two of them share, and the current tokenizer, which is read once in a thread."""
 
     MODE = "tokens"
-    TEXT_FIELDS = (TextArea,)
+    TEXT_FIELDS = (TextArea, Input)
     HELP = (
-        "A model never sees letters: text is split into **tokens**, each with a number. Type text; `escape` leaves the field, "
-        "`e` returns to it. `t` changes the tokenizer, arrows choose a token; its bytes and merges are below."
+        "A model never sees letters: text is split into **tokens**, each with a number. Type text; `escape` leaves the box, "
+        "`e` returns to it. `t` changes the tokenizer; `s` `c` `b` `v` open the pages."
     )
     DEFAULT_CSS = """
     TokensScreen {
-        #tokens-text { height: 5; border: round $foreground 30%; padding: 0 1; background: $background; }
+        #tokens-text { height: 5; border: round $foreground 30%; padding: 0 1; background: $background; display: none; }
+        #tokens-text.-shown { display: block; }
         #tokens-text:focus { border: round $accent; }
-        #tokens-flow { height: 1fr; min-height: 4; }
-        #tokens-one { height: 1fr; }
+        #tokens-problem { display: none; }
+        #tokens-problem.-error { display: block; }
         &.-tall #tokens-text { height: 8; }
     }
     """
     BINDINGS = [
         Binding("e", "edit", "Edit", id="tokens.edit", tooltip="Edit the text"),
         Binding("t", "tokenizer", "Tokenizer", id="tokens.tokenizer", tooltip="Use the next tokenizer"),
+        *(
+            Binding(
+                page.LINK.letter,
+                f"page('{page.LINK.name}')",
+                page.LINK.title.capitalize(),
+                id=f"tokens.{page.LINK.name}",
+                show=False,
+                tooltip=f"Show the page: {page.LINK.title}",
+            )
+            for page in PAGES
+        ),
+        Binding("right_square_bracket", "turn(1)", "Pages", id="tokens.next_page", key_display="[ ]", tooltip="The next page"),
+        Binding("left_square_bracket", "turn(-1)", "Page back", id="tokens.previous_page", show=False, tooltip="The page before"),
     ]
 
-    kind: var[str] = var("gpt2")
-    """The tokenizer: gpt2, bytes, or run."""
+    source: var["TokenizerSource"] = var["TokenizerSource"]("gpt2")
+    """The current tokenizer: gpt2, bytes, or run for that of the current run."""
+    page: var[str] = var(StripPage.LINK.name)
+    """The name of the page shown."""
 
     @dataclass
-    class WasCut(Message):
-        """The text of that number has been tokenized."""
+    class Opened(Message):
+        """A tokenizer has been read."""
 
-        number: int
-        cut: Cut
+        named: "NamedTokenizer"
 
     @dataclass
-    class NotCut(Message):
-        """The text of that number cannot be tokenized, for the reason in the sentence."""
+    class NotOpened(Message):
+        """A tokenizer cannot be read, for the reason in the sentence."""
 
-        number: int
+        key: tuple["TokenizerSource", str]
         sentence: str
 
     def __init__(self) -> None:
         super().__init__()
-        self._tokenizers: dict[str, Tokenizer] = {}
-        self._number = 0
-        self._answered = -1
-        self._busy = False
-        self._cut: Cut | None = None
+        self._opened: dict[tuple[TokenizerSource, str], NamedTokenizer] = {}
+        self._failed = False
 
     def compose_body(self) -> ComposeResult:
-        text = TextArea(EXAMPLE, id="tokens-text", show_line_numbers=False)
+        yield PageBar([page.LINK for page in PAGES], self.page, id="tokens-pages")
+        text = TextArea(id="tokens-text", show_line_numbers=False, placeholder=EXAMPLE)
         text.border_title = "text · Esc leave"
-        text.select_all()
         yield text
-        yield StatusLine(id="tokens-kinds")
-        yield StatusLine(most_lines=2, id="tokens-counts")
-        flow = TokenFlow(id="tokens-flow")
-        flow.border_title = "tokens"
-        yield flow
-        yield BlockView(id="tokens-one")
+        yield StatusLine(id="tokens-sources")
+        yield StatusLine(most_lines=2, id="tokens-problem")
+        for page in PAGES:
+            yield page(id=f"tokens-page-{page.LINK.name}")
+
+    @property
+    def current(self) -> TokensPage:
+        """The page shown."""
+        return self.query_one(f"#tokens-page-{self.page}", TokensPage)
 
     @property
     def is_settled(self) -> bool:
-        """True if the current text has been tokenized or refused."""
-        return not self._busy and self._answered == self._number
+        """True if the current tokenizer has been read or refused, and the page has answered."""
+        if not self.is_mounted:
+            return False
+        return (self.current.named is not None or self._failed) and self.current.is_settled
 
     def on_mount(self) -> None:
+        self._show_page()
+        self._give_text()
+        self.watch(self.app, "run_name", self._open_tokenizer)
         self.mode_opened()
-        self.watch(self.app, "run_name", self._run_changed)
 
     def mode_opened(self) -> None:
-        """Focus the text: typing replaces the example at first."""
-        self.query_one(TextArea).focus()
+        """Focus the text, where there is one: whoever comes here wants to type."""
+        if self.current.TAKES_TEXT:
+            self.query_one("#tokens-text").focus()
+        else:
+            self._rest()
 
     def resting_focus(self) -> str | None:
-        return "#tokens-flow"
+        return self.current.REST or None
+
+    def _rest(self) -> None:
+        """Free the keys: focus the page's own widget."""
+        rest = self.resting_focus()
+        self.set_focus(self.query_one(rest) if rest else None)
 
     def go_back(self) -> bool:
-        flow = self.query_one(TokenFlow)
-        if self.focused is flow:
+        if self.current.go_back():
+            return True
+        rest = self.resting_focus()
+        if rest is None or self.focused is self.query_one(rest):
             return False
-        flow.focus()
+        self._rest()
         return True
 
     def action_edit(self) -> None:
-        self.query_one(TextArea).focus()
+        if not self.current.TAKES_TEXT:
+            self.page = StripPage.LINK.name
+        self.query_one("#tokens-text").focus()
+
+    def action_page(self, name: str) -> None:
+        self.page = name
+        self._rest()
+
+    def action_turn(self, by: int) -> None:
+        names = [page.LINK.name for page in PAGES]
+        self.action_page(names[(names.index(self.page) + by) % len(names)])
+
+    @on(PageBar.Chosen)
+    def _page_clicked(self, event: PageBar.Chosen) -> None:
+        self.action_page(event.page)
+
+    def watch_page(self) -> None:
+        if self.is_mounted:
+            self._show_page()
+
+    def _show_page(self) -> None:
+        self.query_one(PageBar).current = self.page
+        shown = self.current
+        self.query_one("#tokens-text").set_class(shown.TAKES_TEXT, "-shown")
+        for page in self.query(TokensPage):
+            page.is_shown = page is shown
+        self.refresh_bindings()
 
     def action_tokenizer(self) -> None:
-        self.kind = KINDS[(KINDS.index(self.kind) + 1) % len(KINDS)]
+        from lab.tokenization.named_tokenizer import SOURCES
 
-    def watch_kind(self) -> None:
-        self._name_kinds()
-        self._ask()
+        self.source = SOURCES[(SOURCES.index(self.source) + 1) % len(SOURCES)]
 
-    def _run_changed(self, name: str) -> None:
-        self._name_kinds()
-        self._ask()
+    def watch_source(self) -> None:
+        if self.is_mounted:
+            self._open_tokenizer()
 
-    def _name_kinds(self) -> None:
-        self.query_one("#tokens-kinds", StatusLine).left = CHOOSE + " ".join(self._kind_words())
+    @property
+    def _key(self) -> tuple["TokenizerSource", str]:
+        return (self.source, self.lab.run_name if self.source == "run" else "")
 
-    def _kind_words(self) -> list[str]:
-        """The kinds as they stand side by side."""
-        names = {"gpt2": "GPT-2", "bytes": "bytes", RUN: f"run {self.lab.run_name}"}
-        return [f"‹ {names[kind]} ›" if kind == self.kind else f"  {names[kind]}  " for kind in KINDS]
+    def _open_tokenizer(self) -> None:
+        self.query_one("#tokens-sources", StatusLine).left = CHOOSE + " ".join(words for _, words in self._source_words())
+        if self._key in self._opened:
+            self._give_tokenizer(self._opened[self._key])
+        else:
+            self._read_tokenizer(*self._key)
 
-    @on(StatusLine.TextClicked, "#tokens-kinds")
-    def _kind_clicked(self, event: StatusLine.TextClicked) -> None:
-        start = cell_len(CHOOSE)
-        for kind, words in zip(KINDS, self._kind_words(), strict=True):
-            if start <= event.at < start + cell_len(words):
-                self.kind = kind
-            start += cell_len(words) + 1
-
-    @on(TextArea.Changed)
-    def _typed(self) -> None:
-        self._ask()
-
-    def _ask(self) -> None:
-        """Tokenize the current text; while another is being tokenized, only the newest waits."""
-        self._number += 1
-        if not self._busy:
-            self._busy = True
-            self._cut_text(self._number, self.query_one(TextArea).text, self.kind, self.lab.run_name)
-
-    @work(thread=True, group="cut")
-    def _cut_text(self, number: int, text: str, kind: str, run: str) -> None:
+    @work(thread=True, group="tokenizer", exit_on_error=True)
+    def _read_tokenizer(self, source: "TokenizerSource", run: str) -> None:
         from lab.core.errors import UserError
-        from lab.data.token_statistics import TextCounts, vocabulary_sentence
+        from lab.tokenization.named_tokenizer import open_tokenizer
         from models.tokenizers.tokenizer_kinds import TokenizerError
 
         try:
-            tokenizer = self._tokenizer(kind, run)
+            self.post_message(self.Opened(open_tokenizer(source, run)))
         except (UserError, TokenizerError) as error:
-            self.post_message(self.NotCut(number, str(error)))
-            return
-        ids = tokenizer.encode(text)
-        drawn = ids[:MOST_SHOWN]
-        labels = [tokenizer.label(id) for id in drawn]
-        breaks = [b"\n" in tokenizer.token_bytes(id) for id in drawn]
-        counts = TextCounts(len(text), len(text.encode("utf-8", "surrogatepass")), len(ids))
-        self.post_message(self.WasCut(number, Cut(ids, labels, breaks, counts, vocabulary_sentence(tokenizer, run))))
+            self.post_message(self.NotOpened((source, run), str(error)))
 
-    def _tokenizer(self, kind: str, run: str) -> "Tokenizer":
-        """Raises: UserError or TokenizerError."""
-        from lab.runs.find_runs import open_run
-        from lab.runs.load_tokenizer import tokenizer_of
-        from models.tokenizers.tokenizer import Tokenizer
+    @on(Opened)
+    def _tokenizer_opened(self, message: Opened) -> None:
+        key = (message.named.source, message.named.run)
+        self._opened[key] = message.named
+        if key == self._key:
+            self._give_tokenizer(message.named)
 
-        key = f"run {run}" if kind == RUN else kind
-        if key not in self._tokenizers:
-            match kind:
-                case "gpt2":
-                    self._tokenizers[key] = Tokenizer.gpt2()
-                case "bytes":
-                    self._tokenizers[key] = Tokenizer.bytes_()
-                case _:
-                    self._tokenizers[key] = tokenizer_of(open_run(run))
-        return self._tokenizers[key]
+    @on(NotOpened)
+    def _tokenizer_missing(self, message: NotOpened) -> None:
+        if message.key == self._key:
+            self._give_tokenizer(None, message.sentence)
 
-    @on(WasCut)
-    def _show_cut(self, message: WasCut) -> None:
-        self._done(message.number)
-        cut = self._cut = message.cut
-        more = f" (the first {MOST_SHOWN:,} are shown)" if len(cut.ids) > len(cut.labels) else ""
-        self._say(cut.counts.sentence + more)
-        flow = self.query_one(TokenFlow)
-        flow.show(cut.labels, cut.breaks)
-        self._show_one(flow.chosen)
+    def _give_tokenizer(self, named: "NamedTokenizer | None", problem: str = "") -> None:
+        self._failed = named is None
+        self.query_one("#tokens-problem", StatusLine).say(problem, error=self._failed)
+        for page in self.query(TokensPage):
+            page.named = named
 
-    @on(NotCut)
-    def _show_why_not(self, message: NotCut) -> None:
-        self._done(message.number)
-        self._cut = None
-        self._say(message.sentence, error=True)
-        self.query_one(TokenFlow).show([], [])
-        self.query_one(BlockView).show(View("none", "no tokens", message.sentence, []))
+    def _source_words(self) -> list[tuple["TokenizerSource", str]]:
+        """The tokenizers as they stand side by side."""
+        from lab.tokenization.named_tokenizer import SOURCES
 
-    def _done(self, number: int) -> None:
-        self._busy = False
-        self._answered = number
-        if number != self._number:
-            self._ask()
+        names = {"gpt2": "GPT-2", "bytes": "bytes", "run": f"run {self.lab.run_name}"}
+        return [(source, f"‹ {names[source]} ›" if source == self.source else f"  {names[source]}  ") for source in SOURCES]
 
-    def _say(self, words: str, *, error: bool = False) -> None:
-        line = self.query_one("#tokens-counts", StatusLine)
-        line.set_class(error, "-error")
-        line.left = words
+    @on(StatusLine.TextClicked, "#tokens-sources")
+    def _source_clicked(self, event: StatusLine.TextClicked) -> None:
+        start = cell_len(CHOOSE)
+        for source, words in self._source_words():
+            if start <= event.at < start + cell_len(words):
+                self.source = source
+            start += cell_len(words) + 1
 
-    @on(TokenFlow.Chosen)
-    def _token_chosen(self, message: TokenFlow.Chosen) -> None:
-        self._show_one(message.index)
+    @on(TextArea.Changed, "#tokens-text")
+    def _typed(self) -> None:
+        self._give_text()
 
-    def _show_one(self, index: int) -> None:
-        from lab.data.token_statistics import merge_table, quoted_label
-
-        cut = self._cut
-        tokenizer = self._tokenizers.get(f"run {self.lab.run_name}" if self.kind == RUN else self.kind)
-        if cut is None or tokenizer is None or not cut.ids:
-            return
-        id = cut.ids[min(index, len(cut.ids) - 1)]
-        title = f"token {index + 1} of {len(cut.ids):,}: {quoted_label(tokenizer, id)} = {id}"
-        self.query_one(BlockView).show(View("token", title, "", [merge_table(tokenizer, id), Paragraph(cut.about)]))
+    def _give_text(self) -> None:
+        text = self.query_one("#tokens-text", TextArea).text or EXAMPLE
+        for page in self.query(TokensPage):
+            if page.TAKES_TEXT:
+                page.text = text

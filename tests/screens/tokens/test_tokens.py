@@ -16,7 +16,7 @@ from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
 from screens.tokens.token_flow import TokenFlow, places_of
-from screens.tokens.tokens_screen import TokensScreen
+from screens.tokens.tokens_screen import EXAMPLE, TokensScreen
 from screens.widgets.status_line import StatusLine
 
 
@@ -58,6 +58,7 @@ async def settle(pilot: Pilot[None]) -> None:
 
 async def write(pilot: Pilot[None], text: str) -> None:
     screen_of(pilot).query_one(TextArea).text = text
+    await pilot.pause(0)
     await settle(pilot)
 
 
@@ -109,8 +110,8 @@ async def test_the_tokenizers_take_turns(app: LabApp) -> None:
 
 async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await write(pilot, "")
-        assert counts(pilot) == "0 characters = 0 bytes = 0 tokens"
+        await settle(pilot)
+        assert counts(pilot).startswith(f"{len(EXAMPLE)} characters"), "an empty box shows the example"
         await pilot.press("escape", "e", "1", "q", "t")
         await settle(pilot)
         assert counts(pilot).startswith("3 characters = 3 bytes")
@@ -143,7 +144,9 @@ async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: py
     monkeypatch.setattr(Tokenizer, "gpt2", missing)
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert counts(pilot).startswith("GPT-2's vocabulary is not on this machine")
+        assert (
+            screen_of(pilot).query_one("#tokens-problem", StatusLine).left.startswith("GPT-2's vocabulary is not on this machine")
+        )
         await pilot.press("escape", "t")
         await settle(pilot)
         assert "characters per token" in counts(pilot)
@@ -192,14 +195,14 @@ async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, 
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.is_settled)
-        kinds = screen.query_one("#tokens-kinds", StatusLine)
+        kinds = screen.query_one("#tokens-sources", StatusLine)
         for words, kind in (("bytes", "bytes"), ("run tale", "run"), ("GPT-2", "gpt2")):
             line = kinds.render_line(0).text
             await pilot.click(kinds, offset=(line.index(words) + 2, 0))
-            await until(pilot, lambda kind=kind: screen.kind == kind and screen.is_settled)
+            await until(pilot, lambda kind=kind: screen.source == kind and screen.is_settled)
         await pilot.click(kinds, offset=(3, 0))
         await pilot.pause()
-        assert screen.kind == "gpt2", "the label is no link"
+        assert screen.source == "gpt2", "the label is no link"
         flow = screen.query_one(TokenFlow)
         await pilot.click(flow, offset=(6, 1))
         await until(pilot, lambda: flow.chosen == 1)

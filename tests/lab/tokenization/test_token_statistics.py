@@ -1,6 +1,6 @@
 """What is said of a text's tokens, against the bytes themselves."""
 
-from lab.data.token_statistics import HEX_BYTES, TextCounts, hex_of, merge_table, vocabulary_sentence
+from lab.tokenization.token_statistics import HEX_BYTES, TextCounts, hex_of, merge_table, vocabulary_sentence
 from models.tokenizers.tokenizer import Tokenizer
 
 

@@ -1,0 +1,45 @@
+"""Tokenizers by name: GPT-2's, single bytes, or a run's."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lab.runs.find_runs import open_run
+from lab.runs.load_tokenizer import tokenizer_of
+
+if TYPE_CHECKING:
+    from models.tokenizers.tokenizer import Tokenizer
+
+TokenizerSource = Literal["gpt2", "bytes", "run"]
+SOURCES: tuple[TokenizerSource, ...] = ("gpt2", "bytes", "run")
+
+
+@dataclass(frozen=True)
+class NamedTokenizer:
+    """A tokenizer and where it comes from; `run` is the name of the run that it belongs to, empty for the two built-in ones."""
+
+    tokenizer: "Tokenizer"
+    source: TokenizerSource
+    run: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its name for people: `GPT-2`, `bytes`, or the run's name."""
+        return self.run or {"gpt2": "GPT-2", "bytes": "bytes"}[self.source]
+
+
+def open_tokenizer(source: TokenizerSource, run: str = "") -> NamedTokenizer:
+    """A built-in tokenizer, or that of the run called `run`.
+
+    Raises:
+        UserError: if there is no such run, or its tokenizer cannot be read.
+        TokenizerError: if GPT-2's vocabulary is not on this machine and cannot be downloaded.
+    """
+    from models.tokenizers.tokenizer import Tokenizer
+
+    match source:
+        case "gpt2":
+            return NamedTokenizer(Tokenizer.gpt2(), source)
+        case "bytes":
+            return NamedTokenizer(Tokenizer.bytes_(), source)
+        case "run":
+            return NamedTokenizer(tokenizer_of(open_run(run)), source, run)

@@ -1,0 +1,52 @@
+"""The base class of the pages of Tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.containers import Vertical
+from textual.reactive import var
+
+from screens.app_state import AppState
+from screens.widgets.page_bar import PageLink
+
+if TYPE_CHECKING:
+    from lab.tokenization.named_tokenizer import NamedTokenizer
+
+
+class TokensPage(Vertical):
+    """One page, told of the current tokenizer and, where it takes a text, of the text in the box.
+
+    A subclass watches `named` (and `text`) with `watch_named`; both may change while the page is hidden, which `is_shown` tells.
+    """
+
+    LINK: ClassVar[PageLink]
+    TAKES_TEXT: ClassVar[bool] = False
+    """True where the text box stands above the page."""
+    REST: ClassVar[str] = ""
+    """Selector of the widget that has the focus when the keys are free; empty for none."""
+    DEFAULT_CSS = """
+    TokensPage { height: 1fr; display: none; }
+    TokensPage.-shown { display: block; }
+    """
+
+    named: var[NamedTokenizer | None] = var(None)
+    """The current tokenizer; None until it has been read, or where it cannot be."""
+    text: var[str] = var("")
+    """The text in the box, or the example while the box is empty. Only pages that take a text are told."""
+    is_shown: var[bool] = var(False, toggle_class="-shown")
+    """True while the page is in sight."""
+
+    @property
+    def lab(self) -> AppState:
+        """The state that all modes share: the text in use, the current run."""
+        return cast(AppState, self.app)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if everything asked for has been answered."""
+        return True
+
+    def go_back(self) -> bool:
+        """Go back one place inside the page. False if there is none."""
+        return False
