@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 
+from lab.data.text_source import open_corpus
 from models.tokenizers.tokenizer import LONG_RUN, PATTERN, Tokenizer
 from tests.models.tokenizers.texts import AWKWARD
 
@@ -62,6 +63,20 @@ def test_gpt2_ids_are_those_of_tiktoken_over_all_of_unicode(tokenizers: dict[str
         some = points[start : start + 4096]
         for text in ("".join(some), " ".join(some[::7]), "a".join(some[::11])):
             assert tokenizers["gpt2"].encode(text) == openai.encode_ordinary(text)
+
+
+@pytest.mark.parametrize("source", ["python", "../shared/data/tinyshakespeare.txt"])
+def test_gpt2_ids_are_those_of_tiktoken_over_a_whole_text(
+    tokenizers: dict[str, Tokenizer], openai: tiktoken.Encoding, source: str
+) -> None:
+    path = Path(__file__).parents[3] / source
+    if "/" in source and not path.is_file():
+        pytest.skip("the text lies beside the source checkout, on some machines only")
+    chunks = list(open_corpus(str(path) if "/" in source else source).chunks())
+    expected = openai.encode_ordinary("".join(chunks))
+    assert len(chunks) > 1
+    assert [id for chunk in chunks for id in tokenizers["gpt2"].encode(chunk)] == expected
+    assert [id for chunk in chunks for id in tokenizers["gpt2"].encode_array(chunk).tolist()] == expected
 
 
 @settings(max_examples=200)

@@ -4,8 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.tokenizers.tokenizer import PATTERN, Node, Tokenizer
@@ -35,6 +36,15 @@ def test_text_comes_back_and_its_bytes_are_cut_alike(tokenizers: dict[str, Token
     tokenizer = tokenizers[kind]
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert tokenizer.encode_bytes(text.encode()) == tokenizer.encode(text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.one_of(AWKWARD, st.lists(st.sampled_from(["<|endoftext|>", "<|", "\udcff", "\ud83d", "犬", " "])).map("".join)))
+@example(" " * 150_000 + "犬" + "\n" * 150_000)
+def test_an_array_holds_the_ids_of_the_list(tokenizers: dict[str, Tokenizer], kind: str, text: str) -> None:
+    ids = tokenizers[kind].encode_array(text)
+    assert ids.dtype == np.uint32
+    assert ids.tolist() == tokenizers[kind].encode(text)
 
 
 @given(AWKWARD)
