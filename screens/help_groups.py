@@ -115,6 +115,13 @@ BATCH = Group(
         *one("step.edit", "step.own", "step.again"),
     ),
 )
+DATA_PAGES = Group(
+    "Pages",
+    (
+        *one("data.choose", "data.look", "data.clean", "data.split"),
+        Line(("data.next", "data.previous"), "next and previous page"),
+    ),
+)
 LESSONS = Group(
     "Lessons",
     (
@@ -127,6 +134,7 @@ HOME = Group("Runs", one("home.inspect", "home.watch", "home.new", "home.compare
 
 GROUPS: dict[str, tuple[Group, ...]] = {
     "HomeScreen": (HOME,),
+    "DataScreen": (DATA_PAGES,),
     "TrainScreen": (RUN, PLOT, PAGES, RUNS),
     "InspectScreen": (MOVE, ASK, WRITE, CHANGE, MODEL),
     "OneStepScreen": (STEP, BATCH),

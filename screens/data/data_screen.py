@@ -1,62 +1,43 @@
-"""Data: choose a text, see its size, tokens, cleaning and preview."""
+"""Data: from a text to a sequence of tokens, a page for each step."""
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import cast
 
-from textual import on, work
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
-from textual.timer import Timer
-from textual.widgets import Button, Input, Label, Static
+from textual.containers import Container
+from textual.reactive import var
 
-from lab.core.errors import UserError
-from lab.core.number_format import bytes_, fixed, whole
-from lab.data.builtin_texts import BUILTINS
-from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
-from lab.planning.default_hyperparameters import default_vocabulary
-from models.config import DEFAULT_PRESET
-from models.tokenizers.gpt2_vocabulary_files import VocabularyError
-from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
+from lab.core.number_format import bytes_
 from screens.base_screen import LabScreen
-from screens.data.path_input import PathInput
-from screens.data.text_tree import TextTree
-from screens.messages import TextChosen
-from screens.widgets.fact_list import Fact, FactList
-from screens.widgets.text_fitting import printable
+from screens.data.choose_page import ChoosePage
+from screens.data.clean_page import CleanPage
+from screens.data.data_page import ChosenText, DataPage
+from screens.data.look_page import LookPage
+from screens.data.split_page import SplitPage
+from screens.widgets.page_bar import PageBar, PageLink
 
-SECONDS_OF_MOVING = 0.15
-"""Delay after the last key before the text under the cursor is read."""
-
-READ_UNASKED = 50_000_000
-"""Largest file in bytes that is read as soon as the cursor is on it."""
-
-KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
-
-
-class PreviewScroll(VerticalScroll):
-    """The beginning of the text, scrollable."""
-
-    HELP: ClassVar[str | None] = "**Preview**: the beginning of the cleaned text. Arrows or j and k scroll."
-    BINDINGS = [
-        Binding("j,down", "scroll_down", "Down", id="preview.down", show=False, tooltip="Scroll down"),
-        Binding("k,up", "scroll_up", "Up", id="preview.up", show=False, tooltip="Scroll up"),
-    ]
+PAGES = (
+    PageLink("choose", "c", "choose"),
+    PageLink("look", "o", "look"),
+    PageLink("clean", "e", "clean"),
+    PageLink("split", "s", "split"),
+)
+CLASSES: dict[str, type[DataPage]] = {"choose": ChoosePage, "look": LookPage, "clean": CleanPage, "split": SplitPage}
+STEP_OF_PAGE = {"choose": 0, "look": 0, "clean": 1, "split": 2}
+"""The step of text → cleaned → tokens that a page is about."""
 
 
 class DataScreen(LabScreen):
-    """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
+    """A bar of pages, and the page in sight. The chosen text is the screen's; pages are told of it."""
 
     AUTO_FOCUS = "#texts"
     MODE = "data"
     HELP = """
-Choose the text to train on: any plain text file, or one of the two built-in texts. It is **cleaned** first: UTF-8, no
-byte-order mark, one line ending; nothing else changes.
+From a text to a sequence of tokens, a page for each step. Choose the text to train on: any plain text file, or one of the two
+built-in texts; look at it; see how it is **cleaned**; see how it is split. `[` and `]` turn pages.
 
 A **token** is a piece of text with a number. `bytes`: each byte is a token; `bpe`: frequent pieces learned from your text;
 `gpt2`: OpenAI's 50,257 tokens. The first nine tenths of the text are for training, the last tenth for validation.
@@ -64,220 +45,98 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     BINDINGS = [
         Binding("u", "use", "Use this text", id="data.use", tooltip="Train on this text"),
         Binding("slash", "type", "Type a path", id="data.type", key_display="/", tooltip="Type the path of a text file"),
+        Binding("c", "page('choose')", "Choose", id="data.choose", show=False, tooltip="Choose a text"),
+        Binding("o", "page('look')", "Look", id="data.look", show=False, tooltip="Look at the text: its statistics"),
+        Binding("e", "page('clean')", "Clean", id="data.clean", show=False, tooltip="Clean the text, rule by rule"),
+        Binding("s", "page('split')", "Split", id="data.split", show=False, tooltip="Split the text for training and validation"),
+        Binding("right_square_bracket", "turn(1)", "Pages", id="data.next", key_display="[ ]", tooltip="The next page"),
+        Binding("left_square_bracket", "turn(-1)", "Page back", id="data.previous", show=False, tooltip="The page before"),
     ]
 
-    @dataclass
-    class FactsRead(Message):
-        """The facts of a text, or the reason why it cannot be used."""
-
-        source: str
-        facts: TextFacts | None
-        error: str = ""
-        too_large: str = ""
-
-    @dataclass
-    class Counted(Message):
-        """The number of tokens of one kind in a text, or the reason why it is not known."""
-
-        source: str
-        kind: TokenizerKind
-        count: TokenCount | None
-        error: str = ""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._source = ""
-        self._facts: TextFacts | None = None
-        self._counts: dict[TokenizerKind, str] = {}
-        self._move_timer: Timer | None = None
-        self._take_when_read = False
-        self._use_when_read = False
-        """True once the user wants to train on the text that is being read."""
-        self._is_reading = False
-        self._is_too_large = False
-        """True if the chosen text was not read because nobody asked for that."""
-        self._moving_to = ""
-        """The text under the cursor that is read after a moment."""
+    page: var[str] = var("choose", init=False)
+    """Name of the page in sight."""
+    text: var[ChosenText | None] = var(None, init=False)
+    """The text as it has been read; None while there is none."""
 
     def compose_body(self) -> ComposeResult:
-        with Horizontal(id="data-path"):
-            yield Label("path", classes="field-label")
-            yield PathInput(id="path-input")
-            yield Label("encoding", classes="field-label")
-            yield Input(
-                id="encoding", placeholder="auto-detected", compact=True, tooltip="Only if detection fails: cp1252, latin-1 …"
-            )
-        yield Static(id="data-hint", markup=False)
-        with Horizontal(id="data-body"):
-            yield TextTree(id="texts")
-            with Vertical(id="data-facts"):
-                yield FactList(id="text-facts")
-                with Horizontal(id="data-use"):
-                    yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
-                    yield Label("enter here, or u")
-                with PreviewScroll(id="preview"):
-                    yield Static(id="preview-text", markup=False)
+        yield PageBar(PAGES, "choose", id="data-pages")
+        with Container(id="data-page"):
+            yield ChoosePage(id="data-choose")
 
     def on_mount(self) -> None:
-        self._show()
+        self._show_steps()
         if self.lab.text_source:
-            self._choose(self.lab.text_source)
+            self.choose_page.choose(self.lab.text_source)
+
+    @property
+    def choose_page(self) -> ChoosePage:
+        return self.query_one(ChoosePage)
+
+    @property
+    def shown(self) -> DataPage:
+        """The page in sight."""
+        return cast(DataPage, self.query_one(f"#data-{self.page}"))
 
     def resting_focus(self) -> str | None:
-        return "#texts"
+        return self.shown.FOCUS or None
 
     def go_back(self) -> bool:
-        tree = self.query_one(TextTree)
-        if self.focused is tree:
+        if self.shown.go_back():
+            return True
+        if self.page == "choose":
             return False
-        tree.focus()
+        self.page = "choose"
         return True
 
-    @on(TextTree.Highlighted)
-    def _cursor_moved(self, message: TextTree.Highlighted) -> None:
-        if self._source and not self.query_one(TextTree).has_focus:
-            return  # the cursor moved by itself, and another text was asked for by name
-        self._take_when_read = self._use_when_read = False
-        self._cancel_preview()
-        self._moving_to = message.source
-        self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(message.source, asked=False))
+    def key_matters(self, id: str) -> bool:
+        return id != "data.type" or self.page == "choose"
 
-    @on(TextTree.Chosen)
-    def _picked(self, message: TextTree.Chosen) -> None:
-        self._take(message.source)
-
-    @on(PathInput.Submitted)
-    @on(Input.Submitted, "#encoding")
-    def _typed(self) -> None:
-        typed = self.query_one(PathInput).value.strip()
-        if typed or self._source:
-            self._take(typed or self._source)
-
-    @on(PathInput.Candidates)
-    def _show_candidates(self, message: PathInput.Candidates) -> None:
-        if message.typed.strip() == self._source:
-            return  # it was chosen meanwhile, and its facts are shown already
-        names = [os.path.basename(name.rstrip("/")) + ("/" if name.endswith("/") else "") for name in message.names]
-        self._hint("  ".join(names) if message.typed else "")
-
-    def _take(self, source: str) -> None:
-        """Read a text, and focus the button that uses it once it has been read."""
-        self._cancel_preview()
-        self._take_when_read = True
-        self._choose(source)
-
-    def _cancel_preview(self) -> None:
-        """Cancel the delayed reading of the text under the cursor."""
-        if self._move_timer is not None:
-            self._move_timer.stop()
-
-    def _choose(self, source: str, *, asked: bool = True) -> None:
-        """Read a text. Unless `asked`, a file that takes long to read is only named."""
-        self._source, self._facts, self._counts = source, None, {}
-        self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = True, False, False, ""
-        self._hint(BUILTINS.get(source, ""))
-        self._show()
-        self._read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
-
-    @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
-    def _read(self, source: str, encoding: str | None, *, asked: bool) -> None:
-        size = file_size(source)
-        if not asked and size is not None and size > READ_UNASKED:
-            self.post_message(self.FactsRead(source, None, too_large=f"{Path(source).name}: {bytes_(size)}; enter reads it."))
-            return
-        try:
-            facts = read_facts(source, encoding)
-        except UserError as error:
-            self.post_message(self.FactsRead(source, None, str(error)))
-            return
-        self.post_message(self.FactsRead(source, facts))
-        for kind in KINDS:
-            try:
-                vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
-                self.post_message(self.Counted(source, kind, count_tokens(source, encoding, kind, vocabulary)))
-            except (TokenizerError, VocabularyError) as error:
-                self.post_message(self.Counted(source, kind, None, str(error)))
-
-    @on(FactsRead)
-    def _show_facts(self, message: FactsRead) -> None:
-        if message.source != self._source:
-            return
-        self._is_reading = False
-        self._facts = message.facts
-        self._is_too_large = bool(message.too_large)
-        if message.too_large:
-            self._hint(message.too_large)
-        if message.error:
-            self._hint(message.error.replace("--encoding", "the encoding"), wrong=True)
-        self._show()
-        if message.facts is not None and self._take_when_read:
-            self.query_one("#use").focus()
-        self._take_when_read = False
-        if self._use_when_read:
-            self._use_when_read = False
-            self.action_use()
-
-    @on(Counted)
-    def _show_count(self, message: Counted) -> None:
-        if message.source != self._source:
-            return
-        if message.count is None:
-            self._counts[message.kind] = message.error
+    async def watch_page(self, before: str, now: str) -> None:
+        old = self.query_one(f"#data-{before}", DataPage)
+        old.hide()
+        old.display = False
+        if found := self.query(f"#data-{now}"):
+            found.first().display = True
         else:
-            about = "" if message.count.exact else "about "
-            vocabulary = f" (vocabulary {whole(message.count.vocab_size)})" if message.kind == "bpe" else ""
-            self._counts[message.kind] = f"{about}{whole(message.count.tokens)} as {message.kind}{vocabulary}"
-        self._show()
-
-    def _hint(self, words: str, *, wrong: bool = False) -> None:
-        hint = self.query_one("#data-hint", Static)
-        hint.set_class(wrong, "-wrong")
-        hint.update(f"✗ {words}" if wrong else words)
-
-    def _show(self) -> None:
-        facts = self._facts
-        self.query_one("#text-facts", FactList).facts = self._lines(facts)
-        self.query_one("#preview-text", Static).update(printable(facts.preview) if facts else "")
-        self.query_one("#preview").scroll_home(animate=False)
-        self.query_one("#use").disabled = facts is None
+            await self.query_one("#data-page").mount(CLASSES[now](id=f"data-{now}"))
+        bar = self.query_one(PageBar)
+        bar.current, bar.step = now, STEP_OF_PAGE[now]
+        shown = self.shown
+        self.set_focus(shown.query(shown.FOCUS).first() if shown.FOCUS else None)
+        shown.show(self.text)
         self.refresh_bindings()
 
-    def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
-        if facts is None:
-            return (("text", self._source or "none chosen; stories is a good start"),)
-        lines = [
-            ("text", f"{facts.name}, built in" if facts.source in BUILTINS else facts.source),
-            ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
-            ("tokens", f"{whole(facts.bytes)} as bytes"),
-            *(("", self._counts.get(kind, f"counting {kind} …")) for kind in KINDS),
-            ("cleaned", facts.cleaning),
-            ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
-        ]
-        if facts.entropy_bits_per_byte is not None:
-            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
-        return tuple(lines)
+    def watch_text(self) -> None:
+        self._show_steps()
+        self.shown.show(self.text)
+        self.refresh_bindings()
 
-    @on(Button.Pressed, "#use")
-    def _use_pressed(self) -> None:
-        self.action_use()
+    def _show_steps(self) -> None:
+        """The bar's steps, with sizes where they are known."""
+        facts = self.text.facts if self.text else None
+        bar = self.query_one(PageBar)
+        size = f" {bytes_(facts.bytes)}" if facts else ""
+        bar.steps = ("text", f"cleaned{size}", "tokens")
+        bar.step = STEP_OF_PAGE[self.page]
+
+    @on(ChoosePage.TextRead)
+    def _text_read(self, message: ChoosePage.TextRead) -> None:
+        self.text = message.text
+
+    @on(PageBar.Chosen)
+    def _page_clicked(self, message: PageBar.Chosen) -> None:
+        self.page = message.page
+
+    def action_page(self, name: str) -> None:
+        self.page = name
+
+    def action_turn(self, by: int) -> None:
+        names = [page.name for page in PAGES]
+        self.page = names[(names.index(self.page) + by) % len(names)]
 
     def action_use(self) -> None:
-        """Train on the text; one that is still being read is used once it has been."""
-        if self._moving_to:
-            source = self._moving_to
-            self._cancel_preview()
-            self._choose(source)
-        if self._facts is not None:
-            encoding = self.query_one("#encoding", Input).value.strip()
-            self.post_message(TextChosen(self._facts.source, encoding, "train"))
-        elif self._is_reading:
-            self._use_when_read = True
-            self._hint(f"Reading {Path(self._source).name} …: it is used as soon as it has been read.")
-        elif self._is_too_large:
-            self._choose(self._source)
-            self.action_use()
-        elif not self._source:
-            self._hint("Choose a text first: stories is a good start.")
+        self.choose_page.use()
 
     def action_type(self) -> None:
-        self.query_one(PathInput).focus()
+        self.page = "choose"
+        self.call_after_refresh(self.choose_page.type_path)

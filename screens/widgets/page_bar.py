@@ -1,4 +1,4 @@
-"""The bar of a screen's pages: the letter and the title of each, the current one marked, each a link."""
+"""The bar of a screen's pages: letter and title of each, a link, the current one marked; at the right, steps of a pipeline."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lab.core.visible_text import visible
+
 GAP = 1
 """Character cells between two pages."""
+ARROW = " → "
+"""Between two steps."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +31,25 @@ class PageLink:
 
 
 class PageBar(Widget):
-    """One line: `▸s strip◂  c side by side` marks the current page without colour."""
+    """One line: `▸s strip◂  c side by side` marks the current page without colour. Steps that do not fit are left out whole."""
 
-    COMPONENT_CLASSES = {"page-bar--page", "page-bar--key", "page-bar--current"}
+    COMPONENT_CLASSES = {"page-bar--page", "page-bar--key", "page-bar--current", "page-bar--step", "page-bar--here"}
     DEFAULT_CSS = """
     PageBar {
         height: 1; padding: 0 1;
         & > .page-bar--page { color: $foreground 80%; }
         & > .page-bar--key { color: $footer-key-foreground; text-style: bold; }
         & > .page-bar--current { color: $foreground; background: $primary 40%; text-style: bold; }
+        & > .page-bar--step { color: $foreground 65%; }
+        & > .page-bar--here { color: $foreground; text-style: bold underline; }
     }
     """
 
     current: reactive[str] = reactive("")
+    steps: reactive[tuple[str, ...]] = reactive(())
+    """The steps of the pipeline, first to last."""
+    step: reactive[int | None] = reactive(None)
+    """The step that the current page is about."""
 
     @dataclass
     class Chosen(Message):
@@ -61,7 +71,20 @@ class PageBar(Widget):
                 segments.append(Segment(f" {page.letter}", self.get_component_rich_style("page-bar--key")))
                 segments.append(Segment(f" {page.title} ", self.get_component_rich_style("page-bar--page")))
             segments.append(Segment(" " * GAP, self.rich_style))
-        return Strip(segments).adjust_cell_length(self.content_size.width, self.rich_style)
+        width = self.content_size.width
+        segments += self._step_segments(width - sum(segment.cell_length for segment in segments))
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _step_segments(self, room: int) -> list[Segment]:
+        names = [visible(name) for name in self.steps]
+        length = cell_len(ARROW.join(names))
+        if not names or length > room:
+            return []
+        style, here = self.get_component_rich_style("page-bar--step"), self.get_component_rich_style("page-bar--here")
+        segments = [Segment(" " * (room - length), self.rich_style)]
+        for number, name in enumerate(names):
+            segments += [*([Segment(ARROW, style)] if number else []), Segment(name, here if number == self.step else style)]
+        return segments
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)

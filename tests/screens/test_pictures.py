@@ -61,7 +61,7 @@ def test_data(snap_compare: Any, until: Any, size: tuple[int, int], monkeypatch:
 
     async def ready(pilot: Pilot[None]) -> None:
         tree: Any = app.screen.query_one("#texts")
-        await until(pilot, lambda: len(app.screen._counts) == 2 and tree.root.children[-1].children)  # type: ignore[attr-defined]
+        await until(pilot, lambda: len(app.screen.choose_page._counts) == 2 and tree.root.children[-1].children)  # type: ignore[attr-defined]
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
 

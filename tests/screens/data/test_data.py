@@ -10,7 +10,9 @@ from textual.widgets import Input, Static
 
 from lab.data.statistics.text_statistics import read_facts
 from screens.app import LabApp
+from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
+from screens.widgets.page_bar import PageBar
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -46,7 +48,7 @@ async def type_path(pilot: Pilot[None], path: str, *keys: str) -> None:
 
 async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: len(screen_of(pilot)._counts) == 2)
+        await until(pilot, lambda: len(screen_of(pilot).choose_page._counts) == 2)
         assert facts(pilot)["text"] == "stories, built in"
         assert "bits per byte" in facts(pilot)["entropy"]
         await pilot.press("enter")
@@ -62,7 +64,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> 
     text = Path("fable.txt").read_text()
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
-        await until(pilot, lambda: "fable.txt" in facts(pilot)["text"] and len(screen_of(pilot)._counts) == 2)
+        await until(pilot, lambda: "fable.txt" in facts(pilot)["text"] and len(screen_of(pilot).choose_page._counts) == 2)
         assert facts(pilot)["size"] == f"{len(text.encode()):,} bytes, {len(text):,} characters"
         assert facts(pilot)["cleaned"] == "nothing to clean: UTF-8, lines end in \\n"
         assert str(screen_of(pilot).query_one("#preview-text", Static).content) == text[:8000]
@@ -99,7 +101,7 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
         screen_of(pilot).query_one("#encoding", Input).value = "cp1252"
         screen_of(pilot).query_one("#encoding").focus()
         await pilot.press("enter")
-        await until(pilot, lambda: screen_of(pilot)._facts is not None)
+        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         assert "decoded from cp1252" in facts(pilot)["cleaned"]
         await pilot.press("enter")
         await pilot.pause()
@@ -145,7 +147,7 @@ async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: 
             assert go.wait(10)
         return read_facts(source, encoding)
 
-    monkeypatch.setattr("screens.data.data_screen.read_facts", slowly)
+    monkeypatch.setattr("screens.data.choose_page.read_facts", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
@@ -160,7 +162,7 @@ async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: 
 
 async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: screen_of(pilot)._facts is not None)
+        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         await pilot.press("j", "u")
         await until(pilot, lambda: app.current_mode == "train")
         assert app.text_source == "python"
@@ -174,12 +176,14 @@ async def test_moving_on_takes_back_a_u_that_waits(app: DataApp, until: Any, mon
             assert go.wait(10)
         return read_facts(source, encoding)
 
-    monkeypatch.setattr("screens.data.data_screen.read_facts", slowly)
+    monkeypatch.setattr("screens.data.choose_page.read_facts", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: screen_of(pilot)._facts is not None)
+        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         await pilot.press("j", "u", "k")
         go.set()
-        await until(pilot, lambda: facts(pilot)["text"] == "stories, built in" and screen_of(pilot)._facts is not None)
+        await until(
+            pilot, lambda: facts(pilot)["text"] == "stories, built in" and screen_of(pilot).choose_page._facts is not None
+        )
         assert app.current_mode == "data"
 
 
@@ -194,3 +198,25 @@ async def test_files_that_are_no_text_are_greyed_and_say_so(app: DataApp, until:
         assert set(labels) == {"fable.txt", "picture.png  binary", "wide.txt"}
         assert {span.style for span in labels["picture.png  binary"]} == {"dim", "dim italic"}
         assert not labels["fable.txt"]
+
+
+async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        bar = screen.query_one(PageBar)
+        await until(pilot, lambda: screen.text is not None)
+        for keys, page, step in (("o", "look", 0), ("]", "clean", 1), ("]", "split", 2), ("]", "choose", 0), ("[", "split", 2)):
+            await pilot.press(keys)
+            await pilot.pause()
+            assert (screen.page, bar.current, bar.step) == (page, page, step)
+            assert [part.id for part in screen.query(DataPage) if part.display] == [f"data-{page}"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen.page == "choose"
+        assert app.focused is screen.query_one("#texts")
+        await pilot.click(bar, offset=(1 + len("▸c choose◂  o"), 0))
+        await pilot.pause()
+        assert screen.page == "look"
+        await pilot.press("slash", "x", "o")
+        assert screen.page == "choose"
+        assert screen.query_one("#path-input", Input).value == "xo"

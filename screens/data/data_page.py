@@ -1,0 +1,41 @@
+"""The base class of the pages of Data, and the text that they show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.containers import Vertical
+
+from lab.data.statistics.text_statistics import TextFacts
+
+
+@dataclass(frozen=True)
+class ChosenText:
+    """A text that has been read: what opens it again, the encoding that the user gave, and its facts."""
+
+    source: str
+    encoding: str
+    """Empty if it is auto-detected."""
+    facts: TextFacts
+
+
+class DataPage(Vertical):
+    """One page. A subclass is mounted when it is first visited, and only a page in sight is told to show a text."""
+
+    FOCUS: ClassVar[str] = ""
+    """Selector of the widget to focus when the page opens and after escape has left a text field; "" for none."""
+    DEFAULT_CSS = "DataPage { height: 1fr; width: 1fr; }"
+
+    def show(self, text: ChosenText | None) -> None:
+        """Show this text; None while there is none, or it is being read. Called when the page opens and when the text changes.
+
+        Work that takes longer than a few milliseconds belongs into a worker of the page, exclusive in a group of its own.
+        """
+
+    def hide(self) -> None:
+        """The page is no longer in sight: end work that nobody waits for."""
+
+    def go_back(self) -> bool:
+        """Go back one place inside the page. False if there is none."""
+        return False
