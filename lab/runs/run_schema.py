@@ -59,6 +59,32 @@ class ValidationSegments(msgspec.Struct, frozen=True, array_like=True):
     """Checksum of the bytes. Evaluations on segments with the same one are on the same bytes, whatever the tokens."""
 
 
+DEFAULT_RULES: tuple[str, ...] = ("line-endings",)
+"""Cleaning rules that are on unless others are asked for; runs from before they were kept used these."""
+
+
+class CleaningStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A cleaning rule's effect on a whole text, in bytes of UTF-8: bytes_in − removed − before + after = bytes_out."""
+
+    rule: Word
+    bytes_in: Count
+    bytes_out: Count
+    removed: Count = 0
+    """Bytes of the passages that it took altogether."""
+    before: Count = 0
+    """Bytes of the passages that it changed, as they were."""
+    after: Count = 0
+    """Bytes of the same passages as they are now."""
+    passages_removed: Count = 0
+    passages_changed: Count = 0
+    documents_emptied: Count = 0
+    """Documents of which it took the last that was left."""
+
+    def __post_init__(self) -> None:
+        if self.bytes_in - self.removed - self.before + self.after != self.bytes_out:
+            raise ValueError(f"the bytes that {self.rule} took and left do not add up")
+
+
 class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The training text as it was when the run was made. Sizes are of the cleaned text."""
 
@@ -82,6 +108,10 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The segments of the evaluation at the end; None in such runs."""
     entropy_bits_per_byte: Loss | None = None
     """True entropy of the source where it is known, which is the lowest possible bits per byte."""
+    cleaning: Annotated[tuple[Word, ...], Meta(max_length=100)] = DEFAULT_RULES
+    """Names of the cleaning rules, in the order in which they were applied."""
+    funnel: Annotated[tuple[CleaningStep, ...], Meta(max_length=100)] = ()
+    """Effect of each of these rules; empty in runs from before it was kept."""
 
     def __post_init__(self) -> None:
         if self.split > self.tokens:

@@ -1,0 +1,188 @@
+"""The cleaning rules, in the order in which they are applied. A new one is added here.
+
+The order: first the characters, so that every later rule sees lines that end in "\\n" and letters that are whole; then frames
+and lines of no use; then personal data, so that lines that differ in an address alone become equal; then duplicates; and blank
+lines last, since removed lines leave blank ones behind.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from lab.core.errors import UserError
+from lab.core.visible_text import quoted
+from lab.runs.run_schema import DEFAULT_RULES
+
+
+@dataclass(frozen=True)
+class CleaningRule:
+    """A rule, named as on the command line and in a run's settings."""
+
+    name: str
+    title: str
+    explanation: str
+    """Its effect here, in one or two sentences."""
+    pipelines: str
+    """The large pipelines that use it, and what exactly they do."""
+    difference: str = ""
+    """Where it differs from theirs because it works on the lines of one person's text, or empty."""
+
+    @property
+    def on_by_default(self) -> bool:
+        return self.name in DEFAULT_RULES
+
+
+RULES: tuple[CleaningRule, ...] = (
+    CleaningRule(
+        "line-endings",
+        "line endings",
+        r"Makes every line end in \n: \r\n, as on Windows, and a lone \r, as on old Macs, are changed.",
+        r"Python's text mode does the same to every file that it opens, and so does nanoGPT's reading of a text.",
+    ),
+    CleaningRule(
+        "broken-text",
+        "broken text",
+        "Repairs text that was decoded with the wrong encoding, such as â€™ for ’, with the library ftfy.",
+        "FineWeb 2 runs ftfy over all its text; GPT-1 did over its books.",
+        "Only the encoding is repaired; ftfy's other changes (HTML entities, quotes, ligatures, widths) are switched off.",
+    ),
+    CleaningRule(
+        "control-characters",
+        "control characters",
+        "Removes characters that no reader sees: controls, terminal colours, overstruck letters, byte-order marks inside the "
+        "text. A form feed between words becomes a line end. Tabs, joiners and marks of writing direction stay.",
+        "CCNet removes all controls before it compares lines; ftfy, as FineWeb 2 runs it, removes them from the text.",
+    ),
+    CleaningRule(
+        "nfc",
+        "Unicode normalization (NFC)",
+        "Writes each character in one way: e followed by a combining accent becomes é.",
+        "SlimPajama normalizes all its text to NFC.",
+    ),
+    CleaningRule(
+        "gutenberg",
+        "Project Gutenberg frame",
+        "Removes Project Gutenberg's header, up to its START line, and its END line with the licence.",
+        "PG-19 removes the licence text from Project Gutenberg's books.",
+        "A text without these marker lines is left as it is; a file may hold several books.",
+    ),
+    CleaningRule(
+        "boilerplate",
+        "boilerplate lines",
+        "Removes lines that web pages carry beside their text: cookie and JavaScript notices, copyright lines, policy links, "
+        "share and sign-up buttons, lorem ipsum.",
+        "C4 removes each line that holds the word javascript, terms of use, privacy policy, cookie policy or use of cookies, "
+        "and each page with lorem ipsum; FineWeb uses C4's rules.",
+        "A sentence that only mentions such a word stays, and so does code.",
+    ),
+    CleaningRule(
+        "symbol-lines",
+        "mostly-symbol lines",
+        "Removes lines of at least 10 characters in which fewer than a fifth are letters or digits. Rulers of one symbol, "
+        "borders of tables, drawn boxes and code stay.",
+        "Gopher drops a page where fewer than 80% of the words hold a letter; FineWeb 2 removes lines of nothing but |.",
+        "Single lines are removed, never the page.",
+    ),
+    CleaningRule(
+        "long-lines",
+        "very long lines",
+        "Removes lines with more than 1,000 characters in a row without a space, as in encoded data, and lines of more than "
+        "100,000 characters. Scripts written without spaces do not count as long words.",
+        "C4 removes lines with a word of more than 1,000 characters.",
+    ),
+    CleaningRule(
+        "short-lines",
+        "runs of very short lines",
+        "Removes runs of four or more lines that have one or two words each and no punctuation, as menus have.",
+        "C4 removes every line of fewer than 3 words; FineWeb drops a page where 67% of the lines have at most 30 characters.",
+        "A short line by itself stays: it is a heading, a speaker's name, a line of verse or of code.",
+    ),
+    CleaningRule(
+        "emails",
+        "e-mail addresses",
+        "Replaces each e-mail address by email@example.com.",
+        "FineWeb replaces them by email@example.com and firstname.lastname@example.org; Dolma masks them.",
+    ),
+    CleaningRule(
+        "phone-numbers",
+        "phone-like numbers",
+        "Replaces what looks like a phone number by 555-0100, a number kept free for fiction.",
+        "Dolma masks numbers of the North American form.",
+        "International numbers and those after a word such as phone count as well; dates, ISBNs and other long numbers stay.",
+    ),
+    CleaningRule(
+        "duplicate-lines",
+        "duplicate lines",
+        "Removes a line of at least 50 characters that has come before, in any of the documents.",
+        "CCNet removes every repeated line, by the first 64 bits of its SHA-1; Gopher drops a page in which 30% of the lines "
+        "repeat.",
+        "Short lines may repeat: speakers' names, refrains and code do.",
+    ),
+    CleaningRule(
+        "duplicate-paragraphs",
+        "duplicate paragraphs",
+        "Removes a paragraph of at least 100 characters that has come before, in any of the documents.",
+        "Dolma removes repeated paragraphs with a Bloom filter; Gopher drops a page where 30% of the paragraphs repeat.",
+    ),
+    CleaningRule(
+        "near-duplicates",
+        "near-duplicate paragraphs",
+        "Removes a paragraph of at least 20 words that shares about three quarters of its runs of five words with an earlier "
+        "one (MinHash, 14 bands of 8 hashes).",
+        "FineWeb compares pages in this way, with runs of 5 words and 112 hashes in 14 bands; SlimPajama removes pages with a "
+        "similarity of 0.8.",
+        "It compares paragraphs, not pages.",
+    ),
+    CleaningRule(
+        "blank-lines",
+        "runs of blank lines",
+        "Leaves one blank line of each run of blank lines.",
+        "C4 has no blank lines at all, since each kept line has at least 3 words; FineWeb drops a page with more than 0.3 "
+        "newlines a word.",
+    ),
+)
+"""In the order in which they are applied, whatever the order in which they are named."""
+
+BY_NAME = {rule.name: rule for rule in RULES}
+
+
+def in_order(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, in the order of application.
+
+    Raises:
+        UserError: if there is no rule of a name.
+    """
+    chosen = set(names)
+    for name in sorted(chosen - BY_NAME.keys()):
+        near = get_close_matches(name, BY_NAME, n=1)
+        advice = f"did you mean {near[0]}?" if near else f"choose from {', '.join(BY_NAME)}."
+        raise UserError(f"There is no cleaning rule called {quoted(name)}; {advice}")
+    return tuple(name for name in BY_NAME if name in chosen)
+
+
+def parse_rules(typed: str) -> tuple[str, ...]:
+    """The rules that a user typed, separated by commas or spaces: those that are named and the default ones.
+
+    `all` stands for all of them; `none` leaves the default ones out: `none,nfc` is nfc alone.
+
+    Raises:
+        UserError: if there is no rule of a name.
+    """
+    words = typed.replace(",", " ").split()
+    names = {word for word in words if word not in ("all", "none", "default")}
+    if "all" in words:
+        names |= BY_NAME.keys()
+    if "none" not in words:
+        names |= set(DEFAULT_RULES)
+    return in_order(names)
+
+
+def typed_rules(names: Iterable[str]) -> str:
+    """The rules as `parse_rules` reads them; empty for the default ones."""
+    chosen = in_order(names)
+    if chosen == DEFAULT_RULES:
+        return ""
+    if chosen == tuple(BY_NAME):
+        return "all"
+    has_defaults = set(DEFAULT_RULES) <= set(chosen)
+    return ",".join([name for name in chosen if name not in DEFAULT_RULES] if has_defaults else ["none", *chosen])
