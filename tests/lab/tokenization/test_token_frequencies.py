@@ -1,0 +1,96 @@
+"""Token frequencies against counts by other means."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import tiktoken
+
+from lab.core.errors import UserError
+from lab.data.text_source import open_corpus
+from lab.runs.find_runs import open_run
+from lab.runs.run_folder import Run
+from lab.tokenization import token_frequencies
+from lab.tokenization.token_frequencies import count_ids, frequencies_in_run, frequencies_in_text
+from lab.tokenization.zipf_curve import zipf_curve
+from models.tokenizers.gpt2_vocabulary_files import vocabulary
+from models.tokenizers.tokenizer import PATTERN, Tokenizer
+
+TEXT = "The big dog ran. The big dog naps 🙂\n\nThe café's 12345 dogs.\n" * 40
+
+
+def test_a_text_has_the_counts_of_tiktokens_ids(tmp_path: Path) -> None:
+    path = tmp_path / "dogs.txt"
+    path.write_text(TEXT)
+    encoding = tiktoken.Encoding(
+        "gpt2", pat_str=PATTERN, mergeable_ranks={token: id for id, token in enumerate(vocabulary())}, special_tokens={}
+    )
+    expected = Counter(encoding.encode_ordinary(TEXT))
+    done = []
+    found = frequencies_in_text(open_corpus(str(path)), Tokenizer.gpt2(), lambda bytes_, total: done.append(bytes_))
+    assert {id: count for id, count in enumerate(found.counts.tolist()) if count} == expected
+    assert found.total == sum(expected.values())
+    assert found.never_used == 50_257 - len(expected)
+    assert done[-1] == len(TEXT.encode())
+    falling = sorted(expected, key=lambda id: (-expected[id], id))
+    assert [found.rank(id) for id in falling] == list(range(1, len(falling) + 1))
+    assert found.corpus == "dogs"
+
+
+def test_a_run_has_the_counts_of_its_training_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = open_run("demo")
+    ids = np.fromfile(run.tokens_path, "<u2").tolist()
+    monkeypatch.setattr(token_frequencies, "COUNTED_TOKENS", 100_000)
+    token_frequencies._kept.clear()
+    progress: list[tuple[int, int]] = []
+    found = frequencies_in_run(run, lambda done, total: progress.append((done, total)))
+    expected = Counter(ids[: run.config.data.split])
+    assert found.counts.tolist() == [expected[id] for id in range(run.config.model.vocab_size)]
+    assert (found.total, found.corpus) == (run.config.data.split, "the training part of demo")
+    assert progress[-1] == (run.config.data.split, run.config.data.split)
+    assert len(progress) == 7
+    assert frequencies_in_run(run) is found, "the second time it is known"
+
+
+def test_progress_can_stop_it() -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        count_ids([np.zeros(3, np.uint16)], 1, 3, stop)
+
+
+def test_a_damaged_token_file_is_one_sentence(empty_run: Callable[..., Run]) -> None:
+    run = empty_run("tale")
+    with pytest.raises(UserError, match=r"tokens\.bin cannot be read"):
+        frequencies_in_run(run)
+    np.zeros(10, "<u2").tofile(run.tokens_path)
+    with pytest.raises(UserError, match=r"damaged: it has 10 tokens, and 900 of them"):
+        frequencies_in_run(run)
+    np.full(1000, 256, "<u2").tofile(run.tokens_path)
+    with pytest.raises(UserError, match=r"it holds the token 256, and the vocabulary has 256"):
+        frequencies_in_run(run)
+    np.arange(1000, dtype="<u2").__mod__(256).astype("<u2").tofile(run.tokens_path)
+    assert frequencies_in_run(run).counts.tolist() == [4] * 132 + [3] * 124
+    config = msgspec.structs.replace(run.config, data=msgspec.structs.replace(run.config.data, split=500))
+    (run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    assert frequencies_in_run(Run(run.path)).total == 500, "another split is counted anew"
+
+
+def test_zipfs_curve_falls_and_finds_the_slope_of_a_power_law() -> None:
+    ranks = np.arange(1, 2001)
+    counts = np.zeros(3000, np.int64)
+    counts[np.random.default_rng(1).permutation(3000)[:2000]] = np.round(1e9 * ranks**-1.2)
+    curve = zipf_curve(counts)
+    assert curve.slope == pytest.approx(-1.2, abs=1e-3)
+    assert curve.fitted == (10, 1000)
+    assert curve.counts.tolist() == [float(np.round(1e9 * rank**-1.2)) for rank in curve.ranks]
+    assert (curve.ranks[0], curve.ranks[-1]) == (1, 2000)
+    assert zipf_curve(np.array([0, 5, 2])).slope is None
+    assert len(zipf_curve(np.zeros(4, np.int64)).ranks) == 0
