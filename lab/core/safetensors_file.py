@@ -10,13 +10,12 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, BinaryIO, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from lab.core.atomic_io import Chunk, write_synced
 from lab.core.errors import DamagedFileError
@@ -38,9 +37,6 @@ HEADER_CHECKSUM = "header_crc32"
 STEP = re.compile("[0-9]{1,12}")
 
 CHUNK_BYTES = 1 << 20
-
-NUMPY_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-"""Types of the stored floats in numpy, which has no bfloat16: its two bytes are the upper half of a float32."""
 
 
 class RawTensor(NamedTuple):
@@ -121,38 +117,11 @@ def check_whole(path: Path) -> Header:
         return header
 
 
-class MappedMatrix:
-    """A matrix of floats in a file of weights, mapped into memory: only the rows that are read are loaded."""
-
-    def __init__(self, numbers: NDArray[Any], is_bfloat: bool) -> None:
-        self._numbers = numbers
-        self._is_bfloat = is_bfloat
-        self.shape: tuple[int, int] = (numbers.shape[0], numbers.shape[1])
-
-    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The rows [start, stop) in float32."""
-        part = self._numbers[start:stop]
-        if self._is_bfloat:
-            return (part.astype(np.uint32) << 16).view(np.float32)
-        return part.astype(np.float32)
-
-
-def map_matrix(path: Path, names: Sequence[str]) -> tuple[MappedMatrix, Header]:
-    """The first of these tensors that is in the file, which must be a matrix of floats, and the file's header.
-
-    Raises what `read_header` does, and DamagedFileError where there is no such matrix.
-    """
+@contextmanager
+def opened_with_header(path: Path) -> Iterator[tuple[BinaryIO, Header]]:
+    """The file, left standing where the tensors' bytes begin, and its header. Raises what `read_header` does."""
     with _opened(path) as file:
-        header = _read_header(path, file)
-        name = next((each for each in names if each in header.tensors), None)
-        if name is None:
-            raise DamagedFileError(path, f"holds no {names[0]}")
-        entry = header.tensors[name]
-        if entry.dtype not in NUMPY_TYPES or len(entry.shape) != 2 or 0 in entry.shape:
-            raise DamagedFileError(path, f"holds {name} as something other than a matrix of floating-point numbers")
-        offset = file.tell() + entry.data_offsets[0]
-        numbers = np.memmap(file, NUMPY_TYPES[entry.dtype], "r", offset, entry.shape)
-        return MappedMatrix(numbers.view(np.ndarray), entry.dtype == "BF16"), header
+        yield file, _read_header(path, file)
 
 
 def read_metadata(path: Path) -> dict[str, str] | None:

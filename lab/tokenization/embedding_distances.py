@@ -1,4 +1,4 @@
-"""Token embeddings of a run's model: how near each lies to the mean, and how far it has moved since step 0.
+"""Distances of the token embeddings of a run's model: to their mean, to the never-used ones, and from their place at step 0.
 
 Tokens that a model hardly met in training make it behave oddly. Rumbelow and Watkins 2023 ("SolidGoldMagikarp") found some among
 the embeddings nearest to the mean of all; Land and Bartolo 2024 ("Fishing for Magikarp") find them by how near their embeddings
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.core.errors import UserError
-from lab.core.safetensors_file import MappedMatrix, map_matrix
+from lab.core.mapped_matrix import MappedMatrix, map_matrix
 from lab.data.token_file import Ids
 from lab.runs.run_folder import Run
 

@@ -1,4 +1,4 @@
-"""Token frequencies: how often each token of a vocabulary occurs in a run's training part, or in a text.
+"""Token frequencies: the number of times that each token of a vocabulary occurs in a run's training part, or in a text.
 
 They are counted in a stream and kept in memory, by run or text and by tokenizer.
 """
@@ -33,7 +33,7 @@ _keeping = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class TokenFrequencies:
-    """How often each token occurs in a corpus, which `corpus` names in words: `the training part of demo`."""
+    """Number of times that each token occurs in a corpus, which `corpus` names in words: `the training part of demo`."""
 
     counts: Ids
     """(vocab_size,)"""
@@ -56,7 +56,7 @@ class TokenFrequencies:
 
 
 def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> TokenFrequencies:
-    """How often each token occurs in the training part of a run's tokens, which the model has seen; the second time at once.
+    """Frequency of each token in the training part of a run's tokens, which the model has seen; the second time at once.
 
     Raises:
         UserError: if tokens.bin is missing or damaged.
@@ -81,7 +81,7 @@ def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> Token
 def frequencies_in_text(
     corpus: Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None, *, special: bool = False
 ) -> TokenFrequencies:
-    """How often each token occurs in a text as this tokenizer encodes it. `progress` counts bytes of text.
+    """Frequency of each token in a text as this tokenizer encodes it. `progress` counts bytes of text.
 
     Raises:
         UserError: where the text cannot be read or decoded.
@@ -97,7 +97,7 @@ def frequencies_in_text(
 
 
 def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: CountProgress | None = None) -> Ids:
-    """How often each id below `vocab_size` occurs in the arrays together: (vocab_size,).
+    """Number of times that each id below `vocab_size` occurs in the arrays: (vocab_size,).
 
     Raises:
         UserError: if an id is not below it.

@@ -89,7 +89,8 @@ class VocabularyIndex:
     def search(self, query: VocabularyQuery) -> Marks:
         """The tokens that the query finds."""
         if query.id is not None:
-            return np.arange(len(self.tokens)) == query.id
+            only: Marks = np.arange(len(self.tokens)) == query.id
+            return only
         if not query.needle:
             return np.ones(len(self.tokens), bool)
         return (self._text_lower if query.any_case else self._text).holding(query.needle, query.prefix)
@@ -99,7 +100,7 @@ class VocabularyIndex:
 
         Without `counts` there is no order by frequency, and the ids are in their own.
         """
-        ids = np.flatnonzero(marks)
+        ids: Ids = np.flatnonzero(marks)
         by = {"id": None, "length": self.lengths, "frequency": counts}[order]
         if by is not None:
             ids = ids[np.argsort(-by[ids], kind="stable")]

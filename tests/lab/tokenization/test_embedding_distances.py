@@ -9,7 +9,8 @@ import torch
 from safetensors.numpy import load_file
 
 from lab.core.errors import DamagedFileError, UserError
-from lab.core.safetensors_file import RawTensor, map_matrix, write_tensors
+from lab.core.mapped_matrix import map_matrix
+from lab.core.safetensors_file import RawTensor, write_tensors
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization import embedding_distances as module
