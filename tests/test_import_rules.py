@@ -5,7 +5,6 @@ import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,27 +57,30 @@ def inside(package: str) -> list[str]:
 def imports(name: str, *, module_level: bool = False) -> frozenset[str]:
     """Every module that ours of that name imports, also inside functions; those for type checkers only are left out."""
 
-    def walk(node: ast.AST) -> Iterator[str]:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-                continue
-            if module_level and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                continue
-            if isinstance(child, ast.Import):
-                yield from (alias.name for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                assert child.module, f"{name} has a relative import"
-                yield child.module
-                yield from (f"{child.module}.{alias.name}" for alias in child.names)
-            yield from walk(child)
-
-    return frozenset(walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))))
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(MODULES[name].read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if module_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module, f"{name} has a relative import"
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif not isinstance(node, ast.expr):
+            waiting += ast.iter_child_nodes(node)
+    return frozenset(found)
 
 
 def top(name: str) -> str:
     return name.partition(".")[0]
 
 
+@functools.cache
 def loads(name: str) -> set[str]:
     """Everything that importing one of our modules imports in turn, by what stands in the files."""
     seen: set[str] = set()

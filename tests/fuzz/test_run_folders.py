@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz.run_folders import MEMORY, Fuzzer, trainers_in_this_process
 
-MUTATIONS = 5
+MUTATIONS = 3
 
 
 @pytest.mark.skipif(os.name == "nt", reason="named pipes and links")

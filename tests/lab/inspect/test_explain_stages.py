@@ -51,9 +51,13 @@ def check(explanation: Explanation, oracle: Any) -> None:
         assert explanation.value == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE), explanation
 
 
-@pytest.mark.parametrize("position", [0, 4, None])
 @pytest.mark.parametrize(
-    "sampling", [SamplingSettings(temperature=0.7, top_k=6, top_p=0.9, seed=3), SamplingSettings(greedy=True)]
+    ("position", "sampling"),
+    [
+        (0, SamplingSettings(temperature=0.7, top_k=6, top_p=0.9, seed=3)),
+        (4, SamplingSettings(greedy=True)),
+        (None, SamplingSettings(temperature=0.7, top_k=6, top_p=0.9, seed=3)),
+    ],
 )
 def test_every_number_of_every_view_is_explained_down_to_the_leaves(
     position: int | None, sampling: SamplingSettings, tiny: Any, engine: InProcessEngine, oracle_of: Any

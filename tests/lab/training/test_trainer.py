@@ -44,7 +44,7 @@ def wait_for(what: Callable[[], object]) -> None:
 
 
 def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: TinyRun, train_here: TrainHere) -> None:
-    settings = {"steps": 1000, "eval_every": 250}
+    settings = {"steps": 400, "eval_every": 100}
     run, straight = tiny_run(**settings), tiny_run(**settings)
     pid = start_trainer(run)
     wait_for(lambda: run.status().step >= 20)
@@ -52,7 +52,7 @@ def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: Tiny
     wait_for(lambda: not trainer_lock_is_held(run.lock_path))
     status = run.status()
     assert (status.phase, status.message, status.pid) == ("stopped", "Ended by SIGTERM.", pid)
-    assert 20 <= status.step < 1000
+    assert 20 <= status.step < 400
     last = run.last_metric()
     assert last is not None
     assert last.step == load_model(run, "last")[1] == status.step
@@ -63,7 +63,7 @@ def test_sigterm_saves_and_what_follows_is_as_if_nothing_had_been(tiny_run: Tiny
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert same(run.metrics().read()) == same(straight.metrics().read())
     assert run.samples() == straight.samples()
-    with pytest.raises(UserError, match="has finished its 1000 steps"):
+    with pytest.raises(UserError, match="has finished its 400 steps"):
         start_trainer(run)
 
 
