@@ -1,8 +1,11 @@
-"""A corpus: a cleaned text that is streamed in chunks, with its size and checksum."""
+"""A corpus: one or more documents of cleaned text, streamed in chunks, with their sizes and checksum."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS
@@ -11,21 +14,51 @@ from lab.data.text_chunks import split_into_chunks
 STDIN = "-"
 """The source that is standard input."""
 
+DOCUMENT_BORDER = b"\xff"
+"""Stands between documents in checksums: a byte that no UTF-8 text holds."""
+
 ReadProgress = Callable[[int, int], None]
 """Called with how much is done and the total, in the same unit."""
 
 
+class DocumentPart(NamedTuple):
+    """A part of a document's text. A file is one document; so is a built-in text, and standard input."""
+
+    text: str
+    read: int
+    """Bytes of the whole source that have been read so far, as they lie in its files."""
+    starts: bool
+    """True for the first part of a document. Each document has one such part, which may be empty."""
+
+
+class DocumentChunk(NamedTuple):
+    """A chunk of one document's text, never empty."""
+
+    text: str
+    starts: bool
+    """True for the first chunk of a document."""
+
+
+class CorpusFile(NamedTuple):
+    """A document of a corpus: its file's name, and the bytes of its cleaned text in UTF-8."""
+
+    name: str
+    bytes: int
+
+
 @dataclass(frozen=True)
 class CorpusSize:
-    """Size and checksum of a whole cleaned text, as UTF-8."""
+    """Sizes and checksum of a whole cleaned text, as UTF-8. The checksum is of the documents with `DOCUMENT_BORDER` between."""
 
     bytes: int
     characters: int
     sha256: str
+    document_bytes: tuple[int, ...]
+    """Bytes of each document, in order; 0 where cleaning left nothing of it."""
 
 
 class Corpus:
-    """A text that can be read repeatedly, in chunks, and is cleaned: no byte-order mark, and every line ends in "\\n".
+    """Documents that can be read repeatedly, in chunks, and are cleaned: no byte-order mark, and every line ends in "\\n".
 
     `name` is short and for people, `source` is what opens the same text again; `encoding` is that of the file.
     `entropy_bits_per_byte` is the true entropy of the source of the text where that is known.
@@ -37,16 +70,24 @@ class Corpus:
         source: str,
         encoding: str,
         size: int,
-        read: Callable[[], Iterator[tuple[str, int]]],
+        read: Callable[[], Iterator[DocumentPart]],
         entropy_bits_per_byte: float | None = None,
+        file_names: Sequence[str] = (),
+        left_out: str = "",
     ) -> None:
-        """`read` gives the cleaned text in parts, each with how many of `size` bytes have been read so far."""
+        """`read` gives the cleaned text in parts; `size` is what `DocumentPart.read` is at the end.
+
+        `file_names` are those of the documents; a single one may be left out and has the name of the corpus.
+        `left_out` counts the files that are none of them, in words: `2 binary files and 1 empty file`.
+        """
         self.name = name
         self.source = source
         self.encoding = encoding
+        self.left_out = left_out
         self.entropy_bits_per_byte = entropy_bits_per_byte
         self._size = size
         self._read = read
+        self._file_names = tuple(file_names) or (name,)
         self._measured: CorpusSize | None = None
         self._spool: object = None
 
@@ -56,7 +97,19 @@ class Corpus:
         Raises:
             UserError: where the file cannot be read or decoded.
         """
-        return split_into_chunks(text for text, _ in self._reading())
+        return (chunk.text for chunk in self.document_chunks())
+
+    def document_chunks(self) -> Iterator[DocumentChunk]:
+        """As `chunks`, with the borders between documents. No chunk holds text of two; documents without text are left out.
+
+        Raises:
+            UserError: where the file cannot be read or decoded.
+        """
+        for _, parts in groupby(self._numbered(), key=itemgetter(0)):
+            starts = True
+            for text in split_into_chunks(part.text for _, part in parts):
+                yield DocumentChunk(text, starts)
+                starts = False
 
     def measure(self, progress: ReadProgress | None = None) -> CorpusSize:
         """Size and checksum, read once. `progress` counts bytes of the file.
@@ -66,15 +119,21 @@ class Corpus:
         """
         if self._measured is None:
             sha256 = hashlib.sha256()
+            sizes: list[int] = []
             count = characters = 0
-            for text, read in self._reading():
-                encoded = text.encode()
+            for number, part in self._numbered():
+                if number > len(sizes):
+                    sizes.append(0)
+                encoded = part.text.encode()
+                if encoded and count and not sizes[-1]:
+                    sha256.update(DOCUMENT_BORDER)
                 sha256.update(encoded)
+                sizes[-1] += len(encoded)
                 count += len(encoded)
-                characters += len(text)
+                characters += len(part.text)
                 if progress:
-                    progress(read, max(read, self._size))
-            self._measured = CorpusSize(count, characters, sha256.hexdigest())
+                    progress(part.read, max(part.read, self._size))
+            self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes))
         return self._measured
 
     @property
@@ -91,11 +150,36 @@ class Corpus:
         """Checksum of the cleaned text in UTF-8."""
         return self.measure().sha256
 
-    def _reading(self) -> Iterator[tuple[str, int]]:
+    @property
+    def documents(self) -> int:
+        """Number of documents that hold text. With more than one, an end-of-text token stands between each two."""
+        return sum(size > 0 for size in self.measure().document_bytes)
+
+    @property
+    def files(self) -> tuple[CorpusFile, ...]:
+        """Name and size of every document, in order; the sizes add up to `bytes`."""
+        return tuple(map(CorpusFile, self._file_names, self.measure().document_bytes))
+
+    def _numbered(self) -> Iterator[tuple[int, DocumentPart]]:
+        """The parts, each with the number of its document, from 1."""
+        number = 0
+        for part in self._reading():
+            number += part.starts
+            yield number, part
+
+    def _reading(self) -> Iterator[DocumentPart]:
         try:
             yield from self._read()
         except OSError as error:
             raise unreadable(self.source, error) from error
+
+
+def one_document(parts: Iterable[tuple[str, int]]) -> Iterator[DocumentPart]:
+    """The parts of a single document: each is text, and how many bytes have been read so far."""
+    starts = True
+    for text, read in parts:
+        yield DocumentPart(text, read, starts)
+        starts = False
 
 
 def preview(corpus: Corpus, characters: int) -> str:

@@ -41,7 +41,7 @@ def check_encoding(encoding: str) -> str:
     return name
 
 
-def detect_encoding(path: Path, shown: str) -> str:
+def detect_encoding(path: str | Path, shown: str) -> str:
     """The encoding of a file when the user names none: that of its byte-order mark, else UTF-8.
 
     Raises:
@@ -61,11 +61,25 @@ def detect_encoding(path: Path, shown: str) -> str:
 def is_binary(path: Path) -> bool:
     """True if the beginning of a file shows that it is no text in any encoding. False also where it cannot be read."""
     try:
-        with open_regular(path, follow=True) as file:
-            head = file.read(PEEKED_BYTES)
+        return is_binary_head(read_head(path))
     except (OSError, UserError):
         return False
+
+
+def read_head(path: str | Path) -> bytes:
+    """The first bytes of a regular file, by which it is told whether it is text. Raises what `open_regular` does."""
+    with open_regular(path, follow=True) as file:
+        return file.read(PEEKED_BYTES)
+
+
+def is_binary_head(head: bytes) -> bool:
+    """True if a file that begins like this is no text in any encoding."""
     return 0 in head and _marked_encoding(head) is None and _unmarked_utf16(head) is None
+
+
+def encoding_of_head(head: bytes) -> str | None:
+    """The encoding of a text that begins like this: that of its byte-order mark, else UTF-8; None where NULs say otherwise."""
+    return _marked_encoding(head) or (None if 0 in head else "utf-8")
 
 
 def _marked_encoding(head: bytes) -> str | None:
@@ -79,7 +93,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
     return next((name for name, count in halves.items() if count > 0.9 * head.count(0) and count > len(head) / 8), None)
 
 
-def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple[str, int]]:
+def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple[str, int]]:
     """The cleaned text of a file, in parts: its byte-order mark is gone, and "\\r\\n" and a lone "\\r" are "\\n".
 
     Each part comes with the number of bytes of the file that have been read so far. `asked` says whether the user named the
@@ -119,7 +133,7 @@ def decode(path: Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple
                 return
 
 
-def _undecodable(path: Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
+def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
     with open_regular(path, follow=True) as file:
         file.seek(max(0, offset - SAMPLE_BYTES // 4))
         sample = file.read(SAMPLE_BYTES)

@@ -2,10 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from stat import S_ISREG
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
-from lab.data.text_source import open_corpus, path_of
+from lab.data.corpus import STDIN
+from lab.data.text_source import open_corpus, path_of, sources_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
 
@@ -36,12 +38,13 @@ def change_of_text(data: DataConfig, created: float) -> str:
     It is read only if it was written to since `created`, in Unix seconds. The run itself is not concerned: its text lies, as
     tokens, in its own folder.
     """
+    sources = sources_of(data.source)
     path = path_of(data.source)
-    if not path.is_absolute():
+    if STDIN in sources or not (len(sources) > 1 or path.is_absolute()):
         return ""  # a built-in text, or standard input
     continues = "training continues with the text as it was when the run was made"
     try:
-        if path.stat().st_mtime < created:
+        if len(sources) == 1 and S_ISREG((facts := path.stat()).st_mode) and facts.st_mtime < created:
             return ""
         if open_corpus(data.source, data.encoding).measure().sha256 == data.sha256:
             return ""

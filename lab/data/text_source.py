@@ -1,30 +1,52 @@
-"""Open a text: a file, standard input, a named pipe or a built-in text."""
+"""Open a text: files, folders, glob patterns, standard input, named pipes and built-in texts."""
 
+import glob
 import os
 import shutil
 import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
-from lab.data.corpus import STDIN, Corpus, shown_source, unreadable
+from lab.data.corpus import STDIN, Corpus, DocumentPart, one_document, shown_source, unreadable
+from lab.data.find_text_files import FoundFiles, find_by_pattern, find_in_folder, fixed_part, is_pattern, left_out_in_words
 from lab.data.text_encoding import check_encoding, decode, detect_encoding
 
 PIPE_WAIT_SECONDS = 0.5
 """Time that the writer of a named pipe may take before `on_wait` is called."""
 FILE_URI = "file://"
+EACH_ITS_OWN = "auto"
+"""The encoding of a text whose files have different ones: each is read as it is detected."""
+
+
+def sources_of(source: str) -> list[str]:
+    """The sources that one string names, one a line: paths, folders, glob patterns, "-" and names of built-in texts.
+
+    The path of a file that exists is one source, also where it holds a newline.
+    """
+    if "\n" in source and os.path.lexists(path_of(source)):
+        return [source]
+    return [line for line in source.split("\n") if line]
+
+
+def joined_source(sources: Iterable[str]) -> str:
+    """The one string that names these sources, in this order."""
+    return "\n".join(Path(each).absolute().as_uri() if "\n" in each else each for each in sources)
 
 
 def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], None] | None = None) -> Corpus:
-    """Open the text that `source` names: a built-in text, "-" for standard input, or a path.
+    """Open the text that `source` names, or the documents where it names several: see `sources_of`.
 
-    A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
+    Of a folder and the folders in it, and of a glob pattern, all text files are read, sorted by name. The same file is read
+    once. A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
 
     A file is UTF-8, or what its byte-order mark says, unless `encoding` says otherwise. Its beginning is read at once; an
     error further on is raised when it is met.
@@ -32,37 +54,154 @@ def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], 
     Raises:
         UserError: if there is no text there, or it cannot be read.
     """
-    if encoding is not None:
-        encoding = check_encoding(encoding)
-    if not source:
+    encoding = None if encoding in (None, EACH_ITS_OWN) else check_encoding(encoding)
+    sources = sources_of(source)
+    if not sources:
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
-    if is_builtin(source):
-        text = open_builtin(source)
-        return Corpus(text.name, text.source, "utf-8", text.bytes, text.read, text.entropy_bits_per_byte)
-    corpus = _spooled("stdin", STDIN, sys.stdin.buffer, encoding) if source == STDIN else _file(source, encoding, on_wait)
-    if next(corpus.chunks(), None) is None:
-        raise UserError(f"{shown_source(source)} is empty; choose a text to learn from.")
+    opened = [_open(each, encoding, on_wait) for each in sources]
+    left_out: Counter[str] = sum((each.left_out for each in opened), Counter())
+    documents = list(_once([document for each in opened for document in each.documents], left_out))
+    name = opened[0].name if len(opened) == 1 else f"{opened[0].name} and {len(opened) - 1:,} more"
+    encodings = {document.encoding for document in documents}
+    corpus = Corpus(
+        name,
+        joined_source(each.source for each in opened),
+        encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
+        sum(document.size for document in documents),
+        lambda: _parts(documents),
+        opened[0].entropy_bits_per_byte if len(opened) == 1 else None,
+        [document.name for document in documents],
+        left_out_in_words(left_out),
+    )
+    corpus._spool = documents
     return corpus
 
 
-def _file(source: str, encoding: str | None, on_wait: Callable[[], None] | None) -> Corpus:
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A document that can be read repeatedly. `path` is that of its file, or of the temporary file that its stream is kept in."""
+
+    name: str
+    encoding: str
+    size: int
+    source: str = ""
+    path: str = ""
+    asked: bool = False
+    """True if the user named the encoding."""
+    identity: tuple[int, int] | None = None
+    generate: Callable[[], Iterator[tuple[str, int]]] | None = None
+    """Makes the text of a built-in one."""
+    spool: object = None
+
+    def read(self) -> Iterator[tuple[str, int]]:
+        """The text in parts, each with how many bytes have been read. Raises UserError where it cannot be read or decoded."""
+        if self.generate is not None:
+            yield from self.generate()
+            return
+        try:
+            yield from decode(self.path, self.encoding, shown_source(self.source), self.asked)
+        except FileNotFoundError as error:
+            raise UserError(f"{shown_source(self.source)} is gone since the text was opened; try again.") from error
+        except OSError as error:
+            raise unreadable(self.source, error) from error
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Everything that one source names."""
+
+    name: str
+    source: str
+    """Opens the same again from any working directory."""
+    documents: list[_Document]
+    left_out: Counter[str]
+    entropy_bits_per_byte: float | None = None
+
+
+def _parts(documents: list[_Document]) -> Iterator[DocumentPart]:
+    before = 0
+    for document in documents:
+        part = None
+        for part in one_document(document.read()):
+            yield part._replace(read=before + part.read)
+        before += document.size
+        if part is None:
+            yield DocumentPart("", before, True)
+
+
+def _once(documents: list[_Document], left_out: Counter[str]) -> Iterator[_Document]:
+    """The documents without those whose file came before, which are counted."""
+    seen = set()
+    for document in documents:
+        if document.identity is not None and document.identity in seen:
+            left_out["twice"] += 1
+            continue
+        seen.add(document.identity)
+        yield document
+
+
+def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None) -> _Opened:
+    if is_builtin(source):
+        text = open_builtin(source)
+        document = _Document(text.name, "utf-8", text.bytes, generate=text.read)
+        return _Opened(text.name, text.source, [document], Counter(), text.entropy_bits_per_byte)
+    if source == STDIN:
+        return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding))
     try:
         path = path_of(source)
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise UserError(f"{shown_source(source)} is a folder; choose a text file in it.")
-        if stat.S_ISFIFO(mode):
+        try:
+            facts = path.stat()
+        except FileNotFoundError:
+            if not is_pattern(source) or source.startswith(FILE_URI):
+                raise
+            return _pattern(source, encoding)
+        if stat.S_ISDIR(facts.st_mode):
+            found = find_in_folder(str(path))
+            return _found(_as_text(path.absolute().name) or "text", source_of(path), found, source, encoding)
+        if stat.S_ISFIFO(facts.st_mode):
             if on_wait is None:
                 raise UserError(f"{shown_source(source)} is a named pipe, which can be read only once; choose a text file.")
-            return _pipe(source, path, encoding, on_wait)
-        if not stat.S_ISREG(mode):
+            return _one("pipe", _pipe(source, path, encoding, on_wait))
+        if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown_source(source)} is a device, not a file; choose a text file.")
-        return _regular(_as_text(path.stem), source_of(path), path, shown_source(source), encoding)
+        chosen = encoding or detect_encoding(path, shown_source(source))
+        name, identity = _as_text(path.name), (facts.st_dev, facts.st_ino)
+        document = _Document(name, chosen, facts.st_size, source_of(path), str(path.absolute()), encoding is not None, identity)
+        return _one(_as_text(path.stem), document)
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(source, error) from error
 
 
-def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None]) -> Corpus:
+def _one(name: str, document: _Document) -> _Opened:
+    """A source of one document. Raises: UserError if it is empty."""
+    if next(document.read(), None) is None:
+        raise UserError(f"{shown_source(document.source)} is empty; choose a text to learn from.")
+    return _Opened(name, document.source, [document], Counter())
+
+
+def _pattern(source: str, encoding: str | None) -> _Opened:
+    if _as_text(source) != source:
+        raise UserError(f"{shown_source(source)} is a pattern that is not UTF-8; give the folder instead.")
+    pattern = os.path.join(glob.escape(os.getcwd()), os.path.expanduser(source))
+    folder = Path(fixed_part(pattern))
+    return _found(_as_text(folder.name) or "text", pattern, find_by_pattern(pattern), source, encoding)
+
+
+def _found(name: str, source: str, found: FoundFiles, shown: str, encoding: str | None) -> _Opened:
+    """The text files of a folder or pattern. Raises: UserError if there are none."""
+    if not found.files:
+        there = f" ({left_out_in_words(found.left_out)})" if found.left_out else ""
+        what = "is a folder without text files" if not is_pattern(shown) else "matches no text file"
+        raise UserError(f"{shown_source(shown)} {what}{there}; choose a text to learn from.")
+    documents = []
+    for file in found.files:
+        chosen = encoding or file.encoding or detect_encoding(file.path, shown_source(file.path))
+        where = source_of(Path(file.path))
+        documents.append(_Document(_as_text(file.name), chosen, file.size, where, file.path, encoding is not None, file.identity))
+    return _Opened(name, source, documents, found.left_out)
+
+
+def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None]) -> _Document:
     """Opening a named pipe waits for its writer, as long as that takes; Ctrl-C ends it."""
     wait_notice = threading.Timer(PIPE_WAIT_SECONDS, on_wait)
     wait_notice.daemon = True
@@ -76,9 +215,11 @@ def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], N
 
 
 def source_of(path: Path) -> str:
-    """Source of the file at this path: the path, or its URI where the path is no UTF-8, which config.json cannot hold."""
+    """Source of the file or folder at this path: the path; or its URI where the path is no UTF-8, which config.json cannot hold,
+    or holds a newline, which separates sources."""
     absolute = path.absolute()
-    return str(absolute) if _as_text(str(absolute)) == str(absolute) else absolute.as_uri()
+    name = str(absolute)
+    return name if _as_text(name) == name and "\n" not in name else absolute.as_uri()
 
 
 def path_of(source: str) -> Path:
@@ -93,17 +234,10 @@ def _as_text(name: str) -> str:
     return "".join("-" if "\ud800" <= character <= "\udfff" else character for character in name)
 
 
-def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None) -> Corpus:
+def _spooled(name: str, source: str, stream: BinaryIO, encoding: str | None) -> _Document:
     """A stream can be read once, so it is copied to a temporary file, which is gone with the corpus."""
     file = tempfile.NamedTemporaryFile(prefix="llmlab-")  # noqa: SIM115
     shutil.copyfileobj(stream, file)
     file.flush()
-    corpus = _regular(name, source, Path(file.name), shown_source(source), encoding)
-    corpus._spool = file
-    return corpus
-
-
-def _regular(name: str, source: str, path: Path, shown: str, encoding: str | None) -> Corpus:
-    asked = encoding is not None
-    chosen = encoding or detect_encoding(path, shown)
-    return Corpus(name, source, chosen, os.path.getsize(path), lambda: decode(path, chosen, shown, asked))
+    chosen = encoding or detect_encoding(file.name, shown_source(source))
+    return _Document(name, chosen, os.path.getsize(file.name), source, file.name, encoding is not None, spool=file)

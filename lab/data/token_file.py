@@ -11,7 +11,7 @@ import numpy as np
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular, open_to_replace
-from lab.data.corpus import Corpus
+from lab.data.corpus import DOCUMENT_BORDER, Corpus
 from lab.data.train_val_split import Ranges, Split, in_ranges, pieces
 from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
@@ -49,6 +49,9 @@ def tokenize_corpus(
 ) -> TokenFileFacts:
     """Tokenize the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
 
+    An end-of-text token, which is no text, stands between two documents, on the same side of a cut as the first of them: the
+    model that predicts a document's first token is given it.
+
     Raises:
         UserError: where the corpus cannot be read, or changed since it was measured. The file is then incomplete.
     """
@@ -59,9 +62,19 @@ def tokenize_corpus(
     cuts = split.cuts
     places = dict.fromkeys(cuts, 0)
     digests = {ranges: hashlib.sha256() for ranges in (split.evaluated, split.final)}
+    border = np.array([] if tokenizer.end_of_text is None else [tokenizer.end_of_text], dtype)
     done = tokens = 0
     with os.fdopen(open_to_replace(path), "wb") as file:
-        for offset, piece in pieces(corpus, cuts):
+        for offset, piece, starts in pieces(corpus, cuts):
+            if starts and offset:
+                assert len(border), "a vocabulary for several documents has an end-of-text token"
+                file.write(border.tobytes())
+                tokens += 1
+                if offset in places:
+                    places[offset] = tokens
+                for ranges, digest in digests.items():
+                    if in_ranges(ranges, offset - 1):
+                        digest.update(DOCUMENT_BORDER)
             try:
                 ids = np.array(tokenizer.encode(piece.decode()), dtype)
             except UnicodeDecodeError:
@@ -89,8 +102,9 @@ def tokenize_corpus(
 
 
 def token_lengths(tokenizer: Tokenizer) -> Ids:
-    """Bytes of each token, by id: (vocab_size,)."""
-    return np.array([len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)], np.int64)
+    """Bytes of text of each token, by id: (vocab_size,). A special token is no text and has 0."""
+    special = set(tokenizer.special.values())
+    return np.array([0 if id in special else len(tokenizer.token_bytes(id)) for id in range(tokenizer.vocab_size)], np.int64)
 
 
 class TokenFile:

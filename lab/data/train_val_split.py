@@ -8,8 +8,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from lab.data.corpus import Corpus
+from lab.data.corpus import Corpus, DocumentChunk
 
 VALIDATION_FRACTION = 0.1
 """Fraction of a text's bytes for validation, about; the part begins at a border."""
@@ -27,12 +28,20 @@ EDGE_WINDOW = 128
 """Bytes after the nominal edge of a segment in which its border is looked for."""
 
 BORDERS = (re.compile(rb"(?<=\n\n)(?=[^\n])"), re.compile(rb"(?<=\n)(?=[^\n])"), re.compile(rb"(?<=\S)(?= \S)"))
-"""Borders, best first: before a paragraph, before a line, before the space in front of a word."""
+"""Borders, best first, after the start of a document: before a paragraph, before a line, before the space in front of a word."""
 CHARACTER_START = re.compile(rb"(?=[\x00-\x7f\xc0-\xff])")
 """Before the first byte of a character."""
 
 Ranges = tuple[tuple[int, int], ...]
 """Half-open ranges, in order, none overlapping."""
+
+
+class Piece(NamedTuple):
+    """A part of a text's bytes, from `offset` on; `starts` is true where a document begins with it."""
+
+    offset: int
+    bytes: bytes
+    starts: bool
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Split:
 def split_text(corpus: Corpus) -> Split:
     """Split the text, reading it once more. Raises UserError where it cannot be read."""
     total = corpus.bytes
-    text = _Window(corpus.chunks())
+    text = _Window(corpus.document_chunks())
     wanted = total - round(total * VALIDATION_FRACTION)
     split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)))
     spread = [_spread(split, total, *shape) for shape in (EVALUATION_SEGMENTS, FINAL_SEGMENTS)]
@@ -66,15 +75,15 @@ def split_text(corpus: Corpus) -> Split:
     return Split(total, split, evaluated, final)
 
 
-def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[tuple[int, bytes]]:
-    """The text in parts, each with its offset, that end at every one of `cuts` and where `Corpus.chunks` ends them."""
+def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[Piece]:
+    """The text in parts that end at every one of `cuts` and where `Corpus.document_chunks` ends them."""
     start = 0
-    for chunk in corpus.chunks():
-        encoded = chunk.encode()
+    for chunk in corpus.document_chunks():
+        encoded = chunk.text.encode()
         stop = start + len(encoded)
         ends = [*cuts[bisect_right(cuts, start) : bisect_right(cuts, stop - 1)], stop]
         for begin, end in zip([start, *ends[:-1]], ends, strict=True):
-            yield begin, encoded[begin - start : end - start]
+            yield Piece(begin, encoded[begin - start : end - start], chunk.starts and begin == start)
         start = stop
 
 
@@ -110,10 +119,12 @@ def _edges(ranges: Ranges) -> Iterator[int]:
 class _Window:
     """A window over the bytes of a text, moved from front to back."""
 
-    def __init__(self, chunks: Iterator[str]) -> None:
+    def __init__(self, chunks: Iterator[DocumentChunk]) -> None:
         self._chunks = chunks
         self._start = 0
         self._bytes = b""
+        self._documents: list[int] = []
+        """Offsets at which a document begins, from where borders are looked for on."""
 
     def border(self, offset: int, window: int) -> int:
         """The best border in the `window` bytes from `offset`, the first of its kind. Offsets must not fall."""
@@ -121,7 +132,12 @@ class _Window:
         while self._start + len(self._bytes) <= offset + window and (chunk := next(self._chunks, None)) is not None:
             kept = self._bytes[max(0, start - self._start) :]
             self._start += len(self._bytes) - len(kept)
-            self._bytes = kept + chunk.encode()
+            if chunk.starts:
+                self._documents.append(self._start + len(kept))
+            self._bytes = kept + chunk.text.encode()
+        self._documents = [at for at in self._documents if at >= offset]
+        if self._documents and self._documents[0] <= offset + window:
+            return self._documents[0]
         here = offset - self._start
         for pattern in (*BORDERS, CHARACTER_START):
             if match := pattern.search(self._bytes, here, here + window + 1):

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -148,13 +149,15 @@ def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConf
         evaluated=prepared.evaluated,
         final=prepared.final,
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
+        documents=corpus.documents,
     )
 
 
 def _default_prompt(run: Run, prepared: TokenFileFacts, tokenizer: Tokenizer) -> str:
     tokens = TokenFile(run.tokens_path, token_dtype(tokenizer.vocab_size))
     unseen = tokens[prepared.split : prepared.split + PROMPT_TOKENS].tolist()
-    return prompt_from_text(tokenizer.decode(unseen))
+    documents = [list(ids) for border, ids in groupby(unseen, lambda id: id == tokenizer.end_of_text) if not border]
+    return prompt_from_text(tokenizer.decode(max(documents, key=len)))
 
 
 def _publish(run: Run, config: RunConfig, name: str | None, where: Path) -> Run:

@@ -12,23 +12,26 @@ from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
 def train_tokenizer(
     kind: TokenizerKind, vocab_size: int, corpus: Corpus, split: Split, report: Callable[[float], None]
 ) -> Tokenizer:
-    """The tokenizer of this kind. `report` is called with the share of the text that bpe has read.
+    """The tokenizer of this kind, with an end-of-text token where there are several documents.
+
+    `report` is called with the share of the text that bpe has read.
 
     Raises:
         UserError: if GPT-2's vocabulary cannot be found.
     """
+    end_of_text = corpus.documents > 1
     try:
         if kind == "bytes":
-            return Tokenizer.bytes_()
+            return Tokenizer.bytes_(end_of_text=end_of_text)
         if kind == "gpt2":
             return Tokenizer.gpt2()
-        return Tokenizer.train(_training_text(corpus, split, report), vocab_size)
+        return Tokenizer.train(_training_text(corpus, split, report), vocab_size, end_of_text=end_of_text)
     except TokenizerError as error:
         raise UserError(str(error)) from error
 
 
 def _training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
-    for offset, piece in pieces(corpus, [split.split]):
+    for offset, piece, _ in pieces(corpus, [split.split]):
         if offset >= split.split:
             return
         yield piece.decode()

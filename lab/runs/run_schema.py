@@ -112,6 +112,8 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the cleaning rules, in the order in which they were applied."""
     funnel: Annotated[tuple[CleaningStep, ...], Meta(max_length=100)] = ()
     """Effect of each of these rules; empty in runs from before it was kept."""
+    documents: Annotated[int, Meta(ge=1, le=1 << 62)] = 1
+    """Documents with text. Between each two of them, tokens.bin has an end-of-text token, which is no byte of text."""
 
     def __post_init__(self) -> None:
         if self.split > self.tokens:

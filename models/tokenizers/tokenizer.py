@@ -60,7 +60,7 @@ class Tokenizer:
     """A vocabulary with encode and decode. Any bytes survive the round trip.
 
     `kind` is "bytes", "bpe" or "gpt2"; `vocab_size` counts every id, special ones too; `special` maps the text of each
-    special token to its id (only "gpt2" has one, `<|endoftext|>`).
+    special token to its id: "gpt2" has `<|endoftext|>`, and so have the others where they are for several documents.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class Tokenizer:
             raise TokenizerError("the pattern that splits text is not a regular expression.") from error
 
     @classmethod
-    def bytes_(cls) -> Self:
-        """The vocabulary of single bytes: a byte's value is its id."""
-        return cls("bytes", [bytes([byte]) for byte in range(BYTES)])
+    def bytes_(cls, *, end_of_text: bool = False) -> Self:
+        """The vocabulary of single bytes: a byte's value is its id. With `end_of_text`, that special token has the id 256."""
+        return cls("bytes", [bytes([byte]) for byte in range(BYTES)], {END_OF_TEXT: BYTES} if end_of_text else None)
 
     @classmethod
     def gpt2(cls, download: bool = True) -> Self:
@@ -109,24 +109,32 @@ class Tokenizer:
         return cls("gpt2", tokens, {END_OF_TEXT: len(tokens)})
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int) -> Self:
-        """BPE learned from `texts`, split by GPT-2's own pattern. `vocab_size` counts the 256 single bytes.
+    def train(cls, texts: Iterable[str], vocab_size: int, *, end_of_text: bool = False) -> Self:
+        """BPE learned from `texts`, split by GPT-2's own pattern. `vocab_size` counts the 256 single bytes, and the special token
+        that `end_of_text` adds, with the last id.
 
         A text that is too short or too uniform for that many merges gives a smaller vocabulary: see the result's `vocab_size`.
         The result depends on the texts alone, not on the number of cores.
 
         Raises:
-            TokenizerError: if `vocab_size` is below 256.
+            TokenizerError: if `vocab_size` is below 256, or 257 with `end_of_text`.
         """
-        if vocab_size < BYTES:
-            raise TokenizerError(f"a BPE vocabulary holds the 256 single bytes at least, so {vocab_size} is too small.")
+        if vocab_size < BYTES + end_of_text:
+            tokens = f"256 single bytes{' and the end-of-text token' if end_of_text else ''}"
+            raise TokenizerError(f"a BPE vocabulary holds the {tokens} at least, so {vocab_size} is too small.")
         import rustbpe
 
         trainer = rustbpe.Tokenizer()
         pieces = (piece for text in texts for piece in _without_long_runs(_without_surrogates(text)))
-        trainer.train_from_iterator(pieces, vocab_size=vocab_size, buffer_size=COUNTED_TEXTS, pattern=PATTERN)
+        trainer.train_from_iterator(pieces, vocab_size=vocab_size - end_of_text, buffer_size=COUNTED_TEXTS, pattern=PATTERN)
         ranks: list[tuple[bytes, int]] = trainer.get_mergeable_ranks()
-        return cls("bpe", [bytes(token) for token, _ in sorted(ranks, key=lambda pair: pair[1])])
+        learned = [bytes(token) for token, _ in sorted(ranks, key=lambda pair: pair[1])]
+        return cls("bpe", learned, {END_OF_TEXT: len(learned)} if end_of_text else None)
+
+    @property
+    def end_of_text(self) -> int | None:
+        """Id of the special token that stands between documents; None in a vocabulary without one."""
+        return self.special.get(END_OF_TEXT)
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of `text`. The text of a special token is ordinary text unless `special` is set.

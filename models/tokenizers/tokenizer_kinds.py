@@ -5,10 +5,11 @@ from typing import Literal
 TokenizerKind = Literal["bytes", "bpe", "gpt2"]
 
 FIXED_VOCABULARY_SIZES = {"bytes": 256, "gpt2": 50_257}
-"""Sizes of the vocabularies that are not learned from the user's text, special tokens included."""
+"""Sizes of the vocabularies that are not learned from the user's text, GPT-2's with its special token. That of bytes has one more
+where an end-of-text token stands between documents."""
 
 END_OF_TEXT = "<|endoftext|>"
-"""GPT-2's only special token."""
+"""The only special token: GPT-2's, and that between documents in the other vocabularies."""
 
 
 class TokenizerError(ValueError):

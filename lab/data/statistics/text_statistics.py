@@ -137,7 +137,7 @@ def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_
     learned_from = sample.encode()[: split.split].decode() if split else sample
     tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train([learned_from], vocab_size)
     if split:
-        tokens = sum(len(tokenizer.encode(piece.decode())) for _, piece in pieces(corpus, split.cuts))
+        tokens = sum(len(tokenizer.encode(piece.decode())) for _, piece, _ in pieces(corpus, split.cuts))
         return TokenCount(kind, tokenizer.vocab_size, tokens, exact=True)
     tokens = round(len(tokenizer.encode(sample)) * corpus.bytes / len(sample.encode()))
     return TokenCount(kind, tokenizer.vocab_size, tokens, exact=False)

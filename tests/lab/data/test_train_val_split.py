@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.data.corpus import Corpus
+from lab.data.corpus import Corpus, one_document
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import in_ranges, pieces, split_text
 from lab.planning.prepare_run import prepare_run
@@ -21,7 +21,7 @@ from models.tokenizers.tokenizer import Tokenizer
 def corpus_of(text: str, size: int = 1000) -> Corpus:
     """The text as a corpus that is read in parts of so many characters."""
     parts = [(text[at : at + size], 1) for at in range(0, len(text), size)]
-    return Corpus("text", "text", "utf-8", len(text), lambda: iter(parts))
+    return Corpus("text", "text", "utf-8", len(text), lambda: one_document(parts))
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_cuts_are_characters_borders_and_do_not_depend_on_how_a_text_is_read(
         inside = [any(start <= place < stop for start, stop in ranges) for place in range(len(data))]
         assert inside == [in_ranges(ranges, place) for place in range(len(data))]
     read = list(pieces(corpus_of(text, size), found.cuts))
-    assert b"".join(piece for _, piece in read) == data
-    assert [at for at, _ in read] == [0, *(at + len(piece) for at, piece in read)][: len(read)]
-    assert {0, *(at for at, _ in read), len(data)} >= set(found.cuts)
+    assert b"".join(piece for _, piece, _ in read) == data
+    assert [at for at, *_ in read] == [0, *(at + len(piece) for at, piece, _ in read)][: len(read)]
+    assert {0, *(at for at, *_ in read), len(data)} >= set(found.cuts)
 
 
 MIXED = (
