@@ -40,6 +40,9 @@ UNFINISHED_TRACES = 2
 RESULTS_CACHED = 64
 """Logit lenses and distributions cached per trace; a distribution of GPT-2's takes 2 MB."""
 
+NOT_FINITE = "The logits of these weights are NaN or inf: the training diverged, so there is nothing to show."
+CHANGED_NOT_FINITE = "With these interventions the logits are NaN or inf, so there is nothing to show; X undoes them."
+
 TraceKey = tuple[Identity, tuple[int, ...], tuple[Edit, ...]]
 
 
@@ -172,7 +175,7 @@ def _compute(model: "GPT", ids: Sequence[int], edits: Sequence[Edit]) -> Slices[
         raise UserError(f"This cannot be traced: {error}") from error
     fast = {} if edits else _fast_path(model, ids)
     yield
-    probabilities, logits = yield from _probabilities_and_logits(model, trace)
+    probabilities, logits = yield from _probabilities_and_logits(model, trace, CHANGED_NOT_FINITE if edits else NOT_FINITE)
     return CachedTrace(trace, fast, probabilities, logits)
 
 
@@ -188,8 +191,14 @@ def _fast_path(model: "GPT", ids: Sequence[int]) -> dict[str, "Tensor"]:
     return fast_tensors(model, ids, names)
 
 
-def _probabilities_and_logits(model: "GPT", trace: "Trace") -> Slices[tuple[list[float | None], "Tensor | None"]]:
-    """Each token's probability given those before it, and the logits (T, V) if they fit LOGITS_BUDGET."""
+def _probabilities_and_logits(
+    model: "GPT", trace: "Trace", not_finite: str
+) -> Slices[tuple[list[float | None], "Tensor | None"]]:
+    """Each token's probability given those before it, and the logits (T, V) if they fit LOGITS_BUDGET.
+
+    Raises:
+        UserError: `not_finite`, where a logit is NaN or inf.
+    """
     import torch
 
     ids = trace.ids
@@ -200,7 +209,7 @@ def _probabilities_and_logits(model: "GPT", trace: "Trace") -> Slices[tuple[list
         rows = range(start, min(start + ROWS_AT_ONCE, len(ids)))
         logits = yield from unembed(model, trace["ln_final.out"][rows.start : rows.stop])  # (rows, V)
         if not bool(torch.isfinite(logits).all()):
-            raise UserError("The logits of these weights are NaN or inf: the training diverged, so there is nothing to show.")
+            raise UserError(not_finite)
         following = torch.tensor(ids[start + 1 : rows.stop + 1])[:, None]
         given = logits[: len(following)].gather(1, following)[:, 0] - logits[: len(following)].logsumexp(-1)
         probabilities += given.double().exp().tolist()

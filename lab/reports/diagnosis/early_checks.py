@@ -5,6 +5,7 @@ from lab.reports.diagnosis.diagnosed_run import DiagnosedRun
 from lab.reports.diagnosis.loss_wording import ordinal, rollbacks_in_words, short_lr
 from lab.reports.diagnosis.thresholds import FEWEST_STEPS
 from lab.reports.diagnosis.verdicts import Diagnosis
+from lab.runs.run_folder import ACTIVE
 
 
 def warming_up(run: DiagnosedRun) -> Diagnosis | None:
@@ -20,6 +21,12 @@ def warming_up(run: DiagnosedRun) -> Diagnosis | None:
     if over:
         return None
     halved = f" ({train.lr:g} was set; {rollbacks_in_words(len(run.rollbacks))})" if run.rollbacks else ""
+    if run.phase not in ACTIVE:
+        evidence = (
+            f"the run ended at step {whole(last.step)} with a learning rate of {significant(last.lr, 2)}, which was to rise to "
+            f"{short_lr(run.peak_lr)} {until}{halved}."
+        )
+        return Diagnosis("too early to tell", evidence, "The loss says little before then.")
     evidence = (
         f"at step {whole(last.step)} the learning rate is {significant(last.lr, 2)} and rises to {short_lr(run.peak_lr)} "
         f"{until}{halved}."

@@ -147,6 +147,12 @@ def test_every_stage_can_be_looked_at_with_interventions_on(tiny: Any, engine: I
                 assert view.parity is None or view.parity.max_delta < 1e-4, (stage, layer, head, view.parity)
 
 
+def test_an_intervention_that_overflows_is_not_taken_for_diverged_training(tiny: Any, engine: InProcessEngine) -> None:
+    huge = tuple(Intervention(part="mlp_out", how="scale", layer=layer, factor=1e38) for layer in range(2))
+    with pytest.raises(UserError, match="With these interventions the logits are NaN or inf"):
+        engine.lens(LensParams(run="tiny", text=PROMPT, interventions=huge))
+
+
 def test_compare_shows_both_distributions_and_both_attention_rows(tiny: Any, engine: InProcessEngine, oracle_of: Any) -> None:
     view = engine.compare(CompareParams(run="tiny", text=PROMPT, second_text=OTHER, layer=1, head=1, position=None))
     first, second = (oracle_of(tiny, tiny.tokenizer.encode(text)[-16:]) for text in (PROMPT, OTHER))

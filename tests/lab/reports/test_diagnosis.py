@@ -119,7 +119,8 @@ def test_every_recorded_run_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_run_gets_its_verdict_and_no_other(name: str) -> None:
-    case, found = TABLE[name], recorded(name).diagnosis()
+    case = TABLE[name]
+    found = recorded(name).diagnosis("training" if case.verdict == "warming up" else "")
     assert found.verdict == case.verdict, found.sentences
     assert found.sentences.lower().startswith(case.verdict)
     assert found.sentences.endswith(".")
@@ -237,6 +238,12 @@ def test_warming_up_after_a_rollback_rises_to_what_is_left() -> None:
     assert found.verdict == "warming up", found.sentences
     left = 10 * 0.5 ** sum(event.kind == "back" for event in recorded("diverged-while-warming-up", 200).events)
     assert f"rises to {left:g} until step 500 (10 was set; " in found.evidence
+
+
+def test_a_run_that_ended_in_its_warm_up_is_not_said_to_be_warming_up() -> None:
+    found = recorded("diverged-while-warming-up", 200).diagnosis("stopped")
+    assert found.verdict == "too early to tell", found.sentences
+    assert "the run ended at step 200 with a learning rate of" in found.evidence
 
 
 def test_steps_that_were_not_applied_are_not_judged() -> None:
