@@ -57,6 +57,7 @@ def _actions_of(mode: str, module: str, name: str, opener: str) -> list[Action]:
 
 
 SYNONYMS = {
+    "app.redraw": "refresh repaint clear terminal garbage",
     "app.theme": "colours colors dark light palette appearance",
     "app.help": "keys shortcuts manual",
     "app.quit": "exit leave close",

@@ -37,7 +37,7 @@ from screens.messages import (
     RunsChanged,
     TextChosen,
 )
-from screens.terminal_cells import send_changed_cells_only
+from screens.terminal_cells import forget_cells, send_changed_cells_only
 from screens.terminal_input import accept_invalid_utf8
 from screens.terminal_output import make_text_visible, write_to_stdout
 from screens.widgets.mode_bar import MODES as MODE_NAMES
@@ -92,6 +92,7 @@ class LabApp(AppState):
             for number, mode in enumerate(MODE_NAMES, 1)
         ),
         Binding("ctrl+t", "change_theme", "Theme", id="app.theme", show=False, tooltip="Choose the theme: the lab's colours"),
+        Binding("ctrl+l", "redraw", "Redraw", id="app.redraw", show=False, tooltip="Draw the whole screen anew"),
         Binding("question_mark", "help", "Help", id="app.help", show=False, tooltip="What this screen is for, and all its keys"),
         Binding("q", "quit", "Quit", id="app.quit", show=False, tooltip="Quit; a run that is training keeps training"),
         Binding(
@@ -255,6 +256,11 @@ class LabApp(AppState):
 
         if not isinstance(self.screen, ThemePicker):
             self.push_screen(ThemePicker())
+
+    def action_redraw(self) -> None:
+        """Send every cell again: another program may have written on the terminal."""
+        forget_cells()
+        self.screen.refresh()
 
     def action_animation(self, speed: AnimationSpeed) -> None:
         self.change_preferences(animation=speed)

@@ -175,7 +175,7 @@ WORDS_PEOPLE_TYPE = {
     "adamw": "Train · one step: The optimizer's formula",
     "verdict": "Train: The sentences behind the verdict",
     "save": "Save a screenshot",
-    "bpe": "Tokens: Use the next tokenizer",
+    "bpe": "Tokens: Show the page: learn BPE",
 }
 
 
