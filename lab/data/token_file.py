@@ -2,22 +2,33 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lab.core.errors import UserError
+from lab.core.machine import cores
+from lab.core.ordered_map import ordered_map
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
-from lab.data.train_val_split import Ranges, Split, in_ranges, pieces
+from lab.data.train_val_split import Piece, Ranges, Split, in_ranges, pieces
 from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
 
 COUNTED_TOKENS = 1 << 22
 """Tokens whose bytes are counted at a time."""
+BATCH_BYTES = 1 << 18
+"""Bytes of text from which on a batch for one thread is full; a longer piece is a batch by itself."""
+BYTES_PER_THREAD = 1 << 21
+"""Bytes of text in memory for each thread: what it encodes and what it finds when it has done so, in any script."""
+MOST_BYTES_IN_MEMORY = 1 << 26
+"""Bytes of text in memory on however many threads."""
+SYNCED_BYTES = 1 << 24
+"""Bytes of tokens after which they are written to disk, so that nothing at the end takes long or cannot be cancelled."""
 
 Ids = np.ndarray[Any, np.dtype[np.int64]]
 TokenizeProgress = Callable[[int, int], None]
@@ -37,6 +48,8 @@ class TokenFileFacts:
     """The segments that evaluations during training use."""
     final: ValidationSegments
     """The segments that the evaluation at the end uses."""
+    sha256: str
+    """Checksum of the file."""
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -45,60 +58,133 @@ def token_dtype(vocab_size: int) -> np.dtype[Any]:
 
 
 def tokenize_corpus(
-    corpus: Corpus, split: Split, tokenizer: Tokenizer, path: str | Path, progress: TokenizeProgress | None = None
+    corpus: Corpus,
+    split: Split,
+    tokenizer: Tokenizer,
+    path: str | Path,
+    progress: TokenizeProgress | None = None,
+    threads: int | None = None,
 ) -> TokenFileFacts:
     """Tokenize the corpus, piece by piece, into a file of ids, with a border between tokens at every cut of `split`.
 
     An end-of-text token, which is no text, stands between two documents, on the same side of a cut as the first of them: the
     model that predicts a document's first token is given it.
 
+    It uses all cores unless `threads` says otherwise, which changes no id. `progress` is called often and cancels by raising.
+
     Raises:
         UserError: where the corpus cannot be read, or changed since it was measured. The file is then incomplete.
     """
-    dtype = token_dtype(tokenizer.vocab_size)
-    lengths = token_lengths(tokenizer)
+    encoder = _Encoder(tokenizer)
     total = corpus.bytes
     changed = UserError(f"{corpus.source} changed while it was being read; try again when nothing writes to it.")
-    cuts = split.cuts
-    places = dict.fromkeys(cuts, 0)
+    places = dict.fromkeys(split.cuts, 0)
     digests = {ranges: hashlib.sha256() for ranges in (split.evaluated, split.final)}
-    border = np.array([] if tokenizer.end_of_text is None else [tokenizer.end_of_text], dtype)
-    done = tokens = 0
-    with os.fdopen(open_to_replace(path), "wb") as file:
-        for offset, piece, starts in pieces(corpus, cuts):
-            if starts and offset:
-                assert len(border), "a vocabulary for several documents has an end-of-text token"
-                file.write(border.tobytes())
-                tokens += 1
-                if offset in places:
-                    places[offset] = tokens
-                for ranges, digest in digests.items():
-                    if in_ranges(ranges, offset - 1):
-                        digest.update(DOCUMENT_BORDER)
-            try:
-                ids = np.array(tokenizer.encode(piece.decode()), dtype)
-            except UnicodeDecodeError:
-                raise changed from None
-            file.write(ids.tobytes())
-            for ranges, digest in digests.items():
-                if in_ranges(ranges, offset):
-                    digest.update(piece)
-            tokens += len(ids)
-            done += int(lengths[ids].sum())
-            if done in places:
-                places[done] = tokens
-            if progress:
-                progress(done, total)
-    if done != total:
+    of_text, of_tokens = hashlib.sha256(), hashlib.sha256()
+    done = tokens = unsynced = 0
+
+    def report() -> None:
+        if progress:
+            progress(done, total)
+
+    threads = threads or cores()
+    most = min(MOST_BYTES_IN_MEMORY, threads * BYTES_PER_THREAD)
+    batches = ordered_map(encoder.encode, _batches(pieces(corpus, split.cuts)), threads, _size, most, report)
+    try:
+        with closing(batches), os.fdopen(open_to_replace(path), "wb") as file:
+            for batch in batches:
+                file.write(batch.ids)
+                of_tokens.update(batch.ids)
+                for (offset, piece, starts), count, size in zip(batch.pieces, batch.counts, batch.sizes, strict=True):
+                    if starts and offset:
+                        tokens += 1
+                        if offset in places:
+                            places[offset] = tokens
+                        of_text.update(DOCUMENT_BORDER)
+                        for ranges, digest in digests.items():
+                            if in_ranges(ranges, offset - 1):
+                                digest.update(DOCUMENT_BORDER)
+                    of_text.update(piece)
+                    for ranges, digest in digests.items():
+                        if in_ranges(ranges, offset):
+                            digest.update(piece)
+                    tokens += count
+                    done += size
+                    if done in places:
+                        places[done] = tokens
+                unsynced += len(batch.ids)
+                if unsynced > SYNCED_BYTES:
+                    unsynced = 0
+                    file.flush()
+                    os.fsync(file.fileno())
+                report()
+    except UnicodeDecodeError:
+        raise changed from None
+    if done != total or of_text.hexdigest() != corpus.sha256:
         raise changed
 
     def segments(ranges: Ranges) -> ValidationSegments:
-        of_tokens = tuple((places[start], places[stop]) for start, stop in ranges)
-        return ValidationSegments(of_tokens, sum(stop - start for start, stop in ranges), digests[ranges].hexdigest())
+        in_tokens = tuple((places[start], places[stop]) for start, stop in ranges)
+        return ValidationSegments(in_tokens, sum(stop - start for start, stop in ranges), digests[ranges].hexdigest())
 
     return TokenFileFacts(
-        tokens, places[split.split], split.split, total - split.split, segments(split.evaluated), segments(split.final)
+        tokens=tokens,
+        split=places[split.split],
+        train_bytes=split.split,
+        val_bytes=total - split.split,
+        evaluated=segments(split.evaluated),
+        final=segments(split.final),
+        sha256=of_tokens.hexdigest(),
     )
+
+
+class _Batch(NamedTuple):
+    """Encoded pieces, with the number of tokens and their bytes for each; end-of-text tokens are not in these counts."""
+
+    pieces: list[Piece]
+    ids: bytes
+    counts: list[int]
+    sizes: list[int]
+
+
+class _Encoder:
+    """Encodes batches of pieces on any thread."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._dtype = token_dtype(tokenizer.vocab_size)
+        self._lengths = token_lengths(tokenizer)
+        self._border = None if tokenizer.end_of_text is None else np.array([tokenizer.end_of_text], self._dtype)
+
+    def encode(self, pieces: list[Piece]) -> _Batch:
+        parts, counts, sizes = [], [], []
+        for piece in pieces:
+            if piece.starts and piece.offset:
+                assert self._border is not None, "a vocabulary for several documents has an end-of-text token"
+                parts.append(self._border)
+            ids = self._tokenizer.encode_array(piece.bytes.decode()).astype(self._dtype)
+            parts.append(ids)
+            counts.append(len(ids))
+            sizes.append(int(self._lengths[ids].sum()))
+        return _Batch(pieces, np.concatenate(parts).tobytes(), counts, sizes)
+
+
+def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    """The pieces, as many together as make a batch: one of a long document, or many short documents."""
+    batch: list[Piece] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece.bytes)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _size(pieces: list[Piece]) -> int:
+    return sum(len(piece.bytes) for piece in pieces)
 
 
 def token_lengths(tokenizer: Tokenizer) -> Ids:

@@ -18,7 +18,6 @@ from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
-from lab.data.text_provenance import file_sha256
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
 from lab.data.train_val_split import Split, split_text
@@ -143,7 +142,7 @@ def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConf
         characters=facts.characters,
         tokens=prepared.tokens,
         split=prepared.split,
-        tokens_sha256=file_sha256(run.tokens_path),
+        tokens_sha256=prepared.sha256,
         train_bytes=prepared.train_bytes,
         val_bytes=prepared.val_bytes,
         evaluated=prepared.evaluated,

@@ -237,6 +237,10 @@ class Tokenizer:
 
     def save(self, path: str | Path) -> None:
         """Write the whole tokenizer into one JSON file."""
+        Path(path).write_text(self.dumps(), encoding="utf-8")
+
+    def dumps(self) -> str:
+        """The whole tokenizer as the JSON that `save` writes."""
         content: dict[str, object] = {
             "format": FORMAT,
             "kind": self.kind,
@@ -246,7 +250,7 @@ class Tokenizer:
             "tokens": [base64.b64encode(token).decode() for token in self._tokens[: self._merged]],
         }
         content["sha256"] = _checksum(content)
-        Path(path).write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+        return json.dumps(content, indent=0) + "\n"
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

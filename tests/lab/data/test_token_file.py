@@ -1,3 +1,4 @@
+import hashlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -9,7 +10,7 @@ from lab.core.errors import UserError
 from lab.data.corpus import Corpus, one_document
 from lab.data.text_source import open_corpus
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
-from lab.data.train_val_split import Split, split_text
+from lab.data.train_val_split import Split, pieces, split_text
 from models.tokenizers.tokenizer import Tokenizer
 
 MakeTokens = Callable[[int], TokenFile]
@@ -42,6 +43,35 @@ def test_tokens_on_disk_are_the_text(tmp_path: Path, kind: str) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.parametrize("kind", ["bytes", "bpe", "gpt2"])
+def test_batches_on_several_threads_change_no_id(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of very different length, so that threads finish out of order, and few bytes in memory, so that reading waits."""
+    (tmp_path / "texts").mkdir()
+    for number, lines in enumerate((1, 4000, 0, 2, 9000, 1, 1, 3000)):
+        (tmp_path / "texts" / f"{number}.txt").write_text("The big dog <|endoftext|> ran — größer, 犬が走った 🐕.\n" * lines)
+    corpus = open_corpus(str(tmp_path / "texts"))
+    split = split_text(corpus)
+    tokenizer = {
+        "bytes": lambda: Tokenizer.bytes_(end_of_text=True),
+        "gpt2": Tokenizer.gpt2,
+        "bpe": lambda: Tokenizer.train(corpus.chunks(), 300, end_of_text=True),
+    }[kind]()
+    expected: list[int] = []
+    for offset, piece, starts in pieces(corpus, split.cuts):
+        expected += [tokenizer.end_of_text] if starts and offset else []  # type: ignore[list-item]
+        expected += tokenizer.encode(piece.decode())
+    monkeypatch.setattr("lab.data.token_file.MOST_BYTES_IN_MEMORY", 300_000)
+    written = []
+    for batch_bytes, threads in ((1 << 18, 4), (1, 3), (1 << 30, 1)):
+        monkeypatch.setattr("lab.data.token_file.BATCH_BYTES", batch_bytes)
+        written.append(tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.bin", threads=threads))
+        data = (tmp_path / "tokens.bin").read_bytes()
+        assert np.frombuffer(data, token_dtype(tokenizer.vocab_size)).tolist() == expected
+        assert written[-1].sha256 == hashlib.sha256(data).hexdigest()
+    assert written[0] == written[1] == written[2]
+    assert written[0].tokens == len(expected)
+
+
 def test_a_large_vocabulary_takes_four_bytes(tmp_path: Path) -> None:
     assert token_dtype(65536) == np.dtype("<u2")
     assert token_dtype(65537) == np.dtype("<u4")
@@ -69,6 +99,14 @@ def test_a_text_that_changes_meanwhile_is_an_error(tmp_path: Path) -> None:
     split = split_text(corpus)
     with (tmp_path / "text").open("a") as file:
         file.write("It ran home.\n")
+    with pytest.raises(UserError, match="changed"):
+        tokenize_corpus(corpus, split, Tokenizer.bytes_(), tmp_path / "tokens.bin")
+
+
+def test_a_text_that_changes_without_changing_its_size_is_an_error(tmp_path: Path) -> None:
+    corpus = text(tmp_path / "text", "The big dog ran.\n" * 9)
+    split = split_text(corpus)
+    (tmp_path / "text").write_text("The big dog ran.\n" * 8 + "The big cat ran.\n")
     with pytest.raises(UserError, match="changed"):
         tokenize_corpus(corpus, split, Tokenizer.bytes_(), tmp_path / "tokens.bin")
 
