@@ -1,21 +1,237 @@
-"""Split: the training part and the validation part of the chosen text."""
+"""Split: the training and the validation part of the chosen text, and the windows that a model is trained on."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.widgets import Static
+from dataclasses import dataclass
+from typing import ClassVar
 
-from lab.core.number_format import bytes_
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.reactive import var
+from textual.widgets import Label
+from textual.worker import get_current_worker
+
+from lab.core.errors import UserError
+from lab.planning.sequence_preview import CancelledError, TextSplit, TrainingTokens, read_split, tokenize_start
+from models.config import DEFAULT_PRESET, PRESETS
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.tokenizers.tokenizer_kinds import TokenizerKind
 from screens.data.data_page import ChosenText, DataPage
+from screens.data.piece_lines import PieceLine, PieceLinesView, words_lines
+from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
+from screens.widgets.choice import Choice
+
+KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2", "bytes")
+NO_TEXT = "No text is chosen yet: c shows the texts."
+
+
+class SplitView(PieceLinesView):
+    """The split, the sizes and one window, one under the other. Posts `Moved` to show another window."""
+
+    HELP: ClassVar[str | None] = """
+**Split.** The text is cut once: its first nine tenths train the model, the last tenth only measures it (validation loss). The
+border is moved a little, to the next document, paragraph or line. Several files are joined with the token `<|endoftext|>` between
+each two, which tells the model that a new text begins.
+
+**Windows.** The training tokens are cut into windows as long as the model's context. The *target* is the *input* moved on by one
+token: at every position the model predicts the next one, so that a window of 128 tokens is 128 predictions. Each epoch cuts the
+windows from its own offset and shuffles them. `←` `→` show another window, `i` its token ids, `t` another tokenizer, `p` another
+model.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l", "move(1)", "Window", id="split.next", key_display="←/→", tooltip="The next training window"),
+        Binding("left,h", "move(-1)", "Window before", id="split.previous", show=False, tooltip="The training window before"),
+        Binding("pagedown", "move(100)", "100 on", id="split.far", show=False, tooltip="A hundred training windows on"),
+        Binding("pageup", "move(-100)", "100 back", id="split.far_back", show=False, tooltip="A hundred training windows back"),
+        Binding("down,j", "scroll(1)", "Scroll", id="split.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll(-1)", "Scroll back", id="split.up", show=False, tooltip="Scroll up"),
+    ]
+
+    @dataclass
+    class Moved(Message):
+        """Another window is wanted."""
+
+        by: int
+
+    def action_move(self, by: int) -> None:
+        self.post_message(self.Moved(by))
+
+    def action_scroll(self, by: int) -> None:
+        self.top += by
 
 
 class SplitPage(DataPage):
-    """Sizes of the two parts."""
+    """Reads the split of the text once, and its tokens once per tokenizer, both in threads."""
+
+    FOCUS = "#split-view"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Split with another tokenizer"),
+        Binding("p", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model"),
+        Binding("i", "ids", "Ids", id="split.ids", tooltip="Show token ids in place of tokens"),
+    ]
+    DEFAULT_CSS = """
+    SplitPage {
+        #split-choices { height: 1; padding: 0 2; }
+        #split-choices Label { width: auto; margin: 0 1 0 0; color: $text-muted; }
+        #split-choices Choice { margin: 0 3 0 0; }
+    }
+    """
+
+    window: var[int] = var(0, init=False)
+    as_ids: var[bool] = var(False, init=False)
+
+    @dataclass
+    class SplitRead(Message):
+        """The split of a text, or the reason why there is none."""
+
+        text: ChosenText
+        split: TextSplit | None
+        error: str = ""
+
+    @dataclass
+    class Tokenized(Message):
+        """The tokens of a split, or the reason why there are none."""
+
+        split: TextSplit
+        kind: TokenizerKind
+        preset: str
+        tokens: TrainingTokens | None
+        error: str = ""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._text: ChosenText | None = None
+        self._split: TextSplit | None = None
+        self._tokens: TrainingTokens | None = None
+        self._problem = ""
 
     def compose(self) -> ComposeResult:
-        yield Static(id="split-words", markup=False)
+        with Horizontal(id="split-choices"):
+            yield Label("t tokenizer")
+            yield Choice(KINDS, KINDS[0], id="split-kind", tooltip="The tokenizer of the run")
+            yield Label("p model")
+            yield Choice(list(PRESETS), DEFAULT_PRESET, id="split-preset", tooltip="The model's preset")
+        yield SplitView(id="split-view")
+
+    @property
+    def kind(self) -> TokenizerKind:
+        value = self.query_one("#split-kind", Choice).value
+        return next(kind for kind in KINDS if kind == value)
+
+    @property
+    def preset(self) -> str:
+        return self.query_one("#split-preset", Choice).value
+
+    @property
+    def context(self) -> int:
+        return PRESETS[self.preset].context
+
+    @property
+    def tokens(self) -> TrainingTokens | None:
+        """The tokens in sight; None while they are made."""
+        return self._tokens
 
     def show(self, text: ChosenText | None) -> None:
-        size = text.facts.bytes if text else 0
-        words = f"{bytes_(size * 0.9)} training, {bytes_(size * 0.1)} validation" if text else "no text is chosen yet"
-        self.query_one("#split-words", Static).update(words)
+        if text == self._text and (self._split is not None or self._problem):
+            self._draw()
+            return
+        self._text, self._split, self._tokens, self._problem = text, None, None, ""
+        self.set_reactive(SplitPage.window, 0)
+        self._draw()
+        if text is not None:
+            self._read(text)
+
+    def hide(self) -> None:
+        self.workers.cancel_group(self, "split")
+        self.workers.cancel_group(self, "tokens")
+
+    @work(thread=True, group="split", exclusive=True, exit_on_error=True)
+    def _read(self, text: ChosenText) -> None:
+        worker = get_current_worker()
+        try:
+            self.post_message(self.SplitRead(text, read_split(text.source, text.encoding or None, lambda: worker.is_cancelled)))
+        except UserError as error:
+            self.post_message(self.SplitRead(text, None, str(error)))
+        except CancelledError:
+            return
+
+    @on(SplitRead)
+    def _show_split(self, message: SplitRead) -> None:
+        if message.text != self._text:
+            return
+        self._split, self._problem = message.split, message.error
+        self._draw()
+        self._tokenize_now()
+
+    def _tokenize_now(self) -> None:
+        self._tokens = None
+        if self._split is not None:
+            self._tokenize(self._split, self.kind, self.preset)
+
+    @work(thread=True, group="tokens", exclusive=True, exit_on_error=True)
+    def _tokenize(self, split: TextSplit, kind: TokenizerKind, preset: str) -> None:
+        try:
+            self.post_message(self.Tokenized(split, kind, preset, tokenize_start(split, kind, preset)))
+        except (UserError, VocabularyError) as error:
+            self.post_message(self.Tokenized(split, kind, preset, None, str(error)))
+
+    @on(Tokenized)
+    def _show_tokens(self, message: Tokenized) -> None:
+        if message.split is not self._split or (message.kind, message.preset) != (self.kind, self.preset):
+            return
+        self._tokens, self._problem = message.tokens, message.error
+        self.set_reactive(SplitPage.window, 0)
+        self._draw()
+
+    @on(Choice.Changed)
+    def _choice_changed(self, event: Choice.Changed) -> None:
+        event.stop()
+        tokens = self._tokens
+        same_tokens = event.choice.id == "split-preset" and self.kind != "bpe" and tokens is not None
+        if same_tokens:
+            self.set_reactive(SplitPage.window, 0)
+        else:
+            self._problem = ""
+            self._tokenize_now()
+        self._draw()
+
+    @on(SplitView.Moved)
+    def _move(self, message: SplitView.Moved) -> None:
+        if self._tokens is not None:
+            last = max(0, self._tokens.windows_to_show(self.context) - 1)
+            self.window = max(0, min(last, self.window + message.by))
+
+    def watch_window(self) -> None:
+        self._draw()
+
+    def watch_as_ids(self) -> None:
+        self._draw()
+
+    def action_ids(self) -> None:
+        self.as_ids = not self.as_ids
+
+    def action_turn(self, what: str) -> None:
+        self.query_one(f"#split-{what}", Choice).action_turn(1)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        view = self.query_one(SplitView)
+        view.border_title = "from text to training windows"
+        view.set_lines(self._lines(max(20, view.room)))
+
+    def _lines(self, width: int) -> list[PieceLine]:
+        if self._text is None:
+            return words_lines(NO_TEXT, width, "dim")
+        if self._split is None:
+            return words_lines(self._problem or "Reading the text …", width, "wrong" if self._problem else "dim")
+        lines = [*split_lines(self._split, width), []]
+        if self._tokens is None:
+            return [*lines, *words_lines(self._problem or "Tokenizing …", width, "wrong" if self._problem else "dim")]
+        lines += [*size_lines(self._tokens, self.preset, width), []]
+        lines += words_lines(window_title(self._tokens, self.window, self.context), width, "title")
+        return [*lines, *window_lines(self._tokens, self.window, self.context, width, as_ids=self.as_ids)]

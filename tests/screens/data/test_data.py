@@ -12,6 +12,8 @@ from lab.data.statistics.text_statistics import read_facts
 from screens.app import LabApp
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
+from screens.data.split_page import SplitPage, SplitView
+from screens.widgets.choice import Choice
 from screens.widgets.page_bar import PageBar
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -220,3 +222,31 @@ async def test_letters_keys_and_clicks_turn_the_pages_and_escape_leads_back(app:
         await pilot.press("slash", "x", "o")
         assert screen.page == "choose"
         assert screen.query_one("#path-input", Input).value == "xo"
+
+
+async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: screen_of(pilot).text is not None)
+        await pilot.press("escape", "s")
+        page = screen_of(pilot).query_one(SplitPage)
+        await until(pilot, lambda: page.tokens is not None)
+        page.query_one("#split-preset", Choice).value = "nano"
+        await until(pilot, lambda: page.tokens is not None)
+        tokens = page.tokens
+        assert tokens is not None
+        view = page.query_one(SplitView)
+
+        def row(label: str) -> list[str]:
+            line = next(line for line in view._lines if line and line[0][0].strip() == label)
+            return [text.rstrip() for text, kind in line[1:] if kind != "mark"]
+
+        shown = [tokens.tokenizer.label(id) for id in tokens.window(0, 64)]
+        assert row("input") == shown[: len(row("input"))]
+        assert row("target") == shown[1 : len(row("target")) + 1]
+        await pilot.press("right", "i")
+        await pilot.pause()
+        assert row("input") == [str(id) for id in tokens.window(1, 64)][: len(row("input"))]
+        await pilot.press("t", "t")
+        await until(pilot, lambda: page.tokens is not None and page.tokens.kind == "bytes")
+        assert tokens.of is page.tokens.of  # type: ignore[union-attr]

@@ -1,0 +1,181 @@
+"""A text on its way to training windows: its split, its tokens as a run would make them, and the windows cut from these."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from lab.core.errors import UserError
+from lab.core.number_format import count, probability, significant, whole
+from lab.data.corpus import CorpusFile
+from lab.data.text_source import open_corpus
+from lab.data.train_val_split import pieces, split_text
+from lab.planning.default_hyperparameters import default_batch, default_vocabulary
+from models.config import PRESETS, ModelConfig
+from models.parameter_count import parameter_count
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
+
+SAMPLE_BYTES = 1 << 20
+"""Bytes of the training part that are tokenized; of a longer one the number of tokens is estimated from these."""
+BORDER_BYTES = 160
+"""Bytes of text kept on each side of the border, to show."""
+COMPUTE_OPTIMAL = 20.0
+"""Training tokens per parameter of least loss for a given amount of compute, about: Hoffmann et al. 2022, "Training
+Compute-Optimal Large Language Models" (Chinchilla)."""
+STEPS = 2000
+"""Steps that the number of epochs is told for."""
+
+
+class CancelledError(Exception):
+    """Nobody waits for the preview any more."""
+
+
+@dataclass(frozen=True)
+class TextSplit:
+    """A cleaned text cut into training and validation part, with the beginning of the training part in pieces to tokenize."""
+
+    bytes: int
+    split: int
+    """Byte at which the validation part begins."""
+    documents: tuple[CorpusFile, ...]
+    """Those that hold text."""
+    starts: tuple[int, ...]
+    """Byte at which each of them begins."""
+    before: str
+    after: str
+    """Text on the two sides of the border."""
+    sample: tuple[tuple[str, bool], ...]
+    """Pieces of the training part, from its beginning; True where a document begins that is not the first."""
+    sample_bytes: int
+
+    @property
+    def is_whole(self) -> bool:
+        """True if the sample is all of the training part."""
+        return self.sample_bytes == self.split
+
+
+def read_split(source: str, encoding: str | None, cancelled: Callable[[], bool] = lambda: False) -> TextSplit:
+    """Split the text as a run does, reading it three times.
+
+    Raises:
+        UserError: where the text cannot be read.
+        CancelledError: if `cancelled` has become true.
+    """
+
+    def check(done: int = 0, total: int = 0) -> None:
+        if cancelled():
+            raise CancelledError
+
+    corpus = open_corpus(source, encoding)
+    corpus.measure(check)
+    split = split_text(corpus)
+    check()
+    sample: list[tuple[str, bool]] = []
+    starts: list[int] = []
+    sampled = 0
+    before = after = b""
+    for offset, piece, begins in pieces(corpus, [split.split]):
+        check()
+        if begins:
+            starts.append(offset)
+        if offset < split.split:
+            before = (before + piece[-BORDER_BYTES:])[-BORDER_BYTES:]
+            if sampled == offset and sampled < SAMPLE_BYTES:
+                sample.append((piece.decode(), begins and offset > 0))
+                sampled += len(piece)
+        elif len(after) < BORDER_BYTES:
+            after = (after + piece[:BORDER_BYTES])[:BORDER_BYTES]
+    return TextSplit(
+        corpus.bytes,
+        split.split,
+        tuple(file for file in corpus.files if file.bytes),
+        tuple(starts),
+        before.decode(errors="ignore"),  # a character cut by the limit is left out
+        after.decode(errors="ignore"),
+        tuple(sample),
+        sampled,
+    )
+
+
+@dataclass(frozen=True)
+class TrainingTokens:
+    """The tokens of the training part's beginning."""
+
+    tokenizer: Tokenizer
+    kind: TokenizerKind
+    ids: tuple[int, ...]
+    of: TextSplit
+
+    @property
+    def is_exact(self) -> bool:
+        return self.of.is_whole
+
+    @cached_property
+    def train_tokens(self) -> int:
+        """Tokens of the whole training part, estimated where `is_exact` is False."""
+        return len(self.ids) if self.is_exact else round(len(self.ids) * self.of.split / max(1, self.of.sample_bytes))
+
+    def window(self, index: int, context: int) -> tuple[int, ...]:
+        """`context` tokens and the one after them, from `index * context` on."""
+        return self.ids[index * context : (index + 1) * context + 1]
+
+    def windows_to_show(self, context: int) -> int:
+        """Whole windows in `ids`, with the token after each."""
+        return max(0, (len(self.ids) - 1) // context)
+
+    def model(self, preset: str) -> ModelConfig:
+        return PRESETS[preset].config(self.tokenizer.vocab_size)
+
+
+def tokenize_start(of: TextSplit, kind: TokenizerKind, preset: str) -> TrainingTokens:
+    """Tokenize the sample. `bpe` learns from it the vocabulary that a run with this preset has by default: that run's own merges,
+    where the sample is the whole training part.
+
+    Raises:
+        UserError: if the vocabulary cannot be made or found.
+    """
+    several = len(of.documents) > 1
+    try:
+        match kind:
+            case "bytes":
+                tokenizer = Tokenizer.bytes_(end_of_text=several)
+            case "gpt2":
+                tokenizer = Tokenizer.gpt2()
+            case "bpe":
+                size = default_vocabulary(preset, of.bytes)
+                tokenizer = Tokenizer.train((text for text, _ in of.sample), size, end_of_text=several)
+    except TokenizerError as error:
+        raise UserError(str(error)) from error
+    ids: list[int] = []
+    for text, begins in of.sample:
+        if begins and tokenizer.end_of_text is not None:
+            ids.append(tokenizer.end_of_text)
+        ids += tokenizer.encode(text)
+    return TrainingTokens(tokenizer, kind, tuple(ids), of)
+
+
+def windows_per_epoch(tokens: int, context: int) -> int:
+    """As `lab.data.data_order` cuts them: an epoch begins at an offset of its own, and leaves up to two windows out."""
+    return max(1, (tokens - 1) // context - 1) if tokens > context else 0
+
+
+def epochs_of(tokens: int, context: int) -> float:
+    """Epochs that `STEPS` steps with the default batch are."""
+    return STEPS * default_batch(context) * context / tokens if tokens else 0.0
+
+
+def compute_optimal_sentence(tokens: int, config: ModelConfig) -> str:
+    """The tokens per parameter beside Chinchilla's, in words."""
+    parameters = parameter_count(config)
+    ratio = tokens / parameters
+    wanted = COMPUTE_OPTIMAL * parameters
+    found = f"Hoffmann et al. (2022) found about {COMPUTE_OPTIMAL:.0f} best for a fixed amount of compute, each token seen once"
+    if ratio >= COMPUTE_OPTIMAL:
+        return f"{found}; this text has {significant(ratio / COMPUTE_OPTIMAL)} times that."
+    epochs = epochs_of(tokens, config.context)
+    again = (
+        f"a small run sees its text again instead, {whole(STEPS)} steps are {significant(epochs)} epochs of it"
+        if epochs >= 1
+        else f"{whole(STEPS)} steps see {probability(epochs)} of this text"
+    )
+    return f"{found}: {count(wanted)} tokens, {significant(wanted / max(1, tokens))} times those of this text; {again}."

@@ -1,0 +1,90 @@
+"""Lines made of pieces: wrapping of styled text, and a scroll view that draws such lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.strip import Strip
+
+from lab.core.visible_text import visible
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import Piece, wrap
+
+PieceLine = Sequence[Piece]
+
+LINE_END = "⏎"
+"""Drawn where a line of the text ends."""
+
+
+def words_lines(words: str, width: int, kind: str = "text") -> list[PieceLine]:
+    """Sentences, wrapped."""
+    return [[(line, kind)] for line in wrap(words, max(8, width))]
+
+
+def wrap_pieces(pieces: Sequence[Piece], width: int) -> list[PieceLine]:
+    """Text of the user's on lines of at most `width` cells. A line end is drawn, and begins a new line."""
+    lines: list[PieceLine] = []
+    cells: list[Piece] = []
+    used = 0
+
+    def end_line() -> None:
+        nonlocal cells, used
+        lines.append([("".join(text for text, _ in run), kind) for kind, run in groupby(cells, key=itemgetter(1))])
+        cells, used = [], 0
+
+    for text, kind in pieces:
+        for character in text.replace("\t", "    ").replace("\r\n", "\n"):
+            shown = LINE_END if character == "\n" else visible(character)
+            size = cell_len(shown)
+            if used + size > width and cells:
+                end_line()
+            cells.append((shown, kind))
+            used += size
+            if character == "\n":
+                end_line()
+    if cells:
+        end_line()
+    return lines
+
+
+class PieceLinesView(LineScrollView):
+    """Draws lines of pieces; a piece's kind is the end of the name of a component class, after `lines--`."""
+
+    KINDS = ("text", "dim", "title", "bar", "taken", "added", "cursor", "key", "train", "val", "mark", "odd", "wrong")
+    COMPONENT_CLASSES = {f"lines--{kind}" for kind in KINDS}
+    DEFAULT_CSS = """
+    PieceLinesView {
+        & > .lines--text { color: $foreground; }
+        & > .lines--dim { color: $foreground 65%; }
+        & > .lines--title { color: $foreground; text-style: bold; }
+        & > .lines--bar { color: $primary; }
+        & > .lines--taken { color: $text-error; text-style: strike; }
+        & > .lines--added { color: $text-success; text-style: underline; }
+        & > .lines--cursor { color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold; }
+        & > .lines--key { color: $footer-key-foreground; text-style: bold; }
+        & > .lines--train { color: $primary; }
+        & > .lines--val { color: $warning; }
+        & > .lines--mark { color: $foreground 50%; }
+        & > .lines--odd { color: $foreground; background: $foreground 14%; }
+        & > .lines--wrong { color: $text-error; text-style: bold; }
+    }
+    PieceLinesView:nocolor > .lines--cursor { text-style: bold reverse; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: Sequence[PieceLine] = ()
+
+    def set_lines(self, lines: Sequence[PieceLine]) -> None:
+        """Show these lines; only those that changed are drawn anew."""
+        before, self._lines = self._lines, lines
+        changed = [at for at, line in enumerate(lines) if at >= len(before) or list(line) != list(before[at])]
+        self.set_extent(len(lines), changed=changed)
+
+    def draw(self, line: int) -> Strip:
+        segments = [Segment(text, self.style_of(f"lines--{kind}" if kind else "")) for text, kind in self._lines[line] if text]
+        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
