@@ -1,0 +1,98 @@
+"""Learn BPE from counted words, one merge at a time, and step back: the most common pair of neighbours becomes a token.
+
+Byte-pair encoding as Sennrich et al. (2016, algorithm 1) learn it, on bytes (Radford et al. 2019, section 2.2). The merges are
+those that `Tokenizer.train` learns with rustbpe, in the same order, ties included.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lab.tokenization.merged_words import MergedWords
+from lab.tokenization.pair_counts import PairCounts, RankedPair
+
+BYTES = 256
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A merge as it was learned: the pair, how often it occurred then, and how many pairs occurred as often (1 without a tie)."""
+
+    number: int
+    """1 for the first."""
+    left: int
+    right: int
+    count: int
+    tied: int
+    tokens_left: int
+    """Tokens of the text after the merge."""
+
+    @property
+    def id(self) -> int:
+        """Id of the token that it makes."""
+        return BYTES + self.number - 1
+
+
+class BpeLearner:
+    """Words and how often each occurs, as tokens under the merges learned so far.
+
+    All counts are exact for the text that the words come from: a pair is counted at every place where its two tokens are
+    neighbours in a word.
+    """
+
+    def __init__(self, words: Mapping[str, int]) -> None:
+        self._words = MergedWords([word.encode() for word in words], list(words.values()))
+        self._pairs = PairCounts(self._words.pairs())
+        self.bytes = self._words.tokens()
+        """Bytes of the text, each of which is a token before the first merge."""
+        self.tokens = self.bytes
+        """Tokens of the text now."""
+        self.vocabulary = [bytes([byte]) for byte in range(BYTES)]
+        """The bytes of each token by its id."""
+        self.merges: list[Merge] = []
+        """The merges learned so far."""
+
+    def next_pair(self) -> tuple[RankedPair, int] | None:
+        """The pair to merge next, and how many pairs occur as often; None if no two tokens are neighbours any more."""
+        return self._pairs.most_common()
+
+    def ranked_pairs(self, limit: int) -> list[RankedPair]:
+        """The `limit` most common pairs; of those with the same count, the one to be merged first is first."""
+        return self._pairs.ranked(limit)
+
+    def different_pairs(self) -> int:
+        """Number of different pairs that occur."""
+        return len(self._pairs)
+
+    def pair_counts(self) -> dict[tuple[int, int], int]:
+        """Every pair that occurs, and its count."""
+        return self._pairs.as_dict()
+
+    def word_ids(self) -> list[int]:
+        """The tokens of the words, one word after another, in the order in which they were given."""
+        return self._words.ids()
+
+    def merge(self) -> Merge | None:
+        """Merge the most common pair everywhere; None if there is none left."""
+        found = self.next_pair()
+        if found is None:
+            return None
+        pair, tied = found
+        lost, changes = self._words.merge(pair.left, pair.right, len(self.vocabulary))
+        for each in changes:
+            self._pairs.add(each)
+        self.tokens -= lost
+        self.vocabulary.append(self.vocabulary[pair.left] + self.vocabulary[pair.right])
+        self.merges.append(Merge(len(self.merges) + 1, pair.left, pair.right, pair.count, tied, self.tokens))
+        return self.merges[-1]
+
+    def step_back(self) -> Merge | None:
+        """Undo the last merge and return it; None if there is none."""
+        if not self.merges:
+            return None
+        last = self.merges.pop()
+        self.vocabulary.pop()
+        regained, changes = self._words.split(last.left, last.right, last.id)
+        for each in changes:
+            self._pairs.add(each)
+        self.tokens += regained
+        return last
