@@ -6,7 +6,7 @@ evaluated on the same bytes. Each is a border between tokens: what lies on its t
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,6 +85,15 @@ def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[Piece]:
         for begin, end in zip([start, *ends[:-1]], ends, strict=True):
             yield Piece(begin, encoded[begin - start : end - start], chunk.starts and begin == start)
         start = stop
+
+
+def training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
+    """The training part in chunks: a vocabulary is learned from it. `report` is called with the fraction of it that was read."""
+    for offset, piece, _ in pieces(corpus, [split.split]):
+        if offset >= split.split:
+            return
+        yield piece.decode()
+        report(min(1.0, (offset + len(piece)) / split.split))
 
 
 def in_ranges(ranges: Ranges, offset: int) -> bool:

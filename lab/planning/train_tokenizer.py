@@ -1,10 +1,10 @@
 """Train a run's tokenizer: bpe learns its merges from the training part of the text only; bytes and gpt2 are fixed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus
-from lab.data.train_val_split import Split, pieces
+from lab.data.train_val_split import Split, training_text
 from lab.planning.preparation.learn_vocabulary import learn_in_process
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
@@ -31,7 +31,7 @@ def train_tokenizer(
             return Tokenizer.bytes_(end_of_text=end_of_text)
         if kind == "gpt2":
             return Tokenizer.gpt2()
-        text = _training_text(corpus, split, lambda share: report(COUNTING * share))
+        text = training_text(corpus, split, lambda share: report(COUNTING * share))
         if split.split <= LEARNED_HERE:
             return Tokenizer.train(text, vocab_size, end_of_text=end_of_text)
         return learn_in_process(
@@ -39,11 +39,3 @@ def train_tokenizer(
         )
     except TokenizerError as error:
         raise UserError(str(error)) from error
-
-
-def _training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
-    for offset, piece, _ in pieces(corpus, [split.split]):
-        if offset >= split.split:
-            return
-        yield piece.decode()
-        report(min(1.0, (offset + len(piece)) / split.split))

@@ -97,18 +97,20 @@ class MergedWords:
     def _starts_of(self, left: int, right: int) -> Places:
         """Places at which `left` is followed by `right`. Of overlapping ones (a pair of the same token twice, in a run of it) the
         first, third and so on are taken."""
-        starts = np.flatnonzero(self.first == left)
+        starts: Places = np.flatnonzero(self.first == left)
         starts = starts[self.first[starts + self.lengths[left]] == right]
         if left != right or len(starts) < 2:
             return starts
         continues = np.concatenate([[False], np.diff(starts) == self.lengths[left]])
         run_begins = np.flatnonzero(~continues)
         place_in_run = np.arange(len(starts)) - np.repeat(run_begins, np.diff(run_begins, append=len(starts)))
-        return starts[place_in_run % 2 == 0]
+        taken: Places = starts[place_in_run % 2 == 0]
+        return taken
 
     def _after(self, starts: Places) -> Places:
         """The place after each token that starts there."""
-        return starts + self.lengths[self.first[starts]]
+        after: Places = starts + self.lengths[self.first[starts]]
+        return after
 
     def _around(self, *starts: Places) -> PairChanges:
         """Counts of all pairs that the tokens at these places belong to, each pair of neighbours counted once."""

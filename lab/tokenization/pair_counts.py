@@ -1,4 +1,4 @@
-"""How often each pair of neighbouring tokens occurs, kept up to date while pairs are merged; the most common one, and ties."""
+"""Counts of the pairs of neighbouring tokens, kept up to date while pairs are merged; the most common one, and ties."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from lab.tokenization.merged_words import PairChanges, pair_of
 
-TIE_RULE = "of pairs with the same count, the one whose left token has the lower id goes first, then the one whose right token has"
+TIE_RULE = (
+    "of pairs with the same count, the one whose left token has the lower id goes first, then the one whose right token has"
+)
 """The rule of rustbpe, which trains the tokenizer of a run, in words. An id is the value of a byte, or 256 plus the number of
 merges before."""
 

@@ -1,0 +1,121 @@
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.data.text_source import open_corpus
+from lab.data.train_val_split import split_text, training_text
+from lab.tokenization.bpe_learner import BpeLearner, Merge
+from lab.tokenization.word_counts import count_words, words_of
+from models.tokenizers.tokenizer import Tokenizer
+from tests.lab.tokenization.texts import TEXTS
+
+SHAKESPEARE = Path(__file__).parents[3].parent / "shared" / "data" / "tinyshakespeare.txt"
+
+
+def learned(text: str, merges: int) -> BpeLearner:
+    learner = BpeLearner(count_words([text]))
+    while len(learner.merges) < merges and learner.merge():
+        pass
+    return learner
+
+
+def vocabulary(tokenizer: Tokenizer) -> list[bytes]:
+    return [tokenizer.token_bytes(id) for id in range(tokenizer.vocab_size)]
+
+
+def replace(ids: list[int], pair: tuple[int, int], new: int) -> list[int]:
+    replaced: list[int] = []
+    for id in ids:
+        if replaced and (replaced[-1], id) == pair:
+            replaced[-1] = new
+        else:
+            replaced.append(id)
+    return replaced
+
+
+def plain_bpe(text: str, merges: int) -> list[tuple[int, int]]:
+    """BPE as its definition says, everything counted anew for each merge; ties go to the lowest pair of ids."""
+    words = [list(word.encode()) for word in words_of(text)]
+    learned = []
+    for number in range(merges):
+        counts = Counter(pair for word in words for pair in pairwise(word))
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        words = [replace(word, best, 256 + number) for word in words]
+        learned.append(best)
+    return learned
+
+
+@settings(deadline=None)
+@given(TEXTS, st.integers(0, 60))
+def test_merges_are_those_of_rustbpe_and_of_the_definition(text: str, merges: int) -> None:
+    learner = learned(text, merges)
+    tokenizer = Tokenizer.train([text], 256 + merges)
+    assert learner.vocabulary == vocabulary(tokenizer)
+    assert [(merge.left, merge.right) for merge in learner.merges] == plain_bpe(text, merges)
+    assert learner.tokens == len(tokenizer.encode(text))
+
+
+@settings(deadline=None)
+@given(TEXTS, st.integers(0, 60), st.integers(0, 60))
+def test_as_many_steps_back_as_forward_restore_everything(text: str, before: int, more: int) -> None:
+    learner = learned(text, before)
+    state = (learner.pair_counts(), learner.word_ids(), learner.tokens, learner.vocabulary[:], learner.merges[:])
+    start = len(learner.merges)
+    forward = [merge for _ in range(more) if (merge := learner.merge())]
+    back = [learner.step_back() for _ in range(len(learner.merges) - start)]
+    assert back == forward[::-1]
+    assert (learner.pair_counts(), learner.word_ids(), learner.tokens, learner.vocabulary, learner.merges) == state
+    assert [learner.merge() for _ in forward] == forward
+
+
+@given(TEXTS)
+def test_pair_counts_are_kept_exactly(text: str) -> None:
+    learner = learned(text, 7)
+    words = [Tokenizer.train([text], 256 + 7).encode(word) for word in words_of(text)]
+    counts = Counter(pair for word in words for pair in pairwise(word))
+    assert learner.pair_counts() == counts
+    assert learner.different_pairs() == len(counts)
+    ranked = [(pair.left, pair.right, pair.count) for pair in learner.ranked_pairs(5)]
+    assert ranked == [(*pair, counts[pair]) for pair in sorted(counts, key=lambda pair: (-counts[pair], pair))[:5]]
+
+
+def test_a_tie_is_counted_and_goes_to_the_lowest_ids() -> None:
+    learner = BpeLearner({"xy": 2, "ab": 2, "az": 2, "q": 9})
+    assert learner.merge() == Merge(number=1, left=ord("a"), right=ord("b"), count=2, tied=3, tokens_left=19)
+    assert learner.merges[0].id == 256
+    assert learner.vocabulary[256] == b"ab"
+
+
+def test_a_run_of_one_token_is_merged_from_the_left() -> None:
+    learner = BpeLearner({"aaaaa": 1})
+    assert learner.merge() == Merge(1, 97, 97, count=4, tied=1, tokens_left=3)
+    assert learner.word_ids() == [256, 256, 97]
+
+
+def test_without_neighbours_there_is_nothing_to_merge_and_nothing_to_undo() -> None:
+    for words in ({}, {"a": 3}):
+        learner = BpeLearner(words)
+        assert learner.next_pair() is None
+        assert learner.merge() is None
+        assert learner.step_back() is None
+        assert learner.ranked_pairs(9) == []
+
+
+@pytest.mark.parametrize("source", ["stories:50kB", "python", str(SHAKESPEARE)])
+def test_a_run_of_the_same_text_learns_the_same_vocabulary(source: str) -> None:
+    """From the training part of a real text, hundreds of merges."""
+    if source == str(SHAKESPEARE) and not SHAKESPEARE.exists():
+        pytest.skip("tinyshakespeare is not on this machine")
+    corpus = open_corpus(source)
+    split = split_text(corpus)
+    learner = BpeLearner(count_words(training_text(corpus, split, lambda _: None)))
+    for _ in range(400):
+        learner.merge()
+    assert learner.vocabulary == vocabulary(Tokenizer.train(training_text(corpus, split, lambda _: None), 656))
+    assert learner.bytes == split.split

@@ -1,0 +1,58 @@
+import pytest
+import rustbpe
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.core.errors import UserError
+from lab.tokenization.word_counts import PATTERN_PARTS, count_words, words_and_parts, words_of
+from models.tokenizers.tokenizer import PATTERN
+from tests.lab.tokenization.texts import TEXTS
+
+
+def test_the_parts_joined_are_the_pattern() -> None:
+    alternatives = "|".join(part.pattern for part in PATTERN_PARTS)
+    assert alternatives == PATTERN
+
+
+@given(TEXTS)
+def test_words_joined_are_the_text_and_each_has_its_part(text: str) -> None:
+    assert "".join(words_of(text)) == text
+    assert [word for word, _ in words_and_parts(text)] == words_of(text)
+
+
+def test_each_part_takes_the_words_that_its_sentence_names() -> None:
+    words = list(words_and_parts("I'll pay 12 of  them...\n\n\tok\n "))
+    assert words == [
+        ("I", 1),
+        ("'ll", 0),
+        (" pay", 1),
+        (" 12", 2),
+        (" of", 1),
+        (" ", 5),
+        (" them", 1),
+        ("...", 3),
+        ("\n\n", 5),
+        ("\t", 6),
+        ("ok", 1),
+        ("\n ", 4),
+    ]
+
+
+def test_counts_are_of_all_texts_each_split_by_itself() -> None:
+    assert count_words(["a b", " b", "c"]) == {"a": 1, " b": 2, "c": 1}
+
+
+def test_too_many_different_words_are_refused_in_a_sentence() -> None:
+    assert count_words(["abc abc abc abc"], most_bytes=7) == {"abc": 1, " abc": 3}
+    with pytest.raises(UserError, match=r"too many different words .* 2 of them have 7 characters, and 6 are the most"):
+        count_words(["abc abc"], most_bytes=6)
+
+
+@given(st.lists(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
+def test_characters_are_classed_as_rustbpe_does(characters: list[str]) -> None:
+    """A pair with a letter, a digit or a sign is one word to both, or to neither."""
+    pairs = [character + other for character in {*characters, "\u1c89", "\u0558", "\U000323b0"} for other in "z7."]
+    trainer = rustbpe.Tokenizer()
+    trainer.train_from_iterator(pairs, vocab_size=10_000, pattern=PATTERN)
+    learned = {bytes(token) for token, _ in trainer.get_mergeable_ranks()}
+    assert {pair for pair in pairs if words_of(pair) == [pair]} == {pair for pair in pairs if pair.encode() in learned}
