@@ -51,7 +51,7 @@ def plain_bpe(text: str, merges: int) -> list[tuple[int, int]]:
     return learned
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(TEXTS, st.integers(0, 60))
 def test_merges_are_those_of_rustbpe_and_of_the_definition(text: str, merges: int) -> None:
     learner = learned(text, merges)
@@ -61,7 +61,7 @@ def test_merges_are_those_of_rustbpe_and_of_the_definition(text: str, merges: in
     assert learner.tokens == len(tokenizer.encode(text))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(TEXTS, st.integers(0, 60), st.integers(0, 60))
 def test_as_many_steps_back_as_forward_restore_everything(text: str, before: int, more: int) -> None:
     learner = learned(text, before)
@@ -74,6 +74,7 @@ def test_as_many_steps_back_as_forward_restore_everything(text: str, before: int
     assert [learner.merge() for _ in forward] == forward
 
 
+@settings(deadline=None, max_examples=60)
 @given(TEXTS)
 def test_pair_counts_are_kept_exactly(text: str) -> None:
     learner = learned(text, 7)

@@ -1,6 +1,6 @@
 import pytest
 import rustbpe
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
@@ -14,6 +14,7 @@ def test_the_parts_joined_are_the_pattern() -> None:
     assert alternatives == PATTERN
 
 
+@settings(deadline=None, max_examples=60)
 @given(TEXTS)
 def test_words_joined_are_the_text_and_each_has_its_part(text: str) -> None:
     assert "".join(words_of(text)) == text
@@ -48,6 +49,7 @@ def test_too_many_different_words_are_refused_in_a_sentence() -> None:
         count_words(["abc abc"], most_bytes=6)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30))
 def test_characters_are_classed_as_rustbpe_does(characters: list[str]) -> None:
     """A pair with a letter, a digit or a sign is one word to both, or to neither."""
