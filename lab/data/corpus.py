@@ -91,6 +91,11 @@ class Corpus:
         self._measured: CorpusSize | None = None
         self._spool: object = None
 
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the files as they lie on disk, known before any is read."""
+        return self._size
+
     def chunks(self) -> Iterator[str]:
         """The whole text in parts of about `CHUNK_CHARACTERS`, such that the tokens of the parts are the tokens of the whole.
 

@@ -3,8 +3,9 @@
 import functools
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 from lab.core.errors import UserError
@@ -12,8 +13,8 @@ from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
 from lab.data.corpus import STDIN, Corpus, preview
-from lab.data.text_source import open_corpus, path_of
-from lab.data.train_val_split import pieces, split_text
+from lab.data.text_source import open_corpus, path_of, sources_of
+from lab.data.train_val_split import Piece, Split, pieces, split_text
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
@@ -22,6 +23,8 @@ PREVIEW_CHARACTERS = 8_000
 
 SAMPLE_CHARACTERS = 1 << 20
 """Characters from which the length of a longer text in tokens is estimated: learning and cutting them takes about 0.3 s."""
+
+_readings = count()
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class TextFacts:
     cleaning: str
     """The changes that cleaning made to the file, in words."""
     entropy_bits_per_byte: float | None = None
+    documents: int = 1
+    """Documents that hold text; with several, an end-of-text token stands between each two."""
+    left_out: str = ""
+    """Files of its folders that are not read, in words; "" if there are none."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +75,23 @@ def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_s
 
 
 def file_size(source: str) -> int | None:
-    """Bytes of the file, or None where the source is no regular file."""
+    """Bytes of the files, before anything is read of them; None where the source cannot be opened, or is read only once."""
     found = _found(source)
-    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else None
+    if found is not None and not stat.S_ISDIR(found.st_mode):
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+    if STDIN in sources_of(source):
+        return None
+    try:
+        return open_corpus(source).file_bytes
+    except UserError:
+        return None
 
 
 def _stamp(source: str) -> tuple[int, int]:
-    """Size and modification time of the file, so that a changed file is read again."""
+    """Size and modification time of the file, so that a changed file is read again. Several files are read each time."""
     found = _found(source)
+    if (found is None and not is_builtin(source)) or (found is not None and stat.S_ISDIR(found.st_mode)):
+        return (0, next(_readings))
     return (found.st_size, found.st_mtime_ns) if found is not None else (0, 0)
 
 
@@ -105,12 +121,17 @@ def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> Te
         preview=preview(corpus, PREVIEW_CHARACTERS),
         cleaning=_cleaning(corpus, sizes.bytes),
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
+        documents=corpus.documents,
+        left_out=corpus.left_out,
     )
 
 
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
     if is_builtin(corpus.source):
         return "nothing to clean"
+    found = _found(corpus.source)
+    if found is None or stat.S_ISDIR(found.st_mode):
+        return "each file decoded into UTF-8, lines end in \\n"
     path = path_of(corpus.source)
     with open_regular(path, follow=True) as file:
         head = file.read(1 << 16)
@@ -133,22 +154,30 @@ def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_
         return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
     corpus = open_corpus(source, encoding)
     sample, whole_text = _sample(corpus)
+    several = corpus.documents > 1
     split = split_text(corpus) if whole_text else None
-    learned_from = sample.encode()[: split.split].decode() if split else sample
-    tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train([learned_from], vocab_size)
+    learned_from = (piece.bytes.decode() for piece in _training_pieces(corpus, split)) if split else iter(sample)
+    tokenizer = Tokenizer.gpt2() if kind == "gpt2" else Tokenizer.train(learned_from, vocab_size, end_of_text=several)
     if split:
-        tokens = sum(len(tokenizer.encode(piece.decode())) for _, piece, _ in pieces(corpus, split.cuts))
-        return TokenCount(kind, tokenizer.vocab_size, tokens, exact=True)
-    tokens = round(len(tokenizer.encode(sample)) * corpus.bytes / len(sample.encode()))
+        tokens = sum(len(tokenizer.encode(piece.bytes.decode())) for piece in pieces(corpus, split.cuts))
+        return TokenCount(kind, tokenizer.vocab_size, tokens + corpus.documents - 1, exact=True)
+    counted = sum(len(tokenizer.encode(text)) for text in sample)
+    tokens = round(counted * corpus.bytes / sum(len(text.encode()) for text in sample)) + corpus.documents - 1
     return TokenCount(kind, tokenizer.vocab_size, tokens, exact=False)
 
 
-def _sample(corpus: Corpus) -> tuple[str, bool]:
+def _training_pieces(corpus: Corpus, split: Split) -> Iterator[Piece]:
+    return (piece for piece in pieces(corpus, [split.split]) if piece.offset < split.split)
+
+
+def _sample(corpus: Corpus) -> tuple[list[str], bool]:
     """The beginning of the text in whole chunks, about `SAMPLE_CHARACTERS`, and True if that is all of it."""
     chunks = corpus.chunks()
     parts: list[str] = []
+    characters = 0
     for chunk in chunks:
         parts.append(chunk)
-        if sum(map(len, parts)) >= SAMPLE_CHARACTERS:
+        characters += len(chunk)
+        if characters >= SAMPLE_CHARACTERS:
             break
-    return "".join(parts), next(islice(chunks, 1), None) is None
+    return parts, next(islice(chunks, 1), None) is None

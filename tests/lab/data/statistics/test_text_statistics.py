@@ -4,7 +4,11 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens, read_facts
+from lab.data.statistics.text_statistics import SAMPLE_CHARACTERS, count_tokens, file_size, read_facts
+from lab.data.text_source import open_corpus
+from lab.data.token_file import tokenize_corpus
+from lab.data.train_val_split import split_text
+from lab.planning.train_tokenizer import train_tokenizer
 from models.tokenizers.tokenizer import Tokenizer
 
 LINE = "The big dog ran fast. Zoë sat.\n"
@@ -85,3 +89,19 @@ def test_what_can_be_read_only_once_is_refused_rather_than_waited_for(tmp_path: 
     for source in ("-", str(tmp_path / "pipe")):
         with pytest.raises(UserError, match="only once"):
             read_facts(source)
+
+
+def test_several_files_are_counted_as_a_run_counts_them(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The dog ran.\n" * 40)
+    (tmp_path / "b.txt").write_text("A cat sat.\n" * 40)
+    (tmp_path / "c.bin").write_bytes(b"\0\1\2" * 100)
+    facts = read_facts(str(tmp_path))
+    assert (facts.documents, facts.bytes) == (2, 40 * 13 + 40 * 11)
+    assert facts.left_out == "1 binary file"
+    assert file_size(str(tmp_path)) == facts.bytes
+    corpus = open_corpus(str(tmp_path))
+    split = split_text(corpus)
+    tokenizer = train_tokenizer("bpe", 300, corpus, split, lambda _: None)
+    written = tokenize_corpus(corpus, split, tokenizer, tmp_path / "tokens.out")
+    count = count_tokens(f"{tmp_path}/*.txt", None, "bpe", 300)
+    assert (count.tokens, count.vocab_size, count.exact) == (written.tokens, tokenizer.vocab_size, True)
