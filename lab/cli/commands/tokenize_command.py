@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lab.cli.number_types import Within
 from lab.cli.table_output import write_json
+from lab.core.limits import Limit
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
 BYTES_WIDTH = 24
 """Columns of a token's bytes in hexadecimal: eight bytes; a longer token pushes its text aside."""
+
+DEFAULT_MERGES = 100
+MERGES = Limit(0, 1_000_000)
+"""Merges of `--learn`."""
 
 
 def tokenizer_named(name: str) -> "Tokenizer":
@@ -47,11 +53,38 @@ def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable
     "--tokenizer", default="gpt2", show_default=True, metavar="gpt2|bytes|RUN", help="A built-in tokenizer, or that of a run."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON with ids, bytes in hexadecimal and labels.")
-def tokenize(text: str | None, file: str | None, encoding: str | None, tokenizer: str, as_json: bool) -> None:
+@click.option(
+    "--learn",
+    multiple=True,
+    metavar="F",
+    help="Learn BPE from F, a text as `llmlab train` takes it, and print each merge as it is learned, with --json as one object "
+    "a line. Repeat it for several texts.",
+)
+@click.option("--merges", type=Within(MERGES), metavar="N", help=f"Merges to learn ({DEFAULT_MERGES}).")
+def tokenize(
+    text: str | None,
+    file: str | None,
+    encoding: str | None,
+    tokenizer: str,
+    as_json: bool,
+    learn: tuple[str, ...],
+    merges: int | None,
+) -> None:
     """Show TEXT as tokens: each one's id, its bytes in hexadecimal, and its text.
 
-    Without TEXT and --file, the text is read from standard input.
+    Without TEXT and --file, the text is read from standard input. With --learn, BPE is learned from the training part of a text,
+    and each merge is printed as it is learned: the merges of a run with `--tokenizer bpe` on the same text.
     """
+    if not learn and merges is not None:
+        raise click.UsageError("--merges is for --learn.", click.get_current_context())
+    if learn:
+        if text is not None or file is not None:
+            raise click.UsageError("Give --learn alone, without a TEXT or --file.", click.get_current_context())
+        from lab.cli.learn_merges import learn_merges
+        from lab.data.text_source import joined_source
+
+        learn_merges(joined_source(learn), encoding, DEFAULT_MERGES if merges is None else merges, as_json)
+        return
     if text is not None and file is not None:
         raise click.UsageError("Give a TEXT or a --file, not both.", click.get_current_context())
     texts = _texts(text, file, encoding)
