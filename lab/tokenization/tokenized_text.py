@@ -1,0 +1,158 @@
+"""A text as tokens, each with the characters that it covers; after an edit only the words around it are tokenized anew."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from lab.tokenization.token_statistics import TextCounts
+
+if TYPE_CHECKING:
+    from models.tokenizers.tokenizer import Tokenizer
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+_SPACE = "\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+"""The whitespace of the pattern: Python's `\\s` holds more."""
+_BORDER = re.compile(f"(?<=[^{_SPACE}])(?=[{_SPACE}])")
+"""Border before whitespace that follows something else: no piece of GPT-2's pattern spans it, and the pieces on either side do
+not depend on the text on the other."""
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """A text and its tokens. A byte that is no UTF-8 is a character of its own, as a lone surrogate (PEP 383)."""
+
+    tokenizer: "Tokenizer"
+    text: str
+    ids: list[int]
+
+    @property
+    def counts(self) -> TextCounts:
+        """Size of the text in characters, bytes and tokens."""
+        return TextCounts(len(self.text), int(self.byte_starts[-1]), len(self.ids))
+
+    @cached_property
+    def byte_starts(self) -> Ints:
+        """(N + 1,) Place of the first byte of each token; at the end the size of the text."""
+        lengths = _byte_lengths(self.tokenizer)
+        return np.concatenate(([0], np.cumsum(lengths[np.array(self.ids, np.int64)]))).astype(np.int64)
+
+    @cached_property
+    def _character_starts(self) -> Ints:
+        """(characters + 1,) Place of the first byte of each character."""
+        codes = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), "<u4")
+        sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
+        sizes[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1
+        return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+
+    @cached_property
+    def first_characters(self) -> Ints:
+        """(N,) The character that each token's first byte belongs to."""
+        if self.is_one_byte_each:
+            return self.byte_starts[:-1]
+        return np.searchsorted(self._character_starts, self.byte_starts[:-1], "right") - 1
+
+    @cached_property
+    def end_characters(self) -> Ints:
+        """(N,) The character after the one that each token's last byte belongs to."""
+        if self.is_one_byte_each:
+            return self.byte_starts[1:]
+        return np.searchsorted(self._character_starts, self.byte_starts[1:] - 1, "right")
+
+    @property
+    def is_one_byte_each(self) -> bool:
+        """True if every character is one byte, so that none can be cut."""
+        return len(self.text) == int(self.byte_starts[-1])
+
+    @cached_property
+    def split_characters(self) -> list[tuple[int, int, int]]:
+        """Characters that no single token holds whole: the character's place, its first token, and the token after its last."""
+        if self.is_one_byte_each:
+            return []
+        firsts = np.searchsorted(self.byte_starts, self._character_starts[:-1], "right") - 1
+        lasts = np.searchsorted(self.byte_starts, self._character_starts[1:] - 1, "right") - 1
+        split = np.flatnonzero(firsts != lasts)
+        return list(zip(split.tolist(), firsts[split].tolist(), (lasts[split] + 1).tolist(), strict=True))
+
+    def token_at(self, character: int) -> int:
+        """The token that holds the first byte of a character; the last token for a place beyond the text."""
+        if not self.ids:
+            return 0
+        return min(len(self.ids) - 1, int(np.searchsorted(self.end_characters, character, "right")))
+
+
+def tokenize_text(tokenizer: "Tokenizer", text: str, before: TokenizedText | None = None) -> TokenizedText:
+    """The text's tokens. With the tokens of the text `before` an edit, only what the edit may have changed is tokenized."""
+    text = _well_formed(tokenizer, text)
+    if before is None or before.tokenizer is not tokenizer or not _is_gpt2_pattern(tokenizer):
+        return TokenizedText(tokenizer, text, tokenizer.encode(text))
+    start, old_end, end = changed_range(before.text, text)
+    if start == old_end == end:
+        return before
+    head, tail = 0, len(before.ids)
+    if start:
+        head = int(np.searchsorted(before.first_characters, start))
+    if old_end < len(before.text):
+        tail = int(np.searchsorted(before.first_characters, old_end))
+    return TokenizedText(tokenizer, text, [*before.ids[:head], *tokenizer.encode(text[start:end]), *before.ids[tail:]])
+
+
+def changed_range(before: str, after: str) -> tuple[int, int, int]:
+    """The stretch that an edit may have given other tokens: its start, its end before the edit, and its end after.
+
+    Both ends are borders that no token spans, or the ends of the text.
+    """
+    if before == after:
+        return len(after), len(after), len(after)
+    shared = _common(before, after, min(len(before), len(after)))
+    room = min(len(before), len(after)) - shared
+    tail = _common(before[::-1], after[::-1], room)
+    start = max(0, shared - 1)
+    while start and not _BORDER.match(after, start):
+        start -= 1
+    found = _BORDER.search(after, min(len(after), len(after) - tail + 1))
+    end = found.start() if found else len(after)
+    return start, end + len(before) - len(after), end
+
+
+def _common(one: str, other: str, most: int) -> int:
+    """Length of the beginning that two texts share, at most `most`."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _well_formed(tokenizer: "Tokenizer", text: str) -> str:
+    """The text with surrogates for bytes that are no text only: others are their character or U+FFFD, as `encode` reads them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return tokenizer.decode_bytes(tokenizer.encode(text)).decode("utf-8", "surrogateescape")
+    return text
+
+
+def _is_gpt2_pattern(tokenizer: "Tokenizer") -> bool:
+    from models.tokenizers.tokenizer import PATTERN
+
+    return tokenizer.pattern == PATTERN
+
+
+_LENGTHS: WeakKeyDictionary["Tokenizer", Ints] = WeakKeyDictionary()
+
+
+def _byte_lengths(tokenizer: "Tokenizer") -> Ints:
+    """(V,) Bytes of each token, counted once for a tokenizer."""
+    known = _LENGTHS.get(tokenizer)
+    if known is None:
+        known = np.array([len(tokenizer.token_bytes(each)) for each in range(tokenizer.vocab_size)], np.int64)
+        _LENGTHS[tokenizer] = known
+    return known
