@@ -35,12 +35,12 @@ def colour(scale: Scale, value: float, dark: bool = True) -> RGB:
     if scale == "sequential":
         place = min(1.0, max(0.0, value))
         if dark:
-            return _in_gamut(*_between(place))
+            return in_gamut(*_between(place))
         lightness, chroma, hue = _between(1 - place)
-        return _in_gamut(lightness, chroma * min(1.0, 0.1 + 2 * place), hue)  # near 0 as pale as the screen
+        return in_gamut(lightness, chroma * min(1.0, 0.1 + 2 * place), hue)  # near 0 as pale as the screen
     size = min(1.0, abs(value))
     lightness = CENTRE + size * (FARTHEST - CENTRE)
-    return _in_gamut(lightness if dark else 1.2 - lightness, DIVERGING_CHROMA * size, NEGATIVE_HUE if value < 0 else POSITIVE_HUE)
+    return in_gamut(lightness if dark else 1.2 - lightness, DIVERGING_CHROMA * size, NEGATIVE_HUE if value < 0 else POSITIVE_HUE)
 
 
 def ink_on(paper: RGB) -> RGB:
@@ -80,7 +80,7 @@ def _between(place: float) -> tuple[float, float, float]:
     return lightness, chroma, hue
 
 
-def _in_gamut(lightness: float, chroma: float, hue: float) -> RGB:
+def in_gamut(lightness: float, chroma: float, hue: float) -> RGB:
     """The colour, with as much of its chroma as sRGB has at this lightness."""
     while True:
         channels = _light_of(lightness, chroma, hue)

@@ -29,6 +29,8 @@ class TokenizedText:
     tokenizer: "Tokenizer"
     text: str
     ids: list[int]
+    special: bool = False
+    """True where the text of a special token is that token, and not plain text."""
 
     @property
     def counts(self) -> TextCounts:
@@ -78,6 +80,12 @@ class TokenizedText:
         split = np.flatnonzero(firsts != lasts)
         return list(zip(split.tolist(), firsts[split].tolist(), (lasts[split] + 1).tolist(), strict=True))
 
+    @cached_property
+    def special_places(self) -> frozenset[int]:
+        """Places of the special tokens."""
+        ids = set(self.tokenizer.special.values())
+        return frozenset(at for at, id in enumerate(self.ids) if id in ids) if self.special else frozenset()
+
     def token_at(self, character: int) -> int:
         """The token that holds the first byte of a character; the last token for a place beyond the text."""
         if not self.ids:
@@ -85,10 +93,17 @@ class TokenizedText:
         return min(len(self.ids) - 1, int(np.searchsorted(self.end_characters, character, "right")))
 
 
-def tokenize_text(tokenizer: "Tokenizer", text: str, before: TokenizedText | None = None) -> TokenizedText:
-    """The text's tokens. With the tokens of the text `before` an edit, only what the edit may have changed is tokenized."""
+def tokenize_text(
+    tokenizer: "Tokenizer", text: str, before: TokenizedText | None = None, *, special: bool = False
+) -> TokenizedText:
+    """The text's tokens. With the tokens of the text `before` an edit, only what the edit may have changed is tokenized.
+
+    With `special`, the text of a special token is that token.
+    """
     text = _well_formed(tokenizer, text)
-    if before is None or before.tokenizer is not tokenizer or not _is_gpt2_pattern(tokenizer):
+    if special and any(each in text for each in tokenizer.special):
+        return TokenizedText(tokenizer, text, tokenizer.encode(text, special=True), special=True)
+    if before is None or before.special or before.tokenizer is not tokenizer or not _is_gpt2_pattern(tokenizer):
         return TokenizedText(tokenizer, text, tokenizer.encode(text))
     start, old_end, end = changed_range(before.text, text)
     if start == old_end == end:

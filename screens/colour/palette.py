@@ -35,6 +35,10 @@ class Palette:
             return self.background
         return _shown(colour(heat.scale, level / LEVELS, self.dark), self.system)
 
+    def shown(self, rgb: RGB) -> RGB:
+        """The colour nearest to `rgb` that the terminal has."""
+        return _shown(rgb, self.system)
+
     def style(self, heat: Heat) -> Style:
         """Paper for the number and ink to write on it; of a half block, ink above paper. Without paper, the role alone."""
         return _style(self, heat)

@@ -1,140 +1,288 @@
-"""The strip: the text in the box as tokens, and one token's bytes and merges."""
+"""The strip: the text in the box as tokens, and one token from all sides."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual import on, work
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.message import Message
+from textual.reactive import var
 
-from lab.views.blocks import Paragraph, View
-from screens.blocks.block_view import BlockView
-from screens.tokens.token_flow import TokenFlow
-from screens.tokens.tokens_page import TokensPage
+from screens.tokens.flow_layout import Joined
+from screens.tokens.size_bars import SizeBars
+from screens.tokens.text_page import TextPage
+from screens.tokens.token_card import CardFacts, TokenCard
+from screens.tokens.token_flow import FlowTokens, TokenFlow
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer
-    from lab.tokenization.token_statistics import TextCounts
+    from lab.tokenization.token_family import TokenFamilies
+    from lab.tokenization.token_frequencies import TokenFrequencies
+    from lab.tokenization.token_views import TokenLabels, TokenView
+    from lab.tokenization.tokenized_text import TokenizedText
 
-MOST_SHOWN = 20_000
-"""Most tokens drawn; all are counted."""
+MOST_COUNTED = 64_000_000
+"""Bytes of a text in use whose tokens are counted unasked: some 20 seconds in the background."""
+
+TITLES: dict[TokenView, str] = {"text": "tokens", "spaces": "tokens · spaces shown", "ids": "ids", "bytes": "bytes in hex"}
 
 
 @dataclass(frozen=True)
-class TokenizedText:
-    """A text as tokens, and what is drawn of them."""
+class StripJob:
+    """Settings of tokenizing and labelling."""
 
-    named: "NamedTokenizer"
-    ids: list[int]
-    labels: list[str]
-    breaks: list[bool]
-    counts: "TextCounts"
-    about: str
+    named: NamedTokenizer
+    view: TokenView
+    special: bool
 
 
-class StripPage(TokensPage):
-    """Tokenizes the newest text in a thread."""
+@dataclass(frozen=True)
+class StripAnswer:
+    """A tokenized text, as it is drawn."""
+
+    job: StripJob
+    tokenized: TokenizedText
+    flow: FlowTokens
+
+
+@dataclass(frozen=True)
+class Background:
+    """Facts about a tokenizer that are counted once: its words by their letters, and its tokens in the corpus, or why not."""
+
+    families: TokenFamilies
+    frequencies: TokenFrequencies | None = None
+    problem: str = ""
+
+
+class StripPage(TextPage):
+    """The tokens, coloured in turn, and the card of the chosen one."""
 
     LINK = PageLink("strip", "s", "strip")
-    TAKES_TEXT = True
     REST = "#tokens-flow"
     DEFAULT_CSS = """
     StripPage {
+        #tokens-special { display: none; }
+        #tokens-special.-shown { display: block; }
         #tokens-flow { height: 1fr; min-height: 4; }
-        #tokens-one { height: 1fr; }
+        #tokens-card { height: 8; }
     }
     """
+    BINDINGS = [
+        Binding("w", "view('spaces')", "Spaces", id="strip.spaces", tooltip="Make every space and line break visible, or not"),
+        Binding("i", "view('ids')", "Ids", id="strip.ids", tooltip="The tokens as their ids, or as text"),
+        Binding("x", "view('bytes')", "Bytes", id="strip.bytes", tooltip="The tokens as bytes in hexadecimal, or as text"),
+        Binding(
+            "m",
+            "special",
+            "Special",
+            id="strip.special",
+            tooltip="Read text such as <|endoftext|> as the special token, or as the plain text it is",
+        ),
+    ]
+
+    view: var[TokenView] = var("text")
+    special: var[bool] = var(False)
+    """True: the text of a special token is read as that token."""
+    cursor: var[int | None] = var(None)
+    """The character before the cursor of the text box, whose token is chosen; None while the keys are free."""
 
     @dataclass
-    class Tokenized(Message):
-        """The text of that number has been tokenized."""
+    class CharactersChosen(Message):
+        """The user has chosen the token that covers these characters."""
 
-        number: int
-        result: TokenizedText
+        first: int
+        end: int
+
+    @dataclass
+    class Counted(Message):
+        """The facts about a tokenizer, as far as they are known."""
+
+        named: NamedTokenizer
+        found: Background
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._number = 0
-        self._answered = 0
-        self._busy = False
-        self._result: TokenizedText | None = None
+        self._shown: StripAnswer | None = None
+        self._labels: dict[tuple[int, str], TokenLabels] = {}
+        self._background: dict[int, Background] = {}
+        self._counting: object = None
+        """The tokenizer and the text whose tokens are counted now, or were last."""
 
     def compose(self) -> ComposeResult:
-        yield StatusLine(most_lines=2, id="tokens-counts")
+        yield SizeBars(id="tokens-sizes")
+        yield StatusLine(most_lines=2, id="tokens-special")
         flow = TokenFlow(id="tokens-flow")
-        flow.border_title = "tokens"
+        flow.border_title = TITLES["text"]
         yield flow
-        yield BlockView(id="tokens-one")
+        yield TokenCard(id="tokens-card")
 
-    @property
-    def is_settled(self) -> bool:
-        return not self._busy and self._answered == self._number
-
-    def watch_text(self) -> None:
-        self._ask()
+    def on_mount(self) -> None:
+        self.watch(self.app, "text_source", self._count, init=False)
 
     def watch_named(self) -> None:
         if self.named is None:
-            self._result = None
-            self.query_one("#tokens-counts", StatusLine).left = ""
-            self.query_one(TokenFlow).show([], [])
-            self.query_one(BlockView).show(View("none", "no tokens", "", []))
-        self._ask()
+            self._shown = None
+            self.query_one(TokenFlow).show(FlowTokens())
+            self.query_one(TokenCard).show(CardFacts(""))
+        self.ask()
+        self._count()
 
     def watch_is_shown(self) -> None:
-        self._ask()
+        super().watch_is_shown()
+        self._count()
 
-    def _ask(self) -> None:
-        """Tokenize the current text; while another is being tokenized, only the newest waits."""
-        if not self.is_shown or self.named is None:
+    @property
+    def is_settled(self) -> bool:
+        known = self._background.get(id(self.named.tokenizer)) if self.named is not None else None
+        counted = known is not None and (known.frequencies is not None or bool(known.problem))
+        return super().is_settled and (counted or self.named is None)
+
+    def job(self) -> StripJob | None:
+        return StripJob(self.named, self.view, self.special) if self.named is not None else None
+
+    def size_of(self, text: str, job: StripJob) -> int:
+        from lab.tokenization.tokenized_text import changed_range
+
+        before = self._shown
+        if before is None or before.job != job or before.tokenized.special:
+            return len(text)
+        start, _, end = changed_range(before.tokenized.text, text)
+        return end - start
+
+    def answer(self, text: str, job: StripJob) -> StripAnswer:
+        from lab.tokenization.token_views import TokenLabels
+        from lab.tokenization.tokenized_text import tokenize_text
+        from models.tokenizers.token_labels import printable
+
+        tokenizer = job.named.tokenizer
+        before = self._shown.tokenized if self._shown is not None else None
+        tokenized = tokenize_text(tokenizer, text, before, special=job.special)
+        key = (id(tokenizer), job.view)
+        labels = self._labels.get(key)
+        if labels is None or labels.tokenizer is not tokenizer:
+            labels = self._labels[key] = TokenLabels(tokenizer, job.view)
+        characters = [
+            Joined(printable(tokenized.text[at].encode("utf-8", "surrogateescape")), first, end)
+            for at, first, end in tokenized.split_characters
+        ]
+        widths = labels.widths(tokenized.ids)
+        flow = FlowTokens(tokenized.ids, labels.label, widths, labels.breaks(tokenized.ids), characters, tokenized.special_places)
+        return StripAnswer(job, tokenized, flow)
+
+    def show_answer(self, result: StripAnswer) -> None:
+        if result.job.named is not self.named:
             return
-        self._number += 1
-        if not self._busy:
-            self._busy = True
-            self._tokenize(self._number, self.text, self.named)
+        from lab.tokenization.special_text import special_sentence
 
-    @work(thread=True, group="tokenize", exit_on_error=True)
-    def _tokenize(self, number: int, text: str, named: "NamedTokenizer") -> None:
-        from lab.tokenization.token_statistics import TextCounts, vocabulary_sentence
-
-        tokenizer = named.tokenizer
-        ids = tokenizer.encode(text)
-        drawn = ids[:MOST_SHOWN]
-        labels = [tokenizer.label(id) for id in drawn]
-        breaks = [b"\n" in tokenizer.token_bytes(id) for id in drawn]
-        counts = TextCounts(len(text), len(text.encode("utf-8", "surrogatepass")), len(ids))
-        about = vocabulary_sentence(tokenizer, named.title)
-        self.post_message(self.Tokenized(number, TokenizedText(named, ids, labels, breaks, counts, about)))
-
-    @on(Tokenized)
-    def _show_tokens(self, message: Tokenized) -> None:
-        self._busy = False
-        self._answered = message.number
-        if message.number != self._number:
-            self._ask()
-        result = message.result
-        if result.named is not self.named:
-            return
-        self._result = result
-        more = f" (the first {MOST_SHOWN:,} are shown)" if len(result.ids) > len(result.labels) else ""
-        self.query_one("#tokens-counts", StatusLine).left = result.counts.sentence + more
+        self._shown = result
+        tokenized = result.tokenized
+        self.query_one(SizeBars).counts = tokenized.counts
+        sentence = special_sentence(tokenized.tokenizer, tokenized.text, result.job.special)
+        line = self.query_one("#tokens-special", StatusLine)
+        line.left = sentence
+        line.set_class(bool(sentence), "-shown")
         flow = self.query_one(TokenFlow)
-        flow.show(result.labels, result.breaks)
-        self._show_one(flow.chosen)
+        flow.border_title = TITLES[result.job.view]
+        flow.show(result.flow, self._token_at_cursor())
+        self._show_card(flow.chosen)
+
+    def _token_at_cursor(self) -> int | None:
+        if self.cursor is None or self._shown is None:
+            return None
+        return self._shown.tokenized.token_at(max(0, self.cursor))
+
+    def watch_cursor(self) -> None:
+        chosen = self._token_at_cursor()
+        if chosen is not None and super().is_settled:
+            flow = self.query_one(TokenFlow)
+            if chosen != flow.chosen:
+                flow.chosen = chosen
+                self._show_card(chosen)
+
+    def watch_view(self) -> None:
+        self.ask()
+
+    def watch_special(self) -> None:
+        self.ask()
+
+    def action_view(self, view: TokenView) -> None:
+        self.view = "text" if self.view == view else view
+
+    def action_special(self) -> None:
+        self.special = not self.special
 
     @on(TokenFlow.Chosen)
     def _token_chosen(self, message: TokenFlow.Chosen) -> None:
-        self._show_one(message.index)
+        self._show_card(message.index)
+        if self._shown is not None and self._shown.tokenized.ids:
+            tokenized = self._shown.tokenized
+            first, end = tokenized.first_characters[message.index], tokenized.end_characters[message.index]
+            self.post_message(self.CharactersChosen(int(first), int(end)))
 
-    def _show_one(self, index: int) -> None:
-        from lab.tokenization.token_statistics import merge_table, quoted_label
+    def _show_card(self, index: int) -> None:
+        from lab.core.number_format import whole
+        from lab.tokenization import token_card
+        from lab.tokenization.token_statistics import quoted_label
 
-        result = self._result
-        if result is None or not result.ids:
+        shown = self._shown
+        if shown is None or not shown.tokenized.ids:
+            self.query_one(TokenCard).show(CardFacts("no tokens"))
             return
-        tokenizer = result.named.tokenizer
-        id = result.ids[min(index, len(result.ids) - 1)]
-        title = f"token {index + 1} of {len(result.ids):,}: {quoted_label(tokenizer, id)} = {id}"
-        self.query_one(BlockView).show(View("token", title, "", [merge_table(tokenizer, id), Paragraph(result.about)]))
+        tokenizer, ids = shown.tokenized.tokenizer, shown.tokenized.ids
+        id_ = ids[min(index, len(ids) - 1)]
+        known = self._background.get(id(tokenizer))
+        relatives = token_card.family_labels(tokenizer, known.families, id_) if known else []
+        facts = (
+            ("merge", token_card.merge_fact(tokenizer, id_)),
+            ("bytes", token_card.bytes_fact(tokenizer, id_)),
+            ("here", f"{whole(ids.count(id_))} of {whole(len(ids))} tokens"),
+            ("corpus", self._corpus_fact(known, id_)),
+        )
+        title = f"token {whole(index + 1)} of {whole(len(ids))}: {quoted_label(tokenizer, id_)} = {id_}"
+        card = CardFacts(title, token_card.tree_rows(tokenizer, id_), facts, relatives)
+        self.query_one(TokenCard).show(card)
+
+    def _corpus_fact(self, known: Background | None, id_: int) -> str:
+        from lab.tokenization.token_card import frequency_fact
+
+        if known is None or (known.frequencies is None and not known.problem):
+            return "being counted …"
+        return frequency_fact(known.frequencies, id_) if known.frequencies is not None else known.problem
+
+    def _count(self) -> None:
+        """Count the current tokenizer's tokens in the corpus, once, while the page is in sight."""
+        if self.named is None or not self.is_shown:
+            return
+        asked = (self.named, self.lab.text_source)
+        if self._counting != asked:
+            self._counting = asked
+            self._count_in_thread(asked, self.named, self.lab.text_source, self.lab.text_encoding)
+
+    @work(thread=True, group="count", exit_on_error=True)
+    def _count_in_thread(self, asked: Any, named: NamedTokenizer, source: str, encoding: str) -> None:
+        from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
+        from lab.tokenization.token_family import TokenFamilies
+
+        known = self._background.get(id(named.tokenizer))
+        families = known.families if known else TokenFamilies(named.tokenizer)
+        self.post_message(self.Counted(named, Background(families)))
+
+        def goes_on() -> bool:
+            return self._counting == asked and self.is_attached
+
+        try:
+            frequencies, problem = frequencies_for(named, source, encoding, MOST_COUNTED, goes_on)
+        except CountStoppedError:
+            return
+        self.post_message(self.Counted(named, Background(families, frequencies, problem)))
+
+    @on(Counted)
+    def _show_counts(self, message: Counted) -> None:
+        if message.named is self.named:
+            self._background[id(message.named.tokenizer)] = message.found
+            self._show_card(self.query_one(TokenFlow).chosen)

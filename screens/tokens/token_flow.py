@@ -1,62 +1,87 @@
-"""The tokens of a text, wrapped into lines, with a cursor on one of them."""
+"""The tokens of a text, wrapped into rows, with a cursor on one of them."""
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from screens.colour.palette import palette_of
+from screens.colour.token_cycle import cycle_style
+from screens.tokens.flow_layout import FlowLayout, Joined, lay_tokens
 from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import fit
 
+BAR = "│"
+"""Between two tokens where paper cannot tell them apart."""
+
 
 @dataclass(frozen=True)
-class TokenSpan:
-    """Line and columns of a token."""
+class FlowTokens:
+    """Tokens to draw: ids, labels, widths in cells, the tokens after which a line of the text ends, joined characters."""
 
-    line: int
-    start: int
-    width: int
+    ids: Sequence[int] = ()
+    label_of: Callable[[int], str] = str
+    """The label of an id, asked for where it is in sight."""
+    widths: Sequence[int] = ()
+    breaks: Sequence[int] = ()
+    joined: Sequence[Joined] = ()
+    special: frozenset[int] = field(default_factory=frozenset)
+    """Places of special tokens."""
 
 
-def places_of(labels: list[str], breaks: list[bool], width: int) -> list[TokenSpan]:
-    """Wrap labels side by side, a bar after each; a new line where there is no room or after a line break."""
-    places: list[TokenSpan] = []
-    line = at = 0
-    for label, breaks_line in zip(labels, breaks, strict=True):
-        size = min(max(1, cell_len(label)), max(1, width - 1))
-        if at and at + size + 1 > width:
-            line, at = line + 1, 0
-        places.append(TokenSpan(line, at, size))
-        at += size + 1
-        if breaks_line:
-            line, at = line + 1, 0
-    return places
+def joined_line(layout: FlowLayout, row: int) -> list[tuple[str, bool]]:
+    """The line above a row: each joined character over its tokens, `╭─🙂─╮`, with the cells between; True for characters."""
+    pieces: list[tuple[str, bool]] = []
+    tokens, at = layout.tokens_of(row), 0
+    for each in layout.joined_in(row):
+        first, last = max(each.first, tokens.start), min(each.end, tokens.stop) - 1
+        start = max(at, layout.start_of(first))
+        width = layout.start_of(last) + layout.widths[last] - start
+        if width < 1:
+            continue
+        pieces += [(" " * (start - at), False), (_over(each.character, width), True)]
+        at = start + width
+    return pieces
+
+
+def _over(character: str, width: int) -> str:
+    """The character in the middle of so many cells, with a bracket around it where there is room."""
+    room = width - cell_len(character) - 2
+    if room < 0:
+        return fit(character, width)
+    return f"╭{'─' * (room // 2)}{character}{'─' * (room - room // 2)}╮"
 
 
 class TokenFlow(LineScrollView):
-    """Bars and shades separate the tokens; the chosen one is inverted."""
+    """Papers in turn, or bars where there is no colour, tell the tokens apart; the chosen one is inverted."""
 
-    COMPONENT_CLASSES = {"flow--even", "flow--odd", "flow--chosen", "flow--bar"}
+    COMPONENT_CLASSES = {"flow--chosen", "flow--bar", "flow--special", "flow--joined"}
     DEFAULT_CSS = """
     TokenFlow {
-        & > .flow--even { color: $foreground; }
-        & > .flow--odd { color: $foreground; background: $foreground 10%; }
         & > .flow--chosen { text-style: reverse bold; }
         & > .flow--bar { color: $foreground 40%; }
+        & > .flow--joined { color: $foreground 80%; }
+        & > .flow--special { text-style: bold underline; }
     }
     """
-    HELP = "**The tokens.** Arrows or `hjkl` choose one; below are its bytes and merges."
+    HELP = (
+        "**The tokens.** Arrows or `hjkl` choose one, a click too; below are its bytes, its merges and its relatives. `w` shows "
+        "spaces, `i` ids, `x` bytes. A character of several tokens stands in a bracket over their bytes."
+    )
     BINDINGS = [
         Binding("right,l", "choose(1)", "Token", id="flow.right", key_display="←/→", tooltip="The next token"),
         Binding("left,h", "choose(-1)", "Left", id="flow.left", show=False, tooltip="The previous token"),
         Binding("down,j", "line(1)", "Down", id="flow.down", show=False, tooltip="One line down"),
         Binding("up,k", "line(-1)", "Up", id="flow.up", show=False, tooltip="One line up"),
+        Binding("pagedown", "line(10)", "Ten down", id="flow.page_down", show=False, tooltip="Ten lines down"),
+        Binding("pageup", "line(-10)", "Ten up", id="flow.page_up", show=False, tooltip="Ten lines up"),
         Binding("home,g", "end(0)", "First", id="flow.first", show=False, tooltip="The first token"),
         Binding("end,G", "end(-1)", "Last", id="flow.last", show=False, tooltip="The last token"),
     ]
@@ -65,72 +90,89 @@ class TokenFlow(LineScrollView):
 
     @dataclass
     class Chosen(Message):
-        """Another token was chosen."""
+        """The user has chosen another token."""
 
         index: int
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._labels: list[str] = []
-        self._breaks: list[bool] = []
-        self._places: list[TokenSpan] = []
-        self._lines: list[int] = []
+        self._tokens = FlowTokens()
+        self._layout = lay_tokens([], [], 1)
 
-    def show(self, labels: list[str], breaks: list[bool]) -> None:
-        """Draw other tokens; `breaks` says after which of them the text starts a new line."""
-        self._labels, self._breaks = labels, breaks
+    def show(self, tokens: FlowTokens, chosen: int | None = None) -> None:
+        """Draw other tokens, and choose one of them, by default the one at the place chosen before."""
+        self._tokens = tokens
+        self.set_reactive(TokenFlow.chosen, max(0, min(self.chosen if chosen is None else chosen, len(tokens.ids) - 1)))
         self._flow()
-        self.chosen = max(0, min(self.chosen, len(labels) - 1))
-        self._reveal()
 
     def _flow(self) -> None:
-        self._places = places_of(self._labels, self._breaks, self.room)
-        self._lines = [place.line for place in self._places]
-        self.set_extent(self._lines[-1] + 1 if self._lines else 0)
+        tokens = self._tokens
+        gap = 0 if palette_of(self).paints else 1
+        self._layout = lay_tokens(tokens.widths, tokens.breaks, self.room, gap, tokens.joined)
+        self.set_extent(self._layout.height)
+        self._reveal()
 
     def on_resize(self) -> None:
         self._flow()
 
+    def choose(self, index: int) -> None:
+        """Choose a token for the user, and tell that it was chosen."""
+        index = max(0, min(index, len(self._tokens.ids) - 1))
+        if index != self.chosen:
+            self.chosen = index
+            self.post_message(self.Chosen(index))
+
     def watch_chosen(self) -> None:
         self._reveal()
         self.refresh()
-        self.post_message(self.Chosen(self.chosen))
 
     def _reveal(self) -> None:
-        if self._places:
-            self.show_line(self._lines[self.chosen])
+        if self._layout.rows:
+            row = self._layout.row_of(self.chosen)
+            before = self._layout.lines[row - 1] + 1 if row else 0
+            self.show_line(before)
+            self.show_line(self._layout.lines[row])
 
     def draw(self, line: int) -> Strip:
-        first, end = bisect_right(self._lines, line - 1), bisect_right(self._lines, line)
-        bar = Segment("│", self.style_of("flow--bar"))
+        layout, tokens = self._layout, self._tokens
+        row, is_tokens = layout.row_at(line)
+        base = self.style_of("")
+        if not is_tokens:
+            joined = self.style_of("flow--joined")
+            pieces = [Segment(text, joined if over else base) for text, over in joined_line(layout, row)]
+            return Strip(pieces).adjust_cell_length(self.room, base)
+        palette = palette_of(self)
         segments: list[Segment] = []
-        for index in range(first, end):
-            kind = "chosen" if index == self.chosen else "odd" if index % 2 else "even"
-            segments += [Segment(fit(self._labels[index], self._places[index].width), self.style_of(f"flow--{kind}")), bar]
-        return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
+        for index in layout.tokens_of(row):
+            paper = cycle_style(palette, index) if palette.paints else Style.null()
+            style = base + paper
+            if index in tokens.special:
+                style += self.style_of("flow--special")
+            if index == self.chosen:
+                style = style + self.style_of("flow--chosen")
+            segments.append(Segment(fit(tokens.label_of(tokens.ids[index]), layout.widths[index]), style))
+            if layout.gap:
+                segments.append(Segment(BAR, self.style_of("flow--bar")))
+        return Strip(segments).adjust_cell_length(self.room, base)
 
     def action_choose(self, by: int) -> None:
-        self.chosen = max(0, min(self.chosen + by, len(self._labels) - 1))
+        self.choose(self.chosen + by)
 
     def action_end(self, index: int) -> None:
-        self.chosen = index if index >= 0 else max(0, len(self._labels) - 1)
+        self.choose(index if index >= 0 else len(self._tokens.ids) - 1)
 
     def action_line(self, by: int) -> None:
-        if not self._places:
+        layout = self._layout
+        if not layout.rows:
             return
-        place = self._places[self.chosen]
-        found = self._at(place.line + by, place.start + place.width // 2)
-        if found is not None:
-            self.chosen = found
-
-    def _at(self, line: int, x: int) -> int | None:
-        """The token at `x` of `line`, or the last one before it; None where there is no such line."""
-        first, end = bisect_right(self._lines, line - 1), bisect_right(self._lines, line)
-        before = [index for index in range(first, end) if self._places[index].start <= x]
-        return before[-1] if before else None
+        row = layout.row_of(self.chosen)
+        middle = layout.start_of(self.chosen) + layout.widths[self.chosen] // 2
+        self.choose(layout.token_at(max(0, min(row + by, len(layout.rows) - 1)), middle))
 
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
-        found = self._at(offset.y + self.top, offset.x) if offset is not None else None
-        if found is not None:
-            self.chosen = found
+        if offset is None or not self._layout.rows:
+            return
+        row, _ = self._layout.row_at(self.line_at(offset.y))
+        if row < len(self._layout.rows):
+            self.choose(self._layout.token_at(row, offset.x))

@@ -11,10 +11,11 @@ from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Input, TextArea
 
-from screens.base_screen import LabScreen
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage
+from screens.tokens.text_box import TextBox
+from screens.tokens.text_sources import BOX_TITLE, TextSources
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_page import VocabularyPage
 from screens.widgets.page_bar import PageBar
@@ -30,23 +31,26 @@ PAGES: tuple[type[TokensPage], ...] = (StripPage, SideBySidePage, BpePage, Vocab
 CHOOSE = "tokenizer  "
 
 
-class TokensScreen(LabScreen):
+class TokensScreen(TextSources):
     """The pages, the text box that two of them share, and the current tokenizer, which is read once in a thread."""
 
     MODE = "tokens"
     TEXT_FIELDS = (TextArea, Input)
     HELP = (
         "A model never sees letters: text is split into **tokens**, each with a number. Type text; `escape` leaves the box, "
-        "`e` returns to it. `t` changes the tokenizer; `s` `c` `b` `v` open the pages."
+        "`e` returns to it. `t` changes the tokenizer; `s` `c` `b` `v` open the pages. `o` loads a file into the box, `u` the "
+        "text in use, `n` an example."
     )
     DEFAULT_CSS = """
     TokensScreen {
-        #tokens-text { height: 5; border: round $foreground 30%; padding: 0 1; background: $background; display: none; }
+        #tokens-text { height: 4; border: round $foreground 30%; padding: 0 1; background: $background; display: none; }
         #tokens-text.-shown { display: block; }
         #tokens-text:focus { border: round $accent; }
         #tokens-problem { display: none; }
         #tokens-problem.-error { display: block; }
         &.-tall #tokens-text { height: 8; }
+        &.-tall SizeBars { height: 3; }
+        &.-tall #tokens-card { height: 11; }
     }
     """
     BINDINGS = [
@@ -92,8 +96,8 @@ class TokensScreen(LabScreen):
 
     def compose_body(self) -> ComposeResult:
         yield PageBar([page.LINK for page in PAGES], self.page, id="tokens-pages")
-        text = TextArea(id="tokens-text", show_line_numbers=False, placeholder=EXAMPLE)
-        text.border_title = "text · Esc leave"
+        text = TextBox(EXAMPLE, id="tokens-text")
+        text.border_title = BOX_TITLE
         yield text
         yield StatusLine(id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
@@ -235,12 +239,28 @@ class TokensScreen(LabScreen):
                 self.source = source
             start += cell_len(words) + 1
 
+    def key_matters(self, id: str) -> bool:
+        return self.current.TAKES_TEXT or id not in ("tokens.example", "tokens.load", "tokens.used")
+
     @on(TextArea.Changed, "#tokens-text")
     def _typed(self) -> None:
         self._give_text()
 
     def _give_text(self) -> None:
-        text = self.query_one("#tokens-text", TextArea).text or EXAMPLE
+        text = self.box.text
+        self.text_changed()
+        self._follow_cursor()
         for page in self.query(TokensPage):
             if page.TAKES_TEXT:
-                page.text = text
+                page.text = text or EXAMPLE
+
+    @on(TextArea.SelectionChanged, "#tokens-text")
+    def _follow_cursor(self) -> None:
+        """Choose the token before the text cursor while the text is edited."""
+        box = self.box
+        self.query_one(StripPage).cursor = box.character_before_cursor if box.has_focus and box.text else None
+
+    @on(StripPage.CharactersChosen)
+    def _show_characters(self, message: StripPage.CharactersChosen) -> None:
+        if not self.box.has_focus and self.box.text:
+            self.box.select_characters(message.first, message.end)

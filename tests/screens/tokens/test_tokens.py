@@ -10,12 +10,14 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from lab.views.blocks import Table
+from lab.tokenization.token_statistics import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
-from screens.blocks.block_view import BlockView
-from screens.tokens.token_flow import TokenFlow, places_of
+from screens.tokens.size_bars import SizeBars
+from screens.tokens.text_page import LARGEST_AT_ONCE
+from screens.tokens.token_card import CardFacts, TokenCard
+from screens.tokens.token_flow import TokenFlow
 from screens.tokens.tokens_screen import EXAMPLE, TokensScreen
 from screens.widgets.status_line import StatusLine
 
@@ -62,26 +64,23 @@ async def write(pilot: Pilot[None], text: str) -> None:
     await settle(pilot)
 
 
-def counts(pilot: Pilot[None]) -> str:
-    return screen_of(pilot).query_one("#tokens-counts", StatusLine).left
+def counts(pilot: Pilot[None]) -> TextCounts:
+    return screen_of(pilot).query_one(SizeBars).counts
 
 
-def one(pilot: Pilot[None]) -> tuple[str, list[list[str]]]:
-    view = screen_of(pilot).query_one(BlockView).view
-    assert view is not None
-    found = view.blocks[0]
-    assert isinstance(found, Table)
-    return view.title, [[cell.text for cell in row] for row in found.rows]
+def card(pilot: Pilot[None]) -> CardFacts:
+    return screen_of(pilot).query_one(TokenCard).card
 
 
 async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "The big dog ran")
         await pilot.press("escape")
-        assert counts(pilot) == "15 characters = 15 bytes = 4 tokens: 3.75 characters per token"
+        assert counts(pilot) == TextCounts(15, 15, 4)
+        await pilot.press("home")
         titles = []
         for _ in range(4):
-            titles.append(one(pilot)[0])
+            titles.append(card(pilot).title)
             await pilot.press("right")
         assert titles == [
             'token 1 of 4: "The" = 464',
@@ -94,30 +93,36 @@ async def test_gpt2_cuts_the_example_of_its_paper_as_openai_does(app: LabApp) ->
 async def test_the_tokenizers_take_turns(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await write(pilot, "the dög")
-        await pilot.press("escape")
-        assert counts(pilot).startswith("7 characters = 8 bytes = 4 tokens")
+        await pilot.press("escape", "home")
+        assert counts(pilot) == TextCounts(7, 8, 4)
         await pilot.press("t")
         await settle(pilot)
-        assert counts(pilot).startswith("7 characters = 8 bytes = 8 tokens")
-        assert one(pilot)[1] == [['"t"', "116", "74", "a byte"]]
+        assert counts(pilot) == TextCounts(7, 8, 8)
+        assert [(row.label, row.id, row.origin) for row in card(pilot).tree] == [('"t"', 116, "a byte")]
         await pilot.press("t")
         await settle(pilot)
-        title, rows = one(pilot)
-        assert title.startswith('token 1 of 5: "the"'), "the, space d, two bytes of ö, g"
-        assert rows[0][0] == '"the"'
-        assert rows[0][2] == "74 68 65"
+        assert card(pilot).title.startswith('token 1 of 5: "the"'), "the, space d, two bytes of ö, g"
+        assert dict(card(pilot).facts)["bytes"] == "74 68 65 · 3 characters"
 
 
 async def test_typing_is_cut_as_it_comes_and_digits_stay_text(app: LabApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        assert counts(pilot).startswith(f"{len(EXAMPLE)} characters"), "an empty box shows the example"
-        await pilot.press("escape", "e", "1", "q", "t")
+        assert counts(pilot).characters == len(EXAMPLE), "an empty box shows the example"
+        await pilot.press("escape", "e", *"1qt the")
         await settle(pilot)
-        assert counts(pilot).startswith("3 characters = 3 bytes")
+        assert counts(pilot) == TextCounts(7, 7, 3)
+        assert card(pilot).title.startswith('token 3 of 3: " the"'), "the token that is being typed"
+        await pilot.press("left", "left", "left", "left")
+        await settle(pilot)
+        assert card(pilot).title.startswith("token 2 of 3"), "the token before the cursor of the text"
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, TokenFlow)
-        await pilot.press("escape")
+        await pilot.press("right")
+        assert screen_of(pilot).box.selected_text == " the", "a chosen token is marked in the text"
+        await pilot.press("e", "!")
+        assert screen_of(pilot).box.text == "1qt the!", "and typing replaces nothing"
+        await pilot.press("escape", "escape")
         assert pilot.app.current_mode == "tokens"
 
 
@@ -149,7 +154,7 @@ async def test_a_missing_vocabulary_is_one_sentence(app: LabApp, monkeypatch: py
         )
         await pilot.press("escape", "t")
         await settle(pilot)
-        assert "characters per token" in counts(pilot)
+        assert counts(pilot).tokens == len(EXAMPLE.encode()), "bytes need no file"
 
 
 async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,18 +172,12 @@ async def test_only_the_newest_text_is_cut_while_one_is_being_cut(app: LabApp, m
         await settle(pilot)
         monkeypatch.setattr(Tokenizer, "encode", slow)
         for length in range(1, 11):
-            screen_of(pilot).query_one(TextArea).text = "x" * length
+            screen_of(pilot).query_one(TextArea).text = "x" * (length + LARGEST_AT_ONCE)
             await asyncio.sleep(0.005)
         await settle(pilot)
-        assert seen[-1] == "x" * 10
+        assert seen[-1] == "x" * (10 + LARGEST_AT_ONCE)
         assert len(seen) < 6
-        assert counts(pilot).startswith("10 characters")
-
-
-def test_tokens_are_side_by_side_and_break_where_the_text_does() -> None:
-    places = places_of(["The", " big", "⏎", "dog", "x" * 50], [False, False, True, False, False], 12)
-    assert [(place.line, place.start) for place in places] == [(0, 0), (0, 4), (0, 9), (1, 0), (2, 0)]
-    assert places[-1].width == 11
+        assert counts(pilot).characters == 10 + LARGEST_AT_ONCE
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

@@ -1,0 +1,75 @@
+"""One token from all sides: the merge that made it, its bytes, its merge tree, its count in the corpus, its relatives."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.core.number_format import significant, whole
+from lab.tokenization.token_family import TokenFamilies
+from lab.tokenization.token_frequencies import TokenFrequencies
+from lab.tokenization.token_statistics import hex_of, origin, quoted_label
+from models.tokenizers.tokenizer_kinds import FIXED_VOCABULARY_SIZES
+
+if TYPE_CHECKING:
+    from models.tokenizers.tokenizer import Node, Tokenizer
+
+
+@dataclass(frozen=True)
+class TreeRow:
+    """A line of the merge tree: the lines that lead to the token, its label, its id, and its origin."""
+
+    branch: str
+    label: str
+    id: int
+    origin: str
+
+
+def tree_rows(tokenizer: "Tokenizer", id: int) -> list[TreeRow]:
+    """The token and, indented under it, the two tokens that it is the merge of, down to single bytes."""
+    return [
+        TreeRow(branch, quoted_label(tokenizer, node.id), node.id, origin(tokenizer, node.id))
+        for branch, node in _branches(tokenizer.tree(id), "", "")
+    ]
+
+
+def _branches(node: "Node", first: str, rest: str) -> Iterator[tuple[str, "Node"]]:
+    yield first, node
+    if node.left and node.right:
+        yield from _branches(node.left, rest + "├ ", rest + "│ ")
+        yield from _branches(node.right, rest + "└ ", rest + "  ")
+
+
+def merge_fact(tokenizer: "Tokenizer", id: int) -> str:
+    """The merge that made the token: `3,035 of 50,000: " do" + "g"`, or the reason why none did."""
+    rank, parents = tokenizer.merge_rank(id), tokenizer.parents(id)
+    if rank is None or parents is None:
+        special = id in tokenizer.special.values()
+        return "none: it is special, and stands for no text" if special else "none: it is one of the 256 bytes to begin with"
+    merges = tokenizer.vocab_size - len(tokenizer.special) - FIXED_VOCABULARY_SIZES["bytes"]
+    left, right = (quoted_label(tokenizer, parent) for parent in parents)
+    return f"{whole(rank + 1)} of {whole(merges)}: {left} + {right}"
+
+
+def bytes_fact(tokenizer: "Tokenizer", id: int) -> str:
+    """`20 64 6f 67`, and how many characters these are."""
+    data = tokenizer.token_bytes(id)
+    try:
+        characters = len(data.decode())
+    except UnicodeDecodeError:
+        return f"{hex_of(data)} · no text by themselves"
+    return f"{hex_of(data)} · {whole(characters)} character{'' if characters == 1 else 's'}"
+
+
+def frequency_fact(frequencies: TokenFrequencies, id: int) -> str:
+    """`1,234 times in the training part of demo: 1 token in 85.2, rank 12`."""
+    count, total = int(frequencies.counts[id]), frequencies.total
+    if not count:
+        return f"never in {frequencies.corpus}"
+    times = "once" if count == 1 else f"{whole(count)} times"
+    return f"{times} in {frequencies.corpus}: 1 token in {significant(total / count)}, rank {whole(frequencies.rank(id))}"
+
+
+def family_labels(tokenizer: "Tokenizer", families: TokenFamilies, id: int) -> list[str]:
+    """The labels of the token's relatives; none for a token that is no word."""
+    family = families.of(id)
+    return [quoted_label(tokenizer, each) for each in family.ids] if family is not None else []

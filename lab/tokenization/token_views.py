@@ -1,0 +1,56 @@
+"""Views of a token in a strip: as text, as text with every space visible, as its id, as its bytes."""
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from rich.cells import cell_len
+
+if TYPE_CHECKING:
+    from models.tokenizers.tokenizer import Tokenizer
+
+TokenView = Literal["text", "spaces", "ids", "bytes"]
+VIEWS: tuple[TokenView, ...] = get_args(TokenView)
+MOST_BYTES = 16
+"""Bytes of a token that are shown in hexadecimal; a longer one (a run of spaces, a long word) ends in `…`."""
+
+
+class TokenLabels:
+    """Labels of one tokenizer's tokens in one view, each made once, and their widths in character cells."""
+
+    def __init__(self, tokenizer: "Tokenizer", view: TokenView) -> None:
+        self.tokenizer, self.view = tokenizer, view
+        self._special = frozenset(tokenizer.special.values())
+        self._labels: dict[int, str] = {}
+        self._widths: dict[int, int] = {}
+        self._breaking: set[int] = set()
+
+    def label(self, id: int) -> str:
+        """The token's label on one line, never empty."""
+        found = self._labels.get(id)
+        if found is None:
+            found = self._labels[id] = self._make(id)
+        return found
+
+    def widths(self, ids: list[int]) -> list[int]:
+        """Cells of each label."""
+        known = self._widths
+        for id in set(ids) - known.keys():
+            known[id] = max(1, cell_len(self.label(id)))
+            if b"\n" in self.tokenizer.token_bytes(id):
+                self._breaking.add(id)
+        return [known[id] for id in ids]
+
+    def breaks(self, ids: list[int]) -> list[int]:
+        """Places of the tokens that hold a line break, of ids whose widths were asked for."""
+        breaking = self._breaking.intersection(ids)
+        return [at for at, id in enumerate(ids) if id in breaking] if breaking else []
+
+    def _make(self, id: int) -> str:
+        if self.view == "ids":
+            return str(id)
+        if self.view == "bytes":
+            data = self.tokenizer.token_bytes(id)
+            return data[:MOST_BYTES].hex(" ") + (" …" if len(data) > MOST_BYTES else "")
+        label = self.tokenizer.label(id)
+        if id in self._special:
+            return f"⟦{label}⟧"
+        return label.replace("␣", "·").replace(" ", "·") if self.view == "spaces" else label

@@ -1,0 +1,72 @@
+"""Bars of a text's characters, bytes and tokens on one scale, and its compression in bytes per token."""
+
+from rich.segment import Segment
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lab.core.number_format import significant, whole
+from lab.tokenization.token_statistics import TextCounts
+from screens.widgets.text_fitting import Piece, fit
+
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def bar(share: float, width: int) -> str:
+    """A bar of a share of so many cells, to an eighth of one; anything but 0 is seen."""
+    eighths = round(max(0.0, min(1.0, share)) * width * 8)
+    if share > 0:
+        eighths = max(1, eighths)
+    return "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def compression(counts: TextCounts) -> str:
+    """`4.33 bytes per token`; empty for an empty text."""
+    return f"{significant(counts.bytes / counts.tokens)} bytes per token" if counts.tokens else ""
+
+
+def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
+    """The three bars, one under another where there are three lines, else side by side."""
+    sizes = (("characters", counts.characters), ("bytes", counts.bytes), ("tokens", counts.tokens))
+    longest = max(1, *(size for _, size in sizes))
+    number = max(len(whole(size)) for _, size in sizes)
+    words = compression(counts)
+    if lines >= 3:
+        room = max(1, width - 12 - number - len(words) - 3)
+        made = [
+            [(f"{name:10}  ", "dim"), (f"{whole(size):>{number}} ", "text"), (fit(bar(size / longest, room), room), "bar")]
+            for name, size in sizes
+        ]
+        made[-1].append((f"  {words}", "strong"))
+        return made
+    texts = [f"{name} {whole(size)} " for name, size in sizes]
+    room = (width - sum(map(len, texts)) - len(words) - 4) // 3
+    if room < 3:
+        return [[(fit("".join(f"{text} " for text in texts) + words, width), "text")]]
+    pieces: list[Piece] = []
+    for text, (_, size) in zip(texts, sizes, strict=True):
+        pieces += [(text, "text"), (fit(bar(size / longest, room), room), "bar"), (" ", "text")]
+    return [[*pieces, (words, "strong")]]
+
+
+class SizeBars(Widget):
+    """One line, or three where the screen is tall."""
+
+    COMPONENT_CLASSES = {"size-bars--text", "size-bars--dim", "size-bars--bar", "size-bars--strong"}
+    DEFAULT_CSS = """
+    SizeBars {
+        height: 1; padding: 0 1;
+        & > .size-bars--text { color: $foreground; }
+        & > .size-bars--dim { color: $foreground 65%; }
+        & > .size-bars--bar { color: $primary; }
+        & > .size-bars--strong { text-style: bold; }
+    }
+    """
+
+    counts: reactive[TextCounts] = reactive(TextCounts(0, 0, 0))
+
+    def render_line(self, y: int) -> Strip:
+        lines = size_lines(self.counts, self.content_size.width, self.content_size.height)
+        pieces = lines[y] if y < len(lines) else []
+        segments = [Segment(text, self.get_component_rich_style(f"size-bars--{role}")) for text, role in pieces]
+        return Strip(segments).adjust_cell_length(self.content_size.width, self.rich_style)

@@ -1,0 +1,105 @@
+"""The text box of Tokens: a text area that stays quick with 20,000 characters on one line."""
+
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+from rich.containers import Lines
+from rich.text import Text
+from textual import events
+from textual.binding import Binding
+from textual.widgets import TextArea
+from textual.widgets.text_area import Selection
+
+MOST_CHARACTERS = 200_000
+"""Most characters that the box takes: ten times what it must stay quick with. Longer pastes are cut, and the user is told."""
+
+
+class TextBox(TextArea):
+    """Typing goes here as soon as the mode opens. The chosen token's characters are selected while the keys are free."""
+
+    HELP = (
+        "**The text.** Type or paste; the tokens follow each key. `escape` frees the keys for the tokens, `e` comes back. "
+        "`ctrl+z` undoes, also what `n`, `o` and `u` have put here."
+    )
+    BINDINGS = [
+        Binding("ctrl+l", "clear_text", "Clear", id="text.clear", tooltip="Empty the text box; ctrl+z brings the text back"),
+    ]
+
+    def __init__(self, example: str, *, id: str) -> None:
+        """The example stands in the box, dim, while it is empty."""
+        super().__init__(id=id, show_line_numbers=False, placeholder=example, soft_wrap=True, tab_behavior="focus")
+        self.match_cursor_bracket = False
+        self.highlight_cursor_line = False
+
+    def get_line(self, line_index: int) -> Text:
+        return _LineInSections(self.document.get_line(line_index), end="", no_wrap=True)
+
+    def replace_all(self, text: str) -> None:
+        """Put another text into the box, so that `ctrl+z` brings the one before back."""
+        self.replace(text[:MOST_CHARACTERS], (0, 0), self.document.end, maintain_selection_offset=False)
+        self.move_cursor((0, 0))
+
+    @property
+    def character_before_cursor(self) -> int:
+        """Place of the character before the cursor, 0 at the beginning."""
+        row, column = self.selection.end
+        newline = len(self.document.newline)
+        return max(0, sum(map(len, self.document.lines[:row])) + newline * row + column - 1)
+
+    def select_characters(self, first: int, end: int) -> None:
+        """Mark these characters of the text."""
+        self.selection = Selection(self._location(first), self._location(end))
+
+    def _location(self, place: int) -> tuple[int, int]:
+        """Line and column of a character."""
+        newline = len(self.document.newline)
+        for row, line in enumerate(self.document.lines):
+            if place <= len(line):
+                return row, place
+            place -= len(line) + newline
+        return self.document.end
+
+    def on_focus(self) -> None:
+        """Leave nothing selected: a letter typed replaces no token that was only looked at."""
+        self.selection = Selection.cursor(self.selection.end)
+
+    def action_clear_text(self) -> None:
+        self.replace_all("")
+
+    def _on_paste(self, event: events.Paste) -> None:  # type: ignore[override]
+        """Cut what is longer than the box takes; TextArea's own handler, which is called next, inserts the rest of them."""
+        room = max(0, MOST_CHARACTERS - len(self.document.text) + len(self.selected_text))
+        if len(event.text) > room:
+            self.notify(f"The box takes {MOST_CHARACTERS:,} characters; the end of the paste is left out.", severity="warning")
+            event.prevent_default()
+            self.replace(event.text[:room], *self.selection, maintain_selection_offset=False)
+
+
+class _LineInSections(Text):
+    """A line whose wrapped sections are made when they are drawn: TextArea asks for all of a line's for each one in sight."""
+
+    def divide(self, offsets: Iterable[int]) -> Lines:
+        cuts = [0, *offsets, len(self.plain)]
+        return _Sections(self, cuts) if len(cuts) > 4 else super().divide(cuts[1:-1])  # type: ignore[return-value]
+
+
+class _Sections(Sequence[Text]):
+    """The parts of a line between the cuts."""
+
+    def __init__(self, line: _LineInSections, cuts: list[int]) -> None:
+        self._line, self._cuts = line, cuts
+
+    def __len__(self) -> int:
+        return len(self._cuts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Text: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Text]: ...
+    def __getitem__(self, index: int | slice) -> Text | Sequence[Text]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        start, end = self._cuts[index], self._cuts[index + 1]
+        if not self._line.spans:
+            return Text(self._line.plain[start:end])
+        return Text.divide(self._line, [start, end])[1 if start else 0]

@@ -1,0 +1,112 @@
+"""Texts for the box of Tokens: examples, a file, the text in use."""
+
+from dataclasses import dataclass
+
+from textual import on, work
+from textual.binding import Binding
+from textual.message import Message
+
+from screens.base_screen import LabScreen
+from screens.dialogs.ask_text import AskText
+from screens.tokens.text_box import TextBox
+
+BOX_TITLE = "text · Esc leave"
+LOADED_CHARACTERS = 20_000
+"""Characters of a file that are loaded into the box."""
+
+
+class TextSources(LabScreen):
+    """A screen with a text box, and the keys that put a text into it. The user's own text comes back after the last example."""
+
+    BINDINGS = [
+        Binding("n", "example(1)", "Example", id="tokens.example", tooltip="The next example; after the last your own text"),
+        Binding("N", "example(-1)", "Example back", id="tokens.example_back", show=False, tooltip="The example before"),
+        Binding("o", "load", "Open", id="tokens.load", tooltip="Load a text file into the box"),
+        Binding("u", "load_used", "Text in use", id="tokens.used", tooltip="Load the text chosen in Data into the box"),
+    ]
+
+    @dataclass
+    class Loaded(Message):
+        """The beginning of a text has been read, or cannot be, for the reason in the sentence."""
+
+        name: str
+        text: str
+        problem: str = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._example: int | None = None
+        """The example in the box; None while the text is the user's own."""
+        self._own_text = ""
+        """The user's own text while an example is in the box."""
+
+    @property
+    def box(self) -> TextBox:
+        return self.query_one(TextBox)
+
+    def text_changed(self) -> None:
+        """Say in the border of the box where its text comes from."""
+        from lab.tokenization.text_examples import EXAMPLES
+
+        if self._example is not None and self.box.text != EXAMPLES[self._example].text:
+            self._example = None
+
+        name = (
+            BOX_TITLE
+            if self._example is None
+            else f"example {self._example + 1} of {len(EXAMPLES)}: " + (EXAMPLES[self._example].title)
+        )
+        if self.box.border_title != name:
+            self.box.border_title = name
+
+    def action_example(self, by: int) -> None:
+        """Put the next example into the box; the user's own text stands between the last and the first."""
+        from lab.tokenization.text_examples import EXAMPLES
+
+        if self._example is None:
+            self._own_text = self.box.text
+        at = (len(EXAMPLES) if self._example is None else self._example) + by
+        at %= len(EXAMPLES) + 1
+        self._example = at if at < len(EXAMPLES) else None
+        self.box.replace_all(self._own_text if self._example is None else EXAMPLES[at].text)
+        self.text_changed()
+
+    @property
+    def example(self) -> int | None:
+        """The number of the example in the box; None for any other text."""
+        return self._example
+
+    @work(group="ask")
+    async def action_load(self) -> None:
+        """Ask for a path, and load the beginning of that text."""
+        words = "The path of a text file, or stories, or python. Its first 20,000 characters come into the box."
+        path = await self.app.push_screen_wait(AskText("Load a text", words))
+        if path:
+            self._load(path.strip(), "")
+
+    def action_load_used(self) -> None:
+        if self.lab.text_source:
+            self._load(self.lab.text_source, self.lab.text_encoding)
+        else:
+            self.notify("No text is in use: choose one in 2 Data, or load a file with o.", markup=False)
+
+    @work(thread=True, group="load", exclusive=True, exit_on_error=True)
+    def _load(self, source: str, encoding: str) -> None:
+        from lab.core.errors import UserError
+        from lab.data.corpus import preview
+        from lab.data.text_source import open_corpus
+
+        try:
+            corpus = open_corpus(source, encoding or None)
+            self.post_message(self.Loaded(corpus.name, preview(corpus, LOADED_CHARACTERS)))
+        except UserError as error:
+            self.post_message(self.Loaded(source, "", str(error)))
+
+    @on(Loaded)
+    def _show_loaded(self, message: Loaded) -> None:
+        if message.problem:
+            self.notify(message.problem, severity="error", markup=False)
+            return
+        self.box.replace_all(message.text)
+        if len(message.text) == LOADED_CHARACTERS:
+            self.notify(f"The first {LOADED_CHARACTERS:,} characters of {message.name}.", markup=False)

@@ -1,0 +1,129 @@
+"""The card of one token: its merge tree at the left, facts at the right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.text import Text
+from textual.binding import Binding
+from textual.strip import Strip
+
+from lab.tokenization.token_card import TreeRow
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import Piece, fit, wrap
+
+GAP = 3
+"""Cells between the tree and the facts."""
+MOST_TREE = 0.5
+"""Share of the width that the tree may take."""
+NAME = 8
+"""Cells of a fact's name."""
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """All that is said of a token. `relatives` are labels, as many as fit are shown."""
+
+    title: str
+    tree: Sequence[TreeRow] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    relatives: Sequence[str] = ()
+
+
+def card_lines(card: CardFacts, width: int) -> list[list[Piece]]:
+    """Lines of at most `width` cells: the tree beside the facts."""
+    tree = [[(row.branch, "dim"), (row.label, "text"), (f" {row.id}", "dim"), (f"  {row.origin}", "dim")] for row in card.tree]
+    natural = max((sum(cell_len(text) for text, _ in row) for row in tree), default=0)
+    left = min(natural, int(width * MOST_TREE))
+    room = max(1, width - left - GAP)
+    right = _fact_lines(card, room)
+    lines: list[list[Piece]] = []
+    for at in range(max(len(tree), len(right))):
+        pieces = _cut(tree[at], left) if at < len(tree) else []
+        used = sum(cell_len(text) for text, _ in pieces)
+        beside = right[at] if at < len(right) else []
+        lines.append([*pieces, (" " * (left + GAP - used), "text"), *beside])
+    return lines
+
+
+def _fact_lines(card: CardFacts, room: int) -> list[list[Piece]]:
+    lines: list[list[Piece]] = []
+    for name, value in card.facts:
+        for number, part in enumerate(wrap(value, max(1, room - NAME))):
+            lines.append([(fit("" if number else name, NAME), "dim"), (part, "text")])
+    if card.relatives:
+        head = fit("family", NAME)
+        shown, most = relatives_line(card.relatives, 2 * (room - NAME) - 2), max(1, room - NAME)
+        for number, part in enumerate(wrap(shown, most)[:2]):
+            lines.append([("" if number else head, "dim"), (" " * NAME if number else "", "dim"), (part, "text")])
+    return lines
+
+
+def relatives_line(labels: Sequence[str], room: int) -> str:
+    """As many labels as fit into the room, and how many more there are."""
+    shown: list[str] = []
+    used = 0
+    for at, label in enumerate(labels):
+        more = f" and {len(labels) - at - 1:,} more" if at + 1 < len(labels) else ""
+        if shown and used + 1 + cell_len(label) + len(more) > room:
+            return f"{' '.join(shown)} and {len(labels) - at:,} more"
+        shown.append(label)
+        used += cell_len(label) + 1
+    return " ".join(shown)
+
+
+def _cut(pieces: Sequence[Piece], width: int) -> list[Piece]:
+    made: list[Piece] = []
+    for text, role in pieces:
+        room = width - sum(cell_len(each) for each, _ in made)
+        if room > 0:
+            made.append((text if cell_len(text) <= room else fit(text, room), role))
+    return made
+
+
+class TokenCard(LineScrollView):
+    """Scrolls where a long token's tree does not fit."""
+
+    COMPONENT_CLASSES = {"card--text", "card--dim"}
+    DEFAULT_CSS = """
+    TokenCard {
+        & > .card--text { color: $foreground; }
+        & > .card--dim { color: $foreground 65%; }
+    }
+    """
+    HELP = (
+        "**One token.** At the left the merges that made it, down to bytes; at the right its facts. Its family: the tokens that "
+        "begin with its letters, or are a beginning of them. Arrows scroll."
+    )
+    BINDINGS = [
+        Binding("down,j", "scroll_lines(1)", "Scroll", id="card.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll_lines(-1)", "Scroll up", id="card.up", show=False, tooltip="Scroll up"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.card = CardFacts("")
+        self._lines: list[list[Piece]] = []
+
+    def show(self, card: CardFacts) -> None:
+        """Show another token; the same one stays scrolled as it is."""
+        if card.title != self.card.title:
+            self.top = 0
+            self.border_title = Text(card.title)  # a Text is no markup: a label may hold brackets
+        self.card = card
+        self._lay()
+
+    def _lay(self) -> None:
+        self._lines = card_lines(self.card, self.room)
+        self.set_extent(len(self._lines))
+
+    def on_resize(self) -> None:
+        self._lay()
+
+    def draw(self, line: int) -> Strip:
+        pieces = [Segment(text, self.style_of(f"card--{role}")) for text, role in self._lines[line]]
+        return Strip(pieces).adjust_cell_length(self.room, self.style_of(""))
+
+    def action_scroll_lines(self, by: int) -> None:
+        self.top += by
