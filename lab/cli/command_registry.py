@@ -23,6 +23,7 @@ COMMANDS = (
     "report",
     "tokenize",
     "params",
+    "cache",
     "bench",
 )
 """In the order of the help; each is in a module of `lab.cli.commands`."""

@@ -46,6 +46,15 @@ class CorpusFile(NamedTuple):
     bytes: int
 
 
+class CorpusInput(NamedTuple):
+    """The input that a document is read from: a file, or a built-in text by its name."""
+
+    path: str
+    """Absolute path of the file; empty for a built-in text."""
+    builtin: str
+    encoding: str
+
+
 @dataclass(frozen=True)
 class CorpusSize:
     """Sizes and checksum of a whole cleaned text, as UTF-8. The checksum is of the documents with `DOCUMENT_BORDER` between."""
@@ -85,6 +94,8 @@ class Corpus:
         self.encoding = encoding
         self.left_out = left_out
         self.entropy_bits_per_byte = entropy_bits_per_byte
+        self.inputs: tuple[CorpusInput, ...] | None = None
+        """The inputs of all documents, which say whether the text may have changed; None where one is gone once it is read."""
         self._size = size
         self._read = read
         self._file_names = tuple(file_names) or (name,)
@@ -140,6 +151,10 @@ class Corpus:
                     progress(part.read, max(part.read, self._size))
             self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes))
         return self._measured
+
+    def remember(self, size: CorpusSize) -> None:
+        """Take over what an earlier `measure` of the same text found."""
+        self._measured = size
 
     @property
     def bytes(self) -> int:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
-from lab.data.corpus import STDIN, Corpus, DocumentPart, one_document, shown_source, unreadable
+from lab.data.corpus import STDIN, Corpus, CorpusInput, DocumentPart, one_document, shown_source, unreadable
 from lab.data.find_text_files import FoundFiles, find_by_pattern, find_in_folder, fixed_part, is_pattern, left_out_in_words
 from lab.data.text_encoding import check_encoding, decode, detect_encoding
 
@@ -74,6 +74,8 @@ def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], 
         left_out_in_words(left_out),
     )
     corpus._spool = documents
+    if not any(document.spool for document in documents):
+        corpus.inputs = tuple(document.input for document in documents)
     return corpus
 
 
@@ -92,6 +94,10 @@ class _Document:
     generate: Callable[[], Iterator[tuple[str, int]]] | None = None
     """Makes the text of a built-in one."""
     spool: object = None
+
+    @property
+    def input(self) -> CorpusInput:
+        return CorpusInput(self.path, "" if self.generate is None else self.source, self.encoding)
 
     def read(self) -> Iterator[tuple[str, int]]:
         """The text in parts, each with how many bytes have been read. Raises UserError where it cannot be read or decoded."""
@@ -143,7 +149,7 @@ def _once(documents: list[_Document], left_out: Counter[str]) -> Iterator[_Docum
 def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None) -> _Opened:
     if is_builtin(source):
         text = open_builtin(source)
-        document = _Document(text.name, "utf-8", text.bytes, generate=text.read)
+        document = _Document(text.name, "utf-8", text.bytes, text.source, generate=text.read)
         return _Opened(text.name, text.source, [document], Counter(), text.entropy_bits_per_byte)
     if source == STDIN:
         return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding))

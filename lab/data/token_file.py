@@ -15,7 +15,7 @@ from lab.core.machine import cores
 from lab.core.ordered_map import ordered_map
 from lab.core.safe_open import open_regular, open_to_replace
 from lab.data.corpus import DOCUMENT_BORDER, Corpus
-from lab.data.train_val_split import Piece, Ranges, Split, in_ranges, pieces
+from lab.data.train_val_split import Piece, Ranges, Split, TextChangedError, checked_pieces, in_ranges
 from lab.runs.run_schema import ValidationSegments
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -73,14 +73,13 @@ def tokenize_corpus(
     It uses all cores unless `threads` says otherwise, which changes no id. `progress` is called often and cancels by raising.
 
     Raises:
-        UserError: where the corpus cannot be read, or changed since it was measured. The file is then incomplete.
+        UserError: where the corpus cannot be read, or (TextChangedError) changed since it was measured. The file is useless then.
     """
     encoder = _Encoder(tokenizer)
     total = corpus.bytes
-    changed = UserError(f"{corpus.source} changed while it was being read; try again when nothing writes to it.")
     places = dict.fromkeys(split.cuts, 0)
     digests = {ranges: hashlib.sha256() for ranges in (split.evaluated, split.final)}
-    of_text, of_tokens = hashlib.sha256(), hashlib.sha256()
+    of_tokens = hashlib.sha256()
     done = tokens = unsynced = 0
 
     def report() -> None:
@@ -89,7 +88,7 @@ def tokenize_corpus(
 
     threads = threads or cores()
     most = min(MOST_BYTES_IN_MEMORY, threads * BYTES_PER_THREAD)
-    batches = ordered_map(encoder.encode, _batches(pieces(corpus, split.cuts)), threads, _size, most, report)
+    batches = ordered_map(encoder.encode, _batches(checked_pieces(corpus, split.cuts)), threads, _size, most, report)
     try:
         with closing(batches), os.fdopen(open_to_replace(path), "wb") as file:
             for batch in batches:
@@ -100,11 +99,9 @@ def tokenize_corpus(
                         tokens += 1
                         if offset in places:
                             places[offset] = tokens
-                        of_text.update(DOCUMENT_BORDER)
                         for ranges, digest in digests.items():
                             if in_ranges(ranges, offset - 1):
                                 digest.update(DOCUMENT_BORDER)
-                    of_text.update(piece)
                     for ranges, digest in digests.items():
                         if in_ranges(ranges, offset):
                             digest.update(piece)
@@ -119,9 +116,7 @@ def tokenize_corpus(
                     os.fsync(file.fileno())
                 report()
     except UnicodeDecodeError:
-        raise changed from None
-    if done != total or of_text.hexdigest() != corpus.sha256:
-        raise changed
+        raise TextChangedError(corpus.source) from None
 
     def segments(ranges: Ranges) -> ValidationSegments:
         in_tokens = tuple((places[start], places[stop]) for start, stop in ranges)

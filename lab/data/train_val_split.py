@@ -4,13 +4,15 @@ All places are byte offsets that follow from the text alone, so that runs with o
 evaluated on the same bytes. Each is a border between tokens: what lies on its two sides is encoded apart.
 """
 
+import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from lab.data.corpus import Corpus, DocumentChunk
+from lab.core.errors import UserError
+from lab.data.corpus import DOCUMENT_BORDER, Corpus, DocumentChunk, ReadProgress, shown_source
 
 VALIDATION_FRACTION = 0.1
 """Fraction of a text's bytes for validation, about; the part begins at a border."""
@@ -61,10 +63,10 @@ class Split:
         return sorted({0, self.split, self.bytes, *(edge for ranges in (self.evaluated, self.final) for edge in _edges(ranges))})
 
 
-def split_text(corpus: Corpus) -> Split:
-    """Split the text, reading it once more. Raises UserError where it cannot be read."""
+def split_text(corpus: Corpus, progress: ReadProgress = lambda done, total: None) -> Split:
+    """Split the text, reading it once more. `progress` counts bytes of text. Raises UserError where it cannot be read."""
     total = corpus.bytes
-    text = _Window(corpus.document_chunks())
+    text = _Window(corpus.document_chunks(), lambda done: progress(done, total))
     wanted = total - round(total * VALIDATION_FRACTION)
     split = text.border(wanted, max(4, min(SPLIT_WINDOW, total // 100)))
     spread = [_spread(split, total, *shape) for shape in (EVALUATION_SEGMENTS, FINAL_SEGMENTS)]
@@ -87,12 +89,33 @@ def pieces(corpus: Corpus, cuts: list[int]) -> Iterator[Piece]:
         start = stop
 
 
+class TextChangedError(UserError):
+    """The text is no longer the one that was measured."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"{shown_source(source)} changed while it was being read; try again when nothing writes to it.")
+
+
+def checked_pieces(corpus: Corpus, cuts: list[int]) -> Iterator[Piece]:
+    """`pieces`, held to the checksum of the text. Raises TextChangedError at the end if they are of another text."""
+    digest = hashlib.sha256()
+    for piece in pieces(corpus, cuts):
+        if piece.starts and piece.offset:
+            digest.update(DOCUMENT_BORDER)
+        digest.update(piece.bytes)
+        yield piece
+    if digest.hexdigest() != corpus.sha256:
+        raise TextChangedError(corpus.source)
+
+
 def training_text(corpus: Corpus, split: Split, report: Callable[[float], None]) -> Iterator[str]:
-    """The training part in chunks: a vocabulary is learned from it. `report` is called with the fraction of it that was read."""
-    for offset, piece, _ in pieces(corpus, [split.split]):
-        if offset >= split.split:
-            return
-        yield piece.decode()
+    """The training part in chunks: a vocabulary is learned from it. `report` is called with the fraction of it that was read.
+
+    The rest is read, too, since only the whole text can be held to its checksum. Raises TextChangedError where that differs.
+    """
+    for offset, piece, _ in checked_pieces(corpus, [split.split]):
+        if offset < split.split:
+            yield piece.decode()
         report(min(1.0, (offset + len(piece)) / split.split))
 
 
@@ -128,8 +151,9 @@ def _edges(ranges: Ranges) -> Iterator[int]:
 class _Window:
     """A window over the bytes of a text, moved from front to back."""
 
-    def __init__(self, chunks: Iterator[DocumentChunk]) -> None:
+    def __init__(self, chunks: Iterator[DocumentChunk], progress: Callable[[int], None]) -> None:
         self._chunks = chunks
+        self._progress = progress
         self._start = 0
         self._bytes = b""
         self._documents: list[int] = []
@@ -144,6 +168,7 @@ class _Window:
             if chunk.starts:
                 self._documents.append(self._start + len(kept))
             self._bytes = kept + chunk.text.encode()
+            self._progress(self._start + len(self._bytes))
         self._documents = [at for at in self._documents if at >= offset]
         if self._documents and self._documents[0] <= offset + window:
             return self._documents[0]

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -19,14 +18,15 @@ from lab.core.machine import machine
 from lab.data.corpus import Corpus
 from lab.data.default_prompts import prompt_from_text
 from lab.data.text_source import open_corpus
-from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype, tokenize_corpus
-from lab.data.train_val_split import Split, split_text
+from lab.data.token_file import TokenFile, TokenFileFacts, token_dtype
+from lab.data.train_val_split import Split
 from lab.planning.check_request import check_request
 from lab.planning.estimates.duration_estimate import evaluation_share
 from lab.planning.estimates.measure_step_time import StepTimer
+from lab.planning.preparation.preparation_cache import LEAST_TEXT, PreparationCache
+from lab.planning.preparation.prepare_text import PrepareProgress, Progress, TextPreparation
 from lab.planning.resolve_run import ResolvedRun, TextSize, fit_length, resolve, vocabulary_size
 from lab.planning.run_request import RunRequest
-from lab.planning.train_tokenizer import train_tokenizer
 from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
@@ -37,20 +37,6 @@ from models.tokenizers.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 1000
 """Tokens at the start of the validation part that the default prompt is taken from."""
-
-Progress = Callable[["PrepareProgress"], None]
-Stage = Literal["reading", "learning", "encoding", "timing"]
-
-
-class PrepareProgress(msgspec.Struct, frozen=True):
-    """Progress of the preparation: reading the text, learning the vocabulary (bpe only), encoding the text, timing a step (only
-    where the machine decides the number of steps)."""
-
-    stage: Stage
-    words: str
-    """The stage for people: `learning a vocabulary of 1,024`."""
-    fraction: float
-    """Done share of this stage, 0 to 1."""
 
 
 def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wait: Callable[[], None] | None = None) -> Run:
@@ -65,17 +51,14 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     check_request(request)
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding, on_wait)
-    corpus.measure(lambda done, total: progress(PrepareProgress("reading", f"reading {corpus.name}", done / max(total, 1))))
-    split = split_text(corpus)
+    preparation = TextPreparation(corpus, PreparationCache(where), progress, LEAST_TEXT)
+    split = preparation.read()
     size = vocabulary_size(request, TextSize(corpus.source, bytes=corpus.bytes))
-    learning = f"learning a vocabulary of {size:,}"
-    tokenizer = train_tokenizer(
-        request.tokenizer, size, corpus, split, lambda fraction: progress(PrepareProgress("learning", learning, fraction))
-    )
+    tokenizer = preparation.tokenizer(request.tokenizer, size, split)
     try:
         with unfinished_folder(where) as folder:
             run = Run(folder)
-            prepared = _write_tokens(run, request, corpus, split, tokenizer, progress)
+            prepared = _write_tokens(run, request, preparation, split, tokenizer)
             text = TextSize(
                 corpus.source, corpus.encoding, corpus.bytes, prepared.tokens, None, tokenizer.vocab_size, prepared.split
             )
@@ -97,14 +80,10 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
 
 
 def _write_tokens(
-    run: Run, request: RunRequest, corpus: Corpus, split: Split, tokenizer: Tokenizer, progress: Progress
+    run: Run, request: RunRequest, preparation: TextPreparation, split: Split, tokenizer: Tokenizer
 ) -> TokenFileFacts:
     """Write tokens.bin and tokenizer.json, durably. Raises: UserError if the text is too short."""
-
-    def report(done: int, total: int) -> None:
-        progress(PrepareProgress("encoding", "encoding the text", done / total))
-
-    prepared = tokenize_corpus(corpus, split, tokenizer, run.tokens_path, report)
+    prepared = preparation.tokens(split, tokenizer, run.tokens_path)
     check_length(prepared, request.context or PRESETS[request.preset].context)
     tokenizer.save(run.tokenizer_path)
     for written in (run.tokens_path, run.tokenizer_path):
@@ -117,14 +96,18 @@ def _resolve(request: RunRequest, text: TextSize, where: Path, progress: Progres
     resolved = resolve(request, text, machine())
     if request.has_length or not request.steps_by_machine:
         return resolved
-    progress(PrepareProgress("timing", "timing a step on this machine", 0.0))
-    return fit_length(resolved, _step_seconds(resolved, where), machine())
+
+    def waiting() -> None:
+        progress(PrepareProgress("timing", "timing a step on this machine", 0.0))
+
+    waiting()
+    return fit_length(resolved, _step_seconds(resolved, where, waiting), machine())
 
 
-def _step_seconds(run: ResolvedRun, where: Path) -> float:
+def _step_seconds(run: ResolvedRun, where: Path, waiting: Callable[[], None]) -> float:
     """Time of a step, its share of the evaluations included. Raises: UserError if it cannot be measured."""
     try:
-        seconds = StepTimer(run.model, run.train, where).measure()
+        seconds = StepTimer(run.model, run.train, where).measure(waiting=waiting)
     except UserError as error:
         raise UserError(f"{error} --steps or --minutes makes this unnecessary.") from error
     assert seconds is not None, "never cancelled"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus
-from lab.data.train_val_split import Split, training_text
+from lab.data.train_val_split import Split, TextChangedError, training_text
 from lab.planning.preparation.learn_vocabulary import learn_in_process
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
@@ -23,7 +23,7 @@ def train_tokenizer(
     `report` is called with the share of the learning that is done, and cancels by raising.
 
     Raises:
-        UserError: if GPT-2's vocabulary cannot be found, or learning fails.
+        UserError: if GPT-2's vocabulary cannot be found, learning fails, or (TextChangedError) the text has changed.
     """
     end_of_text = corpus.documents > 1
     try:
@@ -37,5 +37,7 @@ def train_tokenizer(
         return learn_in_process(
             text, vocab_size, lambda share: report(COUNTING + (1 - COUNTING) * share), end_of_text=end_of_text
         )
+    except UnicodeDecodeError as error:
+        raise TextChangedError(corpus.source) from error
     except TokenizerError as error:
         raise UserError(str(error)) from error

@@ -35,11 +35,11 @@ def remove_abandoned(home: Path) -> None:
     """Remove the folders of preparations that were killed on this machine."""
     for folder in home.glob(".preparing-*"):
         match = re.fullmatch(r"\.preparing-(\d+)-\d+@(.*)", folder.name)
-        if match and match[2] == platform.node() and not _is_running(int(match[1])):
+        if match and match[2] == platform.node() and not is_running(int(match[1])):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     import psutil  # type: ignore[import-untyped]
 
     return bool(psutil.pid_exists(pid))

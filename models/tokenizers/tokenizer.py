@@ -241,7 +241,17 @@ class Tokenizer:
 
     def dumps(self) -> str:
         """The whole tokenizer as the JSON that `save` writes."""
-        content: dict[str, object] = {
+        content = self._content()
+        content["sha256"] = _checksum(content)
+        return json.dumps(content, indent=0) + "\n"
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of everything that the ids of a text follow from."""
+        return _checksum(self._content())
+
+    def _content(self) -> dict[str, object]:
+        return {
             "format": FORMAT,
             "kind": self.kind,
             "vocab_size": self.vocab_size,
@@ -249,8 +259,6 @@ class Tokenizer:
             "special": self.special,
             "tokens": [base64.b64encode(token).decode() for token in self._tokens[: self._merged]],
         }
-        content["sha256"] = _checksum(content)
-        return json.dumps(content, indent=0) + "\n"
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

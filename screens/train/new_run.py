@@ -19,7 +19,8 @@ from lab.core.machine import machine
 from lab.data.statistics.text_statistics import count_tokens, read_facts
 from lab.planning.estimates.measure_step_time import StepTimer, step_key
 from lab.planning.estimates.run_cost import run_cost, text_in_words
-from lab.planning.prepare_run import PrepareProgress, prepare_run
+from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.prepare_run import prepare_run
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_form import Plan, defaults, fit_plan, make_plan

@@ -19,7 +19,7 @@ from lab.runs.run_folder import Run
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
-    from lab.planning.prepare_run import PrepareProgress
+    from lab.planning.preparation.prepare_text import PrepareProgress
 
 
 def setting_options(command: Any) -> Any:

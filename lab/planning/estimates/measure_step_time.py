@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,8 @@ STEPS = 20
 SECONDS = 15.0
 """Time after which no further step is begun: a large model's few steps are enough."""
 FEWEST = 2
+SECONDS_BETWEEN_CALLS = 0.2
+"""Longest time without a call of `waiting` while it measures."""
 
 
 class TimingJob(msgspec.Struct, frozen=True):
@@ -65,10 +68,10 @@ class StepTimer:
         self._process: subprocess.Popen[bytes] | None = None
         self._cancelled = threading.Event()
 
-    def measure(self, after: float = 0.0) -> float | None:
+    def measure(self, after: float = 0.0, waiting: Callable[[], None] = lambda: None) -> float | None:
         """Seconds of a step: the known time, or one measured now, in some seconds, and kept. None if it was cancelled.
 
-        It waits for `after` seconds before it measures.
+        It waits for `after` seconds before it measures. `waiting` is called again and again meanwhile, and cancels by raising.
 
         Raises:
             UserError: if the steps cannot be computed, with the reason, or the time cannot be kept.
@@ -89,7 +92,7 @@ class StepTimer:
         )
         if self._cancelled.is_set():
             self._process.kill()
-        output, errors = self._process.communicate(msgspec.json.encode(self._job))
+        output, errors = self._communicate(self._process, waiting)
         if self._cancelled.is_set():
             return None
         if self._process.returncode:
@@ -101,6 +104,20 @@ class StepTimer:
         except OSError as error:
             raise os_error_in_words(error, f"keep the time of a step in {home}") from error
         return seconds
+
+    def _communicate(self, process: "subprocess.Popen[bytes]", waiting: Callable[[], None]) -> tuple[bytes, bytes]:
+        job: bytes | None = msgspec.json.encode(self._job)
+        try:
+            while True:
+                try:
+                    return process.communicate(job, timeout=SECONDS_BETWEEN_CALLS)
+                except subprocess.TimeoutExpired:
+                    job = None
+                    waiting()
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
 
     @property
     def _key(self) -> str:

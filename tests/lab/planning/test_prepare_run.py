@@ -13,7 +13,8 @@ from lab.data.default_prompts import prompt_from_text
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.default_length import default_steps, default_steps_in_words
 from lab.planning.estimates.measure_step_time import FILE, step_key
-from lab.planning.prepare_run import PrepareProgress, prepare_run
+from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.prepare_run import prepare_run
 from lab.planning.run_request import RunRequest
 from lab.runs.find_runs import list_runs, open_run
 from lab.runs.run_schema import RunConfig

@@ -104,7 +104,7 @@ async def test_what_the_preparation_finds_wrong_is_told_in_the_form(
 
 
 async def test_escape_gives_a_preparation_up(app: TrainApp, home: Path, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lab.planning.prepare_run import PrepareProgress
+    from lab.planning.preparation.prepare_text import PrepareProgress
 
     def prepare(request: Any, progress: Callable[[PrepareProgress], None]) -> Run:
         while True:

@@ -1,0 +1,284 @@
+"""Results of preparations, kept for the next one: a text's sizes and split, a learned vocabulary, a file of tokens.
+
+They lie in the hidden folder `.prepared` beside the runs, readable by its owner alone; `llmlab cache` shows and empties it, and
+so does deleting it. A run never depends on it: what a run needs is copied. An entry is written under a temporary name and
+renamed, so that it is whole or not there, and each is held to its checksum before it is used. Where the folder cannot be written,
+is a link, or belongs to somebody else, nothing is kept, which is no error.
+"""
+
+import hashlib
+import itertools
+import os
+import platform
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from io import BufferedReader
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+
+from lab.core.atomic_io import write_all
+from lab.core.bounded_json import JSON_ERRORS, LARGEST_TOKENIZER
+from lab.core.errors import UserError
+from lab.core.safe_open import is_real_folder, open_regular, open_to_replace, read_regular
+from lab.data.corpus import CorpusSize
+from lab.data.token_file import TokenFileFacts, token_dtype
+from lab.data.train_val_split import Split
+from lab.planning.unfinished_folder import is_running
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerError
+
+FOLDER = ".prepared"
+FORMAT = 1
+"""Version of the entries; part of every key."""
+LEAST_TEXT = 4_000_000
+"""Bytes of text from which on results are kept: preparing a shorter one takes about a second."""
+MOST_BYTES = 4 << 30
+"""Bytes of all entries together."""
+SHARE_OF_DISK = 10
+"""The entries never take more than this part, a tenth, of the room that would be free without them."""
+MOST_ENTRIES = 1000
+LARGEST_ENTRY = 64 << 20
+"""Bytes of an entry other than a file of tokens; that of a million documents has 10 MB."""
+BLOCK = 1 << 23
+"""Bytes that are copied at a time."""
+
+Report = Callable[[float], None]
+"""Called with the share that is done; cancels by raising."""
+T = TypeVar("T")
+
+_numbers = itertools.count(1)
+_CHECKSUM = re.compile(rb"[0-9a-f]{64}\n")
+_TEMPORARY = re.compile(r"\.[a-z]+-[0-9a-f]+\.\w+\.(\d+)-\d+@(.*)\.tmp")
+
+
+class KeptText(msgspec.Struct, frozen=True):
+    """Results of reading a whole text."""
+
+    size: CorpusSize
+    split: Split
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.split.split <= self.split.bytes == self.size.bytes:
+            raise ValueError("the split is not one of this text")
+
+
+class _Entry(NamedTuple):
+    used: float
+    """Unix time of its last use."""
+    bytes: int
+    files: list[Path]
+
+
+def key_of(*parts: object) -> str:
+    """Key of an entry, made from everything that it follows from."""
+    return hashlib.sha256(repr((FORMAT, *parts)).encode("utf-8", "surrogateescape")).hexdigest()[:40]
+
+
+class PreparationCache:
+    """The entries beside the runs of `home`, of at most `most` bytes together; those not used for longest are removed."""
+
+    def __init__(self, home: Path, most: int = MOST_BYTES) -> None:
+        self.folder = home / FOLDER
+        self._most = most
+
+    def text(self, key: str) -> KeptText | None:
+        """The text with this key, if it is kept."""
+        return self._read("text", key, lambda raw: msgspec.json.decode(raw, type=KeptText))
+
+    def keep_text(self, key: str, text: KeptText) -> None:
+        self._keep("text", key, msgspec.json.encode(text))
+
+    def forget_text(self, key: str) -> None:
+        self._remove(self._files("text", key))
+
+    def vocabulary(self, key: str) -> Tokenizer | None:
+        """The learned tokenizer with this key, if it is kept."""
+        return self._read("vocabulary", key, lambda raw: Tokenizer.loads(raw, "the kept vocabulary"))
+
+    def keep_vocabulary(self, key: str, tokenizer: Tokenizer) -> None:
+        self._keep("vocabulary", key, tokenizer.dumps().encode())
+
+    def tokens(self, key: str, path: Path, vocab_size: int, report: Report) -> TokenFileFacts | None:
+        """Copy the file of tokens with this key to `path`, if it is kept, and return its facts.
+
+        Raises:
+            OSError: if `path` cannot be written.
+        """
+        facts = self._read("tokens", key, lambda raw: msgspec.json.decode(raw, type=TokenFileFacts))
+        if facts is None:
+            return None
+        kept = self._path("tokens", key, "bin")
+        dtype = token_dtype(vocab_size)
+        digest, done, highest = hashlib.sha256(), 0, 0
+        try:
+            source = open_regular(kept, facts.tokens * dtype.itemsize)
+        except (OSError, UserError):
+            self._remove(self._files("tokens", key))
+            return None
+        with source, os.fdopen(open_to_replace(path), "wb") as target:
+            while block := _next_block(source):
+                digest.update(block)
+                done += len(block)
+                ids = np.frombuffer(block, dtype, len(block) // dtype.itemsize)
+                highest = max(highest, int(ids.max(initial=0)))
+                target.write(block)
+                report(done / max(1, facts.tokens * dtype.itemsize))
+        if done != facts.tokens * dtype.itemsize or digest.hexdigest() != facts.sha256 or highest >= vocab_size:
+            self._remove(self._files("tokens", key))
+            return None
+        return facts
+
+    def keep_tokens(self, key: str, path: Path, facts: TokenFileFacts, report: Report) -> None:
+        """Keep a copy of the file of tokens at `path`."""
+        with suppress(OSError, UserError), open_regular(path) as source:
+            size = os.fstat(source.fileno()).st_size
+            if not self._make_room(size):
+                return
+            done = 0
+
+            def blocks() -> Iterator[bytes]:
+                nonlocal done
+                while block := source.read(BLOCK):
+                    yield block
+                    done += len(block)
+                    report(done / max(1, size))
+
+            self._replace(self._path("tokens", key, "bin"), blocks())
+            self._keep("tokens", key, msgspec.json.encode(facts))
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return sum(entry.bytes for entry in self._entries())
+
+    def empty(self) -> int:
+        """Remove all entries; return how many bytes that frees."""
+        entries = self._entries()
+        for entry in entries:
+            self._remove(entry.files)
+        with suppress(OSError):
+            self.folder.rmdir()
+        return sum(entry.bytes for entry in entries)
+
+    def _path(self, kind: str, key: str, suffix: str) -> Path:
+        return self.folder / f"{kind}-{key}.{suffix}"
+
+    def _files(self, kind: str, key: str) -> list[Path]:
+        return [self._path(kind, key, suffix) for suffix in ("json", "bin")]
+
+    def _read(self, kind: str, key: str, decode: Callable[[bytes], T]) -> T | None:
+        if not self._is_ours():
+            return None
+        path = self._path(kind, key, "json")
+        try:
+            raw = read_regular(path, max(LARGEST_ENTRY, LARGEST_TOKENIZER))
+        except FileNotFoundError:
+            return None
+        except (OSError, UserError):
+            raw = b""
+        checksum, rest = raw[:65], raw[65:]
+        try:
+            if not _CHECKSUM.fullmatch(checksum) or hashlib.sha256(rest).hexdigest().encode() != checksum[:64]:
+                raise ValueError("damaged")
+            found = decode(rest)
+        except (ValueError, TokenizerError, *JSON_ERRORS):
+            self._remove(self._files(kind, key))
+            return None
+        for file in self._files(kind, key):
+            with suppress(OSError):
+                os.utime(file)
+        return found
+
+    def _keep(self, kind: str, key: str, contents: bytes) -> None:
+        with suppress(OSError, UserError):
+            if self._make_room(len(contents)):
+                self._replace(self._path(kind, key, "json"), [hashlib.sha256(contents).hexdigest().encode() + b"\n", contents])
+
+    def _replace(self, path: Path, chunks: Iterable[bytes]) -> None:
+        """Write a file under a temporary name and rename it. It is not synced: its checksum tells whether it is whole."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{next(_numbers)}@{platform.node()}.tmp")
+        descriptor = open_to_replace(temporary)
+        try:
+            try:
+                for chunk in chunks:
+                    write_all(descriptor, chunk)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _make_room(self, size: int) -> bool:
+        """Make the folder, and remove leftovers and the oldest entries, until `size` more bytes fit. False if they never will."""
+        if not self.folder.parent.is_dir():
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            self.folder.mkdir(mode=0o700)
+        if not self._is_ours():
+            return False
+        self._remove_leftovers()
+        entries = sorted(self._entries(), reverse=True)
+        taken = sum(entry.bytes for entry in entries)
+        room = min(self._most, (shutil.disk_usage(self.folder).free + taken) // SHARE_OF_DISK)
+        if size > room:
+            return False
+        while entries and (taken + size > room or len(entries) >= MOST_ENTRIES):
+            oldest = entries.pop()
+            self._remove(oldest.files)
+            taken -= oldest.bytes
+        return True
+
+    def _is_ours(self) -> bool:
+        """True for a folder that nobody else can write in, so that its contents are as trustworthy as the runs."""
+        if not is_real_folder(self.folder):
+            return False
+        try:
+            facts = self.folder.stat()
+        except OSError:
+            return False
+        return not hasattr(os, "geteuid") or (facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+    def _entries(self) -> list[_Entry]:
+        """All entries, each with its files, in no order."""
+        found: dict[str, _Entry] = {}
+        for path, facts in self._listed():
+            if path.name.startswith("."):
+                continue
+            other = found.get(path.stem, _Entry(0.0, 0, []))
+            found[path.stem] = _Entry(max(other.used, facts.st_mtime), other.bytes + facts.st_size, [*other.files, path])
+        return list(found.values())
+
+    def _listed(self) -> Iterator[tuple[Path, os.stat_result]]:
+        if not self._is_ours():
+            return
+        for path in self.folder.iterdir():
+            with suppress(OSError):
+                facts = path.lstat()
+                if not stat.S_ISDIR(facts.st_mode):
+                    yield path, facts
+
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of processes of this machine that were killed."""
+        for path, _ in self._listed():
+            match = _TEMPORARY.fullmatch(path.name)
+            if match and match[2] == platform.node() and not is_running(int(match[1])):
+                self._remove([path])
+
+    def _remove(self, files: Iterable[Path]) -> None:
+        for file in files:
+            with suppress(OSError):
+                file.unlink()
+
+
+def _next_block(file: BufferedReader) -> bytes:
+    """The next bytes of a kept file; none where the disk cannot read them, which the checksum then tells."""
+    try:
+        return file.read(BLOCK)
+    except OSError:
+        return b""

@@ -1,0 +1,113 @@
+"""Prepare a text for training: its size and split, its tokenizer, its tokens; each from the cache where it is known already."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lab.data.corpus import Corpus
+from lab.data.token_file import TokenFileFacts, tokenize_corpus
+from lab.data.train_val_split import Split, TextChangedError, split_text
+from lab.planning.preparation.preparation_cache import KeptText, PreparationCache, key_of
+from lab.planning.preparation.text_stamp import text_stamp
+from lab.planning.train_tokenizer import train_tokenizer
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer_kinds import TokenizerKind
+
+MEASURING = 0.5
+"""Share of the time of reading that goes into measuring the text; the rest into its split."""
+
+Progress = Callable[["PrepareProgress"], None]
+Stage = Literal["reading", "learning", "encoding", "timing"]
+
+
+class PrepareProgress(msgspec.Struct, frozen=True):
+    """Progress of the preparation: reading the text, learning the vocabulary (bpe only), encoding the text, timing a step (only
+    where the machine decides the number of steps)."""
+
+    stage: Stage
+    words: str
+    """The stage for people: `learning a vocabulary of 1,024`."""
+    fraction: float
+    """Done share of this stage, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class TextPreparation:
+    """One preparation of a text. `cache` is where results are kept and found; `progress` cancels by raising."""
+
+    corpus: Corpus
+    cache: PreparationCache
+    progress: Progress
+    least: int
+    """Bytes of text from which on results are kept."""
+
+    def read(self) -> Split:
+        """Measure and split the text, unless that was done and its files are unchanged. Raises what `Corpus.measure` does."""
+        corpus = self.corpus
+        words = f"reading {corpus.name}"
+        started, stamp = time.time(), text_stamp(corpus)
+        key = key_of("text", stamp.key) if stamp else ""
+        if stamp and (kept := self.cache.text(key)):
+            corpus.remember(kept.size)
+            self.progress(PrepareProgress("reading", words, 1.0))
+            return kept.split
+
+        def report(before: float, share: float, done: int, total: int) -> None:
+            self.progress(PrepareProgress("reading", words, before + share * done / max(total, 1)))
+
+        size = corpus.measure(lambda done, total: report(0.0, MEASURING, done, total))
+        split = split_text(corpus, lambda done, total: report(MEASURING, 1 - MEASURING, done, total))
+        if stamp and size.bytes >= self.least and stamp.settled(started) and text_stamp(corpus) == stamp:
+            self.cache.keep_text(key, KeptText(size, split))
+        return split
+
+    def tokenizer(self, kind: TokenizerKind, vocab_size: int, split: Split) -> Tokenizer:
+        """Learn the vocabulary, unless that was done for this text. Raises what `train_tokenizer` does."""
+        words = f"learning a vocabulary of {vocab_size:,}"
+
+        def report(share: float) -> None:
+            self.progress(PrepareProgress("learning", words, share))
+
+        if kind != "bpe":
+            return train_tokenizer(kind, vocab_size, self.corpus, split, report)
+        key = key_of("vocabulary", self.corpus.sha256, split.split, vocab_size, version("rustbpe"))
+        if kept := self.cache.vocabulary(key):
+            report(1.0)
+            return kept
+        with self._forgotten_if_changed():
+            learned = train_tokenizer(kind, vocab_size, self.corpus, split, report)
+        if self.corpus.bytes >= self.least:
+            self.cache.keep_vocabulary(key, learned)
+        return learned
+
+    def tokens(self, split: Split, tokenizer: Tokenizer, path: Path) -> TokenFileFacts:
+        """Write the text's tokens to `path`, or copy them from the cache. Raises what `tokenize_corpus` does."""
+        key = key_of("tokens", self.corpus.sha256, split, tokenizer.checksum, version("tiktoken"))
+
+        def report(share: float, words: str = "encoding the text") -> None:
+            self.progress(PrepareProgress("encoding", words, share))
+
+        kept = self.cache.tokens(key, path, tokenizer.vocab_size, lambda share: report(share, "copying the tokens made before"))
+        if kept:
+            return kept
+        with self._forgotten_if_changed():
+            written = tokenize_corpus(self.corpus, split, tokenizer, path, lambda done, total: report(done / total))
+        if self.corpus.bytes >= self.least:
+            self.cache.keep_tokens(key, path, written, lambda share: report(share, "keeping the tokens for the next run"))
+        return written
+
+    @contextmanager
+    def _forgotten_if_changed(self) -> Iterator[None]:
+        """Have the text read anew the next time if it is another than its stamp says, as on a file system that lies."""
+        try:
+            yield
+        except TextChangedError:
+            if stamp := text_stamp(self.corpus):
+                self.cache.forget_text(key_of("text", stamp.key))
+            raise

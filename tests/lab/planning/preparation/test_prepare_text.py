@@ -1,0 +1,178 @@
+"""A text prepared a second time: nothing is read, learned or encoded again, and the run is the same."""
+
+import os
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.text_source import open_corpus
+from lab.planning.preparation.preparation_cache import FOLDER
+from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.preparation.text_stamp import SETTLED_SECONDS, text_stamp
+from lab.planning.prepare_run import prepare_run
+from lab.planning.run_request import RunRequest
+from lab.runs.run_folder import Run
+
+LINES = "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old", "wet") for colour in "abcdefgh")
+
+
+@pytest.fixture
+def story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A text of two files. Results are kept of a text of any size."""
+    monkeypatch.setattr("lab.planning.prepare_run.LEAST_TEXT", 1)
+    folder = tmp_path / "story"
+    folder.mkdir()
+    for name in ("one.txt", "two.txt"):
+        (folder / name).write_text(LINES * 20)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _young_files_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.planning.preparation.text_stamp.SETTLED_SECONDS", -3600.0)
+
+
+def ask(text: Path, **settings: object) -> RunRequest:
+    small = {"preset": "nano", "tokenizer": "bpe", "vocab": 280, "context": 16, "steps": 5}
+    return RunRequest(text=str(text), **(small | settings))  # type: ignore[arg-type]
+
+
+def files(run: Run) -> dict[str, object]:
+    """The contents of a run's files, but for its name and the time at which it was made."""
+    found = {path.name: path.read_bytes() for path in run.path.iterdir()}
+    return found | {"config.json": msgspec.structs.replace(run.config, name="", created=0.0)}
+
+
+class Cancel:
+    """Cancels a preparation when it has shown its progress in a stage so many times."""
+
+    def __init__(self, stage: str, after: int) -> None:
+        self._stage = stage
+        self._left = after
+
+    def __call__(self, progress: PrepareProgress) -> None:
+        if progress.stage == self._stage:
+            if not self._left:
+                raise KeyboardInterrupt
+            self._left -= 1
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for name in names:
+        module, _, function = name.rpartition(".")
+        monkeypatch.setattr(f"{module}.{function}", lambda *args, name=name, **more: pytest.fail(f"{name} is called again"))
+
+
+READING = ("lab.data.corpus.Corpus._numbered", "lab.planning.preparation.prepare_text.split_text")
+LEARNING = ("lab.planning.preparation.prepare_text.train_tokenizer",)
+ENCODING = ("lab.planning.preparation.prepare_text.tokenize_corpus",)
+
+
+@pytest.mark.parametrize("tokenizer", ["bytes", "bpe", "gpt2"])
+def test_the_second_time_nothing_is_done_again(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: str) -> None:
+    vocab = 280 if tokenizer == "bpe" else None
+    first = prepare_run(ask(story, tokenizer=tokenizer, vocab=vocab))
+    told: list[PrepareProgress] = []
+    with monkeypatch.context() as patch:
+        forbid(patch, *READING, *ENCODING, *(LEARNING if tokenizer == "bpe" else ()))
+        second = prepare_run(ask(story, tokenizer=tokenizer, vocab=vocab, name="again"), told.append)
+    assert files(second) == files(first)
+    assert [each.fraction for each in told if each.stage == "reading"] == [1.0]
+    assert not os.path.samefile(first.tokens_path, second.tokens_path)
+    assert os.stat(first.tokens_path).st_nlink == 1
+
+
+def test_what_depends_on_a_setting_is_done_again_and_the_rest_is_not(
+    story: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare_run(ask(story))
+    with monkeypatch.context() as patch:
+        forbid(patch, *READING, *LEARNING, *ENCODING)
+        longer = prepare_run(ask(story, context=8, batch=2))
+        assert longer.config.model.context == 8
+    with monkeypatch.context() as patch:
+        forbid(patch, READING[1])
+        assert prepare_run(ask(story, vocab=270)).config.model.vocab_size == 270
+        prepare_run(ask(story, tokenizer="gpt2", vocab=None))
+
+
+@pytest.mark.parametrize("change", ["content", "more", "touched", "gone"])
+def test_a_changed_text_is_read_again(story: Path, home: Path, change: str) -> None:
+    prepare_run(ask(story))
+    path = story / "two.txt"
+    if change == "content":
+        with path.open("r+b") as file:
+            file.write(b"Another")
+    elif change == "more":
+        path.write_text(LINES * 21)
+    elif change == "gone":
+        path.unlink()
+    else:
+        path.touch()
+    run = prepare_run(ask(story))
+    tokens = prepare_run(ask(story, home=home.parent / "fresh"))
+    assert files(run) == files(tokens)
+
+
+def test_a_file_set_back_to_its_old_time_is_noticed(story: Path) -> None:
+    before = text_stamp(open_corpus(str(story)))
+    path = story / "two.txt"
+    facts = path.stat()
+    path.write_bytes(path.read_bytes().swapcase())
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert path.stat().st_mtime_ns == facts.st_mtime_ns
+    assert text_stamp(open_corpus(str(story))) != before
+
+
+def test_a_file_changed_just_now_is_not_recognised(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may change again within the same step of the file system's clock."""
+    monkeypatch.setattr("lab.planning.preparation.text_stamp.SETTLED_SECONDS", 3600.0)
+    prepare_run(ask(story))
+    assert not list((home / FOLDER).glob("text-*"))
+    assert list((home / FOLDER).glob("tokens-*"))
+    assert SETTLED_SECONDS == 2.0
+    stamp = text_stamp(open_corpus(str(story)))
+    assert stamp
+    assert not stamp.settled(stamp.changed + 3599)
+    assert stamp.settled(stamp.changed + 3601)
+
+
+def test_a_remembered_text_that_changed_all_the_same_is_an_error_not_a_wrong_run(
+    story: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a file system that lies about its times: the tokens are held to the checksum of the text."""
+    stamp = text_stamp(open_corpus(str(story)))
+    monkeypatch.setattr("lab.planning.preparation.prepare_text.text_stamp", lambda corpus: stamp)
+    prepare_run(ask(story))
+    (story / "two.txt").write_text((LINES * 20).swapcase())
+    with pytest.raises(UserError, match="changed while it was being read"):
+        prepare_run(ask(story, vocab=270))
+    assert prepare_run(ask(story, vocab=270)).config.model.vocab_size == 270
+
+
+def test_built_in_texts_are_recognised_and_streams_are_not(home: Path, tmp_path: Path) -> None:
+    assert text_stamp(open_corpus("stories:20kB")) == text_stamp(open_corpus("stories:20kB"))
+    assert text_stamp(open_corpus("stories:20kB")) != text_stamp(open_corpus("stories:21kB"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(LINES.encode()))
+    writer.start()
+    corpus = open_corpus(str(pipe), on_wait=lambda: None)
+    writer.join()
+    assert text_stamp(corpus) is None
+
+
+@pytest.mark.parametrize("stage", ["reading", "learning", "encoding"])
+def test_a_preparation_cancelled_at_any_stage_leaves_only_whole_results(story: Path, home: Path, stage: str) -> None:
+    for at in range(9):
+        try:
+            prepare_run(ask(story), Cancel(stage, at))
+        except KeyboardInterrupt:
+            assert [name for name in os.listdir(home) if name != FOLDER] == []
+        else:
+            break
+    assert at > 0
+    assert files(prepare_run(ask(story))) == files(prepare_run(ask(story, home=home.parent / "fresh")))
