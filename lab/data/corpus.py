@@ -93,6 +93,8 @@ class Corpus:
         self.source = source
         self.encoding = encoding
         self.left_out = left_out
+        self.modified = 0.0
+        """Time of the last change of its files and folders, in Unix seconds; 0 for a built-in text, infinite for a stream."""
         self.entropy_bits_per_byte = entropy_bits_per_byte
         self.inputs: tuple[CorpusInput, ...] | None = None
         """The inputs of all documents, which say whether the text may have changed; None where one is gone once it is read."""
@@ -176,6 +178,11 @@ class Corpus:
         return sum(size > 0 for size in self.measure().document_bytes)
 
     @property
+    def opened_documents(self) -> int:
+        """Number of documents, also those without text, known before any is read."""
+        return len(self._file_names)
+
+    @property
     def files(self) -> tuple[CorpusFile, ...]:
         """Name and size of every document, in order; the sizes add up to `bytes`."""
         return tuple(map(CorpusFile, self._file_names, self.measure().document_bytes))
@@ -213,8 +220,10 @@ def preview(corpus: Corpus, characters: int) -> str:
 
 
 def shown_source(source: str) -> str:
-    """A source as messages show it."""
-    return "standard input" if source == STDIN else repr(source)[1:-1]
+    """A source as messages show it: `first.txt and 2 more` where it names several."""
+    first, *others = source.split("\n")
+    shown = "standard input" if first == STDIN else repr(first)[1:-1]
+    return f"{shown} and {len(others):,} more" if others else shown
 
 
 def unreadable(source: str, error: Exception) -> UserError:

@@ -11,20 +11,21 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from lab.core.errors import UserError
+from lab.core.number_format import bytes_
 from lab.core.visible_text import quoted
-from lab.data.text_encoding import encoding_of_head, is_binary_head, read_head
+from lab.data.text_encoding import encoding_of_head, read_head
 
 MOST_FILES = 500_000
 """Files of one text, at most: the list of them takes about half a kilobyte of memory each."""
 
-LEFT_OUT = {
+REASONS = {
     "hidden": ("hidden file or folder", "hidden files or folders"),
     "binary": ("binary file", "binary files"),
     "empty": ("empty file", "empty files"),
     "link": ("link that leads out of the folder", "links that lead out of the folder"),
     "special": ("device, pipe or socket", "devices, pipes or sockets"),
     "unreadable": ("unreadable file or folder", "unreadable files or folders"),
-    "twice": ("file that was named twice", "files that were named twice"),
+    "twice": ("file that came twice", "files that came twice"),
 }
 """Reasons to leave a file out, in words for one and for several."""
 
@@ -36,44 +37,59 @@ class TextFile:
     path: str
     name: str
     """Path within the folder."""
-    encoding: str | None
-    """What its byte-order mark says, else UTF-8; None where it must be asked for."""
+    encoding: str
+    """What its byte-order mark says, else UTF-8."""
     size: int
     identity: tuple[int, int]
     """Device and inode, by which a file is known that is found under two names."""
+    modified: float
+    """Time of the last change, in Unix seconds."""
+
+
+SYSTEM_FOLDERS = ("/dev", "/proc", "/sys")
+"""Folders whose files are made by the system as they are read."""
+MOST_BYTES = 10**11
+"""Bytes of all files of one text, at most. More would take days to encode, and is a mistake such as / far more often."""
+
+LeftOut = dict[str, str]
+"""The files and folders that were left out, by path, each with its reason from `REASONS`."""
 
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """Text files, sorted by name. `left_out` counts the others, by the reasons of `LEFT_OUT`."""
+    """Text files, sorted by name."""
 
     files: tuple[TextFile, ...]
-    left_out: Counter[str]
+    left_out: LeftOut
 
 
-def find_in_folder(folder: str) -> FoundFiles:
+def find_in_folder(folder: str, *, wide: bool = False) -> FoundFiles:
     """The text files of a folder and of the folders in it, without hidden ones. No link out of it, nor to a folder, is followed.
+
+    A file with a NUL byte is binary, but where its byte-order mark or `wide` says that it is UTF-16 or UTF-32.
 
     Raises:
         UserError: if there are more than `MOST_FILES`.
     """
-    left_out: Counter[str] = Counter()
-    return _text_files(folder, _walk(folder, left_out), left_out)
+    left_out: LeftOut = {}
+    return _text_files(folder, _walk(folder, left_out), left_out, wide)
 
 
-def find_by_pattern(pattern: str) -> FoundFiles:
+def find_by_pattern(pattern: str, *, wide: bool = False) -> FoundFiles:
     """The text files whose path matches a glob pattern, in which `**` stands for any folders, but for links and hidden ones.
+
+    `wide` is as in `find_in_folder`; here too no link out of the folder, which is that above the first wildcard, is followed.
 
     Raises:
         UserError: if there are more than `MOST_FILES`.
     """
     root = fixed_part(pattern)
-    left_out: Counter[str] = Counter()
+    left_out: LeftOut = {}
     rest = os.path.relpath(pattern, root).split(os.sep)
     if "**" not in rest:
-        return _text_files(root, glob.iglob(pattern), left_out)
-    found = (path for path in _walk(root, Counter()) if _matches(os.path.relpath(path, root).split(os.sep), rest))
-    return _text_files(root, found, left_out)
+        return _text_files(root, glob.iglob(pattern), left_out, wide)
+    found = (path for path in _walk(root, {}) if _matches(os.path.relpath(path, root).split(os.sep), rest))
+    return _text_files(root, found, left_out, wide)
 
 
 def is_pattern(path: str) -> bool:
@@ -89,9 +105,10 @@ def fixed_part(pattern: str) -> str:
     return _unescaped(folder, r"\1") or "."
 
 
-def left_out_in_words(left_out: Counter[str]) -> str:
-    """`2 binary files and 1 empty file`; empty if nothing was left out."""
-    parts = [f"{left_out[reason]:,} {words[left_out[reason] > 1]}" for reason, words in LEFT_OUT.items() if left_out[reason]]
+def left_out_in_words(left_out: Iterable[str]) -> str:
+    """The number of each reason: `2 binary files and 1 empty file`; empty if nothing was left out."""
+    counts = Counter(left_out)
+    parts = [f"{counts[reason]:,} {words[counts[reason] > 1]}" for reason, words in REASONS.items() if counts[reason]]
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
@@ -100,59 +117,84 @@ def _unescaped(path: str, replacement: str) -> str:
     return re.sub(r"\[([*?[])\]", replacement, path)
 
 
-def _text_files(root: str, paths: Iterable[str], left_out: Counter[str]) -> FoundFiles:
-    real_root = os.path.realpath(root)
+def _text_files(root: str, paths: Iterable[str], left_out: LeftOut, wide: bool) -> FoundFiles:
+    within = _Within(root)
     listed = list(islice(paths, MOST_FILES + 1))
     if len(listed) > MOST_FILES:
         raise UserError(f"{quoted(root)} has more than {MOST_FILES:,} files; choose a folder or a pattern with fewer.")
     files = []
     for path in sorted(listed, key=lambda each: each.split(os.sep)):
-        found = _look_at(path, root, real_root)
+        found = _look_at(path, root, within, wide)
         if isinstance(found, TextFile):
             files.append(found)
         elif found:
-            left_out[found] += 1
+            left_out[path] = found
+    if (size := sum(file.size for file in files)) > MOST_BYTES:
+        raise UserError(f"{quoted(root)} has {bytes_(size)} of text, more than {bytes_(MOST_BYTES)}; choose less of it.")
     return FoundFiles(tuple(files), left_out)
 
 
-def _look_at(path: str, root: str, real_root: str) -> TextFile | str | None:
+def _look_at(path: str, root: str, within: "_Within", wide: bool) -> TextFile | str | None:
     """The text file at this path, or the reason to leave it out; None for a folder."""
     try:
         facts = os.lstat(path)
-        if stat.S_ISLNK(facts.st_mode):
-            if os.path.commonpath([os.path.realpath(path), real_root]) != real_root:
-                return "link"
+        is_link = stat.S_ISLNK(facts.st_mode)
+        if not within.holds(path, is_link):
+            return "link"
+        if is_link:
             facts = os.stat(path)
         if stat.S_ISDIR(facts.st_mode):
             return None
         if not stat.S_ISREG(facts.st_mode):
             return "special"
+        if not facts.st_size:
+            return "empty"
         head = read_head(path)
     except (OSError, UserError):
         return "unreadable"
     if not head:
         return "empty"
-    if is_binary_head(head):
+    encoding = encoding_of_head(head) or ("utf-8" if wide else None)
+    if encoding is None:
         return "binary"
     name = os.path.relpath(path, root)
-    return TextFile(path, name, encoding_of_head(head), facts.st_size, (facts.st_dev, facts.st_ino))
+    return TextFile(path, name, encoding, facts.st_size, (facts.st_dev, facts.st_ino), facts.st_mtime)
 
 
-def _walk(folder: str, left_out: Counter[str]) -> Iterator[str]:
+class _Within:
+    """Tells whether paths lie in a folder when their links are followed; each folder is looked at once."""
+
+    def __init__(self, folder: str) -> None:
+        self._real = os.path.realpath(folder)
+        self._known: dict[str, bool] = {}
+
+    def holds(self, path: str, is_link: bool) -> bool:
+        """`is_link` says whether the path itself is a link."""
+        place = path if is_link else os.path.dirname(path)
+        if is_link or place not in self._known:
+            self._known[place] = os.path.commonpath([os.path.realpath(place), self._real]) == self._real
+        return self._known[place]
+
+
+def _walk(folder: str, left_out: LeftOut) -> Iterator[str]:
     """Every file in a folder and the folders in it, however deep."""
     waiting = [folder]
     while waiting:
+        inside = waiting.pop()
+        if inside in SYSTEM_FOLDERS:
+            left_out[inside] = "special"
+            continue
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(inside) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
-                        left_out["hidden"] += 1
+                        left_out[entry.path] = "hidden"
                     elif entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
                         yield entry.path
         except OSError:
-            left_out["unreadable"] += 1
+            left_out[inside] = "unreadable"
 
 
 def _matches(path: list[str], pattern: list[str]) -> bool:

@@ -78,7 +78,7 @@ def is_binary_head(head: bytes) -> bool:
 
 
 def encoding_of_head(head: bytes) -> str | None:
-    """The encoding of a text that begins like this: that of its byte-order mark, else UTF-8; None where NULs say otherwise."""
+    """The encoding of a text that begins like this: that of its byte-order mark, else UTF-8; None where a NUL says otherwise."""
     return _marked_encoding(head) or (None if 0 in head else "utf-8")
 
 
@@ -88,7 +88,9 @@ def _marked_encoding(head: bytes) -> str | None:
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """The byte order of UTF-16 without a mark: there every second byte of common text is NUL."""
+    """The byte order of UTF-16 without a mark: there every second byte of common text is NUL, and no more."""
+    if head.count(0) > 0.6 * len(head):
+        return None
     halves = {"utf-16-le": head[1::2].count(0), "utf-16-be": head[0::2].count(0)}
     return next((name for name, count in halves.items() if count > 0.9 * head.count(0) and count > len(head) / 8), None)
 

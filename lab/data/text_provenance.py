@@ -6,7 +6,8 @@ from stat import S_ISREG
 
 from lab.core.errors import UserError
 from lab.core.safe_open import open_regular
-from lab.data.corpus import STDIN
+from lab.data.builtin_texts import is_builtin
+from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, path_of, sources_of
 from lab.runs.run_folder import Run
 from lab.runs.run_schema import DataConfig
@@ -39,17 +40,24 @@ def change_of_text(data: DataConfig, created: float) -> str:
     tokens, in its own folder.
     """
     sources = sources_of(data.source)
-    path = path_of(data.source)
-    if STDIN in sources or not (len(sources) > 1 or path.is_absolute()):
-        return ""  # a built-in text, or standard input
+    if STDIN in sources or all(map(is_builtin, sources)):
+        return ""
+    shown = shown_source(data.source)
     continues = "training continues with the text as it was when the run was made"
     try:
-        if len(sources) == 1 and S_ISREG((facts := path.stat()).st_mode) and facts.st_mtime < created:
+        if len(sources) == 1 and S_ISREG((facts := path_of(data.source).stat()).st_mode) and facts.st_mtime < created:
             return ""
-        if open_corpus(data.source, data.encoding).measure().sha256 == data.sha256:
+        corpus = open_corpus(data.source, data.encoding)
+        if corpus.modified < created and corpus.opened_documents >= data.documents:
+            return ""
+        if corpus.measure().sha256 == data.sha256:
             return ""
     except FileNotFoundError:
-        return f"{data.source} is gone; {continues}."
-    except (OSError, ValueError, UserError):
-        return f"{data.source} cannot be read any more; {continues}."
-    return f"{data.source} has changed; {continues}."
+        return f"{shown} is gone; {continues}."
+    except UserError as error:
+        if len(sources) > 1:  # the sentence names the file that is wrong
+            return f"{shown} cannot be read any more, because {str(error).split(';')[0].rstrip('.')}; {continues}."
+        return f"{shown} cannot be read any more; {continues}."
+    except (OSError, ValueError):
+        return f"{shown} cannot be read any more; {continues}."
+    return f"{shown} has changed; {continues}."

@@ -1,6 +1,7 @@
 """Open a text: files, folders, glob patterns, standard input, named pipes and built-in texts."""
 
 import glob
+import math
 import os
 import shutil
 import stat
@@ -9,7 +10,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -17,7 +18,15 @@ from urllib.parse import unquote_to_bytes
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
 from lab.data.corpus import STDIN, Corpus, CorpusInput, DocumentPart, one_document, shown_source, unreadable
-from lab.data.find_text_files import FoundFiles, find_by_pattern, find_in_folder, fixed_part, is_pattern, left_out_in_words
+from lab.data.find_text_files import (
+    FoundFiles,
+    LeftOut,
+    find_by_pattern,
+    find_in_folder,
+    fixed_part,
+    is_pattern,
+    left_out_in_words,
+)
 from lab.data.text_encoding import check_encoding, decode, detect_encoding
 
 PIPE_WAIT_SECONDS = 0.5
@@ -58,21 +67,24 @@ def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], 
     sources = sources_of(source)
     if not sources:
         raise UserError(f"No text is named; give the path of a text file, - for standard input, or {' or '.join(BUILTINS)}.")
-    opened = [_open(each, encoding, on_wait) for each in sources]
-    left_out: Counter[str] = sum((each.left_out for each in opened), Counter())
-    documents = list(_once([document for each in opened for document in each.documents], left_out))
-    name = opened[0].name if len(opened) == 1 else f"{opened[0].name} and {len(opened) - 1:,} more"
+    opened = {each: _open(each, encoding, on_wait) for each in dict.fromkeys(sources)}
+    named = [document for each in sources for document in opened[each].documents]
+    documents = _once(named)
+    left_out = {path: reason for each in opened.values() for path, reason in each.left_out.items()}
+    reasons = [*left_out.values(), *["twice"] * (len(named) - len(documents))]
+    first, *others = opened.values()
     encodings = {document.encoding for document in documents}
     corpus = Corpus(
-        name,
-        joined_source(each.source for each in opened),
+        f"{first.name} and {len(others):,} more" if others else first.name,
+        joined_source(each.source for each in opened.values()),
         encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
         sum(document.size for document in documents),
         lambda: _parts(documents),
-        opened[0].entropy_bits_per_byte if len(opened) == 1 else None,
-        [document.name for document in documents],
-        left_out_in_words(left_out),
+        None if others else first.entropy_bits_per_byte,
+        _names(documents),
+        left_out_in_words(reasons),
     )
+    corpus.modified = max(each.modified for each in opened.values())
     corpus._spool = documents
     if not any(document.spool for document in documents):
         corpus.inputs = tuple(document.input for document in documents)
@@ -120,7 +132,9 @@ class _Opened:
     source: str
     """Opens the same again from any working directory."""
     documents: list[_Document]
-    left_out: Counter[str]
+    modified: float
+    """Time of the last change of its files and folders, in Unix seconds."""
+    left_out: LeftOut = field(default_factory=dict)
     entropy_bits_per_byte: float | None = None
 
 
@@ -135,22 +149,25 @@ def _parts(documents: list[_Document]) -> Iterator[DocumentPart]:
             yield DocumentPart("", before, True)
 
 
-def _once(documents: list[_Document], left_out: Counter[str]) -> Iterator[_Document]:
-    """The documents without those whose file came before, which are counted."""
-    seen = set()
+def _once(documents: list[_Document]) -> list[_Document]:
+    """The documents without those that came before."""
+    first: dict[object, _Document] = {}
     for document in documents:
-        if document.identity is not None and document.identity in seen:
-            left_out["twice"] += 1
-            continue
-        seen.add(document.identity)
-        yield document
+        first.setdefault(document.identity or document.source, document)
+    return list(first.values())
+
+
+def _names(documents: list[_Document]) -> list[str]:
+    """Names of the documents; where two are the same, the whole paths."""
+    often = Counter(document.name for document in documents)
+    return [_as_text(document.path) if often[document.name] > 1 else document.name for document in documents]
 
 
 def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None) -> _Opened:
     if is_builtin(source):
         text = open_builtin(source)
         document = _Document(text.name, "utf-8", text.bytes, text.source, generate=text.read)
-        return _Opened(text.name, text.source, [document], Counter(), text.entropy_bits_per_byte)
+        return _Opened(text.name, text.source, [document], 0.0, entropy_bits_per_byte=text.entropy_bits_per_byte)
     if source == STDIN:
         return _one("stdin", _spooled("stdin", STDIN, sys.stdin.buffer, encoding))
     try:
@@ -162,8 +179,14 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None)
                 raise
             return _pattern(source, encoding)
         if stat.S_ISDIR(facts.st_mode):
-            found = find_in_folder(str(path))
-            return _found(_as_text(path.absolute().name) or "text", source_of(path), found, source, encoding)
+            name = _as_text(path.absolute().name) or "text"
+            return _found(
+                name,
+                source_of(path),
+                find_in_folder(str(path.absolute()), wide=_is_wide(encoding)),
+                f"{shown_source(source)} is a folder without a text file",
+                encoding,
+            )
         if stat.S_ISFIFO(facts.st_mode):
             if on_wait is None:
                 raise UserError(f"{shown_source(source)} is a named pipe, which can be read only once; choose a text file.")
@@ -171,40 +194,58 @@ def _open(source: str, encoding: str | None, on_wait: Callable[[], None] | None)
         if not stat.S_ISREG(facts.st_mode):
             raise UserError(f"{shown_source(source)} is a device, not a file; choose a text file.")
         chosen = encoding or detect_encoding(path, shown_source(source))
-        name, identity = _as_text(path.name), (facts.st_dev, facts.st_ino)
-        document = _Document(name, chosen, facts.st_size, source_of(path), str(path.absolute()), encoding is not None, identity)
-        return _one(_as_text(path.stem), document)
+        identity = facts.st_dev, facts.st_ino
+        asked = encoding is not None
+        document = _Document(_as_text(path.name), chosen, facts.st_size, source_of(path), str(path.absolute()), asked, identity)
+        return _one(_as_text(path.stem), document, facts.st_mtime)
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(source, error) from error
 
 
-def _one(name: str, document: _Document) -> _Opened:
+def _one(name: str, document: _Document, modified: float = math.inf) -> _Opened:
     """A source of one document. Raises: UserError if it is empty."""
     if next(document.read(), None) is None:
         raise UserError(f"{shown_source(document.source)} is empty; choose a text to learn from.")
-    return _Opened(name, document.source, [document], Counter())
+    return _Opened(name, document.source, [document], modified)
 
 
 def _pattern(source: str, encoding: str | None) -> _Opened:
     if _as_text(source) != source:
         raise UserError(f"{shown_source(source)} is a pattern that is not UTF-8; give the folder instead.")
     pattern = os.path.join(glob.escape(os.getcwd()), os.path.expanduser(source))
-    folder = Path(fixed_part(pattern))
-    return _found(_as_text(folder.name) or "text", pattern, find_by_pattern(pattern), source, encoding)
+    name = _as_text(Path(fixed_part(pattern)).name) or "text"
+    return _found(
+        name, pattern, find_by_pattern(pattern, wide=_is_wide(encoding)), f"{shown_source(source)} matches no text file", encoding
+    )
 
 
-def _found(name: str, source: str, found: FoundFiles, shown: str, encoding: str | None) -> _Opened:
-    """The text files of a folder or pattern. Raises: UserError if there are none."""
+def _modified(folder: str) -> float:
+    """Time of the last change of a folder; infinite where it is gone meanwhile."""
+    try:
+        return os.stat(folder).st_mtime
+    except OSError:
+        return math.inf
+
+
+def _is_wide(encoding: str | None) -> bool:
+    """True for an encoding in which text holds NUL bytes."""
+    return encoding is not None and encoding.startswith(("utf-16", "utf-32"))
+
+
+def _found(name: str, source: str, found: FoundFiles, nothing: str, encoding: str | None) -> _Opened:
+    """The text files of a folder or pattern. Raises: UserError, which begins with `nothing`, if there are none."""
     if not found.files:
-        there = f" ({left_out_in_words(found.left_out)})" if found.left_out else ""
-        what = "is a folder without text files" if not is_pattern(shown) else "matches no text file"
-        raise UserError(f"{shown_source(shown)} {what}{there}; choose a text to learn from.")
+        there = f", only {left_out_in_words(found.left_out.values())}" if found.left_out else ""
+        raise UserError(f"{nothing}{there}; choose a text to learn from.")
     documents = []
     for file in found.files:
-        chosen = encoding or file.encoding or detect_encoding(file.path, shown_source(file.path))
         where = source_of(Path(file.path))
-        documents.append(_Document(_as_text(file.name), chosen, file.size, where, file.path, encoding is not None, file.identity))
-    return _Opened(name, source, documents, found.left_out)
+        chosen = encoding or file.encoding
+        asked = encoding is not None
+        documents.append(_Document(_as_text(file.name), chosen, file.size, where, file.path, asked, file.identity))
+    folders = {os.path.dirname(file.path) for file in found.files}
+    modified = max(*(file.modified for file in found.files), *map(_modified, folders))
+    return _Opened(name, source, documents, modified, found.left_out)
 
 
 def _pipe(source: str, path: Path, encoding: str | None, on_wait: Callable[[], None]) -> _Document:

@@ -8,7 +8,7 @@ from lab.core.number_format import bytes_, count, duration, fixed, probability, 
 from lab.core.visible_text import shortened, visible
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_progress import planned_length
-from lab.runs.run_schema import RunConfig, Sample, Status
+from lab.runs.run_schema import DataConfig, RunConfig, Sample, Status
 from models.parameter_count import parameter_count
 
 Fact = tuple[str, str]
@@ -30,6 +30,7 @@ def text_facts(config: RunConfig) -> list[Fact]:
     facts = [
         ("text", shown(data.name)),
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
+        *([("documents", documents_in_words(data))] if data.documents > 1 or data.left_out else []),
         ("encoding", shown(data.encoding)),
         ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
         ("tokens", f"{whole(data.tokens)} ({fixed(data.bytes / max(1, data.tokens), 2)} bytes per token)"),
@@ -41,6 +42,12 @@ def text_facts(config: RunConfig) -> list[Fact]:
     if data.sha256:
         facts.append(("SHA-256", shown(data.sha256, 80)))
     return facts
+
+
+def documents_in_words(data: DataConfig) -> str:
+    """`3, an end-of-text token between each two; left out: 1 binary file`."""
+    between = ", an end-of-text token between each two" if data.documents > 1 else ""
+    return f"{whole(data.documents)}{between}{f'; left out: {shown(data.left_out)}' if data.left_out else ''}"
 
 
 def model_facts(config: RunConfig) -> list[Fact]:

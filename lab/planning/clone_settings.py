@@ -5,8 +5,8 @@ from typing import Any
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.core.number_format import whole
-from lab.data.corpus import STDIN
-from lab.data.text_source import open_corpus
+from lab.data.corpus import STDIN, shown_source
+from lab.data.text_source import open_corpus, sources_of
 from lab.planning.default_hyperparameters import default_dropout
 from lab.planning.resolve_run import TextSize, resolve
 from lab.planning.run_request import RunRequest
@@ -62,7 +62,7 @@ def hidden_settings(config: RunConfig) -> dict[str, Any]:
 def text_problem(config: RunConfig) -> str:
     """The reason why the run's text cannot be used again, or has changed; empty if it is the same. Reads the whole text."""
     data = config.data
-    if data.source == STDIN:
+    if STDIN in sources_of(data.source):
         return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."
     try:
         facts = open_corpus(data.source, data.encoding).measure()
@@ -70,5 +70,5 @@ def text_problem(config: RunConfig) -> str:
         return "The text that it learned from cannot be read any more; 2 chooses another."
     if facts.sha256 != data.sha256:
         sizes = f"{whole(data.bytes)} bytes then, {whole(facts.bytes)} now"
-        return f"{data.source} has changed since ({sizes}), so that a new run does not compare with the old one."
+        return f"{shown_source(data.source)} has changed since ({sizes}), so that a new run does not compare with the old one."
     return ""

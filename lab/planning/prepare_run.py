@@ -31,7 +31,7 @@ from lab.planning.unfinished_folder import unfinished_folder
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
 from lab.runs.run_names import free_names
-from lab.runs.run_schema import DataConfig, RunConfig, TokenizerConfig
+from lab.runs.run_schema import LONGEST_SOURCE, DataConfig, RunConfig, TokenizerConfig
 from models.config import PRESETS
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -51,6 +51,10 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     check_request(request)
     where = (request.home or home()).absolute()
     corpus = open_corpus(request.text, request.encoding, on_wait)
+    if len(corpus.source) > LONGEST_SOURCE:
+        raise UserError(
+            "The paths are too many to keep in a run; give their folder, or a pattern in quotes such as 'notes/*.txt'."
+        )
     preparation = TextPreparation(corpus, PreparationCache(where), progress, LEAST_TEXT)
     split = preparation.read()
     size = vocabulary_size(request, TextSize(corpus.source, bytes=corpus.bytes))
@@ -132,6 +136,7 @@ def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConf
         final=prepared.final,
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
         documents=corpus.documents,
+        left_out=corpus.left_out,
     )
 
 

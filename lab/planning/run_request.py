@@ -23,7 +23,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that were asked for. None stands for the preset's value, or the default: see `lab.planning.resolve_run`."""
 
     text: str
-    """A path, "-" for standard input, or a built-in text's name."""
+    """One source a line: the path of a file or folder, a glob pattern, "-" for standard input, or a built-in text's name."""
     name: str | None = None
     preset: str = DEFAULT_PRESET
     tokenizer: TokenizerKind = "bpe"

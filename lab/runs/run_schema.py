@@ -19,6 +19,9 @@ FORMAT = 1
 
 FRACTIONAL_SETTINGS = ("minutes", "lr", "final_lr", "warmup", "weight_decay", "beta1", "beta2", "clip")
 
+LONGEST_SOURCE = 100_000
+"""Characters of a run's source: about a thousand paths."""
+
 MOST_STEPS = 1_000_000_000
 
 Step = Annotated[int, Meta(ge=0, le=MOST_STEPS)]
@@ -89,7 +92,8 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The training text as it was when the run was made. Sizes are of the cleaned text."""
 
     name: Word
-    source: Path
+    source: Annotated[str, Meta(max_length=LONGEST_SOURCE)]
+    """One source a line: paths, folders, glob patterns, "-", or built-in texts."""
     encoding: Word
     sha256: Word
     bytes: Count
@@ -114,6 +118,8 @@ class DataConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Effect of each of these rules; empty in runs from before it was kept."""
     documents: Annotated[int, Meta(ge=1, le=1 << 62)] = 1
     """Documents with text. Between each two of them, tokens.bin has an end-of-text token, which is no byte of text."""
+    left_out: Word = ""
+    """The files of its folders and patterns that were left out, in words: `2 binary files and 1 empty file`."""
 
     def __post_init__(self) -> None:
         if self.split > self.tokens:

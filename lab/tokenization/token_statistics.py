@@ -85,10 +85,12 @@ def vocabulary_sentence(tokenizer: "Tokenizer", name: str) -> str:
     """One sentence on how this vocabulary cuts text. `name` is the run's that it was learned for, where there is one."""
     size = whole(tokenizer.vocab_size)
     if tokenizer.kind == "bytes":
-        return "Every byte is a token whose id is its value: 256 tokens encode any text, in the longest sequences."
+        border = ", and <|endoftext|> stands between documents" if tokenizer.special else ""
+        return f"Every byte is a token whose id is its value: 256 tokens encode any text, in the longest sequences{border}."
     merges = whole(tokenizer.vocab_size - 256 - len(tokenizer.special))
     if tokenizer.kind == "gpt2":
         return (
             f"GPT-2's {size} tokens: 256 bytes, {merges} merges of two earlier tokens learned from web pages, and <|endoftext|>."
         )
-    return f"{name}'s {size} tokens: 256 bytes and {merges} merges of two earlier tokens, learned from its own text."
+    border = "; and <|endoftext|>, between documents" if tokenizer.special else ""
+    return f"{name}'s {size} tokens: 256 bytes and {merges} merges of two earlier tokens, learned from its own text{border}."

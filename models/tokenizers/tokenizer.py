@@ -79,6 +79,8 @@ class Tokenizer:
             raise TokenizerError("a vocabulary must start with the 256 single bytes.")
         if len(ranks) != len(tokens) or b"" in ranks:
             raise TokenizerError("a vocabulary must not hold a token twice, nor an empty one.")
+        if set(special) - {END_OF_TEXT}:
+            raise TokenizerError(f"the only special token is {END_OF_TEXT}.")
         if sorted(special.values()) != list(range(len(tokens), len(tokens) + len(special))):
             raise TokenizerError("the ids of special tokens must follow the last ordinary one.")
         self.kind = kind

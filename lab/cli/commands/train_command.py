@@ -42,14 +42,17 @@ def _metavar(setting: Setting) -> str | None:
 
 
 @click.command(short_help="Train a GPT-2 on a text.")
-@click.argument("text")
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @setting_options
 @click.option(
     "--prompt", "prompts", multiple=True, metavar="TEXT", help="Prompt for the samples at evaluations; may be repeated."
 )
 @following_options
-def train(text: str, steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
+def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, detach: bool, quiet: bool, **options: Any) -> int:
     """Train a GPT-2 on TEXT: the path of a text file, - for standard input, or a built-in text, `stories` or `python`.
+
+    TEXT may also be a folder, of which all text files are read, or a pattern in quotes, such as 'notes/**/*.md'. Several files
+    are documents, read in this order and sorted by name within a folder, with an end-of-text token between each two.
 
     Training runs in a separate process. This command follows it and returns when it ends; Ctrl-C, or closing the terminal, ends
     the following only. `llmlab stop RUN` stops the training, `llmlab` shows it live.
@@ -58,9 +61,11 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
     """
     if steps is not None and minutes is not None:
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
+    from lab.data.text_source import joined_source
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
 
+    text = joined_source(texts)
     asked = {name: value for name, value in options.items() if value is not None}
     request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **asked)
     with preparation_shown(bar=shows_bar(quiet)) as progress:
@@ -72,7 +77,8 @@ def train(text: str, steps: int | None, minutes: float | None, detach: bool, qui
 
 
 def waiting_for_writer(source: str) -> str:
-    return f"llmlab: {visible(source)} is a named pipe; waiting for a program to write to it. Ctrl-C ends this."
+    pipe = "one of the texts" if "\n" in source else visible(source)
+    return f"llmlab: {pipe} is a named pipe; waiting for a program to write to it. Ctrl-C ends this."
 
 
 @contextmanager
@@ -92,14 +98,16 @@ def preparation_shown(*, bar: bool) -> Iterator[Callable[["PrepareProgress"], No
 
 
 def description(run: Run) -> str:
-    """A run's text and model, in two lines."""
+    """A run's text and model, in two lines; and what was left out of its folders, in a third."""
     config = run.config
     data, model = config.data, config.model
+    size = f"{whole(data.documents)} documents, {bytes_(data.bytes)}" if data.documents > 1 else bytes_(data.bytes)
+    left_out = f"\nLeft out: {data.left_out}." if data.left_out else ""
     return (
-        f"{data.name}: {bytes_(data.bytes)}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
+        f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
         f"the last {whole(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
         f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
-        f"{count(parameter_count(model))} parameters"
+        f"{count(parameter_count(model))} parameters{left_out}"
     )
 
 

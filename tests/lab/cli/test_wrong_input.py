@@ -78,8 +78,12 @@ def cases() -> Iterator[tuple[str, ...]]:
         yield "train", TEXT, f"--encoding={value}"
     for text in (
         "",
-        ".",
-        "/",
+        "/dev",
+        "/proc",
+        "*.nothing",
+        "nothing/**",
+        "[",
+        "\n",
         "/dev/null",
         "nothing.txt",
         "a\0b",
@@ -92,6 +96,8 @@ def cases() -> Iterator[tuple[str, ...]]:
     ):
         yield "train", text
         yield "tokenize", "--tokenizer", "bytes", "--file", text
+    yield "train", TEXT, "nothing.txt"
+    yield "train", TEXT, "/dev/zero", TEXT
     yield "train", TEXT, "--steps=1", "--minutes=1"
     yield "train", TEXT, "--width=130", "--heads=4"
     yield "train", TEXT, "--width=65536", "--layers=1024"

@@ -13,6 +13,9 @@ from models.tokenizers.tokenizer import PATTERN, Node, Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerError
 from tests.models.tokenizers.texts import AWKWARD, KINDS, TEXT
 
+BORDERED = {"bytes": Tokenizer.bytes_(end_of_text=True), "bpe": Tokenizer.train([TEXT], 341, end_of_text=True)}
+"""With the special token that stands between documents."""
+
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(
@@ -45,6 +48,34 @@ def test_an_array_holds_the_ids_of_the_list(tokenizers: dict[str, Tokenizer], ki
     ids = tokenizers[kind].encode_array(text)
     assert ids.dtype == np.uint32
     assert ids.tolist() == tokenizers[kind].encode(text)
+
+
+@given(st.one_of(AWKWARD, st.lists(st.sampled_from(["<|endoftext|>", "<|endof", "text|>", "犬", " "])).map("".join)))
+def test_an_end_of_text_token_is_the_last_id_and_no_text_becomes_it(tokenizers: dict[str, Tokenizer], text: str) -> None:
+    for kind, tokenizer in BORDERED.items():
+        plain = tokenizers[kind]
+        assert (tokenizer.vocab_size, tokenizer.end_of_text) == (plain.vocab_size + 1, plain.vocab_size)
+        ids = tokenizer.encode(text)
+        assert ids == plain.encode(text) == tokenizer.encode_array(text).tolist()
+        assert tokenizer.decode_bytes(ids) == text.encode()
+        end = tokenizer.end_of_text
+        assert tokenizer.encode("a<|endoftext|>" + text, special=True)[:2] == [*plain.encode("a"), end]
+        assert tokenizer.decode([end, *ids]) == "<|endoftext|>" + text
+
+
+def test_an_end_of_text_token_is_saved_and_loaded(tmp_path: Path) -> None:
+    for kind, before in BORDERED.items():
+        before.save(tmp_path / kind)
+        after = Tokenizer.load(tmp_path / kind)
+        assert (after.kind, after.vocab_size, after.special) == (
+            kind,
+            before.vocab_size,
+            {"<|endoftext|>": before.vocab_size - 1},
+        )
+        assert after.merge_rank(before.vocab_size - 1) is after.parents(before.vocab_size - 1) is None
+    with pytest.raises(TokenizerError, match="end-of-text"):
+        Tokenizer.train([TEXT], 256, end_of_text=True)
+    assert Tokenizer.train([TEXT], 257, end_of_text=True).end_of_text == 256, "the bytes and no merge"
 
 
 @given(AWKWARD)
@@ -173,7 +204,11 @@ def test_a_saved_tokenizer_is_the_same(tokenizers: dict[str, Tokenizer], kind: s
         {"pattern": 3},
         {"special": ["a"]},
         {"special": {"<|x|>": 3}},
-        {"special": {"<|x|>": "3"}},
+        {"special": {"<|x|>": 258}},
+        {"special": {"<|endoftext|>": 3}},
+        {"special": {"<|endoftext|>": 259}},
+        {"special": {"<|endoftext|>": "258"}},
+        {"special": {"": 258}},
         {"tokens": None},
         {"tokens": ["AA=="]},
         {"tokens": ["?"]},

@@ -1,0 +1,97 @@
+"""Folders and patterns: the text files that they name, each once and sorted, and a count of everything else."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.core.errors import UserError
+from lab.data import find_text_files
+from lab.data.find_text_files import find_by_pattern, find_in_folder, fixed_part, left_out_in_words
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with everything that a folder can hold."""
+    (tmp_path / "outside.txt").write_text("a secret")
+    folder = tmp_path / "poems"
+    (folder / "b" / "deep").mkdir(parents=True)
+    (folder / ".git").mkdir()
+    for name in ("b.txt", "a.txt", "b/2.txt", "b/10.txt", "b/deep/x.md", ".hidden.txt", ".git/config"):
+        (folder / name).write_text(name)
+    (folder / "wide.txt").write_bytes("犬".encode("utf-16"))
+    (folder / "picture.png").write_bytes(b"\x89PNG\0\0\1")
+    (folder / "empty.txt").touch()
+    (folder / "inside").symlink_to("a.txt")
+    (folder / "outside").symlink_to("../outside.txt")
+    (folder / "broken").symlink_to("nothing")
+    (folder / "self").symlink_to("self")
+    (folder / "b" / "loop").symlink_to("..")
+    (folder / "away").symlink_to("..")
+    os.mkfifo(folder / "pipe")
+    return folder
+
+
+def test_a_folder_is_its_text_files_by_name(folder: Path) -> None:
+    found = find_in_folder(str(folder))
+    assert [file.name for file in found.files] == ["a.txt", "b/10.txt", "b/2.txt", "b/deep/x.md", "b.txt", "inside", "wide.txt"]
+    assert [file.encoding for file in found.files] == ["utf-8"] * 6 + ["utf-16"]
+    assert found.files[0].identity == found.files[5].identity, "a link within the folder is the same file"
+    assert Counter(found.left_out.values()) == Counter(hidden=2, binary=1, empty=1, link=2, special=1, unreadable=2)
+    assert left_out_in_words(found.left_out.values()) == (
+        "2 hidden files or folders, 1 binary file, 1 empty file, 2 links that lead out of the folder, 1 device, pipe or socket "
+        "and 2 unreadable files or folders"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.txt", ["a.txt", "b.txt", "wide.txt"]),
+        ("*/*.txt", ["b/10.txt", "b/2.txt"]),
+        ("[ab].txt", ["a.txt", "b.txt"]),
+        ("b/?.txt", ["2.txt"]),
+        ("**/*.txt", ["a.txt", "b/10.txt", "b/2.txt", "b.txt", "wide.txt"]),
+        ("b/**", ["10.txt", "2.txt", "deep/x.md"]),
+        ("**/deep/**/x*", ["b/deep/x.md"]),
+        ("*/**/*.md", ["b/deep/x.md"]),
+        ("*.png", []),
+        ("*.none", []),
+        ("none/*", []),
+    ],
+)
+def test_a_pattern_is_the_files_that_match_it(folder: Path, pattern: str, names: list[str]) -> None:
+    assert [file.name for file in find_by_pattern(f"{folder}/{pattern}").files] == names
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "x.md", "ab"]), min_size=1, max_size=6),
+    st.lists(st.sampled_from(["**", "a", "*", "?", "x*"]), min_size=1, max_size=5),
+)
+def test_two_stars_match_as_pathlib_does(path: list[str], pattern: list[str]) -> None:
+    """`Path.match` knows no `**` in this Python, so it is asked with every number of folders in its place."""
+
+    def expand(parts: list[str], most: int) -> set[tuple[str, ...]]:
+        if not parts:
+            return {()}
+        heads = [("*",) * count for count in range(most + 1)] if parts[0] == "**" else [(parts[0],)]
+        return {head + rest for head in heads for rest in expand(parts[1:], most) if len(head + rest) <= most}
+
+    expanded = [each for each in expand(pattern, len(path)) if len(each) == len(path)]
+    expected = any(Path(*path).match("/".join(each)) for each in expanded)
+    assert find_text_files._matches(path, pattern) == expected
+
+
+def test_the_folder_of_a_pattern_may_have_wildcards_in_its_name() -> None:
+    assert fixed_part("/a/b*/c.txt") == "/a"
+    assert fixed_part("/a/[[]b[]]/*.txt".replace("[]]", "]")) == "/a/[b]"
+    assert fixed_part("*.txt") == "."
+
+
+def test_more_files_than_there_may_be_are_an_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_text_files, "MOST_FILES", 5)
+    with pytest.raises(UserError, match=r"more than 5 files; choose a folder"):
+        find_in_folder(str(folder))
