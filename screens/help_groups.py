@@ -115,6 +115,7 @@ BATCH = Group(
         *one("step.edit", "step.own", "step.again"),
     ),
 )
+DATA = Group("Text", one("data.use", "data.type"))
 DATA_PAGES = Group(
     "Pages",
     (
@@ -134,7 +135,7 @@ HOME = Group("Runs", one("home.inspect", "home.watch", "home.new", "home.compare
 
 GROUPS: dict[str, tuple[Group, ...]] = {
     "HomeScreen": (HOME,),
-    "DataScreen": (DATA_PAGES,),
+    "DataScreen": (DATA, DATA_PAGES),
     "TrainScreen": (RUN, PLOT, PAGES, RUNS),
     "InspectScreen": (MOVE, ASK, WRITE, CHANGE, MODEL),
     "OneStepScreen": (STEP, BATCH),

@@ -252,3 +252,17 @@ def _parts(alternative: str) -> tuple[GrammarPart, ...]:
     if at < len(alternative):
         parts.append(GrammarPart(text=alternative[at:]))
     return tuple(parts)
+
+
+def grammar_lines(tables: Tables) -> list[str]:
+    """The grammar for people: each symbol with its alternatives, and the weight of each where they differ."""
+    lines: list[str] = []
+    for symbol, row in tables.items():
+        lines.append(symbol)
+        for key, value in row.items():
+            if isinstance(value, Mapping):
+                lines.append(f"    {key}: {', '.join(f'{word} {weight:g}' for word, weight in value.items())}")
+            else:
+                lines.append(f"    {value:g}  {key}".rstrip().replace("\n", "⏎"))
+        lines.append("")
+    return lines

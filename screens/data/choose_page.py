@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-from textual import on, work
+from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Button, Input, Label, Static
 
-from lab.core.errors import UserError
 from lab.core.number_format import bytes_, fixed, whole
-from lab.data.builtin_texts import BUILTINS
-from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
-from lab.planning.default_hyperparameters import default_vocabulary
-from models.config import DEFAULT_PRESET
-from models.tokenizers.gpt2_vocabulary_files import VocabularyError
-from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
-from screens.data.data_page import ChosenText, DataPage
+from lab.data.builtin_stories import TABLES
+from lab.data.builtin_texts import BUILTINS, is_builtin
+from lab.data.corpus import shown_source
+from lab.data.statistics.text_statistics import TextFacts
+from lab.data.story_grammar import grammar_lines
+from lab.data.text_source import joined_source
+from models.tokenizers.tokenizer_kinds import TokenizerKind
+from screens.data.data_page import ChosenText
 from screens.data.path_input import PathInput
+from screens.data.size_slider import SizeSlider
+from screens.data.text_reader import KINDS, TextReader, short_name
 from screens.data.text_tree import TextTree
 from screens.messages import TextChosen
 from screens.widgets.fact_list import Fact, FactList
@@ -33,10 +34,8 @@ from screens.widgets.text_fitting import printable
 SECONDS_OF_MOVING = 0.15
 """Delay after the last key before the text under the cursor is read."""
 
-READ_UNASKED = 50_000_000
-"""Largest file in bytes that is read as soon as the cursor is on it."""
-
-KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
+STORIES, DEFAULT_SIZE = "stories", "1MB"
+"""The built-in text that has a size, and the size that its name alone means."""
 
 
 class PreviewScroll(VerticalScroll):
@@ -49,35 +48,23 @@ class PreviewScroll(VerticalScroll):
     ]
 
 
-class ChoosePage(DataPage):
+class ChoosePage(TextReader):
     """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
     FOCUS = "#texts"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one"),
+        Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Take the marks of all files away"),
+        Binding("g", "grammar", "Grammar", id="choose.grammar", tooltip="Show the grammar of the stories, or their text"),
+        Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories"),
+        Binding("minus", "size(-1)", "Smaller", id="choose.smaller", show=False, tooltip="A smaller text of stories"),
+    ]
 
     @dataclass
     class TextRead(Message):
         """The chosen text has been read; None while it is being read, or where it cannot be."""
 
         text: ChosenText | None
-
-    @dataclass
-    class FactsRead(Message):
-        """The facts of a text, or the reason why it cannot be used."""
-
-        source: str
-        encoding: str
-        facts: TextFacts | None
-        error: str = ""
-        too_large: str = ""
-
-    @dataclass
-    class Counted(Message):
-        """The number of tokens of one kind in a text, or the reason why it is not known."""
-
-        source: str
-        kind: TokenizerKind
-        count: TokenCount | None
-        error: str = ""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -93,6 +80,8 @@ class ChoosePage(DataPage):
         """True if the chosen text was not read because nobody asked for that."""
         self._moving_to = ""
         """The text under the cursor that is read after a moment."""
+        self._shows_grammar = False
+        """True if the preview is the grammar of the stories."""
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="data-path"):
@@ -104,9 +93,12 @@ class ChoosePage(DataPage):
             )
         yield Static(id="data-hint", markup=False)
         with Horizontal(id="data-body"):
-            yield TextTree(id="texts")
+            with Vertical(id="data-tree"):
+                yield Input(id="filter", placeholder="part of a file's name", compact=True, tooltip="Words of the path")
+                yield TextTree(id="texts")
             with Vertical(id="data-facts"):
                 yield FactList(id="text-facts")
+                yield SizeSlider(id="stories-size")
                 with Horizontal(id="data-use"):
                     yield Button("▸ Use this text", id="use", compact=True, tooltip="Train on this text")
                     yield Label("enter here, or u")
@@ -120,30 +112,101 @@ class ChoosePage(DataPage):
         """Read the text that was chosen elsewhere."""
         self._choose(source)
 
+    @property
+    def _is_stories(self) -> bool:
+        return self._source.lower().partition(":")[0] == STORIES and is_builtin(self._source)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "grammar" | "size":
+                return self._is_stories
+            case "unmark":
+                return bool(self.query_one(TextTree).marked)
+        return True
+
     def go_back(self) -> bool:
         tree = self.query_one(TextTree)
+        if tree.filter and self.screen.focused is tree:
+            self.query_one("#filter", Input).value = ""
+            return True
         if self.screen.focused is tree:
             return False
         tree.focus()
         return True
 
+    def action_filter(self) -> None:
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        self.query_one(TextTree).narrow(event.value)
+        if not event.value and not event.input.has_focus:
+            event.input.display = False
+
+    @on(Input.Submitted, "#filter")
+    def _filter_taken(self) -> None:
+        """Choose the first match; where the search is not over yet, the cursor waits for it in the tree."""
+        tree = self.query_one(TextTree)
+        tree.focus()
+        if tree.is_narrowed:
+            tree.action_select_cursor()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        field = self.query_one("#filter", Input)
+        if event.widget is field and not field.value:
+            field.display = False
+
+    def action_unmark(self) -> None:
+        self.query_one(TextTree).unmark_all()
+
+    @on(TextTree.Marked)
+    def _marks_changed(self, message: TextTree.Marked) -> None:
+        """Marked files and folders are one text together."""
+        self._cancel_preview()
+        if message.sources:
+            self._choose(joined_source(message.sources), asked=False)
+            self._hint(f"{len(message.sources)} marked: u trains on them as one text, x takes the marks away.")
+
+    def action_grammar(self) -> None:
+        self._shows_grammar = not self._shows_grammar
+        self._show()
+
+    def action_size(self, by: int) -> None:
+        self.query_one(SizeSlider).action_turn(by)
+
+    @on(SizeSlider.Changed)
+    def _size_changed(self, event: SizeSlider.Changed) -> None:
+        event.stop()
+        if self._is_stories:
+            self._read_soon(sized(STORIES, event.value))
+
+    def _read_soon(self, source: str) -> None:
+        """Read a text once the cursor or the slider has rested on it for a moment."""
+        self._take_when_read = self._use_when_read = False
+        self._cancel_preview()
+        self._moving_to = source
+        self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(source, asked=False))
+
     @on(TextTree.Highlighted)
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
         if self._source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
-        self._take_when_read = self._use_when_read = False
-        self._cancel_preview()
-        self._moving_to = message.source
-        self._move_timer = self.set_timer(SECONDS_OF_MOVING, lambda: self._choose(message.source, asked=False))
+        if not self.query_one(TextTree).marked:  # the marked ones stay the text while the cursor looks for more
+            self._read_soon(sized(message.source, self.query_one(SizeSlider).value))
 
     @on(TextTree.Chosen)
     def _picked(self, message: TextTree.Chosen) -> None:
-        self._take(message.source)
+        marked = self.query_one(TextTree).marked
+        self._take(joined_source(marked) if marked else sized(message.source, self.query_one(SizeSlider).value))
 
     @on(PathInput.Submitted)
     @on(Input.Submitted, "#encoding")
     def _typed(self) -> None:
         typed = self.query_one(PathInput).value.strip()
+        if typed:
+            self.query_one(TextTree).unmark_all()
         if typed or self._source:
             self._take(typed or self._source)
 
@@ -172,31 +235,10 @@ class ChoosePage(DataPage):
         self.post_message(self.TextRead(None))
         self._hint(BUILTINS.get(source, ""))
         self._show()
-        self._read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
+        self.read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
 
-    @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
-    def _read(self, source: str, encoding: str | None, *, asked: bool) -> None:
-        size = file_size(source)
-        if not asked and size is not None and size > READ_UNASKED:
-            self.post_message(
-                self.FactsRead(source, encoding or "", None, too_large=f"{Path(source).name}: {bytes_(size)}; enter reads it.")
-            )
-            return
-        try:
-            facts = read_facts(source, encoding)
-        except UserError as error:
-            self.post_message(self.FactsRead(source, encoding or "", None, str(error)))
-            return
-        self.post_message(self.FactsRead(source, encoding or "", facts))
-        for kind in KINDS:
-            try:
-                vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
-                self.post_message(self.Counted(source, kind, count_tokens(source, encoding, kind, vocabulary)))
-            except (TokenizerError, VocabularyError) as error:
-                self.post_message(self.Counted(source, kind, None, str(error)))
-
-    @on(FactsRead)
-    def _show_facts(self, message: FactsRead) -> None:
+    @on(TextReader.FactsRead)
+    def _show_facts(self, message: TextReader.FactsRead) -> None:
         if message.source != self._source:
             return
         self._is_reading = False
@@ -216,8 +258,8 @@ class ChoosePage(DataPage):
             self._use_when_read = False
             self.use()
 
-    @on(Counted)
-    def _show_count(self, message: Counted) -> None:
+    @on(TextReader.Counted)
+    def _show_count(self, message: TextReader.Counted) -> None:
         if message.source != self._source:
             return
         if message.count is None:
@@ -236,24 +278,22 @@ class ChoosePage(DataPage):
     def _show(self) -> None:
         facts = self._facts
         self.query_one("#text-facts", FactList).facts = self._lines(facts)
-        self.query_one("#preview-text", Static).update(printable(facts.preview) if facts else "")
+        slider = self.query_one(SizeSlider)
+        slider.display = self._is_stories
+        if self._is_stories and self._shows_grammar:
+            preview = "\n".join(grammar_lines(TABLES))
+        else:
+            preview = printable(facts.preview) if facts else ""
+        self.query_one("#preview-text", Static).update(preview)
         self.query_one("#preview").scroll_home(animate=False)
         self.query_one("#use").disabled = facts is None
+        self.refresh_bindings()
 
     def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
         if facts is None:
-            return (("text", self._source or "none chosen; stories is a good start"),)
-        lines = [
-            ("text", f"{facts.name}, built in" if facts.source in BUILTINS else facts.source),
-            ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
-            ("tokens", f"{whole(facts.bytes)} as bytes"),
-            *(("", self._counts.get(kind, f"counting {kind} …")) for kind in KINDS),
-            ("cleaned", facts.cleaning),
-            ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
-        ]
-        if facts.entropy_bits_per_byte is not None:
-            lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
-        return tuple(lines)
+            return (("text", shown_source(self._source) if self._source else "none chosen; stories is a good start"),)
+        counts = tuple(self._counts.get(kind, f"counting {kind} …") for kind in KINDS)
+        return fact_lines(facts, counts)
 
     @on(Button.Pressed, "#use")
     def _use_pressed(self) -> None:
@@ -270,7 +310,7 @@ class ChoosePage(DataPage):
             self.screen.post_message(TextChosen(self._facts.source, encoding, "train"))
         elif self._is_reading:
             self._use_when_read = True
-            self._hint(f"Reading {Path(self._source).name} …: it is used as soon as it has been read.")
+            self._hint(f"Reading {short_name(self._source)} …: it is used as soon as it has been read.")
         elif self._is_too_large:
             self._choose(self._source)
             self.use()
@@ -280,3 +320,26 @@ class ChoosePage(DataPage):
     def type_path(self) -> None:
         """Focus the path field."""
         self.query_one(PathInput).focus()
+
+
+def sized(source: str, size: str) -> str:
+    """The source of the stories in this size; any other source as it is."""
+    return f"{STORIES}:{size}" if source == STORIES and size != DEFAULT_SIZE else source
+
+
+def fact_lines(facts: TextFacts, counts: tuple[str, ...]) -> tuple[Fact, ...]:
+    """The facts of a text as labels and values, with the sentences that `counts` gives of its tokens."""
+    lines = [("text", f"{facts.source}, built in" if is_builtin(facts.source) else shown_source(facts.source))]
+    if facts.documents > 1 or facts.left_out:
+        number = f"{whole(facts.documents)} document{'s' if facts.documents > 1 else ''}"
+        lines.append(("files", f"{number}; left out: {facts.left_out}" if facts.left_out else number))
+    lines += [
+        ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
+        ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),
+        *(("", words) for words in counts),
+        ("cleaned", facts.cleaning),
+        ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
+    ]
+    if facts.entropy_bits_per_byte is not None:
+        lines.append(("entropy", f"{fixed(facts.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
+    return tuple(lines)

@@ -17,7 +17,8 @@ class PathInput(Input):
     """Completions are looked up off the event loop and posted as `Candidates`."""
 
     HELP: ClassVar[str | None] = """
-**The path** of a text file, or `stories` or `python`. Tab completes; enter chooses.
+**The path** of a text file or of a folder, a pattern such as `notes/**/*.md`, or `stories` (`stories:5MB`) or `python`. Tab
+completes; enter chooses.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "Complete", id="path.complete", tooltip="Complete the path, or focus the next field"),
@@ -31,7 +32,7 @@ class PathInput(Input):
         names: list[str]
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, placeholder="path of a text file, or stories, or python", compact=True)
+        super().__init__(id=id, placeholder="file, folder, notes/*.md, stories or python", compact=True)
         self._candidates: tuple[str, list[str]] = ("", [])
 
     @on(Input.Changed)

@@ -1,4 +1,4 @@
-"""The tree of texts to choose from: built-in texts, then files and folders."""
+"""The tree of texts to choose from: built-in texts, recent ones, then files and folders, which can be filtered and marked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.reactive import var
 from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
+from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
+from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
-from lab.data.file_browser import Listing, binary_files, listing
+from lab.data.file_browser import Listing, Matches, binary_files, listing, matching_files
+from lab.data.text_source import source_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class TextTree(Tree[TreeEntry]):
 
     HELP: ClassVar[str | None] = """
 **The texts.** `stories` and `python` are built in. Arrows or h, j, k, l move and open folders; enter chooses the text. Backspace
-shows the parent folder.
+shows the parent folder, `f` filters by name in all folders below it. `space` marks several files, or whole folders, which are
+joined as documents of one text; `x` takes all marks away. Standard input is the shell's: `… | llmlab train -`.
 """
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
@@ -42,11 +47,15 @@ shows the parent folder.
         Binding("right,l", "open", "Open folder", id="texts.open", show=False, tooltip="Open the folder"),
         Binding("left,h", "close", "Close folder", id="texts.close", show=False, tooltip="Close the folder, or go to its parent"),
         Binding("backspace", "above", "Parent folder", id="texts.above", tooltip="Show the parent folder"),
+        Binding("space", "mark", "Mark", id="texts.mark", tooltip="Mark or unmark this file or folder: several make one text"),
         Binding("enter", "select_cursor", "Choose", id="texts.take", tooltip="Choose this text, or open this folder"),
     ]
     DEFAULT_CSS = """
     TextTree { background: $background; padding: 0; &:focus { background-tint: $foreground 0%; } }
     """
+
+    marked: var[tuple[str, ...]] = var(())
+    """Sources of the marked files and folders, in the order in which they were marked."""
 
     @dataclass
     class Highlighted(Message):
@@ -59,6 +68,20 @@ shows the parent folder.
         """Enter was pressed on this text."""
 
         source: str
+
+    @dataclass
+    class Marked(Message):
+        """Other files or folders are marked: their sources, in the order in which they were marked."""
+
+        sources: tuple[str, ...]
+
+    @dataclass
+    class Found(Message):
+        """The files that a filter leaves."""
+
+        folder: Path
+        typed: str
+        matches: Matches
 
     @dataclass
     class Listed(Message):
@@ -80,18 +103,28 @@ shows the parent folder.
         self.show_root = False
         self.show_guides = False
         self.guide_depth = 2
+        self.folder = Path.cwd()
+        """The folder that is listed."""
+        self.filter = ""
+        """The words that the names of the files shown hold; empty for all files."""
+        self.is_narrowed = False
+        """True once the files that the filter leaves are shown."""
 
     def on_mount(self) -> None:
         for name in BUILTINS:
             self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), TreeEntry(source=name))
-        self.show_folder(Path.cwd())
+        self.show_folder(self.folder)
         self.cursor_line = 0
 
     def show_folder(self, folder: Path) -> None:
         """Make this the folder that is listed below the built-in texts."""
+        self.folder = folder
         for node in list(self.root.children):
             if node.data is not None and node.data.folder is not None:
                 node.remove()
+        if self.filter:
+            self._find(folder, self.filter)
+            return
         node = self.root.add(Text(f"{shortened(folder)}/"), TreeEntry(folder=folder), expand=True)
         self._list(node, folder)
 
@@ -101,6 +134,42 @@ shows the parent folder.
         place = event.node.data
         if place is not None and place.folder is not None and not event.node.children:
             self._list(event.node, place.folder)
+
+    def narrow(self, typed: str) -> None:
+        """Show the files below the folder whose path holds these words; all of it for none."""
+        self.filter, self.is_narrowed = typed.strip(), False
+        self.workers.cancel_group(self, "find")
+        if self.filter:
+            self._find(self.folder, self.filter)
+        else:
+            self.show_folder(self.folder)
+
+    @work(thread=True, group="find", exclusive=True, exit_on_error=True)
+    def _find(self, folder: Path, typed: str) -> None:
+        worker = get_current_worker()
+        found = matching_files(folder, typed, lambda: worker.is_cancelled)
+        if not worker.is_cancelled:
+            self.post_message(self.Found(folder, typed, found))
+
+    @on(Found)
+    def _show_found(self, message: Found) -> None:
+        message.stop()
+        if (message.folder, message.typed) != (self.folder, self.filter):
+            return
+        for node in list(self.root.children):
+            if node.data is not None and node.data.folder is not None:
+                node.remove()
+        number = f"{len(message.matches.files):,}" + ("" if message.matches.is_all else " or more")
+        label = Text.assemble((f"{number} in ", "dim"), f"{shortened(message.folder)}/")
+        top = self.root.add(label, TreeEntry(folder=message.folder), expand=True)
+        paths = {name: source_of(message.folder / name) for name in message.matches.files}
+        leaves = {name: top.add_leaf(Text(visible(name)), TreeEntry(source=path)) for name, path in paths.items()}
+        self._find_binaries(message.folder, leaves)
+        self.is_narrowed = True
+        if leaves and self.last_line:  # which gives the new lines their numbers
+            self.move_cursor(next(iter(leaves.values())))
+        else:
+            top.add_leaf(Text("no file of that name", style="italic"), TreeEntry())
 
     @work(thread=True, group="listing", exit_on_error=True)
     def _list(self, node: TreeNode[TreeEntry], folder: Path) -> None:
@@ -120,7 +189,9 @@ shows the parent folder.
             return
         for name in message.found.folders:
             node.add(Text(f"{name}/"), TreeEntry(folder=message.folder / name))
-        leaves = {name: node.add_leaf(Text(name), TreeEntry(source=str(message.folder / name))) for name in message.found.files}
+        leaves = {
+            name: node.add_leaf(Text(name), TreeEntry(source=source_of(message.folder / name))) for name in message.found.files
+        }
         self._find_binaries(message.folder, leaves)
         if message.found.left_out:
             node.add_leaf(Text(f"… {message.found.left_out:,} more: type the path above", style="italic"), TreeEntry())
@@ -143,6 +214,8 @@ shows the parent folder.
     def render_label(self, node: TreeNode[TreeEntry], base_style: Style, style: Style) -> Text:
         """The label, with a mark on the cursor's line that shows without colour."""
         mark = "▌" if node is self.cursor_node else " "
+        if self.marked and node.data is not None and self._source(node.data) in self.marked:
+            mark += "✓"
         icon = (self.ICON_NODE_EXPANDED if node.is_expanded else self.ICON_NODE) if node.allow_expand else ""
         label = node.label if isinstance(node.label, Text) else Text(str(node.label))
         shown = label.copy()
@@ -160,6 +233,29 @@ shows the parent folder.
         event.stop()
         if event.node.data is not None and event.node.data.source:
             self.post_message(self.Chosen(event.node.data.source))
+
+    @staticmethod
+    def _source(entry: TreeEntry) -> str:
+        """Source of the line's file or folder; empty if it has none."""
+        return entry.source or (source_of(entry.folder) if entry.folder is not None else "")
+
+    def action_mark(self) -> None:
+        node = self.cursor_node
+        source = self._source(node.data) if node is not None and node.data is not None else ""
+        if source:
+            rest = tuple(each for each in self.marked if each != source)
+            self._set_marks(rest if source in self.marked else (*rest, source))
+            self.action_cursor_down()
+
+    def unmark_all(self) -> None:
+        """Take all marks away."""
+        self._set_marks(())
+
+    def _set_marks(self, sources: tuple[str, ...]) -> None:
+        self.marked = sources
+        self._invalidate()
+        self.refresh()
+        self.post_message(self.Marked(sources))
 
     def action_open(self) -> None:
         node = self.cursor_node

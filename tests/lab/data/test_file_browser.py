@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lab.core.errors import UserError
-from lab.data.file_browser import listing
+from lab.data.file_browser import Matches, listing, matching_files
 from lab.data.path_completion import common_start, completions
 
 
@@ -54,3 +54,20 @@ def test_completions_are_what_is_there(folder: Path, typed: str, found: list[str
 )
 def test_the_common_start_is_all_that_can_be_completed(names: list[str], start: str) -> None:
     assert common_start(names) == start
+
+
+def test_every_word_must_be_in_the_path_and_hidden_names_are_left_out(tmp_path: Path) -> None:
+    for name in ("Notes.txt", "a/notes-2.md", "a/b/notes-3.txt", ".git/notes.txt", "a/other.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    assert matching_files(tmp_path, "NOTES") == Matches(("Notes.txt", "a/notes-2.md", "a/b/notes-3.txt"), True)
+    assert matching_files(tmp_path, "b/ txt") == Matches(("a/b/notes-3.txt",), True)
+    assert matching_files(tmp_path, "notes", lambda: True).files == ()
+
+
+def test_a_search_ends_at_its_limits_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.txt").write_text("x")
+    monkeypatch.setattr("lab.data.file_browser.MOST_MATCHES", 3)
+    assert matching_files(tmp_path, "txt") == Matches(("0.txt", "1.txt", "2.txt"), False)

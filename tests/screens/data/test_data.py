@@ -13,6 +13,7 @@ from screens.app import LabApp
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
 from screens.data.split_page import SplitPage, SplitView
+from screens.data.text_tree import TextTree
 from screens.widgets.choice import Choice
 from screens.widgets.page_bar import PageBar
 
@@ -78,10 +79,11 @@ async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> 
 async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, until: Any) -> None:
     Path("picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
     Path("empty.txt").touch()
+    Path("hollow").mkdir()
     async with app.run_test(size=(80, 24)) as pilot:
         for path, words in (
             ("gone.txt", "does not exist"),
-            (".", "is a folder"),
+            ("hollow", "text file"),
             ("picture.png", "is not text"),
             ("empty.txt", "is empty"),
         ):
@@ -149,7 +151,7 @@ async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: 
             assert go.wait(10)
         return read_facts(source, encoding)
 
-    monkeypatch.setattr("screens.data.choose_page.read_facts", slowly)
+    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "fable.txt")
         await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
@@ -178,7 +180,7 @@ async def test_moving_on_takes_back_a_u_that_waits(app: DataApp, until: Any, mon
             assert go.wait(10)
         return read_facts(source, encoding)
 
-    monkeypatch.setattr("screens.data.choose_page.read_facts", slowly)
+    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         await pilot.press("j", "u", "k")
@@ -250,3 +252,59 @@ async def test_split_draws_a_window_of_real_tokens_shifted_by_one(app: DataApp, 
         await pilot.press("t", "t")
         await until(pilot, lambda: page.tokens is not None and page.tokens.kind == "bytes")
         assert tokens.of is page.tokens.of  # type: ignore[union-attr]
+
+
+async def test_marked_files_and_folders_are_documents_of_one_text(app: DataApp, until: Any) -> None:
+    Path("more").mkdir()
+    Path("more", "tale.txt").write_text("Once there was a cat.\n" * 50)
+    Path("more", "picture.png").write_bytes(b"\x89PNG\0\0\0\0" * 100)
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = screen_of(pilot).query_one(TextTree)
+        await until(pilot, lambda: len(tree.root.children[-1].children) == 2)
+        await pilot.press("j", "j", "j", "space", "space")  # the folder more, then fable.txt
+        await until(pilot, lambda: facts(pilot).get("files", "").startswith("2 documents"))
+        assert tree.marked == (str(Path("more").absolute()), str(Path("fable.txt").absolute()))
+        assert facts(pilot)["files"] == "2 documents; left out: 1 binary file"
+        await pilot.press("k", "k", "k")
+        assert facts(pilot)["files"].startswith("2 documents"), "the cursor looks for more files"
+        await pilot.press("u")
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.text_source == "\n".join(tree.marked)
+        await pilot.press("2", "x")
+        assert tree.marked == ()
+
+
+async def test_a_filter_finds_files_in_all_folders_below(app: DataApp, until: Any) -> None:
+    Path("more", "deep").mkdir(parents=True)
+    Path("more", "deep", "tale.txt").write_text("Once there was a cat.\n" * 50)
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = screen_of(pilot).query_one(TextTree)
+
+        def shown() -> list[str]:
+            return [str(leaf.label) for leaf in tree.root.children[-1].children]
+
+        await until(pilot, lambda: len(shown()) == 2)
+        await pilot.press("f", *"tale")
+        await until(pilot, lambda: shown() == ["more/deep/tale.txt"])
+        await pilot.press("enter")
+        await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
+        assert facts(pilot)["text"] == str(Path("more", "deep", "tale.txt").absolute())
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: shown() == ["more/", "fable.txt"])
+        assert not screen_of(pilot).query_one("#filter").display
+
+
+async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: screen_of(pilot).text is not None)
+        await pilot.press("minus", "minus")
+        await until(pilot, lambda: facts(pilot)["text"] == "stories:100kb, built in")
+        assert facts(pilot)["size"].startswith("100,")
+        preview = screen_of(pilot).query_one("#preview-text", Static)
+        await pilot.press("g")
+        assert "3  Once there was a {look=look} {hero=hero:look} named {name=name:hero}." in str(preview.content)
+        await pilot.press("g")
+        assert str(preview.content).startswith("Once ")
+        await pilot.press("j")
+        await until(pilot, lambda: facts(pilot)["text"] == "python, built in")
+        assert not screen_of(pilot).query_one("#stories-size").display

@@ -1,0 +1,72 @@
+"""Read the facts of a text and count its tokens in a thread, for the page that chooses one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import work
+from textual.message import Message
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_
+from lab.data.corpus import shown_source
+from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
+from lab.data.text_source import path_of, sources_of
+from lab.planning.default_hyperparameters import default_vocabulary
+from models.config import DEFAULT_PRESET
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
+from screens.data.data_page import DataPage
+
+READ_UNASKED = 50_000_000
+"""Largest text in bytes that is read as soon as the cursor is on it."""
+KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
+
+
+class TextReader(DataPage):
+    """A page that reads texts. Posts `FactsRead`, then `Counted` for each kind of tokens."""
+
+    @dataclass
+    class FactsRead(Message):
+        """The facts of a text, or the reason why it cannot be used."""
+
+        source: str
+        encoding: str
+        facts: TextFacts | None
+        error: str = ""
+        too_large: str = ""
+
+    @dataclass
+    class Counted(Message):
+        """The number of tokens of one kind in a text, or the reason why it is not known."""
+
+        source: str
+        kind: TokenizerKind
+        count: TokenCount | None
+        error: str = ""
+
+    @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
+    def read(self, source: str, encoding: str | None, *, asked: bool) -> None:
+        size = file_size(source)
+        if not asked and size is not None and size > READ_UNASKED:
+            words = f"{short_name(source)}: {bytes_(size)}; enter reads it."
+            self.post_message(self.FactsRead(source, encoding or "", None, too_large=words))
+            return
+        try:
+            facts = read_facts(source, encoding)
+        except UserError as error:
+            self.post_message(self.FactsRead(source, encoding or "", None, str(error)))
+            return
+        self.post_message(self.FactsRead(source, encoding or "", facts))
+        for kind in KINDS:
+            try:
+                vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
+                self.post_message(self.Counted(source, kind, count_tokens(source, encoding, kind, vocabulary)))
+            except (TokenizerError, VocabularyError) as error:
+                self.post_message(self.Counted(source, kind, None, str(error)))
+
+
+def short_name(source: str) -> str:
+    """A text's name in a hint: that of its file, or of the first of several."""
+    first = sources_of(source)[0]
+    return shown_source(source.replace(first, path_of(first).name, 1))
