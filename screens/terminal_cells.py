@@ -26,6 +26,8 @@ ATTRIBUTES = (
     *(("conceal", "8"), ("strike", "9"), ("underline2", "21"), ("frame", "51"), ("encircle", "52"), ("overline", "53")),
 )
 """Names of Rich's attributes, and their SGR codes (ECMA-48, 8.3.117)."""
+SHORT = 24
+"""Longest piece whose cells are kept: numbers, labels and painted cells are drawn over and over."""
 SEEN_ON_BLANKS = frozenset({"4", "7", "9", "21", "51", "52", "53"})
 """Codes of the attributes that show on a space."""
 
@@ -92,17 +94,29 @@ def cells_of(strip: Strip, system: ColorSystem) -> list[Cell] | None:
             return None
         shown = text if text.isprintable() else without_hidden(text)
         pen, blank = (DEFAULT, DEFAULT) if style is None else pens_of(style, system)
-        if shown.isascii():
-            cells += [(letter, blank if letter == " " else pen) for letter in shown]
-            continue
-        for letter in shown:
-            size = _size_alone(letter)
-            if size == 0:
-                return None
-            cells.append((letter, blank if letter == " " else pen))
-            if size == 2:
-                cells.append(("", pen))
+        piece = _cells_of_short(shown, pen, blank) if len(shown) <= SHORT else _cells_of_piece(shown, pen, blank)
+        if piece is None:
+            return None
+        cells += piece
     return cells
+
+
+def _cells_of_piece(shown: str, pen: Pen, blank: Pen) -> tuple[Cell, ...] | None:
+    """Cells of text in one pen; None where a character's place is up to the terminal."""
+    if shown.isascii():
+        return tuple((letter, blank if letter == " " else pen) for letter in shown)
+    cells: list[Cell] = []
+    for letter in shown:
+        size = _size_alone(letter)
+        if size == 0:
+            return None
+        cells.append((letter, blank if letter == " " else pen))
+        if size == 2:
+            cells.append(("", pen))
+    return tuple(cells)
+
+
+_cells_of_short = lru_cache(maxsize=8192)(_cells_of_piece)
 
 
 def changes(old: list[Cell | None], new: list[Cell]) -> Iterator[tuple[int, int]]:

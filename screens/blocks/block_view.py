@@ -15,8 +15,9 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
 from screens.blocks.parity_text import parity_badge
+from screens.blocks.piece_styles import PieceStyles
 from screens.blocks.view_layout import CellCursor, Page, lay_view
-from screens.colour.heat import HALF_BLOCK, Heat
+from screens.colour.heat import HALF_BLOCK
 from screens.colour.palette import palette_of
 from screens.widgets.line_scroll_view import LineScrollView
 
@@ -115,6 +116,7 @@ class BlockView(LineScrollView):
         self.holds_cursor = False
         """True to keep the cursor visible, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
+        self._piece_styles = PieceStyles(self)
         self._title = ""
         self._laid_for = 0
         self._paints = False
@@ -233,6 +235,7 @@ class BlockView(LineScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
+        self._piece_styles.clear()
         if self.view is not None and palette_of(self).paints != self._paints:
             self._lay_out_anew()
 
@@ -250,18 +253,12 @@ class BlockView(LineScrollView):
     def _strip(self, line: int) -> Strip:
         width, base = self.room, self.style_of("")
         laid, pinned_width = self.laid.line(line)
-        pinned = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pinned], pinned_width)
-        rest = Strip([Segment(visible(text), self._style(kind)) for text, kind in laid.pieces])
+        pinned = Strip([Segment(visible(text), self._piece_styles.of(kind)) for text, kind in laid.pinned], pinned_width)
+        rest = Strip([Segment(visible(text), self._piece_styles.of(kind)) for text, kind in laid.pieces])
         if self.left or pinned_width + rest.cell_length > width:
-            more = Strip([Segment("…", self._style("dim"))])
+            more = Strip([Segment("…", self._piece_styles.of("dim"))])
             return scrolled_sideways(pinned, rest, self.left, width, self.laid.cuts_at(line), more, base)
         return Strip.join([pinned, rest]).adjust_cell_length(width, base)
-
-    def _style(self, kind: str | Heat) -> Style:
-        if isinstance(kind, Heat):
-            palette = palette_of(self)
-            return palette.style(kind) if palette.paints else self.style_of("block--bar") + palette.style(kind)
-        return self.style_of("" if kind in ("", "cell") else f"block--{kind}") + palette_of(self).sign_style(kind)
 
     def _with_cursor(self, strip: Strip, line: int) -> Strip:
         if self.cursor is None or not (self.has_focus or self.holds_cursor):

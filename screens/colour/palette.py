@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from rich.color import Color, ColorSystem
 from rich.style import Style
+from textual.app import App
 from textual.widget import Widget
 
 from lab.core.colour_scales import RGB, colour, ink_on
@@ -82,12 +84,20 @@ def _shown(rgb: RGB, system: str | None) -> RGB:
     return red, green, blue
 
 
+_LATEST: WeakKeyDictionary[App[object], tuple[tuple[str, str], Palette]] = WeakKeyDictionary()
+"""The palette of each app, and the theme and background that it was made for: it is asked for at every token that is drawn."""
+
+
 def palette_of(widget: Widget) -> Palette:
     """The palette for a widget's app as it is now."""
     app = widget.app
-    theme = app.current_theme
-    background = app.theme_variables.get("background", "")
-    return _palette(None if app.no_color or theme.name.startswith("ansi") else app.console.color_system, theme.dark, background)
+    key = app.theme, app.theme_variables.get("background", "")
+    found = _LATEST.get(app)
+    if found is None or found[0] != key:
+        theme = app.current_theme
+        system = None if app.no_color or theme.name.startswith("ansi") else app.console.color_system
+        found = _LATEST[app] = key, _palette(system, theme.dark, key[1])
+    return found[1]
 
 
 @lru_cache(maxsize=64)

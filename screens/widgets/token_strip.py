@@ -172,7 +172,7 @@ class TokenStrip(Widget):
         if y < 0:
             arcs = Strip([Segment(" " * self._lead, base), *self._arc_segments(y + self.above, room)])
             return arcs.adjust_cell_length(width, base)
-        row = Strip(self._label_segments(room) if y == 0 else self._id_segments())
+        row = Strip(self._label_segments(room) if y == 0 else self._id_segments(room))
         shown = row.crop(self._left, self._left + room)
         mark = self.get_component_rich_style("tokens--bar")
         if self._left > 0:
@@ -184,10 +184,14 @@ class TokenStrip(Widget):
             parts.append(Strip([Segment(tail, self.get_component_rich_style("tokens--next"))]))
         return Strip.join(parts).adjust_cell_length(width, base)
 
+    def _in_sight(self, room: int) -> tuple[int, int]:
+        """Half-open range of the tokens that begin or end within the cells in sight."""
+        first = max(0, bisect_right(self._boxes, self._left, key=lambda box: box.start) - 1)
+        return first, bisect_right(self._boxes, self._left + room, key=lambda box: box.start)
+
     def _label_segments(self, room: int) -> list[Segment]:
         bar = Segment("│", self.get_component_rich_style("tokens--bar"))
-        first = max(0, bisect_right(self._boxes, self._left, key=lambda box: box.start) - 1)
-        end = bisect_right(self._boxes, self._left + room, key=lambda box: box.start)
+        first, end = self._in_sight(room)
         blank = self.rich_style
         segments = [Segment(" " * self._boxes[first].start, blank)] if first < end else []
         for index in range(first, end):
@@ -224,10 +228,12 @@ class TokenStrip(Widget):
         strong = round(THICK * SCALE_STEPS)
         return [Segment("".join(text for text, _ in run), self._ink(level, level >= strong)) for level, run in runs]
 
-    def _id_segments(self) -> list[Segment]:
+    def _id_segments(self, room: int) -> list[Segment]:
         style = self.get_component_rich_style("tokens--id")
-        segments: list[Segment] = []
-        for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
+        first, end = self._in_sight(room)
+        segments = [Segment(" " * self._boxes[first].start, style)] if first < end else []
+        for index in range(first, end):
+            token, box = self.tokens[index], self._boxes[index]
             name = self._class(index)
             if name is not None:
                 segments.append(Segment(level(token), self.get_component_rich_style(f"tokens--{name}")))

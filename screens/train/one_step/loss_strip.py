@@ -1,7 +1,6 @@
 """Loss strip: a window's tokens side by side, beneath each its loss, −ln of its predicted probability."""
 
 import math
-from bisect import bisect_right
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -52,16 +51,17 @@ class LossStrip(TokenStrip):
 
     def _label_segments(self, room: int) -> list[Segment]:
         bar = Segment("│", self.get_component_rich_style("tokens--bar"))
-        first = max(0, bisect_right(self._boxes, self._left, key=lambda box: box.start) - 1)
-        end = bisect_right(self._boxes, self._left + room, key=lambda box: box.start)
+        first, end = self._in_sight(room)
         segments = [Segment(" " * self._boxes[first].start)] if first < end else []
         for index in range(first, end):
             segments += [Segment(fit(self.tokens[index].label, self._boxes[index].width), self._style(index)), bar]
         return segments
 
-    def _id_segments(self) -> list[Segment]:
-        segments: list[Segment] = []
-        for index, (token, box) in enumerate(zip(self.tokens, self._boxes, strict=True)):
+    def _id_segments(self, room: int) -> list[Segment]:
+        first, end = self._in_sight(room)
+        segments = [Segment(" " * self._boxes[first].start)] if first < end else []
+        for index in range(first, end):
+            token, box = self.tokens[index], self._boxes[index]
             name = None if palette_of(self).paints else self._class(index)
             style = self.get_component_rich_style(f"tokens--{name}" if name else "tokens--id")
             segments.append(Segment(fit(loss_of(token), box.width + 1), style))
