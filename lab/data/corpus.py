@@ -1,7 +1,7 @@
 """A corpus: one or more documents of cleaned text, streamed in chunks, with their sizes and checksum."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS
+from lab.data.cleaning.document_cleaner import clean_documents
+from lab.data.cleaning.funnel_meter import FunnelMeter
+from lab.data.document_part import DocumentPart
 from lab.data.text_chunks import split_into_chunks
+from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
 
 STDIN = "-"
 """The source that is standard input."""
@@ -19,16 +23,6 @@ DOCUMENT_BORDER = b"\xff"
 
 ReadProgress = Callable[[int, int], None]
 """Called with how much is done and the total, in the same unit."""
-
-
-class DocumentPart(NamedTuple):
-    """A part of a document's text. A file is one document; so is a built-in text, and standard input."""
-
-    text: str
-    read: int
-    """Bytes of the whole source that have been read so far, as they lie in its files."""
-    starts: bool
-    """True for the first part of a document. Each document has one such part, which may be empty."""
 
 
 class DocumentChunk(NamedTuple):
@@ -67,7 +61,7 @@ class CorpusSize:
 
 
 class Corpus:
-    """Documents that can be read repeatedly, in chunks, and are cleaned: no byte-order mark, and every line ends in "\\n".
+    """Documents that can be read repeatedly, in chunks, as the rules of `cleaning` leave them.
 
     `name` is short and for people, `source` is what opens the same text again; `encoding` is that of the file.
     `entropy_bits_per_byte` is the true entropy of the source of the text where that is known.
@@ -83,8 +77,9 @@ class Corpus:
         entropy_bits_per_byte: float | None = None,
         file_names: Sequence[str] = (),
         left_out: str = "",
+        cleaning: tuple[str, ...] = DEFAULT_RULES,
     ) -> None:
-        """`read` gives the cleaned text in parts; `size` is what `DocumentPart.read` is at the end.
+        """`read` gives the decoded text in parts; `size` is what `DocumentPart.read` is at the end.
 
         `file_names` are those of the documents; a single one may be left out and has the name of the corpus.
         `left_out` counts the files that are none of them, in words: `2 binary files and 1 empty file`.
@@ -95,6 +90,8 @@ class Corpus:
         self.left_out = left_out
         self.modified = 0.0
         """Time of the last change of its files and folders, in Unix seconds; 0 for a built-in text, infinite for a stream."""
+        self.cleaning = cleaning
+        """Names of the cleaning rules, in the order of application."""
         self.entropy_bits_per_byte = entropy_bits_per_byte
         self.inputs: tuple[CorpusInput, ...] | None = None
         """The inputs of all documents, which say whether the text may have changed; None where one is gone once it is read."""
@@ -102,6 +99,7 @@ class Corpus:
         self._read = read
         self._file_names = tuple(file_names) or (name,)
         self._measured: CorpusSize | None = None
+        self._funnel: tuple[CleaningStep, ...] = ()
         self._spool: object = None
 
     @property
@@ -129,8 +127,8 @@ class Corpus:
                 yield DocumentChunk(text, starts)
                 starts = False
 
-    def measure(self, progress: ReadProgress | None = None) -> CorpusSize:
-        """Size and checksum, read once. `progress` counts bytes of the file.
+    def measure(self, progress: ReadProgress | None = None, meter: FunnelMeter | None = None) -> CorpusSize:
+        """Size and checksum, read once. `progress` counts bytes of the file; `meter` takes the place of the own one.
 
         Raises:
             UserError: where the file cannot be read or decoded.
@@ -139,7 +137,8 @@ class Corpus:
             sha256 = hashlib.sha256()
             sizes: list[int] = []
             count = characters = 0
-            for number, part in self._numbered():
+            meter = meter or FunnelMeter(self.cleaning)
+            for number, part in self._numbered(meter):
                 if number > len(sizes):
                     sizes.append(0)
                 encoded = part.text.encode()
@@ -152,11 +151,17 @@ class Corpus:
                 if progress:
                     progress(part.read, max(part.read, self._size))
             self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes))
+            self._funnel = meter.steps()
         return self._measured
 
     def remember(self, size: CorpusSize) -> None:
         """Take over what an earlier `measure` of the same text found."""
         self._measured = size
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of its files as they lie on disk."""
+        return self._size
 
     @property
     def bytes(self) -> int:
@@ -173,6 +178,12 @@ class Corpus:
         return self.measure().sha256
 
     @property
+    def funnel(self) -> tuple[CleaningStep, ...]:
+        """Effect of each cleaning rule, in the order of application."""
+        self.measure()
+        return self._funnel
+
+    @property
     def documents(self) -> int:
         """Number of documents that hold text. With more than one, an end-of-text token stands between each two."""
         return sum(size > 0 for size in self.measure().document_bytes)
@@ -187,26 +198,18 @@ class Corpus:
         """Name and size of every document, in order; the sizes add up to `bytes`."""
         return tuple(map(CorpusFile, self._file_names, self.measure().document_bytes))
 
-    def _numbered(self) -> Iterator[tuple[int, DocumentPart]]:
+    def _numbered(self, meter: FunnelMeter | None = None) -> Iterator[tuple[int, DocumentPart]]:
         """The parts, each with the number of its document, from 1."""
         number = 0
-        for part in self._reading():
+        for part in self._reading(meter):
             number += part.starts
             yield number, part
 
-    def _reading(self) -> Iterator[DocumentPart]:
+    def _reading(self, meter: FunnelMeter | None) -> Iterator[DocumentPart]:
         try:
-            yield from self._read()
+            yield from clean_documents(self._read(), self.cleaning, meter)
         except OSError as error:
             raise unreadable(self.source, error) from error
-
-
-def one_document(parts: Iterable[tuple[str, int]]) -> Iterator[DocumentPart]:
-    """The parts of a single document: each is text, and how many bytes have been read so far."""
-    starts = True
-    for text, read in parts:
-        yield DocumentPart(text, read, starts)
-        starts = False
 
 
 def preview(corpus: Corpus, characters: int) -> str:

@@ -1,7 +1,6 @@
 """Detect a file's encoding and decode it strictly, as a stream; where that fails, say which encoding to try."""
 
 import codecs
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,7 +95,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 
 def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator[tuple[str, int]]:
-    """The cleaned text of a file, in parts: its byte-order mark is gone, and "\\r\\n" and a lone "\\r" are "\\n".
+    """The text of a file, in parts, without its byte-order mark.
 
     Each part comes with the number of bytes of the file that have been read so far. `asked` says whether the user named the
     encoding.
@@ -105,7 +104,6 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
         UserError: at the first byte that is not text in this encoding, with its offset.
     """
     decoder = codecs.getincrementaldecoder(encoding)()
-    newlines = io.IncrementalNewlineDecoder(None, translate=True)
     read = 0
     started = False
     with open_regular(path, follow=True) as file:
@@ -129,7 +127,7 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
                 text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
                 if "\0" in text[:NUL_SEARCH_BYTES]:
                     raise UserError(f"{shown} is not text in {encoding}: it holds NUL characters; choose a plain text file.")
-            if text := newlines.decode(text, not block):
+            if text:
                 yield text, read
             if not block:
                 return

@@ -17,7 +17,9 @@ from urllib.parse import unquote_to_bytes
 
 from lab.core.errors import UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
-from lab.data.corpus import STDIN, Corpus, CorpusInput, DocumentPart, one_document, shown_source, unreadable
+from lab.data.cleaning.rule_registry import in_order
+from lab.data.corpus import STDIN, Corpus, CorpusInput, shown_source, unreadable
+from lab.data.document_part import DocumentPart, one_document
 from lab.data.find_text_files import (
     FoundFiles,
     LeftOut,
@@ -28,6 +30,7 @@ from lab.data.find_text_files import (
     left_out_in_words,
 )
 from lab.data.text_encoding import check_encoding, decode, detect_encoding
+from lab.runs.run_schema import DEFAULT_RULES
 
 PIPE_WAIT_SECONDS = 0.5
 """Time that the writer of a named pipe may take before `on_wait` is called."""
@@ -51,8 +54,15 @@ def joined_source(sources: Iterable[str]) -> str:
     return "\n".join(Path(each).absolute().as_uri() if "\n" in each else each for each in sources)
 
 
-def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], None] | None = None) -> Corpus:
+def open_corpus(
+    source: str,
+    encoding: str | None = None,
+    on_wait: Callable[[], None] | None = None,
+    cleaning: Iterable[str] = DEFAULT_RULES,
+) -> Corpus:
     """Open the text that `source` names, or the documents where it names several: see `sources_of`.
+
+    `cleaning` names the rules of `lab.data.cleaning.rule_registry` that the text goes through whenever it is read.
 
     Of a folder and the folders in it, and of a glob pattern, all text files are read, sorted by name. The same file is read
     once. A named pipe is read where `on_wait` is given, which is called once while nothing writes to the pipe yet.
@@ -83,6 +93,7 @@ def open_corpus(source: str, encoding: str | None = None, on_wait: Callable[[], 
         None if others else first.entropy_bits_per_byte,
         _names(documents),
         left_out_in_words(reasons),
+        in_order(cleaning),
     )
     corpus.modified = max(each.modified for each in opened.values())
     corpus._spool = documents

@@ -92,3 +92,11 @@ class Funnel:
     """Effect of decoding in one sentence, or empty where the files are plain UTF-8."""
     notes: tuple[str, ...] = ()
     """A sentence for each limit that was reached, such as a full table of duplicates."""
+
+    @property
+    def empty_in_words(self) -> str:
+        """A sentence if the rules left nothing, with the one that took the most; else empty."""
+        if self.kept_bytes or not self.steps:
+            return ""
+        most = max(self.steps, key=lambda step: step.bytes_in - step.bytes_out)
+        return f"Cleaning leaves nothing of this text: {most.rule} takes the most; leave it out, or choose another text."

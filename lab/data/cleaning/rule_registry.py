@@ -1,16 +1,27 @@
 """The cleaning rules, in the order in which they are applied. A new one is added here.
 
 The order: first the characters, so that every later rule sees lines that end in "\\n" and letters that are whole; then frames
-and lines of no use; then personal data, so that lines that differ in an address alone become equal; then duplicates; and blank
-lines last, since removed lines leave blank ones behind.
+and lines of no use; then personal data, so that lines that differ in an address alone become equal; then duplicates, the longer
+passages first; and blank lines last, since removed lines leave blank ones behind.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
+from lab.data.cleaning.blank_lines import BlankLines
+from lab.data.cleaning.boilerplate_lines import BoilerplateLines
+from lab.data.cleaning.broken_text import BrokenText
+from lab.data.cleaning.cleaner import Cleaner
+from lab.data.cleaning.control_characters import ControlCharacters
+from lab.data.cleaning.duplicates import DuplicateLines, DuplicateParagraphs, NearDuplicates
+from lab.data.cleaning.gutenberg import Gutenberg
+from lab.data.cleaning.line_endings import LineEndings
+from lab.data.cleaning.line_filters import LongLines, ShortLines, SymbolLines
+from lab.data.cleaning.personal_data import Emails, PhoneNumbers
+from lab.data.cleaning.unicode_normalization import Nfc
 from lab.runs.run_schema import DEFAULT_RULES
 
 
@@ -19,6 +30,8 @@ class CleaningRule:
     """A rule, named as on the command line and in a run's settings."""
 
     name: str
+    cleaner: Callable[[], Cleaner]
+    """Makes the rule's state for one reading of a corpus."""
     title: str
     explanation: str
     """Its effect here, in one or two sentences."""
@@ -35,12 +48,14 @@ class CleaningRule:
 RULES: tuple[CleaningRule, ...] = (
     CleaningRule(
         "line-endings",
+        LineEndings,
         "line endings",
         r"Makes every line end in \n: \r\n, as on Windows, and a lone \r, as on old Macs, are changed.",
         r"Python's text mode does the same to every file that it opens, and so does nanoGPT's reading of a text.",
     ),
     CleaningRule(
         "broken-text",
+        BrokenText,
         "broken text",
         "Repairs text that was decoded with the wrong encoding, such as â€™ for ’, with the library ftfy.",
         "FineWeb 2 runs ftfy over all its text; GPT-1 did over its books.",
@@ -48,6 +63,7 @@ RULES: tuple[CleaningRule, ...] = (
     ),
     CleaningRule(
         "control-characters",
+        ControlCharacters,
         "control characters",
         "Removes characters that no reader sees: controls, terminal colours, overstruck letters, byte-order marks inside the "
         "text. A form feed between words becomes a line end. Tabs, joiners and marks of writing direction stay.",
@@ -55,12 +71,14 @@ RULES: tuple[CleaningRule, ...] = (
     ),
     CleaningRule(
         "nfc",
+        Nfc,
         "Unicode normalization (NFC)",
         "Writes each character in one way: e followed by a combining accent becomes é.",
         "SlimPajama normalizes all its text to NFC.",
     ),
     CleaningRule(
         "gutenberg",
+        Gutenberg,
         "Project Gutenberg frame",
         "Removes Project Gutenberg's header, up to its START line, and its END line with the licence.",
         "PG-19 removes the licence text from Project Gutenberg's books.",
@@ -68,6 +86,7 @@ RULES: tuple[CleaningRule, ...] = (
     ),
     CleaningRule(
         "boilerplate",
+        BoilerplateLines,
         "boilerplate lines",
         "Removes lines that web pages carry beside their text: cookie and JavaScript notices, copyright lines, policy links, "
         "share and sign-up buttons, lorem ipsum.",
@@ -77,14 +96,16 @@ RULES: tuple[CleaningRule, ...] = (
     ),
     CleaningRule(
         "symbol-lines",
+        SymbolLines,
         "mostly-symbol lines",
-        "Removes lines of at least 10 characters in which fewer than a fifth are letters or digits. Rulers of one symbol, "
-        "borders of tables, drawn boxes and code stay.",
+        "Removes lines of at least 10 characters that hold no word and in which fewer than a fifth are letters or digits. "
+        "Rulers of one symbol, borders of tables, drawn boxes and code stay.",
         "Gopher drops a page where fewer than 80% of the words hold a letter; FineWeb 2 removes lines of nothing but |.",
         "Single lines are removed, never the page.",
     ),
     CleaningRule(
         "long-lines",
+        LongLines,
         "very long lines",
         "Removes lines with more than 1,000 characters in a row without a space, as in encoded data, and lines of more than "
         "100,000 characters. Scripts written without spaces do not count as long words.",
@@ -92,6 +113,7 @@ RULES: tuple[CleaningRule, ...] = (
     ),
     CleaningRule(
         "short-lines",
+        ShortLines,
         "runs of very short lines",
         "Removes runs of four or more lines that have one or two words each and no punctuation, as menus have.",
         "C4 removes every line of fewer than 3 words; FineWeb drops a page where 67% of the lines have at most 30 characters.",
@@ -99,33 +121,29 @@ RULES: tuple[CleaningRule, ...] = (
     ),
     CleaningRule(
         "emails",
+        Emails,
         "e-mail addresses",
         "Replaces each e-mail address by email@example.com.",
         "FineWeb replaces them by email@example.com and firstname.lastname@example.org; Dolma masks them.",
     ),
     CleaningRule(
         "phone-numbers",
+        PhoneNumbers,
         "phone-like numbers",
         "Replaces what looks like a phone number by 555-0100, a number kept free for fiction.",
         "Dolma masks numbers of the North American form.",
         "International numbers and those after a word such as phone count as well; dates, ISBNs and other long numbers stay.",
     ),
     CleaningRule(
-        "duplicate-lines",
-        "duplicate lines",
-        "Removes a line of at least 50 characters that has come before, in any of the documents.",
-        "CCNet removes every repeated line, by the first 64 bits of its SHA-1; Gopher drops a page in which 30% of the lines "
-        "repeat.",
-        "Short lines may repeat: speakers' names, refrains and code do.",
-    ),
-    CleaningRule(
         "duplicate-paragraphs",
+        DuplicateParagraphs,
         "duplicate paragraphs",
         "Removes a paragraph of at least 100 characters that has come before, in any of the documents.",
         "Dolma removes repeated paragraphs with a Bloom filter; Gopher drops a page where 30% of the paragraphs repeat.",
     ),
     CleaningRule(
         "near-duplicates",
+        NearDuplicates,
         "near-duplicate paragraphs",
         "Removes a paragraph of at least 20 words that shares about three quarters of its runs of five words with an earlier "
         "one (MinHash, 14 bands of 8 hashes).",
@@ -134,7 +152,17 @@ RULES: tuple[CleaningRule, ...] = (
         "It compares paragraphs, not pages.",
     ),
     CleaningRule(
+        "duplicate-lines",
+        DuplicateLines,
+        "duplicate lines",
+        "Removes a line of at least 50 characters that has come before, in any of the documents.",
+        "CCNet removes every repeated line, by the first 64 bits of its SHA-1; Gopher drops a page in which 30% of the lines "
+        "repeat.",
+        "Short lines may repeat: speakers' names, refrains and code do.",
+    ),
+    CleaningRule(
         "blank-lines",
+        BlankLines,
         "runs of blank lines",
         "Leaves one blank line of each run of blank lines.",
         "C4 has no blank lines at all, since each kept line has at least 3 words; FineWeb drops a page with more than 0.3 "

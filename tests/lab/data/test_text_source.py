@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from lab.core.errors import UserError
 from lab.data import text_encoding
-from lab.data.corpus import Corpus, one_document, preview
+from lab.data.corpus import Corpus, preview
+from lab.data.document_part import one_document
 from lab.data.text_chunks import BORDER_WINDOW, CHUNK_CHARACTERS
 from lab.data.text_source import open_corpus
 

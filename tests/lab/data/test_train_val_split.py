@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.data.corpus import Corpus, one_document
+from lab.data.corpus import Corpus
+from lab.data.document_part import one_document
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import in_ranges, pieces, split_text
 from lab.planning.prepare_run import prepare_run

@@ -1,0 +1,261 @@
+"""A cleaning rule at work on a stream of text: what it keeps, removes and changes, with bounded memory.
+
+A cleaner is fed a document in parts of any size. What it gives back does not depend on these sizes. It may hold text back until
+it can judge it, never more than about `LONGEST_LINE` characters.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lab.data.cleaning.normalization_border import border_before
+
+LONGEST_LINE = 1 << 20
+"""Characters after which a line is taken in pieces, each of which is judged as a line, so that memory has a bound."""
+
+FENCE = re.compile(r"^ {0,3}(?:```|~~~)[^\n]*$", re.MULTILINE)
+"""A line that begins or ends a block of code in Markdown."""
+
+Span = tuple[int, int]
+"""A half-open range of a text."""
+
+
+class Passage(NamedTuple):
+    """A part of the text as a rule found it and as it left it. The passages of a text, joined, are the text."""
+
+    before: str
+    after: str
+    """As `before` where it was kept, empty where it was removed."""
+    reason: str = ""
+    """The kind of thing that was taken, where the rule has several."""
+    changes: int = 1
+    """Changes that it stands for: more than one where a rule joins them, because there may be one on every line."""
+    same: int = 0
+    """Bytes of it that stay as they are, between these changes."""
+
+    @property
+    def kept(self) -> bool:
+        return self.before == self.after
+
+
+class Edit(NamedTuple):
+    """A change of a block of text: what stands in [start, stop) becomes `after`."""
+
+    start: int
+    stop: int
+    after: str = ""
+    reason: str = ""
+
+
+class Cleaner:
+    """A rule's state while it reads a corpus once. After the last part of a document it is ready for the next document."""
+
+    def feed(self, text: str, last: bool) -> list[Passage]:
+        """The passages that are settled by this part of the document; all that are left where it is the last."""
+        raise NotImplementedError
+
+    def clean(self, text: str, last: bool) -> str:
+        """The cleaned text alone, as the passages of `feed` give it."""
+        return "".join(passage.after for passage in self.feed(text, last))
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each limit that was reached."""
+        return ()
+
+
+class BlockCleaner(Cleaner):
+    """A cleaner that sees a document in blocks of whole lines. Only a line of more than `longest` characters comes in pieces."""
+
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        self._longest = longest
+        self._unfinished = ""
+        """The beginning of a line whose end has not come yet."""
+        self.mid_line = False
+        """True if the block begins inside a line that is taken in pieces."""
+        self.begin_document()
+
+    def begin_document(self) -> None:
+        """Forget everything about the document before."""
+
+    def edits(self, block: str) -> list[Edit]:
+        """The changes of a block, in order, none overlapping, none of which leaves its text as it is."""
+        raise NotImplementedError
+
+    def feed(self, text: str, last: bool) -> list[Passage]:
+        passages = [passage for block in self._blocks(text, last) for passage in self.passages(block)]
+        return passages + self._end() if last else passages
+
+    def clean(self, text: str, last: bool) -> str:
+        parts = [self.cleaned(block) for block in self._blocks(text, last)]
+        if last:
+            parts += [passage.after for passage in self._end()]
+        return "".join(parts)
+
+    def passages(self, block: str) -> list[Passage]:
+        """The passages of a block."""
+        return passages_of(block, self.edits(block))
+
+    def cleaned(self, block: str) -> str:
+        """A block as it is left."""
+        edits = self.edits(block)
+        return "".join(passage.after for passage in passages_of(block, edits)) if edits else block
+
+    def end_document(self) -> list[Passage]:
+        """The passages that were held back until the end of the document."""
+        return []
+
+    def _end(self) -> list[Passage]:
+        passages = self.end_document()
+        self.mid_line = False
+        self.begin_document()
+        return passages
+
+    def _blocks(self, text: str, last: bool) -> Iterator[str]:
+        for block in self._cut(text, last):
+            yield block
+            self.mid_line = not block.endswith("\n")
+
+    def _cut(self, text: str, last: bool) -> Iterator[str]:
+        buffer = self._unfinished + text
+        end = len(buffer) if last else buffer.rfind("\n") + 1
+        at = 0
+        if len(buffer) > self._longest:
+            for start, stop in self._too_long(buffer):
+                if start > at:
+                    yield buffer[at:start]
+                while stop - start > self._longest:
+                    cut = border_before(buffer, start, start + self._longest)
+                    yield buffer[start:cut]
+                    start = cut
+                at = start
+        if at < end:
+            yield buffer[at:end]
+        self._unfinished = buffer[max(at, end) :]
+
+    def _too_long(self, buffer: str) -> Iterator[Span]:
+        """The lines of more than `longest` characters, without their ends; the last may be unfinished."""
+        at = 0
+        while at < len(buffer):
+            stop = buffer.find("\n", at)
+            stop = len(buffer) if stop < 0 else stop
+            if stop - at > self._longest:
+                yield at, stop
+            else:
+                # No line between here and the last one that begins within reach can be too long.
+                stop = max(stop, buffer.rfind("\n", at, at + self._longest))
+            at = stop + 1
+
+
+def utf8_bytes(text: str) -> int:
+    """Length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def passages_of(block: str, edits: list[Edit]) -> list[Passage]:
+    """A block as passages: the edits, and what is kept between them."""
+    passages = []
+    at = 0
+    for start, stop, after, reason in edits:
+        if start > at:
+            kept = block[at:start]
+            passages.append(Passage(kept, kept))
+        passages.append(Passage(block[start:stop], after, reason))
+        at = stop
+    if at < len(block):
+        kept = block[at:] if at else block
+        passages.append(Passage(kept, kept))
+    return passages
+
+
+class CodeLines:
+    """Tells code from prose in a document: lines between Markdown's fences, and lines indented as code."""
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._fenced: list[Span] = []
+
+    def read(self, block: str) -> None:
+        """Take note of the fences of the next block."""
+        self._fenced = []
+        if not self._inside and "```" not in block and "~~~" not in block:
+            return
+        begin = 0
+        for fence in FENCE.finditer(block):
+            if self._inside:
+                self._fenced.append((begin, fence.start()))
+            begin = fence.end()
+            self._inside = not self._inside
+        if self._inside:
+            self._fenced.append((begin, len(block)))
+
+    def is_code(self, block: str, start: int) -> bool:
+        """True if the line of this block that starts here is code."""
+        return block.startswith(("    ", "\t"), start) or any(begin <= start < stop for begin, stop in self._fenced)
+
+
+class ParagraphCleaner(BlockCleaner):
+    """A cleaner that judges whole paragraphs: lines that are not blank, up to a blank one. A paragraph of more than `longest`
+    characters is kept."""
+
+    _BLANK_LINES = re.compile(r"^(?:[^\S\n]*\n)+", re.MULTILINE)
+
+    def begin_document(self) -> None:
+        self._held: list[str] = []
+        """The paragraph whose end has not come yet, in blocks."""
+        self._too_big = False
+        """True inside a paragraph that is too long to be judged."""
+
+    def unwanted(self, paragraphs: list[str]) -> list[bool]:
+        """True for each paragraph that is to be removed."""
+        raise NotImplementedError
+
+    def passages(self, block: str) -> list[Passage]:
+        found: list[tuple[str, str]] = []
+        """Paragraphs with the blank line that goes with them, and what is kept in any case, with an empty paragraph."""
+        at = 0
+        first_line = block.find("\n") + 1 or len(block) if self.mid_line else 0
+        for blank in self._BLANK_LINES.finditer(block, first_line):
+            self._hold(block[at : blank.start()], found)
+            paragraph = "".join(self._held)
+            first = block.find("\n", blank.start()) + 1 if paragraph else blank.start()
+            if paragraph:
+                found.append((paragraph, block[blank.start() : first]))
+            if first < blank.end():
+                found.append(("", block[first : blank.end()]))
+            self._held, self._too_big = [], False
+            at = blank.end()
+        self._hold(block[at:], found)
+        return self._judged(found)
+
+    def cleaned(self, block: str) -> str:
+        return "".join(passage.after for passage in self.passages(block))
+
+    def end_document(self) -> list[Passage]:
+        return self._judged([("".join(self._held), "")] if self._held else [])
+
+    def _hold(self, lines: str, found: list[tuple[str, str]]) -> None:
+        if not lines:
+            return
+        self._held.append(lines)
+        if self._too_big or sum(map(len, self._held)) > self._longest:
+            found.append(("", "".join(self._held)))
+            self._held, self._too_big = [], True
+
+    def _judged(self, found: list[tuple[str, str]]) -> list[Passage]:
+        paragraphs = [paragraph for paragraph, _ in found if paragraph]
+        unwanted = iter(self.unwanted(paragraphs) if paragraphs else ())
+        passages: list[Passage] = []
+        kept: list[str] = []
+        for paragraph, rest in found:
+            if paragraph and next(unwanted):
+                passages += _kept(kept)
+                passages.append(Passage(paragraph + rest, ""))
+                kept = []
+            else:
+                kept += (paragraph, rest)
+        return passages + _kept(kept)
+
+
+def _kept(parts: list[str]) -> list[Passage]:
+    text = "".join(parts)
+    return [Passage(text, text)] if text else []

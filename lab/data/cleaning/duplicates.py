@@ -1,0 +1,145 @@
+"""Duplicates: lines and paragraphs that have come before, exactly, or nearly (MinHash; Broder, 1997)."""
+
+import re
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from lab.data.cleaning.cleaner import LONGEST_LINE, BlockCleaner, Edit, ParagraphCleaner
+
+if TYPE_CHECKING:
+    from lab.data.cleaning.seen_hashes import SeenHashes
+
+SHORTEST_LINE = 50
+"""Characters of a line that is compared, spaces around it aside. Shorter ones repeat in good text: verse, code, dialogue."""
+SHORTEST_PARAGRAPH = 100
+"""Characters of a paragraph that is compared."""
+FEWEST_WORDS = 20
+"""Words of a paragraph that is compared by its runs of words."""
+RUN_WORDS = 5
+BANDS = 14
+BAND_HASHES = 8
+"""As FineWeb has them: two texts with a similarity s fall into one band with probability 1 − (1 − s^8)^14: 77% at s = 0.75,
+5% at 0.5, 99.9% at 0.9."""
+MULTIPLIER = 0x9E3779B97F4A7C15
+"""Odd, with its bits spread: 2^64 over the golden ratio."""
+
+_WORD = re.compile(r"\w+")
+
+
+def _seen() -> "SeenHashes":
+    from lab.data.cleaning.seen_hashes import SeenHashes
+
+    return SeenHashes()
+
+
+class DuplicateLines(BlockCleaner):
+    """Removes a line that has come before in any document. Spaces around it do not count."""
+
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        super().__init__(longest)
+        self._table = _seen()
+
+    def edits(self, block: str) -> list[Edit]:
+        from lab.data.cleaning.seen_hashes import text_hashes
+
+        places = []
+        lines = []
+        at = 0
+        for line in block.split("\n"):
+            stop = at + len(line) + 1
+            if len(line) >= SHORTEST_LINE and len(stripped := line.strip()) >= SHORTEST_LINE:
+                places.append((at, min(stop, len(block))))
+                lines.append(stripped)
+            at = stop
+        if not lines:
+            return []
+        seen = self._table.add(text_hashes(lines))
+        return [Edit(*place) for place, is_seen in zip(places, seen, strict=True) if is_seen]
+
+    def notes(self) -> tuple[str, ...]:
+        return _full("lines", self._table)
+
+
+class DuplicateParagraphs(ParagraphCleaner):
+    """Removes a paragraph that has come before in any document. Spaces at the ends of its lines do not count."""
+
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        super().__init__(longest)
+        self._table = _seen()
+
+    def unwanted(self, paragraphs: list[str]) -> list[bool]:
+        from lab.data.cleaning.seen_hashes import text_hashes
+
+        keys = ["\n".join(line.rstrip() for line in paragraph.split("\n")).strip() for paragraph in paragraphs]
+        judged = [at for at, key in enumerate(keys) if len(key) >= SHORTEST_PARAGRAPH]
+        unwanted = [False] * len(paragraphs)
+        for at, is_seen in zip(judged, self._table.add(text_hashes(keys[at] for at in judged)), strict=True):
+            unwanted[at] = bool(is_seen)
+        return unwanted
+
+    def notes(self) -> tuple[str, ...]:
+        return _full("paragraphs", self._table)
+
+
+class NearDuplicates(ParagraphCleaner):
+    """Removes a paragraph one of whose bands of MinHash values an earlier one has, in any document. Case and punctuation do not
+    count."""
+
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        super().__init__(longest)
+        self._table = _seen()
+        self._minhash: Any = None
+
+    def unwanted(self, paragraphs: list[str]) -> list[bool]:
+        import numpy as np
+
+        words = [_WORD.findall(paragraph.lower()) for paragraph in paragraphs]
+        judged = [at for at, found in enumerate(words) if len(found) >= FEWEST_WORDS]
+        unwanted = [False] * len(paragraphs)
+        if not judged:
+            return unwanted
+        bands = _band_hashes(np.stack([self._signature(words[at]) for at in judged]))
+        met = np.any(self._table.has(bands.ravel()).reshape(bands.shape), axis=1).tolist()
+        among: set[int] = set()
+        """The bands of earlier paragraphs of the same block."""
+        for at, is_met, own in zip(judged, met, bands.tolist(), strict=True):
+            unwanted[at] = is_met or not among.isdisjoint(own)
+            among.update(own)
+        self._table.add(bands.ravel())
+        return unwanted
+
+    def _signature(self, words: list[str]) -> Any:
+        """MinHash of the runs of words, by datasketch, whose hashes are made of those of the words."""
+        import numpy as np
+        from datasketch import MinHash
+
+        if self._minhash is None:
+            self._minhash = MinHash(num_perm=BANDS * BAND_HASHES, seed=1, hashfunc=int, scheme="affine32")
+        hashes = np.array([crc32(word.encode()) for word in words], np.uint64)
+        runs = np.zeros(len(words) - RUN_WORDS + 1, np.uint64)
+        for offset in range(RUN_WORDS):
+            runs = (runs + hashes[offset : offset + len(runs)]) * np.uint64(MULTIPLIER)
+        minhash = self._minhash.copy()
+        minhash.update_batch((runs >> np.uint64(32)).tolist())
+        return minhash.hashvalues
+
+    def notes(self) -> tuple[str, ...]:
+        return _full("near-duplicates", self._table)
+
+
+def _band_hashes(signatures: Any) -> Any:
+    """One 64-bit hash for each band of each signature, (n, BANDS), in which its number counts, so that only like bands meet."""
+    import numpy as np
+
+    values = signatures.astype(np.uint64).reshape(len(signatures), BANDS, BAND_HASHES)
+    hashes = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), values.shape[:2])
+    for at in range(BAND_HASHES):
+        hashes = (hashes + values[:, :, at]) * np.uint64(MULTIPLIER)
+        hashes = hashes ^ (hashes >> np.uint64(32))
+    return np.where(hashes == 0, np.uint64(1), hashes)
+
+
+def _full(what: str, table: "SeenHashes") -> tuple[str, ...]:
+    if not table.is_full:
+        return ()
+    return (f"The table of {what} is full: from some place on, only repeats of what is in it are found.",)

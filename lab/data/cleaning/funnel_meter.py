@@ -1,0 +1,212 @@
+"""Measures what each cleaning rule takes while a text streams through, and keeps a few excerpts that are spread over the text."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lab.data.cleaning.cleaner import Cleaner, Passage, utf8_bytes
+from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, ReasonCount
+from lab.runs.run_schema import CleaningStep
+
+EXCERPTS = 8
+"""Most excerpts of a rule."""
+CONTEXT = 80
+"""Characters before and after what was taken."""
+LONGEST_SPAN = 400
+"""Characters of a passage in an excerpt; of a longer one its beginning and its end."""
+
+
+@dataclass
+class _Sample:
+    """At most `EXCERPTS` of what it is shown, spread evenly: every `stride`-th; the stride doubles as their number grows."""
+
+    kept: list[tuple[int, Excerpt]] = field(default_factory=list)
+    seen: int = 0
+    stride: int = 1
+
+    def wants(self) -> bool:
+        """True if the next one is to be kept; counts it."""
+        self.seen += 1
+        return (self.seen - 1) % self.stride == 0
+
+    def keep(self, excerpt: Excerpt) -> None:
+        self.kept.append((self.seen - 1, excerpt))
+        if len(self.kept) > EXCERPTS:
+            self.stride *= 2
+            self.kept = [each for each in self.kept if each[0] % self.stride == 0]
+
+
+@dataclass
+class _Rule:
+    """The counts of one rule."""
+
+    name: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    removed: int = 0
+    before: int = 0
+    after: int = 0
+    passages_removed: int = 0
+    passages_changed: int = 0
+    documents_emptied: int = 0
+    document_in: int = 0
+    document_out: int = 0
+    reasons: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    samples: dict[str, _Sample] = field(default_factory=lambda: defaultdict(_Sample))
+    context: str = ""
+    """The end of what came before, in this document."""
+
+    def end_document(self) -> None:
+        self.documents_emptied += self.document_in > 0 and not self.document_out
+        self.document_in = self.document_out = 0
+        self.context = ""
+
+    def step(self) -> CleaningStep:
+        fields = ("bytes_in", "bytes_out", "removed", "before", "after", "passages_removed", "passages_changed")
+        return CleaningStep(
+            rule=self.name,
+            documents_emptied=self.documents_emptied,
+            **{name: getattr(self, name) for name in fields},
+        )
+
+
+class FunnelMeter:
+    """Counts for each of the rules; excerpts and reasons only where `excerpts` is true."""
+
+    def __init__(self, rules: Sequence[str], *, excerpts: bool = False) -> None:
+        self._rules = [_Rule(name) for name in rules]
+        self._excerpts = excerpts
+        self.raw_bytes = 0
+        self.kept_bytes = 0
+        self.documents = 0
+        """Documents that held text before the rules."""
+        self.kept_documents = 0
+        self.notes: tuple[str, ...] = ()
+        self._number = -1
+        self._raw = self._kept = 0
+        """Bytes of this document."""
+
+    def begin_document(self) -> None:
+        """Count the next document."""
+        self._end_document()
+        self._number += 1
+
+    def begin_part(self, text: str) -> None:
+        self._raw += utf8_bytes(text)
+
+    def end_part(self, text: str) -> None:
+        self._kept += utf8_bytes(text)
+
+    def measured(self, at: int, cleaner: Cleaner, text: str, last: bool) -> str:
+        """The text as a rule leaves it."""
+        passages = cleaner.feed(text, last)
+        rule = self._rules[at]
+        for index, passage in enumerate(passages):
+            before = utf8_bytes(passage.before)
+            after = before if passage.kept else utf8_bytes(passage.after)
+            rule.document_in += before
+            rule.document_out += after
+            rule.bytes_in += before
+            rule.bytes_out += after
+            if passage.kept:
+                continue
+            if passage.after:
+                rule.before += before - passage.same
+                rule.after += after - passage.same
+                rule.passages_changed += passage.changes
+            else:
+                rule.removed += before
+                rule.passages_removed += passage.changes
+            if self._excerpts:
+                reason = rule.reasons[passage.reason]
+                reason[0] += passage.changes
+                reason[1] += before - passage.same
+                sample = rule.samples[passage.reason]
+                if passage.changes == 1 and sample.wants():
+                    sample.keep(_excerpt(passages, index, rule.context, max(0, self._number)))
+        if self._excerpts:
+            rule.context = _end_of(passages, rule.context)
+        return passages[0].after if len(passages) == 1 else "".join(passage.after for passage in passages)
+
+    def steps(self) -> tuple[CleaningStep, ...]:
+        """The effect of each rule, once the text has been read to its end."""
+        self._end_document()
+        return tuple(rule.step() for rule in self._rules)
+
+    def excerpts(self) -> dict[str, tuple[Excerpt, ...]]:
+        """By rule, in the order of the text: of each reason as many as there is room for."""
+        return {rule.name: _spread(list(rule.samples.values())) for rule in self._rules if rule.samples}
+
+    def reasons(self) -> dict[str, tuple[ReasonCount, ...]]:
+        """By rule, for those that name their reasons, the most bytes first."""
+        named = {rule.name: rule.reasons for rule in self._rules if any(rule.reasons)}
+        return {
+            name: tuple(sorted((ReasonCount(reason, *counts) for reason, counts in found.items()), key=lambda each: -each.bytes))
+            for name, found in named.items()
+        }
+
+    def _end_document(self) -> None:
+        self.raw_bytes += self._raw
+        self.kept_bytes += self._kept
+        self.documents += self._raw > 0
+        self.kept_documents += self._kept > 0
+        self._raw = self._kept = 0
+        for rule in self._rules:
+            rule.end_document()
+
+
+def _spread(samples: list[_Sample]) -> tuple[Excerpt, ...]:
+    """Up to `EXCERPTS` of the samples, each in turn, sorted by place."""
+    chosen: list[Excerpt] = []
+    for turn in range(EXCERPTS):
+        for sample in samples:
+            if turn < len(sample.kept) and len(chosen) < EXCERPTS:
+                chosen.append(sample.kept[turn][1])
+    return tuple(sorted(chosen, key=lambda excerpt: excerpt.document))
+
+
+def _excerpt(passages: Sequence[Passage], index: int, context: str, document: int) -> Excerpt:
+    """The passage at `index` with what stands around it, up to `CONTEXT` characters on each side."""
+    before: list[ExcerptSpan] = []
+    room = CONTEXT
+    for passage in reversed(passages[:index]):
+        if room <= 0:
+            break
+        if not passage.kept and len(passage.before) + len(passage.after) > room:
+            break
+        before = _spans(passage, room, from_end=True) + before
+        room -= len(passage.before)
+    else:
+        if room > 0 and context:
+            before = [ExcerptSpan(context[-room:], "kept"), *before]
+    after: list[ExcerptSpan] = []
+    room = CONTEXT
+    for passage in passages[index + 1 :]:
+        if room <= 0 or (not passage.kept and len(passage.before) + len(passage.after) > room):
+            break
+        after += _spans(passage, room, from_end=False)
+        room -= len(passage.before)
+    return Excerpt((*before, *_spans(passages[index], LONGEST_SPAN, from_end=False), *after), document, passages[index].reason)
+
+
+def _spans(passage: Passage, room: int, *, from_end: bool) -> list[ExcerptSpan]:
+    if passage.kept:
+        return [ExcerptSpan(passage.before[-room:] if from_end else passage.before[:room], "kept")]
+    spans = [_shortened(passage.before, "taken")]
+    return [*spans, _shortened(passage.after, "added")] if passage.after else spans
+
+
+def _shortened(text: str, kind: str) -> ExcerptSpan:
+    if len(text) <= LONGEST_SPAN:
+        return ExcerptSpan(text, "taken" if kind == "taken" else "added")
+    half = LONGEST_SPAN // 2
+    return ExcerptSpan(f"{text[:half]} … {text[-half:]}", "taken" if kind == "taken" else "added", len(text) - 2 * half)
+
+
+def _end_of(passages: Sequence[Passage], context: str) -> str:
+    """The last characters of the text that the rule has seen, without what it removed."""
+    for passage in reversed(passages):
+        context_now = passage.after[-CONTEXT:]
+        if context_now:
+            return context_now
+    return context

@@ -1,0 +1,71 @@
+"""Personal data: e-mail addresses and phone-like numbers, each replaced by one that belongs to nobody."""
+
+import re
+
+from lab.data.cleaning.cleaner import BlockCleaner, Edit
+
+EXAMPLE_EMAIL = "email@example.com"
+"""As FineWeb has it; example.com is kept free for examples (RFC 2606)."""
+EXAMPLE_PHONE = "555-0100"
+"""555-0100 to 555-0199 are kept free for fiction."""
+
+_EMAIL = re.compile(
+    r"(?<![\w.+%-])(?!git@[\w.-]+:)[\w.+%'-]{1,64}@(?!(?:[\w-]+\.)*example\.(?:com|org|net)\b)"
+    r"(?:[^\W_](?:[\w-]{0,62}[^\W_])?\.){1,8}[^\W\d_]{2,24}(?![\w@]|-\w)"
+)
+
+_CANDIDATE = re.compile(r"[+(]?\d[\d ().\-/–\u00a0]{5,24}\d")
+"""Digits with what stands between those of a phone number."""
+_FORMS = re.compile(
+    r"\+[1-9]\d{0,2}(?:[ .\-–\u00a0]?\(0?\d{1,4}\))?(?:[ .\-/–\u00a0]?\d{1,12}){1,6}"  # +44 20 7946 0958
+    r"|(?:1[ .-])?\(\d{3}\) ?\d{3}[ .–-]\d{4}"  # (212) 736-5000
+    r"|(?:1[.-])?[2-9]\d\d([.-])[2-9]\d\d\1\d{4}"  # 212-736-5000
+)
+_LABELLED = re.compile(r"\(?\d{1,5}\)?(?:[ .\-/–\u00a0]?\(?\d{1,8}\)?){1,6}")
+_LABEL = re.compile(
+    r"(?:\b(?:tel|tél|phone|telephone|téléphone|telefon|teléfono|fax|mobile|mobil|cell|whatsapp|call(?: us)?(?: at)?)\b\.?"
+    r"|[☎☏📞📱])"
+    r"[ \t]*(?:no\.?|number|nr\.?)?[ \t]*[:.]?[ \t]*\Z",
+    re.IGNORECASE,
+)
+_OTHER_NUMBER = re.compile(r"\b(?:isbn|issn|doi|oclc|lccn)\b", re.IGNORECASE)
+FEWEST_DIGITS = 7
+MOST_DIGITS = 15
+"""Digits of a phone number (ITU-T E.164)."""
+
+
+class Emails(BlockCleaner):
+    """Replaces e-mail addresses."""
+
+    def edits(self, block: str) -> list[Edit]:
+        if "@" not in block:
+            return []
+        return [Edit(found.start(), found.end(), EXAMPLE_EMAIL) for found in _EMAIL.finditer(block)]
+
+
+class PhoneNumbers(BlockCleaner):
+    """Replaces numbers in the form of a phone number, and digits after a word such as phone. A line with an ISBN is left."""
+
+    def edits(self, block: str) -> list[Edit]:
+        return [
+            Edit(found.start(), found.end(), EXAMPLE_PHONE)
+            for found in _CANDIDATE.finditer(block)
+            if _is_phone(block, found.start(), found.end())
+        ]
+
+
+def _is_phone(block: str, start: int, stop: int) -> bool:
+    number = block[start:stop]
+    digits = sum(map(str.isdigit, number))
+    if not FEWEST_DIGITS <= digits <= MOST_DIGITS or number == EXAMPLE_PHONE:
+        return False
+    before, after = block[start - 1 : start], block[stop : stop + 1]
+    if (before and (before.isalnum() or before in "+-._/#=@$€£%")) or (after and (after.isalnum() or after in "%€$")):
+        return False
+    line = block.rfind("\n", 0, start) + 1
+    if _LABEL.search(block, max(line, start - 40), start):
+        return _LABELLED.fullmatch(number.removeprefix("+")) is not None
+    if _FORMS.fullmatch(number) is None or (number.startswith("+") and digits < 8):
+        return False
+    end = block.find("\n", stop)
+    return _OTHER_NUMBER.search(block, line, end if end >= 0 else len(block)) is None
