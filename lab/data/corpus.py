@@ -58,6 +58,8 @@ class CorpusSize:
     sha256: str
     document_bytes: tuple[int, ...]
     """Bytes of each document, in order; 0 where cleaning left nothing of it."""
+    funnel: tuple[CleaningStep, ...] = ()
+    """Effect of each cleaning rule, in the order of application."""
 
 
 class Corpus:
@@ -99,7 +101,6 @@ class Corpus:
         self._read = read
         self._file_names = tuple(file_names) or (name,)
         self._measured: CorpusSize | None = None
-        self._funnel: tuple[CleaningStep, ...] = ()
         self._spool: object = None
 
     @property
@@ -150,18 +151,12 @@ class Corpus:
                 characters += len(part.text)
                 if progress:
                     progress(part.read, max(part.read, self._size))
-            self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes))
-            self._funnel = meter.steps()
+            self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes), meter.steps())
         return self._measured
 
     def remember(self, size: CorpusSize) -> None:
         """Take over what an earlier `measure` of the same text found."""
         self._measured = size
-
-    @property
-    def file_bytes(self) -> int:
-        """Bytes of its files as they lie on disk."""
-        return self._size
 
     @property
     def bytes(self) -> int:
@@ -180,8 +175,7 @@ class Corpus:
     @property
     def funnel(self) -> tuple[CleaningStep, ...]:
         """Effect of each cleaning rule, in the order of application."""
-        self.measure()
-        return self._funnel
+        return self.measure().funnel
 
     @property
     def documents(self) -> int:

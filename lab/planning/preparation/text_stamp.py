@@ -32,14 +32,14 @@ class TextStamp(NamedTuple):
 
 
 def text_stamp(corpus: Corpus) -> TextStamp | None:
-    """The stamp of a corpus: path, size, times, inode and encoding of each file, and the code that reads and cleans them.
+    """The stamp of a corpus: path, size, times, inode and encoding of each file, the cleaning rules, and the code of all that.
 
     The time of the last change to the inode is part of it, since a program can set the modification time back. None where the
     text cannot be recognised: it came from a pipe, or one of its files is gone.
     """
     if corpus.inputs is None:
         return None
-    digest = hashlib.sha256(code_digest().encode())
+    digest = hashlib.sha256(f"{code_digest()} {corpus.cleaning}".encode())
     changed = 0
     for path, builtin, encoding in corpus.inputs:
         facts: tuple[int, ...] = ()
