@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
-from lab.data.corpus import Corpus, CorpusFile, DocumentPart
+from lab.data.corpus import Corpus, CorpusFile
+from lab.data.document_part import DocumentPart
 from lab.data.text_provenance import change_of_text
 from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
