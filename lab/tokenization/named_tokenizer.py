@@ -1,5 +1,6 @@
 """Tokenizers by name: GPT-2's, single bytes, or a run's."""
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -43,3 +44,23 @@ def open_tokenizer(source: TokenizerSource, run: str = "") -> NamedTokenizer:
             return NamedTokenizer(Tokenizer.bytes_(), source)
         case "run":
             return NamedTokenizer(tokenizer_of(open_run(run)), source, run)
+
+
+class TokenizerCache:
+    """Tokenizers that have been opened, each read once. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[TokenizerSource, str], NamedTokenizer] = {}
+        self._lock = threading.Lock()
+
+    def known(self, source: TokenizerSource, run: str = "") -> NamedTokenizer | None:
+        """The tokenizer, if it has been opened."""
+        return self._opened.get((source, run))
+
+    def open(self, source: TokenizerSource, run: str = "") -> NamedTokenizer:
+        """The tokenizer. Raises what `open_tokenizer` raises."""
+        with self._lock:
+            found = self.known(source, run)
+            if found is None:
+                found = self._opened[source, run] = open_tokenizer(source, run)
+            return found

@@ -52,7 +52,7 @@ def _forms_of_a_word(texts: Titled) -> str:
     for title, tokenized in texts:
         words = [set(tokens_of(tokenized, word)) for word in WORDS]
         shared = set.intersection(*words)
-        labels = " ".join(tokenized.tokenizer.label(id).strip() for id in sorted(shared))
+        labels = " and ".join(f'"{tokenized.tokenizer.label(id)}"' for id in sorted(shared))
         cut = ", ".join(_cut(tokenized, word) for word in WORDS)
         said.append(f"{title} cuts {cut}: " + (f"all three share {labels}" if shared else "no token is in all three"))
     return f"{'; '.join(said)}."
@@ -102,3 +102,21 @@ EXAMPLES: tuple[TextExample, ...] = (
     TextExample("other languages", "".join(f"{line}\n" for line in LANGUAGES.values()), _languages),
     TextExample("emoji", f"🙂 👍🏽 {FAMILY} 🇫🇷\ncafé cafe\u0301 ☕\n", _emoji),
 )
+
+
+def example_of(text: str) -> TextExample | None:
+    """The example with this text."""
+    return next((example for example in EXAMPLES if example.text == text), None)
+
+
+def sentence_on(texts: Titled) -> str:
+    """The borders that the last two tokenizers share in a text; empty where there are no two, or no borders."""
+    if len(texts) < 2 or len(texts[-1][1].ids) < 2:
+        return ""
+    (one, first), (other, second) = texts[-2:]
+    shared = len(set(first.byte_starts[1:-1].tolist()) & set(second.byte_starts[1:-1].tolist()))
+    borders, others = len(second.ids) - 1, len(first.ids) - 1
+    return (
+        f"{shared:,} of the {borders:,} borders between {other}'s tokens are borders in {one} too, which has {others - shared:,} "
+        "others."
+    )

@@ -65,6 +65,18 @@ class TokenizedText:
             return self.byte_starts[1:]
         return np.searchsorted(self._character_starts, self.byte_starts[1:] - 1, "right")
 
+    @cached_property
+    def holders(self) -> Ints:
+        """(characters,) The token that holds each character's first byte."""
+        starts = np.arange(len(self.text)) if self.is_one_byte_each else self._character_starts[:-1]
+        return np.searchsorted(self.byte_starts, starts, "right") - 1
+
+    @cached_property
+    def begins(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(characters,) True where a token begins with the character's first byte."""
+        starts = np.arange(len(self.text)) if self.is_one_byte_each else self._character_starts[:-1]
+        return np.asarray(self.byte_starts[self.holders] == starts)
+
     @property
     def is_one_byte_each(self) -> bool:
         """True if every character is one byte, so that none can be cut."""

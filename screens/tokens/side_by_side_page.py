@@ -1,17 +1,244 @@
-"""Side by side: the same text as bytes, as the run's tokens and as GPT-2's."""
+"""Side by side: the same text as bytes, as the run's tokens and as GPT-2's, one under another."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from textual import work
 from textual.app import ComposeResult
-from textual.widgets import Static
+from textual.binding import Binding
+from textual.message import Message
+from textual.strip import Strip
 
-from screens.tokens.tokens_page import TokensPage
+from screens.colour.palette import palette_of
+from screens.colour.token_cycle import cycle_style
+from screens.tokens.size_bars import comparison_lines
+from screens.tokens.text_page import TextPage
+from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.page_bar import PageLink
+from screens.widgets.status_line import StatusLine
+from screens.widgets.text_fitting import fit
+
+if TYPE_CHECKING:
+    from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerSource
+    from lab.tokenization.token_alignment import AlignedText
+    from lab.tokenization.tokenized_text import TokenizedText
+
+ORDER: tuple[TokenizerSource, ...] = ("bytes", "run", "gpt2")
+"""From the smallest pieces to the largest vocabulary; borders are compared between the last two."""
+MOST_TITLE = 14
+DIFFER = "differ"
 
 
-class SideBySidePage(TokensPage):
-    """Three tokenizers, one under another."""
+@dataclass(frozen=True)
+class SideJob:
+    """The tokenizers, in order."""
+
+    named: tuple[NamedTokenizer, ...]
+
+
+@dataclass(frozen=True)
+class SideAnswer:
+    """A text as each of them cuts it."""
+
+    job: SideJob
+    texts: tuple[TokenizedText, ...]
+
+
+class AlignedView(LineScrollView):
+    """Sizes at the top, then the rows: a line for each tokenizer, and a line of marks where the last two differ."""
+
+    COMPONENT_CLASSES = {"aligned--name", "aligned--mark", "aligned--text", "aligned--dim", "aligned--bar", "aligned--strong"}
+    DEFAULT_CSS = """
+    AlignedView {
+        & > .aligned--name { color: $foreground 65%; }
+        & > .aligned--dim { color: $foreground 65%; }
+        & > .aligned--text { color: $foreground; }
+        & > .aligned--bar { color: $primary; }
+        & > .aligned--strong { text-style: bold; }
+        & > .aligned--mark { color: $warning; text-style: bold; }
+    }
+    """
+    HELP = (
+        "**Side by side.** The same characters under each other; colours, or underlines without colour, change from token to "
+        "token. `^` marks a border that only one of the last two tokenizers has; `é²` is a character cut into two tokens."
+    )
+    BINDINGS = [
+        Binding("down,j", "scroll_lines(1)", "Scroll", id="aligned.down", key_display="↑/↓", tooltip="Scroll down"),
+        Binding("up,k", "scroll_lines(-1)", "Scroll up", id="aligned.up", show=False, tooltip="Scroll up"),
+        Binding("pagedown", "page(1)", "Page down", id="aligned.page_down", show=False, tooltip="One window down"),
+        Binding("pageup", "page(-1)", "Page up", id="aligned.page_up", show=False, tooltip="One window up"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._titles: tuple[str, ...] = ()
+        self._texts: tuple[TokenizedText, ...] = ()
+        self.aligned: AlignedText | None = None
+
+    def show(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> None:
+        """Draw the texts of tokenizers of these titles."""
+        self._titles, self._texts = titles, texts
+        self._lay()
+
+    def on_resize(self) -> None:
+        self._lay()
+
+    @property
+    def _name_width(self) -> int:
+        return min(MOST_TITLE, max(len(DIFFER), *map(len, self._titles))) + 1
+
+    @property
+    def _lines_of_row(self) -> int:
+        """Lines of a row: one for each tokenizer, one for the marks of two, and an empty one."""
+        return len(self._texts) + (len(self._texts) > 1) + 1
+
+    def _lay(self) -> None:
+        from lab.tokenization.token_alignment import align_texts
+
+        if not self._texts:
+            self.aligned = None
+            self.set_extent(0)
+            return
+        self.aligned = align_texts(self._texts, max(1, self.room - self._name_width))
+        self.set_extent(len(self._texts) + 1 + len(self.aligned.rows) * self._lines_of_row)
+
+    def draw(self, line: int) -> Strip:
+        base = self.style_of("")
+        segments = self._size_segments(line) if line <= len(self._texts) else self._row_segments(line - len(self._texts) - 1)
+        return Strip(segments).adjust_cell_length(self.room, base)
+
+    def _size_segments(self, line: int) -> list[Segment]:
+        if line == len(self._texts):
+            return []
+        counts = [(title, each.counts) for title, each in zip(self._titles, self._texts, strict=True)]
+        pieces = comparison_lines(counts, self._name_width, self.room)[line]
+        return [Segment(text, self.style_of(f"aligned--{role}")) for text, role in pieces]
+
+    def _row_segments(self, line: int) -> list[Segment]:
+        aligned = self.aligned
+        row, which = divmod(line, self._lines_of_row)
+        if aligned is None or which == self._lines_of_row - 1:
+            return []
+        name, width = self.style_of("aligned--name"), self._name_width
+        if which == len(self._texts):
+            marks = aligned.marks(row)
+            return [Segment(fit(DIFFER if marks else "", width), name), Segment(marks, self.style_of("aligned--mark"))]
+        palette, base = palette_of(self), self.style_of("")
+        segments = [Segment(fit(self._titles[which], width), name)]
+        cells = aligned.cells(which, row)
+        at = 0
+        while at < len(cells):
+            token, end = cells[at][1], at
+            while end < len(cells) and cells[end][1] == token:
+                end += 1
+            segments.append(Segment("".join(text for text, _ in cells[at:end]), base + cycle_style(palette, token)))
+            at = end
+        return segments
+
+    def action_scroll_lines(self, by: int) -> None:
+        self.top += by
+
+    def action_page(self, by: int) -> None:
+        self.page(by)
+
+
+class SideBySidePage(TextPage):
+    """All three tokenizers; one that cannot be read is left out, and the line above says why."""
 
     LINK = PageLink("side", "c", "side by side")
-    TAKES_TEXT = True
+    FOLLOWS_TOKENIZER = False
+    REST = "#tokens-aligned"
+    DEFAULT_CSS = """
+    SideBySidePage { #tokens-aligned { height: 1fr; } #tokens-lesson { min-height: 1; } }
+    """
+
+    @dataclass
+    class Ready(Message):
+        """Tokenizers of a run and the built-in ones, and the reasons why some are missing."""
+
+        run: str
+        named: tuple[NamedTokenizer, ...]
+        problem: str
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._ready: SideBySidePage.Ready | None = None
+        self._shown: SideAnswer | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("The same text as bytes, the run's tokens and GPT-2's.", markup=False)
+        yield StatusLine(most_lines=3, id="tokens-lesson")
+        view = AlignedView(id="tokens-aligned")
+        view.border_title = "the same text"
+        yield view
+
+    @property
+    def is_settled(self) -> bool:
+        return super().is_settled and self._ready is not None and self._ready.run == self.lab.run_name
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "run_name", self._open, init=False)
+
+    def watch_is_shown(self) -> None:
+        super().watch_is_shown()
+        self._open()
+
+    def _open(self) -> None:
+        if self.is_shown and (self._ready is None or self._ready.run != self.lab.run_name):
+            self._open_in_thread(self.lab.run_name)
+
+    @work(thread=True, group="side", exit_on_error=True)
+    def _open_in_thread(self, run: str) -> None:
+        from lab.core.errors import UserError
+        from models.tokenizers.tokenizer_kinds import TokenizerError
+
+        named, problems = [], []
+        for source in ORDER:
+            try:
+                named.append(self.tokenizers.open(source, run if source == "run" else ""))
+            except (UserError, TokenizerError) as error:
+                problems.append(str(error))
+        self.post_message(self.Ready(run, tuple(named), " ".join(problems)))
+
+    def on_side_by_side_page_ready(self, message: Ready) -> None:
+        """Show the text as the tokenizers of the current run cut it."""
+        if message.run == self.lab.run_name:
+            self._ready = message
+            self.ask()
+
+    def job(self) -> SideJob | None:
+        return SideJob(self._ready.named) if self._ready is not None else None
+
+    def size_of(self, text: str, job: SideJob) -> int:
+        from lab.tokenization.tokenized_text import changed_range
+
+        if self._shown is None or self._shown.job != job:
+            return len(text)
+        start, _, end = changed_range(self._shown.texts[0].text, text)
+        return end - start
+
+    def answer(self, text: str, job: SideJob) -> SideAnswer:
+        from lab.tokenization.tokenized_text import tokenize_text
+
+        shown = self._shown
+        before = shown.texts if shown is not None and shown.job == job else [None] * len(job.named)
+        return SideAnswer(
+            job, tuple(tokenize_text(each.tokenizer, text, old) for each, old in zip(job.named, before, strict=True))
+        )
+
+    def show_answer(self, result: SideAnswer) -> None:
+        self._shown = result
+        titles = tuple(each.title for each in result.job.named)
+        self.query_one(AlignedView).show(titles, result.texts)
+        problem = self._ready.problem if self._ready is not None else ""
+        self.query_one("#tokens-lesson", StatusLine).say(problem or self._sentence(titles, result.texts), error=bool(problem))
+
+    def _sentence(self, titles: tuple[str, ...], texts: tuple[TokenizedText, ...]) -> str:
+        """The sentence of the example in the box, or of any other text."""
+        from lab.tokenization.text_examples import example_of, sentence_on
+
+        titled = list(zip(titles, texts, strict=True))
+        example = example_of(texts[0].text)
+        return example.sentence(titled) if example is not None else sentence_on(titled)

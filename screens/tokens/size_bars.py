@@ -1,5 +1,7 @@
 """Bars of a text's characters, bytes and tokens on one scale, and its compression in bytes per token."""
 
+from collections.abc import Sequence
+
 from rich.segment import Segment
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -47,6 +49,24 @@ def size_lines(counts: TextCounts, width: int, lines: int) -> list[list[Piece]]:
     for text, (_, size) in zip(texts, sizes, strict=True):
         pieces += [(text, "text"), (fit(bar(size / longest, room), room), "bar"), (" ", "text")]
     return [[*pieces, (words, "strong")]]
+
+
+def comparison_lines(counts: Sequence[tuple[str, TextCounts]], name_width: int, width: int) -> list[list[Piece]]:
+    """A bar of tokens for each tokenizer on one scale, with its compression."""
+    longest = max(1, *(each.tokens for _, each in counts))
+    number = max(len(whole(each.tokens)) for _, each in counts)
+    words = [compression(each) for _, each in counts]
+    most = max(map(len, words))
+    room = max(1, width - name_width - number - len(" tokens ") - most - 1)
+    return [
+        [
+            (fit(name, name_width), "dim"),
+            (f"{whole(each.tokens):>{number}} tokens ", "text"),
+            (fit(bar(each.tokens / longest, room), room), "bar"),
+            (f" {said:>{most}}", "strong"),
+        ]
+        for (name, each), said in zip(counts, words, strict=True)
+    ]
 
 
 class SizeBars(Widget):

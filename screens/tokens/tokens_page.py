@@ -11,7 +11,7 @@ from screens.app_state import AppState
 from screens.widgets.page_bar import PageLink
 
 if TYPE_CHECKING:
-    from lab.tokenization.named_tokenizer import NamedTokenizer
+    from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerCache
 
 
 class TokensPage(Vertical):
@@ -23,6 +23,8 @@ class TokensPage(Vertical):
     LINK: ClassVar[PageLink]
     TAKES_TEXT: ClassVar[bool] = False
     """True where the text box stands above the page."""
+    FOLLOWS_TOKENIZER: ClassVar[bool] = True
+    """True where the page is about the current tokenizer, so that the choice of it stands above the page."""
     REST: ClassVar[str] = ""
     """Selector of the widget that has the focus when the keys are free; empty for none."""
     DEFAULT_CSS = """
@@ -30,6 +32,8 @@ class TokensPage(Vertical):
     TokensPage.-shown { display: block; }
     """
 
+    tokenizers: TokenizerCache
+    """The tokenizers that the screen has opened, or opens for a page in a thread; set by the screen."""
     named: var[NamedTokenizer | None] = var(None)
     """The current tokenizer; None until it has been read, or where it cannot be."""
     text: var[str] = var("")

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Input, TextArea
 
+from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage
@@ -46,6 +47,7 @@ class TokensScreen(TextSources):
         #tokens-text { height: 4; border: round $foreground 30%; padding: 0 1; background: $background; display: none; }
         #tokens-text.-shown { display: block; }
         #tokens-text:focus { border: round $accent; }
+        #tokens-sources.-hidden { display: none; }
         #tokens-problem { display: none; }
         #tokens-problem.-error { display: block; }
         &.-tall #tokens-text { height: 8; }
@@ -91,7 +93,7 @@ class TokensScreen(TextSources):
 
     def __init__(self) -> None:
         super().__init__()
-        self._opened: dict[tuple[TokenizerSource, str], NamedTokenizer] = {}
+        self._tokenizers = TokenizerCache()
         self._failed = False
 
     def compose_body(self) -> ComposeResult:
@@ -101,8 +103,10 @@ class TokensScreen(TextSources):
         yield text
         yield StatusLine(id="tokens-sources")
         yield StatusLine(most_lines=2, id="tokens-problem")
-        for page in PAGES:
-            yield page(id=f"tokens-page-{page.LINK.name}")
+        for page_class in PAGES:
+            page = page_class(id=f"tokens-page-{page_class.LINK.name}")
+            page.tokenizers = self._tokenizers
+            yield page
 
     @property
     def current(self) -> TokensPage:
@@ -171,13 +175,12 @@ class TokensScreen(TextSources):
         self.query_one(PageBar).current = self.page
         shown = self.current
         self.query_one("#tokens-text").set_class(shown.TAKES_TEXT, "-shown")
+        self.query_one("#tokens-sources").set_class(not shown.FOLLOWS_TOKENIZER, "-hidden")
         for page in self.query(TokensPage):
             page.is_shown = page is shown
         self.refresh_bindings()
 
     def action_tokenizer(self) -> None:
-        from lab.tokenization.named_tokenizer import SOURCES
-
         self.source = SOURCES[(SOURCES.index(self.source) + 1) % len(SOURCES)]
 
     def watch_source(self) -> None:
@@ -190,26 +193,25 @@ class TokensScreen(TextSources):
 
     def _open_tokenizer(self) -> None:
         self.query_one("#tokens-sources", StatusLine).left = CHOOSE + " ".join(words for _, words in self._source_words())
-        if self._key in self._opened:
-            self._give_tokenizer(self._opened[self._key])
+        known = self._tokenizers.known(*self._key)
+        if known is not None:
+            self._give_tokenizer(known)
         else:
             self._read_tokenizer(*self._key)
 
     @work(thread=True, group="tokenizer", exit_on_error=True)
     def _read_tokenizer(self, source: "TokenizerSource", run: str) -> None:
         from lab.core.errors import UserError
-        from lab.tokenization.named_tokenizer import open_tokenizer
         from models.tokenizers.tokenizer_kinds import TokenizerError
 
         try:
-            self.post_message(self.Opened(open_tokenizer(source, run)))
+            self.post_message(self.Opened(self._tokenizers.open(source, run)))
         except (UserError, TokenizerError) as error:
             self.post_message(self.NotOpened((source, run), str(error)))
 
     @on(Opened)
     def _tokenizer_opened(self, message: Opened) -> None:
         key = (message.named.source, message.named.run)
-        self._opened[key] = message.named
         if key == self._key:
             self._give_tokenizer(message.named)
 
@@ -226,8 +228,6 @@ class TokensScreen(TextSources):
 
     def _source_words(self) -> list[tuple["TokenizerSource", str]]:
         """The tokenizers as they stand side by side."""
-        from lab.tokenization.named_tokenizer import SOURCES
-
         names = {"gpt2": "GPT-2", "bytes": "bytes", "run": f"run {self.lab.run_name}"}
         return [(source, f"‹ {names[source]} ›" if source == self.source else f"  {names[source]}  ") for source in SOURCES]
 
@@ -240,6 +240,8 @@ class TokensScreen(TextSources):
             start += cell_len(words) + 1
 
     def key_matters(self, id: str) -> bool:
+        if id == "tokens.tokenizer":
+            return self.current.FOLLOWS_TOKENIZER
         return self.current.TAKES_TEXT or id not in ("tokens.example", "tokens.load", "tokens.used")
 
     @on(TextArea.Changed, "#tokens-text")

@@ -10,10 +10,12 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
+from lab.tokenization.text_examples import EXAMPLES
 from lab.tokenization.token_statistics import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
+from screens.tokens.side_by_side_page import AlignedView
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_page import LARGEST_AT_ONCE
 from screens.tokens.token_card import CardFacts, TokenCard
@@ -205,3 +207,58 @@ async def test_a_click_chooses_the_tokenizer_or_the_token_it_is_on(app: LabApp, 
         flow = screen.query_one(TokenFlow)
         await pilot.click(flow, offset=(6, 1))
         await until(pilot, lambda: flow.chosen == 1)
+
+
+def test_the_pages_follow_their_letters_and_the_same_text(app: LabApp, until: Any, snap_compare: Any) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        screen = screen_of(pilot)
+        await settle(pilot)
+        await pilot.press("escape", "v")
+        assert screen.page == "vocabulary"
+        await pilot.press("right_square_bracket", "right_square_bracket")
+        assert screen.page == "side"
+        await until(pilot, lambda: screen.is_settled)
+        view = screen.query_one(AlignedView)
+        assert pilot.app.focused is view
+        await pilot.press("e", "o", "k", "escape")
+        assert screen.box.text == "ok"
+        assert view.aligned is not None
+        assert [len(each.ids) for each in view.aligned.texts] == [2, 2, 1]
+        await pilot.press("n")
+        await until(pilot, lambda: screen.is_settled and screen.box.text == EXAMPLES[0].text)
+        assert "running" in screen.query_one("#tokens-lesson", StatusLine).left
+        await pilot.press("N")
+        await until(pilot, lambda: screen.is_settled and screen.box.text == "ok")
+        await pilot.press("n", "n", "n", "n", "n")
+        await until(pilot, lambda: screen.is_settled and screen.box.text == EXAMPLES[4].text)
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=go)
+
+
+async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.is_settled)
+        assert dict(card(pilot).facts)["corpus"].startswith("no text is in use")
+        app.text_source = "fable.txt"
+        await pilot.press("escape", "u")
+        await until(pilot, lambda: screen.is_settled and screen.box.text.startswith("The big dog"))
+        await until(pilot, lambda: "times in fable" in dict(card(pilot).facts)["corpus"])
+        await pilot.press("home")
+        assert dict(card(pilot).facts)["corpus"].startswith("50 times in fable: 1 token in 12.0, rank ")
+        assert dict(card(pilot).facts)["here"] == "50 of 600 tokens"
+        await pilot.press("x")
+        await settle(pilot)
+        assert screen.query_one(TokenFlow).render_line(0).text.startswith("54 68 65")
+        await pilot.press("i")
+        await settle(pilot)
+        assert screen.query_one(TokenFlow).render_line(0).text.startswith("464")
+        await pilot.press("i", "e", "ctrl+l", *"<|endoftext|>", "escape")
+        await settle(pilot)
+        assert "plain text" in screen.query_one("#tokens-special", StatusLine).left
+        assert counts(pilot).tokens == 7
+        await pilot.press("m")
+        await settle(pilot)
+        assert counts(pilot).tokens == 1
+        assert card(pilot).title.endswith("= 50256")
