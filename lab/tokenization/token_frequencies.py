@@ -3,6 +3,7 @@
 They are counted in a stream and kept in memory, by run or text and by tokenizer.
 """
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lab.core.errors import UserError
-from lab.data.corpus import Corpus
+from lab.data.builtin_texts import is_builtin
+from lab.data.corpus import STDIN, Corpus
+from lab.data.text_source import path_of, sources_of
 from lab.data.token_file import Ids, TokenFile, token_dtype
 from lab.runs.run_folder import Run
 
@@ -78,22 +81,31 @@ def frequencies_in_run(run: Run, progress: CountProgress | None = None) -> Token
     return _known(("run", str(run.tokens_path), _stamp(run.tokens_path), vocab_size, split), count)
 
 
-def frequencies_in_text(
-    corpus: Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None, *, special: bool = False
-) -> TokenFrequencies:
-    """Frequency of each token in a text as this tokenizer encodes it. `progress` counts bytes of text.
+def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountProgress | None = None) -> TokenFrequencies:
+    """Frequency of each token in a text as this tokenizer encodes it, with an end-of-text token between documents where it has
+    one; of a text in files that have not changed, the second time at once. `progress` counts bytes of text.
 
     Raises:
         UserError: where the text cannot be read or decoded.
     """
-    counts = np.zeros(tokenizer.vocab_size, np.int64)
-    done = 0
-    for chunk in corpus.chunks():
-        counts += np.bincount(np.array(tokenizer.encode(chunk, special=special), np.int64), minlength=tokenizer.vocab_size)
-        if progress:
-            done += len(chunk.encode("utf-8", "replace"))
-            progress(done, 0)
-    return TokenFrequencies(counts, corpus.name)
+
+    def count() -> TokenFrequencies:
+        counts = np.zeros(tokenizer.vocab_size, np.int64)
+        done = documents = 0
+        for chunk in corpus.document_chunks():
+            documents += chunk.starts
+            counts += np.bincount(tokenizer.encode_array(chunk.text), minlength=tokenizer.vocab_size)
+            if progress:
+                done += len(chunk.text.encode())
+                progress(done, 0)
+        if tokenizer.end_of_text is not None and documents:
+            counts[tokenizer.end_of_text] += documents - 1
+        return TokenFrequencies(counts, corpus.name)
+
+    stamps = _stamps(corpus.source)
+    if stamps is None:
+        return count()
+    return _known(("text", corpus.source, corpus.encoding, stamps, _identity(tokenizer)), count)
 
 
 def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: CountProgress | None = None) -> Ids:
@@ -118,6 +130,29 @@ def _stamp(path: str | os.PathLike[str]) -> tuple[int, int, int]:
     """The file's identity, size and time of the last change."""
     facts = os.stat(path)
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _stamps(source: str) -> tuple[object, ...] | None:
+    """The stamps of a text's files, which change with it; None where it is not files alone, or built in."""
+    found: list[object] = []
+    for each in sources_of(source):
+        if is_builtin(each):
+            found.append(each)
+            continue
+        try:
+            path = path_of(each)
+            if each == STDIN or not path.is_file():
+                return None
+            found.append(_stamp(path))
+        except (OSError, ValueError, RuntimeError):
+            return None
+    return tuple(found)
+
+
+def _identity(tokenizer: "Tokenizer") -> Hashable:
+    """Two tokenizers with the same one encode alike."""
+    tokens = b"".join(len(token).to_bytes(4) + token for token in map(tokenizer.token_bytes, range(tokenizer.vocab_size)))
+    return tokenizer.pattern, tuple(tokenizer.special.items()), hashlib.sha256(tokens).digest()
 
 
 def _known(key: Hashable, count: Callable[[], TokenFrequencies]) -> TokenFrequencies:

@@ -4,6 +4,7 @@ Zipf's law: the n-th most frequent word of a text occurs about 1/n as often as t
 axes are logarithmic (Zipf 1949, "Human Behavior and the Principle of Least Effort").
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,8 @@ from lab.data.token_file import Ids
 MOST_POINTS = 400
 """Points of the curve, evenly apart on the logarithmic axis."""
 FITTED_RANKS = (10, 1000)
-"""Ranks that the line is fitted to: the first few follow no law, and the rare tokens' counts are steps."""
+"""Ranks that the line is fitted to, the second at most the middle one: the first few tokens follow no law, and the curve
+drops where the vocabulary ends."""
 FEWEST_FITTED = 20
 
 
@@ -27,7 +29,9 @@ class ZipfCurve:
     slope: float | None
     """Slope of log count over log rank, by least squares over `fitted`; None where too few tokens occur."""
     fitted: tuple[int, int]
-    """First and last rank of the line's."""
+    """First and last rank that the line is fitted to."""
+    at_fitted: tuple[float, float]
+    """Counts of the line at these two."""
 
 
 def zipf_curve(counts: Ids) -> ZipfCurve:
@@ -36,9 +40,10 @@ def zipf_curve(counts: Ids) -> ZipfCurve:
     used = len(falling)
     spread = np.geomspace(1, max(1, used), MOST_POINTS).round().astype(np.int64) if used else np.zeros(0, np.int64)
     ranks = np.unique(spread)
-    first, last = FITTED_RANKS[0], min(FITTED_RANKS[1], used)
-    slope = None
+    first, last = FITTED_RANKS[0], min(FITTED_RANKS[1], used // 2)
+    slope, at_fitted = None, (math.nan, math.nan)
     if last - first + 1 >= FEWEST_FITTED:
         inside = np.arange(first, last + 1)
-        slope = float(np.polyfit(np.log(inside), np.log(falling[inside - 1]), 1)[0])
-    return ZipfCurve(ranks.astype(np.float64), falling[ranks - 1], slope, (first, last))
+        slope, at_one = map(float, np.polyfit(np.log(inside), np.log(falling[inside - 1]), 1))
+        at_fitted = (math.exp(at_one + slope * math.log(first)), math.exp(at_one + slope * math.log(last)))
+    return ZipfCurve(ranks.astype(np.float64), falling[ranks - 1], slope, (first, last), at_fitted)

@@ -1,16 +1,306 @@
-"""Vocabulary: all tokens of the current tokenizer."""
+"""Vocabulary: all tokens of the current tokenizer, to browse and search, with their counts in the text."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on, work
 from textual.app import ComposeResult
-from textual.widgets import Static
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.reactive import var
+from textual.widgets import Input
+from textual.worker import Worker, get_current_worker
 
+from screens.blocks.block_view import BlockView
+from screens.plot.line_plot import LinePlot
 from screens.tokens.tokens_page import TokensPage
+from screens.tokens.vocabulary_count import Counted, Counting, Indexed, count_vocabulary
+from screens.tokens.vocabulary_list import VocabularyList
+from screens.tokens.zipf_plot import zipf_figure
 from screens.widgets.page_bar import PageLink
+from screens.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from lab.tokenization.named_tokenizer import NamedTokenizer
+    from lab.tokenization.vocabulary_facts import VocabularyFacts, VocabularyFilter
+    from lab.tokenization.vocabulary_index import VocabularyOrder
+
+BESIDE = 110
+"""Screen width from which a token's details stand beside the list; below it, `enter` shows them under it."""
+PLACEHOLDER = "/ search: text, ^prefix, #id, 0xhex"
 
 
 class VocabularyPage(TokensPage):
-    """The tokens of the vocabulary, to browse and search."""
+    """Counts in a thread, whose place a newer count takes; the tokens themselves are there at once."""
 
     LINK = PageLink("vocabulary", "v", "vocabulary")
+    REST = "#vocabulary-list"
+    DEFAULT_CSS = """
+    VocabularyPage {
+        #vocabulary-search { height: 1; border: none; padding: 0 1; background: $panel; }
+        #vocabulary-search:focus { background: $primary 25%; }
+        #vocabulary-body { height: 1fr; }
+        #vocabulary-list { width: 1fr; height: 1fr; }
+        #vocabulary-plot { width: 1fr; height: 1fr; display: none; }
+        #vocabulary-token { width: 46; height: 1fr; display: none; }
+        &.-detailed #vocabulary-token { display: block; }
+        &.-under #vocabulary-body { layout: vertical; }
+        &.-under #vocabulary-token { width: 1fr; }
+        &.-plotted #vocabulary-plot { display: block; }
+        &.-plotted #vocabulary-token { display: none; }
+    }
+    """
+    BINDINGS = [
+        Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary"),
+        Binding("o", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length or frequency"),
+        Binding("O", "reverse", "Reverse", id="vocabulary.reverse", show=False, tooltip="Reverse the order"),
+        Binding(
+            "f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves"
+        ),
+        Binding("z", "zipf", "Zipf", id="vocabulary.zipf", tooltip="Plot count against rank"),
+        Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges"),
+        Binding("down", "to_list", "To the list", id="vocabulary.to_list", show=False, tooltip="From the search to the list"),
+        Binding("n", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again"),
+    ]
+
+    order: var[VocabularyOrder] = var["VocabularyOrder"]("id")
+    reverse: var[bool] = var(False)
+    filter: var[VocabularyFilter] = var["VocabularyFilter"]("all")
+    plotted: var[bool] = var(False, toggle_class="-plotted")
+    """True: the plot of count against rank in place of the token's details."""
+    details: var[bool | None] = var[bool | None](None)
+    """The token's details are shown; None where the width decides."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._facts: VocabularyFacts | None = None
+        self._asked: object = None
+        """Tokenizer, run and text of the newest count."""
+        self._worker: Worker[None] | None = None
+        self._problem = ""
+        self._plot_of: object = None
 
     def compose(self) -> ComposeResult:
-        yield Static("All tokens of this tokenizer.", markup=False)
+        yield StatusLine(most_lines=2, id="vocabulary-facts")
+        yield Input(placeholder=PLACEHOLDER, compact=True, id="vocabulary-search")
+        with Horizontal(id="vocabulary-body"):
+            yield LinePlot(id="vocabulary-plot")
+            yield VocabularyList(id="vocabulary-list")
+            yield BlockView(id="vocabulary-token")
+
+    @property
+    def is_settled(self) -> bool:
+        return self._worker is None
+
+    def on_mount(self) -> None:
+        for name in ("text_source", "text_encoding", "run_name"):
+            self.watch(self.app, name, self._text_changed, init=False)
+
+    def _text_changed(self) -> None:
+        self._ask()
+
+    def watch_named(self) -> None:
+        self._ask()
+
+    def watch_is_shown(self) -> None:
+        self._ask()
+
+    def on_resize(self) -> None:
+        self._place_details()
+
+    def _ask(self) -> None:
+        """Count the tokens of the current text, if it has not been done and the page is in sight."""
+        if not self.is_shown:
+            return
+        named = self.named
+        if named is None:
+            self._stop()
+            self._facts, self._asked, self._problem = None, None, ""
+            self._show()
+            return
+        asked = (named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding)
+        if asked != self._asked:
+            self._asked = asked
+            self._stop()
+            self._worker = self._count(*asked)
+
+    def _stop(self) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            self._worker = None
+
+    @work(thread=True, group="vocabulary", exit_on_error=True)
+    def _count(self, named: NamedTokenizer, run: str, source: str, encoding: str) -> None:
+        worker = get_current_worker()
+        count_vocabulary(self.post_message, lambda: worker.is_cancelled, named, run, source, encoding)
+
+    @on(Indexed)
+    def _show_tokens(self, message: Indexed) -> None:
+        if self._worker is not None and message.named is self.named:
+            if self._facts is None or self._facts.index.tokenizer is not message.named.tokenizer:
+                self._facts, self._problem = message.facts, ""
+                self._show()
+            self._say("counting its tokens in the text · Esc stops")
+
+    @on(Counting)
+    def _show_progress(self, message: Counting) -> None:
+        from lab.core.number_format import bytes_, probability
+
+        if self._worker is not None:
+            done = probability(message.done / message.total, 0) if message.total else bytes_(message.done)
+            self._say(f"counting its tokens in the text: {done} · Esc stops")
+
+    @on(Counted)
+    def _show_counts(self, message: Counted) -> None:
+        if self._worker is None or message.named is not self.named:
+            return
+        self._worker = None
+        self._facts, self._problem = message.facts, message.problem
+        self._show()
+
+    def go_back(self) -> bool:
+        if self._worker is not None:
+            self._stop()
+            self._problem = "The count was stopped; n counts again."
+            self._say_facts()
+            return True
+        if self.plotted:
+            self.plotted = False
+            return True
+        search = self.query_one(Input)
+        if search.value:
+            search.value = ""
+            return True
+        return False
+
+    def action_count_again(self) -> None:
+        self._asked = None
+        self._ask()
+
+    def action_search(self) -> None:
+        self.query_one(Input).focus()
+
+    def action_to_list(self) -> None:
+        listed = self.query_one(VocabularyList)
+        if self.query_one(Input).has_focus:
+            listed.focus()
+
+    @on(Input.Submitted)
+    def _search_done(self) -> None:
+        self.query_one(VocabularyList).focus()
+
+    def action_order(self) -> None:
+        from lab.tokenization.vocabulary_index import ORDERS
+
+        known = [order for order in ORDERS if order != "frequency" or self._is_counted]
+        self.order = known[(known.index(self.order) + 1) % len(known)] if self.order in known else known[0]
+
+    def action_reverse(self) -> None:
+        self.reverse = not self.reverse
+
+    def action_filter(self) -> None:
+        from lab.tokenization.vocabulary_facts import FILTERS
+
+        known = [each for each in FILTERS if each != "never used" or self._is_counted]
+        self.filter = known[(known.index(self.filter) + 1) % len(known)] if self.filter in known else known[0]
+
+    def action_zipf(self) -> None:
+        if self._is_counted:
+            self.plotted = not self.plotted
+
+    def action_details(self) -> None:
+        self.details = not self.has_class("-detailed")
+
+    @property
+    def _is_counted(self) -> bool:
+        return self._facts is not None and self._facts.frequencies is not None
+
+    def watch_order(self) -> None:
+        self._list()
+
+    def watch_reverse(self) -> None:
+        self._list()
+
+    def watch_filter(self) -> None:
+        self._list()
+        self._say_facts()
+
+    def watch_details(self) -> None:
+        self._place_details()
+
+    def watch_plotted(self) -> None:
+        self._plot()
+
+    @on(Input.Changed)
+    def _typed(self) -> None:
+        self._list()
+
+    def _place_details(self) -> None:
+        beside = self.size.width >= BESIDE
+        self.set_class(not beside, "-under")
+        self.set_class(beside if self.details is None else self.details, "-detailed")
+
+    def _show(self) -> None:
+        if not self._is_counted:
+            self.plotted = False
+        self._say_facts()
+        self._list()
+        self._plot()
+
+    def _list(self) -> None:
+        """Show the tokens that search and filter keep, sorted."""
+        if not self.is_mounted:
+            return
+        listed, facts = self.query_one(VocabularyList), self._facts
+        if facts is None:
+            listed.show(None, None)
+            listed.border_title = "no tokenizer"
+            return
+        from lab.core.number_format import whole
+        from lab.tokenization.vocabulary_index import parse_query
+
+        counts = facts.frequencies.counts if facts.frequencies is not None else None
+        marks = facts.index.search(parse_query(self.query_one(Input).value)) & facts.marks(self.filter)
+        ids = facts.index.ordered(marks, self.order, counts, reverse=self.reverse)
+        listed.show(facts, ids)
+        kept = "" if self.filter == "all" else f"{self.filter} · "
+        directions = {"id": ("lowest id", "highest id"), "length": ("longest", "shortest"), "frequency": ("commonest", "rarest")}
+        listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {directions[self.order][self.reverse]} first"
+
+    def _say_facts(self) -> None:
+        if not self.is_mounted:
+            return
+        facts = self._facts
+        if self._problem:
+            self._say(self._problem)
+        elif facts is None:
+            self._say("")
+        elif self.filter == "glitch candidates":
+            self._say(facts.candidates_sentence)
+        else:
+            self._say(facts.sentence)
+
+    def _say(self, words: str) -> None:
+        self.query_one("#vocabulary-facts", StatusLine).left = words
+
+    @on(VocabularyList.Moved)
+    def _token_chosen(self, message: VocabularyList.Moved) -> None:
+        from lab.tokenization.vocabulary_facts import token_view
+        from lab.views.blocks import View
+
+        view = self.query_one(BlockView)
+        if self._facts is None or message.id is None:
+            view.show(View("vocabulary-token", "no token", "", []))
+        else:
+            view.show(token_view(self._facts, message.id))
+        self._plot()
+
+    @on(VocabularyList.Asked)
+    def _details_asked(self) -> None:
+        self.action_details()
+
+    def _plot(self) -> None:
+        if self.plotted and self._facts is not None and self._facts.frequencies is not None:
+            chosen = self.query_one(VocabularyList).chosen
+            self.query_one(LinePlot).figure = zipf_figure(self._facts, chosen)

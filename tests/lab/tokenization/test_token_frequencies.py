@@ -90,6 +90,7 @@ def test_zipfs_curve_falls_and_finds_the_slope_of_a_power_law() -> None:
     curve = zipf_curve(counts)
     assert curve.slope == pytest.approx(-1.2, abs=1e-3)
     assert curve.fitted == (10, 1000)
+    assert curve.at_fitted == pytest.approx([1e9 * 10**-1.2, 1e9 * 1000**-1.2], rel=1e-2)
     assert curve.counts.tolist() == [float(np.round(1e9 * rank**-1.2)) for rank in curve.ranks]
     assert (curve.ranks[0], curve.ranks[-1]) == (1, 2000)
     assert zipf_curve(np.array([0, 5, 2])).slope is None

@@ -1,0 +1,37 @@
+"""Zipf's picture as a figure: count against rank by count, both logarithmic, with the fitted line and the chosen token."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from screens.plot.figure import Figure, Series
+
+if TYPE_CHECKING:
+    from lab.tokenization.vocabulary_facts import VocabularyFacts
+
+
+def zipf_figure(facts: VocabularyFacts, chosen: int | None) -> Figure:
+    """The figure of a vocabulary whose tokens have been counted."""
+    from lab.core.number_format import MINUS, fixed, whole
+    from lab.tokenization.token_statistics import quoted_label
+    from lab.tokenization.zipf_curve import zipf_curve
+
+    frequencies = facts.frequencies
+    assert frequencies is not None
+    curve = zipf_curve(frequencies.counts)
+    xs = np.log10(curve.ranks)
+    series = [Series(f"count in {frequencies.corpus}", "count", "line", "train", xs, curve.counts)]
+    if curve.slope is not None:
+        first, last = curve.fitted
+        name = f"slope {fixed(curve.slope, 2)} from rank {first} to {whole(last)}; Zipf's law: {MINUS}1"
+        ends = [math.log10(first), math.log10(last)]
+        series.append(Series(name, f"slope {fixed(curve.slope, 2)}", "line", "validation", ends, curve.at_fitted, dashes=(2, 2)))
+    if chosen is not None and frequencies.counts[chosen]:
+        rank, count = frequencies.rank(chosen), int(frequencies.counts[chosen])
+        label = quoted_label(facts.index.tokenizer, chosen)
+        series.append(Series(f"{label} rank {whole(rank)}", label, "marks", "run3", [math.log10(rank)], [float(count)], "◆"))
+    version = ("zipf", id(facts), chosen)
+    return Figure(tuple(series), version, x_label="log₁₀ rank", log_y=True, auto_log_y=True, empty="No token occurs.")

@@ -1,0 +1,193 @@
+"""The page Vocabulary: list, search, sort, filter, details, Zipf's plot, on the model that ships with the lab."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from lab.core.errors import UserError
+from lab.tokenization import vocabulary_facts
+from screens.app import LabApp
+from screens.blocks.block_view import BlockView
+from screens.plot.line_plot import LinePlot
+from screens.tokens.tokens_screen import TokensScreen
+from screens.tokens.vocabulary_list import GAP, VocabularyList, columns_for
+from screens.tokens.vocabulary_page import VocabularyPage
+from screens.widgets.status_line import StatusLine
+
+DEMO = Path(__file__).parents[3] / "checkpoints" / "demo"
+
+
+@pytest.fixture
+def app(home: Path) -> LabApp:
+    """The model that ships with the lab, as the run `tale`."""
+    (home / "tale").symlink_to(DEMO)
+
+    class TokensApp(LabApp):
+        DEFAULT_MODE = "tokens"
+
+    return TokensApp(run="tale", preload=False)
+
+
+def page_of(pilot: Pilot[None]) -> VocabularyPage:
+    return pilot.app.screen.query_one(VocabularyPage)
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    screen = pilot.app.screen
+    assert isinstance(screen, TokensScreen)
+    for _ in range(4000):
+        await pilot.pause(0)
+        if screen.is_settled:
+            break
+        await asyncio.sleep(0.005)
+    await pilot.pause(0)
+
+
+async def open_page(pilot: Pilot[None], *keys: str) -> None:
+    await settle(pilot)
+    await pilot.press("escape", "v", *keys)
+    await settle(pilot)
+
+
+def lines(pilot: Pilot[None], count: int = 3) -> list[str]:
+    listed = page_of(pilot).query_one(VocabularyList)
+    return [listed.draw(line).text.rstrip() for line in range(min(count, listed.extent[0]))]
+
+
+def title(pilot: Pilot[None]) -> str:
+    return str(page_of(pilot).query_one(VocabularyList).border_title)
+
+
+def facts(pilot: Pilot[None]) -> str:
+    return page_of(pilot).query_one("#vocabulary-facts", StatusLine).left
+
+
+async def test_the_runs_vocabulary(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_page(pilot, "t", "t")
+        assert facts(pilot).startswith("535 of 746 tokens never occur in the training part of tale: 673,201 tokens, 4.01 bytes")
+        assert title(pilot) == "746 of 746 · lowest id first"
+        await pilot.press("o", "o")
+        assert title(pilot) == "746 of 746 · commonest first"
+        assert lines(pilot)[1].split()[:3] == ["259", '"', 'the"']
+        assert "40,796" in lines(pilot)[1]
+        await pilot.press("f")
+        assert title(pilot) == "never used · 535 of 746 · commonest first"
+        assert all("never" in line for line in lines(pilot, 100))
+        await pilot.press("f")
+        assert facts(pilot) == (
+            "Glitch candidates: 535 never used, 0 used with an embedding like theirs, 0 unreachable from their own text. "
+            "Of the 535 embeddings nearest to the mean, 535 belong to never-used tokens."
+        )
+        await pilot.press("f", "f", "O", "/", *"og")
+        assert title(pilot) == "3 of 746 · rarest first"
+        await pilot.press("enter", "down", "down")
+        assert page_of(pilot).query_one(VocabularyList).chosen == 357
+        detail = page_of(pilot).query_one(BlockView)
+        assert not detail.display
+        await pilot.press("enter")
+        assert detail.display
+        assert detail.view is not None
+        assert detail.view.title == 'token 357: " dog"'
+        await pilot.press("z")
+        figure = page_of(pilot).query_one(LinePlot).figure
+        assert figure is not None
+        assert [series.name for series in figure.series][2] == '" dog" rank 29'
+        assert next(iter(figure.series[0].ys)) == 78_906
+        await pilot.press("escape")
+        assert not page_of(pilot).plotted
+        await pilot.press("escape")
+        assert page_of(pilot).query_one(Input).value == ""
+        assert title(pilot) == "746 of 746 · rarest first"
+
+
+async def test_a_fixed_vocabulary_is_counted_in_the_chosen_text(app: LabApp, tmp_path: Path) -> None:
+    text = tmp_path / "dogs.txt"
+    text.write_text("The dog ran.\n" * 30 + "\x1b[31m")
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.text_source = str(text)
+        await open_page(pilot)
+        assert facts(pilot).startswith("50,248 of 50,257 tokens never occur in dogs: 154 tokens")
+        assert page_of(pilot).query_one(BlockView).display, "there is room beside the list"
+        await pilot.press("/", *"^ do", "enter", "o", "o")
+        assert lines(pilot, 1)[0].split()[1:4] == ["3290", '"', 'dog"']
+        await pilot.press("/", "ctrl+u", *"0x1b", "enter")
+        assert '"␛"' in lines(pilot, 1)[0]
+        await pilot.press("/", "ctrl+u", *"zzzz", "enter", "down")
+        assert title(pilot).startswith("0 of 50,257")
+        app.text_source = str(tmp_path / "gone.txt")
+        await settle(pilot)
+        assert facts(pilot).endswith(
+            "gone.txt does not exist; give the path of a text file, - for standard input, or stories or python."
+        )
+        await pilot.press("z")
+        assert not page_of(pilot).plotted, "nothing is counted"
+
+
+async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = 0
+
+    def endless(*arguments: Any) -> None:
+        nonlocal counts
+        counts += 1
+        if counts > 1:
+            raise UserError("This text is gone.")
+        while True:
+            time.sleep(0.001)
+            arguments[-1](1, 0)
+
+    monkeypatch.setattr(vocabulary_facts, "vocabulary_facts", endless)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.press("escape", "v")
+        page = page_of(pilot)
+        for _ in range(2000):
+            await pilot.pause(0)
+            if counts and page.query_one(VocabularyList).extent[0]:
+                break
+            await asyncio.sleep(0.005)
+        assert page.query_one(VocabularyList).extent[0] == 50_257, "the tokens are there before they are counted"
+        await pilot.press("escape")
+        assert facts(pilot) == "The count was stopped; n counts again."
+        await pilot.press("n")
+        await settle(pilot)
+        assert facts(pilot) == "This text is gone."
+
+
+@pytest.mark.parametrize("size", [256, 746, 50_257, 200_000])
+@pytest.mark.parametrize("width", [20, 40, 60, 75, 76, 100, 150, 196])
+def test_the_columns_fit(width: int, size: int) -> None:
+    for counted in (True, False):
+        columns = columns_for(width, size, counted)
+        parts = [columns.id, columns.token, columns.bytes, columns.merge, columns.count + columns.bar + 1 if counted else 0]
+        used = 1 + sum(parts) + GAP * (sum(part > 0 for part in parts) - 1)
+        assert used <= width or width < 50
+        assert columns.merge > 0 or width < 75
+
+
+@pytest.mark.parametrize(
+    ("size", "keys"),
+    [((120, 40), "ff"), ((80, 24), "oojjz")],
+    ids=["candidates", "zipf"],
+)
+def test_picture(size: tuple[int, int], keys: str, app: LabApp, snap_compare: Any) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        await open_page(pilot, "t", "t")
+        await pilot.press(*keys)
+        await settle(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=go)
+
+
+def test_a_label_wider_than_its_column_is_cut() -> None:
+    from screens.tokens.vocabulary_list import _hex
+
+    assert _hex(b"abc", 8) == "61 62 63"
+    assert _hex(b"abcd", 10) == "61 62 63 …"
+    assert cell_len(_hex(bytes(50), 11)) <= 11
