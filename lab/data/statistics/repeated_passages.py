@@ -1,0 +1,226 @@
+"""Passages of a text that already stood earlier in it, character for character.
+
+Every window of `WINDOW` characters has a hash; windows with equal hashes are copies. All windows of a text of up to
+`MOST_WINDOWS` characters are kept, so that what is found is exact; of a longer text those whose hash is divisible by a power of
+two ("sampling by content": all copies of a window are kept, or none). Copies that follow each other at the same distance, with
+equal text between, are one passage.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.data.statistics.text_hashes import Hashes, mixed
+
+WINDOW = 50
+"""Least characters of a repeated passage: a sentence, more than a phrase that recurs by chance."""
+MOST_WINDOWS = 1 << 21
+"""Windows that are kept, in about 64 MB."""
+MOST_PASSAGES = 12
+SEARCH_WORK = 1 << 25
+"""Windows that may be sorted in search of passages: about ten seconds."""
+MAP_BINS = 240
+
+
+@dataclass(frozen=True)
+class FoundPassage:
+    """A passage by its place: it begins at each of `starts` (apart from each other) and goes on for `length` characters."""
+
+    length: int
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """Repeated passages of a whole text, with positions in characters."""
+
+    characters: int
+    """Characters of text that already stood earlier, in passages of at least `WINDOW`."""
+    density: tuple[float, ...]
+    """The share of such text in each of equal parts of the text, from its beginning to its end."""
+    passages: tuple[FoundPassage, ...]
+    """The longest, one inside another left out."""
+    length: int
+    """Characters of the text, with line endings made alike: what positions are counted in."""
+    spacing: int
+    """Every so many-th window was looked at, on average. 1: all, and the numbers are exact; else they are lower bounds."""
+
+
+class PassageFinder:
+    """Fed with the blocks of a text in turn; `find` then looks for repeats among what it kept."""
+
+    def __init__(self, most: int = MOST_WINDOWS, window: int = WINDOW) -> None:
+        self._most, self._window = most, window
+        self._mask = 0
+        self._kept: list[tuple[NDArray[np.int64], Hashes, Hashes, Hashes]] = []
+        self._size = 0
+        self._tail: tuple[Hashes, Hashes] | None = None
+        self.length = 0
+
+    def add(self, first: int, prefixes: Hashes, inverses: Hashes) -> None:
+        """Take a block that begins at character `first`: P and B^−i at each of its places and after it."""
+        if self._tail is not None:
+            prefixes = np.concatenate((self._tail[0], prefixes[1:]))
+            inverses = np.concatenate((self._tail[1], inverses[1:]))
+            first -= len(self._tail[0]) - 1
+        self.length = first + len(prefixes) - 1
+        size = self._window
+        self._tail = (prefixes[-size:].copy(), inverses[-size:].copy())
+        if len(prefixes) <= size:
+            return
+        hashes = mixed((prefixes[size:] - prefixes[:-size]) * inverses[:-size])
+        if self._mask:
+            at = np.flatnonzero((hashes & np.uint64(self._mask)) == 0)
+            self._kept.append((at + first, hashes[at], prefixes[at], inverses[at]))
+            self._size += len(at)
+        else:
+            count = len(hashes)
+            self._kept.append((np.arange(first, first + count), hashes, prefixes[:count], inverses[:count]))
+            self._size += count
+        while self._size > self._most:
+            self._mask = 2 * self._mask + 1
+            thinned = []
+            for kept in self._kept:
+                stays = (kept[1] & np.uint64(self._mask)) == 0
+                thinned.append(tuple(values[stays] for values in kept))
+            self._kept = thinned
+            self._size = sum(len(positions) for positions, *_ in self._kept)
+
+    def find(self, bins: int = MAP_BINS, check: Callable[[], object] = bool) -> Repeats:
+        """All repeats of the text so far. `check` is called now and then, and may raise."""
+        empty = Repeats(0, (0.0,) * bins, (), self.length, self._mask + 1)
+        if not self._kept:
+            return empty
+        positions, hashes, prefixes, inverses = (np.concatenate(values) for values in zip(*self._kept, strict=True))
+        anchors = _Anchors(positions, hashes, prefixes, inverses, self._window)
+        starts, ends = anchors.repeated_intervals()
+        if not len(starts):
+            return empty
+        density = _density(starts, ends, self.length, bins)
+        passages = anchors.longest_passages(check)
+        return Repeats(int((ends - starts).sum()), density, passages, self.length, self._mask + 1)
+
+
+class _Anchors:
+    """The kept windows in the order of their positions: position, hash of the window, P and B^−position."""
+
+    def __init__(self, positions: NDArray[np.int64], hashes: Hashes, prefixes: Hashes, inverses: Hashes, window: int) -> None:
+        self.positions, self.hashes, self.prefixes, self.inverses = positions, hashes, prefixes, inverses
+        self.window = window
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        same = ordered[1:] == ordered[:-1]
+        self.previous: NDArray[np.int64] = np.full(len(hashes), -1)
+        """Of each window the nearest copy before it, or −1."""
+        self.previous[order[1:][same]] = order[:-1][same]
+        both = np.zeros(len(hashes), np.bool_)
+        both[order[1:][same]] = both[order[:-1][same]] = True
+        self.copied = np.flatnonzero(both)
+        """Windows with a copy anywhere."""
+
+    def repeated_intervals(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Starts and ends of the text that already stood earlier: its windows, and what lies between two of one passage."""
+        later = np.flatnonzero(self.previous >= 0)
+        starts = self.positions[later]
+        ends = starts + self.window
+        if not len(later):
+            return starts, ends
+        follows = later[:-1] + 1 == later[1:]
+        here, there = later[:-1][follows], self.previous[later[:-1][follows]]
+        linked = np.zeros(len(here), np.bool_)
+        for source in (there, self.previous[here + 1] - 1):
+            fits = source >= 0
+            a, b = here[fits], source[fits]
+            linked[fits] |= (self.hashes[b] == self.hashes[a]) & (self._steps(a, 1) == self._steps(b, 1))
+        at = np.flatnonzero(follows)[linked]
+        ends[at] = np.maximum(ends[at], starts[at + 1])
+        opens = np.concatenate(([True], starts[1:] > np.maximum.accumulate(ends)[:-1]))
+        return starts[opens], np.maximum.reduceat(ends, np.flatnonzero(opens))
+
+    def _steps(self, anchors: NDArray[np.int64], steps: int) -> Hashes:
+        """Hash of the text from each of these windows to the end of the window `steps` later."""
+        beyond = anchors + steps
+        text = (self.prefixes[beyond] - self.prefixes[anchors]) * self.inverses[anchors]
+        return mixed(text ^ mixed((self.positions[beyond] - self.positions[anchors]).astype(np.uint64))) ^ self.hashes[beyond]
+
+    def longest_passages(self, check: Callable[[], object]) -> tuple[FoundPassage, ...]:
+        """The longest repeated passages whose copies do not overlap, one after another; none lies inside another's copy."""
+        free = self.copied
+        found: list[FoundPassage] = []
+        work = SEARCH_WORK
+        while len(found) < MOST_PASSAGES and len(free) > 1 and work > 0:
+            passage, done = self._longest(free, check)
+            work -= done
+            if passage is None:
+                break
+            found.append(passage)
+            free = free[~self._inside(free, passage)]
+        return tuple(found)
+
+    def _longest(self, candidates: NDArray[np.int64], check: Callable[[], object]) -> tuple[FoundPassage | None, int]:
+        """The longest passage that begins at a candidate, by doubling its steps and then halving them; and the work done."""
+        known, best = 0, self._passages(candidates, 0)
+        work = len(candidates)
+        if best is None:
+            return None, work
+        kept, step = candidates[best[0]], 1
+        growing = True
+        while step:
+            check()
+            steps = known + step
+            tried = kept[kept + steps < len(self.positions)]
+            work += len(tried)
+            passages = self._passages(tried, steps) if len(tried) > 1 else None
+            if passages is not None:
+                known, best, kept = steps, passages, tried[passages[0]]
+                step = step * 2 if growing else step // 2
+            else:
+                growing, step = False, step // 2
+        return best[1], work
+
+    def _passages(self, anchors: NDArray[np.int64], steps: int) -> tuple[NDArray[np.bool_], FoundPassage] | None:
+        """The anchors from which a passage of so many steps has a copy that does not overlap it, and the longest such passage."""
+        keys = self._steps(anchors, steps) if steps else self.hashes[anchors]
+        order = np.argsort(keys, kind="stable")
+        opens = np.flatnonzero(np.concatenate(([True], keys[order][1:] != keys[order][:-1])))
+        sizes = np.diff(np.append(opens, len(order)))
+        first, last = anchors[order[opens]], anchors[order[opens + sizes - 1]]
+        beyond = np.minimum(first + steps, len(self.positions) - 1)
+        lengths = self.positions[beyond] - self.positions[first] + self.window
+        apart = self.positions[last] - self.positions[first] >= lengths
+        if not apart.any():
+            return None
+        stays = np.zeros(len(anchors), np.bool_)
+        stays[order] = np.repeat(apart, sizes)
+        longest = int(np.where(apart, lengths, -1).argmax())
+        group = self.positions[anchors[order[opens[longest] : opens[longest] + sizes[longest]]]]
+        return stays, FoundPassage(int(lengths[longest]), _apart(group, int(lengths[longest])))
+
+    def _inside(self, anchors: NDArray[np.int64], passage: FoundPassage) -> NDArray[np.bool_]:
+        """True for windows that lie in a copy of a passage."""
+        starts = np.array(passage.starts)
+        positions = self.positions[anchors]
+        at = np.searchsorted(starts, positions, side="right") - 1
+        inside: NDArray[np.bool_] = (at >= 0) & (positions + self.window <= starts[at] + passage.length)
+        return inside
+
+
+def _apart(starts: NDArray[np.int64], length: int) -> tuple[int, ...]:
+    """The starts of copies that do not overlap, chosen from the first on."""
+    chosen: list[int] = []
+    for start in starts.tolist():
+        if not chosen or start >= chosen[-1] + length:
+            chosen.append(start)
+    return tuple(chosen)
+
+
+def _density(starts: NDArray[np.int64], ends: NDArray[np.int64], length: int, bins: int) -> tuple[float, ...]:
+    """The share of the intervals in each of equal parts of 0 to `length`."""
+    borders = np.linspace(0, length, bins + 1)
+    covered = np.concatenate(([0], np.cumsum(ends - starts)))
+    at = np.searchsorted(starts, borders, side="right") - 1
+    inside = np.where(at >= 0, np.minimum(borders - starts[at], (ends - starts)[at]), 0)
+    sums = np.where(at >= 0, covered[at] + inside, 0)
+    return tuple((np.diff(sums) / np.diff(borders)).tolist()) if length else (0.0,) * bins

@@ -1,0 +1,198 @@
+"""All statistics of a text in one pass over it, in bounded memory, with results on the way; a second pass fetches excerpts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lab.data.statistics.character_classes import CLASSES, CODE_POINTS, CharacterTables
+from lab.data.statistics.language_mix import LanguageMix, LanguageShare
+from lab.data.statistics.line_counts import LONGEST_COUNTED, LineCounts
+from lab.data.statistics.passage_excerpts import Check, Passage, Read, fetch_excerpts
+from lab.data.statistics.repeated_passages import PassageFinder, Repeats
+from lab.data.statistics.text_blocks import BLOCK_CHARACTERS, LineEndings, TextBlocks
+from lab.data.statistics.text_hashes import PrefixHasher
+from lab.data.statistics.word_counts import WordCounts
+
+READING, SEARCHED = 0.8, 0.9
+"""Progress when all has been read, and when repeats have been found: about the shares of the time that these take."""
+RARE_WORDS = 40
+TOP_CHARACTERS = 60
+RARE_CHARACTERS = 40
+
+
+@dataclass(frozen=True)
+class LineLengths:
+    """Line lengths in characters: how many lines have each length below `LONGEST_COUNTED`, and longer ones by their bits."""
+
+    counts: tuple[int, ...]
+    """Number of lines of 0, 1, 2 ... characters, up to the longest or `LONGEST_COUNTED`."""
+    longer: tuple[tuple[int, int], ...]
+    """(b, lines) of 2^(b−1) to 2^b − 1 characters, for those that are longer."""
+    longest: int
+    median: int
+    mean: float
+
+
+@dataclass(frozen=True)
+class TextStatistics:
+    """Statistics of a text, or of its part that has been read: `is_complete` tells which."""
+
+    is_complete: bool
+    progress: float
+    """Share of the text that has been read, 0 to 1."""
+    stage: str
+    """Work that is being done: "reading", "searching for repeats", "fetching excerpts" or "" at the end."""
+    bytes: int
+    """In UTF-8."""
+    characters: int
+    lines: int
+    empty_lines: int
+    words: int
+    """Words between white space, as `wc -w` counts."""
+    documents: int
+    endings: LineEndings
+    classes: tuple[tuple[str, int], ...]
+    """Characters of each class that occurs (scripts of letters, digits, punctuation ...), the most first."""
+    languages: tuple[LanguageShare, ...]
+    distinct_characters: int
+    common_characters: tuple[tuple[str, int], ...]
+    rare_characters: tuple[tuple[str, int], ...]
+    """The rarest, rarest first."""
+    letter_words: int
+    """Words as runs of letters, of scripts that put spaces between words."""
+    distinct_words: int
+    words_once: int
+    """Distinct words that occur once."""
+    common_words: tuple[tuple[str, int], ...]
+    rare_words: tuple[str, ...]
+    """Some of the words that occur once."""
+    word_error: int
+    """By how much counts of words may be too low; 0: they are exact."""
+    lengths: LineLengths
+    distinct_lines: int
+    """Distinct lines with text."""
+    repeated_lines: int
+    """Lines whose text already stood earlier as a line; empty ones are not counted."""
+    repeated_line_characters: int
+    common_lines: tuple[tuple[str, int], ...]
+    """Lines that occur more than once."""
+    line_error: int
+    repeats: Repeats | None
+    """None until the whole text has been read."""
+    passages: tuple[Passage, ...]
+
+
+@dataclass
+class _Pass:
+    """The state of the pass over a text."""
+
+    blocks: TextBlocks
+    size: int
+    tables: CharacterTables = field(default_factory=CharacterTables)
+    position: int = 0
+
+    def __post_init__(self) -> None:
+        self.hasher = PrefixHasher(self.size)
+        self.characters = np.zeros(CODE_POINTS, np.int64)
+        self.lines = LineCounts()
+        self.words = WordCounts(self.tables)
+        self.languages = LanguageMix()
+        self.passages = PassageFinder()
+        self.prefix = self.lower_prefix = np.uint64(0)
+
+    def add(self, block: str) -> None:
+        codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4").astype(np.intp)
+        counts = np.bincount(codes)
+        self.characters[: len(counts)] += counts
+        self.tables.learn(np.flatnonzero(counts))
+        self.hasher.begin_block(len(codes))
+        prefixes = self.hasher.prefixes(codes, self.prefix)
+        inverses = self.hasher.inverses
+        first = self.position
+        self.lines.add(block, first, codes, prefixes, inverses)
+        self.passages.add(first, prefixes, inverses)
+        self.prefix = prefixes[-1]
+        prefixes = self.hasher.prefixes(self.tables.lower[codes], self.lower_prefix)
+        self.lower_prefix = prefixes[-1]
+        starts, hashes = self.words.add(codes, first, prefixes, inverses)
+        self.languages.add(self.tables.classes[codes], first, starts, hashes)
+        self.position += len(codes)
+
+    def finish(self) -> None:
+        self.lines.finish(self.position, self.prefix)
+
+    def statistics(self, stage: str, progress: float) -> TextStatistics:
+        endings = self.blocks.endings
+        self.tables.learn(np.array([10, 13]))
+        codes = self.tables.known
+        counts = self.characters[codes]
+        counts[codes == 10] -= self.blocks.added + endings.cr
+        counts[codes == 13] += endings.cr + endings.crlf
+        codes, counts = codes[counts > 0], counts[counts > 0]
+        common, rare = np.argsort(-counts, kind="stable"), np.argsort(counts, kind="stable")
+        by_class = np.bincount(self.tables.classes[codes], counts, len(CLASSES)).astype(int)
+        classes = sorted(((CLASSES[at], int(by_class[at])) for at in np.flatnonzero(by_class)), key=lambda pair: -pair[1])
+        lines, words = self.lines, self.words
+        longest = min(lines.longest + 1, LONGEST_COUNTED)
+        return TextStatistics(
+            is_complete=False,
+            progress=progress,
+            stage=stage,
+            bytes=self.blocks.bytes,
+            characters=int(counts.sum()),
+            lines=lines.lines,
+            empty_lines=lines.empty,
+            words=words.spaced,
+            documents=self.blocks.documents,
+            endings=LineEndings(endings.lf, endings.crlf, endings.cr),
+            classes=tuple(classes),
+            languages=self.languages.shares(),
+            distinct_characters=len(codes),
+            common_characters=tuple((chr(codes[at]), int(counts[at])) for at in common[:TOP_CHARACTERS]),
+            rare_characters=tuple((chr(codes[at]), int(counts[at])) for at in rare[:RARE_CHARACTERS]),
+            letter_words=words.words,
+            distinct_words=words.table.distinct,
+            words_once=int(np.count_nonzero(words.table.counts == 1)),
+            common_words=tuple(words.table.most_common(60)),
+            rare_words=(),
+            word_error=words.table.error,
+            lengths=LineLengths(
+                tuple(lines.lengths[:longest].tolist()),
+                tuple((int(bits), int(lines.longer[bits])) for bits in np.flatnonzero(lines.longer)),
+                lines.longest,
+                lines.median,
+                lines.characters / lines.lines if lines.lines else 0.0,
+            ),
+            distinct_lines=lines.table.distinct,
+            repeated_lines=lines.repeated,
+            repeated_line_characters=lines.repeated_characters,
+            common_lines=tuple(lines.table.most_common(40)),
+            line_error=lines.table.error,
+            repeats=None,
+            passages=(),
+        )
+
+
+def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK_CHARACTERS) -> Iterator[TextStatistics]:
+    """The statistics of a text: of its beginning as soon as that is read, then whenever `check` asks, and last the complete ones.
+
+    `size` is the number of bytes that `read` counts up to.
+    """
+    state = _Pass(TextBlocks(read(), block), block)
+    asked = True
+    for text in state.blocks:
+        state.add(text)
+        progress = min(1.0, state.blocks.read / size) if size else 1.0
+        asked = check(READING * progress) or asked
+        if asked:
+            yield state.statistics("reading", READING * progress)
+            asked = False
+    state.finish()
+    found = state.statistics("searching for repeats", READING)
+    yield found
+    repeats = state.passages.find(check=lambda: check(READING))
+    found = replace(found, repeats=repeats, stage="fetching excerpts", progress=SEARCHED)
+    yield found
+    passages, rare_words = fetch_excerpts(read, size, repeats, state.words.table.rare(RARE_WORDS), check)
+    yield replace(found, passages=passages, rare_words=rare_words, stage="", progress=1.0, is_complete=True)

@@ -1,0 +1,100 @@
+"""Repeated passages against a search of the text itself."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.data.statistics.passage_excerpts import fetch_excerpts
+from lab.data.statistics.repeated_passages import PassageFinder, Repeats
+from lab.data.statistics.text_hashes import PrefixHasher, hash_of
+
+BLOCK = 64
+
+
+def find(text: str, most: int = 1 << 16, window: int = 5, block: int = BLOCK) -> Repeats:
+    finder, hasher, prefix = PassageFinder(most, window), PrefixHasher(block), np.uint64(0)
+    for start in range(0, len(text), block):
+        codes = np.array([ord(character) for character in text[start : start + block]])
+        hasher.begin_block(len(codes))
+        prefixes = hasher.prefixes(codes, prefix)
+        finder.add(start, prefixes, hasher.inverses)
+        prefix = prefixes[-1]
+    return finder.find(bins=10)
+
+
+def covered(text: str, window: int) -> list[bool]:
+    """Of each character, whether it is in a window that stood earlier."""
+    seen: set[str] = set()
+    found = [False] * len(text)
+    for start in range(len(text) - window + 1):
+        piece = text[start : start + window]
+        if piece in seen:
+            found[start : start + window] = [True] * window
+        seen.add(piece)
+    return found
+
+
+def longest_twice(text: str, window: int) -> int:
+    """Length of the longest text that stands at two places apart from each other, if it is at least `window`."""
+    best = 0
+    for length in range(window, len(text) // 2 + 1):
+        if any(text.find(text[start : start + length], start + length) >= 0 for start in range(len(text) - 2 * length + 1)):
+            best = length
+    return best
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.text(alphabet="ab", max_size=120), st.integers(7, 64))
+def test_repeats_are_those_that_a_plain_search_finds(text: str, block: int) -> None:
+    found = find(text, block=block)
+    assert found.spacing == 1
+    assert found.characters == sum(covered(text, 5))
+    longest = longest_twice(text, 5)
+    assert (found.passages[0].length if found.passages else 0) == longest
+    for passage in found.passages:
+        first = text[passage.starts[0] : passage.starts[0] + passage.length]
+        assert len(passage.starts) == text.count(first) >= 2
+        assert all(text.startswith(first, start) for start in passage.starts)
+
+
+def test_the_map_shows_where_repeats_lie() -> None:
+    letters = "".join(random.Random(1).choices("abcdefgh", k=500))
+    found = find(letters + letters, window=12)
+    assert found.characters == 500
+    assert found.density[:5] == pytest.approx([0] * 5)
+    assert found.density[5:] == pytest.approx([1] * 5)
+    assert (found.passages[0].length, found.passages[0].starts) == (500, (0, 500))
+
+
+def random_text(seed: int, length: int) -> str:
+    return "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz ", k=length))
+
+
+def test_a_sampled_text_gives_lower_bounds_and_the_same_passage_once_extended() -> None:
+    passage = random_text(1, 3_000)
+    text = random_text(2, 4_999) + "1" + passage + "2" + random_text(3, 3_998) + "3" + passage + "4" + random_text(4, 3_000)
+    found = find(text, most=1_500, window=20)
+    assert found.spacing > 1
+    assert 2_000 < found.characters <= 3_000
+    passages, rare = fetch_excerpts(lambda: iter([(text, len(text), True)]), len(text), found, [(10, 20)], lambda progress: False)
+    assert passages[0].length == 3_000
+    assert passages[0].copies == 2
+    assert passages[0].excerpt.lstrip("…") == passage[:400]
+    assert passages[0].places == (5_000 / len(text), 12_000 / len(text))
+    assert rare == (text[10:30].lower(),)
+
+
+def test_a_hash_does_not_depend_on_the_place() -> None:
+    hasher = PrefixHasher(16)
+    codes = np.array([ord(character) for character in "xxdogxxxxxxdogx"])
+    hasher.begin_block(5)
+    first = hasher.prefixes(codes[:5], np.uint64(0))
+    one = (first[5:6] - first[2:3]) * hasher.inverses[2:3]
+    hasher.begin_block(10)
+    second = hasher.prefixes(codes[5:], first[-1])
+    two = (second[9:10] - second[6:7]) * hasher.inverses[6:7]
+    assert int(one[0]) == int(two[0]) == hash_of("dog")
+    assert hash_of("dgo") != hash_of("dog")
