@@ -188,6 +188,19 @@ class Corpus:
         return len(self._file_names)
 
     @property
+    def file_names(self) -> tuple[str, ...]:
+        """The name of every document, in order."""
+        return self._file_names
+
+    def document_parts(self) -> Iterator[DocumentPart]:
+        """The whole text as it is read, in parts of no certain size.
+
+        Raises:
+            UserError: where the file cannot be read or decoded.
+        """
+        return self._reading()
+
+    @property
     def files(self) -> tuple[CorpusFile, ...]:
         """Name and size of every document, in order; the sizes add up to `bytes`."""
         return tuple(map(CorpusFile, self._file_names, self.measure().document_bytes))

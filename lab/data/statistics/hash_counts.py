@@ -12,7 +12,7 @@ MOST_TEXTS = 1 << 15
 
 
 class HashCounts:
-    """How often each item occurred, where first, and how long it is; the texts of the most common ones.
+    """The count of each item, its first place and its length; the texts of the most common ones.
 
     Counts are exact for as many as `most` distinct items. Beyond that the rarest are forgotten, after which a count may be too
     low by at most `error`.

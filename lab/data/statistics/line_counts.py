@@ -16,6 +16,9 @@ TOP_LINES = 40
 SHOWN_CHARACTERS = 200
 """Characters kept of a line that is shown."""
 
+TextOf = Callable[[int], str]
+"""Gives the text of a line by its number among those that are counted."""
+
 
 class LineCounts:
     """Fed with the blocks of a text in turn. A line ends at "\\n"; the rest after the last one is a line too."""
@@ -68,7 +71,7 @@ class LineCounts:
             self._count(value, np.array([self._start]), np.array([end - self._start]), lambda _: begun)
             self._start = end
 
-    def _count(self, hashes: Hashes, starts: NDArray[np.int64], lengths: NDArray[np.int64], text_of: Callable[[int], str]) -> None:
+    def _count(self, hashes: Hashes, starts: NDArray[np.int64], lengths: NDArray[np.int64], text_of: TextOf) -> None:
         self.lines += len(lengths)
         self.characters += int(lengths.sum())
         self.longest = max(self.longest, int(lengths.max()))

@@ -27,7 +27,7 @@ class Passage:
     length: int
     copies: int
     places: tuple[float, ...]
-    """Where the first copies begin, 0 to 1."""
+    """Beginnings of the first copies, 0 to 1."""
 
 
 def fetch_excerpts(
@@ -70,7 +70,7 @@ def _extended(found: FoundPassage, beginning: str, sides: Sequence[tuple[str, st
 
 
 def _equal(texts: Sequence[str]) -> int:
-    """How many characters all of these begin with in common."""
+    """Length of the longest beginning that all of these share."""
     return next((at for at, characters in enumerate(zip(*texts, strict=False)) if len(set(characters)) > 1), min(map(len, texts)))
 
 

@@ -155,8 +155,8 @@ class _Anchors:
             work -= done
             if passage is None:
                 break
-            found.append(passage)
-            free = free[~self._inside(free, passage)]
+            found.append(self._with_all_copies(passage))
+            free = free[~self._inside(free, found[-1])]
         return tuple(found)
 
     def _longest(self, candidates: NDArray[np.int64], check: Callable[[], object]) -> tuple[FoundPassage | None, int]:
@@ -197,6 +197,16 @@ class _Anchors:
         longest = int(np.where(apart, lengths, -1).argmax())
         group = self.positions[anchors[order[opens[longest] : opens[longest] + sizes[longest]]]]
         return stays, FoundPassage(int(lengths[longest]), _apart(group, int(lengths[longest])))
+
+    def _with_all_copies(self, passage: FoundPassage) -> FoundPassage:
+        """The passage with those copies too that overlap a longer passage."""
+        begin, end = passage.starts[0], passage.starts[0] + passage.length - self.window
+        anchor = int(np.searchsorted(self.positions, begin))
+        steps = int(np.searchsorted(self.positions, end)) - anchor
+        copies = self.copied[(self.hashes[self.copied] == self.hashes[anchor]) & (self.copied + steps < len(self.positions))]
+        if steps:
+            copies = copies[self._steps(copies, steps) == self._steps(np.array([anchor]), steps)]
+        return FoundPassage(passage.length, _apart(self.positions[copies], passage.length))
 
     def _inside(self, anchors: NDArray[np.int64], passage: FoundPassage) -> NDArray[np.bool_]:
         """True for windows that lie in a copy of a passage."""

@@ -50,7 +50,8 @@ class TextStatistics:
     empty_lines: int
     words: int
     """Words between white space, as `wc -w` counts."""
-    documents: int
+    document_bytes: tuple[int, ...]
+    """Bytes of each document, in UTF-8."""
     endings: LineEndings
     classes: tuple[tuple[str, int], ...]
     """Characters of each class that occurs (scripts of letters, digits, punctuation ...), the most first."""
@@ -144,7 +145,7 @@ class _Pass:
             lines=lines.lines,
             empty_lines=lines.empty,
             words=words.spaced,
-            documents=self.blocks.documents,
+            document_bytes=tuple(self.blocks.document_bytes),
             endings=LineEndings(endings.lf, endings.crlf, endings.cr),
             classes=tuple(classes),
             languages=self.languages.shares(),

@@ -13,7 +13,7 @@ Part = tuple[str, int, bool]
 
 @dataclass
 class LineEndings:
-    """How often each line ending occurs in the text as it was read."""
+    """The count of each line ending in the text as it was read."""
 
     lf: int = 0
     crlf: int = 0
@@ -38,7 +38,8 @@ class TextBlocks:
         self.added = 0
         self.read = 0
         """Bytes that have been read, as `parts` counts them."""
-        self.documents = 0
+        self.document_bytes: list[int] = []
+        """Bytes of each document, in UTF-8."""
         self._parts = parts
         self._size = size
 
@@ -68,7 +69,7 @@ class TextBlocks:
         for text, read, starts in self._parts:
             self.read = read
             if starts:
-                self.documents += 1
+                self.document_bytes.append(0)
                 if rest := newlines.decode("", final=True):
                     yield rest
                 if last and last not in "\r\n":
@@ -78,7 +79,9 @@ class TextBlocks:
             if not text:
                 continue
             self._count_endings(text, last)
-            self.bytes += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+            size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+            self.bytes += size
+            self.document_bytes[-1] += size
             last = text[-1]
             yield newlines.decode(text)
         if rest := newlines.decode("", final=True):

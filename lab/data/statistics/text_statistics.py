@@ -2,18 +2,17 @@
 
 import functools
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
-from pathlib import Path
+from itertools import islice
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
-from lab.data.corpus import STDIN, Corpus, preview
-from lab.data.text_source import open_corpus, path_of, sources_of
+from lab.data.corpus import Corpus, preview
+from lab.data.statistics.source_stamp import Stamp, can_be_read_again, is_one_file, source_stamp
+from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import Piece, Split, pieces, split_text
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -23,8 +22,6 @@ PREVIEW_CHARACTERS = 8_000
 
 SAMPLE_CHARACTERS = 1 << 20
 """Characters from which the length of a longer text in tokens is estimated: learning and cutting them takes about 0.3 s."""
-
-_readings = count()
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def read_facts(source: str, encoding: str | None = None) -> TextFacts:
     Raises:
         UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
     """
-    return _read_facts(source, encoding, _stamp(source))
+    return _read_facts(source, encoding, source_stamp(source))
 
 
 def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int) -> TokenCount:
@@ -71,44 +68,14 @@ def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_s
         TokenizerError: if the vocabulary cannot be made.
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
-    return _count_tokens(source, encoding, kind, vocab_size, _stamp(source))
-
-
-def file_size(source: str) -> int | None:
-    """Bytes of the files, before anything is read of them; None where the source cannot be opened, or is read only once."""
-    found = _found(source)
-    if found is not None and not stat.S_ISDIR(found.st_mode):
-        return found.st_size if stat.S_ISREG(found.st_mode) else None
-    if STDIN in sources_of(source):
-        return None
-    try:
-        return open_corpus(source).file_bytes
-    except UserError:
-        return None
-
-
-def _stamp(source: str) -> tuple[int, int]:
-    """Size and modification time of the file, so that a changed file is read again. Several files are read each time."""
-    found = _found(source)
-    if (found is None and not is_builtin(source)) or (found is not None and stat.S_ISDIR(found.st_mode)):
-        return (0, next(_readings))
-    return (found.st_size, found.st_mtime_ns) if found is not None else (0, 0)
-
-
-def _found(source: str) -> os.stat_result | None:
-    """`os.stat` of the source, if it is a path that exists."""
-    try:
-        return None if is_builtin(source) else os.stat(Path(source).expanduser())
-    except (OSError, ValueError, RuntimeError):
-        return None
+    return _count_tokens(source, encoding, kind, vocab_size, source_stamp(source))
 
 
 @functools.lru_cache(maxsize=16)
-def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> TextFacts:
+def _read_facts(source: str, encoding: str | None, stamp: Stamp) -> TextFacts:
     if "\0" in source:
         raise UserError("A path cannot hold a NUL character; choose another.")
-    found = _found(source)
-    if source == STDIN or (found is not None and stat.S_ISFIFO(found.st_mode)):
+    if not can_be_read_again(source):
         raise UserError(f"{source} can be read only once; save the text to a file, and choose that.")
     corpus = open_corpus(source, encoding)
     sizes = corpus.measure()
@@ -129,8 +96,7 @@ def _read_facts(source: str, encoding: str | None, stamp: tuple[int, int]) -> Te
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
     if is_builtin(corpus.source):
         return "nothing to clean"
-    found = _found(corpus.source)
-    if found is None or stat.S_ISDIR(found.st_mode):
+    if not is_one_file(corpus.source):
         return "each file decoded into UTF-8, lines end in \\n"
     path = path_of(corpus.source)
     with open_regular(path, follow=True) as file:
@@ -149,7 +115,7 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, stamp: tuple[int, int]) -> TokenCount:
+def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, stamp: Stamp) -> TokenCount:
     if kind == "bytes":
         return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
     corpus = open_corpus(source, encoding)

@@ -1,0 +1,75 @@
+"""A stamp of the files that a source names, which changes when one of them does."""
+
+import os
+import stat
+
+from lab.core.errors import UserError
+from lab.data.builtin_texts import is_builtin
+from lab.data.corpus import STDIN
+from lab.data.find_text_files import find_by_pattern, find_in_folder, is_pattern
+from lab.data.text_source import path_of, sources_of
+
+Stamp = tuple[tuple[str, int, int], ...]
+"""Path, size and time of modification of each file; empty for built-in texts."""
+
+
+def source_stamp(source: str) -> Stamp:
+    """The files of a source as they are now; those that cannot be read are left out.
+
+    Raises:
+        UserError: if a folder has too many files.
+    """
+    return tuple(stamp for each in sources_of(source) for path in _paths(each) for stamp in _stamp_of(path))
+
+
+def can_be_read_again(source: str) -> bool:
+    """False for standard input and named pipes, whose text is gone once it is read."""
+    return not any(_is_stream(each) for each in sources_of(source))
+
+
+def is_one_file(source: str) -> bool:
+    """True if the source names one regular file by its path."""
+    try:
+        return not is_builtin(source) and len(sources_of(source)) == 1 and path_of(source).is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def file_size(source: str) -> int | None:
+    """Bytes of all files of a source; None where one of them is no regular file, or there is none."""
+    try:
+        stamp = source_stamp(source)
+    except UserError:
+        return None
+    return sum(size for _, size, _ in stamp) if stamp and can_be_read_again(source) else None
+
+
+def _paths(source: str) -> list[str]:
+    if source == STDIN or is_builtin(source):
+        return []
+    try:
+        path = path_of(source)
+        if path.is_dir():
+            return [file.path for file in find_in_folder(str(path)).files]
+        if not path.exists() and is_pattern(source):
+            return [file.path for file in find_by_pattern(os.path.abspath(os.path.expanduser(source))).files]
+    except (OSError, ValueError, RuntimeError):
+        return []
+    return [str(path)]
+
+
+def _stamp_of(path: str) -> Stamp:
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return ((path, found.st_size, found.st_mtime_ns),)
+
+
+def _is_stream(source: str) -> bool:
+    if source == STDIN:
+        return True
+    try:
+        return not is_builtin(source) and stat.S_ISFIFO(path_of(source).stat().st_mode)
+    except (OSError, ValueError, RuntimeError):
+        return False

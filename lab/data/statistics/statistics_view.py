@@ -1,0 +1,262 @@
+"""Statistics of a text as tables with bars, for a screen or a shell, and as facts in words."""
+
+from collections.abc import Iterable, Sequence
+
+from lab.core.number_format import bytes_, fixed, probability, whole
+from lab.core.visible_text import visible
+from lab.data.statistics.character_classes import character_label, character_name
+from lab.data.statistics.line_counts import LONGEST_COUNTED
+from lab.data.statistics.passage_excerpts import Passage
+from lab.data.statistics.repeated_passages import WINDOW
+from lab.data.statistics.stream_statistics import LineLengths, TextStatistics
+from lab.data.statistics.text_blocks import LineEndings
+from lab.data.statistics.text_profile import TextProfile
+from lab.views.blocks import Cell, Column, Table
+
+MOST_BINS = 12
+TAIL = 0.02
+"""Share of the lines that may be longer than the last bin of their own."""
+EXCERPT_SHOWN = 120
+MOST_FILES_SHOWN = 40
+
+
+def facts_in_words(profile: TextProfile) -> list[tuple[str, str]]:
+    """Label and value of the facts that are no picture."""
+    found = profile.statistics
+    per_character = f", {fixed(found.bytes / found.characters, 2)} bytes each" if found.characters else ""
+    facts = [
+        ("size", f"{whole(found.bytes)} bytes as UTF-8 ({bytes_(found.bytes)})"),
+        ("characters", f"{whole(found.characters)}, {whole(found.distinct_characters)} different{per_character}"),
+        ("lines", f"{whole(found.lines)}, {whole(found.empty_lines)} empty"),
+        ("words", f"{whole(found.words)} between spaces; {distinct_words(found)}"),
+        ("encoding", f"{profile.encoding}: {profile.decision}"),
+        ("line ends", line_endings_in_words(found.endings)),
+    ]
+    if len(profile.files) > 1:
+        facts.append(("files", whole(len(profile.files)) + (f"; left out: {profile.left_out}" if profile.left_out else "")))
+    if found.is_complete:
+        facts.append(("repeats", repeats_in_words(found)))
+    if profile.entropy_bits_per_byte is not None:
+        facts.append(("entropy", f"{fixed(profile.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
+    return facts
+
+
+def distinct_words(found: TextStatistics) -> str:
+    """Different words in words."""
+    if not found.letter_words:
+        return "none of letters in a script with spaces"
+    if found.word_error:
+        return f"more than {whole(found.distinct_words)} different"
+    return f"{whole(found.distinct_words)} different, {whole(found.words_once)} of them once"
+
+
+def line_endings_in_words(endings: LineEndings) -> str:
+    counts = [(name, number) for name, number in (("\\n", endings.lf), ("\\r\\n", endings.crlf), ("\\r", endings.cr)) if number]
+    if not counts:
+        return "none: one line"
+    if len(counts) == 1:
+        return f"{counts[0][0]} at all {whole(counts[0][1])} ends"
+    return "mixed: " + ", ".join(f"{whole(number)} {name}" for name, number in counts)
+
+
+def repeats_in_words(found: TextStatistics) -> str:
+    """Shares of repeated lines and passages."""
+    text_lines = found.lines - found.empty_lines
+    least_lines = "at least " if found.line_error else ""
+    lines = f"{least_lines}{_share(found.repeated_lines, text_lines)} of the lines with text stood before"
+    if found.repeats is None:
+        return lines
+    least = "at least " if found.repeats.spacing > 1 else ""
+    share = _share(found.repeats.characters, found.repeats.length)
+    return f"{lines}; {least}{share} of the text is in passages of {WINDOW} or more characters that did"
+
+
+def scripts_table(found: TextStatistics, most: int = 12) -> Table:
+    """Characters by class: letters by script, digits, punctuation ..."""
+    return _bars("characters by kind", ("kind", "characters", "share"), found.classes, found.characters, most)
+
+
+def languages_table(found: TextStatistics, most: int = 10) -> Table:
+    """Letters by language, each section of the text told by its stop words or its script."""
+    pairs = [(share.language, share.letters) for share in found.languages]
+    return _bars("languages", ("language", "letters", "share"), pairs, sum(letters for _, letters in pairs), most)
+
+
+def words_table(found: TextStatistics, most: int = 20) -> Table:
+    """The most common words."""
+    pairs = [(visible(word), number) for word, number in found.common_words]
+    title = "most common words" + (f" (counts may be {whole(found.word_error)} too low)" if found.word_error else "")
+    return _bars(title, ("word", "count", "share"), pairs[:most], found.letter_words, most)
+
+
+def characters_table(found: TextStatistics, most: int = 20, *, rare: bool = False) -> Table:
+    """The most common characters, or the rarest, with their names."""
+    characters = (found.rare_characters if rare else found.common_characters)[:most]
+    largest = max((number for _, number in characters), default=1)
+    rows = [
+        [
+            Cell(character_label(character)),
+            Cell(character_name(character), style="dim"),
+            Cell(whole(number), float(number)),
+            Cell(probability(number / found.characters, digits=2), number / found.characters, bar=number / largest),
+        ]
+        for character, number in characters
+    ]
+    columns = [Column("character", "left"), Column("name", "left", optional=1), Column("count"), Column("share")]
+    return Table(columns, rows, title="rarest characters" if rare else "most common characters")
+
+
+def line_lengths_table(lengths: LineLengths) -> Table:
+    """Histogram of the line lengths in characters."""
+    bins = length_bins(lengths)
+    total = sum(number for _, number in bins)
+    return _bars("line lengths", ("characters", "lines", "share"), bins, total, len(bins))
+
+
+def length_bins(lengths: LineLengths) -> list[tuple[str, int]]:
+    """Lines by length: empty ones, then ranges of one width, and all that are longer than the last of these."""
+    counts = lengths.counts
+    longer = sum(number for _, number in lengths.longer)
+    total = sum(counts) + longer
+    if not total:
+        return []
+    covered, last = 0, len(counts) - 1
+    for length, number in enumerate(counts):
+        covered += number
+        if covered >= (1 - TAIL) * total:
+            last = length
+            break
+    width = _round_width(max(1, -(-last // (MOST_BINS - 2))))
+    bins = [("empty", counts[0])]
+    start = 1
+    while start <= last:
+        end = min(start + width - 1, LONGEST_COUNTED - 1)
+        bins.append((f"{whole(start)}–{whole(end)}" if end > start else whole(start), sum(counts[start : end + 1])))
+        start = end + 1
+    rest = sum(counts[start:]) + longer
+    if rest:
+        bins.append((f"{whole(start)}–{whole(lengths.longest)}", rest))
+    return bins
+
+
+def lines_table(found: TextStatistics, most: int = 12) -> Table:
+    """The most common lines with text."""
+    rows = [
+        [Cell(whole(number), float(number)), Cell(visible(line[:EXCERPT_SHOWN]))] for line, number in found.common_lines[:most]
+    ]
+    return Table([Column("copies"), Column("line", "left")], rows, title="most repeated lines")
+
+
+def passages_table(found: TextStatistics, most: int = 8) -> Table:
+    """The longest repeated passages."""
+    rows = [
+        [
+            Cell(whole(passage.length), float(passage.length)),
+            Cell(whole(passage.copies), float(passage.copies)),
+            Cell(", ".join(probability(place) for place in passage.places[:2])),
+            Cell(visible(passage.excerpt[:EXCERPT_SHOWN])),
+        ]
+        for passage in found.passages[:most]
+    ]
+    columns = [Column("characters"), Column("copies"), Column("at", optional=1), Column("begins", "left")]
+    sampled = found.repeats is not None and found.repeats.spacing > 1
+    return Table(columns, rows, title="longest repeated passages" + (" found in a sample" if sampled else ""))
+
+
+def files_table(profile: TextProfile, most: int = MOST_FILES_SHOWN) -> Table:
+    """The share of the text that each file has, the largest first."""
+    pairs = sorted(((visible(file.name), file.bytes) for file in profile.files), key=lambda pair: -pair[1])
+    return _bars("shares of the files", ("file", "bytes", "share"), pairs, profile.statistics.bytes, most)
+
+
+def _bars(title: str, heads: tuple[str, str, str], pairs: Iterable[tuple[str, int]], total: int, most: int) -> Table:
+    """A table of names and counts with bars; names beyond `most` are summed up in a last row."""
+    listed = list(pairs)
+    shown, rest = listed[:most], listed[most:]
+    if rest:
+        shown.append((f"{whole(len(rest))} others", sum(number for _, number in rest)))
+    largest = max((number for _, number in shown), default=0) or 1
+    rows = [
+        [
+            Cell(name),
+            Cell(whole(number), float(number)),
+            Cell(_share(number, total), number / total if total else 0.0, bar=number / largest),
+        ]
+        for name, number in shown
+    ]
+    return Table([Column(heads[0], "left"), Column(heads[1]), Column(heads[2])], rows, title=title)
+
+
+def _share(part: int, whole_: int) -> str:
+    return probability(part / whole_, digits=2) if whole_ else "0%"
+
+
+def _round_width(least: int) -> int:
+    """The smallest round number that is at least `least`."""
+    scale = 1
+    while True:
+        for step in (1, 2, 5):
+            if step * scale >= least:
+                return step * scale
+        scale *= 10
+
+
+def profile_as_json(profile: TextProfile) -> dict[str, object]:
+    """All facts of a text as plain data, numbers unrounded."""
+    found = profile.statistics
+    repeats = found.repeats
+    return {
+        "name": profile.name,
+        "source": profile.source,
+        "encoding": profile.encoding,
+        "encoding_decision": profile.decision,
+        "left_out": profile.left_out,
+        "bytes": found.bytes,
+        "characters": found.characters,
+        "lines": found.lines,
+        "empty_lines": found.empty_lines,
+        "words": found.words,
+        "line_endings": {"lf": found.endings.lf, "crlf": found.endings.crlf, "cr": found.endings.cr},
+        "character_classes": dict(found.classes),
+        "languages": {share.language: share.letters for share in found.languages},
+        "distinct_characters": found.distinct_characters,
+        "common_characters": _characters(found.common_characters),
+        "rare_characters": _characters(found.rare_characters),
+        "letter_words": found.letter_words,
+        "distinct_words": found.distinct_words,
+        "words_once": found.words_once,
+        "word_count_error": found.word_error,
+        "common_words": [{"word": word, "count": number} for word, number in found.common_words],
+        "rare_words": list(found.rare_words),
+        "line_length": {"longest": found.lengths.longest, "median": found.lengths.median, "mean": found.lengths.mean},
+        "line_lengths": [{"characters": name, "lines": number} for name, number in length_bins(found.lengths)],
+        "distinct_lines": found.distinct_lines,
+        "repeated_lines": found.repeated_lines,
+        "repeated_line_characters": found.repeated_line_characters,
+        "line_count_error": found.line_error,
+        "common_lines": [{"line": line, "count": number} for line, number in found.common_lines],
+        "repeated_passages": None
+        if repeats is None
+        else {
+            "least_characters": WINDOW,
+            "characters": repeats.characters,
+            "is_exact": repeats.spacing == 1,
+            "density": list(repeats.density),
+            "longest": [_passage(passage) for passage in found.passages],
+        },
+        "files": [{"name": file.name, "bytes": file.bytes} for file in profile.files],
+        "entropy_bits_per_byte": profile.entropy_bits_per_byte,
+    }
+
+
+def _passage(passage: Passage) -> dict[str, object]:
+    return {
+        "characters": passage.length,
+        "copies": passage.copies,
+        "places": list(passage.places),
+        "begins": passage.excerpt,
+    }
+
+
+def _characters(pairs: Sequence[tuple[str, int]]) -> list[dict[str, object]]:
+    return [{"character": character, "name": character_name(character), "count": number} for character, number in pairs]

@@ -1,0 +1,103 @@
+"""The profile of a text: how it was opened and decoded, and its statistics, read step by step and kept."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lab.core.errors import UserError
+from lab.core.number_format import whole
+from lab.data.builtin_texts import is_builtin
+from lab.data.corpus import Corpus, CorpusFile, shown_source, unreadable
+from lab.data.statistics.passage_excerpts import Check
+from lab.data.statistics.source_stamp import Stamp, can_be_read_again, is_one_file, source_stamp
+from lab.data.statistics.stream_statistics import TextStatistics, stream_statistics
+from lab.data.text_encoding import BYTE_ORDER_MARKS, read_head
+from lab.data.text_source import open_corpus, path_of
+
+MOST_KEPT = 8
+"""Complete profiles that are kept: some 200 kB each."""
+
+
+@dataclass(frozen=True)
+class TextProfile:
+    name: str
+    source: str
+    encoding: str
+    decision: str
+    """The reason for this encoding, in words."""
+    left_out: str
+    """Files that are no part of the text, in words; empty if there are none."""
+    files: tuple[CorpusFile, ...]
+    """Name and bytes of each document that has been read so far."""
+    statistics: TextStatistics
+    entropy_bits_per_byte: float | None = None
+    """True entropy of the text's source, where it is known."""
+
+
+_Key = tuple[str, str | None, Stamp]
+_kept: OrderedDict[_Key, TextProfile] = OrderedDict()
+
+
+def read_profile(source: str, encoding: str | None, check: Check) -> Iterator[TextProfile]:
+    """Profiles of more and more of a text, the last one of all of it; that one alone if the text was read before.
+
+    `check` is called often, may raise to end the work, and asks for a profile by returning True.
+
+    Raises:
+        UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
+    """
+    key = (source, encoding, source_stamp(source))
+    if kept_profile(*key) is None:
+        if not can_be_read_again(source):
+            raise UserError(f"{shown_source(source)} can be read only once; save the text to a file, and choose that.")
+        for profile in profile_of(open_corpus(source, encoding), check, asked=encoding is not None):
+            if profile.statistics.is_complete and source_stamp(source) == key[2]:
+                _kept[key] = profile
+                while len(_kept) > MOST_KEPT:
+                    _kept.popitem(last=False)
+            yield profile
+        return
+    _kept.move_to_end(key)
+    yield _kept[key]
+
+
+def kept_profile(source: str, encoding: str | None, stamp: Stamp) -> TextProfile | None:
+    """The complete profile of a text whose files have this stamp, if it was read before."""
+    return _kept.get((source, encoding, stamp))
+
+
+def profile_of(corpus: Corpus, check: Check, *, asked: bool = False) -> Iterator[TextProfile]:
+    """Profiles of an opened text. `asked` tells whether the user named the encoding.
+
+    Raises:
+        UserError: where the text cannot be read or decoded.
+    """
+    decision = encoding_decision(corpus, asked=asked)
+    for statistics in stream_statistics(corpus.document_parts, corpus.file_bytes, check):
+        yield TextProfile(
+            name=corpus.name,
+            source=corpus.source,
+            encoding=corpus.encoding,
+            decision=decision,
+            left_out=corpus.left_out,
+            files=tuple(map(CorpusFile, corpus.file_names, statistics.document_bytes)),
+            statistics=statistics,
+            entropy_bits_per_byte=corpus.entropy_bits_per_byte,
+        )
+
+
+def encoding_decision(corpus: Corpus, *, asked: bool) -> str:
+    """The reason why a text was decoded as it was."""
+    if asked:
+        return "as you asked"
+    if is_builtin(corpus.source):
+        return "built in"
+    if not is_one_file(corpus.source):
+        return f"of {whole(len(corpus.file_names))} files, each by its byte-order mark, else UTF-8"
+    try:
+        head = read_head(path_of(corpus.source))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise unreadable(corpus.source, error) from error
+    if any(head.startswith(mark) for mark, _ in BYTE_ORDER_MARKS):
+        return "its byte-order mark says so"
+    return "no byte-order mark, and every byte fits"

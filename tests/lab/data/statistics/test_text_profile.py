@@ -1,0 +1,148 @@
+"""Profiles of files: encodings, shares, samples, the cache, and the tables made of them."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.statistics import statistics_view
+from lab.data.statistics.stream_statistics import LineLengths
+from lab.data.statistics.text_profile import TextProfile, read_profile
+from lab.data.statistics.text_sample import read_sample
+from lab.data.text_source import open_corpus
+
+PROSE = "The big dog ran fast and it did not stop.\n\n" * 40 + "Zoë saw it.\n"
+
+
+def never(progress: float) -> bool:
+    return False
+
+
+def profile(source: object, encoding: str | None = None) -> TextProfile:
+    *_, last = read_profile(str(source), encoding, never)
+    assert last.statistics.is_complete
+    return last
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text(PROSE)
+    (tmp_path / "b.txt").write_text("short")
+    (tmp_path / "c.bin").write_bytes(b"\0\0\0\1" * 50)
+    return tmp_path
+
+
+def test_every_file_has_its_share(folder: Path) -> None:
+    found = profile(folder)
+    assert [(file.name, file.bytes) for file in found.files] == [("a.txt", len(PROSE.encode())), ("b.txt", 5)]
+    assert sum(file.bytes for file in found.files) == found.statistics.bytes
+    assert found.left_out == "1 binary file"
+    table = statistics_view.files_table(found)
+    assert [row[0].text for row in table.rows] == ["a.txt", "b.txt"]
+    assert sum(row[2].value or 0 for row in table.rows) == pytest.approx(1)
+    assert ("files", "2; left out: 1 binary file") in statistics_view.facts_in_words(found)
+
+
+@pytest.mark.parametrize(
+    ("contents", "asked", "encoding", "decision"),
+    [
+        (PROSE.encode(), None, "utf-8", "no byte-order mark, and every byte fits"),
+        (b"\xef\xbb\xbf" + PROSE.encode(), None, "utf-8", "its byte-order mark says so"),
+        (PROSE.encode("utf-16"), None, "utf-16", "its byte-order mark says so"),
+        (PROSE.encode("cp1252"), "cp1252", "cp1252", "as you asked"),
+    ],
+)
+def test_the_encoding_is_told_with_its_reason(
+    tmp_path: Path, contents: bytes, asked: str | None, encoding: str, decision: str
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(contents)
+    found = profile(path, asked)
+    assert (found.encoding, found.decision) == (encoding, decision)
+    assert found.statistics.characters == len(PROSE)
+
+
+def test_a_profile_is_kept_until_the_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(PROSE)
+    first = profile(path)
+    assert [each is first for each in read_profile(str(path), None, never)] == [True]
+    os.utime(path, ns=(1, 1))
+    again = profile(path)
+    assert again is not first
+    assert again.statistics == first.statistics
+
+
+def test_work_can_be_ended_at_any_moment(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(PROSE)
+
+    def stop(progress: float) -> bool:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        list(read_profile(str(path), None, stop))
+    assert profile(path).statistics.characters == len(PROSE)
+
+
+def test_what_can_be_read_once_is_refused_in_words(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for source in ("-", str(pipe)):
+        with pytest.raises(UserError, match="only once"):
+            profile(source)
+
+
+def test_a_sample_is_the_text_at_its_place(folder: Path) -> None:
+    corpus = open_corpus(str(folder / "a.txt"))
+    samples = [read_sample(corpus, len(PROSE), seed, never, length=100) for seed in range(20)]
+    assert len({sample.start for sample in samples}) > 15
+    for sample in samples:
+        assert sample.text == PROSE[sample.start : sample.start + 100]
+        assert len(sample.text) == 100
+    assert read_sample(corpus, len(PROSE), 7, never, length=100) == samples[7]
+    assert read_sample(corpus, len(PROSE), 7, never, length=10**6).text == PROSE
+
+
+def test_the_bins_of_line_lengths_hold_every_line() -> None:
+    counts = [0] * 101
+    counts[0], counts[1], counts[30], counts[100] = 5, 10, 100, 1
+    bins = statistics_view.length_bins(LineLengths(tuple(counts), ((14, 2),), 10_000, 30, 30.0))
+    assert sum(number for _, number in bins) == 118
+    assert bins[0] == ("empty", 5)
+    assert bins[1] == ("1–10", 10)
+    assert dict(bins)["21–30"] == 100
+    assert bins[-1] == ("31–10,000", 3)
+    assert statistics_view.length_bins(LineLengths((), (), 0, 0, 0.0)) == []
+
+
+def test_tables_sum_to_the_whole_and_hide_no_character(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text(PROSE + "\u202eevil\u200b \x1b[31mred\n" * 3)
+    found = profile(path)
+    statistics = found.statistics
+    scripts = statistics_view.scripts_table(statistics, most=2)
+    assert sum(row[1].value or 0 for row in scripts.rows) == statistics.characters
+    assert scripts.rows[-1][0].text.endswith("others")
+    lines = [row[1].text for row in statistics_view.lines_table(statistics).rows]
+    assert lines == ["The big dog ran fast and it did not stop.", "\\u202eevil\\u200b ␛[31mred"]
+    rare = statistics_view.characters_table(statistics, rare=True)
+    assert {row[1].text for row in rare.rows} > {"right-to-left override", "zero width space", "escape"}
+    assert all(row[0].text.isprintable() for row in rare.rows)
+    passages = statistics_view.passages_table(statistics)
+    assert passages.rows[0][0].value == max(passage.length for passage in statistics.passages)
+
+
+def test_the_facts_as_json_are_plain_and_whole(folder: Path) -> None:
+    found = profile(folder)
+    data = msgspec.json.decode(msgspec.json.encode(statistics_view.profile_as_json(found)))
+    assert (data["bytes"], data["characters"], data["files"][1]) == (
+        len(PROSE.encode()) + 5,
+        len(PROSE) + 5,
+        {"name": "b.txt", "bytes": 5},
+    )
+    assert data["line_endings"] == {"lf": 81, "crlf": 0, "cr": 0}
+    assert data["languages"]["English"] > 0
+    assert data["repeated_passages"]["is_exact"]
