@@ -198,7 +198,7 @@ class Corpus:
         Raises:
             UserError: where the file cannot be read or decoded.
         """
-        return self._reading()
+        return self._reading(None)
 
     @property
     def files(self) -> tuple[CorpusFile, ...]:

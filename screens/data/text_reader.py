@@ -10,7 +10,8 @@ from textual.message import Message
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
 from lab.data.corpus import shown_source
-from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, file_size, read_facts
+from lab.data.statistics.source_stamp import file_size
+from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, read_facts
 from lab.data.text_source import path_of, sources_of
 from lab.planning.default_hyperparameters import default_vocabulary
 from models.config import DEFAULT_PRESET

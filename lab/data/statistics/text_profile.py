@@ -34,24 +34,26 @@ class TextProfile:
     """True entropy of the text's source, where it is known."""
 
 
-_Key = tuple[str, str | None, Stamp]
+_Key = tuple[str, str | None, tuple[str, ...], Stamp]
 _kept: OrderedDict[_Key, TextProfile] = OrderedDict()
 
 
-def read_profile(source: str, encoding: str | None, check: Check) -> Iterator[TextProfile]:
+def read_profile(source: str, encoding: str | None, check: Check, cleaning: tuple[str, ...] = ()) -> Iterator[TextProfile]:
     """Profiles of more and more of a text, the last one of all of it; that one alone if the text was read before.
+
+    `cleaning` names the rules that the text goes through first; without any it is the text as it lies in its files.
 
     `check` is called often, may raise to end the work, and asks for a profile by returning True.
 
     Raises:
         UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
     """
-    key = (source, encoding, source_stamp(source))
-    if kept_profile(*key) is None:
+    key = (source, encoding, cleaning, source_stamp(source))
+    if key not in _kept:
         if not can_be_read_again(source):
             raise UserError(f"{shown_source(source)} can be read only once; save the text to a file, and choose that.")
-        for profile in profile_of(open_corpus(source, encoding), check, asked=encoding is not None):
-            if profile.statistics.is_complete and source_stamp(source) == key[2]:
+        for profile in profile_of(open_corpus(source, encoding, cleaning=cleaning), check, asked=encoding is not None):
+            if profile.statistics.is_complete and source_stamp(source) == key[-1]:
                 _kept[key] = profile
                 while len(_kept) > MOST_KEPT:
                     _kept.popitem(last=False)
@@ -59,11 +61,6 @@ def read_profile(source: str, encoding: str | None, check: Check) -> Iterator[Te
         return
     _kept.move_to_end(key)
     yield _kept[key]
-
-
-def kept_profile(source: str, encoding: str | None, stamp: Stamp) -> TextProfile | None:
-    """The complete profile of a text whose files have this stamp, if it was read before."""
-    return _kept.get((source, encoding, stamp))
 
 
 def profile_of(corpus: Corpus, check: Check, *, asked: bool = False) -> Iterator[TextProfile]:

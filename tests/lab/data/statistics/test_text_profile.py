@@ -53,6 +53,7 @@ def test_every_file_has_its_share(folder: Path) -> None:
         (PROSE.encode("utf-16"), None, "utf-16", "its byte-order mark says so"),
         (PROSE.encode("cp1252"), "cp1252", "cp1252", "as you asked"),
     ],
+    ids=("plain", "marked", "utf-16", "asked"),
 )
 def test_the_encoding_is_told_with_its_reason(
     tmp_path: Path, contents: bytes, asked: str | None, encoding: str, decision: str
@@ -73,6 +74,17 @@ def test_a_profile_is_kept_until_the_file_changes(tmp_path: Path) -> None:
     again = profile(path)
     assert again is not first
     assert again.statistics == first.statistics
+
+
+def test_line_endings_are_those_of_the_file_and_of_a_cleaned_text_those_that_cleaning_left(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\rthree\nfour")
+    raw = profile(path).statistics
+    assert (raw.endings.lf, raw.endings.crlf, raw.endings.cr) == (1, 1, 1)
+    assert (raw.lines, raw.characters, raw.bytes) == (4, 19, 19)
+    *_, cleaned = read_profile(str(path), None, never, ("line-endings",))
+    endings = cleaned.statistics.endings
+    assert (endings.lf, endings.crlf, endings.cr, cleaned.statistics.characters) == (3, 0, 0, 18)
 
 
 def test_work_can_be_ended_at_any_moment(tmp_path: Path) -> None:
