@@ -311,6 +311,7 @@ class LabApp(AppState):
     def _text_chosen(self, message: TextChosen) -> None:
         self.text_encoding = message.encoding
         self.text_source = message.source
+        self.remember_text(message.source, message.encoding)
         if message.open_mode:
             self.switch_mode(message.open_mode)
             self.screen.post_message(Arrived("text"))

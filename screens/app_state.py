@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -77,6 +77,15 @@ class AppState(App[None]):
         """Change fields of the preferences, and keep them on disk. Where that is impossible the user is told once."""
         self.preferences = replace(self.preferences, **changes)
         self._keep_preferences(tuple(changes))
+
+    @work(thread=True, group="preferences")
+    def remember_text(self, source: str, encoding: str) -> None:
+        """Keep a text among the recent ones. That is a convenience, so that where it is impossible nothing is said."""
+        from lab.data.recent_texts import remember_text
+        from lab.runs.home_folder import home
+
+        with self._preferences_lock, suppress(UserError):
+            remember_text(home(), source, encoding)
 
     @work(thread=True, group="preferences")
     def _keep_preferences(self, names: tuple[str, ...]) -> None:

@@ -1,4 +1,5 @@
-"""Preferences of the user, kept in one small file of the home folder: theme, speed of animation, sampling settings.
+"""Preferences of the user, kept in one small file of the home folder: theme, speed of animation, sampling settings,
+the last texts.
 
 Nothing here needs torch, and what the first paint needs no JSON.
 """
@@ -6,7 +7,7 @@ Nothing here needs torch, and what the first paint needs no JSON.
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lab.core.atomic_io import os_error_in_words, write_atomic
 from lab.core.errors import DamagedFileError
@@ -18,8 +19,18 @@ AnimationSpeed = Literal["off", "slow", "normal", "fast"]
 MODELS_OWN = SamplingSettings()
 """The model's own distribution."""
 
-LARGEST_PREFERENCES = 1 << 16
+LARGEST_PREFERENCES = 1 << 18
 LONGEST_NAME = 100
+MOST_TEXTS = 10
+LONGEST_SOURCE = 2_000
+"""Characters of a text's source; one of many paths is not kept."""
+
+
+class RecentText(NamedTuple):
+    """A text that was trained on: its source, and the encoding that was asked for, or "" for that of the file."""
+
+    source: str
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,17 @@ class Preferences:
     """Name of the theme; empty for the lab's own."""
     animation: AnimationSpeed = "normal"
     sampling: SamplingSettings = MODELS_OWN
+    recent_texts: tuple[RecentText, ...] = ()
+    """The last one first."""
 
     def __post_init__(self) -> None:
         if len(self.theme) > LONGEST_NAME:
             raise ValueError(f"the name of the theme has more than {LONGEST_NAME} characters")
+        if len(self.recent_texts) > MOST_TEXTS:
+            raise ValueError(f"there are more than {MOST_TEXTS} recent texts")
+        for source, encoding in self.recent_texts:
+            if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME:
+                raise ValueError(f"the source of a recent text is empty or has more than {LONGEST_SOURCE:,} characters")
 
 
 def preferences_path(home: Path) -> Path:

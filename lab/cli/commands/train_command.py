@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,11 +10,13 @@ import click
 from lab.cli.follow_run import following_options, shows_bar, start_and_follow
 from lab.cli.number_types import Within
 from lab.cli.visible_output import own_sequences
+from lab.core.errors import UserError
 from lab.core.limits import LIMITS
 from lab.core.number_format import bytes_, count, whole
 from lab.core.visible_text import visible
 from lab.planning.default_length import default_steps_in_words
 from lab.planning.settings_table import SETTINGS, Setting
+from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
 from models.parameter_count import parameter_count
 
@@ -61,6 +63,7 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     """
     if steps is not None and minutes is not None:
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
+    from lab.data.recent_texts import remember_text
     from lab.data.text_source import joined_source
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
@@ -70,6 +73,8 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **asked)
     with preparation_shown(bar=shows_bar(quiet)) as progress:
         run = prepare_run(request, progress, lambda: click.echo(waiting_for_writer(text), err=True))
+    with suppress(UserError):  # a convenience of the lab's Data screen
+        remember_text(home(), run.config.data.source, asked.get("encoding", ""))
     click.echo(description(run))
     if steps is None and minutes is None:
         click.echo(f"{default_steps_in_words(run.config.train.steps or 0)}; --steps and --minutes choose another length.")

@@ -47,7 +47,9 @@ def test_fields_of_a_later_version_are_no_reason_to_fail(tmp_path: Path) -> None
         (b'{"sampling": {"top_p": 0}}', "top-p must be above 0"),
         (b'{"sampling": {"top_k": 1000000000}}', "top-k must be at most 1,048,576"),
         (b'{"sampling": {"seed": -1}}', "seed must be from 0"),
-        (b" " * (LARGEST_PREFERENCES + 1), "65,537 bytes"),
+        (json.dumps({"recent_texts": [["a", ""]] * 11}).encode(), "more than 10 recent texts"),
+        (json.dumps({"recent_texts": [["a" * 2001, ""]]}).encode(), "more than 2,000 characters"),
+        (b" " * (LARGEST_PREFERENCES + 1), "262,145 bytes"),
     ],
 )
 def test_a_damaged_file_is_one_sentence_and_the_lab_s_own_choices(tmp_path: Path, contents: bytes, reason: str) -> None:

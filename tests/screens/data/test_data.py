@@ -8,7 +8,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from lab.data.recent_texts import recent_texts
 from lab.data.statistics.text_statistics import read_facts
+from lab.runs.home_folder import home as home_folder
 from screens.app import LabApp
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
@@ -74,6 +76,7 @@ async def test_a_typed_path_shows_what_the_text_is(app: DataApp, until: Any) -> 
         await pilot.press("u")
         await pilot.pause()
         assert app.text_source == str(Path("fable.txt").absolute())
+        await until(pilot, lambda: [text.source for text in recent_texts(home_folder())] == [app.text_source])
 
 
 async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, until: Any) -> None:
@@ -83,7 +86,7 @@ async def test_what_is_no_text_is_one_sentence_and_cannot_be_used(app: DataApp, 
     async with app.run_test(size=(80, 24)) as pilot:
         for path, words in (
             ("gone.txt", "does not exist"),
-            ("hollow", "text file"),
+            ("hollow", "is a folder without a text file"),
             ("picture.png", "is not text"),
             ("empty.txt", "is empty"),
         ):

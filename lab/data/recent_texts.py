@@ -1,0 +1,51 @@
+"""The last texts that were trained on, kept among the user's preferences."""
+
+import os
+import stat
+from pathlib import Path
+
+from lab.core.preferences import LONGEST_NAME, LONGEST_SOURCE, MOST_TEXTS, RecentText, read_preferences, write_preferences
+from lab.data.builtin_texts import is_builtin
+from lab.data.corpus import STDIN
+from lab.data.find_text_files import fixed_part, is_pattern
+from lab.data.text_source import FILE_URI, path_of, sources_of
+
+
+def recent_texts(home: Path) -> list[RecentText]:
+    """The last texts, the newest first, without those whose files or folders are gone. Looks at the disk."""
+    return [text for text in read_preferences(home)[0].recent_texts if all(map(_is_there, sources_of(text.source)))]
+
+
+def remember_text(home: Path, source: str, encoding: str = "") -> None:
+    """Put a text first among the recent ones. Standard input and pipes, which cannot be read again, are not kept.
+
+    A damaged file of preferences is left as it is.
+
+    Raises:
+        UserError: if the preferences cannot be written.
+    """
+    preferences, problem = read_preferences(home)
+    text = RecentText(source, encoding)
+    if problem or not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME or not _is_lasting(source):
+        return
+    if preferences.recent_texts[:1] != (text,):
+        others = [each for each in preferences.recent_texts if each.source != source]
+        write_preferences(home, recent_texts=(text, *others)[:MOST_TEXTS])
+
+
+def _is_lasting(source: str) -> bool:
+    return not any(each == STDIN or _kind(each) == stat.S_IFIFO for each in sources_of(source))
+
+
+def _is_there(source: str) -> bool:
+    if is_builtin(source) or _kind(source):
+        return True
+    return is_pattern(source) and not source.startswith(FILE_URI) and os.path.isdir(fixed_part(os.path.expanduser(source)))
+
+
+def _kind(source: str) -> int:
+    """The kind of file at the path that a source names; 0 where there is none."""
+    try:
+        return stat.S_IFMT(path_of(source).stat().st_mode)
+    except (OSError, ValueError, RuntimeError):
+        return 0
