@@ -27,6 +27,8 @@ class TimedProcess:
     """Units per second of each round: tokens, bytes or floating-point operations, as the job says."""
     info: dict[str, Any] = field(default_factory=dict)
     """Its answer when it was ready."""
+    last: dict[str, Any] = field(default_factory=dict)
+    """Its answer to the last round, which may hold more than units and seconds."""
     _process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -59,7 +61,7 @@ class TimedProcess:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-        answer = self._answer()
+        self.last = answer = self._answer()
         self.throughputs.append(answer["units"] / answer["seconds"])
 
     def _answer(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`llmlab bench`: speed of training, generation and tracing on this machine, against its limits and other projects."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lab.bench.bench_suite import ShowProgress
 
 PREFIX = "nanogpt="
+SMALLEST_PREPARED = 1_000_000
 
 
 def _checkout(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
@@ -31,13 +33,26 @@ def _checkout(context: click.Context, parameter: click.Parameter, value: str | N
     return folder
 
 
+def _size(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kMG]?)B?", value)
+    size = round(float(match[1]) * {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}[match[2]]) if match else 0
+    if size < SMALLEST_PREPARED:
+        raise click.BadParameter("it must be a size such as 100MB or 1GB, of 1MB at least")
+    return size
+
+
 @click.command(short_help="Measure the speed of training, generation and tracing.")
 @click.option("--against", "nanogpt", metavar="nanogpt=DIR", callback=_checkout, help="Compare with a checkout of nanoGPT, too.")
 @click.option("--race", metavar="TEXT", help="Only race nanoGPT's CPU recipe on TEXT for equal time; needs --against.")
 @click.option("--growth", is_flag=True, help="Only measure the growth of cost with model, text, runs and steps.")
+@click.option(
+    "--prepare", "prepared", metavar="SIZE", callback=_size, help="Only prepare a text of this size, such as 100MB or 1GB."
+)
 @click.option("--history", is_flag=True, help="Plot the earlier measurements on this machine.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, as_json: bool) -> None:
+def bench(nanogpt: Path | None, race: str | None, growth: bool, prepared: int | None, history: bool, as_json: bool) -> None:
     """Measure the speed of training, generation and tracing against this machine's limits, in two to three minutes.
 
     Compared processes take turns, and ratios are medians over the turns, so that they hold on a busy machine, too; tokens/s
@@ -59,7 +74,7 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, a
     if race is not None and nanogpt is None:
         raise click.UsageError("--race needs --against nanogpt=DIR.", click.get_current_context())
     with progress_line() as say:
-        report = measure(nanogpt, race, home(), say, growth=growth)
+        report = measure(nanogpt, race, home(), say, growth=growth, prepared=prepared)
     append(report, home())
     if as_json:
         write_json(report)
@@ -67,8 +82,10 @@ def bench(nanogpt: Path | None, race: str | None, growth: bool, history: bool, a
         click.echo(described(report))
 
 
-def measure(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress", *, growth: bool = False) -> "BenchReport":
-    """Run the suite, or the race or the growth curves alone."""
+def measure(
+    nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgress", *, growth: bool = False, prepared: int | None = None
+) -> "BenchReport":
+    """Run the suite, or the race, the growth curves or the preparation of a text alone."""
     from importlib.metadata import version
 
     from lab.bench.bench_history import BenchReport
@@ -86,6 +103,10 @@ def measure(nanogpt: Path | None, race: str | None, home: Path, say: "ShowProgre
         from lab.bench.growth_curves import rows as growth_rows
 
         rows = list(growth_rows(BenchSuite(home, say)))
+    elif prepared is not None:
+        from lab.bench.preparation_bench import rows as preparation_rows
+
+        rows = list(preparation_rows(prepared, home, say))
     else:
         rows = list(BenchSuite(home, say, nanogpt).rows())
     return BenchReport(
