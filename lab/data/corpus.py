@@ -13,6 +13,7 @@ from lab.data.cleaning.document_cleaner import clean_documents
 from lab.data.cleaning.funnel_meter import FunnelMeter
 from lab.data.document_part import DocumentPart
 from lab.data.text_chunks import split_into_chunks
+from lab.data.text_spool import TextSpool
 from lab.runs.run_schema import DEFAULT_RULES, CleaningStep
 
 STDIN = "-"
@@ -102,6 +103,7 @@ class Corpus:
         self._file_names = tuple(file_names) or (name,)
         self._measured: CorpusSize | None = None
         self._spool: object = None
+        self._text_spool: TextSpool | None = None
 
     @property
     def file_bytes(self) -> int:
@@ -158,6 +160,10 @@ class Corpus:
         """Take over what an earlier `measure` of the same text found."""
         self._measured = size
 
+    def read_once(self, spool: TextSpool) -> None:
+        """Record the next whole reading in `spool`, from which all later ones come."""
+        self._text_spool = spool
+
     @property
     def bytes(self) -> int:
         """Length of the cleaned text in UTF-8."""
@@ -213,8 +219,13 @@ class Corpus:
             yield number, part
 
     def _reading(self, meter: FunnelMeter | None) -> Iterator[DocumentPart]:
+        spool = self._text_spool
+        if spool and spool.whole and meter is None:
+            yield from spool.parts()
+            return
         try:
-            yield from clean_documents(self._read(), self.cleaning, meter)
+            parts = clean_documents(self._read(), self.cleaning, meter)
+            yield from spool.record(parts) if spool else parts
         except OSError as error:
             raise unreadable(self.source, error) from error
 

@@ -1,5 +1,7 @@
 """Prepare a text for training: its size and split, its tokenizer, its tokens; each from the cache where it is known already."""
 
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,16 +13,21 @@ from typing import Literal
 import msgspec
 
 from lab.data.corpus import Corpus
+from lab.data.text_spool import TextSpool
 from lab.data.token_file import TokenFileFacts, tokenize_corpus
 from lab.data.train_val_split import Split, TextChangedError, split_text
 from lab.planning.preparation.preparation_cache import KeptText, PreparationCache, key_of
 from lab.planning.preparation.text_stamp import text_stamp
 from lab.planning.train_tokenizer import train_tokenizer
+from lab.runs.run_schema import DEFAULT_RULES
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
 MEASURING = 0.5
 """Share of the time of reading that goes into measuring the text; the rest into its split."""
+
+ROOM_FOR_SPOOL = 4
+"""Free room on disk from which on a cleaned text is kept there during the preparation, as a multiple of the text."""
 
 Progress = Callable[["PrepareProgress"], None]
 Stage = Literal["reading", "learning", "encoding", "timing"]
@@ -51,6 +58,7 @@ class TextPreparation:
         """Measure and split the text, unless that was done and its files are unchanged. Raises what `Corpus.measure` does."""
         corpus = self.corpus
         words = f"reading {corpus.name}"
+        self._spool_if_costly()
         started, stamp = time.time(), text_stamp(corpus)
         key = key_of("text", stamp.key) if stamp else ""
         if stamp and (kept := self.cache.text(key)):
@@ -101,6 +109,16 @@ class TextPreparation:
         if self.corpus.bytes >= self.least:
             self.cache.keep_tokens(key, path, written, lambda share: report(share, "keeping the tokens for the next run"))
         return written
+
+    def _spool_if_costly(self) -> None:
+        """Have a text that is costly to clean or to make read once: the passes over it then read a temporary file."""
+        corpus = self.corpus
+        if corpus.cleaning == DEFAULT_RULES and not any(each.builtin for each in corpus.inputs or ()):
+            return
+        home = self.cache.folder.parent
+        folder = home if home.is_dir() else Path(tempfile.gettempdir())
+        if shutil.disk_usage(folder).free > ROOM_FOR_SPOOL * corpus.file_bytes:
+            corpus.read_once(TextSpool(folder))
 
     @contextmanager
     def _forgotten_if_changed(self) -> Iterator[None]:

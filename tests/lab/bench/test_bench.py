@@ -14,10 +14,12 @@ import psutil
 import pytest
 import torch
 
+from lab.bench import preparation_worker
 from lab.bench.bench_history import BenchReport, BenchRow, append, history, series
 from lab.bench.first_paint import LAB, TEXTUAL, TimedApp
 from lab.bench.growth_curves import _growth_rows
 from lab.bench.nanogpt_race import RECIPE
+from lab.bench.preparation_bench import write_varied_text
 from lab.bench.timed_process import TimedProcess, ratio, time_in_turns
 from lab.bench.watch_overhead import WatchedTraining
 from lab.cli.command_registry import run
@@ -203,8 +205,32 @@ def test_a_report_reads_as_tables_and_its_history_as_plots(home: Path, capsys: p
     assert len(json.loads(capsys.readouterr().out)) == 2
 
 
+def test_the_preparation_is_measured_on_a_text_that_keeps_varying(tmp_path: Path) -> None:
+    """The numbers must be there and belong together, however fast they are."""
+    path = tmp_path / "text.txt"
+    write_varied_text(path, 4_000_000)
+    data = path.read_bytes()
+    assert len(data) == 4_000_000
+    assert len(set(data.split())) > len(set(data[:2_000_000].split())) * 1.2
+    path.write_bytes(data[:200_000])
+    batch = preparation_worker.batch(str(path), sample=1000, threads=2)()
+    assert batch["units"] == 200_000
+    prepared = preparation_worker.preparing(str(path), str(tmp_path))()
+    assert prepared["units"] == 200_000
+    assert min(prepared["seconds"], prepared["again"], prepared["peak"]) > 0
+    learned = preparation_worker.learning(str(path), vocab=300)()
+    assert 170_000 < learned["units"] < 190_000
+    assert os.listdir(tmp_path) == ["text.txt"]
+
+
 def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path) -> None:
-    for arguments in (["--against", "nanogpt=/nowhere"], ["--against", str(tmp_path)], ["--race", "stories"], ["--history"]):
+    for arguments in (
+        ["--against", "nanogpt=/nowhere"],
+        ["--against", str(tmp_path)],
+        ["--race", "stories"],
+        ["--history"],
+        ["--prepare", "1kB"],
+    ):
         assert run(["bench", *arguments]) == 2
         error = capsys.readouterr().err
         assert error.startswith("llmlab: ")
@@ -212,7 +238,8 @@ def test_mistakes_of_the_user_are_one_line(capsys: pytest.CaptureFixture[str], h
 
 
 def test_the_bench_imports_no_torch_before_its_processes_do() -> None:
-    modules = "lab.bench.bench_suite, lab.bench.nanogpt_race, lab.cli.commands.bench_command"
-    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    modules = ("bench_suite", "nanogpt_race", "preparation_bench", "preparation_worker")
+    imports = "".join(f"import lab.bench.{name}; " for name in modules)
+    code = f"{imports}import sys, lab.cli.commands.bench_command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
     assert "--compile=False" in RECIPE

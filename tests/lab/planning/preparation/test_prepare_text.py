@@ -2,12 +2,14 @@
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from lab.core.errors import UserError
+from lab.data import builtin_stories
 from lab.data.text_source import open_corpus
 from lab.planning.preparation.preparation_cache import FOLDER
 from lab.planning.preparation.prepare_text import PrepareProgress
@@ -35,7 +37,7 @@ def _young_files_are_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.planning.preparation.text_stamp.SETTLED_SECONDS", -3600.0)
 
 
-def ask(text: Path, **settings: object) -> RunRequest:
+def ask(text: Path | str, **settings: object) -> RunRequest:
     small = {"preset": "nano", "tokenizer": "bpe", "vocab": 280, "context": 16, "steps": 5}
     return RunRequest(text=str(text), **(small | settings))  # type: ignore[arg-type]
 
@@ -83,6 +85,20 @@ def test_the_second_time_nothing_is_done_again(story: Path, home: Path, monkeypa
     assert [each.fraction for each in told if each.stage == "reading"] == [1.0]
     assert not os.path.samefile(first.tokens_path, second.tokens_path)
     assert os.stat(first.tokens_path).st_nlink == 1
+
+
+def test_a_text_that_is_costly_to_make_is_made_once(story: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    generate = builtin_stories.generate
+
+    def counting(size: int) -> Iterator[str]:
+        made.append(size)
+        return generate(size)
+
+    monkeypatch.setattr(builtin_stories, "generate", counting)
+    prepare_run(ask("stories:50kB"))
+    prepare_run(ask("stories:50kB", vocab=270))
+    assert made == [50_000, 50_000]
 
 
 def test_what_depends_on_a_setting_is_done_again_and_the_rest_is_not(
