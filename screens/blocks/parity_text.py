@@ -6,14 +6,18 @@ from lab.views.blocks import Parity
 TOLERANCE = 1e-4
 """Largest error still called a match, as a fraction of the largest number compared or of 1: four digits. fp32 keeps about six."""
 
+OF_VOCABULARY = " · vocabulary"
+"""End of the name of a comparison with the tokenizer's vocabulary, which needs no model."""
+
 
 def parity_badge(parity: Parity, *, short: bool = False) -> str:
-    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`"""
+    """`✓ matches the model (max error 1.2e−7)`, or `✓ max error 1.2e−7`; of tokens, `✓ matches the vocabulary (max error 0)`"""
     matches = parity.max_delta <= TOLERANCE * max(1.0, parity.largest)
     error = f"max error {significant(parity.max_delta, 2)}"
     if short:
         return f"{'✓' if matches else '✗'} {error}"
-    return f"{'✓ matches' if matches else '✗ differs from'} the model ({error})"
+    source = "vocabulary" if parity.name.endswith(OF_VOCABULARY) else "model"
+    return f"{'✓ matches' if matches else '✗ differs from'} the {source} ({error})"
 
 
 def parity_sentence(parity: Parity) -> str:
