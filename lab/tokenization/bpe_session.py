@@ -1,0 +1,160 @@
+"""BPE being learned, as a screen follows it: one text, its merges forward and back, and what there is to see after each."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab.core.number_format import significant, whole
+from lab.tokenization.bpe_learner import BYTES, BpeLearner, Merge
+from lab.tokenization.learnable_text import LearnableText
+from lab.tokenization.merged_words import MergedWords
+from lab.tokenization.pair_counts import RankedPair
+from lab.tokenization.word_counts import words_of
+from models.tokenizers.token_labels import printable
+
+MOST_PAIRS = 500
+"""Pairs that are ranked for the screen."""
+
+
+@dataclass(frozen=True, eq=False)
+class BpeState:
+    """Everything to see of BPE after some merges. A later merge does not change it."""
+
+    name: str
+    """Name of the text: `the training part of moby-dick`."""
+    bytes: int
+    tokens: int
+    """Tokens of the text under the merges so far."""
+    merges: tuple[Merge, ...]
+    vocabulary: tuple[bytes, ...]
+    pairs: tuple[RankedPair, ...]
+    """The most common pairs, in the order in which they would be merged."""
+    different_pairs: int
+    tied: int
+    """Pairs that occur as often as the first of them; 0 where no pair is left."""
+    excerpt_ids: tuple[int, ...]
+    """The beginning of the text as tokens."""
+    newest: int
+    """The lowest id that the last request made; one above all ids after a step back."""
+
+    def label(self, id: int) -> str:
+        """The token for a terminal: spaces and control characters made visible."""
+        return printable(self.vocabulary[id])
+
+    def quoted(self, id: int) -> str:
+        """The token's label in quotation marks."""
+        return f'"{self.label(id)}"'
+
+    @property
+    def counts_sentence(self) -> str:
+        """The sizes so far."""
+        made = f"{_counted(len(self.merges), 'merge')}: vocabulary {whole(len(self.vocabulary))}"
+        per_token = f", {significant(self.bytes / self.tokens)} bytes per token" if self.tokens else ""
+        return f"{made}, {_counted(self.tokens, 'token')} of {_counted(self.bytes, 'byte')}{per_token}"
+
+    @property
+    def next_sentence(self) -> str:
+        """The merge to come and, where pairs tie, the rule that chooses it."""
+        if not self.pairs:
+            return "Every word is a single token: no pair is left to merge."
+        pair = self.pairs[0]
+        words = f"{self.quoted(pair.left)} + {self.quoted(pair.right)}"
+        if self.tied == 1:
+            return f"Next: {words}, the most common pair: {_times(pair.count)}."
+        return (
+            f"Tie: {whole(self.tied)} pairs occur {_times(pair.count)}. The lowest ids go first, the left one before the right: "
+            f"next {words} ({pair.left}, {pair.right})."
+        )
+
+    def parts(self, id: int) -> str:
+        """The token's merge, and those of its parts, down to single bytes: `" the" = (␣ t) (h e)`."""
+        if id < BYTES:
+            return f"{self.quoted(id)} is the byte {id}"
+        merge = self.merges[id - BYTES]
+        return f"{self.quoted(id)} = {self._nested(merge.left)} {self._nested(merge.right)}"
+
+    def _nested(self, id: int) -> str:
+        if id < BYTES:
+            return self.label(id)
+        merge = self.merges[id - BYTES]
+        return f"({self._nested(merge.left)} {self._nested(merge.right)})"
+
+
+class BpeSession:
+    """A learner and the beginning of its text, which goes through the same merges."""
+
+    def __init__(self, text: LearnableText) -> None:
+        self.excerpt = text.excerpt
+        self._name = text.name
+        self._learner = BpeLearner(text.words)
+        words = words_of(text.excerpt)
+        self._excerpt = MergedWords([word.encode() for word in words], [1] * len(words))
+        self.state = self._snapshot(BYTES)
+
+    def move(self, steps: int, seconds: float = float("inf")) -> int:
+        """Make `steps` merges, or undo as many for a negative number, and describe the result in `state`.
+
+        Stops early after so many `seconds`, and where there is nothing to merge or to undo. Returns the steps that are left, 0
+        where none can be made.
+        """
+        end = time.monotonic() + seconds
+        before = len(self._learner.vocabulary)
+        left = abs(steps)
+        while left and (self._forward() if steps > 0 else self._back()):
+            left -= 1
+            if time.monotonic() > end:
+                break
+        else:
+            left = 0
+        self.state = self._snapshot(before if steps > 0 else len(self._learner.vocabulary))
+        return left if steps > 0 else -left
+
+    def _forward(self) -> bool:
+        merge = self._learner.merge()
+        if merge:
+            self._excerpt.merge(merge.left, merge.right, merge.id)
+        return merge is not None
+
+    def _back(self) -> bool:
+        merge = self._learner.step_back()
+        if merge:
+            self._excerpt.split(merge.left, merge.right, merge.id)
+        return merge is not None
+
+    def _snapshot(self, newest: int) -> BpeState:
+        learner = self._learner
+        found = learner.next_pair()
+        return BpeState(
+            self._name,
+            learner.bytes,
+            learner.tokens,
+            tuple(learner.merges),
+            tuple(learner.vocabulary),
+            tuple(learner.ranked_pairs(MOST_PAIRS)),
+            learner.different_pairs(),
+            found[1] if found else 0,
+            tuple(self._excerpt.ids()),
+            newest,
+        )
+
+
+def agreement_sentence(state: BpeState, tokens: Sequence[bytes], name: str) -> str:
+    """The merges so far against the `tokens` of the tokenizer that the run `name` learned."""
+    both = zip(state.vocabulary[BYTES:], tokens[BYTES:], strict=False)
+    other = next((number for number, (ours, theirs) in enumerate(both, 1) if ours != theirs), None)
+    of_run = len(tokens) - BYTES
+    if other is not None:
+        return f"Merge {whole(other)} is not that of {name}'s tokenizer."
+    if len(state.merges) > of_run:
+        return f"The first {_counted(of_run, 'merge')} are all those of {name}'s tokenizer."
+    if not state.merges:
+        return f"{name}'s tokenizer has {_counted(of_run, 'merge')}."
+    return f"The same as the first {whole(len(state.merges))} of the {_counted(of_run, 'merge')} of {name}'s tokenizer."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{whole(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{whole(count)} times"
