@@ -15,6 +15,9 @@ from models.tokenizers.token_labels import printable
 MOST_PAIRS = 500
 """Pairs that are ranked for the screen."""
 
+MOST_NEW = 10
+"""Newest tokens that are highlighted in the text."""
+
 
 @dataclass(frozen=True, eq=False)
 class BpeState:
@@ -22,7 +25,7 @@ class BpeState:
 
     name: str
     """Name of the text: `the training part of moby-dick`."""
-    bytes: int
+    text_bytes: int
     tokens: int
     """Tokens of the text under the merges so far."""
     merges: tuple[Merge, ...]
@@ -35,11 +38,16 @@ class BpeState:
     excerpt_ids: tuple[int, ...]
     """The beginning of the text as tokens."""
     newest: int
-    """The lowest id that the last request made; one above all ids after a step back."""
+    """The lowest id of the tokens to highlight: those made since the last request, at most `MOST_NEW`. One above all ids where
+    there are none."""
 
     def label(self, id: int) -> str:
         """The token for a terminal: spaces and control characters made visible."""
         return printable(self.vocabulary[id])
+
+    def spelled(self, *ids: int) -> str:
+        """The tokens joined, every space made visible."""
+        return printable(b"".join(self.vocabulary[id] for id in ids)).replace(" ", "␣")
 
     def quoted(self, id: int) -> str:
         """The token's label in quotation marks."""
@@ -48,9 +56,14 @@ class BpeState:
     @property
     def counts_sentence(self) -> str:
         """The sizes so far."""
-        made = f"{_counted(len(self.merges), 'merge')}: vocabulary {whole(len(self.vocabulary))}"
-        per_token = f", {significant(self.bytes / self.tokens)} bytes per token" if self.tokens else ""
-        return f"{made}, {_counted(self.tokens, 'token')} of {_counted(self.bytes, 'byte')}{per_token}"
+        made = f"{_counted(len(self.merges), 'merge')} · vocabulary {whole(len(self.vocabulary))}"
+        per_token = f" · {significant(self.text_bytes / self.tokens)} bytes per token" if self.tokens else ""
+        return f"{made} · {_counted(self.tokens, 'token')}{per_token}"
+
+    @property
+    def text_sentence(self) -> str:
+        """The text and its size."""
+        return f"{self.name}: {_counted(self.text_bytes, 'byte')}"
 
     @property
     def next_sentence(self) -> str:
@@ -75,7 +88,7 @@ class BpeState:
 
     def _nested(self, id: int) -> str:
         if id < BYTES:
-            return self.label(id)
+            return self.spelled(id)
         merge = self.merges[id - BYTES]
         return f"({self._nested(merge.left)} {self._nested(merge.right)})"
 
@@ -89,6 +102,9 @@ class BpeSession:
         self._learner = BpeLearner(text.words)
         words = words_of(text.excerpt)
         self._excerpt = MergedWords([word.encode() for word in words], [1] * len(words))
+        self._unfinished = False
+        self._since = BYTES
+        """Tokens before the merges of the last request."""
         self.state = self._snapshot(BYTES)
 
     def move(self, steps: int, seconds: float = float("inf")) -> int:
@@ -98,7 +114,8 @@ class BpeSession:
         where none can be made.
         """
         end = time.monotonic() + seconds
-        before = len(self._learner.vocabulary)
+        if not self._unfinished:
+            self._since = len(self._learner.vocabulary)
         left = abs(steps)
         while left and (self._forward() if steps > 0 else self._back()):
             left -= 1
@@ -106,7 +123,9 @@ class BpeSession:
                 break
         else:
             left = 0
-        self.state = self._snapshot(before if steps > 0 else len(self._learner.vocabulary))
+        self._unfinished = left > 0
+        size = len(self._learner.vocabulary)
+        self.state = self._snapshot(max(self._since, size - MOST_NEW) if steps > 0 else size)
         return left if steps > 0 else -left
 
     def _forward(self) -> bool:

@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from lab.data.text_source import open_corpus
+from lab.core.errors import UserError
+from lab.data.corpus import STDIN, Corpus, CorpusSize
+from lab.data.text_source import open_corpus, sources_of
 from lab.data.train_val_split import split_text, training_text
+from lab.runs.find_runs import open_run
+from lab.runs.load_tokenizer import tokenizer_of
 from lab.tokenization.word_counts import count_words
 
 EXCERPT_CHARACTERS = 4000
@@ -42,11 +46,26 @@ def read_training_part(
         UserError: if the text cannot be read, or has too many different words.
     """
     corpus = open_corpus(source, encoding, on_wait)
-    corpus.measure(lambda done, total: report(MEASURING * done / max(1, total)))
-    split = split_text(corpus)
-    excerpt = _Excerpt(training_text(corpus, split, lambda share: report(MEASURING + (1 - MEASURING) * share)))
-    words = count_words(excerpt)
-    return LearnableText(f"the training part of {corpus.name}", words, excerpt.text)
+    _measured(corpus, report)
+    return _training_part(corpus, report)
+
+
+def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -> tuple[LearnableText, tuple[bytes, ...]]:
+    """The training part of a run's text, and the vocabulary that the run learned from it; empty for another kind of tokenizer.
+
+    Raises:
+        UserError: if there is no such run, or its text is gone or is not what it was.
+    """
+    run = open_run(name)
+    data = run.config.data
+    if STDIN in sources_of(data.source):
+        raise UserError(f"{run.name} was trained on standard input, which cannot be read again; choose another text (f).")
+    corpus = open_corpus(data.source, data.encoding)
+    if _measured(corpus, report).sha256 != data.sha256:
+        raise UserError(f"{data.source} has changed since {run.name} was made from it; choose another text (f).")
+    learned = tokenizer_of(run) if run.config.tokenizer.kind == "bpe" else None
+    ids = range(learned.vocab_size - len(learned.special)) if learned else range(0)
+    return _training_part(corpus, report), tuple(learned.token_bytes(id) for id in ids) if learned else ()
 
 
 def whole_text(name: str, text: str) -> LearnableText:
@@ -54,6 +73,16 @@ def whole_text(name: str, text: str) -> LearnableText:
     # A lone surrogate is no character: a terminal sends one for a byte that is no UTF-8.
     valid = text.encode("utf-8", "replace").decode()
     return LearnableText(name, count_words([valid]), valid[:EXCERPT_CHARACTERS])
+
+
+def _measured(corpus: Corpus, report: Callable[[float], None]) -> CorpusSize:
+    return corpus.measure(lambda done, total: report(MEASURING * done / max(1, total)))
+
+
+def _training_part(corpus: Corpus, report: Callable[[float], None]) -> LearnableText:
+    text = training_text(corpus, split_text(corpus), lambda share: report(MEASURING + (1 - MEASURING) * share))
+    excerpt = _Excerpt(text)
+    return LearnableText(f"the training part of {corpus.name}", count_words(excerpt), excerpt.text)
 
 
 class _Excerpt:

@@ -1,16 +1,334 @@
 """Learn BPE: the merges of a byte-pair encoding being learned on the user's own text."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from textual import on
 from textual.app import ComposeResult
-from textual.widgets import Static
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.reactive import reactive, var
+from textual.timer import Timer
 
-from screens.tokens.tokens_page import TokensPage
+from screens.plot.figure import Figure, Series
+from screens.plot.line_plot import LinePlot
+from screens.tokens.bpe.learning import BpeLearning, Source
+from screens.tokens.bpe.merge_list import MergeList
+from screens.tokens.bpe.pair_list import PairList
+from screens.tokens.bpe.text_strip import TextStrip
+from screens.tokens.bpe.words_view import WordsView
 from screens.widgets.page_bar import PageLink
+from screens.widgets.status_line import StatusLine
+
+if TYPE_CHECKING:
+    from lab.tokenization.bpe_session import BpeSession, BpeState
+
+SOURCES: tuple[Source, ...] = ("text", "run", "box")
+CHOOSE = "learn from  "
+TICK_SECONDS = 0.25
+"""Time between two steps while it plays."""
+FASTER_EVERY = 50
+"""Merges after which playing makes one more merge a step: later ones change less of the text."""
+UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
+"""Units of the curve, and their names in its legend."""
+WIDE = 110
+"""Columns from which merges and curve stand side by side."""
+TALL = 22
+"""Lines of the page from which tokens and words stand one above the other."""
 
 
-class BpePage(TokensPage):
-    """Merges, one at a time."""
+class BpePage(BpeLearning):
+    """Pair counts at the left, the curve and the merges at the right, the text below."""
 
     LINK = PageLink("bpe", "b", "learn BPE")
+    REST = "#bpe-pairs"
+    FOLLOWS_TOKENIZER = False
+    HELP = (
+        "**Learn BPE.** A text starts as bytes. The most common pair of neighbouring tokens becomes a new token, again and "
+        "again; `m` makes one such merge, `x` ten, `C` a hundred, `space` plays, `h` steps back. `f` learns from another text. "
+        "A run's own tokenizer is learned in the same way from the same part of the text, and has the same merges."
+    )
+    DEFAULT_CSS = """
+    BpePage {
+        #bpe-upper { height: 3fr; min-height: 5; }
+        #bpe-lower { height: 2fr; min-height: 4; }
+        #bpe-pairs, #bpe-right { width: 1fr; }
+        #bpe-right { layout: horizontal; }
+        #bpe-curve-box { width: 1fr; height: 1fr; border: round $foreground 30%; border-title-color: $foreground 90%; }
+        #bpe-curve { height: 1fr; }
+        #bpe-merges-box { width: 1fr; height: 1fr; display: none; }
+        #bpe-merges { height: 1fr; }
+        #bpe-strip, #bpe-words { height: 1fr; }
+        #bpe-words { display: none; }
+        &.-merges #bpe-merges-box { display: block; }
+        &.-merges #bpe-curve-box { display: none; }
+        &.-wide-page #bpe-merges-box, &.-wide-page #bpe-curve-box { display: block; }
+        &.-wide-page #bpe-right { width: 2fr; }
+        &.-words #bpe-words { display: block; }
+        &.-words #bpe-strip { display: none; }
+        &.-tall-page #bpe-words, &.-tall-page #bpe-strip { display: block; }
+        &.-tall-page #bpe-lower { height: 4fr; }
+        &.-tall-page #bpe-words { height: 2fr; max-height: 15; }
+    }
+    """
+    BINDINGS = [
+        Binding("m,l,right", "step(1)", "Merge", id="bpe.merge", key_display="m", tooltip="Merge the most common pair"),
+        Binding("x", "step(10)", "×10", id="bpe.ten", tooltip="Ten merges"),
+        Binding("C", "step(100)", "×100", id="bpe.hundred", tooltip="A hundred merges"),
+        Binding("space", "play", "Play", id="bpe.play", tooltip="Merge again and again, or pause"),
+        Binding("h,left,backspace", "step(-1)", "Back", id="bpe.back", key_display="h", tooltip="Undo the last merge"),
+        Binding("X", "step(-10)", "Ten back", id="bpe.ten_back", show=False, tooltip="Undo ten merges"),
+        Binding("0", "restart", "Bytes", id="bpe.restart", show=False, tooltip="Undo all merges: the text as bytes"),
+        Binding("f", "source", "From", id="bpe.source", tooltip="Learn from another text: in use, the run's, or the text box"),
+        Binding("M", "merges", "Merges", id="bpe.merges", tooltip="The merges so far, or the curve"),
+        Binding("w", "words", "Words", id="bpe.words", tooltip="The words before any merge, or the tokens"),
+        Binding("less_than_sign", "line(-1)", "Line back", id="bpe.line_back", show=False, tooltip="Words of the line before"),
+        Binding("greater_than_sign", "line(1)", "Line", id="bpe.line", show=False, tooltip="Words of the next line"),
+    ]
+
+    source: var[Source | None] = var[Source | None](None)
+    """The text that is learned from; None until the page is opened."""
+    playing: var[bool] = var(False)
+    shows_merges: reactive[bool] = reactive(False, toggle_class="-merges", repaint=False)
+    shows_words: reactive[bool] = reactive(False, toggle_class="-words", repaint=False)
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.session: BpeSession | None = None
+        self._opened: tuple[object, ...] | None = None
+        """The text that was last asked for."""
+        self._reading = False
+        self._moving = False
+        self._steps = 0
+        """Merges still to make, or steps back for a negative number."""
+        self._run_tokens: tuple[bytes, ...] = ()
+        self._run = ""
+        self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("BPE learned from a text, merge by merge.", markup=False)
+        yield StatusLine(id="bpe-sources")
+        yield StatusLine(id="bpe-counts")
+        yield StatusLine(most_lines=2, id="bpe-next")
+        with Horizontal(id="bpe-upper"):
+            yield PairList(id="bpe-pairs")
+            with Horizontal(id="bpe-right"):
+                with Vertical(id="bpe-merges-box"):
+                    yield MergeList(id="bpe-merges")
+                    yield StatusLine(most_lines=2, id="bpe-parts")
+                with Vertical(id="bpe-curve-box") as box:
+                    box.border_title = "tokens left"
+                    yield LinePlot(id="bpe-curve")
+        with Vertical(id="bpe-lower"):
+            yield TextStrip(id="bpe-strip")
+            yield WordsView(id="bpe-words")
+
+    def on_mount(self) -> None:
+        self._timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
+        for name in ("text_source", "text_encoding", "run_name"):
+            self.watch(self.app, name, self._text_changed, init=False)
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.width >= WIDE, "-wide-page")
+        self.set_class(self.size.height >= TALL, "-tall-page")
+
+    @property
+    def state(self) -> BpeState | None:
+        """What is to see now; None before a text has been read."""
+        return self.session.state if self.session else None
+
+    @property
+    def is_settled(self) -> bool:
+        return not self._reading and not self._moving and not self._steps
+
+    def watch_is_shown(self) -> None:
+        if not self.is_shown:
+            self.playing = False
+        self._open()
+
+    def watch_text(self) -> None:
+        self._text_changed()
+
+    def _text_changed(self) -> None:
+        if self.source is not None:
+            self._open()
+
+    def watch_source(self) -> None:
+        self._name_sources()
+        self._open()
+
+    def _open(self) -> None:
+        """Read the text to learn from, if it is another than before and the page is in sight."""
+        if not self.is_shown or not self.is_mounted:
+            return
+        if self.source is None:
+            self.source = "text" if self.lab.text_source else "run"
+            return
+        self._name_sources()
+        wanted: tuple[Source, str, str, str]
+        match self.source:
+            case "text":
+                wanted = (self.source, self.lab.text_source, self.lab.text_encoding, "")
+            case "run":
+                wanted = (self.source, self.lab.run_name, "", "")
+            case "box":
+                wanted = (self.source, "", "", self.text)
+        if wanted == self._opened:
+            return
+        self._opened = wanted
+        self.wanted += 1
+        self.playing, self._steps, self._reading = False, 0, True
+        self._run_tokens, self._run = (), self.lab.run_name
+        self.session = None
+        self._show()
+        self.query_one("#bpe-counts", StatusLine).say("reading the text")
+        self.open_text(self.wanted, *wanted)
+
+    def _source_words(self) -> list[tuple[Source, str]]:
+        """The texts as they stand side by side. The text in use is left out while there is none."""
+        names = {"text": f"text {self._short_name()}", "run": f"run {self.lab.run_name}'s text", "box": "the text box"}
+        there = [source for source in SOURCES if source != "text" or self.lab.text_source]
+        return [(source, f"‹ {names[source]} ›" if source == self.source else f"  {names[source]}  ") for source in there]
+
+    def _short_name(self) -> str:
+        return self.lab.text_source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+
+    def _name_sources(self) -> None:
+        if self.is_mounted:
+            self.query_one("#bpe-sources", StatusLine).left = CHOOSE + " ".join(words for _, words in self._source_words())
+
+    @on(StatusLine.TextClicked, "#bpe-sources")
+    def _source_clicked(self, event: StatusLine.TextClicked) -> None:
+        start = cell_len(CHOOSE)
+        for source, words in self._source_words():
+            if start <= event.at < start + cell_len(words):
+                self.source = source
+            start += cell_len(words) + 1
+
+    @on(BpeLearning.Reading)
+    def _show_share(self, message: BpeLearning.Reading) -> None:
+        if message.number == self.wanted:
+            self.query_one("#bpe-counts", StatusLine).say(f"counting the words of the text: {message.share:.0%}")
+
+    @on(BpeLearning.Opened)
+    def _show_text(self, message: BpeLearning.Opened) -> None:
+        if message.number != self.wanted:
+            return
+        self._reading = False
+        self.session, self._run_tokens = message.session, message.run_tokens
+        self.query_one(WordsView).show(message.session.excerpt)
+        self._show()
+        self._go_on()
+
+    @on(BpeLearning.NotOpened)
+    def _show_problem(self, message: BpeLearning.NotOpened) -> None:
+        if message.number == self.wanted:
+            self._reading, self._steps = False, 0
+            self.query_one("#bpe-counts", StatusLine).say(message.sentence, error=True)
+
+    @on(BpeLearning.Moved)
+    def _show_merges(self, message: BpeLearning.Moved) -> None:
+        self._moving = False
+        if message.session is self.session:
+            self._steps += message.left
+            if not message.left and not message.state.pairs:
+                self._steps, self.playing = min(0, self._steps), False
+            self._show()
+        self._go_on()
+
+    def action_step(self, steps: int) -> None:
+        if steps < 0:
+            self.playing = False
+        self._steps += steps
+        self._go_on()
+
+    def action_restart(self) -> None:
+        self.playing = False
+        self._steps = -len(self.state.merges) if self.state else 0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Start the next slice, unless one is on its way."""
+        if self.session is None or self._moving or not self._steps:
+            return
+        steps, self._steps = self._steps, 0
+        self._moving = True
+        self.move(self.session, steps)
+
+    def action_play(self) -> None:
+        self.playing = not self.playing and bool(self.state and self.state.pairs)
+
+    def watch_playing(self) -> None:
+        if self._timer is None:
+            return
+        if self.playing:
+            self._timer.resume()
+        else:
+            self._timer.pause()
+        self._say_counts()
+
+    def _tick(self) -> None:
+        if self.state and not self._moving and not self._steps:
+            self.action_step(1 + len(self.state.merges) // FASTER_EVERY)
+
+    def action_source(self) -> None:
+        there = [source for source, _ in self._source_words()]
+        self.source = there[(there.index(self.source) + 1) % len(there)] if self.source in there else there[0]
+
+    def action_merges(self) -> None:
+        self.shows_merges = not self.shows_merges
+        self.query_one("#bpe-merges" if self.shows_merges else "#bpe-pairs").focus()
+
+    def action_words(self) -> None:
+        self.shows_words = not self.shows_words
+
+    def action_line(self, by: int) -> None:
+        self.query_one(WordsView).line += by
+
+    def go_back(self) -> bool:
+        if self.playing or self._steps:
+            self.playing, self._steps = False, 0
+            return True
+        return False
+
+    def _show(self) -> None:
+        state = self.state
+        self.query_one(PairList).show(state)
+        self.query_one(MergeList).show(state)
+        self.query_one(TextStrip).show(state)
+        self.query_one(LinePlot).figure = self._figure(state)
+        self._say_counts()
+
+    def _say_counts(self) -> None:
+        state = self.state
+        following = self.query_one("#bpe-next", StatusLine)
+        if state is None:
+            following.left = ""
+            return
+        from lab.tokenization.bpe_session import agreement_sentence
+
+        counts = self.query_one("#bpe-counts", StatusLine)
+        counts.say(state.counts_sentence)
+        counts.mark = "▶" if self.playing else ""
+        counts.right = (state.text_sentence,)
+        agreement = f" {agreement_sentence(state, self._run_tokens, self._run)}" if self._run_tokens else ""
+        following.left = state.next_sentence + agreement
+
+    def _figure(self, state: BpeState | None) -> Figure | None:
+        if state is None:
+            return None
+        unit, words = next(((unit, words) for unit, words in UNITS if state.text_bytes >= 10 * unit), UNITS[-1])
+        sizes = [256.0 + number for number in range(len(state.merges) + 1)]
+        left = [state.text_bytes / unit, *(merge.tokens_left / unit for merge in state.merges)]
+        series = Series(f"tokens of the text{words}", f"tokens{words}", "line", "train", sizes, left)
+        empty = "The curve begins with the first merge."
+        shown = (series,) if state.merges else ()
+        return Figure(shown, (self.wanted, len(state.merges)), "vocabulary", empty=empty)
+
+    @on(MergeList.Chosen)
+    def _show_parts(self, message: MergeList.Chosen) -> None:
+        state = self.state
+        known = state is not None and message.id is not None and message.id < len(state.vocabulary)
+        words = state.parts(message.id) if known and state is not None and message.id is not None else ""
+        self.query_one("#bpe-parts", StatusLine).left = words

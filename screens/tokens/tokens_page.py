@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TokensPage(Vertical):
-    """One page, told of the current tokenizer and, where it takes a text, of the text in the box.
+    """One page, told of the current tokenizer and of the text in the box.
 
     A subclass watches `named` (and `text`) with `watch_named`; both may change while the page is hidden, which `is_shown` tells.
     """
@@ -37,7 +37,7 @@ class TokensPage(Vertical):
     named: var[NamedTokenizer | None] = var(None)
     """The current tokenizer; None until it has been read, or where it cannot be."""
     text: var[str] = var("")
-    """The text in the box, or the example while the box is empty. Only pages that take a text are told."""
+    """The text in the box, or the example while the box is empty."""
     is_shown: var[bool] = var(False, toggle_class="-shown")
     """True while the page is in sight."""
 

@@ -253,8 +253,7 @@ class TokensScreen(TextSources):
         self.text_changed()
         self._follow_cursor()
         for page in self.query(TokensPage):
-            if page.TAKES_TEXT:
-                page.text = text or EXAMPLE
+            page.text = text or EXAMPLE
 
     @on(TextArea.SelectionChanged, "#tokens-text")
     def _follow_cursor(self) -> None:

@@ -1,0 +1,106 @@
+"""The beginning of the text as the tokens learned so far. Letters keep their places, so that tokens are seen to grow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.binding import Binding
+from textual.strip import Strip
+
+from screens.colour.palette import Palette, palette_of
+from screens.colour.token_cycle import CYCLE, cycle_style
+from screens.widgets.line_scroll_view import LineScrollView
+
+if TYPE_CHECKING:
+    from lab.tokenization.bpe_session import BpeState
+
+Cell = tuple[str, int, bool]
+"""Text, place in the cycle of papers, and True for a token to highlight."""
+
+
+def lay_strip(state: BpeState, room: int) -> list[list[Cell]]:
+    """The tokens in lines of at most `room` cells, broken wherever a line is full and after a line break of the text.
+
+    A token keeps its paper from one merge to the next; only where its neighbour has the same it takes the one after.
+    """
+    lines: list[list[Cell]] = [[]]
+    at, paper = 0, -1
+    for id in state.excerpt_ids:
+        paper = (id + (id % len(CYCLE) == paper)) % len(CYCLE)
+        is_new = id >= state.newest
+        label = state.label(id)
+        width = cell_len(label)
+        if at + width <= room:
+            lines[-1].append((label, paper, is_new))
+            at += width
+        else:
+            for character in label:
+                width = cell_len(character)
+                if at + width > room:
+                    lines.append([])
+                    at = 0
+                lines[-1].append((character, paper, is_new))
+                at += width
+        if state.vocabulary[id].endswith(b"\n"):
+            lines.append([])
+            at = 0
+    return lines
+
+
+class TextStrip(LineScrollView):
+    """Papers in turn tell tokens apart; without colours every other one is underlined. New tokens stand out in bold."""
+
+    COMPONENT_CLASSES = {"text--new"}
+    DEFAULT_CSS = """
+    TextStrip {
+        & > .text--new { background: $accent; color: $background; text-style: bold; }
+    }
+    """
+    HELP = "**The text** as the tokens learned so far. Up to ten tokens that the last key made stand out. Arrows or `jk` scroll."
+    BINDINGS = [
+        Binding("down,j", "scroll_by(1)", "Down", id="text.down", show=False, tooltip="One line down"),
+        Binding("up,k", "scroll_by(-1)", "Up", id="text.up", show=False, tooltip="One line up"),
+        Binding("pagedown", "turn(1)", "Page down", id="text.page_down", show=False, tooltip="One page down"),
+        Binding("pageup", "turn(-1)", "Page up", id="text.page_up", show=False, tooltip="One page up"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._state: BpeState | None = None
+        self._lines: list[list[Cell]] = []
+        self.border_title = "the text"
+
+    def show(self, state: BpeState | None) -> None:
+        """Draw the excerpt of this state."""
+        self._state = state
+        self.border_title = f"the beginning of {state.name}, as tokens" if state else "the text"
+        self._lay()
+
+    def _lay(self) -> None:
+        self._lines = lay_strip(self._state, self.room) if self._state else []
+        self.set_extent(len(self._lines))
+
+    def on_resize(self) -> None:
+        self._lay()
+
+    def draw(self, line: int) -> Strip:
+        base, palette = self.style_of(""), palette_of(self)
+        segments = [Segment(text, base + self._style(palette, paper, is_new)) for text, paper, is_new in self._lines[line]]
+        return Strip(segments).adjust_cell_length(self.room, base)
+
+    def _style(self, palette: Palette, paper: int, is_new: bool) -> Style:
+        style = cycle_style(palette, paper)
+        if not is_new:
+            return style
+        if not palette.paints:
+            return style + Style(reverse=True, bold=True)
+        return self.style_of("text--new") + Style(underline=paper % 2 == 1)
+
+    def action_scroll_by(self, by: int) -> None:
+        self.top += by
+
+    def action_turn(self, by: int) -> None:
+        self.page(by)
