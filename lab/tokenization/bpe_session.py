@@ -165,7 +165,7 @@ def agreement_sentence(state: BpeState, tokens: Sequence[bytes], name: str) -> s
     if other is not None:
         return f"Merge {whole(other)} is not that of {name}'s tokenizer."
     if len(state.merges) > of_run:
-        return f"The first {_counted(of_run, 'merge')} are all those of {name}'s tokenizer."
+        return f"{name}'s tokenizer has the first {whole(of_run)} of these merges."
     if not state.merges:
         return f"{name}'s tokenizer has {_counted(of_run, 'merge')}."
     return f"The same as the first {whole(len(state.merges))} of the {_counted(of_run, 'merge')} of {name}'s tokenizer."

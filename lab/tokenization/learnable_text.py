@@ -1,5 +1,6 @@
 """A text as BPE learns from it: its words and their counts, and its beginning to look at."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ EXCERPT_CHARACTERS = 4000
 """Characters of the beginning that are kept to be shown as tokens."""
 MEASURING = 0.2
 """Share of the reading that measures the text, before its words are counted."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""No character by itself: a terminal sends one for a byte that is no UTF-8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +74,7 @@ def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -
 
 def whole_text(name: str, text: str) -> LearnableText:
     """A text that is learned from as a whole. Raises UserError if it has too many different words."""
-    # A lone surrogate is no character: a terminal sends one for a byte that is no UTF-8.
-    valid = text.encode("utf-8", "replace").decode()
+    valid = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
     return LearnableText(name, count_words([valid]), valid[:EXCERPT_CHARACTERS])
 
 

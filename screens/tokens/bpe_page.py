@@ -135,7 +135,7 @@ class BpePage(BpeLearning):
 
     @property
     def state(self) -> BpeState | None:
-        """What is to see now; None before a text has been read."""
+        """Everything to see now; None before a text has been read."""
         return self.session.state if self.session else None
 
     @property

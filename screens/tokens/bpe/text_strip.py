@@ -24,12 +24,13 @@ Cell = tuple[str, int, bool]
 def lay_strip(state: BpeState, room: int) -> list[list[Cell]]:
     """The tokens in lines of at most `room` cells, broken wherever a line is full and after a line break of the text.
 
-    A token keeps its paper from one merge to the next; only where its neighbour has the same it takes the one after.
+    Papers are dark and light in turn from the start of each line of the text; the hue follows the token, wherever it occurs.
     """
     lines: list[list[Cell]] = [[]]
-    at, paper = 0, -1
+    at = turn = 0
     for id in state.excerpt_ids:
-        paper = (id + (id % len(CYCLE) == paper)) % len(CYCLE)
+        paper = (turn + 2 * id) % len(CYCLE)
+        turn = 1 - turn
         is_new = id >= state.newest
         label = state.label(id)
         width = cell_len(label)
@@ -46,7 +47,7 @@ def lay_strip(state: BpeState, room: int) -> list[list[Cell]]:
                 at += width
         if state.vocabulary[id].endswith(b"\n"):
             lines.append([])
-            at = 0
+            at = turn = 0
     return lines
 
 

@@ -1,0 +1,122 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.text_source import open_corpus
+from lab.runs.find_runs import open_run
+from lab.tokenization.bpe_session import BpeSession, agreement_sentence
+from lab.tokenization.learnable_text import LearnableText, read_run_text, read_training_part, whole_text
+from models.tokenizers.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def session() -> BpeSession:
+    return BpeSession(LearnableText("the text", {"the": 3, " cat": 2, "xy": 1}, "the cat\nthe xy"))
+
+
+def test_the_excerpt_goes_through_the_same_merges_as_the_text(session: BpeSession) -> None:
+    assert bytes(session.state.excerpt_ids) == b"the cat\nthe xy"
+    session.move(2)
+    assert session.state.label(257) == "the"
+    assert [session.state.label(id) for id in session.state.excerpt_ids] == [
+        "the",
+        *("␣", "c", "a", "t", "⏎"),
+        "the",
+        *("␣", "x", "y"),
+    ]
+    assert session.state.newest == 256
+    session.move(-1)
+    assert [session.state.label(id) for id in session.state.excerpt_ids][:3] == ["t", "he", "␣"]
+    assert session.state.newest == 257
+
+
+def test_sentences_name_the_next_pair_and_a_tie_with_its_rule(session: BpeSession) -> None:
+    assert session.state.counts_sentence == "0 merges · vocabulary 256 · 19 tokens · 1.00 bytes per token"
+    assert session.state.next_sentence == (
+        'Tie: 2 pairs occur 3 times. The lowest ids go first, the left one before the right: next "h" + "e" (104, 101).'
+    )
+    session.move(1)
+    assert session.state.next_sentence == 'Next: "t" + "he", the most common pair: 3 times.'
+    assert session.move(100) == 0
+    assert session.state.next_sentence == "Every word is a single token: no pair is left to merge."
+    assert (session.state.pairs, session.state.tied, session.state.tokens) == ((), 0, 6)
+
+
+def test_a_token_is_taken_apart_down_to_bytes(session: BpeSession) -> None:
+    session.move(100)
+    parts = {session.state.label(merge.id): session.state.parts(merge.id) for merge in session.state.merges}
+    assert parts["the"] == '"the" = t (h e)'
+    assert parts[" cat"] == '" cat" = ␣ (c (a t))' or parts[" cat"] == '" cat" = (␣ c) (a t)'
+    assert session.state.parts(104) == '"h" is the byte 104'
+
+
+def test_a_slice_ends_after_its_time_and_says_what_is_left(session: BpeSession) -> None:
+    assert session.move(5, seconds=0) == 4
+    assert session.move(4) == 0
+    assert session.state.newest == 256  # the slices are one request
+    assert session.move(-3, seconds=0) == -2
+    assert session.move(-100) == 0
+    assert session.state.merges == ()
+
+
+def test_a_state_does_not_change_with_later_merges(session: BpeSession) -> None:
+    before = session.state
+    session.move(3)
+    assert (len(before.merges), len(before.vocabulary), len(before.excerpt_ids)) == (0, 256, 14)
+
+
+def test_the_agreement_with_a_tokenizer_is_measured(session: BpeSession) -> None:
+    tokens = [bytes([byte]) for byte in range(256)] + [b"he", b"the", b"other"]
+    assert agreement_sentence(session.state, tokens, "tale") == "tale's tokenizer has 3 merges."
+    session.move(2)
+    assert agreement_sentence(session.state, tokens, "tale") == "The same as the first 2 of the 3 merges of tale's tokenizer."
+    assert agreement_sentence(session.state, tokens[:257], "tale") == "tale's tokenizer has the first 1 of these merges."
+    session.move(1)
+    assert agreement_sentence(session.state, tokens, "tale") == "Merge 3 is not that of tale's tokenizer."
+
+
+def test_a_text_in_the_box_is_learned_whole_and_a_file_from_its_training_part(tmp_path: Path) -> None:
+    assert whole_text("box", "a b\udce9 b").words == {"a": 1, " b": 2, "\ufffd": 1}
+    path = tmp_path / "some.txt"
+    path.write_text("one two three four five six seven eight nine ten\n" * 20)
+    shares: list[float] = []
+    text = read_training_part(str(path), report=shares.append)
+    assert text.name == "the training part of some"
+    assert sum(len(word) * count for word, count in text.words.items()) == pytest.approx(900, abs=20)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert text.excerpt.startswith("one two")
+
+
+def test_the_text_of_a_run_is_refused_where_it_is_not_what_it_was(
+    empty_run: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "some.txt"
+    path.write_text("the cat sat on the mat\n" * 50)
+    run = empty_run("tale")
+    tokenizer = Tokenizer.train([path.read_text()[:1035]], 260)
+    tokenizer.save(run.tokenizer_path)
+
+    def write_source(source: str, sha256: str) -> None:
+        config = run.config
+        data = msgspec.structs.replace(config.data, source=source, sha256=sha256)
+        kind = msgspec.structs.replace(config.tokenizer, kind="bpe", vocab_size=tokenizer.vocab_size)
+        model = replace(config.model, vocab_size=tokenizer.vocab_size)
+        changed = msgspec.structs.replace(config, data=data, tokenizer=kind, model=model)
+        (run.path / "config.json").write_bytes(msgspec.json.encode(changed))
+
+    write_source(str(path), open_corpus(str(path)).sha256)
+    text, tokens = read_run_text(open_run("tale").name)
+    assert text.name == "the training part of some"
+    assert tokens == tuple(tokenizer.token_bytes(id) for id in range(260))
+    path.write_text("another text\n")
+    with pytest.raises(UserError, match=r"some\.txt has changed since tale was made"):
+        read_run_text("tale")
+    write_source("-", "")
+    with pytest.raises(UserError, match="standard input, which cannot be read again"):
+        read_run_text("tale")

@@ -1,0 +1,180 @@
+"""Learn BPE: merges forward and back by key, and what the page shows of them."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.tokenization.bpe_session import BpeSession
+from lab.tokenization.learnable_text import LearnableText
+from lab.tokenization.word_counts import words_and_parts
+from models.tokenizers.tokenizer import Tokenizer
+from screens.app import LabApp
+from screens.tokens.bpe.text_strip import TextStrip, lay_strip
+from screens.tokens.bpe.words_view import WordsView, lines_of, rows_of
+from screens.tokens.bpe_page import BpePage
+from screens.tokens.tokens_screen import TokensScreen
+from screens.widgets.status_line import StatusLine
+
+LINE = "The big dog ran, and the small dog's 12 friends ran too.\n"
+
+
+class TokensApp(LabApp):
+    DEFAULT_MODE = "tokens"
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "dogs.txt"
+    path.write_text(LINE * 40)
+    return path
+
+
+@pytest.fixture
+def app(home: Path, text: Path) -> LabApp:
+    app = TokensApp(preload=False)
+    app.set_reactive(LabApp.text_source, str(text))
+    return app
+
+
+def page_of(pilot: Pilot[None]) -> BpePage:
+    return pilot.app.screen.query_one(BpePage)
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    for _ in range(2000):
+        await pilot.pause(0)
+        if page_of(pilot).state is not None and page_of(pilot).is_settled:
+            break
+        await asyncio.sleep(0.005)
+    await pilot.pause(0)
+
+
+async def opened(pilot: Pilot[None]) -> BpePage:
+    await pilot.press("escape", "b")
+    await settle(pilot)
+    return page_of(pilot)
+
+
+def line(pilot: Pilot[None], id: str) -> str:
+    return pilot.app.screen.query_one(id, StatusLine).left
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await opened(pilot)
+        assert pilot.app.focused is page.query_one("#bpe-pairs")
+        assert line(pilot, "#bpe-sources").startswith("learn from  ‹ text dogs.txt ›")
+        start = page.state
+        assert start is not None
+        assert (start.name, len(start.merges)) == ("the training part of dogs", 0)
+        await press(pilot, "m", "x", "C")
+        state = page.state
+        assert state is not None
+        learned = Tokenizer.train([LINE * 36], 256 + 111)
+        assert list(state.vocabulary) == [learned.token_bytes(id) for id in range(learned.vocab_size)]
+        assert line(pilot, "#bpe-next") == "Every word is a single token: no pair is left to merge."
+        await press(pilot, "h")
+        assert len(page.state.merges) == len(state.merges) - 1  # type: ignore[union-attr]
+        await press(pilot, "0")
+        assert page.state is not None
+        assert page.state.excerpt_ids == start.excerpt_ids
+        assert page.state.pairs == start.pairs
+        await press(pilot, "m", "M")
+        assert pilot.app.focused is page.query_one("#bpe-merges")
+        assert line(pilot, "#bpe-parts") == '"an" = a n'
+        await press(pilot, "w")
+        assert page.query_one(WordsView).display
+        assert not page.query_one(TextStrip).display
+
+
+async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await opened(pilot)
+        await pilot.press("space")
+        assert page.playing
+        await press(pilot, "space")
+        assert not page.playing
+        page.playing = True
+        for _ in range(200):
+            page._tick()
+            await settle(pilot)
+            if not page.playing:
+                break
+        assert not page.playing
+        assert page.state is not None
+        assert not page.state.pairs
+        await press(pilot, "space")
+        assert not page.playing
+
+
+async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(app: LabApp) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, TokensScreen)
+        screen.box.text = "abab abab"
+        page = await opened(pilot)
+        page.source = "box"
+        await settle(pilot)
+        await press(pilot, "m")
+        assert page.state is not None
+        assert page.state.text_sentence == "the text in the box: 9 bytes"
+        assert page.state.vocabulary[256] == b"ab"
+        screen.box.text = "xyxy"
+        await pilot.pause(0)
+        await settle(pilot)
+        assert page.state.text_sentence == "the text in the box: 4 bytes"
+
+
+async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, text: Path) -> None:
+    text.unlink()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("escape", "b")
+        for _ in range(400):
+            await pilot.pause(0)
+            if "does not exist" in line(pilot, "#bpe-counts"):
+                break
+            await asyncio.sleep(0.005)
+        assert "dogs.txt does not exist" in line(pilot, "#bpe-counts")
+        await press_without_text(pilot)
+
+
+async def press_without_text(pilot: Pilot[None]) -> None:
+    await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
+    assert page_of(pilot).state is None
+    assert not page_of(pilot).playing
+
+
+def test_letters_keep_their_places_while_tokens_grow() -> None:
+    session = BpeSession(LearnableText("it", {"the": 5, " then": 2}, "the then\nthe"))
+    places = []
+    for _ in range(3):
+        lines = lay_strip(session.state, 6)
+        places.append(["".join(text for text, _, _ in line).replace(" ", "␣") for line in lines])
+        session.move(1)
+    assert places == [["the␣th", "en⏎", "the"]] * 3
+    assert [[(text, is_new) for text, _, is_new in line] for line in lay_strip(session.state, 6)][2] == [("the", False)]
+    papers = [paper % 2 for _, paper, _ in lay_strip(session.state, 80)[0]]
+    assert papers == [at % 2 for at in range(len(papers))]
+
+
+def test_words_are_shown_by_line_with_the_alternative_of_each() -> None:
+    lines = lines_of(list(words_and_parts("I'll go\n\n  now 5\n")))
+    assert lines == [[("I", 1), ("'ll", 0), (" go", 1), ("\n\n ", 5)], [(" now", 1), (" 5", 2), ("\n", 4)]]
+    assert rows_of(lines[0], 9) == [[("I", 1), ("'ll", 0)], [(" go", 1), ("⏎⏎ ", 5)]]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_picture(size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        await opened(pilot)
+        await press(pilot, "x", "m")
+
+    assert snap_compare(app, terminal_size=size, run_before=go)
