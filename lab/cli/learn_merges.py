@@ -8,8 +8,8 @@ import click
 
 from lab.cli.visible_output import own_sequences
 from lab.core.visible_text import visible_json
-from lab.tokenization.bpe_learner import BpeLearner, Merge
-from lab.tokenization.learnable_text import LearnableText, read_training_part
+from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
+from lab.tokenization.bpe.learnable_text import LearnableText, read_training_part
 from models.tokenizers.token_labels import printable
 
 SECONDS_BETWEEN_REPORTS = 0.1

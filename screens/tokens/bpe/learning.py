@@ -11,7 +11,7 @@ from textual.message import Message
 from screens.tokens.tokens_page import TokensPage
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe_session import BpeSession, BpeState
+    from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
 
 SLICE_SECONDS = 0.06
 """Longest time of merging between two paints."""
@@ -65,8 +65,8 @@ class BpeLearning(TokensPage):
     def open_text(self, number: int, source: Source, name: str, encoding: str, text: str) -> None:
         """Count the words of a text: `name` is that of the source or the run, `text` what is in the box."""
         from lab.core.errors import UserError
-        from lab.tokenization.bpe_session import BpeSession
-        from lab.tokenization.learnable_text import read_run_text, read_training_part, whole_text
+        from lab.tokenization.bpe.bpe_session import BpeSession
+        from lab.tokenization.bpe.learnable_text import read_run_text, read_training_part, whole_text
 
         shown = 0.0
 

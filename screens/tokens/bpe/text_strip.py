@@ -15,7 +15,7 @@ from screens.colour.token_cycle import CYCLE, cycle_style
 from screens.widgets.line_scroll_view import LineScrollView
 
 if TYPE_CHECKING:
-    from lab.tokenization.bpe_session import BpeState
+    from lab.tokenization.bpe.bpe_session import BpeState
 
 Cell = tuple[str, int, bool]
 """Text, place in the cycle of papers, and True for a token to highlight."""

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from lab.tokenization.bpe_session import BpeSession
-from lab.tokenization.learnable_text import LearnableText
-from lab.tokenization.word_counts import words_and_parts
+from lab.tokenization.bpe.bpe_session import BpeSession
+from lab.tokenization.bpe.learnable_text import LearnableText
+from lab.tokenization.bpe.word_counts import words_and_parts
 from models.tokenizers.tokenizer import Tokenizer
 from screens.app import LabApp
 from screens.tokens.bpe.text_strip import TextStrip, lay_strip

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.core.number_format import significant, whole
-from lab.tokenization.bpe_learner import BYTES, BpeLearner, Merge
-from lab.tokenization.learnable_text import LearnableText
-from lab.tokenization.merged_words import MergedWords
-from lab.tokenization.pair_counts import RankedPair
-from lab.tokenization.word_counts import words_of
+from lab.tokenization.bpe.bpe_learner import BYTES, BpeLearner, Merge
+from lab.tokenization.bpe.learnable_text import LearnableText
+from lab.tokenization.bpe.merged_words import MergedWords
+from lab.tokenization.bpe.pair_counts import RankedPair
+from lab.tokenization.bpe.word_counts import words_of
 from models.tokenizers.token_labels import printable
 
 MOST_PAIRS = 500

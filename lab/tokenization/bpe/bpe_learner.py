@@ -7,8 +7,8 @@ those that `Tokenizer.train` learns with rustbpe, in the same order, ties includ
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab.tokenization.merged_words import MergedWords
-from lab.tokenization.pair_counts import PairCounts, RankedPair
+from lab.tokenization.bpe.merged_words import MergedWords
+from lab.tokenization.bpe.pair_counts import PairCounts, RankedPair
 
 BYTES = 256
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
-from lab.tokenization.word_counts import PATTERN_PARTS, count_words, words_and_parts, words_of
+from lab.tokenization.bpe.word_counts import PATTERN_PARTS, count_words, words_and_parts, words_of
 from models.tokenizers.tokenizer import PATTERN
-from tests.lab.tokenization.texts import TEXTS
+from tests.lab.tokenization.bpe.texts import TEXTS
 
 
 def test_the_parts_joined_are_the_pattern() -> None:

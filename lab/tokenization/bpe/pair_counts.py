@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.tokenization.merged_words import PairChanges, pair_of
+from lab.tokenization.bpe.merged_words import PairChanges, pair_of
 
 TIE_RULE = (
     "of pairs with the same count, the one whose left token has the lower id goes first, then the one whose right token has"
