@@ -21,6 +21,7 @@ COMMANDS = (
     "generate",
     "trace",
     "report",
+    "data",
     "tokenize",
     "params",
     "cache",

@@ -98,6 +98,8 @@ class Corpus:
         self.entropy_bits_per_byte = entropy_bits_per_byte
         self.inputs: tuple[CorpusInput, ...] | None = None
         """The inputs of all documents, which say whether the text may have changed; None where one is gone once it is read."""
+        self.paths: tuple[str, ...] = ()
+        """Absolute paths of the files that it is read from."""
         self._size = size
         self._read = read
         self._file_names = tuple(file_names) or (name,)

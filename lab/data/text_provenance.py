@@ -47,7 +47,7 @@ def change_of_text(data: DataConfig, created: float) -> str:
     try:
         if len(sources) == 1 and S_ISREG((facts := path_of(data.source).stat()).st_mode) and facts.st_mtime < created:
             return ""
-        corpus = open_corpus(data.source, data.encoding)
+        corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning)
         if corpus.modified < created and corpus.opened_documents >= data.documents:
             return ""
         if corpus.measure().sha256 == data.sha256:

@@ -96,6 +96,7 @@ def open_corpus(
         in_order(cleaning),
     )
     corpus.modified = max(each.modified for each in opened.values())
+    corpus.paths = tuple(document.path for document in documents if document.path)
     corpus._spool = documents
     if not any(document.spool for document in documents):
         corpus.inputs = tuple(document.input for document in documents)

@@ -32,6 +32,7 @@ def text_facts(config: RunConfig) -> list[Fact]:
         ("size", f"{bytes_(data.bytes)}, {whole(data.characters)} characters"),
         *([("documents", documents_in_words(data))] if data.documents > 1 or data.left_out else []),
         ("encoding", shown(data.encoding)),
+        ("cleaning", cleaning_in_words(data)),
         ("tokenizer", f"{tokenizer.kind}, {whole(tokenizer.vocab_size)} tokens"),
         ("tokens", f"{whole(data.tokens)} ({fixed(data.bytes / max(1, data.tokens), 2)} bytes per token)"),
         ("training part", f"{whole(data.split)} tokens"),
@@ -42,6 +43,13 @@ def text_facts(config: RunConfig) -> list[Fact]:
     if data.sha256:
         facts.append(("SHA-256", shown(data.sha256, 80)))
     return facts
+
+
+def cleaning_in_words(data: DataConfig) -> str:
+    """The cleaning rules, and how much each took: `line-endings, boilerplate (−812 B)`."""
+    taken = {step.rule: step.bytes_in - step.bytes_out for step in data.funnel}
+    words = [f"{rule} (−{bytes_(taken[rule])})" if taken.get(rule, 0) > 0 else rule for rule in data.cleaning]
+    return shown(", ".join(words), 1000) or "none"
 
 
 def documents_in_words(data: DataConfig) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.core.number_format import whole
+from lab.data.cleaning.rule_registry import typed_rules
 from lab.data.corpus import STDIN, shown_source
 from lab.data.text_source import open_corpus, sources_of
 from lab.planning.default_hyperparameters import default_dropout
@@ -48,6 +49,7 @@ def cloned_settings(config: RunConfig) -> Settings:
         asked = getattr(train, setting.name, None)
         if asked is not None and (setting.kind == "choice" or asked != getattr(usual, setting.name)):
             typed[setting.name] = f"{asked:g}" if setting.kind == "real" else str(asked)
+    typed["clean"] = typed_rules(config.data.cleaning)
     return Settings(preset=preset, tokenizer=config.tokenizer.kind, **typed)
 
 
@@ -65,7 +67,7 @@ def text_problem(config: RunConfig) -> str:
     if STDIN in sources_of(data.source):
         return f"{data.name} came through standard input and was not kept: choose another text, or pipe it in again."
     try:
-        facts = open_corpus(data.source, data.encoding).measure()
+        facts = open_corpus(data.source, data.encoding, cleaning=data.cleaning).measure()
     except UserError:
         return "The text that it learned from cannot be read any more; 2 chooses another."
     if facts.sha256 != data.sha256:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from lab.core.errors import UserError
 from lab.core.limits import LIMITS, limit_in_words
 from lab.core.visible_text import shortened
+from lab.data.cleaning.rule_registry import parse_rules
 from lab.planning.resolve_run import TextSize
 from lab.planning.run_request import RunRequest
 from lab.planning.settings_table import FORM, SETTINGS, Settings
@@ -28,6 +30,10 @@ def parse_settings(settings: Settings, text: TextSize) -> tuple[RunRequest, dict
     if settings.tokenizer != "bpe":
         values["vocab"] = None
         parser.problems.pop("vocab", None)
+    try:
+        values["clean"] = parse_rules(settings.clean)
+    except UserError as error:
+        parser.problems["clean"] = str(error)
     request = RunRequest(text=text.source, encoding=text.encoding, name=settings.name.strip() or None, **values)
     return request, parser.problems
 

@@ -50,7 +50,7 @@ def prepare_run(request: RunRequest, progress: Progress = lambda _: None, on_wai
     """
     check_request(request)
     where = (request.home or home()).absolute()
-    corpus = open_corpus(request.text, request.encoding, on_wait)
+    corpus = open_corpus(request.text, request.encoding, on_wait, request.clean)
     if len(corpus.source) > LONGEST_SOURCE:
         raise UserError(
             "The paths are too many to keep in a run; give their folder, or a pattern in quotes such as 'notes/*.txt'."
@@ -137,6 +137,8 @@ def _data_config(run: Run, corpus: Corpus, prepared: TokenFileFacts) -> DataConf
         entropy_bits_per_byte=corpus.entropy_bits_per_byte,
         documents=corpus.documents,
         left_out=corpus.left_out,
+        cleaning=corpus.cleaning,
+        funnel=facts.funnel,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from lab.core.errors import UserError
-from lab.runs.run_schema import PrecisionSetting
+from lab.runs.run_schema import DEFAULT_RULES, PrecisionSetting
 from models.config import DEFAULT_PRESET, AttentionKernel, OptimizerName
 from models.optimizers.lr_schedule import Schedule
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -29,6 +29,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer: TokenizerKind = "bpe"
     vocab: int | None = None
     encoding: str | None = None
+    clean: tuple[str, ...] = DEFAULT_RULES
+    """Names of cleaning rules."""
     layers: int | None = None
     heads: int | None = None
     width: int | None = None

@@ -103,6 +103,14 @@ SETTINGS = _by_name(
         metavar="auto|cpu|cuda|mps",
     ),
     Setting("name", "Name of the run", "text", "the text's", metavar="RUN"),
+    Setting(
+        "clean",
+        "Cleaning rules for the text beside line-endings, or all; `llmlab data --clean list` explains them",
+        "text",
+        "line-endings",
+        label="cleaning",
+        metavar="RULE,…",
+    ),
     Setting("encoding", "Encoding of the text", "text", "auto-detected for UTF-8 and UTF-16", in_form=False, metavar="NAME"),
     Setting("threads", "Processor cores to compute on", "whole", "all of two, else all but one", in_form=False),
     Setting(
@@ -145,3 +153,4 @@ class Settings:
     seed: str = ""
     device: str = "auto"
     name: str = ""
+    clean: str = ""

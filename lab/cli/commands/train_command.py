@@ -18,6 +18,7 @@ from lab.planning.default_length import default_steps_in_words
 from lab.planning.settings_table import SETTINGS, Setting
 from lab.runs.home_folder import home
 from lab.runs.run_folder import Run
+from lab.runs.run_schema import DEFAULT_RULES
 from models.parameter_count import parameter_count
 
 if TYPE_CHECKING:
@@ -63,14 +64,16 @@ def train(texts: tuple[str, ...], steps: int | None, minutes: float | None, deta
     """
     if steps is not None and minutes is not None:
         raise click.UsageError("Give --steps or --minutes, not both.", click.get_current_context())
+    from lab.data.cleaning.rule_registry import parse_rules
     from lab.data.recent_texts import remember_text
     from lab.data.text_source import joined_source
     from lab.planning.prepare_run import prepare_run
     from lab.planning.run_request import RunRequest
 
     text = joined_source(texts)
+    cleaning = parse_rules(options.pop("clean") or "")
     asked = {name: value for name, value in options.items() if value is not None}
-    request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, **asked)
+    request = RunRequest(text=text, steps=steps, minutes=minutes, steps_by_machine=True, clean=cleaning, **asked)
     with preparation_shown(bar=shows_bar(quiet)) as progress:
         run = prepare_run(request, progress, lambda: click.echo(waiting_for_writer(text), err=True))
     with suppress(UserError):  # a convenience of the lab's Data screen
@@ -108,11 +111,14 @@ def description(run: Run) -> str:
     data, model = config.data, config.model
     size = f"{whole(data.documents)} documents, {bytes_(data.bytes)}" if data.documents > 1 else bytes_(data.bytes)
     left_out = f"\nLeft out: {data.left_out}." if data.left_out else ""
+    raw = data.funnel[0].bytes_in if data.funnel else data.bytes
+    rules = [rule for rule in data.cleaning if rule not in DEFAULT_RULES]
+    cleaned = f"\nCleaned by {', '.join(rules)}: {bytes_(data.bytes)} of {bytes_(raw)} kept." if rules else ""
     return (
         f"{data.name}: {size}, {whole(data.tokens)} tokens of a vocabulary of {whole(model.vocab_size)}, "
         f"the last {whole(data.tokens - data.split)} for validation{evaluations_in_words(run)}\n"
         f"{run.name}: {model.layers} layers, {model.heads} heads, width {model.width}, context {model.context}, "
-        f"{count(parameter_count(model))} parameters{left_out}"
+        f"{count(parameter_count(model))} parameters{cleaned}{left_out}"
     )
 
 

@@ -1,5 +1,6 @@
 """The funnel of a text: its bytes from raw to kept, by rule, with real excerpts of what was taken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -94,9 +95,14 @@ class Funnel:
     """A sentence for each limit that was reached, such as a full table of duplicates."""
 
     @property
-    def empty_in_words(self) -> str:
-        """A sentence if the rules left nothing, with the one that took the most; else empty."""
-        if self.kept_bytes or not self.steps:
-            return ""
-        most = max(self.steps, key=lambda step: step.bytes_in - step.bytes_out)
-        return f"Cleaning leaves nothing of this text: {most.rule} takes the most; leave it out, or choose another text."
+    def nothing_left(self) -> str:
+        """A sentence if the rules leave nothing of the text, else empty."""
+        return nothing_left(self.steps, self.kept_bytes)
+
+
+def nothing_left(steps: Sequence[CleaningStep], kept_bytes: int) -> str:
+    """A sentence if these rules leave nothing of a text, naming the one that took the most; else empty."""
+    if kept_bytes or not steps:
+        return ""
+    most = max(steps, key=lambda step: step.bytes_in - step.bytes_out)
+    return f"Cleaning leaves nothing of this text: {most.rule} takes the most; leave that rule out, or choose another text."

@@ -23,9 +23,14 @@ class _Sample:
     kept: list[tuple[int, Excerpt]] = field(default_factory=list)
     seen: int = 0
     stride: int = 1
+    end: int = -CONTEXT
+    """Place in the text up to which the last one reaches: another begins `CONTEXT` bytes later, so that no two show the same."""
 
-    def wants(self) -> bool:
-        """True if the next one is to be kept; counts it."""
+    def wants(self, start: int, stop: int) -> bool:
+        """True if the passage at these bytes of the text is to be kept; counts it."""
+        if start < self.end + CONTEXT:
+            return False
+        self.end = stop
         self.seen += 1
         return (self.seen - 1) % self.stride == 0
 
@@ -122,7 +127,7 @@ class FunnelMeter:
                 reason[0] += passage.changes
                 reason[1] += before - passage.same
                 sample = rule.samples[passage.reason]
-                if passage.changes == 1 and sample.wants():
+                if passage.changes == 1 and sample.wants(rule.bytes_in - before, rule.bytes_in):
                     sample.keep(_excerpt(passages, index, rule.context, max(0, self._number)))
         if self._excerpts:
             rule.context = _end_of(passages, rule.context)

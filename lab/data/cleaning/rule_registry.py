@@ -206,8 +206,8 @@ def parse_rules(typed: str) -> tuple[str, ...]:
 
 
 def typed_rules(names: Iterable[str]) -> str:
-    """The rules as `parse_rules` reads them; empty for the default ones."""
-    chosen = in_order(names)
+    """The rules as `parse_rules` reads them; empty for the default ones. Names of no rule, as of a newer version, are kept."""
+    chosen = tuple(names)
     if chosen == DEFAULT_RULES:
         return ""
     if chosen == tuple(BY_NAME):

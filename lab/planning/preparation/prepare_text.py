@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from lab.core.errors import UserError
+from lab.data.cleaning.funnel import nothing_left
 from lab.data.corpus import Corpus
 from lab.data.text_spool import TextSpool
 from lab.data.token_file import TokenFileFacts, tokenize_corpus
@@ -70,6 +72,8 @@ class TextPreparation:
             self.progress(PrepareProgress("reading", words, before + share * done / max(total, 1)))
 
         size = corpus.measure(lambda done, total: report(0.0, MEASURING, done, total))
+        if problem := nothing_left(size.funnel, size.bytes):
+            raise UserError(problem)
         split = split_text(corpus, lambda done, total: report(MEASURING, 1 - MEASURING, done, total))
         if stamp and size.bytes >= self.least and stamp.settled(started) and text_stamp(corpus) == stamp:
             self.cache.keep_text(key, KeptText(size, split))

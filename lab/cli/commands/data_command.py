@@ -1,0 +1,233 @@
+"""`llmlab data`: facts of a text, what cleaning takes from it, and the cleaned text."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lab.cli.table_output import table, write_json
+from lab.cli.visible_output import own_sequences
+from lab.core.atomic_io import os_error_in_words, replace_atomic
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, probability, whole
+from lab.core.visible_text import shortened, visible
+from lab.data.cleaning.rule_registry import RULES, parse_rules
+
+if TYPE_CHECKING:
+    from lab.data.cleaning.funnel import Excerpt, Funnel
+    from lab.data.corpus import Corpus, ReadProgress
+
+BAR_WIDTH = 24
+"""Columns of a bar that stands for the whole raw text."""
+SHOWN_EXCERPTS = 2
+"""Excerpts shown of each rule."""
+EXCERPT_CHARACTERS = 100
+
+PARTS = " ▏▎▍▌▋▊▉"
+
+
+@click.command(short_help="Show what a text is, and clean it.")
+@click.argument("texts", metavar="TEXT...", nargs=-1)
+@click.option(
+    "--clean",
+    metavar="RULE,…",
+    default="",
+    help="Cleaning rules beside line-endings; `all` is all of them, `none,RULE` leaves line-endings out, `list` explains them.",
+)
+@click.option("--save", metavar="FILE", help="Write the cleaned text to FILE, as UTF-8.")
+@click.option("--force", is_flag=True, help="Let --save replace a file that exists; never one that the text is read from.")
+@click.option("--encoding", metavar="NAME", help="Encoding of the text; UTF-8 and UTF-16 are detected.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, encoding: str | None, as_json: bool) -> None:
+    """Show what TEXT is, and the funnel: how much of it each cleaning rule takes, from raw to kept.
+
+    TEXT is the path of a text file, a folder, a pattern in quotes, - for standard input, or a built-in text, `stories` or
+    `python`. Nothing is changed on disk. `llmlab train TEXT --clean RULE,…` trains on the cleaned text.
+    """
+    if clean.strip() == "list":
+        _list_rules(as_json)
+        return
+    if not texts:
+        raise click.UsageError("Give a TEXT, or `--clean list` for the cleaning rules.", click.get_current_context())
+    from lab.cli.commands.train_command import waiting_for_writer
+    from lab.data.cleaning.measure_funnel import funnel_of
+    from lab.data.text_source import joined_source, open_corpus
+
+    source = joined_source(texts)
+    corpus = open_corpus(source, encoding, lambda: click.echo(waiting_for_writer(source), err=True), parse_rules(clean))
+    if save:
+        _check_target(Path(save), corpus, force=force)
+    with _progress(f"reading {corpus.name}") as progress:
+        funnel = funnel_of(corpus, progress)
+    if save and not funnel.nothing_left:
+        _save(Path(save), corpus)
+    if as_json:
+        write_json(_as_json(corpus, funnel, save))
+    else:
+        click.echo(_in_words(corpus, funnel))
+        if save and not funnel.nothing_left:
+            click.echo(f"\nSaved the cleaned text to {visible(save)} ({bytes_(os.path.getsize(save))}).")
+    if funnel.nothing_left:
+        raise UserError(funnel.nothing_left)
+
+
+def _list_rules(as_json: bool) -> None:
+    fields = ("name", "title", "explanation", "pipelines", "difference", "on_by_default")
+    if as_json:
+        write_json([{name: getattr(rule, name) for name in fields} for rule in RULES])
+        return
+    for rule in RULES:
+        click.secho(f"{rule.name}{' (on by default)' if rule.on_by_default else ''}", bold=True)
+        for sentence in filter(None, (rule.explanation, rule.pipelines, rule.difference and f"Here: {rule.difference}")):
+            click.echo(click.wrap_text(sentence, 100, "  ", "  "))
+    click.echo("\nThey are applied in this order, whatever the order in which they are named.")
+
+
+def _in_words(corpus: "Corpus", funnel: "Funnel") -> str:
+    size = corpus.measure()
+    facts = [
+        ("text", corpus.name),
+        ("source", ", ".join(corpus.source.split("\n"))),
+        ("files", f"{whole(len(corpus.files))}, {bytes_(corpus.file_bytes)}"),
+        ("encoding", f"{corpus.encoding}{f': {funnel.decoding}' if funnel.decoding else ''}"),
+        ("characters", f"{whole(size.characters)} after cleaning"),
+    ]
+    if corpus.left_out:
+        facts.insert(3, ("left out", corpus.left_out))
+    if funnel.documents > 1:
+        facts.insert(3, ("documents", f"{whole(funnel.documents)}, of which {whole(funnel.kept_documents)} keep some text"))
+    lines = [f"{name:<11} {visible(value)}" for name, value in facts]
+    rows = [("raw", whole(funnel.raw_bytes), "", "", _bar(1.0))]
+    for step in funnel.steps:
+        taken = step.bytes_in - step.bytes_out
+        share = step.bytes_out / funnel.raw_bytes if funnel.raw_bytes else 0.0
+        rows.append((step.rule, whole(step.bytes_out), f"+{whole(-taken)}" if taken < 0 else whole(-taken), _effect(step), _bar(share)))
+    kept = probability(funnel.kept_bytes / funnel.raw_bytes) if funnel.raw_bytes else "0%"
+    rows.append(("kept", whole(funnel.kept_bytes), "", f"{kept} of the raw text", ""))
+    lines += ["", table(("", "bytes", "taken", "changes", f"scale: full = {bytes_(funnel.raw_bytes)}"), rows, right=(1, 2))]
+    for step in funnel.steps:
+        for excerpt in funnel.excerpts.get(step.rule, ())[:SHOWN_EXCERPTS]:
+            reason = f" ({excerpt.reason})" if excerpt.reason else ""
+            lines.append(f"\n{step.rule}{reason}\n  − {_side(excerpt, 'taken')}\n  + {_side(excerpt, 'added')}")
+    return "\n".join([*lines, *funnel.notes])
+
+
+def _effect(step: Any) -> str:
+    parts = []
+    if step.passages_removed:
+        parts.append(f"{whole(step.passages_removed)} removed")
+    if step.passages_changed:
+        parts.append(f"{whole(step.passages_changed)} changed")
+    if step.documents_emptied:
+        parts.append(f"{whole(step.documents_emptied)} documents emptied")
+    return ", ".join(parts)
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * BAR_WIDTH * 8)
+    return "█" * (eighths // 8) + PARTS[eighths % 8].strip()
+
+
+def _side(excerpt: "Excerpt", kind: str) -> str:
+    """One side of an excerpt on a line; what was taken or added stands in [brackets]."""
+    at = next(at for at, span in enumerate(excerpt.spans) if span.kind != "kept")
+    words = []
+    for index, span in enumerate(excerpt.spans):
+        text = span.text
+        if span.kind not in ("kept", kind):
+            continue
+        if span.kind == "kept" and len(text) > EXCERPT_CHARACTERS // 3:
+            text = f"…{text[-EXCERPT_CHARACTERS // 3 :]}" if index < at else f"{text[: EXCERPT_CHARACTERS // 3]}…"
+        words.append(visible(text) if span.kind == "kept" else f"[{visible(shortened(text, EXCERPT_CHARACTERS))}]")
+    return "".join(words)
+
+
+def _as_json(corpus: "Corpus", funnel: "Funnel", save: str | None) -> dict[str, Any]:
+    size = corpus.measure()
+    return {
+        "name": corpus.name,
+        "source": corpus.source,
+        "encoding": corpus.encoding,
+        "file_bytes": funnel.file_bytes,
+        "decoding": funnel.decoding,
+        "raw_bytes": funnel.raw_bytes,
+        "kept_bytes": funnel.kept_bytes,
+        "characters": size.characters,
+        "sha256": size.sha256,
+        "documents": funnel.documents,
+        "kept_documents": funnel.kept_documents,
+        "files": [{"name": file.name, "bytes": file.bytes} for file in corpus.files],
+        "left_out": corpus.left_out,
+        "cleaning": list(corpus.cleaning),
+        "steps": list(funnel.steps),
+        "reasons": funnel.reasons,
+        "excerpts": {rule: [_excerpt_as_json(each) for each in found] for rule, found in funnel.excerpts.items()},
+        "notes": list(funnel.notes),
+        "saved": save if save and not funnel.nothing_left else None,
+    }
+
+
+def _excerpt_as_json(excerpt: "Excerpt") -> dict[str, Any]:
+    return {
+        "document": excerpt.document,
+        "reason": excerpt.reason,
+        "before": excerpt.before,
+        "taken": excerpt.taken,
+        "after": excerpt.after,
+        "added": excerpt.added,
+    }
+
+
+def _check_target(path: Path, corpus: "Corpus", *, force: bool) -> None:
+    """Check that the cleaned text may be written there. Raises UserError otherwise."""
+    try:
+        target = os.stat(path)
+    except FileNotFoundError:
+        if path.absolute().parent.is_dir():
+            return
+        raise UserError(f"The folder of {path} does not exist; make it, or choose another file.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{str(path)!r} is no path that can be written; choose another file.") from error
+    for read in corpus.paths:
+        if os.path.exists(read) and os.path.samestat(target, os.stat(read)):
+            raise UserError(f"{path} is read by this command; save the cleaned text to another file.")
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; choose another name.")
+    if not force:
+        raise UserError(f"{path} exists already; choose another name, or --force to replace it.")
+
+
+def _save(path: Path, corpus: "Corpus") -> None:
+    """Write the cleaned text atomically, with a blank line between documents. Raises UserError if it cannot be written."""
+
+    def chunks() -> Iterator[bytes]:
+        last = ""
+        for chunk in corpus.document_chunks():
+            if chunk.starts and last:
+                yield b"\n" if last.endswith("\n") else b"\n\n"
+            last = chunk.text[-1]
+            yield chunk.text.encode()
+
+    try:
+        replace_atomic(path, chunks())
+    except OSError as error:
+        raise os_error_in_words(error, f"write {path}") from error
+
+
+@contextmanager
+def _progress(words: str) -> Iterator["ReadProgress | None"]:
+    """A bar on stderr while the text is read, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None)
+    with Progress(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stderr))) as shown:
+        task = shown.add_task(visible(words), total=1.0)
+        yield lambda done, total: shown.update(task, completed=done / max(total, 1))
