@@ -16,6 +16,7 @@ from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
+from lab.data.cleaning.rule_registry import parse_rules
 from lab.data.statistics.text_statistics import count_tokens, read_facts
 from lab.planning.estimates.measure_step_time import StepTimer, step_key
 from lab.planning.estimates.run_cost import run_cost, text_in_words
@@ -54,6 +55,7 @@ class CountKey:
 
     source: str
     encoding: str | None
+    cleaning: tuple[str, ...]
     tokenizer: str
     vocab: str
 
@@ -263,7 +265,11 @@ class NewRun(Widget):
     def _count(self) -> None:
         settings = self.form.settings
         vocab = settings.vocab or defaults(settings, self._text, self._machine)["vocab"]
-        key = CountKey(self._text.source, self._text.encoding, settings.tokenizer, vocab)
+        try:
+            cleaning = parse_rules(settings.clean)
+        except UserError:
+            return  # the field is marked as wrong
+        key = CountKey(self._text.source, self._text.encoding, cleaning, settings.tokenizer, vocab)
         if key != self._counted and vocab.isdecimal():
             self._counted = key
             self._count_tokens(key, settings.preset)
@@ -273,9 +279,9 @@ class NewRun(Widget):
         text = TextSize(key.source, key.encoding)
         name = key.source
         try:
-            facts = read_facts(key.source, key.encoding)
+            facts = read_facts(key.source, key.encoding, key.cleaning)
             text, name = replace(text, bytes=facts.bytes), facts.name
-            count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab))  # type: ignore[arg-type]
+            count = count_tokens(key.source, key.encoding, key.tokenizer, int(key.vocab), key.cleaning)  # type: ignore[arg-type]
         except UserError as error:
             self.post_message(self.Counted(key, text, name, ("", str(error))))
         except (TokenizerError, VocabularyError) as error:

@@ -105,7 +105,9 @@ def _in_words(corpus: "Corpus", funnel: "Funnel") -> str:
     for step in funnel.steps:
         taken = step.bytes_in - step.bytes_out
         share = step.bytes_out / funnel.raw_bytes if funnel.raw_bytes else 0.0
-        rows.append((step.rule, whole(step.bytes_out), f"+{whole(-taken)}" if taken < 0 else whole(-taken), _effect(step), _bar(share)))
+        rows.append(
+            (step.rule, whole(step.bytes_out), f"+{whole(-taken)}" if taken < 0 else whole(-taken), _effect(step), _bar(share))
+        )
     kept = probability(funnel.kept_bytes / funnel.raw_bytes) if funnel.raw_bytes else "0%"
     rows.append(("kept", whole(funnel.kept_bytes), "", f"{kept} of the raw text", ""))
     lines += ["", table(("", "bytes", "taken", "changes", f"scale: full = {bytes_(funnel.raw_bytes)}"), rows, right=(1, 2))]

@@ -10,10 +10,12 @@ from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
 from lab.core.safe_open import open_regular
 from lab.data.builtin_texts import is_builtin
+from lab.data.cleaning.funnel import nothing_left
 from lab.data.corpus import Corpus, preview
 from lab.data.statistics.source_stamp import Stamp, can_be_read_again, is_one_file, source_stamp
 from lab.data.text_source import open_corpus, path_of
 from lab.data.train_val_split import Piece, Split, pieces, split_text
+from lab.runs.run_schema import DEFAULT_RULES
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 
@@ -51,16 +53,22 @@ class TokenCount:
     exact: bool
 
 
-def read_facts(source: str, encoding: str | None = None) -> TextFacts:
-    """Statistics of a text, which is read once, and again only if it changed.
+def read_facts(source: str, encoding: str | None = None, cleaning: tuple[str, ...] = DEFAULT_RULES) -> TextFacts:
+    """Statistics of a text as these cleaning rules leave it. It is read once, and again only if it changed.
 
     Raises:
         UserError: as `open_corpus`, where there is no text or it cannot be read, and for standard input and pipes.
     """
-    return _read_facts(source, encoding, source_stamp(source))
+    return _read_facts(source, encoding, cleaning, source_stamp(source))
 
 
-def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int) -> TokenCount:
+def count_tokens(
+    source: str,
+    encoding: str | None,
+    kind: TokenizerKind,
+    vocab_size: int,
+    cleaning: tuple[str, ...] = DEFAULT_RULES,
+) -> TokenCount:
     """The text's length in tokens. For `bpe`, a vocabulary of `vocab_size` is learned from the beginning of the text.
 
     Raises:
@@ -68,17 +76,19 @@ def count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_s
         TokenizerError: if the vocabulary cannot be made.
         VocabularyError: if GPT-2's vocabulary cannot be found.
     """
-    return _count_tokens(source, encoding, kind, vocab_size, source_stamp(source))
+    return _count_tokens(source, encoding, kind, vocab_size, cleaning, source_stamp(source))
 
 
 @functools.lru_cache(maxsize=16)
-def _read_facts(source: str, encoding: str | None, stamp: Stamp) -> TextFacts:
+def _read_facts(source: str, encoding: str | None, cleaning: tuple[str, ...], stamp: Stamp) -> TextFacts:
     if "\0" in source:
         raise UserError("A path cannot hold a NUL character; choose another.")
     if not can_be_read_again(source):
         raise UserError(f"{source} can be read only once; save the text to a file, and choose that.")
-    corpus = open_corpus(source, encoding)
+    corpus = open_corpus(source, encoding, cleaning=cleaning)
     sizes = corpus.measure()
+    if problem := nothing_left(sizes.funnel, sizes.bytes):
+        raise UserError(problem)
     return TextFacts(
         name=corpus.name,
         source=corpus.source,
@@ -94,6 +104,9 @@ def _read_facts(source: str, encoding: str | None, stamp: Stamp) -> TextFacts:
 
 
 def _cleaning(corpus: Corpus, cleaned: int) -> str:
+    if corpus.cleaning != DEFAULT_RULES:
+        raw = corpus.funnel[0].bytes_in if corpus.funnel else cleaned
+        return f"{', '.join(corpus.cleaning) or 'no rule'}: {bytes_(cleaned)} of {bytes_(raw)} kept"
     if is_builtin(corpus.source):
         return "nothing to clean"
     if not is_one_file(corpus.source):
@@ -115,10 +128,12 @@ def _cleaning(corpus: Corpus, cleaned: int) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _count_tokens(source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, stamp: Stamp) -> TokenCount:
+def _count_tokens(
+    source: str, encoding: str | None, kind: TokenizerKind, vocab_size: int, cleaning: tuple[str, ...], stamp: Stamp
+) -> TokenCount:
     if kind == "bytes":
-        return TokenCount(kind, 256, read_facts(source, encoding).bytes, exact=True)
-    corpus = open_corpus(source, encoding)
+        return TokenCount(kind, 256, read_facts(source, encoding, cleaning).bytes, exact=True)
+    corpus = open_corpus(source, encoding, cleaning=cleaning)
     sample, whole_text = _sample(corpus)
     several = corpus.documents > 1
     split = split_text(corpus) if whole_text else None
