@@ -310,6 +310,7 @@ class LabApp(AppState):
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:
         self.text_encoding = message.encoding
+        self.text_cleaning = message.cleaning
         self.text_source = message.source
         self.remember_text(message.source, message.encoding)
         if message.open_mode:

@@ -15,6 +15,7 @@ from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
+from lab.runs.run_schema import DEFAULT_RULES
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -28,6 +29,8 @@ class AppState(App[None]):
     """The text chosen in Data: a path or a built-in's name; empty until one is chosen."""
     text_encoding: var[str] = var("")
     """The encoding that the user gave for it; empty if it is auto-detected."""
+    text_cleaning: var[tuple[str, ...]] = var(DEFAULT_RULES)
+    """Names of the cleaning rules chosen for it."""
     run_name: var[str] = var("demo")
     """The run that Train and Inspect show: a name in the user's home, a path, or `demo`. At first the newest, if there is any."""
     runs: var[tuple[RunSummary, ...]] = var((), always_update=True)

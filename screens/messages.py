@@ -25,6 +25,8 @@ class TextChosen(ToApp):
     source: str
     encoding: str = ""
     open_mode: str | None = None
+    cleaning: tuple[str, ...] = ("line-endings",)
+    """Names of the cleaning rules."""
 
 
 @dataclass

@@ -1,5 +1,4 @@
-"""Preferences of the user, kept in one small file of the home folder: theme, speed of animation, sampling settings,
-the last texts.
+"""Preferences of the user, kept in one small file of the home folder: theme, animation, sampling, last texts, cleaning rules.
 
 Nothing here needs torch, and what the first paint needs no JSON.
 """
@@ -21,6 +20,7 @@ MODELS_OWN = SamplingSettings()
 
 LARGEST_PREFERENCES = 1 << 18
 LONGEST_NAME = 100
+LONGEST_RULES = 1000
 MOST_TEXTS = 10
 LONGEST_SOURCE = 2_000
 """Characters of a text's source; one of many paths is not kept."""
@@ -43,6 +43,8 @@ class Preferences:
     sampling: SamplingSettings = MODELS_OWN
     recent_texts: tuple[RecentText, ...] = ()
     """The last one first."""
+    cleaning: str = ""
+    """Cleaning rules as they are typed, such as `nfc,blank-lines`; empty for the usual ones."""
 
     def __post_init__(self) -> None:
         if len(self.theme) > LONGEST_NAME:
@@ -52,6 +54,8 @@ class Preferences:
         for source, encoding in self.recent_texts:
             if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME:
                 raise ValueError(f"the source of a recent text is empty or has more than {LONGEST_SOURCE:,} characters")
+        if len(self.cleaning) > LONGEST_RULES:
+            raise ValueError(f"the cleaning rules have more than {LONGEST_RULES} characters")
 
 
 def preferences_path(home: Path) -> Path:

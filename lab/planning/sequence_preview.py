@@ -10,6 +10,7 @@ from lab.data.corpus import CorpusFile
 from lab.data.text_source import open_corpus
 from lab.data.train_val_split import pieces, split_text
 from lab.planning.default_hyperparameters import default_batch, default_vocabulary
+from lab.runs.run_schema import DEFAULT_RULES
 from models.config import PRESETS, ModelConfig
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer import Tokenizer
@@ -54,8 +55,13 @@ class TextSplit:
         return self.sample_bytes == self.split
 
 
-def read_split(source: str, encoding: str | None, cancelled: Callable[[], bool] = lambda: False) -> TextSplit:
-    """Split the text as a run does, reading it three times.
+def read_split(
+    source: str,
+    encoding: str | None,
+    cancelled: Callable[[], bool] = lambda: False,
+    cleaning: tuple[str, ...] = DEFAULT_RULES,
+) -> TextSplit:
+    """Clean and split the text as a run does, reading it three times.
 
     Raises:
         UserError: where the text cannot be read.
@@ -66,7 +72,7 @@ def read_split(source: str, encoding: str | None, cancelled: Callable[[], bool] 
         if cancelled():
             raise CancelledError
 
-    corpus = open_corpus(source, encoding)
+    corpus = open_corpus(source, encoding, cleaning=cleaning)
     corpus.measure(check)
     split = split_text(corpus)
     check()

@@ -27,7 +27,6 @@ from screens.data.path_input import PathInput
 from screens.data.size_slider import SizeSlider
 from screens.data.text_reader import KINDS, TextReader, short_name
 from screens.data.text_tree import TextTree
-from screens.messages import TextChosen
 from screens.widgets.fact_list import Fact, FactList
 from screens.widgets.text_fitting import printable
 
@@ -65,6 +64,13 @@ class ChoosePage(TextReader):
         """The chosen text has been read; None while it is being read, or where it cannot be."""
 
         text: ChosenText | None
+
+    @dataclass
+    class Used(Message):
+        """Train on this text."""
+
+        source: str
+        encoding: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -307,7 +313,7 @@ class ChoosePage(TextReader):
             self._choose(source)
         if self._facts is not None:
             encoding = self.query_one("#encoding", Input).value.strip()
-            self.screen.post_message(TextChosen(self._facts.source, encoding, "train"))
+            self.post_message(self.Used(self._facts.source, encoding))
         elif self._is_reading:
             self._use_when_read = True
             self._hint(f"Reading {short_name(self._source)} …: it is used as soon as it has been read.")

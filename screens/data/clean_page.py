@@ -1,18 +1,350 @@
-"""Clean: the changes that cleaning makes to the chosen text."""
+"""Clean: the rules, how much of the text each takes, and real places before and after."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.widgets import Static
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.reactive import var
+from textual.timer import Timer
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, probability
+from lab.data.builtin_texts import is_builtin
+from lab.data.cleaning.funnel import Funnel
+from lab.data.cleaning.funnel_process import FunnelRequest, run_funnel_process
+from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order
+from lab.data.corpus import shown_source
+from lab.data.text_source import path_of, sources_of
+from lab.runs.run_schema import DEFAULT_RULES
+from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
 from screens.data.data_page import ChosenText, DataPage
+from screens.data.piece_lines import PieceLinesView, words_lines
+from screens.dialogs.ask_text import AskText
+from screens.dialogs.confirm import ConfirmDialog
+from screens.widgets.status_line import StatusLine
+
+SECONDS_OF_TICKING = 0.3
+"""Delay after the last rule was switched before the text is read again."""
+NO_TEXT = "No text is chosen yet: c shows the texts."
+FIRST_RULE = 1
+"""Line of the first rule in the list; the text as it is stands above it."""
+
+
+class RuleList(PieceLinesView):
+    """The rules, a line each, with the funnel as bars. Posts `Switched` and `Selected`."""
+
+    HELP: ClassVar[str | None] = """
+**Clean.** Each rule is one of those that the large data pipelines use; `space`, `enter` or a click switches it. The bars are the
+**funnel**: `█` is what is left of the text after a rule, `▒` what the rule took of it, in the order in which rules are applied.
+Below stand real places of this text: `[−taken−]` before, `{+added+}` after; `←` `→` show others.
+
+Nothing changes on disk. The rules go with the text to Train, and a run keeps them; `w` saves the cleaned text as another file.
+`a` switches all rules on, or back to the usual ones.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space,enter", "switch", "Switch", id="clean.switch", key_display="space", tooltip="Switch this rule on or off"),
+        Binding("down,j", "select(1)", "Next rule", id="clean.down", show=False, tooltip="The next rule"),
+        Binding("up,k", "select(-1)", "Rule before", id="clean.up", show=False, tooltip="The rule before"),
+    ]
+
+    selected: var[int] = var(0)
+    """Index into `RULES`."""
+
+    @dataclass
+    class Switched(Message):
+        """A rule is to be switched on or off."""
+
+        rule: str
+
+    @dataclass
+    class Selected(Message):
+        """Another rule is selected."""
+
+        index: int
+
+    def watch_selected(self, index: int) -> None:
+        self.show_line(index + FIRST_RULE, 1)
+        self.post_message(self.Selected(index))
+
+    def action_select(self, by: int) -> None:
+        self.selected = max(0, min(len(RULES) - 1, self.selected + by))
+
+    def action_switch(self) -> None:
+        self.post_message(self.Switched(RULES[self.selected].name))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        index = self.line_at(offset.y) - FIRST_RULE if offset is not None else -1
+        if 0 <= index < len(RULES):
+            self.selected = index
+            self.action_switch()
+
+
+class RuleDetail(PieceLinesView):
+    """One rule: its effect, its places, its explanation."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "scroll(1)", "Scroll", id="rule.down", show=False, tooltip="Scroll down"),
+        Binding("up,k", "scroll(-1)", "Scroll back", id="rule.up", show=False, tooltip="Scroll up"),
+    ]
+
+    def action_scroll(self, by: int) -> None:
+        self.top += by
 
 
 class CleanPage(DataPage):
-    """The changes in words."""
+    """Switching a rule answers at once; the numbers follow from a process that reads the text."""
+
+    FOCUS = "#rules"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l", "place(1)", "Place", id="clean.place", key_display="←/→", tooltip="The next place that it changed"),
+        Binding("left,h", "place(-1)", "Place before", id="clean.place_before", show=False, tooltip="The place before"),
+        Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones"),
+        Binding("w", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file"),
+        Binding("x", "cancel", "Cancel", id="clean.cancel", tooltip="Stop reading the text"),
+        Binding("m", "measure", "Measure", id="clean.measure", tooltip="Read the text and measure the rules"),
+    ]
+    DEFAULT_CSS = """
+    CleanPage {
+        #clean-body { height: 1fr; width: 1fr; layout: vertical; }
+        #rules { height: 1fr; }
+        #rule { height: 9; }
+        #clean-status { margin: 0 1; }
+    }
+    .-tall CleanPage #rules { height: 19; }
+    .-tall CleanPage #rule { height: 1fr; }
+    """
+
+    rules: var[tuple[str, ...]] = var(DEFAULT_RULES, init=False)
+    """Names of the rules that are on, in the order of application."""
+    funnel: var[Funnel | None] = var(None, init=False)
+    place: var[int] = var(0, init=False)
+
+    @dataclass
+    class RulesChanged(Message):
+        """Other rules are on."""
+
+        rules: tuple[str, ...]
+
+    @dataclass
+    class Measured(Message):
+        """The funnel of the text with the rules as they are."""
+
+        funnel: Funnel
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._text: ChosenText | None = None
+        self._measured_rules: tuple[str, ...] | None = None
+        """The rules of the funnel; None while there is none."""
+        self._timer: Timer | None = None
+        self._is_measuring = self._is_saving = False
 
     def compose(self) -> ComposeResult:
-        yield Static(id="clean-words", markup=False)
+        yield StatusLine(id="clean-status")
+        with Container(id="clean-body"):
+            yield RuleList(id="rules")
+            yield RuleDetail(id="rule")
+
+    def on_mount(self) -> None:
+        self.query_one(RuleList).border_title = "rules, in their order"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "cancel":
+                return self._is_measuring or self._is_saving
+            case "measure":
+                return self._text is not None and not self._is_measuring and self._measured_rules != self.rules
+            case "save":
+                return self._text is not None and not self._is_saving
+        return True
 
     def show(self, text: ChosenText | None) -> None:
-        self.query_one("#clean-words", Static).update(text.facts.cleaning if text else "no text is chosen yet")
+        rules = text.cleaning if text is not None else self.rules
+        is_same = (text.source, text.encoding) == (self._text.source, self._text.encoding) if text and self._text else False
+        self._text = text
+        self.set_reactive(CleanPage.rules, rules)
+        if not is_same:
+            self._measured_rules = None
+            self.set_reactive(CleanPage.funnel, None)
+        if text is not None and self._measured_rules != rules:
+            self._measure_soon()
+        self._draw()
+
+    def hide(self) -> None:
+        self._stop_measuring()
+
+    def go_back(self) -> bool:
+        if self.screen.focused is self.query_one(RuleDetail):
+            self.query_one(RuleList).focus()
+            return True
+        return False
+
+    @on(RuleList.Switched)
+    def _switch(self, message: RuleList.Switched) -> None:
+        message.stop()
+        on = set(self.rules)
+        self.rules = in_order(on ^ {message.rule})
+
+    def action_all(self) -> None:
+        self.rules = DEFAULT_RULES if len(self.rules) == len(RULES) else in_order(BY_NAME)
+
+    def watch_rules(self, rules: tuple[str, ...]) -> None:
+        self._draw()
+        self.post_message(self.RulesChanged(rules))
+        if self._text is not None:
+            self._measure_soon()
+
+    @on(RuleList.Selected)
+    def _select(self, message: RuleList.Selected) -> None:
+        message.stop()
+        self.set_reactive(CleanPage.place, 0)
+        self.query_one(RuleDetail).top = 0
+        self._draw()
+
+    def action_place(self, by: int) -> None:
+        self.place += by
+
+    def watch_place(self) -> None:
+        self._draw()
+
+    def _measure_soon(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._say("…")
+        self._timer = self.set_timer(SECONDS_OF_TICKING, self.action_measure)
+
+    def action_measure(self) -> None:
+        if self._text is not None:
+            self._set_work(measuring=True)
+            self._measure(self._text, self.rules)
+
+    def _set_work(self, *, measuring: bool | None = None, saving: bool | None = None) -> None:
+        self._is_measuring = self._is_measuring if measuring is None else measuring
+        self._is_saving = self._is_saving if saving is None else saving
+        self.refresh_bindings()
+
+    def _stop_measuring(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self.workers.cancel_group(self, "funnel")
+        self._set_work(measuring=False)
+
+    def action_cancel(self) -> None:
+        words = "stopped, nothing was saved" if self._is_saving else "stopped: m measures the rules"
+        self._stop_measuring()
+        self.workers.cancel_group(self, "save")
+        self._set_work(saving=False)
+        self._say(words)
+
+    @work(group="funnel", exclusive=True, exit_on_error=True)
+    async def _measure(self, text: ChosenText, rules: tuple[str, ...]) -> None:
+        try:
+            reply = await run_funnel_process(FunnelRequest(text.source, text.encoding or None, rules), self._tell_progress)
+        except UserError as error:
+            self._set_work(measuring=False)
+            self._say(str(error), error=True)
+            return
+        self._set_work(measuring=False)
+        funnel = reply.funnel
+        assert funnel is not None
+        self._measured_rules = rules
+        self.funnel = funnel
+        self._draw()
+        self._say(_summary(funnel))
+        self.post_message(self.Measured(funnel))
+
+    def _tell_progress(self, done: int, total: int) -> None:
+        self._say(f"reading {probability(done / total, 0) if total else '…'} of {bytes_(total)} · x stops")
+
+    def _say(self, words: str, *, error: bool = False) -> None:
+        self.query_one("#clean-status", StatusLine).say(words, error=error)
+
+    def action_save(self) -> None:
+        text = self._text
+        if text is None:
+            return
+
+        def answered(path: str | None) -> None:
+            if path:
+                self._confirm_and_save(text, Path(path.strip()).expanduser())
+
+        words = "Where to save the cleaned text? The text that you chose stays as it is."
+        self.app.push_screen(AskText("Save the cleaned text", words, _proposed_path(text), refuse=_problem_with_path), answered)
+
+    def _confirm_and_save(self, text: ChosenText, path: Path) -> None:
+        if not path.exists():
+            self._start_saving(text, path)
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._start_saving(text, path)
+
+        words = f"{path} exists, with {bytes_(path.stat().st_size)}. Its contents would be lost."
+        self.app.push_screen(ConfirmDialog("Replace the file?", words, key="r", yes="replace", by_enter=False), answered)
+
+    def _start_saving(self, text: ChosenText, path: Path) -> None:
+        self._set_work(saving=True)
+        self._save(text, self.rules, path)
+
+    @work(group="save", exclusive=True, exit_on_error=True)
+    async def _save(self, text: ChosenText, rules: tuple[str, ...], path: Path) -> None:
+        request = FunnelRequest(text.source, text.encoding or None, rules, str(path.absolute()))
+        try:
+            reply = await run_funnel_process(request, self._tell_progress)
+        except UserError as error:
+            self._set_work(saving=False)
+            self._say(str(error), error=True)
+            return
+        self._set_work(saving=False)
+        self._say(f"saved {bytes_(reply.saved or 0)} as {path}")
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        rules, detail = self.query_one(RuleList), self.query_one(RuleDetail)
+        if self._text is None:
+            self._say(NO_TEXT)
+        state = RuleState(frozenset(self.rules), rules.selected, self.funnel, self._measured_rules == self.rules)
+        rules.set_lines(funnel_lines(state, max(40, rules.room)))
+        rule = RULES[rules.selected]
+        detail.border_title = rule.title
+        lines = rule_lines(rule, state, self.place, max(20, detail.room))
+        notes = self.funnel.notes if self.funnel is not None else ()
+        detail.set_lines([*lines, *(line for note in notes for line in words_lines(note, max(20, detail.room), "dim"))])
+
+
+def _summary(funnel: Funnel) -> str:
+    """The funnel in a few words: raw and kept bytes."""
+    decoding = f"{funnel.decoding} · " if funnel.decoding else ""
+    share = f" ({probability(funnel.kept_bytes / funnel.raw_bytes)})" if funnel.raw_bytes else ""
+    return f"{decoding}raw {bytes_(funnel.raw_bytes)} → kept {bytes_(funnel.kept_bytes)}{share}"
+
+
+def _proposed_path(text: ChosenText) -> str:
+    """A name beside the text that nothing has yet: `notes.cleaned.txt`."""
+    source = sources_of(text.source)[0]
+    path = Path.cwd() / f"{source.partition(':')[0]}.txt" if is_builtin(source) else path_of(source)
+    place = path.parent if path.parent.is_dir() else Path.cwd()
+    return shown_source(str(place / f"{path.stem or 'text'}.cleaned.txt"))
+
+
+def _problem_with_path(typed: str) -> str:
+    """The reason why nothing can be saved at this path; empty if there is none."""
+    path = Path(typed.strip()).expanduser()
+    if not typed.strip() or "\0" in typed:
+        return "Type the path of a file."
+    if path.is_dir():
+        return f"{path} is a folder; type the path of a file in it."
+    if path.exists() and not path.is_file():
+        return f"{path} is no regular file."
+    return "" if path.parent.is_dir() else f"There is no folder {path.parent}."

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.containers import Vertical
 
 from lab.data.statistics.text_statistics import TextFacts
+from lab.runs.run_schema import DEFAULT_RULES
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,9 @@ class ChosenText:
     encoding: str
     """Empty if it is auto-detected."""
     facts: TextFacts
+    """Those of the text with the usual cleaning."""
+    cleaning: tuple[str, ...] = DEFAULT_RULES
+    """Names of the cleaning rules that the user has chosen."""
 
 
 class DataPage(Vertical):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 from textual import on
@@ -10,13 +11,18 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.reactive import var
 
+from lab.core.errors import UserError
 from lab.core.number_format import bytes_
+from lab.data.cleaning.funnel import Funnel
+from lab.data.cleaning.rule_registry import parse_rules, typed_rules
+from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import LabScreen
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
+from screens.messages import TextChosen
 from screens.widgets.page_bar import PageBar, PageLink
 
 PAGES = (
@@ -58,12 +64,19 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     text: var[ChosenText | None] = var(None, init=False)
     """The text as it has been read; None while there is none."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._rules = DEFAULT_RULES
+        self._funnel: Funnel | None = None
+        """That of the text with these rules, once it has been measured."""
+
     def compose_body(self) -> ComposeResult:
         yield PageBar(PAGES, "choose", id="data-pages")
         with Container(id="data-page"):
             yield ChoosePage(id="data-choose")
 
     def on_mount(self) -> None:
+        self._rules = kept_rules(self.lab.preferences.cleaning)
         self._show_steps()
         if self.lab.text_source:
             self.choose_page.choose(self.lab.text_source)
@@ -115,13 +128,34 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         """The bar's steps, with sizes where they are known."""
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)
-        size = f" {bytes_(facts.bytes)}" if facts else ""
-        bar.steps = ("text", f"cleaned{size}", "tokens")
+        size = f" {bytes_(facts.bytes)}" if facts and self._rules == DEFAULT_RULES else ""
+        if self._funnel is not None:
+            bar.steps = (f"text {bytes_(self._funnel.raw_bytes)}", f"cleaned {bytes_(self._funnel.kept_bytes)}", "tokens")
+        else:
+            bar.steps = ("text", f"cleaned{size}", "tokens")
         bar.step = STEP_OF_PAGE[self.page]
 
     @on(ChoosePage.TextRead)
     def _text_read(self, message: ChoosePage.TextRead) -> None:
-        self.text = message.text
+        text = message.text
+        self._funnel = None
+        self.text = replace(text, cleaning=self._rules) if text is not None else None
+
+    @on(ChoosePage.Used)
+    def _text_used(self, message: ChoosePage.Used) -> None:
+        self.post_message(TextChosen(message.source, message.encoding, "train", self._rules))
+
+    @on(CleanPage.RulesChanged)
+    def _rules_changed(self, message: CleanPage.RulesChanged) -> None:
+        self._rules, self._funnel = message.rules, None
+        self.lab.change_preferences(cleaning=typed_rules(message.rules))
+        if self.text is not None:
+            self.text = replace(self.text, cleaning=message.rules)
+
+    @on(CleanPage.Measured)
+    def _measured(self, message: CleanPage.Measured) -> None:
+        self._funnel = message.funnel
+        self._show_steps()
 
     @on(PageBar.Chosen)
     def _page_clicked(self, message: PageBar.Chosen) -> None:
@@ -140,3 +174,11 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def action_type(self) -> None:
         self.page = "choose"
         self.call_after_refresh(self.choose_page.type_path)
+
+
+def kept_rules(typed: str) -> tuple[str, ...]:
+    """The rules that were kept in the preferences; the usual ones where another version of the lab named some that are none."""
+    try:
+        return parse_rules(typed)
+    except UserError:
+        return DEFAULT_RULES

@@ -26,26 +26,26 @@ def words_lines(words: str, width: int, kind: str = "text") -> list[PieceLine]:
 
 
 def wrap_pieces(pieces: Sequence[Piece], width: int) -> list[PieceLine]:
-    """Text of the user's on lines of at most `width` cells. A line end is drawn, and begins a new line."""
+    """Text of the user's on lines of at most `width` cells. A line end is drawn, and begins a new line, but for a `mark`."""
     lines: list[PieceLine] = []
     cells: list[Piece] = []
     used = 0
+    is_ended = False
 
     def end_line() -> None:
-        nonlocal cells, used
+        nonlocal cells, used, is_ended
         lines.append([("".join(text for text, _ in run), kind) for kind, run in groupby(cells, key=itemgetter(1))])
-        cells, used = [], 0
+        cells, used, is_ended = [], 0, False
 
     for text, kind in pieces:
-        for character in text.replace("\t", "    ").replace("\r\n", "\n"):
+        for character in text.replace("\t", "    "):
             shown = LINE_END if character == "\n" else visible(character)
             size = cell_len(shown)
-            if used + size > width and cells:
+            if (is_ended and kind != "mark") or (used + size > width and cells):
                 end_line()
             cells.append((shown, kind))
             used += size
-            if character == "\n":
-                end_line()
+            is_ended = is_ended or character == "\n"
     if cells:
         end_line()
     return lines
@@ -54,7 +54,7 @@ def wrap_pieces(pieces: Sequence[Piece], width: int) -> list[PieceLine]:
 class PieceLinesView(LineScrollView):
     """Draws lines of pieces; a piece's kind is the end of the name of a component class, after `lines--`."""
 
-    KINDS = ("text", "dim", "title", "bar", "taken", "added", "cursor", "key", "train", "val", "mark", "odd", "wrong")
+    KINDS = ("text", "dim", "title", "bar", "taken", "added", "cursor", "key", "train", "val", "mark", "open", "wrong")
     COMPONENT_CLASSES = {f"lines--{kind}" for kind in KINDS}
     DEFAULT_CSS = """
     PieceLinesView {
@@ -69,7 +69,7 @@ class PieceLinesView(LineScrollView):
         & > .lines--train { color: $primary; }
         & > .lines--val { color: $warning; }
         & > .lines--mark { color: $foreground 50%; }
-        & > .lines--odd { color: $foreground; background: $foreground 14%; }
+        & > .lines--open { color: $foreground 50%; }
         & > .lines--wrong { color: $text-error; text-style: bold; }
     }
     PieceLinesView:nocolor > .lines--cursor { text-style: bold reverse; }

@@ -152,7 +152,8 @@ class SplitPage(DataPage):
     def _read(self, text: ChosenText) -> None:
         worker = get_current_worker()
         try:
-            self.post_message(self.SplitRead(text, read_split(text.source, text.encoding or None, lambda: worker.is_cancelled)))
+            split = read_split(text.source, text.encoding or None, lambda: worker.is_cancelled, text.cleaning)
+            self.post_message(self.SplitRead(text, split))
         except UserError as error:
             self.post_message(self.SplitRead(text, None, str(error)))
         except CancelledError:

@@ -8,16 +8,21 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
+from lab.core.preferences import read_preferences
 from lab.data.recent_texts import recent_texts
 from lab.data.statistics.text_statistics import read_facts
 from lab.runs.home_folder import home as home_folder
 from screens.app import LabApp
+from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
 from screens.data.data_screen import DataScreen
 from screens.data.split_page import SplitPage, SplitView
 from screens.data.text_tree import TextTree
+from screens.dialogs.ask_text import AskText
+from screens.dialogs.confirm import ConfirmDialog
 from screens.widgets.choice import Choice
 from screens.widgets.page_bar import PageBar
+from screens.widgets.status_line import StatusLine
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -311,3 +316,34 @@ async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any
         await pilot.press("j")
         await until(pilot, lambda: facts(pilot)["text"] == "python, built in")
         assert not screen_of(pilot).query_one("#stories-size").display
+
+
+async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(app: DataApp, until: Any, home: Path) -> None:
+    Path("web.txt").write_bytes("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë ran.\r\n".encode() * 20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "web.txt")
+        await until(pilot, lambda: screen_of(pilot).text is not None)
+        await pilot.press("escape", "e", *"jjjjjjjjj", "space")
+        page = screen_of(pilot).query_one(CleanPage)
+        assert page.rules == ("line-endings", "emails")
+        drawn = page.query_one(RuleList)._lines[10]
+        assert "[x] e-mail addresses" in "".join(text for text, _ in drawn)
+        await until(pilot, lambda: page.funnel is not None and len(page.funnel.steps) == 2)
+        assert page.funnel is not None
+        assert page.funnel.steps[1].passages_changed == 20
+        assert screen_of(pilot).query_one(PageBar).steps[1] == f"cleaned {page.funnel.kept_bytes} B"
+        await pilot.press("w")
+        assert isinstance(app.screen, AskText)
+        await pilot.press("enter")
+        await until(pilot, Path("web.cleaned.txt").exists)
+        assert b"email@example.com" in Path("web.cleaned.txt").read_bytes()
+        await until(pilot, lambda: str(page.query_one("#clean-status", StatusLine).left).startswith("saved "))
+        await pilot.press("w")
+        app.screen.query_one(Input).value = "web.txt"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmDialog))
+        await pilot.press("escape", "u")
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.text_cleaning == ("line-endings", "emails")
+        assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
+        await until(pilot, lambda: read_preferences(home)[0].cleaning == "emails")
