@@ -8,15 +8,13 @@ from itertools import accumulate
 import numpy as np
 from rich.cells import cell_len
 
+from lab.tokenization.token_views import character_label
 from lab.tokenization.tokenized_text import TokenizedText
-from models.tokenizers.token_labels import printable
 
 SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 """Stand behind a character that is cut into so many tokens."""
 LEAST_ROW = 0.5
 """Share of the room that a row fills at least, where it could end sooner at a border that all tokenizers have."""
-
-_LABELS: dict[str, str] = {" ": " "}
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def align_texts(texts: Sequence[TokenizedText], room: int) -> AlignedText:
     A row ends after a line break, else at a border that all tokenizers have, if there is one that fills half of the room.
     """
     text = texts[0].text
-    labels = [_LABELS.get(character) or _label(character) for character in text]
+    labels = [" " if character == " " else character_label(character) for character in text]
     cut = tuple({at: end - first for at, first, end in each.split_characters} for each in texts)
     widths = [cell_len(label) for label in labels] if not text.isascii() else [len(label) for label in labels]
     for at in set().union(*cut):
@@ -83,9 +81,3 @@ def align_texts(texts: Sequence[TokenizedText], room: int) -> AlignedText:
         start = max(end, start + 1)
     different = np.flatnonzero(texts[-1].begins != texts[-2].begins).tolist() if len(texts) > 1 and text else []
     return AlignedText(tuple(texts), labels, widths, rows, cut, frozenset(different))
-
-
-def _label(character: str) -> str:
-    """The label of a character, never empty: a line break as ⏎, other controls as their pictures."""
-    found = _LABELS[character] = printable(character.encode("utf-8", "surrogateescape"))
-    return found

@@ -1,8 +1,12 @@
 """Views of a token in a strip: as text, as text with every space visible, as its id, as its bytes."""
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 from rich.cells import cell_len
+
+from models.tokenizers.token_labels import printable
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -11,6 +15,27 @@ TokenView = Literal["text", "spaces", "ids", "bytes"]
 VIEWS: tuple[TokenView, ...] = get_args(TokenView)
 MOST_BYTES = 16
 """Bytes of a token that are shown in hexadecimal; a longer one (a run of spaces, a long word) ends in `…`."""
+
+
+_JOINS = re.compile("^[\U0001f3fb-\U0001f3ff]|[\U0001f1e6-\U0001f1ff]")
+"""Characters that a terminal draws as one with a neighbour: skin tones, and the letters of flags."""
+
+
+def kept_apart(label: str) -> str:
+    """A label that no terminal joins with the one before: `◌🏽` for a skin tone, `[F]` for a letter of a flag."""
+    return _JOINS.sub(_apart, label)
+
+
+@lru_cache(maxsize=65536)
+def character_label(character: str) -> str:
+    """The label of a character, never empty: a line break as ⏎, other controls as pictures, a byte that is no text as \\xe2."""
+    return kept_apart(printable(character.encode("utf-8", "surrogateescape")))
+
+
+def _apart(found: re.Match[str]) -> str:
+    if found[0] < "\U0001f200":
+        return f"[{chr(ord(found[0]) - 0x1F1E6 + 65)}]"
+    return f"◌{found[0]}"
 
 
 class TokenLabels:
@@ -50,7 +75,7 @@ class TokenLabels:
         if self.view == "bytes":
             data = self.tokenizer.token_bytes(id)
             return data[:MOST_BYTES].hex(" ") + (" …" if len(data) > MOST_BYTES else "")
-        label = self.tokenizer.label(id)
+        label = kept_apart(self.tokenizer.label(id))
         if id in self._special:
             return f"⟦{label}⟧"
         return label.replace("␣", "·").replace(" ", "·") if self.view == "spaces" else label

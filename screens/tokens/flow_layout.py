@@ -30,7 +30,7 @@ class FlowLayout:
     """The line of each row's tokens."""
     height: int
     joined: Sequence[Joined]
-    _joined_ends: Sequence[int]
+    joined_ends: Sequence[int]
 
     def row_at(self, line: int) -> tuple[int, bool]:
         """The row that a line belongs to; True for the row's tokens, False for the line above them."""
@@ -61,7 +61,7 @@ class FlowLayout:
     def joined_in(self, row: int) -> Sequence[Joined]:
         """The joined characters that have tokens in a row."""
         tokens = self.tokens_of(row)
-        first = bisect_right(self._joined_ends, tokens.start)
+        first = bisect_right(self.joined_ends, tokens.start)
         found = []
         while first < len(self.joined) and self.joined[first].first < tokens.stop:
             found.append(self.joined[first])
@@ -87,11 +87,14 @@ def lay_tokens(
         rows.append(start)
         before = ends[start - 1] if start else 0
         end = bisect_right(ends, before + room, start, number)
-        end = _whole_characters(start, end, joined_firsts, joined_ends)
+        if joined:
+            end = _whole_characters(start, end, joined_firsts, joined_ends)
         at = bisect_left(breaks, start)
         if at < len(breaks):
             end = min(end, breaks[at] + 1)
         start = max(end, start + 1)
+    if not joined:
+        return FlowLayout(widths, gap, ends, rows, range(len(rows)), len(rows), (), ())
     lines, line, at = [], 0, 0
     for row, first in enumerate(rows):
         stop = rows[row + 1] if row + 1 < len(rows) else number

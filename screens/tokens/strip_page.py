@@ -155,9 +155,8 @@ class StripPage(TextPage):
         return end - start
 
     def answer(self, text: str, job: StripJob) -> StripAnswer:
-        from lab.tokenization.token_views import TokenLabels
+        from lab.tokenization.token_views import TokenLabels, character_label
         from lab.tokenization.tokenized_text import tokenize_text
-        from models.tokenizers.token_labels import printable
 
         tokenizer = job.named.tokenizer
         before = self._shown.tokenized if self._shown is not None else None
@@ -166,10 +165,7 @@ class StripPage(TextPage):
         labels = self._labels.get(key)
         if labels is None or labels.tokenizer is not tokenizer:
             labels = self._labels[key] = TokenLabels(tokenizer, job.view)
-        characters = [
-            Joined(printable(tokenized.text[at].encode("utf-8", "surrogateescape")), first, end)
-            for at, first, end in tokenized.split_characters
-        ]
+        characters = [Joined(character_label(tokenized.text[at]), first, end) for at, first, end in tokenized.split_characters]
         widths = labels.widths(tokenized.ids)
         flow = FlowTokens(tokenized.ids, labels.label, widths, labels.breaks(tokenized.ids), characters, tokenized.special_places)
         return StripAnswer(job, tokenized, flow)

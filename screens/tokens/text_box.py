@@ -1,10 +1,10 @@
 """The text box of Tokens: a text area that stays quick with 20,000 characters on one line."""
 
 from collections.abc import Iterable, Sequence
-from typing import overload
+from typing import TypeVar, overload
 
 from rich.containers import Lines
-from rich.text import Text
+from rich.text import Span, Text
 from textual import events
 from textual.binding import Binding
 from textual.widgets import TextArea
@@ -30,9 +30,14 @@ class TextBox(TextArea):
         super().__init__(id=id, show_line_numbers=False, placeholder=example, soft_wrap=True, tab_behavior="focus")
         self.match_cursor_bracket = False
         self.highlight_cursor_line = False
+        self._line_drawn = ("", "")
+        """The line drawn last, and its text as it can be shown: a long one is drawn in many sections."""
 
     def get_line(self, line_index: int) -> Text:
-        return _LineInSections(self.document.get_line(line_index), end="", no_wrap=True)
+        line = self.document.get_line(line_index)
+        if line is not self._line_drawn[0]:
+            self._line_drawn = (line, Text(line).plain)
+        return _made(_LineInSections(end="", no_wrap=True), self._line_drawn[1])
 
     def replace_all(self, text: str) -> None:
         """Put another text into the box, so that `ctrl+z` brings the one before back."""
@@ -75,19 +80,27 @@ class TextBox(TextArea):
             self.replace(event.text[:room], *self.selection, maintain_selection_offset=False)
 
 
+TextKind = TypeVar("TextKind", bound=Text)
+
+
+def _made(text: TextKind, plain: str, spans: Sequence[Span] = ()) -> TextKind:
+    """An empty text with this content, which has been made fit to show: checking it again takes most of a key's time."""
+    text._text, text._length, text._spans = [plain], len(plain), list(spans)
+    return text
+
+
 class _LineInSections(Text):
-    """A line whose wrapped sections are made when they are drawn: TextArea asks for all of a line's for each one in sight."""
+    """A line whose wrapped sections are made when they are asked for: TextArea divides the whole line for each one in sight."""
 
     def divide(self, offsets: Iterable[int]) -> Lines:
-        cuts = [0, *offsets, len(self.plain)]
-        return _Sections(self, cuts) if len(cuts) > 4 else super().divide(cuts[1:-1])  # type: ignore[return-value]
+        return _Sections(self.plain, self.spans, [0, *offsets, len(self.plain)])  # type: ignore[return-value]
 
 
 class _Sections(Sequence[Text]):
     """The parts of a line between the cuts."""
 
-    def __init__(self, line: _LineInSections, cuts: list[int]) -> None:
-        self._line, self._cuts = line, cuts
+    def __init__(self, plain: str, spans: Sequence[Span], cuts: list[int]) -> None:
+        self._plain, self._spans, self._cuts = plain, spans, cuts
 
     def __len__(self) -> int:
         return len(self._cuts) - 1
@@ -100,6 +113,9 @@ class _Sections(Sequence[Text]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         start, end = self._cuts[index], self._cuts[index + 1]
-        if not self._line.spans:
-            return Text(self._line.plain[start:end])
-        return Text.divide(self._line, [start, end])[1 if start else 0]
+        spans = [
+            Span(max(0, span.start - start), min(end, span.end) - start, span.style)
+            for span in self._spans
+            if span.start < end and span.end > start
+        ]
+        return _made(Text(end=""), self._plain[start:end], spans)

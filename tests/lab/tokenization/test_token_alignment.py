@@ -9,6 +9,7 @@ from rich.cells import cell_len
 
 from lab.tokenization.text_examples import EXAMPLES, sentence_on, tokens_of
 from lab.tokenization.token_alignment import align_texts
+from lab.tokenization.token_views import kept_apart
 from lab.tokenization.tokenized_text import TokenizedText, tokenize_text
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -79,3 +80,8 @@ def test_the_sentences_count_right() -> None:
     assert len(tokens_of(texts[0][1], "    ")) == 4
     assert sentence_on(titled("")) == ""
     assert sentence_on(titled("run ran")).startswith("1 of the 1 borders between GPT-2's tokens")
+
+
+def test_labels_that_a_terminal_would_join_are_kept_apart() -> None:
+    labels = ("\U0001f3fd", "👍", "\U0001f1eb\U0001f1f7", " ab")
+    assert [kept_apart(label) for label in labels] == ["◌\U0001f3fd", "👍", "[F][R]", " ab"]

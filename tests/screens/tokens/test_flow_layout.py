@@ -15,7 +15,7 @@ def test_a_row_ends_where_there_is_no_room_or_the_text_has_a_line_break() -> Non
     assert rows_of(layout) == [[0, 1, 2], [3], [4]]
     assert [layout.start_of(token) for token in range(5)] == [0, 4, 9, 0, 0]
     assert layout.widths[4] == 11, "as wide as the room at most"
-    assert (layout.height, layout.lines) == (3, [0, 1, 2])
+    assert (layout.height, layout.lines) == (3, range(3))
     assert [layout.token_at(0, cell) for cell in (0, 3, 4, 9, 40)] == [0, 0, 1, 2, 2]
 
 
