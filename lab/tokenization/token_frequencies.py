@@ -105,7 +105,7 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountP
     stamps = _stamps(corpus.source)
     if stamps is None:
         return count()
-    return _known(("text", corpus.source, corpus.encoding, stamps, _identity(tokenizer)), count)
+    return _known(("text", corpus.source, corpus.encoding, corpus.cleaning, stamps, _identity(tokenizer)), count)
 
 
 def count_ids(parts: Iterable[Any], vocab_size: int, total: int = 0, progress: CountProgress | None = None) -> Ids:
@@ -146,7 +146,7 @@ def _stamps(source: str) -> tuple[object, ...] | None:
             found.append(_stamp(path))
         except (OSError, ValueError, RuntimeError):
             return None
-    return tuple(found)
+    return tuple(found) or None
 
 
 def _identity(tokenizer: "Tokenizer") -> Hashable:

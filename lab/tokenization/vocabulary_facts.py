@@ -11,6 +11,8 @@ from lab.core.number_format import fixed, probability, significant, whole
 from lab.data.corpus import STDIN
 from lab.data.text_source import open_corpus, sources_of
 from lab.runs.find_runs import open_run
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.embedding_distances import (
     EmbeddingDistances,
     embedding_distances,
@@ -114,17 +116,27 @@ def vocabulary_facts(
     """
     run = open_run(named.run or run_name)
     if named.source == "run" or (not source and run.config.tokenizer.kind == named.source):
-        frequencies = frequencies_in_run(run, progress)
-        if len(frequencies.counts) != len(index):  # the same vocabulary, but for an end-of-text token
-            frequencies = replace(frequencies, counts=frequencies.counts[: len(index)])
-            return VocabularyFacts(index, frequencies)
-        has_weights = any(file.name in ("best", "last", "previous") for file in run.checkpoints())
-        return VocabularyFacts(index, frequencies, embedding_distances(run, frequencies.counts) if has_weights else None)
+        return facts_in_run(index, run, progress)
     data = run.config.data
+    cleaning = DEFAULT_RULES if source else data.cleaning
     source, encoding = (source, encoding) if source else (data.source, data.encoding)
     if STDIN in sources_of(source):
         raise UserError("The text came from standard input, which can be read only once; choose a text in Data to count tokens.")
-    return VocabularyFacts(index, frequencies_in_text(open_corpus(source, encoding or None), index.tokenizer, progress))
+    corpus = open_corpus(source, encoding or None, cleaning=cleaning)
+    return VocabularyFacts(index, frequencies_in_text(corpus, index.tokenizer, progress))
+
+
+def facts_in_run(index: VocabularyIndex, run: Run, progress: CountProgress | None = None) -> VocabularyFacts:
+    """The facts in the training part of a run that has this vocabulary, and in its model where it has weights.
+
+    Raises:
+        UserError: where its tokens or weights cannot be read.
+    """
+    frequencies = frequencies_in_run(run, progress)
+    if len(frequencies.counts) != len(index):  # the same vocabulary, but for an end-of-text token
+        return VocabularyFacts(index, replace(frequencies, counts=frequencies.counts[: len(index)]))
+    has_weights = any(file.name in ("best", "last", "previous") for file in run.checkpoints())
+    return VocabularyFacts(index, frequencies, embedding_distances(run, frequencies.counts) if has_weights else None)
 
 
 def origin_of(tokenizer: "Tokenizer", id: int) -> str:

@@ -1,48 +1,78 @@
 """`llmlab tokenize`: show a text as tokens."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from lab.cli.number_types import Within
-from lab.cli.table_output import write_json
+from lab.core.errors import UserError
 from lab.core.limits import Limit
 
 if TYPE_CHECKING:
-    from models.tokenizers.tokenizer import Tokenizer
+    from lab.cli.tokenize_texts import Chunks
+    from lab.data.corpus import Corpus
+    from lab.tokenization.named_tokenizer import NamedTokenizer
+    from lab.tokenization.vocabulary_index import VocabularyOrder
 
-BYTES_WIDTH = 24
-"""Columns of a token's bytes in hexadecimal: eight bytes; a longer token pushes its text aside."""
+ORDERS = ("id", "length", "frequency")
+"""As `lab.tokenization.vocabulary_index` has them; naming them here saves the help its import."""
+FILTER_NAMES = ("all", "never-used", "glitch-candidates", "half-characters")
+"""As `lab.cli.list_vocabulary` has them."""
 
 DEFAULT_MERGES = 100
 MERGES = Limit(0, 1_000_000)
 """Merges of `--learn`."""
 
 
-def tokenizer_named(name: str) -> "Tokenizer":
+LISTED = Limit(1, 1 << 30)
+"""Tokens that `--limit` lists."""
+
+
+def tokenizer_named(name: str) -> "NamedTokenizer":
     """The tokenizer `gpt2` or `bytes`, or that of a run. Raises UserError if there is no such run, naming near ones."""
-    from models.tokenizers.tokenizer import Tokenizer
+    from lab.tokenization.named_tokenizer import open_tokenizer
 
-    if name == "gpt2":
-        return Tokenizer.gpt2()
-    if name == "bytes":
-        return Tokenizer.bytes_()
-    from lab.runs.find_runs import open_run
-    from lab.runs.load_tokenizer import tokenizer_of
-
-    return tokenizer_of(open_run(name))
+    match name:
+        case "gpt2" | "bytes":
+            return open_tokenizer(name)
+        case _:
+            return open_tokenizer("run", name)
 
 
-def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable[str]:
-    if text is not None:
-        return [text]
-    if file is None and sys.stdin.isatty():
-        raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
+def _names(given: str) -> list[str]:
+    """The tokenizers that a comma-separated list names; a run whose name holds a comma is one."""
+    from lab.runs.find_runs import find_run
+
+    if "," in given:
+        with suppress(UserError):
+            find_run(given)
+            return [given]
+    return list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+
+
+def _corpus(file: str, encoding: str | None) -> "Corpus":
     from lab.data.text_source import open_corpus
 
-    return open_corpus("-" if file is None else file, encoding, lambda: None).chunks()
+    return open_corpus(file, encoding, lambda: None)
+
+
+def _typed(text: str) -> "Corpus":
+    """A text given on the command line as a corpus."""
+    from lab.data.corpus import Corpus
+    from lab.data.document_part import one_document
+
+    size = len(text.encode("utf-8", "replace"))
+    return Corpus("the text", "", "utf-8", size, lambda: one_document([(text, size)]))
+
+
+def _chunks(text: str | None, file: str | None, encoding: str | None) -> "Chunks":
+    if text is not None:
+        return lambda: iter([(text, True)])
+    if file is None and sys.stdin.isatty():
+        raise click.UsageError("Give a TEXT, a --file, or text on standard input.", click.get_current_context())
+    return _corpus("-" if file is None else file, encoding).document_chunks
 
 
 @click.command(short_help="Show a text as tokens.")
@@ -50,9 +80,25 @@ def _texts(text: str | None, file: str | None, encoding: str | None) -> Iterable
 @click.option("--file", "-f", metavar="F", help="Read the text from a file, or from standard input if F is -.")
 @click.option("--encoding", metavar="NAME", help="Encoding of the file; UTF-8 and UTF-16 are detected.")
 @click.option(
-    "--tokenizer", default="gpt2", show_default=True, metavar="gpt2|bytes|RUN", help="A built-in tokenizer, or that of a run."
+    "--tokenizer",
+    default="gpt2",
+    show_default=True,
+    metavar="NAME[,NAME…]",
+    help="gpt2, bytes, or a run for its own tokenizer. Several, with commas between, are shown side by side.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON with ids, bytes in hexadecimal and labels.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with ids, bytes in hexadecimal, labels and merge ranks.")
+@click.option("--counts", "counts_only", is_flag=True, help="Print the number of tokens and the compression alone.")
+@click.option("--special", is_flag=True, help="Read <|endoftext|> as the special token; without it, it is plain text.")
+@click.option(
+    "--vocabulary",
+    is_flag=True,
+    help="List the tokens of the vocabulary, with their counts in the text or the run's training part.",
+)
+@click.option("--search", metavar="S", help="List tokens that hold this text; ^S begin with it, #N is an id, 0xe2 80 are bytes.")
+@click.option("--sort", "order", type=click.Choice(ORDERS), help="Order of the list (id); the longest or most frequent first.")
+@click.option("--reverse", is_flag=True, help="List in the reverse order.")
+@click.option("--only", "kept", type=click.Choice(FILTER_NAMES), help="List these tokens alone (all).")
+@click.option("--limit", type=Within(LISTED), metavar="N", help="List so many tokens at most.")
 @click.option(
     "--learn",
     multiple=True,
@@ -67,13 +113,23 @@ def tokenize(
     encoding: str | None,
     tokenizer: str,
     as_json: bool,
+    counts_only: bool,
+    special: bool,
+    vocabulary: bool,
+    search: str | None,
+    order: "VocabularyOrder | None",
+    reverse: bool,
+    kept: str | None,
+    limit: int | None,
     learn: tuple[str, ...],
     merges: int | None,
 ) -> None:
-    """Show TEXT as tokens: each one's id, its bytes in hexadecimal, and its text.
+    """Show TEXT as tokens: each one's id, the number of its merge, its bytes in hexadecimal, and its text.
 
-    Without TEXT and --file, the text is read from standard input. With --learn, BPE is learned from the training part of a text,
-    and each merge is printed as it is learned: the merges of a run with `--tokenizer bpe` on the same text.
+    Without TEXT and --file, the text is read from standard input. With --vocabulary, the tokens of the vocabulary are listed
+    instead; glitch candidates are those that the text never uses, that have an embedding like theirs, or that their own text does
+    not give back. With --learn, BPE is learned from the training part of a text, and each merge is printed as it is learned: the
+    merges of a run with `--tokenizer bpe` on the same text.
     """
     if not learn and merges is not None:
         raise click.UsageError("--merges is for --learn.", click.get_current_context())
@@ -87,22 +143,29 @@ def tokenize(
         return
     if text is not None and file is not None:
         raise click.UsageError("Give a TEXT or a --file, not both.", click.get_current_context())
-    texts = _texts(text, file, encoding)
-    vocabulary = tokenizer_named(tokenizer)
+    names = _names(tokenizer)
+    if not names:
+        raise click.UsageError("--tokenizer names none.", click.get_current_context())
+    if vocabulary:
+        if len(names) > 1 or special or counts_only:
+            raise click.UsageError("--vocabulary takes one tokenizer, no --special or --counts.", click.get_current_context())
+        from lab.cli.list_vocabulary import list_vocabulary
 
-    def ids() -> Iterator[int]:
-        for piece in texts:
-            yield from vocabulary.encode(piece)
-
-    if as_json:
-        tokens = [{"id": id_, "bytes": vocabulary.token_bytes(id_).hex(), "label": vocabulary.label(id_)} for id_ in ids()]
-        write_json({"tokenizer": tokenizer, "vocab_size": vocabulary.vocab_size, "tokens": tokens})
+        named = tokenizer_named(names[0])
+        listed = _typed(text) if text is not None else _corpus(file, encoding) if file is not None else None
+        list_vocabulary(
+            names[0], named, listed, search or "", kept or "all", order or "id", reverse=reverse, limit=limit, as_json=as_json
+        )
         return
-    id_width = max(2, len(str(vocabulary.vocab_size - 1)))
-    click.echo(f"{'id':>{id_width}}  {'bytes':<{BYTES_WIDTH}}  token")
-    total = size = 0
-    for id_ in ids():
-        raw = vocabulary.token_bytes(id_)
-        click.echo(f"{id_:>{id_width}}  {raw.hex(' '):<{BYTES_WIDTH}}  {vocabulary.label(id_)}")
-        total, size = total + 1, size + len(raw)
-    click.echo(f"\n{total} tokens, {size} bytes" + (f", {size / total:.2f} bytes a token" if total else ""))
+    if search is not None or order or reverse or kept or limit:
+        raise click.UsageError("--search, --sort, --reverse, --only, --limit: for --vocabulary.", click.get_current_context())
+    from lab.cli.tokenize_texts import NamedVocabulary, print_side_by_side, print_tokens, write_tokens_as_json
+
+    chunks = _chunks(text, file, encoding)
+    vocabularies = [NamedVocabulary(name, tokenizer_named(name).tokenizer) for name in names]
+    if as_json:
+        write_tokens_as_json(chunks, vocabularies, special=special, counts_only=counts_only)
+    elif len(vocabularies) == 1:
+        print_tokens(chunks, vocabularies[0], special=special, counts_only=counts_only)
+    else:
+        print_side_by_side(chunks, vocabularies, special=special, counts_only=counts_only)

@@ -110,7 +110,7 @@ class TestTokenize:
     def test_table(self, llmlab: Call) -> None:
         lines = llmlab("tokenize", "The big dog ran").out.splitlines()
         assert [line.split(maxsplit=1)[0] for line in lines[1:5]] == ["464", "1263", "3290", "4966"]
-        assert lines[2].split() == ["1263", "20", "62", "69", "67", "big"]
+        assert lines[2].split() == ["1263", "1008", "20", "62", "69", "67", "big"]
         assert lines[-1].startswith("4 tokens, 15 bytes")
 
     def test_json(self, llmlab: Call) -> None:
@@ -118,7 +118,17 @@ class TestTokenize:
         assert found == {
             "tokenizer": "bytes",
             "vocab_size": 256,
-            "tokens": [{"id": 195, "bytes": "c3", "label": "\\xc3"}, {"id": 169, "bytes": "a9", "label": "\\xa9"}],
+            "special": False,
+            "tokens": [
+                {"id": 195, "bytes": "c3", "label": "\\xc3", "merge_rank": None},
+                {"id": 169, "bytes": "a9", "label": "\\xa9", "merge_rank": None},
+            ],
+            "token_count": 2,
+            "text_bytes": 2,
+            "characters": 1,
+            "bytes_per_token": 1.0,
+            "characters_per_token": 0.5,
+            "note": None,
         }
 
     def test_a_file_and_standard_input_are_the_same(self, llmlab: Call, text: Path) -> None:
