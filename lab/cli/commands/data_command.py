@@ -1,6 +1,5 @@
 """`llmlab data`: facts of a text, what cleaning takes from it, and the cleaned text."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ import click
 
 from lab.cli.table_output import table, write_json
 from lab.cli.visible_output import own_sequences
-from lab.core.atomic_io import os_error_in_words, replace_atomic
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability, whole
 from lab.core.visible_text import shortened, visible
@@ -55,22 +53,22 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
         raise click.UsageError("Give a TEXT, or `--clean list` for the cleaning rules.", click.get_current_context())
     from lab.cli.commands.train_command import waiting_for_writer
     from lab.data.cleaning.measure_funnel import funnel_of
+    from lab.data.cleaning.save_text import check_target, save_text
     from lab.data.text_source import joined_source, open_corpus
 
     source = joined_source(texts)
     corpus = open_corpus(source, encoding, lambda: click.echo(waiting_for_writer(source), err=True), parse_rules(clean))
     if save:
-        _check_target(Path(save), corpus, force=force)
+        check_target(Path(save), corpus, replace=force)
     with _progress(f"reading {corpus.name}") as progress:
         funnel = funnel_of(corpus, progress)
-    if save and not funnel.nothing_left:
-        _save(Path(save), corpus)
+    saved = save_text(corpus, Path(save)) if save and not funnel.nothing_left else None
     if as_json:
-        write_json(_as_json(corpus, funnel, save))
+        write_json(_as_json(corpus, funnel, save if saved else None))
     else:
         click.echo(_in_words(corpus, funnel))
-        if save and not funnel.nothing_left:
-            click.echo(f"\nSaved the cleaned text to {visible(save)} ({bytes_(os.path.getsize(save))}).")
+        if save and saved:
+            click.echo(f"\nSaved the cleaned text as {visible(save)} ({bytes_(saved)}).")
     if funnel.nothing_left:
         raise UserError(funnel.nothing_left)
 
@@ -148,7 +146,7 @@ def _side(excerpt: "Excerpt", kind: str) -> str:
     return "".join(words)
 
 
-def _as_json(corpus: "Corpus", funnel: "Funnel", save: str | None) -> dict[str, Any]:
+def _as_json(corpus: "Corpus", funnel: "Funnel", saved: str | None) -> dict[str, Any]:
     size = corpus.measure()
     return {
         "name": corpus.name,
@@ -169,7 +167,7 @@ def _as_json(corpus: "Corpus", funnel: "Funnel", save: str | None) -> dict[str, 
         "reasons": funnel.reasons,
         "excerpts": {rule: [_excerpt_as_json(each) for each in found] for rule, found in funnel.excerpts.items()},
         "notes": list(funnel.notes),
-        "saved": save if save and not funnel.nothing_left else None,
+        "saved": saved,
     }
 
 
@@ -182,42 +180,6 @@ def _excerpt_as_json(excerpt: "Excerpt") -> dict[str, Any]:
         "after": excerpt.after,
         "added": excerpt.added,
     }
-
-
-def _check_target(path: Path, corpus: "Corpus", *, force: bool) -> None:
-    """Check that the cleaned text may be written there. Raises UserError otherwise."""
-    try:
-        target = os.stat(path)
-    except FileNotFoundError:
-        if path.absolute().parent.is_dir():
-            return
-        raise UserError(f"The folder of {path} does not exist; make it, or choose another file.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{str(path)!r} is no path that can be written; choose another file.") from error
-    for read in corpus.paths:
-        if os.path.exists(read) and os.path.samestat(target, os.stat(read)):
-            raise UserError(f"{path} is read by this command; save the cleaned text to another file.")
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; choose another name.")
-    if not force:
-        raise UserError(f"{path} exists already; choose another name, or --force to replace it.")
-
-
-def _save(path: Path, corpus: "Corpus") -> None:
-    """Write the cleaned text atomically, with a blank line between documents. Raises UserError if it cannot be written."""
-
-    def chunks() -> Iterator[bytes]:
-        last = ""
-        for chunk in corpus.document_chunks():
-            if chunk.starts and last:
-                yield b"\n" if last.endswith("\n") else b"\n\n"
-            last = chunk.text[-1]
-            yield chunk.text.encode()
-
-    try:
-        replace_atomic(path, chunks())
-    except OSError as error:
-        raise os_error_in_words(error, f"write {path}") from error
 
 
 @contextmanager

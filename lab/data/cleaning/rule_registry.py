@@ -11,17 +11,17 @@ from difflib import get_close_matches
 
 from lab.core.errors import UserError
 from lab.core.visible_text import quoted
-from lab.data.cleaning.blank_lines import BlankLines
-from lab.data.cleaning.boilerplate_lines import BoilerplateLines
-from lab.data.cleaning.broken_text import BrokenText
 from lab.data.cleaning.cleaner import Cleaner
-from lab.data.cleaning.control_characters import ControlCharacters
-from lab.data.cleaning.duplicates import DuplicateLines, DuplicateParagraphs, NearDuplicates
-from lab.data.cleaning.gutenberg import Gutenberg
-from lab.data.cleaning.line_endings import LineEndings
-from lab.data.cleaning.line_filters import LongLines, ShortLines, SymbolLines
-from lab.data.cleaning.personal_data import Emails, PhoneNumbers
-from lab.data.cleaning.unicode_normalization import Nfc
+from lab.data.cleaning.rules.blank_lines import BlankLines
+from lab.data.cleaning.rules.boilerplate_lines import BoilerplateLines
+from lab.data.cleaning.rules.broken_text import BrokenText
+from lab.data.cleaning.rules.control_characters import ControlCharacters
+from lab.data.cleaning.rules.duplicates import DuplicateLines, DuplicateParagraphs, NearDuplicates
+from lab.data.cleaning.rules.gutenberg import Gutenberg
+from lab.data.cleaning.rules.line_endings import LineEndings
+from lab.data.cleaning.rules.line_filters import LongLines, ShortLines, SymbolLines
+from lab.data.cleaning.rules.personal_data import Emails, PhoneNumbers
+from lab.data.cleaning.rules.unicode_normalization import Nfc
 from lab.runs.run_schema import DEFAULT_RULES
 
 

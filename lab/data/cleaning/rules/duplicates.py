@@ -7,7 +7,7 @@ from zlib import crc32
 from lab.data.cleaning.cleaner import LONGEST_LINE, BlockCleaner, Edit, ParagraphCleaner
 
 if TYPE_CHECKING:
-    from lab.data.cleaning.seen_hashes import SeenHashes
+    from lab.data.cleaning.rules.seen_hashes import SeenHashes
 
 SHORTEST_LINE = 50
 """Characters of a line that is compared, spaces around it aside. Shorter ones repeat in good text: verse, code, dialogue."""
@@ -27,7 +27,7 @@ _WORD = re.compile(r"\w+")
 
 
 def _seen() -> "SeenHashes":
-    from lab.data.cleaning.seen_hashes import SeenHashes
+    from lab.data.cleaning.rules.seen_hashes import SeenHashes
 
     return SeenHashes()
 
@@ -40,7 +40,7 @@ class DuplicateLines(BlockCleaner):
         self._table = _seen()
 
     def edits(self, block: str) -> list[Edit]:
-        from lab.data.cleaning.seen_hashes import text_hashes
+        from lab.data.cleaning.rules.seen_hashes import text_hashes
 
         places = []
         lines = []
@@ -68,7 +68,7 @@ class DuplicateParagraphs(ParagraphCleaner):
         self._table = _seen()
 
     def unwanted(self, paragraphs: list[str]) -> list[bool]:
-        from lab.data.cleaning.seen_hashes import text_hashes
+        from lab.data.cleaning.rules.seen_hashes import text_hashes
 
         keys = ["\n".join(line.rstrip() for line in paragraph.split("\n")).strip() for paragraph in paragraphs]
         judged = [at for at, key in enumerate(keys) if len(key) >= SHORTEST_PARAGRAPH]
