@@ -1,11 +1,15 @@
 """Text in character cells: cut or padded to a width, wrapped, made printable."""
 
+import re
+
 from rich.cells import cell_len, set_cell_size
 
 from lab.core.visible_text import visible
 
 Piece = tuple[str, str]
 """Text and its role, which a widget turns into a style."""
+
+WORD_BREAK = re.compile("(?<!“) ")
 
 
 def fit(text: str, width: int, align: str = "left") -> str:
@@ -24,11 +28,14 @@ def fit(text: str, width: int, align: str = "left") -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be."""
+    """`text` broken at spaces into lines of at most `width` character cells; a longer word is broken where it must be.
+
+    The space that a token in quotation marks begins with, as in “ there”, is no place to break.
+    """
     lines: list[str] = []
     for paragraph in visible(text, keep="\n").split("\n"):
         line = ""
-        for word in paragraph.split(" "):
+        for word in WORD_BREAK.split(paragraph):
             rest = word
             joined = f"{line} {rest}" if line else rest
             if cell_len(joined) <= width:

@@ -35,6 +35,10 @@ def test_fit_marks_what_it_cuts() -> None:
     assert fit("attention", 9) == "attention"
 
 
+def test_wrap_keeps_a_token_with_its_opening_quotation_mark() -> None:
+    assert wrap("15.0% on “ there” in it", 12) == ["15.0% on", "“ there” in", "it"]
+
+
 def test_wrap_keeps_every_word_and_no_line_is_too_wide() -> None:
     text = "ran pays 38.9% of its attention to dog, and averyveryverylongword to nothing"
     lines = wrap(text, 12)
