@@ -47,7 +47,7 @@ def detect_encoding(path: str | Path, shown: str) -> str:
         UserError: if the file's beginning is not text in one of these.
     """
     with open_regular(path, follow=True) as file:
-        head = file.read(NUL_SEARCH_BYTES)
+        head = file.read(NUL_SEARCH_BYTES) or b""  # None where the system has nothing yet, as in /proc/kmsg
     if (encoding := _marked_encoding(head)) is not None:
         return encoding
     if 0 in head:
@@ -68,7 +68,7 @@ def is_binary(path: Path) -> bool:
 def read_head(path: str | Path) -> bytes:
     """The first bytes of a regular file, by which it is told whether it is text. Raises what `open_regular` does."""
     with open_regular(path, follow=True) as file:
-        return file.read(PEEKED_BYTES)
+        return file.read(PEEKED_BYTES) or b""
 
 
 def is_binary_head(head: bytes) -> bool:
@@ -108,7 +108,7 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
     started = False
     with open_regular(path, follow=True) as file:
         while True:
-            block = file.read(READ_BYTES)
+            block = file.read(READ_BYTES) or b""
             pending = len(decoder.getstate()[0])
             try:
                 text = decoder.decode(block, not block)

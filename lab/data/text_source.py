@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
 from lab.data.builtin_texts import BUILTINS, is_builtin, open_builtin
 from lab.data.cleaning.rule_registry import in_order
 from lab.data.corpus import STDIN, Corpus, CorpusInput, shown_source, unreadable
@@ -130,6 +130,8 @@ class _Document:
             return
         try:
             yield from decode(self.path, self.encoding, shown_source(self.source), self.asked)
+        except DamagedFileError as error:
+            raise UserError(f"{shown_source(self.source)} is no file any more since the text was opened; try again.") from error
         except FileNotFoundError as error:
             raise UserError(f"{shown_source(self.source)} is gone since the text was opened; try again.") from error
         except OSError as error:
