@@ -53,15 +53,18 @@ _LINK = (
     r"|home|accessibility(?: statement)?|disclaimer|careers|press|advertise(?: with us)?|feedback|copyright)"
 )
 _SITE = r"(?:this|our|the) (?:web ?)?(?:site|page|app)"
+_OURS = "our|own|and|or|other|first-party|third-party|tracking|essential|necessary|functional|analytics|technical"
+_OUR_COOKIES = rf"(?:(?:{_OURS}) ){{0,4}}cookies\b"
 _NETWORK = "facebook|twitter|x|linkedin|pinterest|reddit|whatsapp|telegram|instagram|youtube|e-?mail"
 _SHARED = rf"(?:this|on|via|with|by|and|or|article|post|page|story|friends|link|{_NETWORK})"
 _OFF_OR_ON = "(?:enabled|disabled|required|activated|turned o(?:n|ff)|switched o(?:n|ff))"
 
 _PATTERNS = {
     "cookie notice": (
-        rf"\b(?:we|{_SITE}|[\w.-]+\.(?:com|org|net)|website)\b.{{0,60}}\buses? (?:[\w-]+ ){{0,3}}cookies\b"
+        rf"\b(?:we|{_SITE}|[\w.-]+\.(?:com|org|net)|website)\b.{{0,60}}\buses? {_OUR_COOKIES}"
         r"(?=.*\b(?:experience|consent|accept|agree|brows|web ?site|privacy|policy|continu|analy|traffic|settings|personali"
-        r"|advert|learn more|our site|this site)|\W*$)",
+        r"|advert|learn more|our site|this site))",
+        rf"^\W*(?:we|{_SITE}) uses? {_OUR_COOKIES}\W*$",
         r"\bby (?:continuing|using|browsing|clicking|closing|visiting)\b.*\bcookies\b",
         r"^\W*(?:accept|reject|decline|manage|allow)(?: all| only| necessary| essential)* cookies?(?: settings| preferences)?"
         r"\W*$",

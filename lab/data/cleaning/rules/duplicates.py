@@ -99,13 +99,9 @@ class NearDuplicates(ParagraphCleaner):
         if not judged:
             return unwanted
         bands = _band_hashes(np.stack([self._signature(words[at]) for at in judged]))
-        met = np.any(self._table.has(bands.ravel()).reshape(bands.shape), axis=1).tolist()
-        among: set[int] = set()
-        """The bands of earlier paragraphs of the same block."""
-        for at, is_met, own in zip(judged, met, bands.tolist(), strict=True):
-            unwanted[at] = is_met or not among.isdisjoint(own)
-            among.update(own)
-        self._table.add(bands.ravel())
+        met = np.any(self._table.add(bands.ravel()).reshape(bands.shape), axis=1)
+        for at, is_met in zip(judged, met.tolist(), strict=True):
+            unwanted[at] = is_met
         return unwanted
 
     def _signature(self, words: list[str]) -> Any:

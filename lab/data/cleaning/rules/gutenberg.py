@@ -12,7 +12,7 @@ MARKER_CHARACTERS = 1000
 
 _START = re.compile(
     r"^[ \t]{0,20}(?:\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG E(?:BOOK|TEXT)"
-    r"(?:[^\n]{0,300}(?:\n[^\n]{0,300}){0,2}?\*\*\*[ \t]{0,20}$\n?|[^\n]{0,300}\n?)"
+    r"(?:[^\n]{0,300}\*\*\*[ \t]{0,20}$\n?|[^\n]{0,300}(?:\n(?![ \t]*\*)[^\n]{0,300}){1,2}?\*\*\*[ \t]{0,20}$\n?|[^\n]{0,300}\n?)"
     r"|\*END\*? ?THE SMALL PRINT![^\n]{0,300}\n?)",
     re.MULTILINE | re.IGNORECASE,
 )

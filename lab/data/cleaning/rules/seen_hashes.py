@@ -34,15 +34,18 @@ class SeenHashes:
         self.is_full = False
 
     def add(self, hashes: Hashes) -> Flags:
-        """True for each hash that was there already, in the table or earlier among these. The others are taken in."""
+        """True for each hash that was taken in before, now or earlier among these. The others are taken in, in their order, as
+        far as there is room."""
         hashes = np.where(hashes == 0, np.uint64(1), hashes)  # 0 is an empty slot
-        unique, first = np.unique(hashes, return_index=True)
-        seen = np.ones(len(hashes), np.bool_)
-        new = ~self.has(unique)
-        seen[first[new]] = False
-        # In the order of the text, so that a table that fills up keeps the same hashes whatever came together.
-        room = self._room(int(new.sum()))
-        self._insert(hashes[np.sort(first[new])[:room]])
+        unique, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        known = self.has(unique)
+        new = np.flatnonzero(~known)
+        new = new[np.argsort(first[new])]
+        taken_in = new[: self._room(len(new))]
+        self._insert(unique[taken_in])
+        known[taken_in] = True
+        seen = known[inverse]
+        seen[first[taken_in]] = False
         return seen
 
     def has(self, hashes: Hashes) -> Flags:

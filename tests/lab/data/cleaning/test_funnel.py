@@ -1,0 +1,142 @@
+"""The funnel of real files: its numbers, its excerpts, decoding, cancelling, and saving the cleaned text."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.data.cleaning.funnel import Excerpt, ExcerptSpan
+from lab.data.cleaning.funnel_meter import EXCERPTS, FunnelMeter
+from lab.data.cleaning.measure_funnel import measure_funnel
+from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order, parse_rules, typed_rules
+from lab.data.cleaning.save_text import check_target, save_text
+from lab.data.text_source import open_corpus
+from lab.runs.run_schema import DEFAULT_RULES
+from tests.lab.data.cleaning.cleaning_texts import LONG
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> str:
+    path.write_bytes(text.encode(encoding))
+    return str(path)
+
+
+def test_the_funnel_of_a_file_with_decoding_and_every_number(tmp_path: Path) -> None:
+    text = f"Grüße\r\nan alle\r\n\r\n\r\n\r\n{LONG}{LONG}We use cookies.\r\n"
+    source = write(tmp_path / "mess.txt", text, "utf-16")
+    funnel = measure_funnel(source, None, ["boilerplate", "duplicate-lines", "line-endings", "blank-lines"])
+    assert funnel.file_bytes == len(text.encode("utf-16"))
+    assert funnel.raw_bytes == len(text.encode())
+    assert "utf-16" in funnel.decoding
+    kept = f"Grüße\nan alle\n\n{LONG}"
+    assert funnel.kept_bytes == len(kept.encode())
+    taken = {step.rule: step.bytes_in - step.bytes_out for step in funnel.steps}
+    assert taken == {"line-endings": 6, "boilerplate": 16, "duplicate-lines": len(LONG), "blank-lines": 2}
+    assert [step.passages_changed for step in funnel.steps] == [6, 0, 0, 0]
+    assert [step.passages_removed for step in funnel.steps] == [0, 1, 1, 2]
+    assert sum(taken.values()) == funnel.raw_bytes - funnel.kept_bytes
+    (notice,) = funnel.excerpts["boilerplate"]
+    assert notice.reason == "cookie notice"
+    assert [notice.before[start:stop] for start, stop in notice.taken] == ["We use cookies.\n"]
+    assert notice.before.replace("We use cookies.\n", "") == notice.after
+    assert funnel.reasons["boilerplate"][0].bytes == 16
+    assert Path(source).read_bytes() == text.encode("utf-16"), "nothing is changed on disk"
+
+
+def test_what_is_taken_and_added_is_marked_in_an_excerpt() -> None:
+    spans = (ExcerptSpan("a ", "kept"), ExcerptSpan("bc", "taken"), ExcerptSpan("x", "added"), ExcerptSpan(" d", "kept"))
+    excerpt = Excerpt(spans, 0)
+    assert (excerpt.before, excerpt.taken) == ("a bc d", ((2, 4),))
+    assert (excerpt.after, excerpt.added) == ("a x d", ((2, 3),))
+
+
+def test_excerpts_are_few_spread_over_the_text_and_never_long() -> None:
+    meter = FunnelMeter(["emails"], excerpts=True)
+    cleaner = BY_NAME["emails"].cleaner()
+    meter.begin_document()
+    for n in range(1000):
+        meter.measured(0, cleaner, f"{'word ' * 40}to name{n}@mail.org and on\n", False)
+    found = [excerpt.before for excerpt in meter.excerpts()["emails"]]
+    numbers = [int(before.split("name")[1].split("@")[0]) for before in found]
+    assert EXCERPTS // 2 <= len(found) <= EXCERPTS
+    assert numbers == sorted(numbers)
+    assert numbers[0] < 200
+    assert numbers[-1] > 700
+    long_one = FunnelMeter(["long-lines"], excerpts=True)
+    long_one.measured(0, BY_NAME["long-lines"].cleaner(), f"{'x' * 5000}\n", False)
+    (span,) = long_one.excerpts()["long-lines"][0].spans
+    assert len(span.text) < 500
+    assert span.omitted > 4000
+
+
+@pytest.mark.parametrize(("marks", "words"), [(1, "a byte-order mark is dropped (3 bytes)"), (0, "")])
+def test_a_byte_order_mark_is_the_work_of_decoding(tmp_path: Path, marks: int, words: str) -> None:
+    funnel = measure_funnel(write(tmp_path / "a.txt", "\ufeff" * marks + "text\n"))
+    assert (funnel.decoding, funnel.raw_bytes, funnel.file_bytes) == (words, 5, 5 + 3 * marks)
+
+
+def test_several_documents_share_what_they_have_in_common_and_an_empty_result_is_one_sentence(tmp_path: Path) -> None:
+    for name in "abc":
+        write(tmp_path / f"{name}.txt", LONG)
+    funnel = measure_funnel(str(tmp_path), None, ["duplicate-lines"])
+    assert (funnel.documents, funnel.kept_documents, funnel.kept_bytes) == (3, 1, len(LONG))
+    assert funnel.steps[-1].documents_emptied == 2
+    assert funnel.nothing_left == ""
+    gone = measure_funnel(write(tmp_path / "z", f"{'x' * 2000}\n"), None, ["long-lines", "blank-lines"])
+    assert "nothing" in gone.nothing_left
+    assert "long-lines" in gone.nothing_left
+
+
+def test_reading_can_be_cancelled(tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        raise StopError
+
+    with pytest.raises(StopError):
+        measure_funnel(write(tmp_path / "a.txt", LONG), progress=stop)
+
+
+def test_the_cleaned_text_is_saved_and_never_over_what_it_is_read_from(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    source = write(tmp_path / "texts" / "a.txt", "one\r\ntwo")
+    write(tmp_path / "texts" / "b.txt", "three\r\n")
+    corpus = open_corpus(str(tmp_path / "texts"))
+    target = tmp_path / "saved.txt"
+    check_target(target, corpus, replace=False)
+    assert save_text(corpus, target) == len("one\ntwo\n\nthree\n")
+    assert target.read_text() == "one\ntwo\n\nthree\n"
+    with pytest.raises(UserError, match="exists already"):
+        check_target(target, corpus, replace=False)
+    check_target(target, corpus, replace=True)
+    (tmp_path / "link").symlink_to(source)
+    for path in (Path(source), tmp_path / "link"):
+        with pytest.raises(UserError, match="read from"):
+            check_target(path, corpus, replace=True)
+    for path in (tmp_path / "no" / "file", tmp_path):
+        with pytest.raises(UserError):
+            check_target(path, corpus, replace=True)
+    assert Path(source).read_bytes() == b"one\r\ntwo"
+
+
+def test_rules_are_named_in_any_order_and_applied_in_theirs() -> None:
+    assert parse_rules("") == DEFAULT_RULES == tuple(rule.name for rule in RULES if rule.on_by_default)
+    assert parse_rules("blank-lines, nfc") == ("line-endings", "nfc", "blank-lines")
+    assert parse_rules("none,nfc") == ("nfc",)
+    assert parse_rules("none") == ()
+    assert parse_rules("all") == tuple(rule.name for rule in RULES)
+    for typed in ("", "nfc,blank-lines", "none", "none,nfc", "all"):
+        assert parse_rules(typed_rules(parse_rules(typed))) == parse_rules(typed)
+    assert typed_rules(["of-a-newer-version", "line-endings"]) == "of-a-newer-version"
+    with pytest.raises(UserError, match="did you mean blank-lines"):
+        in_order(["blank-line"])
+    with pytest.raises(UserError, match="choose from line-endings"):
+        parse_rules("zzz")
+
+
+def test_every_rule_is_explained_and_names_a_pipeline() -> None:
+    names = ("C4", "Gopher", "FineWeb", "Dolma", "CCNet", "SlimPajama", "PG-19", "nanoGPT")
+    for rule in RULES:
+        assert rule.title
+        assert rule.explanation.endswith(".")
+        assert any(name in rule.pipelines for name in names), rule.name
