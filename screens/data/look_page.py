@@ -1,20 +1,318 @@
-"""Look: statistics of the chosen text."""
+"""Look: statistics of the chosen text as pictures, and samples from anywhere in it."""
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
-from textual.widgets import Static
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
-from lab.core.number_format import whole
+from rich.segment import Segment
+from rich.text import Text
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.strip import Strip
+from textual.worker import get_current_worker
+
+from lab.core.errors import UserError
+from lab.core.number_format import bytes_, probability
+from lab.core.visible_text import visible
+from lab.data.statistics.text_profile import TextProfile, read_profile
+from lab.data.statistics.text_sample import TextSample, places_of, random_start, read_sample
+from lab.data.text_source import open_corpus
+from screens.blocks.piece_styles import PieceStyles
 from screens.data.data_page import ChosenText, DataPage
+from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
+from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.text_fitting import wrap
+
+SECONDS_BETWEEN_PICTURES = 0.5
+"""Time between two pictures of a text that is being read."""
+NO_TEXT = "No text is chosen yet: c shows the texts."
+
+
+class StoppedError(Exception):
+    """Nobody waits for the work any more."""
+
+
+class LookView(LineScrollView):
+    """Draws lines of pieces; posts `Clicked` with a place of its content."""
+
+    HELP: ClassVar[str | None] = """
+**Look.** The text as it lies in its files, before cleaning; read in one pass, so that a large one is counted on the way.
+
+- *Kinds*: letters by script, from Unicode's names; digits, punctuation and so on by its general categories.
+- *Languages*: each section of 2,000 characters is told by its **stop words** (the, der, les …) if they are at least a fifth of
+  its words and clearly more than any other language's; by its script where one language writes it; otherwise it is unknown.
+- *Words*: runs of letters in lower case, of scripts that put spaces between words.
+- *Repeats*: passages of 50 or more characters that stood earlier, character for character. Up to 2 million characters they are
+  exact; of a longer text a sample of all passages is compared, and the shares are lower bounds.
+
+`space` shows a sample from a random place, `b` the one before; a click on the map or on a passage shows the text there.
+"""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "sample(1)", "Sample", id="look.sample", tooltip="Text from a random place"),
+        Binding("b", "sample(-1)", "Sample before", id="look.sample_back", show=False, tooltip="The sample before this one"),
+        Binding("down,j", "scroll(1)", "Scroll", id="look.down", key_display="↑↓", tooltip="Scroll down"),
+        Binding("up,k", "scroll(-1)", "Scroll back", id="look.up", show=False, tooltip="Scroll up"),
+        Binding("home,g", "end(-1)", "Top", id="look.home", show=False, tooltip="To the top"),
+        Binding("end,G", "end(1)", "Bottom", id="look.end", show=False, tooltip="To the end"),
+    ]
+    KINDS = (
+        "title",
+        "head",
+        "dim",
+        "strong",
+        "selected",
+        "mark",
+        "masked",
+        "struck",
+        "bar",
+        "positive",
+        "negative",
+        "note",
+        "wrong",
+    )
+    COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
+    DEFAULT_CSS = """
+    LookView {
+        & > .block--title { text-style: bold; }
+        & > .block--head { color: $foreground 70%; }
+        & > .block--dim { color: $foreground 65%; }
+        & > .block--strong { text-style: bold; }
+        & > .block--mark { color: $accent; text-style: bold; }
+        & > .block--bar { color: $primary; }
+        & > .block--wrong { color: $text-error; text-style: bold; }
+    }
+    """
+
+    @dataclass
+    class Clicked(Message):
+        """A cell of a line of the content was clicked on."""
+
+        line: int
+        x: int
+
+    @dataclass
+    class SampleWanted(Message):
+        """The next sample, or the one before."""
+
+        by: int
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: Sequence[LookLine] = ()
+        self._strips: dict[int, Strip] = {}
+        self._piece_styles = PieceStyles(self)
+
+    def set_lines(self, lines: Sequence[LookLine]) -> None:
+        """Show these lines; only those that changed are drawn anew."""
+        before, self._lines = self._lines, lines
+        changed = [at for at, line in enumerate(lines) if at >= len(before) or list(line) != list(before[at])]
+        for at in changed:
+            self._strips.pop(at, None)
+        self.set_extent(len(lines), changed=changed)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+        self._piece_styles.clear()
+
+    def draw(self, line: int) -> Strip:
+        strip = self._strips.get(line)
+        if strip is None or strip.cell_length != self.room:
+            pieces = [Segment(visible(text), self._piece_styles.of(kind)) for text, kind in self._lines[line] if text]
+            strip = self._strips[line] = Strip(pieces).adjust_cell_length(self.room, self.style_of(""))
+        return strip
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            self.post_message(self.Clicked(self.line_at(offset.y), offset.x))
+
+    def action_sample(self, by: int) -> None:
+        self.post_message(self.SampleWanted(by))
+
+    def action_scroll(self, by: int) -> None:
+        self.top += by
+
+    def action_end(self, side: int) -> None:
+        self.top = self.extent[0] if side > 0 else 0
 
 
 class LookPage(DataPage):
-    """Size of the text."""
+    """Reads the text in a thread, with pictures on the way; a sample takes its place until escape."""
+
+    FOCUS = "#look-view"
+
+    @dataclass
+    class ProfileRead(Message):
+        """The profile of a text, or of its part that has been read; or the reason why there is none."""
+
+        text: ChosenText
+        profile: TextProfile | None
+        error: str = ""
+
+    @dataclass
+    class SampleRead(Message):
+        """A sample of a text, or the reason why there is none."""
+
+        text: ChosenText
+        sample: TextSample | None
+        title: str
+        error: str = ""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._text: ChosenText | None = None
+        self._profile: TextProfile | None = None
+        self._picture = LookPicture()
+        self._sample: TextSample | None = None
+        self._sample_title = ""
+        self._problem = ""
+        self._seed = 0
+        """Number of the random sample in sight; 0 for none."""
+        self._top = 0
+        """The first line in sight before a sample took its place."""
 
     def compose(self) -> ComposeResult:
-        yield Static(id="look-words", markup=False)
+        yield LookView(id="look-view")
+
+    @property
+    def profile(self) -> TextProfile | None:
+        """Everything that has been read so far."""
+        return self._profile
+
+    @property
+    def sample(self) -> TextSample | None:
+        """The sample in sight, if there is one."""
+        return self._sample
 
     def show(self, text: ChosenText | None) -> None:
-        words = f"{whole(text.facts.bytes)} bytes, {whole(text.facts.characters)} characters" if text else "no text is chosen yet"
-        self.query_one("#look-words", Static).update(words)
+        if text != self._text:
+            self._text, self._profile, self._problem = text, None, ""
+            self._sample, self._seed = None, 0
+            self.query_one(LookView).top = 0
+        self._draw()
+        if text is not None and not self._problem and (self._profile is None or not self._profile.statistics.is_complete):
+            self._read(text)
+
+    def hide(self) -> None:
+        self.workers.cancel_group(self, "look")
+        self.workers.cancel_group(self, "sample")
+
+    def go_back(self) -> bool:
+        if self._sample is None:
+            return False
+        self._sample, self._seed = None, 0
+        self._draw()
+        self.query_one(LookView).top = self._top
+        return True
+
+    @work(thread=True, group="look", exclusive=True, exit_on_error=True)
+    def _read(self, text: ChosenText) -> None:
+        check = _asking_now_and_then()
+        try:
+            for profile in read_profile(text.source, text.encoding or None, check):
+                self.post_message(self.ProfileRead(text, profile))
+        except StoppedError:
+            return
+        except UserError as error:
+            self.post_message(self.ProfileRead(text, None, str(error)))
+
+    @on(ProfileRead)
+    def _show_profile(self, message: ProfileRead) -> None:
+        if message.text == self._text:
+            self._profile, self._problem = message.profile, message.error
+            self._draw()
+
+    @on(LookView.SampleWanted)
+    def _next_sample(self, message: LookView.SampleWanted) -> None:
+        if self._text is None or self._profile is None or self._seed + message.by < 0:
+            return
+        self._seed = max(1, self._seed + message.by)
+        total = places_of(self._profile.statistics)
+        self._read_sample(self._text, random_start(total, self._seed), total, f"random sample {self._seed}")
+
+    @on(LookView.Clicked)
+    def _clicked(self, message: LookView.Clicked) -> None:
+        if self._text is None or self._profile is None or self._sample is not None:
+            return
+        total = places_of(self._profile.statistics)
+        passage = self._picture.passages.get(message.line)
+        if passage is not None:
+            found = self._profile.statistics.passages[passage]
+            self._read_sample(self._text, round(found.places[0] * total), total, f"repeated passage {passage + 1}")
+        elif (place := self._picture.place_at(message.line, message.x)) is not None:
+            self._read_sample(self._text, int(place * total), total, "the text here")
+
+    @work(thread=True, group="sample", exclusive=True, exit_on_error=True)
+    def _read_sample(self, text: ChosenText, start: int, total: int, title: str) -> None:
+        check = _asking_now_and_then()
+        try:
+            corpus = open_corpus(text.source, text.encoding or None, cleaning=())
+            self.post_message(self.SampleRead(text, read_sample(corpus, start, total, check), title))
+        except StoppedError:
+            return
+        except UserError as error:
+            self.post_message(self.SampleRead(text, None, title, str(error)))
+
+    @on(SampleRead)
+    def _show_sample(self, message: SampleRead) -> None:
+        if message.text != self._text:
+            return
+        view = self.query_one(LookView)
+        if self._sample is None:
+            self._top = view.top
+        self._sample, self._sample_title, self._problem = message.sample, message.title, message.error
+        view.top = 0
+        self._draw()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+    def _draw(self) -> None:
+        view = self.query_one(LookView)
+        view.border_title = Text(self._title())
+        view.set_lines(self._lines(max(20, view.room)))
+
+    def _title(self) -> str:
+        if self._sample is not None:
+            return f"{self._sample_title} · esc back"
+        if self._profile is None:
+            return "the text as it lies in its files"
+        found = self._profile.statistics
+        if found.is_complete:
+            return f"{visible(self._profile.name)} · as it lies in its files"
+        return f"{probability(found.progress, 0)} · {found.stage} · so far {bytes_(found.bytes)}"
+
+    def _lines(self, width: int) -> Sequence[LookLine]:
+        if self._sample is not None:
+            return lay_sample(self._sample, width)
+        if self._text is None:
+            return [[(line, "dim")] for line in wrap(NO_TEXT, width)]
+        problem: list[LookLine] = [[(line, "wrong")] for line in wrap(self._problem, width)] if self._problem else []
+        if self._profile is None:
+            return problem or [[("Reading the text …", "dim")]]
+        self._picture = lay_profile(self._profile, width)
+        return self._picture.lines if not problem else [*problem, [], *self._picture.lines]
+
+
+def _asking_now_and_then() -> Callable[[float], bool]:
+    """A check that ends the work of the current worker when it is cancelled, and asks for a picture now and then."""
+    worker = get_current_worker()
+    last = time.monotonic()
+
+    def check(progress: float) -> bool:
+        nonlocal last
+        if worker.is_cancelled:
+            raise StoppedError
+        now = time.monotonic()
+        if now - last < SECONDS_BETWEEN_PICTURES:
+            return False
+        last = now
+        return True
+
+    return check

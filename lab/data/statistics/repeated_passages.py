@@ -41,7 +41,7 @@ class Repeats:
     density: tuple[float, ...]
     """The share of such text in each of equal parts of the text, from its beginning to its end."""
     passages: tuple[FoundPassage, ...]
-    """The longest, one inside another left out."""
+    """The longest, one that lies mostly in another's copies left out."""
     length: int
     """Characters of the text, with line endings made alike: what positions are counted in."""
     spacing: int
@@ -146,42 +146,66 @@ class _Anchors:
         return mixed(text ^ mixed((self.positions[beyond] - self.positions[anchors]).astype(np.uint64))) ^ self.hashes[beyond]
 
     def longest_passages(self, check: Callable[[], object]) -> tuple[FoundPassage, ...]:
-        """The longest repeated passages whose copies do not overlap, one after another; none lies inside another's copy."""
-        free = self.copied
+        """The longest repeated passages whose copies do not overlap, one after another; none lies mostly in another's copies.
+
+        `levels` holds, for some lengths in steps from one window to the next, the windows at which a repeated passage of that
+        length may begin. A longer passage begins only where a shorter one does, so these become fewer with the length.
+        """
+        free = np.ones(len(self.positions), np.bool_)
+        levels = self._levels(check)
         found: list[FoundPassage] = []
         work = SEARCH_WORK
-        while len(found) < MOST_PASSAGES and len(free) > 1 and work > 0:
-            passage, done = self._longest(free, check)
-            work -= done
-            if passage is None:
-                break
-            found.append(self._with_all_copies(passage))
-            free = free[~self._inside(free, found[-1])]
+        while levels and len(found) < MOST_PASSAGES and work > 0:
+            steps, anchors = levels[-1]
+            anchors = anchors[free[anchors]]
+            work -= len(anchors)
+            check()
+            passages = self._passages(anchors, steps)
+            if passages is None:
+                top = levels.pop()[0]
+                if levels:
+                    levels += self._between(levels[-1][0], top, levels[-1][1][free[levels[-1][1]]], check)
+                continue
+            found.append(self._with_all_copies(passages[1]))
+            free &= ~self._inside(np.arange(len(free)), found[-1])
         return tuple(found)
 
-    def _longest(self, candidates: NDArray[np.int64], check: Callable[[], object]) -> tuple[FoundPassage | None, int]:
-        """The longest passage that begins at a candidate, by doubling its steps and then halving them; and the work done."""
-        known, best = 0, self._passages(candidates, 0)
-        work = len(candidates)
-        if best is None:
-            return None, work
-        kept, step = candidates[best[0]], 1
-        growing = True
-        while step:
+    def _levels(self, check: Callable[[], object]) -> list[tuple[int, NDArray[np.int64]]]:
+        """Levels of 0, 1, 2, 4 ... steps, then those between the last one with a repeated passage and the next."""
+        levels: list[tuple[int, NDArray[np.int64]]] = []
+        steps, kept = 0, self.copied
+        while True:
             check()
-            steps = known + step
             tried = kept[kept + steps < len(self.positions)]
-            work += len(tried)
-            passages = self._passages(tried, steps) if len(tried) > 1 else None
-            if passages is not None:
-                known, best, kept = steps, passages, tried[passages[0]]
-                step = step * 2 if growing else step // 2
+            passages = self._passages(tried, steps)
+            if passages is None:
+                break
+            kept = tried[passages[0]]
+            levels.append((steps, kept))
+            steps = 2 * steps or 1
+        return levels + (self._between(levels[-1][0], steps, kept, check) if levels else [])
+
+    def _between(
+        self, low: int, high: int, kept: NDArray[np.int64], check: Callable[[], object]
+    ) -> list[tuple[int, NDArray[np.int64]]]:
+        """Levels from `low` to the longest below `high` that has a repeated passage, by halving; `kept` is that of `low`."""
+        levels = []
+        while high - low > 1:
+            check()
+            middle = (low + high) // 2
+            tried = kept[kept + middle < len(self.positions)]
+            passages = self._passages(tried, middle)
+            if passages is None:
+                high = middle
             else:
-                growing, step = False, step // 2
-        return best[1], work
+                low, kept = middle, tried[passages[0]]
+                levels.append((low, kept))
+        return levels
 
     def _passages(self, anchors: NDArray[np.int64], steps: int) -> tuple[NDArray[np.bool_], FoundPassage] | None:
         """The anchors from which a passage of so many steps has a copy that does not overlap it, and the longest such passage."""
+        if len(anchors) < 2:
+            return None
         keys = self._steps(anchors, steps) if steps else self.hashes[anchors]
         order = np.argsort(keys, kind="stable")
         opens = np.flatnonzero(np.concatenate(([True], keys[order][1:] != keys[order][:-1])))
@@ -209,11 +233,17 @@ class _Anchors:
         return FoundPassage(passage.length, _apart(self.positions[copies], passage.length))
 
     def _inside(self, anchors: NDArray[np.int64], passage: FoundPassage) -> NDArray[np.bool_]:
-        """True for windows that lie in a copy of a passage."""
+        """True for windows of which at least half lies in copies of a passage."""
         starts = np.array(passage.starts)
         positions = self.positions[anchors]
-        at = np.searchsorted(starts, positions, side="right") - 1
-        inside: NDArray[np.bool_] = (at >= 0) & (positions + self.window <= starts[at] + passage.length)
+
+        def covered(places: NDArray[np.int64]) -> NDArray[np.int64]:
+            """Characters of the copies before these places."""
+            at = np.searchsorted(starts, places, side="right") - 1
+            rest = np.minimum(places - starts[at.clip(min=0)], passage.length)
+            return np.where(at >= 0, at * passage.length + rest, 0)
+
+        inside: NDArray[np.bool_] = 2 * (covered(positions + self.window) - covered(positions)) >= self.window
         return inside
 
 

@@ -17,25 +17,26 @@ MOST_BINS = 12
 TAIL = 0.02
 """Share of the lines that may be longer than the last bin of their own."""
 EXCERPT_SHOWN = 120
+LONGEST_NAME = 30
+"""Characters of a character's name in a table."""
 MOST_FILES_SHOWN = 40
 
 
 def facts_in_words(profile: TextProfile) -> list[tuple[str, str]]:
     """Label and value of the facts that are no picture."""
     found = profile.statistics
-    per_character = f", {fixed(found.bytes / found.characters, 2)} bytes each" if found.characters else ""
+    per_character = f", {fixed(found.bytes / found.characters, 2)} bytes each" if found.characters != found.bytes else ""
     facts = [
         ("size", f"{whole(found.bytes)} bytes as UTF-8 ({bytes_(found.bytes)})"),
         ("characters", f"{whole(found.characters)}, {whole(found.distinct_characters)} different{per_character}"),
         ("lines", f"{whole(found.lines)}, {whole(found.empty_lines)} empty"),
-        ("words", f"{whole(found.words)} between spaces; {distinct_words(found)}"),
+        ("words", whole(found.words)),
+        ("vocabulary", distinct_words(found)),
         ("encoding", f"{profile.encoding}: {profile.decision}"),
         ("line ends", line_endings_in_words(found.endings)),
     ]
     if len(profile.files) > 1:
         facts.append(("files", whole(len(profile.files)) + (f"; left out: {profile.left_out}" if profile.left_out else "")))
-    if found.is_complete:
-        facts.append(("repeats", repeats_in_words(found)))
     if profile.entropy_bits_per_byte is not None:
         facts.append(("entropy", f"{fixed(profile.entropy_bits_per_byte, 3)} bits per byte, the lower bound"))
     return facts
@@ -44,10 +45,10 @@ def facts_in_words(profile: TextProfile) -> list[tuple[str, str]]:
 def distinct_words(found: TextStatistics) -> str:
     """Different words in words."""
     if not found.letter_words:
-        return "none of letters in a script with spaces"
+        return "no words of letters in a script with spaces"
     if found.word_error:
-        return f"more than {whole(found.distinct_words)} different"
-    return f"{whole(found.distinct_words)} different, {whole(found.words_once)} of them once"
+        return f"more than {whole(found.distinct_words)} different words"
+    return f"{whole(found.distinct_words)} different words, {whole(found.words_once)} of them once"
 
 
 def line_endings_in_words(endings: LineEndings) -> str:
@@ -60,20 +61,20 @@ def line_endings_in_words(endings: LineEndings) -> str:
 
 
 def repeats_in_words(found: TextStatistics) -> str:
-    """Shares of repeated lines and passages."""
-    text_lines = found.lines - found.empty_lines
-    least_lines = "at least " if found.line_error else ""
-    lines = f"{least_lines}{_share(found.repeated_lines, text_lines)} of the lines with text stood before"
+    """Shares of the text that stood before: lines, and passages once all has been read."""
+    least = "at least " if found.line_error else ""
+    share = _share(found.repeated_lines, found.lines - found.empty_lines)
+    lines = f"{least}{share} of the lines with text repeat an earlier line"
     if found.repeats is None:
         return lines
     least = "at least " if found.repeats.spacing > 1 else ""
     share = _share(found.repeats.characters, found.repeats.length)
-    return f"{lines}; {least}{share} of the text is in passages of {WINDOW} or more characters that did"
+    return f"{least}{share} of the text repeats earlier text, in passages of {WINDOW} characters or more; {lines}"
 
 
 def scripts_table(found: TextStatistics, most: int = 12) -> Table:
     """Characters by class: letters by script, digits, punctuation ..."""
-    return _bars("characters by kind", ("kind", "characters", "share"), found.classes, found.characters, most)
+    return _bars("characters by kind", ("kind", "count", "share"), found.classes, found.characters, most)
 
 
 def languages_table(found: TextStatistics, most: int = 10) -> Table:
@@ -95,22 +96,27 @@ def characters_table(found: TextStatistics, most: int = 20, *, rare: bool = Fals
     largest = max((number for _, number in characters), default=1)
     rows = [
         [
-            Cell(character_label(character)),
-            Cell(character_name(character), style="dim"),
+            Cell(_named(character)),
             Cell(whole(number), float(number)),
-            Cell(probability(number / found.characters, digits=2), number / found.characters, bar=number / largest),
+            Cell(_share(number, found.characters), number / found.characters, bar=number / largest),
         ]
         for character, number in characters
     ]
-    columns = [Column("character", "left"), Column("name", "left", optional=1), Column("count"), Column("share")]
+    columns = [Column("character", "left"), Column("count"), Column("share")]
     return Table(columns, rows, title="rarest characters" if rare else "most common characters")
+
+
+def _named(character: str) -> str:
+    """A character, with its name where it could be mistaken or cannot be seen."""
+    plain = character.isascii() and character.isprintable() and character != " "
+    return character if plain else shortened_end(f"{character_label(character)} {character_name(character)}", LONGEST_NAME)
 
 
 def line_lengths_table(lengths: LineLengths) -> Table:
     """Histogram of the line lengths in characters."""
     bins = length_bins(lengths)
     total = sum(number for _, number in bins)
-    return _bars("line lengths", ("characters", "lines", "share"), bins, total, len(bins))
+    return _bars("line lengths", ("characters", "count", "share"), bins, total, len(bins))
 
 
 def length_bins(lengths: LineLengths) -> list[tuple[str, int]]:
@@ -139,22 +145,30 @@ def length_bins(lengths: LineLengths) -> list[tuple[str, int]]:
     return bins
 
 
-def lines_table(found: TextStatistics, most: int = 12) -> Table:
-    """The most common lines with text."""
+def lines_table(found: TextStatistics, most: int = 12, shown: int = EXCERPT_SHOWN) -> Table:
+    """The most common lines with text, each cut to `shown` characters."""
+    largest = max((number for _, number in found.common_lines), default=1)
     rows = [
-        [Cell(whole(number), float(number)), Cell(visible(line[:EXCERPT_SHOWN]))] for line, number in found.common_lines[:most]
+        [Cell(whole(number), float(number), bar=number / largest), Cell(shortened_end(visible(line.strip()), shown))]
+        for line, number in found.common_lines[:most]
     ]
     return Table([Column("copies"), Column("line", "left")], rows, title="most repeated lines")
 
 
-def passages_table(found: TextStatistics, most: int = 8) -> Table:
-    """The longest repeated passages."""
+def shortened_end(text: str, most: int) -> str:
+    """The text, cut at its end where it is longer than `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def passages_table(found: TextStatistics, most: int = 8, shown: int = EXCERPT_SHOWN) -> Table:
+    """The longest repeated passages, the beginning of each cut to `shown` characters."""
+    largest = max((passage.length for passage in found.passages), default=1)
     rows = [
         [
-            Cell(whole(passage.length), float(passage.length)),
+            Cell(whole(passage.length), float(passage.length), bar=passage.length / largest),
             Cell(whole(passage.copies), float(passage.copies)),
             Cell(", ".join(probability(place) for place in passage.places[:2])),
-            Cell(visible(passage.excerpt[:EXCERPT_SHOWN])),
+            Cell(shortened_end(visible(passage.excerpt.strip("\n")), shown)),
         ]
         for passage in found.passages[:most]
     ]
@@ -188,7 +202,7 @@ def _bars(title: str, heads: tuple[str, str, str], pairs: Iterable[tuple[str, in
 
 
 def _share(part: int, whole_: int) -> str:
-    return probability(part / whole_, digits=2) if whole_ else "0%"
+    return probability(part / whole_) if whole_ else "0%"
 
 
 def _round_width(least: int) -> int:

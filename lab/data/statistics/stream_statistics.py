@@ -42,7 +42,7 @@ class TextStatistics:
     progress: float
     """Share of the text that has been read, 0 to 1."""
     stage: str
-    """Work that is being done: "reading", "searching for repeats", "fetching excerpts" or "" at the end."""
+    """Work that is being done: "reading", "searching for repeats", "reading excerpts" or "" at the end."""
     bytes: int
     """In UTF-8."""
     characters: int
@@ -193,7 +193,7 @@ def stream_statistics(read: Read, size: int, check: Check, *, block: int = BLOCK
     found = state.statistics("searching for repeats", READING)
     yield found
     repeats = state.passages.find(check=lambda: check(READING))
-    found = replace(found, repeats=repeats, stage="fetching excerpts", progress=SEARCHED)
+    found = replace(found, repeats=repeats, stage="reading excerpts", progress=SEARCHED)
     yield found
     passages, rare_words = fetch_excerpts(read, size, repeats, state.words.table.rare(RARE_WORDS), check)
     yield replace(found, passages=passages, rare_words=rare_words, stage="", progress=1.0, is_complete=True)

@@ -10,7 +10,7 @@ from lab.core.errors import UserError
 from lab.data.statistics import statistics_view
 from lab.data.statistics.stream_statistics import LineLengths
 from lab.data.statistics.text_profile import TextProfile, read_profile
-from lab.data.statistics.text_sample import read_sample
+from lab.data.statistics.text_sample import places_of, random_start, read_sample
 from lab.data.text_source import open_corpus
 
 PROSE = "The big dog ran fast and it did not stop.\n\n" * 40 + "Zoë saw it.\n"
@@ -109,13 +109,16 @@ def test_what_can_be_read_once_is_refused_in_words(tmp_path: Path) -> None:
 
 def test_a_sample_is_the_text_at_its_place(folder: Path) -> None:
     corpus = open_corpus(str(folder / "a.txt"))
-    samples = [read_sample(corpus, len(PROSE), seed, never, length=100) for seed in range(20)]
-    assert len({sample.start for sample in samples}) > 15
-    for sample in samples:
-        assert sample.text == PROSE[sample.start : sample.start + 100]
-        assert len(sample.text) == 100
-    assert read_sample(corpus, len(PROSE), 7, never, length=100) == samples[7]
-    assert read_sample(corpus, len(PROSE), 7, never, length=10**6).text == PROSE
+    starts = [random_start(len(PROSE), seed, length=100) for seed in range(20)]
+    assert starts == [random_start(len(PROSE), seed, length=100) for seed in range(20)]
+    assert len(set(starts)) > 15
+    assert max(starts) <= len(PROSE) - 100
+    for start in starts[:8]:
+        sample = read_sample(corpus, start, len(PROSE), never, length=100)
+        assert (sample.text, sample.start, sample.total) == (PROSE[start : start + 100], start, len(PROSE))
+    assert random_start(50, 1, length=100) == 0
+    assert read_sample(corpus, 0, len(PROSE), never, length=10**6).text == PROSE
+    assert places_of(profile(folder / "a.txt").statistics) == len(PROSE)
 
 
 def test_the_bins_of_line_lengths_hold_every_line() -> None:
@@ -141,7 +144,8 @@ def test_tables_sum_to_the_whole_and_hide_no_character(tmp_path: Path) -> None:
     lines = [row[1].text for row in statistics_view.lines_table(statistics).rows]
     assert lines == ["The big dog ran fast and it did not stop.", "\\u202eevil\\u200b ␛[31mred"]
     rare = statistics_view.characters_table(statistics, rare=True)
-    assert {row[1].text for row in rare.rows} > {"right-to-left override", "zero width space", "escape"}
+    hidden = {"U+202E right-to-left override", "U+200B zero width space", "␛ escape"}
+    assert {row[0].text for row in rare.rows} > hidden
     assert all(row[0].text.isprintable() for row in rare.rows)
     passages = statistics_view.passages_table(statistics)
     assert passages.rows[0][0].value == max(passage.length for passage in statistics.passages)

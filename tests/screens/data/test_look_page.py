@@ -1,0 +1,186 @@
+"""Look: pictures of a text's statistics, samples, and texts that are hard to show."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.data.statistics.text_profile import TextProfile, read_profile
+from lab.views.blocks import Cell, Column, Table
+from screens.app import LabApp
+from screens.data import look_page
+from screens.data.data_screen import DataScreen
+from screens.data.look_layout import LookPicture, cropped, in_columns, lay_profile, resampled
+from screens.data.look_page import LookPage, LookView
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+class DataApp(LabApp):
+    DEFAULT_MODE = "data"
+
+
+@pytest.fixture
+def app() -> DataApp:
+    return DataApp(preload=False)
+
+
+def screen_of(pilot: Pilot[None]) -> DataScreen:
+    screen = pilot.app.screen
+    assert isinstance(screen, DataScreen)
+    return screen
+
+
+def page_of(pilot: Pilot[None]) -> LookPage:
+    return screen_of(pilot).query_one(LookPage)
+
+
+def is_complete(pilot: Pilot[None]) -> bool:
+    found = screen_of(pilot).query(LookPage)
+    return bool(found) and (profile := found.first().profile) is not None and profile.statistics.is_complete
+
+
+def shown(pilot: Pilot[None]) -> str:
+    view = page_of(pilot).query_one(LookView)
+    return "\n".join(view.render_line(y).text for y in range(view.window))
+
+
+async def choose(pilot: Pilot[None], until: Any, source: str) -> None:
+    """Choose a text, after the one under the cursor has been read."""
+    screen = screen_of(pilot)
+    await until(pilot, lambda: screen.text is not None)
+    screen.choose_page.choose(source)
+    await until(pilot, lambda: screen.text is not None and screen.text.source == source)
+
+
+async def open_look(pilot: Pilot[None], until: Any, source: str) -> None:
+    await choose(pilot, until, source)
+    await pilot.press("o")
+    await until(pilot, lambda: is_complete(pilot))
+
+
+def profile_of(tmp_path: Path, text: str) -> TextProfile:
+    path = tmp_path / "text.txt"
+    path.write_text(text)
+    *_, last = read_profile(str(path), None, lambda progress: False)
+    return last
+
+
+def words(picture: LookPicture) -> str:
+    return "\n".join("".join(text for text, _ in line) for line in picture.lines)
+
+
+async def test_statistics_samples_and_clicks(app: DataApp, until: Any, tmp_path: Path) -> None:
+    passage = "It was the best of times, it was the worst of times, it was the age of wisdom.\n"
+    text = "".join(f"This is line {number} of the story.\n" for number in range(300))
+    path = tmp_path / "tale.txt"
+    path.write_text(passage + text + passage)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await open_look(pilot, until, str(path))
+        page, view = page_of(pilot), page_of(pilot).query_one(LookView)
+        assert app.focused is view
+        for part in ("size", "Latin", "most common words", "English", f"{len(passage + text + passage):,}"):
+            assert part in words(page._picture), part
+        total = len(passage + text + passage)
+        line = page._picture.map_lines.start
+        cell = page._picture.map_cells.stop - 1
+        await pilot.click(view, offset=(cell + 2, line + 1))  # border and padding
+        await until(pilot, lambda: page.sample is not None)
+        assert page.sample is not None
+        assert page.sample.start == int((len(page._picture.map_cells) - 1) / len(page._picture.map_cells) * total)
+        assert page.sample.text == (passage + text + passage)[page.sample.start :]
+        assert "from character" in shown(pilot)
+        await pilot.press("escape")
+        assert page.sample is None
+        await pilot.press("space")
+        await until(pilot, lambda: page.sample is not None)
+        first = page.sample
+        await pilot.press("space")
+        await until(pilot, lambda: page.sample is not first)
+        assert page.sample is not None
+        assert page.sample.start != first.start
+        await pilot.press("b")
+        await until(pilot, lambda: page.sample == first)
+        await pilot.press("escape", "end")
+        assert "It was the best of times" in shown(pilot)
+        assert "longest repeated passages" in words(page._picture)
+
+
+async def test_a_long_text_is_drawn_on_the_way_and_left_when_the_page_is(
+    app: DataApp, until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("The big dog ran fast and it did not stop.\n" * 40)
+    go_on = threading.Event()
+    stopped = threading.Event()
+
+    def slow(source: str, encoding: str | None, check: Any) -> Any:
+        whole = profile_of(tmp_path, path.read_text())
+        part = whole.statistics
+        from dataclasses import replace
+
+        yield replace(whole, statistics=replace(part, is_complete=False, progress=0.4, stage="reading", repeats=None))
+        go_on.wait(10)
+        try:
+            check(0.5)
+        except look_page.StoppedError:
+            stopped.set()
+            raise
+        yield whole
+
+    monkeypatch.setattr(look_page, "read_profile", slow)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await choose(pilot, until, str(path))
+        await pilot.press("o")
+        await until(pilot, lambda: screen_of(pilot).query(LookPage) and page_of(pilot).profile is not None)
+        assert "40%" in str(page_of(pilot).query_one(LookView).border_title)
+        assert "mapped once all of the text has been read" in shown(pilot)
+        await pilot.press("c")
+        go_on.set()
+        await until(pilot, stopped.is_set)
+        assert not is_complete(pilot)
+        await pilot.press("o")
+        await until(pilot, lambda: is_complete(pilot))
+
+
+@pytest.mark.parametrize("width", [20, 36, 74, 114, 194])
+def test_every_line_fits_and_hides_no_character(tmp_path: Path, width: int) -> None:
+    from rich.cells import cell_len
+
+    text = ("שלום עולם \u202eabc\u200b 中文字符 👩\u200d💻 e\u0301\x1b[31m" + "x" * 500 + "\n") * 3 + "Line\r\n" * 5
+    picture = lay_profile(profile_of(tmp_path, text), width)
+    for line in picture.lines:
+        assert cell_len("".join(piece for piece, _ in line)) <= width
+        assert "\u202e" not in "".join(piece for piece, _ in line)
+        assert "\x1b" not in "".join(piece for piece, _ in line)
+    said = words(picture)
+    assert "U+202E" in said
+    assert "mixed: " in said
+
+
+def test_shares_are_averaged_where_many_fall_on_a_cell() -> None:
+    assert resampled([0, 1, 1, 0], 2) == [0.5, 0.5]
+    assert resampled([0.25, 1], 4) == [0.25, 0.25, 1, 1]
+
+
+def test_panels_fill_the_shortest_column() -> None:
+    def table(name: str, rows: int) -> Table:
+        return Table([Column("name", "left")], [[Cell(f"{name}{row}")] for row in range(rows)], title=name)
+
+    lines = [
+        "".join(text for text, _ in line).rstrip() for line in in_columns([table("a", 1), table("b", 4), table("c", 1)], 2, 10)
+    ]
+    assert lines[0].split() == ["a", "b"]
+    assert lines[4].split()[0] == "c"
+    assert cropped([("abc", "x"), ("defg", "y")], 5) == [("abc", "x"), ("d", "y"), ("…", "dim")]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_picture(size: tuple[int, int], app: DataApp, until: Any, snap_compare: Any) -> None:
+    async def go(pilot: Pilot[None]) -> None:
+        await open_look(pilot, until, "stories")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=go)
