@@ -126,7 +126,8 @@ class BpePage(BpeLearning):
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
-        for name in ("text_source", "text_encoding", "run_name"):
+        self.watch(self.app, "text_source", self._text_chosen, init=False)
+        for name in ("text_encoding", "run_name"):
             self.watch(self.app, name, self._text_changed, init=False)
 
     def on_resize(self) -> None:
@@ -153,6 +154,14 @@ class BpePage(BpeLearning):
     def _text_changed(self) -> None:
         if self.source is not None:
             self._open()
+
+    def _text_chosen(self) -> None:
+        """Learn from a text that was just chosen in Data."""
+        if self.source is not None and self.lab.text_source:
+            self.source = "text"
+        elif self.source == "text":
+            self.source = "run"
+        self._text_changed()
 
     def watch_source(self) -> None:
         self._name_sources()
@@ -240,6 +249,9 @@ class BpePage(BpeLearning):
     def action_step(self, steps: int) -> None:
         if steps < 0:
             self.playing = False
+        if self.session is None and not self._reading:
+            self._open()
+            return
         self._steps += steps
         self._go_on()
 
@@ -269,7 +281,9 @@ class BpePage(BpeLearning):
         self._say_counts()
 
     def _tick(self) -> None:
-        if self.state and not self._moving and not self._steps:
+        if not self.screen.is_current:
+            self.playing = False
+        elif self.state and not self._moving and not self._steps:
             self.action_step(1 + len(self.state.merges) // FASTER_EVERY)
 
     def action_source(self) -> None:
@@ -287,6 +301,11 @@ class BpePage(BpeLearning):
         self.query_one(WordsView).line += by
 
     def go_back(self) -> bool:
+        if self._reading:
+            self._reading, self._opened = False, None
+            self.wanted += 1
+            self.query_one("#bpe-counts", StatusLine).say("Reading was cancelled; m reads again, f takes another text.")
+            return True
         if self.playing or self._steps:
             self.playing, self._steps = False, 0
             return True

@@ -30,6 +30,8 @@ class BpeState:
     """Tokens of the text under the merges so far."""
     merges: tuple[Merge, ...]
     vocabulary: tuple[bytes, ...]
+    labels: Sequence[str]
+    """Each token for a terminal, at least those of the vocabulary: learning again gives each id the same token."""
     pairs: tuple[RankedPair, ...]
     """The most common pairs, in the order in which they would be merged."""
     different_pairs: int
@@ -43,7 +45,7 @@ class BpeState:
 
     def label(self, id: int) -> str:
         """The token for a terminal: spaces and control characters made visible."""
-        return printable(self.vocabulary[id])
+        return self.labels[id]
 
     def spelled(self, *ids: int) -> str:
         """The tokens joined, every space made visible."""
@@ -102,6 +104,7 @@ class BpeSession:
         self._learner = BpeLearner(text.words)
         words = words_of(text.excerpt)
         self._excerpt = MergedWords([word.encode() for word in words], [1] * len(words))
+        self._labels = [printable(token) for token in self._learner.vocabulary]
         self._unfinished = False
         self._since = BYTES
         """Tokens before the merges of the last request."""
@@ -111,7 +114,7 @@ class BpeSession:
         """Make `steps` merges, or undo as many for a negative number, and describe the result in `state`.
 
         Stops early after so many `seconds`, and where there is nothing to merge or to undo. Returns the steps that are left, 0
-        where none can be made.
+        where none can be made. Other threads may run after each.
         """
         end = time.monotonic() + seconds
         if not self._unfinished:
@@ -119,6 +122,7 @@ class BpeSession:
         left = abs(steps)
         while left and (self._forward() if steps > 0 else self._back()):
             left -= 1
+            time.sleep(0)
             if time.monotonic() > end:
                 break
         else:
@@ -132,6 +136,8 @@ class BpeSession:
         merge = self._learner.merge()
         if merge:
             self._excerpt.merge(merge.left, merge.right, merge.id)
+            if merge.id == len(self._labels):
+                self._labels.append(printable(self._learner.vocabulary[merge.id]))
         return merge is not None
 
     def _back(self) -> bool:
@@ -149,6 +155,7 @@ class BpeSession:
             learner.tokens,
             tuple(learner.merges),
             tuple(learner.vocabulary),
+            self._labels,
             tuple(learner.ranked_pairs(MOST_PAIRS)),
             learner.different_pairs(),
             found[1] if found else 0,

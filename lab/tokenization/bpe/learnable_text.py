@@ -64,7 +64,7 @@ def read_run_text(name: str, report: Callable[[float], None] = lambda _: None) -
     data = run.config.data
     if STDIN in sources_of(data.source):
         raise UserError(f"{run.name} was trained on standard input, which cannot be read again; choose another text (f).")
-    corpus = open_corpus(data.source, data.encoding)
+    corpus = open_corpus(data.source, data.encoding, cleaning=data.cleaning)
     if _measured(corpus, report).sha256 != data.sha256:
         raise UserError(f"{data.source} has changed since {run.name} was made from it; choose another text (f).")
     learned = tokenizer_of(run) if run.config.tokenizer.kind == "bpe" else None
