@@ -8,6 +8,7 @@ import click
 
 from lab.cli.visible_output import own_sequences
 from lab.core.visible_text import visible_json
+from lab.data.cleaning.rule_registry import parse_rules
 from lab.tokenization.bpe.bpe_learner import BpeLearner, Merge
 from lab.tokenization.bpe.learnable_text import LearnableText, read_training_part
 from models.tokenizers.token_labels import printable
@@ -16,13 +17,13 @@ SECONDS_BETWEEN_REPORTS = 0.1
 CLEAR_LINE = "\r\x1b[K"
 
 
-def learn_merges(source: str, encoding: str | None, merges: int, as_json: bool) -> None:
-    """Learn up to `merges` merges from the training part of a text, and print each at once.
+def learn_merges(source: str, encoding: str | None, clean: str, merges: int, as_json: bool) -> None:
+    """Learn up to `merges` merges from the training part of a text, and print each at once. `clean` names cleaning rules.
 
     Raises:
-        UserError: if the text cannot be read.
+        UserError: if the text cannot be read, or there is no such rule.
     """
-    text = _read(source, encoding)
+    text = _read(source, encoding, parse_rules(clean))
     learner = BpeLearner(text.words)
     if not as_json:
         click.echo(
@@ -67,10 +68,10 @@ def _json_line(merge: Merge, learner: BpeLearner) -> str:
     return visible_json(line) if sys.stdout.isatty() else line
 
 
-def _read(source: str, encoding: str | None) -> LearnableText:
+def _read(source: str, encoding: str | None, cleaning: tuple[str, ...]) -> LearnableText:
     """The text; on a terminal, the share that has been read is shown meanwhile."""
     if not sys.stderr.isatty():
-        return read_training_part(source, encoding, on_wait=lambda: None)
+        return read_training_part(source, encoding, on_wait=lambda: None, cleaning=cleaning)
     stream = own_sequences(sys.stderr)
     shown = time.monotonic()
 
@@ -82,7 +83,7 @@ def _read(source: str, encoding: str | None) -> LearnableText:
             stream.flush()
 
     try:
-        return read_training_part(source, encoding, report, lambda: None)
+        return read_training_part(source, encoding, report, lambda: None, cleaning)
     finally:
         stream.write(CLEAR_LINE)
         stream.flush()

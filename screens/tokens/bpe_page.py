@@ -12,12 +12,12 @@ from textual.containers import Horizontal, Vertical
 from textual.reactive import reactive, var
 from textual.timer import Timer
 
-from screens.plot.figure import Figure, Series
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe.learning import BpeLearning, Source
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
 from screens.tokens.bpe.text_strip import TextStrip
+from screens.tokens.bpe.tokens_left_curve import tokens_left
 from screens.tokens.bpe.words_view import WordsView
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
@@ -31,8 +31,6 @@ TICK_SECONDS = 0.25
 """Time between two steps while it plays."""
 FASTER_EVERY = 50
 """Merges after which playing makes one more merge a step: later ones change less of the text."""
-UNITS = ((1_000_000, ", millions"), (1_000, ", thousands"), (1, ""))
-"""Units of the curve, and their names in its legend."""
 WIDE = 110
 """Columns from which merges and curve stand side by side."""
 TALL = 22
@@ -316,7 +314,7 @@ class BpePage(BpeLearning):
         self.query_one(PairList).show(state)
         self.query_one(MergeList).show(state)
         self.query_one(TextStrip).show(state)
-        self.query_one(LinePlot).figure = self._figure(state)
+        self.query_one(LinePlot).figure = tokens_left(state, self.wanted) if state else None
         self._say_counts()
 
     def _say_counts(self) -> None:
@@ -333,17 +331,6 @@ class BpePage(BpeLearning):
         counts.right = (state.text_sentence,)
         agreement = f" {agreement_sentence(state, self._run_tokens, self._run)}" if self._run_tokens else ""
         following.left = state.next_sentence + agreement
-
-    def _figure(self, state: BpeState | None) -> Figure | None:
-        if state is None:
-            return None
-        unit, words = next(((unit, words) for unit, words in UNITS if state.text_bytes >= 10 * unit), UNITS[-1])
-        sizes = [256.0 + number for number in range(len(state.merges) + 1)]
-        left = [state.text_bytes / unit, *(merge.tokens_left / unit for merge in state.merges)]
-        series = Series(f"tokens of the text{words}", f"tokens{words}", "line", "train", sizes, left)
-        empty = "The curve begins with the first merge."
-        shown = (series,) if state.merges else ()
-        return Figure(shown, (self.wanted, len(state.merges)), "vocabulary", empty=empty)
 
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:

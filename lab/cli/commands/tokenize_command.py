@@ -25,7 +25,6 @@ DEFAULT_MERGES = 100
 MERGES = Limit(0, 1_000_000)
 """Merges of `--learn`."""
 
-
 LISTED = Limit(1, 1 << 30)
 """Tokens that `--limit` lists."""
 
@@ -107,6 +106,7 @@ def _chunks(text: str | None, file: str | None, encoding: str | None) -> "Chunks
     "a line. Repeat it for several texts.",
 )
 @click.option("--merges", type=Within(MERGES), metavar="N", help=f"Merges to learn ({DEFAULT_MERGES}).")
+@click.option("--clean", metavar="RULE,…", help="Cleaning rules for the text of --learn, as `llmlab train --clean` takes them.")
 def tokenize(
     text: str | None,
     file: str | None,
@@ -123,6 +123,7 @@ def tokenize(
     limit: int | None,
     learn: tuple[str, ...],
     merges: int | None,
+    clean: str | None,
 ) -> None:
     """Show TEXT as tokens: each one's id, the number of its merge, its bytes in hexadecimal, and its text.
 
@@ -131,15 +132,16 @@ def tokenize(
     not give back. With --learn, BPE is learned from the training part of a text, and each merge is printed as it is learned: the
     merges of a run with `--tokenizer bpe` on the same text.
     """
-    if not learn and merges is not None:
-        raise click.UsageError("--merges is for --learn.", click.get_current_context())
+    if not learn and (merges is not None or clean is not None):
+        option = "--clean" if merges is None else "--merges"
+        raise click.UsageError(f"{option} is for --learn.", click.get_current_context())
     if learn:
         if text is not None or file is not None:
             raise click.UsageError("Give --learn alone, without a TEXT or --file.", click.get_current_context())
         from lab.cli.learn_merges import learn_merges
         from lab.data.text_source import joined_source
 
-        learn_merges(joined_source(learn), encoding, DEFAULT_MERGES if merges is None else merges, as_json)
+        learn_merges(joined_source(learn), encoding, clean or "", DEFAULT_MERGES if merges is None else merges, as_json)
         return
     if text is not None and file is not None:
         raise click.UsageError("Give a TEXT or a --file, not both.", click.get_current_context())

@@ -10,6 +10,7 @@ from lab.data.text_source import open_corpus, sources_of
 from lab.data.train_val_split import split_text, training_text
 from lab.runs.find_runs import open_run
 from lab.runs.load_tokenizer import tokenizer_of
+from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.bpe.word_counts import count_words
 
 EXCERPT_CHARACTERS = 4000
@@ -41,6 +42,7 @@ def read_training_part(
     encoding: str | None = None,
     report: Callable[[float], None] = lambda _: None,
     on_wait: Callable[[], None] | None = None,
+    cleaning: Iterable[str] = DEFAULT_RULES,
 ) -> LearnableText:
     """The part of the text that training uses, from which a run's tokenizer is learned, too.
 
@@ -49,7 +51,7 @@ def read_training_part(
     Raises:
         UserError: if the text cannot be read, or has too many different words.
     """
-    corpus = open_corpus(source, encoding, on_wait)
+    corpus = open_corpus(source, encoding, on_wait, cleaning)
     _measured(corpus, report)
     return _training_part(corpus, report)
 

@@ -43,8 +43,18 @@ def test_lines_name_the_pair_the_tie_and_the_end(llmlab: Call, tmp_path: Path) -
     assert lines[-1] == "Every word is one token: there is no pair left to merge."
 
 
+def test_the_text_is_cleaned_as_for_a_run(llmlab: Call, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abc\n\n\n\n\nabc\n" * 9)
+    sizes = [llmlab("tokenize", "--learn", text, "--merges", "0", *rules).out.split(",")[0] for rules in ([], ["--clean", "all"])]
+    assert sizes[0] == "the training part of text: 97 bytes"
+    assert sizes[1] != sizes[0]
+    llmlab("tokenize", "--learn", text, "--clean", "nosuch").assert_mistake("nosuch")
+
+
 def test_mistakes_are_one_sentence(llmlab: Call, tmp_path: Path) -> None:
     llmlab("tokenize", "--merges", "3", "text").assert_mistake("--merges is for --learn")
+    llmlab("tokenize", "--clean", "all", "text").assert_mistake("--clean is for --learn")
     llmlab("tokenize", "--learn", "python", "text").assert_mistake("Give --learn alone")
     llmlab("tokenize", "--learn", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
     llmlab("tokenize", "--learn", "python", "--merges", "-1").assert_mistake("at least 0")

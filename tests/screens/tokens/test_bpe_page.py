@@ -146,6 +146,23 @@ async def test_a_text_that_cannot_be_read_is_said_in_a_sentence(app: LabApp, tex
         await press_without_text(pilot)
 
 
+async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(app: LabApp, tmp_path: Path) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await opened(pilot)
+        page.source = "box"
+        assert page.go_back()
+        assert line(pilot, "#bpe-counts").startswith("Reading was cancelled")
+        await press(pilot, "m")
+        assert page.state is not None
+        assert page.state.name == "the text in the box"
+        other = tmp_path / "other.txt"
+        other.write_text("other words\n" * 9)
+        app.text_source = str(other)
+        await pilot.pause(0)
+        await settle(pilot)
+        assert page.state.name == "the training part of other"
+
+
 async def press_without_text(pilot: Pilot[None]) -> None:
     await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
     assert page_of(pilot).state is None
