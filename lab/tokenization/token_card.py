@@ -56,7 +56,7 @@ def bytes_fact(tokenizer: "Tokenizer", id: int) -> str:
     try:
         characters = len(data.decode())
     except UnicodeDecodeError:
-        return f"{hex_of(data)} · no text by themselves"
+        return f"{hex_of(data)} · no whole character"
     return f"{hex_of(data)} · {whole(characters)} character{'' if characters == 1 else 's'}"
 
 

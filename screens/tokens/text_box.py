@@ -7,8 +7,11 @@ from rich.containers import Lines
 from rich.text import Span, Text
 from textual import events
 from textual.binding import Binding
+from textual.document._document_navigator import DocumentNavigator
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
+
+from screens.tokens.quick_wrap import QuickWrappedDocument
 
 MOST_CHARACTERS = 200_000
 """Most characters that the box takes: ten times what it must stay quick with. Longer pastes are cut, and the user is told."""
@@ -32,6 +35,12 @@ class TextBox(TextArea):
         self.highlight_cursor_line = False
         self._line_drawn = ("", "")
         """The line drawn last, and its text as it can be shown: a long one is drawn in many sections."""
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        super()._set_document(text, language)
+        self.wrapped_document = QuickWrappedDocument(self.document, tab_width=self.indent_width)
+        self.navigator = DocumentNavigator(self.wrapped_document)
+        self._rewrap_and_refresh_virtual_size()
 
     def get_line(self, line_index: int) -> Text:
         line = self.document.get_line(line_index)
@@ -67,6 +76,10 @@ class TextBox(TextArea):
     def on_focus(self) -> None:
         """Leave nothing selected: a letter typed replaces no token that was only looked at."""
         self.selection = Selection.cursor(self.selection.end)
+        self.border_subtitle = "Esc leave"
+
+    def on_blur(self) -> None:
+        self.border_subtitle = "e edit"
 
     def action_clear_text(self) -> None:
         self.replace_all("")

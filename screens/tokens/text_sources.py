@@ -10,7 +10,7 @@ from screens.base_screen import LabScreen
 from screens.dialogs.ask_text import AskText
 from screens.tokens.text_box import TextBox
 
-BOX_TITLE = "text · Esc leave"
+BOX_TITLE = "text"
 LOADED_CHARACTERS = 20_000
 """Characters of a file that are loaded into the box."""
 

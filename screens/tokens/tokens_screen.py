@@ -251,15 +251,21 @@ class TokensScreen(TextSources):
     def _give_text(self) -> None:
         text = self.box.text
         self.text_changed()
-        self._follow_cursor()
+        self.query_one(StripPage).set_reactive(StripPage.cursor, self._cursor)
         for page in self.query(TokensPage):
             page.text = text or EXAMPLE
 
+    @property
+    def _cursor(self) -> int | None:
+        """The character before the text cursor while the text is edited."""
+        return self.box.character_before_cursor if self.box.has_focus and self.box.text else None
+
     @on(TextArea.SelectionChanged, "#tokens-text")
     def _follow_cursor(self) -> None:
-        """Choose the token before the text cursor while the text is edited."""
-        box = self.box
-        self.query_one(StripPage).cursor = box.character_before_cursor if box.has_focus and box.text else None
+        """Choose the token before the text cursor; after a key that changes the text, its tokens come first."""
+        strip = self.query_one(StripPage)
+        if strip.text == (self.box.text or EXAMPLE):
+            strip.cursor = self._cursor
 
     @on(StripPage.CharactersChosen)
     def _show_characters(self, message: StripPage.CharactersChosen) -> None:
