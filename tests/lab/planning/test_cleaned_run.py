@@ -1,0 +1,91 @@
+"""A run on cleaned text: it keeps its rules and funnel, and whatever looks at its text again uses the same rules."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.cli.commands.train_command import description
+from lab.core.errors import UserError
+from lab.core.machine import machine
+from lab.data.text_provenance import change_of_text
+from lab.exchange.report_facts import text_facts
+from lab.planning.clone_settings import cloned_settings, text_problem
+from lab.planning.prepare_run import prepare_run
+from lab.planning.resolve_run import TextSize
+from lab.planning.run_request import RunRequest
+from lab.planning.settings_form import make_plan
+from lab.planning.settings_table import Settings
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import DEFAULT_RULES, RunConfig
+
+PROSE = "The big dog met the old cat. Then they ran home.\n" * 200
+NOTICE = "All rights reserved.\n"
+RULES = ("line-endings", "boilerplate", "blank-lines")
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "tale.txt"
+    path.write_bytes(f"{PROSE}{NOTICE}\n\n\n".replace("\n", "\r\n").encode())
+    return path
+
+
+def request(text: Path, **asked: Any) -> RunRequest:
+    return RunRequest(text=str(text), preset="nano", tokenizer="bytes", device="cpu", **asked)
+
+
+def test_a_run_keeps_its_rules_and_funnel_and_its_text_is_the_cleaned_one(home: Path, text: Path) -> None:
+    run = prepare_run(request(text, clean=RULES))
+    data = Run(run.path).config.data
+    assert data.cleaning == RULES
+    assert data.bytes == len(PROSE) + 1
+    assert [step.rule for step in data.funnel] == list(RULES)
+    assert data.funnel[0].bytes_in == text.stat().st_size
+    assert data.funnel[-1].bytes_out == data.bytes
+    assert "Cleaned by boilerplate, blank-lines" in description(run)
+    assert "boilerplate (−21 B)" in dict(text_facts(run.config))["cleaning"]
+    assert (text_problem(run.config), change_of_text(data, 0.0)) == ("", "")
+    text.write_bytes(text.read_bytes() + NOTICE.encode())
+    assert (text_problem(run.config), change_of_text(data, 0.0)) == ("", ""), "the rules take what was added"
+    text.write_bytes(text.read_bytes() + b"More.\n")
+    assert "changed" in text_problem(run.config)
+    assert "changed" in change_of_text(data, 0.0)
+
+
+def test_the_settings_of_a_cleaned_run_make_the_same_run_again(home: Path, text: Path) -> None:
+    first = prepare_run(request(text, clean=RULES, steps=50))
+    settings = cloned_settings(first.config)
+    assert settings.clean == "boilerplate,blank-lines"
+    plan = make_plan(settings, TextSize(str(text), bytes=9000), machine())
+    assert plan.request is not None
+    second = prepare_run(plan.request)
+    assert second.config.data == first.config.data
+    problems = make_plan(Settings(clean="blnk-lines"), TextSize(str(text), bytes=9000), machine()).problems
+    assert "did you mean blank-lines" in problems["clean"]
+
+
+def test_a_run_from_before_rules_were_kept_has_the_default_ones(home: Path, text: Path) -> None:
+    run = prepare_run(request(text))
+    written = msgspec.json.decode((run.path / "config.json").read_bytes())
+    assert (written["data"].pop("cleaning"), len(written["data"].pop("funnel"))) == (list(DEFAULT_RULES), 1)
+    data = msgspec.convert(written, RunConfig).data
+    assert (data.cleaning, data.funnel) == (DEFAULT_RULES, ())
+    assert change_of_text(data, 0.0) == ""
+
+
+def test_a_funnel_that_does_not_add_up_is_damaged(home: Path, text: Path) -> None:
+    run = prepare_run(request(text))
+    path = run.path / "config.json"
+    path.write_text(path.read_text().replace('"removed": 0', '"removed": 5', 1))
+    with pytest.raises(UserError, match="add up"):
+        _ = Run(run.path).config
+
+
+def test_rules_that_leave_nothing_are_one_sentence_and_nothing_is_left_on_disk(home: Path, tmp_path: Path) -> None:
+    word = tmp_path / "word.txt"
+    word.write_text("x" * 5000)
+    with pytest.raises(UserError, match="leaves nothing of this text: long-lines"):
+        prepare_run(request(word, clean=("long-lines",)))
+    assert not [path for path in home.iterdir() if path.is_dir()] if home.exists() else True
