@@ -37,6 +37,11 @@ TALL = 22
 """Lines of the page from which tokens and words stand one above the other."""
 
 
+def last_name(source: str) -> str:
+    """The name of a text's first file or folder."""
+    return source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]
+
+
 class BpePage(BpeLearning):
     """Pair counts at the left, the curve and the merges at the right, the text below."""
 
@@ -194,12 +199,10 @@ class BpePage(BpeLearning):
 
     def _source_words(self) -> list[tuple[Source, str]]:
         """The texts as they stand side by side. The text in use is left out while there is none."""
-        names = {"text": f"text {self._short_name()}", "run": f"run {self.lab.run_name}'s text", "box": "the text box"}
-        there = [source for source in SOURCES if source != "text" or self.lab.text_source]
+        lab = self.lab
+        names = {"text": f"text {last_name(lab.text_source)}", "run": f"run {lab.run_name}'s text", "box": "the text box"}
+        there = [source for source in SOURCES if source != "text" or lab.text_source]
         return [(source, f"‹ {names[source]} ›" if source == self.source else f"  {names[source]}  ") for source in there]
-
-    def _short_name(self) -> str:
-        return self.lab.text_source.split("\n", 1)[0].rstrip("/").rsplit("/", 1)[-1]
 
     def _name_sources(self) -> None:
         if self.is_mounted:
