@@ -1,5 +1,6 @@
 """A corpus: one or more documents of cleaned text, streamed in chunks, with their sizes and checksum."""
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,12 @@ class Corpus:
         self._measured: CorpusSize | None = None
         self._spool: object = None
         self._text_spool: TextSpool | None = None
+
+    def with_cleaning(self, rules: tuple[str, ...]) -> "Corpus":
+        """The same text under other cleaning rules, also where it came from a stream. Neither is measured by the other."""
+        other = copy.copy(self)
+        other.cleaning, other._measured, other._text_spool = rules, None, None
+        return other
 
     @property
     def file_bytes(self) -> int:

@@ -7,12 +7,11 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from lab.core.atomic_io import os_error_in_words, replace_atomic
 from lab.core.errors import UserError
 from lab.data.cleaning.funnel import Funnel
 
@@ -98,30 +97,20 @@ def _measure(request: FunnelRequest) -> Funnel:
 
 
 def _save(request: FunnelRequest) -> int:
-    """Write the cleaned text, all documents one after the other, and return its bytes. A file that was there is replaced at the
-    end, in one step."""
+    """Write the cleaned text and return its bytes: see `save_text`."""
+    from lab.data.cleaning.save_text import save_text
     from lab.data.text_source import open_corpus
 
     corpus = open_corpus(request.source, request.encoding, cleaning=request.rules)
-    path = Path(request.save)
-    written = 0
+    told = 0.0
 
-    def chunks() -> Iterator[bytes]:
-        nonlocal written
-        told = 0.0
-        for text in corpus.chunks():
-            encoded = text.encode()
-            written += len(encoded)
-            if time.monotonic() >= told + SECONDS_BETWEEN_PROGRESS:
-                told = time.monotonic()
-                _write(FunnelReply(written, max(written, corpus.file_bytes)))
-            yield encoded
+    def progress(written: int) -> None:
+        nonlocal told
+        if time.monotonic() >= told + SECONDS_BETWEEN_PROGRESS:
+            told = time.monotonic()
+            _write(FunnelReply(written, max(written, corpus.file_bytes)))
 
-    try:
-        replace_atomic(path, chunks())
-    except OSError as error:
-        raise os_error_in_words(error, f"save the cleaned text as {path}") from error
-    return written
+    return save_text(corpus, Path(request.save), progress)
 
 
 def _write(reply: FunnelReply) -> None:
