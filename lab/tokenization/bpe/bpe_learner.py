@@ -41,7 +41,7 @@ class BpeLearner:
 
     def __init__(self, words: Mapping[str, int]) -> None:
         self._words = MergedWords([word.encode() for word in words], list(words.values()))
-        self._pairs = PairCounts(self._words.pairs())
+        self._pairs = PairCounts(self._words.byte_pairs())
         self.bytes = self._words.tokens()
         """Bytes of the text, each of which is a token before the first merge."""
         self.tokens = self.bytes

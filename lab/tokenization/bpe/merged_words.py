@@ -15,11 +15,8 @@ INSIDE = -2
 """Stands where a byte belongs to a token but is not its first one (in `first`) or not its last one (in `last`)."""
 PAIR_SHIFT = 32
 """A pair of ids is one number, `left << 32 | right`: sorted numbers are pairs in the order of their left, then their right id."""
-
-
-def pair_key(left: int, right: int) -> int:
-    """A pair of ids as one number."""
-    return left << PAIR_SHIFT | right
+COUNTED_PLACES = 1 << 20
+"""Bytes whose pairs are counted at a time, which bounds the memory that it takes."""
 
 
 def pair_of(key: int) -> tuple[int, int]:
@@ -62,10 +59,19 @@ class MergedWords:
         ids: list[int] = self.first[self.first >= 0].tolist()
         return ids
 
-    def pairs(self) -> PairChanges:
-        """Every pair of neighbours and its count."""
-        starts = np.flatnonzero(self.first >= 0)
-        return self._counted(starts, self._after(starts))
+    def byte_pairs(self) -> PairChanges:
+        """Every pair of neighbours and its count, before the first merge."""
+        counts = np.zeros(1 << 16, np.int64)
+        for at in range(0, len(self.first) - 1, COUNTED_PLACES):
+            lefts = self.first[at : at + COUNTED_PLACES]
+            rights = self.first[at + 1 : at + 1 + COUNTED_PLACES]
+            lefts = lefts[: len(rights)]
+            inside = (lefts >= 0) & (rights >= 0)
+            # Sums of weights stay exact as floats: they are far below 2^53.
+            weights = self.weights[at : at + len(lefts)][inside]
+            counts += np.bincount(lefts[inside] << 8 | rights[inside], weights, counts.size).astype(np.int64)
+        found = np.flatnonzero(counts)
+        return PairChanges(found >> 8 << PAIR_SHIFT | found & 0xFF, counts[found])
 
     def merge(self, left: int, right: int, new: int) -> tuple[int, list[PairChanges]]:
         """Replace each `left` followed by `right` by `new`, from left to right: how many tokens the text loses, and the changes

@@ -13,8 +13,8 @@ from models.tokenizers.tokenizer import PATTERN
 if TYPE_CHECKING:
     import regex
 
-MOST_WORD_BYTES = 1 << 26
-"""Most bytes of all different words together. Learning takes about 20 bytes of memory for each."""
+MOST_CHARACTERS = 1 << 25
+"""Most characters of all different words together. Learning takes about 20 bytes of memory for each byte of them."""
 
 _NEWER_CHARACTERS = (
     "\u0558\u058b-\u058c\u088f\u0c5c\u0cdc\u208f\u209d-\u209f\ua7ce-\ua7cf\ua7d2\ua7d4\ua7dd\ua7e2\ua7f1\uab6c-\uab6d"
@@ -87,11 +87,11 @@ def _as_rustbpe_knows(text: str) -> str:
     return newer.sub(_SIGN, text, concurrent=True) if newer.search(text, concurrent=True) else text
 
 
-def count_words(texts: Iterable[str], most_bytes: int = MOST_WORD_BYTES) -> dict[str, int]:
+def count_words(texts: Iterable[str], most: int = MOST_CHARACTERS) -> dict[str, int]:
     """Number of times that each word occurs in `texts`, which are split one by one. Memory grows with the different words alone.
 
     Raises:
-        UserError: if the different words have more than `most_bytes` characters together.
+        UserError: if the different words have more than `most` characters together.
     """
     counts: Counter[str] = Counter()
     known = size = 0
@@ -103,10 +103,10 @@ def count_words(texts: Iterable[str], most_bytes: int = MOST_WORD_BYTES) -> dict
             # A dict keeps the order of insertion, so the new words are the last ones.
             size += sum(map(len, _last(counts, len(counts) - known)))
             known = len(counts)
-        if size > most_bytes:
+        if size > most:
             raise UserError(
                 f"The text has too many different words to learn from: {whole(known)} of them have {whole(size)} characters, "
-                f"and {whole(most_bytes)} are the most; choose a shorter text, or one with spaces between words."
+                f"and {whole(most)} are the most; choose a shorter text, or one with spaces between words."
             )
     return counts
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.binding import Binding
 from textual.strip import Strip
 
+from lab.core.visible_text import visible
 from screens.colour.palette import Palette, palette_of
 from screens.colour.token_cycle import CYCLE, cycle_style
 from screens.widgets.line_scroll_view import LineScrollView
@@ -77,7 +79,8 @@ class TextStrip(LineScrollView):
     def show(self, state: BpeState | None) -> None:
         """Draw the excerpt of this state."""
         self._state = state
-        self.border_title = f"the beginning of {state.name}, as tokens" if state else "the text"
+        # A Text is no markup: a name may hold brackets.
+        self.border_title = Text(visible(f"the beginning of {state.name}, as tokens")) if state else "the text"
         self._lay()
 
     def _lay(self) -> None:

@@ -155,12 +155,15 @@ async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(
         await press(pilot, "m")
         assert page.state is not None
         assert page.state.name == "the text in the box"
-        other = tmp_path / "other.txt"
+        other = tmp_path / "other [red]\x1b.txt"
         other.write_text("other words\n" * 9)
         app.text_source = str(other)
         await pilot.pause(0)
         await settle(pilot)
-        assert page.state.name == "the training part of other"
+        assert page.state.name == "the training part of other [red]\x1b"
+        title = page.query_one(TextStrip)._border_title
+        assert title is not None
+        assert title.plain == "the beginning of the training part of other [red]␛, as tokens"
 
 
 async def press_without_text(pilot: Pilot[None]) -> None:

@@ -44,9 +44,9 @@ def test_counts_are_of_all_texts_each_split_by_itself() -> None:
 
 
 def test_too_many_different_words_are_refused_in_a_sentence() -> None:
-    assert count_words(["abc abc abc abc"], most_bytes=7) == {"abc": 1, " abc": 3}
+    assert count_words(["abc abc abc abc"], most=7) == {"abc": 1, " abc": 3}
     with pytest.raises(UserError, match=r"too many different words .* 2 of them have 7 characters, and 6 are the most"):
-        count_words(["abc abc"], most_bytes=6)
+        count_words(["abc abc"], most=6)
 
 
 @settings(deadline=None, max_examples=60)
