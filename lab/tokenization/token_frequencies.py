@@ -18,6 +18,7 @@ from lab.data.corpus import STDIN, Corpus
 from lab.data.text_source import path_of, sources_of
 from lab.data.token_file import Ids, TokenFile, token_dtype
 from lab.runs.run_folder import Run
+from lab.runs.run_schema import DEFAULT_RULES
 
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
@@ -100,7 +101,7 @@ def frequencies_in_text(corpus: Corpus, tokenizer: "Tokenizer", progress: CountP
                 progress(done, 0)
         if tokenizer.end_of_text is not None and documents:
             counts[tokenizer.end_of_text] += documents - 1
-        return TokenFrequencies(counts, corpus.name)
+        return TokenFrequencies(counts, corpus.name + (", cleaned" if corpus.cleaning != DEFAULT_RULES else ""))
 
     stamps = _stamps(corpus.source)
     if stamps is None:

@@ -12,7 +12,6 @@ from lab.data.corpus import STDIN
 from lab.data.text_source import open_corpus, sources_of
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
-from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.embedding_distances import (
     EmbeddingDistances,
     embedding_distances,
@@ -106,10 +105,17 @@ class VocabularyFacts:
 
 
 def vocabulary_facts(
-    index: VocabularyIndex, named: NamedTokenizer, run_name: str, source: str, encoding: str, progress: CountProgress
+    index: VocabularyIndex,
+    named: NamedTokenizer,
+    run_name: str,
+    source: str,
+    encoding: str,
+    cleaning: tuple[str, ...],
+    progress: CountProgress,
 ) -> VocabularyFacts:
     """The facts in the training part of the tokenizer's run, or of the run called `run_name` where that has the same fixed
-    vocabulary and no text is chosen; else in the text that `source` names, or in that run's text where it is empty.
+    vocabulary and no text is chosen; else in the text that `source` names as `cleaning` leaves it, or in that run's text where it
+    is empty.
 
     Raises:
         UserError: where run or text cannot be read.
@@ -118,8 +124,8 @@ def vocabulary_facts(
     if named.source == "run" or (not source and run.config.tokenizer.kind == named.source):
         return facts_in_run(index, run, progress)
     data = run.config.data
-    cleaning = DEFAULT_RULES if source else data.cleaning
-    source, encoding = (source, encoding) if source else (data.source, data.encoding)
+    if not source:
+        source, encoding, cleaning = data.source, data.encoding, data.cleaning
     if STDIN in sources_of(source):
         raise UserError("The text came from standard input, which can be read only once; choose a text in Data to count tokens.")
     corpus = open_corpus(source, encoding or None, cleaning=cleaning)

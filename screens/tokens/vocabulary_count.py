@@ -52,6 +52,7 @@ def count_vocabulary(
     run: str,
     source: str,
     encoding: str,
+    cleaning: tuple[str, ...],
 ) -> None:
     """Post the tokens of this tokenizer at once, news of the count, and the counts; nothing more once it is cancelled."""
     from lab.core.errors import UserError
@@ -73,7 +74,7 @@ def count_vocabulary(
     post(Indexed(named, facts))
     try:
         _ = index.unreachable
-        found, problem = vocabulary_facts(index, named, run, source, encoding, progress), ""
+        found, problem = vocabulary_facts(index, named, run, source, encoding, cleaning, progress), ""
     except StoppedError:
         return
     except UserError as error:

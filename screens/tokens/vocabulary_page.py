@@ -94,7 +94,7 @@ class VocabularyPage(TokensPage):
         return self._worker is None
 
     def on_mount(self) -> None:
-        for name in ("text_source", "text_encoding", "run_name"):
+        for name in ("text_source", "text_encoding", "text_cleaning", "run_name"):
             self.watch(self.app, name, self._text_changed, init=False)
 
     def _text_changed(self) -> None:
@@ -119,7 +119,7 @@ class VocabularyPage(TokensPage):
             self._facts, self._asked, self._problem = None, None, ""
             self._show()
             return
-        asked = (named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding)
+        asked = (named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         if asked != self._asked:
             self._asked = asked
             self._stop()
@@ -131,9 +131,9 @@ class VocabularyPage(TokensPage):
             self._worker = None
 
     @work(thread=True, group="vocabulary", exit_on_error=True)
-    def _count(self, named: NamedTokenizer, run: str, source: str, encoding: str) -> None:
+    def _count(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
         worker = get_current_worker()
-        count_vocabulary(self.post_message, lambda: worker.is_cancelled, named, run, source, encoding)
+        count_vocabulary(self.post_message, lambda: worker.is_cancelled, named, run, source, encoding, cleaning)
 
     @on(Indexed)
     def _show_tokens(self, message: Indexed) -> None:

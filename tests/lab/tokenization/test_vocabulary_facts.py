@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lab.core.errors import UserError
+from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.embedding_distances import EmbeddingDistances
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_frequencies import TokenFrequencies
@@ -62,10 +63,16 @@ def test_one_tokens_facts() -> None:
 
 
 def test_facts_of_a_run_and_of_the_text_of_one() -> None:
-    demo = NamedTokenizer(Tokenizer.gpt2(), "gpt2")
-    facts = vocabulary_facts(VocabularyIndex(demo.tokenizer), demo, "demo", "stories:1kb", "", lambda done, total: None)
-    assert facts.frequencies is not None
-    assert facts.frequencies.corpus == "stories"
-    assert facts.distances is None, "the run's model has another vocabulary"
+    named = NamedTokenizer(Tokenizer.gpt2(), "gpt2")
+    index = VocabularyIndex(named.tokenizer)
+
+    def corpus_of(source: str, cleaning: tuple[str, ...]) -> str:
+        facts = vocabulary_facts(index, named, "demo", source, "", cleaning, lambda done, total: None)
+        assert facts.frequencies is not None
+        assert facts.distances is None, "the run's model has another vocabulary"
+        return facts.frequencies.corpus
+
+    assert corpus_of("stories:1kb", DEFAULT_RULES) == "stories"
+    assert corpus_of("stories:1kb", ("blank-lines",)) == "stories, cleaned"
     with pytest.raises(UserError, match="came from standard input"):
-        vocabulary_facts(VocabularyIndex(demo.tokenizer), demo, "demo", "-", "", lambda done, total: None)
+        corpus_of("-", DEFAULT_RULES)
