@@ -73,7 +73,7 @@ def count_vocabulary(
     facts = VocabularyFacts(index)
     post(Indexed(named, facts))
     try:
-        _ = index.unreachable
+        index.prepare()
         found, problem = vocabulary_facts(index, named, run, source, encoding, cleaning, progress), ""
     except StoppedError:
         return
