@@ -21,6 +21,7 @@ from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.story_grammar import grammar_lines
 from lab.data.text_source import joined_source
+from lab.runs.run_schema import DEFAULT_RULES
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 from screens.data.data_page import ChosenText
 from screens.data.path_input import PathInput
@@ -86,6 +87,10 @@ class ChoosePage(TextReader):
         """True if the chosen text was not read because nobody asked for that."""
         self._moving_to = ""
         """The text under the cursor that is read after a moment."""
+        self._read_rules = self.rules
+        """The rules that the text was read with."""
+        self._encoding_is_recent = False
+        """True if the encoding in the field is that of a recent text."""
         self._shows_grammar = False
         """True if the preview is the grammar of the stories."""
 
@@ -117,6 +122,10 @@ class ChoosePage(TextReader):
     def choose(self, source: str) -> None:
         """Read the text that was chosen elsewhere."""
         self._choose(source)
+
+    def show(self, text: ChosenText | None) -> None:
+        if self._facts is not None and self._read_rules != self.rules:
+            self._choose(self._source)  # other rules were chosen on another page
 
     @property
     def _is_stories(self) -> bool:
@@ -199,13 +208,21 @@ class ChoosePage(TextReader):
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
         if self._source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
+        self._take_encoding(message.encoding)
         if not self.query_one(TextTree).marked:  # the marked ones stay the text while the cursor looks for more
             self._read_soon(sized(message.source, self.query_one(SizeSlider).value))
 
     @on(TextTree.Chosen)
     def _picked(self, message: TextTree.Chosen) -> None:
+        self._take_encoding(message.encoding)
         marked = self.query_one(TextTree).marked
         self._take(joined_source(marked) if marked else sized(message.source, self.query_one(SizeSlider).value))
+
+    def _take_encoding(self, encoding: str) -> None:
+        """Read a recent text in its encoding; the next text is not."""
+        if encoding or self._encoding_is_recent:
+            self.query_one("#encoding", Input).value = encoding
+        self._encoding_is_recent = bool(encoding)
 
     @on(PathInput.Submitted)
     @on(Input.Submitted, "#encoding")
@@ -237,20 +254,21 @@ class ChoosePage(TextReader):
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Read a text. Unless `asked`, a file that takes long to read is only named."""
         self._source, self._facts, self._counts = source, None, {}
+        self._read_rules = self.rules
         self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = True, False, False, ""
         self.post_message(self.TextRead(None))
         self._hint(BUILTINS.get(source, ""))
         self._show()
-        self.read(source, self.query_one("#encoding", Input).value.strip() or None, asked=asked)
+        self.read(source, self.query_one("#encoding", Input).value.strip() or None, self.rules, asked=asked)
 
     @on(TextReader.FactsRead)
     def _show_facts(self, message: TextReader.FactsRead) -> None:
-        if message.source != self._source:
+        if (message.source, message.rules) != (self._source, self.rules):
             return
         self._is_reading = False
         self._facts = message.facts
         if message.facts is not None:
-            self.post_message(self.TextRead(ChosenText(message.facts.source, message.encoding, message.facts)))
+            self.post_message(self.TextRead(ChosenText(message.facts.source, message.encoding, message.facts, message.rules)))
         self._is_too_large = bool(message.too_large)
         if message.too_large:
             self._hint(message.too_large)
@@ -266,7 +284,7 @@ class ChoosePage(TextReader):
 
     @on(TextReader.Counted)
     def _show_count(self, message: TextReader.Counted) -> None:
-        if message.source != self._source:
+        if (message.source, message.rules) != (self._source, self.rules):
             return
         if message.count is None:
             self._counts[message.kind] = message.error
@@ -299,7 +317,7 @@ class ChoosePage(TextReader):
         if facts is None:
             return (("text", shown_source(self._source) if self._source else "none chosen; stories is a good start"),)
         counts = tuple(self._counts.get(kind, f"counting {kind} …") for kind in KINDS)
-        return fact_lines(facts, counts)
+        return fact_lines(facts, counts, self._read_rules)
 
     @on(Button.Pressed, "#use")
     def _use_pressed(self) -> None:
@@ -333,7 +351,7 @@ def sized(source: str, size: str) -> str:
     return f"{STORIES}:{size}" if source == STORIES and size != DEFAULT_SIZE else source
 
 
-def fact_lines(facts: TextFacts, counts: tuple[str, ...]) -> tuple[Fact, ...]:
+def fact_lines(facts: TextFacts, counts: tuple[str, ...], rules: tuple[str, ...]) -> tuple[Fact, ...]:
     """The facts of a text as labels and values, with the sentences that `counts` gives of its tokens."""
     lines = [("text", f"{facts.source}, built in" if is_builtin(facts.source) else shown_source(facts.source))]
     if facts.documents > 1 or facts.left_out:
@@ -343,7 +361,7 @@ def fact_lines(facts: TextFacts, counts: tuple[str, ...]) -> tuple[Fact, ...]:
         ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
         ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),
         *(("", words) for words in counts),
-        ("cleaned", facts.cleaning),
+        ("cleaned", facts.cleaning if rules == DEFAULT_RULES else f"by {len(rules)} rules: e shows what each takes"),
         ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
     ]
     if facts.entropy_bits_per_byte is not None:

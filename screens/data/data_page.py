@@ -19,9 +19,14 @@ class ChosenText:
     encoding: str
     """Empty if it is auto-detected."""
     facts: TextFacts
-    """Those of the text with the usual cleaning."""
+    """Those of the text as it was cleaned when it was read; the rules may have changed since."""
     cleaning: tuple[str, ...] = DEFAULT_RULES
     """Names of the cleaning rules that the user has chosen."""
+
+    @property
+    def key(self) -> tuple[str, str, tuple[str, ...]]:
+        """All that the text as it is trained on depends on."""
+        return self.source, self.encoding, self.cleaning
 
 
 class DataPage(Vertical):

@@ -66,7 +66,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     def __init__(self) -> None:
         super().__init__()
-        self._rules = DEFAULT_RULES
+        self._rules = self._facts_rules = DEFAULT_RULES
+        """The rules that are on, and those that the text's facts were read with."""
         self._funnel: Funnel | None = None
         """That of the text with these rules, once it has been measured."""
 
@@ -76,7 +77,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             yield ChoosePage(id="data-choose")
 
     def on_mount(self) -> None:
-        self._rules = kept_rules(self.lab.preferences.cleaning)
+        self._rules = self.choose_page.rules = kept_rules(self.lab.preferences.cleaning)
         self._show_steps()
         if self.lab.text_source:
             self.choose_page.choose(self.lab.text_source)
@@ -128,8 +129,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         """The bar's steps, with sizes where they are known."""
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)
-        size = f" {bytes_(facts.bytes)}" if facts and self._rules == DEFAULT_RULES else ""
-        if self._funnel is not None:
+        size = f" {bytes_(facts.bytes)}" if facts and self._facts_rules == self._rules else ""
+        if facts and self._funnel is not None:
             bar.steps = (f"text {bytes_(self._funnel.raw_bytes)}", f"cleaned {bytes_(self._funnel.kept_bytes)}", "tokens")
         else:
             bar.steps = ("text", f"cleaned{size}", "tokens")
@@ -138,7 +139,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     @on(ChoosePage.TextRead)
     def _text_read(self, message: ChoosePage.TextRead) -> None:
         text = message.text
-        self._funnel = None
+        if text is not None:
+            self._facts_rules = text.cleaning
+            if self._funnel is not None and text.source != self._funnel.source:
+                self._funnel = None
         self.text = replace(text, cleaning=self._rules) if text is not None else None
 
     @on(ChoosePage.Used)
@@ -147,7 +151,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
 
     @on(CleanPage.RulesChanged)
     def _rules_changed(self, message: CleanPage.RulesChanged) -> None:
-        self._rules, self._funnel = message.rules, None
+        self._rules = self.choose_page.rules = message.rules
+        self._funnel = None
         self.lab.change_preferences(cleaning=typed_rules(message.rules))
         if self.text is not None:
             self.text = replace(self.text, cleaning=message.rules)

@@ -135,7 +135,7 @@ class SplitPage(DataPage):
         return self._tokens
 
     def show(self, text: ChosenText | None) -> None:
-        if text == self._text and (self._split is not None or self._problem):
+        if text and self._text and text.key == self._text.key and (self._split is not None or self._problem):
             self._draw()
             return
         self._text, self._split, self._tokens, self._problem = text, None, None, ""
@@ -161,7 +161,7 @@ class SplitPage(DataPage):
 
     @on(SplitRead)
     def _show_split(self, message: SplitRead) -> None:
-        if message.text != self._text:
+        if self._text is None or message.text.key != self._text.key:
             return
         self._split, self._problem = message.split, message.error
         self._draw()

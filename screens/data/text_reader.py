@@ -14,6 +14,7 @@ from lab.data.statistics.source_stamp import file_size
 from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, read_facts
 from lab.data.text_source import path_of, sources_of
 from lab.planning.default_hyperparameters import default_vocabulary
+from lab.runs.run_schema import DEFAULT_RULES
 from models.config import DEFAULT_PRESET
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerError, TokenizerKind
@@ -27,12 +28,16 @@ KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
 class TextReader(DataPage):
     """A page that reads texts. Posts `FactsRead`, then `Counted` for each kind of tokens."""
 
+    rules: tuple[str, ...] = DEFAULT_RULES
+    """Names of the cleaning rules that a text is read with."""
+
     @dataclass
     class FactsRead(Message):
         """The facts of a text, or the reason why it cannot be used."""
 
         source: str
         encoding: str
+        rules: tuple[str, ...]
         facts: TextFacts | None
         error: str = ""
         too_large: str = ""
@@ -42,29 +47,30 @@ class TextReader(DataPage):
         """The number of tokens of one kind in a text, or the reason why it is not known."""
 
         source: str
+        rules: tuple[str, ...]
         kind: TokenizerKind
         count: TokenCount | None
         error: str = ""
 
     @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
-    def read(self, source: str, encoding: str | None, *, asked: bool) -> None:
+    def read(self, source: str, encoding: str | None, rules: tuple[str, ...], *, asked: bool) -> None:
         size = file_size(source)
         if not asked and size is not None and size > READ_UNASKED:
             words = f"{short_name(source)}: {bytes_(size)}; enter reads it."
-            self.post_message(self.FactsRead(source, encoding or "", None, too_large=words))
+            self.post_message(self.FactsRead(source, encoding or "", rules, None, too_large=words))
             return
         try:
-            facts = read_facts(source, encoding)
+            facts = read_facts(source, encoding, rules)
         except UserError as error:
-            self.post_message(self.FactsRead(source, encoding or "", None, str(error)))
+            self.post_message(self.FactsRead(source, encoding or "", rules, None, str(error)))
             return
-        self.post_message(self.FactsRead(source, encoding or "", facts))
+        self.post_message(self.FactsRead(source, encoding or "", rules, facts))
         for kind in KINDS:
             try:
                 vocabulary = default_vocabulary(DEFAULT_PRESET, facts.bytes)
-                self.post_message(self.Counted(source, kind, count_tokens(source, encoding, kind, vocabulary)))
+                self.post_message(self.Counted(source, rules, kind, count_tokens(source, encoding, kind, vocabulary, rules)))
             except (TokenizerError, VocabularyError) as error:
-                self.post_message(self.Counted(source, kind, None, str(error)))
+                self.post_message(self.Counted(source, rules, kind, None, str(error)))
 
 
 def short_name(source: str) -> str:

@@ -17,10 +17,17 @@ from textual.widgets.tree import TreeNode
 from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
+from lab.core.preferences import RecentText
 from lab.core.visible_text import visible
 from lab.data.builtin_texts import BUILTINS
 from lab.data.file_browser import Listing, Matches, binary_files, listing, matching_files
+from lab.data.recent_texts import recent_texts
 from lab.data.text_source import source_of
+from lab.runs.home_folder import home
+from screens.data.text_reader import short_name
+
+MOST_RECENT = 5
+"""Recent texts that are listed."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,8 @@ class TreeEntry:
 
     source: str = ""
     folder: Path | None = None
+    encoding: str = ""
+    """That which a recent text was read with; empty if it is auto-detected."""
 
 
 class TextTree(Tree[TreeEntry]):
@@ -62,12 +71,20 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
         """The cursor is on this text."""
 
         source: str
+        encoding: str = ""
 
     @dataclass
     class Chosen(Message):
         """Enter was pressed on this text."""
 
         source: str
+        encoding: str = ""
+
+    @dataclass
+    class RecentRead(Message):
+        """The last texts that were trained on and are still there."""
+
+        texts: list[RecentText]
 
     @dataclass
     class Marked(Message):
@@ -115,6 +132,19 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
             self.root.add_leaf(Text.assemble(name, ("  built in", "dim")), TreeEntry(source=name))
         self.show_folder(self.folder)
         self.cursor_line = 0
+        self._read_recent()
+
+    @work(thread=True, group="recent", exit_on_error=True)
+    def _read_recent(self) -> None:
+        self.post_message(self.RecentRead(recent_texts(home())))
+
+    @on(RecentRead)
+    def _show_recent(self, message: RecentRead) -> None:
+        message.stop()
+        texts = [text for text in message.texts if text.source not in BUILTINS][:MOST_RECENT]
+        for at, text in enumerate(texts, len(BUILTINS)):
+            label = Text.assemble(visible(short_name(text.source)), ("  recent", "dim"))
+            self.root.add_leaf(label, TreeEntry(source=text.source, encoding=text.encoding), before=at)
 
     def show_folder(self, folder: Path) -> None:
         """Make this the folder that is listed below the built-in texts."""
@@ -226,13 +256,13 @@ joined as documents of one text; `x` takes all marks away. Standard input is the
     def _highlighted(self, event: Tree.NodeHighlighted[TreeEntry]) -> None:
         event.stop()
         if event.node.data is not None and event.node.data.source:
-            self.post_message(self.Highlighted(event.node.data.source))
+            self.post_message(self.Highlighted(event.node.data.source, event.node.data.encoding))
 
     @on(Tree.NodeSelected)
     def _selected(self, event: Tree.NodeSelected[TreeEntry]) -> None:
         event.stop()
         if event.node.data is not None and event.node.data.source:
-            self.post_message(self.Chosen(event.node.data.source))
+            self.post_message(self.Chosen(event.node.data.source, event.node.data.encoding))
 
     @staticmethod
     def _source(entry: TreeEntry) -> str:

@@ -16,7 +16,7 @@ from textual.widget import Widget
 
 from lab.core.errors import UserError
 from lab.core.machine import machine
-from lab.data.cleaning.rule_registry import parse_rules
+from lab.data.cleaning.rule_registry import parse_rules, typed_rules
 from lab.data.statistics.text_statistics import count_tokens, read_facts
 from lab.planning.estimates.measure_step_time import StepTimer, step_key
 from lab.planning.estimates.run_cost import run_cost, text_in_words
@@ -167,6 +167,15 @@ class NewRun(Widget):
         self._text_problem = None
         self._plan()
         self._count()
+
+    def choose_cleaning(self, rules: tuple[str, ...]) -> None:
+        """Clean the text by the rules that were chosen with it."""
+        typed = typed_rules(rules)
+        if typed != self.form.settings.clean:
+            self._kept = replace(self._kept, clean=typed)
+            self.form.fill(replace(self.form.settings, clean=typed))
+            self._plan()
+            self._count()
 
     def would_be_lost(self) -> str:
         """The preparation of a run, whose trainer does not run yet, or settings that were changed and not used."""

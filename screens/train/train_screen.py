@@ -123,6 +123,7 @@ Training continues when you leave this screen, the lab, or the terminal.
 
     def on_mount(self) -> None:
         self.watch(self.lab, "text_source", self._follow_text)
+        self.watch(self.lab, "text_cleaning", self.new_run.choose_cleaning)
         self.watch(self.lab, "run_name", self._follow_run, init=False)
         self.watch(self.lab, "runs", self._follow_runs)
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)

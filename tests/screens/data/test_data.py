@@ -8,7 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
-from lab.core.preferences import read_preferences
+from lab.core.preferences import RecentText, read_preferences, write_preferences
 from lab.data.recent_texts import recent_texts
 from lab.data.statistics.text_statistics import read_facts
 from lab.runs.home_folder import home as home_folder
@@ -154,10 +154,10 @@ async def test_a_file_is_found_in_the_tree_by_keys_alone(app: DataApp, until: An
 async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
-    def slowly(source: str, encoding: str | None) -> Any:
+    def slowly(source: str, *rest: Any) -> Any:
         if source.endswith("fable.txt"):
             assert go.wait(10)
-        return read_facts(source, encoding)
+        return read_facts(source, *rest)
 
     monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -183,10 +183,10 @@ async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: DataApp,
 async def test_moving_on_takes_back_a_u_that_waits(app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
-    def slowly(source: str, encoding: str | None) -> Any:
+    def slowly(source: str, *rest: Any) -> Any:
         if source == "python":
             assert go.wait(10)
-        return read_facts(source, encoding)
+        return read_facts(source, *rest)
 
     monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -347,3 +347,18 @@ async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(
         assert app.text_cleaning == ("line-endings", "emails")
         assert Path("web.txt").read_bytes().startswith(b"Write to me@dogs.net.\r\n")
         await until(pilot, lambda: read_preferences(home)[0].cleaning == "emails")
+
+
+async def test_recent_texts_stand_above_the_folder_with_their_encoding(app: DataApp, until: Any, home: Path) -> None:
+    Path("french.txt").write_bytes("Où est le chat? Il a dormi à côté.\n".encode("cp1252") * 40)
+    write_preferences(home, recent_texts=(RecentText(str(Path("french.txt").absolute()), "cp1252"), RecentText("stories")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        tree = screen_of(pilot).query_one(TextTree)
+        await until(pilot, lambda: len(tree.root.children) == 4)
+        assert str(tree.root.children[2].label) == "french.txt  recent"
+        await pilot.press("j", "j")
+        await until(pilot, lambda: facts(pilot)["text"].endswith("french.txt") and screen_of(pilot).text is not None)
+        assert "decoded from cp1252" in facts(pilot)["cleaned"]
+        await pilot.press("k")
+        await until(pilot, lambda: facts(pilot)["text"] == "python, built in" and screen_of(pilot).text is not None)
+        assert not screen_of(pilot).query_one("#encoding", Input).value
