@@ -7,7 +7,6 @@ that a vocabulary learned from it meets new words for as long as it reads.
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from lab.core.machine import cores
 from lab.core.number_format import bytes_
 from lab.data.text_source import open_corpus
 from lab.planning.preparation.text_stamp import SETTLED_SECONDS
+from lab.planning.unfinished_folder import unfinished_folder
 
 WORKER = "lab.bench.preparation_worker"
 SAMPLE = 32_000_000
@@ -50,15 +50,17 @@ def rows(size: int, home: Path, say: ShowProgress) -> Iterator[BenchRow]:
         raise UserError(
             f"Preparing {bytes_(size)} takes {bytes_(DISK * size)} of disk at most; free some, or name a smaller size."
         )
-    with tempfile.TemporaryDirectory(dir=home, prefix=".bench-") as folder:
-        say(f"preparation: making a text of {bytes_(size)}")
-        path = Path(folder, "text.txt")
-        write_varied_text(path, size)
-        part = Path(folder, "part.txt")
-        write_varied_text(part, min(size, LEARNED))
-        time.sleep(SETTLED_SECONDS)  # a file younger than that is not recognised the second time
-        yield from _encoding_rows(path, size, say)
-        yield from _learning_rows(part, say)
+    with unfinished_folder(home) as folder:  # which the next preparation removes if this process is killed
+        try:
+            say(f"preparation: making a text of {bytes_(size)}")
+            path, part = folder / "text.txt", folder / "part.txt"
+            write_varied_text(path, size)
+            write_varied_text(part, min(size, LEARNED))
+            time.sleep(SETTLED_SECONDS)  # a file younger than that is not recognised the second time
+            yield from _encoding_rows(path, size, say)
+            yield from _learning_rows(part, say)
+        finally:
+            shutil.rmtree(folder)
 
 
 def write_varied_text(path: Path, size: int) -> None:

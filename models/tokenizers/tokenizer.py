@@ -8,6 +8,7 @@ token is its rank: ids below 256 are the single bytes, and each later id is one 
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ BYTES = FIXED_VOCABULARY_SIZES["bytes"]
 LONG_RUN = 100_000
 """Whitespace runs from this length on are cut where the pattern cuts them anyway: its engine gives up with a panic after a
 million steps of backtracking, which one run of a million spaces and a letter takes."""
-COUNTED_TEXTS = 32
-"""Texts that learning holds in memory at a time, whose words are counted in parallel."""
+COUNTED_TEXTS = max(4, min(64, 2 * (os.cpu_count() or 1)))
+"""Texts that learning holds in memory at a time, whose words are counted in parallel: a few for each core, so that it asks for
+the next ones often, which is when it can be cancelled."""
 
 _SPACES = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]" + f"{{{LONG_RUN},}}")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
