@@ -99,7 +99,7 @@ RULES: tuple[CleaningRule, ...] = (
         SymbolLines,
         "mostly-symbol lines",
         "Removes lines of at least 10 characters that hold no word and in which fewer than a fifth are letters or digits. "
-        "Rulers of one symbol, borders of tables, drawn boxes and code stay.",
+        "Rulers, borders of tables, drawn boxes and code stay.",
         "Gopher drops a page where fewer than 80% of the words hold a letter; FineWeb 2 removes lines of nothing but |.",
         "Single lines are removed, never the page.",
     ),
@@ -115,9 +115,9 @@ RULES: tuple[CleaningRule, ...] = (
         "short-lines",
         ShortLines,
         "runs of very short lines",
-        "Removes runs of four or more lines that have one or two words each and no punctuation, as menus have.",
+        "Removes runs of four or more lines that have one or two words each, a capital and no punctuation, as menus have.",
         "C4 removes every line of fewer than 3 words; FineWeb drops a page where 67% of the lines have at most 30 characters.",
-        "A short line by itself stays: it is a heading, a speaker's name, a line of verse or of code.",
+        "A short line by itself stays: it is a heading, a speaker's name, a line of verse. So does code.",
     ),
     CleaningRule(
         "emails",
@@ -158,7 +158,7 @@ RULES: tuple[CleaningRule, ...] = (
         "Removes a line of at least 50 characters that has come before, in any of the documents.",
         "CCNet removes every repeated line, by the first 64 bits of its SHA-1; Gopher drops a page in which 30% of the lines "
         "repeat.",
-        "Short lines may repeat: speakers' names, refrains and code do.",
+        "Shorter lines may repeat, as speakers' names and refrains do, and so may lines of code.",
     ),
     CleaningRule(
         "blank-lines",

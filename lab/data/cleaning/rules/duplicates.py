@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from lab.data.cleaning.cleaner import LONGEST_LINE, BlockCleaner, Edit, ParagraphCleaner
+from lab.data.cleaning.cleaner import LONGEST_LINE, BlockCleaner, CodeLines, Edit, ParagraphCleaner
 
 if TYPE_CHECKING:
     from lab.data.cleaning.rules.seen_hashes import SeenHashes
@@ -33,21 +33,29 @@ def _seen() -> "SeenHashes":
 
 
 class DuplicateLines(BlockCleaner):
-    """Removes a line that has come before in any document. Spaces around it do not count."""
+    """Removes a line that has come before in any document. Spaces around it do not count. Code stays."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
         self._table = _seen()
 
+    def begin_document(self) -> None:
+        self._code = CodeLines()
+
     def edits(self, block: str) -> list[Edit]:
         from lab.data.cleaning.rules.seen_hashes import text_hashes
 
+        self._code.read(block)
         places = []
         lines = []
         at = 0
         for line in block.split("\n"):
             stop = at + len(line) + 1
-            if len(line) >= SHORTEST_LINE and len(stripped := line.strip()) >= SHORTEST_LINE:
+            if (
+                len(line) >= SHORTEST_LINE
+                and len(stripped := line.strip()) >= SHORTEST_LINE
+                and not self._code.is_code(block, at)
+            ):
                 places.append((at, min(stop, len(block))))
                 lines.append(stripped)
             at = stop
@@ -61,7 +69,7 @@ class DuplicateLines(BlockCleaner):
 
 
 class DuplicateParagraphs(ParagraphCleaner):
-    """Removes a paragraph that has come before in any document. Spaces at the ends of its lines do not count."""
+    """Removes a paragraph that has come before in any document. Spaces at the ends of its lines do not count. Code stays."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
@@ -71,7 +79,7 @@ class DuplicateParagraphs(ParagraphCleaner):
         from lab.data.cleaning.rules.seen_hashes import text_hashes
 
         keys = ["\n".join(line.rstrip() for line in paragraph.split("\n")).strip() for paragraph in paragraphs]
-        judged = [at for at, key in enumerate(keys) if len(key) >= SHORTEST_PARAGRAPH]
+        judged = [at for at, key in enumerate(keys) if len(key) >= SHORTEST_PARAGRAPH and not _is_code(paragraphs[at])]
         unwanted = [False] * len(paragraphs)
         for at, is_seen in zip(judged, self._table.add(text_hashes(keys[at] for at in judged)), strict=True):
             unwanted[at] = bool(is_seen)
@@ -83,7 +91,7 @@ class DuplicateParagraphs(ParagraphCleaner):
 
 class NearDuplicates(ParagraphCleaner):
     """Removes a paragraph one of whose bands of MinHash values an earlier one has, in any document. Case and punctuation do not
-    count."""
+    count. Code stays."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         super().__init__(longest)
@@ -94,7 +102,7 @@ class NearDuplicates(ParagraphCleaner):
         import numpy as np
 
         words = [_WORD.findall(paragraph.lower()) for paragraph in paragraphs]
-        judged = [at for at, found in enumerate(words) if len(found) >= FEWEST_WORDS]
+        judged = [at for at, found in enumerate(words) if len(found) >= FEWEST_WORDS and not _is_code(paragraphs[at])]
         unwanted = [False] * len(paragraphs)
         if not judged:
             return unwanted
@@ -121,6 +129,11 @@ class NearDuplicates(ParagraphCleaner):
 
     def notes(self) -> tuple[str, ...]:
         return _full("near-duplicates", self._table)
+
+
+def _is_code(paragraph: str) -> bool:
+    """True if each line is indented as code is."""
+    return paragraph.startswith(("    ", "\t")) and all(line.startswith(("    ", "\t")) for line in paragraph.splitlines())
 
 
 def _band_hashes(signatures: Any) -> Any:

@@ -23,9 +23,12 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\u
 _LONG_WORD = re.compile(rf"(?<![^\s{_UNSPACED}])[^\s{_UNSPACED}]{{{LONGEST_WORD + 1}}}")
 
 _WORD = rf"(?:(?![{_UNSPACED}])[^\W\d_])(?:(?![{_UNSPACED}])[\w&'’-]){{0,24}}"
-_SHORT_LINES = re.compile(rf"^(?:{_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+", re.MULTILINE)
-_RULER = re.compile(r"\s*(?:([^\w\s])(?:\s*\1)*|[|:+=\s-]+|.*[\u2500-\u259f].*)\s*")
-"""A line of one symbol, the border of a table, a drawn box: they belong to the text around them."""
+_CAPITAL = "A-ZÀ-ÖØ-ÞĀĂĄĆČĎĐĒĘĚĞĢĪĮİĶĻĽŁŃŅŇŌŐŒŔŘŚŞŠŢŤŪŮŰŲŹŻŽΆ-ΫЀ-Я"
+"""With which the entries of a menu begin, and lines of code do not."""
+_SHORT_LINES = re.compile(rf"^(?:(?=[{_CAPITAL}]){_WORD}(?: (?:& )?{_WORD})?[ \t]*\n)+", re.MULTILINE)
+_BORDER = re.compile(r"[|:+=\s-]+|.*[\u2500-\u259f].*\s*")
+RULER_SYMBOLS = 2
+"""Different symbols of a ruler, such as `# =====`."""
 
 _ANY_WORD = re.compile(rf"[^\W\d_]{{2}}|(?=[^\W\d_])[{_UNSPACED}]")
 
@@ -67,7 +70,7 @@ def _is_long(block: str, start: int, stop: int) -> bool:
 
 
 class ShortLines(BlockCleaner):
-    """Removes runs of `SHORT_RUN` or more lines of one or two words without punctuation. Code stays."""
+    """Removes runs of `SHORT_RUN` or more lines of one or two words without punctuation, each with a capital. Code stays."""
 
     def begin_document(self) -> None:
         self._code = CodeLines()
@@ -121,9 +124,14 @@ class SymbolLines(BlockCleaner):
             Edit(start, stop)
             for start, stop in _mostly_symbols(block)
             if not self._code.is_code(block, start)
-            and _RULER.fullmatch(block, start, stop) is None
+            and not _is_ruler(block[start:stop])
             and _ANY_WORD.search(block, start, stop) is None
         ]
+
+
+def _is_ruler(line: str) -> bool:
+    """True for a ruler of one or two symbols, the border of a table, a drawn box: they belong to the text around them."""
+    return len(set("".join(line.split()))) <= RULER_SYMBOLS or _BORDER.fullmatch(line) is not None
 
 
 def _mostly_symbols(block: str) -> list[tuple[int, int]]:

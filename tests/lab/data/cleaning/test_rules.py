@@ -16,12 +16,13 @@ CODE = (
     "    if x == 1:\n        return {'a': [x]}\n    )\n    }\n\n```\n!@#$%^&*()!@#$%^&*()\nall rights reserved.\n```\n\n"
     "    #$%^&*()!@#$%^&*()\n    Please enable JavaScript in your browser.\n\tx += ((((((((((1))))))))))\n"
 )
+PYTHON = "import re\nimport os\nimport sys\nimport json\n\n# =================\n# Part\n# ----------------- #\n\n"
 HEBREW = "שלום עולם! זה טקסט מימין לשמאל, עם סימני פיסוק.\n"
 ARABIC = "مرحبا بالعالم، هذا نص من اليمين إلى اليسار\u200c.\n"
 CHINESE = "今天天气很好，我们去公园散步吧。\n春眠不觉晓\n处处闻啼鸟\n夜来风雨声\n花落知多少\n"
 HINDI = "नमस्ते दुनिया, यह एक वाक्य है।\n"
 EMOJI = "👩‍💻 🎉🎉 ok\n"
-GOOD = [POEM, DIALOGUE, MARKDOWN, CODE, HEBREW, ARABIC, CHINESE, HINDI, EMOJI, "Plain prose, and a line that goes on.\n"]
+GOOD = [POEM, DIALOGUE, MARKDOWN, CODE, PYTHON, HEBREW, ARABIC, CHINESE, HINDI, EMOJI, "Plain prose, and a line that goes on.\n"]
 """Texts that every rule leaves as they are."""
 
 CHANGES = {
@@ -144,9 +145,17 @@ LEFT = {
         "12 345 678 901 km\n",
         "555-0100\n",
     ],
-    "duplicate-paragraphs": ["Short.\n\nShort.\n\n", PARAGRAPH.replace("worst", "best") + PARAGRAPH],
-    "near-duplicates": ["One two three.\n\nOne two three.\n\n", PARAGRAPH + " ".join(f"word{n}" for n in range(60)) + "\n\n"],
-    "duplicate-lines": ["A short refrain, a short refrain,\n" * 4, "        self.assertEqual(result, expected)\n" * 3],
+    "duplicate-paragraphs": [
+        "Short.\n\nShort.\n\n",
+        f"    {LONG}    {LONG}\n" * 2,
+        PARAGRAPH.replace("worst", "best") + PARAGRAPH,
+    ],
+    "near-duplicates": [
+        f"    {LONG}    {LONG}\n" * 2,
+        "One two three.\n\nOne two three.\n\n",
+        PARAGRAPH + " ".join(f"word{n}" for n in range(60)) + "\n\n",
+    ],
+    "duplicate-lines": ["A short refrain, a short refrain,\n" * 4, f"    {LONG}" * 3, f"```\n{LONG}{LONG}```\n"],
     "blank-lines": ["a\n\nb\n\nc\n", "\na\n\n"],
 }
 """By rule: texts that it leaves as they are."""
