@@ -123,6 +123,7 @@ class StripPage(TextPage):
 
     def on_mount(self) -> None:
         self.watch(self.app, "text_source", self._count, init=False)
+        self.watch(self.app, "run_name", self._count, init=False)
 
     def watch_named(self) -> None:
         if self.named is None:
@@ -254,13 +255,13 @@ class StripPage(TextPage):
         """Count the current tokenizer's tokens in the corpus, once, while the page is in sight."""
         if self.named is None or not self.is_shown:
             return
-        asked = (self.named, self.lab.text_source)
+        asked = (self.named, self.lab.run_name, self.lab.text_source)
         if self._counting != asked:
             self._counting = asked
-            self._count_in_thread(asked, self.named, self.lab.text_source, self.lab.text_encoding)
+            self._count_in_thread(asked, self.named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding)
 
     @work(thread=True, group="count", exit_on_error=True)
-    def _count_in_thread(self, asked: Any, named: NamedTokenizer, source: str, encoding: str) -> None:
+    def _count_in_thread(self, asked: Any, named: NamedTokenizer, run: str, source: str, encoding: str) -> None:
         from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
         from lab.tokenization.token_family import TokenFamilies
 
@@ -272,7 +273,7 @@ class StripPage(TextPage):
             return self._counting == asked and self.is_attached
 
         try:
-            frequencies, problem = frequencies_for(named, source, encoding, MOST_COUNTED, goes_on)
+            frequencies, problem = frequencies_for(named, run, source, encoding, MOST_COUNTED, goes_on)
         except CountStoppedError:
             return
         self.post_message(self.Counted(named, Background(families, frequencies, problem)))

@@ -1,16 +1,18 @@
 """The text box of Tokens: a text area that stays quick with 20,000 characters on one line."""
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar, overload
+from collections.abc import Sequence
+from itertools import pairwise
 
-from rich.containers import Lines
-from rich.text import Span, Text
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.document._document_navigator import DocumentNavigator
+from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import Selection
 
+from lab.core.visible_text import visible
 from screens.tokens.quick_wrap import QuickWrappedDocument
 
 MOST_CHARACTERS = 200_000
@@ -33,8 +35,6 @@ class TextBox(TextArea):
         super().__init__(id=id, show_line_numbers=False, placeholder=example, soft_wrap=True, tab_behavior="focus")
         self.match_cursor_bracket = False
         self.highlight_cursor_line = False
-        self._line_drawn = ("", "")
-        """The line drawn last, and its text as it can be shown: a long one is drawn in many sections."""
 
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
@@ -42,11 +42,37 @@ class TextBox(TextArea):
         self.navigator = DocumentNavigator(self.wrapped_document)
         self._rewrap_and_refresh_virtual_size()
 
-    def get_line(self, line_index: int) -> Text:
-        line = self.document.get_line(line_index)
-        if line is not self._line_drawn[0]:
-            self._line_drawn = (line, Text(line).plain)
-        return _made(_LineInSections(end="", no_wrap=True), self._line_drawn[1])
+    def render_line(self, y: int) -> Strip:
+        """A row of the text. TextArea styles, wraps and checks the whole line for each of its rows, which takes most of a key's
+        time; a line with tabs, and the example, are left to it."""
+        document, wrapped = self.document, self.wrapped_document
+        row = y + self.scroll_offset.y
+        if not document.lines[0] and document.line_count == 1:
+            return super().render_line(y)
+        width, theme = self.scrollable_content_region.width, self._theme
+        base = theme.base_style if theme is not None and theme.base_style is not None else self.rich_style
+        if row >= wrapped.height:
+            return Strip.blank(width, base)
+        index, section = wrapped._offset_to_line_info[row]
+        line = document.get_line(index)
+        if "\t" in line:
+            return super().render_line(y)
+        cuts = [0, *wrapped.get_offsets(index), len(line) + 1]
+        start, end = cuts[section], cuts[section + 1]
+        marks: list[tuple[int, int, Style]] = []
+        (top, first), (bottom, last) = sorted(self.selection)
+        if (top, first) != (bottom, last) and top <= index <= bottom and theme is not None and theme.selection_style:
+            marked = theme.selection_style
+            if not line and index != self.selection.end[0]:
+                return Strip([Segment("▌", base + Style(color=marked.bgcolor))]).adjust_cell_length(width, base)
+            marks.append((first if index == top else 0, last if index == bottom else len(line), marked))
+        cursor_row, cursor = self.selection.end
+        if cursor_row == index and self._draw_cursor and theme is not None and theme.cursor_style:
+            marks.append((cursor, cursor + 1, theme.cursor_style))
+        inside = [
+            (max(0, mark - start), min(stop, end) - start, style) for mark, stop, style in marks if mark < end and stop > start
+        ]
+        return Strip(styled_segments((line + " ")[start:end], inside, base)).adjust_cell_length(width, base)
 
     def replace_all(self, text: str) -> None:
         """Put another text into the box, so that `ctrl+z` brings the one before back."""
@@ -93,42 +119,15 @@ class TextBox(TextArea):
             self.replace(event.text[:room], *self.selection, maintain_selection_offset=False)
 
 
-TextKind = TypeVar("TextKind", bound=Text)
-
-
-def _made(text: TextKind, plain: str, spans: Sequence[Span] = ()) -> TextKind:
-    """An empty text with this content, which has been made fit to show: checking it again takes most of a key's time."""
-    text._text, text._length, text._spans = [plain], len(plain), list(spans)
-    return text
-
-
-class _LineInSections(Text):
-    """A line whose wrapped sections are made when they are asked for: TextArea divides the whole line for each one in sight."""
-
-    def divide(self, offsets: Iterable[int]) -> Lines:
-        return _Sections(self.plain, self.spans, [0, *offsets, len(self.plain)])  # type: ignore[return-value]
-
-
-class _Sections(Sequence[Text]):
-    """The parts of a line between the cuts."""
-
-    def __init__(self, plain: str, spans: Sequence[Span], cuts: list[int]) -> None:
-        self._plain, self._spans, self._cuts = plain, spans, cuts
-
-    def __len__(self) -> int:
-        return len(self._cuts) - 1
-
-    @overload
-    def __getitem__(self, index: int) -> Text: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Text]: ...
-    def __getitem__(self, index: int | slice) -> Text | Sequence[Text]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        start, end = self._cuts[index], self._cuts[index + 1]
-        spans = [
-            Span(max(0, span.start - start), min(end, span.end) - start, span.style)
-            for span in self._spans
-            if span.start < end and span.end > start
-        ]
-        return _made(Text(end=""), self._plain[start:end], spans)
+def styled_segments(text: str, marks: Sequence[tuple[int, int, Style]], base: Style) -> list[Segment]:
+    """The text in segments, made fit to show; the style of each mark, from its first to before its last character, comes over
+    those before it."""
+    cuts = sorted({0, len(text), *(place for first, end, _ in marks for place in (first, end))})
+    segments = []
+    for start, end in pairwise(cuts):
+        style = base
+        for first, stop, over in marks:
+            if first <= start and end <= stop:
+                style += over
+        segments.append(Segment(visible(text[start:end]), style))
+    return segments

@@ -2,12 +2,19 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.color import ColorSystem
+from rich.style import Style
 from textual._wrap import compute_wrap_offsets
+from textual.app import App, ComposeResult
 from textual.document._document import Document
 from textual.document._wrapped_document import WrappedDocument
+from textual.widgets import TextArea
+from textual.widgets.text_area import Selection
 
+from screens.terminal_cells import cells_of
 from screens.tokens import quick_wrap
 from screens.tokens.quick_wrap import QuickWrappedDocument, wrap_offsets
+from screens.tokens.text_box import TextBox, styled_segments
 
 LINES = st.text(st.sampled_from("ab  cé日🙂.\u0301"), max_size=80)
 
@@ -34,3 +41,33 @@ def test_an_edit_is_wrapped_as_textual_wraps_it(lines: list[str], width: int, da
     for name in ("_wrap_offsets", "_tab_width_cache", "_line_index_to_offsets", "_offset_to_line_info", "height"):
         if name != "_tab_width_cache" or document.get_line(row):
             assert getattr(mine, name) == getattr(theirs, name)
+
+
+def test_marks_come_over_the_text_and_a_control_character_is_made_visible() -> None:
+    base, marked, cursor = Style(color="red"), Style(reverse=True), Style(bold=True)
+    segments = styled_segments("ab\x1bcd", [(1, 4, marked), (3, 4, cursor)], base)
+    assert [(text, style) for text, style, _ in segments] == [
+        ("a", base),
+        ("b␛", base + marked),
+        ("c", base + marked + cursor),
+        ("d", base),
+    ]
+    assert styled_segments("", [], base) == []
+
+
+async def test_a_row_of_the_box_is_drawn_as_textual_draws_it() -> None:
+    class BoxApp(App[None]):
+        def compose(self) -> ComposeResult:
+            yield TextBox("an example", id="box")
+
+    app = BoxApp()
+    async with app.run_test(size=(24, 12)) as pilot:
+        box = app.query_one(TextBox)
+        box.replace_all("the big dog's long tail, 日本 and more words\n\nx\ty\nlast")
+        for start, end in (((0, 0), (0, 0)), ((0, 4), (0, 30)), ((3, 4), (0, 11)), ((0, 40), (3, 2))):
+            selection = box.selection = Selection(start, end)
+            await pilot.pause()
+            for y in range(6):
+                mine, theirs = box.render_line(y), TextArea.render_line(box, y)
+                assert mine.text.rstrip() == theirs.text.rstrip()
+                assert cells_of(mine, ColorSystem.TRUECOLOR) == cells_of(theirs, ColorSystem.TRUECOLOR), (y, selection)

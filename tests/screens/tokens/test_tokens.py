@@ -240,7 +240,7 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
     async with app.run_test(size=(80, 24)) as pilot:
         screen = screen_of(pilot)
         await until(pilot, lambda: screen.is_settled)
-        assert dict(card(pilot).facts)["corpus"].startswith("no text is in use")
+        assert dict(card(pilot).facts)["corpus"].startswith("/texts/tinyshakespeare.txt does not exist")
         app.text_source = "fable.txt"
         await pilot.press("escape", "u")
         await until(pilot, lambda: screen.is_settled and screen.box.text.startswith("The big dog"))
