@@ -44,11 +44,12 @@ def list_vocabulary(
     facts, problem = _facts(named, corpus)
     if facts.frequencies is None and (order == "frequency" or which == "never used"):
         raise UserError(problem or "Counts need a text: give a TEXT or a --file, or the tokenizer of a run.")
+    if order not in facts.orders:
+        raise UserError(problem or "Embeddings need a model: give the tokenizer of a trained run, without a TEXT or --file.")
     if problem:
         click.echo(f"llmlab: {problem}", err=True)
-    counts = facts.frequencies.counts if facts.frequencies is not None else None
     marks = facts.index.search(parse_query(query)) & facts.marks(which)
-    ids = facts.index.ordered(marks, order, counts, reverse=reverse).tolist()
+    ids = facts.ordered(marks, order, reverse=reverse).tolist()
     shown = iter(ids if limit is None else ids[:limit])
     if as_json:
         _write_json(facts, name, shown, len(ids))

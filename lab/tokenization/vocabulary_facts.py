@@ -10,6 +10,7 @@ from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
 from lab.data.corpus import STDIN
 from lab.data.text_source import open_corpus, sources_of
+from lab.data.token_file import Ids
 from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
 from lab.tokenization.embedding_distances import (
@@ -21,7 +22,7 @@ from lab.tokenization.embedding_distances import (
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_frequencies import CountProgress, TokenFrequencies, frequencies_in_run, frequencies_in_text
 from lab.tokenization.token_statistics import hex_of, merge_table, quoted_label
-from lab.tokenization.vocabulary_index import Marks, VocabularyIndex
+from lab.tokenization.vocabulary_index import ORDERS, Marks, VocabularyIndex, VocabularyOrder
 from lab.views.blocks import Cell, Column, Table, View
 
 if TYPE_CHECKING:
@@ -70,6 +71,18 @@ class VocabularyFacts:
             return np.zeros(self.size, bool)
         return like_never_used(self.distances, self.frequencies.counts)
 
+    def ordered(self, marks: Marks, order: VocabularyOrder, *, reverse: bool = False) -> Ids:
+        """The marked ids in this order, as far as what it needs is known: see `VocabularyIndex.ordered`."""
+        counts = self.frequencies.counts if self.frequencies is not None else None
+        to_mean = self.distances.to_mean if self.distances is not None else None
+        return self.index.ordered(marks, order, counts, to_mean, reverse=reverse)
+
+    @property
+    def orders(self) -> list[VocabularyOrder]:
+        """The orders that what is known allows."""
+        known: dict[VocabularyOrder, object] = {"frequency": self.frequencies, "embedding": self.distances}
+        return [order for order in ORDERS if known.get(order, self) is not None]
+
     @property
     def sentence(self) -> str:
         """The number of never-used tokens, and the size of the corpus in tokens."""
@@ -95,13 +108,13 @@ class VocabularyFacts:
         if self.frequencies is not None:
             parts.append(f"{whole(self.frequencies.never_used)} never used")
         if self.distances is not None and self.distances.to_never_used is not None:
-            parts.append(f"{whole(int(self.like_never_used.sum()))} used with an embedding like theirs")
-        parts.append(f"{whole(int(self.index.unreachable.sum()))} unreachable from their own text")
+            parts.append(f"{whole(int(self.like_never_used.sum()))} used with a like embedding")
+        parts.append(f"{whole(int(self.index.unreachable.sum()))} unreachable")
         words = f"Glitch candidates: {', '.join(parts)}."
         if self.frequencies is None or self.distances is None or not (never := self.frequencies.never_used):
             return words
         nearest = nearest_never_used(self.distances, self.frequencies.counts)
-        return f"{words} Of the {whole(never)} embeddings nearest to the mean, {whole(nearest)} belong to never-used tokens."
+        return f"{words} Of the {whole(never)} embeddings nearest to the mean, {whole(nearest)} are never used."
 
 
 def vocabulary_facts(

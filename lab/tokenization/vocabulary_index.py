@@ -13,7 +13,7 @@ from lab.data.token_file import Ids
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
-VocabularyOrder = Literal["id", "length", "frequency"]
+VocabularyOrder = Literal["id", "length", "frequency", "embedding"]
 ORDERS: tuple[VocabularyOrder, ...] = get_args(VocabularyOrder)
 
 Marks = NDArray[np.bool_]
@@ -99,15 +99,30 @@ class VocabularyIndex:
             return np.ones(len(self.tokens), bool)
         return (self._text_lower if query.any_case else self._text).holding(query.needle, query.prefix)
 
-    def ordered(self, marks: Marks, order: VocabularyOrder, counts: Ids | None = None, *, reverse: bool = False) -> Ids:
-        """The marked ids: by id, or the longest or most frequent first and by id where two are alike; `reverse` turns that round.
+    def ordered(
+        self,
+        marks: Marks,
+        order: VocabularyOrder,
+        counts: Ids | None = None,
+        to_mean: NDArray[np.float32] | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Ids:
+        """The marked ids: by id, or the longest, the most frequent, or those with the embedding nearest to the mean first, and by
+        id where two are alike; `reverse` turns that round.
 
-        Without `counts` there is no order by frequency, and the ids are in their own.
+        Without `counts` there is no order by frequency, without the distances `to_mean` none by embedding, and the ids are in
+        their own.
         """
         ids: Ids = np.flatnonzero(marks)
-        by = {"id": None, "length": self.lengths, "frequency": counts}[order]
+        by = {
+            "id": None,
+            "length": -self.lengths,
+            "frequency": None if counts is None else -counts,
+            "embedding": to_mean,
+        }[order]
         if by is not None:
-            ids = ids[np.argsort(-by[ids], kind="stable")]
+            ids = ids[np.argsort(by[ids], kind="stable")]
         return ids[::-1] if reverse else ids
 
     def stem(self, id: int) -> Ids:

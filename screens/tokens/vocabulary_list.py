@@ -106,6 +106,9 @@ class VocabularyList(LineScrollView):
         super().__init__(id=id)
         self.facts: VocabularyFacts | None = None
         self.ids: Ids | None = None
+        self.shows_distance = False
+        """Distances of the embeddings to their mean in place of the merges."""
+        self._shown_distance = False
         self._columns = columns_for(80, 256, counted=False)
         self._largest = 0
         self._rows: dict[int, tuple[str, str, str]] = {}
@@ -127,6 +130,9 @@ class VocabularyList(LineScrollView):
             self.facts = facts
             frequencies = facts.frequencies if facts is not None else None
             self._largest = int(frequencies.counts.max()) if frequencies is not None else 0
+            self._forget_rows()
+        if self.shows_distance is not self._shown_distance:
+            self._shown_distance = self.shows_distance
             self._forget_rows()
         self.ids = ids
         at = _place_of(ids, before) if ids is not None and before is not None else 0
@@ -182,7 +188,7 @@ class VocabularyList(LineScrollView):
             return ""
         words = [fit("id", columns.id, "right"), fit("token", columns.token)]
         words += [fit("bytes (hex)", columns.bytes)] if columns.bytes else []
-        words += [fit("merge of", columns.merge)] if columns.merge else []
+        words += [fit("distance to mean" if self.shows_distance else "merge of", columns.merge)] if columns.merge else []
         if columns.count:
             scale = "log scale" if columns.bar >= len("log scale") else "log"
             words.append(fit("count", columns.count, "right") + " " + fit(scale, columns.bar))
@@ -206,7 +212,7 @@ class VocabularyList(LineScrollView):
         return Strip(segments).adjust_cell_length(self.room, self.style_of(""))
 
     def _row(self, id: int) -> tuple[str, str, str]:
-        from lab.core.number_format import whole
+        from lab.core.number_format import significant, whole
         from lab.tokenization.token_statistics import quoted_label
         from lab.tokenization.vocabulary_facts import origin_of
 
@@ -217,7 +223,8 @@ class VocabularyList(LineScrollView):
         if columns.bytes:
             parts.append(fit(_hex(facts.index.tokens[id], columns.bytes), columns.bytes))
         if columns.merge:
-            parts.append(fit(origin_of(tokenizer, id), columns.merge))
+            distance = facts.distances.to_mean[id] if self.shows_distance and facts.distances is not None else None
+            parts.append(fit(origin_of(tokenizer, id) if distance is None else significant(float(distance)), columns.merge))
         text = (" " * GAP).join(parts)
         if facts.frequencies is None:
             return text, "", ""

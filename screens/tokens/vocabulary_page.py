@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 BESIDE = 110
 """Screen width from which a token's details stand beside the list; below it, `enter` shows them under it."""
+DIRECTIONS = {
+    "id": ("lowest id", "highest id"),
+    "length": ("longest", "shortest"),
+    "frequency": ("commonest", "rarest"),
+    "embedding": ("nearest to the mean", "farthest from the mean"),
+}
+"""The first of the list in each order, and in its reverse."""
 PLACEHOLDER = "/ search: text, ^prefix, #id, 0xhex"
 
 
@@ -53,7 +60,7 @@ class VocabularyPage(TokensPage):
     """
     BINDINGS = [
         Binding("slash", "search", "Search", id="vocabulary.search", tooltip="Search the vocabulary"),
-        Binding("o", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length or frequency"),
+        Binding("o", "order", "Sort", id="vocabulary.order", tooltip="Sort by id, length, frequency or embedding"),
         Binding("O", "reverse", "Reverse", id="vocabulary.reverse", show=False, tooltip="Reverse the order"),
         Binding(
             "f", "filter", "Filter", id="vocabulary.filter", tooltip="All tokens, never-used ones, glitch candidates, halves"
@@ -61,7 +68,7 @@ class VocabularyPage(TokensPage):
         Binding("z", "zipf", "Zipf", id="vocabulary.zipf", tooltip="Plot count against rank"),
         Binding("enter", "details", "Details", id="vocabulary.details", tooltip="Show or hide the token's numbers and merges"),
         Binding("down", "to_list", "To the list", id="vocabulary.to_list", show=False, tooltip="From the search to the list"),
-        Binding("n", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again"),
+        Binding("R", "count_again", "Count", id="vocabulary.count", show=False, tooltip="Count the tokens of the text again"),
     ]
 
     order: var[VocabularyOrder] = var["VocabularyOrder"]("id")
@@ -82,7 +89,7 @@ class VocabularyPage(TokensPage):
         self._plot_of: object = None
 
     def compose(self) -> ComposeResult:
-        yield StatusLine(most_lines=2, id="vocabulary-facts")
+        yield StatusLine(most_lines=3, id="vocabulary-facts")
         yield Input(placeholder=PLACEHOLDER, compact=True, id="vocabulary-search")
         with Horizontal(id="vocabulary-body"):
             yield LinePlot(id="vocabulary-plot")
@@ -162,7 +169,7 @@ class VocabularyPage(TokensPage):
     def go_back(self) -> bool:
         if self._worker is not None:
             self._stop()
-            self._problem = "The count was stopped; n counts again."
+            self._problem = "The count was stopped; R counts again."
             self._say_facts()
             return True
         if self.plotted:
@@ -191,10 +198,9 @@ class VocabularyPage(TokensPage):
         self.query_one(VocabularyList).focus()
 
     def action_order(self) -> None:
-        from lab.tokenization.vocabulary_index import ORDERS
-
-        known = [order for order in ORDERS if order != "frequency" or self._is_counted]
-        self.order = known[(known.index(self.order) + 1) % len(known)] if self.order in known else known[0]
+        if self._facts is not None:
+            known = self._facts.orders
+            self.order = known[(known.index(self.order) + 1) % len(known)] if self.order in known else known[0]
 
     def action_reverse(self) -> None:
         self.reverse = not self.reverse
@@ -260,13 +266,14 @@ class VocabularyPage(TokensPage):
         from lab.core.number_format import whole
         from lab.tokenization.vocabulary_index import parse_query
 
-        counts = facts.frequencies.counts if facts.frequencies is not None else None
+        order = self.order if self.order in facts.orders else "id"
         marks = facts.index.search(parse_query(self.query_one(Input).value)) & facts.marks(self.filter)
-        ids = facts.index.ordered(marks, self.order, counts, reverse=self.reverse)
+        listed.shows_distance = order == "embedding"
+        ids = facts.ordered(marks, order, reverse=self.reverse)
         listed.show(facts, ids)
         kept = "" if self.filter == "all" else f"{self.filter} · "
-        directions = {"id": ("lowest id", "highest id"), "length": ("longest", "shortest"), "frequency": ("commonest", "rarest")}
-        listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {directions[self.order][self.reverse]} first"
+        first = DIRECTIONS[order][self.reverse]
+        listed.border_title = f"{kept}{whole(len(ids))} of {whole(facts.size)} · {first} first"
 
     def _say_facts(self) -> None:
         if not self.is_mounted:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer
     from lab.tokenization.vocabulary_index import VocabularyOrder
 
-ORDERS = ("id", "length", "frequency")
+ORDERS = ("id", "length", "frequency", "embedding")
 """As `lab.tokenization.vocabulary_index` has them; naming them here saves the help its import."""
 FILTER_NAMES = ("all", "never-used", "glitch-candidates", "half-characters")
 """As `lab.cli.list_vocabulary` has them."""
@@ -94,7 +94,12 @@ def _chunks(text: str | None, file: str | None, encoding: str | None) -> "Chunks
     help="List the tokens of the vocabulary, with their counts in the text or the run's training part.",
 )
 @click.option("--search", metavar="S", help="List tokens that hold this text; ^S begin with it, #N is an id, 0xe2 80 are bytes.")
-@click.option("--sort", "order", type=click.Choice(ORDERS), help="Order of the list (id); the longest or most frequent first.")
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(ORDERS),
+    help="Order of the list (id); the longest, the most frequent, or those with the embedding nearest to the mean first.",
+)
 @click.option("--reverse", is_flag=True, help="List in the reverse order.")
 @click.option("--only", "kept", type=click.Choice(FILTER_NAMES), help="List these tokens alone (all).")
 @click.option("--limit", type=Within(LISTED), metavar="N", help="List so many tokens at most.")

@@ -26,7 +26,7 @@ def counted(**more: int) -> TokenFrequencies:
 
 def test_the_sentences_without_counts_with_them_and_with_a_model() -> None:
     assert VocabularyFacts(INDEX).sentence == "263 tokens."
-    assert VocabularyFacts(INDEX).candidates_sentence == "Glitch candidates: 1 unreachable from their own text."
+    assert VocabularyFacts(INDEX).candidates_sentence == "Glitch candidates: 1 unreachable."
     facts = VocabularyFacts(INDEX, counted())
     assert facts.sentence == "260 of 263 tokens never occur in a tale: 9 tokens, 1.11 bytes per token."
     assert facts.bytes_per_token == (6 + 2 * 2) / 9, "an end-of-text token is no text"
@@ -38,8 +38,8 @@ def test_the_sentences_without_counts_with_them_and_with_a_model() -> None:
     distances = EmbeddingDistances(7, np.ones(263, np.float32), to_never, None, to_never)
     facts = VocabularyFacts(INDEX, counted(), distances)
     assert facts.candidates_sentence == (
-        "Glitch candidates: 260 never used, 1 used with an embedding like theirs, 1 unreachable from their own text. "
-        "Of the 260 embeddings nearest to the mean, 259 belong to never-used tokens."
+        "Glitch candidates: 260 never used, 1 used with a like embedding, 1 unreachable. "
+        "Of the 260 embeddings nearest to the mean, 259 are never used."
     )
     assert facts.marks("never used").sum() == 260
     assert facts.marks("glitch candidates").sum() == 261

@@ -71,6 +71,9 @@ def test_the_orders() -> None:
     assert SMALL.ordered(everything, "length")[:5].tolist() == [262, 257, 261, 256, 258], "of two as long, the lower id"
     assert SMALL.ordered(everything, "frequency", counts)[:4].tolist() == [256, 3, 97, 0]
     assert SMALL.ordered(everything, "frequency").tolist() == list(range(263))
+    assert SMALL.ordered(everything, "embedding").tolist() == list(range(263))
+    to_mean = np.abs(np.arange(263) - 7).astype(np.float32)
+    assert SMALL.ordered(everything, "embedding", None, to_mean)[:4].tolist() == [7, 6, 8, 5]
 
 
 def test_partial_special_and_unreachable_tokens() -> None:

@@ -82,10 +82,13 @@ async def test_the_runs_vocabulary(app: LabApp) -> None:
         assert all("never" in line for line in lines(pilot, 100))
         await pilot.press("f")
         assert facts(pilot) == (
-            "Glitch candidates: 535 never used, 0 used with an embedding like theirs, 0 unreachable from their own text. "
-            "Of the 535 embeddings nearest to the mean, 535 belong to never-used tokens."
+            "Glitch candidates: 535 never used, 0 used with a like embedding, 0 unreachable. "
+            "Of the 535 embeddings nearest to the mean, 535 are never used."
         )
-        await pilot.press("f", "f", "O", "/", *"og")
+        await pilot.press("o")
+        assert title(pilot) == "glitch candidates · 535 of 746 · nearest to the mean first"
+        assert all(" 0.94" in line for line in lines(pilot))
+        await pilot.press("f", "f", "o", "o", "o", "O", "/", *"og")
         assert title(pilot) == "3 of 746 · rarest first"
         await pilot.press("enter", "down", "down")
         assert page_of(pilot).query_one(VocabularyList).chosen == 357
@@ -154,8 +157,8 @@ async def test_a_count_can_be_stopped_and_begun_again(app: LabApp, monkeypatch: 
             await asyncio.sleep(0.005)
         assert page.query_one(VocabularyList).extent[0] == 50_257, "the tokens are there before they are counted"
         await pilot.press("escape")
-        assert facts(pilot) == "The count was stopped; n counts again."
-        await pilot.press("n")
+        assert facts(pilot) == "The count was stopped; R counts again."
+        await pilot.press("R")
         await settle(pilot)
         assert facts(pilot) == "This text is gone."
 
