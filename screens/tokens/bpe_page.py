@@ -29,6 +29,7 @@ SOURCES: tuple[Source, ...] = ("text", "run", "box")
 CHOOSE = "learn from  "
 TICK_SECONDS = 0.25
 """Time between two steps while it plays."""
+ALL_STEPS = 1 << 60
 FASTER_EVERY = 50
 """Merges after which playing makes one more merge a step: later ones change less of the text."""
 WIDE = 110
@@ -106,6 +107,8 @@ class BpePage(BpeLearning):
         self._moving = False
         self._steps = 0
         """Merges still to make, or steps back for a negative number."""
+        self._is_cancelled = False
+        """True if what the slice on its way leaves over is not to be done."""
         self._run_tokens: tuple[bytes, ...] = ()
         self._run = ""
         self._timer: Timer | None = None
@@ -241,7 +244,7 @@ class BpePage(BpeLearning):
     def _show_merges(self, message: BpeLearning.Moved) -> None:
         self._moving = False
         if message.session is self.session:
-            self._steps += message.left
+            self._steps += 0 if self._is_cancelled else message.left
             if not message.left and not message.state.pairs:
                 self._steps, self.playing = min(0, self._steps), False
             self._show()
@@ -258,7 +261,7 @@ class BpePage(BpeLearning):
 
     def action_restart(self) -> None:
         self.playing = False
-        self._steps = -len(self.state.merges) if self.state else 0
+        self._steps, self._is_cancelled = -ALL_STEPS if self.state else 0, True
         self._go_on()
 
     def _go_on(self) -> None:
@@ -266,7 +269,7 @@ class BpePage(BpeLearning):
         if self.session is None or self._moving or not self._steps:
             return
         steps, self._steps = self._steps, 0
-        self._moving = True
+        self._moving, self._is_cancelled = True, False
         self.move(self.session, steps)
 
     def action_play(self) -> None:
@@ -307,8 +310,8 @@ class BpePage(BpeLearning):
             self.wanted += 1
             self.query_one("#bpe-counts", StatusLine).say("Reading was cancelled; m reads again, f takes another text.")
             return True
-        if self.playing or self._steps:
-            self.playing, self._steps = False, 0
+        if self.playing or not self.is_settled:
+            self.playing, self._steps, self._is_cancelled = False, 0, True
             return True
         return False
 
@@ -337,7 +340,4 @@ class BpePage(BpeLearning):
 
     @on(MergeList.Chosen)
     def _show_parts(self, message: MergeList.Chosen) -> None:
-        state = self.state
-        known = state is not None and message.id is not None and message.id < len(state.vocabulary)
-        words = state.parts(message.id) if known and state is not None and message.id is not None else ""
-        self.query_one("#bpe-parts", StatusLine).left = words
+        self.query_one("#bpe-parts", StatusLine).left = message.parts

@@ -53,9 +53,9 @@ class MergeList(LineScrollView):
 
     @dataclass
     class Chosen(Message):
-        """The cursor stands on another token, the one with this id; None where there is no merge."""
+        """The cursor stands on another token: its parts down to single bytes, in words; empty where there is no merge."""
 
-        id: int | None
+        parts: str
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -63,10 +63,10 @@ class MergeList(LineScrollView):
         self.border_title = "merges"
 
     @property
-    def chosen(self) -> int | None:
-        """Id of the token under the cursor."""
-        merges = self._state.merges if self._state else ()
-        return merges[-1 - self.cursor].id if merges else None
+    def parts(self) -> str:
+        """The parts of the token under the cursor, in words."""
+        state = self._state
+        return state.parts(state.merges[-1 - self.cursor].id) if state and state.merges else ""
 
     def show(self, state: BpeState | None) -> None:
         """List the merges of this state."""
@@ -78,12 +78,12 @@ class MergeList(LineScrollView):
         self.set_reactive(MergeList.cursor, max(0, min(cursor, count - 1)))
         self.set_extent(count)
         self.show_line(self.cursor)
-        self.post_message(self.Chosen(self.chosen))
+        self.post_message(self.Chosen(self.parts))
 
     def watch_cursor(self) -> None:
         self.show_line(self.cursor)
         self.refresh()
-        self.post_message(self.Chosen(self.chosen))
+        self.post_message(self.Chosen(self.parts))
 
     def draw(self, line: int) -> Strip:
         state = self._state

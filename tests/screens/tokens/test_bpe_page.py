@@ -93,6 +93,8 @@ async def test_keys_merge_and_step_back_on_the_text_in_use(app: LabApp) -> None:
         await press(pilot, "w")
         assert page.query_one(WordsView).display
         assert not page.query_one(TextStrip).display
+        await press(pilot, "greater_than_sign", "greater_than_sign", "less_than_sign")
+        assert page.query_one(WordsView).line == 1
 
 
 async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
@@ -113,6 +115,22 @@ async def test_space_plays_and_pauses_and_the_end_stops_it(app: LabApp) -> None:
         assert not page.state.pairs
         await press(pilot, "space")
         assert not page.playing
+
+
+async def test_escape_stops_what_is_left_of_a_hundred_merges(app: LabApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("screens.tokens.bpe.learning.SLICE_SECONDS", 0.0)  # a merge a slice
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await opened(pilot)
+        page.action_step(100)
+        assert page.go_back()
+        await settle(pilot)
+        assert page.state is not None
+        assert len(page.state.merges) == 1
+        assert not page.go_back()
+        page.action_step(20)
+        page.action_restart()
+        await settle(pilot)
+        assert page.state.merges == ()
 
 
 async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(app: LabApp) -> None:
