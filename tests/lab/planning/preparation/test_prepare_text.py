@@ -4,12 +4,15 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+import lab.data.corpus as corpus_module
 from lab.core.errors import UserError
 from lab.data import builtin_stories
+from lab.data.document_part import DocumentPart
 from lab.data.text_source import open_corpus
 from lab.planning.preparation.preparation_cache import FOLDER
 from lab.planning.preparation.prepare_text import PrepareProgress
@@ -99,6 +102,26 @@ def test_a_text_that_is_costly_to_make_is_made_once(story: Path, home: Path, mon
     prepare_run(ask("stories:50kB"))
     prepare_run(ask("stories:50kB", vocab=270))
     assert made == [50_000, 50_000]
+
+
+def test_a_text_is_cleaned_once_and_other_rules_make_another_text(
+    story: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleaned = []
+    clean = corpus_module.clean_documents
+
+    def counting(*given: Any) -> Iterator[DocumentPart]:
+        cleaned.append(given[1])
+        return clean(*given)
+
+    monkeypatch.setattr(corpus_module, "clean_documents", counting)
+    rules = ("line-endings", "emails")
+    plain, strict = prepare_run(ask(story)), prepare_run(ask(story, clean=rules))
+    assert cleaned.count(rules) == 1
+    assert cleaned.count(("line-endings",)) == 4  # measured, split, learned from, encoded: all quick
+    again = prepare_run(ask(story, clean=rules, name="again"))
+    assert files(again) == files(strict)
+    assert (plain.config.data.cleaning, strict.config.data.cleaning) == (("line-endings",), rules)
 
 
 def test_what_depends_on_a_setting_is_done_again_and_the_rest_is_not(
