@@ -5,7 +5,9 @@ it can judge it, never more than about `LONGEST_LINE` characters.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 from lab.data.cleaning.normalization_border import border_before
@@ -190,7 +192,8 @@ class CodeLines:
 
     def is_code(self, block: str, start: int) -> bool:
         """True if the line of this block that starts here is code."""
-        return block.startswith(("    ", "\t"), start) or any(begin <= start < stop for begin, stop in self._fenced)
+        at = bisect_right(self._fenced, start, key=itemgetter(0)) - 1
+        return block.startswith(("    ", "\t"), start) or (at >= 0 and start < self._fenced[at][1])
 
 
 class ParagraphCleaner(BlockCleaner):
