@@ -329,7 +329,7 @@ class NewRun(Widget):
             self.post_message(self.Prepared(PrepareProgress("encoding", "starting the trainer", 0.0)))
             start_trainer(run)
         except CancelledError:
-            self.post_message(self.Refused("The preparation was cancelled; nothing was written."))
+            self.post_message(self.Refused("The preparation was cancelled; there is no new run."))
         except UserError as error:
             self.post_message(self.Refused(str(error), name))
         else:
