@@ -45,19 +45,21 @@ class HashCounts:
             self.counts = np.insert(self.counts, at[new], counts[new])
             self.firsts = np.insert(self.firsts, at[new], firsts[index[new]])
             self.lengths = np.insert(self.lengths, at[new], lengths[index[new]])
-        for place in np.flatnonzero(totals >= self._least).tolist():
+        if len(self._texts) + np.count_nonzero(totals >= self._least) > MOST_TEXTS and len(self.counts) > self._top:
+            self._drop_texts()
+        common = np.flatnonzero(totals >= self._least)
+        for place in common[: MOST_TEXTS - len(self._texts)].tolist():
             if (key := int(found[place])) not in self._texts:
                 self._texts[key] = text_at(int(index[place]))
-        if len(self._texts) > MOST_TEXTS:
-            self._drop_texts()
         if len(self.hashes) > self._most:
             self._forget_rarest()
 
     def _drop_texts(self) -> None:
-        """Keep the texts of the most common items. Ties are cut where there are very many, by hash."""
+        """Keep the texts of the most common items, and of others from now on only if they occur as often. Of very many that do,
+        those with the smallest hashes."""
+        self._least = max(self._least, int(np.partition(self.counts, -self._top)[-self._top]))
         keys = np.fromiter(self._texts, np.uint64, len(self._texts))
-        counts = self.counts[np.searchsorted(self.hashes, keys).clip(max=len(self.hashes) - 1)]
-        self._least = max(self._least, int(np.partition(counts, -self._top)[-self._top]))
+        counts = self.counts[np.searchsorted(self.hashes, keys)]
         kept = keys[counts >= self._least]
         self._texts = {int(key): self._texts[int(key)] for key in np.sort(kept)[: MOST_TEXTS // 2]}
 

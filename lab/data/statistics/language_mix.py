@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.data.statistics.character_classes import CLASS_NUMBER, OTHERS, SCRIPTS
-from lab.data.statistics.stop_words import BY_SCRIPT, STOP_WORDS
+from lab.data.statistics.stop_words import BY_SCRIPT, CHINESE_FUNCTION_CHARACTERS, STOP_WORDS
 from lab.data.statistics.text_hashes import Hashes, hash_of
 
 SECTION_CHARACTERS = 2_000
@@ -21,12 +21,15 @@ LEAST_HITS = 4
 """Stop words that a section must have."""
 LEAST_LETTERS = 12
 """Letters of a section below which no script tells its language."""
+LEAST_FUNCTION_CHARACTERS = 0.05
+"""Share of the commonest characters of Chinese in Chinese text."""
 LEAST_KANA = 0.1
 """Share of kana in Japanese text with Han characters."""
 
 UNKNOWN = "unknown"
 LANGUAGES = (*STOP_WORDS, *BY_SCRIPT.values(), "Japanese", "Chinese", UNKNOWN)
 _NUMBER = {name: number for number, name in enumerate(LANGUAGES)}
+_CHINESE = np.array([ord(character) for character in CHINESE_FUNCTION_CHARACTERS])
 _LETTERS = np.array([*(CLASS_NUMBER[name] for name in SCRIPTS), CLASS_NUMBER["other letters"]])
 
 
@@ -56,9 +59,18 @@ class LanguageMix:
         self._classes: NDArray[np.int64] = np.zeros((1, classes), np.int64)
         self._hits: NDArray[np.int64] = np.zeros((1, len(STOP_WORDS)), np.int64)
         self._words: NDArray[np.int64] = np.zeros(1, np.int64)
+        self._chinese: NDArray[np.int64] = np.zeros(1, np.int64)
+        """The commonest characters of Chinese in the section that is not at its end yet."""
 
-    def add(self, classes: NDArray[np.uint8], first: int, starts: NDArray[np.int64], hashes: Hashes) -> None:
-        """Add a block: the class of each character, and its words."""
+    def add(
+        self,
+        classes: NDArray[np.uint8],
+        first: int,
+        starts: NDArray[np.int64],
+        hashes: Hashes,
+        codes: NDArray[np.integer],
+    ) -> None:
+        """Add a block: the class of each character, its words, and the characters themselves."""
         offset = first % self._section
         rows = (offset + len(classes) - 1) // self._section + 1
         width = self._classes.shape[1]
@@ -71,25 +83,33 @@ class LanguageMix:
         pairs = np.bincount(word_rows[stop] * len(self._hashes) + at[stop], minlength=rows * len(self._hashes))
         hits = pairs.reshape(rows, len(self._hashes)) @ self._belongs
         words = np.bincount(word_rows, minlength=rows)
+        chinese = np.zeros(rows, np.int64)
+        if by_class[:, CLASS_NUMBER["Han"]].any():
+            places = np.flatnonzero(np.isin(codes, _CHINESE))
+            chinese = np.bincount((places + offset) // self._section, minlength=rows)
+        chinese[0] += self._chinese[0]
         by_class[0] += self._classes[0]
         hits[0] += self._hits[0]
         words[0] += self._words[0]
         is_open = (first + len(classes)) % self._section != 0
         done = rows - is_open
-        self._totals += totals_of(by_class[:done], hits[:done], words[:done])
-        self._classes, self._hits, self._words = (
-            values[done:] if is_open else np.zeros_like(values[:1]) for values in (by_class, hits, words)
+        self._totals += totals_of(by_class[:done], hits[:done], words[:done], chinese[:done])
+        self._classes, self._hits, self._words, self._chinese = (
+            values[done:] if is_open else np.zeros_like(values[:1]) for values in (by_class, hits, words, chinese)
         )
 
     def shares(self) -> tuple[LanguageShare, ...]:
         """Letters of each language so far, the most first and unknown ones last."""
-        totals = self._totals + totals_of(self._classes, self._hits, self._words)
+        totals = self._totals + totals_of(self._classes, self._hits, self._words, self._chinese)
         found = [LanguageShare(name, int(count)) for name, count in zip(LANGUAGES, totals, strict=True) if count]
         return tuple(sorted(found, key=lambda share: (share.language == UNKNOWN, -share.letters, share.language)))
 
 
-def totals_of(by_class: NDArray[np.int64], hits: NDArray[np.int64], words: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Letters of each language in sections, given characters by class, stop words by language, and the number of words."""
+def totals_of(
+    by_class: NDArray[np.int64], hits: NDArray[np.int64], words: NDArray[np.int64], chinese: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Letters of each language in sections, given characters by class, stop words by language, the number of words, and that of
+    the commonest characters of Chinese."""
     totals = np.zeros(len(LANGUAGES), np.int64)
     letters = by_class[:, _LETTERS]
     all_letters = letters.sum(axis=1)
@@ -100,8 +120,9 @@ def totals_of(by_class: NDArray[np.int64], hits: NDArray[np.int64], words: NDArr
     is_east = (2 * east > all_letters) & (east >= LEAST_LETTERS)
     is_japanese = is_east & (kana >= LEAST_KANA * east)
     totals[_NUMBER["Japanese"]] = east[is_japanese].sum()
-    totals[_NUMBER["Chinese"]] = han[is_east & (kana == 0)].sum()
-    claimed += np.where(is_japanese, east, np.where(is_east & (kana == 0), han, 0))
+    is_chinese = is_east & (kana == 0) & (chinese >= LEAST_FUNCTION_CHARACTERS * han)
+    totals[_NUMBER["Chinese"]] = han[is_chinese].sum()
+    claimed += np.where(is_japanese, east, np.where(is_chinese, han, 0))
     scripts = list(STOP_WORDS.values())
     for script in SCRIPTS:
         own = by_class[:, CLASS_NUMBER[script]]

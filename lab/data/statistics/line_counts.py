@@ -95,8 +95,7 @@ class LineCounts:
         return int(((self.table.counts - 1) * self.table.lengths).sum())
 
     @property
-    def median(self) -> int:
-        """Median length; of an even number, the lower of the two in the middle. At most `LONGEST_COUNTED`."""
-        if not self.lines:
-            return 0
-        return int(np.searchsorted(np.cumsum(self.lengths), (self.lines + 1) // 2))
+    def median(self) -> int | None:
+        """Median length; of an even number, the lower of the two in the middle. None where it is not below `LONGEST_COUNTED`."""
+        at = int(np.searchsorted(np.cumsum(self.lengths), (self.lines + 1) // 2))
+        return at if at < LONGEST_COUNTED else None

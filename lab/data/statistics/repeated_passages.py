@@ -166,7 +166,7 @@ class _Anchors:
                 if levels:
                     levels += self._between(levels[-1][0], top, levels[-1][1][free[levels[-1][1]]], check)
                 continue
-            found.append(self._with_all_copies(passages[1]))
+            found.append(self._with_all_copies(*passages[1:]))
             free &= ~self._inside(np.arange(len(free)), found[-1])
         return tuple(found)
 
@@ -202,8 +202,9 @@ class _Anchors:
                 levels.append((low, kept))
         return levels
 
-    def _passages(self, anchors: NDArray[np.int64], steps: int) -> tuple[NDArray[np.bool_], FoundPassage] | None:
-        """The anchors from which a passage of so many steps has a copy that does not overlap it, and the longest such passage."""
+    def _passages(self, anchors: NDArray[np.int64], steps: int) -> tuple[NDArray[np.bool_], int, int] | None:
+        """The anchors from which a passage of so many steps has a copy that does not overlap it; place and length of the longest
+        such passage."""
         if len(anchors) < 2:
             return None
         keys = self._steps(anchors, steps) if steps else self.hashes[anchors]
@@ -219,18 +220,16 @@ class _Anchors:
         stays = np.zeros(len(anchors), np.bool_)
         stays[order] = np.repeat(apart, sizes)
         longest = int(np.where(apart, lengths, -1).argmax())
-        group = self.positions[anchors[order[opens[longest] : opens[longest] + sizes[longest]]]]
-        return stays, FoundPassage(int(lengths[longest]), _apart(group, int(lengths[longest])))
+        return stays, int(self.positions[first[longest]]), int(lengths[longest])
 
-    def _with_all_copies(self, passage: FoundPassage) -> FoundPassage:
-        """The passage with those copies too that overlap a longer passage."""
-        begin, end = passage.starts[0], passage.starts[0] + passage.length - self.window
+    def _with_all_copies(self, begin: int, length: int) -> FoundPassage:
+        """The passage at a place, with all its copies, also those that overlap a longer passage."""
         anchor = int(np.searchsorted(self.positions, begin))
-        steps = int(np.searchsorted(self.positions, end)) - anchor
+        steps = int(np.searchsorted(self.positions, begin + length - self.window)) - anchor
         copies = self.copied[(self.hashes[self.copied] == self.hashes[anchor]) & (self.copied + steps < len(self.positions))]
         if steps:
             copies = copies[self._steps(copies, steps) == self._steps(np.array([anchor]), steps)]
-        return FoundPassage(passage.length, _apart(self.positions[copies], passage.length))
+        return FoundPassage(length, _apart(self.positions[copies], length))
 
     def _inside(self, anchors: NDArray[np.int64], passage: FoundPassage) -> NDArray[np.bool_]:
         """True for windows of which at least half lies in copies of a passage."""
@@ -250,9 +249,10 @@ class _Anchors:
 def _apart(starts: NDArray[np.int64], length: int) -> tuple[int, ...]:
     """The starts of copies that do not overlap, chosen from the first on."""
     chosen: list[int] = []
-    for start in starts.tolist():
-        if not chosen or start >= chosen[-1] + length:
-            chosen.append(start)
+    at = 0
+    while at < len(starts):
+        chosen.append(int(starts[at]))
+        at = int(np.searchsorted(starts, chosen[-1] + length))
     return tuple(chosen)
 
 

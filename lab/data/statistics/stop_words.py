@@ -105,6 +105,9 @@ STOP_WORDS: dict[str, tuple[str, str]] = {
 }
 """Language: its script and its stop words. Languages that share most of theirs cannot be told apart, and stand as one."""
 
+CHINESE_FUNCTION_CHARACTERS = "的一是不了在人有我他这個个们中来上大为和国地到以说時时要就出会會也之其而者於曰所與与"
+"""The commonest characters of Chinese, modern and classical."""
+
 BY_SCRIPT = {
     "Greek": "Greek",
     "Hangul": "Korean",

@@ -30,7 +30,8 @@ class LineLengths:
     longer: tuple[tuple[int, int], ...]
     """(b, lines) of 2^(b−1) to 2^b − 1 characters, for those that are longer."""
     longest: int
-    median: int
+    median: int | None
+    """None where it is not below `LONGEST_COUNTED`."""
     mean: float
 
 
@@ -117,7 +118,7 @@ class _Pass:
         prefixes = self.hasher.prefixes(self.tables.lower[codes], self.lower_prefix)
         self.lower_prefix = prefixes[-1]
         starts, hashes = self.words.add(codes, first, prefixes, inverses)
-        self.languages.add(self.tables.classes[codes], first, starts, hashes)
+        self.languages.add(self.tables.classes[codes], first, starts, hashes, codes)
         self.position += len(codes)
 
     def finish(self) -> None:

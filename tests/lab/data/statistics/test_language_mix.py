@@ -29,6 +29,7 @@ EVIDENCE_OF_NONE = {
     "code": "x1 = foo(bar, baz); return qux[idx] + spam.eggs(ham) << shift | mask ^ flag\n" * 5,
     "hex": "deadbeef cafebabe 0badf00d feedface 8badf00d " * 9,
     "a few letters": "ok",
+    "Han characters in no order": "鱷魚龜鑼鼓鐵釘鑽石鍋爐鎖鏈鋼琴鋸齒鎮鎧甲鑰匙鏡框",
     "digits": "12345 67890\n" * 20,
 }
 
