@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -16,6 +15,7 @@ from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe.learning import BpeLearning, Source
 from screens.tokens.bpe.merge_list import MergeList
 from screens.tokens.bpe.pair_list import PairList
+from screens.tokens.bpe.source_line import SourceLine
 from screens.tokens.bpe.text_strip import TextStrip
 from screens.tokens.bpe.tokens_left_curve import tokens_left
 from screens.tokens.bpe.words_view import WordsView
@@ -25,8 +25,6 @@ from screens.widgets.status_line import StatusLine
 if TYPE_CHECKING:
     from lab.tokenization.bpe.bpe_session import BpeSession, BpeState
 
-SOURCES: tuple[Source, ...] = ("text", "run", "box")
-CHOOSE = "learn from  "
 TICK_SECONDS = 0.25
 """Time between two steps while it plays."""
 ALL_STEPS = 1 << 60
@@ -114,7 +112,7 @@ class BpePage(BpeLearning):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        yield StatusLine(id="bpe-sources")
+        yield SourceLine(id="bpe-sources")
         yield StatusLine(id="bpe-counts")
         yield StatusLine(most_lines=2, id="bpe-next")
         with Horizontal(id="bpe-upper"):
@@ -139,6 +137,11 @@ class BpePage(BpeLearning):
     def on_resize(self) -> None:
         self.set_class(self.size.width >= WIDE, "-wide-page")
         self.set_class(self.size.height >= TALL, "-tall-page")
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """False for the choice between tokens and words where there is room for both."""
+        return action != "words" or not self.has_class("-tall-page")
 
     @property
     def state(self) -> BpeState | None:
@@ -200,24 +203,18 @@ class BpePage(BpeLearning):
         self.query_one("#bpe-counts", StatusLine).say("reading the text")
         self.open_text(self.wanted, *wanted)
 
-    def _source_words(self) -> list[tuple[Source, str]]:
-        """The texts as they stand side by side. The text in use is left out while there is none."""
-        lab = self.lab
-        names = {"text": f"text {last_name(lab.text_source)}", "run": f"run {lab.run_name}'s text", "box": "the text box"}
-        there = [source for source in SOURCES if source != "text" or lab.text_source]
-        return [(source, f"‹ {names[source]} ›" if source == self.source else f"  {names[source]}  ") for source in there]
+    def _names(self) -> dict[Source, str]:
+        """The texts to learn from. The text in use is left out while there is none."""
+        text: dict[Source, str] = {"text": f"text {last_name(self.lab.text_source)}"} if self.lab.text_source else {}
+        return {**text, "run": f"run {self.lab.run_name}'s text", "box": "the text box"}
 
     def _name_sources(self) -> None:
         if self.is_mounted:
-            self.query_one("#bpe-sources", StatusLine).left = CHOOSE + " ".join(words for _, words in self._source_words())
+            self.query_one(SourceLine).show(self._names(), self.source)
 
-    @on(StatusLine.TextClicked, "#bpe-sources")
-    def _source_clicked(self, event: StatusLine.TextClicked) -> None:
-        start = cell_len(CHOOSE)
-        for source, words in self._source_words():
-            if start <= event.at < start + cell_len(words):
-                self.source = source
-            start += cell_len(words) + 1
+    @on(SourceLine.Chosen)
+    def _source_clicked(self, event: SourceLine.Chosen) -> None:
+        self.source = event.source
 
     @on(BpeLearning.Reading)
     def _show_share(self, message: BpeLearning.Reading) -> None:
@@ -291,7 +288,7 @@ class BpePage(BpeLearning):
             self.action_step(1 + len(self.state.merges) // FASTER_EVERY)
 
     def action_source(self) -> None:
-        there = [source for source, _ in self._source_words()]
+        there = list(self._names())
         self.source = there[(there.index(self.source) + 1) % len(there)] if self.source in there else there[0]
 
     def action_merges(self) -> None:

@@ -139,12 +139,15 @@ async def test_the_text_box_is_learned_from_and_learned_again_when_it_changes(ap
         assert isinstance(screen, TokensScreen)
         screen.box.text = "abab abab"
         page = await opened(pilot)
-        page.source = "box"
+        at = line(pilot, "#bpe-sources").index("the text box")
+        await pilot.click("#bpe-sources", offset=(at + 2, 0))
+        assert page.source == "box"
         await settle(pilot)
         await press(pilot, "m")
         assert page.state is not None
         assert page.state.text_sentence == "the text in the box: 9 bytes"
         assert page.state.vocabulary[256] == b"ab"
+        assert line(pilot, "#bpe-sources").endswith("‹ the text box ›")
         screen.box.text = "xyxy"
         await pilot.pause(0)
         await settle(pilot)
