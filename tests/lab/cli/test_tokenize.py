@@ -117,10 +117,10 @@ def test_mistakes(llmlab: Call, home: Path) -> None:
     assert llmlab("tokenize", "", "--tokenizer", "gpt2,bytes").code == 0
 
 
-@pytest.mark.parametrize("options", [["--tokenizer", "bytes"], ["--json"], ["--vocabulary"]])
+@pytest.mark.parametrize("options", [["--json"], ["--vocabulary"]])
 def test_a_reader_that_has_enough_ends_it_quietly(options: list[str], tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
-    path.write_text("The big dog ran.\n" * 40_000)
+    path.write_text("The big dog ran.\n" * 20_000)
     command = subprocess.Popen(
         [LLMLAB, "tokenize", "--file", path, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
