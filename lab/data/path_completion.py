@@ -1,14 +1,90 @@
-"""Path completion: the names that a half-typed path may become."""
+"""Paths as they are typed on one line, several with spaces between as in a shell: what they name, and what they may become."""
 
+import glob
 import os
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from lab.data.builtin_texts import BUILTINS
+from lab.data.builtin_texts import BUILTINS, is_builtin
+from lab.data.corpus import STDIN
 from lab.data.file_browser import is_folder
+from lab.data.find_text_files import is_pattern
+from lab.data.text_source import joined_source, path_of, sources_of
+
+MOST_MATCHES = 1000
+"""Paths that match a typed pattern and are listed, at most."""
+
+SPECIAL = " \t\\'\""
+"""Characters that are typed with a backslash before them, or within quotes."""
+
+
+@dataclass(frozen=True)
+class _Word:
+    """One of the words on a line."""
+
+    value: str
+    """Without quotes and backslashes."""
+    start: int
+    quote: str
+    """The quote that is still open at its end, or ""."""
+
+
+def typed_source(typed: str) -> str:
+    """The source that a line stands for: `a.txt notes/*.md 'my diary.txt'` is three.
+
+    A path that exists is one, spaces and all; so is a line of which no word names anything, which is a path with a mistake.
+    """
+    line = typed.strip()
+    words = [word.value for word in _words(typed) if word.value]
+    if _is_there(line) or (len(words) > 1 and not any(map(_names_something, words))):
+        words = [line]
+    return joined_source(words)
+
+
+def typed_line(source: str) -> str:
+    """The line by which a source is typed: the inverse of `typed_source`."""
+    sources = sources_of(source)
+    if len(sources) == 1 and sources[0] == sources[0].strip() and _is_there(sources[0]):
+        return sources[0]
+    return " ".join(_escaped(each, "") for each in sources)
 
 
 def completions(typed: str) -> list[str]:
-    """Completions of a half-typed path or name, sorted; folders end in `/`. Hidden names only where the dot was typed."""
+    """Lines that a half-typed one may become, sorted: its last path is completed; folders end in `/`.
+
+    Hidden names are offered only where the dot was typed. A pattern is completed to the paths that match it so far.
+    """
+    if whole := _completed(typed):
+        return whole
+    words = _words(typed)
+    last = words[-1] if words else _Word("", 0, "")
+    if not last.start:
+        return [_escaped(each, last.quote) for each in _completed(last.value)] if last.value != typed else []
+    return [typed[: last.start] + _escaped(each, last.quote) for each in _completed(last.value)]
+
+
+def completed_name(line: str) -> str:
+    """Name of the file or folder that a line of `completions` ends with; a folder's ends in `/`."""
+    path = line if _is_there(line) else _words(line)[-1].value
+    return os.path.basename(path.rstrip("/")) + ("/" if path.endswith("/") else "")
+
+
+def common_start(names: list[str]) -> str:
+    """The longest beginning that all the names share."""
+    if not names:
+        return ""
+    first, last = min(names), max(names)
+    same = next(
+        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last))
+    )
+    return first[:same]
+
+
+def _completed(typed: str) -> list[str]:
+    """Completions of one path or name."""
+    if is_pattern(typed) and not _is_there(typed):
+        return _matching(typed)
     head, base = os.path.split(typed)
     place = Path(head or ".").expanduser()
     try:
@@ -22,12 +98,62 @@ def completions(typed: str) -> list[str]:
     return builtin + sorted(os.path.join(head, name) for name in names)
 
 
-def common_start(names: list[str]) -> str:
-    """The longest beginning that all the names share."""
-    if not names:
-        return ""
-    first, last = min(names), max(names)
-    same = next(
-        (at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), min(len(first), len(last))
-    )
-    return first[:same]
+def _matching(pattern: str) -> list[str]:
+    """Paths that match a pattern, or begin so. Folders in folders, which `**` stands for, are not searched."""
+    if "**" in pattern:
+        return []
+    expanded = os.path.expanduser(pattern)
+    try:
+        found = list(islice(glob.iglob(expanded if expanded.endswith("*") else expanded + "*"), MOST_MATCHES))
+    except (OSError, ValueError):
+        return []
+    return sorted(path + ("/" if os.path.isdir(path) else "") for path in found)
+
+
+def _names_something(word: str) -> bool:
+    return word == STDIN or is_pattern(word) or _is_there(word)
+
+
+def _is_there(path: str) -> bool:
+    if is_builtin(path):
+        return True
+    try:
+        return os.path.lexists(path_of(path))
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _words(line: str) -> list[_Word]:
+    """The words of a line, as a shell cuts it; the last may be unfinished, and is empty after a space."""
+    words: list[_Word] = []
+    value = quote = ""
+    start: int | None = None
+    at = 0
+    while at < len(line):
+        sign = line[at]
+        if not quote and sign in " \t":
+            if start is not None:
+                words.append(_Word(value, start, ""))
+            value, start = "", None
+        else:
+            start = at if start is None else start
+            if quote:
+                quote, value = ("", value) if sign == quote else (quote, value + sign)
+            elif sign in "'\"":
+                quote = sign
+            elif sign == "\\":
+                at += 1
+                value += line[at : at + 1]
+            else:
+                value += sign
+        at += 1
+    if start is not None or line.endswith((" ", "\t")):
+        words.append(_Word(value, len(line) if start is None else start, quote))
+    return words
+
+
+def _escaped(path: str, quote: str) -> str:
+    """The path as a word of a line, in the quote that is open where there is one, which stays open."""
+    if quote and quote not in path:
+        return quote + path
+    return "".join("\\" + sign if sign in SPECIAL else sign for sign in path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +17,7 @@ from lab.core.number_format import bytes_, fixed, whole
 from lab.data.builtin_stories import TABLES
 from lab.data.builtin_texts import BUILTINS, is_builtin
 from lab.data.corpus import shown_source
+from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
 from lab.data.story_grammar import grammar_lines
 from lab.data.text_source import joined_source
@@ -227,7 +227,7 @@ class ChoosePage(TextReader):
     @on(PathInput.Submitted)
     @on(Input.Submitted, "#encoding")
     def _typed(self) -> None:
-        typed = self.query_one(PathInput).value.strip()
+        typed = typed_source(self.query_one(PathInput).value)
         if typed:
             self.query_one(TextTree).unmark_all()
         if typed or self._source:
@@ -235,10 +235,9 @@ class ChoosePage(TextReader):
 
     @on(PathInput.Candidates)
     def _show_candidates(self, message: PathInput.Candidates) -> None:
-        if message.typed.strip() == self._source:
+        if typed_source(message.typed) == self._source:
             return  # it was chosen meanwhile, and its facts are shown already
-        names = [os.path.basename(name.rstrip("/")) + ("/" if name.endswith("/") else "") for name in message.names]
-        self._hint("  ".join(names) if message.typed else "")
+        self._hint("  ".join(message.names) if message.typed else "")
 
     def _take(self, source: str) -> None:
         """Read a text, and focus the button that uses it once it has been read."""

@@ -10,15 +10,15 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from lab.data.path_completion import common_start, completions
+from lab.data.path_completion import common_start, completed_name, completions
 
 
 class PathInput(Input):
     """Completions are looked up off the event loop and posted as `Candidates`."""
 
     HELP: ClassVar[str | None] = """
-**The path** of a text file or of a folder, a pattern such as `notes/**/*.md`, or `stories` (`stories:5MB`) or `python`. Tab
-completes; enter chooses.
+**The path** of a text file or of a folder, a pattern such as `notes/**/*.md`, or `stories` (`stories:5MB`) or `python`;
+several with spaces between, each completed by Tab. A path with spaces stands in quotes there. Enter chooses.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "Complete", id="path.complete", tooltip="Complete the path, or focus the next field"),
@@ -29,7 +29,9 @@ completes; enter chooses.
         """Completions of the typed text."""
 
         typed: str
+        lines: list[str]
         names: list[str]
+        """Name of the path that each line completes."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, placeholder="file, folder, notes/*.md, stories or python", compact=True)
@@ -41,11 +43,12 @@ completes; enter chooses.
 
     @work(thread=True, group="completions", exclusive=True, exit_on_error=True)
     def _find(self, typed: str) -> None:
-        self.post_message(self.Candidates(typed, completions(typed) if typed else []))
+        lines = completions(typed) if typed else []
+        self.post_message(self.Candidates(typed, lines, [completed_name(line) for line in lines]))
 
     @on(Candidates)
     def _found(self, message: Candidates) -> None:
-        self._candidates = (message.typed, message.names)
+        self._candidates = (message.typed, message.lines)
 
     def action_complete(self) -> None:
         typed, names = self._candidates

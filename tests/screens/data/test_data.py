@@ -122,6 +122,7 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
 
 async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -> None:
     Path("fables-2.txt").touch()
+    Path("tall tale.txt").write_text("Once there was a cat.\n" * 50)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("slash", "f", "a")
         field = screen_of(pilot).query_one("#path-input", Input)
@@ -136,6 +137,14 @@ async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -
         await pilot.press("tab")
         await pilot.pause()
         assert app.focused is not field
+        field.value = "fable.txt 'tal"
+        await until(pilot, lambda: hint(pilot) == "tall tale.txt")
+        await pilot.press("escape")
+        await type_path(pilot, "fable.txt 'tall tale.txt' nothing*")
+        await until(pilot, lambda: hint(pilot) == "✗ nothing* matches no text file; choose a text to learn from.")
+        await pilot.press("escape")
+        await type_path(pilot, "fable.txt 'tall tale.txt'")
+        await until(pilot, lambda: facts(pilot).get("files") == "2 documents")
 
 
 async def test_a_file_is_found_in_the_tree_by_keys_alone(app: DataApp, until: Any) -> None:

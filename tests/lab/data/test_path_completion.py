@@ -1,0 +1,95 @@
+"""Several paths on one line: each completed, and read as a shell reads them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.data.path_completion import completed_name, completions, typed_line, typed_source
+from lab.data.text_source import joined_source
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("alpha.txt", "alpine.md", "my notes.txt", "it's.txt", "[a].txt", "two words/story.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("typed", "lines"),
+    [
+        ("alpha.txt al", ["alpha.txt alpha.txt", "alpha.txt alpine.md"]),
+        ("alpha.txt st", ["alpha.txt stories"]),
+        ("alpha.txt my", ["alpha.txt my\\ notes.txt"]),
+        ("alpha.txt 'my", ["alpha.txt 'my notes.txt"]),
+        ('"my no', ['"my notes.txt']),
+        ("my no", ["my notes.txt"]),
+        ("alpha.txt my\\ n", ["alpha.txt my\\ notes.txt"]),
+        ("alpha.txt it", ["alpha.txt it\\'s.txt"]),
+        ("- two\\ words/", ["- two\\ words/story.txt"]),
+        ("two words/", ["two words/story.txt"]),
+        ("al*", ["alpha.txt", "alpine.md"]),
+        ("stories *.t", ["stories [a].txt", "stories alpha.txt", "stories it\\'s.txt", "stories my\\ notes.txt"]),
+        ("two*", ["two words/"]),
+        ("[a", ["[a].txt"]),
+        ("alpha.txt none", []),
+        ("**", []),
+        ("a\0b", []),
+        ("alpha.txt x\0", []),
+        ("~nobody/x y", []),
+    ],
+)
+def test_the_last_path_of_a_line_is_completed(typed: str, lines: list[str]) -> None:
+    assert completions(typed) == lines
+
+
+def test_a_line_is_shown_by_the_name_that_completes_it() -> None:
+    assert [completed_name(line) for line in completions("alpha.txt my")] == ["my notes.txt"]
+    assert [completed_name(line) for line in completions("my")] == ["my notes.txt"]
+    assert [completed_name(line) for line in completions("- two")] == ["two words/"]
+    assert [completed_name(line) for line in completions("- two\\ words/")] == ["story.txt"]
+
+
+def test_a_space_begins_the_next_path() -> None:
+    assert completions("alpha.txt ") == ["alpha.txt " + name for name in sorted(escaped(name) for name in os.listdir())]
+
+
+def escaped(name: str) -> str:
+    return name.replace(" ", "\\ ").replace("'", "\\'") + ("/" if os.path.isdir(name) else "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sources"),
+    [
+        ("alpha.txt", ["alpha.txt"]),
+        (" my notes.txt ", ["my notes.txt"]),
+        ("'my notes.txt' alpine.md", ["my notes.txt", "alpine.md"]),
+        ("my\\ notes.txt", ["my notes.txt"]),
+        ("alpha.txt *.md - stories:5MB", ["alpha.txt", "*.md", "-", "stories:5MB"]),
+        ("my nots.txt", ["my nots.txt"]),
+        ("alpha.txt nots.txt", ["alpha.txt", "nots.txt"]),
+        ("'unfinished quote", ["unfinished quote"]),
+        ("it's.txt", ["it's.txt"]),
+        ("", []),
+        ("  ", []),
+    ],
+)
+def test_a_line_stands_for_sources(typed: str, sources: list[str]) -> None:
+    assert typed_source(typed) == "\n".join(sources)
+
+
+@given(
+    st.lists(
+        st.one_of(st.text(" '\"\\ab*é-", min_size=1, max_size=6), st.sampled_from(["my notes.txt", "it's.txt", "-"])), min_size=1
+    )
+)
+def test_a_source_is_typed_by_its_line(sources: list[str]) -> None:
+    source = joined_source(sources)
+    line = typed_line(source)
+    assert "\n" not in line
+    if len(sources) == 1 or any(each in ("-", "my notes.txt", "it's.txt") for each in sources):
+        assert typed_source(line) == source
