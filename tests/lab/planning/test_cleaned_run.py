@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from lab.cli.commands.train_command import description
@@ -89,3 +90,16 @@ def test_rules_that_leave_nothing_are_one_sentence_and_nothing_is_left_on_disk(h
     with pytest.raises(UserError, match="leaves nothing of this text: long-lines"):
         prepare_run(request(word, clean=("long-lines",)))
     assert not [path for path in home.iterdir() if path.is_dir()] if home.exists() else True
+
+
+def test_documents_that_vanish_leave_no_end_of_text_behind(home: Path, tmp_path: Path) -> None:
+    paragraph = "The big dog met the old cat. Then they ran home, and the wet bird flew over the dark wood to see them.\n"
+    for name, text in (("a", PROSE), ("b", paragraph), ("c", paragraph), ("d", PROSE.replace("dog", "fox"))):
+        (tmp_path / f"{name}.txt").write_text(text)
+    run = prepare_run(request(tmp_path, clean=("line-endings", "duplicate-paragraphs")))
+    data = run.config.data
+    assert (data.documents, data.bytes) == (3, 2 * len(PROSE) + len(paragraph))
+    assert data.funnel[-1].documents_emptied == 1
+    ids = np.fromfile(run.tokens_path, "<u2")
+    assert data.tokens == len(ids) == data.bytes + 2
+    assert np.flatnonzero(ids == 256).tolist() == [len(PROSE), len(PROSE) + len(paragraph) + 1]
