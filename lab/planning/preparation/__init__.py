@@ -1,4 +1,4 @@
-"""The costly parts of preparing a run: a vocabulary learned in a process of its own, and results kept for the next time.
+"""The preparation of a run's text: its size and split, its vocabulary, its tokens, each kept for the next run on the same text.
 
-Begin with `preparation_cache`. Imports what `lab.planning` does.
+Begin with `prepare_text`. Imports what `lab.planning` does.
 """
