@@ -41,11 +41,12 @@ class LookView(LineScrollView):
     """Draws lines of pieces; posts `Clicked` with a place of its content."""
 
     HELP: ClassVar[str | None] = """
-**Look.** The text as it lies in its files, before cleaning; read in one pass, so that a large one is counted on the way.
+**Look.** The text as it lies in its files; `r`: as the chosen rules clean it. It is read in one pass, and a large one is drawn
+on the way.
 
 - *Kinds*: letters by script, from Unicode's names; digits, punctuation and so on by its general categories.
 - *Languages*: each section of 2,000 characters is told by its **stop words** (the, der, les …) if they are at least a fifth of
-  its words and clearly more than any other language's; by its script where one language writes it; otherwise it is unknown.
+  its words and 1.3 times those of any other language; by its script where one language writes it; otherwise it is unknown.
 - *Words*: runs of letters in lower case, of scripts that put spaces between words.
 - *Repeats*: passages of 50 or more characters that stood earlier, character for character. Up to 2 million characters they are
   exact; of a longer text a sample of all passages is compared, and the shares are lower bounds.
@@ -146,12 +147,16 @@ class LookPage(DataPage):
     """Reads the text in a thread, with pictures on the way; a sample takes its place until escape."""
 
     FOCUS = "#look-view"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned"),
+    ]
 
     @dataclass
     class ProfileRead(Message):
         """The profile of a text, or of its part that has been read; or the reason why there is none."""
 
         text: ChosenText
+        cleaning: tuple[str, ...]
         profile: TextProfile | None
         error: str = ""
 
@@ -160,6 +165,7 @@ class LookPage(DataPage):
         """A sample of a text, or the reason why there is none."""
 
         text: ChosenText
+        cleaning: tuple[str, ...]
         sample: TextSample | None
         title: str
         error: str = ""
@@ -174,6 +180,8 @@ class LookPage(DataPage):
         self._problem = ""
         self._seed = 0
         """Number of the random sample in sight; 0 for none."""
+        self._cleaned = False
+        """True to look at the text as the chosen rules clean it; False as it lies in its files."""
         self._top = 0
         """The first line in sight before a sample took its place."""
 
@@ -197,7 +205,19 @@ class LookPage(DataPage):
             self.query_one(LookView).top = 0
         self._draw()
         if text is not None and not self._problem and (self._profile is None or not self._profile.statistics.is_complete):
-            self._read(text)
+            self._read(text, self.cleaning)
+
+    @property
+    def cleaning(self) -> tuple[str, ...]:
+        """The rules that the text in sight has gone through."""
+        return self._text.cleaning if self._cleaned and self._text is not None else ()
+
+    def action_cleaned(self) -> None:
+        """Look at the cleaned text, or again at the raw one."""
+        self._cleaned = not self._cleaned
+        self._profile, self._problem, self._sample, self._seed = None, "", None, 0
+        self.hide()
+        self.show(self._text)
 
     def hide(self) -> None:
         self.workers.cancel_group(self, "look")
@@ -212,19 +232,19 @@ class LookPage(DataPage):
         return True
 
     @work(thread=True, group="look", exclusive=True, exit_on_error=True)
-    def _read(self, text: ChosenText) -> None:
+    def _read(self, text: ChosenText, cleaning: tuple[str, ...]) -> None:
         check = _asking_now_and_then()
         try:
-            for profile in read_profile(text.source, text.encoding or None, check):
-                self.post_message(self.ProfileRead(text, profile))
+            for profile in read_profile(text.source, text.encoding or None, check, cleaning):
+                self.post_message(self.ProfileRead(text, cleaning, profile))
         except StoppedError:
             return
         except UserError as error:
-            self.post_message(self.ProfileRead(text, None, str(error)))
+            self.post_message(self.ProfileRead(text, cleaning, None, str(error)))
 
     @on(ProfileRead)
     def _show_profile(self, message: ProfileRead) -> None:
-        if message.text == self._text:
+        if message.text == self._text and message.cleaning == self.cleaning:
             self._profile, self._problem = message.profile, message.error
             self._draw()
 
@@ -234,7 +254,7 @@ class LookPage(DataPage):
             return
         self._seed = max(1, self._seed + message.by)
         total = places_of(self._profile.statistics)
-        self._read_sample(self._text, random_start(total, self._seed), total, f"random sample {self._seed}")
+        self._read_sample(self._text, self.cleaning, random_start(total, self._seed), total, f"random sample {self._seed}")
 
     @on(LookView.Clicked)
     def _clicked(self, message: LookView.Clicked) -> None:
@@ -244,24 +264,24 @@ class LookPage(DataPage):
         passage = self._picture.passages.get(message.line)
         if passage is not None:
             found = self._profile.statistics.passages[passage]
-            self._read_sample(self._text, round(found.places[0] * total), total, f"repeated passage {passage + 1}")
+            self._read_sample(self._text, self.cleaning, round(found.places[0] * total), total, f"repeated passage {passage + 1}")
         elif (place := self._picture.place_at(message.line, message.x)) is not None:
-            self._read_sample(self._text, int(place * total), total, "the text here")
+            self._read_sample(self._text, self.cleaning, int(place * total), total, "the text here")
 
     @work(thread=True, group="sample", exclusive=True, exit_on_error=True)
-    def _read_sample(self, text: ChosenText, start: int, total: int, title: str) -> None:
+    def _read_sample(self, text: ChosenText, cleaning: tuple[str, ...], start: int, total: int, title: str) -> None:
         check = _asking_now_and_then()
         try:
-            corpus = open_corpus(text.source, text.encoding or None, cleaning=())
-            self.post_message(self.SampleRead(text, read_sample(corpus, start, total, check), title))
+            corpus = open_corpus(text.source, text.encoding or None, cleaning=cleaning)
+            self.post_message(self.SampleRead(text, cleaning, read_sample(corpus, start, total, check), title))
         except StoppedError:
             return
         except UserError as error:
-            self.post_message(self.SampleRead(text, None, title, str(error)))
+            self.post_message(self.SampleRead(text, cleaning, None, title, str(error)))
 
     @on(SampleRead)
     def _show_sample(self, message: SampleRead) -> None:
-        if message.text != self._text:
+        if message.text != self._text or message.cleaning != self.cleaning:
             return
         view = self.query_one(LookView)
         if self._sample is None:
@@ -281,11 +301,12 @@ class LookPage(DataPage):
     def _title(self) -> str:
         if self._sample is not None:
             return f"{self._sample_title} · esc back"
+        state = f"cleaned by {', '.join(self.cleaning) or 'no rule'}" if self._cleaned else "as it lies in its files"
         if self._profile is None:
-            return "the text as it lies in its files"
+            return f"the text {state}"
         found = self._profile.statistics
         if found.is_complete:
-            return f"{visible(self._profile.name)} · as it lies in its files"
+            return f"{visible(self._profile.name)} · {state}"
         return f"{probability(found.progress, 0)} · {found.stage} · so far {bytes_(found.bytes)}"
 
     def _lines(self, width: int) -> Sequence[LookLine]:

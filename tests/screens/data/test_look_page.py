@@ -76,12 +76,12 @@ async def test_statistics_samples_and_clicks(app: DataApp, until: Any, tmp_path:
     passage = "It was the best of times, it was the worst of times, it was the age of wisdom.\n"
     text = "".join(f"This is line {number} of the story.\n" for number in range(300))
     path = tmp_path / "tale.txt"
-    path.write_text(passage + text + passage)
+    path.write_bytes((passage.replace("\n", "\r\n") + text + passage.replace("\n", "\r\n")).encode())
     async with app.run_test(size=(80, 24)) as pilot:
         await open_look(pilot, until, str(path))
         page, view = page_of(pilot), page_of(pilot).query_one(LookView)
         assert app.focused is view
-        for part in ("size", "Latin", "most common words", "English", f"{len(passage + text + passage):,}"):
+        for part in ("size", "Latin", "most common words", "English", f"{len(passage + text + passage) + 2:,}"):
             assert part in words(page._picture), part
         total = len(passage + text + passage)
         line = page._picture.map_lines.start
@@ -103,7 +103,15 @@ async def test_statistics_samples_and_clicks(app: DataApp, until: Any, tmp_path:
         assert page.sample.start != first.start
         await pilot.press("b")
         await until(pilot, lambda: page.sample == first)
-        await pilot.press("escape", "end")
+        await pilot.press("escape")
+        assert page.cleaning == ()
+        assert "2 \\r\\n" in words(page._picture)
+        await pilot.press("r")
+        await until(pilot, lambda: is_complete(pilot))
+        assert page.cleaning == ("line-endings",)
+        assert "\\n at all 302 ends" in words(page._picture)
+        assert "cleaned by line-endings" in str(view.border_title)
+        await pilot.press("end")
         assert "It was the best of times" in shown(pilot)
         assert "longest repeated passages" in words(page._picture)
 
@@ -116,7 +124,7 @@ async def test_a_long_text_is_drawn_on_the_way_and_left_when_the_page_is(
     go_on = threading.Event()
     stopped = threading.Event()
 
-    def slow(source: str, encoding: str | None, check: Any) -> Any:
+    def slow(source: str, encoding: str | None, check: Any, cleaning: Any) -> Any:
         whole = profile_of(tmp_path, path.read_text())
         part = whole.statistics
         from dataclasses import replace
