@@ -58,6 +58,8 @@ on the way.
         Binding("b", "sample(-1)", "Sample before", id="look.sample_back", show=False, tooltip="The sample before this one"),
         Binding("down,j", "scroll(1)", "Scroll", id="look.down", key_display="↑↓", tooltip="Scroll down"),
         Binding("up,k", "scroll(-1)", "Scroll back", id="look.up", show=False, tooltip="Scroll up"),
+        Binding("pagedown", "leaf(1)", "Page down", id="look.page_down", show=False, tooltip="Scroll down by a window"),
+        Binding("pageup", "leaf(-1)", "Page up", id="look.page_up", show=False, tooltip="Scroll up by a window"),
         Binding("home,g", "end(-1)", "Top", id="look.home", show=False, tooltip="To the top"),
         Binding("end,G", "end(1)", "Bottom", id="look.end", show=False, tooltip="To the end"),
     ]
@@ -138,6 +140,9 @@ on the way.
 
     def action_scroll(self, by: int) -> None:
         self.top += by
+
+    def action_leaf(self, by: int) -> None:
+        self.page(by)
 
     def action_end(self, side: int) -> None:
         self.top = self.extent[0] if side > 0 else 0

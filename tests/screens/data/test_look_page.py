@@ -111,6 +111,8 @@ async def test_statistics_samples_and_clicks(app: DataApp, until: Any, tmp_path:
         assert page.cleaning == ("line-endings",)
         assert "\\n at all 302 ends" in words(page._picture)
         assert "cleaned by line-endings" in str(view.border_title)
+        await pilot.press("pagedown")
+        assert view.top == view.window - 1
         await pilot.press("end")
         assert "It was the best of times" in shown(pilot)
         assert "longest repeated passages" in words(page._picture)
