@@ -177,11 +177,20 @@ def compute_optimal_sentence(tokens: int, config: ModelConfig) -> str:
     wanted = COMPUTE_OPTIMAL * parameters
     found = f"Hoffmann et al. (2022) found about {COMPUTE_OPTIMAL:.0f} best for a fixed amount of compute, each token seen once"
     if ratio >= COMPUTE_OPTIMAL:
-        return f"{found}; this text has {significant(ratio / COMPUTE_OPTIMAL)} times that."
+        return f"{found}; this text has {_times(ratio / COMPUTE_OPTIMAL)} that."
     epochs = epochs_of(tokens, config.context)
     again = (
-        f"a small run sees its text again instead, {whole(STEPS)} steps are {significant(epochs)} epochs of it"
+        f"a small run sees its text again instead, {whole(STEPS)} steps are {_number(epochs)} epochs of it"
         if epochs >= 1
         else f"{whole(STEPS)} steps see {probability(epochs)} of this text"
     )
-    return f"{found}: {count(wanted)} tokens, {significant(wanted / max(1, tokens))} times those of this text; {again}."
+    return f"{found}: {count(wanted)} tokens, {_times(wanted / max(1, tokens))} those of this text; {again}."
+
+
+def _times(number: float) -> str:
+    return f"{_number(number)} times"
+
+
+def _number(number: float) -> str:
+    """Three significant figures, or a whole number with its thousands apart."""
+    return whole(round(number)) if number >= 1000 else significant(number)

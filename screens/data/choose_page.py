@@ -38,6 +38,15 @@ STORIES, DEFAULT_SIZE = "stories", "1MB"
 """The built-in text that has a size, and the size that its name alone means."""
 
 
+CHOOSE_KEYS: list[BindingType] = [
+    Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one"),
+    Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Take the marks of all files away"),
+    Binding("g", "grammar", "Grammar", id="choose.grammar", tooltip="Show the grammar of the stories, or their text"),
+    Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories"),
+    Binding("minus", "size(-1)", "Smaller", id="choose.smaller", show=False, tooltip="A smaller text of stories"),
+]
+
+
 class PreviewScroll(VerticalScroll):
     """The beginning of the text, scrollable."""
 
@@ -52,13 +61,7 @@ class ChoosePage(TextReader):
     """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
     FOCUS = "#texts"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f", "filter", "Filter", id="choose.filter", tooltip="Show files by name, from all folders below this one"),
-        Binding("x", "unmark", "Unmark", id="choose.unmark", tooltip="Take the marks of all files away"),
-        Binding("g", "grammar", "Grammar", id="choose.grammar", tooltip="Show the grammar of the stories, or their text"),
-        Binding("plus", "size(1)", "Larger", id="choose.larger", key_display="+ -", tooltip="A larger text of stories"),
-        Binding("minus", "size(-1)", "Smaller", id="choose.smaller", show=False, tooltip="A smaller text of stories"),
-    ]
+    BINDINGS = CHOOSE_KEYS
 
     @dataclass
     class TextRead(Message):
@@ -89,6 +92,8 @@ class ChoosePage(TextReader):
         """The text under the cursor that is read after a moment."""
         self._read_rules = self.rules
         """The rules that the text was read with."""
+        self._was_chosen_elsewhere = False
+        """True until the cursor moves, if the text was chosen when the page opened."""
         self._encoding_is_recent = False
         """True if the encoding in the field is that of a recent text."""
         self._shows_grammar = False
@@ -120,7 +125,9 @@ class ChoosePage(TextReader):
         self._show()
 
     def choose(self, source: str) -> None:
-        """Read the text that was chosen elsewhere."""
+        """Read the text that was chosen elsewhere, not that under the tree's cursor, which begins on the first."""
+        self._cancel_preview()
+        self._was_chosen_elsewhere = True
         self._choose(source)
 
     def show(self, text: ChosenText | None) -> None:
@@ -208,6 +215,9 @@ class ChoosePage(TextReader):
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
         if self._source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
+        was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
+        if was_elsewhere and message.source == next(iter(BUILTINS)):
+            return
         self._take_encoding(message.encoding)
         if not self.query_one(TextTree).marked:  # the marked ones stay the text while the cursor looks for more
             self._read_soon(sized(message.source, self.query_one(SizeSlider).value))

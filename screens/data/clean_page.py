@@ -116,10 +116,7 @@ class CleanPage(DataPage):
         #clean-body { height: 1fr; width: 1fr; layout: vertical; }
         #rules { height: 1fr; }
         #rule { height: 9; }
-        #clean-status { margin: 0 1; }
     }
-    .-tall CleanPage #rules { height: 19; }
-    .-tall CleanPage #rule { height: 1fr; }
     """
 
     rules: var[tuple[str, ...]] = var(DEFAULT_RULES, init=False)

@@ -97,7 +97,7 @@ def size_lines(tokens: TrainingTokens, preset: str, width: int) -> list[PieceLin
 
 
 def ratio_scale(ratio: float, width: int) -> PieceLine:
-    """A logarithmic scale of tokens per parameter with this text's place and Chinchilla's."""
+    """A logarithmic scale of tokens per parameter with this text's place and Chinchilla's; an arrow beyond its ends."""
     low, high = (math.log10(end) for end in RATIOS)
     left, right = f"{RATIOS[0]:g} ", f" {RATIOS[1]:,.0f} tokens per parameter"
     cells = max(20, min(72, width - cell_len(left) - cell_len(right)))
@@ -112,8 +112,9 @@ def ratio_scale(ratio: float, width: int) -> PieceLine:
     at = place(ratio)
     if not mark < at <= mark + len(words) and mark + len(words) < cells:
         row[mark + 1 : mark + 1 + len(words)] = words
-    row[at] = "●"
-    return [(left, "dim"), ("".join(row[:at]), "mark"), ("●", "title"), ("".join(row[at + 1 :]), "mark"), (right, "dim")]
+    sign = "◂" if ratio < RATIOS[0] else "▸" if ratio > RATIOS[1] else "●"
+    row[at] = sign
+    return [(left, "dim"), ("".join(row[:at]), "mark"), (sign, "title"), ("".join(row[at + 1 :]), "mark"), (right, "dim")]
 
 
 def window_title(tokens: TrainingTokens, index: int, context: int) -> str:

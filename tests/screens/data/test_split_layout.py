@@ -1,0 +1,42 @@
+"""The layout of the page Split: bars, marks and rows, without a screen."""
+
+from lab.data.corpus import CorpusFile
+from lab.planning.sequence_preview import TextSplit
+from screens.data.piece_lines import PieceLine
+from screens.data.split_layout import documents_line, ratio_scale, split_lines
+
+
+def words(line: PieceLine) -> str:
+    return "".join(text for text, _ in line)
+
+
+def of(*documents: CorpusFile) -> TextSplit:
+    total = sum(document.bytes for document in documents)
+    starts = tuple(sum(each.bytes for each in documents[:at]) for at in range(len(documents)))
+    return TextSplit(total, total * 9 // 10, documents, starts, "before.\n", "after", (), 0)
+
+
+def test_the_border_stands_at_its_place_and_documents_are_marked() -> None:
+    lines = [words(line) for line in split_lines(of(CorpusFile("a.txt", 500), CorpusFile("b.txt", 500)), 42)]
+    assert lines[0] == "2 documents a.txt 500 B <|endoftext|> …"
+    assert lines[1].index("╷") == 1 + 20
+    assert lines[2] == "▕" + "█" * 36 + "▒" * 4 + "▏"
+    assert lines[3].startswith(" training 900 bytes, 90.0%")
+    assert lines[3].endswith("validation 100")
+    before, after = lines[4].split(" ┃ ")
+    assert (before.strip(), after.rstrip()) == ("…before.⏎", "after")
+
+
+def test_documents_are_joined_by_the_token_as_far_as_there_is_room() -> None:
+    assert words(documents_line(of(CorpusFile("a.txt", 500)), 80)) == "one document, so no end-of-text token"
+    line = words(documents_line(of(CorpusFile("a.txt", 500), CorpusFile("a-long-name-of-a-file.txt", 1500)), 80))
+    assert line == "2 documents a.txt 500 B <|endoftext|> a-long-name-of-… 1.5 kB"
+
+
+def test_the_scale_is_logarithmic_and_says_when_a_text_lies_beyond_it() -> None:
+    scale = words(ratio_scale(1.0, 80))
+    assert scale.startswith("0.01 ")
+    bar = scale[5 : scale.index(" 1,000")]
+    assert bar.index("●") == round(2 / 5 * (len(bar) - 1))
+    assert bar.index("┼") == round((2 + 1.30103) / 5 * (len(bar) - 1))
+    assert words(ratio_scale(0.001, 80))[5] == "◂"
