@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from lab.core.errors import UserError
+from lab.core.number_format import bytes_
 
 BUILTINS = {
     "stories": "short stories that the lab makes up; their true entropy is known (stories:5MB for another size than 1MB)",
@@ -13,6 +14,8 @@ BUILTINS = {
 """Name and description of each. A file of the same name is opened by its path, such as ./stories."""
 
 _STORIES = re.compile(r"stories(?::(\d+(?:\.\d+)?)([kMG]?)B?)?", re.IGNORECASE)
+MOST_STORIES = 100_000_000_000
+"""Largest text of stories in bytes."""
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 
@@ -45,9 +48,11 @@ def open_builtin(source: str) -> BuiltinText:
 def _stories(source: str, match: re.Match[str]) -> BuiltinText:
     from lab.data import builtin_stories
 
-    size = round(float(match[1]) * _UNITS[match[2].lower()]) if match[1] else builtin_stories.DEFAULT_SIZE
+    size = round(min(float(match[1]), 1e30) * _UNITS[match[2].lower()]) if match[1] else builtin_stories.DEFAULT_SIZE
     if not size:
         raise UserError(f"{source} asks for an empty text; use for example stories:5MB.")
+    if size > MOST_STORIES:
+        raise UserError(f"{source} asks for more than {bytes_(MOST_STORIES)}; use for example stories:5MB.")
 
     def read() -> Iterator[tuple[str, int]]:
         done = 0

@@ -17,7 +17,7 @@ import random
 import re
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cache
@@ -60,6 +60,23 @@ class Choices:
     alternatives: tuple[tuple[GrammarPart, ...], ...]
     probabilities: tuple[float, ...]
     upto: tuple[float, ...]
+    texts: tuple[str, ...] = ()
+    """The alternatives as they are written in the tables."""
+
+
+@dataclass(frozen=True)
+class GrammarRule:
+    """One row of a table as numbers: how often a text chooses from it, and the bits of entropy that these choices add to it."""
+
+    table: str
+    given: str
+    """Value of the variable that the row is for; "" in a table without rows."""
+    alternatives: tuple[tuple[str, float], ...]
+    """Each as it is written in the table, with its probability."""
+    uses: float
+    """Expected choices from this row in one text."""
+    bits: float
+    """Their expected bits, which of all rules add up to the entropy of a text."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +117,19 @@ class Grammar:
     def expected(self) -> ExpectedCost:
         """Entropy of one text in bits, and its expected bytes: sums over all choices, each weighted by the probability of
         reaching it, which is that of the condition that its row sets."""
-        return self._cost((), (GrammarPart(table=START),), 1.0)
+        return self._cost((), (GrammarPart(table=START),), 1.0, {})
+
+    def rules(self) -> list[GrammarRule]:
+        """Every row, in the order of the tables."""
+        uses: dict[tuple[str, str], float] = {}
+        self._cost((), (GrammarPart(table=START),), 1.0, uses)
+        return [
+            GrammarRule(
+                table, given, tuple(zip(row.texts, row.probabilities, strict=True)), uses.get((table, given), 0.0),
+                uses.get((table, given), 0.0) * entropy_bits(row.probabilities),
+            )
+            for (table, given), row in self.rows.items()
+        ]  # fmt: skip
 
     def _row(self, part: GrammarPart, values: Values) -> Choices:
         return self.rows[part.table, values[part.given] if part.given else ""]
@@ -118,9 +147,16 @@ class Grammar:
                 if part.bound:
                     values[part.bound] = "".join(pieces[start:])
 
-    def _cost(self, before: tuple[GrammarPart, ...], parts: tuple[GrammarPart, ...], reached: float) -> ExpectedCost:
+    def _cost(
+        self,
+        before: tuple[GrammarPart, ...],
+        parts: tuple[GrammarPart, ...],
+        reached: float,
+        uses: dict[tuple[str, str], float],
+    ) -> ExpectedCost:
         """Expected bits and bytes of `parts` after `before`, times the probability `reached`. Expectations add up: each part is
-        taken by itself, with the distribution of the one variable that it reads."""
+        taken by itself, with the distribution of the one variable that it reads. The expected choices from each row are added to
+        `uses`."""
         total = ExpectedCost(0.0, 0.0)
         for index, part in enumerate(parts):
             if part.text:
@@ -133,10 +169,11 @@ class Grammar:
                     total += ExpectedCost(0.0, reached * share * len(value.encode()))
                     continue
                 row = self.rows[part.table, value]
-                total += ExpectedCost(-reached * share * sum(p * math.log2(p) for p in row.probabilities), 0.0)
+                uses[part.table, value] = uses.get((part.table, value), 0.0) + reached * share
+                total += ExpectedCost(reached * share * entropy_bits(row.probabilities), 0.0)
                 within = (*earlier, GrammarPart(given=part.given, text=value)) if part.given else earlier
                 for alternative, probability in zip(row.alternatives, row.probabilities, strict=True):
-                    total += self._cost(within, alternative, reached * share * probability)
+                    total += self._cost(within, alternative, reached * share * probability, uses)
         return total
 
     def _find_marginal(self, parts: tuple[GrammarPart, ...], variable: str) -> dict[str, float]:
@@ -234,11 +271,16 @@ class Grammar:
                     yield chosen * probability * more, text + tail, finally_
 
 
+def entropy_bits(probabilities: Sequence[float]) -> float:
+    """Shannon entropy of one choice, in bits."""
+    return sum(-p * math.log2(p) for p in probabilities)
+
+
 def _choices(row: GrammarRow) -> Choices:
     total = sum(row.values())
     probabilities = tuple(weight / total for weight in row.values())
     upto = [*accumulate(probabilities)]
-    return Choices(tuple(_parts(text) for text in row), probabilities, (*upto[:-1], 1.0))
+    return Choices(tuple(_parts(text) for text in row), probabilities, (*upto[:-1], 1.0), tuple(row))
 
 
 def _parts(alternative: str) -> tuple[GrammarPart, ...]:

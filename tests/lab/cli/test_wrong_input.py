@@ -91,6 +91,8 @@ def cases() -> Iterator[tuple[str, ...]]:
         "n" * 9000,
         "~nobody/x",
         "stories:0MB",
+        "stories:101GB",
+        "stories:" + "9" * 400,
         "a/" * 3000,
         "\x1b[2J",
     ):

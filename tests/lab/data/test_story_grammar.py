@@ -53,6 +53,23 @@ def test_expectations_are_those_of_every_derivation() -> None:
     assert grammar.expected().bytes == pytest.approx(length, rel=1e-12)
 
 
+def test_the_bits_of_the_rules_add_up_to_the_entropy() -> None:
+    grammar = Grammar(SMALL)
+    rules = grammar.rules()
+    assert math.fsum(rule.bits for rule in rules) == pytest.approx(grammar.expected().bits, rel=1e-12)
+    drawn: dict[str, float] = {}
+    for probability, text in texts(grammar):
+        for end in (" slept", " sat."):
+            drawn[end] = drawn.get(end, 0.0) + probability * (end in text)
+    uses = {(rule.table, rule.given): rule.uses for rule in rules}
+    assert uses["story", ""] == 1
+    assert uses["next", ""] == pytest.approx(0.75)
+    assert sum(uses["She", hero] for hero in ("girl", "big dog", "small dog", "cat")) > drawn[" slept"] == pytest.approx(0.25)
+    (size,) = [rule for rule in rules if rule.table == "size"]
+    assert size.alternatives == (("big", 0.75), ("small", 0.25))
+    assert (size.uses, size.bits) == pytest.approx((0.5, 0.5 * (2 - 0.75 * math.log2(3))))
+
+
 def test_the_worked_out_entropy_of_a_coin_and_a_die() -> None:
     grammar = Grammar(
         {"story": {"{coin=coin}{die:coin}": 1}, "coin": {"H": 1, "T": 1}, "die": {"H": {"é": 1}, "T": dict.fromkeys("1234", 1)}}
