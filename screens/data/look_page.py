@@ -245,7 +245,7 @@ class LookPage(DataPage):
         except StoppedError:
             return
         except UserError as error:
-            self.post_message(self.ProfileRead(text, cleaning, None, str(error)))
+            self.post_message(self.ProfileRead(text, cleaning, None, str(error).replace("--encoding", "the encoding")))
 
     @on(ProfileRead)
     def _show_profile(self, message: ProfileRead) -> None:

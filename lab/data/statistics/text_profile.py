@@ -17,6 +17,8 @@ from lab.data.text_source import open_corpus, path_of
 MOST_KEPT = 8
 """Complete profiles that are kept: some 200 kB each."""
 
+EVERY_BYTE_FITS = "no byte-order mark, and every byte fits"
+
 
 @dataclass(frozen=True)
 class TextProfile:
@@ -75,7 +77,7 @@ def profile_of(corpus: Corpus, check: Check, *, asked: bool = False) -> Iterator
             name=corpus.name,
             source=corpus.source,
             encoding=corpus.encoding,
-            decision=decision,
+            decision=f"{decision} so far" if decision == EVERY_BYTE_FITS and not statistics.is_complete else decision,
             left_out=corpus.left_out,
             files=tuple(map(CorpusFile, corpus.file_names, statistics.document_bytes)),
             statistics=statistics,
@@ -97,4 +99,4 @@ def encoding_decision(corpus: Corpus, *, asked: bool) -> str:
         raise unreadable(corpus.source, error) from error
     if any(head.startswith(mark) for mark, _ in BYTE_ORDER_MARKS):
         return "its byte-order mark says so"
-    return "no byte-order mark, and every byte fits"
+    return EVERY_BYTE_FITS

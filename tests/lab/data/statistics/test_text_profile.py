@@ -65,6 +65,15 @@ def test_the_encoding_is_told_with_its_reason(
     assert found.statistics.characters == len(PROSE)
 
 
+def test_a_damaged_file_is_told_in_a_sentence_and_nothing_is_claimed_of_it_before(tmp_path: Path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_bytes(PROSE.encode() * 700 + b"\xff")
+    reading = read_profile(str(path), None, never)
+    assert next(reading).decision == "no byte-order mark, and every byte fits so far"
+    with pytest.raises(UserError, match="cannot be decoded"):
+        list(reading)
+
+
 def test_a_profile_is_kept_until_the_file_changes(tmp_path: Path) -> None:
     path = tmp_path / "text.txt"
     path.write_text(PROSE)
