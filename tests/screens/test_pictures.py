@@ -66,25 +66,6 @@ def test_data(snap_compare: Any, until: Any, size: tuple[int, int], monkeypatch:
     assert snap_compare(app, terminal_size=size, run_before=ready)
 
 
-@pytest.mark.parametrize(("page", "size"), [("e", (120, 40)), ("s", (80, 24))], ids=["clean-120x40", "split-80x24"])
-def test_a_page_of_data(snap_compare: Any, until: Any, page: str, size: tuple[int, int]) -> None:
-    web = "Write to me@dogs.net, or share this.\r\n\r\n\r\n\r\nThe big dog ran fast.\r\nAccept all cookies\r\n"
-    Path("web.txt").write_bytes(web.encode() * 20)
-    app = app_in("data", text="web.txt")
-
-    async def ready(pilot: Pilot[None]) -> None:
-        screen: Any = app.screen
-        await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("web.txt"))
-        await pilot.press(page)
-        if page == "e":
-            await pilot.press("a", *"jjjjjjjjj")
-            await until(pilot, lambda: screen.shown.funnel is not None and len(screen.shown.funnel.steps) == 15)
-        else:
-            await until(pilot, lambda: screen.shown.tokens is not None)
-
-    assert snap_compare(app, terminal_size=size, run_before=ready)
-
-
 def form_ready(app: LabApp, until: Any, **typed: str) -> Callable[[Pilot[None]], Any]:
     async def ready(pilot: Pilot[None]) -> None:
         screen: Any = app.screen

@@ -1,0 +1,34 @@
+"""Pictures of the pages Clean and Split."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from screens.app import LabApp
+
+pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
+
+
+class DataApp(LabApp):
+    DEFAULT_MODE = "data"
+
+
+@pytest.mark.parametrize(("page", "size"), [("e", (120, 40)), ("s", (80, 24))], ids=["clean-120x40", "split-80x24"])
+def test_a_page_of_data(snap_compare: Any, until: Any, page: str, size: tuple[int, int]) -> None:
+    web = "Write to me@dogs.net, or share this.\r\n\r\n\r\n\r\nThe big dog ran fast.\r\nAccept all cookies\r\n"
+    Path("web.txt").write_bytes(web.encode() * 20)
+    app = DataApp(preload=False, text="web.txt")
+
+    async def ready(pilot: Pilot[None]) -> None:
+        screen: Any = app.screen
+        await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("web.txt"))
+        await pilot.press(page)
+        if page == "e":
+            await pilot.press("a", *"jjjjjjjjj")
+            await until(pilot, lambda: screen.shown.funnel is not None and len(screen.shown.funnel.steps) == 15)
+        else:
+            await until(pilot, lambda: screen.shown.tokens is not None)
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
