@@ -23,6 +23,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
 
+from lab.core import number_format
+
 GrammarRow = Mapping[str, float]
 Tables = Mapping[str, GrammarRow | Mapping[str, GrammarRow]]
 Values = dict[str, str]
@@ -296,15 +298,15 @@ def _parts(alternative: str) -> tuple[GrammarPart, ...]:
     return tuple(parts)
 
 
-def grammar_lines(tables: Tables) -> list[str]:
-    """The grammar for people: each symbol with its alternatives, and the weight of each where they differ."""
-    lines: list[str] = []
-    for symbol, row in tables.items():
-        lines.append(symbol)
-        for key, value in row.items():
-            if isinstance(value, Mapping):
-                lines.append(f"    {key}: {', '.join(f'{word} {weight:g}' for word, weight in value.items())}")
-            else:
-                lines.append(f"    {value:g}  {key}".rstrip().replace("\n", "⏎"))
+def grammar_lines(grammar: Grammar) -> list[str]:
+    """The grammar for people: each rule with its alternatives and their probabilities, and the bits that it adds to a text."""
+    rules = grammar.rules()
+    bits = number_format.significant(sum(rule.bits for rule in rules))
+    lines = [f"A story has {bits} bits on average, the sum of those of its choices.", ""]
+    for rule in rules:
+        name = f"{rule.table} of {rule.given}" if rule.given else rule.table
+        uses, bits = map(number_format.significant, (rule.uses, rule.bits))
+        lines.append(f"{name}: {uses} choices a story, {bits} bits")
+        lines += [f"  {number_format.probability(p):>6}  {text}".rstrip().replace("\n", "⏎") for text, p in rule.alternatives]
         lines.append("")
     return lines

@@ -14,12 +14,11 @@ from textual.timer import Timer
 from textual.widgets import Button, Input, Label, Static
 
 from lab.core.number_format import bytes_, fixed, whole
-from lab.data.builtin_stories import TABLES
+from lab.data.builtin_stories import grammar_in_words
 from lab.data.builtin_texts import BUILTINS, is_builtin
 from lab.data.corpus import shown_source
 from lab.data.path_completion import typed_source
 from lab.data.statistics.text_statistics import TextFacts
-from lab.data.story_grammar import grammar_lines
 from lab.data.text_source import joined_source
 from lab.runs.run_schema import DEFAULT_RULES
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -313,8 +312,8 @@ class ChoosePage(TextReader):
         self.query_one("#text-facts", FactList).facts = self._lines(facts)
         slider = self.query_one(SizeSlider)
         slider.display = self._is_stories
-        if self._is_stories and self._shows_grammar:
-            preview = "\n".join(grammar_lines(TABLES))
+        if self._is_stories and self._shows_grammar and facts is not None:
+            preview = grammar_in_words()
         else:
             preview = printable(facts.preview) if facts else ""
         self.query_one("#preview-text", Static).update(preview)

@@ -9,6 +9,7 @@ from textual.message import Message
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
+from lab.data.builtin_stories import grammar_in_words
 from lab.data.corpus import shown_source
 from lab.data.statistics.source_stamp import file_size
 from lab.data.statistics.text_statistics import TextFacts, TokenCount, count_tokens, read_facts
@@ -64,6 +65,8 @@ class TextReader(DataPage):
         except UserError as error:
             self.post_message(self.FactsRead(source, encoding or "", rules, None, str(error)))
             return
+        if facts.entropy_bits_per_byte is not None:
+            grammar_in_words()  # now, in a thread, so that the key that shows it need not wait
         self.post_message(self.FactsRead(source, encoding or "", rules, facts))
         for kind in KINDS:
             try:

@@ -319,7 +319,7 @@ async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any
         assert facts(pilot)["size"].startswith("100,")
         preview = screen_of(pilot).query_one("#preview-text", Static)
         await pilot.press("g")
-        assert "3  Once there was a {look=look} {hero=hero:look} named {name=name:hero}." in str(preview.content)
+        assert "75.0%  Once there was a {look=look} {hero=hero:look} named {name=name:hero}." in str(preview.content)
         await pilot.press("g")
         assert str(preview.content).startswith("Once ")
         await pilot.press("j")
