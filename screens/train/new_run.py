@@ -17,6 +17,7 @@ from textual.widget import Widget
 from lab.core.errors import UserError
 from lab.core.machine import machine
 from lab.data.cleaning.rule_registry import parse_rules, typed_rules
+from lab.data.corpus import shown_source
 from lab.data.statistics.text_statistics import count_tokens, read_facts
 from lab.planning.estimates.measure_step_time import StepTimer, step_key
 from lab.planning.estimates.run_cost import run_cost, text_in_words
@@ -163,7 +164,7 @@ class NewRun(Widget):
         self._hidden = {}
         self._preparation_problem = None
         self._text = TextSize(source or FIRST_TEXT, encoding or None)
-        self._text_name = self._text.source
+        self._text_name = shown_source(self._text.source)
         self._text_problem = None
         self._plan()
         self._count()
@@ -286,7 +287,7 @@ class NewRun(Widget):
     @work(thread=True, group="count", exclusive=True, exit_on_error=True)
     def _count_tokens(self, key: CountKey, preset: str) -> None:
         text = TextSize(key.source, key.encoding)
-        name = key.source
+        name = shown_source(key.source)
         try:
             facts = read_facts(key.source, key.encoding, key.cleaning)
             text, name = replace(text, bytes=facts.bytes), facts.name
