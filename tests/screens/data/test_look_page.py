@@ -190,7 +190,7 @@ def test_panels_fill_the_shortest_column() -> None:
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 def test_picture(size: tuple[int, int], app: DataApp, until: Any, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
-        await open_look(pilot, until, "stories")
+        await open_look(pilot, until, "stories:50kb")
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=go)

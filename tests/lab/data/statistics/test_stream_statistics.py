@@ -94,7 +94,7 @@ def test_words_are_counted_as_a_counter_does() -> None:
     assert set(found.rare_words) == {word for word, count in counter.items() if count == 1}
 
 
-@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(LETTERS, st.lists(st.integers(0, 300), max_size=6), st.integers(4, 40))
 def test_statistics_do_not_depend_on_the_parts_or_the_blocks(text: str, places: list[int], block: int) -> None:
     whole = statistics([text], block=len(text) + 1)
@@ -106,7 +106,7 @@ def test_statistics_do_not_depend_on_the_parts_or_the_blocks(text: str, places: 
             assert getattr(small, name) == getattr(whole, name), name
 
 
-@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(LETTERS)
 def test_any_text_is_counted_as_python_counts_it(text: str) -> None:
     found = statistics([text], block=len(text) + 1)
