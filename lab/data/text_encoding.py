@@ -25,6 +25,8 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
+LONGEST_MARK = max(len(mark) for mark, _ in BYTE_ORDER_MARKS)
+
 
 def check_encoding(encoding: str) -> str:
     """Python's name of a text encoding. Raises UserError if there is no such encoding."""
@@ -135,6 +137,7 @@ def decode(path: str | Path, encoding: str, shown: str, asked: bool) -> Iterator
 
 def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offset: int, more: bool) -> UserError:
     with open_regular(path, follow=True) as file:
+        marked = _marked_encoding(file.read(LONGEST_MARK))
         file.seek(max(0, offset - SAMPLE_BYTES // 4))
         sample = file.read(SAMPLE_BYTES)
         file.seek(offset)
@@ -142,6 +145,9 @@ def _undecodable(path: str | Path, encoding: str, shown: str, asked: bool, offse
     where = f"byte {offset:,} (0x{byte.hex()})" if more or not byte else f"byte {offset:,}, where it ends inside a character,"
     if asked:
         return UserError(f"{shown} is not {encoding}: {where} cannot be decoded; leave --encoding out, or name another.")
+    if marked:
+        words = f"{shown} is damaged {marked.upper()}, which its byte-order mark names: {where} cannot be decoded"
+        return UserError(f"{words}; drop what is broken with iconv -c -f {marked} -t utf-8.")
     text = sample.decode("utf-8", "replace")
     bad = text.count("\N{REPLACEMENT CHARACTER}")
     if sum(not character.isascii() for character in text) > 2 * bad:

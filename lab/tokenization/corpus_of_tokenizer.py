@@ -1,14 +1,16 @@
 """The corpus in which a tokenizer's tokens are counted: its run's training part, else the text in use, else the run's text."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_
-from lab.data.corpus import STDIN
+from lab.data.corpus import STDIN, Corpus
 from lab.data.text_source import open_corpus, sources_of
 from lab.runs.find_runs import open_run
+from lab.runs.run_folder import Run
 from lab.tokenization.named_tokenizer import NamedTokenizer
-from lab.tokenization.token_frequencies import TokenFrequencies, frequencies_in_run, frequencies_in_text
+from lab.tokenization.token_frequencies import CountProgress, TokenFrequencies, frequencies_in_run, frequencies_in_text
 
 
 class CountStoppedError(Exception):
@@ -19,34 +21,66 @@ class _TooLongError(Exception):
     """The text is longer than is counted unasked."""
 
 
-def frequencies_for(
-    named: NamedTokenizer, run_name: str, source: str, encoding: str, most: int, goes_on: Callable[[], bool]
-) -> tuple[TokenFrequencies | None, str]:
-    """Frequencies of the tokens, or the reason why there are none: in the training part of the tokenizer's run; else in the text
-    that `source` names, or where it is empty in that of the run called `run_name`.
+def counted_corpus(named: NamedTokenizer, run_name: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> Run | Corpus:
+    """The run whose training part is counted: the tokenizer's, or the one called `run_name` where that has the same fixed
+    vocabulary and no text is chosen; else the text that `source` names as `cleaning` leaves it, or where it is empty that run's.
 
-    A text of more than `most` bytes is not counted.
+    Raises:
+        UserError: where run or text cannot be read.
+    """
+    if named.source == "run":
+        return open_run(named.run)
+    if not source:
+        run = open_run(run_name)
+        if run.config.tokenizer.kind == named.source:
+            return run
+        data = run.config.data
+        source, encoding, cleaning = data.source, data.encoding, data.cleaning
+    if STDIN in sources_of(source):
+        raise UserError("The text came from standard input, which can be read only once; choose a text in Data to count tokens.")
+    return open_corpus(source, encoding or None, cleaning=cleaning)
+
+
+def frequencies_in(corpus: Run | Corpus, named: NamedTokenizer, progress: CountProgress | None = None) -> TokenFrequencies:
+    """Frequencies of the tokenizer's tokens in what `counted_corpus` gives.
+
+    Raises:
+        UserError: where it cannot be read.
+    """
+    if isinstance(corpus, Corpus):
+        return frequencies_in_text(corpus, named.tokenizer, progress)
+    found = frequencies_in_run(corpus, progress)
+    size = named.tokenizer.vocab_size
+    # A run's vocabulary may have an end-of-text token more.
+    return found if len(found.counts) == size else replace(found, counts=found.counts[:size])
+
+
+def frequencies_for(
+    named: NamedTokenizer,
+    run_name: str,
+    source: str,
+    encoding: str,
+    cleaning: tuple[str, ...],
+    most: int,
+    goes_on: Callable[[], bool],
+) -> tuple[TokenFrequencies | None, str]:
+    """Frequencies of the tokens in what `counted_corpus` gives, or the reason why there are none. A text of more than `most`
+    bytes is not counted.
 
     Raises:
         CountStoppedError: once `goes_on` says no.
     """
+    corpus: Run | Corpus | None = None
 
     def check(done: int, total: int) -> None:
         if not goes_on():
             raise CountStoppedError
-        if named.source != "run" and done > most:
+        if isinstance(corpus, Corpus) and done > most:
             raise _TooLongError
 
     try:
-        if named.source == "run":
-            return frequencies_in_run(open_run(named.run), check), ""
-        if source:
-            return frequencies_in_text(open_corpus(source, encoding or None), named.tokenizer, check), ""
-        data = open_run(run_name).config.data
-        if STDIN in sources_of(data.source):
-            return None, "no text is in use; choose one in 2 Data"
-        corpus = open_corpus(data.source, data.encoding or None, cleaning=data.cleaning)
-        return frequencies_in_text(corpus, named.tokenizer, check), ""
+        corpus = counted_corpus(named, run_name, source, encoding, cleaning)
+        return frequencies_in(corpus, named, check), ""
     except UserError as error:
         return None, str(error)
     except _TooLongError:

@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from lab.core.errors import UserError
 from lab.core.number_format import fixed, probability, significant, whole
-from lab.data.corpus import STDIN
-from lab.data.text_source import open_corpus, sources_of
 from lab.data.token_file import Ids
-from lab.runs.find_runs import open_run
 from lab.runs.run_folder import Run
+from lab.tokenization.corpus_of_tokenizer import counted_corpus
 from lab.tokenization.embedding_distances import (
     EmbeddingDistances,
     embedding_distances,
@@ -126,22 +123,14 @@ def vocabulary_facts(
     cleaning: tuple[str, ...],
     progress: CountProgress,
 ) -> VocabularyFacts:
-    """The facts in the training part of the tokenizer's run, or of the run called `run_name` where that has the same fixed
-    vocabulary and no text is chosen; else in the text that `source` names as `cleaning` leaves it, or in that run's text where it
-    is empty.
+    """The facts in the corpus that `counted_corpus` gives.
 
     Raises:
         UserError: where run or text cannot be read.
     """
-    run = open_run(named.run or run_name)
-    if named.source == "run" or (not source and run.config.tokenizer.kind == named.source):
-        return facts_in_run(index, run, progress)
-    data = run.config.data
-    if not source:
-        source, encoding, cleaning = data.source, data.encoding, data.cleaning
-    if STDIN in sources_of(source):
-        raise UserError("The text came from standard input, which can be read only once; choose a text in Data to count tokens.")
-    corpus = open_corpus(source, encoding or None, cleaning=cleaning)
+    corpus = counted_corpus(named, run_name, source, encoding, cleaning)
+    if isinstance(corpus, Run):
+        return facts_in_run(index, corpus, progress)
     return VocabularyFacts(index, frequencies_in_text(corpus, index.tokenizer, progress))
 
 

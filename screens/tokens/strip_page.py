@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -122,7 +122,8 @@ class StripPage(TextPage):
         yield TokenCard(id="tokens-card")
 
     def on_mount(self) -> None:
-        self.watch(self.app, "text_source", self._count, init=False)
+        for name in ("text_source", "text_encoding", "text_cleaning"):
+            self.watch(self.app, name, self._count, init=False)
         self.watch(self.app, "run_name", self._count, init=False)
 
     def watch_named(self) -> None:
@@ -255,13 +256,13 @@ class StripPage(TextPage):
         """Count the current tokenizer's tokens in the corpus, once, while the page is in sight."""
         if self.named is None or not self.is_shown:
             return
-        asked = (self.named, self.lab.run_name, self.lab.text_source)
+        asked = (self.named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         if self._counting != asked:
             self._counting = asked
-            self._count_in_thread(asked, self.named, self.lab.run_name, self.lab.text_source, self.lab.text_encoding)
+            self._count_in_thread(*asked)
 
     @work(thread=True, group="count", exit_on_error=True)
-    def _count_in_thread(self, asked: Any, named: NamedTokenizer, run: str, source: str, encoding: str) -> None:
+    def _count_in_thread(self, named: NamedTokenizer, run: str, source: str, encoding: str, cleaning: tuple[str, ...]) -> None:
         from lab.tokenization.corpus_of_tokenizer import CountStoppedError, frequencies_for
         from lab.tokenization.token_family import TokenFamilies
 
@@ -270,10 +271,10 @@ class StripPage(TextPage):
         self.post_message(self.Counted(named, Background(families)))
 
         def goes_on() -> bool:
-            return self._counting == asked and self.is_attached
+            return self._counting == (named, run, source, encoding, cleaning) and self.is_attached
 
         try:
-            frequencies, problem = frequencies_for(named, run, source, encoding, MOST_COUNTED, goes_on)
+            frequencies, problem = frequencies_for(named, run, source, encoding, cleaning, MOST_COUNTED, goes_on)
         except CountStoppedError:
             return
         self.post_message(self.Counted(named, Background(families, frequencies, problem)))

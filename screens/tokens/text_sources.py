@@ -6,6 +6,7 @@ from textual import on, work
 from textual.binding import Binding
 from textual.message import Message
 
+from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import LabScreen
 from screens.dialogs.ask_text import AskText
 from screens.tokens.text_box import TextBox
@@ -82,22 +83,22 @@ class TextSources(LabScreen):
         words = "The path of a text file, or stories, or python. Its first 20,000 characters come into the box."
         path = await self.app.push_screen_wait(AskText("Load a text", words))
         if path:
-            self._load(path.strip(), "")
+            self._load(path.strip())
 
     def action_load_used(self) -> None:
         if self.lab.text_source:
-            self._load(self.lab.text_source, self.lab.text_encoding)
+            self._load(self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning)
         else:
             self.notify("No text is in use: choose one in 2 Data, or load a file with o.", markup=False)
 
     @work(thread=True, group="load", exclusive=True, exit_on_error=True)
-    def _load(self, source: str, encoding: str) -> None:
+    def _load(self, source: str, encoding: str = "", cleaning: tuple[str, ...] = DEFAULT_RULES) -> None:
         from lab.core.errors import UserError
         from lab.data.corpus import preview
         from lab.data.text_source import open_corpus
 
         try:
-            corpus = open_corpus(source, encoding or None)
+            corpus = open_corpus(source, encoding or None, cleaning=cleaning)
             self.post_message(self.Loaded(corpus.name, preview(corpus, LOADED_CHARACTERS)))
         except UserError as error:
             self.post_message(self.Loaded(source, "", str(error)))

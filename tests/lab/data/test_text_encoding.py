@@ -82,6 +82,12 @@ def test_a_file_that_ends_inside_a_character(tmp_path: Path) -> None:
     assert "byte 4, where it ends inside a character" in message(write(tmp_path, b"caf " + "犬".encode()[:2]), "utf-8")
 
 
+def test_damage_after_a_byte_order_mark_is_not_taken_for_another_encoding(tmp_path: Path) -> None:
+    said = message(write(tmp_path, "\ufeffabc".encode("utf-16-le")[:-1]))
+    assert "is damaged UTF-16, which its byte-order mark names: byte 6, where it ends inside a character," in said
+    assert "damaged UTF-8" in message(write(tmp_path, "\ufeffcafé".encode()[:-1])), "not another encoding to try"
+
+
 def test_a_wrong_encoding_that_was_asked_for(tmp_path: Path) -> None:
     said = message(write(tmp_path, "犬が走った。\n".encode()), "ascii")
     assert "is not ascii: byte 0 (0xe7)" in said

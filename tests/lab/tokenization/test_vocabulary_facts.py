@@ -5,6 +5,7 @@ import pytest
 
 from lab.core.errors import UserError
 from lab.runs.run_schema import DEFAULT_RULES
+from lab.tokenization.corpus_of_tokenizer import frequencies_for
 from lab.tokenization.embedding_distances import EmbeddingDistances
 from lab.tokenization.named_tokenizer import NamedTokenizer
 from lab.tokenization.token_frequencies import TokenFrequencies
@@ -70,6 +71,9 @@ def test_facts_of_a_run_and_of_the_text_of_one() -> None:
         facts = vocabulary_facts(index, named, "demo", source, "", cleaning, lambda done, total: None)
         assert facts.frequencies is not None
         assert facts.distances is None, "the run's model has another vocabulary"
+        of_card, _ = frequencies_for(named, "demo", source, "", cleaning, 1 << 20, lambda: True)
+        assert of_card is not None
+        assert (of_card.corpus, of_card.total) == (facts.frequencies.corpus, facts.frequencies.total), "one corpus for both pages"
         return facts.frequencies.corpus
 
     assert corpus_of("stories:1kb", DEFAULT_RULES) == "stories"

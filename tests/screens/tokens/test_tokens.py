@@ -10,6 +10,7 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
+from lab.runs.run_schema import DEFAULT_RULES
 from lab.tokenization.text_examples import EXAMPLES
 from lab.tokenization.token_statistics import TextCounts
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
@@ -248,6 +249,8 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await pilot.press("home")
         assert dict(card(pilot).facts)["corpus"].startswith("50 times in fable: 1 token in 12.0, rank ")
         assert dict(card(pilot).facts)["here"] == "50 of 600 tokens"
+        app.text_cleaning = (*DEFAULT_RULES, "nfc")
+        await until(pilot, lambda: "50 times in fable, cleaned" in dict(card(pilot).facts)["corpus"])
         await pilot.press("x")
         await settle(pilot)
         assert screen.query_one(TokenFlow).render_line(0).text.startswith("54 68 65")
