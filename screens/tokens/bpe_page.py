@@ -131,7 +131,7 @@ class BpePage(BpeLearning):
     def on_mount(self) -> None:
         self._timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
         self.watch(self.app, "text_source", self._text_chosen, init=False)
-        for name in ("text_encoding", "run_name"):
+        for name in ("text_encoding", "text_cleaning", "run_name"):
             self.watch(self.app, name, self._text_changed, init=False)
 
     def on_resize(self) -> None:
@@ -184,14 +184,14 @@ class BpePage(BpeLearning):
             self.source = "text" if self.lab.text_source else "run"
             return
         self._name_sources()
-        wanted: tuple[Source, str, str, str]
+        wanted: tuple[Source, str, str, tuple[str, ...], str]
         match self.source:
             case "text":
-                wanted = (self.source, self.lab.text_source, self.lab.text_encoding, "")
+                wanted = (self.source, self.lab.text_source, self.lab.text_encoding, self.lab.text_cleaning, "")
             case "run":
-                wanted = (self.source, self.lab.run_name, "", "")
+                wanted = (self.source, self.lab.run_name, "", (), "")
             case "box":
-                wanted = (self.source, "", "", self.text)
+                wanted = (self.source, "", "", (), self.text)
         if wanted == self._opened:
             return
         self._opened = wanted

@@ -87,7 +87,8 @@ def _measured(corpus: Corpus, report: Callable[[float], None]) -> CorpusSize:
 def _training_part(corpus: Corpus, report: Callable[[float], None]) -> LearnableText:
     text = training_text(corpus, split_text(corpus), lambda share: report(MEASURING + (1 - MEASURING) * share))
     excerpt = _Excerpt(text)
-    return LearnableText(f"the training part of {corpus.name}", count_words(excerpt), excerpt.text)
+    cleaned = ", cleaned" if corpus.cleaning != DEFAULT_RULES else ""
+    return LearnableText(f"the training part of {corpus.name}{cleaned}", count_words(excerpt), excerpt.text)
 
 
 class _Excerpt:

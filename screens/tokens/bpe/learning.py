@@ -62,7 +62,7 @@ class BpeLearning(TokensPage):
         self.wanted = 0
 
     @work(thread=True, group="bpe-open", exit_on_error=True)
-    def open_text(self, number: int, source: Source, name: str, encoding: str, text: str) -> None:
+    def open_text(self, number: int, source: Source, name: str, encoding: str, cleaning: tuple[str, ...], text: str) -> None:
         """Count the words of a text: `name` is that of the source or the run, `text` what is in the box."""
         from lab.core.errors import UserError
         from lab.tokenization.bpe.bpe_session import BpeSession
@@ -82,7 +82,7 @@ class BpeLearning(TokensPage):
         try:
             match source:
                 case "text":
-                    learnable = read_training_part(name, encoding or None, report)
+                    learnable = read_training_part(name, encoding or None, report, cleaning=cleaning)
                 case "run":
                     learnable, run_tokens = read_run_text(name, report)
                 case "box":

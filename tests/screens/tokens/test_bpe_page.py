@@ -187,6 +187,19 @@ async def test_escape_cancels_reading_and_a_text_chosen_in_data_is_learned_from(
         assert title.plain == "the beginning of the training part of other [red]␛, as tokens"
 
 
+async def test_learns_from_the_text_as_the_rules_chosen_in_data_leave_it(app: LabApp, text: Path) -> None:
+    text.write_text((LINE + "\a\n") * 20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = await opened(pilot)
+        assert page.state is not None
+        raw = page.state.text_bytes
+        app.text_cleaning = (*app.text_cleaning, "control-characters")
+        await pilot.pause(0)
+        await settle(pilot)
+        assert page.state.text_bytes == raw - 18
+        assert page.state.name == "the training part of dogs, cleaned"
+
+
 async def press_without_text(pilot: Pilot[None]) -> None:
     await pilot.press("m", "space", "h", "0", "M", "w", "greater_than_sign")
     assert page_of(pilot).state is None
