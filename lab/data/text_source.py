@@ -82,11 +82,12 @@ def open_corpus(
     documents = _once(named)
     left_out = {path: reason for each in opened.values() for path, reason in each.left_out.items()}
     reasons = [*left_out.values(), *["twice"] * (len(named) - len(documents))]
-    first, *others = opened.values()
+    kept = set(map(id, documents))
+    first, *others = (each for each in opened.values() if kept.intersection(map(id, each.documents)))
     encodings = {document.encoding for document in documents}
     corpus = Corpus(
         f"{first.name} and {len(others):,} more" if others else first.name,
-        joined_source(each.source for each in opened.values()),
+        joined_source(each.source for each in (first, *others)),
         encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
         sum(document.size for document in documents),
         lambda: _parts(documents),

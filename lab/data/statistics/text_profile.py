@@ -92,7 +92,12 @@ def encoding_decision(corpus: Corpus, *, asked: bool) -> str:
     if is_builtin(corpus.source):
         return "built in"
     if not is_one_file(corpus.source):
-        return f"of {whole(len(corpus.file_names))} files, each by its byte-order mark, else UTF-8"
+        files = len(corpus.file_names)
+        return (
+            f"of {whole(files)} files, each by its byte-order mark, else UTF-8"
+            if files > 1
+            else "by its byte-order mark, else UTF-8"
+        )
     try:
         head = read_head(path_of(corpus.source))
     except (OSError, ValueError, RuntimeError) as error:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from lab.core.errors import UserError
 from lab.data.corpus import Corpus, CorpusFile
 from lab.data.document_part import DocumentPart
+from lab.data.statistics.text_profile import encoding_decision
 from lab.data.text_provenance import change_of_text
 from lab.data.text_source import joined_source, open_corpus, sources_of
 from lab.data.token_file import TokenFile, count_bytes, token_dtype, token_lengths, tokenize_corpus
@@ -126,6 +127,9 @@ def test_files_folders_patterns_and_standard_input_in_one_text(tmp_path: Path, m
     assert sum(file.bytes for file in corpus.files) == corpus.bytes
     here = f"{tmp_path}/"
     assert corpus.source == f"{here}d/b.txt\n{here}b.txt\n{here}d\n-\n{here}e/*.txt\npython"
+    again = open_corpus("b.txt\n./b.txt\nb.*")
+    assert (again.name, again.source, again.left_out) == ("b", f"{here}b.txt", "2 files that came twice"), "one file, one name"
+    assert encoding_decision(open_corpus("b.*"), asked=False) == "by its byte-order mark, else UTF-8", "not of 1 files"
     os.chdir("/")
     assert documents_of(open_corpus(f"{here}e/*.txt\n{here}d", "auto")) == ["eb", "犬", "da", "db"]
 
