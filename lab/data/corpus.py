@@ -165,6 +165,11 @@ class Corpus:
             self._measured = CorpusSize(count, characters, sha256.hexdigest(), tuple(sizes), meter.steps())
         return self._measured
 
+    @property
+    def is_measured(self) -> bool:
+        """True if size and checksum are known."""
+        return self._measured is not None
+
     def remember(self, size: CorpusSize) -> None:
         """Take over what an earlier `measure` of the same text found."""
         self._measured = size

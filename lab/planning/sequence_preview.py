@@ -74,8 +74,7 @@ def read_split(
 
     corpus = open_corpus(source, encoding, cleaning=cleaning)
     corpus.measure(check)
-    split = split_text(corpus)
-    check()
+    split = split_text(corpus, check)
     sample: list[tuple[str, bool]] = []
     starts: list[int] = []
     sampled = 0

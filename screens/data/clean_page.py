@@ -20,6 +20,7 @@ from lab.data.builtin_texts import is_builtin
 from lab.data.cleaning.funnel import Funnel
 from lab.data.cleaning.funnel_process import FunnelRequest, run_funnel_process
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order
+from lab.data.cleaning.save_text import problem_with_path
 from lab.data.corpus import shown_source
 from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
@@ -274,27 +275,27 @@ class CleanPage(DataPage):
                 self._confirm_and_save(text, Path(path.strip()).expanduser())
 
         words = "Where to save the cleaned text? The text that you chose stays as it is."
-        self.app.push_screen(AskText("Save the cleaned text", words, _proposed_path(text), refuse=_problem_with_path), answered)
+        self.app.push_screen(AskText("Save the cleaned text", words, _proposed_path(text), refuse=problem_with_path), answered)
 
     def _confirm_and_save(self, text: ChosenText, path: Path) -> None:
         if not path.exists():
-            self._start_saving(text, path)
+            self._start_saving(text, path, replace=False)
             return
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._start_saving(text, path)
+                self._start_saving(text, path, replace=True)
 
         words = f"{path} exists, with {bytes_(path.stat().st_size)}. Its contents would be lost."
         self.app.push_screen(ConfirmDialog("Replace the file?", words, key="r", yes="replace", by_enter=False), answered)
 
-    def _start_saving(self, text: ChosenText, path: Path) -> None:
+    def _start_saving(self, text: ChosenText, path: Path, *, replace: bool) -> None:
         self._set_work(saving=True)
-        self._save(text, self.rules, path)
+        self._save(text, self.rules, path, replace)
 
     @work(group="save", exclusive=True, exit_on_error=True)
-    async def _save(self, text: ChosenText, rules: tuple[str, ...], path: Path) -> None:
-        request = FunnelRequest(text.source, text.encoding or None, rules, str(path.absolute()))
+    async def _save(self, text: ChosenText, rules: tuple[str, ...], path: Path, replace: bool) -> None:
+        request = FunnelRequest(text.source, text.encoding or None, rules, str(path.absolute()), replace)
         try:
             reply = await run_funnel_process(request, self._tell_progress)
         except UserError as error:
@@ -333,15 +334,3 @@ def _proposed_path(text: ChosenText) -> str:
     path = Path.cwd() / f"{source.partition(':')[0]}.txt" if is_builtin(source) else path_of(source)
     place = path.parent if path.parent.is_dir() else Path.cwd()
     return shown_source(str(place / f"{path.stem or 'text'}.cleaned.txt"))
-
-
-def _problem_with_path(typed: str) -> str:
-    """The reason why nothing can be saved at this path; empty if there is none."""
-    path = Path(typed.strip()).expanduser()
-    if not typed.strip() or "\0" in typed:
-        return "Type the path of a file."
-    if path.is_dir():
-        return f"{path} is a folder; type the path of a file in it."
-    if path.exists() and not path.is_file():
-        return f"{path} is no regular file."
-    return "" if path.parent.is_dir() else f"There is no folder {path.parent}."

@@ -57,6 +57,7 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
     from lab.data.cleaning.save_text import check_target, save_text
     from lab.data.statistics.text_profile import profile_of
     from lab.data.text_source import joined_source, open_corpus
+    from lab.data.train_val_split import TextChangedError
 
     source = joined_source(texts)
     rules = parse_rules(clean)
@@ -74,6 +75,8 @@ def data(texts: tuple[str, ...], clean: str, save: str | None, force: bool, enco
             return False
 
         *_, profile = profile_of(raw, check, asked=encoding is not None)
+    if profile.statistics.bytes != funnel.raw_bytes:
+        raise TextChangedError(corpus.source)
     saved = save_text(corpus, Path(save)) if save and not funnel.nothing_left else None
     if as_json:
         write_json(_as_json(corpus, profile, funnel, save if saved else None))

@@ -21,12 +21,13 @@ LONGEST_REPLY = 1 << 26
 
 
 class FunnelRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A text, the rules to measure, and the path to save the cleaned text at; "" for none."""
+    """A text, the rules to measure, and the path to save the cleaned text at; "" for none. `replace` allows a file there."""
 
     source: str
     encoding: str | None
     rules: tuple[str, ...]
     save: str = ""
+    replace: bool = False
 
 
 class FunnelReply(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -98,10 +99,11 @@ def _measure(request: FunnelRequest) -> Funnel:
 
 def _save(request: FunnelRequest) -> int:
     """Write the cleaned text and return its bytes: see `save_text`."""
-    from lab.data.cleaning.save_text import save_text
+    from lab.data.cleaning.save_text import check_target, save_text
     from lab.data.text_source import open_corpus
 
     corpus = open_corpus(request.source, request.encoding, cleaning=request.rules)
+    check_target(Path(request.save), corpus, replace=request.replace)
     told = 0.0
 
     def progress(written: int) -> None:

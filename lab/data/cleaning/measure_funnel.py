@@ -46,16 +46,17 @@ def funnel_of(corpus: Corpus, progress: ReadProgress | None = None) -> Funnel:
         steps=corpus.funnel,
         excerpts=meter.excerpts(),
         reasons=meter.reasons(),
-        decoding=_decoding(corpus.encoding, corpus.file_bytes, meter.raw_bytes),
+        decoding=_decoding(corpus, meter.raw_bytes),
         notes=meter.notes,
     )
 
 
-def _decoding(encoding: str, file_bytes: int, raw_bytes: int) -> str:
+def _decoding(corpus: Corpus, raw_bytes: int) -> str:
     """The effect of decoding in words; empty where the text is the files' bytes."""
+    encoding, file_bytes = corpus.encoding, corpus.file_bytes
     if encoding.replace("_", "-") in ("utf-8", "ascii"):
         marks, rest = divmod(file_bytes - raw_bytes, BYTE_ORDER_MARK_BYTES)
-        if marks <= 0 or rest:
+        if not 0 < marks <= corpus.opened_documents or rest:
             return ""
         return "a byte-order mark is dropped (3 bytes)" if marks == 1 else f"{whole(marks)} byte-order marks are dropped"
     names = "several encodings" if encoding == "auto" else encoding

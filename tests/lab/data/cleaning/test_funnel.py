@@ -7,9 +7,9 @@ import pytest
 from lab.core.errors import UserError
 from lab.data.cleaning.funnel import Excerpt, ExcerptSpan
 from lab.data.cleaning.funnel_meter import EXCERPTS, FunnelMeter
-from lab.data.cleaning.measure_funnel import measure_funnel
+from lab.data.cleaning.measure_funnel import funnel_of, measure_funnel
 from lab.data.cleaning.rule_registry import BY_NAME, RULES, in_order, parse_rules, typed_rules
-from lab.data.cleaning.save_text import check_target, save_text
+from lab.data.cleaning.save_text import check_target, problem_with_path, save_text
 from lab.data.text_source import open_corpus
 from lab.runs.run_schema import DEFAULT_RULES
 from tests.lab.data.cleaning.cleaning_texts import LONG
@@ -117,6 +117,25 @@ def test_the_cleaned_text_is_saved_and_never_over_what_it_is_read_from(tmp_path:
         with pytest.raises(UserError):
             check_target(path, corpus, replace=True)
     assert Path(source).read_bytes() == b"one\r\ntwo"
+
+
+def test_a_text_that_changes_between_the_passes_is_not_saved_and_not_taken_for_marks(tmp_path: Path) -> None:
+    source = Path(write(tmp_path / "log.txt", "one\n" * 90))
+    corpus = open_corpus(str(source))
+    source.write_text("one\n" * 60)
+    funnel = funnel_of(corpus)
+    assert (funnel.file_bytes - funnel.raw_bytes, funnel.decoding) == (120, ""), "not 40 byte-order marks"
+    source.write_text("two\n" * 60)
+    with pytest.raises(UserError, match="changed while it was being read"):
+        save_text(corpus, tmp_path / "saved.txt")
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_path_to_save_at_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    assert problem_with_path(str(tmp_path / "new.txt")) == ""
+    assert "too long" in problem_with_path(str(tmp_path / ("a" * 300)))
+    for typed in ("", " ", "a\0b", str(tmp_path), str(tmp_path / "no" / "file"), "/dev/null", "~nobody-has-this-name/text"):
+        assert problem_with_path(typed).endswith((".", str(tmp_path / "no"))), typed
 
 
 def test_rules_are_named_in_any_order_and_applied_in_theirs() -> None:

@@ -32,7 +32,7 @@ def test_the_funnel_is_that_of_this_process(text: Path) -> None:
 def test_the_saved_text_is_the_cleaned_one_and_replaces_a_file_whole(text: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved.txt"
     saved.write_text("before")
-    assert run(FunnelRequest(str(text), None, RULES, str(saved))) == saved.stat().st_size
+    assert run(FunnelRequest(str(text), None, RULES, str(saved), replace=True)) == saved.stat().st_size
     assert saved.read_text(encoding="utf-8") == "".join(open_corpus(str(text), cleaning=RULES).chunks())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["saved.txt", "text.txt"]
 
@@ -40,6 +40,10 @@ def test_the_saved_text_is_the_cleaned_one_and_replaces_a_file_whole(text: Path,
 def test_a_problem_is_one_sentence_and_leaves_the_file_alone(text: Path, tmp_path: Path) -> None:
     saved = tmp_path / "saved.txt"
     saved.write_text("before")
+    for path, replace, problem in ((saved, False, "exists already"), (text, True, "is a file that the text is read from")):
+        with pytest.raises(UserError, match=problem):
+            run(FunnelRequest(str(text), None, RULES, str(path), replace))
+    assert text.stat().st_size == len("Write to me@dogs.net.\r\n\r\n\r\n\r\nZoë 🙂\n".encode() * 20)
     text.write_bytes(b"\0\1\2" * 100)
     with pytest.raises(UserError, match="is not text"):
         run(FunnelRequest(str(text), None, RULES, str(saved)))
