@@ -15,11 +15,15 @@ settings.load_profile("llmlab")
 # A lab in a real terminal would load PyTorch before anybody opens Inspect, beside whatever else is tested.
 os.environ["LLMLAB_WARM_UP"] = "0"
 
+COLLECTION_THRESHOLDS = (20_000, 20, 20)
+"""Rarer collections of garbage than Python's (700, 10, 10): a test of a screen spends a seventh of its time in those."""
+
 
 def pytest_configure() -> None:
     """Let Ctrl-C through: a shell that runs the tests in the background has them ignore it, and all that they start."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
 
 
 def pytest_xdist_auto_num_workers() -> int:
