@@ -1,26 +1,32 @@
-"""Index of the actions of all modes, by the classes of their screens, and the words that people type for them."""
+"""Index of the actions of all modes and of their pages, by their classes, and the words that people type for them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import cast
 
 from textual.binding import Binding
-from textual.screen import Screen
+from textual.widget import Widget
 
+from screens.base_screen import LabScreen
 from screens.widgets.mode_bar import MODES
 
 OVER_TRAIN = (("screens.train.one_step.one_step_screen", "OneStepScreen", "one_step"),)
 """Module, class and opening action of each screen that opens from Train and belongs to its mode."""
 
 
+SCROLLS = {"down", "up", "pagedown", "pageup", "home", "end"}
+MOVES = SCROLLS | {"left", "right", "ctrl+f", "ctrl+b"}
+"""Keys that move inside a part of a page, which is no action to look for unless the key bar shows it."""
+
+
 @dataclass(frozen=True)
 class Action:
-    """An action of a mode, as its screen's bindings have it."""
+    """An action of a mode, as its screen's bindings have it, or those of a page of the screen."""
 
     mode: str
     screen: str
@@ -28,6 +34,11 @@ class Action:
     opener: str
     """The mode's action that opens the screen; "" for the mode's own screen."""
     binding: Binding
+    page: str = ""
+    """Name of the page whose action it is; "" for the screen's own."""
+    page_title: str = ""
+    holder: str = ""
+    """Name of the class of the page, or of its part, that has the binding."""
 
     @property
     def id(self) -> str:
@@ -37,35 +48,88 @@ class Action:
     def words(self) -> str:
         return self.binding.tooltip or self.binding.description
 
+    @property
+    def synonyms(self) -> str:
+        return f"{SYNONYMS.get(self.id, '')} {self.binding.description}"
+
+    @property
+    def place(self) -> str:
+        """The mode and the page, or the screen over the mode."""
+        place = self.mode.title()
+        return f"{place} · {self.page_title}" if self.page else f"{place} · one step" if self.opener else place
+
 
 @cache
 def all_actions() -> tuple[Action, ...]:
-    """The actions of all modes, mode by mode. Imports their screens."""
-    screens = [(mode, f"screens.{mode}.{mode}_screen", f"{mode.title()}Screen", "") for mode in MODES]
-    screens += [("train", *over) for over in OVER_TRAIN]
-    return tuple(action for mode, module, name, opener in screens for action in _actions_of(mode, module, name, opener))
+    """The actions of all modes, mode by mode, those of their pages behind their own. Imports their screens."""
+    screens = [(f"screens.{mode}.{mode}_screen", f"{mode.title()}Screen", "") for mode in MODES]
+    return tuple(action for screen in (*screens, *OVER_TRAIN) for action in _actions_of(*screen))
 
 
-def _actions_of(mode: str, module: str, name: str, opener: str) -> list[Action]:
-    screen = cast(type[Screen[None]], getattr(import_module(module), name))
-    merged = screen._merged_bindings
-    bindings = [binding for found in merged.key_to_bindings.values() for binding in found] if merged is not None else []
-    own = {
-        binding.id: binding for binding in bindings if binding.id and not binding.id.startswith("screen.") and not binding.system
-    }
-    return [Action(mode, name, opener, binding) for binding in own.values()]
+def _actions_of(module: str, name: str, opener: str) -> Iterator[Action]:
+    screen = cast(type[LabScreen], getattr(import_module(module), name))
+    yield from own_actions(screen, opener)
+    yield from page_actions(screen, opener)
+
+
+def own_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:
+    """The actions of a screen itself."""
+    for bindings in _bindings_of(screen).values():
+        yield Action(screen.MODE, screen.__name__, opener, bindings[-1])
+
+
+def page_actions(screen: type[LabScreen], opener: str = "") -> Iterator[Action]:
+    """The actions of a screen's pages, page by page, without those that only move the cursor or scroll."""
+    for link, page in screen.page_classes():
+        for holder in (page, *page.PARTS):
+            for bindings in _bindings_of(holder).values():
+                keys = {each.key for each in bindings if len(each.key) > 1}
+                if not keys or not keys <= (SCROLLS if bindings[0].show else MOVES):
+                    yield Action(screen.MODE, screen.__name__, opener, bindings[0], link.name, link.title, holder.__name__)
+
+
+def _bindings_of(owner: type[Widget]) -> dict[str, list[Binding]]:
+    """The bindings that we have given an id, one for each key of an action."""
+    found: dict[str, list[Binding]] = {}
+    for each in [] if owner._merged_bindings is None else owner._merged_bindings.key_to_bindings.values():
+        for binding in each:
+            if binding.id and not binding.id.startswith("screen.") and not binding.system:
+                found.setdefault(binding.id, []).append(binding)
+    return found
 
 
 SYNONYMS = {
-    "app.redraw": "refresh repaint clear terminal garbage",
-    "app.theme": "colours colors dark light palette appearance",
     "app.help": "keys shortcuts manual",
     "app.quit": "exit leave close",
-    "data.clean": "rules boilerplate duplicates unicode normalization ftfy emails gutenberg funnel filter",
-    "data.look": "statistics characters words lines encoding repeats sample",
-    "data.split": "validation train window sequence target documents chinchilla parameters",
-    "data.type": "open file path load folder glob pattern",
+    "app.redraw": "refresh repaint clear terminal garbage",
+    "app.theme": "colours colors dark light palette appearance",
+    "bpe.back": "undo unmerge previous step back",
+    "bpe.hundred": "merge hundred pairs learn bpe",
+    "bpe.line": "regex pretokenize split words regular expression",
+    "bpe.merge": "learn pair bpe most frequent",
+    "bpe.merges": "list learned rules ranks curve",
+    "bpe.play": "animate run watch training learn bpe pause",
+    "bpe.restart": "reset start over zero bytes",
+    "bpe.source": "text file corpus learn from",
+    "bpe.ten": "merge ten pairs learn bpe",
+    "bpe.words": "regex pretokenize split regular expression",
+    "choose.filter": "find search names file filename",
+    "choose.grammar": "stories entropy rules probabilities",
+    "choose.larger": "size stories slider bigger megabytes",
+    "choose.unmark": "deselect clear selection several files",
+    "clean.all": "every rule default reset",
+    "clean.cancel": "stop abort reading",
+    "clean.measure": "funnel count numbers again",
+    "clean.place": "excerpt example before after diff next",
+    "clean.save": "export write cleaned text file download",
+    "clean.switch": "rule toggle enable disable dedup duplicates ftfy boilerplate emails",
+    "data.clean": "rules boilerplate duplicates dedup deduplication near-duplicates minhash unicode normalization nfc ftfy "
+    "mojibake emails phone gutenberg funnel filter c4 fineweb gopher",
+    "data.look": "statistics characters words lines encoding repeats duplicates scripts languages sample",
+    "data.split": "validation train window sequence target documents chinchilla parameters end-of-text",
+    "data.type": "open file path load folder glob pattern completion",
     "data.use": "choose pick corpus dataset",
+    "flow.right": "next token merge tree id rank corpus frequency card",
     "home.clone": "copy duplicate repeat again settings",
     "home.compare": "difference side by side runs",
     "home.delete": "remove erase disk",
@@ -97,11 +161,32 @@ SYNONYMS = {
     "inspect.time": "history snapshots checkpoints steps slider travel",
     "inspect.tour": "play animation walk through demo forward pass",
     "inspect.undo": "back revert",
+    "look.cleaned": "raw original cleaned statistics",
+    "look.sample": "random passage excerpt anywhere read",
+    "split.ids": "numbers integers token ids",
+    "split.model": "preset size parameters context",
+    "split.next": "window input target shifted batch sequence",
+    "split.tokenizer": "bpe bytes gpt2 vocabulary",
     "step.edit": "prompt text",
     "step.take": "update gradient backward apply",
     "step.weight": "adamw adam muon momentum",
+    "strip.bytes": "hex hexadecimal utf-8 raw",
+    "strip.ids": "numbers integers token ids",
+    "strip.spaces": "whitespace newline visible blank",
+    "strip.special": "endoftext eos special tokens",
+    "text.clear": "delete empty erase reset text",
+    "texts.above": "folder directory up parent",
+    "texts.mark": "several files select multiple documents",
+    "texts.take": "open file folder",
+    "tokens.bpe": "merges learn train pairs byte-pair encoding",
     "tokens.edit": "text input type",
+    "tokens.example": "emoji numbers indentation languages running code next",
+    "tokens.load": "open file text read",
+    "tokens.side": "compression compare tokenizers aligned difference gpt-2 bytes",
+    "tokens.strip": "compression token colours type text encode tokenize",
     "tokens.tokenizer": "bpe bytes gpt2 vocabulary",
+    "tokens.used": "corpus training text load",
+    "tokens.vocabulary": "vocab browse search all tokens dictionary glitch",
     "train.axis": "x tokens epochs time",
     "train.baselines": "loss floor entropy uniform unigram bigram",
     "train.bits": "loss unit bpb",
@@ -122,6 +207,13 @@ SYNONYMS = {
     "train.updates": "ratio gradient weights layers",
     "train.why": "verdict diagnosis overfitting loss",
     "train.zoom": "loss curve plot latest",
+    "vocabulary.count": "frequency corpus recount again",
+    "vocabulary.details": "token card merges numbers rank",
+    "vocabulary.filter": "never used unused glitch candidates halves undertrained",
+    "vocabulary.order": "sort frequency length id rank embedding common rare",
+    "vocabulary.reverse": "sort descending order rarest",
+    "vocabulary.search": "find token prefix",
+    "vocabulary.zipf": "frequency rank plot law curve distribution",
 }
 """Words, besides those of its description, that lead to the binding of this id."""
 

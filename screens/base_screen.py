@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from textual import events, on
@@ -17,12 +18,20 @@ from screens.app_state import AppState
 from screens.messages import ToApp
 from screens.widgets.key_bar import KeyBar
 from screens.widgets.mode_bar import ModeBar
+from screens.widgets.page_bar import PageLink
 
 SECONDS_UNTIL_FREEZE = 1.0
 """Delay after a mode's first picture before its objects are frozen for the garbage collector, which takes a slow key's time."""
 
 
 NOTHING_BEHIND = "nothing to go back to"
+
+
+class Page(Widget):
+    """A page of a screen, as far as others look for its actions."""
+
+    PARTS: ClassVar[tuple[type[Widget], ...]] = ()
+    """Classes of the widgets in it that have keys of their own."""
 
 
 @runtime_checkable
@@ -108,6 +117,11 @@ class LabScreen(Screen[None]):
         """The work that one of its parts holds, by default."""
         found = (part.would_be_lost() for part in self.query("*") if isinstance(part, HoldsWork))
         return next(filter(None, found), "")
+
+    @classmethod
+    def page_classes(cls) -> Sequence[tuple[PageLink, type[Page]]]:
+        """The pages of the screen, in order. One that has some shows one by `action_page`, and its `page` is its name."""
+        return ()
 
     def first_keys(self) -> tuple[str, ...]:
         """Ids of the bindings that come first in the key bar, where not all fit."""

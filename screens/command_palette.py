@@ -10,14 +10,18 @@ from functools import partial
 from typing import cast, get_args
 
 from rich.markup import escape
+from textual.actions import parse
 from textual.app import App
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.message import Message
+from textual.screen import Screen
 from textual.types import IgnoreReturnCallbackType
+from textual.widget import Widget
 
 from lab.core.preferences import AnimationSpeed
 from screens.action_index import SYNONYMS, Action, all_actions, score_of
 from screens.app_state import AppState
+from screens.base_screen import LabScreen
 from screens.messages import CloneSettings, CompareWith, DeleteRun, RenameRun, RunChosen
 
 
@@ -39,8 +43,8 @@ NOT_HERE = {"command_palette", "back", "more_keys", "app.focus_next", "app.focus
 SECONDS_UNTIL_CLOSED = 0.1
 """Delay of a screenshot, after which the palette is no longer on it."""
 
-ELSEWHERE, NOT_NOW = 0.97, 0.8
-"""Weights of an action of another mode, and of one that is not possible now."""
+OTHER_PAGE, ELSEWHERE, NOT_NOW = 0.985, 0.97, 0.8
+"""Weights of an action of another page of this screen, of another mode, and of one that is not possible now."""
 
 SECONDS_UNTIL_POSSIBLE = 20.0
 """Longest wait for an action of another mode, such as until PyTorch is loaded."""
@@ -69,11 +73,11 @@ class LabCommands(Provider):
             seen.add(binding.action)
             key = app.get_key_display(binding)
             callback = partial(app.run_action, binding.action, node)
-            yield Command(words, f"key {key}", callback, SYNONYMS.get(binding.id or "", ""))
+            yield Command(words, f"key {key}", callback, f"{SYNONYMS.get(binding.id or '', '')} {binding.description}")
 
     def _of_all_modes(self) -> Iterator[Command]:
-        """Actions of other modes, which lead there, and those of this screen that are not possible now."""
-        here = type(self.screen).__name__
+        """Actions of other modes and pages, which lead there, and those of this screen that are not possible now."""
+        here, page = type(self.screen).__name__, getattr(self.screen, "page", "")
         bindings = [(each.binding.id, each.enabled) for each in self.screen.active_bindings.values()]
         possible = {id for id, enabled in bindings if enabled}
         later = []
@@ -82,12 +86,14 @@ class LabCommands(Provider):
                 continue
             go = partial(self._go, action)
             key = self.app.get_key_display(action.binding)
-            synonyms = SYNONYMS.get(action.id, "")
-            if action.screen == here:
-                later.append(Command(action.words, f"key {key} · not possible now", go, synonyms, NOT_NOW))
+            if action.screen != here or action.page not in ("", page):
+                weight = OTHER_PAGE if action.screen == here else ELSEWHERE
+                words = f"{action.place}: {action.words}"
+                yield Command(words, f"goes to {action.place}, key {key} there", go, action.synonyms, weight)
+            elif _is_possible(self.screen, action):
+                yield Command(action.words, f"key {key} once escape has freed the keys", go, action.synonyms)
             else:
-                place = f"{action.mode.title()} · one step" if action.opener else action.mode.title()
-                yield Command(f"{place}: {action.words}", f"goes to {place}, key {key} there", go, synonyms, ELSEWHERE)
+                later.append(Command(action.words, f"key {key} · not possible now", go, action.synonyms, NOT_NOW))
         yield from later
 
     def _go(self, action: Action) -> None:
@@ -137,20 +143,58 @@ class LabCommands(Provider):
                 yield Hit(score, shown, command.callback, text=command.words, help=escape(command.help))
 
 
+def _holder_of(screen: Screen[object], action: Action) -> Widget | None:
+    """The screen, the page or the part of it that has the action; None while the page has not been opened."""
+    if not action.holder:
+        return screen
+    return next((widget for widget in screen.query("*") if type(widget).__name__ == action.holder), None)
+
+
+def _is_possible(screen: Screen[object], action: Action) -> bool:
+    """True if an action of the place in sight is possible with the focus on its part, where no text field takes its key.
+
+    That of the screen itself is possible at once where it is at all, unless a text field has the focus.
+    """
+    holder = _holder_of(screen, action)
+    if holder is screen and not (isinstance(screen, LabScreen) and isinstance(screen.focused, screen.TEXT_FIELDS)):
+        return False
+    _, name, parameters = parse(action.binding.action)
+    return holder is not None and bool(holder.check_action(name, parameters))
+
+
+def _focus_holder(screen: Screen[object], action: Action) -> None:
+    """Focus the part that has the action, so that its key would do it; of a page or a screen, the part for free keys."""
+    holder = _holder_of(screen, action)
+    if holder is None or not isinstance(screen, LabScreen):
+        return
+    focused = screen.focused
+    if focused is not None and holder in focused.ancestors_with_self and not isinstance(focused, screen.TEXT_FIELDS):
+        return
+    if holder.focusable and holder is not screen:
+        screen.set_focus(holder)
+    else:
+        rest = screen.resting_focus()
+        screen.set_focus(screen.query(rest).first() if rest else None)
+
+
 async def _go_and_do(app: App[object], action: Action) -> None:
     """Show the screen of an action, wait until the action is possible there, and do it; else say that it is not."""
     if type(app.screen).__name__ != action.screen:
         await app.run_action(f"app.mode('{action.mode}')")
         if action.opener:
             await app.run_action(action.opener, app.screen)
+    if action.page and isinstance(app.screen, LabScreen) and getattr(app.screen, "page", "") != action.page:
+        await app.run_action(f"page('{action.page}')", app.screen)
     began = time.monotonic()
     while time.monotonic() < began + SECONDS_UNTIL_POSSIBLE:
         screen = app.screen
-        if type(screen).__name__ == action.screen and getattr(screen, "is_settled", True):
+        is_ready = getattr(screen, "is_ready", getattr(screen, "is_settled", True))
+        if type(screen).__name__ == action.screen and is_ready:
             for active in screen.active_bindings.values():
                 if active.binding.id == action.id and active.enabled:
                     await app.run_action(active.binding.action, active.node)
                     return
+            _focus_holder(screen, action)
             if time.monotonic() > began + SECONDS_WHEN_SETTLED:
                 break
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)

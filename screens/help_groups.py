@@ -123,6 +123,14 @@ DATA_PAGES = Group(
         Line(("data.next", "data.previous"), "next and previous page"),
     ),
 )
+TOKENS = Group("Text", one("tokens.edit", "tokens.example", "tokens.load", "tokens.used", "tokens.tokenizer"))
+TOKENS_PAGES = Group(
+    "Pages",
+    (
+        *one("tokens.strip", "tokens.side", "tokens.bpe", "tokens.vocabulary"),
+        Line(("tokens.next_page", "tokens.previous_page"), "next and previous page"),
+    ),
+)
 LESSONS = Group(
     "Lessons",
     (
@@ -136,6 +144,7 @@ HOME = Group("Runs", one("home.inspect", "home.watch", "home.new", "home.compare
 GROUPS: dict[str, tuple[Group, ...]] = {
     "HomeScreen": (HOME,),
     "DataScreen": (DATA, DATA_PAGES),
+    "TokensScreen": (TOKENS, TOKENS_PAGES),
     "TrainScreen": (RUN, PLOT, PAGES, RUNS),
     "InspectScreen": (MOVE, ASK, WRITE, CHANGE, MODEL),
     "OneStepScreen": (STEP, BATCH),

@@ -14,8 +14,9 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from screens.action_index import own_actions, page_actions
 from screens.base_screen import LabScreen
-from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line
+from screens.help_groups import EVERYWHERE, GROUPS, PICTURES, Group, Line, one
 
 WIDE = 130
 """Columns of the terminal from which the table of keys has two columns."""
@@ -104,7 +105,8 @@ class HelpScreen(ModalScreen[None]):
 
 
 def sections_of(screen: LabScreen) -> list[Section]:
-    """Every active key by purpose: the focused part's, the screen's, and those that work everywhere."""
+    """Every active key by purpose: the focused part's, the screen's, those of its pages, also of those that are not open, and
+    those that work everywhere."""
     active: dict[str, tuple[DOMNode, list[str], str]] = {}
     for node, binding, enabled, tooltip in screen.active_bindings.values():
         words = tooltip or binding.tooltip
@@ -112,7 +114,11 @@ def sections_of(screen: LabScreen) -> list[Section]:
             continue
         id = binding.id or binding.action
         active.setdefault(id, (node, [], words))[1].append(screen.app.get_key_display(binding))
-    here = GROUPS.get(type(screen).__name__, ())
+    pages = _groups_of_pages(screen)
+    hidden = own_actions(type(screen)) if isinstance(screen.focused, screen.TEXT_FIELDS) else ()
+    for action in (*page_actions(type(screen)), *hidden):
+        active.setdefault(action.id, (screen, [screen.app.get_key_display(action.binding)], action.words))
+    here = (*pages[:1], *GROUPS.get(type(screen).__name__, ()), *pages[1:])
     grouped = {id for group in (*here, EVERYWHERE) for line in group.lines for id in line.ids}
     others = [id for id in active if id not in grouped]
     own = [id for id in others if active[id][0] not in (screen, screen.app)]
@@ -136,6 +142,20 @@ def sections_of(screen: LabScreen) -> list[Section]:
         if lines:
             sections.append((group.title, lines))
     return sections
+
+
+def _groups_of_pages(screen: LabScreen) -> list[Group]:
+    """The actions of each page of a screen, those of the page in sight first."""
+    shown = getattr(screen, "page", "")
+    actions = list(page_actions(type(screen)))
+    links = sorted((link for link, _ in screen.page_classes()), key=lambda link: link.name != shown)
+    return [
+        Group(
+            f"Page {link.title}" + ("" if link.name == shown else f", key {link.letter}"),
+            one(*dict.fromkeys(action.id for action in actions if action.page == link.name)),
+        )
+        for link in links
+    ]
 
 
 def _table(sections: list[Section], picture: str, wide: bool) -> RenderableType:

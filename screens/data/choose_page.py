@@ -60,6 +60,7 @@ class ChoosePage(TextReader):
     """A path field and a file tree, the facts of the text, and a button that takes it to Train."""
 
     FOCUS = "#texts"
+    PARTS = (TextTree, PathInput, PreviewScroll)
     BINDINGS = CHOOSE_KEYS
 
     @dataclass

@@ -50,7 +50,9 @@ Nothing changes on disk. The rules go with the text to Train, and a run keeps th
 `a` switches all rules on, or back to the usual ones.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space,enter", "switch", "Switch", id="clean.switch", key_display="space", tooltip="Switch this rule on or off"),
+        Binding(
+            "space,enter", "switch", "Switch", id="clean.switch", key_display="space", tooltip="Apply this rule, or leave it out"
+        ),
         Binding("down,j", "select(1)", "Next rule", id="clean.down", show=False, tooltip="The next rule"),
         Binding("up,k", "select(-1)", "Rule before", id="clean.up", show=False, tooltip="The rule before"),
     ]
@@ -104,6 +106,7 @@ class CleanPage(DataPage):
     """Switching a rule answers at once; the numbers follow from a process that reads the text."""
 
     FOCUS = "#rules"
+    PARTS = (RuleList, RuleDetail)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "place(1)", "Place", id="clean.place", key_display="←/→", tooltip="The next place that it changed"),
         Binding("left,h", "place(-1)", "Place before", id="clean.place_before", show=False, tooltip="The place before"),

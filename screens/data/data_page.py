@@ -9,6 +9,7 @@ from textual.containers import Vertical
 
 from lab.data.statistics.text_statistics import TextFacts
 from lab.runs.run_schema import DEFAULT_RULES
+from screens.base_screen import Page
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ChosenText:
         return self.source, self.encoding, self.cleaning
 
 
-class DataPage(Vertical):
+class DataPage(Page, Vertical):
     """One page. A subclass is mounted when it is first visited, and only a page in sight is told to show a text."""
 
     FOCUS: ClassVar[str] = ""

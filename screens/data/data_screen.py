@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -81,6 +82,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self._show_steps()
         if self.lab.text_source:
             self.choose_page.choose(self.lab.text_source)
+
+    @classmethod
+    def page_classes(cls) -> Sequence[tuple[PageLink, type[DataPage]]]:
+        return [(link, CLASSES[link.name]) for link in PAGES]
 
     @property
     def choose_page(self) -> ChoosePage:

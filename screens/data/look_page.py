@@ -152,6 +152,7 @@ class LookPage(DataPage):
     """Reads the text in a thread, with pictures on the way; a sample takes its place until escape."""
 
     FOCUS = "#look-view"
+    PARTS = (LookView,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "cleaned", "Raw or cleaned", id="look.cleaned", tooltip="The text as it lies in its files, or cleaned"),
     ]

@@ -67,6 +67,7 @@ class SplitPage(DataPage):
     """Reads the split of the text once, and its tokens once per tokenizer, both in threads."""
 
     FOCUS = "#split-view"
+    PARTS = (SplitView,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "turn('kind')", "Tokenizer", id="split.tokenizer", tooltip="Split with another tokenizer"),
         Binding("p", "turn('preset')", "Model", id="split.model", tooltip="Cut windows for another model"),

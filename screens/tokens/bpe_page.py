@@ -46,6 +46,7 @@ class BpePage(BpeLearning):
 
     LINK = PageLink("bpe", "b", "learn BPE")
     REST = "#bpe-pairs"
+    PARTS = (PairList, MergeList, TextStrip, WordsView)
     FOLLOWS_TOKENIZER = False
     HELP = (
         "**Learn BPE.** A text starts as bytes. The most common pair of neighbouring tokens becomes a new token, again and "

@@ -151,6 +151,7 @@ class SideBySidePage(TextPage):
     LINK = PageLink("side", "c", "side by side")
     FOLLOWS_TOKENIZER = False
     REST = "#tokens-aligned"
+    PARTS = (AlignedView,)
     DEFAULT_CSS = """
     SideBySidePage { #tokens-aligned { height: 1fr; } #tokens-lesson { min-height: 1; } }
     """

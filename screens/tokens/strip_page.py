@@ -13,6 +13,7 @@ from textual.reactive import var
 
 from screens.tokens.flow_layout import Joined
 from screens.tokens.size_bars import SizeBars
+from screens.tokens.text_box import TextBox
 from screens.tokens.text_page import TextPage
 from screens.tokens.token_card import CardFacts, TokenCard
 from screens.tokens.token_flow import FlowTokens, TokenFlow
@@ -64,6 +65,7 @@ class StripPage(TextPage):
 
     LINK = PageLink("strip", "s", "strip")
     REST = "#tokens-flow"
+    PARTS = (TextBox, TokenFlow, TokenCard)
     DEFAULT_CSS = """
     StripPage {
         #tokens-special { display: none; }
@@ -143,6 +145,10 @@ class StripPage(TextPage):
         known = self._background.get(id(self.named.tokenizer)) if self.named is not None else None
         counted = known is not None and (known.frequencies is not None or bool(known.problem))
         return super().is_settled and (counted or self.named is None)
+
+    @property
+    def is_ready(self) -> bool:
+        return super().is_settled
 
     def job(self) -> StripJob | None:
         return StripJob(self.named, self.view, self.special) if self.named is not None else None

@@ -8,13 +8,14 @@ from textual.containers import Vertical
 from textual.reactive import var
 
 from screens.app_state import AppState
+from screens.base_screen import Page
 from screens.widgets.page_bar import PageLink
 
 if TYPE_CHECKING:
     from lab.tokenization.named_tokenizer import NamedTokenizer, TokenizerCache
 
 
-class TokensPage(Vertical):
+class TokensPage(Page, Vertical):
     """One page, told of the current tokenizer and of the text in the box.
 
     A subclass watches `named` (and `text`) with `watch_named`; both may change while the page is hidden, which `is_shown` tells.
@@ -50,6 +51,11 @@ class TokensPage(Vertical):
     def is_settled(self) -> bool:
         """True if everything asked for has been answered."""
         return True
+
+    @property
+    def is_ready(self) -> bool:
+        """True if its actions do something now, as far as they ever will."""
+        return self.is_settled
 
     def go_back(self) -> bool:
         """Go back one place inside the page. False if there is none."""

@@ -1,5 +1,6 @@
 """Tokens: a text as tokens, tokenizers side by side, BPE being learned, the vocabulary; a page each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from screens.tokens.text_box import TextBox
 from screens.tokens.text_sources import BOX_TITLE, TextSources
 from screens.tokens.tokens_page import TokensPage
 from screens.tokens.vocabulary_page import VocabularyPage
-from screens.widgets.page_bar import PageBar
+from screens.widgets.page_bar import PageBar, PageLink
 from screens.widgets.status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -108,6 +109,10 @@ class TokensScreen(TextSources):
             page.tokenizers = self._tokenizers
             yield page
 
+    @classmethod
+    def page_classes(cls) -> Sequence[tuple[PageLink, type[TokensPage]]]:
+        return [(page.LINK, page) for page in PAGES]
+
     @property
     def current(self) -> TokensPage:
         """The page shown."""
@@ -119,6 +124,11 @@ class TokensScreen(TextSources):
         if not self.is_mounted:
             return False
         return (self.current.named is not None or self._failed) and self.current.is_settled
+
+    @property
+    def is_ready(self) -> bool:
+        """True if the actions of the page in sight do something now."""
+        return self.is_mounted and (self.current.named is not None or self._failed) and self.current.is_ready
 
     def on_mount(self) -> None:
         self._show_page()

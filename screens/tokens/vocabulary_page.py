@@ -43,6 +43,7 @@ class VocabularyPage(TokensPage):
 
     LINK = PageLink("vocabulary", "v", "vocabulary")
     REST = "#vocabulary-list"
+    PARTS = (VocabularyList,)
     DEFAULT_CSS = """
     VocabularyPage {
         #vocabulary-search { height: 1; border: none; padding: 0 1; background: $panel; }
@@ -212,8 +213,10 @@ class VocabularyPage(TokensPage):
         self.filter = known[(known.index(self.filter) + 1) % len(known)] if self.filter in known else known[0]
 
     def action_zipf(self) -> None:
-        if self._is_counted:
-            self.plotted = not self.plotted
+        self.plotted = not self.plotted
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "zipf" or self._is_counted
 
     def action_details(self) -> None:
         self.details = not self.has_class("-detailed")
@@ -250,6 +253,7 @@ class VocabularyPage(TokensPage):
     def _show(self) -> None:
         if not self._is_counted:
             self.plotted = False
+        self.refresh_bindings()
         self._say_facts()
         self._list()
         self._plot()

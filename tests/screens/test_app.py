@@ -176,6 +176,12 @@ WORDS_PEOPLE_TYPE = {
     "verdict": "Train: The sentences behind the verdict",
     "save": "Save a screenshot",
     "bpe": "Tokens: Show the page: learn BPE",
+    "dedup": "Data: Clean the text",
+    "clean": "Data: Clean the text",
+    "split": "Data: Split the text",
+    "vocabulary": "Tokens: Show the page: vocabulary",
+    "glitch": "Tokens · vocabulary: All tokens, never-used ones, glitch",
+    "grammar": "Data · choose: Show the grammar",
 }
 
 
