@@ -41,12 +41,17 @@ def significant(x: float, digits: int = 3, *, sign: bool = False) -> str:
 
 
 def fixed(x: float, decimals: int = 3, *, sign: bool = False) -> str:
-    """`x` with so many decimals; what would round to zero without being it is written as a bound: <0.001 or >−0.001."""
+    """`x` with so many decimals; what would round to zero without being it is written as a bound: <0.001 or >−0.001.
+
+    With `sign`, for a change, that has one figure instead, as +4e−4: two bounds of opposite sign cannot be compared.
+    """
     special = _special(x)
     if special is not None:
         return special
     smallest = f"{10.0**-decimals:.{decimals}f}"
     if x != 0 and float(f"{x:.{decimals}f}") == 0:
+        if sign:
+            return significant(x, 1, sign=True)
         return f"<{smallest}" if x > 0 else f">{MINUS}{smallest}"
     return ("+" if sign and x > 0 else "") + _minus(f"{abs(x) if x == 0 else x:.{decimals}f}")
 

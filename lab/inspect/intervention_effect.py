@@ -122,9 +122,13 @@ def kl_in_words(kl: float) -> str:
 
 
 def points(before: float, after: float) -> str:
-    """A change of probability in percentage points, the difference of the printed percentages: `+12.0`, `−0.3`, `>−0.1`."""
+    """A change of probability in percentage points, the difference of the printed percentages: `+12.0`, `−0.3`.
+
+    Where these do not differ, one figure of the change itself: `−0.02`.
+    """
     printed = round(after * 100, 1) - round(before * 100, 1)
-    return fixed(printed if abs(printed) > 0.05 else min(max((after - before) * 100, -0.04), 0.04), 1, sign=True)
+    change = (after - before) * 100
+    return significant(change, 1, sign=True) if change and abs(printed) < 0.05 else fixed(printed, 1, sign=True)
 
 
 def effect_view(effect: Effect, made: Interventions) -> View:

@@ -80,9 +80,9 @@ def _gradient(step: TrainingStep, gradient: float) -> str:
 
 
 def _table(title: str, terms: Terms, w: float, after: float) -> Table:
-    rows = [[Cell(name), Cell(formula), Cell(_n(value), value)] for name, formula, value in terms]
-    total = [Cell("after"), Cell(f"{_n(w)} + step + decay"), Cell(_n(after), after)]
-    return Table([Column("", align="left"), Column(title, align="left"), Column("value")], rows, total=total)
+    rows = [[Cell(name), Cell(_n(value), value), Cell(formula)] for name, formula, value in terms]
+    total = [Cell("after"), Cell(_n(after), after), Cell(f"{_n(w)} + step + decay")]
+    return Table([Column("", align="left"), Column("value"), Column(title, align="left")], rows, total=total)
 
 
 def _decay(terms: AdamW | Muon) -> tuple[str, str, float]:

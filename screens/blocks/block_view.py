@@ -121,6 +121,7 @@ class BlockView(LineScrollView):
         self._laid_for = 0
         self._paints = False
         self._followed: CellCursor | None = None
+        self._followed_line = 0
         self._panel = 0
         self._clicked: CellCursor | None = None
         """The number that was clicked on last."""
@@ -144,7 +145,9 @@ class BlockView(LineScrollView):
             self._reveal_followed(followed, margin=int(same))
             if same and self.cursor is not None:
                 self.cursor = followed
-        self._followed = followed
+        elif followed is not None and same and self.top:
+            self.top += self.laid.spot(followed).line - self._followed_line  # a sentence above it may have grown
+        self._followed, self._followed_line = followed, self.laid.spot(followed).line if followed is not None else 0
         self._tell()
 
     def stand_beside(self, view: View | None) -> None:

@@ -18,6 +18,8 @@ from screens.widgets.text_fitting import fit
 
 MOST_LINES = 44
 """Lines of several groups beyond which numbers are drawn smaller, so that more of the model is in sight."""
+CAPTION = 9
+"""Character cells of a caption such as `self 100%`, which small pictures are spread for where a group still fits on a line."""
 GAP = 1
 """Empty character cells between two thumbnails."""
 
@@ -146,6 +148,9 @@ def lay_gallery(gallery: Gallery, width: int, paints: bool = False) -> LaidGalle
     fits = gallery.group * (2 * columns + GAP) - GAP <= width and (groups == 1 or groups * (tall + 2) <= MOST_LINES)
     wide = 2 if fits else 1
     across = max(longest + 1, wide * columns)
+    with_caption = longest + 2 + CAPTION
+    if gallery.group * (with_caption + GAP) - GAP <= width:
+        across = max(across, with_caption)
     fitting = max(1, (width + GAP) // (across + GAP))
     lines = -(-gallery.group // fitting)
     laid = LaidGallery(gallery, width, across, tall if wide == 2 else -(-tall // 2), wide, paints)

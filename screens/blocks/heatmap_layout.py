@@ -97,8 +97,13 @@ class LaidHeatmap(LaidMatrix):
         pieces: list[ColouredPiece] = []
         for index, label in enumerate(self.matrix.column_labels):
             name = label.strip() if self.cell_width >= SHORTEST_LABEL else str(self.first + index * self.matrix.stride)
-            text = fit(("▾" if index == chosen and len(name) < self.cell_width else "") + name, self.cell_width - 1, "right")
-            pieces.append((text + " ", "selected" if index == chosen else "head"))
+            if index != chosen:
+                pieces += [(fit(name, self.cell_width - 1, "right"), "head"), (" ", "head")]
+                continue
+            is_inside = cell_len(name) + 2 <= self.cell_width
+            if not is_inside and pieces:
+                pieces[-1] = ("▾", "selected")  # in the gap before it
+            pieces.append((fit(f"▾{name}" if is_inside else name, self.cell_width - 1, "right") + " ", "selected"))
         return Line(merged(pieces), self._corner)
 
     @property

@@ -110,7 +110,8 @@ class LaidMatrixPanels(Laid):
 
     def _title(self, index: int) -> str:
         unit = " in %" if self._is_share(index) and self._written(index) else ""
-        return fit(self.matrices[index].title + unit, self.widths[index])
+        title = self.matrices[index].title + unit
+        return fit(title if cell_len(title) <= self.widths[index] else title.partition(" ")[0], self.widths[index])
 
     @property
     def _window_in_words(self) -> str:

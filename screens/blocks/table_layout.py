@@ -50,6 +50,13 @@ class LaidTable(Laid):
         return lines
 
     @property
+    def plain_bars(self) -> dict[str, int]:
+        """Widths of the bars without an axis by the title of their column."""
+        titles = [self.table.columns[index].title for index in self.shown]
+        signed = [index in self.signed for index in self.shown]
+        return {title: bar for title, bar, axis in zip(titles, self.bar_widths, signed, strict=True) if bar and not axis}
+
+    @property
     def gutter(self) -> int:
         return 2 if self.table.selected is not None else 0
 
@@ -117,9 +124,11 @@ def _signed(table: Table) -> frozenset[int]:
     return frozenset(index for index in columns if any((row[index].bar or 0) < 0 for row in table.rows))
 
 
-def lay_table(table: Table, width: int, beside: Table | None = None) -> LaidTable:
+def lay_table(table: Table, width: int, beside: Table | None = None, longest_bar: int = BAR_WIDTHS[1]) -> LaidTable:
     """Natural widths, of this table and one `beside` it, so that both show the same columns; if those are too wide, optional
     columns go (in their turn), then bars, then labels shrink, then it scrolls sideways.
+
+    `longest_bar`: width of a full bar at most.
     """
     everything = [*table.rows, *([table.total] if table.total else [])]
     if beside is not None and [each.title for each in beside.columns] != [each.title for each in table.columns]:
@@ -132,7 +141,7 @@ def lay_table(table: Table, width: int, beside: Table | None = None) -> LaidTabl
     widths = {index: natural(index) for index in range(len(table.columns))}
     has_bar = {index: any(row[index].bar is not None for row in both) for index in widths}
     signed = _signed(table)
-    room = {index: SIGNED_BAR_WIDTHS if index in signed else BAR_WIDTHS for index in widths}
+    room = {index: SIGNED_BAR_WIDTHS if index in signed else (BAR_WIDTHS[0], longest_bar) for index in widths}
     gutter = 2 if table.selected is not None or (beside is not None and beside.selected is not None) else 0
 
     def needed(shown: list[int], gap: int = GAPS[0]) -> int:

@@ -1,5 +1,6 @@
 """Layout of a view: its blocks one under the other, and the moves of the cell cursor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
@@ -81,8 +82,19 @@ def lay_view(view: View, width: int, beside: View | None = None, paints: bool = 
     """
     others = _likes(view, beside) if beside is not None and beside.stage == view.stage else [None] * len(view.blocks)
     laid: list[Laid] = [lay_note(view.sentence, width)] if view.sentence else []
-    laid += [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]
-    return Page(laid, width)
+    blocks = [lay_block(block, width, other, paints, panel) for block, other in zip(view.blocks, others, strict=True)]
+    _align_bars(blocks, others, width)
+    return Page([*laid, *blocks], width)
+
+
+def _align_bars(blocks: list[Laid], others: Sequence[Block | None], width: int) -> None:
+    """Lay out anew the tables of which a shorter bar of an equally titled column is in another: bars compare within a view."""
+    tables = [(index, block) for index, block in enumerate(blocks) if isinstance(block, LaidTable)]
+    for index, table in tables:
+        shared = [each.plain_bars[title] for _, each in tables for title in table.plain_bars if title in each.plain_bars]
+        if shared and min(shared) < max(table.plain_bars.values()):
+            other = others[index]
+            blocks[index] = lay_table(table.table, width, other if isinstance(other, Table) else None, min(shared))
 
 
 def _likes(view: View, beside: View) -> list[Block | None]:

@@ -142,6 +142,9 @@ def _axis(drawn: Drawn, figure: Figure, margin: int) -> tuple[list[list[Cell]], 
     """The x axis with events and labels, and the kinds of events on it."""
     width = drawn.right + 1
     ticks = nice_ticks(drawn.low_x, drawn.high_x, max(2, width // 14))
+    ends = {float(x) for series in figure.series if series.kind != "level" for x in (series.xs[0], series.xs[-1])}
+    if len(ends) == 1 and figure.x_window is None:
+        ticks = [*ends]  # a single point: the range about it was made up
     labels = [count(tick) for tick in ticks] if ticks[-1] - ticks[0] >= len(ticks) - 1 else tick_labels(ticks)
     places = [drawn.column(tick) or drawn.left for tick in ticks]
     signs = ["─"] * (width - drawn.left)

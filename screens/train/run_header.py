@@ -12,10 +12,11 @@ from lab.core.visible_text import visible
 from lab.runs.run_progress import fraction_done, planned_length, time_left
 from lab.runs.run_summary import PHASES
 from screens.train.watched_run import WatchedRun
+from screens.widgets.text_fitting import fit
 
 
 class RunHeader(Widget):
-    """One line; the bar takes the room that the words leave."""
+    """One line; the bar takes the room that the words leave. A run that cannot be read any more has the reason instead."""
 
     COMPONENT_CLASSES = {"run-header--name", "run-header--phase", "run-header--bar", "run-header--rest"}
     DEFAULT_CSS = """
@@ -30,16 +31,27 @@ class RunHeader(Widget):
     }
     """
     watched: reactive[WatchedRun | None] = reactive(None, always_update=True)
+    problem: reactive[str] = reactive("")
+    """The reason why the run cannot be read any more, such as that it was deleted."""
 
-    def watch_watched(self, watched: WatchedRun | None) -> None:
-        phase = watched.phase if watched else ""
-        self.set_class(phase in ("stopped", "finished"), "-ended")
-        self.set_class(phase in ("failed", "interrupted", "not answering"), "-failed")
+    def watch_watched(self) -> None:
+        self._mark()
+
+    def watch_problem(self) -> None:
+        self._mark()
+
+    def _mark(self) -> None:
+        phase = self.watched.phase if self.watched else ""
+        self.set_class(not self.problem and phase in ("stopped", "finished"), "-ended")
+        self.set_class(bool(self.problem) or phase in ("failed", "interrupted", "not answering"), "-failed")
 
     def render_line(self, y: int) -> Strip:
         if self.watched is None:
             return Strip.blank(self.size.width, self.rich_style)
         width = self.size.width
+        if self.problem:
+            style = self.get_component_rich_style("run-header--phase")
+            return Strip([Segment(fit(visible(self.problem), width), style)]).adjust_cell_length(width, self.rich_style)
         config, status, phase = self.watched.config, self.watched.status, self.watched.phase
         sign, word = PHASES[phase]
         done = fraction_done(config, status)

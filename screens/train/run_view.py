@@ -118,6 +118,7 @@ class RunView(Widget):
             self.eval_step = None
         self.watched = watched
         self.query_one(RunHeader).watched = watched
+        self.query_one(RunHeader).problem = ""
         self._say()
         self.query_one("#run-computed", SummaryText).say(watched.status.computed and f"Steps run in {watched.status.computed}.")
         self.samples.without_samples = NO_SAMPLES
@@ -153,10 +154,11 @@ class RunView(Widget):
         )
 
     def show_error(self, sentence: str) -> None:
-        """Show the reason why there is nothing to see."""
+        """Show the reason why there is nothing to see, or nothing new: then in the header, which every page has."""
         self.query_one(VerdictBar).verdict = None
         self.samples.without_samples = ""
-        self._notify(sentence)
+        self.query_one(RunHeader).problem = sentence if self.watched is not None else ""
+        self._notify("" if self.watched is not None else sentence)
 
     def show_entropy(self, entropy: TextEntropy | None) -> None:
         """Draw the entropies of the training text, and diagnose the run by them."""

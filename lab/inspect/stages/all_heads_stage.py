@@ -228,7 +228,7 @@ def thumbnails(context: StageContext) -> Slices[View]:
             Thumbnail(
                 name,
                 Array.of(found.pictures[layer, head]),
-                context.off("attn.z", head, layer).removeprefix("✗ ") or summary.brief(at + 1),
+                context.off("attn.z", head, layer).removeprefix("✗ ") or summary.brief(at + 1) or _target(context, summary),
                 head_in_words(context, name, summary, context.off("attn.z", head, layer)),
                 summary.bits,
                 ref(f"blocks.{layer}.attn.entropy", head, at),
@@ -252,6 +252,11 @@ def thumbnails(context: StageContext) -> Slices[View]:
     title = f"{context.layer_name} · head {context.head + 1}{f' {off}' if off else ''}: {entropy}" + (f", {kind}" if kind else "")
     words = head_in_words(context, names[chosen], summaries[chosen], off)
     return View("thumbnails", title, words, [gallery, table], found.parity)
+
+
+def _target(context: StageContext, summary: HeadSummary) -> str:
+    """The most attended token, where the head has no kind: `“dog” 43%`."""
+    return f"“{context.label(summary.key).strip()}” {probability(summary.most, 0)}"
 
 
 def picture_size(room: int, heads: int, tokens: int) -> int:

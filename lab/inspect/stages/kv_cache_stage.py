@@ -21,6 +21,7 @@ def cache(context: StageContext) -> View:
     blocks: list[Block] = [
         _layers(context, tokens, new),
         _saved(context, tokens),
+        Paragraph(_formula(tokens)),
         strip(f"k of {context.here}, the new row in {_place(context)}", k[-1], _name(context, "k", context.position)),
         strip(f"v of {context.here}, the new row in {_place(context)}", v[-1], _name(context, "v", context.position)),
         _rows(context, "k", k),
@@ -89,11 +90,15 @@ def _saved(context: StageContext, tokens: int) -> Table:
         [Cell("with it"), Cell(whole(with_it)), Cell("")],
         [Cell("saved", style="strong"), Cell(whole(without - with_it), style="strong"), Cell("")],
     ]
-    formula = (
-        f"n × (12·layers·width² + 2·layers·width·{whole(tokens)}) + vocabulary·width, n = {whole(tokens)} without and 1 with"
+    columns = [Column("", "left"), Column("multiplications"), Column("", "left")]
+    return Table(columns, rows, title=f"multiplications to predict token {tokens + 1}")
+
+
+def _formula(tokens: int) -> str:
+    return (
+        f"n × (12·layers·width² + 2·layers·width·{whole(tokens)}) + vocabulary·width, where n is the number of rows to compute: "
+        f"{whole(tokens)} without a cache, 1 with it."
     )
-    columns = [Column("multiplications", "left"), Column(""), Column("", "left")]
-    return Table(columns, rows, title=f"to predict token {tokens + 1}: {formula}")
 
 
 def _rows(context: StageContext, which: str, values: Numbers) -> Matrix:

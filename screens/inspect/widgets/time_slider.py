@@ -34,14 +34,16 @@ def rail_of(stops: Sequence[TimelineStop], width: int) -> str:
     places = columns_of(len(stops), width)
     for stop, place in zip(stops, places, strict=True):
         glyphs[place] = "b" if "best" in stop.names else STOP
+    ends_best = bool(stops) and "best" in stops[-1].names and len(places) > 1 and places[-1] - places[-2] > len("best")
+    room = width - len("best") - 1 if ends_best else width
     end = 0
     for stop, place, after in zip(stops, places, [*places[1:], width], strict=True):
         word = "best" if "best" in stop.names else STOP + whole(stop.step)
         is_end = place in (0, places[-1]) and word != "best"
-        if not is_end and place >= end and place + len(word) < after:
+        if not is_end and place >= end and place + len(word) < min(after, room):
             glyphs[place : place + len(word)] = word
             end = place + len(word) + LABEL_GAP * (word != "best")
-    if stops and "best" in stops[-1].names and len(places) > 1 and places[-1] - places[-2] > len("best"):
+    if ends_best:
         glyphs[-len("best") :] = "best"
     return "".join(glyphs)
 

@@ -35,7 +35,9 @@ def heads_above(insights: InsightHistory, at: int, width: int, height: int, shar
         level = fixed(uniform_score(kind, point.repeated), 2)
         words = f"{titles[kind]}, uniform {level}" if room >= 34 else f"{kind}, unif. {level}"
         names.append((fit(words, room - 1) + " ", "title"))
-    hint = "   ↑/↓ head   ⏎ history" + (f"   measuring took {probability(share)} of the time" if width >= 96 else "")
+    top = max(FORMED, *insights.highest)
+    hint = f"   bars to 1, history to {fixed(top, 2)}   ↑/↓ head   ⏎ history"
+    hint += f"   measuring took {probability(share)} of the time" if width >= 112 else ""
     return [*above, [(evaluation_label(insights, at), "title"), (hint, "dim")], names]
 
 

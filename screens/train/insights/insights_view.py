@@ -16,7 +16,7 @@ from lab.runs.insights_log import InsightHistory
 from lab.runs.run_schema import HEAD_SCORES, HeadScore
 from models.config import OptimizerName
 from screens.colour.palette import palette_of
-from screens.plot.figure import Figure, Series
+from screens.plot.figure import Figure, Kind, Series
 from screens.plot.line_plot import LinePlot
 from screens.train.insights.heads_grid import grid_lines, head_at
 from screens.train.insights.heads_page import finding_lines, head_line, heads_above
@@ -190,7 +190,8 @@ class InsightsView(Vertical):
         for place, (kind, role) in enumerate(zip(HEAD_SCORES, ("run0", "run4", "run1"), strict=True)):
             scores = np.array([point.scores[place, layer, head] for point in measured], np.float64)
             name = score_since_sentence(kind, steps.tolist(), scores.tolist(), repeated)
-            series.append(Series(f"{head_name(layer, head)} {name}", kind, "line", role, steps, scores, dashes=DASHES[kind]))
+            shape: Kind = "line" if len(measured) > 1 else "dots"
+            series.append(Series(f"{head_name(layer, head)} {name}", kind, shape, role, steps, scores, dashes=DASHES[kind]))
         levels: dict[float, list[str]] = {}
         for kind in HEAD_SCORES:
             levels.setdefault(uniform_score(kind, repeated), []).append(kind)

@@ -61,7 +61,7 @@ def _place_line(insights: InsightHistory, index: int) -> Sequence[ColouredPiece]
     if len(places) == 1:
         return [("one place of the validation text", "title"), ("   all that this older run measured", "dim")]
     low, high = insights.range(places[index])
-    words = f"its next token had {probability(low)} to {probability(high)} so far"
+    words = f"given {len(places[index].before)} tokens, the next had {probability(low)} to {probability(high)} so far"
     return [(f"place {index + 1}/{len(places)} ↑/↓", "title"), (f"   {words}", "dim")]
 
 

@@ -54,12 +54,12 @@ def ratio_legend(usual: float, width: int, *, paints: bool) -> Sequence[Coloured
     """The scale of the ratios, with its ends."""
     low, middle, high = (power(usual * factor).replace(".0", "") for factor in (1 / COLOUR_ENDS, 1.0, COLOUR_ENDS))
     if paints:
-        bar = legend_bar("diverging", f"≤{low}", f"≥{high}, middle: usual ({middle})", LEGEND_WIDTH)
-        used = sum(len(text) for text, _ in bar)
-        if used <= width:
-            return [*bar, (" " * (width - used), "dim")]
-        bar = legend_bar("diverging", "less", "more", LEGEND_WIDTH)
-        return [*bar, (" " * max(0, width - sum(len(text) for text, _ in bar)), "dim")]
+        for above in (f"≥{high}, middle: usual ({middle})", f"≥{high}"):
+            bar = legend_bar("diverging", f"≤{low}", above, LEGEND_WIDTH)
+            used = sum(len(text) for text, _ in bar)
+            if used <= width:
+                break
+        return [*bar, (" " * max(0, width - used), "dim")]
     third, thrice = (power(usual * factor).replace(".0", "") for factor in (1 / 3, 3.0))
     words = f"· <{low}  ░ <{third}  ▒ usual  ▓ >{thrice}  █ >{high}"
     return [(fit(words if len(words) <= width else "▒ usual  ▓█ more  ░· less", width), "dim")]

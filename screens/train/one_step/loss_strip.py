@@ -13,8 +13,8 @@ from screens.colour.palette import palette_of
 from screens.widgets.text_fitting import fit
 from screens.widgets.token_strip import CLASSES, LONGEST_LABEL, Box, TokenStrip
 
-FIRST = "–"
-"""Beneath the first token, which nothing predicts."""
+FIRST = "loss"
+"""Beneath the first token, which nothing predicts: the name of the row."""
 
 
 def loss_of(token: Token) -> str:

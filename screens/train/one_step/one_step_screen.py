@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -361,4 +362,6 @@ def facts_in_words(answer: StepAnswer) -> tuple[str, tuple[str, ...]]:
     weights = f"{facts.run} step {whole(facts.step)} ({facts.checkpoint}){taken}"
     losses = " → ".join(fixed(loss, 3) for loss in dict.fromkeys((facts.losses[0], facts.losses[-1])))
     place = f"{batch} · token {answer.position + 1}/{len(answer.tokens)}"
-    return place, (f"lr {significant(facts.lr)}", weights, f"loss {losses}")
+    probabilities = [token.probability for token in answer.tokens if token.probability]
+    shaded = (f"shaded: loss, 0 to {fixed(-math.log(min(probabilities)), 2)}",) if probabilities else ()
+    return place, (*shaded, f"lr {significant(facts.lr)}", weights, f"loss {losses}")

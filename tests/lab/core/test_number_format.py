@@ -66,6 +66,10 @@ def test_fixed(x: float, decimals: int, text: str) -> None:
     assert number_format.fixed(x, decimals) == text
 
 
+def test_a_change_that_would_round_to_zero_has_one_figure() -> None:
+    assert [number_format.fixed(x, 3, sign=True) for x in (0.0004, -0.0004, -0.02, 0)] == ["+4e−4", "−4e−4", "−0.020", "0.000"]
+
+
 def test_column_gives_every_value_the_decimals_of_the_largest() -> None:
     assert number_format.column([1.21, -3.194, 0.0001, 0]) == ["1.21", "−3.19", "<0.01", "0.00"]
     assert number_format.column([1234.5, 0.7]) == ["1234", "1"]

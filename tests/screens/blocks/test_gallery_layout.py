@@ -25,6 +25,12 @@ def gallery(layers: int = 3, heads: int = 4, size: int = 8, selected: int = 0) -
     return Gallery("all", "every query and key", thumbnails, heads, selected)
 
 
+def test_small_pictures_are_spread_for_their_captions_where_a_layer_still_fits() -> None:
+    wide, narrow = (lay_gallery(gallery(2, 2, 4), width) for width in (29, 28))
+    assert text_of(wide.line(len(wide.head))).split() == ["▸1.1", "sink", "80%", "1.2", "sink", "80%"]
+    assert text_of(narrow.line(len(narrow.head))).split() == ["▸1.1", "1.2", "sink"]
+
+
 @pytest.mark.parametrize("width", [12, 30, 52, 83, 148])
 @pytest.mark.parametrize(("layers", "heads", "size"), [(3, 4, 8), (12, 12, 9), (2, 5, 6), (1, 1, 2)])
 def test_every_thumbnail_stands_where_its_spot_says(width: int, layers: int, heads: int, size: int) -> None:

@@ -35,6 +35,16 @@ def test_fit_marks_what_it_cuts() -> None:
     assert fit("attention", 9) == "attention"
 
 
+def test_bars_of_one_quantity_have_one_length_in_all_tables_of_a_view() -> None:
+    one = Table([Column("after"), Column("share")], [[Cell("a"), Cell("50%", 0.5, bar=0.5)]])
+    two = Table(
+        [Column("next"), Column("share"), Column("model")], [[Cell("b"), Cell("50%", 0.5, bar=0.5), Cell("50%", 0.5, bar=0.5)]]
+    )
+    alone = Table([Column("after"), Column("other")], [[Cell("a"), Cell("50%", 0.5, bar=1.0)]])
+    page = lay_view(View("x", "x", "", [one, two, alone]), 50)
+    assert [drawn(block)[-1].count("█") for block in page.blocks] == [7, 14, 28]
+
+
 def test_wrap_keeps_a_token_with_its_opening_quotation_mark() -> None:
     assert wrap("15.0% on “ there” in it", 12) == ["15.0% on", "“ there” in", "it"]
 

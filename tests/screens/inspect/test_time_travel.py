@@ -195,6 +195,8 @@ def test_the_rail_names_steps_and_the_best_where_they_fit() -> None:
     assert rail_of(stops, 41) == "┼─────────┼16───────┼─────────best──────┼"
     assert rail_of(stops, 9) == "┼─┼─┼─b─┼"
     assert rail_of(STOPS, 25) == "┼───────┼1──────┼────best"
+    many = [TimelineStop(str(step), step, ("best",) if step == 200 else ()) for step in (0, 1, 8, 100, 160, 200)]
+    assert rail_of(many, 36) == "┼──────┼1─────┼──────┼100───┼───best", "the last word cuts no label"
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from textual.pilot import Pilot
 from lab.runs.insights_log import InsightHistory, InsightPoint
 from lab.runs.run_schema import PartUpdate
 from screens.colour.heat import Heat, heat, levels_of
+from screens.plot.drawing import draw
 from screens.train.insights.heads_grid import grid_lines, head_at, highest_shown
 from screens.train.insights.insights_view import InsightsView
 from screens.train.insights.page_lines import PageLines
 from screens.train.insights.probe_page import tail
 from screens.train.insights.updates_page import updates_lines
+from screens.train.run_header import RunHeader
 from tests.screens.train.train_app import TrainApp, screen_of, watch
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
@@ -69,6 +72,26 @@ async def test_the_heads_are_shown_with_their_meters_and_can_be_walked_through_t
         await pilot.pause()
         assert screen_of(pilot).view.samples.display
         assert app.current_mode == "train"
+
+
+async def test_a_single_evaluation_is_a_point_over_its_own_step_and_a_run_that_is_gone_is_named_on_every_page(
+    app: TrainApp, make_run: Any, measured: Any, until: Any
+) -> None:
+    run = make_run("tale", step=1000)
+    measured(run, range(0, 1))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await watch(pilot, until, "tale")
+        await pilot.press("e", "enter")
+        await pilot.pause()
+        plot = screen_of(pilot).query_one("#head-history")
+        figure = plot.figure
+        assert {series.kind for series in figure.series} == {"dots", "level"}
+        axis = "".join(text for text, _ in draw(figure, 60, 9).lines[-1])
+        assert axis.split() == ["0", "steps"]
+        header = screen_of(pilot).query_one(RunHeader)
+        assert not header.problem
+        rmtree(run.path)
+        await until(pilot, lambda: "tale is gone" in header.render_line(0).text)
 
 
 def shown_insights(pilot: Pilot[None]) -> InsightHistory:
@@ -147,7 +170,7 @@ async def test_the_place_that_has_changed_most_is_a_race_of_its_next_tokens(
         await pilot.pause()
         page = page_of(pilot)
         assert len(page) <= 21
-        assert page[0] == "place 2/3 ↑/↓   its next token had 1.0% to 91.0% so far"
+        assert page[0] == "place 2/3 ↑/↓   given 2 tokens, the next had 1.0% to 91.0% so far"
         assert page[1] == " Then it flew home."
         assert lit(pilot) == [" flew"]
         step = next(
@@ -172,7 +195,7 @@ async def test_at_the_place_of_a_repetition_a_head_s_attention_is_shown(
         await pilot.pause()
         page = page_of(pilot)
         assert len(page) <= 21
-        assert page[0] == "place 3/3 ↑/↓   its next token had 1.0% to 61.0% so far"
+        assert page[0] == "place 3/3 ↑/↓   given 12 tokens, the next had 1.0% to 61.0% so far"
         assert lit(pilot) == [" dog"]
         looked = page[next(at for at, line in enumerate(page) if line.startswith("attention of head 3.2 from “ big”")) :]
         assert any(line.startswith("  dog") and "62.0%" in line for line in looked)

@@ -102,7 +102,7 @@ async def test_w_in_train_opens_it_and_escape_leads_back_and_ends_its_engine(ope
         assert screen_of(pilot).query_one(BackwardView).display
         strip = screen_of(pilot).query_one(LossStrip)
         assert strip.chosen == 4
-        assert [loss_of(token) for token in strip.tokens] == ["–", "0.69", "3.91", "0.11", "16.1", "<0.01"]
+        assert [loss_of(token) for token in strip.tokens] == ["loss", "0.69", "3.91", "0.11", "16.1", "<0.01"]
         await press(pilot, "escape")
         assert isinstance(pilot.app.screen, TrainScreen)
         assert engine.closed
