@@ -128,9 +128,9 @@ def window_title(tokens: TrainingTokens, index: int, context: int) -> str:
 
 def window_lines(tokens: TrainingTokens, index: int, context: int, width: int, *, as_ids: bool) -> list[PieceLine]:
     """A window as rows of position, input and target: the target is the input moved on by one token."""
-    window = tokens.window(index, context)
-    if len(window) < 2:
+    if not tokens.windows_to_show(context):
         return [[(f"The training part has fewer than {context + 1} tokens: not one window of {context}.", "wrong")]]
+    window = tokens.window(index, context)
     names = [str(id) if as_ids else tokens.tokenizer.label(id) for id in window]
     cells = [fit(name, min(cell_len(name), LONGEST_TOKEN)) for name in names]
     lines: list[PieceLine] = []

@@ -235,5 +235,6 @@ class SplitPage(DataPage):
         if self._tokens is None:
             return [*lines, *words_lines(self._problem or "Tokenizing …", width, "wrong" if self._problem else "dim")]
         lines += [*size_lines(self._tokens, self.preset, width), []]
-        lines += words_lines(window_title(self._tokens, self.window, self.context), width, "title")
+        if self._tokens.windows_to_show(self.context):
+            lines += words_lines(window_title(self._tokens, self.window, self.context), width, "title")
         return [*lines, *window_lines(self._tokens, self.window, self.context, width, as_ids=self.as_ids)]

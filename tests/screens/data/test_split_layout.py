@@ -1,9 +1,12 @@
 """The layout of the page Split: bars, marks and rows, without a screen."""
 
+from dataclasses import replace
+
 from lab.data.corpus import CorpusFile
-from lab.planning.sequence_preview import TextSplit
+from lab.planning.sequence_preview import TextSplit, TrainingTokens
+from models.tokenizers.tokenizer import Tokenizer
 from screens.data.piece_lines import PieceLine
-from screens.data.split_layout import documents_line, ratio_scale, split_lines
+from screens.data.split_layout import documents_line, ratio_scale, split_lines, window_lines
 
 
 def words(line: PieceLine) -> str:
@@ -40,3 +43,10 @@ def test_the_scale_is_logarithmic_and_says_when_a_text_lies_beyond_it() -> None:
     assert bar.index("●") == round(2 / 5 * (len(bar) - 1))
     assert bar.index("┼") == round((2 + 1.30103) / 5 * (len(bar) - 1))
     assert words(ratio_scale(0.001, 80))[5] == "◂"
+
+
+def test_a_text_shorter_than_a_window_has_none() -> None:
+    tokenizer = Tokenizer.bytes_()
+    one = TrainingTokens(tokenizer, "bytes", tuple(range(9)), replace(of(CorpusFile("a.txt", 10)), sample_bytes=9))
+    assert words(window_lines(one, 0, 8, 80, as_ids=True)[1]).split() == ["input", *["0│1│2│3│4│5│6│7"]]
+    assert "not one window of 9" in words(window_lines(one, 0, 9, 80, as_ids=True)[0])
