@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.core.number_format import bytes_, count, duration, fixed, probability, significant, whole
+from lab.core.number_format import MINUS, bytes_, count, duration, fixed, probability, significant, whole
 from lab.core.visible_text import shortened, visible
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_progress import planned_length
@@ -46,9 +46,10 @@ def text_facts(config: RunConfig) -> list[Fact]:
 
 
 def cleaning_in_words(data: DataConfig) -> str:
-    """The cleaning rules, and how much each took: `line-endings, boilerplate (−812 B)`."""
-    taken = {step.rule: step.bytes_in - step.bytes_out for step in data.funnel}
-    words = [f"{rule} (−{bytes_(taken[rule])})" if taken.get(rule, 0) > 0 else rule for rule in data.cleaning]
+    """The cleaning rules, and how much each took or added: `line-endings, boilerplate (−812 B), emails (+6 B)`."""
+    changes = {step.rule: step.bytes_out - step.bytes_in for step in data.funnel}
+    signs = {rule: f" ({MINUS if change < 0 else '+'}{bytes_(abs(change))})" for rule, change in changes.items() if change}
+    words = [f"{rule}{signs.get(rule, '')}" for rule in data.cleaning]
     return shown(", ".join(words), 1000) or "none"
 
 
