@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from lab.core.number_format import MINUS, bytes_, probability, whole
-from lab.data.cleaning.funnel import Excerpt, Funnel
+from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
 from screens.blocks.bars_and_shades import EIGHTHS_ACROSS
@@ -156,10 +156,11 @@ def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[Piec
     excerpt = excerpts[at]
     arrows = " ←/→" if len(excerpts) > 1 else ""
     reason = f" · {excerpt.reason}" if excerpt.reason else ""
-    lines: list[PieceLine] = [[(f"place {at + 1} of {len(excerpts)}{arrows}{reason}", "dim")]]
+    lines: list[PieceLine] = [[(f"example {at + 1} of {len(excerpts)}{arrows}{reason}", "dim")]]
+    lead, spans = split_lead(excerpt)
     for label, left_out, marks in (("before ", "added", TAKEN_MARKS), ("after  ", "taken", ADDED_MARKS)):
-        pieces: list[Piece] = []
-        for span in excerpt.spans:
+        pieces: list[Piece] = [(lead, "text")] if lead else []
+        for span in spans:
             if span.kind == left_out or not span.text:
                 continue
             if span.kind == "kept":
@@ -169,3 +170,11 @@ def excerpt_lines(excerpts: Sequence[Excerpt], at: int, width: int) -> list[Piec
         body = wrap_pieces(pieces, max(8, width - cell_len(label))) or [[("nothing", "dim")]]
         lines += [[(label if number == 0 else " " * cell_len(label), "dim"), *line] for number, line in enumerate(body)]
     return lines
+
+
+def split_lead(excerpt: Excerpt) -> tuple[str, Sequence[ExcerptSpan]]:
+    """The last line with text before the first change, and the spans from that change on: it is to be in sight at once."""
+    at = next((at for at, span in enumerate(excerpt.spans) if span.kind != "kept"), 0)
+    before = "".join(span.text for span in excerpt.spans[:at])
+    start = before.rfind("\n", 0, len(before.rstrip("\n"))) + 1
+    return ("…" if start else "") + before[start:], excerpt.spans[at:]

@@ -44,7 +44,7 @@ class RuleList(PieceLinesView):
     HELP: ClassVar[str | None] = """
 **Clean.** Each rule is one of those that the large data pipelines use; `space`, `enter` or a click switches it. The bars are the
 **funnel**: `█` is what is left of the text after a rule, `▒` what the rule took of it, in the order in which rules are applied.
-Below stand real places of this text: `[−taken−]` before, `{+added+}` after; `←` `→` show others.
+Below stand real examples from this text: `[−taken−]` before, `{+added+}` after; `←` `→` show others, `tab` and `↓` scroll.
 
 Nothing changes on disk. The rules go with the text to Train, and a run keeps them; `w` saves the cleaned text as another file.
 `a` switches all rules on, or back to the usual ones.
@@ -108,8 +108,8 @@ class CleanPage(DataPage):
     FOCUS = "#rules"
     PARTS = (RuleList, RuleDetail)
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "place(1)", "Place", id="clean.place", key_display="←/→", tooltip="The next place that it changed"),
-        Binding("left,h", "place(-1)", "Place before", id="clean.place_before", show=False, tooltip="The place before"),
+        Binding("right,l", "place(1)", "Example", id="clean.place", key_display="←/→", tooltip="The next example of what it changed"),
+        Binding("left,h", "place(-1)", "Example before", id="clean.place_before", show=False, tooltip="The example before"),
         Binding("a", "all", "All", id="clean.all", tooltip="All rules on, or back to the usual ones"),
         Binding("w", "save", "Save", id="clean.save", tooltip="Save the cleaned text as a file"),
         Binding("x", "cancel", "Cancel", id="clean.cancel", tooltip="Stop reading the text"),

@@ -182,8 +182,11 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self.choose_page.use()
 
     def action_type(self) -> None:
-        self.page = "choose"
-        self.call_after_refresh(self.choose_page.type_path)
+        if self.page == "choose":
+            self.choose_page.type_path()  # at once: the next key is part of the path
+        else:
+            self.page = "choose"
+            self.call_after_refresh(self.choose_page.type_path)
 
 
 def kept_rules(typed: str) -> tuple[str, ...]:
