@@ -20,7 +20,7 @@ class ToApp(Message):
 
 @dataclass
 class TextChosen(ToApp):
-    """The user has chosen the text to train on: a path or the name of a built-in text; `open_mode` as in `RunChosen`."""
+    """The user has chosen a text, to train on and for Tokens: a source; `open_mode` as in `RunChosen`."""
 
     source: str
     encoding: str = ""

@@ -17,6 +17,9 @@ PEEKED_BYTES = 1 << 12
 SAMPLE_BYTES = 1 << 14
 """Bytes around the first one that cannot be decoded, from which another encoding is guessed."""
 
+UNUSUAL_ENCODINGS = ("hp_roman8",)
+"""Never suggested: French in cp1252 passes for the first as well, with wrong letters."""
+
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -163,7 +166,7 @@ def _suggest_encoding(sample: bytes) -> str | None:
     more common."""
     import charset_normalizer
 
-    matches = list(charset_normalizer.from_bytes(sample))
+    matches = list(charset_normalizer.from_bytes(sample, cp_exclusion=list(UNUSUAL_ENCODINGS)))
     if not matches:
         return None
     best = matches[0]

@@ -25,7 +25,7 @@ from models.tokenizers.tokenizer_kinds import TokenizerKind
 from screens.data.data_page import ChosenText
 from screens.data.path_input import PathInput
 from screens.data.size_slider import SizeSlider
-from screens.data.text_reader import KINDS, TextReader, short_name
+from screens.data.text_reader import KINDS, TextReader, encoding_hint, short_name
 from screens.data.text_tree import TextTree
 from screens.widgets.fact_list import Fact, FactList
 from screens.widgets.text_fitting import printable
@@ -65,9 +65,10 @@ class ChoosePage(TextReader):
 
     @dataclass
     class TextRead(Message):
-        """The chosen text has been read; None while it is being read, or where it cannot be."""
+        """The chosen text has been read; None while it is being read, or where it cannot be. It is `taken` by name or enter."""
 
         text: ChosenText | None
+        taken: bool = False
 
     @dataclass
     class Used(Message):
@@ -95,7 +96,7 @@ class ChoosePage(TextReader):
         self._was_chosen_elsewhere = False
         """True until the cursor moves, if the text was chosen when the page opened."""
         self._encoding_is_recent = False
-        """True if the encoding in the field is that of a recent text."""
+        """True if the encoding in the field is that of a recent text, or was guessed for one: the next text has another."""
         self._shows_grammar = False
         """True if the preview is the grammar of the stories."""
 
@@ -238,6 +239,8 @@ class ChoosePage(TextReader):
     @on(Input.Submitted, "#encoding")
     def _typed(self) -> None:
         typed = typed_source(self.query_one(PathInput).value)
+        if typed and typed != self._source:
+            self._take_encoding("")
         if typed:
             self.query_one(TextTree).unmark_all()
         if typed or self._source:
@@ -277,12 +280,17 @@ class ChoosePage(TextReader):
         self._is_reading = False
         self._facts = message.facts
         if message.facts is not None:
-            self.post_message(self.TextRead(ChosenText(message.facts.source, message.encoding, message.facts, message.rules)))
+            text = ChosenText(message.facts.source, message.encoding, message.facts, message.rules)
+            self.post_message(self.TextRead(text, self._take_when_read))
         self._is_too_large = bool(message.too_large)
         if message.too_large:
             self._hint(message.too_large)
         if message.error:
-            self._hint(message.error.replace("--encoding", "the encoding"), wrong=True)
+            words, guess = encoding_hint(message.error, message.source)
+            self._hint(words, wrong=True)
+            if guess and self._take_when_read:
+                self._take_encoding(guess)
+                self.query_one("#encoding").focus()
         self._show()
         if message.facts is not None and self._take_when_read:
             self.query_one("#use").focus()
@@ -295,12 +303,7 @@ class ChoosePage(TextReader):
     def _show_count(self, message: TextReader.Counted) -> None:
         if (message.source, message.rules) != (self._source, self.rules):
             return
-        if message.count is None:
-            self._counts[message.kind] = message.error
-        else:
-            about = "" if message.count.exact else "about "
-            vocabulary = f" (vocabulary {whole(message.count.vocab_size)})" if message.kind == "bpe" else ""
-            self._counts[message.kind] = f"{about}{whole(message.count.tokens)} as {message.kind}{vocabulary}"
+        self._counts[message.kind] = message.words
         self._show()
 
     def _hint(self, words: str, *, wrong: bool = False) -> None:

@@ -149,6 +149,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             if self._funnel is not None and text.source != self._funnel.source:
                 self._funnel = None
         self.text = replace(text, cleaning=self._rules) if text is not None else None
+        if text is not None and message.taken:
+            self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
 
     @on(ChoosePage.Used)
     def _text_used(self, message: ChoosePage.Used) -> None:
@@ -161,6 +163,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self.lab.change_preferences(cleaning=typed_rules(message.rules))
         if self.text is not None:
             self.text = replace(self.text, cleaning=message.rules)
+            if self.text.source == self.lab.text_source:
+                self.post_message(TextChosen(self.text.source, self.text.encoding, None, message.rules))
 
     @on(CleanPage.Measured)
     def _measured(self, message: CleanPage.Measured) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from textual import work
 from textual.message import Message
 
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_
+from lab.core.number_format import bytes_, whole
 from lab.data.builtin_stories import grammar_in_words
 from lab.data.corpus import shown_source
 from lab.data.statistics.source_stamp import file_size
@@ -24,6 +25,21 @@ from screens.data.data_page import DataPage
 READ_UNASKED = 50_000_000
 """Largest text in bytes that is read as soon as the cursor is on it."""
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2")
+SUGGESTION = re.compile(r"try --encoding (\S+)\.$")
+
+
+def encoding_hint(problem: str, source: str) -> tuple[str, str]:
+    """A problem of reading as the page says it, and the encoding to try, if that is all there is to do.
+
+    One encoding is that of all files, so that of several the one in another encoding has to go, or to be converted.
+    """
+    found = SUGGESTION.search(problem)
+    if found is None:
+        return problem.replace("--encoding", "the encoding"), ""
+    guess = found[1]
+    if not path_of(source).is_file():
+        return SUGGESTION.sub(f"mark the others with space, or convert it: iconv -f {guess} -t utf-8.", problem), ""
+    return SUGGESTION.sub(f"press enter to read it as {guess}.", problem), guess
 
 
 class TextReader(DataPage):
@@ -52,6 +68,15 @@ class TextReader(DataPage):
         kind: TokenizerKind
         count: TokenCount | None
         error: str = ""
+
+        @property
+        def words(self) -> str:
+            """The number, or the reason, as a fact of the text."""
+            if self.count is None:
+                return self.error
+            about = "" if self.count.exact else "about "
+            vocabulary = f" (vocabulary {whole(self.count.vocab_size)})" if self.kind == "bpe" else ""
+            return f"{about}{whole(self.count.tokens)} as {self.kind}{vocabulary}"
 
     @work(thread=True, group="facts", exclusive=True, exit_on_error=True)
     def read(self, source: str, encoding: str | None, rules: tuple[str, ...], *, asked: bool) -> None:

@@ -63,9 +63,12 @@ async def test_stories_is_looked_at_first_and_enter_twice_leads_to_train(app: Da
         assert "bits per byte" in facts(pilot)["entropy"]
         await pilot.press("enter")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "use")
-        await pilot.press("enter")
-        await pilot.pause()
-        assert (app.current_mode, app.text_source) == ("train", "stories")
+        assert (app.current_mode, app.text_source) == ("data", "stories"), "in use for Tokens, too"
+        await pilot.press("e", "a")
+        await until(pilot, lambda: len(app.text_cleaning) > 10)
+        await pilot.press("a", "c", "u")
+        await until(pilot, lambda: app.current_mode == "train")
+        assert app.text_source == "stories"
         assert app.focused is not None
         assert app.focused.id == "start"
 
@@ -109,15 +112,20 @@ async def test_a_file_in_another_encoding_opens_when_that_is_named(app: DataApp,
     async with app.run_test(size=(80, 24)) as pilot:
         await type_path(pilot, "french.txt")
         await until(pilot, lambda: "is not UTF-8" in hint(pilot))
-        assert "try the encoding " in hint(pilot)
-        screen_of(pilot).query_one("#encoding", Input).value = "cp1252"
-        screen_of(pilot).query_one("#encoding").focus()
+        assert hint(pilot).endswith("press enter to read it as cp1252.")
         await pilot.press("enter")
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
         assert "decoded from cp1252" in facts(pilot)["cleaned"]
         await pilot.press("enter")
         await pilot.pause()
         assert app.text_encoding == "cp1252"
+        await pilot.press("2")
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: facts(pilot)["text"].endswith("fable.txt") and app.text_source.endswith("fable.txt"))
+        assert app.text_encoding == "", "the next text is not read in it"
+        await pilot.press("escape")
+        await type_path(pilot, "fable.txt french.txt")
+        await until(pilot, lambda: hint(pilot).endswith("or convert it: iconv -f cp1252 -t utf-8."))
 
 
 async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -> None:
