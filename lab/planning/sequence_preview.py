@@ -27,10 +27,6 @@ STEPS = 2000
 """Steps that the number of epochs is told for."""
 
 
-class CancelledError(Exception):
-    """Nobody waits for the preview any more."""
-
-
 @dataclass(frozen=True)
 class TextSplit:
     """A cleaned text cut into training and validation part, with the beginning of the training part in pieces to tokenize."""
@@ -58,29 +54,22 @@ class TextSplit:
 def read_split(
     source: str,
     encoding: str | None,
-    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     cleaning: tuple[str, ...] = DEFAULT_RULES,
 ) -> TextSplit:
-    """Clean and split the text as a run does, reading it three times.
+    """Clean and split the text as a run does, reading it three times. `progress` gets the bytes of the first time.
 
     Raises:
         UserError: where the text cannot be read.
-        CancelledError: if `cancelled` has become true.
     """
-
-    def check(done: int = 0, total: int = 0) -> None:
-        if cancelled():
-            raise CancelledError
-
     corpus = open_corpus(source, encoding, cleaning=cleaning)
-    corpus.measure(check)
-    split = split_text(corpus, check)
+    corpus.measure(progress)
+    split = split_text(corpus)
     sample: list[tuple[str, bool]] = []
     starts: list[int] = []
     sampled = 0
     before = after = b""
     for offset, piece, begins in pieces(corpus, [split.split]):
-        check()
         if begins:
             starts.append(offset)
         if offset < split.split:

@@ -136,6 +136,11 @@ class ChoosePage(TextReader):
             self._choose(self._source)  # other rules were chosen on another page
 
     @property
+    def source(self) -> str:
+        """The chosen text, as it was asked for."""
+        return self._source
+
+    @property
     def _is_stories(self) -> bool:
         return self._source.lower().partition(":")[0] == STORIES and is_builtin(self._source)
 

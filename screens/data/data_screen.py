@@ -13,7 +13,7 @@ from textual.containers import Container
 from textual.reactive import var
 
 from lab.core.errors import UserError
-from lab.core.number_format import bytes_
+from lab.core.number_format import bytes_, count
 from lab.data.cleaning.funnel import Funnel
 from lab.data.cleaning.rule_registry import parse_rules, typed_rules
 from lab.runs.run_schema import DEFAULT_RULES
@@ -23,6 +23,7 @@ from screens.data.clean_page import CleanPage
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.look_page import LookPage
 from screens.data.split_page import SplitPage
+from screens.data.text_reader import TextReader
 from screens.messages import TextChosen
 from screens.widgets.page_bar import PageBar, PageLink
 
@@ -71,6 +72,10 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         """The rules that are on, and those that the text's facts were read with."""
         self._funnel: Funnel | None = None
         """That of the text with these rules, once it has been measured."""
+        self._tokens = ""
+        """The number of tokens as a run makes them by default."""
+        self._tokens_rules: tuple[str, ...] | None = None
+        """The rules of that number; None while it is not known."""
 
     def compose_body(self) -> ComposeResult:
         yield PageBar(PAGES, "choose", id="data-pages")
@@ -134,16 +139,23 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         """The bar's steps, with sizes where they are known."""
         facts = self.text.facts if self.text else None
         bar = self.query_one(PageBar)
-        size = f" {bytes_(facts.bytes)}" if facts and self._facts_rules == self._rules else ""
+        raw = cleaned = tokens = ""
         if facts and self._funnel is not None:
-            bar.steps = (f"text {bytes_(self._funnel.raw_bytes)}", f"cleaned {bytes_(self._funnel.kept_bytes)}", "tokens")
-        else:
-            bar.steps = ("text", f"cleaned{size}", "tokens")
+            raw, cleaned = bytes_(self._funnel.raw_bytes), bytes_(self._funnel.kept_bytes)
+        elif facts and self._facts_rules == self._rules:
+            cleaned = bytes_(facts.bytes)
+        if facts and self._tokens_rules == self._rules:
+            tokens = self._tokens
+        named = (("text", raw), ("cleaned", cleaned), ("tokens", tokens))
+        bar.steps = tuple(f"{name} {size}".rstrip() for name, size in named)
+        bar.short_steps = (raw or "text", cleaned or "cleaned", bar.steps[-1])
         bar.step = STEP_OF_PAGE[self.page]
 
     @on(ChoosePage.TextRead)
     def _text_read(self, message: ChoosePage.TextRead) -> None:
         text = message.text
+        if text is None:
+            self._tokens_rules = None
         if text is not None:
             self._facts_rules = text.cleaning
             if self._funnel is not None and text.source != self._funnel.source:
@@ -151,6 +163,13 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         self.text = replace(text, cleaning=self._rules) if text is not None else None
         if text is not None and message.taken:
             self.post_message(TextChosen(text.source, text.encoding, None, self._rules))
+
+    @on(TextReader.Counted)
+    def _tokens_counted(self, message: TextReader.Counted) -> None:
+        if message.kind == "bpe" and message.count is not None and message.source == self.choose_page.source:
+            about = "" if message.count.exact else "≈"
+            self._tokens, self._tokens_rules = f"{about}{count(message.count.tokens)} bpe", message.rules
+            self._show_steps()
 
     @on(ChoosePage.Used)
     def _text_used(self, message: ChoosePage.Used) -> None:

@@ -12,10 +12,11 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.reactive import var
 from textual.widgets import Label
-from textual.worker import get_current_worker
 
 from lab.core.errors import UserError
-from lab.planning.sequence_preview import CancelledError, TextSplit, TrainingTokens, read_split, tokenize_start
+from lab.core.number_format import bytes_, probability
+from lab.planning.sequence_preview import TextSplit, TrainingTokens, tokenize_start
+from lab.planning.split_process import SplitRequest, run_split_process
 from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -26,6 +27,7 @@ from screens.widgets.choice import Choice
 
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2", "bytes")
 NO_TEXT = "No text is chosen yet: c shows the texts."
+READING = "Reading the text …"
 
 
 class SplitView(PieceLinesView):
@@ -64,7 +66,7 @@ model.
 
 
 class SplitPage(DataPage):
-    """Reads the split of the text once, and its tokens once per tokenizer, both in threads."""
+    """Reads the split of the text once, in a process of its own, and its tokens once per tokenizer, in a thread."""
 
     FOCUS = "#split-view"
     PARTS = (SplitView,)
@@ -108,6 +110,7 @@ class SplitPage(DataPage):
         self._split: TextSplit | None = None
         self._tokens: TrainingTokens | None = None
         self._problem = ""
+        self._progress = READING
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="split-choices"):
@@ -140,6 +143,7 @@ class SplitPage(DataPage):
             self._draw()
             return
         self._text, self._split, self._tokens, self._problem = text, None, None, ""
+        self._progress = READING
         self.set_reactive(SplitPage.window, 0)
         self._draw()
         if text is not None:
@@ -149,16 +153,17 @@ class SplitPage(DataPage):
         self.workers.cancel_group(self, "split")
         self.workers.cancel_group(self, "tokens")
 
-    @work(thread=True, group="split", exclusive=True, exit_on_error=True)
-    def _read(self, text: ChosenText) -> None:
-        worker = get_current_worker()
+    @work(group="split", exclusive=True, exit_on_error=True)
+    async def _read(self, text: ChosenText) -> None:
+        request = SplitRequest(text.source, text.encoding or None, text.cleaning)
         try:
-            split = read_split(text.source, text.encoding or None, lambda: worker.is_cancelled, text.cleaning)
-            self.post_message(self.SplitRead(text, split))
+            self.post_message(self.SplitRead(text, await run_split_process(request, self._tell_progress)))
         except UserError as error:
             self.post_message(self.SplitRead(text, None, str(error)))
-        except CancelledError:
-            return
+
+    def _tell_progress(self, done: int, total: int) -> None:
+        self._progress = f"Reading the text: {probability(done / total, 0) if total else '…'} of {bytes_(total)} …"
+        self._draw()
 
     @on(SplitRead)
     def _show_split(self, message: SplitRead) -> None:
@@ -230,7 +235,7 @@ class SplitPage(DataPage):
         if self._text is None:
             return words_lines(NO_TEXT, width, "dim")
         if self._split is None:
-            return words_lines(self._problem or "Reading the text …", width, "wrong" if self._problem else "dim")
+            return words_lines(self._problem or self._progress, width, "wrong" if self._problem else "dim")
         lines = [*split_lines(self._split, width), []]
         if self._tokens is None:
             return [*lines, *words_lines(self._problem or "Tokenizing …", width, "wrong" if self._problem else "dim")]

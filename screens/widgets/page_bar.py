@@ -48,6 +48,8 @@ class PageBar(Widget):
     current: reactive[str] = reactive("")
     steps: reactive[tuple[str, ...]] = reactive(())
     """The steps of the pipeline, first to last."""
+    short_steps: reactive[tuple[str, ...]] = reactive(())
+    """The same steps in fewer words, for where those do not fit."""
     step: reactive[int | None] = reactive(None)
     """The step that the current page is about."""
 
@@ -78,6 +80,9 @@ class PageBar(Widget):
     def _step_segments(self, room: int) -> list[Segment]:
         names = [visible(name) for name in self.steps]
         length = cell_len(ARROW.join(names))
+        if length > room:
+            names = [visible(name) for name in self.short_steps]
+            length = cell_len(ARROW.join(names))
         if not names or length > room:
             return []
         style, here = self.get_component_rich_style("page-bar--step"), self.get_component_rich_style("page-bar--here")

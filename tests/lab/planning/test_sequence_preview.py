@@ -1,22 +1,24 @@
 """A text on its way to training windows: the preview is what a run makes of the same text."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lab.core.errors import UserError
 from lab.data.data_order import TrainingBatches
 from lab.data.text_source import joined_source, open_corpus
 from lab.data.token_file import TokenFile, token_dtype, tokenize_corpus
 from lab.data.train_val_split import split_text
 from lab.planning.default_hyperparameters import default_vocabulary
 from lab.planning.sequence_preview import (
-    CancelledError,
     compute_optimal_sentence,
     read_split,
     tokenize_start,
     windows_per_epoch,
 )
+from lab.planning.split_process import SplitRequest, run_split_process
 from lab.planning.train_tokenizer import train_tokenizer
 from models.config import PRESETS
 from models.tokenizers.tokenizer_kinds import TokenizerKind
@@ -85,6 +87,9 @@ def test_chinchilla_is_told_with_the_texts_own_number() -> None:
     assert compute_optimal_sentence(137_024 * 40, config).endswith("this text has 2.00 times that.")
 
 
-def test_nobody_waits_for_a_preview_that_is_cancelled(source: str) -> None:
-    with pytest.raises(CancelledError):
-        read_split(source, None, lambda: True)
+def test_a_process_reads_the_same_split_and_says_what_is_wrong_with_a_text(source: str, tmp_path: Path) -> None:
+    rules = ("line-endings", "blank-lines")
+    request = SplitRequest(source, None, rules)
+    assert asyncio.run(run_split_process(request, lambda done, total: None)) == read_split(source, None, cleaning=rules)
+    with pytest.raises(UserError, match="missing"):
+        asyncio.run(run_split_process(SplitRequest(str(tmp_path / "missing.txt"), None, rules), lambda done, total: None))

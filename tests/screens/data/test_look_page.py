@@ -14,6 +14,7 @@ from screens.data import look_page
 from screens.data.data_screen import DataScreen
 from screens.data.look_layout import LookPicture, cropped, in_columns, lay_profile, resampled
 from screens.data.look_page import LookPage, LookView
+from screens.widgets.page_bar import PageBar
 
 pytestmark = pytest.mark.usefixtures("home", "fixed_machine")
 
@@ -191,6 +192,6 @@ def test_panels_fill_the_shortest_column() -> None:
 def test_picture(size: tuple[int, int], app: DataApp, until: Any, snap_compare: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         await open_look(pilot, until, "stories:50kb")
-        await pilot.pause()
+        await until(pilot, lambda: app.screen.query_one(PageBar).steps[2].endswith(" bpe"))
 
     assert snap_compare(app, terminal_size=size, run_before=go)
