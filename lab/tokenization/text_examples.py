@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from lab.core.number_format import significant
 from lab.tokenization.tokenized_text import TokenizedText
 
@@ -114,7 +116,9 @@ def sentence_on(texts: Titled) -> str:
     if len(texts) < 2 or len(texts[-1][1].ids) < 2:
         return ""
     (one, first), (other, second) = texts[-2:]
-    shared = len(set(first.byte_starts[1:-1].tolist()) & set(second.byte_starts[1:-1].tolist()))
+    is_border = np.zeros(int(first.byte_starts[-1]) + 1, bool)
+    is_border[first.byte_starts[1:-1]] = True
+    shared = int(is_border[second.byte_starts[1:-1]].sum())
     borders, others = len(second.ids) - 1, len(first.ids) - 1
     return (
         f"{shared:,} of the {borders:,} borders between {other}'s tokens are borders in {one} too, which has {others - shared:,} "

@@ -1,16 +1,18 @@
 """The same text as several tokenizers cut it, aligned by character and wrapped into rows."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from rich.cells import cell_len
 
 from lab.tokenization.token_views import character_label
 from lab.tokenization.tokenized_text import TokenizedText
+from lab.tokenization.wrap_rows import Ints, wrap_rows
 
+Marks = np.ndarray[Any, np.dtype[np.bool_]]
 SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 """Stand behind a character that is cut into so many tokens."""
 LEAST_ROW = 0.5
@@ -22,33 +24,49 @@ class AlignedText:
     """A text in columns, one for each character, and its rows. All tokenizers have the same columns."""
 
     texts: tuple[TokenizedText, ...]
-    labels: Sequence[str]
-    """The label of each character."""
-    widths: Sequence[int]
-    """The cells of each character's column."""
+    widths: Ints
+    """(characters,) The cells of each character's column."""
     rows: Sequence[int]
     """The first character of each row."""
     cut: tuple[dict[int, int], ...]
     """For each tokenizer, the characters that it cuts, and into how many tokens."""
-    differs: frozenset[int]
-    """Characters before which one of the last two tokenizers has a border and the other none."""
+    differs: Marks
+    """(characters,) True before which one of the last two tokenizers has a border and the other none."""
 
     def characters_of(self, row: int) -> range:
         """The characters of a row."""
-        return range(self.rows[row], self.rows[row + 1] if row + 1 < len(self.rows) else len(self.labels))
+        return range(self.rows[row], self.rows[row + 1] if row + 1 < len(self.rows) else len(self.widths))
 
     def cells(self, which: int, row: int) -> list[tuple[str, int]]:
         """A row as a tokenizer cuts it: each character on the cells of its column, and the token that it begins in."""
-        holders, cut = self.texts[which].holders, self.cut[which]
+        text, cut, places = self.texts[which].text, self.cut[which], self.characters_of(row)
+        holders = self.texts[which].holders[places.start : places.stop].tolist()
         made = []
-        for at in self.characters_of(row):
-            label = self.labels[at] + (SUPERSCRIPTS[min(9, cut[at])] if at in cut else "")
-            made.append((label + " " * (self.widths[at] - cell_len(label)), int(holders[at])))
+        for at, width, holder in zip(places, self._widths_of(places), holders, strict=True):
+            label = _label(text[at]) + (SUPERSCRIPTS[min(9, cut[at])] if at in cut else "")
+            made.append((label + " " * (width - cell_len(label)), holder))
         return made
+
+    def content_of(self, which: int, row: int, colours: int) -> Hashable:
+        """All that a row's cells depend on, with the tokens told apart by so many colours in turn."""
+        places, cut = self.characters_of(row), self.cut[which]
+        holders = self.texts[which].holders[places.start : places.stop]
+        first = int(holders[0])
+        cuts = tuple((at - places.start, cut[at]) for at in places if at in cut) if cut else ()
+        text = self.texts[which].text[places.start : places.stop]
+        widths = self.widths[places.start : places.stop].tobytes()
+        return text, (holders - first).tobytes(), first % colours, cuts, widths
+
+    def _widths_of(self, places: range) -> list[int]:
+        widths: list[int] = self.widths[places.start : places.stop].tolist()
+        return widths
 
     def marks(self, row: int) -> str:
         """A line of marks under the characters before which the last two tokenizers differ."""
-        return "".join(("^" if at in self.differs else " ").ljust(self.widths[at]) for at in self.characters_of(row)).rstrip()
+        places = self.characters_of(row)
+        differs = self.differs[places.start : places.stop].tolist()
+        marks = zip(differs, self._widths_of(places), strict=True)
+        return "".join(("^" if differ else " ").ljust(width) for differ, width in marks).rstrip()
 
 
 def align_texts(texts: Sequence[TokenizedText], room: int) -> AlignedText:
@@ -57,27 +75,38 @@ def align_texts(texts: Sequence[TokenizedText], room: int) -> AlignedText:
     A row ends after a line break, else at a border that all tokenizers have, if there is one that fills half of the room.
     """
     text = texts[0].text
-    labels = [" " if character == " " else character_label(character) for character in text]
-    cut = tuple({at: end - first for at, first, end in each.split_characters} for each in texts)
-    widths = [cell_len(label) for label in labels] if not text.isascii() else [len(label) for label in labels]
-    for at in set().union(*cut):
-        widths[at] += 1
-    ends = list(accumulate(widths))
+    cut = tuple(
+        dict(zip(places.tolist(), (ends - firsts).tolist(), strict=True))
+        for places, firsts, ends in (each.split_characters for each in texts)
+    )
+    widths = _label_widths(texts[0].codes)
+    widths[list(set().union(*cut))] += 1
+    ends = np.cumsum(widths)
     shared = np.flatnonzero(np.logical_and.reduce([each.begins for each in texts])).tolist() if text else []
-    breaks = [at for at, character in enumerate(text) if character == "\n"]
-    rows: list[int] = []
-    start = 0
-    while start < len(text):
-        rows.append(start)
+
+    def last_shared_border(start: int, end: int) -> int:
+        nearest = shared[max(0, bisect_right(shared, end) - 1)] if shared else start
         before = ends[start - 1] if start else 0
-        end = bisect_right(ends, before + room, start)
-        if end < len(text):
-            nearest = bisect_right(shared, end) - 1
-            if nearest >= 0 and shared[nearest] > start and ends[shared[nearest] - 1] - before >= LEAST_ROW * room:
-                end = shared[nearest]
-        line_break = bisect_left(breaks, start)
-        if line_break < len(breaks):
-            end = min(end, breaks[line_break] + 1)
-        start = max(end, start + 1)
-    different = np.flatnonzero(texts[-1].begins != texts[-2].begins).tolist() if len(texts) > 1 and text else []
-    return AlignedText(tuple(texts), labels, widths, rows, cut, frozenset(different))
+        return nearest if nearest > start and ends[nearest - 1] - before >= LEAST_ROW * room else end
+
+    rows = wrap_rows(ends, np.flatnonzero(texts[0].codes == ord("\n")), room, last_shared_border)
+    differs = texts[-1].begins != texts[-2].begins if len(texts) > 1 else np.zeros(len(text), bool)
+    return AlignedText(tuple(texts), widths, rows, cut, differs)
+
+
+_WIDTHS = np.full(0x110000, -1, np.int8)
+"""The cells of each character's label; -1 where it has not been asked for."""
+
+
+def _label(character: str) -> str:
+    return " " if character == " " else character_label(character)
+
+
+def _label_widths(codes: np.ndarray[Any, np.dtype[np.uint32]]) -> Ints:
+    """(characters,) Cells of each character's label."""
+    widths = _WIDTHS[codes]
+    if (widths < 0).any():
+        for code in set(codes[widths < 0].tolist()):
+            _WIDTHS[code] = cell_len(_label(chr(code)))
+        widths = _WIDTHS[codes]
+    return np.asarray(widths, np.int64)

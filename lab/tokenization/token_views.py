@@ -1,9 +1,11 @@
 """Views of a token in a strip: as text, as text with every space visible, as its id, as its bytes."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from rich.cells import cell_len
 
 from models.tokenizers.token_labels import printable
@@ -11,6 +13,7 @@ from models.tokenizers.token_labels import printable
 if TYPE_CHECKING:
     from models.tokenizers.tokenizer import Tokenizer
 
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 TokenView = Literal["text", "spaces", "ids", "bytes"]
 VIEWS: tuple[TokenView, ...] = get_args(TokenView)
 MOST_BYTES = 16
@@ -45,8 +48,8 @@ class TokenLabels:
         self.tokenizer, self.view = tokenizer, view
         self._special = frozenset(tokenizer.special.values())
         self._labels: dict[int, str] = {}
-        self._widths: dict[int, int] = {}
-        self._breaking: set[int] = set()
+        self._widths = np.zeros(tokenizer.vocab_size, np.int64)
+        self._breaking = np.zeros(tokenizer.vocab_size, bool)
 
     def label(self, id: int) -> str:
         """The token's label on one line, never empty."""
@@ -55,19 +58,22 @@ class TokenLabels:
             found = self._labels[id] = self._make(id)
         return found
 
-    def widths(self, ids: list[int]) -> list[int]:
-        """Cells of each label."""
-        known = self._widths
-        for id in set(ids) - known.keys():
-            known[id] = max(1, cell_len(self.label(id)))
-            if b"\n" in self.tokenizer.token_bytes(id):
-                self._breaking.add(id)
-        return [known[id] for id in ids]
+    def widths(self, ids: Ints) -> Ints:
+        """(N,) Cells of each label."""
+        found = self._widths[ids]
+        if not found.all():
+            self._measure(set(ids[found == 0].tolist()))
+            found = self._widths[ids]
+        return found
 
-    def breaks(self, ids: list[int]) -> list[int]:
+    def breaks(self, ids: Ints) -> Ints:
         """Places of the tokens that hold a line break, of ids whose widths were asked for."""
-        breaking = self._breaking.intersection(ids)
-        return [at for at, id in enumerate(ids) if id in breaking] if breaking else []
+        return np.flatnonzero(self._breaking[ids])
+
+    def _measure(self, ids: Iterable[int]) -> None:
+        for id in ids:
+            self._widths[id] = max(1, cell_len(self.label(id)))
+            self._breaking[id] = b"\n" in self.tokenizer.token_bytes(id)
 
     def _make(self, id: int) -> str:
         if self.view == "ids":

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -38,18 +38,29 @@ class TokenizedText:
         return TextCounts(len(self.text), int(self.byte_starts[-1]), len(self.ids))
 
     @cached_property
+    def id_array(self) -> Ints:
+        """(N,) The ids."""
+        return np.array(self.ids, np.int64)
+
+    @cached_property
     def byte_starts(self) -> Ints:
         """(N + 1,) Place of the first byte of each token; at the end the size of the text."""
-        lengths = _byte_lengths(self.tokenizer)
-        return np.concatenate(([0], np.cumsum(lengths[np.array(self.ids, np.int64)]))).astype(np.int64)
+        return _starts(_byte_lengths(self.tokenizer)[self.id_array])
+
+    @cached_property
+    def codes(self) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """(characters,) The code of each character."""
+        return np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
     @cached_property
     def _character_starts(self) -> Ints:
         """(characters + 1,) Place of the first byte of each character."""
-        codes = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), "<u4")
+        if self.text.isascii():
+            return np.arange(len(self.text) + 1)
+        codes = self.codes
         sizes = 1 + (codes >= 0x80).astype(np.int64) + (codes >= 0x800) + (codes >= 0x10000)
         sizes[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1
-        return np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        return _starts(sizes)
 
     @cached_property
     def first_characters(self) -> Ints:
@@ -83,14 +94,16 @@ class TokenizedText:
         return len(self.text) == int(self.byte_starts[-1])
 
     @cached_property
-    def split_characters(self) -> list[tuple[int, int, int]]:
-        """Characters that no single token holds whole: the character's place, its first token, and the token after its last."""
+    def split_characters(self) -> tuple[Ints, Ints, Ints]:
+        """Characters that no single token holds whole: the place of each, its first token, and the token after its last."""
         if self.is_one_byte_each:
-            return []
-        firsts = np.searchsorted(self.byte_starts, self._character_starts[:-1], "right") - 1
-        lasts = np.searchsorted(self.byte_starts, self._character_starts[1:] - 1, "right") - 1
-        split = np.flatnonzero(firsts != lasts)
-        return list(zip(split.tolist(), firsts[split].tolist(), (lasts[split] + 1).tolist(), strict=True))
+            return (_NOTHING,) * 3
+        starts = self._character_starts
+        places = np.flatnonzero(starts[1:] - starts[:-1] > 1)
+        firsts = np.searchsorted(self.byte_starts, starts[places], "right") - 1
+        ends = np.searchsorted(self.byte_starts, starts[places + 1] - 1, "right")
+        split = ends - firsts > 1
+        return places[split], firsts[split], ends[split]
 
     @cached_property
     def special_places(self) -> frozenset[int]:
@@ -102,7 +115,12 @@ class TokenizedText:
         """The token that holds the first byte of a character; the last token for a place beyond the text."""
         if not self.ids:
             return 0
-        return min(len(self.ids) - 1, int(np.searchsorted(self.end_characters, character, "right")))
+        place = self._character_starts[min(character, len(self.text) - 1)]
+        return min(len(self.ids), int(np.searchsorted(self.byte_starts, place, "right"))) - 1
+
+    def tokens_before(self, character: int) -> int:
+        """Number of tokens that begin before the first byte of a character."""
+        return int(np.searchsorted(self.byte_starts[:-1], self._character_starts[character]))
 
 
 def tokenize_text(
@@ -120,14 +138,14 @@ def tokenize_text(
     start, old_end, end = changed_range(before.text, text)
     if start == old_end == end:
         return before
-    head, tail = 0, len(before.ids)
-    if start:
-        head = int(np.searchsorted(before.first_characters, start))
-    if old_end < len(before.text):
-        tail = int(np.searchsorted(before.first_characters, old_end))
-    return TokenizedText(tokenizer, text, [*before.ids[:head], *tokenizer.encode(text[start:end]), *before.ids[tail:]])
+    head, tail = before.tokens_before(start), before.tokens_before(old_end)
+    between = tokenizer.encode(text[start:end])
+    found = TokenizedText(tokenizer, text, [*before.ids[:head], *between, *before.ids[tail:]])
+    found.__dict__["id_array"] = np.concatenate((before.id_array[:head], np.array(between, np.int64), before.id_array[tail:]))
+    return found
 
 
+@lru_cache(maxsize=4)
 def changed_range(before: str, after: str) -> tuple[int, int, int]:
     """The stretch that an edit may have given other tokens: its start, its end before the edit, and its end after.
 
@@ -138,12 +156,22 @@ def changed_range(before: str, after: str) -> tuple[int, int, int]:
     shared = _common(before, after, min(len(before), len(after)))
     room = min(len(before), len(after)) - shared
     tail = _common(before[::-1], after[::-1], room)
-    start = max(0, shared - 1)
-    while start and not _BORDER.match(after, start):
-        start -= 1
+    start = _last_border(after, max(0, shared - 1))
     found = _BORDER.search(after, min(len(after), len(after) - tail + 1))
     end = found.start() if found else len(after)
     return start, end + len(before) - len(after), end
+
+
+def _last_border(text: str, end: int) -> int:
+    """The last border at or before `end`; 0 where there is none."""
+    size = 64
+    while end > 0:
+        first = max(1, end - size)
+        found = [each.start() for each in _BORDER.finditer(text, first, end + 1)]
+        if found:
+            return found[-1]
+        end, size = first - 1, size * 4
+    return 0
 
 
 def _common(one: str, other: str, most: int) -> int:
@@ -171,6 +199,16 @@ def _is_gpt2_pattern(tokenizer: "Tokenizer") -> bool:
     from models.tokenizers.tokenizer import PATTERN
 
     return tokenizer.pattern == PATTERN
+
+
+_NOTHING = np.zeros(0, np.int64)
+
+
+def _starts(sizes: Ints) -> Ints:
+    """(N + 1,) Where each of the parts of these sizes starts, one after another, and where the last ends."""
+    starts = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    return starts
 
 
 _LENGTHS: WeakKeyDictionary["Tokenizer", Ints] = WeakKeyDictionary()

@@ -1,9 +1,14 @@
 """Layout of tokens side by side in rows, with a line above a row that holds a character of several tokens."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+
+import numpy as np
+
+from lab.tokenization.wrap_rows import Ints, wrap_rows
+
+NO_TOKENS = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,20 @@ class Joined:
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class JoinedCharacters:
+    """All characters that no single token holds, in order."""
+
+    firsts: Ints
+    ends: Ints
+    label_of: Callable[[int], str] = str
+    """The label of the character with that number, asked for where it is in sight."""
+
+
+NONE_JOINED = JoinedCharacters(NO_TOKENS, NO_TOKENS)
+
+
+@dataclass(frozen=True, eq=False)
 class FlowLayout:
     """Tokens in rows of at most `room` cells, `gap` cells behind each. A row with joined characters has a line for them above."""
 
@@ -29,7 +47,8 @@ class FlowLayout:
     lines: Sequence[int]
     """The line of each row's tokens."""
     height: int
-    joined: Sequence[Joined]
+    joined: JoinedCharacters
+    joined_firsts: Sequence[int]
     joined_ends: Sequence[int]
 
     def row_at(self, line: int) -> tuple[int, bool]:
@@ -58,57 +77,37 @@ class FlowLayout:
         found = bisect_right(self.ends, self._before(tokens.start) + max(0, cell), tokens.start, tokens.stop)
         return min(found, tokens.stop - 1)
 
-    def joined_in(self, row: int) -> Sequence[Joined]:
+    def joined_in(self, row: int) -> list[Joined]:
         """The joined characters that have tokens in a row."""
+        if not self.joined_ends:
+            return []
         tokens = self.tokens_of(row)
-        first = bisect_right(self.joined_ends, tokens.start)
-        found = []
-        while first < len(self.joined) and self.joined[first].first < tokens.stop:
-            found.append(self.joined[first])
-            first += 1
-        return found
+        first, end = bisect_right(self.joined_ends, tokens.start), bisect_left(self.joined_firsts, tokens.stop)
+        return [Joined(self.joined.label_of(at), self.joined_firsts[at], self.joined_ends[at]) for at in range(first, end)]
 
 
-def lay_tokens(
-    widths: Sequence[int], breaks: Sequence[int], room: int, gap: int = 0, joined: Sequence[Joined] = ()
-) -> FlowLayout:
+def lay_tokens(widths: Ints, breaks: Ints, room: int, gap: int = 0, joined: JoinedCharacters = NONE_JOINED) -> FlowLayout:
     """Wrap tokens into rows. `breaks` are the tokens after which a row ends, in order: those with a line break.
 
     The tokens of a joined character stay in one row where they fit; a token wider than the room is as wide as the room.
     """
-    most = max(1, room - gap)
-    widths = [min(width, most) for width in widths]
-    ends = list(accumulate(width + gap for width in widths))
-    number = len(widths)
-    joined_firsts, joined_ends = [each.first for each in joined], [each.end for each in joined]
-    rows: list[int] = []
-    start = 0
-    while start < number:
-        rows.append(start)
-        before = ends[start - 1] if start else 0
-        end = bisect_right(ends, before + room, start, number)
-        if joined:
-            end = _whole_characters(start, end, joined_firsts, joined_ends)
-        at = bisect_left(breaks, start)
-        if at < len(breaks):
-            end = min(end, breaks[at] + 1)
-        start = max(end, start + 1)
-    if not joined:
-        return FlowLayout(widths, gap, ends, rows, range(len(rows)), len(rows), (), ())
-    lines, line, at = [], 0, 0
-    for row, first in enumerate(rows):
-        stop = rows[row + 1] if row + 1 < len(rows) else number
-        while at < len(joined) and joined_ends[at] <= first:
-            at += 1
-        line += at < len(joined) and joined_firsts[at] < stop
-        lines.append(line)
-        line += 1
-    return FlowLayout(widths, gap, ends, rows, lines, line, tuple(joined), joined_ends)
+    widths = np.minimum(widths, max(1, room - gap))
+    ends = np.cumsum(widths + gap)
+    if not len(joined.firsts):
+        rows = wrap_rows(ends, breaks, room)
+        return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, range(len(rows)), len(rows), joined, (), ())
+    joined_firsts, joined_ends = joined.firsts.tolist(), joined.ends.tolist()
 
+    def whole_characters(start: int, end: int) -> int:
+        """`end`, or the first token of the joined character that it would cut, unless that has begun with the row."""
+        moved = end
+        while (at := bisect_right(joined_ends, moved)) < len(joined_ends) and start < joined_firsts[at] < moved:
+            moved = joined_firsts[at]
+        return moved
 
-def _whole_characters(start: int, end: int, firsts: list[int], ends: list[int]) -> int:
-    """`end`, or the first token of the joined character that it would cut, unless that has begun with the row."""
-    moved = end
-    while (at := bisect_right(ends, moved)) < len(ends) and start < firsts[at] < moved:
-        moved = firsts[at]
-    return moved
+    rows = wrap_rows(ends, breaks, room, whole_characters)
+    starts = np.array(rows)
+    first_joined = np.searchsorted(joined.ends, starts, "right")
+    has_joined = np.append(joined.firsts, len(widths))[first_joined] < np.append(starts[1:], len(widths))
+    lines = (np.arange(len(rows)) + np.cumsum(has_joined)).tolist()
+    return FlowLayout(widths.tolist(), gap, ends.tolist(), rows, lines, lines[-1] + 1, joined, joined_firsts, joined_ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,10 @@ from textual.message import Message
 from textual.strip import Strip
 
 from screens.colour.palette import palette_of
-from screens.colour.token_cycle import cycle_style
+from screens.colour.token_cycle import CYCLE, cycle_style
 from screens.tokens.size_bars import comparison_lines
 from screens.tokens.text_page import TextPage
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.widgets.cached_lines_view import CachedLinesView
 from screens.widgets.page_bar import PageLink
 from screens.widgets.status_line import StatusLine
 from screens.widgets.text_fitting import fit
@@ -47,7 +48,7 @@ class SideAnswer:
     texts: tuple[TokenizedText, ...]
 
 
-class AlignedView(LineScrollView):
+class AlignedView(CachedLinesView):
     """Sizes at the top, then the rows: a line for each tokenizer, and a line of marks where the last two differ."""
 
     COMPONENT_CLASSES = {"aligned--name", "aligned--mark", "aligned--text", "aligned--dim", "aligned--bar", "aligned--strong"}
@@ -84,6 +85,7 @@ class AlignedView(LineScrollView):
         self._lay()
 
     def on_resize(self) -> None:
+        self.forget_strips()
         self._lay()
 
     @property
@@ -100,12 +102,21 @@ class AlignedView(LineScrollView):
 
         if not self._texts:
             self.aligned = None
-            self.set_extent(0)
+            self.show_changed(0)
             return
         self.aligned = align_texts(self._texts, max(1, self.room - self._name_width))
-        self.set_extent(len(self._texts) + 1 + len(self.aligned.rows) * self._lines_of_row)
+        self.show_changed(len(self._texts) + 1 + len(self.aligned.rows) * self._lines_of_row)
 
-    def draw(self, line: int) -> Strip:
+    def content_of(self, line: int) -> Hashable:
+        if line <= len(self._texts):
+            return tuple(self._size_segments(line))
+        row, which = divmod(line - len(self._texts) - 1, self._lines_of_row)
+        aligned = self.aligned
+        if aligned is None or which >= len(self._texts):
+            return aligned.marks(row) if aligned is not None and which == len(self._texts) < self._lines_of_row - 1 else ""
+        return self._titles[which], aligned.content_of(which, row, len(CYCLE))
+
+    def draw_content(self, line: int) -> Strip:
         base = self.style_of("")
         segments = self._size_segments(line) if line <= len(self._texts) else self._row_segments(line - len(self._texts) - 1)
         return Strip(segments).adjust_cell_length(self.room, base)

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.reactive import var
 
-from screens.tokens.flow_layout import Joined
+from screens.tokens.flow_layout import JoinedCharacters
 from screens.tokens.size_bars import SizeBars
 from screens.tokens.text_box import TextBox
 from screens.tokens.text_page import TextPage
@@ -173,9 +173,11 @@ class StripPage(TextPage):
         labels = self._labels.get(key)
         if labels is None or labels.tokenizer is not tokenizer:
             labels = self._labels[key] = TokenLabels(tokenizer, job.view)
-        characters = [Joined(character_label(tokenized.text[at]), first, end) for at, first, end in tokenized.split_characters]
-        widths = labels.widths(tokenized.ids)
-        flow = FlowTokens(tokenized.ids, labels.label, widths, labels.breaks(tokenized.ids), characters, tokenized.special_places)
+        ids = tokenized.id_array
+        places, firsts, ends = tokenized.split_characters
+        joined = JoinedCharacters(firsts, ends, lambda at: character_label(tokenized.text[places[at]]))
+        widths = labels.widths(ids)
+        flow = FlowTokens(tokenized.ids, labels.label, widths, labels.breaks(ids), joined, tokenized.special_places)
         return StripAnswer(job, tokenized, flow)
 
     def show_answer(self, result: StripAnswer) -> None:
@@ -191,7 +193,8 @@ class StripPage(TextPage):
         line.left = sentence
         line.set_class(bool(sentence), "-shown")
         flow = self.query_one(TokenFlow)
-        flow.border_title = TITLES[result.job.view]
+        if flow.border_title != TITLES[result.job.view]:  # a title given draws all of the widget anew
+            flow.border_title = TITLES[result.job.view]
         flow.show(result.flow, self._token_at_cursor())
         self._show_card(flow.chosen)
 

@@ -24,10 +24,10 @@ class TextBox(TextArea):
 
     HELP = (
         "**The text.** Type or paste; the tokens follow each key. `escape` frees the keys for the tokens, `e` comes back. "
-        "`ctrl+z` undoes, also what `n`, `o` and `u` have put here."
+        "`ctrl+n` clears the box; `ctrl+z` undoes, also what `n`, `o` and `u` have put here."
     )
     BINDINGS = [
-        Binding("ctrl+l", "clear_text", "Clear", id="text.clear", tooltip="Empty the text box; ctrl+z brings the text back"),
+        Binding("ctrl+n", "clear_text", "Clear", id="text.clear", tooltip="Empty the text box; ctrl+z brings the text back"),
     ]
 
     def __init__(self, example: str, *, id: str) -> None:

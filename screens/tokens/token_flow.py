@@ -1,37 +1,37 @@
 """The tokens of a text, wrapped into rows, with a cursor on one of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding
 from textual.message import Message
-from textual.reactive import reactive
+from textual.reactive import var
 from textual.strip import Strip
 
+from lab.tokenization.wrap_rows import Ints
 from screens.colour.palette import palette_of
-from screens.colour.token_cycle import cycle_style
-from screens.tokens.flow_layout import FlowLayout, Joined, lay_tokens
-from screens.widgets.line_scroll_view import LineScrollView
+from screens.colour.token_cycle import CYCLE, cycle_style
+from screens.tokens.flow_layout import NO_TOKENS, NONE_JOINED, FlowLayout, JoinedCharacters, lay_tokens
+from screens.widgets.cached_lines_view import CachedLinesView
 from screens.widgets.text_fitting import fit
 
 BAR = "│"
 """Between two tokens where paper cannot tell them apart."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlowTokens:
     """Tokens to draw: ids, labels, widths in cells, the tokens after which a line of the text ends, joined characters."""
 
     ids: Sequence[int] = ()
     label_of: Callable[[int], str] = str
     """The label of an id, asked for where it is in sight."""
-    widths: Sequence[int] = ()
-    breaks: Sequence[int] = ()
-    joined: Sequence[Joined] = ()
+    widths: Ints = field(default_factory=lambda: NO_TOKENS)
+    breaks: Ints = field(default_factory=lambda: NO_TOKENS)
+    joined: JoinedCharacters = NONE_JOINED
     special: frozenset[int] = field(default_factory=frozenset)
     """Places of special tokens."""
 
@@ -59,7 +59,7 @@ def _over(character: str, width: int) -> str:
     return f"╭{'─' * (room // 2)}{character}{'─' * (room - room // 2)}╮"
 
 
-class TokenFlow(LineScrollView):
+class TokenFlow(CachedLinesView):
     """Papers in turn, or bars where there is no colour, tell the tokens apart; the chosen one is inverted."""
 
     COMPONENT_CLASSES = {"flow--chosen", "flow--bar", "flow--special", "flow--joined"}
@@ -86,7 +86,7 @@ class TokenFlow(LineScrollView):
         Binding("end,G", "end(-1)", "Last", id="flow.last", show=False, tooltip="The last token"),
     ]
 
-    chosen: reactive[int] = reactive(0)
+    chosen: var[int] = var(0)
 
     @dataclass
     class Chosen(Message):
@@ -97,10 +97,15 @@ class TokenFlow(LineScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._tokens = FlowTokens()
-        self._layout = lay_tokens([], [], 1)
+        self._layout = lay_tokens(NO_TOKENS, NO_TOKENS, 1)
+        self._fitted: dict[tuple[int, int], str] = {}
+        """The label of an id on so many cells."""
 
     def show(self, tokens: FlowTokens, chosen: int | None = None) -> None:
         """Draw other tokens, and choose one of them, by default the one at the place chosen before."""
+        if tokens.label_of != self._tokens.label_of:
+            self._fitted.clear()
+            self.forget_strips()
         self._tokens = tokens
         self.set_reactive(TokenFlow.chosen, max(0, min(self.chosen if chosen is None else chosen, len(tokens.ids) - 1)))
         self._flow()
@@ -109,10 +114,12 @@ class TokenFlow(LineScrollView):
         tokens = self._tokens
         gap = 0 if palette_of(self).paints else 1
         self._layout = lay_tokens(tokens.widths, tokens.breaks, self.room, gap, tokens.joined)
-        self.set_extent(self._layout.height)
+        self.set_extent(self._layout.height, changed=())
         self._reveal()
+        self.draw_changed()
 
     def on_resize(self) -> None:
+        self.forget_strips()
         self._flow()
 
     def choose(self, index: int) -> None:
@@ -124,7 +131,7 @@ class TokenFlow(LineScrollView):
 
     def watch_chosen(self) -> None:
         self._reveal()
-        self.refresh()
+        self.draw_changed()
 
     def _reveal(self) -> None:
         if self._layout.rows:
@@ -133,7 +140,17 @@ class TokenFlow(LineScrollView):
             self.show_line(before)
             self.show_line(self._layout.lines[row])
 
-    def draw(self, line: int) -> Strip:
+    def content_of(self, line: int) -> Hashable:
+        layout, tokens = self._layout, self._tokens
+        row, is_tokens = layout.row_at(line)
+        if not is_tokens:
+            return tuple(joined_line(layout, row))
+        of_row = layout.tokens_of(row)
+        special = tuple(at - of_row.start for at in of_row if at in tokens.special) if tokens.special else ()
+        chosen = self.chosen - of_row.start if self.chosen in of_row else None
+        return of_row.start % len(CYCLE), tuple(tokens.ids[of_row.start : of_row.stop]), special, chosen
+
+    def draw_content(self, line: int) -> Strip:
         layout, tokens = self._layout, self._tokens
         row, is_tokens = layout.row_at(line)
         base = self.style_of("")
@@ -142,18 +159,24 @@ class TokenFlow(LineScrollView):
             pieces = [Segment(text, joined if over else base) for text, over in joined_line(layout, row)]
             return Strip(pieces).adjust_cell_length(self.room, base)
         palette = palette_of(self)
+        papers = [base + cycle_style(palette, at) if palette.paints else base for at in range(len(CYCLE))]
         segments: list[Segment] = []
         for index in layout.tokens_of(row):
-            paper = cycle_style(palette, index) if palette.paints else Style.null()
-            style = base + paper
+            style = papers[index % len(CYCLE)]
             if index in tokens.special:
                 style += self.style_of("flow--special")
             if index == self.chosen:
-                style = style + self.style_of("flow--chosen")
-            segments.append(Segment(fit(tokens.label_of(tokens.ids[index]), layout.widths[index]), style))
+                style += self.style_of("flow--chosen")
+            segments.append(Segment(self._label(tokens.ids[index], layout.widths[index]), style))
             if layout.gap:
                 segments.append(Segment(BAR, self.style_of("flow--bar")))
         return Strip(segments).adjust_cell_length(self.room, base)
+
+    def _label(self, id: int, width: int) -> str:
+        found = self._fitted.get((id, width))
+        if found is None:
+            found = self._fitted[id, width] = fit(self._tokens.label_of(id), width)
+        return found
 
     def action_choose(self, by: int) -> None:
         self.choose(self.chosen + by)

@@ -71,15 +71,28 @@ class LineScrollView(Widget, can_focus=True):
         self._styles_by_kind.clear()
 
     def set_extent(self, height: int, width: int = 0, *, changed: Iterable[int] | None = None) -> None:
-        """Set the number of lines and their width. Where that is as before, only the `changed` lines are drawn, if given."""
-        is_same = self.extent == (height, width)
+        """Set the number of lines and their width. Where the width is as before, only the `changed` lines are drawn, if given,
+        with those that come or go and the thumb."""
+        before, thumb = self.extent, self._thumb_lines
         self.extent = (height, width)
         self.top, self.left = self.top, self.left
         self._update_border()
-        if changed is None or not is_same:
+        if changed is None or before[1] != width:
             self.refresh()
-        elif seen := [line - self.top for line in changed if 0 <= line - self.top < self.window]:
+            return
+        self.refresh_lines({*changed, *self._in_sight(*sorted((before[0], height)))})
+        if thumb != self._thumb_lines:
+            self.refresh(Region(self.content_size.width - 1, 0, 1, self.window))
+
+    def refresh_lines(self, lines: Iterable[int]) -> None:
+        """Draw these lines of the content anew, as far as they are in sight."""
+        if seen := [line - self.top for line in lines if line in self._in_sight()]:
             self.refresh(*(Region(0, y, self.content_size.width, 1) for y in seen))
+
+    def _in_sight(self, first: int = 0, end: int | None = None) -> range:
+        """The lines in sight, of those from `first` to before `end`."""
+        bottom = self.top + self.window
+        return range(max(self.top, first), bottom if end is None else min(bottom, end))
 
     def validate_top(self, top: int) -> int:
         return max(0, min(top, self.extent[0] - self.window))
@@ -125,12 +138,17 @@ class LineScrollView(Widget, can_focus=True):
         return Strip.join([strip, Strip([Segment(self._thumb(y), self.style_of("line-scroll-view--thumb"))], 1)])
 
     def _thumb(self, y: int) -> str:
+        return "┃" if y in self._thumb_lines else " "
+
+    @property
+    def _thumb_lines(self) -> range:
+        """Lines of the widget that the thumb is on."""
         height, window = self.extent[0], self.window
         if height <= window:
-            return " "
+            return range(0)
         size = max(1, window * window // height)
         start = round(self.top * (window - size) / (height - window))
-        return "┃" if start <= y < start + size else " "
+        return range(start, start + size)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self.top += WHEEL

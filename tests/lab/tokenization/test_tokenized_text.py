@@ -56,7 +56,8 @@ def test_each_token_covers_the_characters_that_hold_its_bytes(text: str, kind: s
         for place in set(covered):
             held.setdefault(place, []).append(index)
         at += size
-    assert found.split_characters == [(at, of[0], of[-1] + 1) for at, of in sorted(held.items()) if len(of) > 1]
+    split = [tuple(map(int, each)) for each in zip(*found.split_characters, strict=True)]
+    assert split == [(at, of[0], of[-1] + 1) for at, of in sorted(held.items()) if len(of) > 1]
     for place, of in held.items():
         assert found.token_at(place) == of[0]
 
@@ -67,11 +68,13 @@ def test_an_edit_in_the_middle_of_a_long_text_leaves_the_rest_alone() -> None:
     start, old_end, end = changed_range(text, text[:at] + "x" + text[at:])
     assert 0 < end - start < 20
     assert old_end == end - 1
+    assert changed_range("a" * 3000 + " ", "a" * 3000 + "b ") == (0, 3001, 3002), "no border before it"
+    assert changed_range("ab " + "c" * 3000, "ab " + "c" * 3001)[0] == 2, "a border far before"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_emoji_of_several_tokens_is_one_character_split(kind: str) -> None:
     found = tokenize_text(tokenizer_of(kind), "a🦙b")
-    ((place, first, end),) = found.split_characters
+    ((place,), (first,), (end,)) = found.split_characters
     assert place == 1
     assert b"".join(found.tokenizer.token_bytes(id) for id in found.ids[first:end]) == "🦙".encode()

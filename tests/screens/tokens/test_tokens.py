@@ -257,7 +257,7 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await pilot.press("i")
         await settle(pilot)
         assert screen.query_one(TokenFlow).render_line(0).text.startswith("464")
-        await pilot.press("i", "e", "ctrl+l", *"<|endoftext|>", "escape")
+        await pilot.press("i", "e", "ctrl+n", *"<|endoftext|>", "escape")
         await settle(pilot)
         assert "plain text" in screen.query_one("#tokens-special", StatusLine).left
         assert counts(pilot).tokens == 7
@@ -265,3 +265,36 @@ async def test_the_text_in_use_comes_into_the_box_and_is_the_corpus(app: LabApp,
         await settle(pilot)
         assert counts(pilot).tokens == 1
         assert card(pilot).title.endswith("= 50256")
+
+
+async def test_only_the_lines_that_a_key_changes_are_drawn_and_the_screen_is_as_if_all_were(app: LabApp, until: Any) -> None:
+    """The screen as the terminal has it, after each key, against one that is drawn anew."""
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.is_settled)
+        await write(pilot, "the big dog 日🙂 ran.\n\n" * 30)
+
+        def painted(view: TokenFlow | AlignedView) -> list[str]:
+            return [strip.text for strip in view.render_lines(view.size.region)]
+
+        for page, view in (("strip", TokenFlow), ("side", AlignedView)):
+            screen.page = page
+            flow = screen.query_one(view)
+            await until(pilot, lambda flow=flow: screen.is_settled and flow.size.height > 0)  # type: ignore
+            await pilot.press("e", "ctrl+home")
+            drawn: list[int] = []
+            draw = flow.draw_content
+            flow.draw_content = lambda line, draw=draw, drawn=drawn: drawn.append(line) or draw(line)  # type: ignore
+            for key in ("x", "enter", "é", "down", "backspace", "ctrl+end", "a", "pageup", "ctrl+n", "a", "b", "ctrl+z", "z"):
+                await pilot.press(key)
+                await settle(pilot)
+                shown = painted(flow)
+                flow.refresh()
+                await pilot.pause(0)
+                assert painted(flow) == shown, key
+            await pilot.press("ctrl+home", "a")
+            await settle(pilot)
+            drawn.clear()
+            await pilot.press("backspace", "a")
+            await settle(pilot)
+            assert len(drawn) <= 2, "both have been drawn before"
