@@ -79,7 +79,6 @@ class ChoosePage(TextReader):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._source = ""
         self._facts: TextFacts | None = None
         self._counts: dict[TokenizerKind, str] = {}
         self._move_timer: Timer | None = None
@@ -133,16 +132,11 @@ class ChoosePage(TextReader):
 
     def show(self, text: ChosenText | None) -> None:
         if self._facts is not None and self._read_rules != self.rules:
-            self._choose(self._source)  # other rules were chosen on another page
-
-    @property
-    def source(self) -> str:
-        """The chosen text, as it was asked for."""
-        return self._source
+            self._choose(self.source)  # other rules were chosen on another page
 
     @property
     def _is_stories(self) -> bool:
-        return self._source.lower().partition(":")[0] == STORIES and is_builtin(self._source)
+        return self.source.lower().partition(":")[0] == STORIES and is_builtin(self.source)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
@@ -219,7 +213,7 @@ class ChoosePage(TextReader):
 
     @on(TextTree.Highlighted)
     def _cursor_moved(self, message: TextTree.Highlighted) -> None:
-        if self._source and not self.query_one(TextTree).has_focus:
+        if self.source and not self.query_one(TextTree).has_focus:
             return  # the cursor moved by itself, and another text was asked for by name
         was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
         if was_elsewhere and message.source == next(iter(BUILTINS)):
@@ -244,16 +238,16 @@ class ChoosePage(TextReader):
     @on(Input.Submitted, "#encoding")
     def _typed(self) -> None:
         typed = typed_source(self.query_one(PathInput).value)
-        if typed and typed != self._source:
+        if typed and typed != self.source:
             self._take_encoding("")
         if typed:
             self.query_one(TextTree).unmark_all()
-        if typed or self._source:
-            self._take(typed or self._source)
+        if typed or self.source:
+            self._take(typed or self.source)
 
     @on(PathInput.Candidates)
     def _show_candidates(self, message: PathInput.Candidates) -> None:
-        if typed_source(message.typed) == self._source:
+        if typed_source(message.typed) == self.source:
             return  # it was chosen meanwhile, and its facts are shown already
         self._hint("  ".join(message.names) if message.typed else "")
 
@@ -270,7 +264,7 @@ class ChoosePage(TextReader):
 
     def _choose(self, source: str, *, asked: bool = True) -> None:
         """Read a text. Unless `asked`, a file that takes long to read is only named."""
-        self._source, self._facts, self._counts = source, None, {}
+        self.source, self._facts, self._counts = source, None, {}
         self._read_rules = self.rules
         self._is_reading, self._is_too_large, self._use_when_read, self._moving_to = True, False, False, ""
         self.post_message(self.TextRead(None))
@@ -280,7 +274,7 @@ class ChoosePage(TextReader):
 
     @on(TextReader.FactsRead)
     def _show_facts(self, message: TextReader.FactsRead) -> None:
-        if (message.source, message.rules) != (self._source, self.rules):
+        if (message.source, message.rules) != (self.source, self.rules):
             return
         self._is_reading = False
         self._facts = message.facts
@@ -306,7 +300,7 @@ class ChoosePage(TextReader):
 
     @on(TextReader.Counted)
     def _show_count(self, message: TextReader.Counted) -> None:
-        if (message.source, message.rules) != (self._source, self.rules):
+        if (message.source, message.rules) != (self.source, self.rules):
             return
         self._counts[message.kind] = message.words
         self._show()
@@ -332,7 +326,7 @@ class ChoosePage(TextReader):
 
     def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
         if facts is None:
-            return (("text", shown_source(self._source) if self._source else "none chosen; stories is a good start"),)
+            return (("text", shown_source(self.source) if self.source else "none chosen; stories is a good start"),)
         counts = tuple(self._counts.get(kind, f"counting {kind} …") for kind in KINDS)
         return fact_lines(facts, counts, self._read_rules)
 
@@ -351,11 +345,11 @@ class ChoosePage(TextReader):
             self.post_message(self.Used(self._facts.source, encoding))
         elif self._is_reading:
             self._use_when_read = True
-            self._hint(f"Reading {short_name(self._source)} …: it is used as soon as it has been read.")
+            self._hint(f"Reading {short_name(self.source)} …: it is used as soon as it has been read.")
         elif self._is_too_large:
-            self._choose(self._source)
+            self._choose(self.source)
             self.use()
-        elif not self._source:
+        elif not self.source:
             self._hint("Choose a text first: stories is a good start.")
 
     def type_path(self) -> None:

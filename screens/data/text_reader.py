@@ -45,6 +45,8 @@ def encoding_hint(problem: str, source: str) -> tuple[str, str]:
 class TextReader(DataPage):
     """A page that reads texts. Posts `FactsRead`, then `Counted` for each kind of tokens."""
 
+    source: str = ""
+    """The chosen text, as it was asked for."""
     rules: tuple[str, ...] = DEFAULT_RULES
     """Names of the cleaning rules that a text is read with."""
 
