@@ -1,5 +1,8 @@
 """View of the batch that a training step learns from, and of the conditions of the step."""
 
+from bisect import bisect_right
+from itertools import accumulate
+
 from lab.core.number_format import bytes_, fixed, significant, whole
 from lab.one_step.view_context import StepContext
 from lab.runs.run_folder import ACTIVE
@@ -37,7 +40,7 @@ def _windows(context: StepContext) -> Table:
     rows = []
     for index, worst in enumerate(losses.argmax(-1).tolist()):
         ids = step.batch.window(index)
-        text = "".join(context.tokenizer.label(id_) for id_ in ids[:PREVIEW_CHARACTERS])[:PREVIEW_CHARACTERS]
+        text = _beginning([context.tokenizer.label(id_) for id_ in ids[:PREVIEW_CHARACTERS]])
         hardest = f"{context.tokenizer.label(ids[worst + 1])} {fixed(float(losses[index, worst]), 2)}"
         rows.append([Cell(f"{index + 1}"), number(means[index], decimals), Cell(hardest), Cell(text, style="dim")])
     columns = [
@@ -48,6 +51,13 @@ def _windows(context: StepContext) -> Table:
     ]
     total = [Cell("all"), number(step.current.mean, decimals), Cell(""), Cell("")]
     return Table(columns, rows, title="windows", total=total, selected=context.window)
+
+
+def _beginning(labels: list[str]) -> str:
+    """The first tokens in at most so many characters, none of them cut; `…` where there are more."""
+    ends = list(accumulate(map(len, labels)))
+    whole_ones = bisect_right(ends, PREVIEW_CHARACTERS)
+    return "".join(labels[:whole_ones]) + ("…" if whole_ones < len(labels) else "")
 
 
 def _conditions(context: StepContext) -> list[Block]:

@@ -110,11 +110,11 @@ def _of_muon(step: TrainingStep, terms: Muon) -> list[Block]:
         ("g", _gradient(step, terms.g), terms.g),
         ("m", f"{kept} × {_n(terms.m)} + {new} × g", terms.new_m),
         ("Nesterov", f"{new} × g + {kept} × m", terms.nesterov),
-        ("o", "nearest orthogonal matrix (Newton-Schulz)", terms.o),
+        ("o", "nearest orthogonal matrix", terms.o),
         ("step", f"−{_n(terms.lr)} × {RMS:g}·√{terms.long} × o", terms.gradient_change),
         _decay(terms),
     ]
-    return [_table("Muon", rows, terms.w, terms.after)]
+    return [_table("Muon, o by Newton-Schulz", rows, terms.w, terms.after)]
 
 
 def _plain(moved: WeightChange, rule: str) -> list[Block]:

@@ -7,6 +7,7 @@ from lab.engine.method_registry import OneStepParams
 from lab.engine.one_step_methods import OneStepMethods
 from lab.one_step.batch import own_batch
 from lab.runs.run_folder import Run
+from lab.views.blocks import Table
 from models.unembed import finish
 
 
@@ -25,3 +26,8 @@ def test_a_batch_that_takes_too_long_is_cut_and_the_view_says_so(trained: Run, m
     answer = finish(OneStepMethods().one_step(OneStepParams(run=str(trained.path))))
     assert answer.facts.windows == 2
     assert "2 more windows of the batch are left out" in answer.view.sentence
+    answer = finish(OneStepMethods().one_step(OneStepParams(run=str(trained.path), stage="batch")))
+    windows = next(block for block in answer.view.blocks if isinstance(block, Table))
+    begins = [row[3].text for row in windows.rows]
+    labels = [token.label for token in answer.tokens]
+    assert begins[0].removesuffix("…") in {"".join(labels[:count]) for count in range(len(labels) + 1)}, "no token is cut"

@@ -9,6 +9,7 @@ import pytest
 from textual.color import Color
 from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
+from textual.widgets import OptionList
 
 from lab.core.preferences import preferences_path, read_preferences, write_preferences
 from screens.app import LabApp
@@ -90,6 +91,17 @@ async def test_without_colours_of_its_own_a_terminal_keeps_its_theme(
         assert app.theme == "ansi-dark"
         assert offered_themes(app) == ["ansi-dark", "ansi-light"]
     assert read_preferences(home)[0].theme == "nord"
+
+
+async def test_without_colours_the_highlighted_line_of_a_list_is_underlined(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("ctrl+t")
+        await pilot.pause()
+        shown = app.screen.query_one(OptionList)
+        underlined = [any(piece.style and piece.style.underline for piece in shown.render_line(y)) for y in range(2)]
+        assert underlined == [True, False]
 
 
 async def previewed(pilot: Pilot[None], theme: str) -> None:
