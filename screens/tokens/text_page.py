@@ -12,6 +12,9 @@ from screens.tokens.tokens_page import TokensPage
 
 LARGEST_AT_ONCE = 2_000
 """Characters that are tokenized before a key is painted; more, such as a paste, are left to a thread."""
+LONGEST_WORD_AT_ONCE = 25_000
+"""The same where the text has become one character longer or shorter: a key in a word of thousands of letters, all of which are
+tokenized again, in 10 ms at most. A thread's answer would be painted a frame after the key."""
 
 
 class TextPage(TokensPage):
@@ -31,6 +34,8 @@ class TextPage(TokensPage):
         self._number = 0
         self._answered = 0
         self._busy = False
+        self._length = 0
+        """Characters of the text asked for before."""
 
     @abstractmethod
     def job(self) -> Any:
@@ -64,9 +69,10 @@ class TextPage(TokensPage):
         if job is None:
             return
         self._number += 1
+        is_key, self._length = abs(len(self.text) - self._length) == 1, len(self.text)
         if self._busy:
             return
-        if self.size_of(self.text, job) <= LARGEST_AT_ONCE:
+        if self.size_of(self.text, job) <= (LONGEST_WORD_AT_ONCE if is_key else LARGEST_AT_ONCE):
             self._answered = self._number
             self.show_answer(self.answer(self.text, job))
             self._paint_with_the_key()
