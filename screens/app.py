@@ -306,6 +306,8 @@ class LabApp(AppState):
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:
         await self.action_mode(message.mode)
+        if message.page and getattr(self.screen, "page", message.page) != message.page:
+            await self.run_action(f"page('{message.page}')", self.screen)
 
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:

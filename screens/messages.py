@@ -58,9 +58,10 @@ class SettingsCopied(Message):
 
 @dataclass
 class ModeChosen(ToApp):
-    """The user wants to see another mode."""
+    """The user wants to see another mode, and in it the page of this name, if one is named."""
 
     mode: str
+    page: str = ""
 
 
 @dataclass

@@ -14,17 +14,18 @@ from screens.messages import ModeChosen
 
 
 class PipelineStop(NamedTuple):
-    """One step of the pipeline: its name, a description, and the key of the mode that shows it."""
+    """One step of the pipeline: its name, a description, the key of the mode that shows it, and the name of the page there."""
 
     title: str
     words: str
     key: str
+    page: str = ""
 
 
 PIPELINE = (
-    PipelineStop("collect text", "a file of yours, or a built-in text", "2 Data"),
-    PipelineStop("clean", "one encoding, one line ending", "2 Data"),
-    PipelineStop("tokenize", "split into tokens, each with a number", "3 Tokens"),
+    PipelineStop("collect text", "a file of yours, or a built-in text", "2 Data", "choose"),
+    PipelineStop("clean", "one encoding, one line ending", "2 Data", "clean"),
+    PipelineStop("tokenize", "split into tokens, each with a number", "3 Tokens", "strip"),
     PipelineStop("train", "predict the next token, adjust the weights", "4 Train"),
     PipelineStop("freeze", "the weights no longer change", "5 Inspect"),
     PipelineStop("predict", "one token at a time, every number shown", "5 Inspect"),
@@ -59,7 +60,7 @@ class PipelineMap(Widget):
         """Show the mode of the step that was clicked on."""
         stop = self._stop_at(event.x, event.y)
         if stop is not None:
-            self.post_message(ModeChosen(stop.key.split()[1].lower()))
+            self.post_message(ModeChosen(stop.key.split()[1].lower(), stop.page))
 
     def _stop_at(self, x: int, y: int) -> PipelineStop | None:
         if not self._has_boxes:

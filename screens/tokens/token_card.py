@@ -21,6 +21,10 @@ NAME = 8
 """Cells of a fact's name."""
 
 
+RELATIVES_LINES = 2
+"""Most lines of a token's family."""
+
+
 @dataclass(frozen=True)
 class CardFacts:
     """All that is said of a token. `relatives` are labels, as many as fit are shown."""
@@ -54,23 +58,33 @@ def _fact_lines(card: CardFacts, room: int) -> list[list[Piece]]:
             lines.append([(fit("" if number else name, NAME), "dim"), (part, "text")])
     if card.relatives:
         head = fit("family", NAME)
-        shown, most = relatives_line(card.relatives, 2 * (room - NAME) - 2), max(1, room - NAME)
-        for number, part in enumerate(wrap(shown, most)[:2]):
+        for number, part in enumerate(relatives_lines(card.relatives, max(1, room - NAME))):
             lines.append([("" if number else head, "dim"), (" " * NAME if number else "", "dim"), (part, "text")])
     return lines
 
 
-def relatives_line(labels: Sequence[str], room: int) -> str:
-    """As many labels as fit into the room, and how many more there are."""
-    shown: list[str] = []
-    used = 0
-    for at, label in enumerate(labels):
-        more = f" and {len(labels) - at - 1:,} more" if at + 1 < len(labels) else ""
-        if shown and used + 1 + cell_len(label) + len(more) > room:
-            return f"{' '.join(shown)} and {len(labels) - at:,} more"
-        shown.append(label)
-        used += cell_len(label) + 1
-    return " ".join(shown)
+def relatives_lines(labels: Sequence[str], width: int) -> list[str]:
+    """As many labels as fit on two lines, and how many more there are. A label stands whole: `" they"` is not `"they"`."""
+    lines: list[str] = []
+    for number in range(1, len(labels) + 1):
+        more = [f"and {len(labels) - number:,} more"] if number < len(labels) else []
+        filled = _filled([*labels[:number], *more], width)
+        if lines and len(filled) > RELATIVES_LINES:
+            break
+        lines = filled[:RELATIVES_LINES]
+    return lines
+
+
+def _filled(words: Sequence[str], width: int) -> list[str]:
+    """Words on lines, none broken; one that is wider than a line is cut."""
+    lines: list[str] = []
+    for word in words:
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and cell_len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word if cell_len(word) <= width else fit(word, width))
+    return lines
 
 
 def _cut(pieces: Sequence[Piece], width: int) -> list[Piece]:

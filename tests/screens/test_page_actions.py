@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual._callback import invoke
 
-from screens.action_index import page_actions, score_of
+from screens.action_index import all_actions, page_actions, score_of
 from screens.app import LabApp
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
@@ -15,6 +15,7 @@ from screens.command_palette import LabCommands
 from screens.data.size_slider import SizeSlider
 from screens.dialogs.ask_text import AskText
 from screens.help_screen import sections_of
+from screens.home.pipeline_map import PIPELINE, PipelineMap
 from screens.plot.line_plot import LinePlot
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.strip_page import StripPage
@@ -69,3 +70,28 @@ async def test_the_help_and_the_index_hold_the_actions_of_pages_that_are_not_ope
                 assert held - shared <= {page, *page.PARTS}
             words = {line for _, lines in sections_of(screen) for _, line in lines}
             assert {action.words for action in page_actions(type(screen))} <= words
+
+
+async def test_a_step_on_home_leads_to_its_page_and_escape_goes_back_one_place_in_the_mode(until: Any) -> None:
+    app = LabApp(preload=False)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.click(PipelineMap, offset=(30, 2))
+        await until(pilot, lambda: getattr(app.screen, "page", "") == "clean")
+        for places in (["choose", "choose"], ["choose"]):
+            for page in places:
+                await pilot.press("escape")
+                assert (app.current_mode, app.screen.page) == ("data", page)
+            await pilot.press("s", "o", "e", "s")  # quickly: no page waits for the one before
+            await until(pilot, lambda: getattr(app.screen, "page", "") == "split")
+        await app.action_mode("tokens")
+        await pilot.press("escape", "b", "v", "c", "b", "v", "slash", "t", "escape")
+        assert app.screen.page == "vocabulary"
+        for _ in range(6):
+            await pilot.press("escape")
+            assert app.current_mode == "tokens"
+
+
+def test_every_step_on_home_names_a_page_of_its_mode() -> None:
+    pages = {(action.mode, action.page) for action in all_actions()}
+    assert {(stop.key.split()[1].lower(), stop.page) for stop in PIPELINE} <= pages
