@@ -22,6 +22,11 @@ PAYLOAD = f"\x1b]0;owned\x07\x1b[2J\x9b2J\x9d0;x\x9c\u202eevil\u2066\u200b\x7f{C
 KEPT = "é犬👩\u200d💻"
 ROOT = Path(__file__).parents[2]
 
+SMALL = (
+    *("--preset", "nano", "--tokenizer", "bytes", "--layers", "1", "--heads", "2", "--width", "16", "--context", "16"),
+    *("--steps", "2", "--batch", "2", "--threads", "1"),
+)
+"""Settings of a run that is done at once."""
 CALLS = """
 import ast, sys
 from lab.cli.command_registry import run
@@ -72,8 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = hostile_texts(texts)
     shutil.copy(texts / "one\x1b]0;owned\x07.txt", text)
     command = [sys.executable, "-P", "-m", "lab.cli", "train", str(text), "--name", "tale", "--prompt", PAYLOAD]
-    small = ["--preset", "nano", "--tokenizer", "bytes", "--layers", "1", "--heads", "2", "--width", "16", "--context", "16"]
-    terminal = PseudoTerminal([*command, *small, "--steps", "2", "--batch", "2", "--threads", "1"], environment(place), texts)
+    terminal = PseudoTerminal([*command, *SMALL], environment(place), texts)
     try:
         assert terminal.ended() == 0, terminal.written
         check(terminal.written)
@@ -127,7 +131,12 @@ def test_no_command_lets_a_sequence_through(place: Path) -> None:
         ["resume", other],
         ["params", f"damaged{PAYLOAD}"],
         ["train", f"nothing{PAYLOAD}"],
-        ["train", "five\x1b[2J[red]"],
+        ["train", "five\x1b[2J[red]", "--name", "five", *SMALL],
+        ["delete", "five", "--yes"],
+        ["data", "five\x1b[2J[red]", "--clean", "all"],
+        ["data", f"nothing{PAYLOAD}", "--json"],
+        ["tokenize", "--learn", f"six{PAYLOAD}.txt", "--merges", "3"],
+        ["tokenize", "--tokenizer", run, "--vocabulary", "--limit", "5"],
         ["train", "stories", "--name", PAYLOAD],
         [PAYLOAD],
         ["runs", f"--{PAYLOAD}"],

@@ -55,7 +55,7 @@ def start_training(terminal: Terminal, home: Path) -> None:
     text.write_text(SENTENCES)
     open_lab(terminal, home)
     terminal.press("2")
-    terminal.until("path of a text file")
+    terminal.until("stories or python")
     terminal.press("/")
     terminal.until("tab complete")  # the field has the keys
     terminal.type(str(text))
