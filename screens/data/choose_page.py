@@ -131,7 +131,7 @@ class ChoosePage(TextReader):
         self._choose(source)
 
     def show(self, text: ChosenText | None) -> None:
-        if self._facts is not None and self._read_rules != self.rules:
+        if self.source and not self._is_too_large and self._read_rules != self.rules:
             self._choose(self.source)  # other rules were chosen on another page
 
     @property

@@ -184,6 +184,8 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             self.text = replace(self.text, cleaning=message.rules)
             if self.text.source == self.lab.text_source:
                 self.post_message(TextChosen(self.text.source, self.text.encoding, None, message.rules))
+        else:
+            self.choose_page.show(None)  # the rules before may have left nothing of it
 
     @on(CleanPage.Measured)
     def _measured(self, message: CleanPage.Measured) -> None:

@@ -12,6 +12,7 @@ from lab.core.preferences import RecentText, read_preferences, write_preferences
 from lab.data.recent_texts import recent_texts
 from lab.data.statistics.text_statistics import read_facts
 from lab.runs.home_folder import home as home_folder
+from lab.runs.run_schema import DEFAULT_RULES
 from screens.app import LabApp
 from screens.data.clean_page import CleanPage, RuleList
 from screens.data.data_page import DataPage
@@ -333,6 +334,23 @@ async def test_stories_come_in_sizes_with_their_grammar(app: DataApp, until: Any
         await pilot.press("j")
         await until(pilot, lambda: facts(pilot)["text"] == "python, built in")
         assert not screen_of(pilot).query_one("#stories-size").display
+
+
+async def test_a_text_of_which_the_rules_left_nothing_is_read_again_with_others(app: DataApp, until: Any) -> None:
+    Path("long.txt").write_text("x" * 2000)
+    async with app.run_test(size=(80, 24)) as pilot:
+        screen = screen_of(pilot)
+        await until(pilot, lambda: screen.text is not None)
+        await pilot.press("e")
+        page = screen.query_one(CleanPage)
+        page.rules = (*DEFAULT_RULES, "long-lines")
+        await pilot.press("escape")
+        await type_path(pilot, "long.txt")
+        await until(pilot, lambda: "leaves nothing" in str(screen.query_one("#data-hint", Static).content))
+        await pilot.press("escape", "e")
+        assert screen.text is None
+        page.rules = DEFAULT_RULES
+        await until(pilot, lambda: screen.text is not None and screen.text.source.endswith("long.txt"))
 
 
 async def test_rules_answer_at_once_and_their_numbers_and_the_saved_text_follow(app: DataApp, until: Any, home: Path) -> None:
