@@ -1,5 +1,6 @@
 """Output of the commands: tables that align for any script, plain text and JSON."""
 
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -8,6 +9,9 @@ import msgspec
 from rich.cells import cell_len
 
 from lab.core.visible_text import visible, visible_json
+
+NARROWEST = 24
+"""Columns of a terminal below which lines are broken by the terminal."""
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
@@ -22,6 +26,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[
             cells.append(room + text if column in right else text + room)
         out.append("  ".join(cells).rstrip())
     return "\n".join(out)
+
+
+def line_room() -> int | None:
+    """Columns of the terminal that stdout is; None where it is a pipe or a file, whose lines are not broken."""
+    return max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+
+def wrapped(line: str, indent: int = 0) -> str:
+    """A line; on a terminal that is narrower, several, broken at spaces, all but the first indented."""
+    room = line_room()
+    if room is None or cell_len(line) <= room:
+        return line
+    return click.wrap_text(line, room, "", " " * indent)
 
 
 def write_text(text: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.cells import cell_len
 
-from lab.cli.table_output import table, write_text
+from lab.cli.table_output import table, wrapped, write_text
 from lab.core.visible_text import visible_json
 from lab.tokenization.special_text import special_sentence
 
@@ -126,7 +126,7 @@ def print_tokens(chunks: Chunks, named: NamedVocabulary, *, special: bool, count
     for ids in _encoded(chunks, named.tokenizer, special, totals):
         if ids and not counts_only:
             write_text("\n".join(rows.of(ids)) + "\n")
-    click.echo(("" if counts_only else "\n") + totals.sentence)
+    click.echo(("" if counts_only else "\n") + wrapped(totals.sentence))
     _say_special(named, totals, special)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.cells import cell_len
 
-from lab.cli.table_output import table, write_json
+from lab.cli.table_output import line_room, table, wrapped, write_json
 from lab.cli.visible_output import own_sequences
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, probability, whole
@@ -26,6 +27,7 @@ SHOWN_EXCERPTS = 2
 """Excerpts shown of each rule."""
 EXCERPT_CHARACTERS = 100
 
+SIDES = (("−", "taken"), ("+", "added"))
 PARTS = " ▏▎▍▌▋▊▉"
 
 
@@ -111,22 +113,36 @@ def _in_words(profile: "TextProfile", funnel: "Funnel") -> str:
         facts.append(("decoding", funnel.decoding))
     if funnel.documents > 1:
         facts.append(("documents", f"{whole(funnel.documents)}, of which {whole(funnel.kept_documents)} keep some text"))
-    lines = [f"{name:<11} {visible(value)}" for name, value in facts]
-    rows = [("raw", whole(funnel.raw_bytes), "", "", _bar(1.0))]
+    lines = [wrapped(f"{name:<11} {visible(value)}", 12) for name, value in facts]
+    rows = [("raw", whole(funnel.raw_bytes), "", "")]
+    shares_left = [1.0]
     for step in funnel.steps:
         taken = step.bytes_in - step.bytes_out
-        share = step.bytes_out / funnel.raw_bytes if funnel.raw_bytes else 0.0
-        rows.append(
-            (step.rule, whole(step.bytes_out), f"+{whole(-taken)}" if taken < 0 else whole(-taken), _effect(step), _bar(share))
-        )
+        shares_left.append(step.bytes_out / funnel.raw_bytes if funnel.raw_bytes else 0.0)
+        rows.append((step.rule, whole(step.bytes_out), f"+{whole(-taken)}" if taken < 0 else whole(-taken), _effect(step)))
     kept = probability(funnel.kept_bytes / funnel.raw_bytes) if funnel.raw_bytes else "0%"
-    rows.append(("kept", whole(funnel.kept_bytes), "", f"{kept} of the raw text", ""))
-    lines += ["", table(("", "bytes", "taken", "changes", f"scale: full = {bytes_(funnel.raw_bytes)}"), rows, right=(1, 2))]
+    rows.append(("kept", whole(funnel.kept_bytes), "", f"{kept} of the raw text"))
+    lines += ["", _funnel_table(rows, shares_left, bytes_(funnel.raw_bytes))]
     for step in funnel.steps:
         for excerpt in funnel.excerpts.get(step.rule, ())[:SHOWN_EXCERPTS]:
             reason = f" ({excerpt.reason})" if excerpt.reason else ""
-            lines.append(f"\n{step.rule}{reason}\n  − {_side(excerpt, 'taken')}\n  + {_side(excerpt, 'added')}")
-    return "\n".join([*lines, *funnel.notes])
+            taken_side, added_side = (wrapped(f"  {sign} {_side(excerpt, kind)}", 4) for sign, kind in SIDES)
+            lines.append(f"\n{step.rule}{reason}\n{taken_side}\n{added_side}")
+    return "\n".join([*lines, *map(wrapped, funnel.notes)])
+
+
+def _funnel_table(rows: list[tuple[str, str, str, str]], shares: list[float], full: str) -> str:
+    """The funnel, with bars as wide as the terminal has room for; the last of `rows` has none."""
+    header = ("", "bytes", "taken", "changes")
+    width, scale = BAR_WIDTH, f"scale: full = {full}"
+    room = line_room()
+    if room is not None:
+        left = room - max(map(cell_len, table(header, rows).split("\n"))) - 2
+        width, scale = min(width, left), scale if len(scale) <= left else f"full = {full}"
+        if len(scale) > left:
+            return table(header, rows, right=(1, 2))
+    bars = [*(_bar(share, width) for share in shares), ""]
+    return table((*header, scale), [(*row, bar) for row, bar in zip(rows, bars, strict=True)], right=(1, 2))
 
 
 def _shares(pairs: Sequence[tuple[str, int]]) -> str:
@@ -146,8 +162,8 @@ def _effect(step: Any) -> str:
     return ", ".join(parts)
 
 
-def _bar(share: float) -> str:
-    eighths = round(share * BAR_WIDTH * 8)
+def _bar(share: float, width: int) -> str:
+    eighths = round(share * width * 8)
     return "█" * (eighths // 8) + PARTS[eighths % 8].strip()
 
 

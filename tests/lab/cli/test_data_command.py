@@ -4,8 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
+from lab.cli.commands.data_command import _in_words
+from lab.data.cleaning.measure_funnel import measure_funnel
 from lab.data.cleaning.rule_registry import RULES
+from lab.data.statistics.text_profile import profile_of
+from lab.data.text_source import open_corpus
 from tests.lab.conftest import Call
 
 TEXT = "Text of the page.\r\n\r\n\r\n\r\nAll rights reserved.\r\nMore \x1b]text.\r\n"
@@ -72,3 +77,21 @@ def test_the_rules_are_listed_with_their_explanations(llmlab: Call) -> None:
         assert rule.explanation in out
         assert rule.pipelines in out
     assert [rule["name"] for rule in json.loads(llmlab("data", "--clean", "list", "--json").out)] == [rule.name for rule in RULES]
+
+
+def test_a_narrow_terminal_gets_lines_broken_at_spaces_and_bars_that_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("The big dog ran home and the cat sat on the mat.\n" * 50)
+    *_, profile = profile_of(open_corpus(str(text), None, None, ()), lambda _: False)
+    funnel = measure_funnel(str(text), None, ("line-endings", "blank-lines", "duplicate-lines"))
+    wide = _in_words(profile, funnel)
+    assert max(map(cell_len, wide.split("\n"))) > 80
+    for room, has_bars in ((60, False), (70, True)):
+        monkeypatch.setattr("lab.cli.table_output.line_room", lambda room=room: room)
+        monkeypatch.setattr("lab.cli.commands.data_command.line_room", lambda room=room: room)
+        narrow = _in_words(profile, funnel)
+        assert max(map(cell_len, narrow.split("\n"))) <= room
+        assert ("█" in narrow) == has_bars
+        assert narrow.count("\n") > wide.count("\n")
+    facts = [" ".join(shown[: shown.index("bytes  taken")].split()) for shown in (wide, narrow)]
+    assert facts[0] == facts[1], "no word is broken"
