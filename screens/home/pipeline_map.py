@@ -24,7 +24,7 @@ class PipelineStop(NamedTuple):
 
 PIPELINE = (
     PipelineStop("collect text", "a file of yours, or a built-in text", "2 Data", "choose"),
-    PipelineStop("clean", "one encoding, one line ending", "2 Data", "clean"),
+    PipelineStop("clean", "rules, and what each of them takes", "2 Data", "clean"),
     PipelineStop("tokenize", "split into tokens, each with a number", "3 Tokens", "strip"),
     PipelineStop("train", "predict the next token, adjust the weights", "4 Train"),
     PipelineStop("freeze", "the weights no longer change", "5 Inspect"),

@@ -178,6 +178,7 @@ class KeyBar(Widget):
         first = screen.first_keys() if isinstance(screen, ShowsKeys) else ()
         rank = {id_: place for place, id_ in enumerate(first)}
         active = screen.active_bindings.values()
+        field = screen.focused if screen.focused is not None and screen.focused.check_consume_key("a", "a") else None
         # A focused widget's own keys stay in front of the screen's.
         ordered = sorted(active, key=lambda each: (each.node is screen, rank.get(each.binding.id or "", len(first))))
         for node, binding, enabled, _tooltip in ordered:
@@ -187,6 +188,8 @@ class KeyBar(Widget):
                 continue
             seen.add(binding.action)
             face = self.app.get_key_display(binding)
+            if field is not None and node is not field and all(len(part) == 1 and part.isascii() for part in face.split()):
+                continue  # it would be typed; Textual knows that of letters, not of `slash`
             if face in shown:  # of another node, whose key it is now: only a second key of this one is left
                 continue
             shown.add(face)

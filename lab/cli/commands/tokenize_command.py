@@ -142,7 +142,8 @@ def tokenize(
         raise click.UsageError(f"{option} is for --learn.", click.get_current_context())
     if learn:
         if text is not None or file is not None:
-            raise click.UsageError("Give --learn alone, without a TEXT or --file.", click.get_current_context())
+            words = "--learn takes the path of a text, and no TEXT or --file beside it; --merges is the number of merges."
+            raise click.UsageError(words, click.get_current_context())
         from lab.cli.learn_merges import learn_merges
         from lab.data.text_source import joined_source
 

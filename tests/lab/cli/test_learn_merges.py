@@ -55,7 +55,7 @@ def test_the_text_is_cleaned_as_for_a_run(llmlab: Call, tmp_path: Path) -> None:
 def test_mistakes_are_one_sentence(llmlab: Call, tmp_path: Path) -> None:
     llmlab("tokenize", "--merges", "3", "text").assert_mistake("--merges is for --learn")
     llmlab("tokenize", "--clean", "all", "text").assert_mistake("--clean is for --learn")
-    llmlab("tokenize", "--learn", "python", "text").assert_mistake("Give --learn alone")
+    llmlab("tokenize", "--learn", "python", "text").assert_mistake("--learn takes the path of a text")
     llmlab("tokenize", "--learn", tmp_path / "none.txt").assert_mistake("none.txt", "does not exist")
     llmlab("tokenize", "--learn", "python", "--merges", "-1").assert_mistake("at least 0")
 

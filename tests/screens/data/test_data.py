@@ -22,6 +22,7 @@ from screens.data.text_tree import TextTree
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.confirm import ConfirmDialog
 from screens.widgets.choice import Choice
+from screens.widgets.key_bar import KeyBar
 from screens.widgets.page_bar import PageBar
 from screens.widgets.status_line import StatusLine
 
@@ -135,6 +136,7 @@ async def test_tab_completes_a_path_and_then_goes_on(app: DataApp, until: Any) -
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("slash", "f", "a")
         field = screen_of(pilot).query_one("#path-input", Input)
+        assert [key.key for key in screen_of(pilot).query_one(KeyBar)._keys()] == ["⏎", "tab"], "no key that would be typed"
         await until(pilot, lambda: hint(pilot) == "fable.txt  fables-2.txt")
         await pilot.press("tab")
         assert field.value == "fable"
