@@ -365,8 +365,8 @@ async def test_an_engine_that_does_not_answer_is_waited_for_in_words_and_r_start
         await pilot.press("G")
         screen.notices.pulse()
         assert re.fullmatch(r"No answer from the engine… \d s\. If it is stuck, R restarts the engine\.", status(pilot))
+        await pilot.press("R")
         monkeypatch.setattr("screens.engine.engine_notices.SLOW_AFTER", 60.0)
-        await press(pilot, settle, "R")
         await settle(pilot)
         assert engine.asked("kill") == [{}]
         assert shown_view(pilot) == "sample"
