@@ -80,9 +80,11 @@ class TextStrip(LineScrollView):
         """Draw the excerpt of this state."""
         self._state = state
         # A Text is no markup: a name may hold brackets.
-        self.border_title = Text(visible(f"the beginning of {state.name}, as tokens")) if state else "the text"
-        is_marked = state is not None and any(id >= state.newest for id in state.excerpt_ids)
-        self.border_subtitle = "bold: new tokens of the last step" if is_marked else ""
+        if state is None:
+            self.border_title = "the text"
+        else:
+            marked = " · bold: merged last" if any(id >= state.newest for id in state.excerpt_ids) else ""
+            self.border_title = Text(visible(f"the beginning of {state.name}, as tokens{marked}"))
         self._lay()
 
     def _lay(self) -> None:
