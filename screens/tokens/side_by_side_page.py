@@ -85,7 +85,7 @@ class AlignedView(CachedLinesView):
         self._lay()
 
     def on_resize(self) -> None:
-        self.forget_strips()
+        self.forget_other_widths()
         self._lay()
 
     @property

@@ -119,7 +119,7 @@ class TokenFlow(CachedLinesView):
         self.draw_changed()
 
     def on_resize(self) -> None:
-        self.forget_strips()
+        self.forget_other_widths()
         self._flow()
 
     def choose(self, index: int) -> None:

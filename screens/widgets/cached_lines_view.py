@@ -17,6 +17,8 @@ class CachedLinesView(LineScrollView):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._strips: dict[Hashable, Strip] = {}
+        self._strips_room = 0
+        """The room that they fill."""
         self._shown: tuple[int, list[Hashable]] = (0, [])
         """The first line in sight and the content of all lines in sight, as last told to the screen."""
 
@@ -59,6 +61,12 @@ class CachedLinesView(LineScrollView):
         """Draw all anew: the width, or what no line's content tells, has changed."""
         self._strips.clear()
         self._shown = (-1, [])
+
+    def forget_other_widths(self) -> None:
+        """Keep no strip of another width: called when the view has a new size, which may be a new height alone."""
+        if self.room != self._strips_room:
+            self._strips_room = self.room
+            self.forget_strips()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()

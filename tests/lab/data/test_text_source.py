@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.core.errors import UserError
@@ -34,6 +34,7 @@ def text_of(source: str, encoding: str | None = None) -> str:
     return "".join(open_corpus(source, encoding).chunks())
 
 
+@settings(max_examples=40)  # each in five encodings
 @given(TEXTS.filter(lambda text: text and "\0" not in text and not text.startswith("\ufeff")), st.integers(1, 9))
 def test_the_text_is_what_python_reads(tmp_path_factory: pytest.TempPathFactory, text: str, block: int) -> None:
     path = tmp_path_factory.mktemp("text") / "text"

@@ -1,7 +1,7 @@
 """Tokens side by side in rows."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from screens.tokens.flow_layout import FlowLayout, Joined, JoinedCharacters, lay_tokens
@@ -35,6 +35,7 @@ def test_a_character_of_several_tokens_stays_whole_and_stands_above_them() -> No
     assert layout.joined_in(1) == [Joined("🙂", 1, 4)]
 
 
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 30), max_size=60), st.sets(st.integers(0, 59)), st.integers(1, 25), st.integers(0, 1), st.data())
 def test_every_token_is_in_one_row_that_is_no_wider_than_the_room(
     widths: list[int], breaks: set[int], room: int, gap: int, data: st.DataObject
