@@ -85,16 +85,18 @@ def open_corpus(
     kept = set(map(id, documents))
     first, *others = (each for each in opened.values() if kept.intersection(map(id, each.documents)))
     encodings = {document.encoding for document in documents}
+    rules = in_order(cleaning)
+    is_as_made = not others and set(rules) <= set(DEFAULT_RULES)  # of a text with less in it the entropy is not known
     corpus = Corpus(
         f"{first.name} and {len(others):,} more" if others else first.name,
         joined_source(each.source for each in (first, *others)),
         encodings.pop() if len(encodings) == 1 else EACH_ITS_OWN,
         sum(document.size for document in documents),
         lambda: _parts(documents),
-        None if others else first.entropy_bits_per_byte,
+        first.entropy_bits_per_byte if is_as_made else None,
         _names(documents),
         left_out_in_words(reasons),
-        in_order(cleaning),
+        rules,
     )
     corpus.modified = max(each.modified for each in opened.values())
     corpus.paths = tuple(document.path for document in documents if document.path)

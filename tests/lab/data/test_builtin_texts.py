@@ -41,3 +41,8 @@ def test_stories_of_any_size() -> None:
 def test_builtins_are_described() -> None:
     assert set(BUILTINS) == {"stories", "python"}
     assert all(BUILTINS.values())
+
+
+def test_the_entropy_is_that_of_the_text_as_it_is_made() -> None:
+    assert open_corpus("stories").entropy_bits_per_byte is not None
+    assert open_corpus("stories", cleaning=("duplicate-lines",)).entropy_bits_per_byte is None
