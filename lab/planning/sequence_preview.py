@@ -57,19 +57,26 @@ def read_split(
     progress: Callable[[int, int], None] = lambda done, total: None,
     cleaning: tuple[str, ...] = DEFAULT_RULES,
 ) -> TextSplit:
-    """Clean and split the text as a run does, reading it three times. `progress` gets the bytes of the first time.
+    """Clean and split the text as a run does, reading it three times. `progress` gets a third of the bytes that
+    each time has read, and those of the files.
 
     Raises:
         UserError: where the text cannot be read.
     """
     corpus = open_corpus(source, encoding, cleaning=cleaning)
-    corpus.measure(progress)
-    split = split_text(corpus)
+
+    def third(number: int) -> Callable[[int, int], None]:
+        return lambda done, total: progress(round((number + done / max(1, total)) / 3 * corpus.file_bytes), corpus.file_bytes)
+
+    corpus.measure(third(0))
+    split = split_text(corpus, third(1))
+    tell = third(2)
     sample: list[tuple[str, bool]] = []
     starts: list[int] = []
     sampled = 0
     before = after = b""
     for offset, piece, begins in pieces(corpus, [split.split]):
+        tell(offset, corpus.bytes)
         if begins:
             starts.append(offset)
         if offset < split.split:
