@@ -20,7 +20,6 @@ MODELS_OWN = SamplingSettings()
 
 LARGEST_PREFERENCES = 1 << 18
 LONGEST_NAME = 100
-LONGEST_RULES = 1000
 MOST_TEXTS = 10
 LONGEST_SOURCE = 2_000
 """Characters of a text's source; one of many paths is not kept."""
@@ -43,8 +42,6 @@ class Preferences:
     sampling: SamplingSettings = MODELS_OWN
     recent_texts: tuple[RecentText, ...] = ()
     """The last one first."""
-    cleaning: str = ""
-    """Cleaning rules as they are typed, such as `nfc,blank-lines`; empty for the usual ones."""
 
     def __post_init__(self) -> None:
         if len(self.theme) > LONGEST_NAME:
@@ -54,8 +51,6 @@ class Preferences:
         for source, encoding in self.recent_texts:
             if not 0 < len(source) <= LONGEST_SOURCE or len(encoding) > LONGEST_NAME:
                 raise ValueError(f"the source of a recent text is empty or has more than {LONGEST_SOURCE:,} characters")
-        if len(self.cleaning) > LONGEST_RULES:
-            raise ValueError(f"the cleaning rules have more than {LONGEST_RULES} characters")
 
 
 def preferences_path(home: Path) -> Path:

@@ -12,10 +12,8 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.reactive import var
 
-from lab.core.errors import UserError
 from lab.core.number_format import bytes_, count
 from lab.data.cleaning.funnel import Funnel
-from lab.data.cleaning.rule_registry import parse_rules, typed_rules
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.base_screen import LabScreen
 from screens.data.choose_page import ChoosePage
@@ -83,7 +81,7 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
             yield ChoosePage(id="data-choose")
 
     def on_mount(self) -> None:
-        self._rules = self.choose_page.rules = kept_rules(self.lab.preferences.cleaning)
+        self._rules = self.choose_page.rules = self.lab.text_cleaning
         self._show_steps()
         if self.lab.text_source:
             self.choose_page.choose(self.lab.text_source)
@@ -179,7 +177,6 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     def _rules_changed(self, message: CleanPage.RulesChanged) -> None:
         self._rules = self.choose_page.rules = message.rules
         self._funnel = None
-        self.lab.change_preferences(cleaning=typed_rules(message.rules))
         if self.text is not None:
             self.text = replace(self.text, cleaning=message.rules)
             if self.text.source == self.lab.text_source:
@@ -212,11 +209,3 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
         else:
             self.page = "choose"
             self.call_after_refresh(self.choose_page.type_path)
-
-
-def kept_rules(typed: str) -> tuple[str, ...]:
-    """The rules that were kept in the preferences; the usual ones where another version of the lab named some that are none."""
-    try:
-        return parse_rules(typed)
-    except UserError:
-        return DEFAULT_RULES
