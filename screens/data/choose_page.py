@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.timer import Timer
+from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 
 from lab.core.number_format import bytes_, fixed, whole
@@ -83,6 +85,8 @@ class ChoosePage(TextReader):
         self._counts: dict[TokenizerKind, str] = {}
         self._move_timer: Timer | None = None
         self._take_when_read = False
+        self._taken_from: Widget | None = None
+        """The widget from which a text was asked for; whoever has gone elsewhere since stays there."""
         self._use_when_read = False
         """True once the user wants to train on the text that is being read."""
         self._is_reading = False
@@ -153,13 +157,18 @@ class ChoosePage(TextReader):
             return True
         if self.screen.focused is tree:
             return False
-        tree.focus()
+        self._go_to(tree)
         return True
+
+    def _go_to(self, widget: Widget) -> None:
+        """Focus what the user asked for; a text that is still being read leads nowhere else then."""
+        self._taken_from = None
+        widget.focus()
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        self._go_to(field)
 
     @on(Input.Changed, "#filter")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -255,6 +264,7 @@ class ChoosePage(TextReader):
         """Read a text, and focus the button that uses it once it has been read."""
         self._cancel_preview()
         self._take_when_read = True
+        self._taken_from = self.screen.focused
         self._choose(source)
 
     def _cancel_preview(self) -> None:
@@ -276,6 +286,7 @@ class ChoosePage(TextReader):
     def _show_facts(self, message: TextReader.FactsRead) -> None:
         if (message.source, message.rules) != (self.source, self.rules):
             return
+        leads = self._take_when_read and self.screen.focused is self._taken_from
         self._is_reading = False
         self._facts = message.facts
         if message.facts is not None:
@@ -289,9 +300,10 @@ class ChoosePage(TextReader):
             self._hint(words, wrong=True)
             if guess and self._take_when_read:
                 self._take_encoding(guess)
-                self.query_one("#encoding").focus()
+                if leads:
+                    self.query_one("#encoding").focus()
         self._show()
-        if message.facts is not None and self._take_when_read:
+        if message.facts is not None and leads:
             self.query_one("#use").focus()
         self._take_when_read = False
         if self._use_when_read:
@@ -312,7 +324,8 @@ class ChoosePage(TextReader):
 
     def _show(self) -> None:
         facts = self._facts
-        self.query_one("#text-facts", FactList).facts = self._lines(facts)
+        lines = unread_lines(self.source) if facts is None else fact_lines(facts, self._counts, self._read_rules)
+        self.query_one("#text-facts", FactList).facts = lines
         slider = self.query_one(SizeSlider)
         slider.display = self._is_stories
         if self._is_stories and self._shows_grammar and facts is not None:
@@ -324,16 +337,7 @@ class ChoosePage(TextReader):
         self.query_one("#use").disabled = facts is None
         self.refresh_bindings()
 
-    def _lines(self, facts: TextFacts | None) -> tuple[Fact, ...]:
-        if facts is None:
-            return (("text", shown_source(self.source) if self.source else "none chosen; stories is a good start"),)
-        counts = tuple(self._counts.get(kind, f"counting {kind} …") for kind in KINDS)
-        return fact_lines(facts, counts, self._read_rules)
-
     @on(Button.Pressed, "#use")
-    def _use_pressed(self) -> None:
-        self.use()
-
     def use(self) -> None:
         """Train on the text; one that is still being read is used once it has been."""
         if self._moving_to:
@@ -341,8 +345,7 @@ class ChoosePage(TextReader):
             self._cancel_preview()
             self._choose(source)
         if self._facts is not None:
-            encoding = self.query_one("#encoding", Input).value.strip()
-            self.post_message(self.Used(self._facts.source, encoding))
+            self.post_message(self.Used(self._facts.source, self.query_one("#encoding", Input).value.strip()))
         elif self._is_reading:
             self._use_when_read = True
             self._hint(f"Reading {short_name(self.source)} …: it is used as soon as it has been read.")
@@ -354,7 +357,7 @@ class ChoosePage(TextReader):
 
     def type_path(self) -> None:
         """Focus the path field."""
-        self.query_one(PathInput).focus()
+        self._go_to(self.query_one(PathInput))
 
 
 def sized(source: str, size: str) -> str:
@@ -362,7 +365,12 @@ def sized(source: str, size: str) -> str:
     return f"{STORIES}:{size}" if source == STORIES and size != DEFAULT_SIZE else source
 
 
-def fact_lines(facts: TextFacts, counts: tuple[str, ...], rules: tuple[str, ...]) -> tuple[Fact, ...]:
+def unread_lines(source: str) -> tuple[Fact, ...]:
+    """The facts of a text that has not been read."""
+    return (("text", shown_source(source) if source else "none chosen; stories is a good start"),)
+
+
+def fact_lines(facts: TextFacts, counts: Mapping[TokenizerKind, str], rules: tuple[str, ...]) -> tuple[Fact, ...]:
     """The facts of a text as labels and values, with the sentences that `counts` gives of its tokens."""
     lines = [("text", f"{facts.source}, built in" if is_builtin(facts.source) else shown_source(facts.source))]
     if facts.documents > 1 or facts.left_out:
@@ -371,7 +379,7 @@ def fact_lines(facts: TextFacts, counts: tuple[str, ...], rules: tuple[str, ...]
     lines += [
         ("size", f"{whole(facts.bytes)} bytes, {whole(facts.characters)} characters"),
         ("tokens", f"{whole(facts.bytes + facts.documents - 1)} as bytes"),
-        *(("", words) for words in counts),
+        *(("", counts.get(kind, f"counting {kind} …")) for kind in KINDS),
         ("cleaned", facts.cleaning if rules == DEFAULT_RULES else f"by {len(rules)} rules: e shows what each takes"),
         ("split", f"{bytes_(facts.bytes * 0.9)} training, {bytes_(facts.bytes * 0.1)} validation"),
     ]

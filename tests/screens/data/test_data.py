@@ -192,6 +192,28 @@ async def test_u_waits_for_a_text_that_is_still_being_read(app: DataApp, until: 
         assert app.text_source == str(Path("fable.txt").absolute())
 
 
+async def test_a_text_that_is_read_late_takes_the_focus_from_nobody(
+    app: DataApp, until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def slowly(source: str, *rest: Any) -> Any:
+        if source.endswith("fable.txt"):
+            assert go.wait(10)
+        return read_facts(source, *rest)
+
+    monkeypatch.setattr("screens.data.text_reader.read_facts", slowly)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await type_path(pilot, "fable.txt")
+        await until(pilot, lambda: facts(pilot)["text"] == "fable.txt")
+        await pilot.press("escape", "slash")
+        go.set()
+        await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
+        await pilot.pause()
+        assert app.focused is not None
+        assert app.focused.id == "path-input"
+
+
 async def test_u_right_after_a_move_uses_the_text_under_the_cursor(app: DataApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: screen_of(pilot).choose_page._facts is not None)
