@@ -35,7 +35,17 @@ from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
 from lab.views.number_explanation import explanation_view
 from screens.engine.engine_interface import Engine
 from screens.engine.newest_only import NewestOnly
-from screens.inspect.selection import Selection, alone, at_step, beside, extended, index_of, within
+from screens.inspect.selection import (
+    Selection,
+    alone,
+    at_position,
+    at_step,
+    beside,
+    extended,
+    index_of,
+    position_in,
+    within,
+)
 
 ANSWERS_KEPT = 48
 """Views, lens paths and effects held, so that a step back is drawn at once."""
@@ -217,7 +227,7 @@ class EngineSession:
 
     async def _look_ahead(self, question: tuple[int, Selection]) -> None:
         """Fetch what the next key may lead to while nobody asks for anything, so that it is answered at once: the same place with
-        the checkpoints that are expected, else the next step and the one before."""
+        the checkpoints that are expected, else the steps and the positions beside it."""
         _, selection = question
         for checkpoint in self.expected_checkpoints:
             await self._look_ahead_to(replace(selection, checkpoint=checkpoint))
@@ -226,12 +236,12 @@ class EngineSession:
         path = self._paths.get(selection.path_key)
         if path is None:
             return
-        here = index_of(selection, path.steps)
-        for index in (here + 1, here - 1):
-            if self._newest.has_newer or not 0 <= index < len(path.steps):
-                continue
+        for place in neighbours(selection, path):
+            if self._newest.has_newer:
+                return
             try:
-                await self._view(at_step(selection, path.steps[index]), "ahead")
+                await self._view(place, "ahead")
+                await self._path(place, "lens ahead")
             except EngineDied:
                 raise
             except EngineError:
@@ -247,6 +257,16 @@ class EngineSession:
             raise
         except EngineError:
             return  # Nobody is looking there yet; whoever goes there gets the sentence.
+
+
+def neighbours(selection: Selection, path: LensPath) -> list[Selection]:
+    """The next step and the one before; then the same step at the tokens beside, unless something else than a step is shown."""
+    step, position = index_of(selection, path.steps), position_in(selection, path)
+    places = [at_step(selection, path.steps[index]) for index in (step + 1, step - 1) if 0 <= index < len(path.steps)]
+    if not selection.aside and not selection.trail:
+        beside_it = (index for index in (position - 1, position + 1) if 0 <= index < len(path.tokens))
+        places += [at_position(selection, path, index) for index in beside_it]
+    return places
 
 
 def _keep(cache: OrderedDict[Any, Any], key: Any, value: Any) -> None:

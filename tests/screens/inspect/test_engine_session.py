@@ -11,6 +11,8 @@ from screens.inspect.engine_session import Callbacks, EngineSession
 from screens.inspect.selection import Prompt, Selection, at_position, at_step, in_layer, index_of, with_token
 
 SELECTED = Selection("tale", prompt=Prompt("The big dog ran"), stage="scores")
+BEFORE_LAST = 2
+"""Position of the third of the prompt's four tokens."""
 
 
 class Record:
@@ -47,7 +49,9 @@ async def test_a_selection_brings_facts_path_and_view_and_fetches_the_neighbours
     await record.settle()
     assert [facts.layers for facts in record.facts] == [2]
     assert (record.paths, record.views) == ([SELECTED], [SELECTED])
-    assert [call["stage"] for call in engine.asked("view")] == ["scores", "matrix", "qkv"]
+    asked = [(call["stage"], call["position"]) for call in engine.asked("view")]
+    assert asked[:3] == [("scores", None), ("matrix", None), ("qkv", None)]
+    assert asked[3:] == [("scores", BEFORE_LAST)], "the token to the left; there is none to the right"
     assert record.session.is_idle
 
 
@@ -57,6 +61,10 @@ async def test_what_was_fetched_ahead_is_there_at_once(record: Record) -> None:
     view = record.session.select(replace(SELECTED, stage="matrix"))
     assert view is not None
     assert view.stage == "matrix"
+    assert record.session.select(replace(SELECTED, position=BEFORE_LAST)) is not None
+    before = len(record.paths)
+    await record.settle()
+    assert len(record.paths) == before + 1
 
 
 async def test_superseded_selections_are_never_asked(record: Record, engine: Any) -> None:
