@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.core.errors import UserError
 from lab.data.text_provenance import check_tokens
 from lab.planning.preparation import text_stamp
 from lab.planning.preparation.preparation_cache import FOLDER, PreparationCache
@@ -55,13 +56,16 @@ def _fork(folder: Path, home: str) -> int:
     pid = os.fork()
     if pid:
         return pid
+    code = 5  # a fault: any error that is no sentence for the user
     try:
         prepare_run(ask(folder, home))
+        code = 0
     except KeyboardInterrupt:
-        os._exit(2)
-    except Exception as error:
-        os._exit(3 if "file too large" in str(error) else 4)
-    os._exit(0)
+        code = 2
+    except UserError as error:
+        code = 3 if "file too large" in str(error) else 4
+    finally:
+        os._exit(code)
 
 
 def _wait_for(pid: int) -> int:
