@@ -18,6 +18,7 @@ TORCH_FREE = (
     "models.tokenizers.tokenizer",
     "models.tokenizers.gpt2_vocabulary_files",
     "lab.engine.client",
+    "lab.experiments",
     "lab.cli",
     "lab.data.text_source",
     "lab.data.token_file",

@@ -22,6 +22,7 @@ ORDER = (
     "lab.reports",
     "lab.inspect",
     "lab.one_step",
+    "lab.experiments",
     "lab.engine",
     "lab.exchange",
     "lab.lessons",

@@ -1,6 +1,7 @@
 """The implementation of each of the engine's methods, bound to its entry in `lab.engine.method_registry`."""
 
 from lab.engine import method_registry as table
+from lab.engine.experiment_methods import ExperimentMethods
 from lab.engine.model_methods import ModelMethods
 from lab.engine.one_step_methods import OneStepMethods
 from lab.engine.prompt_methods import PromptMethods
@@ -25,4 +26,5 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.SAVE_TRACE, prompt.save_trace),
         implement(table.PROMPT_REPORT, prompt.prompt_report),
         implement(table.ONE_STEP, OneStepMethods().one_step),
+        implement(table.EXPERIMENT, ExperimentMethods(models).experiment),
     ]

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.intervention_effect import Effect
 from lab.inspect.interventions import Interventions
 from lab.inspect.prompt_report import PromptReport
@@ -132,6 +133,17 @@ class PromptReportParams(PromptParams, frozen=True, kw_only=True, forbid_unknown
     """A prompt for a run's report."""
 
 
+class ExperimentParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An experiment on a model and, where it needs one, a prompt. `layer` and `head` are 0-based."""
+
+    name: str
+    """Its name in `lab.experiments.experiment_registry.EXPERIMENTS`."""
+    layer: int = 0
+    head: int = 0
+    inputs: dict[str, str] = {}
+    """What was typed for it, by name."""
+
+
 class OneStepParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stage of a training step. Stateless as the other requests are: an engine that was just started takes the steps anew."""
 
@@ -167,6 +179,7 @@ SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 PROMPT_REPORT = EngineMethod("prompt_report", PromptReportParams, PromptReport)
 ONE_STEP = EngineMethod("one_step", OneStepParams, StepAnswer)
+EXPERIMENT = EngineMethod("experiment", ExperimentParams, ExperimentResult)
 
 METHODS: tuple[AnyMethod, ...] = tuple(each for each in list(globals().values()) if isinstance(each, EngineMethod))
 """All of the above."""

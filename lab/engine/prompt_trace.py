@@ -21,14 +21,10 @@ def trace_prompt(models: ModelCache, params: PromptParams) -> Slices[StageContex
     One layer of the trace per slice, so that other requests are served in between. Raises: UserError.
     """
     opened = models.model(params.run, params.checkpoint)
-    config = opened.model.config
     layer, head, width = (params.layer, params.head, params.width_hint) if isinstance(params, ViewParams) else (0, 0, None)
-    if not 0 <= layer < config.layers:
-        raise UserError(f"There is no layer {layer + 1}: {opened.run.name} has {config.layers}.")
-    if not 0 <= head < config.heads:
-        raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
+    check_place(opened, layer, head)
     prompt = token_ids(opened, params.text, params.ids)
-    window = prompt[-config.context :]
+    window = prompt[-opened.model.config.context :]
     edits = yield from resolve_edits(models, opened, params)
     traced = yield from models.traces.trace_incrementally(opened, window, edits)
     last = len(window) - 1
@@ -44,6 +40,15 @@ def trace_prompt(models: ModelCache, params: PromptParams) -> Slices[StageContex
         head=head,
         width=width,
     )
+
+
+def check_place(opened: OpenModel, layer: int, head: int) -> None:
+    """Raises: UserError: if the model has no such layer or head, both 0-based."""
+    config = opened.model.config
+    if not 0 <= layer < config.layers:
+        raise UserError(f"There is no layer {layer + 1}: {opened.run.name} has {config.layers}.")
+    if not 0 <= head < config.heads:
+        raise UserError(f"There is no head {head + 1}: {opened.run.name} has {config.heads} in each layer.")
 
 
 def resolve_edits(models: ModelCache, opened: OpenModel, params: PromptParams) -> Slices[tuple[Edit, ...]]:

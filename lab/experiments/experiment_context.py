@@ -1,0 +1,149 @@
+"""The context of an experiment: the opened model, its tokenizer, the prompt, and the run's text where it can be read."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import whole
+from lab.data.token_file import TokenFile, token_dtype
+from lab.inspect.open_model import OpenModel
+from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.trace_cache import CachedTrace, TraceCache
+from models.config import ModelConfig
+from models.sampling_settings import SamplingSettings
+from models.trace_edits import Edit
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from models.gpt import GPT
+    from models.tokenizers.tokenizer import Tokenizer
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+
+VALIDATION, TRAINING = "validation text", "training text"
+
+NO_PROMPT = "This experiment needs a prompt: type a word."
+NO_TOKENS = "{run} has no {file} in its folder, so its text cannot be read; use a run whose folder still holds it."
+
+
+@dataclass(frozen=True)
+class ExperimentContext:
+    opened: OpenModel
+    traces: TraceCache
+    prompt: list[int] = field(default_factory=list)
+    """All token ids of the prompt; empty where there is none."""
+    position: int | None = None
+    """0-based within the window; None or one past the end means the last token."""
+    layer: int = 0
+    head: int = 0
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    edits: tuple[Edit, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Texts typed for the experiment, by name."""
+
+    @property
+    def model(self) -> "GPT":
+        return self.opened.model
+
+    @property
+    def config(self) -> ModelConfig:
+        return self.opened.model.config
+
+    @property
+    def tokenizer(self) -> "Tokenizer":
+        return self.opened.tokenizer
+
+    @property
+    def run_name(self) -> str:
+        return self.opened.run.name
+
+    @property
+    def ids(self) -> list[int]:
+        """The end of the prompt that fits into the context. Raises: UserError: if there is no prompt."""
+        if not self.prompt:
+            raise UserError(NO_PROMPT)
+        return self.prompt[-self.config.context :]
+
+    def encode(self, text: str) -> list[int]:
+        """The last tokens of a text that fit into the context. Raises: UserError: if there are none."""
+        ids = self.tokenizer.encode(text)[-self.config.context :]
+        if not ids:
+            raise UserError(NO_PROMPT)
+        return ids
+
+    def trace(self, ids: Sequence[int] | None = None, edits: Sequence[Edit] | None = None) -> Slices[CachedTrace]:
+        """The cached trace of `ids` (None: the prompt's window) with `edits` (None: those of the request), a layer per slice."""
+        chosen = self.ids if ids is None else list(ids)
+        return self.traces.trace_incrementally(self.opened, chosen, self.edits if edits is None else tuple(edits))
+
+    def stage_context(self) -> Slices[StageContext]:
+        """The context with which the views of Inspect are made: `stage_view(name, context)`."""
+        traced = yield from self.trace()
+        last = len(traced.trace.ids) - 1
+        return StageContext(
+            opened=self.opened,
+            traced=traced,
+            prompt=self.prompt,
+            earlier=0,
+            position=last if self.position is None else max(0, min(self.position, last)),
+            sampling=self.sampling,
+            layer=self.layer,
+            head=self.head,
+        )
+
+    def text(self, name: str, default: str) -> str:
+        """Text typed under this name, or the default."""
+        return self.inputs.get(name, default)
+
+    def number(self, name: str, default: float, least: float, most: float) -> float:
+        """Number typed under this name, or the default. Raises: UserError: if it is no number from `least` to `most`."""
+        typed = self.inputs.get(name)
+        if typed is None:
+            return default
+        try:
+            value = float(typed.strip().replace("−", "-"))
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise UserError(f"{name} must be a number from {least:g} to {most:g}, not {typed!r}.")
+        return value
+
+    def tokens(self) -> tuple[Ids, Ids]:
+        """The ids of the run's training part and of its validation part, mapped from its folder.
+
+        Raises:
+            UserError: if the run's tokens are not in its folder, or damaged.
+        """
+        run = self.opened.run
+        if not os.path.lexists(run.tokens_path):
+            raise UserError(NO_TOKENS.format(run=run.name, file=run.tokens_path.name))
+        ids = TokenFile(run.tokens_path, token_dtype(run.config.tokenizer.vocab_size)).ids
+        data = run.config.data
+        if len(ids) != data.tokens:
+            raise UserError(f"{run.tokens_path} holds {whole(len(ids))} tokens instead of {whole(data.tokens)}.")
+        return ids[: data.split], ids[data.split :]
+
+    def windows(self, count: int, length: int | None = None) -> tuple[Ids, str]:
+        """Evenly spaced windows of the run's own text, (n, length + 1) with at most `count` rows, and the part they come from:
+        "validation text", or "training text" where the validation part is shorter than one window.
+
+        `length` is at most the context, which is its default; the last column is only predicted.
+
+        Raises:
+            UserError: if the run's tokens cannot be read, or are fewer than two.
+        """
+        train, val = self.tokens()
+        length = min(length or self.config.context, self.config.context)
+        part, name = (val, VALIDATION) if len(val) > length else (train, TRAINING)
+        length = min(length, len(part) - 1)
+        if length < 1:
+            raise UserError(f"The text of {self.run_name} has {whole(len(part))} tokens; an experiment needs at least two.")
+        starts = np.unique(np.linspace(0, len(part) - length - 1, count).astype(np.int64))
+        rows = np.stack([part[start : start + length + 1] for start in starts.tolist()]).astype(np.int64)
+        if int(rows.max()) >= self.config.vocab_size:
+            raise UserError(f"{self.opened.run.tokens_path} holds tokens that are not in the vocabulary of {self.run_name}.")
+        return rows, name

@@ -1,0 +1,49 @@
+"""The real engine's methods for a screen, without a process: real numbers, one request after the other."""
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from lab.core.errors import UserError
+from lab.engine.client import EngineError
+from lab.engine.method_registry import EngineMethod
+from tests.screens.fake_wire import received_params, received_result
+
+
+class InProcessEngine:
+    """Answers every method as the engine process does. `calls` lists what was asked."""
+
+    def __init__(self) -> None:
+        from lab.engine.method_bindings import implementations
+        from lab.inspect.model_cache import ModelCache
+
+        self._functions = {each.method.name: each.function for each in implementations(ModelCache())}
+        self.calls: list[tuple[str, Any]] = []
+        self.starts = 1
+        self.pid: int | None = 1
+
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+        asked = received_params(method, params)
+        self.calls.append((method.name, asked))
+        try:
+            result: Any = self._functions[method.name](asked)
+            if isinstance(result, Generator):
+                result = await _finish(result)
+        except UserError as error:
+            raise EngineError(str(error)) from error
+        return received_result(method, result)
+
+    async def kill(self) -> None:
+        self.pid = None
+
+    async def close(self) -> None:
+        pass
+
+
+async def _finish(slices: Generator[None, None, Any]) -> Any:
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return end.value
+        await asyncio.sleep(0)
