@@ -3,5 +3,5 @@
 Data flows one way: text (`data`) → tokens → run folder (`runs`) → screen. Each package imports only from those before it in
 this order:
 `core`, `views`, `runs`, `data`, `tokenization`, `planning`, `training`, `reports`, `inspect`, `one_step`, `experiments`,
-`engine`, `exchange`, `lessons`, `bench`, `cli`.
+`engine`, `exchange`, `lessons`, `learner`, `bench`, `cli`.
 """

@@ -32,6 +32,7 @@ from screens.messages import (
     CompareWith,
     DeleteRun,
     ModeChosen,
+    OpenState,
     RenameRun,
     RunChosen,
     RunsChanged,
@@ -117,7 +118,7 @@ class LabApp(AppState):
         """
         # Textual decides about colour while it is set up: the theme alone would come too late.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
-        self._run_is_chosen = bool(run)
+        self.run_is_chosen = bool(run)
         self.set_reactive(LabApp.run_name, run or "demo")
         self.set_reactive(LabApp.text_source, text)
         self._preload, self._warms_engine = preload, warms_engine
@@ -233,8 +234,8 @@ class LabApp(AppState):
     def _show_runs(self, message: RunsRead) -> None:
         if message.token is None or message.token != self.reading_token:
             return
-        if not self._run_is_chosen and message.runs:
-            self._run_is_chosen = True
+        if not self.run_is_chosen and message.runs:
+            self.run_is_chosen = True
             self.run_name = message.runs[0].name
         self.runs_known = True
         self.runs = tuple(message.runs)
@@ -309,6 +310,13 @@ class LabApp(AppState):
         if message.page and getattr(self.screen, "page", message.page) != message.page:
             await self.run_action(f"page('{message.page}')", self.screen)
 
+    @on(OpenState)
+    async def _open_state(self, message: OpenState) -> None:
+        self.choose(message.state)
+        await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
+        if isinstance(self.screen, LabScreen):
+            self.screen.restore_state(message.state)
+
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:
         self.text_encoding = message.encoding
@@ -321,7 +329,7 @@ class LabApp(AppState):
 
     @on(RunChosen)
     def _run_chosen(self, message: RunChosen) -> None:
-        self._run_is_chosen = True
+        self.run_is_chosen = True
         self.run_name = message.name
         if message.open_mode:
             self.switch_mode(message.open_mode)

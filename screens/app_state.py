@@ -19,6 +19,7 @@ from lab.runs.run_schema import DEFAULT_RULES
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
+    from lab.views.screen_state import ScreenState
     from screens.engine.engine_warm_up import EngineWarmUp
 
 
@@ -46,6 +47,8 @@ class AppState(App[None]):
         """Awaited with a run's folder before it is renamed or deleted: whoever has its files open closes them."""
         self.engine_warm_up: EngineWarmUp | None = None
         """Has an engine ready for whoever opens Inspect first."""
+        self.run_is_chosen = False
+        """True once the user has chosen a run: until then it is the newest."""
         self._changing_runs = False
         self._changes_of_runs = 0
         self._preferences_lock = Lock()
@@ -67,6 +70,14 @@ class AppState(App[None]):
         finally:
             self._changing_runs = False
             self._changes_of_runs += 1
+
+    def choose(self, state: ScreenState) -> None:
+        """Choose the text and the run that a state names."""
+        if state.text:
+            self.text_encoding, self.text_source = state.encoding, state.text
+        if state.run and state.run != self.run_name:
+            self.run_is_chosen = True
+            self.run_name = state.run
 
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""

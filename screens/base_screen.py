@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from lab.views.screen_state import ScreenState
 from screens.app_state import AppState
 from screens.messages import ToApp
 from screens.widgets.key_bar import KeyBar
@@ -137,6 +138,13 @@ class LabScreen(Screen[None]):
 
     def mode_opened(self) -> None:
         """The user has just asked for this mode."""
+
+    def screen_state(self) -> ScreenState:
+        """The state in view, to be shown again by `restore_state`."""
+        return ScreenState(mode=self.MODE, page=getattr(self, "page", ""), run=self.lab.run_name)
+
+    def restore_state(self, state: ScreenState) -> None:
+        """Show a state again: its run is chosen, its page in view, the rest is the screen's own."""
 
     def action_back(self) -> None:
         if isinstance(self.focused, self.TEXT_FIELDS):

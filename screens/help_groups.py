@@ -134,9 +134,10 @@ TOKENS_PAGES = Group(
 LESSONS = Group(
     "Lessons",
     (
-        Line(("learn.next", "learn.previous"), "lesson"),
-        Line(("learn.page", "learn.page_up"), "scroll the lesson"),
-        *one("learn.read"),
+        Line(("lessons.next", "lessons.previous"), "lesson"),
+        *one("lessons.read"),
+        Line(("lesson.next", "lesson.previous"), "step of the lesson"),
+        *one("lesson.open", "lesson.enlarge"),
     ),
 )
 HOME = Group("Runs", one("home.inspect", "home.watch", "home.new", "home.compare", "home.clone", "home.rename", "home.delete"))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from lab.planning.settings_table import Settings
     from lab.runs.run_summary import RunSummary
+    from lab.views.screen_state import ScreenState
 
 
 class ToApp(Message):
@@ -62,6 +63,13 @@ class ModeChosen(ToApp):
 
     mode: str
     page: str = ""
+
+
+@dataclass
+class OpenState(ToApp):
+    """Show a mode as it was: its page, the run and the place in it."""
+
+    state: ScreenState
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The lessons that Learn shows: Markdown files, in the order of their names. A lesson is added as a file here.
+"""The lessons that Learn shows: one Markdown file each, in the order of their numbers. A lesson is added as a file here.
 
-Imports nothing else of the lab.
+Begin with `lesson`, the form of a lesson's file. `claims` holds the claims of a learner's notes, a file each. Imports `lab.core`.
 """

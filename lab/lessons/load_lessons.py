@@ -1,21 +1,11 @@
-"""Read the lessons: Markdown files of this folder, in the order of their names."""
+"""Read the lessons: Markdown files of this folder, in the order of their numbers."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Lesson:
-    name: str
-    """The file's name without number and suffix, such as `softmax`; live widgets are attached by it."""
-    title: str
-    text: str
-    """Markdown, without the title."""
+from lab.lessons.lesson import Lesson, parse_lesson
 
 
 def lessons() -> list[Lesson]:
-    found = []
-    for path in sorted(Path(__file__).parent.glob("*.md")):
-        title, _, text = path.read_text(encoding="utf-8").partition("\n")
-        found.append(Lesson(path.stem.partition("-")[2], title.removeprefix("# ").strip(), text.strip()))
-    return found
+    """All lessons. Raises: UserError where a file is not in the form of `lab.lessons.lesson`."""
+    found = [parse_lesson(path, path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.md")]
+    return sorted(found, key=lambda lesson: (lesson.number, lesson.name))

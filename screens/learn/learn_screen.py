@@ -1,133 +1,118 @@
-"""Learn: a list of short lessons; the one on softmax has numbers to change."""
+"""Learn: the pages of lessons, checked claims and notes."""
 
-import re
+from __future__ import annotations
 
-from textual import on, work
+from collections.abc import Sequence
+
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, VerticalScroll
-from textual.widgets import Markdown, OptionList
-from textual.widgets.option_list import Option
+from textual.reactive import var
 
-from lab.lessons.load_lessons import lessons
+from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
-from screens.learn.softmax_editor import SoftmaxEditor
-from screens.messages import ModeChosen
-from screens.widgets.mode_bar import MODES
+from screens.engine.engine_interface import Engine
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_page import LearnPage
+from screens.learn.lessons_page import LessonsPage
+from screens.widgets.page_bar import PageBar, PageLink
 
-MODE_LINK = "mode:"
-MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
-
-
-class LessonText(VerticalScroll, inherit_bindings=False):
-    """One lesson, scrolled with the keys that scroll everywhere."""
-
-    HELP = "**The lesson.** `j` and `k` scroll, `tab` leads to the numbers to change, `escape` back to the list."
-    BINDINGS = [
-        Binding("j,down", "scroll_down", "Scroll", id="lesson.down", key_display="j/k", tooltip="Scroll down"),
-        Binding("k,up", "scroll_up", "Up", id="lesson.up", show=False, tooltip="Scroll up"),
-        Binding("left,h", "screen.back", "List", id="lesson.back", key_display="←", tooltip="Back to the list of lessons"),
-    ]
-
-    def watch_virtual_size(self) -> None:
-        self._mark_rest()
-
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        self._mark_rest()
-
-    def _mark_rest(self) -> None:
-        below = self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height
-        self.border_subtitle = f"↓ {below} more line{'s' if below > 1 else ''} · space" if below > 0 else ""
+PAGES: tuple[type[LearnPage], ...] = (LessonsPage,)
 
 
 class LearnScreen(LabScreen):
-    """The list of lessons at the left, the lesson at the right."""
+    """One page at a time, all over one engine."""
 
     MODE = "learn"
-    HELP = "Short lessons on how a GPT works. Each ends with the key that shows it on your own model."
+    HELP = (
+        "How a GPT is made and run, a step at a time: short lessons, each computed on your own model. `enter` reads a lesson, "
+        "`space` goes on, `o` opens what is in view in its own mode."
+    )
     DEFAULT_CSS = """
     LearnScreen {
-        #learn-list { width: 34; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
-        #learn-list { background: $background; }
-        #learn-list:focus { border: round $accent; }
-        #learn-lesson { border: round $foreground 30%; padding: 0 1; border-subtitle-color: $foreground 70%; }
-        #learn-list, #learn-lesson { border-title-color: $foreground 90%; }
-        #learn-lesson:focus { border: round $accent; }
-        #learn-lesson Markdown { background: transparent; padding: 0 1; margin: 0; }
-        SoftmaxEditor { display: none; }
-        &.-softmax SoftmaxEditor { display: block; }
-        &.-narrow #learn-list { width: 22; }
+        &.-narrow LessonList { width: 1fr; }
+        &.-narrow LessonReader { display: none; }
+        &.-narrow LessonsPage.-reading LessonList { display: none; }
+        &.-narrow LessonsPage.-reading LessonReader { display: block; }
     }
     """
     BINDINGS = [
-        Binding("j", "next(1)", "Lesson", id="learn.next", key_display="j/k", tooltip="The next lesson"),
-        Binding("k", "next(-1)", "Previous", id="learn.previous", show=False, tooltip="The previous lesson"),
-        Binding("space,pagedown", "page(1)", "Scroll", id="learn.page", key_display="space", tooltip="Scroll the lesson"),
-        Binding("b,pageup", "page(-1)", "Scroll up", id="learn.page_up", show=False, tooltip="Scroll the lesson back"),
-        Binding("right,l", "read", "Read", id="learn.read", key_display="→", tooltip="Focus the lesson"),
+        *(
+            Binding(
+                page.LINK.letter,
+                f"page('{page.LINK.name}')",
+                page.LINK.title.capitalize(),
+                id=f"learn.{page.LINK.name}",
+                show=False,
+                tooltip=f"Show the page: {page.LINK.title}",
+            )
+            for page in PAGES
+        ),
     ]
 
-    def __init__(self) -> None:
+    page: var[str] = var(LessonsPage.LINK.name)
+    """The name of the page shown."""
+
+    def __init__(self, engine: Engine | None = None) -> None:
         super().__init__()
-        self._lessons = lessons()
+        self._engine = LearnEngine(engine)
 
     def compose_body(self) -> ComposeResult:
-        with Horizontal():
-            choices = OptionList(*(Option(f"{i}. {lesson.title}") for i, lesson in enumerate(self._lessons, 1)), id="learn-list")
-            choices.border_title = "lessons"
-            yield choices
-            with LessonText(id="learn-lesson"):
-                yield Markdown(id="learn-text", open_links=False)
-                yield SoftmaxEditor()
+        yield PageBar([page.LINK for page in PAGES], self.page, id="learn-pages")
+        for page_class in PAGES:
+            page = page_class()
+            page.engine = self._engine
+            page.id = f"learn-page-{page_class.LINK.name}"
+            yield page
+
+    @classmethod
+    def page_classes(cls) -> Sequence[tuple[PageLink, type[LearnPage]]]:
+        return [(page.LINK, page) for page in PAGES]
+
+    @property
+    def current(self) -> LearnPage:
+        """The page shown."""
+        return self.query_one(f"#learn-page-{self.page}", LearnPage)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if everything asked for has been answered."""
+        return self.is_mounted and self.current.is_settled and self._engine.is_idle
 
     def on_mount(self) -> None:
-        choices = self.query_one(OptionList)
-        choices.highlighted = 0
-        choices.focus()
+        self._show_page()
+        self.current.take_focus()
+        self.lab.release_run.append(self._engine.release)
+
+    async def on_unmount(self) -> None:
+        await self._engine.close()
 
     def resting_focus(self) -> str | None:
-        return "#learn-lesson"
+        return self.current.resting_focus()
 
     def go_back(self) -> bool:
-        choices = self.query_one(OptionList)
-        if self.focused is choices:
-            return False
-        choices.focus()
-        return True
+        return self.current.go_back()
 
-    def action_next(self, by: int) -> None:
-        choices = self.query_one(OptionList)
-        choices.highlighted = max(0, min((choices.highlighted or 0) + by, len(self._lessons) - 1))
+    def action_page(self, name: str) -> None:
+        self.page = name
+        self.current.take_focus()
 
-    @on(OptionList.OptionHighlighted)
-    def _show(self, event: OptionList.OptionHighlighted) -> None:
-        lesson = self._lessons[event.option_index]
-        self.query_one(LessonText).border_title = lesson.title
-        self.set_class(lesson.name == "softmax", "-softmax")
-        self._write(lesson.text)
+    @on(PageBar.Chosen)
+    def _page_clicked(self, event: PageBar.Chosen) -> None:
+        self.action_page(event.page)
 
-    @work(exclusive=True, group="lesson")
-    async def _write(self, text: str) -> None:
-        """Lay out the lesson; while a key is held, only the last one."""
-        await self.query_one(Markdown).update(linked_modes(text))
-        self.query_one(LessonText).scroll_home(animate=False)
+    def watch_page(self) -> None:
+        if self.is_mounted:
+            self._show_page()
 
-    @on(Markdown.LinkClicked)
-    def _open_mode(self, event: Markdown.LinkClicked) -> None:
-        mode = event.href.removeprefix(MODE_LINK)
-        if mode in MODES:
-            self.post_message(ModeChosen(mode))
+    def _show_page(self) -> None:
+        self.query_one(PageBar).current = self.page
+        for page in self.query(LearnPage):
+            page.is_shown = page is self.current
+        self.refresh_bindings()
 
-    @on(OptionList.OptionSelected)
-    def action_read(self) -> None:
-        self.query_one(LessonText).focus()
+    def screen_state(self) -> ScreenState:
+        return self.current.screen_state()
 
-    def action_page(self, by: int) -> None:
-        box = self.query_one(LessonText)
-        box.scroll_relative(y=by * max(1, box.scrollable_content_region.height - 2), animate=False)
-
-
-def linked_modes(text: str) -> str:
-    """The lesson with "press `5`" as a link to that mode."""
-    return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", text)
+    def restore_state(self, state: ScreenState) -> None:
+        self.current.restore_state(state)

@@ -1,8 +1,13 @@
 """Every figure that a lesson states, against its source."""
 
 import math
+from pathlib import Path
 
+import pytest
+
+from lab.core.errors import UserError
 from lab.core.number_format import fixed, whole
+from lab.lessons.lesson import Live, parse_lesson
 from lab.lessons.load_lessons import lessons
 from models.config import PRESETS
 from models.parameter_count import inventory, parameter_count
@@ -12,16 +17,13 @@ TEXTS = {lesson.name: lesson.text for lesson in lessons()}
 GPT2 = PRESETS["gpt2"].config(50257)
 
 
-def test_there_are_seven_short_lessons_each_with_a_title() -> None:
-    assert list(TEXTS) == ["prediction", "tokens", "vectors", "attention", "softmax", "parameters", "training"]
+def test_every_lesson_is_short_and_has_a_title() -> None:
+    numbers = [lesson.number for lesson in lessons()]
+    assert numbers == sorted(set(numbers))
     for lesson in lessons():
         assert 0 < len(lesson.title) < 45
-        assert len(lesson.text.split()) < 230, lesson.name
-
-
-def test_each_lesson_says_where_the_lab_shows_it() -> None:
-    for name, text in TEXTS.items():
-        assert "**See it:**" in text or "**Try it below:**" in text, name
+        for step in lesson.steps:
+            assert len(step.text.split()) < 200, (lesson.name, step.title)
 
 
 def test_the_vocabulary_of_gpt2() -> None:
@@ -35,8 +37,8 @@ def test_the_vocabulary_of_gpt2() -> None:
 
 def test_the_embeddings_of_gpt2() -> None:
     counts = {weight.name: weight.count for weight in inventory(GPT2)}
-    assert f"50,257 × 768 = {whole(counts['wte.weight'])}" in TEXTS["vectors"]
-    assert f"1,024 × 768 = {whole(counts['wpe.weight'])}" in TEXTS["vectors"]
+    assert f"50,257 × 768 = {whole(counts['wte.weight'])}" in TEXTS["embeddings"]
+    assert f"1,024 × 768 = {whole(counts['wpe.weight'])}" in TEXTS["embeddings"]
     assert f"({GPT2.head_width} in GPT-2)" in TEXTS["attention"]
     assert f"{GPT2.layers} layers of {GPT2.heads} heads" in TEXTS["attention"]
 
@@ -60,3 +62,26 @@ def test_the_losses_that_are_stated() -> None:
     text = " ".join(TEXTS["training"].split())
     assert f"{fixed(math.log(2), 2)} for p = ½" in text
     assert f"{fixed(math.log(50257), 2)} for a model that assigns equal probability to all 50,257 tokens" in text
+
+
+def test_a_lesson_is_its_steps_and_their_live_widgets() -> None:
+    text = "# Title\nFirst.\n\n## Second\nText.\n\n```live stage\nstage: scores\nhead: 2\n```\n\n```\nkept\n```\n"
+    lesson = parse_lesson(Path("05-a-name.md"), text)
+    assert (lesson.name, lesson.number, lesson.title) == ("a-name", 5, "Title")
+    assert [(step.title, step.text) for step in lesson.steps] == [("", "First."), ("Second", "Text.\n\n\n```\nkept\n```")]
+    assert [step.live for step in lesson.steps] == [None, Live("stage", {"stage": "scores", "head": "2"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("softmax.md", "# T\n", "its number, a dash, its name"),
+        ("05-softmax.md", "no title\n", "must begin with its title"),
+        ("05-softmax.md", "# T\n```live stage\n", "line 2: this fenced block has no end"),
+        ("05-softmax.md", "# T\n\n```live stage\nhead 2\n```\n", "line 4: an option is one line"),
+        ("05-softmax.md", "# T\n```live a\n```\n```live b\n```\n", "line 4: a step has one live widget at most"),
+    ],
+)
+def test_a_file_in_another_form_is_refused_with_its_line(name: str, text: str, problem: str) -> None:
+    with pytest.raises(UserError, match=problem):
+        parse_lesson(Path(name), text)

@@ -1,27 +1,50 @@
 """Learn: the lessons, and the softmax that is computed from what is typed."""
 
-from typing import Any
+import asyncio
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Markdown, OptionList
+from textual.widgets import Markdown
 
+from lab.engine.method_registry import EngineMethod
+from lab.learner.progress import read_progress
 from lab.lessons.load_lessons import lessons
 from lab.views.blocks import Paragraph, Table
 from lab.views.softmax_table import softmax_table
 from screens.app import LabApp
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_screen import LessonText, linked_modes
-from screens.learn.softmax_editor import LABELS, SCORES, ScoreInput, worked
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lesson_reader import LessonText, linked_modes
+from screens.learn.lessons_page import LessonList, LessonsPage
+from screens.learn.live.softmax_editor import LABELS, SCORES, ScoreInput, worked
 from screens.widgets.choice import Choice
+from tests.screens.fake_wire import received_params
 
 SOFTMAX = [lesson.name for lesson in lessons()].index("softmax")
+
+
+class SilentEngine:
+    """An engine that never answers, for what is to be seen before it does."""
+
+    starts = 0
+    pid: int | None = None
+
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+        received_params(method, params)
+        await asyncio.Event().wait()
+
+    async def kill(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 @pytest.fixture
 def app(home: Any) -> LabApp:
     class LearnApp(LabApp):
         DEFAULT_MODE = "learn"
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(SilentEngine())}
 
     return LearnApp(preload=False)
 
@@ -39,28 +62,43 @@ def column(found: Table, title: str) -> list[str]:
     return [row[at].text for row in found.rows]
 
 
-async def open_softmax(pilot: Pilot[None]) -> None:
-    await pilot.pause()
+async def settled(pilot: Pilot[None], until: Any) -> None:
+    """The list of lessons shows the progress."""
+    await until(pilot, lambda: pilot.app.screen.query(LessonsPage) and pilot.app.screen.query_one(LessonsPage).is_settled)
+
+
+async def open_softmax(pilot: Pilot[None], until: Any) -> None:
+    await settled(pilot, until)
     await pilot.press(*["j"] * SOFTMAX)
-    await pilot.press("right", "tab")
+    await pilot.press("enter")
+    await until(pilot, lambda: pilot.app.screen.query("#softmax-table"))
+    await pilot.press("tab")
+    await until(pilot, lambda: isinstance(pilot.app.focused, ScoreInput))
 
 
-async def test_each_lesson_is_shown_when_it_is_reached(app: LabApp) -> None:
+async def test_each_lesson_is_read_step_by_step_and_the_progress_is_kept(app: LabApp, home: Path, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        titles = []
-        for _ in lessons():
-            titles.append(pilot.app.screen.query_one(LessonText).border_title)
-            await pilot.press("j")
-        assert titles == [lesson.title for lesson in lessons()]
-        await pilot.press("k")
-        await pilot.pause()
-        assert pilot.app.screen.query_one(Markdown).source == linked_modes(lessons()[-2].text)
+        await settled(pilot, until)
+        page, seen = pilot.app.screen.query_one(LessonsPage), []
+        await pilot.press("enter")
+        for lesson in lessons():
+            for at, step in enumerate(lesson.steps):
+                await until(pilot, lambda: page.reader.lesson.name == lesson.name and page.reader.step == at)  # noqa: B023
+                await until(pilot, lambda: pilot.app.screen.query_one(Markdown).source == linked_modes(step.text))  # noqa: B023
+                await until(pilot, lambda: (page.reader.live is None) == (step.live is None))  # noqa: B023
+                assert not pilot.app.screen.query_one("#lesson-status").has_class("-error"), lesson.name
+                seen.append((lesson.name, at))
+                pilot.app.screen.set_focus(pilot.app.screen.query_one(LessonText))
+                await pilot.press("space")
+        await until(pilot, lambda: isinstance(pilot.app.focused, LessonList))
+        assert len(seen) == sum(len(lesson.steps) for lesson in lessons())
+        assert f"{len(lessons())} of {len(lessons())} done" in str(page.list.border_subtitle)
+        await until(pilot, lambda: all(read_progress(home)[0].of(lesson.name).is_done for lesson in lessons()))
 
 
-async def test_the_worked_example_as_in_the_notes(app: LabApp) -> None:
+async def test_the_worked_example_as_in_the_notes(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot)
+        await open_softmax(pilot, until)
         found = table(pilot)
         assert column(found, "exp") == ["1.35", "2.23", "3.32", "1.65"]
         assert column(found, "softmax") == ["0.16", "0.26", "0.39", "0.19"]
@@ -68,9 +106,9 @@ async def test_the_worked_example_as_in_the_notes(app: LabApp) -> None:
         assert [cell.text for cell in found.total] == ["Σ", "", "8.54", "1.00"]
 
 
-async def test_typing_and_arrows_change_the_whole_column(app: LabApp) -> None:
+async def test_typing_and_arrows_change_the_whole_column(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot)
+        await open_softmax(pilot, until)
         before = column(table(pilot), "softmax")
         await pilot.press(*["up"] * 9)
         first = pilot.app.screen.query(ScoreInput).first()
@@ -84,9 +122,9 @@ async def test_typing_and_arrows_change_the_whole_column(app: LabApp) -> None:
         assert view.blocks == [Paragraph("The score of The must be a number, not 'x'.")]
 
 
-async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp) -> None:
+async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot)
+        await open_softmax(pilot, until)
         before = column(table(pilot), "softmax")
         pilot.app.screen.query_one(Choice).focus()
         await pilot.press("right")
@@ -95,15 +133,15 @@ async def test_subtracting_the_largest_changes_exp_and_not_the_softmax(app: LabA
         assert column(found, "softmax") == before
 
 
-async def test_escape_leads_out_one_level_at_a_time(app: LabApp) -> None:
+async def test_escape_leads_out_one_level_at_a_time(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        await open_softmax(pilot)
+        await open_softmax(pilot, until)
         await pilot.press("3")
         assert pilot.app.current_mode == "learn", "a digit in a score is part of the score"
         await pilot.press("escape")
         assert isinstance(pilot.app.focused, LessonText)
         await pilot.press("escape")
-        assert isinstance(pilot.app.focused, OptionList)
+        assert isinstance(pilot.app.focused, LessonList)
         await pilot.press("escape")
         assert pilot.app.current_mode == "learn"
 
@@ -114,10 +152,10 @@ def test_the_worked_line_is_arithmetic_on_the_printed_digits() -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 @pytest.mark.parametrize("lesson", ["first", "softmax"])
-def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: Any) -> None:
+def test_picture(lesson: str, size: tuple[int, int], app: LabApp, snap_compare: Any, until: Any) -> None:
     async def go(pilot: Pilot[None]) -> None:
         if lesson == "softmax":
-            await open_softmax(pilot)
+            await open_softmax(pilot, until)
         await pilot.pause()
         await pilot.pause()
 
@@ -133,6 +171,7 @@ def test_a_key_of_a_mode_in_a_lesson_is_a_link_and_other_keys_are_not() -> None:
 
 async def test_a_click_on_such_a_key_opens_the_mode(app: LabApp, until: Any) -> None:
     async with app.run_test(size=(120, 60)) as pilot:
+        await settled(pilot, until)
         await pilot.press("j")
         await until(pilot, lambda: "press `3`" in pilot.app.screen.query_one(Markdown).source)
         await pilot.pause()

@@ -1,4 +1,4 @@
-"""The softmax editor: scores to change, and their softmax computed as they change."""
+"""Live widget `softmax`: scores to change, and their softmax computed as they change."""
 
 import math
 
@@ -6,11 +6,12 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.widgets import Input
 
 from lab.views.blocks import Block, Paragraph, Table, View
 from screens.blocks.block_view import BlockView
+from screens.learn.live.live_widget import LiveWidget
 from screens.widgets.choice import Choice
 
 LABELS = ("The", "big", "dog", "ran")
@@ -44,12 +45,14 @@ class ScoreInput(Input):
             self.cursor_position = len(self.value)
 
 
-class SoftmaxEditor(Vertical):
+class SoftmaxEditor(LiveWidget):
     """Four score fields, and the table of exp, Σ and softmax below."""
+
+    USES_MODEL = False
 
     DEFAULT_CSS = """
     SoftmaxEditor {
-        height: 15;
+        height: 1fr;
         & > Horizontal { height: 3; }
         & ScoreInput { width: 1fr; min-width: 9; padding: 0 1; border: round $foreground 30%; }
         & ScoreInput { border-title-color: $foreground 90%; background: $background; }

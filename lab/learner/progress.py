@@ -1,0 +1,68 @@
+"""Progress through the lessons: the step that each was left at, and which are done; one small file of the home folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.bounded_json import decode_json
+from lab.core.errors import DamagedFileError
+from lab.core.safe_open import read_regular
+
+LARGEST_PROGRESS = 1 << 18
+MOST_STEPS = 1000
+Name = Annotated[str, msgspec.Meta(max_length=100)]
+
+
+class LessonProgress(msgspec.Struct, frozen=True, omit_defaults=True):
+    step: Annotated[int, msgspec.Meta(ge=0, le=MOST_STEPS)] = 0
+    """0-based step that the lesson was left at."""
+    is_done: bool = False
+    """True once its last step was read."""
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    lessons: Annotated[dict[Name, LessonProgress], msgspec.Meta(max_length=1000)] = {}
+    """By name of the lesson; one that is not here was not begun."""
+    last: Name = ""
+    """The lesson read last."""
+
+    def of(self, lesson: str) -> LessonProgress:
+        return self.lessons.get(lesson, LessonProgress())
+
+    def at(self, lesson: str, step: int, steps: int) -> "Progress":
+        """The progress once this step, of so many, is read."""
+        is_done = self.of(lesson).is_done or step == steps - 1
+        return Progress({**self.lessons, lesson: LessonProgress(step, is_done)}, lesson)
+
+
+def learner_folder(home: Path) -> Path:
+    return home / ".learn"
+
+
+def progress_path(home: Path) -> Path:
+    return learner_folder(home) / "progress.json"
+
+
+def read_progress(home: Path) -> tuple[Progress, str]:
+    """The progress, and the problem with its file in one sentence; "" if there is none. Never fails."""
+    path = progress_path(home)
+    try:
+        return decode_json(path, read_regular(path, LARGEST_PROGRESS), Progress), ""
+    except FileNotFoundError:
+        return Progress(), ""
+    except DamagedFileError as error:
+        return Progress(), f"Your progress is not used: {error}"
+    except OSError as error:
+        return Progress(), str(os_error_in_words(error, f"read your progress in {path}"))
+
+
+def write_progress(home: Path, progress: Progress) -> None:
+    """Keep the progress. Raises: UserError if it cannot be written."""
+    path = progress_path(home)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(progress)) + b"\n")
+    except OSError as error:
+        raise os_error_in_words(error, f"keep your progress in {path}") from error

@@ -1,0 +1,121 @@
+"""Lesson: its steps, each a short text with at most one live widget, read from Markdown.
+
+A lesson's file begins with its title. A heading begins a step, and a fenced block names the widget of the step:
+
+    # Attention
+    A few plain paragraphs.
+
+    ## One query, one row
+    Press `[` and `]` to change the head.
+
+    ```live stage
+    stage: scores
+    prompt: The big dog ran
+    ```
+
+The first word after `live` is a widget of `screens.learn.live.live_registry`; each line below it is one of its options.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.core.errors import UserError
+
+FENCE = re.compile(r"^(`{3,}|~{3,})")
+OPTION = re.compile(r"^([a-z][a-z-]*):\s*(.*)$")
+
+
+@dataclass(frozen=True)
+class Live:
+    """A live widget, as a lesson names it."""
+
+    widget: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LessonStep:
+    """One screenful of a lesson."""
+
+    title: str
+    """"" for the first step of a lesson, which the lesson's title stands for."""
+    text: str
+    """Markdown, without the title and the live widget."""
+    live: Live | None
+
+
+@dataclass(frozen=True)
+class Lesson:
+    name: str
+    """The file's name without number and suffix, such as `softmax`."""
+    number: int
+    title: str
+    steps: tuple[LessonStep, ...]
+
+    @property
+    def text(self) -> str:
+        """The text of all steps."""
+        return "\n\n".join(step.text for step in self.steps)
+
+
+def parse_lesson(path: Path, text: str) -> Lesson:
+    """The lesson in the text of a file. Raises: UserError, naming the file and the line, where it is not in the form above."""
+    number, _, name = path.stem.partition("-")
+    if not (number.isdecimal() and name):
+        raise UserError(f"The lesson {path} needs a name such as 05-softmax.md: its number, a dash, its name.")
+    lines = text.splitlines()
+    if not lines or not lines[0].startswith("# ") or not lines[0][2:].strip():
+        raise UserError(f"The lesson {path} must begin with its title: a line such as # Softmax.")
+    return Lesson(name, int(number), lines[0][2:].strip(), tuple(_Parser(path).steps(lines[1:])))
+
+
+class _Parser:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def steps(self, lines: list[str]) -> list[LessonStep]:
+        """The steps in the lines after the title."""
+        found: list[LessonStep] = []
+        title, text, live = "", list[str](), None
+        at = 0
+        while at < len(lines):
+            line = lines[at]
+            fence = FENCE.match(line)
+            if line.startswith("## "):
+                if title or live or "".join(text).strip():
+                    found.append(LessonStep(title, "\n".join(text).strip(), live))
+                title, text, live = line[3:].strip(), [], None
+                at += 1
+            elif fence:
+                end = next((i for i in range(at + 1, len(lines)) if lines[i].strip() == fence[0]), None)
+                if end is None:
+                    raise self._error(at, "this fenced block has no end")
+                kind, *words = line[len(fence[0]) :].split() or [""]
+                if kind != "live":
+                    text += lines[at : end + 1]
+                elif live is not None:
+                    raise self._error(at, "a step has one live widget at most: begin another step with a line ## Title")
+                elif len(words) != 1:
+                    raise self._error(at, "a live block names one widget, as in live stage")
+                else:
+                    live = Live(words[0], self._options(lines, at + 1, end))
+                at = end + 1
+            else:
+                text.append(line)
+                at += 1
+        return [*found, LessonStep(title, "\n".join(text).strip(), live)]
+
+    def _options(self, lines: list[str], first: int, end: int) -> dict[str, str]:
+        options: dict[str, str] = {}
+        for at in range(first, end):
+            if not lines[at].strip():
+                continue
+            option = OPTION.match(lines[at])
+            if option is None or option[1] in options:
+                raise self._error(at, "an option is one line such as head: 2, each name once")
+            options[option[1]] = option[2].strip()
+        return options
+
+    def _error(self, at: int, problem: str) -> UserError:
+        return UserError(f"The lesson {self._path}, line {at + 2}: {problem}.")

@@ -1,0 +1,93 @@
+"""The engine of Learn: started by the first question, which only the newest of each widget is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lab.engine.client import EngineClient, EngineDied, EngineError, Superseded
+from lab.engine.method_registry import RELEASE, EngineMethod, ReleaseParams
+from screens.engine.engine_interface import Engine
+
+P = TypeVar("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An answer that did not come: the sentence that says why."""
+
+    sentence: str
+    engine_died: bool
+
+
+class LearnEngine:
+    """Answers questions of the live widgets. The process is started by the first and ends with the screen."""
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self._engine: Engine = engine or EngineClient()
+        self._asking: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """True when every question has been answered, refused or replaced."""
+        return not self._asking
+
+    @property
+    def is_started(self) -> bool:
+        return self._engine.pid is not None
+
+    def ask(
+        self, key: str, method: EngineMethod[P, R], params: P, answered: Callable[[R], Any], refused: Callable[[Refused], Any]
+    ) -> None:
+        """Ask; one of the two is called with the answer. A newer question of the same key replaces an older one."""
+        self.forget(key)
+        task = asyncio.create_task(self._ask(key, method, params, answered, refused), name=f"learn {key}")
+        self._asking[key] = task
+        task.add_done_callback(lambda ended: self._ended(key, ended))
+
+    def forget(self, key: str) -> None:
+        """Give up the question of this key, if there is one."""
+        task = self._asking.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    def _ended(self, key: str, task: asyncio.Task[None]) -> None:
+        if self._asking.get(key) is task:
+            del self._asking[key]
+        if not task.cancelled():
+            task.result()  # a fault of the lab is raised, not kept silent
+
+    async def _ask(
+        self,
+        key: str,
+        method: EngineMethod[P, R],
+        params: P,
+        answered: Callable[[R], Any],
+        refused: Callable[[Refused], Any],
+    ) -> None:
+        try:
+            answer = await self._engine.call(method, params, group=f"learn {key}")
+        except Superseded:
+            return
+        except EngineDied as died:
+            refused(Refused(f"{died} The next key starts another engine.", True))
+        except EngineError as error:
+            refused(Refused(str(error), False))
+        else:
+            answered(answer)
+
+    async def release(self, path: Path) -> None:
+        """Close the run in this folder, so that it can be renamed or deleted."""
+        if self._engine.pid is not None:
+            with suppress(EngineDied):  # then it holds nothing
+                await self._engine.call(RELEASE, ReleaseParams(path=str(path)))
+
+    async def close(self) -> None:
+        for key in list(self._asking):
+            self.forget(key)
+        await self._engine.close()

@@ -1,0 +1,232 @@
+"""Lesson reader: one step of a lesson at a time, its text above, its live widget below."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.message import Message
+from textual.reactive import var
+from textual.widgets import Markdown
+
+from lab.core.errors import UserError
+from lab.core.visible_text import visible
+from lab.lessons.lesson import Lesson
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_registry import live_widget
+from screens.learn.live.live_widget import LiveWidget, ModelAtHand
+from screens.messages import ModeChosen, OpenState
+from screens.widgets.mode_bar import MODES
+from screens.widgets.status_line import StatusLine
+
+MODE_LINK = "mode:"
+MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
+
+
+class LessonText(VerticalScroll, inherit_bindings=False):
+    """The text of a step, scrolled with the keys that scroll everywhere."""
+
+    HELP = "**The lesson.** `j` and `k` scroll, `space` goes on, `b` back, `tab` leads to the live view, `escape` to the list."
+    BINDINGS = [
+        Binding("j,down", "scroll_down", "Scroll", id="lesson.down", key_display="j/k", tooltip="Scroll down"),
+        Binding("k,up", "scroll_up", "Up", id="lesson.up", show=False, tooltip="Scroll up"),
+    ]
+
+    model: var[str] = var("")
+    """The run that the live widget below computes on."""
+
+    def watch_model(self) -> None:
+        self._mark_rest()
+
+    def watch_virtual_size(self) -> None:
+        self._mark_rest()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._mark_rest()
+
+    @property
+    def below(self) -> int:
+        """Lines below those in sight."""
+        return max(0, self.virtual_size.height - round(self.scroll_y) - self.scrollable_content_region.height)
+
+    def _mark_rest(self) -> None:
+        below = self.below
+        rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
+        model = f"model: {visible(self.model)}" if self.model else ""
+        self.border_subtitle = Text(" · ".join(filter(None, (model, rest))))
+
+
+class LessonReader(Vertical):
+    """Shows `lesson` at `step`; without a model, only its text."""
+
+    PARTS = (LessonText,)
+    DEFAULT_CSS = """
+    LessonReader {
+        height: 1fr; width: 1fr;
+        & > LessonText { height: auto; max-height: 50%; border: round $foreground 30%; padding: 0 1; }
+        & > LessonText { border-subtitle-color: $foreground 70%; border-title-color: $foreground 90%; }
+        & > LessonText:focus { border: round $accent; }
+        &.-text-only > LessonText { height: 1fr; max-height: 100%; }
+        & Markdown { background: transparent; padding: 0 1; margin: 0; max-width: 80; }
+        & > #lesson-live { height: 1fr; }
+        &.-text-only > #lesson-live { display: none; }
+        &.-live-only > LessonText { display: none; }
+    }
+    """
+    BINDINGS = [
+        Binding("space,n", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
+        Binding("b,p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="b", tooltip="The step before"),
+        Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state"),
+        Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text"),
+    ]
+
+    step: var[int] = var(0)
+    """0-based step in view."""
+
+    @dataclass
+    class StepShown(Message):
+        """A step is being read."""
+
+        lesson: Lesson
+        step: int
+
+    @dataclass
+    class Ended(Message):
+        """The user went on after the last step, or back before the first (`by` −1)."""
+
+        by: int
+
+    def __init__(self, engine: LearnEngine) -> None:
+        super().__init__()
+        self._engine = engine
+        self.lesson: Lesson | None = None
+        self.live: LiveWidget | None = None
+        self._model: ModelAtHand | None = None
+        self._is_preview = True
+
+    def compose(self) -> ComposeResult:
+        with LessonText(id="learn-lesson"):
+            yield Markdown(id="learn-text", open_links=False)
+        yield Vertical(id="lesson-live")
+        yield StatusLine(most_lines=2, id="lesson-status")
+
+    @property
+    def is_settled(self) -> bool:
+        return self.live is None or self.live.is_settled
+
+    def show(self, lesson: Lesson, step: int) -> None:
+        """Show this step of a lesson; its live widget or its text takes the keys."""
+        self._show(lesson, step, is_preview=False)
+
+    def preview(self, lesson: Lesson, step: int) -> None:
+        """Show the text of a step, and leave the keys where they are."""
+        self._show(lesson, step, is_preview=True)
+
+    def _show(self, lesson: Lesson, step: int, *, is_preview: bool) -> None:
+        self.lesson, self._is_preview = lesson, is_preview
+        self.set_reactive(LessonReader.step, max(0, min(step, len(lesson.steps) - 1)))
+        self._lay_out()
+
+    def show_model(self, model: ModelAtHand) -> None:
+        """Compute on this model from now on."""
+        self._model = model
+        self._give_model()
+
+    def _give_model(self) -> None:
+        if self.live is not None and self.live.is_mounted and self._model is not None:
+            own = self.live.options
+            model = ModelAtHand(own.get("run", self._model.run), own.get("prompt", self._model.prompt))
+            self.live.show_model(model)
+            self.query_one(LessonText).model = model.run if self.live.USES_MODEL else ""
+
+    @work(exclusive=True, group="lesson")
+    async def _lay_out(self) -> None:
+        """Lay out the step; while a key is held, only the last one."""
+        assert self.lesson is not None
+        lesson, step = self.lesson, self.lesson.steps[self.step]
+        text, box = self.query_one(LessonText), self.query_one("#lesson-live")
+        place = f" · step {self.step + 1} of {len(lesson.steps)}" if len(lesson.steps) > 1 else ""
+        text.border_title = f"{lesson.number}. {lesson.title}{place}" + (f" · {step.title}" if step.title else "")
+        self.query_one(StatusLine).say("")
+        self._engine.forget("live")
+        text.model = ""
+        await box.remove_children()
+        self.live = None
+        await self.query_one(Markdown).update(linked_modes(step.text))
+        text.scroll_home(animate=False)
+        if step.live is not None and not self._is_preview:
+            try:
+                live = live_widget(step.live, self._engine)
+            except UserError as error:
+                self.query_one(StatusLine).say(str(error), error=True)
+            else:
+                await box.mount(live)
+                self.live = live
+                self._give_model()
+        self.set_class(self.live is None, "-text-only")
+        if self.live is None:
+            self.remove_class("-live-only")
+        if not self._is_preview:
+            self.take_focus()
+            self.post_message(self.StepShown(lesson, self.step))
+        self.refresh_bindings()
+
+    def take_focus(self) -> None:
+        """Focus the live widget where it wants the keys, else the text."""
+        if self.live is None or not self.live.take_focus():
+            self.query_one(LessonText).focus()
+
+    @property
+    def has_focus_within(self) -> bool:
+        """True if one of its parts has the focus."""
+        focused = self.screen.focused
+        return focused is not None and self in focused.ancestors
+
+    def leave(self) -> bool:
+        """Leave an inner place of the live widget. False if there is none."""
+        return self.live is not None and self.live.leave()
+
+    def action_step(self, by: int) -> None:
+        if self.lesson is None:
+            return
+        if 0 <= self.step + by < len(self.lesson.steps):
+            self.show(self.lesson, self.step + by)
+        else:
+            self.post_message(self.Ended(by))
+
+    def action_open(self) -> None:
+        state = self.live.full_screen() if self.live is not None else None
+        if state is not None:
+            self.post_message(OpenState(state))
+
+    def action_enlarge(self) -> None:
+        self.toggle_class("-live-only")
+        if self.has_class("-live-only") and self.query_one(LessonText).has_focus:
+            self.take_focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "open":
+            return self.live is not None and self.live.full_screen() is not None
+        return action != "enlarge" or self.live is not None
+
+    @on(LiveWidget.Said)
+    def _say(self, message: LiveWidget.Said) -> None:
+        self.query_one(StatusLine).say(message.words, error=message.is_error)
+        self.refresh_bindings()
+
+    @on(Markdown.LinkClicked)
+    def _open_mode(self, event: Markdown.LinkClicked) -> None:
+        mode = event.href.removeprefix(MODE_LINK)
+        if mode in MODES:
+            self.post_message(ModeChosen(mode))
+
+
+def linked_modes(text: str) -> str:
+    """The lesson with "press `5`" as a link to that mode."""
+    return MODE_KEY.sub(lambda found: f"[{found[0]}]({MODE_LINK}{MODES[int(found[2]) - 1]})", text)

@@ -1,0 +1,242 @@
+"""The page of the lessons: their list with the progress through each, and the lesson being read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from lab.lessons.lesson import Lesson
+from lab.lessons.load_lessons import lessons
+from lab.views.screen_state import ScreenState
+from screens.learn.learn_page import LearnPage
+from screens.learn.lesson_reader import LessonReader, LessonText
+from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.stage_widget import StageWidget
+from screens.widgets.page_bar import PageLink
+
+if TYPE_CHECKING:
+    from lab.learner.progress import Progress
+
+
+class LessonList(OptionList):
+    """The lessons, with a mark for those done and the step reached in those begun."""
+
+    HELP = "**The lessons.** `j` and `k` choose one, `enter` reads on where you left it."
+    BINDINGS = [
+        Binding("j", "cursor_down", "Lesson", id="lessons.next", key_display="j/k", tooltip="The next lesson"),
+        Binding("k", "cursor_up", "Previous", id="lessons.previous", show=False, tooltip="The previous lesson"),
+        Binding("right,l", "select", "Read", id="lessons.read", key_display="enter", tooltip="Read the lesson"),
+    ]
+
+
+class LessonsPage(LearnPage):
+    """Narrow screens show the list or the lesson, wide ones both."""
+
+    LINK = PageLink("lessons", "s", "lessons")
+    PARTS = (LessonList, LessonReader, LessonText, StageWidget)
+    DEFAULT_CSS = """
+    LessonsPage {
+        & LessonList { width: 40; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
+        & LessonList { background: $background; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
+        & LessonList:focus { border: round $accent; }
+    }
+    """
+
+    class ProgressRead(Message):
+        """The progress as it is on disk."""
+
+        def __init__(self, progress: Progress, problem: str) -> None:
+            super().__init__()
+            self.progress, self.problem = progress, problem
+
+    class ModelFound(Message):
+        """The chosen run, and the prompt to begin with."""
+
+        def __init__(self, model: ModelAtHand) -> None:
+            super().__init__()
+            self.model = model
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lessons: list[Lesson] = lessons()
+        self._progress: Progress | None = None
+        self._opens: tuple[str, int] | None = None
+        """A lesson and step to open once the progress has been read."""
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            choices = LessonList(*(Option(f"  {each.number}. {each.title}", each.name) for each in self.lessons), id="learn-list")
+            choices.border_title = "lessons"
+            yield choices
+            yield LessonReader(self.engine)
+
+    @property
+    def reader(self) -> LessonReader:
+        return self.query_one(LessonReader)
+
+    @property
+    def list(self) -> LessonList:
+        return self.query_one(LessonList)
+
+    @property
+    def is_settled(self) -> bool:
+        return self._progress is not None and self.reader.is_settled
+
+    def on_mount(self) -> None:
+        self._read_progress()
+        self.watch(self.app, "run_name", self._follow_run)
+
+    @work(thread=True, group="progress", exit_on_error=True)
+    def _read_progress(self) -> None:
+        from lab.learner.progress import read_progress
+        from lab.runs.home_folder import home
+
+        self.post_message(self.ProgressRead(*read_progress(home())))
+
+    @on(ProgressRead)
+    def _show_progress(self, message: ProgressRead) -> None:
+        self._progress = message.progress
+        if message.problem:
+            self.notify(message.problem, severity="warning", markup=False)
+        self._mark_all()
+        if self._opens is not None:
+            self._open(*self._opens)
+        else:
+            self.list.highlighted = self._next_lesson(message.progress)
+            self._preview(self.list.highlighted)
+
+    def _next_lesson(self, progress: Progress) -> int:
+        """Index of the lesson to read on with: the last one read, or the one after it once that is done."""
+        names = [each.name for each in self.lessons]
+        if progress.last not in names:
+            return 0
+        return min(names.index(progress.last) + progress.of(progress.last).is_done, len(names) - 1)
+
+    def _follow_run(self, name: str) -> None:
+        self._find_model(name)
+
+    @work(thread=True, exclusive=True, group="model", exit_on_error=True)
+    def _find_model(self, run: str) -> None:
+        from lab.core.errors import UserError
+        from lab.data.default_prompts import first_prompt
+        from lab.runs.find_runs import open_run
+
+        try:
+            prompt = first_prompt(open_run(run))
+        except UserError:
+            prompt = "The"  # the engine says what is wrong with the run
+        self.post_message(self.ModelFound(ModelAtHand(run, prompt)))
+
+    @on(ModelFound)
+    def _take_model(self, message: ModelFound) -> None:
+        if message.model.run == self.lab.run_name:
+            self.reader.show_model(message.model)
+
+    def _mark_all(self) -> None:
+        assert self._progress is not None
+        for at, lesson in enumerate(self.lessons):
+            read = self._progress.of(lesson.name)
+            mark = "✓" if read.is_done else "▸" if lesson.name in self._progress.lessons else " "
+            self.list.replace_option_prompt_at_index(at, f"{mark} {lesson.number}. {lesson.title}")
+        done = sum(self._progress.of(each.name).is_done for each in self.lessons)
+        self.list.border_subtitle = f"{done} of {len(self.lessons)} done"
+
+    @on(OptionList.OptionHighlighted)
+    def _highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        self._preview(event.option_index)
+
+    def _preview(self, at: int) -> None:
+        """Show the lesson beside the list, at the step that it was left at."""
+        if self._progress is not None and not self.has_class("-reading"):
+            self.reader.preview(self.lessons[at], self._place_in(self.lessons[at]))
+
+    def _place_in(self, lesson: Lesson) -> int:
+        """The step to read on at: a lesson that is done begins anew."""
+        assert self._progress is not None
+        read = self._progress.of(lesson.name)
+        return 0 if read.is_done and read.step == len(lesson.steps) - 1 else read.step
+
+    @on(OptionList.OptionSelected)
+    def _read(self, event: OptionList.OptionSelected) -> None:
+        if self._progress is not None:
+            lesson = self.lessons[event.option_index]
+            self._open(lesson.name, self._place_in(lesson))
+
+    def _open(self, name: str, step: int) -> None:
+        self._opens = None
+        at = next((at for at, lesson in enumerate(self.lessons) if lesson.name == name), None)
+        if at is not None:
+            self.add_class("-reading")
+            self.list.highlighted = at
+            self.reader.show(self.lessons[at], step)
+
+    @on(LessonReader.StepShown)
+    def _keep_progress(self, message: LessonReader.StepShown) -> None:
+        if self._progress is None:
+            return
+        progress = self._progress.at(message.lesson.name, message.step, len(message.lesson.steps))
+        if progress != self._progress:
+            self._progress = progress
+            self._mark_all()
+            self._write_progress(progress)
+
+    @work(thread=True, group="progress", exit_on_error=True)
+    def _write_progress(self, progress: Progress) -> None:
+        from lab.core.errors import UserError
+        from lab.learner.progress import write_progress
+        from lab.runs.home_folder import home
+
+        try:
+            write_progress(home(), progress)
+        except UserError as error:
+            self.app.call_from_thread(self.notify, str(error), severity="warning", markup=False)
+
+    @on(LessonReader.Ended)
+    def _turn_lesson(self, message: LessonReader.Ended) -> None:
+        names = [each.name for each in self.lessons]
+        if self.reader.lesson is None:
+            return
+        at = names.index(self.reader.lesson.name) + message.by
+        if 0 <= at < len(names):
+            self._open(names[at], 0 if message.by > 0 else len(self.lessons[at].steps) - 1)
+        else:
+            self.close_lesson()
+
+    def close_lesson(self) -> None:
+        """Back to the list."""
+        self.remove_class("-reading")
+        self.list.focus()
+
+    def take_focus(self) -> None:
+        if self.has_class("-reading"):
+            self.reader.take_focus()
+        else:
+            self.list.focus()
+
+    def resting_focus(self) -> str | None:
+        return "#learn-lesson" if self.has_class("-reading") else "#learn-list"
+
+    def go_back(self) -> bool:
+        if not self.has_class("-reading"):
+            return False
+        if not self.reader.leave():
+            self.close_lesson()
+        return True
+
+    def screen_state(self) -> ScreenState:
+        lesson = self.reader.lesson
+        name = lesson.name if lesson is not None else ""
+        return ScreenState(mode="learn", page=self.LINK.name, run=self.lab.run_name, lesson=name, step=self.reader.step)
+
+    def restore_state(self, state: ScreenState) -> None:
+        if state.lesson:
+            self._opens = (state.lesson, state.step or 0)
+            if self._progress is not None:
+                self._open(*self._opens)

@@ -1,0 +1,23 @@
+"""The live widgets by the name that a lesson gives them. To add one, write its class and a line here."""
+
+from collections.abc import Mapping
+
+from lab.core.errors import UserError
+from lab.lessons.lesson import Live
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import LiveWidget
+from screens.learn.live.softmax_editor import SoftmaxEditor
+from screens.learn.live.stage_widget import StageWidget
+
+LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
+    "stage": StageWidget,
+    "softmax": SoftmaxEditor,
+}
+
+
+def live_widget(live: Live, engine: LearnEngine) -> LiveWidget:
+    """The widget that a step of a lesson names. Raises: UserError if there is none, or it does not have these options."""
+    kind = LIVE_WIDGETS.get(live.widget)
+    if kind is None:
+        raise UserError(f"There is no live widget called {live.widget}; there are {', '.join(LIVE_WIDGETS)}.")
+    return kind(live.options, engine)

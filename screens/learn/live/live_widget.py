@@ -1,0 +1,86 @@
+"""The base class of live widgets: a part of a lesson's step that computes on the model at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from textual.containers import Vertical
+from textual.message import Message
+
+from lab.core.errors import UserError
+from lab.views.screen_state import ScreenState
+from screens.app_state import AppState
+from screens.learn.learn_engine import LearnEngine
+
+
+@dataclass(frozen=True)
+class ModelAtHand:
+    """The run that a lesson computes on, and the prompt to begin with."""
+
+    run: str
+    prompt: str
+
+
+class LiveWidget(Vertical):
+    """Filled by `show_model` once it is mounted, and again when the user chooses another run.
+
+    Options come from the lesson's file. Two are known to all: `run` (such as `demo`, in place of the user's run) and `prompt`.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+    """Names of the options that it takes beside `run` and `prompt`."""
+    USES_MODEL: ClassVar[bool] = True
+    """False for a widget that needs no run."""
+    DEFAULT_CSS = "LiveWidget { height: 1fr; }"
+
+    @dataclass
+    class Said(Message):
+        """A sentence for the status line below the lesson; "" to take it away."""
+
+        words: str
+        is_error: bool = False
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        """Raises: UserError for an option that it does not have."""
+        super().__init__()
+        unknown = set(options) - {"run", "prompt", *self.OPTIONS}
+        if unknown:
+            raise UserError(f"The live widget {type(self).__name__} has no option {sorted(unknown)[0]}.")
+        self.options = dict(options)
+        self.engine = engine
+
+    @property
+    def lab(self) -> AppState:
+        return cast(AppState, self.app)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if everything asked for has been answered."""
+        return True
+
+    def show_model(self, model: ModelAtHand) -> None:
+        """Compute on this model from now on."""
+
+    def take_focus(self) -> bool:
+        """Focus the part that takes keys. False if none should have them at once, such as a text field."""
+        return False
+
+    def leave(self) -> bool:
+        """Leave an inner place, at escape. False if there is none."""
+        return False
+
+    def full_screen(self) -> ScreenState | None:
+        """The same in its own mode, for the key `o`; None if there is no such place."""
+        return None
+
+    def say(self, words: str, *, error: bool = False) -> None:
+        self.post_message(self.Said(words, error))
+
+    def integer(self, name: str, default: int) -> int:
+        """An option that is a number. Raises: UserError if it is none."""
+        text = self.options.get(name, str(default))
+        if not text.isdecimal():
+            raise UserError(f"The option {name} of a live widget must be a number, not {text!r}.")
+        return int(text)
