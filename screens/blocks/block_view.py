@@ -15,27 +15,10 @@ from lab.core.visible_text import visible
 from lab.views.blocks import MatrixPanels, View
 from screens.blocks.block_layout import Spot
 from screens.blocks.parity_text import parity_badge
-from screens.blocks.piece_styles import PieceStyles
+from screens.blocks.piece_view import PieceView
 from screens.blocks.view_layout import CellCursor, Page, lay_view
 from screens.colour.heat import HALF_BLOCK
 from screens.colour.palette import palette_of
-from screens.widgets.line_scroll_view import LineScrollView
-
-KINDS = (
-    "title",
-    "head",
-    "dim",
-    "strong",
-    "selected",
-    "mark",
-    "masked",
-    "struck",
-    "bar",
-    "positive",
-    "negative",
-    "note",
-    "cursor",
-)
 
 
 def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: Sequence[int], more: Strip, base: Style) -> Strip:
@@ -53,27 +36,9 @@ def scrolled_sideways(pinned: Strip, rest: Strip, left: int, width: int, cuts: S
     return Strip.join([strip.crop(0, width - 1), more]) if is_cut else strip
 
 
-class BlockView(LineScrollView):
+class BlockView(PieceView):
     """Shows a `View`: title and parity in the border, sentence, blocks. Only lines in sight are laid out."""
 
-    COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
-    DEFAULT_CSS = """
-    BlockView {
-        & > .block--title { text-style: bold; }
-        & > .block--head { color: $foreground 70%; }
-        & > .block--dim { color: $foreground 60%; }
-        & > .block--strong { text-style: bold; }
-        & > .block--selected { color: $accent; text-style: bold; }
-        & > .block--mark { color: $accent; text-style: bold; }
-        & > .block--masked { color: $foreground 40%; }
-        & > .block--struck { color: $foreground 60%; text-style: strike; }
-        & > .block--bar { color: $primary; }
-        & > .block--positive { color: $primary; }
-        & > .block--negative { color: $warning; }
-        & > .block--note { color: $foreground; }
-        & > .block--cursor { text-style: reverse bold; }
-    }
-    """
     HELP = (
         "**The view.** Arrows or `hjkl` move from number to number; the line below shows its name and full value. "
         "`escape` or `tab` returns to the forward pass. `✓` in the border: the numbers match the model's own tensor."
@@ -116,7 +81,6 @@ class BlockView(LineScrollView):
         self.holds_cursor = False
         """True to keep the cursor visible, and on its number, while the focus is elsewhere."""
         self._strips: dict[tuple[int, int], Strip] = {}
-        self._piece_styles = PieceStyles(self)
         self._title = ""
         self._laid_for = 0
         self._paints = False
@@ -238,7 +202,6 @@ class BlockView(LineScrollView):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
-        self._piece_styles.clear()
         if self.view is not None and palette_of(self).paints != self._paints:
             self._lay_out_anew()
 

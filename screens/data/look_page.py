@@ -22,10 +22,9 @@ from lab.core.visible_text import visible
 from lab.data.statistics.text_profile import TextProfile, read_profile
 from lab.data.statistics.text_sample import TextSample, places_of, random_start, read_sample
 from lab.data.text_source import open_corpus
-from screens.blocks.piece_styles import PieceStyles
+from screens.blocks.piece_view import PieceView
 from screens.data.data_page import ChosenText, DataPage
 from screens.data.look_layout import LookLine, LookPicture, lay_profile, lay_sample
-from screens.widgets.line_scroll_view import LineScrollView
 from screens.widgets.text_fitting import wrap
 
 SECONDS_BETWEEN_PICTURES = 0.5
@@ -37,7 +36,7 @@ class StoppedError(Exception):
     """Nobody waits for the work any more."""
 
 
-class LookView(LineScrollView):
+class LookView(PieceView):
     """Draws lines of pieces; posts `Clicked` with a place of its content."""
 
     HELP: ClassVar[str | None] = """
@@ -63,33 +62,7 @@ on the way.
         Binding("home,g", "end(-1)", "Top", id="look.home", show=False, tooltip="To the top"),
         Binding("end,G", "end(1)", "Bottom", id="look.end", show=False, tooltip="To the end"),
     ]
-    KINDS = (
-        "title",
-        "head",
-        "dim",
-        "strong",
-        "selected",
-        "mark",
-        "masked",
-        "struck",
-        "bar",
-        "positive",
-        "negative",
-        "note",
-        "wrong",
-    )
-    COMPONENT_CLASSES = {f"block--{kind}" for kind in KINDS}
-    DEFAULT_CSS = """
-    LookView {
-        & > .block--title { text-style: bold; }
-        & > .block--head { color: $foreground 70%; }
-        & > .block--dim { color: $foreground 65%; }
-        & > .block--strong { text-style: bold; }
-        & > .block--mark { color: $accent; text-style: bold; }
-        & > .block--bar { color: $primary; }
-        & > .block--wrong { color: $text-error; text-style: bold; }
-    }
-    """
+    DEFAULT_CSS = "LookView > .block--dim { color: $foreground 65%; }"
 
     @dataclass
     class Clicked(Message):
@@ -108,7 +81,6 @@ on the way.
         super().__init__(id=id)
         self._lines: Sequence[LookLine] = ()
         self._strips: dict[int, Strip] = {}
-        self._piece_styles = PieceStyles(self)
 
     def set_lines(self, lines: Sequence[LookLine]) -> None:
         """Show these lines; only those that changed are drawn anew."""
@@ -121,7 +93,6 @@ on the way.
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
-        self._piece_styles.clear()
 
     def draw(self, line: int) -> Strip:
         strip = self._strips.get(line)
