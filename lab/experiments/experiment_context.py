@@ -127,9 +127,22 @@ class ExperimentContext:
             raise UserError(f"{run.tokens_path} holds {whole(len(ids))} tokens instead of {whole(data.tokens)}.")
         return ids[: data.split], ids[data.split :]
 
-    def windows(self, count: int, length: int | None = None) -> tuple[Ids, str]:
+    def sample_text(self, tokens: int) -> str:
+        """The beginning of the run's training text, at most so many tokens of it, without the borders between documents.
+
+        Raises:
+            UserError: if the run's tokens cannot be read, or there are none.
+        """
+        ids = self.tokens()[0][:tokens]
+        if not len(ids):
+            raise UserError(f"The training text of {self.run_name} is empty.")
+        self._check_vocabulary(ids)
+        border = self.tokenizer.end_of_text
+        return self.tokenizer.decode([id_ for id_ in ids.tolist() if id_ != border])
+
+    def windows(self, count: int, length: int | None = None, *, training: bool = False) -> tuple[Ids, str]:
         """Evenly spaced windows of the run's own text, (n, length + 1) with at most `count` rows, and the part they come from:
-        "validation text", or "training text" where the validation part is shorter than one window.
+        "validation text"; with `training`, or where the validation part is shorter than a window, "training text".
 
         `length` is at most the context, which is its default; the last column is only predicted.
 
@@ -138,12 +151,15 @@ class ExperimentContext:
         """
         train, val = self.tokens()
         length = min(length or self.config.context, self.config.context)
-        part, name = (val, VALIDATION) if len(val) > length else (train, TRAINING)
+        part, name = (val, VALIDATION) if len(val) > length and not training else (train, TRAINING)
         length = min(length, len(part) - 1)
         if length < 1:
             raise UserError(f"The text of {self.run_name} has {whole(len(part))} tokens; an experiment needs at least two.")
         starts = np.unique(np.linspace(0, len(part) - length - 1, count).astype(np.int64))
         rows = np.stack([part[start : start + length + 1] for start in starts.tolist()]).astype(np.int64)
-        if int(rows.max()) >= self.config.vocab_size:
-            raise UserError(f"{self.opened.run.tokens_path} holds tokens that are not in the vocabulary of {self.run_name}.")
+        self._check_vocabulary(rows)
         return rows, name
+
+    def _check_vocabulary(self, ids: Ids) -> None:
+        if int(ids.max()) >= self.config.vocab_size:
+            raise UserError(f"{self.opened.run.tokens_path} holds tokens that are not in the vocabulary of {self.run_name}.")

@@ -7,19 +7,64 @@ hundredths of a second: it then yields often, so that other requests are served 
 from collections.abc import Callable
 
 from lab.core.errors import UserError
+from lab.experiments.attention.causal_mask import causal_mask
+from lab.experiments.attention.keys_from_embeddings import keys_from_embeddings
+from lab.experiments.attention.norm_and_attention import norm_and_attention
+from lab.experiments.attention.softmax_ratio import softmax_ratio
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult
+from lab.experiments.generation.greedy_and_sampling import greedy_and_sampling
+from lab.experiments.generation.kv_cache import kv_cache
+from lab.experiments.generation.temperature import temperature
+from lab.experiments.generation.weights_in_use import weights_in_use
+from lab.experiments.learning.gradient_descent import gradient_descent
+from lab.experiments.learning.initial_loss import initial_loss
+from lab.experiments.sizes.layer_parts import layer_parts
+from lab.experiments.sizes.parameters import parameters
+from lab.experiments.sizes.positions import positions
+from lab.experiments.tokens.encode_and_decode import encode_and_decode
+from lab.experiments.tokens.training_tokens import training_tokens
 from lab.experiments.tokens.vocabulary import vocabulary
+from lab.experiments.tokens.words_and_tokens import words_and_tokens
 from models.unembed import Slices
 
 Experiment = Callable[[ExperimentContext], ExperimentResult | Slices[ExperimentResult]]
 
 TOKENS: dict[str, Experiment] = {
     "vocabulary": vocabulary,
+    "encode_and_decode": encode_and_decode,
+    "words_and_tokens": words_and_tokens,
+    "training_tokens": training_tokens,
 }
 """On text and tokens."""
 
-EXPERIMENTS: dict[str, Experiment] = {**TOKENS}
+SIZES: dict[str, Experiment] = {
+    "parameters": parameters,
+    "positions": positions,
+    "layer_parts": layer_parts,
+}
+"""On the size and the parts of a model."""
+
+ATTENTION: dict[str, Experiment] = {
+    "causal_mask": causal_mask,
+    "keys_from_embeddings": keys_from_embeddings,
+    "norm_and_attention": norm_and_attention,
+    "softmax_ratio": softmax_ratio,
+}
+
+GENERATION: dict[str, Experiment] = {
+    "greedy_and_sampling": greedy_and_sampling,
+    "temperature": temperature,
+    "kv_cache": kv_cache,
+    "weights_in_use": weights_in_use,
+}
+
+LEARNING: dict[str, Experiment] = {
+    "initial_loss": initial_loss,
+    "gradient_descent": gradient_descent,
+}
+
+EXPERIMENTS: dict[str, Experiment] = {**TOKENS, **SIZES, **ATTENTION, **GENERATION, **LEARNING}
 
 
 def run_experiment(name: str, context: ExperimentContext) -> Slices[ExperimentResult]:

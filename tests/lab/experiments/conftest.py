@@ -1,7 +1,9 @@
-"""The tiny run and the engine in this process of the engine's tests, and contexts of experiments."""
+"""Tiny runs with a text of their own, and experiments on them, each run to its end."""
 
 from collections.abc import Callable
 
+import msgspec
+import numpy as np
 import pytest
 
 from lab.experiments.experiment_context import ExperimentContext
@@ -9,25 +11,41 @@ from lab.experiments.experiment_registry import run_experiment
 from lab.experiments.experiment_result import ExperimentResult
 from lab.inspect.open_model import OpenModel
 from lab.inspect.trace_cache import TraceCache
+from lab.runs.run_folder import Run
 from models.unembed import finish
-from tests.lab.engine.conftest import PROMPT, TinyRun, _one_thread, engine, make_run, tiny
+from tests.lab.engine.conftest import PROMPT, TEXT, MakeRun, TinyRun, _one_thread, engine, make_run, tiny
 
 __all__ = ["_one_thread", "engine", "make_run", "tiny"]
 
+MakeTextRun = Callable[..., TinyRun]
 Measure = Callable[..., ExperimentResult]
 
 
-def context_of(tiny: TinyRun, prompt: str = PROMPT, **settings: object) -> ExperimentContext:
-    """The context of an experiment on the model as it is in memory now."""
-    opened = OpenModel(tiny.run, "best", 100, tiny.model.eval(), tiny.tokenizer, (str(tiny.run.path), 0, 0, 0))
-    return ExperimentContext(opened, TraceCache(), tiny.tokenizer.encode(prompt), **settings)  # type: ignore[arg-type]
+def with_text(tiny: TinyRun, text: str = TEXT * 20, split: float = 0.8) -> TinyRun:
+    """The run with `text` as its own, in its folder."""
+    ids = np.array(tiny.tokenizer.encode(text), "<u2")
+    (tiny.run.path / "tokens.bin").write_bytes(ids.tobytes())
+    config = Run(tiny.run.path).config
+    config = msgspec.structs.replace(
+        config, data=msgspec.structs.replace(config.data, tokens=len(ids), split=int(len(ids) * split))
+    )
+    (tiny.run.path / "config.json").write_bytes(msgspec.json.encode(config))
+    return tiny._replace(run=Run(tiny.run.path))
+
+
+@pytest.fixture
+def text_run(make_run: MakeRun) -> MakeTextRun:
+    """Makes a tiny run whose folder holds its text."""
+    return lambda **shape: with_text(make_run(**shape))
 
 
 @pytest.fixture
 def measure() -> Measure:
-    """Runs an experiment on a tiny run, to its end."""
+    """Runs an experiment on the model of a tiny run as it is in memory."""
 
     def run(name: str, tiny: TinyRun, prompt: str = PROMPT, **settings: object) -> ExperimentResult:
-        return finish(run_experiment(name, context_of(tiny, prompt, **settings)))
+        opened = OpenModel(tiny.run, "best", 100, tiny.model.eval(), tiny.tokenizer, (str(tiny.run.path), 0, 0, 0))
+        context = ExperimentContext(opened, TraceCache(), tiny.tokenizer.encode(prompt), **settings)  # type: ignore[arg-type]
+        return finish(run_experiment(name, context))
 
     return run

@@ -1,0 +1,83 @@
+"""A forward pass over a batch that can be watched and changed: the model's own modules, layer by layer.
+
+In the comments B is the batch, T the tokens, C the width, H the heads, D = C / H.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from models import attention_kernels
+from models.gpt import GPT, Block
+from models.unembed import Slices
+
+Change = Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Keys and values (B, H, T, D) of a layer, 0-based, in; those to use instead out."""
+
+
+@torch.no_grad()
+def embedded(model: GPT, ids: Tensor) -> Tensor:
+    """The residual stream (B, T, C) that enters layer 1."""
+    return model.wte(ids) + model.wpe.weight[: ids.shape[1]]  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def queries_keys_values(block: Block, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k and v (B, H, T, D) that a layer computes from a residual stream (B, T, C)."""
+    batch, tokens, width = x.shape
+    heads = block.attn.heads
+    qkv = block.attn.c_attn(block.ln_1(x)).view(batch, tokens, 3, heads, width // heads)
+    q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()
+    return q, k, v
+
+
+@torch.no_grad()
+def hidden(model: GPT, x: Tensor, change: Change | None = None) -> Slices[Tensor]:
+    """The residual stream after the final norm (B, T, C) for one that enters layer 1; a layer per slice."""
+    for layer, block in enumerate(model.blocks):
+        q, k, v = queries_keys_values(block, x)
+        if change is not None:
+            k, v = change(layer, k, v)
+        z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)  # (B, H, T, D)
+        x = x + block.attn.c_proj(z.transpose(1, 2).flatten(2))
+        x = x + block.mlp(block.ln_2(x))
+        yield
+    normed: Tensor = model.ln_f(x)
+    return normed
+
+
+@torch.no_grad()
+def patterns(model: GPT, x: Tensor) -> Iterator[Tensor]:
+    """The attention pattern (B, H, T, T) of each layer, as the model's own kernel computes it.
+
+    The kernel returns values weighted by the pattern; with the rows of an identity matrix for values, that is the pattern itself.
+    """
+    for block in model.blocks:
+        q, k, v = queries_keys_values(block, x)
+        yield pattern(q, k, block)
+        z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)
+        x = x + block.attn.c_proj(z.transpose(1, 2).flatten(2))
+        x = x + block.mlp(block.ln_2(x))
+
+
+@torch.no_grad()
+def pattern(q: Tensor, k: Tensor, block: Block) -> Tensor:
+    """The pattern (B, H, T, T) that the model's kernel applies, read off with parts of an identity matrix as values."""
+    batch, heads, tokens, width = q.shape
+    whole = torch.eye(tokens)
+    parts = []
+    for start in range(0, tokens, width):
+        values = torch.zeros(tokens, width)
+        columns = whole[:, start : start + width]
+        values[:, : columns.shape[1]] = columns
+        z = attention_kernels.causal_attention(q, k, values.expand(batch, heads, -1, -1), 0.0, block.attn.kernel)
+        parts.append(z[..., : columns.shape[1]])
+    return torch.cat(parts, -1)
+
+
+@torch.no_grad()
+def loss_of(model: GPT, normed: Tensor, targets: Tensor) -> float:
+    """Mean cross entropy in nats of targets (B, T) after a residual stream (B, T, C) that the final norm has been applied to."""
+    logits = model.unembed(normed).float()
+    return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()))

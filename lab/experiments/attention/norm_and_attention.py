@@ -1,0 +1,171 @@
+"""The length of an embedding and the attention that its token receives: doubled, and correlated over the run's text."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lab.core.errors import UserError
+from lab.core.number_format import fixed, probability, whole
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.number_tables import Numbers, number
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FEWEST = 4
+"""Tokens that are needed: the first token of all receives attention for being first, the last one is seen by no other."""
+LONGEST = 128
+"""Tokens of a window of the text: longer ones take memory by the square."""
+TOKENS = 2048
+DOUBLED = 12
+"""Tokens whose vectors are doubled, one at a time."""
+GROUPS = 5
+FACTOR = 2.0
+
+
+class Received(NamedTuple):
+    """Attention that one token receives in layer 1 from later tokens: as it is, and with one of its vectors doubled."""
+
+    name: str
+    before: float
+    embedding: float
+    whole: float
+
+
+def norm_and_attention(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `correlation` (Pearson) between the length of a token's embedding and the attention that it receives over all
+    layers; and the factor by which the attention received in layer 1 grows when its whole input vector is doubled (`doubled`), or
+    its token embedding alone (`doubled_embedding`).
+
+    Raises:
+        UserError: if the context is too short, or the run's text cannot be read.
+    """
+    if context.config.context < FEWEST:
+        raise UserError(f"{context.run_name} sees {context.config.context} tokens at a time; this experiment needs {FEWEST}.")
+    lengths, received = yield from _over_text(context)
+    varies = len(lengths) > 2 and float(lengths.std()) > 0 and float(received.std()) > 0
+    measures: dict[str, Measure] = {"tokens": len(lengths)}
+    if varies:
+        measures["correlation"] = float(np.corrcoef(lengths, received)[0, 1])
+    doubled = _doubled(context)
+    before = sum(each.before for each in doubled)
+    measures["doubled"] = sum(each.whole for each in doubled) / before
+    measures["doubled_embedding"] = sum(each.embedding for each in doubled) / before
+    yield
+    blocks: list[Block] = [_doubled_table(doubled), _groups_table(lengths, received)]
+    sentence = (
+        f"Doubled, a token's whole input vector receives {_times(measures['doubled'])} the attention in layer 1: "
+        "LayerNorm takes its length away."
+        if abs(float(measures["doubled"]) - 1) < 0.05
+        else f"Doubled, a token's whole input vector receives {_times(measures['doubled'])} the attention in layer 1."
+    )
+    if varies:
+        over = f"Over {whole(len(lengths))} tokens, length and attention received correlate by"
+        sentence += f" {over} {fixed(float(measures['correlation']), 2)}."
+    missing = "" if varies else f"The text of {context.run_name} is too short or too uniform for a correlation."
+    return ExperimentResult(View("norm_and_attention", "length and attention", sentence, blocks), measures, missing)
+
+
+def _times(factor: Measure) -> str:
+    return f"{fixed(float(factor), 2)} times"
+
+
+def _over_text(context: ExperimentContext) -> Slices[tuple[Numbers, Numbers]]:
+    """Of each token of windows of the run's text but the first and the last: the length of its embedding, and the attention that
+    it receives from later tokens relative to uniform attention, the mean over all layers and heads."""
+    import torch
+
+    from lab.experiments.attention.forward_pass import embedded, patterns
+
+    length = min(context.config.context, LONGEST)
+    rows, _ = context.windows(max(1, TOKENS // length), length)
+    ids = torch.from_numpy(rows[:, :-1])
+    tokens = ids.shape[1]
+    if tokens < FEWEST:
+        raise UserError(f"The text of {context.run_name} has {tokens} tokens; this experiment needs {FEWEST}.")
+    total = torch.zeros(ids.shape, dtype=torch.float64)
+    for pattern in patterns(context.model, embedded(context.model, ids)):
+        total += relative(pattern.double().mean(1))
+        yield
+    norms = context.model.wte.weight.detach().norm(dim=-1)[ids]
+    return norms[:, 1:-1].flatten().double().numpy(), (total / context.config.layers)[:, 1:-1].flatten().numpy()
+
+
+def relative(pattern: "Tensor") -> "Tensor":
+    """Attention received (B, T) in patterns (B, T, T): the mean over later queries of the weight times the number of keys of that
+    query, so that 1 is uniform attention; 0 for the last token."""
+    import torch
+
+    tokens = pattern.shape[-1]
+    keys = torch.arange(1, tokens + 1, dtype=pattern.dtype)
+    later = (pattern * keys[:, None]).tril(-1)
+    received: Tensor = later.sum(-2) / torch.arange(tokens - 1, -1, -1, dtype=pattern.dtype).clamp(min=1)
+    return received
+
+
+def _doubled(context: ExperimentContext) -> list[Received]:
+    """The attention that tokens of the prompt receive in layer 1, doubled in turn; of the run's text if the prompt is short."""
+    import torch
+
+    from lab.experiments.attention.forward_pass import embedded, pattern, queries_keys_values
+
+    ids = context.ids[-LONGEST:] if len(context.prompt) >= FEWEST else context.windows(1, LONGEST)[0][0, :-1].tolist()
+    chosen = list(range(1, len(ids) - 1))[:DOUBLED]
+    model, block = context.model, context.model.blocks[0]
+    given = torch.tensor([ids])
+    x = embedded(model, given).expand(1 + 2 * len(chosen), -1, -1).clone()
+    with torch.no_grad():
+        tokens = model.wte(given)[0]
+        for index, at in enumerate(chosen):
+            x[1 + index, at] += (FACTOR - 1) * tokens[at]
+            x[1 + len(chosen) + index, at] *= FACTOR
+        q, k, _ = queries_keys_values(block, x)
+        received = pattern(q, k, block).mean(1).tril(-1).sum(-2)  # (B, T), a sum over the later queries
+    return [
+        Received(
+            f"{at + 1} {context.tokenizer.label(ids[at])}",
+            float(received[0, at]),
+            float(received[1 + index, at]),
+            float(received[1 + len(chosen) + index, at]),
+        )
+        for index, at in enumerate(chosen)
+    ]
+
+
+def _doubled_table(received: list[Received]) -> Table:
+    most = max(max(each.before, each.embedding, each.whole) for each in received) or 1.0
+    rows = [
+        [
+            Cell(each.name),
+            *(number(value, 3, bar=value / most) for value in (each.before, each.embedding, each.whole)),
+        ]
+        for each in received
+    ]
+    columns = [
+        Column("token", "left"),
+        Column("as it is"),
+        Column("2 × embedding", optional=1),
+        Column("2 × whole input"),
+    ]
+    return Table(columns, rows, title="attention received in layer 1 from later tokens, mean of all heads")
+
+
+def _groups_table(lengths: Numbers, received: Numbers) -> Table:
+    """Tokens of the text sorted by the length of their embeddings, in groups of one size."""
+    order = np.argsort(lengths, kind="stable")
+    groups = [group for group in np.array_split(order, GROUPS) if len(group)]
+    means = [float(received[group].mean()) for group in groups]
+    most = max(means) or 1.0
+    rows = [
+        [
+            Cell(f"{fixed(float(lengths[group].min()), 2)} to {fixed(float(lengths[group].max()), 2)}"),
+            Cell(probability(len(group) / len(order))),
+            Cell(fixed(mean, 2), value=mean, bar=max(0.0, mean / most)),
+        ]
+        for group, mean in zip(groups, means, strict=True)
+    ]
+    columns = [Column("length of the embedding", "left"), Column("tokens", optional=1), Column("attention received")]
+    return Table(columns, rows, title="tokens of the text; 1.00 = uniform attention, mean of all layers and heads")

@@ -1,0 +1,79 @@
+"""The exponential of two scores: their ratio is e to the power of their difference, by hand and on a row of the model."""
+
+import math
+
+from lab.core.errors import UserError
+from lab.core.number_format import significant
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.inspect.stages.stage_context import StageContext
+from lab.views.blocks import Block, Table, View
+from lab.views.softmax_table import Others, Titles, softmax, softmax_table
+from models.unembed import Slices
+
+SCORES = "0.3, 0.8, 1.2, 0.5"
+MOST = 32
+FARTHEST = 1e6
+"""Largest score: beyond it exp has no digits left to show."""
+
+
+def softmax_ratio(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures `difference` and `ratio` of the softmax of the two largest scores typed, and `own_…` of the two keys that the
+    token at the position attends to most, in the chosen layer and head.
+
+    Raises:
+        UserError: if the input `scores` is no list of two numbers or more.
+    """
+    scores = _scores(context.text("scores", SCORES))
+    labels = [f"score {index + 1}" for index in range(len(scores))]
+    blocks: list[Block] = [softmax_table(labels, scores, titles=Titles("", softmax="softmax"), title="the scores, by hand")]
+    ratio, difference = _ratio(scores)
+    measures: dict[str, Measure] = {"difference": difference, "ratio": ratio, "exp_of_difference": _exp(difference)}
+    sentence = (
+        f"Scores {significant(difference)} apart have softmax weights in the ratio {significant(ratio)}; "
+        f"e^{significant(difference)} = {significant(_exp(difference))}."
+    )
+    if len(context.prompt) > 1 and context.config.context > 1:
+        at = yield from context.stage_context()
+        row = at.array(f"{at.block}attn.attn_scores")[at.head, at.position, : at.position + 1]
+        own = [float(score) for score in row]
+        if len(own) > 1:
+            own_ratio, own_difference = _ratio(own)
+            measures |= {"own_difference": own_difference, "own_ratio": own_ratio, "own_exp_of_difference": _exp(own_difference)}
+            blocks.append(_own_table(at, own))
+    return ExperimentResult(View("softmax_ratio", "exp and ratios", sentence, blocks), measures)
+
+
+def _own_table(at: StageContext, scores: list[float]) -> Table:
+    """The softmax of a row of attention scores, the largest first."""
+    order = sorted(range(len(scores)), key=lambda index: -scores[index])
+    shown, rest = order[:MOST], order[MOST:]
+    left_out = sum(math.exp(scores[index] - scores[order[0]]) for index in rest)
+    return softmax_table(
+        [at.name(index) for index in shown],
+        [scores[index] for index in shown],
+        percent=True,
+        others=Others(f"{len(rest)} others", left_out) if rest else None,
+        title=f"layer {at.layer + 1}, head {at.head + 1}: scores of {at.here}",
+    )
+
+
+def _ratio(scores: list[float]) -> tuple[float, float]:
+    """Ratio of the two largest softmax weights, and the difference of their scores."""
+    weights = sorted(softmax(scores).tolist(), reverse=True)
+    ordered = sorted(scores, reverse=True)
+    return (weights[0] / weights[1] if weights[1] else math.inf), ordered[0] - ordered[1]
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
+
+
+def _scores(text: str) -> list[float]:
+    try:
+        found = [float(part.replace("−", "-")) for part in text.replace(",", " ").split()]
+    except ValueError:
+        found = []
+    if not 2 <= len(found) <= MOST or not all(math.isfinite(score) and abs(score) <= FARTHEST for score in found):
+        raise UserError(f"The scores must be 2 to {MOST} numbers with commas between them, such as {SCORES}.")
+    return found

@@ -1,0 +1,1 @@
+"""Experiments on generation: sampling, temperature, the KV cache, and the weights meanwhile."""

@@ -1,0 +1,111 @@
+"""Greedy decoding and sampling from one distribution: thousands of draws, whose frequencies approach the probabilities."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+
+from lab.core.number_format import fixed, probability, whole
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.inspect.stages.stage_context import StageContext
+from lab.views.blocks import Block, Cell, Column, Table, View
+from lab.views.number_tables import Numbers
+from models.unembed import Slices
+
+DRAWS = 4000
+AT_ONCE = 200
+"""Draws in a slice."""
+SEEDS = 20
+"""Seeds with which greedy decoding is tried."""
+LISTED = 10
+STAGES = (10, 100, 1000, DRAWS)
+"""Numbers of draws after which the frequencies are compared with the probabilities."""
+
+
+def greedy_and_sampling(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures the share of draws that took the most probable token, `sampled_top_share` and `greedy_top_share`, its probability
+    `top_probability`, and `largest_gap` between a token's frequency and its probability after `draws` draws.
+
+    Temperature and filters are those of the request. Raises: UserError: if there is no prompt.
+    """
+    at = yield from context.stage_context()
+    settings = replace(context.sampling, greedy=False, temperature=context.sampling.temperature or 1.0)
+    taken = _greedy(context, at)
+    greedy = taken[at.answer] / SEEDS
+    yield
+    after, drawn = yield from _draws(replace(at, sampling=settings))
+    counts = np.bincount(drawn, minlength=len(after))
+    gaps = {n: float(np.abs(np.bincount(drawn[:n], minlength=len(after)) / n - after).max()) for n in STAGES}
+    top = int(after.argmax())
+    measures: dict[str, Measure] = {
+        "draws": len(drawn),
+        "seeds": SEEDS,
+        "top": at.tokenizer.label(top),
+        "top_probability": float(after[top]),
+        "sampled_top_share": float(counts[top] / len(drawn)),
+        "greedy_top_share": greedy,
+        "distinct": int(np.count_nonzero(counts)),
+        "largest_gap": gaps[DRAWS],
+        "first_gap": gaps[STAGES[0]],
+    }
+    blocks: list[Block] = [_tokens(at, after, counts, drawn, taken), _gaps(gaps)]
+    sentence = (
+        f"After {at.here} greedy decoding takes “{at.tokenizer.label(top)}” with {probability(greedy)} of {SEEDS} seeds; "
+        f"{whole(len(drawn))} draws take it {probability(float(counts[top] / len(drawn)))} of the time, its probability being "
+        f"{probability(float(after[top]))}."
+    )
+    return ExperimentResult(View("greedy_and_sampling", "greedy and sampling", sentence, blocks), measures)
+
+
+def _greedy(context: ExperimentContext, at: StageContext) -> Counter[int]:
+    """Tokens that greedy decoding takes with each of the seeds."""
+    from models.sampling import generate
+    from models.sampling_settings import SamplingSettings
+
+    prompt = at.ids[: at.position + 1]
+    return Counter(next(generate(context.model, prompt, 1, SamplingSettings(greedy=True, seed=seed))).id for seed in range(SEEDS))
+
+
+def _draws(at: StageContext) -> Slices[tuple[Numbers, Numbers]]:
+    """The probabilities (V,) that are drawn from, and the ids of DRAWS draws, each with a random number of its own."""
+    import torch
+
+    from models.sampling import distribution, draw, uniform
+
+    after = distribution(torch.from_numpy(at.logits), at.sampling).after
+    drawn = np.zeros(DRAWS, np.int64)
+    for index in range(DRAWS):
+        drawn[index] = draw(after, uniform(at.sampling.seed, index))
+        if (index + 1) % AT_ONCE == 0:
+            yield
+    return after.numpy(), drawn
+
+
+def _tokens(at: StageContext, after: Numbers, counts: Numbers, drawn: Numbers, taken: Counter[int]) -> Table:
+    order = np.argsort(-after, kind="stable")[:LISTED].tolist()
+    few = STAGES[1]
+    first = np.bincount(drawn[:few], minlength=len(after))
+    rows = [
+        [
+            Cell(at.tokenizer.label(id_)),
+            _share(float(after[id_])),
+            _share(float(first[id_] / few)),
+            _share(float(counts[id_] / len(drawn))),
+            _share(taken[id_] / SEEDS),
+        ]
+        for id_ in order
+    ]
+    columns = [Column("token", "left"), Column("probability"), Column(f"{few} draws", optional=2)]
+    columns += [Column(f"{whole(len(drawn))} draws"), Column("greedy", optional=1)]
+    return Table(columns, rows, title=f"the token after {at.here}")
+
+
+def _share(p: float) -> Cell:
+    return Cell(probability(p, digits=2), value=p, bar=p)
+
+
+def _gaps(gaps: dict[int, float]) -> Table:
+    most = max(gaps.values()) or 1.0
+    rows = [[Cell(whole(n)), Cell(fixed(gap, 4), value=gap, bar=gap / most)] for n, gap in gaps.items()]
+    return Table([Column("draws"), Column("largest gap")], rows, title="|frequency − probability|, the largest of all tokens")

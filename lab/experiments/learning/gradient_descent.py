@@ -1,0 +1,142 @@
+"""Gradient descent from random weights on the run's text: one step measured part by part, then more of them."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.core.number_format import fixed, probability, significant, whole
+from lab.experiments.experiment_context import ExperimentContext
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.views.blocks import Array, Block, Cell, Column, Strip, Table, View
+from models.unembed import Slices
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.gpt import GPT
+
+STEPS = 20
+TOKENS = 512
+FLOPS = 2e10
+"""Multiplications and additions that all steps may take together: about a second on two idle cores."""
+RATE = 0.1
+"""Learning rate of plain gradient descent: weights minus the rate times the gradient."""
+LARGEST_RATE = 1e6
+
+
+def gradient_descent(context: ExperimentContext) -> Slices[ExperimentResult]:
+    """Measures of the start: `start_mean`, `start_std` of all matrices, `seed_correlation` with those of another seed; of one
+    step: `loss_before`, `loss_after`, `moved` (share of the weights), `relative_move`; and `last_loss` after `steps`.
+
+    The learning rate is the input `rate`. Raises: UserError: if the run's text cannot be read.
+    """
+    import torch
+
+    from lab.experiments.sizes.gpt2_sizes import count_parameters
+    from models.gpt import GPT
+
+    rate = context.number("rate", RATE, 0.0, LARGEST_RATE)
+    config, seed = context.config, context.opened.run.config.train.seed
+    model, other = GPT(config, seed=seed), GPT(config, seed=seed + 1)
+    parameters = count_parameters(model)
+    steps = max(2, min(STEPS, int(FLOPS / (6 * parameters * min(TOKENS, config.context)))))
+    tokens = max(32, min(TOKENS, int(FLOPS / (6 * parameters * steps))))
+    rows, part = context.windows(max(1, tokens // config.context), min(config.context, tokens), training=True)
+    ids, targets = torch.from_numpy(rows[:, :-1]), torch.from_numpy(rows[:, 1:])
+    measures: dict[str, Measure] = {"steps": steps, "rate": rate, "tokens": int(targets.numel()), "parameters": parameters}
+    measures |= _start(model, other)
+    del other
+    yield
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    losses = [_step(model, ids, targets, rate)]
+    moves = {name: weight.detach() - before[name] for name, weight in model.named_parameters()}
+    moved = sum(int((move != 0).sum()) for move in moves.values())
+    measures |= {
+        "moved": moved / parameters,
+        "relative_move": _length(moves) / _length(before) if _length(before) else 0.0,
+    }
+    table = _parts(before, moves)
+    del before, moves
+    yield
+    for _ in range(steps - 1):
+        losses.append(_step(model, ids, targets, rate))
+        yield
+    with torch.no_grad():
+        losses.append(float(model.loss(ids, targets)))
+    finite = [loss if np.isfinite(loss) else float(np.finfo(np.float32).max) for loss in losses]
+    measures |= {"loss_before": finite[0], "loss_after": finite[1], "last_loss": finite[-1]}
+    blocks: list[Block] = [_losses(finite), table]
+    blocks.append(Strip(f"the loss over {steps} steps", Array.of(np.array(finite)), never_negative=True, first=0))
+    sentence = (
+        f"One step takes the loss on {whole(targets.numel())} tokens of the {part} from {significant(finite[0], 4)} to "
+        f"{significant(finite[1], 4)}: {probability(moved / parameters)} of {whole(parameters)} weights move, by "
+        f"{probability(float(measures['relative_move']), digits=2)} of their length together. {steps} steps take it to "
+        f"{significant(finite[-1], 4)}."
+    )
+    return ExperimentResult(View("gradient_descent", "gradient descent from random weights", sentence, blocks), measures)
+
+
+def _step(model: "GPT", ids: "Tensor", targets: "Tensor", rate: float) -> float:
+    """One step of plain gradient descent; the loss before it."""
+    import torch
+
+    with torch.enable_grad():
+        loss = model.loss(ids, targets)
+        weights = list(model.parameters())
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    with torch.no_grad():
+        for weight, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None:
+                weight.sub_(gradient, alpha=rate)
+    return float(loss.detach())
+
+
+def _start(model: "GPT", other: "GPT") -> dict[str, Measure]:
+    """Mean and standard deviation of all matrices, and their correlation with those of another seed (0 for weights that are all
+    equal: `start_std` is 0 then)."""
+    import torch
+
+    first, second = (
+        torch.cat([weight.detach().flatten() for weight in each.parameters() if weight.dim() == 2]) for each in (model, other)
+    )
+    spread = float(first.std()) * float(second.std())
+    together = float(((first - first.mean()) * (second - second.mean())).mean())
+    return {
+        "start_mean": float(first.mean()),
+        "start_std": float(first.std()),
+        "seed_correlation": together / spread if spread else 1.0,
+    }
+
+
+def _length(tensors: "dict[str, Tensor]") -> float:
+    return float(sum(float(each.double().square().sum()) for each in tensors.values()) ** 0.5)
+
+
+def _losses(losses: list[float]) -> Table:
+    chosen = sorted({0, 1, len(losses) // 2, len(losses) - 1})
+    most = max(losses) or 1.0
+    rows = [
+        [Cell(whole(step)), Cell(significant(losses[step], 4), value=losses[step], bar=losses[step] / most)] for step in chosen
+    ]
+    return Table([Column("after step"), Column("loss")], rows, title="the loss, again and again")
+
+
+def _parts(before: "dict[str, Tensor]", moves: "dict[str, Tensor]") -> Table:
+    """The length of the step beside that of the weights, by part."""
+    from lab.experiments.sizes.gpt2_sizes import OTHERS, PARTS, part_of
+
+    rows = []
+    for part in (*PARTS.values(), OTHERS):
+        names = [name for name in moves if part_of(name) == part]
+        weights, move = _length({name: before[name] for name in names}), _length({name: moves[name] for name in names})
+        share = sum(int((moves[name] != 0).sum()) for name in names) / sum(moves[name].numel() for name in names)
+        rows.append(
+            [
+                Cell(part),
+                Cell(fixed(weights, 2), value=weights),
+                Cell(significant(move, 2), value=move),
+                Cell(probability(share), value=share, bar=share),
+            ]
+        )
+    columns = [Column("", "left"), Column("length of the weights"), Column("of the step"), Column("weights moved", optional=1)]
+    return Table(columns, rows, title="one step, part by part")

@@ -1,0 +1,1 @@
+"""Experiments on the size and the parts of a model: counted from modules, not from formulas."""
