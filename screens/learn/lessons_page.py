@@ -17,6 +17,7 @@ from lab.lessons.load_lessons import lessons
 from lab.views.screen_state import ScreenState
 from screens.learn.learn_page import LearnPage
 from screens.learn.lesson_reader import LessonReader, LessonText
+from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.stage_widget import StageWidget
 from screens.widgets.page_bar import PageLink
@@ -40,7 +41,7 @@ class LessonsPage(LearnPage):
     """Narrow screens show the list or the lesson, wide ones both."""
 
     LINK = PageLink("lessons", "s", "lessons")
-    PARTS = (LessonList, LessonReader, LessonText, StageWidget)
+    PARTS = (LessonList, LessonReader, LessonText, StageWidget, ExperimentWidget)
     DEFAULT_CSS = """
     LessonsPage {
         & LessonList { width: 40; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }

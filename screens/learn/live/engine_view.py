@@ -45,6 +45,10 @@ class EngineView(LiveWidget):
         found: View = answer
         return found
 
+    def words_of(self, answer: Any) -> str:
+        """A sentence on the answer for the status line; "" if there is none."""
+        return ""
+
     def show_model(self, model: ModelAtHand) -> None:
         self.model = model
         self.ask()
@@ -67,7 +71,7 @@ class EngineView(LiveWidget):
 
     def _answered(self, answer: Any) -> None:
         self._is_answered = True
-        self.say("")
+        self.say(self.words_of(answer))
         self.view.show(self.view_of(answer))
 
     def _refused(self, refused: Refused) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from lab.core.errors import UserError
 from lab.lessons.lesson import Live
 from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.experiment_widget import ExperimentWidget
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
 
 LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "stage": StageWidget,
+    "experiment": ExperimentWidget,
     "softmax": SoftmaxEditor,
 }
 

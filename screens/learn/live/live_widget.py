@@ -31,6 +31,8 @@ class LiveWidget(Vertical):
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
     """Names of the options that it takes beside `run` and `prompt`."""
+    TAKES_ANY_OPTION: ClassVar[bool] = False
+    """True for a widget to which an unknown option is a value to compute on."""
     USES_MODEL: ClassVar[bool] = True
     """False for a widget that needs no run."""
     DEFAULT_CSS = "LiveWidget { height: 1fr; }"
@@ -46,7 +48,7 @@ class LiveWidget(Vertical):
         """Raises: UserError for an option that it does not have."""
         super().__init__()
         unknown = set(options) - {"run", "prompt", *self.OPTIONS}
-        if unknown:
+        if unknown and not self.TAKES_ANY_OPTION:
             raise UserError(f"The live widget {type(self).__name__} has no option {sorted(unknown)[0]}.")
         self.options = dict(options)
         self.engine = engine

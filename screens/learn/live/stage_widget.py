@@ -5,70 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from textual import on
-from textual.binding import Binding
-
 from lab.core.errors import UserError
-from lab.engine.method_registry import LENS, OPEN, VIEW, EngineMethod, LensParams, OpenParams, ViewParams
+from lab.engine.method_registry import VIEW, EngineMethod, ViewParams
 from lab.inspect.stages.stage_registry import IN_LAYERS, OF_ANY_LAYER, STAGES
-from lab.views.blocks import LensPath, ModelFacts
 from lab.views.screen_state import ScreenState
-from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine
-from screens.learn.live.engine_view import EngineView
 from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.place_view import PlaceView
 
 
-class StageWidget(EngineView):
-    """Options: `stage`, a name of `lab.inspect.stages.stage_registry`; `layer`, `head` and `position`, counted from 1.
+class StageWidget(PlaceView):
+    """Options: `stage`, a name of `lab.inspect.stages.stage_registry`, and those of a place."""
 
-    A layer, head or position that the model or the prompt does not have is the last one.
-    """
-
-    OPTIONS = ("stage", "layer", "head", "position")
+    OPTIONS = ("stage", *PlaceView.OPTIONS)
     HELP = (
         "**Live view.** Computed on your run and its prompt. `<` and `>` choose the token, `[` and `]` the head, `{` and `}` the "
         "layer; arrows move on the numbers, `o` opens the same place in Inspect."
     )
-    BINDINGS = [
-        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token"),
-        Binding("less_than_sign", "position(-1)", "Token before", id="live.left", show=False, tooltip="The token before"),
-        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head"),
-        Binding("left_square_bracket", "head(-1)", "Head back", id="live.previous_head", show=False, tooltip="The head before"),
-        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer"),
-        Binding(
-            "left_curly_bracket", "layer(-1)", "Layer back", id="live.previous_layer", show=False, tooltip="The layer before"
-        ),
-    ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.stage = self.options.get("stage", "tokens")
         if self.stage not in STAGES:
             raise UserError(f"There is no stage called {self.stage}; the stages are {', '.join(STAGES)}.")
-        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
-        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
-        self._facts: ModelFacts | None = None
-        self._path: LensPath | None = None
-
-    def show_model(self, model: ModelAtHand) -> None:
-        """Open the run first: its layers and heads, and the tokens of the prompt, bound what can be chosen."""
-        self.model = model
-        self.wait()
-        self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
-
-    def _opened(self, facts: ModelFacts) -> None:
-        assert self.model is not None
-        self._facts = facts
-        self.layer_index, self.head_index = min(self.layer_index, facts.layers - 1), min(self.head_index, facts.heads - 1)
-        params = LensParams(run=self.model.run, text=self.model.prompt)
-        self.engine.ask("path", LENS, params, self._traced, self._refused)
-
-    def _traced(self, path: LensPath) -> None:
-        self._path = path
-        last = len(path.tokens) - 1
-        self.position = last if self.position is None else min(self.position, last)
-        self.ask()
 
     def question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         return VIEW, ViewParams(
@@ -82,34 +41,8 @@ class StageWidget(EngineView):
         )
 
     def full_screen(self) -> ScreenState | None:
-        if self.model is None:
-            return None
-        return ScreenState(
-            mode="inspect",
-            run=self.model.run,
-            prompt=self.model.prompt,
-            stage=self.stage,
-            layer=self.layer_index,
-            head=self.head_index,
-            position=self.position,
-        )
-
-    def action_position(self, by: int) -> None:
-        if self._path is not None and self.position is not None:
-            self.position = max(0, min(self.position + by, len(self._path.tokens) - 1))
-            self.ask()
-
-    def action_head(self, by: int) -> None:
-        if self._facts is not None:
-            self.head_index = (self.head_index + by) % self._facts.heads
-            self.ask()
+        return self.state_in_inspect(self.stage)
 
     def action_layer(self, by: int) -> None:
-        if self._facts is not None and self.stage in (*IN_LAYERS, *OF_ANY_LAYER):
-            self.layer_index = (self.layer_index + by) % self._facts.layers
-            self.ask()
-
-    @on(BlockView.WidthChanged)
-    def _width_changed(self) -> None:
-        if self._path is not None:
-            self.ask()
+        if self.stage in (*IN_LAYERS, *OF_ANY_LAYER):
+            super().action_layer(by)

@@ -1,0 +1,124 @@
+"""Live widget `experiment`: one of `lab.experiments` on the user's run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from textual.binding import Binding
+
+from lab.core.errors import UserError
+from lab.engine.method_registry import EXPERIMENT, EngineMethod, ExperimentParams
+from lab.experiments.experiment_result import ExperimentResult
+from lab.inspect.stages.stage_registry import STAGES
+from lab.views.blocks import View
+from lab.views.screen_state import ScreenState
+from models.sampling_settings import SamplingSettings
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.live_widget import ModelAtHand
+from screens.learn.live.place_view import PlaceView
+from screens.widgets.mode_bar import MODES
+
+MOVES = ("position", "head", "layer")
+
+
+class ExperimentWidget(PlaceView):
+    """Options: `name`, as in `lab.experiments.experiment_registry`, and those of a place. Further ones:
+
+    - `moves`: the parts of the place that keys change, such as `position head`; by default none;
+    - `choices`: an input that a key changes, and its values, such as `size = GPT-2, medium, large`;
+    - `opens`: the mode, or the stage of Inspect, that the key `o` opens;
+    - any other option is an input of the experiment.
+    """
+
+    OPTIONS = ("name", "moves", "choices", "opens", *PlaceView.OPTIONS)
+    TAKES_ANY_OPTION = True
+    HELP = (
+        "**Experiment.** Computed on your run. `r` runs it again, `v` takes the next choice where there is one; `<` and `>` "
+        "choose the token, `[` and `]` the head, `{` and `}` the layer, where it is about one. Arrows move on the numbers."
+    )
+    BINDINGS = [
+        Binding("v", "choose(1)", "Next choice", id="experiment.choose", tooltip="The next of the values to compare"),
+        Binding("V", "choose(-1)", "Choice before", id="experiment.choose_back", show=False, tooltip="The value before"),
+        Binding("r", "run_again", "Run again", id="experiment.again", tooltip="Measure again; draw with other random numbers"),
+    ]
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        if "name" not in self.options:
+            raise UserError("The live widget experiment needs the option name: one of lab.experiments.experiment_registry.")
+        self.moves = self.options.get("moves", "").split()
+        if not set(self.moves) <= set(MOVES):
+            raise UserError(f"The option moves of a live widget names {', '.join(MOVES)}, not {self.options['moves']!r}.")
+        self.opens = self.options.get("opens", "")
+        if self.opens and self.opens not in MODES and self.opens not in STAGES:
+            raise UserError(f"The option opens of a live widget names a mode or a stage of Inspect, not {self.opens!r}.")
+        self.inputs = {name: value for name, value in self.options.items() if name not in ("run", "prompt", *self.OPTIONS)}
+        self.chosen, self.choices = self._choices()
+        self.runs = 0
+        """Number of times that it was run again."""
+
+    def _choices(self) -> tuple[str, list[str]]:
+        """The input that is chosen with a key, and its values. Raises: UserError."""
+        text = self.options.get("choices", "")
+        name, _, values = (part.strip() for part in text.partition("="))
+        found = [value.strip() for value in values.split(",") if value.strip()]
+        if text and not (name and found):
+            raise UserError(f"The option choices of a live widget is as in size = small, large, not {text!r}.")
+        if found:
+            self.inputs[name] = found[0]
+        return name, found
+
+    def show_model(self, model: ModelAtHand) -> None:
+        if self.moves or not self.options.keys().isdisjoint(MOVES):
+            super().show_model(model)
+        else:
+            self.model = model
+            self.ask()
+
+    def wait(self) -> None:
+        super().wait()
+        if self.view.view is None and self.engine.is_started:
+            self.say("Computing on the model…")
+
+    def question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
+        return EXPERIMENT, ExperimentParams(
+            run=model.run,
+            text=model.prompt,
+            name=self.options["name"],
+            position=self.position,
+            layer=self.layer_index,
+            head=self.head_index,
+            sampling=SamplingSettings(seed=self.runs),
+            inputs=self.inputs,
+        )
+
+    def view_of(self, answer: Any) -> View:
+        result: ExperimentResult = answer
+        return result.view
+
+    def words_of(self, answer: Any) -> str:
+        result: ExperimentResult = answer
+        return result.missing
+
+    def full_screen(self) -> ScreenState | None:
+        if self.model is None or not self.opens:
+            return None
+        if self.opens in STAGES:
+            return self.state_in_inspect(self.opens)
+        return ScreenState(mode=self.opens, run=self.model.run)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in MOVES:
+            return action in self.moves
+        return action != "choose" or bool(self.choices)
+
+    def action_choose(self, by: int) -> None:
+        if self.choices:
+            at = (self.choices.index(self.inputs[self.chosen]) + by) % len(self.choices)
+            self.inputs = {**self.inputs, self.chosen: self.choices[at]}
+            self.ask()
+
+    def action_run_again(self) -> None:
+        self.runs += 1
+        self.ask()

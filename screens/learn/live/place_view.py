@@ -1,0 +1,98 @@
+"""Base class of the live views of a place in the forward pass, with the keys for position, head and layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual import on
+from textual.binding import Binding
+
+from lab.engine.method_registry import LENS, OPEN, LensParams, OpenParams
+from lab.views.blocks import LensPath, ModelFacts
+from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
+from screens.learn.learn_engine import LearnEngine
+from screens.learn.live.engine_view import EngineView
+from screens.learn.live.live_widget import ModelAtHand
+
+
+class PlaceView(EngineView):
+    """Options: `layer`, `head` and `position`, counted from 1. One that the model or the prompt does not have is the last."""
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("layer", "head", "position")
+    BINDINGS = [
+        Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token"),
+        Binding("less_than_sign", "position(-1)", "Token before", id="live.left", show=False, tooltip="The token before"),
+        Binding("right_square_bracket", "head(1)", "Head", id="live.head", key_display="[ ]", tooltip="The next head"),
+        Binding("left_square_bracket", "head(-1)", "Head back", id="live.previous_head", show=False, tooltip="The head before"),
+        Binding("right_curly_bracket", "layer(1)", "Layer", id="live.layer", key_display="{ }", tooltip="The next layer"),
+        Binding(
+            "left_curly_bracket", "layer(-1)", "Layer back", id="live.previous_layer", show=False, tooltip="The layer before"
+        ),
+    ]
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
+        self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
+        self._facts: ModelFacts | None = None
+        self._path: LensPath | None = None
+
+    @property
+    def is_placed(self) -> bool:
+        """True once it is known which layers, heads and tokens there are."""
+        return self._path is not None
+
+    def show_model(self, model: ModelAtHand) -> None:
+        """Open the run first: its layers and heads, and the tokens of the prompt, bound what can be chosen."""
+        self.model = model
+        self.wait()
+        self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
+
+    def _opened(self, facts: ModelFacts) -> None:
+        assert self.model is not None
+        self._facts = facts
+        self.layer_index, self.head_index = min(self.layer_index, facts.layers - 1), min(self.head_index, facts.heads - 1)
+        params = LensParams(run=self.model.run, text=self.model.prompt)
+        self.engine.ask("path", LENS, params, self._traced, self._refused)
+
+    def _traced(self, path: LensPath) -> None:
+        self._path = path
+        last = len(path.tokens) - 1
+        self.position = last if self.position is None else min(self.position, last)
+        self.ask()
+
+    def state_in_inspect(self, stage: str) -> ScreenState | None:
+        """The same place in Inspect."""
+        if self.model is None:
+            return None
+        return ScreenState(
+            mode="inspect",
+            run=self.model.run,
+            prompt=self.model.prompt,
+            stage=stage,
+            layer=self.layer_index,
+            head=self.head_index,
+            position=self.position,
+        )
+
+    def action_position(self, by: int) -> None:
+        if self._path is not None and self.position is not None:
+            self.position = max(0, min(self.position + by, len(self._path.tokens) - 1))
+            self.ask()
+
+    def action_head(self, by: int) -> None:
+        if self._facts is not None:
+            self.head_index = (self.head_index + by) % self._facts.heads
+            self.ask()
+
+    def action_layer(self, by: int) -> None:
+        if self._facts is not None:
+            self.layer_index = (self.layer_index + by) % self._facts.layers
+            self.ask()
+
+    @on(BlockView.WidthChanged)
+    def _width_changed(self) -> None:
+        if self._path is not None:
+            self.ask()
