@@ -38,6 +38,7 @@ from screens.messages import (
     RunsChanged,
     TextChosen,
 )
+from screens.painting import paint_quickly
 from screens.terminal_cells import forget_cells, send_changed_cells_only
 from screens.terminal_input import accept_invalid_utf8
 from screens.terminal_output import make_text_visible, write_to_stdout
@@ -58,6 +59,7 @@ SECONDS_UNTIL_IDLE = 0.4
 
 make_text_visible()
 send_changed_cells_only()
+paint_quickly()
 
 
 def _screen_of(mode: str) -> Callable[[], Screen[Any]]:
