@@ -25,6 +25,7 @@ TORCH_FREE = (
     "lab.data.token_file",
     "lab.planning.prepare_run",
     "lab.runs.find_runs",
+    "lab.scaling",
     "lab.tokenization",
     "lab.training.trainer",
     "lab.views.blocks",

@@ -20,6 +20,7 @@ ORDER = (
     "lab.planning",
     "lab.training",
     "lab.reports",
+    "lab.scaling",
     "lab.inspect",
     "lab.one_step",
     "lab.experiments",

@@ -21,6 +21,7 @@ COMMANDS = (
     "generate",
     "trace",
     "report",
+    "scaling",
     "data",
     "tokenize",
     "params",

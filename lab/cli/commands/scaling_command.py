@@ -1,0 +1,276 @@
+"""`llmlab scaling`: train four sizes for the same minutes, follow them, and show what loss does with size and compute."""
+
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from lab.cli.command_registry import complain
+from lab.cli.exit_codes import FAILED, INTERRUPTED
+from lab.cli.follow_run import shows_bar
+from lab.cli.number_types import Within
+from lab.cli.table_output import table, wrapped, write_json
+from lab.cli.visible_output import own_sequences
+from lab.core.limits import LIMITS
+from lab.core.number_format import duration, probability
+from lab.core.visible_text import visible
+from lab.scaling.scaling_plan import DEFAULT_MINUTES, DEFAULT_NAME, DEFAULT_TEXT
+
+if TYPE_CHECKING:
+    from lab.scaling.scaling_experiment import ScalingExperiment, ScalingProgress
+    from lab.scaling.scaling_result import FittedLaw, ScalingResult
+
+POLL_SECONDS = 0.5
+
+
+class SizeEntry(msgspec.Struct, kw_only=True):
+    """One size in `llmlab scaling --json`. Keys are added in later versions, never renamed or removed."""
+
+    run: str
+    phase: str
+    parameters: int
+    layers: int
+    width: int
+    lr: float
+    tokens: int = 0
+    epochs: float = 0.0
+    flops: float = 0.0
+    """6 · tokens · weights that are multiplied by, the head's included, and the attention products."""
+    val_loss: float | None = None
+    """Nats per token at the latest evaluation."""
+    val_loss_same_tokens: float | None = None
+
+
+class LawEntry(msgspec.Struct, kw_only=True):
+    """A fitted law, loss − floor = scale · x^−exponent, and its test on a point that was left out."""
+
+    points: tuple[tuple[float, float], ...]
+    scale: float | None = None
+    exponent: float | None = None
+    error: float | None = None
+    """Standard error of the exponent."""
+    misfit: float | None = None
+    """Root mean square of ln(loss − floor) around the line."""
+    tested_at: float | None = None
+    predicted: float | None = None
+    measured: float | None = None
+
+
+class ScalingEntry(msgspec.Struct, kw_only=True):
+    name: str
+    phase: str
+    text: str
+    minutes: float
+    problem: str = ""
+    floor: float | None = None
+    same_tokens: float | None = None
+    sizes: list[SizeEntry]
+    parameters: LawEntry
+    compute: LawEntry
+    sentences: list[str]
+
+
+@click.command(short_help="Train four sizes for the same minutes, and fit a line.")
+@click.argument("text", required=False)
+@click.option(
+    "--minutes", type=Within(LIMITS["minutes"]), metavar="N", help=f"Minutes of each size. [default: {DEFAULT_MINUTES:g}]"
+)
+@click.option("--name", default=DEFAULT_NAME, show_default=True, metavar="NAME", help="Name; its runs are NAME-1 and so on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the state so far as JSON, and start nothing.")
+@click.option("--detach", is_flag=True, help="Return as soon as it has begun.")
+@click.option("--stop", "stops", is_flag=True, help="Stop it; the same command without --stop resumes it.")
+@click.option("--delete", "deletes", is_flag=True, help="Stop it, and delete its four runs.")
+@click.option("--quiet", "-q", is_flag=True, help="Plain lines instead of a progress bar, also in a terminal.")
+def scaling(
+    text: str | None, minutes: float | None, name: str, as_json: bool, detach: bool, stops: bool, deletes: bool, quiet: bool
+) -> int:
+    """Train four sizes of a model on TEXT for the same minutes, one after the other, in the background at low priority.
+
+    Then show which has the lowest loss after the same time and after the same tokens, and fit loss against parameters and
+    against compute. TEXT is as for `llmlab train`; without it, 20 MB of the built-in `stories`. An experiment that was stopped or
+    killed is resumed by the same command, and one that has finished is shown. Ctrl-C ends the following only.
+    """
+    from lab.scaling.scaling_experiment import ScalingExperiment
+    from lab.scaling.scaling_plan import ScalingPlan
+    from lab.scaling.start_scaling import start_scaling
+
+    if as_json + detach + stops + deletes > 1:
+        raise click.UsageError("Give only one of --json, --detach, --stop and --delete.", click.get_current_context())
+    experiment = ScalingExperiment(name)
+    if deletes or stops or as_json:
+        return _delete(experiment) if deletes else _stop(experiment) if stops else _print_json(experiment)
+    if experiment.exists():
+        _refuse_other(experiment, text, minutes)
+        if experiment.progress().phase != "finished":
+            start_scaling(experiment)
+    else:
+        start_scaling(experiment, ScalingPlan(text=text or DEFAULT_TEXT, minutes=minutes or DEFAULT_MINUTES))
+    if detach:
+        click.echo(f"{name} is training. `llmlab scaling{_named(experiment)}` follows it, with --stop stops it.")
+        return 0
+    return _follow(experiment, quiet=quiet)
+
+
+def _refuse_other(experiment: "ScalingExperiment", text: str | None, minutes: float | None) -> None:
+    """Refuse settings that are not those of the experiment of this name."""
+    from lab.scaling.scaling_plan import ScalingPlan, absolute_source
+
+    plan = experiment.plan()
+    asked = None if text is None else absolute_source(ScalingPlan(text=text))
+    if asked not in (None, plan.text) or minutes not in (None, plan.minutes):
+        raise click.UsageError(
+            f"There is an experiment called {experiment.name} already, on {plan.text} for {plan.minutes:g} minutes a size; give "
+            "this one another --name, or --delete that one",
+            click.get_current_context(),
+        )
+
+
+def _named(experiment: "ScalingExperiment") -> str:
+    return "" if experiment.name == DEFAULT_NAME else f" --name {shlex.quote(experiment.name)}"
+
+
+def _stop(experiment: "ScalingExperiment") -> int:
+    experiment.plan()
+    if not experiment.is_running():
+        click.echo(f"{experiment.name} is not running.")
+        return 0
+    experiment.stop()
+    click.echo(f"{experiment.name} is stopped and saved. `llmlab scaling{_named(experiment)}` resumes it.")
+    return 0
+
+
+def _delete(experiment: "ScalingExperiment") -> int:
+    experiment.delete()
+    click.echo(f"{experiment.name} and its runs are deleted.")
+    return 0
+
+
+def _follow(experiment: "ScalingExperiment", *, quiet: bool) -> int:
+    """Show the progress until it ends, then the result. Returns the exit code."""
+    try:
+        if shows_bar(quiet):
+            _follow_with_a_bar(experiment)
+        else:
+            _follow_with_lines(experiment)
+    except KeyboardInterrupt:
+        click.echo(f"\n{experiment.name} goes on. `llmlab scaling{_named(experiment)} --stop` stops it.", err=True)
+        return INTERRUPTED
+    progress = experiment.progress()
+    _print_result(experiment)
+    if progress.phase == "finished":
+        return 0
+    complain(f"{progress.problem or 'It was stopped.'} `llmlab scaling{_named(experiment)}` resumes it.")
+    return FAILED if progress.problem else 0
+
+
+def _follow_with_lines(experiment: "ScalingExperiment") -> None:
+    said = ""
+    while True:
+        progress = experiment.progress()
+        words = _doing(progress)[0]
+        if words != said:
+            said = words
+            click.echo(words)
+        if progress.phase != "running":
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _follow_with_a_bar(experiment: "ScalingExperiment") -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), TextColumn("{task.fields[left]}")
+    with Progress(*columns, expand=True, transient=True, console=Console(file=own_sequences(sys.stdout))) as bar:
+        task = bar.add_task("", total=1.0, left="")
+        while True:
+            progress = experiment.progress()
+            words, left = _doing(progress)
+            bar.update(task, description=visible(words), completed=progress.done, left=left)
+            if progress.phase != "running":
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _doing(progress: "ScalingProgress") -> tuple[str, str]:
+    """The present work, and how much of it is done."""
+    if progress.status.doing and progress.phase == "running":
+        return progress.status.doing, probability(progress.status.done, 0)
+    at = next((size for size in progress.sizes if size.phase != "finished"), None)
+    if at is None:
+        return f"{len(progress.sizes)} of {len(progress.sizes)} sizes done", ""
+    return f"{at.name}: {at.phase}", f"{duration(at.seconds)} trained"
+
+
+def _print_result(experiment: "ScalingExperiment") -> None:
+    from lab.scaling.scaling_view import scaling_view
+    from lab.views.blocks import Paragraph, Table
+
+    for block in scaling_view(_result(experiment)).blocks:
+        if isinstance(block, Table):
+            header = [column.title for column in block.columns]
+            click.echo(table(header, [[cell.text for cell in row] for row in block.rows], right=range(1, len(header))))
+        elif isinstance(block, Paragraph):
+            click.echo("\n" + wrapped(block.text))
+
+
+def _result(experiment: "ScalingExperiment") -> "ScalingResult":
+    from lab.scaling.scaling_result import scaling_result
+    from lab.scaling.size_curves import CurvesReader
+
+    return scaling_result(CurvesReader(experiment).read(), len(experiment.plan().sizes))
+
+
+def _print_json(experiment: "ScalingExperiment") -> int:
+    from lab.scaling.scaling_view import sentences
+
+    plan, progress, result = experiment.plan(), experiment.progress(), _result(experiment)
+    sizes = [
+        SizeEntry(
+            run=each.curve.name,
+            phase=each.curve.phase,
+            parameters=each.curve.parameters,
+            layers=each.curve.model.layers,
+            width=each.curve.model.width,
+            lr=each.curve.lr,
+            tokens=last.tokens if (last := each.curve.last) else 0,
+            epochs=each.curve.epochs,
+            flops=last.flops if last else 0.0,
+            val_loss=last.loss if last else None,
+            val_loss_same_tokens=each.same_tokens,
+        )
+        for each in result.sizes
+    ]
+    write_json(
+        ScalingEntry(
+            name=experiment.name,
+            phase=progress.phase,
+            text=plan.text,
+            minutes=plan.minutes,
+            problem=progress.problem,
+            floor=result.floor,
+            same_tokens=result.tokens,
+            sizes=sizes,
+            parameters=_law_entry(result.parameters),
+            compute=_law_entry(result.compute),
+            sentences=sentences(result),
+        )
+    )
+    return 0
+
+
+def _law_entry(fitted: "FittedLaw") -> LawEntry:
+    law, test = fitted.law, fitted.held_out
+    return LawEntry(
+        points=fitted.points,
+        scale=law.scale if law else None,
+        exponent=law.exponent if law else None,
+        error=law.error if law else None,
+        misfit=law.misfit if law else None,
+        tested_at=test.x if test else None,
+        predicted=test.predicted if test else None,
+        measured=test.measured if test else None,
+    )

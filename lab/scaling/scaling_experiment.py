@@ -1,0 +1,252 @@
+"""A scaling experiment on disk: `.scaling/NAME` in the folder of runs, and one run for each size, called NAME-1 and so on.
+
+    plan.json      what is trained, written once
+    status.json    what its process does, replaced atomically
+    lock           held while its process lives
+    control/       commands to it, one file each: stop
+    process.log    what it printed
+
+How far it is, its runs say: a run's folder is the truth. So it can be looked at, and go on, after a kill at any moment.
+"""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, write_atomic
+from lab.core.bounded_json import LARGEST_CONFIG, LARGEST_STATUS, read_json
+from lab.core.errors import DamagedFileError, UserError
+from lab.core.safe_open import run_folder_mode
+from lab.runs import trainer_commands
+from lab.runs.find_runs import is_run
+from lab.runs.home_folder import home as home_of_runs
+from lab.runs.rename_delete import delete_run
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_names import check_name
+from lab.runs.run_progress import fraction_done
+from lab.runs.run_schema import Count, Fraction, Sentence
+from lab.scaling.scaling_plan import FORMAT, ScalingPlan, absolute_source, check_plan
+
+FOLDER = ".scaling"
+STOP_SECONDS = 120.0
+"""Longest wait for a process to end after the command to stop: its trainer finishes a step and saves."""
+POLL_SECONDS = 0.1
+
+Phase = Literal["none", "running", "stopped", "finished"]
+
+
+class ScalingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """status.json: what the experiment's process does, or why it ended."""
+
+    pid: Count = 0
+    doing: Sentence = ""
+    """The present work in words, such as `scaling-2: encoding the text`; empty while a run is trained, and at the end."""
+    done: Fraction = 0.0
+    """Share of that work that is done."""
+    ended: bool = False
+    """True if the process ended by itself: one that was killed could not say so."""
+    problem: Sentence = ""
+    """The reason why it could not go on, in one sentence."""
+
+
+@dataclass(frozen=True)
+class SizeProgress:
+    """One size of an experiment: its run, as far as there is one."""
+
+    name: str
+    run: Run | None
+    phase: str
+    """The run's phase; `waiting` where there is no run yet."""
+    done: float
+    """Share of its training that is done, 0 to 1."""
+    seconds: float
+    """Time spent training."""
+
+
+@dataclass(frozen=True)
+class ScalingProgress:
+    """An experiment at one moment, read from its files."""
+
+    phase: Phase
+    sizes: tuple[SizeProgress, ...]
+    status: ScalingStatus
+    problem: str
+    """The reason why it stands still, where it should not."""
+
+    @property
+    def done(self) -> float:
+        """Share of the training of all sizes that is done."""
+        return sum(size.done for size in self.sizes) / max(1, len(self.sizes))
+
+
+class ScalingExperiment:
+    """The folder of an experiment. The constructor reads nothing."""
+
+    def __init__(self, name: str, home: Path | None = None) -> None:
+        self.name = name
+        self.home = (home or home_of_runs()).absolute()
+        self.path = self.home / FOLDER / name
+        self.plan_path = self.path / "plan.json"
+        self.status_path = self.path / "status.json"
+        self.lock_path = self.path / "lock"
+        self.control_path = self.path / "control"
+        self.log_path = self.path / "process.log"
+
+    @classmethod
+    def at(cls, path: Path) -> "ScalingExperiment":
+        """The experiment of a folder."""
+        return cls(path.name, path.absolute().parent.parent)
+
+    def exists(self) -> bool:
+        return self.plan_path.exists()
+
+    def plan(self) -> ScalingPlan:
+        """plan.json.
+
+        Raises:
+            UserError: if there is no such experiment.
+            DamagedFileError: if the file cannot be used as it is, or a newer llmlab wrote it.
+        """
+        try:
+            plan = read_json(self.plan_path, ScalingPlan, LARGEST_CONFIG)
+        except FileNotFoundError:
+            raise UserError(f"There is no scaling experiment called {self.name}; llmlab scaling starts one.") from None
+        except OSError as error:
+            raise os_error_in_words(error, f"read {self.plan_path}") from error
+        if plan.format > FORMAT:
+            raise DamagedFileError(self.plan_path, "was made by a newer llmlab; update llmlab")
+        return plan
+
+    def create(self, plan: ScalingPlan) -> None:
+        """Write the plan of a new experiment.
+
+        Raises:
+            UserError: if the name cannot be a run's, there is such an experiment, or a run has one of its names; if the text
+                cannot be opened, or is standard input, which is not there for the second size.
+        """
+        check_name(self.name)
+        check_plan(plan)
+        plan = msgspec.structs.replace(plan, text=absolute_source(plan), created=time.time())
+        taken = next((name for name in self.run_names(plan) if (self.home / name).exists()), None)
+        if taken is not None:
+            raise UserError(f"There is a run called {taken} already; give the experiment another name, with --name.")
+        try:
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(run_folder_mode(self.home), parents=True, exist_ok=True)
+            if self.exists():
+                raise UserError(f"There is a scaling experiment called {self.name} already.")
+            write_atomic(self.plan_path, msgspec.json.format(msgspec.json.encode(plan), indent=1))
+        except OSError as error:
+            raise os_error_in_words(error, f"make a scaling experiment in {self.home}") from error
+
+    def run_names(self, plan: ScalingPlan) -> list[str]:
+        """Names of its runs, the smallest model first."""
+        return [f"{self.name}-{number}" for number in range(1, len(plan.sizes) + 1)]
+
+    def runs(self, plan: ScalingPlan) -> list[Run | None]:
+        """Its runs as far as they have been made."""
+        return [Run(self.home / name) if is_run(self.home / name) else None for name in self.run_names(plan)]
+
+    def is_running(self) -> bool:
+        """True while its process lives."""
+        return self.lock_path.exists() and trainer_lock_is_held(self.lock_path)
+
+    def status(self) -> ScalingStatus:
+        """status.json as last written; an empty one where it is missing or damaged, since it is replaced at the next start."""
+        with contextlib.suppress(OSError, DamagedFileError):
+            return read_json(self.status_path, ScalingStatus, LARGEST_STATUS)
+        return ScalingStatus(ended=True)
+
+    def write_status(self, status: ScalingStatus) -> None:
+        """Replace status.json. Raises OSError as the system says."""
+        write_atomic(self.status_path, msgspec.json.encode(status) + b"\n")
+
+    def progress(self) -> ScalingProgress:
+        """Its state now. Raises: UserError, as `plan`; DamagedFileError for a run of it that cannot be read."""
+        if not self.exists():
+            return ScalingProgress("none", (), ScalingStatus(ended=True), "")
+        plan = self.plan()
+        running = self.is_running()
+        sizes = tuple(_size_progress(name, run) for name, run in zip(self.run_names(plan), self.runs(plan), strict=True))
+        status = self.status()
+        if all(size.phase == "finished" for size in sizes):
+            return ScalingProgress("finished", sizes, status, "")
+        if running:
+            return ScalingProgress("running", sizes, status, "")
+        problem = status.problem or ("" if status.ended else "Its process ended without a message; it goes on where it was.")
+        return ScalingProgress("stopped", sizes, status, problem)
+
+    def send_stop(self) -> None:
+        """Ask its process to stop the run in training, which saves it, and to end. Raises UserError if that cannot be written."""
+        try:
+            trainer_commands.send(self.control_path, "stop")
+        except OSError as error:
+            raise os_error_in_words(error, f"stop {self.name}") from error
+
+    def stop(self) -> None:
+        """Stop it, and wait until its process has ended. Nothing happens where it does not run.
+
+        Raises:
+            UserError: if the process has not ended after `STOP_SECONDS`.
+        """
+        if not self.is_running():
+            return
+        self.send_stop()
+        give_up = time.monotonic() + STOP_SECONDS
+        while self.is_running():
+            if time.monotonic() > give_up:
+                raise UserError(f"{self.name} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
+            time.sleep(POLL_SECONDS)
+
+    def delete(self) -> None:
+        """Stop it, and delete its runs and its folder.
+
+        Raises:
+            UserError: if it does not stop, or one of its runs cannot be deleted now, with the reason.
+        """
+        plan = self.plan()
+        self.stop()
+        for run in self.runs(plan):
+            if run is not None:
+                stop_run(run)
+                delete_run(run)
+        try:
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise os_error_in_words(error, f"delete {self.path}") from error
+
+
+def stop_run(run: Run) -> None:
+    """Stop a run that is being trained, and wait for it. Raises UserError if it has not stopped after `STOP_SECONDS`."""
+    if run.is_alive():
+        with contextlib.suppress(UserError):  # it ended just now
+            run.send_command("stop")
+    give_up = time.monotonic() + STOP_SECONDS
+    while run.phase() in ACTIVE or trainer_lock_is_held(run.lock_path):
+        if time.monotonic() > give_up:
+            raise UserError(f"The trainer of {run.name} has not stopped within {STOP_SECONDS:.0f} s; it may still do so.")
+        time.sleep(POLL_SECONDS)
+
+
+def _size_progress(name: str, run: Run | None) -> SizeProgress:
+    if run is None:
+        return SizeProgress(name, None, "waiting", 0.0, 0.0)
+    status = run.status()
+    return SizeProgress(name, run, run.phase_of(status), fraction_done(run.config, status), status.seconds)
+
+
+def list_scaling_experiments(home: Path | None = None) -> Sequence[ScalingExperiment]:
+    """The experiments of a home, by name."""
+    folder = (home or home_of_runs()) / FOLDER
+    try:
+        names = sorted(path.name for path in folder.iterdir() if (path / "plan.json").exists())
+    except OSError:
+        return []
+    return [ScalingExperiment(name, home) for name in names]

@@ -1,0 +1,171 @@
+"""Process of a scaling experiment: `python -P -m lab.scaling.scaling_process FOLDER`. It trains the sizes one after the other.
+
+Each size is an ordinary run, trained by the ordinary trainer in a process of its own. This one makes the runs, starts their
+trainers and waits; it loads no torch. Stopped or killed at any moment, it goes on where the runs are when it is started again.
+"""
+
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import filelock
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words
+from lab.core.errors import UserError
+from lab.planning.preparation.prepare_text import PrepareProgress
+from lab.planning.prepare_run import prepare_run
+from lab.runs import trainer_commands
+from lab.runs.run_folder import ACTIVE, Run
+from lab.runs.run_locks import trainer_lock
+from lab.scaling.scaling_experiment import POLL_SECONDS, ScalingExperiment, ScalingStatus, stop_run
+from lab.scaling.scaling_plan import ScalingPlan, evaluation_interval
+from lab.training.command_inbox import CommandInbox, StopRequestedError
+from lab.training.start_trainer import start_trainer
+from lab.training.stop_signals import StopSignals
+
+NICENESS = 15
+"""Priority below everything else, the trainers of other runs included; the trainers that it starts inherit it."""
+SECONDS_BETWEEN_WRITES = 0.5
+
+
+class ScalingProcess:
+    """The work of one experiment, whose lock is held."""
+
+    def __init__(self, experiment: ScalingExperiment, signals: StopSignals) -> None:
+        self._experiment = experiment
+        self._inbox = CommandInbox(experiment.control_path, signals)
+        self._status = ScalingStatus(pid=os.getpid())
+        self._written = 0.0
+
+    def train_all(self) -> None:
+        """Train every size to its end.
+
+        Raises:
+            StopRequestedError: at the command to stop or a signal; the run in training has been stopped and saved then.
+            UserError: if a run cannot be made or trained, with the reason.
+        """
+        self.tell()
+        plan = self._experiment.plan()
+        for at, name in enumerate(self._experiment.run_names(plan)):
+            run = self._experiment.runs(plan)[at] or self._make(plan, at, name)
+            self._check(run, plan, at)
+            self._train(run)
+
+    def tell(self, **changes: object) -> None:
+        """Write changes of the status; of mere progress, not every one."""
+        self._status = msgspec.structs.replace(self._status, **changes)
+        now = time.monotonic()
+        if set(changes) != {"done"} or now - self._written > SECONDS_BETWEEN_WRITES:
+            self._written = now
+            try:
+                self._experiment.write_status(self._status)
+            except OSError as error:
+                raise os_error_in_words(error, f"write {self._experiment.status_path}") from error
+
+    def _make(self, plan: ScalingPlan, at: int, name: str) -> Run:
+        """Prepare the run of a size. Whatever is raised meanwhile, nothing of it is left."""
+        self.tell(doing=f"{name}: timing a step on this machine", done=0.0)
+        every = evaluation_interval(plan, at, self._experiment.home, self._inbox.poll)
+        run = prepare_run(plan.request(at, name, self._experiment.home, every), lambda progress: self._prepared(name, progress))
+        self.tell(doing="", done=0.0)
+        return run
+
+    def _prepared(self, name: str, progress: PrepareProgress) -> None:
+        self._inbox.poll()
+        words = f"{name}: {progress.words}"
+        if words == self._status.doing:
+            self.tell(done=progress.fraction)
+        else:
+            self.tell(doing=words, done=progress.fraction)
+
+    def _check(self, run: Run, plan: ScalingPlan, at: int) -> None:
+        """Check that a run of this name is the one of the plan. Raises UserError if it is another."""
+        size, model = plan.sizes[at], run.config.model
+        if (model.layers, model.heads, model.width, model.context) != (size.layers, size.heads, size.width, plan.context):
+            raise UserError(f"{run.name} is not the run of this experiment: its model has another shape; rename it.")
+
+    def _train(self, run: Run) -> None:
+        """Train a run to its end, from its last checkpoint if it has begun."""
+        started_at: int | None = None
+        while True:
+            self._poll(run)
+            phase = run.phase()
+            if phase == "finished":
+                return
+            if phase == "failed":
+                raise UserError(f"{run.name} failed at step {run.status().step}: {run.status().message}")
+            if phase in ACTIVE or phase == "not answering":
+                time.sleep(POLL_SECONDS)
+                continue
+            step = run.status().step
+            if started_at is not None and phase == "stopped":
+                raise UserError(f"{run.name} was stopped at step {step}; when the experiment is resumed, it is, too.")
+            if started_at == step:
+                raise UserError(f"The trainer of {run.name} died twice at step {step}; its log is {run.log_path}.")
+            started_at = step
+            start_trainer(run)
+
+    def _poll(self, run: Run) -> None:
+        try:
+            self._inbox.poll()
+        except StopRequestedError:
+            stop_run(run)
+            raise
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the experiment in the given folder. Returns the exit code: 0 done or stopped, 1 failed, 2 not begun."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1:
+        return _log("usage: python -P -m lab.scaling.scaling_process FOLDER-OF-AN-EXPERIMENT", 2)
+    signals = StopSignals()
+    signals.install()
+    experiment = ScalingExperiment.at(Path(arguments[0]))
+    try:
+        lock = trainer_lock(experiment.lock_path)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return _log(f"{experiment.name} is already being trained.", 2)
+    except UserError as error:
+        return _log(str(error), 2)
+    try:
+        return _work(experiment, signals)
+    finally:
+        lock.release()
+
+
+def _work(experiment: ScalingExperiment, signals: StopSignals) -> int:
+    if hasattr(os, "nice"):
+        os.nice(max(0, NICENESS - os.nice(0)))
+    trainer_commands.take(experiment.control_path)
+    process = ScalingProcess(experiment, signals)
+    problem = ""
+    try:
+        process.train_all()
+    except StopRequestedError:
+        problem = ""
+    except UserError as error:
+        problem = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        problem = f"The experiment failed with an internal error ({type(error).__name__}: {error}); see {experiment.log_path}."
+    if problem:
+        _log(problem, 1)
+    try:
+        process.tell(doing="", done=0.0, ended=True, problem=problem)
+    except UserError as error:
+        return _log(str(error), 1)
+    return 1 if problem else 0
+
+
+def _log(sentence: str, code: int) -> int:
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Curves of an experiment's runs: validation loss against tokens, floating-point operations and time."""
+
+import math
+from dataclasses import dataclass
+
+from lab.runs.metrics_log import LineReader
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import Metric
+from lab.scaling.scaling_experiment import ScalingExperiment
+from lab.scaling.scaling_plan import DECAY_BEGINS, WARMUP, ScalingPlan
+from models.config import ModelConfig
+from models.parameter_count import flops_per_token, parameter_count
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One evaluation during training."""
+
+    tokens: int
+    flops: float
+    """Floating-point operations of training so far: tokens · `models.parameter_count.flops_per_token`."""
+    seconds: float
+    loss: float
+    """Validation loss in nats per token, on the same tokens in all runs."""
+
+
+@dataclass(frozen=True)
+class SizeCurve:
+    """The run of one size, as far as it is."""
+
+    name: str
+    number: int
+    """From 1, the smallest."""
+    model: ModelConfig
+    phase: str
+    lr: float
+    """Peak learning rate."""
+    seconds: float
+    """Planned time of training."""
+    epochs: float
+    """Passes over the training text so far."""
+    points: tuple[CurvePoint, ...]
+    """Evaluations after the first step, in order."""
+    floor: float | None
+    """True entropy of the text in nats per token of the evaluated text; None where it is not known."""
+
+    @property
+    def parameters(self) -> int:
+        return parameter_count(self.model)
+
+    @property
+    def last(self) -> CurvePoint | None:
+        """The latest evaluation."""
+        return self.points[-1] if self.points else None
+
+    @property
+    def before_decay(self) -> tuple[CurvePoint, ...]:
+        """Evaluations at the full learning rate: after the warm-up and before it falls."""
+        first, last = WARMUP * self.seconds, DECAY_BEGINS * self.seconds
+        return tuple(point for point in self.points if first <= point.seconds <= last)
+
+
+class CurvesReader:
+    """Reads the curves again and again, each time only what the runs have appended. Not thread-safe."""
+
+    def __init__(self, experiment: ScalingExperiment) -> None:
+        self._experiment = experiment
+        self._plan: ScalingPlan | None = None
+        self._readers: dict[str, _RunReader] = {}
+
+    def read(self) -> list[SizeCurve]:
+        """The curves of the runs that have been made, the smallest model first.
+
+        Raises: UserError, where the plan or the settings of a run cannot be read.
+        """
+        self._plan = self._plan or self._experiment.plan()
+        names = self._experiment.run_names(self._plan)
+        curves = []
+        for number, (name, run) in enumerate(zip(names, self._experiment.runs(self._plan), strict=True), 1):
+            if run is None:
+                self._readers.pop(name, None)
+                continue
+            reader = self._readers.get(name)
+            if reader is None or reader.run.config.created != run.config.created:
+                reader = self._readers[name] = _RunReader(run)
+            curves.append(reader.read(number))
+        return curves
+
+
+class _RunReader:
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._lines: LineReader[Metric] = run.metrics()
+        self._evaluations: list[Metric] = []
+        self._epochs = 0.0
+
+    def read(self, number: int) -> SizeCurve:
+        new = self._lines.read()
+        if self._lines.restarted:
+            self._evaluations, self._epochs = [], 0.0
+        self._evaluations += [line for line in new if line.val_loss is not None and line.step > 0]
+        self._epochs = new[-1].epoch if new else self._epochs
+        config = self.run.config
+        each = flops_per_token(config.model)
+        return SizeCurve(
+            name=self.run.name,
+            number=number,
+            model=config.model,
+            phase=self.run.phase(),
+            lr=config.train.lr,
+            seconds=60 * (config.train.minutes or 0.0),
+            epochs=self._epochs,
+            points=tuple(
+                CurvePoint(line.tokens, float(line.tokens * each), line.seconds, line.val_loss)
+                for line in self._evaluations
+                if line.val_loss
+            ),
+            floor=self._floor(),
+        )
+
+    def _floor(self) -> float | None:
+        """The source's entropy for the evaluated tokens: bits per byte · ln 2 · their bytes per token."""
+        bits = self.run.config.data.entropy_bits_per_byte
+        last = self._evaluations[-1] if self._evaluations else None
+        if bits is None or last is None or not last.val_loss or not last.bits_per_byte:
+            return None
+        bytes_per_token = last.val_loss / math.log(2) / last.bits_per_byte
+        return bits * math.log(2) * bytes_per_token

@@ -1,0 +1,180 @@
+"""A scaling experiment as a process: it trains every size, and survives a kill, a stop and a second start."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from lab.core.errors import UserError
+from lab.runs.find_runs import open_run
+from lab.runs.run_folder import Run
+from lab.scaling.scaling_experiment import ScalingExperiment
+from lab.scaling.scaling_plan import ModelSize, ScalingPlan
+from lab.scaling.scaling_process import NICENESS
+from lab.scaling.scaling_result import scaling_result
+from lab.scaling.size_curves import CurvesReader
+from lab.scaling.start_scaling import start_scaling
+from tests.lab.conftest import Call
+
+TINY = (ModelSize(1, 1, 8), ModelSize(1, 2, 16))
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> ScalingPlan:
+    """Two tiny sizes that train for a few seconds each."""
+    text = tmp_path / "tale.txt"
+    text.write_text(
+        "".join(f"The {size} dog met the {colour} cat.\n" for size in ("big", "old", "wet") for colour in "abcdefgh") * 20
+    )
+    return ScalingPlan(text=str(text), minutes=3 / 60, sizes=TINY, context=16, vocab=300, batch=4)
+
+
+@pytest.fixture
+def experiment(home: Path) -> Iterator[ScalingExperiment]:
+    made = ScalingExperiment("tiny")
+    yield made
+    if made.exists():
+        made.delete()
+
+
+def wait(until: Callable[[], object], what: str) -> None:
+    give_up = time.monotonic() + PATIENCE
+    while not until():
+        assert time.monotonic() < give_up, f"{what} did not happen"
+        time.sleep(0.05)
+
+
+def trainer_of(run: Run) -> psutil.Process:
+    return psutil.Process(run.status().pid)
+
+
+def test_killed_with_its_trainer_it_goes_on_where_it_was_and_ends(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+    start_scaling(experiment, plan)
+    assert experiment.is_running()
+    pid = experiment.status().pid
+    start_scaling(experiment)
+    assert experiment.status().pid == pid, "a second lab starts nothing"
+
+    first = Run(experiment.home / "tiny-1")
+    wait(lambda: first.path.exists() and first.status().phase == "training" and first.status().step > 0, "training")
+    assert psutil.Process(pid).nice() == NICENESS
+    assert trainer_of(first).nice() == NICENESS, "at the lowest priority of the lab"
+    for process in (psutil.Process(pid), trainer_of(first)):
+        process.kill()
+    wait(lambda: not experiment.is_running() and first.phase() == "interrupted", "the kill")
+    progress = experiment.progress()
+    assert (progress.phase, progress.sizes[1].phase) == ("stopped", "waiting")
+    assert "ended without a message" in progress.problem
+
+    start_scaling(experiment)
+    wait(lambda: not experiment.is_running(), "the end")
+    progress = experiment.progress()
+    assert (progress.phase, progress.problem, progress.done) == ("finished", "", 1.0)
+    result = scaling_result(CurvesReader(experiment).read(), len(TINY))
+    assert result.tokens
+    assert result.parameters.law is not None
+    assert all(each.end is not None and each.end.loss < 5.7 for each in result.sizes), "below the uniform baseline"
+    configs = [open_run(name).config for name in experiment.run_names(plan)]
+    assert len({config.data.tokens_sha256 for config in configs}) == 1, "the same text and tokenizer"
+    assert len({config.train.seed for config in configs}) == 1
+    assert {config.train.batch for config in configs} == {4}
+    first_size, second_size = experiment.progress().sizes
+    assert first_size.seconds == pytest.approx(3, abs=1.5)
+    assert second_size.seconds == pytest.approx(3, abs=1.5)
+
+
+def test_stopped_it_saves_and_resumes_and_deleted_it_leaves_nothing(
+    experiment: ScalingExperiment, plan: ScalingPlan, llmlab: Call, home: Path
+) -> None:
+    start_scaling(experiment, msgspec.structs.replace(plan, minutes=10))
+    first = Run(home / "tiny-1")
+    wait(lambda: first.path.exists() and first.status().step > 0, "training")
+    assert llmlab("scaling", "--name", "tiny", "--stop").code == 0
+    assert (experiment.is_running(), first.phase(), experiment.progress().problem) == (False, "stopped", "")
+    step = first.status().step
+    assert llmlab("scaling", "--name", "tiny", "--detach").code == 0
+    wait(lambda: first.status().step > step, "resuming")
+    first.send_command("stop")
+    wait(lambda: not experiment.is_running(), "the end of the process")
+    assert "tiny-1 was stopped" in experiment.progress().problem
+    llmlab("scaling", "other.txt", "--name", "tiny").assert_mistake("other.txt")
+    llmlab("scaling", "--minutes", "1", "--name", "tiny").assert_mistake("already", "--delete")
+    entry = msgspec.json.decode(llmlab("scaling", "--name", "tiny", "--json").out)
+    assert (entry["phase"], [size["run"] for size in entry["sizes"]]) == ("stopped", ["tiny-1"])
+    assert llmlab("scaling", "--name", "tiny", "--delete").code == 0
+    assert not (home / "tiny-1").exists()
+    assert not experiment.path.exists()
+
+
+def test_only_one_process_owns_an_experiment(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+    from lab.runs.run_locks import trainer_lock
+
+    experiment.create(plan)
+    lock = trainer_lock(experiment.lock_path)
+    with lock.acquire(timeout=0):
+        command = [sys.executable, "-P", "-m", "lab.scaling.scaling_process", str(experiment.path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert "already being trained" in done.stderr
+    assert not experiment.status_path.exists()
+
+
+def test_a_signal_stops_it_while_it_prepares(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+    start_scaling(experiment, msgspec.structs.replace(plan, text="stories:60MB", vocab=2000))
+    wait(lambda: experiment.status().doing, "preparing")
+    os.kill(experiment.status().pid, signal.SIGTERM)
+    wait(lambda: not experiment.is_running(), "the end")
+    status = experiment.status()
+    assert (status.ended, status.problem, status.doing) == (True, "", "")
+    assert not (experiment.home / "tiny-1").exists()
+    assert not list(experiment.home.glob(".preparing-*")), "nothing of the preparation is left"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"text": "missing.txt"}, "missing.txt"), ({"text": "-"}, "standard input"), ({"sizes": TINY[::-1]}, "must grow")],
+)
+def test_a_plan_that_cannot_be_is_refused(
+    experiment: ScalingExperiment, plan: ScalingPlan, change: dict[str, object], word: str
+) -> None:
+    with pytest.raises(UserError, match=word):
+        experiment.create(msgspec.structs.replace(plan, **change))
+    assert not experiment.exists()
+
+
+def test_names_that_are_taken_are_refused(experiment: ScalingExperiment, plan: ScalingPlan) -> None:
+    (experiment.home / "tiny-2").mkdir()
+    with pytest.raises(UserError, match="tiny-2"):
+        experiment.create(plan)
+    (experiment.home / "tiny-2").rmdir()
+    experiment.create(plan)
+    with pytest.raises(UserError, match="already"):
+        experiment.create(plan)
+    with pytest.raises(UserError, match="name"):
+        ScalingExperiment("a/b").create(plan)
+
+
+@pytest.mark.parametrize("contents", [b"{", b'{"sizes": []}', b'{"minutes": -1}', b'{"format": 99}', b'{"context": 0}'])
+def test_a_damaged_plan_is_refused(experiment: ScalingExperiment, contents: bytes) -> None:
+    experiment.path.mkdir(parents=True)
+    experiment.plan_path.write_bytes(contents)
+    with pytest.raises(UserError, match=r"plan\.json"):
+        experiment.plan()
+    experiment.plan_path.unlink()
+
+
+def test_a_run_that_is_not_the_plan_s_is_not_trained(experiment: ScalingExperiment, plan: ScalingPlan, empty_run: object) -> None:
+    assert callable(empty_run)
+    experiment.create(plan)
+    empty_run("tiny-1")
+    start_scaling(experiment)
+    wait(lambda: not experiment.is_running(), "the end")
+    assert "not the run of this experiment" in experiment.progress().problem

@@ -1,0 +1,161 @@
+"""Result of a scaling experiment on curves made from a known law, and the sentences about it."""
+
+import dataclasses
+
+import pytest
+
+from lab.scaling.scaling_plan import DECAY_BEGINS, SIZES, ScalingPlan
+from lab.scaling.scaling_result import ScalingResult, frontier, scaling_result
+from lab.scaling.scaling_view import lines_table, scaling_view, sentences
+from lab.scaling.size_curves import CurvePoint, SizeCurve
+from models.parameter_count import flops_per_token, parameter_count
+
+FLOOR = 0.35
+MODELS = ScalingPlan().models()
+SPEED = 5e10
+"""FLOP/s of every size."""
+SECONDS = 120.0
+
+
+def law(parameters: float, tokens: float) -> float:
+    """Loss above the floor, in the form of Hoffmann et al. 2022."""
+    return 30 * parameters**-0.4 + 400 * tokens**-0.5
+
+
+def curve(at: int, loss: object = law, *, floor: float | None = FLOOR, epochs: float = 1.0, fall: float = 0.02) -> SizeCurve:
+    """The run of a size that trained at `SPEED`, evaluated 24 times; its loss falls by `fall` at the end."""
+    assert callable(loss)
+    model = MODELS[at]
+    each = flops_per_token(model)
+    points = []
+    for step in range(1, 25):
+        seconds = SECONDS * step / 24
+        tokens = round(SPEED * seconds / each)
+        above = loss(parameter_count(model), tokens) - (fall if seconds > DECAY_BEGINS * SECONDS else 0.0)
+        points.append(CurvePoint(tokens, float(tokens * each), seconds, FLOOR + above))
+    return SizeCurve(f"s-{at + 1}", at + 1, model, "finished", 0.008, SECONDS, epochs, tuple(points), floor)
+
+
+def result_of(loss: object = law, **facts: object) -> ScalingResult:
+    return scaling_result([curve(at, loss, **facts) for at in range(len(SIZES))], len(SIZES))  # type: ignore[arg-type]
+
+
+def test_equal_tokens_give_the_exponent_over_parameters_back() -> None:
+    result = result_of(lambda parameters, tokens: 30 * parameters**-0.4)
+    fitted = result.parameters
+    assert result.floor == FLOOR
+    assert fitted.law is not None
+    assert fitted.law.exponent == pytest.approx(0.4, abs=1e-9)
+    assert fitted.law.error == pytest.approx(0.0, abs=1e-9)
+    assert fitted.held_out is not None
+    assert fitted.held_out.x == parameter_count(MODELS[-1])
+    assert fitted.held_out.error == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_sizes_are_compared_at_the_most_tokens_that_all_have_seen_at_the_full_learning_rate() -> None:
+    result = result_of()
+    slowest = result.sizes[-1].curve
+    assert result.tokens == slowest.before_decay[-1].tokens
+    assert slowest.before_decay[-1].seconds <= DECAY_BEGINS * SECONDS < slowest.points[-1].seconds
+    for each in result.sizes[1:]:
+        exact = FLOOR + law(each.curve.parameters, result.tokens)
+        assert each.same_tokens == pytest.approx(exact, rel=0.02), "interpolated between two evaluations"
+    assert result.sizes[-1].same_tokens == pytest.approx(FLOOR + law(slowest.parameters, result.tokens))
+
+
+def test_a_size_that_was_not_evaluated_so_early_has_no_loss_there() -> None:
+    result = result_of()
+    assert result.sizes[0].curve.before_decay[0].tokens > (result.tokens or 0)
+    assert result.sizes[0].same_tokens is None
+    assert len(result.parameters.points) == 3
+
+
+def test_nothing_measured_is_below_the_frontier() -> None:
+    curves = [each.curve for each in result_of().sizes]
+    measured = [(point.flops, point.loss) for each in curves for point in each.before_decay]
+    found = frontier(curves)
+    assert len(found) > 10
+    assert found == sorted(found)
+    for flops, loss in found:
+        assert all(loss < other for less, other in measured if less < flops)
+
+
+def test_the_frontier_of_a_law_in_compute_gives_its_exponent_back() -> None:
+    def powers(model: SizeCurve) -> SizeCurve:
+        points = tuple(dataclasses.replace(point, loss=99 * point.flops**-0.25) for point in model.points)
+        return dataclasses.replace(model, points=points)
+
+    fitted = scaling_result([powers(curve(at, floor=None)) for at in range(4)], 4).compute
+    assert fitted.law is not None
+    assert fitted.held_out is not None
+    assert fitted.law.exponent == pytest.approx(0.25, abs=1e-9)
+    assert fitted.held_out.error == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_line_over_compute_is_tested_on_compute_that_it_was_not_fitted_to() -> None:
+    bent = result_of(lambda parameters, tokens: 0.05 + 400 * tokens**-0.5)
+    test = bent.compute.held_out
+    assert test is not None
+    assert test.predicted < test.measured, "a floor that is not known makes every extrapolation too low"
+    assert any("too low" in sentence and "trust it no further" in sentence for sentence in sentences(bent))
+
+
+def test_nothing_is_said_before_all_sizes_have_finished() -> None:
+    curves = [curve(0), dataclasses.replace(curve(1), phase="training")]
+    result = scaling_result(curves, 4)
+    assert (result.tokens, result.parameters.law) == (None, None)
+    assert result.sizes[0].end is not None
+    assert result.sizes[1].end is None
+    assert sentences(result) == []
+    assert lines_table(result) is None
+    assert len(scaling_view(result).blocks) == 1
+
+
+def test_a_loss_below_the_floor_means_that_no_floor_is_subtracted() -> None:
+    result = scaling_result([curve(at, floor=1.0) for at in range(4)], 4)
+    assert result.floor is None
+    assert any("No floor is subtracted" in sentence for sentence in sentences(result))
+
+
+def test_the_largest_may_be_worse_after_the_same_minutes_for_it_has_seen_fewer_tokens() -> None:
+    result = result_of(lambda parameters, tokens: 3 * parameters**-0.4 + 400 * tokens**-0.5)
+    ends = [each.end.loss for each in result.sizes if each.end]
+    assert ends[-1] > min(ends)
+    first = sentences(result)[0]
+    assert first.startswith(f"After the same 2 min 00 s, size {ends.index(min(ends)) + 1} ")
+    assert "times fewer" in first
+    assert "every larger size has a lower loss" in sentences(result)[1] or result.sizes[0].same_tokens is None
+
+
+def test_the_largest_may_be_the_best() -> None:
+    result = result_of(lambda parameters, tokens: 30 * parameters**-0.4)
+    assert "although it has seen the fewest tokens" in sentences(result)[0]
+    assert "alike" not in sentences(result)[0]
+
+
+def test_equal_losses_are_called_alike() -> None:
+    first = sentences(result_of(lambda parameters, tokens: 0.1))[0]
+    assert "size 2, size 3 and size 4 are alike" in first
+
+
+def test_a_loss_that_rises_with_size_has_no_useful_line() -> None:
+    result = result_of(lambda parameters, tokens: parameters**0.1)
+    words = " ".join(sentences(result))
+    assert "The line over parameters does not fall" in words
+    assert "the loss does not fall with every size" in words or result.sizes[0].same_tokens is None
+
+
+def test_a_text_seen_too_often_is_said_to_be_short() -> None:
+    assert not any("short" in sentence for sentence in sentences(result_of(epochs=2.0)))
+    assert any("size 1 has seen it 50 times" in sentence for sentence in sentences(result_of(epochs=50.0)))
+
+
+def test_the_fall_of_the_learning_rate_is_measured() -> None:
+    said = [
+        sentence
+        for sentence in sentences(result_of(lambda parameters, tokens: 0.2, fall=0.03))
+        if "full learning rate" in sentence
+    ]
+    assert len(said) == 1
+    assert "by another 0.030 to 0.030" in said[0]
+    assert "last 20%" in said[0]
