@@ -314,10 +314,10 @@ class LabApp(AppState):
 
     @on(OpenState)
     async def _open_state(self, message: OpenState) -> None:
-        self.choose(message.state)
-        await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
-        if isinstance(self.screen, LabScreen):
-            self.screen.restore_state(message.state)
+        if await self.choose(message.state):
+            await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
+            if isinstance(self.screen, LabScreen):
+                self.screen.restore_state(message.state)
 
     @on(TextChosen)
     def _text_chosen(self, message: TextChosen) -> None:

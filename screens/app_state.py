@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -71,13 +72,22 @@ class AppState(App[None]):
             self._changing_runs = False
             self._changes_of_runs += 1
 
-    def choose(self, state: ScreenState) -> None:
-        """Choose the text and the run that a state names."""
+    async def choose(self, state: ScreenState) -> bool:
+        """Choose the text and the run that a state names. False if there is no such run: the user is told, nothing is chosen."""
+        if state.run and self.run_summary(state.run) is None:
+            from lab.runs.find_runs import open_run
+
+            try:
+                await asyncio.to_thread(open_run, state.run)
+            except UserError as error:
+                self.notify(str(error), severity="error", markup=False)
+                return False
         if state.text:
             self.text_encoding, self.text_source = state.encoding, state.text
         if state.run and state.run != self.run_name:
             self.run_is_chosen = True
             self.run_name = state.run
+        return True
 
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""

@@ -1,35 +1,62 @@
 """Screen state: which mode, page, run and place of the model somebody looks at, so that the same can be shown again."""
 
+from typing import Annotated, Any
+
 import msgspec
+
+Words = Annotated[str, msgspec.Meta(max_length=1000)]
+Text = Annotated[str, msgspec.Meta(max_length=1 << 20)]
+Index = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 
 
 class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A mode, and in it what is looked at; a field that is empty or None is left as it is there."""
+    """A mode, and in it what is looked at; a field that is empty or None is left as it is there.
 
-    mode: str
-    page: str = ""
+    The bounds hold for a state that is read from a file. A name in it may be of something that no longer exists.
+    """
+
+    mode: Words
+    page: Words = ""
     """Name of the page of the mode."""
-    text: str = ""
+    text: Text = ""
     """The chosen text: its source."""
-    encoding: str = ""
-    run: str = ""
+    encoding: Words = ""
+    run: Words = ""
     """A run's name or path."""
-    checkpoint: str = ""
+    checkpoint: Words = ""
     """"best", "last" or the step of a snapshot."""
-    prompt: str = ""
-    ids: tuple[int, ...] | None = None
+    prompt: Text = ""
+    ids: Annotated[tuple[Index, ...], msgspec.Meta(max_length=1 << 16)] | None = None
     """Token ids of the prompt; they override `prompt`."""
-    stage: str = ""
+    earlier: Index = 0
+    """Tokens of the prompt before `ids`, which had left the context window."""
+    sampled: Index = 0
+    """Number of the last `ids` that the model wrote."""
+    stage: Words = ""
     """A stage of the forward pass."""
-    layer: int | None = None
+    layer: Index | None = None
     """0-based."""
-    head: int | None = None
+    head: Index | None = None
     """0-based."""
-    position: int | None = None
-    """0-based within the window."""
-    lesson: str = ""
+    position: Index | None = None
+    """0-based within the window; None beside a prompt is the last."""
+    second: Text = ""
+    """A second prompt."""
+    interventions: Annotated[tuple[dict[str, Any], ...], msgspec.Meta(max_length=100)] = ()
+    """Changes made in the model, each a `lab.inspect.interventions.Intervention` in plain data."""
+    sampling: dict[str, Any] | None = None
+    """The settings that are not the usual ones, as `models.sampling_settings.SamplingSettings` names them."""
+    aside: Words = ""
+    """View in the place of the stage."""
+    candidate: Index | None = None
+    """Token id that the view is about."""
+    against: Index | None = None
+    """Token id that it is compared with."""
+    trail: Annotated[tuple[Words, ...], msgspec.Meta(max_length=100)] = ()
+    """Numbers being explained, from the first down to the one in view."""
+    lesson: Words = ""
     """Name of a lesson."""
-    step: int | None = None
+    step: Index | None = None
     """0-based step of the lesson."""
-    claim: str = ""
+    claim: Words = ""
     """Name of a claim of the notes that are checked."""

@@ -4,6 +4,7 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from msgspec import structs
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.reactive import var
@@ -13,6 +14,7 @@ from textual.worker import Worker
 from lab.engine.client import EngineClient
 from lab.inspect.stages.stage_registry import stage_entries
 from lab.views.blocks import LensPath, ModelFacts, View
+from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
 from screens.engine.engine_notices import WAITING, EngineNotices, restart_binding
@@ -28,7 +30,9 @@ from screens.inspect.inspect_part import Loading, ModelState, Opened, Ready, Sta
 from screens.inspect.intervention_keys import InterventionKeys
 from screens.inspect.key_relevance import first_keys, matters
 from screens.inspect.location_text import location_text
-from screens.inspect.navigation import Navigation, PlaceHistory
+from screens.inspect.navigation import Navigation
+from screens.inspect.places.place_history import PlaceHistory
+from screens.inspect.places.restored_place import RestoredPlace, state_of
 from screens.inspect.prompt_editing import PromptEditing
 from screens.inspect.run_hold import FirstPrompt, RunHold, read_first_prompt
 from screens.inspect.second_prompt import SecondPrompt
@@ -102,6 +106,7 @@ class InspectScreen(WidgetMessages):
         self._second = SecondPrompt(self, self._second_bar, self._columns.second, self._bar.editor)
         self._time = TimeTravel(self, self._slider)
         self._places = PlaceHistory(self, lambda: self._steps.steps)
+        self._restored = RestoredPlace(self, self.sampling.keep_for_undo)
         others = (self._navigation, self._editing, self.sampling, self._time, self._places, ViewExport(self))
         self._tour = Tour(self, self._steps)
         in_view = (ModelInView(self, self._steps, self._columns.predictions), AttentionShading(self, self._bar))
@@ -188,7 +193,18 @@ class InspectScreen(WidgetMessages):
             return self.notices.may_restart
         return action not in self._owners or self._owners[action].is_enabled(action)
 
+    def screen_state(self) -> ScreenState:
+        if isinstance(self.model, Starting):
+            return super().screen_state()
+        return state_of(self.selection, self.model)
+
+    def restore_state(self, state: ScreenState) -> None:
+        self._time.close()
+        if self._restored.restore(structs.replace(state, run=state.run or self.lab.run_name)) and isinstance(self.model, Loading):
+            self.model = Loading()  # the tokens that came first were of another prompt
+
     def _follow_run(self, name: str) -> None:
+        self._restored.run_chosen(name)
         self.sampling.forget()
         self._read_run(name)
 
@@ -214,9 +230,10 @@ class InspectScreen(WidgetMessages):
         if isinstance(self.model, Starting):
             self.model = Loading()
             base = Selection(message.run, width=self.view.room, sampling=self.lab.preferences.sampling)
-        self.selection = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
+        first = replace(with_prompt(base, Prompt(message.text)), run=message.run, checkpoint="best")
+        self.selection = self._restored.first_selection(first)
         self.sampling.let_undo_lead_to(message.own)
-        if isinstance(self.model, Loading) and message.tokens is not None:
+        if isinstance(self.model, Loading) and message.tokens is not None and self.selection.prompt == first.prompt:
             self._show_tokens(*message.tokens)
 
     def _show_tokens(self, path: LensPath, view: View) -> None:

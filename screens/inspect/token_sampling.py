@@ -99,9 +99,14 @@ class TokenSampling(InspectPart):
         """Show another prompt at its last token; undo goes back to the one before."""
         selection = self._host.selection
         if prompt != selection.prompt:
-            self._undo = [*self._undo[1 - UNDO_KEPT :], SamplingUndo(selection.prompt, selection.position)]
+            self.keep_for_undo()
         self._host.selection = replace(with_prompt(selection, prompt), sampling=sampling or selection.sampling)
         self._host.refresh_bindings()
+
+    def keep_for_undo(self) -> None:
+        """Let undo lead back to the prompt and the position in view."""
+        selection = self._host.selection
+        self._undo = [*self._undo[1 - UNDO_KEPT :], SamplingUndo(selection.prompt, selection.position)]
 
     def let_undo_lead_to(self, own: str) -> None:
         """Let undo lead to the run's own prompt, where the user's last one was restored in its place."""
