@@ -11,6 +11,7 @@ from lab.experiments.attention.causal_mask import causal_mask
 from lab.experiments.attention.keys_from_embeddings import keys_from_embeddings
 from lab.experiments.attention.norm_and_attention import norm_and_attention
 from lab.experiments.attention.softmax_ratio import softmax_ratio
+from lab.experiments.attention.word_order import word_order
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult
 from lab.experiments.generation.greedy_and_sampling import greedy_and_sampling
@@ -50,6 +51,7 @@ ATTENTION: dict[str, Experiment] = {
     "keys_from_embeddings": keys_from_embeddings,
     "norm_and_attention": norm_and_attention,
     "softmax_ratio": softmax_ratio,
+    "word_order": word_order,
 }
 
 GENERATION: dict[str, Experiment] = {

@@ -77,6 +77,16 @@ def pattern(q: Tensor, k: Tensor, block: Block) -> Tensor:
 
 
 @torch.no_grad()
+def first_attention_output(model: GPT, x: Tensor) -> Tensor:
+    """The output (B, T, C) of the attention of layer 1 for a residual stream that enters it."""
+    block = model.blocks[0]
+    q, k, v = queries_keys_values(block, x)
+    z = attention_kernels.causal_attention(q, k, v, 0.0, block.attn.kernel)
+    out: Tensor = block.attn.c_proj(z.transpose(1, 2).flatten(2))
+    return out
+
+
+@torch.no_grad()
 def loss_of(model: GPT, normed: Tensor, targets: Tensor) -> float:
     """Mean cross entropy in nats of targets (B, T) after a residual stream (B, T, C) that the final norm has been applied to."""
     logits = model.unembed(normed).float()

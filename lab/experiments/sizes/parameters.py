@@ -5,10 +5,12 @@ from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult, Measure
 from lab.views.blocks import Cell, Column, Table, View
 
+SHARES = {"attention": "attention", "mlp": "MLP", "embedding": "token embedding"}
+
 
 def parameters(context: ExperimentContext) -> ExperimentResult:
-    """Measures `SIZE_parameters`, and for each part `SIZE_attention`, `SIZE_mlp`, `SIZE_embedding`; SIZE is gpt2, medium, large,
-    xl or own."""
+    """Measures `SIZE_parameters`, `SIZE_layers`, and for attention, mlp and embedding `SIZE_PART` and `SIZE_PART_share`; SIZE is
+    gpt2, medium, large, xl or own."""
     from lab.experiments.sizes import gpt2_sizes
 
     models = {name: gpt2_sizes.on_meta(name) for name in gpt2_sizes.SHAPES} | {context.run_name: context.model}
@@ -20,6 +22,7 @@ def parameters(context: ExperimentContext) -> ExperimentResult:
         measures |= {f"{key}_parameters": totals[name], f"{key}_layers": models[name].config.layers}
         measures |= {f"{key}_attention": parts[name]["attention"], f"{key}_mlp": parts[name]["MLP"]}
         measures[f"{key}_embedding"] = parts[name]["token embedding"]
+        measures |= {f"{key}_{part}_share": parts[name][label] / totals[name] for part, label in SHARES.items()}
     largest = max(totals.values())
     sizes = Table(
         [Column("", "left"), Column("layers"), Column("heads", optional=1), Column("width"), Column("parameters")],

@@ -46,8 +46,8 @@ def encode_and_decode(context: ExperimentContext) -> ExperimentResult:
 
 
 def decoded(tokenizer: "Tokenizer", ids: list[int]) -> str:
-    """The tokens of ids as labels between bars; an id that is not in the vocabulary is `(no token)`."""
-    return "|".join(_label(tokenizer, id_) for id_ in ids)
+    """The tokens of ids as labels in quotation marks; an id that is not in the vocabulary is `(no token)`."""
+    return ", ".join(f"“{_label(tokenizer, id_)}”" for id_ in ids)
 
 
 def _label(tokenizer: "Tokenizer", id_: int) -> str:
@@ -58,7 +58,7 @@ def _sentence(measures: dict[str, Measure], text: str) -> str:
     shown = printable(text.encode())
     if measures["same"]:
         return f"GPT-2's tokenizer gives “{shown}” exactly these ids."
-    return f"GPT-2's tokenizer gives “{shown}” the ids {measures['encoded']}; the others decode to “{measures['decoded']}”."
+    return f"GPT-2's tokenizer gives “{shown}” the ids {measures['encoded']}; the given ones decode to {measures['decoded']}."
 
 
 def _table(title: str, tokenizer: "Tokenizer", ids: list[int]) -> Table:

@@ -24,7 +24,8 @@ _WORD = re.compile(r" ?[^\W\d_]+")
 
 
 def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
-    """Measures `one_token`, the share of words (each as often as it occurs) that are one token, and `tokens_per_word`.
+    """Measures `one_token`, the share of words (each as often as it occurs) that are one token, `tokens_per_word`, and
+    the mean number of times that a word of one token and a split one occur, `times_whole` and `times_split`.
 
     Raises:
         UserError: if the run's text cannot be read, or has no words.
@@ -44,6 +45,8 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         "words": total,
         "distinct_words": len(words),
         "most_tokens": max(pieces.values()),
+        **_mean_times("times_whole", [often for word, often in words.items() if pieces[word] == 1]),
+        **_mean_times("times_split", [often for word, often in words.items() if pieces[word] > 1]),
     }
     rows = [
         [
@@ -68,6 +71,10 @@ def words_and_tokens(context: ExperimentContext) -> ExperimentResult:
         f"{fixed(mean, 2)} tokens on average."
     )
     return ExperimentResult(View("words_and_tokens", "words and tokens", sentence, blocks), measures)
+
+
+def _mean_times(name: str, times: list[int]) -> dict[str, Measure]:
+    return {name: sum(times) / len(times)} if times else {}
 
 
 def _examples(tokenizer: "Tokenizer", words: list[tuple[str, int]]) -> Table:

