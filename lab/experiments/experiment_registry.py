@@ -17,16 +17,21 @@ from lab.experiments.experiment_result import ExperimentResult
 from lab.experiments.generation.greedy_and_sampling import greedy_and_sampling
 from lab.experiments.generation.kv_cache import kv_cache
 from lab.experiments.generation.temperature import temperature
+from lab.experiments.generation.tied_table import tied_table
 from lab.experiments.generation.weights_in_use import weights_in_use
 from lab.experiments.learning.gradient_descent import gradient_descent
 from lab.experiments.learning.initial_loss import initial_loss
 from lab.experiments.sizes.layer_parts import layer_parts
+from lab.experiments.sizes.parameter_parts import parameter_parts
 from lab.experiments.sizes.parameters import parameters
 from lab.experiments.sizes.positions import positions
 from lab.experiments.tokens.encode_and_decode import encode_and_decode
 from lab.experiments.tokens.training_tokens import training_tokens
 from lab.experiments.tokens.vocabulary import vocabulary
 from lab.experiments.tokens.words_and_tokens import words_and_tokens
+from lab.experiments.window.forward_cost import forward_cost
+from lab.experiments.window.loss_by_position import loss_by_position
+from lab.experiments.window.reach_of_window import reach_of_window
 from models.unembed import Slices
 
 Experiment = Callable[[ExperimentContext], ExperimentResult | Slices[ExperimentResult]]
@@ -41,6 +46,7 @@ TOKENS: dict[str, Experiment] = {
 
 SIZES: dict[str, Experiment] = {
     "parameters": parameters,
+    "parameter_parts": parameter_parts,
     "positions": positions,
     "layer_parts": layer_parts,
 }
@@ -55,6 +61,7 @@ ATTENTION: dict[str, Experiment] = {
 }
 
 GENERATION: dict[str, Experiment] = {
+    "tied_table": tied_table,
     "greedy_and_sampling": greedy_and_sampling,
     "temperature": temperature,
     "kv_cache": kv_cache,
@@ -66,7 +73,14 @@ LEARNING: dict[str, Experiment] = {
     "gradient_descent": gradient_descent,
 }
 
-EXPERIMENTS: dict[str, Experiment] = {**TOKENS, **SIZES, **ATTENTION, **GENERATION, **LEARNING}
+WINDOW: dict[str, Experiment] = {
+    "loss_by_position": loss_by_position,
+    "reach_of_window": reach_of_window,
+    "forward_cost": forward_cost,
+}
+"""On the context window."""
+
+EXPERIMENTS: dict[str, Experiment] = {**TOKENS, **SIZES, **ATTENTION, **GENERATION, **LEARNING, **WINDOW}
 
 
 def run_experiment(name: str, context: ExperimentContext) -> Slices[ExperimentResult]:

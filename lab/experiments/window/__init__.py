@@ -1,0 +1,1 @@
+"""Experiments on the context window: the loss by position in it, its far end, the cost of its length."""

@@ -1,0 +1,76 @@
+"""The context window in numbers, against a second GPT-2 and against multiplications that torch counts."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from lab.experiments.sizes.gpt2_sizes import config_of
+from models.config import ModelConfig
+from models.gpt import GPT
+from tests.lab.engine.conftest import Oracle
+from tests.lab.experiments.conftest import MakeTextRun, Measure
+
+OracleOf = Callable[..., Oracle]
+
+
+def probabilities(oracle: Oracle) -> np.ndarray:
+    return oracle.values["probability"]
+
+
+def test_the_loss_at_each_position_is_that_of_a_second_gpt2(text_run: MakeTextRun, measure: Measure, oracle_of: OracleOf) -> None:
+    tiny = text_run(context=6)
+    result = measure("loss_by_position", tiny)
+    ids = np.fromfile(tiny.run.path / "tokens.bin", "<u2").astype(int)[tiny.run.config.data.split :]
+    starts = np.unique(np.linspace(0, len(ids) - 7, 128).astype(int))
+    losses = []
+    for start in starts.tolist():
+        p = probabilities(oracle_of(tiny, ids[start : start + 6].tolist()))
+        losses.append([-math.log(p[at, ids[start + 1 + at]]) for at in range(6)])
+    means = np.mean(losses, 0)
+    assert result.measures["windows"] == len(starts)
+    assert result.measures["part"] == "validation text"
+    assert result.measures["first"] == pytest.approx(means[0], abs=1e-4)
+    assert result.measures["last"] == pytest.approx(means[3:].mean(), abs=1e-4)
+    falls = np.array(losses)[:, 0] - np.array(losses)[:, 3:].mean(1)
+    assert result.measures["fall_error"] == pytest.approx(falls.std(ddof=1) / math.sqrt(len(falls)), rel=1e-3)
+    assert [row[0].text for row in result.view.blocks[0].rows] == ["1", "2", "3 to 4", "5 to 6"]  # type: ignore[union-attr]
+
+
+def test_a_token_before_the_window_changes_nothing_and_one_inside_does(
+    text_run: MakeTextRun, measure: Measure, oracle_of: OracleOf
+) -> None:
+    tiny = text_run(context=4)
+    found = measure("reach_of_window", tiny)
+    assert found.measures["beyond"] == 0
+    ids = np.fromfile(tiny.run.path / "tokens.bin", "<u2").astype(int)[tiny.run.config.data.split :]
+    starts = np.unique(np.linspace(0, len(ids) - 8, 16).astype(int))
+    pieces = np.stack([ids[start : start + 8] for start in starts])
+    others = np.roll(pieces[:, 4], 1)
+    for name, distance in (("nearest", 1), ("farthest", 4)):
+        changes = []
+        for piece, other in zip(pieces[:, -4:], others, strict=True):
+            changed = piece.copy()
+            changed[-distance] = other
+            before, after = (probabilities(oracle_of(tiny, each.tolist()))[-1] for each in (piece, changed))
+            changes.append(np.abs(before - after).sum() / 2)
+        assert found.measures[name] == pytest.approx(np.mean(changes), abs=1e-5)
+
+
+def counted(config: ModelConfig) -> int:
+    """Multiplications of a forward pass of a whole context and one unembedding, as torch counts them on shapes alone."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = GPT(config, seed=None)
+        model.unembed(model.hidden(torch.zeros((1, config.context), dtype=torch.long, device="meta"))[:, -1])
+    return counter.get_total_flops() // 2
+
+
+def test_the_multiplications_are_those_that_torch_counts(text_run: MakeTextRun, measure: Measure) -> None:
+    tiny = text_run()
+    found = measure("forward_cost", tiny).measures
+    assert found["total"] == counted(tiny.model.config)
+    assert found["doubled"] == 4
+    assert measure("forward_cost", tiny, inputs={"model": "GPT-2"}).measures["total"] == counted(config_of("GPT-2"))
