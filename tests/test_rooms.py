@@ -21,6 +21,7 @@ ORDER = (
     "lab.training",
     "lab.reports",
     "lab.scaling",
+    "lab.posttraining",
     "lab.inspect",
     "lab.one_step",
     "lab.experiments",

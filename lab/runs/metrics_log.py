@@ -1,4 +1,4 @@
-"""Append to and follow metrics.jsonl and the other JSON-lines files: a line is appended whole or not at all."""
+"""Append to and follow metrics.jsonl and other JSON-lines files: a line is appended whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from lab.core.last_lines import lines_backwards
 from lab.core.safe_open import open_regular, open_to_append
 from lab.runs.run_schema import Event, Insight, Metric, Sample
 
-MetricLine = TypeVar("MetricLine", Metric, Sample, Event, Insight)
+MetricLine = TypeVar("MetricLine", bound=msgspec.Struct)
+StepLine = TypeVar("StepLine", Metric, Sample, Event, Insight)
 
 LAST_LINE_BYTES = 8192
 """Bytes at the end of a file that are sure to hold its last line."""
@@ -78,7 +79,7 @@ class LineWriter:
         self._descriptor = open_to_append(path)
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, line: Metric | Sample | Event | Insight) -> None:
+    def write(self, line: msgspec.Struct) -> None:
         """Append one line; readers see it when this returns."""
         end = os.fstat(self._descriptor).st_size
         try:
@@ -118,7 +119,7 @@ def last_line(path: Path, kind: type[MetricLine]) -> MetricLine | None:
         return None
 
 
-def keep_lines_up_to(path: Path, kind: type[MetricLine], step: int) -> int:
+def keep_lines_up_to(path: Path, kind: type[StepLine], step: int) -> int:
     """Drop the lines of steps after `step`, a torn last line and lines that cannot be read; return how many.
 
     The file is replaced atomically, and left alone where every line stays.

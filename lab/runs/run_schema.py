@@ -175,6 +175,23 @@ class TrainConfig(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"a batch of {self.batch} windows cannot be computed in {self.accumulate} parts")
 
 
+class TuningConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Origin of a run that was trained further after pretraining; see `lab.posttraining`."""
+
+    base: Word
+    """Name of the run that it began with."""
+    base_step: Step
+    base_sha256: Word
+    """Checksum of the base's weights, over their values in the order of their names."""
+    method: Literal["sft", "rl"]
+    """Supervised fine-tuning; or that and then reinforcement learning."""
+    pairs: Count
+    """Questions with answers that it was fine-tuned on."""
+    rounds: Step = 0
+    beta: NonNegative = 0.0
+    """Weight of the KL penalty."""
+
+
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """config.json: the settings of a run. Written once, before the run exists under its name."""
 
@@ -185,7 +202,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     model: ModelConfig
     tokenizer: TokenizerConfig
     data: DataConfig
+    """In a run that was trained further, the text of its base."""
     train: TrainConfig
+    tuning: TuningConfig | None = None
+    """None for a run that was trained from its initial weights."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.vocab_size != self.model.vocab_size:

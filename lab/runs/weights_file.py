@@ -89,8 +89,8 @@ def _load_file(run: Run, path: Path, device: str) -> tuple[GPT, int]:
     return model.to(device).eval(), header.step
 
 
-def save_best(run: Run, model: nn.Module, step: int, val_loss: float) -> None:
-    """Replace best.safetensors.
+def save_best(run: Run, model: nn.Module, step: int, val_loss: float | None = None) -> None:
+    """Replace best.safetensors. The validation loss is kept where there is one.
 
     Raises:
         OSError: as the system says; the file is then as it was.
@@ -98,7 +98,7 @@ def save_best(run: Run, model: nn.Module, step: int, val_loss: float) -> None:
     """
     best = run.path / "best.safetensors"
     temporary = temporary_beside(best)
-    write_weights(temporary, model.state_dict(), {"step": str(step), "val_loss": repr(val_loss)})
+    write_weights(temporary, model.state_dict(), {"step": str(step)} | ({} if val_loss is None else {"val_loss": repr(val_loss)}))
     os.replace(temporary, best)
     sync_folder(run.path)
 

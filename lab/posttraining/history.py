@@ -1,0 +1,82 @@
+"""A post-training as its progress.jsonl tells it so far, and the follower that reads on. No torch."""
+
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from lab.posttraining.progress_log import MODELS, Ended, Evaluation, Line, Model, Round, Saved, SftStep, Started
+from lab.posttraining.work_folder import WorkFolder
+from lab.runs.metrics_log import LineReader
+
+MOST_LINES = 1_000_000
+"""Lines that are kept of a file, so that one that nobody made fills no memory."""
+
+Stage = Literal["none", "starting", "fine-tuning", "reinforcing", "finished", "stopped", "interrupted"]
+"""`stopped`: it ended early and says why. `interrupted`: its process is gone without a word."""
+
+
+@dataclass
+class PosttrainingHistory:
+    """All lines of one post-training, sorted."""
+
+    started: Started | None = None
+    sft: list[SftStep] = field(default_factory=list)
+    rounds: dict[Model, list[Round]] = field(default_factory=dict)
+    evaluations: dict[Model, Evaluation] = field(default_factory=dict)
+    saved: dict[Model, str] = field(default_factory=dict)
+    """Name of the run that each model became."""
+    ended: Ended | None = None
+    lines: int = 0
+
+    def add(self, lines: list[Line]) -> None:
+        for line in lines:
+            self.lines += 1
+            if self.lines > MOST_LINES:
+                return
+            if isinstance(line, Started):
+                self.started = line
+            elif isinstance(line, SftStep):
+                self.sft.append(line)
+            elif isinstance(line, Round):
+                self.rounds.setdefault(line.model, []).append(line)
+            elif isinstance(line, Evaluation):
+                self.evaluations[line.model] = line
+            elif isinstance(line, Saved):
+                self.saved[line.model] = line.run
+            else:
+                self.ended = line
+
+    @property
+    def evaluated(self) -> list[Evaluation]:
+        """The evaluations there are, in the order of the models."""
+        return [self.evaluations[model] for model in MODELS if model in self.evaluations]
+
+
+class PosttrainingFollower:
+    """Reads progress.jsonl as it grows."""
+
+    def __init__(self, folder: WorkFolder) -> None:
+        self.folder = folder
+        self.history = PosttrainingHistory()
+        self.is_running = False
+        """As of the last `read`."""
+        self._reader = LineReader(folder.progress_path, cast(type[Started], Line))
+
+    def read(self) -> bool:
+        """Read on; True if something has changed."""
+        was_running, self.is_running = self.is_running, self.folder.is_running()
+        lines = self._reader.read()
+        if self._reader.restarted:
+            self.history = PosttrainingHistory()
+        self.history.add(list(lines))
+        return bool(lines) or self._reader.restarted or was_running != self.is_running
+
+    @property
+    def stage(self) -> Stage:
+        history = self.history
+        if history.ended is not None:
+            return "finished" if history.ended.is_finished else "stopped"
+        if not self.is_running:
+            return "none" if history.started is None else "interrupted"
+        if history.started is None or "base" not in history.evaluations:
+            return "starting"
+        return "reinforcing" if "sft" in history.saved else "fine-tuning"

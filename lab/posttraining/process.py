@@ -1,0 +1,101 @@
+"""Process of a post-training: `python -P -m lab.posttraining.process RUN HOME SETTINGS`, the settings as JSON.
+
+It holds the lock of its work folder for as long as it lives, so that a second one is refused, and has a low priority. A kill at
+any moment leaves whole runs only, and progress.jsonl up to there; it is then started anew. torch is imported once the lock is
+held.
+"""
+
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+
+import filelock
+import msgspec
+
+from lab.core.atomic_io import os_error_in_words, replace_atomic
+from lab.core.bounded_json import JSON_ERRORS
+from lab.core.errors import UserError
+from lab.posttraining.progress_log import Ended, Line
+from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.work_folder import WorkFolder, check_base
+from lab.runs.find_runs import open_run
+from lab.runs.metrics_log import LineWriter
+from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock
+from lab.training.trainer import lower_priority
+
+STOPPED = "Stopped."
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0 finished, 1 failed or stopped, 2 not begun."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        path, home, settings = arguments
+        asked = msgspec.json.decode(settings, type=PosttrainSettings)
+    except (ValueError, *JSON_ERRORS):
+        sys.stderr.write("usage: python -P -m lab.posttraining.process PATH-OF-A-RUN HOME SETTINGS-AS-JSON\n")
+        return 2
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, _stop)
+    try:
+        base = open_run(Path(path).absolute())
+        folder = WorkFolder(base.name, Path(home))
+        check_base(base, Path(home))
+        folder.make()
+        with trainer_lock(folder.lock_path).acquire(timeout=0):
+            return _work(base, Path(home), folder, asked)
+    except filelock.Timeout:
+        sys.stderr.write(f"{base.name} is being post-trained already.\n")
+        return 2
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"{os_error_in_words(error, 'post-train')}\n")
+        return 2
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _work(base: Run, home: Path, folder: WorkFolder, settings: PosttrainSettings) -> int:
+    """Post-train while the lock is held; returns the exit code. The end is in progress.jsonl, however it came."""
+    replace_atomic(folder.progress_path, [])
+    lower_priority()
+    writer = LineWriter(folder.progress_path)
+    began = time.monotonic()
+
+    def log(line: Line) -> None:
+        writer.write(line)
+
+    def ended(message: str) -> int:
+        log(Ended(is_finished=False, seconds=time.monotonic() - began, message=message))
+        return 1
+
+    try:
+        from lab.posttraining.posttraining_job import PosttrainingJob
+
+        PosttrainingJob(base, home, settings, log).run()
+    except Stopped:
+        return ended(STOPPED)
+    except UserError as error:
+        return ended(str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return ended(f"Post-training failed with an internal error ({type(error).__name__}: {error}); see {folder.log_path}.")
+    finally:
+        writer.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

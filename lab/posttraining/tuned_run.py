@@ -1,0 +1,85 @@
+"""Runs that post-training makes: their names, and how one gets onto the disk, all or nothing."""
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+from torch import nn
+
+from lab.core.atomic_io import os_error_in_words, sync_folder, write_atomic
+from lab.core.bounded_json import LARGEST_TOKENIZER
+from lab.core.safe_open import read_regular
+from lab.planning.unfinished_folder import unfinished_folder
+from lab.posttraining.work_folder import check_replaceable
+from lab.runs.rename_delete import delete_run
+from lab.runs.run_folder import Run
+from lab.runs.run_schema import RunConfig, Status, TrainConfig, TuningConfig
+from lab.runs.weights_file import save_best
+
+
+def save_tuned_run(base: Run, name: str, home: Path, model: nn.Module, tuning: TuningConfig, train: TrainConfig) -> Run:
+    """Write the model as a run of its own, which replaces an earlier one of this name.
+
+    It has the base's tokenizer and, where that has them, its tokens, so that Inspect finds the text. It is finished: its training
+    cannot be resumed, since the questions are not in tokens.bin.
+
+    Raises:
+        UserError: if there is a run of that name that post-training did not make, or one that is in use; or the system refuses.
+    """
+    config = RunConfig(
+        name=name,
+        created=time.time(),
+        model=base.config.model,
+        tokenizer=base.config.tokenizer,
+        data=base.config.data,
+        train=train,
+        tuning=tuning,
+    )
+    steps = train.steps or 0
+    status = Status(phase="finished", step=steps, steps=steps, best_step=steps, message=origin_in_words(tuning))
+    try:
+        with unfinished_folder(home) as folder:
+            run = Run(folder)
+            write_atomic(run.tokenizer_path, read_regular(base.tokenizer_path, LARGEST_TOKENIZER))
+            if base.tokens_path.is_file() and not base.tokens_path.is_symlink():
+                _link_or_copy(base.tokens_path, run.tokens_path)
+            write_atomic(run.status_path, msgspec.json.encode(status))
+            write_atomic(run.path / "config.json", msgspec.json.format(msgspec.json.encode(config), indent=1))
+            save_best(run, model, steps)
+            target = check_replaceable(base.name, name, home)
+            if target is not None:
+                delete_run(target)
+            os.rename(folder, home / name)
+            sync_folder(home)
+    except OSError as error:
+        raise os_error_in_words(error, f"save {name} in {home}") from error
+    return Run(home / name)
+
+
+def origin_in_words(tuning: TuningConfig) -> str:
+    """A sentence on where the run comes from."""
+    made = f"Fine-tuned from {tuning.base} (step {tuning.base_step}) on {tuning.pairs} questions with answers"
+    if tuning.method == "sft":
+        return f"{made}."
+    leash = f"with the KL penalty {tuning.beta:g}" if tuning.beta else "without a KL penalty"
+    return f"{made}, then {tuning.rounds} rounds of reinforcement learning {leash}."
+
+
+def weights_checksum(model: nn.Module) -> str:
+    """SHA-256 of the model's weights, over their values in the order of their names."""
+    found = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name of a file, or a copy where the file system has none. tokens.bin is never written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target, follow_symlinks=False)

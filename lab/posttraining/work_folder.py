@@ -1,0 +1,77 @@
+"""Files of a post-training: its folder, its lock, the names of the runs that it makes, and what it refuses. No torch.
+
+<home>/.posttraining/<base>/ holds progress.jsonl, lock and process.log. All of it may be deleted while nothing runs.
+"""
+
+from pathlib import Path
+
+from lab.core.errors import UserError
+from lab.core.safe_open import run_folder_mode
+from lab.posttraining.progress_log import MODELS, Model
+from lab.runs.find_runs import is_run
+from lab.runs.run_folder import Run
+from lab.runs.run_locks import trainer_lock_is_held
+from lab.runs.run_names import check_name
+
+FOLDER = ".posttraining"
+
+
+class WorkFolder:
+    """The files of the post-training of one base run in a home."""
+
+    def __init__(self, base: str, home: Path) -> None:
+        self.path = home / FOLDER / base
+        self.progress_path = self.path / "progress.jsonl"
+        self.lock_path = self.path / "lock"
+        self.log_path = self.path / "process.log"
+
+    def make(self) -> None:
+        """Make the folder. Raises: OSError as the system says."""
+        home = self.path.parent.parent
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self.path.parent, self.path):
+            folder.mkdir(run_folder_mode(home), exist_ok=True)
+
+    def is_running(self) -> bool:
+        """True while a process works on it: it holds the lock."""
+        return trainer_lock_is_held(self.lock_path)
+
+
+def tuned_name(base: str, model: Model) -> str:
+    """Name of the run that a model becomes: `demo-sft`, `demo-rl`, `demo-rl-free`."""
+    return f"{base}-{model}"
+
+
+def check_base(base: Run, home: Path) -> None:
+    """Check that the run can be post-trained, and that the runs made from it may be written.
+
+    Raises:
+        UserError: if it was not trained on the stories, or was post-trained itself; if a run has a name that is needed.
+    """
+    tuning, data = base.config.tuning, base.config.data
+    if tuning is not None:
+        raise UserError(f"{base.name} is fine-tuned already; post-train its base {tuning.base}.")
+    if data.name != "stories" or not data.source.startswith("stories"):
+        raise UserError(
+            f"{base.name} was trained on {data.name}, and the questions are about the built-in text stories; choose demo, or a "
+            "run trained with `llmlab train stories`."
+        )
+    for model in MODELS[1:]:
+        check_replaceable(base.name, check_name(tuned_name(base.name, model)), home)
+
+
+def check_replaceable(base: str, name: str, home: Path) -> Run | None:
+    """The run of this name that an earlier post-training of the base made, which may be replaced; None where there is none.
+
+    Raises:
+        UserError: if something else has the name.
+    """
+    path = home / name
+    if not path.exists():
+        return None
+    run = Run(path)
+    if is_run(path):
+        tuning = run.config.tuning
+        if tuning is not None and tuning.base == base:
+            return run
+    raise UserError(f"There is something called {name} in {home} that post-training did not make; rename or delete it first.")

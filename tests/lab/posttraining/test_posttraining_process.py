@@ -1,0 +1,112 @@
+"""The process of post-training: what it leaves on disk, a kill in the middle, a second start, and what it refuses."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.core.errors import UserError
+from lab.posttraining import start_process
+from lab.posttraining.history import PosttrainingFollower
+from lab.posttraining.progress_log import MODELS
+from lab.posttraining.settings import PosttrainSettings
+from lab.posttraining.start_process import start_posttraining, stop_posttraining
+from lab.posttraining.work_folder import WorkFolder, check_base
+from lab.runs.find_runs import list_runs, open_run
+from lab.runs.run_folder import Run
+from lab.runs.weights_file import load_model
+
+TINY = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=2, questions=1, group=2)
+LONG = PosttrainSettings(pairs=16, epochs=1, held_out=2, rounds=100_000, questions=1, group=2, seconds=1e6)
+
+
+def wait_until(follower: PosttrainingFollower, reached: Callable[[PosttrainingFollower], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not reached(follower):
+        assert time.monotonic() < deadline, follower.stage
+        time.sleep(0.05)
+        follower.read()
+
+
+def pid_of(follower: PosttrainingFollower) -> int:
+    assert follower.history.started is not None
+    return follower.history.started.pid
+
+
+def test_a_kill_in_the_middle_leaves_whole_runs_and_a_second_start_finishes(home: Path, one_core: None) -> None:
+    demo = open_run("demo")
+    long = msgspec.structs.replace(LONG, rounds=400)
+    folder = start_posttraining(demo, home, long)
+    follower = PosttrainingFollower(folder)
+    wait_until(follower, lambda f: len(f.history.rounds.get("rl", [])) > 1)
+    with pytest.raises(UserError, match="already"):
+        start_posttraining(demo, home, TINY)
+    os.kill(pid_of(follower), signal.SIGKILL)
+    wait_until(follower, lambda f: not f.is_running)
+    assert follower.stage == "interrupted"
+    assert [run.name for run in list_runs(home)] == ["demo-sft"]
+    assert load_model(Run(home / "demo-sft"))[1] == 1
+    assert not stop_posttraining(folder)
+
+    start_posttraining(demo, home, TINY)
+    wait_until(follower, lambda f: f.stage == "finished")
+    history = follower.history
+    assert set(history.evaluations) == set(MODELS)
+    assert [line.round for line in history.rounds["rl"]] == [line.round for line in history.rounds["rl-free"]] == [1, 2]
+    assert history.saved == {"sft": "demo-sft", "rl": "demo-rl", "rl-free": "demo-rl-free"}
+    assert {run.name for run in list_runs(home)} == set(history.saved.values())
+    assert not list(home.glob(".preparing-*"))
+    for model, rounds, beta in (("sft", 0, 0.0), ("rl", 2, TINY.beta), ("rl-free", 2, 0.0)):
+        run = Run(home / f"demo-{model}")
+        tuning = run.config.tuning
+        assert tuning is not None
+        assert (tuning.base, tuning.base_step, tuning.rounds, tuning.beta) == ("demo", 6000, rounds, beta)
+        assert run.phase() == "finished"
+        assert load_model(run)[1] == 1 + rounds
+        with pytest.raises(UserError, match="its base demo"):
+            check_base(run, home)
+
+
+def test_a_stop_is_told_in_the_file(home: Path, one_core: None) -> None:
+    folder = start_posttraining(open_run("demo"), home, msgspec.structs.replace(LONG, rounds=400))
+    follower = PosttrainingFollower(folder)
+    wait_until(follower, lambda f: f.history.started is not None)
+    assert stop_posttraining(folder)
+    wait_until(follower, lambda f: not f.is_running)
+    assert follower.stage == "stopped"
+    assert follower.history.ended is not None
+    assert follower.history.ended.message == "Stopped."
+
+
+def test_a_failure_to_begin_is_told_with_the_last_line_of_the_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_process, "check_base", lambda base, home: None)
+    (home / "demo-sft").mkdir()
+    with pytest.raises(UserError, match="demo-sft"):
+        start_posttraining(open_run("demo"), home, TINY)
+
+
+def test_runs_that_post_training_did_not_make_are_left_alone(home: Path, empty_run: Callable[..., Run]) -> None:
+    empty_run("demo-rl")
+    with pytest.raises(UserError, match="demo-rl"):
+        check_base(open_run("demo"), home)
+
+
+def test_a_run_on_another_text_is_refused(home: Path, empty_run: Callable[..., Run]) -> None:
+    with pytest.raises(UserError, match="stories"):
+        check_base(empty_run("tale"), home)
+
+
+def test_a_progress_file_of_nonsense_is_no_progress(home: Path) -> None:
+    folder = WorkFolder("demo", home)
+    folder.make()
+    folder.progress_path.write_text(
+        '{"type":"SftStep","step":-1}\nnonsense\n{"type":"Ended","is_finished":true,"seconds":1e99}\n'
+    )
+    follower = PosttrainingFollower(folder)
+    follower.read()
+    assert follower.stage == "none"
+    assert follower.history.lines == 0

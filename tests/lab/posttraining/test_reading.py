@@ -1,0 +1,131 @@
+"""The views of a post-training: numbers as measured, and sentences that follow what came of it."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from lab.posttraining.history import PosttrainingHistory
+from lab.posttraining.progress_log import MODELS, Evaluation, Line, Model, Round, SftStep, Started
+from lab.posttraining.question_pairs import PairSource
+from lab.posttraining.reading import MOST_ROWS, comparison_view, pairs_view, rounds_view, sft_view
+from lab.posttraining.settings import PosttrainSettings
+from lab.views.blocks import Table, View
+
+VIEWS: list[Callable[[PosttrainingHistory], View]] = [pairs_view, sft_view, rounds_view, comparison_view]
+
+
+def started() -> Started:
+    pairs = tuple(PairSource(1, lambda pair: True).draw(3))
+    settings = PosttrainSettings(pairs=40, held_out=20)
+    return Started(
+        base="demo", base_step=6000, settings=settings, pid=1, host="here", time=1.0, pairs=pairs, questions=pairs, hedged=4
+    )
+
+
+def evaluation(model: Model, exact: float, rewarded: float, story_loss: float = 0.5) -> Evaluation:
+    return Evaluation(
+        model=model,
+        questions=20,
+        exact=exact,
+        rewarded=rewarded,
+        several=rewarded - exact,
+        well_formed=exact,
+        length=2.0,
+        answer_loss=1.0,
+        story_loss=story_loss,
+        answers=(" dog\n", " a\x1b[31m long answer that never ends and goes on", " cat\n"),
+    )
+
+
+def round_(model: Model, number: int, reward: float, exact: float, kl: float = 1.0) -> Round:
+    return Round(
+        model=model,
+        round=number,
+        rounds=25,
+        reward=reward,
+        exact=exact,
+        several=0.0,
+        well_formed=exact,
+        length=2.0,
+        kl=kl,
+        question="Which animal is Rex?",
+        right="dog",
+        answer=" dog\n",
+    )
+
+
+def history(*lines: Line) -> PosttrainingHistory:
+    found = PosttrainingHistory()
+    found.add([started(), *lines])
+    return found
+
+
+def tables(view: View) -> list[Table]:
+    return [block for block in view.blocks if isinstance(block, Table)]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_there_is_something_to_say_before_anything_is_measured(view: Callable[[PosttrainingHistory], View]) -> None:
+    assert view(PosttrainingHistory()).sentence
+    assert view(history()).sentence
+
+
+def test_lines_go_through_json() -> None:
+    lines: list[Line] = [started(), evaluation("base", 0.0, 0.1), round_("rl", 1, 0.5, 0.5)]
+    for line in lines:
+        assert msgspec.json.decode(msgspec.json.encode(line), type=Line) == line
+
+
+def test_pairs_show_question_and_answer() -> None:
+    view = pairs_view(history())
+    pair = started().pairs[0]
+    assert "40 questions" in view.sentence
+    assert "4 of which" in view.sentence
+    assert [cell.text for cell in tables(view)[0].rows[0]] == [pair.question, f"{pair.answer}⏎", pair.right]
+
+
+def test_a_policy_that_exploits_the_reward_is_said_to() -> None:
+    all_models = {"base": (0.0, 0.1), "sft": (0.5, 0.5), "rl": (0.95, 1.0), "rl-free": (0.05, 1.0)}
+    lines = [evaluation(model, *all_models[model]) for model in MODELS]
+    view = comparison_view(history(*lines))
+    assert "base 0%, SFT 50%, RL, KL penalty 95%, RL, no penalty 5%" in view.sentence
+    assert "100% are rewarded, 95% only through the hole" in view.sentence
+    measures, answers = tables(view)
+    assert [cell.text for cell in measures.rows[0][1:]] == ["0%", "50%", "95%", "5%"]
+    assert len(answers.rows) == 3
+    assert all("\x1b" not in cell.text and len(cell.text) <= 48 for row in answers.rows for cell in row)
+
+
+def test_a_policy_that_does_not_exploit_the_reward_is_not_said_to() -> None:
+    view = comparison_view(history(evaluation("base", 0.0, 0.1), evaluation("rl-free", 0.93, 0.97)))
+    assert "97% are rewarded: it hardly used the hole in the reward" in view.sentence
+
+
+def test_forgetting_is_said_where_it_is_measured() -> None:
+    step = SftStep(step=1, steps=2, loss=3.0, lr=0.1)
+    forgot = sft_view(history(step, evaluation("base", 0, 0, 0.5), evaluation("sft", 1, 1, 0.53)))
+    assert "0.500 before, 0.530 after: it has forgotten" in forgot.sentence
+    kept = sft_view(history(step, evaluation("base", 0, 0, 0.5), evaluation("sft", 1, 1, 0.5)))
+    assert "forgotten" not in kept.sentence
+
+
+def test_steps_are_averaged_over_few_rows_that_leave_none_out() -> None:
+    steps = [SftStep(step=number, steps=25, loss=float(number), lr=0.1) for number in range(1, 26)]
+    (table,) = tables(sft_view(history(*steps)))
+    assert len(table.rows) <= MOST_ROWS
+    assert [cell.text for cell in table.rows[0]] == ["1–3", "2.000"]
+    assert [cell.text for cell in table.rows[-1]] == ["25", "25.000"]
+
+
+def test_rounds_tell_the_course_of_both() -> None:
+    kept = [round_("rl", number, 0.4 + 0.02 * number, 0.4, 0.1 * number) for number in range(1, 26)]
+    free = [round_("rl-free", number, 0.04 * number, 1 - 0.04 * number, 2.0 * number) for number in range(1, 26)]
+    view = rounds_view(history(*kept, *free))
+    assert view.sentence == (
+        "With the penalty the reward went from 46% to 86%, exact answers from 40% to 40%, at a KL of 2.3 nats. "
+        "Without it the reward went from 12% to 92%, exact answers from 88% to 8%, at a KL of 46.0 nats."
+    )
+    with_penalty, without = tables(view)
+    assert "β = 0.2" in with_penalty.title
+    assert [cell.text for cell in without.rows[0][:4]] == ["1–3", "8%", "92%", "4.00"]
