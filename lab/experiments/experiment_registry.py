@@ -14,6 +14,8 @@ from lab.experiments.attention.softmax_ratio import softmax_ratio
 from lab.experiments.attention.word_order import word_order
 from lab.experiments.experiment_context import ExperimentContext
 from lab.experiments.experiment_result import ExperimentResult
+from lab.experiments.forward_pass.lens_by_layer import lens_by_layer
+from lab.experiments.forward_pass.whole_path import whole_path
 from lab.experiments.generation.greedy_and_sampling import greedy_and_sampling
 from lab.experiments.generation.kv_cache import kv_cache
 from lab.experiments.generation.temperature import temperature
@@ -21,11 +23,13 @@ from lab.experiments.generation.tied_table import tied_table
 from lab.experiments.generation.weights_in_use import weights_in_use
 from lab.experiments.learning.gradient_descent import gradient_descent
 from lab.experiments.learning.initial_loss import initial_loss
+from lab.experiments.next_token.window_losses import window_losses
 from lab.experiments.sizes.layer_parts import layer_parts
 from lab.experiments.sizes.parameter_parts import parameter_parts
 from lab.experiments.sizes.parameters import parameters
 from lab.experiments.sizes.positions import positions
 from lab.experiments.tokens.encode_and_decode import encode_and_decode
+from lab.experiments.tokens.pieces import pieces
 from lab.experiments.tokens.training_tokens import training_tokens
 from lab.experiments.tokens.vocabulary import vocabulary
 from lab.experiments.tokens.words_and_tokens import words_and_tokens
@@ -41,8 +45,18 @@ TOKENS: dict[str, Experiment] = {
     "encode_and_decode": encode_and_decode,
     "words_and_tokens": words_and_tokens,
     "training_tokens": training_tokens,
+    "pieces": pieces,
 }
 """On text and tokens."""
+
+FORWARD_PASS: dict[str, Experiment] = {
+    "whole_path": whole_path,
+    "lens_by_layer": lens_by_layer,
+}
+
+NEXT_TOKEN: dict[str, Experiment] = {
+    "window_losses": window_losses,
+}
 
 SIZES: dict[str, Experiment] = {
     "parameters": parameters,
@@ -80,7 +94,16 @@ WINDOW: dict[str, Experiment] = {
 }
 """On the context window."""
 
-EXPERIMENTS: dict[str, Experiment] = {**TOKENS, **SIZES, **ATTENTION, **GENERATION, **LEARNING, **WINDOW}
+EXPERIMENTS: dict[str, Experiment] = {
+    **TOKENS,
+    **FORWARD_PASS,
+    **NEXT_TOKEN,
+    **SIZES,
+    **ATTENTION,
+    **GENERATION,
+    **LEARNING,
+    **WINDOW,
+}
 
 
 def run_experiment(name: str, context: ExperimentContext) -> Slices[ExperimentResult]:

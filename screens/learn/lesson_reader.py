@@ -59,7 +59,7 @@ class LessonText(VerticalScroll, inherit_bindings=False):
         below = self.below
         rest = f"↓ {below} more line{'s' if below > 1 else ''} · j" if below > 0 else ""
         model = f"model: {visible(self.model)}" if self.model else ""
-        self.border_subtitle = Text(" · ".join(filter(None, (model, rest))))
+        self.border_subtitle = Text(" · ".join(filter(None, (model, rest, "space goes on"))))
 
 
 class LessonReader(Vertical):

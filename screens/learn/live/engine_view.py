@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 
@@ -35,6 +36,11 @@ class EngineView(LiveWidget):
     @property
     def is_settled(self) -> bool:
         return self._is_answered
+
+    @property
+    def title_note(self) -> str:
+        """A few words before the view's title; "" for none."""
+        return ""
 
     @abstractmethod
     def question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
@@ -72,7 +78,10 @@ class EngineView(LiveWidget):
     def _answered(self, answer: Any) -> None:
         self._is_answered = True
         self.say(self.words_of(answer))
-        self.view.show(self.view_of(answer))
+        view = self.view_of(answer)
+        if self.title_note:
+            view = replace(view, title=f"{self.title_note} · {view.title}")
+        self.view.show(view)
 
     def _refused(self, refused: Refused) -> None:
         self._is_answered = True

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.widgets import Input
 
 from lab.core.errors import UserError
 from lab.engine.method_registry import EXPERIMENT, EngineMethod, ExperimentParams
@@ -19,24 +23,31 @@ from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.place_view import PlaceView
 from screens.widgets.mode_bar import MODES
 
-MOVES = ("position", "head", "layer")
+MOVES = ("position", "head", "layer", "init")
 
 
 class ExperimentWidget(PlaceView):
     """Options: `name`, as in `lab.experiments.experiment_registry`, and those of a place. Further ones:
 
-    - `moves`: the parts of the place that keys change, such as `position head`; by default none;
+    - `moves`: the parts of the place that keys change, such as `position head`, and `init`; by default none;
+    - `typed`: an input that is typed, and the text to begin with, such as `phrase = running runs ran`;
     - `choices`: an input that a key changes, and its values, such as `size = GPT-2, medium, large`;
     - `opens`: the mode, or the stage of Inspect, that the key `o` opens;
     - any other option is an input of the experiment.
     """
 
-    OPTIONS = ("name", "moves", "choices", "opens", *PlaceView.OPTIONS)
+    OPTIONS = ("name", "moves", "typed", "choices", "opens", *PlaceView.OPTIONS)
     TAKES_ANY_OPTION = True
     HELP = (
         "**Experiment.** Computed on your run. `r` runs it again, `v` takes the next choice where there is one; `<` and `>` "
-        "choose the token, `[` and `]` the head, `{` and `}` the layer, where it is about one. Arrows move on the numbers."
+        "choose the token, `[` and `]` the head, `{` and `}` the layer, `i` the weights at init, where it is about "
+        "them. Arrows move on the numbers."
     )
+    DEFAULT_CSS = """
+    ExperimentWidget > Input { height: 3; padding: 0 1; border: round $foreground 30%; background: $background; }
+    ExperimentWidget > Input { border-title-color: $foreground 90%; }
+    ExperimentWidget > Input:focus { border: round $accent; }
+    """
     BINDINGS = [
         Binding("v", "choose(1)", "Next choice", id="experiment.choose", tooltip="The next of the values to compare"),
         Binding("V", "choose(-1)", "Choice before", id="experiment.choose_back", show=False, tooltip="The value before"),
@@ -55,6 +66,7 @@ class ExperimentWidget(PlaceView):
             raise UserError(f"The option opens of a live widget names a mode or a stage of Inspect, not {self.opens!r}.")
         self.inputs = {name: value for name, value in self.options.items() if name not in ("run", "prompt", *self.OPTIONS)}
         self.chosen, self.choices = self._choices()
+        self.typed, _, self._first_text = (part.strip() for part in self.options.get("typed", "").partition("="))
         self.runs = 0
         """Number of times that it was run again."""
 
@@ -68,6 +80,18 @@ class ExperimentWidget(PlaceView):
         if found:
             self.inputs[name] = found[0]
         return name, found
+
+    def compose(self) -> ComposeResult:
+        if self.typed:
+            field = Input(self._first_text, select_on_focus=False)
+            field.border_title = Text(self.typed)
+            yield field
+        yield from super().compose()
+
+    @on(Input.Changed)
+    def _text_typed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.ask()
 
     def show_model(self, model: ModelAtHand) -> None:
         if self.moves or not self.options.keys().isdisjoint(MOVES):
@@ -84,13 +108,14 @@ class ExperimentWidget(PlaceView):
     def question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
         return EXPERIMENT, ExperimentParams(
             run=model.run,
+            checkpoint=self.checkpoint,
             text=model.prompt,
             name=self.options["name"],
             position=self.position,
             layer=self.layer_index,
             head=self.head_index,
             sampling=SamplingSettings(seed=self.runs),
-            inputs=self.inputs,
+            inputs={**self.inputs, self.typed: self.query_one(Input).value} if self.typed else self.inputs,
         )
 
     def view_of(self, answer: Any) -> View:

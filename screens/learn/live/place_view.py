@@ -12,15 +12,21 @@ from lab.engine.method_registry import LENS, OPEN, LensParams, OpenParams
 from lab.views.blocks import LensPath, ModelFacts
 from lab.views.screen_state import ScreenState
 from screens.blocks.block_view import BlockView
-from screens.learn.learn_engine import LearnEngine
+from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import EngineView
 from screens.learn.live.live_widget import ModelAtHand
 
+TRAINED, INIT = "best", "0"
+"""Checkpoints: the best one, and the snapshot of step 0."""
+
 
 class PlaceView(EngineView):
-    """Options: `layer`, `head` and `position`, counted from 1. One that the model or the prompt does not have is the last."""
+    """Options: `layer`, `head` and `position`, counted from 1; `weights: init` for those before training.
 
-    OPTIONS: ClassVar[tuple[str, ...]] = ("layer", "head", "position")
+    A layer, head or position that the model or the prompt does not have is the last.
+    """
+
+    OPTIONS: ClassVar[tuple[str, ...]] = ("layer", "head", "position", "weights")
     BINDINGS = [
         Binding("greater_than_sign", "position(1)", "Token", id="live.right", key_display="< >", tooltip="The next token"),
         Binding("less_than_sign", "position(-1)", "Token before", id="live.left", show=False, tooltip="The token before"),
@@ -30,12 +36,14 @@ class PlaceView(EngineView):
         Binding(
             "left_curly_bracket", "layer(-1)", "Layer back", id="live.previous_layer", show=False, tooltip="The layer before"
         ),
+        Binding("i", "init", "Init", id="live.init", tooltip="The weights at init, before training, or the trained ones"),
     ]
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
         self.layer_index, self.head_index = self.integer("layer", 1) - 1, self.integer("head", 1) - 1
         self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
+        self.checkpoint = INIT if self.options.get("weights") == "init" else TRAINED
         self._facts: ModelFacts | None = None
         self._path: LensPath | None = None
 
@@ -43,6 +51,10 @@ class PlaceView(EngineView):
     def is_placed(self) -> bool:
         """True once it is known which layers, heads and tokens there are."""
         return self._path is not None
+
+    @property
+    def title_note(self) -> str:
+        return "weights at init" if self.checkpoint == INIT else ""
 
     def show_model(self, model: ModelAtHand) -> None:
         """Open the run first: its layers and heads, and the tokens of the prompt, bound what can be chosen."""
@@ -63,6 +75,11 @@ class PlaceView(EngineView):
         self.position = last if self.position is None else min(self.position, last)
         self.ask()
 
+    def _refused(self, refused: Refused) -> None:
+        if not refused.engine_died and self.options.get("weights") != "init":
+            self.checkpoint = TRAINED  # not every run has its weights at init
+        super()._refused(refused)
+
     def state_in_inspect(self, stage: str) -> ScreenState | None:
         """The same place in Inspect."""
         if self.model is None:
@@ -70,6 +87,7 @@ class PlaceView(EngineView):
         return ScreenState(
             mode="inspect",
             run=self.model.run,
+            checkpoint=self.checkpoint,
             prompt=self.model.prompt,
             stage=stage,
             layer=self.layer_index,
@@ -91,6 +109,10 @@ class PlaceView(EngineView):
         if self._facts is not None:
             self.layer_index = (self.layer_index + by) % self._facts.layers
             self.ask()
+
+    def action_init(self) -> None:
+        self.checkpoint = TRAINED if self.checkpoint == INIT else INIT
+        self.ask()
 
     @on(BlockView.WidthChanged)
     def _width_changed(self) -> None:

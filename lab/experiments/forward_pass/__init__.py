@@ -1,0 +1,1 @@
+"""Experiments on the way from a prompt to its next token."""

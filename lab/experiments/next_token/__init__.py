@@ -1,0 +1,1 @@
+"""Experiments on the prediction of each token of a text."""
