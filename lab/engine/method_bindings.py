@@ -22,6 +22,7 @@ def implementations(models: ModelCache) -> list[Implementation]:
         implement(table.EVIDENCE, prompt.evidence),
         implement(table.EFFECT, prompt.effect),
         implement(table.COMPARE, prompt.compare),
+        implement(table.GUESS, prompt.guess),
         implement(table.SAMPLE, prompt.sample),
         implement(table.SAVE_TRACE, prompt.save_trace),
         implement(table.PROMPT_REPORT, prompt.prompt_report),

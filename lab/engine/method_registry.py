@@ -15,6 +15,7 @@ from lab.inspect.interventions import Interventions
 from lab.inspect.prompt_report import PromptReport
 from lab.one_step.step_stages import StepAnswer
 from lab.views.blocks import LensPath, ModelFacts, SavedTrace, Token, View
+from lab.views.guess_question import GuessQuestion
 from lab.views.number_explanation import Explanation
 from models.sampling_settings import SamplingSettings
 from models.trace_edits import Edit
@@ -105,6 +106,13 @@ class EffectParams(LensParams, frozen=True, kw_only=True, forbid_unknown_fields=
     """The edits and interventions whose effect at one position is asked for."""
 
 
+class GuessParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question for the learner about a position: the most probable next token, or the token that a head attends to most."""
+
+    stage: str = "guess"
+    about: Literal["next token", "attention"] = "next token"
+
+
 class CompareParams(ViewParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A second prompt, which is taken without interventions, beside the first with them.
 
@@ -175,6 +183,7 @@ ATTRIBUTION = EngineMethod("attribution", AttributionParams, View)
 EVIDENCE = EngineMethod("evidence", EvidenceParams, View)
 EFFECT = EngineMethod("effect", EffectParams, Effect)
 COMPARE = EngineMethod("compare", CompareParams, View)
+GUESS = EngineMethod("guess", GuessParams, GuessQuestion)
 SAMPLE = EngineMethod("sample", SampleParams, Token)
 SAVE_TRACE = EngineMethod("save_trace", SaveTraceParams, SavedTrace)
 PROMPT_REPORT = EngineMethod("prompt_report", PromptReportParams, PromptReport)

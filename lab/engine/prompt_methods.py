@@ -1,5 +1,5 @@
-"""The engine's methods about a prompt: lens, view, explain, attribution, evidence, effect, compare, sample, save_trace and
-prompt_report.
+"""The engine's methods about a prompt: lens, view, explain, attribution, evidence, effect, compare, guess, sample, save_trace
+and prompt_report.
 
 Each is computed in slices, so that a view that is waited for does not wait for another request.
 """
@@ -18,6 +18,7 @@ from lab.engine.method_registry import (
     EffectParams,
     EvidenceParams,
     ExplainParams,
+    GuessParams,
     LensParams,
     PromptReportParams,
     SampleParams,
@@ -25,6 +26,8 @@ from lab.engine.method_registry import (
     ViewParams,
 )
 from lab.engine.prompt_trace import trace_prompt
+from lab.inspect.guesses.attention_guess import attention_question
+from lab.inspect.guesses.next_token_guess import next_token_question
 from lab.inspect.intervention_effect import Effect, effect
 from lab.inspect.interventions import all_in_words
 from lab.inspect.logit_attribution_view import attribution
@@ -39,6 +42,7 @@ from lab.inspect.trace_summary import summarize
 from lab.inspect.training_text_evidence_view import evidence
 from lab.inspect.two_prompts_view import two_prompts
 from lab.views.blocks import LensPath, SavedTrace, Token, View
+from lab.views.guess_question import GuessQuestion
 from lab.views.number_explanation import Explanation
 from models.unembed import Slices
 
@@ -113,6 +117,11 @@ class PromptMethods:
         view = two_prompts(first, dataclasses.replace(second, position=max(0, len(second.ids) - 1 - behind)))
         view.attention = head_attention(first)
         return view
+
+    def guess(self, params: GuessParams) -> Slices[GuessQuestion]:
+        """A question for the learner, with its answer. Raises: UserError."""
+        context = yield from trace_prompt(self.models, params)
+        return attention_question(context) if params.about == "attention" else next_token_question(context)
 
     def sample(self, params: SampleParams) -> Slices[Token]:
         """The token that the view of stage `sample` shows as drawn at the last position. Raises: UserError."""

@@ -1,4 +1,4 @@
 """The learner's own files, in the folder `.learn` of the home: progress through the lessons, predictions, notes.
 
-Begin with `progress`. Nothing here needs torch. Imports `lab.core`.
+Begin with `progress`; `predictions` keeps the score of guesses. Nothing here needs torch. Imports `lab.core`.
 """

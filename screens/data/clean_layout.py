@@ -12,7 +12,7 @@ from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import RULES, CleaningRule
 from lab.runs.run_schema import CleaningStep
 from screens.blocks.bars_and_shades import EIGHTHS_ACROSS
-from screens.data.piece_lines import PieceLine, words_lines, wrap_pieces
+from screens.widgets.piece_lines import PieceLine, words_lines, wrap_pieces
 from screens.widgets.text_fitting import Piece, fit
 
 TITLE_WIDTH = 27

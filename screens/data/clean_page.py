@@ -26,9 +26,9 @@ from lab.data.text_source import path_of, sources_of
 from lab.runs.run_schema import DEFAULT_RULES
 from screens.data.clean_layout import RuleState, funnel_lines, rule_lines
 from screens.data.data_page import ChosenText, DataPage
-from screens.data.piece_lines import PieceLinesView, words_lines
 from screens.dialogs.ask_text import AskText
 from screens.dialogs.confirm import ConfirmDialog
+from screens.widgets.piece_lines import PieceLinesView, words_lines
 from screens.widgets.status_line import StatusLine
 
 SECONDS_OF_TICKING = 0.3

@@ -17,7 +17,7 @@ from lab.planning.sequence_preview import (
 )
 from models.parameter_count import parameter_count
 from models.tokenizers.tokenizer_kinds import END_OF_TEXT
-from screens.data.piece_lines import LINE_END, PieceLine, words_lines
+from screens.widgets.piece_lines import LINE_END, PieceLine, words_lines
 from screens.widgets.text_fitting import Piece, fit
 
 TRAIN, VALIDATION = "█", "▒"

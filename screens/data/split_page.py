@@ -21,9 +21,9 @@ from models.config import DEFAULT_PRESET, PRESETS
 from models.tokenizers.gpt2_vocabulary_files import VocabularyError
 from models.tokenizers.tokenizer_kinds import TokenizerKind
 from screens.data.data_page import ChosenText, DataPage
-from screens.data.piece_lines import PieceLine, PieceLinesView, words_lines
 from screens.data.split_layout import size_lines, split_lines, window_lines, window_title
 from screens.widgets.choice import Choice
+from screens.widgets.piece_lines import PieceLine, PieceLinesView, words_lines
 
 KINDS: tuple[TokenizerKind, ...] = ("bpe", "gpt2", "bytes")
 NO_TEXT = "No text is chosen yet: c shows the texts."

@@ -166,6 +166,7 @@ class LessonReader(Vertical):
             except UserError as error:
                 self.query_one(StatusLine).say(str(error), error=True)
             else:
+                live.lesson = lesson.name
                 await box.mount(live)
                 self.live = live
                 self._give_model()

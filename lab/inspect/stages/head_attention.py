@@ -24,6 +24,15 @@ def head_attention(context: StageContext) -> HeadAttention:
     return HeadAttention(context.layer, head, at, Array.of(paid), Array.of(received))
 
 
+def attention_rows(context: StageContext) -> Numbers:
+    """Attention that the token at the position pays in each head of the layer, (H, T)."""
+    heads, tokens = context.config.heads, len(context.ids)
+    if heads * tokens**2 > PATTERNS_CACHED:
+        return _row_and_column(context)[0]
+    patterns: Numbers = context.traced.get_or_compute(("patterns", context.layer), 0, lambda: _patterns(context).copy())
+    return patterns[:, context.position]
+
+
 def _patterns(context: StageContext) -> Numbers:
     """(H, T, T), without the rest of the layer, which stages outside it do not need."""
     patterns: Numbers = context.trace.pattern_and_values(context.layer)[0].numpy()

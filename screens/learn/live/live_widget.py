@@ -52,6 +52,8 @@ class LiveWidget(Vertical):
             raise UserError(f"The live widget {type(self).__name__} has no option {sorted(unknown)[0]}.")
         self.options = dict(options)
         self.engine = engine
+        self.lesson = ""
+        """Name of the lesson that it stands in."""
 
     @property
     def lab(self) -> AppState:

@@ -6,7 +6,7 @@ from lab.data.cleaning.funnel import Excerpt, ExcerptSpan, Funnel
 from lab.data.cleaning.rule_registry import BY_NAME, RULES
 from lab.runs.run_schema import CleaningStep
 from screens.data.clean_layout import RuleState, effect_sentence, excerpt_lines, funnel_bar, funnel_lines, rule_lines
-from screens.data.piece_lines import PieceLine, wrap_pieces
+from screens.widgets.piece_lines import PieceLine, wrap_pieces
 
 STEPS = (
     CleaningStep(rule="line-endings", bytes_in=1000, bytes_out=990, before=20, after=10, passages_changed=10),

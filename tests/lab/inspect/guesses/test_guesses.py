@@ -1,0 +1,142 @@
+"""Questions for the learner: the answer is the model's own, choices are plausible and in no telling order, ties are told."""
+
+import dataclasses
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from lab.engine.method_registry import GuessParams
+from lab.inspect.guesses import attention_guess, next_token_guess
+from lab.inspect.guesses.guess_choices import percentages, right_choices, shuffled
+from lab.inspect.open_model import OpenModel
+from lab.inspect.stages.stage_context import StageContext
+from lab.inspect.trace_cache import TraceCache
+from lab.views.guess_question import GuessQuestion
+from models.sampling_settings import SamplingSettings
+from models.unembed import finish
+from tests.lab.engine.conftest import PROMPT, InProcessEngine, TinyRun
+
+
+def stage_context(tiny: TinyRun, prompt: str = PROMPT, **place: int) -> StageContext:
+    """The last position of the prompt, on the model as it is in memory."""
+    opened = OpenModel(tiny.run, "best", 100, tiny.model.eval(), tiny.tokenizer, (str(tiny.run.path), 0, 0, 0))
+    ids = tiny.tokenizer.encode(prompt)[-tiny.model.config.context :]
+    traced = finish(TraceCache().trace_incrementally(opened, ids, ()))
+    return dataclasses.replace(StageContext(opened, traced, ids, 0, len(ids) - 1, SamplingSettings()), **place)  # type: ignore[arg-type]
+
+
+def with_logits(context: StageContext, logits: np.ndarray) -> StageContext:
+    """The same place with these logits, instead of the model's."""
+    context.__dict__["logits"] = logits
+    return context
+
+
+def probabilities_of(tiny: TinyRun, prompt: str, position: int) -> np.ndarray:
+    """The model's own next-token probabilities, from its fast path in float64."""
+    import torch
+
+    logits = tiny.model(torch.tensor([tiny.tokenizer.encode(prompt)[-tiny.model.config.context :]]))[0]
+    row = (logits[0] if logits.dim() == 3 else logits)[position].double()
+    return np.asarray(row.softmax(-1).numpy())
+
+
+def test_the_right_token_is_the_most_probable_of_the_whole_vocabulary(tiny: TinyRun, engine: InProcessEngine) -> None:
+    length = len(tiny.tokenizer.encode(PROMPT)[-16:])
+    for position in range(length):
+        found: GuessQuestion = engine.guess(GuessParams(run="tiny", text=PROMPT, position=position))
+        own = probabilities_of(tiny, PROMPT, position)
+        assert len(found.right) == 1
+        right = found.choices[found.right[0]]
+        assert right.label == f"“{tiny.tokenizer.label(int(own.argmax()))}”"
+        assert right.value == pytest.approx(own.max(), rel=1e-4)
+        assert right.text in found.answer
+        assert found.others is not None
+        assert found.others.value is not None
+        total = sum(choice.value or 0 for choice in found.choices) + found.others.value
+        assert total == pytest.approx(1)
+        assert len({choice.label.strip("“” ") for choice in found.choices}) == next_token_guess.CHOICES
+        assert found.question.startswith(f"Position {position + 1} predicts token {position + 2}.")
+
+
+def test_the_token_that_the_prompt_goes_on_with_is_among_the_choices(tiny: TinyRun) -> None:
+    context = stage_context(tiny, position=2)
+    found = next_token_guess.next_token_question(context)
+    actual = context.label(3)
+    assert f"“{actual}”" in [choice.label for choice in found.choices]
+    assert "The prompt goes on with" in found.why
+    p = float(probabilities_of(tiny, PROMPT, 2)[context.ids[3]])
+    loss = float(found.why.partition(" = ")[2].rstrip("."))
+    assert loss == pytest.approx(-math.log(p), abs=0.02)
+
+
+def test_a_tie_has_two_right_answers_and_equal_logits_none(tiny: TinyRun) -> None:
+    size = tiny.model.config.vocab_size
+    ids = [tiny.tokenizer.encode(word)[-1] for word in ("g", "t")]
+    logits = np.zeros(size)
+    logits[ids] = 3.0
+    found = next_token_guess.next_token_question(with_logits(stage_context(tiny), logits))
+    assert sorted(found.choices[at].label for at in found.right) == ["“g”", "“t”"]
+    assert "are tied at" in found.answer
+    nothing = next_token_guess.next_token_question(with_logits(stage_context(tiny), np.zeros(size)))
+    assert nothing.choices == ()
+    assert "the same probability" in nothing.question
+
+
+def test_the_place_of_a_choice_says_nothing_about_its_share(tiny: TinyRun) -> None:
+    """Over many places the right choice is about as often at each: with 5 places of 400, 3.5 standard deviations are 28."""
+    places = Counter(shuffled(range(5), "next token", [salt]).index(0) for salt in range(400))
+    assert all(abs(count - 80) < 28 for count in places.values())
+    assert len(places) == 5
+    assert shuffled([3, 1, 2], "a") == shuffled([2, 3, 1], "a"), "a fixed order, whatever it was before"
+
+
+def test_the_right_key_is_the_most_attended_one(tiny: TinyRun, engine: InProcessEngine) -> None:
+    pattern = engine.trace(text=PROMPT)["blocks.1.attn.pattern"]  # (H, T, T)
+    length = pattern.shape[1]
+    for head in range(2):
+        for position in range(1, length):
+            found: GuessQuestion = engine.guess(
+                GuessParams(run="tiny", text=PROMPT, position=position, about="attention", layer=1, head=head)
+            )
+            row = pattern[head, position, : position + 1]
+            right = found.choices[found.right[0]]
+            assert int(right.label.split()[0]) == row.argmax() + 1
+            assert right.value == pytest.approx(row.max(), rel=1e-4)
+            assert len(found.choices) == min(position + 1, attention_guess.CHOICES)
+            assert [int(choice.label.split()[0]) for choice in found.choices] == sorted(
+                int(choice.label.split()[0]) for choice in found.choices
+            )
+            others = found.others.value if found.others is not None else 0.0
+            assert sum(choice.value or 0 for choice in found.choices) + (others or 0) == pytest.approx(1, abs=1e-5)
+            if row[0] >= 0.5 and position > 1:
+                assert "first-token sink" in found.why
+
+
+def test_from_the_first_token_there_is_nothing_to_guess(tiny: TinyRun, engine: InProcessEngine) -> None:
+    found: GuessQuestion = engine.guess(GuessParams(run="tiny", text="T", about="attention"))
+    assert found.choices == ()
+    assert "can attend only to it" in found.question
+    assert engine.guess(GuessParams(run="tiny", text="T")).choices, "its next token can be guessed"
+
+
+def test_equal_attention_has_no_right_answer(tiny: TinyRun) -> None:
+    tiny.model.blocks[0].attn.c_attn.weight.zero_()
+    tiny.model.blocks[0].attn.c_attn.bias.zero_()
+    found = attention_guess.attention_question(stage_context(tiny, position=3))
+    assert found.choices == ()
+    assert "attends equally" in found.question
+
+
+def test_the_same_question_has_one_identity_and_another_place_another(tiny: TinyRun) -> None:
+    asked = [next_token_guess.next_token_question(stage_context(tiny, position=at)).identity for at in (2, 2, 3)]
+    assert asked[0] == asked[1] != asked[2]
+    heads = [attention_guess.attention_question(stage_context(tiny, position=3, head=head)).identity for head in (0, 1)]
+    assert len({*asked, *heads}) == 4
+
+
+def test_printed_shares_tell_the_largest_from_the_rest() -> None:
+    assert percentages([0.41234, 0.41231, 0.1]) == ["41.234%", "41.231%", "10.000%"]
+    assert percentages([0.4, 0.4, 0.2]) == ["40.0%", "40.0%", "20.0%"]
+    assert right_choices([0.2, 0.4, 0.4 * (1 - 1e-8)]) == (1, 2)
