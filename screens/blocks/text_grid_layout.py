@@ -17,7 +17,7 @@ LABEL_WIDTH = 14
 """Longest label of a row before it is shortened."""
 MARK = 2
 """Room for the mark of the selected row."""
-NARROWEST, NARROW, WIDEST = 5, 6, 18
+NARROWEST, NARROW, WIDEST = 6, 8, 18
 """Character cells of a cell: the level, the token, a space; where there is room the number in place of the level. The least that
 fits a grid whole, the least of one that scrolls, and the most."""
 NUMBER = 5

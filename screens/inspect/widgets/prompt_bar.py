@@ -82,7 +82,7 @@ class PromptBar(Vertical):
         width = self.content_size.width - self._facts.gutter.width  # while one edits, the facts have no size of their own
         room = width - cell_len(self._facts.left) - 2
         scale = f", 0 to {probability(shading.limit, 0)}"
-        words = (f"shaded: {shading.words}{scale}", shading.brief + scale, shading.brief, shading.briefest)
+        words = (f"shaded: {shading.words}{scale}", shading.brief + scale, shading.briefest + scale, shading.briefest)
         self._facts.right = (*self._settings, next((each for each in words if cell_len(each) <= room), shading.briefest))
 
     def on_resize(self) -> None:

@@ -50,7 +50,9 @@ def groups(insights: InsightHistory, width: int) -> tuple[list[int], int, int]:
 
 def step_axis(insights: InsightHistory, width: int, mark: str = "", at: int = 0) -> str:
     """The axis of a strip of so many cells: the first and the last step at its ends as far as there is room, and a mark."""
-    first, last = whole(insights.points[0].step), whole(insights.points[-1].step)
+    first, last = f"step {whole(insights.points[0].step)}", whole(insights.points[-1].step)
+    if len(first) + 1 + len(last) > width - len(mark):
+        first = first.removeprefix("step ")
     row = list(" " * width)
     kept = range(at, at + len(mark))
     for start, label in ((width - len(last), last), (0, first)):

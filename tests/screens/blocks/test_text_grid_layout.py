@@ -52,10 +52,10 @@ def test_columns_stand_under_their_labels_and_end_at_the_width(width: int) -> No
 
 
 def test_cells_are_narrower_where_the_grid_is_then_whole_and_scroll_whole_where_not() -> None:
-    whole, wider = lay_text_grid(grid(), 20), lay_text_grid(grid(), 16)
-    assert (whole.cell_width, wider.cell_width) == (5, 6)
-    assert whole.width <= 20 < wider.pinned + wider.width
-    assert wider.cuts == (0, 6, 12)
+    whole, wider = lay_text_grid(grid(), 22), lay_text_grid(grid(), 16)
+    assert (whole.cell_width, wider.cell_width) == (6, 8)
+    assert whole.width <= 22 < wider.pinned + wider.width
+    assert wider.cuts == (0, 8, 16)
 
 
 def test_paper_is_the_probability_and_marks_need_no_colour() -> None:
