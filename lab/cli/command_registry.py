@@ -18,6 +18,7 @@ COMMANDS = (
     "runs",
     "rename",
     "delete",
+    "posttrain",
     "generate",
     "trace",
     "report",

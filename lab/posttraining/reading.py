@@ -43,7 +43,7 @@ def pairs_view(history: PosttrainingHistory) -> View:
         f"{whole(settings.pairs)} questions with answers to learn from, {whole(started.hedged)} of which name both animals of "
         f"the story; {whole(settings.held_out)} questions about other stories are kept for evaluation."
     )
-    rows = [[Cell(pair.question), Cell(_shown(pair.target, MOST_ANSWER)), Cell(pair.right)] for pair in started.pairs]
+    rows = [[Cell(pair.question), Cell(shown_answer(pair.target)), Cell(pair.right)] for pair in started.pairs]
     columns = [Column("question", "left"), Column("answer to learn", "left"), Column("right", "left")]
     blocks: list[Block] = [Table(columns, rows, title=f"the first {len(rows)} of {whole(settings.pairs)}")]
     if started.pairs:
@@ -110,7 +110,7 @@ def _answer_cell(found: Evaluation, index: int, right: str, room: int) -> Cell:
     if index >= len(found.answers):
         return Cell("")
     answer = found.answers[index]
-    return Cell(_shown(answer, room), style="strong" if answer.strip() == right else "")
+    return Cell(shown_answer(answer, room), style="strong" if answer.strip() == right else "")
 
 
 def sft_view(history: PosttrainingHistory) -> View:
@@ -179,7 +179,7 @@ def _rounds_table(rounds: Sequence[Round], title: str) -> Table:
                 _share(exact),
                 Cell(fixed(kl, 2), kl),
                 Cell(fixed(length, 1), length),
-                Cell(_shown(part[-1].answer, LEAST_ANSWER)),
+                Cell(shown_answer(part[-1].answer, LEAST_ANSWER)),
             ]
         )
     columns = [
@@ -203,7 +203,7 @@ def _span(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}–{last}"
 
 
-def _shown(answer: str, most: int) -> str:
+def shown_answer(answer: str, most: int = MOST_ANSWER) -> str:
     """An answer as it can be shown, cut where it is long."""
     text = visible(answer.removeprefix(" "))
     return text if len(text) <= most else f"{text[: most - 1]}…"
