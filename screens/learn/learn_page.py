@@ -38,6 +38,9 @@ class LearnPage(Page, Vertical):
         """True if everything asked for has been answered."""
         return True
 
+    def screen_resumed(self) -> None:
+        """Follow the mode's return into view."""
+
     def take_focus(self) -> None:
         """Focus the widget that has the keys when the page opens."""
 

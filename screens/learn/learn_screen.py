@@ -30,9 +30,9 @@ class LearnScreen(LabScreen):
     )
     DEFAULT_CSS = """
     LearnScreen {
-        &.-narrow LessonList { width: 1fr; }
+        &.-narrow #learn-list-column { width: 1fr; }
         &.-narrow LessonReader { display: none; }
-        &.-narrow LessonsPage.-reading LessonList { display: none; }
+        &.-narrow LessonsPage.-reading #learn-list-column { display: none; }
         &.-narrow LessonsPage.-reading LessonReader { display: block; }
     }
     """
@@ -83,6 +83,10 @@ class LearnScreen(LabScreen):
         self._show_page()
         self.current.take_focus()
         self.lab.release_run.append(self._engine.release)
+
+    def on_screen_resume(self) -> None:
+        for page in self.query(LearnPage):
+            page.screen_resumed()
 
     async def on_unmount(self) -> None:
         await self._engine.close()

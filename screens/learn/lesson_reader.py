@@ -31,7 +31,7 @@ MODE_KEY = re.compile(r"\b(press|in) `([1-6])`", re.IGNORECASE)
 class LessonText(VerticalScroll, inherit_bindings=False):
     """The text of a step, scrolled with the keys that scroll everywhere."""
 
-    HELP = "**The lesson.** `j` and `k` scroll, `space` goes on, `b` back, `tab` leads to the live view, `escape` to the list."
+    HELP = "**The lesson.** `j` and `k` scroll, `space` goes on, `p` back, `tab` leads to the live view, `escape` to the list."
     BINDINGS = [
         Binding("j,down", "scroll_down", "Scroll", id="lesson.down", key_display="j/k", tooltip="Scroll down"),
         Binding("k,up", "scroll_up", "Up", id="lesson.up", show=False, tooltip="Scroll up"),
@@ -81,7 +81,7 @@ class LessonReader(Vertical):
     """
     BINDINGS = [
         Binding("space,n", "step(1)", "Go on", id="lesson.next", key_display="space", tooltip="The next step, or lesson"),
-        Binding("b,p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="b", tooltip="The step before"),
+        Binding("p,backspace", "step(-1)", "Back", id="lesson.previous", key_display="p", tooltip="The step before"),
         Binding("o", "open", "Open in full", id="lesson.open", tooltip="Open the full screen with the same state"),
         Binding("z", "enlarge", "Enlarge", id="lesson.enlarge", tooltip="The live view alone, or with its text"),
     ]

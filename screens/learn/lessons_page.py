@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lab.lessons.lesson import Lesson
@@ -18,8 +19,10 @@ from lab.views.screen_state import ScreenState
 from screens.learn.learn_page import LearnPage
 from screens.learn.lesson_reader import LessonReader, LessonText
 from screens.learn.live.experiment_widget import ExperimentWidget
+from screens.learn.live.guess_widgets import PlaceGuess
 from screens.learn.live.live_widget import ModelAtHand
 from screens.learn.live.stage_widget import StageWidget
+from screens.widgets.guess.guess_view import GuessView
 from screens.widgets.page_bar import PageLink
 
 if TYPE_CHECKING:
@@ -41,10 +44,13 @@ class LessonsPage(LearnPage):
     """Narrow screens show the list or the lesson, wide ones both."""
 
     LINK = PageLink("lessons", "s", "lessons")
-    PARTS = (LessonList, LessonReader, LessonText, StageWidget, ExperimentWidget)
+    PARTS = (LessonList, LessonReader, LessonText, StageWidget, ExperimentWidget, PlaceGuess, GuessView)
     DEFAULT_CSS = """
     LessonsPage {
-        & LessonList { width: 40; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
+        & #learn-list-column { width: 40; }
+        & #learn-score { height: auto; padding: 0 1; color: $foreground 80%; display: none; }
+        & #learn-score.-known { display: block; }
+        & LessonList { width: 1fr; height: 1fr; max-height: 100%; border: round $foreground 30%; padding: 0 1; }
         & LessonList { background: $background; border-title-color: $foreground 90%; border-subtitle-color: $foreground 70%; }
         & LessonList:focus { border: round $accent; }
     }
@@ -56,6 +62,13 @@ class LessonsPage(LearnPage):
         def __init__(self, progress: Progress, problem: str) -> None:
             super().__init__()
             self.progress, self.problem = progress, problem
+
+    class ScoreRead(Message):
+        """The score of the predictions on disk, in words."""
+
+        def __init__(self, words: str) -> None:
+            super().__init__()
+            self.words = words
 
     class ModelFound(Message):
         """The chosen run, and the prompt to begin with."""
@@ -75,7 +88,9 @@ class LessonsPage(LearnPage):
         with Horizontal():
             choices = LessonList(*(Option(f"  {each.number}. {each.title}", each.name) for each in self.lessons), id="learn-list")
             choices.border_title = "lessons"
-            yield choices
+            with Vertical(id="learn-list-column"):
+                yield choices
+                yield Static(id="learn-score")
             yield LessonReader(self.engine)
 
     @property
@@ -92,6 +107,7 @@ class LessonsPage(LearnPage):
 
     def on_mount(self) -> None:
         self._read_progress()
+        self._read_score()
         self.watch(self.app, "run_name", self._follow_run)
 
     @work(thread=True, group="progress", exit_on_error=True)
@@ -100,6 +116,26 @@ class LessonsPage(LearnPage):
         from lab.runs.home_folder import home
 
         self.post_message(self.ProgressRead(*read_progress(home())))
+
+    def screen_resumed(self) -> None:
+        self._read_score()  # guesses may have been made in Inspect
+
+    @work(thread=True, exclusive=True, group="score", exit_on_error=True)
+    def _read_score(self) -> None:
+        from lab.learner.predictions import read_predictions, score_of
+        from lab.runs.home_folder import home
+
+        self.post_message(self.ScoreRead(score_of(read_predictions(home())[0]).in_words))
+
+    @on(ScoreRead)
+    def _show_score(self, message: ScoreRead) -> None:
+        line = self.query_one("#learn-score", Static)
+        line.update(Text(message.words))
+        line.set_class(bool(message.words), "-known")
+
+    @on(GuessView.Scored)
+    def _follow_score(self, message: GuessView.Scored) -> None:
+        self.post_message(self.ScoreRead(message.score.in_words))
 
     @on(ProgressRead)
     def _show_progress(self, message: ProgressRead) -> None:

@@ -1,29 +1,42 @@
-"""Live widgets `predict-next-token` and `predict-attention`: a guess at the model at hand, before the answer is revealed."""
+"""Live widgets `predict-next-token`, `predict-attention` and `predict-experiment`: a guess before the answer is revealed."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from lab.engine.method_registry import GUESS, OPEN, GuessParams, OpenParams
+from lab.core.errors import UserError
+from lab.engine.method_registry import (
+    EXPERIMENT,
+    GUESS,
+    OPEN,
+    EngineMethod,
+    ExperimentParams,
+    GuessParams,
+    OpenParams,
+)
+from lab.experiments.experiment_registry import EXPERIMENTS
+from lab.experiments.experiment_result import ExperimentResult
+from lab.lessons.experiment_guess import NAMES, parse_experiment_guess
 from lab.views.blocks import ModelFacts
 from lab.views.guess_question import GuessQuestion
 from lab.views.screen_state import ScreenState
+from screens.blocks.block_view import BlockView
 from screens.learn.learn_engine import LearnEngine, Refused
 from screens.learn.live.engine_view import LOADING
 from screens.learn.live.live_widget import LiveWidget, ModelAtHand
 from screens.widgets.guess.guess_view import GuessView
 
+PLACE = ("layer", "head", "position")
+
 
 class GuessWidget(LiveWidget):
-    """Asks a question of the engine and shows it as a guess."""
-
-    ABOUT: Literal["next token", "attention"]
-    BINDINGS = [Binding("P", "another", "Another", id="live.another", tooltip="Guess at another place of the prompt")]
+    """Asks the engine and shows its answer as a guess."""
 
     def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
         super().__init__(options, engine)
@@ -31,7 +44,7 @@ class GuessWidget(LiveWidget):
         self.position: int | None = self.integer("position", 0) - 1 if "position" in self.options else None
         self.guess = GuessView()
         self.model: ModelAtHand | None = None
-        self._facts: ModelFacts | None = None
+        self.facts: ModelFacts | None = None
         self._is_answered = False
 
     def compose(self) -> ComposeResult:
@@ -40,6 +53,15 @@ class GuessWidget(LiveWidget):
     @property
     def is_settled(self) -> bool:
         return self._is_answered and self.guess.is_settled
+
+    @abstractmethod
+    def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
+        """The engine's method and its parameters."""
+
+    def question_of(self, answer: Any) -> GuessQuestion:
+        """The question in the engine's answer. Raises: UserError: if there is none."""
+        found: GuessQuestion = answer
+        return found
 
     def show_model(self, model: ModelAtHand) -> None:
         """Open the run first: its layers and heads bound what can be asked."""
@@ -50,28 +72,26 @@ class GuessWidget(LiveWidget):
         self.engine.ask("facts", OPEN, OpenParams(run=model.run), self._opened, self._refused)
 
     def _opened(self, facts: ModelFacts) -> None:
-        self._facts = facts
+        self.facts = facts
         self.layer_index, self.head_index = min(self.layer_index, facts.layers - 1), min(self.head_index, facts.heads - 1)
-        self._ask()
+        self.ask()
 
-    def _ask(self) -> None:
-        assert self.model is not None
-        self._is_answered = False
-        self.guess.wait()
-        params = GuessParams(
-            run=self.model.run,
-            text=self.model.prompt,
-            position=self.position,
-            layer=self.layer_index,
-            head=self.head_index,
-            about=self.ABOUT,
-        )
-        self.engine.ask("live", GUESS, params, self._asked, self._refused)
+    def ask(self) -> None:
+        """Ask the engine for the question at the place chosen."""
+        if self.model is not None:
+            self._is_answered = False
+            self.guess.wait()
+            method, params = self.engine_question(self.model)
+            self.engine.ask("live", method, params, self._answered, self._refused)
 
-    def _asked(self, question: GuessQuestion) -> None:
+    def _answered(self, answer: Any) -> None:
+        try:
+            question = self.question_of(answer)
+        except UserError as error:
+            self._refused(Refused(str(error), False))
+            return
         self._is_answered = True
         self.say("")
-        self.position = question.position
         self.guess.show(question, f"lesson {self.lesson}".strip())
 
     def _refused(self, refused: Refused) -> None:
@@ -83,6 +103,35 @@ class GuessWidget(LiveWidget):
         self.guess.focus()
         return True
 
+    @on(GuessView.Revealed)
+    def _revealed(self) -> None:
+        """Tell that there is a place to open in full now, which the reader shows with each sentence."""
+        self.say("")
+
+
+class PlaceGuess(GuessWidget):
+    """A guess about a place of the forward pass."""
+
+    ABOUT: Literal["next token", "attention"]
+    STAGE: str
+    """The stage of Inspect that shows the answer."""
+    BINDINGS = [Binding("P", "another", "Another", id="live.another", tooltip="Guess at another place of the prompt or model")]
+
+    def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
+        return GUESS, GuessParams(
+            run=model.run,
+            text=model.prompt,
+            position=self.position,
+            layer=self.layer_index,
+            head=self.head_index,
+            about=self.ABOUT,
+        )
+
+    def question_of(self, answer: Any) -> GuessQuestion:
+        found: GuessQuestion = answer
+        self.position = found.position
+        return found
+
     def full_screen(self) -> ScreenState | None:
         """The place in Inspect; not before the guess, for it shows the answer."""
         if self.model is None or self.guess.is_open or self.guess.state is None:
@@ -91,32 +140,24 @@ class GuessWidget(LiveWidget):
             mode="inspect",
             run=self.model.run,
             prompt=self.model.prompt,
-            stage=self._stage,
+            stage=self.STAGE,
             layer=self.layer_index,
             head=self.head_index,
             position=self.position,
         )
 
-    @property
-    def _stage(self) -> str:
-        return "scores" if self.ABOUT == "attention" else "logits"
-
     def action_another(self) -> None:
         """Ask about another place."""
-        if self._facts is not None and self._is_answered and self.position is not None:
-            self._move_on(self._facts)
-            self._ask()
+        if self.facts is not None and self._is_answered and self.position is not None:
+            self.move_on(self.facts)
+            self.ask()
 
-    def _move_on(self, facts: ModelFacts) -> None:
+    @abstractmethod
+    def move_on(self, facts: ModelFacts) -> None:
         """Go to the place that is asked about next."""
-        raise NotImplementedError
-
-    @on(GuessView.Revealed)
-    def _revealed(self) -> None:
-        self.say("")  # now there is a place to open in full
 
 
-class NextTokenGuess(GuessWidget):
+class NextTokenGuess(PlaceGuess):
     """`predict-next-token`: which token does the model find most probable next?
 
     Options: `prompt` and `run`, as everywhere; `position`, counted from 1, the last token of the prompt unless given. After the
@@ -128,14 +169,15 @@ class NextTokenGuess(GuessWidget):
     """
 
     ABOUT = "next token"
+    STAGE = "logits"
     OPTIONS = ("position",)
 
-    def _move_on(self, facts: ModelFacts) -> None:
+    def move_on(self, facts: ModelFacts) -> None:
         """The position before; from the first one the last."""
         self.position = self.position - 1 if self.position else None
 
 
-class AttentionGuess(GuessWidget):
+class AttentionGuess(PlaceGuess):
     """`predict-attention`: which token does this head attend to most from this position?
 
     Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`, counted from 1. Unless given, the first layer, its
@@ -149,9 +191,73 @@ class AttentionGuess(GuessWidget):
     """
 
     ABOUT = "attention"
-    OPTIONS = ("layer", "head", "position")
+    STAGE = "scores"
+    OPTIONS = PLACE
 
-    def _move_on(self, facts: ModelFacts) -> None:
+    def move_on(self, facts: ModelFacts) -> None:
         """The next head; after the last one of a layer the first of the next layer."""
         at = (self.layer_index * facts.heads + self.head_index + 1) % (facts.layers * facts.heads)
         self.layer_index, self.head_index = divmod(at, facts.heads)
+
+
+class MeasuredGuess(GuessWidget):
+    """`predict-experiment`: a question of the lesson's own, answered by the measures of an experiment on the model at hand.
+
+    Options: `prompt` and `run`, as everywhere; `layer`, `head` and `position`; those of `lab.lessons.experiment_guess`, which
+    describes them; any other one is an input of the experiment. Its picture is shown with the answer.
+
+        ```live predict-experiment
+        experiment: gradient_descent
+        question: One step of gradient descent. Does the loss on its own tokens rise or fall?
+        choice-a: it falls
+        right-a: loss_after < loss_before
+        choice-b: it rises, or stays as it is
+        answer: It went from {loss_before:.4f} to {loss_after:.4f} nats.
+        ```
+    """
+
+    OPTIONS = (*PLACE, *NAMES)
+    TAKES_ANY_OPTION = True
+    DEFAULT_CSS = """
+    MeasuredGuess {
+        & > GuessView { height: 1fr; }
+        & > BlockView { height: 1fr; display: none; }
+        &.-revealed > BlockView { display: block; }
+    }
+    """
+
+    def __init__(self, options: Mapping[str, str], engine: LearnEngine) -> None:
+        super().__init__(options, engine)
+        self.described = parse_experiment_guess(self.options, EXPERIMENTS)
+        self.inputs = {name: text for name, text in self.options.items() if name not in ("run", "prompt", *self.OPTIONS)}
+        self.view = BlockView()
+        self._result: ExperimentResult | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self.guess
+        yield self.view
+
+    def engine_question(self, model: ModelAtHand) -> tuple[EngineMethod[Any, Any], Any]:
+        self.remove_class("-revealed")
+        return EXPERIMENT, ExperimentParams(
+            run=model.run,
+            text=model.prompt,
+            name=self.described.experiment,
+            position=self.position,
+            layer=self.layer_index,
+            head=self.head_index,
+            inputs=self.inputs,
+        )
+
+    def question_of(self, answer: Any) -> GuessQuestion:
+        assert self.facts is not None, "facts come before the experiment"
+        assert self.model is not None
+        self._result = answer
+        place = (self.position, self.layer_index, self.head_index)
+        return self.described.ask(answer, self.facts, self.model.prompt, place, sorted(self.inputs.items()))
+
+    @on(GuessView.Revealed)
+    def _show_picture(self) -> None:
+        if self._result is not None:
+            self.view.show(self._result.view)
+            self.add_class("-revealed")

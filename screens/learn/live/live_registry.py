@@ -6,7 +6,7 @@ from lab.core.errors import UserError
 from lab.lessons.lesson import Live
 from screens.learn.learn_engine import LearnEngine
 from screens.learn.live.experiment_widget import ExperimentWidget
-from screens.learn.live.guess_widgets import AttentionGuess, NextTokenGuess
+from screens.learn.live.guess_widgets import AttentionGuess, MeasuredGuess, NextTokenGuess
 from screens.learn.live.live_widget import LiveWidget
 from screens.learn.live.softmax_editor import SoftmaxEditor
 from screens.learn.live.stage_widget import StageWidget
@@ -17,6 +17,7 @@ LIVE_WIDGETS: Mapping[str, type[LiveWidget]] = {
     "softmax": SoftmaxEditor,
     "predict-next-token": NextTokenGuess,
     "predict-attention": AttentionGuess,
+    "predict-experiment": MeasuredGuess,
 }
 
 

@@ -1,0 +1,79 @@
+"""Guesses on experiments: the right choice follows the measures; a description that cannot be used is refused."""
+
+import pytest
+
+from lab.core.errors import UserError
+from lab.experiments.experiment_result import ExperimentResult, Measure
+from lab.lessons.experiment_guess import parse_experiment_guess
+from lab.views.blocks import ModelFacts, View
+from lab.views.guess_question import GuessQuestion
+
+FACTS = ModelFacts(
+    run="tale", checkpoint="best", step=9, layers=1, heads=1, width=4, context=8, vocab_size=9, parameters=9, tokenizer="bpe"
+)
+OPTIONS = {
+    "experiment": "gradient_descent",
+    "question": "Does the loss fall?",
+    "choice-a": "it falls",
+    "right-a": "loss_after < loss_before",
+    "choice-b": "it rises",
+    "right-b": "loss_after > loss_before",
+    "choice-c": "it stays",
+    "answer": "From {loss_before:.2f} to {loss_after:.2f}.",
+}
+
+
+def ask(options: dict[str, str], missing: str = "", **measures: Measure) -> GuessQuestion:
+    result = ExperimentResult(View("", "", "", []), measures, missing)
+    return parse_experiment_guess(options, ["gradient_descent"]).ask(result, FACTS, "The")
+
+
+@pytest.mark.parametrize(("after", "right"), [(1.0, (0,)), (3.0, (1,)), (2.0, (2,))])
+def test_the_right_choice_follows_the_measures(after: float, right: tuple[int, ...]) -> None:
+    found = ask(OPTIONS, loss_before=2.0, loss_after=after)
+    assert found.right == right
+    assert found.answer == f"From 2.00 to {after:.2f}."
+    assert [choice.label for choice in found.choices] == ["it falls", "it rises", "it stays"]
+
+
+def test_where_no_choice_or_every_choice_holds_there_is_nothing_to_guess() -> None:
+    two = {name: text for name, text in OPTIONS.items() if not name.endswith("-c")}
+    found = ask(two, loss_before=2.0, loss_after=2.0)
+    assert found.choices == ()
+    assert "None of the choices holds on this model: From 2.00 to 2.00." in found.question
+    both = {**two, "right-b": "loss_after != loss_before"}
+    assert "Each of the choices holds" in ask(both, loss_before=2.0, loss_after=1.0).question
+    assert ask(both, loss_before=2.0, loss_after=1.0).choices == ()
+
+
+def test_the_identity_follows_the_model_the_question_and_what_it_is_asked_of() -> None:
+    described = parse_experiment_guess(OPTIONS, ["gradient_descent"])
+    result = ExperimentResult(View("", "", "", []), {"loss_before": 2.0, "loss_after": 1.0})
+    asked = [described.ask(result, FACTS, prompt).identity for prompt in ("The", "The", "A")]
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_a_missing_measure_is_told() -> None:
+    with pytest.raises(UserError, match=r"This cannot be guessed here: No text\."):
+        ask(OPTIONS, missing="No text.", loss_before=2.0)
+    with pytest.raises(UserError, match="measured no loss_after on this run"):
+        ask(OPTIONS, loss_before=2.0)
+    with pytest.raises(UserError, match="has a condition that cannot be used"):
+        ask(OPTIONS, loss_before=2.0, loss_after="low")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"question": ""}, "needs the option question"),
+        ({"experiment": "alchemy"}, "There is no experiment called alchemy"),
+        ({"choice-b": ""}, "needs the choices choice-a, choice-b"),
+        ({"right-a": "loss_after falls"}, "is no comparison"),
+        ({"answer": "{__class__}"}, "is no figure"),
+        ({"right-f": "1 < 2"}, "right-f belongs to no choice"),
+        ({"choice-d": "it is gone"}, "more than one choice without a condition"),
+    ],
+)
+def test_a_description_that_cannot_be_used_is_refused(change: dict[str, str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parse_experiment_guess({**OPTIONS, **change}, ["gradient_descent"])

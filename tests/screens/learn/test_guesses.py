@@ -1,0 +1,132 @@
+"""Guesses in a lesson, on a tiny real model: nothing of the answer is drawn before, then it is, with the score."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from lab.learner.predictions import read_predictions, score_of
+from lab.lessons.lesson import parse_lesson
+from screens.app import LabApp
+from screens.learn.learn_screen import LearnScreen
+from screens.learn.lessons_page import LessonsPage
+from screens.widgets.guess.guess_view import ANSWERED, GuessView
+from tests.lab.engine.conftest import MakeRun, _one_thread, make_run
+from tests.screens.in_process_engine import InProcessEngine
+
+__all__ = ["_one_thread", "make_run"]
+
+Until = Callable[[Pilot[None], Callable[[], object]], Awaitable[None]]
+
+LESSON = """# Guesses
+
+```live predict-next-token
+prompt: The big dog ran
+```
+
+## Attention
+
+```live predict-attention
+prompt: The big dog ran
+layer: 9
+head: 2
+```
+
+## An experiment
+
+```live predict-experiment
+experiment: vocabulary
+question: How many tokens has this model's vocabulary?
+choice-a: at most 1,000
+right-a: own_vocabulary <= 1000
+choice-b: more
+answer: It has {own_vocabulary}.
+```
+"""
+
+
+def drawn(guess: GuessView) -> str:
+    return "\n".join(guess.draw(line).text.rstrip() for line in range(guess.extent[0]))
+
+
+@pytest.fixture
+def app(home: Path, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> LabApp:
+    make_run("tiny")
+    lesson = parse_lesson(Path("01-guesses.md"), LESSON)
+    monkeypatch.setattr("screens.learn.lessons_page.lessons", lambda: [lesson])
+
+    class LearnApp(LabApp):
+        DEFAULT_MODE = "learn"
+        MODES: ClassVar[dict[str, Any]] = {**LabApp.MODES, "learn": lambda: LearnScreen(InProcessEngine())}
+
+    return LearnApp(run="tiny", preload=False)
+
+
+async def test_a_lesson_asks_reveals_and_keeps_the_score(app: LabApp, tmp_path: Path, until: Until) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        page = pilot.app.screen.query_one(LessonsPage)
+        await until(pilot, lambda: page.is_settled)
+        await pilot.press("enter")
+
+        def guess() -> GuessView:
+            return pilot.app.screen.query_one(GuessView)
+
+        async def asked() -> GuessView:
+            await until(pilot, lambda: pilot.app.screen.query(GuessView) and guess().is_open)
+            return guess()
+
+        async def scored() -> str:
+            await until(pilot, lambda: guess().is_settled and guess().state.score)
+            return drawn(guess())
+
+        first = await asked()
+        assert "%" not in drawn(first)
+        assert page.reader.check_action("open", ()) is False, "the full screen would show the answer"
+        last = first.state.question.position
+        right = first.state.question.right[0]
+        wrong = next(at for at in range(5) if at not in first.state.question.right)
+        await pilot.press("abcde"[wrong])
+        text = await scored()
+        assert "✗ Not so. Most probable is" in text
+        assert first.state.question.choices[right].text in text
+        assert "Prediction: 0 of 1 right, 0.20 by chance" in text
+        assert page.reader.check_action("open", ()) is True
+
+        await pilot.press("P")
+        second = await asked()
+        assert second.state.question.position == last - 1
+        await pilot.press(*["down"] * second.state.question.right[0], "enter")
+        text = await scored()
+        assert "✓ Right." in text
+        assert "Predictions: 1 of 2 right, 0.40 by chance" in text
+
+        await pilot.press("space")
+        await until(pilot, lambda: page.reader.step == 1)
+        attention = await asked()
+        assert "head 2 of layer 2" in attention.state.question.question, "a layer that the model lacks is the last one"
+        await pilot.press("abcdef"[attention.state.question.right[0]])
+        await scored()
+
+        await pilot.press("space")
+        await until(pilot, lambda: page.reader.step == 2)
+        await asked()
+        await pilot.press("c")
+        assert guess().is_open, "there is no choice c"
+        await pilot.press("a")
+        assert "✓ Right. It has 275." in await scored()
+
+        await pilot.press("p", "p")
+        await until(pilot, lambda: page.reader.step == 0)
+        again = await asked()
+        await pilot.press("abcde"[again.state.question.right[0]])
+        assert ANSWERED in (await scored()).replace("\n", " ")
+
+        await pilot.press("escape", "escape")
+        kept = read_predictions(tmp_path)[0]
+        assert len(kept) == 5
+        words = score_of(kept).in_words
+        assert words.startswith("predictions: 3 of 4 right")
+        await until(pilot, lambda: str(pilot.app.screen.query_one("#learn-score", Static).render()) == words)
