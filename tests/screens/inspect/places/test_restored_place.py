@@ -121,6 +121,7 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
         await pilot.press("j", "u")
         await settle(pilot)
         app.run_name = "other"
+        await until(pilot, lambda: inspect(app).selection.run == "other")
         await settle(pilot)
         assert place(app)[:3] == ("other", Prompt("The big dog ran"), "heads")
         app.post_message(OpenState(PLACE))
@@ -143,9 +144,10 @@ async def test_a_state_comes_before_the_first_prompt_of_a_screen_never_opened(
 
         # A run chosen by hand begins with its own prompt, also the one that a state was of.
         app.run_name = "other"
-        await settle(pilot)
+        await until(pilot, lambda: inspect(app).selection.run == "other")
         app.run_name = "tale"
         await until(pilot, lambda: inspect(app).selection.run == "tale")
+        await settle(pilot)
         assert place(app)[1] == Prompt("The big dog ran")
 
 
