@@ -26,7 +26,6 @@ from screens.base_screen import HoldsWork, LabScreen
 from screens.command_palette import LabCommands
 from screens.legible_themes import OWN_THEME, adjusted, is_legible, own_theme
 from screens.messages import (
-    Arrived,
     CloneSettings,
     CompareRuns,
     CompareWith,
@@ -34,9 +33,7 @@ from screens.messages import (
     ModeChosen,
     OpenState,
     RenameRun,
-    RunChosen,
     RunsChanged,
-    TextChosen,
 )
 from screens.painting import paint_quickly
 from screens.terminal_cells import forget_cells, send_changed_cells_only
@@ -309,33 +306,19 @@ class LabApp(AppState):
     @on(ModeChosen)
     async def _mode_chosen(self, message: ModeChosen) -> None:
         await self.action_mode(message.mode)
-        if message.page and getattr(self.screen, "page", message.page) != message.page:
+        pages = [link.name for link, _ in self.screen.page_classes()] if isinstance(self.screen, LabScreen) else []
+        if message.page in pages and getattr(self.screen, "page", message.page) != message.page:
             await self.run_action(f"page('{message.page}')", self.screen)
 
     @on(OpenState)
     async def _open_state(self, message: OpenState) -> None:
-        if await self.choose(message.state):
-            await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
-            if isinstance(self.screen, LabScreen):
-                self.screen.restore_state(message.state)
-
-    @on(TextChosen)
-    def _text_chosen(self, message: TextChosen) -> None:
-        self.text_encoding = message.encoding
-        self.text_cleaning = message.cleaning
-        self.text_source = message.source
-        self.remember_text(message.source, message.encoding)
-        if message.open_mode:
-            self.switch_mode(message.open_mode)
-            self.screen.post_message(Arrived("text"))
-
-    @on(RunChosen)
-    def _run_chosen(self, message: RunChosen) -> None:
-        self.run_is_chosen = True
-        self.run_name = message.name
-        if message.open_mode:
-            self.switch_mode(message.open_mode)
-            self.screen.post_message(Arrived("run"))
+        if not await self.choose(message.state):
+            return
+        await self._mode_chosen(ModeChosen(message.state.mode, message.state.page))
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if isinstance(self.screen, LabScreen):
+            self.screen.restore_state(message.state)
 
     @cached_property
     def _run_actions(self) -> RunActions:

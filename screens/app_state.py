@@ -10,13 +10,15 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from textual import work
+from textual import on, work
 from textual.app import App
 from textual.reactive import var
 
 from lab.core.errors import UserError
 from lab.core.preferences import Preferences, write_preferences
+from lab.core.visible_text import quoted
 from lab.runs.run_schema import DEFAULT_RULES
+from screens.messages import Arrived, RunChosen, TextChosen
 
 if TYPE_CHECKING:
     from lab.runs.run_summary import RunSummary
@@ -74,6 +76,9 @@ class AppState(App[None]):
 
     async def choose(self, state: ScreenState) -> bool:
         """Choose the text and the run that a state names. False if there is no such run: the user is told, nothing is chosen."""
+        if state.mode not in self._modes:
+            self.notify(f"There is no mode called {quoted(state.mode)}.", severity="error", markup=False)
+            return False
         if state.run and self.run_summary(state.run) is None:
             from lab.runs.find_runs import open_run
 
@@ -82,12 +87,30 @@ class AppState(App[None]):
             except UserError as error:
                 self.notify(str(error), severity="error", markup=False)
                 return False
-        if state.text:
+        if state.text and state.mode != "data":
             self.text_encoding, self.text_source = state.encoding, state.text
         if state.run and state.run != self.run_name:
             self.run_is_chosen = True
             self.run_name = state.run
         return True
+
+    @on(TextChosen)
+    def _text_chosen(self, message: TextChosen) -> None:
+        self.text_encoding = message.encoding
+        self.text_cleaning = message.cleaning
+        self.text_source = message.source
+        self.remember_text(message.source, message.encoding)
+        if message.open_mode:
+            self.switch_mode(message.open_mode)
+            self.screen.post_message(Arrived("text"))
+
+    @on(RunChosen)
+    def _run_chosen(self, message: RunChosen) -> None:
+        self.run_is_chosen = True
+        self.run_name = message.name
+        if message.open_mode:
+            self.switch_mode(message.open_mode)
+            self.screen.post_message(Arrived("run"))
 
     def run_summary(self, name: str) -> RunSummary | None:
         """The run of that name as last read."""

@@ -19,13 +19,18 @@ class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     page: Words = ""
     """Name of the page of the mode."""
     text: Text = ""
-    """The chosen text: its source."""
+    """A text: its source. In Data it is shown; with any other mode it is chosen."""
     encoding: Words = ""
     run: Words = ""
     """A run's name or path."""
+    others: Annotated[tuple[Words, ...], msgspec.Meta(max_length=10)] = ()
+    """Runs compared with it."""
     checkpoint: Words = ""
     """"best", "last" or the step of a snapshot."""
     prompt: Text = ""
+    """The prompt; in Tokens the text in the box, in a training step the sentence."""
+    tokenizer: Words = ""
+    """Tokenizer of Tokens: gpt2, bytes, or run."""
     ids: Annotated[tuple[Index, ...], msgspec.Meta(max_length=1 << 16)] | None = None
     """Token ids of the prompt; they override `prompt`."""
     earlier: Index = 0
@@ -57,6 +62,6 @@ class ScreenState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lesson: Words = ""
     """Name of a lesson."""
     step: Index | None = None
-    """0-based step of the lesson."""
+    """0-based step of the lesson; in Train the step of the evaluation."""
     claim: Words = ""
     """Name of a claim of the notes that are checked."""

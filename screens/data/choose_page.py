@@ -227,17 +227,17 @@ class ChoosePage(TextReader):
         was_elsewhere, self._was_chosen_elsewhere = self._was_chosen_elsewhere, False
         if was_elsewhere and message.source == next(iter(BUILTINS)):
             return
-        self._take_encoding(message.encoding)
+        self.take_encoding(message.encoding)
         if not self.query_one(TextTree).marked:  # the marked ones stay the text while the cursor looks for more
             self._read_soon(sized(message.source, self.query_one(SizeSlider).value))
 
     @on(TextTree.Chosen)
     def _picked(self, message: TextTree.Chosen) -> None:
-        self._take_encoding(message.encoding)
+        self.take_encoding(message.encoding)
         marked = self.query_one(TextTree).marked
         self._take(joined_source(marked) if marked else sized(message.source, self.query_one(SizeSlider).value))
 
-    def _take_encoding(self, encoding: str) -> None:
+    def take_encoding(self, encoding: str) -> None:
         """Read a recent text in its encoding; the next text is not."""
         if encoding or self._encoding_is_recent:
             self.query_one("#encoding", Input).value = encoding
@@ -248,7 +248,7 @@ class ChoosePage(TextReader):
     def _typed(self) -> None:
         typed = typed_source(self.query_one(PathInput).value)
         if typed and typed != self.source:
-            self._take_encoding("")
+            self.take_encoding("")
         if typed:
             self.query_one(TextTree).unmark_all()
         if typed or self.source:
@@ -280,7 +280,7 @@ class ChoosePage(TextReader):
         self.post_message(self.TextRead(None))
         self._hint(BUILTINS.get(source, ""))
         self._show()
-        self.read(source, self.query_one("#encoding", Input).value.strip() or None, self.rules, asked=asked)
+        self.read(source, self.encoding or None, self.rules, asked=asked)
 
     @on(TextReader.FactsRead)
     def _show_facts(self, message: TextReader.FactsRead) -> None:
@@ -299,7 +299,7 @@ class ChoosePage(TextReader):
             words, guess = encoding_hint(message.error, message.source)
             self._hint(words, wrong=True)
             if guess and self._take_when_read:
-                self._take_encoding(guess)
+                self.take_encoding(guess)
                 if leads:
                     self.query_one("#encoding").focus()
         self._show()
@@ -345,7 +345,7 @@ class ChoosePage(TextReader):
             self._cancel_preview()
             self._choose(source)
         if self._facts is not None:
-            self.post_message(self.Used(self._facts.source, self.query_one("#encoding", Input).value.strip()))
+            self.post_message(self.Used(self._facts.source, self.encoding))
         elif self._is_reading:
             self._use_when_read = True
             self._hint(f"Reading {short_name(self.source)} …: it is used as soon as it has been read.")

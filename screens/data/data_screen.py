@@ -15,6 +15,7 @@ from textual.reactive import var
 from lab.core.number_format import bytes_, count
 from lab.data.cleaning.funnel import Funnel
 from lab.runs.run_schema import DEFAULT_RULES
+from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
 from screens.data.choose_page import ChoosePage
 from screens.data.clean_page import CleanPage
@@ -192,6 +193,14 @@ A **token** is a piece of text with a number. `bytes`: each byte is a token; `bp
     @on(PageBar.Chosen)
     def _page_clicked(self, message: PageBar.Chosen) -> None:
         self.page = message.page
+
+    def screen_state(self) -> ScreenState:
+        return ScreenState(mode=self.MODE, page=self.page, text=self.choose_page.source, encoding=self.choose_page.encoding)
+
+    def restore_state(self, state: ScreenState) -> None:
+        if state.text and (state.text, state.encoding) != (self.choose_page.source, self.choose_page.encoding):
+            self.choose_page.take_encoding(state.encoding)
+            self.choose_page.choose(state.text)
 
     def action_page(self, name: str) -> None:
         self.page = name

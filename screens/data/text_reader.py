@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from textual import work
 from textual.message import Message
+from textual.widgets import Input
 
 from lab.core.errors import UserError
 from lab.core.number_format import bytes_, whole
@@ -49,6 +50,11 @@ class TextReader(DataPage):
     """The chosen text, as it was asked for."""
     rules: tuple[str, ...] = DEFAULT_RULES
     """Names of the cleaning rules that a text is read with."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding in its field; empty if it is auto-detected."""
+        return self.query_one("#encoding", Input).value.strip()
 
     @dataclass
     class FactsRead(Message):

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
 from screens.home.pipeline_map import PipelineMap
 from screens.home.run_table import MARKS, PARTIAL, RunTable, is_partial
@@ -191,6 +192,12 @@ training loss over the steps, each run on its own logarithmic scale. `demo` is b
     @property
     def selected(self) -> RunSummary | None:
         return self.query_one(RunTable).selected
+
+    def screen_state(self) -> ScreenState:
+        return ScreenState(mode=self.MODE, run=self.selected.name if self.selected is not None else "")
+
+    def restore_state(self, state: ScreenState) -> None:
+        self.query_one(RunTable).show_run(state.run)
 
     def action_choose(self, mode: str) -> None:
         if self.selected is not None:

@@ -199,6 +199,10 @@ class RunTable(ScrollView, can_focus=True):
     def validate_cursor(self, cursor: int) -> int:
         return max(0, min(cursor, len(self.runs) - 1))
 
+    def show_run(self, name: str) -> None:
+        """Put the cursor on a run, if it is there."""
+        self.cursor = next((at for at, run in enumerate(self.runs) if run.name == name), self.cursor)
+
     def action_move(self, by: int) -> None:
         self.cursor += by
 

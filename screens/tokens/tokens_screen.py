@@ -13,6 +13,7 @@ from textual.reactive import var
 from textual.widgets import Input, TextArea
 
 from lab.tokenization.named_tokenizer import SOURCES, TokenizerCache
+from lab.views.screen_state import ScreenState
 from screens.tokens.bpe_page import BpePage
 from screens.tokens.side_by_side_page import SideBySidePage
 from screens.tokens.strip_page import StripPage
@@ -31,6 +32,8 @@ EXAMPLE = "The big dog ran fast.\nAn unbelievably naïve café 🙂 costs 123456
 
 PAGES: tuple[type[TokensPage], ...] = (StripPage, SideBySidePage, BpePage, VocabularyPage)
 CHOOSE = "tokenizer  "
+LONGEST_KEPT = 20_000
+"""Longest text of the box that a state keeps, in characters."""
 
 
 class TokensScreen(TextSources):
@@ -196,6 +199,20 @@ class TokensScreen(TextSources):
     def watch_source(self) -> None:
         if self.is_mounted:
             self._open_tokenizer()
+
+    def screen_state(self) -> ScreenState:
+        typed = self.box.text if len(self.box.text) <= LONGEST_KEPT else ""
+        run = self.lab.run_name if self.source == "run" else ""
+        chosen = self.query_one(StripPage).chosen if self.page == StripPage.LINK.name else None
+        return ScreenState(mode=self.MODE, page=self.page, run=run, tokenizer=self.source, prompt=typed, position=chosen)
+
+    def restore_state(self, state: ScreenState) -> None:
+        self.call_later(self._rest)  # after the focus that opening the mode has asked for
+        self.source = next((source for source in SOURCES if source == state.tokenizer), self.source)
+        if state.prompt and state.prompt != self.box.text:
+            self.box.replace_all(state.prompt)
+        if state.position is not None:
+            self.query_one(StripPage).choose_when_shown(state.prompt or self.box.text or EXAMPLE, state.position)
 
     @property
     def _key(self) -> tuple["TokenizerSource", str]:

@@ -22,10 +22,11 @@ from lab.runs.trainer_commands import CommandName
 from screens.messages import Arrived, CompareWith, RunChosen, RunsChanged, SettingsCopied
 from screens.train.insights.insights_view import PAGES
 from screens.train.new_run import NewRun
+from screens.train.restored_view import RestoredView
 from screens.train.run_commands import send_command, stop_dialog
 from screens.train.run_export import RunExport
 from screens.train.run_view import RunView
-from screens.train.run_view_keys import RUN_VIEW_ACTIONS, RunViewKeys
+from screens.train.run_view_keys import RUN_VIEW_ACTIONS
 from screens.train.watched_run import WatchedRun
 
 SECONDS_BETWEEN_READINGS = 0.5
@@ -34,7 +35,7 @@ READINGS_SKIPPED_AT_REST = 4
 """A run at rest is read this many times less often: it may be resumed from elsewhere."""
 
 
-class TrainScreen(RunExport, RunViewKeys):
+class TrainScreen(RunExport, RestoredView):
     """Two views in one place: a new run, and a run being watched."""
 
     MODE = "train"
@@ -233,6 +234,7 @@ Training continues when you leave this screen, the lab, or the terminal.
         else:
             self.watched = before.updated(update)
         self.view.show(self.watched)
+        self.run_shown()
         if opened:
             self._measure(message.name)
         if before is None or before.phase != update.phase:

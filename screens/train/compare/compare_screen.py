@@ -19,6 +19,7 @@ from lab.reports.comparison.comparison_verdict import verdict
 from lab.runs.find_runs import open_run
 from lab.runs.loss_history import LossHistory
 from lab.runs.run_follower import RunFollower, RunUpdate
+from lab.views.screen_state import ScreenState
 from screens.plot.line_plot import LinePlot
 from screens.plot.plot_keys import PlotKeys, window_bindings
 from screens.plot.plot_settings import PlotSettings
@@ -116,6 +117,9 @@ Below: results (`◂` marks the best), the settings that differ, and samples at 
     def on_mount(self) -> None:
         self.set_interval(SECONDS_BETWEEN_READINGS, self._tick)
         self._tick()
+
+    def screen_state(self) -> ScreenState:
+        return ScreenState(mode="train", page="compare", run=self.names[0], others=self.names[1:])
 
     def go_back(self) -> bool:
         if self.cursor is not None:

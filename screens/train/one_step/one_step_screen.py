@@ -18,6 +18,7 @@ from lab.engine.client import EngineClient
 from lab.engine.method_registry import OneStepParams
 from lab.one_step.step_stages import STAGES, StepAnswer
 from lab.views.number_refs import split
+from lab.views.screen_state import ScreenState
 from screens.base_screen import LabScreen
 from screens.blocks.block_view import BlockView
 from screens.engine.engine_interface import Engine
@@ -55,6 +56,10 @@ class Answered:
 
     params: OneStepParams
     answer: StepAnswer
+
+
+FIRST = OneStepParams(run="", stage=next(iter(STAGES)))
+"""The selection to begin with, of no run yet."""
 
 
 class OneStepScreen(LabScreen):
@@ -107,10 +112,11 @@ class OneStepScreen(LabScreen):
         Binding("pageup,ctrl+u", "page(-1)", "Page up", id="step.page_up", show=False, tooltip="Scroll the view up"),
     ]
 
-    selected: var[OneStepParams] = var(OneStepParams(run=""))
+    selected: var[OneStepParams] = var(FIRST)
 
-    def __init__(self, engine: Engine | None = None) -> None:
+    def __init__(self, engine: Engine | None = None, first: OneStepParams = FIRST) -> None:
         super().__init__()
+        self.set_reactive(OneStepScreen.selected, first)
         self._engine: Engine = engine or EngineClient()
         self._shown: Empty | Outdated | Answered = Empty()
         self._strip, self._facts = LossStrip(id="step-tokens"), StatusLine(id="step-facts")
@@ -139,7 +145,7 @@ class OneStepScreen(LabScreen):
 
     def _follow_run(self, name: str) -> None:
         self._outdate()
-        self.selected = OneStepParams(run=name, stage=next(iter(STAGES)))
+        self.selected = msgspec.structs.replace(FIRST if self.selected.run else self.selected, run=name)
 
     def _outdate(self) -> None:
         if isinstance(self._shown, Answered):
@@ -249,6 +255,10 @@ class OneStepScreen(LabScreen):
         spot = self._view.spot
         listed = self._answer is not None and self._answer.view.stage == "changes"
         return spot.ref if listed and spot is not None and split(spot.ref)[1] else None
+
+    def screen_state(self) -> ScreenState:
+        now = self.selected
+        return ScreenState(mode="train", page="one step", run=now.run, prompt=now.text or "", stage=now.stage)
 
     def would_be_lost(self) -> str:
         typed = self.has_class("-editing") and self._editor.text != (self.selected.text or "")

@@ -1,0 +1,106 @@
+"""Screen states: each mode says what is looked at, and shows it again."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from lab.engine.method_registry import EngineMethod
+from lab.views.screen_state import ScreenState
+from screens.app import LabApp
+from screens.base_screen import LabScreen
+from screens.data.data_screen import DataScreen
+from screens.messages import OpenState
+from screens.tokens.token_flow import TokenFlow
+from screens.tokens.tokens_screen import TokensScreen
+
+
+class SilentEngine:
+    """An engine that never answers."""
+
+    pid: int | None = None
+    starts = 0
+
+    async def call(self, method: EngineMethod[Any, Any], params: Any, *, group: str | None = None) -> Any:
+        await asyncio.Event().wait()
+
+    async def kill(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def app(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> LabApp:
+    for name in ("tale", "other"):
+        make_run(name)
+    monkeypatch.setattr("screens.train.one_step.one_step_screen.EngineClient", SilentEngine)
+    return LabApp(run="tale", preload=False)
+
+
+def state(app: LabApp) -> ScreenState:
+    assert isinstance(app.screen, LabScreen)
+    return app.screen.screen_state()
+
+
+async def test_each_mode_shows_a_state_again_and_says_the_same_of_it(app: LabApp, until: Any) -> None:
+    text = str(Path("fable.txt").absolute())
+    states = [
+        ScreenState(mode="home", run="other"),
+        ScreenState(mode="train", page="heads", run="tale", step=100, layer=1, head=2),
+        ScreenState(mode="train", page="new"),
+        ScreenState(mode="train", page="compare", run="tale", others=("other",)),
+        ScreenState(mode="train", page="curves", run="other"),
+        ScreenState(mode="train", page="one step", run="tale", prompt="A dog ran.", stage="losses"),
+        ScreenState(mode="tokens", page="strip", tokenizer="bytes", prompt="The cat sat.", position=5),
+        ScreenState(mode="tokens", page="vocabulary", tokenizer="bytes", prompt="The cat sat."),
+        ScreenState(mode="data", page="look", text=text, encoding="latin-1"),
+        ScreenState(mode="data", page="choose", text="python"),
+        ScreenState(mode="home", run="tale"),
+    ]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.runs_known)
+        for asked in states:
+            app.post_message(OpenState(asked))
+            await until(pilot, lambda: state(app) == asked)  # noqa: B023
+        assert app.text_source == "", "a text that is looked at is not chosen for training"
+
+
+async def test_the_token_of_a_state_is_chosen_in_the_text_of_the_state(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        for prompt, position, shown in (("The cat sat.", 4, 4), ("The cat", 2, 2), ("The cat", 6, 6), ("Hi", 9, 1)):
+            app.post_message(OpenState(ScreenState(mode="tokens", tokenizer="bytes", prompt=prompt, position=position)))
+            await until(pilot, lambda: isinstance(app.screen, TokensScreen) and app.screen.is_ready)
+            await until(pilot, lambda: app.screen.box.text == prompt and chosen(pilot) == shown)  # type: ignore[attr-defined] # noqa: B023
+        assert isinstance(app.focused, TokenFlow)
+
+
+def chosen(pilot: Pilot[None]) -> int:
+    return pilot.app.screen.query_one(TokenFlow).chosen
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (ScreenState(mode="train", run="gone", page="heads"), "There is no run called 'gone'"),
+        (ScreenState(mode="kitchen", run="other"), "There is no mode called 'kitchen'."),
+        (ScreenState(mode="tokens", run="../texts"), "../texts is a folder but not a run"),
+    ],
+)
+async def test_a_state_of_something_that_is_gone_is_one_sentence_and_changes_nothing(
+    asked: ScreenState, sentence: str, app: LabApp, until: Any
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(OpenState(asked))
+        await until(pilot, lambda: len(app._notifications) == 1)
+        assert sentence in next(iter(app._notifications)).message
+        assert (app.current_mode, app.run_name) == ("home", "tale")
+
+
+async def test_a_page_that_is_unknown_and_a_text_that_is_gone_leave_the_mode_usable(app: LabApp, until: Any) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.post_message(OpenState(ScreenState(mode="data", page="kitchen", text="/no/such/text")))
+        await until(pilot, lambda: isinstance(app.screen, DataScreen))
+        await until(pilot, lambda: "/no/such/text" in str(app.screen.query_one("#data-hint").render()))  # type: ignore[attr-defined]
+        assert state(app).page == "choose"
