@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.core.errors import UserError
 from lab.core.safe_open import run_folder_mode
 from lab.posttraining.progress_log import MODELS, Model
-from lab.runs.find_runs import is_run
+from lab.runs.find_runs import is_run, open_run
 from lab.runs.run_folder import Run
 from lab.runs.run_locks import trainer_lock_is_held
 from lab.runs.run_names import check_name
@@ -58,6 +58,29 @@ def check_base(base: Run, home: Path) -> None:
         )
     for model in MODELS[1:]:
         check_replaceable(base.name, check_name(tuned_name(base.name, model)), home)
+
+
+def suitable_base(name: str, home: Path) -> tuple[Run, str]:
+    """The run to post-train where `name` is the run at hand: itself, its base if it was post-trained, or else `demo`.
+
+    Beside it the reason in words why it is not the run itself; "" where it is.
+
+    Raises:
+        UserError: if not even demo can be post-trained.
+    """
+    reason = ""
+    try:
+        run = open_run(name, home)
+        if run.config.tuning is not None:
+            reason = f"{run.name} is fine-tuned already, so this is about its base {run.config.tuning.base}."
+            run = open_run(run.config.tuning.base, home)
+        check_base(run, home)
+    except UserError as error:
+        if name == "demo":
+            raise
+        run, reason = open_run("demo", home), f"This is about demo. {error}"
+        check_base(run, home)
+    return run, reason
 
 
 def check_replaceable(base: str, name: str, home: Path) -> Run | None:
