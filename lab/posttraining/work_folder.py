@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from lab.core.errors import UserError
+from lab.core.errors import DamagedFileError, UserError
 from lab.core.safe_open import run_folder_mode
 from lab.posttraining.progress_log import MODELS, Model
 from lab.runs.find_runs import is_run, open_run
@@ -92,9 +92,12 @@ def check_replaceable(base: str, name: str, home: Path) -> Run | None:
     path = home / name
     if not path.exists():
         return None
-    run = Run(path)
     if is_run(path):
-        tuning = run.config.tuning
+        run = Run(path)
+        try:
+            tuning = run.config.tuning
+        except DamagedFileError:
+            tuning = None
         if tuning is not None and tuning.base == base:
             return run
     raise UserError(f"There is something called {name} in {home} that post-training did not make; rename or delete it first.")
